@@ -1,4 +1,7 @@
-/** What `call` makes of its command line before it connects; `cli_test.ts` has its answers, on a real server. */
+/**
+ * Tests of what `catga call` reads from its command line, before it connects. `cli_test.ts` tests its answers on a
+ * real server.
+ */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";

@@ -1,4 +1,4 @@
-/** `catga check --nats`: a program against the nodes that run and against what is stored. */
+/** Tests of `catga check --nats`: it compares a program with the nodes that run and with the stored messages. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,14 +14,17 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
 const MOD = new URL("../../mod.ts", import.meta.url).href;
 
-/** The contracts of a program as text, with members that its schemas require in addition. */
+/**
+ * How a program's contracts differ from those of the nodes that run: members that its schemas require, and text for
+ * its code.
+ */
 interface Variant {
   readonly input?: string;
   readonly output?: string;
   readonly event?: string;
   readonly apply?: string;
   readonly more?: string;
-  /** Without this handler. */
+  /** The handler that the program leaves out. */
   readonly without?: string;
   readonly sold?: string;
   readonly subscription?: string;
@@ -69,7 +72,7 @@ const Add = command<{ id: string }>("Add", { key: ({ id }) => id });
 const Order = workflow<{ seat: string }>("Order");
 const Paid = Order.signal("Paid");
 
-/** The program as it runs; it handles events and queued commands when `gate` has opened. */
+/** Returns the handlers of the nodes that run. They handle events and queued commands when `gate` has resolved. */
 function handlersOf(gate: Promise<void>) {
   return [
     Sell.handle(() => {}),
@@ -169,13 +172,13 @@ describe("catga check --nats", await requireNatsServer(), () => {
           "this program does not handle Sell",
         );
 
-        // what was handled is not handled again by itself
+        // messages that were handled are not handled again by themselves
         gate.resolve();
         await eventually(
           "all is handled",
           () => app.health().subscriptions.every(({ open, lag }) => open === 0 && lag === 0),
         );
-        await app.drain(); // commits
+        await app.drain(); // drain commits what was handled
         const after = await check({ input: "holder" }, "--service", "shop");
         assertStringIncludes(
           after.found.join("\n"),
@@ -277,7 +280,7 @@ describe("catga check --nats", await requireNatsServer(), () => {
       "break: messages of Sold that shop/mails has put aside are refused: holder: missing (sold-1)",
       "note: dead letters of Sold in shop/billing are refused: holder: missing (sold-1)",
     ];
-    // a message that is put aside is stored with the next commit of its subscription
+    // the store learns that a message is put aside with the next commit of its subscription
     await eventually("both are found", async () => {
       const found = await check("holder");
       return lines.every((line) => found.includes(line));

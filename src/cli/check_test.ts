@@ -1,4 +1,4 @@
-/** `catga check` and `catga contracts`: modules in files, and a file of contracts. */
+/** Tests of `catga check` and `catga contracts`: modules in files, and a file of contracts. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { cliHere } from "../../test/support/cli_here.ts";
 
 const MOD = new URL("../../mod.ts", import.meta.url).href;
 
-/** A module with a contract whose payload has these required members, and its handler. */
+/** Returns the text of a module with a contract whose payload has these required members, and its handler. */
 function moduleOf(members: readonly string[], more = ""): string {
   const properties = Object.fromEntries(members.map((name) => [name, { type: "string" }]));
   const schema = JSON.stringify({ type: "object", properties, required: members });
@@ -22,7 +22,7 @@ function moduleOf(members: readonly string[], more = ""): string {
     ${more}`;
 }
 
-/** A folder with modules, and what the command line says of them. */
+/** Writes modules into a new folder. `at`: the path of a module; `write`: adds a file. */
 async function folder(modules: Readonly<Record<string, string>>) {
   const path = await mkdtemp(join(tmpdir(), "catga-check-"));
   const at = (name: string) => join(path, name);

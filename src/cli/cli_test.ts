@@ -1,6 +1,6 @@
 /**
- * The tool as an operator has it, on a real server, beside nodes in processes of their own: each command once as a
- * process, and in this one where what it prints is judged.
+ * Tests of the tool as an operator has it: on a real server, beside nodes in their own processes. Each command runs
+ * once as a process, and in the test's process where its output is judged.
  */
 import { execFile } from "node:child_process";
 import { connect } from "node:net";
@@ -288,7 +288,7 @@ describe("cli", await requireNatsServer(), () => {
     const { code, err } = await run("call", "Feast", "-n", "feasts");
     assertEquals(code, 1);
     assertMatch(err, /\nFeast is a workflow: a program starts it\n$/);
-    // not the contracts by which its runs are driven
+    // the contracts with which the runs of Feast are driven are not listed
     assertMatch((await run("call", "Fast", "-n", "feasts")).err, /\nthere are handlers for Feast\n$/);
     assertMatch((await run("nodes", "-n", "feasts")).out, / Feast\n$/);
   });

@@ -1,4 +1,4 @@
-/** Rates of a cluster, of two answers of each node. */
+/** Tests of a cluster's rates, which are the differences between two answers of each node. */
 import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import type { NodeInfo } from "../contract/node_info.ts";
@@ -25,7 +25,7 @@ const info: NodeInfo = {
   ...{ load: { inFlight: 0, queued: 0 }, server: "", protocol: 1, version: "0.0.0" },
 };
 
-/** So many requests of each of these durations. */
+/** Returns the counts of a node's latency buckets for so many requests of each duration. */
 function latency(...times: readonly [ms: number, count: number][]): number[] {
   const counts: number[] = [];
   for (const [ms, count] of times) {
@@ -82,7 +82,7 @@ describe("clusterRates", () => {
       queued: 2,
       many: 2,
     });
-    assertLess(Math.abs(p50! - 8), 3); // what was before is not in it
+    assertLess(Math.abs(p50! - 8), 3); // requests before the first answer are not in the percentile
   });
 
   it("the busiest contract is first, then by name", () => {

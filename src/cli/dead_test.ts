@@ -1,4 +1,7 @@
-/** What `dead` makes of its command line before it connects; `log_commands_test.ts` has the rest, on a real server. */
+/**
+ * Tests of what `catga dead` reads from its command line, before it connects. `log_commands_test.ts` tests the rest
+ * on a real server.
+ */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { wrongUsage } from "../../test/support/wrong_usage.ts";

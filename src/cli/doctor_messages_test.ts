@@ -1,4 +1,4 @@
-/** `catga doctor` finds what is planted: contracts, messages, subscriptions, schedules and runs. */
+/** Tests that `catga doctor` finds planted faults of contracts, messages, subscriptions, schedules and runs. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { command, event, fail, unwrap, workflow } from "../../mod.ts";
@@ -25,7 +25,7 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
     await eventually("its end", async () => (await app.subscriptions())[0]?.lag === 0);
     await worker.drain();
     unwrap(await app.enqueue(Charge, { n: 1 }));
-    unwrap(await app.publish(Placed, { n: 2 })); // not for it, but before the last one that is
+    unwrap(await app.publish(Placed, { n: 2 })); // this message is not for Charge, but stands in the log before the last message for Charge
     unwrap(await app.enqueue(Charge, { n: 3 }));
     const [found, ...more] = await on.findings("away");
     assertEquals([found.kind, found.about, more.length], ["no-node", "bank.Charge", 0]);
@@ -119,8 +119,8 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
       return data.includes('"slept"') ? data : undefined;
     });
     await on.api("STREAM.PURGE.catga_removed_log", { filter: "catga.removed.at.>" });
-    assertEquals(await on.findings("removed"), []); // it is not due
-    // as it reads an hour later; the last message is of a sleep beside it, which is not due
+    assertEquals(await on.findings("removed"), []); // the run is not due yet
+    // the run as it reads an hour later; a second sleep `week`, which is not due, is the last message
     on.admin.publish(subject, text!.replace(/("until":)\d+/, `$1${Date.now() - 120_000}`));
     on.admin.publish(subject, text!.replace('"night"', '"week"'));
     await on.admin.flush();

@@ -1,4 +1,4 @@
-/** `catga doctor` finds what is planted: servers, settings, permissions and nodes. */
+/** Tests that `catga doctor` finds planted faults of servers, settings, permissions and nodes. */
 import { connect } from "@nats-io/transport-node";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "node:test";
@@ -26,7 +26,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     const app = await on.app("well", { handlers: [Price.handle(() => 1), Placed.on(() => {})] });
     unwrap(await app.publish(Placed, { n: 1 }));
     const args = ["doctor", ...on.args("well")];
-    // a busy machine may answer late
+    // a busy machine may answer too late; then the test asks again
     const told = await eventually("answers in time", async () => {
       const ending = await cliHere(args);
       return ending.out.includes("timed out") ? undefined : ending;
@@ -90,11 +90,11 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     unwrap(await app.publish(Placed, { n: 1 }));
     const found = (await on.findings("denied", "few")).map(({ kind, about }) => [kind, about]);
     assertEquals(found[0], ["forbidden", "$JS.API.STREAM.MSG.GET.catga_denied_subscriptions"]);
-    // who cannot read the nodes does not know that there are none
+    // a user who cannot read the nodes does not know whether there are any
     const blind = (await on.findings("denied", "blind")).map(({ kind, about }) => [kind, about]);
     assertEquals(blind[0], ["forbidden", "$JS.API.CONSUMER.CREATE.KV_catga_denied_nodes.>"]);
     assertEquals(blind.filter(([kind]) => kind === "no-nodes"), []);
-    // "there is nothing in the namespace", and "the program does not answer: it is frozen"
+    // not reported: that the namespace is empty, or that the program is frozen
     const denied = async (user: string) => (await on.findings("denied", user)).map(({ kind }) => kind);
     assertEquals(new Set(await denied("mute")), new Set(["forbidden"]));
     assertEquals(new Set(await denied("shut")), new Set(["forbidden"]));
@@ -102,7 +102,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
 
   it("a node whose process has ended", async () => {
     const app = await on.app("killed");
-    // the record of a process that left none
+    // the record of a process that does not exist
     const record = { ...app.self, id: "b-1", endpoint: "b-1.nobodyatall1", service: "b" };
     const found = await eventually("the doctor to find it, before the living one removes it", async () => {
       on.admin.publish("$KV.catga_killed_nodes.b-1", JSON.stringify(record));
@@ -118,7 +118,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     const dying = await on.app("died", { id: "b-1", service: "b", nats });
     const leaving = await on.app("died", { id: "d-1", service: "d" });
     await eventually("all to see all", () => others.every((app) => app.nodes().length === 4));
-    await Promise.all([leaving.drain(), nats.close()]); // its record stays: another node has to remove it
+    await Promise.all([leaving.drain(), nats.close()]); // without its connection the dying node cannot remove its record; another node has to
     await eventually("its leave", () => others.every((app) => app.nodes().length === 2));
     assertEquals(dying.health().live, false);
     assertEquals(kinds(await on.findings("died")), ["node-gone b-1"]);
@@ -163,7 +163,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     await client.close();
     const args = ["--nats", small.url, "--namespace", "small"];
     await eventually("the end of its record", async () => (await cliHere(["nodes", "--json", ...args])).out === "");
-    // they cannot commit what they handle
+    // in a full store the subscriptions cannot commit what they handle
     await eventually("both to be stalled", () => app.health().subscriptions.every(({ state }) => state === "stalled"));
     const { out } = await cliHere(["doctor", "--json", ...args]);
     const { findings, looked }: { findings: Finding[]; looked: string[] } = JSON.parse(out);
@@ -173,6 +173,6 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     assertMatch((await cliHere(["subscriptions", ...args])).out, /^a +mails .* a-1 +orders\.Placed$/m);
     const { err } = await cliHere(["subscriptions", "remove", "a/mails", ...args]);
     assertMatch(err, /a\/mails is handled by a-1: only one that no live node handles can be removed/);
-    await app.drain({ timeout: 500 }); // it cannot hand over
+    await app.drain({ timeout: 500 }); // the full store keeps the node from handing over its subscriptions
   });
 });

@@ -1,4 +1,4 @@
-/** `catga doctor` and `catga top` on programs that run with versions of a contract that do not fit. */
+/** Tests of `catga doctor` and `catga top` on programs whose versions of a contract do not fit. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
@@ -18,7 +18,7 @@ const Wide = command("Sell", {
   output: sold,
 });
 
-/** Resolves when each app has all apps in its view, with the hash of the contracts that each of them handles. */
+/** Resolves when each app sees all apps, with the hashes of the contracts that each app handles. */
 async function see(...apps: Catga[]): Promise<void> {
   await eventually("all see each other", () =>
     apps.every((app) => {

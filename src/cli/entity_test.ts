@@ -1,4 +1,7 @@
-/** `entity`, on a real server: what programs stored, and what anybody else did. */
+/**
+ * Tests of `catga entity` on a real server: entities that programs stored, and text that anybody else may have
+ * written.
+ */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { z } from "zod";
@@ -16,7 +19,7 @@ import { BUCKETS } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
 
 const TEXT = `${HIDDEN_TEXT.toWellFormed()}\nforged line`;
-/** The argument of a program has no NUL. */
+/** An id for the command line: an argument of a program cannot have a NUL. */
 const ID = TEXT.replaceAll("\0", "");
 
 const Cart = entity("Cart", { initial: () => ({ items: [] as string[] }) });
@@ -89,7 +92,7 @@ describe("the tool and entities", await requireNatsServer(), () => {
     assertEquals([finding.about, finding.message], [
       ...["Cart", `The entity Cart c-1 cannot be read, and its commands fail: ${why}`],
     ]);
-    await canary.drain(); // a rollback: the version that reads them decides
+    await canary.drain(); // a rollback: the version of the program that can read the entity is left, and its answer counts
     assertEquals([(await run("--broken")).code, (await app.load(Cart, "c-1")).version], [0, 2]);
     for (const words of [["Cart", "c-1", "--broken"], ["C art", "--broken"], ["Cart"], []]) {
       assertEquals([words, (await run(...words)).code], [words, 2]);
@@ -208,7 +211,10 @@ describe("the tool and entities", await requireNatsServer(), () => {
   });
 });
 
-/** What no line of the tool has; its own line breaks apart. */
+/**
+ * Matches the characters that no line of the tool's output may have. Line breaks are allowed, since the tool itself
+ * writes them.
+ */
 const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 
 function safe<Ending extends { out: string; err: string }>(ending: Ending): Ending {

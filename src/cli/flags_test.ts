@@ -109,7 +109,7 @@ describe("checkedToken", () => {
   });
 });
 
-/** What is wrong with a command line. */
+/** Returns the message with which a command line is refused. */
 function complaint(...args: string[]): string {
   return assertThrows(() => readWords(args), UsageError).message;
 }

@@ -75,7 +75,7 @@ describe("helpOfAll", () => {
   });
 });
 
-/** The lines below a title, up to an empty one. */
+/** Returns the lines below a title, up to the next empty line. */
 function section(text: string, title: string): string[] {
   const lines = text.split("\n");
   const below = lines.slice(lines.indexOf(title) + 1);

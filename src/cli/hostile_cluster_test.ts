@@ -1,6 +1,4 @@
-/**
- * The output of the tool for a cluster full of text that could deceive a reader or a program.
- */
+/** Tests of the tool's output for a cluster full of text that could deceive a reader or a program. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type Catga, catga, command, fail, query } from "../../mod.ts";
@@ -18,10 +16,13 @@ import { eventually } from "../../test/support/eventually.ts";
 import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";
 
-/** A key of the store is well-formed, and the argument of a program has no NUL. */
+/**
+ * Hostile text for keys of the store, which must be well-formed, and for arguments of a program, which cannot have a
+ * NUL.
+ */
 const KEY = `${HIDDEN_TEXT.replace(/[\0\p{Cs}]/gu, "")}\nreleased others: bank had it`;
 const TEXT = `${HIDDEN_TEXT}\nNO_HANDLER: forged`;
-/** What a subject carries of it. */
+/** The characters of the key that a subject can have. */
 const SUBJECT_PART = KEY.replace(/[\0-\x20\x7f-\x9f.\u2028\u2029\ufeff]/g, "");
 const HOSTILE = { [TEXT]: TEXT, deep: [{ [TEXT]: [TEXT] }] };
 
@@ -40,7 +41,7 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
   let hostile: Awaited<ReturnType<typeof openNats>>;
   const run = (...args: string[]) => cliHere(args, { NATS_URL: server.url });
   const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
-  /** Writes the record of a lock that is held, and of a caller that waits for it. */
+  /** Writes the record of a lock that is held, and the record of a caller that waits for it. */
   async function forgeLock(): Promise<void> {
     const locks = await hostile.store.open("catga_default_locks");
     const held = { nonce: TEXT, node: TEXT, endpoint: TEXT, call: TEXT, ancestry: [TEXT], ttl: 3_600_000, since: 1 };
@@ -58,7 +59,7 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
       onForbidden: ({ subject }) => console.error(subject),
       onNotice: () => {},
     });
-    // like a process that is frozen: the others do not take its record away
+    // the forged node seems frozen: somebody listens, so the other nodes do not remove its record
     hostile.transport.subscribe("catga.default.node.forged.1.>", {}, () => {});
     await (await hostile.store.open("catga_default_nodes")).put("forged", record("forged"), { ttl: 3_600_000 });
     await forgeLock();
@@ -122,7 +123,7 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
   });
 
   it("call: an answer is valid JSON; a failure is one line that begins with its code", async () => {
-    // at once: each waits a second for the node that does not answer
+    // all at once, since each call waits a second for the node that does not answer
     const [answer, answerJson, shown, shownJson, none] = (await Promise.all([
       run("call", "Answer", "--query"),
       run("call", "Answer", "--query", "--json"),
@@ -162,7 +163,7 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
   });
 
   it("top: prints one line for each node and contract; with --json one for all", { timeout: 120_000 }, async () => {
-    // two seconds at least: the failures of one second are there in the next one
+    // takes two seconds or more: failures of one second are shown in the next
     const screen = await topUntil([], "NO_HANDLER: forged");
     assert(!HIDDEN.test(screen.replace("\x1b[H\x1b[2J", "")), JSON.stringify(screen));
     // a title, two headings, two nodes, an empty line, three contracts
@@ -179,8 +180,8 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
   });
 
   /**
-   * The first update of `top` with this text in which one node has not answered, the forged one, while a handler fails
-   * with a hostile code once for each update.
+   * Resolves with the first update of `top` that has this text and shows the forged node, and only that node, as not
+   * answering. Makes a handler fail with a hostile code once for each update before it.
    */
   async function topUntil(flags: readonly string[], text: string): Promise<string> {
     const stop = new AbortController();
@@ -254,7 +255,10 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
   });
 });
 
-/** What no line of the tool has; its own line breaks apart. */
+/**
+ * Matches the characters that no line of the tool's output may have. Line breaks are allowed, since the tool itself
+ * writes them.
+ */
 const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 
 function safe(ending: CliEnding): CliEnding {
@@ -266,7 +270,7 @@ function rows(text: string): string[] {
   return text.trimEnd().split("\n");
 }
 
-/** A valid record of a node. */
+/** Returns a valid record of a node. */
 function record(id: string): string {
   return JSON.stringify({
     id,

@@ -1,4 +1,4 @@
-/** The commands about the log, on a real server whose commits and parked messages the test writes. */
+/** Tests of the commands about the log, on a real server. The test itself writes the commits and parked messages. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { groupText, itemText } from "../log/format/group.ts";
@@ -42,13 +42,16 @@ describe("the tool and the log", await requireNatsServer(), () => {
   let state: LogState;
   let subscriptions: LogStream;
   let put: ReturnType<typeof putter>;
-  /** Of three messages of the contract Paid. */
+  /** Sequences in the log of three messages of the contract Paid. */
   let sequences: number[];
   const run = (...args: string[]) => cliHere(args, { NATS_URL: server.url });
   const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
   const rows = (text: string) => text.trimEnd().split("\n").map((line) => line.split(/ {2,}/));
 
-  /** What differs from a new subscription: it has read the first message. */
+  /**
+   * Returns the commit of a subscription that has read the first message; everything else is as in a new
+   * subscription.
+   */
   const read = (more: Partial<Head> = {}): Partial<Head> => ({
     leader: "",
     began: { Paid: 0 },
@@ -68,7 +71,7 @@ describe("the tool and the log", await requireNatsServer(), () => {
   const began = Date.now();
   const waiting = (i: number) => dead(i, { dead: 0, attempts: 0 });
   const billing = (...parked: GivenParked[]) => put("billing", parked, read({ leader: "shop-1.x" }));
-  /** What was requested of a subscription, in order. */
+  /** Returns the requests that a subscription got, in order. */
   const requests = async (service: string, name: string) => {
     const subject = requestSubject(NAMESPACE, subscriptionKey(service, name), "*");
     return (await subscriptions.read(subject, { from: 0 })).map(({ data }) =>
@@ -194,7 +197,7 @@ describe("the tool and the log", await requireNatsServer(), () => {
       assertEquals([none.code, none.out], [0, ""]);
       assertStringIncludes(none.err, "no dead letters match");
     }
-    assertEquals((await run("dead", "show", "o1")).code, 1); // it only waits
+    assertEquals((await run("dead", "show", "o1")).code, 1); // message o1 is not dead: it only waits behind o0
   });
 
   it("dead: lists what a handler threw, not that the log of its node says it", async () => {
@@ -354,7 +357,10 @@ describe("the tool and the log", await requireNatsServer(), () => {
   });
 });
 
-/** What no line of the tool has; its own line breaks apart. */
+/**
+ * Matches the characters that no line of the tool's output may have. Line breaks are allowed, since the tool itself
+ * writes them.
+ */
 const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 
 function safe(text: string, lines: number): string {

@@ -1,4 +1,4 @@
-/** The tool as a process whose output goes to a full disk, to nobody, or into a pipe that gets closed. */
+/** Tests of the tool as a process whose output goes to a full disk, to nobody, or into a pipe that gets closed. */
 import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";

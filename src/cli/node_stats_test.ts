@@ -1,4 +1,4 @@
-/** Answers of nodes: those that are accepted, and what is wrong with all others. */
+/** Tests of which statistics of a node the tool accepts, and what it says about all others. */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { readNodeStats } from "./node_stats.ts";

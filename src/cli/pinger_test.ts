@@ -31,7 +31,7 @@ describe("Pinger", () => {
     const sent: number[] = [];
     process("a.1", ({ seq, n, answer }) => {
       sent.push(seq);
-      // the first is answered last
+      // the first ping is answered last
       clock.after(100 - 10 * n, () => answer(["o", n, 0, [], [n, 0]]));
     });
     process("b.1", ({ n, answer }) => answer(["o", n, 0, [], [n, 7]]));
@@ -106,20 +106,23 @@ describe("Pinger", () => {
   });
 });
 
-/** A ping, or a question for statistics, as a process gets it. */
+/** A ping or a request for statistics, as a process receives it. */
 interface Asked {
   readonly kind: unknown;
   readonly n: number;
-  /** Of its frame. */
+  /** Number of the frame that carried the request. */
   readonly seq: number;
-  /** The endpoint of the pinger. */
+  /** Endpoint of the pinger. */
   readonly from: string;
-  /** Where it bounces to. */
+  /** Subject to which the request bounces if nobody listens. */
   readonly reply: string;
   answer(item: unknown[]): void;
 }
 
-/** A pinger in the namespace `shop`, on a network whose processes answer as the test has them answer. */
+/**
+ * Makes a pinger in the namespace `shop` on a network in memory. `process` adds a process that answers as the test
+ * says.
+ */
 function start() {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1 });

@@ -1,4 +1,7 @@
-/** `redact` of contracts holds in each tool that shows payloads, on a real server; `--show-secrets` shows them. */
+/**
+ * Tests, on a real server, that every tool that shows payloads hides what a contract's `redact` names, and that
+ * `--show-secrets` shows it.
+ */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type Catga, catga, command, entity, event, fail, unwrap, workflow } from "../../mod.ts";
@@ -28,7 +31,7 @@ const Book = command<Payment, Payment>("Book", { key: ({ id }) => id });
 const Order = workflow<Payment, Payment>("Order", { redact });
 const Again = Order.signal<Payment>("again");
 
-/** Lets itself into a dashboard, and asks it. */
+/** Signs in to a dashboard, and returns a function that asks it for a page's data. */
 async function browse(address: string): Promise<(what: string, given: Record<string, string>) => Promise<string>> {
   const entered = await fetch(address, { redirect: "manual" });
   await entered.body?.cancel();
@@ -38,7 +41,7 @@ async function browse(address: string): Promise<(what: string, given: Record<str
     if (what !== "stream") {
       return await (await fetch(`${page}${what}?${new URLSearchParams(given)}`, { headers })).text();
     }
-    // topics as they come, until that of the events and that of the subscriptions have been
+    // read the topics as they come, until the events and the dead letters have come
     const reader = (await fetch(`${page}stream`, { headers })).body!.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
     while (!/^event: events\ndata: .*Paid/m.test(text) || !/^event: letters\ndata: .*Ada/m.test(text)) {
@@ -58,7 +61,7 @@ describe("redact, in the tools", await requireNatsServer(), () => {
     assertEquals([code, err.includes(SECRET)], [0, false], `${args.join(" ")}\n${err}`);
     return out;
   };
-  /** The output has the payload without its secret, and with it for who asks for that. */
+  /** Asserts that the output has the payload without its secret, and with it under `--show-secrets`. */
   const hides = async (...args: string[]) => {
     const hidden = await run(...args);
     assert(!hidden.includes(SECRET), hidden);
@@ -111,7 +114,7 @@ describe("redact, in the tools", await requireNatsServer(), () => {
     await hides("dead", "show", "charge");
     await hides("dead", "--json");
     const [letter] = await Array.fromAsync(app.deadLetters({ service: "shop" }));
-    assertEquals(letter.payload, payment); // programs get it whole
+    assertEquals(letter.payload, payment); // programs get the whole payload
   });
 
   it("an earlier payload of a letter that was edited is hidden as a whole", async () => {

@@ -1,4 +1,7 @@
-/** `runs` and `run`, on a real server: what programs stored, and what anybody else did. */
+/**
+ * Tests of `catga runs` and `catga run` on a real server: runs that programs stored, and text that anybody else may
+ * have written.
+ */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type Catga, catga, unwrap, workflow } from "../../mod.ts";
@@ -7,7 +10,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
-/** The argument of a program has no NUL. */
+/** Text for the command line: an argument of a program cannot have a NUL. */
 const TEXT = `${HIDDEN_TEXT.toWellFormed()}\nforged line`.replaceAll("\0", "");
 const ID = TEXT.slice(0, 100).toWellFormed();
 const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;

@@ -1,5 +1,6 @@
 /**
- * What `schedules` makes of its command line before it connects; `log_commands_test.ts` has the rest, on a real server.
+ * Tests of what `catga schedules` reads from its command line, before it connects. `log_commands_test.ts` tests the
+ * rest on a real server.
  */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";

@@ -1,4 +1,4 @@
-/** `catga setup`: the buckets of a namespace, made by an operator. */
+/** Tests of `catga setup`, with which an operator creates the buckets and streams of a namespace. */
 import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { type AddressInfo, createConnection, createServer } from "node:net";
@@ -11,7 +11,7 @@ import { PATIENT } from "../../test/support/patient.ts";
 const Kept = event<number>("Kept", { durable: true });
 const Once = command<void, string>("Once", { idempotent: true });
 
-/** A link that writes `start` over the beginning of `subject`, once. */
+/** Starts a proxy that replaces the beginning of the subject by `start` in the first message to it. */
 async function rewritingProxy(target: number, subject: string, start: string) {
   const proxy = { rewritten: 0 };
   const server = createServer((client) => {
@@ -42,7 +42,7 @@ const run = (...args: string[]) => cliHere(args);
 
 const ALL = ["nodes", "locks", "idempotency", "cache", "snapshots", "log", "entities", "subscriptions"];
 
-/** A server on which one user may make buckets, and `node` none. */
+/** Configuration of a server on which the user `operator` may create buckets and the user `node` may not. */
 const CONFIG = `
   jetstream {}
   authorization { users: [
@@ -133,7 +133,7 @@ describe("catga setup", await requireNatsServer(), () => {
   it("a bucket whose question whether it exists had no answer is made with its own settings", async () => {
     await using server = await startNatsServer();
     const client = await connect({ servers: server.url });
-    // the first question goes where nobody answers; the subject that replaces it has the same length
+    // the proxy sends the first question to a subject of the same length, on which a client listens and never answers
     client.subscribe("$XX.API.STREAM.INFO.>");
     await client.flush();
     await using link = await rewritingProxy(server.port, "$JS.API.STREAM.INFO.KV_catga_default_cache", "$XX");

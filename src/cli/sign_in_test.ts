@@ -1,4 +1,4 @@
-/** Every way to sign in, on servers that refuse other users. */
+/** Tests of every way to sign in with the tool, on servers that refuse other users. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { Buffer } from "node:buffer";
@@ -23,7 +23,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
-  /** Whether it is let in with these words, and not without them. */
+  /** Asserts that the server lets the tool in with these arguments or these variables, and not without them. */
   async function letsIn(config: string, words: string[], env: Record<string, string>): Promise<void> {
     await using server = await startNatsServer({ config });
     const nodes = ["nodes", "-s", server.url];
@@ -65,7 +65,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
       nkeys.createAccount(),
       nkeys.createUser(),
     ];
-    /** A JWT as `nsc` makes it. */
+    /** Makes a signed JWT as the tool `nsc` does. */
     const jwt = (issuer: nkeys.KeyPair, subject: nkeys.KeyPair, nats: Record<string, unknown>) => {
       const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
       const claims = { jti: "x", iat: 1, iss: issuer.getPublicKey(), name: "x", sub: subject.getPublicKey() };
@@ -180,7 +180,10 @@ describe("cli: signing in", await requireNatsServer(), () => {
     }
   });
 
-  /** A server's configuration with users of docs/cli.md, and with a node that may do everything. */
+  /**
+   * Returns a server's configuration with these users of docs/cli.md, and with the user `node`, who may do
+   * everything.
+   */
   async function withUsers(...names: string[]): Promise<string> {
     const users = (await documentedUsers()).filter(({ name }) => names.includes(name));
     const lines = users.map(({ name, permissions }) =>
@@ -263,7 +266,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     await eventually("the stuck run", async () => (await run("dashboard", "runs", "--status", "stuck")).includes("o1"));
     assertStringIncludes(await run("dashboard", "runs"), '"id":"o1"');
     assertStringIncludes(await run("dashboard", "run", "Order", "o1"), '"entry":"failed"');
-    // the fault that is planted, and that a run is stuck: nothing of what it may not see
+    // the doctor finds the planted fault and the stuck run, and reports nothing about what the user may not see
     const doctor = await cliHere(["doctor", ...as("dashboard")]);
     const findings: { kind: string }[] = JSON.parse(doctor.out).findings;
     assertEquals([doctor.err, findings.map(({ kind }) => kind).sort()], ["", ["dead-letters", "run-stuck"]]);

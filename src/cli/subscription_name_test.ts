@@ -60,7 +60,7 @@ function complaint(all: readonly string[], word: string, service?: string): stri
   return assertThrows(() => found(all, word, service), UsageError).message;
 }
 
-/** A subscription `SERVICE/NAME`. */
+/** Makes the description of a subscription from its label `SERVICE/NAME`. */
 function infoOf(label: string): SubscriptionInfo {
   const [service, name] = label.split("/");
   return {

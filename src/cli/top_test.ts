@@ -1,7 +1,4 @@
-/**
- * `top` on a real server: what it shows of nodes that answer, of those that do not, and of those that answer something
- * else.
- */
+/** Tests of `catga top` on a real server: nodes that answer, that do not answer, and that answer something else. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
@@ -23,7 +20,7 @@ describe("top", await requireNatsServer(), () => {
   let shop: Catga;
   let client: Catga;
   let other: Awaited<ReturnType<typeof openNats>>;
-  /** Sends until it is told to stop. */
+  /** The requests that the client sends without end; `stop` ends them. */
   let load: { stop(): Promise<void> };
 
   before(async () => {
@@ -53,7 +50,10 @@ describe("top", await requireNatsServer(), () => {
 
   const run = (...args: string[]) => cliHere(["top", ...args], { NATS_URL: server.url });
 
-  /** Output of `--once` for a second in which each contract was handled: on a busy machine one may pass without. */
+  /**
+   * Returns the output of `--once` for a second in which each contract was handled. On a busy machine a second may
+   * pass without that; then it asks again.
+   */
   const busySecond = async (): Promise<string> => {
     const { code, out, err } = await run("--once", "--timeout", "30s");
     assertEquals([code, err], [0, ""]);
@@ -75,7 +75,7 @@ describe("top", await requireNatsServer(), () => {
     const [buy, price] = ["Buy", "Price"].map((name) =>
       contracts.find((each: { contract: string }) => each.contract === name)
     );
-    // the handler sleeps for 2 ms
+    // 1.5 ms or more, because the handler sleeps for 2 ms
     assert(buy.handled > 0 && buy.p50 >= 1.5 && buy.p99 >= buy.p50 && price.p50 > 0, out);
     assertEquals([Object.keys(price.failed), Object.keys(buy.failed)], [["UNKNOWN"], []]);
     assertEquals([price.nodes, price.kind, moreContracts], [2, "query", 0]);
@@ -139,7 +139,7 @@ describe("top", await requireNatsServer(), () => {
 
   it("says of a node that it does not answer, is not there, or answers something else; the exit code is 1", async () => {
     const nodes = await other.store.open("catga_default_nodes");
-    // answers at once, under every number that the tool may have used
+    // answers every request for statistics at once, with a report that is malformed
     const garbled = other.transport.subscribe("catga.default.node.garbled.1.>", {}, ({ subject, data }) => {
       const asker = subject.split(".").slice(-2).join(".");
       const [, seq, , [kind, n]] = JSON.parse(new TextDecoder().decode(data));
@@ -147,7 +147,10 @@ describe("top", await requireNatsServer(), () => {
       const stats = { endpoint: "garbled.1", service: "x", now: 1, up: 1, process: { rss: 1, cpu: -1 } };
       other.transport.publish(`catga.default.node.${asker}.garbled.1`, JSON.stringify([1, seq, 1, ["t", n, stats]]));
     });
-    /** The notes on nodes, with one of this record: the nodes may notice that it is none, and remove it. */
+    /**
+     * Writes the record of a node, and returns the note that `top --once` shows for each node. Writes it again when
+     * the other nodes have removed it.
+     */
     const notesWith = async (id: string, timeout: string) => {
       const noted = await eventually(`a look at ${id}`, async () => {
         await nodes.put(id, recordOf(id), { ttl: 60_000 });
@@ -159,7 +162,7 @@ describe("top", await requireNatsServer(), () => {
         assertEquals(code, 1);
         return noted;
       });
-      return noted!; // it is awaited
+      return noted!; // not undefined: `eventually` waits for it
     };
     const noted = await notesWith("garbled", "30s");
     assertEquals([noted.get("garbled"), noted.get("shop")], ["process is malformed", undefined]);
@@ -196,7 +199,7 @@ function sendTo(app: Catga): { stop(): Promise<void> } {
   };
 }
 
-/** A valid record of a node. */
+/** Returns a valid record of a node. */
 function recordOf(id: string): string {
   return JSON.stringify({
     ...{ id, endpoint: `${id}.1`, service: "x", handles: [], startedAt: 1, lastSeen: Date.now(), metadata: {} },

@@ -1,4 +1,4 @@
-/** Which names `watch` accepts, before it connects; `cli_test.ts` has the events, on a real server. */
+/** Tests of which names `catga watch` accepts, before it connects. `cli_test.ts` tests its events on a real server. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { wrongUsage } from "../../test/support/wrong_usage.ts";

@@ -28,7 +28,7 @@ describe("worded", () => {
   });
 
   it("a certificate that is not trusted, or cannot be read: the advice names the flags", async () => {
-    // of Deno's sockets, of Node's, of Bun's
+    // reasons as the sockets of Deno, of Node.js and of Bun give them
     for (
       const reason of [
         "invalid peer certificate: UnknownIssuer",
@@ -82,7 +82,7 @@ describe("worded", () => {
       rows: 24,
       colors: true,
       environment: { NATS_URL: "nats://a" },
-      // that of the process takes Ctrl-C over, once it is read
+      // the process's own signal takes over Ctrl-C when it is read, so nobody may read it without need
       get signal() {
         signals++;
         return signal;
@@ -100,7 +100,7 @@ describe("worded", () => {
   });
 });
 
-/** What a terminal prints of these lines. */
+/** Returns what a terminal prints for these lines. */
 function said(...lines: string[]): string[] {
   const printed: string[] = [];
   const plain: Terminal = {
@@ -116,7 +116,7 @@ function said(...lines: string[]): string[] {
   return printed;
 }
 
-/** The line for a connection that fails with this error. */
+/** Returns the line that the tool prints when its connection fails with this error. */
 async function failedConnect(error: Error): Promise<string> {
   const options = { servers: ["a:1"], timeout: 1_000, reconnectTimeWait: 250, waitOnFirstConnect: false };
   const connecting = () => firstConnect({ connect: () => Promise.reject(error) }, options, () => {});

@@ -29,7 +29,7 @@ describe("AlarmBoard", () => {
     const board = new AlarmBoard();
     const shown = () => board.view(9).map(({ kind, about }) => `${kind} ${about}`);
     board.others = [said("Order"), said("Refund"), { ...said("a"), kind: "breaker-open" }];
-    assertEquals(shown(), ["run-stuck Order", "run-stuck Refund", "breaker-open a"]); // runs were not read yet
+    assertEquals(shown(), ["run-stuck Order", "run-stuck Refund", "breaker-open a"]); // the board has no runs yet, so the nodes' alarms count
     board.runs = [stuck("2")];
     assertEquals(shown(), ["run-stuck Order", "breaker-open a"]);
     board.runs = [];
@@ -63,7 +63,7 @@ describe("AlarmBoard", () => {
     assertEquals(take({ HANDLER_FAILED: 2 }, "HANDLER_FAILED: it threw"), [
       "handler-failing: HANDLER_FAILED: it threw",
     ]);
-    assertEquals(take({ TIMEOUT: 1 }), ["handler-failing: HANDLER_FAILED: it threw"]); // of an older version
+    assertEquals(take({ TIMEOUT: 1 }), ["handler-failing: HANDLER_FAILED: it threw"]); // a node of an older version sends no text of its last failure
   });
 
   it("what waits for a subscription that no program has is an alarm, and nothing else of it", () => {
@@ -78,7 +78,7 @@ describe("AlarmBoard", () => {
     assertEquals(raised({ lag: 2, retrying: 1 }), [
       "No running program has the subscription shop/mails. Up to 3 messages wait.",
     ]);
-    // its program crashed when it had begun them: they were in none of the counts, and nothing was wrong
+    // regression: messages that the program had begun when it crashed were in no count, and no alarm came
     assertEquals(raised({ open: 4 }), ["No running program has the subscription shop/mails. Up to 4 messages wait."]);
   });
 

@@ -46,7 +46,7 @@ describe("Access", () => {
     for (const origin of ["https://127.0.0.1:4280", "http://box.example", "https://box.example.evil"]) {
       assertEquals([origin, post(named, origin)], [origin, 403]);
     }
-    // the host itself is checked all the same: a name that an attacker's DNS points here
+    // the host is still checked: the DNS of an attacker may lead the name evil.example to this machine
     assertEquals(post({ ...named, host: "evil.example" }, "https://box.example"), 421);
   });
 

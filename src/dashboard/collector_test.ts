@@ -9,7 +9,7 @@ import type { DashboardSource } from "./dashboard_source.ts";
 
 type Sent = { readonly [T in Topic]: { readonly topic: T; readonly value: Topics[T] } }[Topic];
 
-/** A collector of an empty cluster, what it has sent, and how often it has asked for each part. */
+/** Makes a collector of an empty cluster, and records what it sends and how often it asks for each part. */
 function setUp({ rtt = 1 } = {}) {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock });
@@ -62,13 +62,13 @@ function setUp({ rtt = 1 } = {}) {
   return {
     ...{ clock, collector, connection, source, asked, answers, limits, open },
     askers: () => askers,
-    /** The values of a topic since the last call. */
+    /** Returns the values of a topic that were sent since the last call. */
     take<T extends Topic>(topic: T): Topics[T][] {
       const values = sent.filter((each) => each.topic === topic).map(({ value }) => value as Topics[T]);
       sent.splice(0, sent.length, ...sent.filter((each) => each.topic !== topic));
       return values;
     },
-    /** The topics since the last call. */
+    /** Returns the names of the topics that were sent since the last call. */
     topics: () => [...new Set(sent.splice(0).map(({ topic }) => topic))].sort(),
   };
 }
@@ -112,7 +112,7 @@ describe("Collector", () => {
     connection.subscribe("reply", {}, ({ noResponders }) => bounced.push(noResponders));
     connection.publish("catga.shop.event.Moved", "", { reply: "reply" });
     await clock.advance(0);
-    assertEquals(bounced, [true]); // nobody listens to events
+    assertEquals(bounced, [true]); // nobody listens to events any more
     connection.cut();
     connection.restore();
     await locks.put("h/b", lock("b"));
@@ -182,7 +182,7 @@ describe("Collector", () => {
     const { clock, collector, connection, open, take } = setUp();
     await clock.until((await open("nodes")).put("a", record("a")));
     collector.start();
-    await clock.advance(500); // its first question is not answered
+    await clock.advance(500); // the collector's first question gets no answer
     const kinds = () => take("alarms").at(-1)?.map(({ kind }) => kind);
     connection.cut();
     await clock.advance(30_000);

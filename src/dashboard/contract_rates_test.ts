@@ -9,7 +9,7 @@ function stats(name: string, more: Partial<ContractStats>): ContractStats {
   return { name, kind: "query", ...counts, failed: {}, sendFailed: {}, latency: [], ...more };
 }
 
-/** Rates to which each answer of a process comes with the one before. */
+/** Makes rates; `take` gives them a process's answer together with its answer before. */
 function answered() {
   const rates = new ContractRates();
   const before = new Map<string, Pick<NodeStats, "contracts" | "moreContracts">>();
@@ -30,7 +30,7 @@ describe("ContractRates", () => {
       take(endpoint, [stats("Q", { handled: 1_010, failed: { BUSY: 4 }, inHand: 2 })]);
     }
     const [{ rate, failing, codes, inHand }] = rates.view(9).shown;
-    assertEquals([rate, failing, codes, inHand], [10, 4, [["BUSY", 8]], 4]); // in 2 s
+    assertEquals([rate, failing, codes, inHand], [10, 4, [["BUSY", 8]], 4]); // rates per second, over 2 s
   });
 
   it("a process that begins again does not count backwards", () => {

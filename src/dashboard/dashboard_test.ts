@@ -1,4 +1,4 @@
-/** What the dashboard asks of a cluster on a real server, and what it tells a browser of it. */
+/** Tests of what the dashboard asks a cluster on a real server, and what it sends to a browser. */
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
@@ -53,7 +53,7 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
   });
   after(async () => {
     stop.abort();
-    // nothing began where the server did not: the error that counts is that of `before`
+    // undefined if the server did not start; then the error of `before` is the one to see
     if (ended !== undefined) assertEquals(await ended, 0);
     await app?.drain();
     await server?.stop();
@@ -143,7 +143,7 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
     const looker = await DashboardLooker.open(address.trim());
     await eventually("messages", async () => await count() > busy + 20);
     looker.close();
-    // what is under way is answered; then it is silent for longer than most of its parts pause
+    // what is under way is answered first; then there must be 2.5 s of silence, longer than most parts pause
     let [last, since] = [await count(), performance.now()];
     await eventually("silence", async () => {
       const now = await count();
@@ -153,8 +153,8 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
     });
     const subscriptions = (await own()).subscriptions_list ?? [];
     assertEquals(subscriptions.filter((subject) => !subject.startsWith("_INBOX")), []);
-    // answers to requests, what is read of each of three streams, and the acknowledgements of what was replayed:
-    // however often somebody looked
+    // however often somebody looked: one for answers to requests, one for each of three streams that are read, and
+    // one for acknowledgements of replayed messages
     assertEquals(subscriptions.length <= 5, true, subscriptions.join(" "));
   });
 });

@@ -30,7 +30,7 @@ type Source = Pick<DashboardSource, "namespace" | "stream" | "bucket"> & {
   readonly transport: Pick<DashboardSource["transport"], "clock">;
 };
 
-/** A cluster that keeps carts, and its source. */
+/** Makes a cluster that keeps carts, and the source from which the page reads them. */
 async function setUp() {
   let wall = 5_000;
   const network = new MemoryNetwork({ clock: { ...systemClock, now: () => wall } });
@@ -47,7 +47,7 @@ async function setUp() {
   return {
     source,
     stream,
-    /** Sends a command, a second after the last one. */
+    /** Sends a command, one second after the last command. */
     async add(id: string, skus: readonly string[], command: string): Promise<void> {
       wall += 1_000;
       unwrap(await app.send(Add, { id, skus }, { id: command }));
@@ -62,7 +62,7 @@ async function setUp() {
   };
 }
 
-/** A source without streams, and what it was asked for. */
+/** Makes a source without streams, and records what it is asked for. */
 function nothing() {
   const asked: string[] = [];
   const ask = (kind: string) => {

@@ -10,7 +10,7 @@ import { MemoryNetwork } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { EventTail } from "./event_tail.ts";
 
-/** A tail of the namespace `shop`, and those who publish there. */
+/** Makes a tail of the events in the namespace `shop`, and functions that publish events there. */
 async function setUp() {
   const clock = new VirtualClock(5_000);
   const network = new MemoryNetwork({ clock });
@@ -27,14 +27,14 @@ async function setUp() {
     network,
     tail,
     transport,
-    /** What the listener threw. */
+    /** Errors that the tail's listener threw. */
     thrown,
     store,
-    /** Appends messages of one event each, whose payloads count. */
+    /** Appends messages of one event each. The payloads are 0, 1, 2 and so on. */
     async append(messages: number): Promise<void> {
       for (let n = 0; n < messages; n++) await store(group(`${count++}`));
     },
-    /** Publishes a batch that is not kept. */
+    /** Publishes a batch of events that are not durable. */
     async publish(payloads: readonly unknown[], meta: { id?: string } = {}): Promise<void> {
       const text = payloads.map((payload) => `,${encodeValue(payload, "payload")}`).join("");
       transport.publish("catga.shop.event.Moved", eventFrameText("a.1", 4_000, meta, ++count, text, false));
@@ -46,7 +46,7 @@ async function setUp() {
   };
 }
 
-/** A message of the log with these events. */
+/** Returns the text of a log message with these events. */
 function group(...texts: readonly string[]): string {
   const head = { endpoint: "a.1", first: 7, sentAt: 12, keep: undefined, schedule: undefined };
   const none = { key: undefined, id: undefined, meta: undefined };
@@ -114,7 +114,7 @@ describe("EventTail", () => {
     network.faults = {};
     await read();
     assertEquals(payloads(), ["3", "2", "1", "0"]);
-    // a read that finds nothing counts what it passes by once
+    // a read that finds nothing counts the messages that it passes by only once
     await clock.advance(1_000);
     for (let n = 0; n < 150; n++) await store("");
     network.faults = { staleRead: 1 };
@@ -137,7 +137,7 @@ describe("EventTail", () => {
     await clock.advance(1_000);
     lose();
     await read();
-    await append(1); // is not stored: it makes the stream again
+    await append(1); // this event is lost: the append fails, and creates the stream again
     await append(130);
     tail.tick();
     await read();

@@ -12,7 +12,7 @@ import { placeOf } from "./parked_views.ts";
 const ID = messageId({ position: 7, time: 70 });
 const PLACE = placeOf(subscriptionKey("shop", "billing"), ID);
 
-/** A letter with this payload, and those that it was replayed with. */
+/** Makes a dead letter with this payload, and records the payloads with which it is replayed. */
 function setUp(payload: unknown, refuses?: CatgaError) {
   const replayed: unknown[] = [];
   const replay = ({ payload }: { payload?: unknown } = {}) => {

@@ -55,7 +55,7 @@ function record(id: string, nonce = "1", more: object = {}): Extract<Change, { t
   return { type: "put", key: id, value, revision: 1 };
 }
 
-/** A watch that has the records of these nodes. */
+/** Makes a book of nodes that has the records of these nodes. */
 function watching(
   ids: readonly string[],
   onStats: (stats: NodeStats, before: NodeStats | undefined) => void = () => {},
@@ -117,7 +117,7 @@ describe("NodeWatch", () => {
     const { watch, asker } = watching(["a", "b"]);
     const alarms = [alarm("node-gone", "s/b"), alarm("node-gone", "s/c"), alarm("no-node", "Q")];
     alarms.push(alarm("no-node", "Pay"), alarm("no-node", "workflow Export"));
-    const lagging = alarm("subscription-lagging", "s/mails"); // which takes longer than a tool looks
+    const lagging = alarm("subscription-lagging", "s/mails"); // not dropped: to see a lag takes longer than the tool looks
     asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms: [...alarms, lagging] } };
     await watch.ask(asker, 1);
     assertEquals([...new Set(watch.alarms.map(({ about }) => about))], ["s/c", "Pay", "s/mails"]);
@@ -216,7 +216,7 @@ describe("NodeWatch", () => {
   it("a node that deletes its own record has drained; one whose record another deletes has ended, however lately it answered", async () => {
     const { watch, asker } = watching(["a", "b", "c"]);
     for (const bounced of [false, true]) {
-      if (bounced) asker.pong = BOUNCE; // the page may hear of the end of a process before it hears of its record
+      if (bounced) asker.pong = BOUNCE; // in the second round the page hears of the process's end before it hears that the record is deleted
       await watch.ask(asker, 1);
       for (const [key, note] of [["a", undefined], ["b", "signed off"], ["c", "nonsense"]] as const) {
         watch.take(record(key));
@@ -252,7 +252,7 @@ describe("NodeWatch", () => {
       watch.take(record(id, "1", { metadata: { host, ...metadata }, startedAt: 2_000, ...more }));
     node("a", "h1", { release: "41", zone: "n" });
     node("b", "h2", { release: "41", zone: "n" });
-    node("old", "h3", { release: "40" }, { startedAt: 1 }); // it was there before anybody looked
+    node("old", "h3", { release: "40" }, { startedAt: 1 }); // the node `old` started before anybody looked at the page
     node("other", "h4", { release: "7" }, { service: "t" });
     assertEquals(deployed, []);
     node("c", "h1", { release: "42\u202e", zone: "n" });

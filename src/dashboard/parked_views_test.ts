@@ -11,14 +11,17 @@ import { type ParkedSource, ParkedViews, placeOf, readPlace } from "./parked_vie
 
 const idOf = (position: number) => messageId({ position, time: stored(position) });
 
-/** A subscription with this parked. */
+/** Makes a subscription with these parked messages. */
 function subscription(parked: readonly GivenParked[], service = "shop"): StoredSubscription {
   const states = new Map(parked.map((given) => [idOf(given.position), parkedState(given)]));
   const state = { id: ["t", 1] as const, head: headOf(), writer: "", parked: states };
   return { key: subscriptionKey(service, "billing"), service, name: "billing", sequence: 1, state };
 }
 
-/** What is stored of the messages of these positions, and how often each was read. */
+/**
+ * Makes a source of the messages at these positions. `read`: the ids of the messages that were read; position 99 has
+ * no message.
+ */
 function source(messages: Record<number, Partial<LoggedMessage> & { error?: ParkedMessage["error"] }> = {}) {
   const read: string[] = [];
   const requests = new Map<string, "replay" | "discard">();

@@ -1,4 +1,4 @@
-/** The last runs of a schedule on the page: when each was, and how it ended. */
+/** Tests of the last runs of a schedule on the dashboard's page: when each ran, and how it ended. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, fail, unwrap, workflow } from "../../mod.ts";
@@ -12,7 +12,7 @@ const Sweep = command<string>("Sweep", { durable: true });
 const Nightly = workflow<void>("Nightly");
 const MINUTE = 60_000;
 
-/** A cluster whose handler fails when it is told to. */
+/** Starts a cluster with scheduled commands, whose handler fails after `fail` is called. */
 async function setUp() {
   let fails = false;
   const handlers = [

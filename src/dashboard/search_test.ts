@@ -1,4 +1,4 @@
-/** What a search finds, and what it says that it has read. */
+/** Tests of what the dashboard's search finds, and what it says that it has read. */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { groupText, itemText } from "../log/format/group.ts";
@@ -10,7 +10,7 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 import { search, type SearchSource } from "./search.ts";
 import type { SearchView } from "./view.ts";
 
-/** A log of the namespace `shop` with messages of one event each. */
+/** Makes a log of the namespace `shop`, to which `append` adds messages. */
 async function setUp() {
   const clock = new VirtualClock(5_000);
   const network = new MemoryNetwork({ clock });
@@ -41,7 +41,7 @@ describe("search", () => {
     assertEquals(await ids("o-7"), ["m-4", "m-1"]);
     assertEquals(await ids("m-2"), ["m-10", "m-2"]);
     assertEquals(await ids("o-"), []);
-    assertEquals(await ids("a.1.e0"), []); // it has an id of its own
+    assertEquals(await ids("a.1.e0"), []); // no hit: an event that has its own id is not found by the id it would have without
     const { hits: [{ where, name, key, payload }], searched } = await find("m-4");
     assertEquals({ where, name, key, payload }, {
       where: "event",

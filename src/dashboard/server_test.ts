@@ -1,4 +1,4 @@
-/** Who gets in, and what a request may do: over a socket, as browsers and others send it. */
+/** Tests, over a socket, of who gets into the dashboard and what a request may do. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type IncomingHttpHeaders, request } from "node:http";
@@ -19,7 +19,7 @@ interface Asked {
   readonly body?: string;
 }
 
-/** Sends a request as it is written; fetch would correct it. */
+/** Sends a request exactly as given; `fetch` would correct the path. */
 function ask(port: number, path: string, { method = "GET", headers = {}, body }: Asked = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request({ host: "127.0.0.1", port, path, method, headers, agent: false }, (response) => {
@@ -83,7 +83,7 @@ describe("the server of the dashboard", () => {
     await readOnly?.[Symbol.asyncDispose]();
   });
 
-  /** A browser that was let in. */
+  /** Signs in as a browser does, and returns the page's address and the cookie. */
   async function enter(of = server): Promise<{ port: number; folder: string; cookie: string; origin: string }> {
     const { port, search } = new URL(of.address);
     const { status, headers } = await ask(Number(port), `/${search}`);
@@ -125,7 +125,7 @@ describe("the server of the dashboard", () => {
     ) {
       for (const headers of [{}, ...wrong.map((text) => ({ cookie: text }))]) {
         const { status, text } = await ask(port, path, { headers });
-        // Bun itself answers such a request
+        // Bun itself answers a request for `*`, with 400
         const refused = path === "*" && status === 400 ? 401 : status;
         assertEquals([path, refused, text.includes("<")], [path, 401, false]);
       }
@@ -261,7 +261,7 @@ describe("the server of the dashboard", () => {
         const sent = request({ port, host: "127.0.0.1", path: `${folder}stream`, headers: { cookie }, agent: false });
         let text = "";
         sent.on("response", (response) => {
-          // nginx passed nothing on
+          // regression: without this header nginx passed nothing on
           assertEquals(response.headers["x-accel-buffering"], "no");
           response.setEncoding("utf8").on("data", (chunk: string) => {
             text += chunk;

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { type StreamResponse, Streams } from "./streams.ts";
 
-/** A browser, and what it was sent. */
+/** A browser that collects what it is sent. */
 class Browser implements StreamResponse {
   text = "";
   ended = "";
@@ -21,7 +21,7 @@ class Browser implements StreamResponse {
     this.ended += "destroy";
   }
 
-  /** The topics since the last call, with their values. */
+  /** Returns the topics that were sent since the last call, with their values. */
   topics(): [topic: string, value: unknown][] {
     const found = [...this.text.matchAll(/^event: (\w+)\ndata: (.*)\n\n/gm)];
     this.text = "";
@@ -76,7 +76,7 @@ describe("Streams", () => {
   it("is looked at from the first browser to the last, and remembers nothing in between", () => {
     const { looks, streams, first } = setUp();
     const [a, b] = [new Browser(), new Browser()];
-    streams.send("locks", EMPTY); // to nobody
+    streams.send("locks", EMPTY); // no browser is there, so nobody gets this value
     streams.add(a);
     streams.add(b);
     assertEquals([looks, streams.size], [["look"], 2]);

@@ -4,7 +4,7 @@ import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import { positionOf } from "../log/format/group_text.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
 
-/** A subscription that has read up to a message. */
+/** Makes a subscription that has read the log up to the message of this sequence. */
 function at(sequence: number, more: Partial<SubscriptionInfo> = {}): SubscriptionInfo {
   const names = { service: "shop", name: "billing", contracts: ["Placed"], leader: "a", abandoned: false };
   return {

@@ -6,7 +6,8 @@ import { IN_DENO, lint } from "./rule_suite.ts";
 import { isFunction, parentOf } from "./scopes.ts";
 
 /**
- * Which of the names `here` are inside of a handler, and whether the function directly around each is one, in order.
+ * Returns, for each name `here` in order: "handler" if the function directly around it is a handler, "inside" if it
+ * lies deeper in a handler, "outside" otherwise.
  */
 function handlersAround(source: string): string[] {
   const handlers = rule((file, context) => {

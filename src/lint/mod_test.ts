@@ -1,4 +1,4 @@
-/** The plugin as a whole: its page, the code of this package, and `deno lint` itself. */
+/** Tests of the lint plugin as a whole: its page, the code of this package, and `deno lint` itself. */
 import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -14,13 +14,16 @@ import { sourceFiles } from "../../tools/sources.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string) => readFile(join(root, path), "utf8");
 
-/** The examples in a page or in doc comments, those that do not run included. */
+/** Returns the TypeScript examples in a page or in doc comments, also those that are not run. */
 function examplesIn(text: string): string[] {
   const plain = text.replaceAll(/^ *\* ?/gm, (margin) => margin.trimStart().startsWith("*") ? "" : margin);
   return [...plain.matchAll(/^```ts(?: \w+)?\n(.*?)^```$/gms)].map(([, code]) => code);
 }
 
-/** What the rules find and no comment excuses: `runPlugin` leaves that to `deno lint`. */
+/**
+ * Returns the findings of the rules without those that a `deno-lint-ignore` comment excuses. `runPlugin` reports both
+ * kinds.
+ */
 function findings(source: string, path = "example.ts"): string[] {
   const excused = ({ id, range: [start] }: Deno.lint.Diagnostic) => {
     const [, before] = source.slice(0, start).split("\n").reverse();
@@ -45,7 +48,7 @@ describe("the lint rules", IN_DENO, () => {
     for (const section of sections) {
       const [name] = section.split("\n");
       const [good] = examplesIn(section);
-      const bad = good.replace(/\/\/ bad: (.*)\n.*$/m, "$1"); // in place of the line below it
+      const bad = good.replace(/\/\/ bad: (.*)\n.*$/m, "$1"); // the bad line takes the place of the line below it
       assertNotEquals(bad, good, name);
       const ids = findings(bad).map((text) => text.split(":")[0]);
       assertEquals([name, ids], [name, [`catga/${name}`]]);

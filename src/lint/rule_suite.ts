@@ -1,38 +1,38 @@
-/** The suite for a lint rule: its findings in sources, and the sources after its fixes. */
+/** Suite for a lint rule: its findings in sources, and the sources after its fixes. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 
-/** Options of tests that run `deno lint` or its plugins, which only Deno has. */
+/** Options of tests that need `deno lint` or its plugins; the tests are skipped outside Deno. */
 export const IN_DENO: { readonly skip: string | false } = {
   skip: "Deno" in globalThis ? false : "only Deno has deno lint",
 };
 
-/** Source with findings. */
+/** A source in which the rule must find something. */
 export interface BadSource {
   readonly source: string;
-  /** The text of each finding, in order. */
+  /** The text that each finding marks, in order. */
   readonly at: readonly string[];
-  /** Matches each message. */
+  /** Pattern that the message of each finding matches. */
   readonly says: RegExp;
-  /** The source with all fixes; unchanged if omitted. */
+  /** The source after all fixes; omitted if the fixes change nothing. */
   readonly fixed?: string;
 }
 
-/** The sources for a rule. */
+/** The sources with which a rule is tested. */
 export interface RuleCases {
-  /** Written before each source: imports and constants. */
+  /** Text before each source: imports and constants. */
   readonly head: string;
   readonly bad: Readonly<Record<string, BadSource>>;
   readonly good: Readonly<Record<string, string>>;
 }
 
-/** The findings of one rule. */
+/** Returns the findings of one rule in a source, in the order of their places. */
 export function lint(name: string, rule: Deno.lint.Rule, source: string): Deno.lint.Diagnostic[] {
   const plugin = { name: "catga", rules: { [name]: rule } };
   return Deno.lint.runPlugin(plugin, "source.ts", source).sort((a, b) => a.range[0] - b.range[0]);
 }
 
-/** The source with all fixes of these findings. */
+/** Returns the source with all fixes of these findings. */
 export function fixed(source: string, findings: readonly Deno.lint.Diagnostic[]): string {
   const fixes = findings.flatMap(({ fix = [] }) => fix).sort((a, b) => b.range[0] - a.range[0]);
   return fixes.reduce(
@@ -41,7 +41,7 @@ export function fixed(source: string, findings: readonly Deno.lint.Diagnostic[])
   );
 }
 
-/** The tests of one rule. */
+/** Declares the tests of one rule. */
 export function ruleSuite(name: string, rule: Deno.lint.Rule, { head, bad, good }: RuleCases): void {
   describe(`catga/${name}`, IN_DENO, () => {
     for (const [what, { source, at, says, fixed: wanted = source }] of Object.entries(bad)) {
@@ -54,7 +54,6 @@ export function ruleSuite(name: string, rule: Deno.lint.Rule, { head, bad, good 
         );
         for (const { message } of findings) assertMatch(message, says);
         assertEquals(fixed(whole, findings), `${head}\n${wanted}`);
-        // the fixed source has no findings
         if (wanted !== source) assertEquals(lint(name, rule, fixed(whole, findings)), []);
       });
     }

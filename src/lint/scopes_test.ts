@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { IN_DENO, lint } from "./rule_suite.ts";
 import { type Binding, functionsAround, isReference, mayAwait, parentOf, Scopes } from "./scopes.ts";
 
-/** What `say` says of each reference to `x` in a source, in order. */
+/** Returns what `say` returns for each reference to `x` in a source, in order. */
 function ofEachX(source: string, say: (x: Deno.lint.Identifier, scopes: Scopes) => string): string[] {
   const rule: Deno.lint.Rule = {
     create(context) {
@@ -18,7 +18,7 @@ function ofEachX(source: string, say: (x: Deno.lint.Identifier, scopes: Scopes) 
   return lint("scopes", rule, source).map(({ message }) => message);
 }
 
-/** The declarations that `x` has in each `a(x)`. */
+/** Returns the declaration to which the name `x` belongs in each call `a(x)`. */
 function bindings(source: string): string[] {
   const say = (x: Deno.lint.Identifier, scopes: Scopes) =>
     parentOf(x)?.type === "CallExpression" ? textOf(scopes.resolve(x)) : "";

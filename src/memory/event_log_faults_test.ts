@@ -8,7 +8,7 @@ import { VirtualClock } from "./virtual_clock.ts";
 
 const OPTIONS = { subjects: ["log.>"], replicas: 1, schedules: true };
 
-/** A stream over a connection of its own, and without one, on virtual time. */
+/** Opens one stream twice, on virtual time: `stream` over a connection with faults, `direct` without a connection. */
 async function setUp(faults: Faults = {}, seed = 1) {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed });
@@ -341,7 +341,7 @@ async function runFaults(seed: number): Promise<void> {
   }
 }
 
-/** Opens the stream over another connection, as often as it takes. */
+/** Opens the stream over another connection; tries every 100 ms until that succeeds. */
 async function openStubborn(clock: VirtualClock, network: MemoryNetwork): Promise<LogStream> {
   const { log } = network.connect({ name: "other" });
   while (true) {

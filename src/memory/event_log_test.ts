@@ -17,7 +17,7 @@ eventLogSuite("memory", () => memoryLogHarness());
 
 const OPTIONS = { subjects: ["log.>"], replicas: 1, schedules: true };
 
-/** A stream on virtual time, without a network. */
+/** Opens a stream on virtual time, without a network. */
 async function setUp(clock: Clock = new VirtualClock()) {
   const log = new MemoryEventLog(clock);
   return { log, stream: await log.open("stream", OPTIONS) };
@@ -186,7 +186,7 @@ describe("MemoryEventLog", () => {
     await promise;
     for (let i = 0; i < 1_000; i++) assertEquals((await stream.read(`log.${i}`, { from: 0, most: 1 })).length, 1);
     reader.close();
-    clock.rest(); // what has a ttl is not waited for
+    clock.rest(); // stops the timers of the messages' ttl, for which the test would otherwise wait
   });
 
   it("what waits in it does not keep the process alive", async () => {

@@ -8,12 +8,12 @@ import type { Faults } from "./faults.ts";
 import { type MemoryConnection, MemoryNetwork, type MemoryNetworkOptions } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
-// late messages, and nothing worse, keep every promise of a transport
+// with late messages as its only fault, a network still keeps every promise of a transport
 transportSuite("memory where everything is late", () => {
   const network = new MemoryNetwork({ seed: 1, faults: { delay: 4 } });
   return Promise.resolve({
     connect: () => Promise.resolve(network.connect({ onError: () => {} })),
-    // `connect` has made it
+    // cast: the function `connect` above made the connection
     cut: (transport) => Promise.resolve((transport as MemoryConnection).cut()),
     restore: (transport) => Promise.resolve((transport as MemoryConnection).restore()),
     [Symbol.asyncDispose]: () => Promise.resolve(),
@@ -390,7 +390,7 @@ describe("cut and pause", () => {
   });
 });
 
-/** Two connections of a network on virtual time; what comes to bob on `a`. */
+/** Makes two connections on virtual time, and records the messages that bob gets on subject `a`. */
 function setUp(options: MemoryNetworkOptions) {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, ...options });

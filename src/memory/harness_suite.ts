@@ -1,10 +1,10 @@
-/** The streams of a network in memory, for the suite that every log passes. */
+/** Harness for the suite that every event log passes: streams of a network in memory. */
 import type { EventLog } from "../ports/event_log.ts";
 import type { EventLogHarness } from "../ports/event_log_suite.ts";
 import { MemoryNetwork } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
-/** A network on virtual time. `wrap` makes the log that is tested of a connection's. */
+/** Makes a network on virtual time. `wrap` returns the log to test for the log of a connection. */
 export function memoryLogHarness(wrap = (log: EventLog): EventLog => log): Promise<EventLogHarness> {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock });

@@ -117,7 +117,7 @@ describe("MemoryKeyValueStore", () => {
       await bucket.watch("", (change) => console.log(change.key), { signal: new AbortController().signal });
     `;
     const args = "Deno" in globalThis ? ["eval", "--ext=ts", program] : ["-e", program];
-    // rejects when the process lives on
+    // rejects if the process does not end by itself
     const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 120_000 });
     assertEquals(stdout, "key\n");
   });

@@ -8,7 +8,7 @@ import { VirtualClock } from "./virtual_clock.ts";
 
 const OPTIONS = { subjects: ["log.a.>", "log.b"], replicas: 1, schedules: true };
 
-/** Appends, and gives the sequence. */
+/** Appends a message, and returns its sequence. */
 function append(stream: StreamState, subject = "log.b"): number {
   stream.append(newMessage(subject, "", { timeout: 1_000 }));
   return stream.next - 1;

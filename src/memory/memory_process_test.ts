@@ -6,7 +6,7 @@ import { VirtualClock } from "./virtual_clock.ts";
 describe("MemoryProcess", () => {
   it("delays timers and arrivals while it is frozen, and a cancelled timer never fires", async () => {
     const clock = new VirtualClock();
-    const process = new MemoryProcess(clock, () => 0.9); // arrivals first
+    const process = new MemoryProcess(clock, () => 0.9); // with 0.9 a process that resumes takes arrivals before timers
     const seen: string[] = [];
     process.clock.after(10, () => seen.push("timer"));
     const cancelled = process.clock.after(20, () => seen.push("cancelled"));

@@ -62,7 +62,7 @@ describe("MemoryNetwork", () => {
     bob.subscribe("a", {}, (message) => got.push(new TextDecoder().decode(message.data)));
     network.pause("bob");
     network.cut("bob");
-    // as `heal` does for faults by chance
+    // in the order in which `heal` ends faults by chance: resume, then restore
     network.resume("bob");
     network.restore("bob");
     await eventually("the connection", () => bob.status.state === "connected" && bob.status.generation > 1);
@@ -85,7 +85,7 @@ describe("MemoryNetwork", () => {
 
   it("random: a value that is no number from 0 on and below 1 is a TypeError where it is drawn", () => {
     for (const value of [undefined, NaN, -0.1, 1, "0.5", null, Promise.reject(new Error("late"))]) {
-      // what a program without types may pass
+      // cast: a program without types may pass such a function
       const random = (() => value) as () => number;
       assertThrows(
         () => new MemoryNetwork({ random }),

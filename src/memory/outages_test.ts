@@ -5,7 +5,9 @@ import { seededRandom } from "./seeded_random.ts";
 import { OutageSchedule } from "./outage_schedule.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
-/** A schedule with one connection, and the times at which it was cut and restored. */
+/**
+ * Makes a schedule of outages for one connection, and records the times at which the connection is cut and restored.
+ */
 function setUp() {
   const clock = new VirtualClock();
   const source = new FaultSource(seededRandom(7));

@@ -9,7 +9,7 @@ import { seededRandom } from "./seeded_random.ts";
 import { StoreSession } from "./store_session.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
-/** A session over a connection that can be cut; `note` keeps what a call resolves or rejects with. */
+/** Makes a session over a connection that can be cut. `note` adds to `seen` what a call resolves or rejects with. */
 function setUp() {
   const clock = new VirtualClock();
   const faults = new FaultSource(seededRandom(1));

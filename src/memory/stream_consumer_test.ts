@@ -7,7 +7,7 @@ import { seededRandom } from "./seeded_random.ts";
 import { copyOf, type Delivery, StreamConsumer } from "./stream_consumer.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
-/** A consumer of the messages of `log.a`, in a stream whose first sequence is 1. */
+/** Makes a consumer of the messages of subject `log.a`, in a stream whose first sequence is 1. */
 function setUp({ from = 1, faults = {} as Faults } = {}) {
   const clock = new VirtualClock(0);
   const settings = { subjects: ["log.>"], replicas: 1, schedules: false };
@@ -30,7 +30,7 @@ function setUp({ from = 1, faults = {} as Faults } = {}) {
   return { clock, state, append, reader, consumer, deliveries };
 }
 
-/** A delivery as `<count>:<sequence>…`. */
+/** Returns a delivery as text: `<count>:<sequence>` for each message. */
 const textOf = ({ messages }: Delivery) => messages.map(([count, { sequence }]) => `${count}:${sequence}`).join(" ");
 
 describe("StreamConsumer", () => {

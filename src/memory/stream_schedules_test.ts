@@ -7,7 +7,7 @@ import { VirtualClock } from "./virtual_clock.ts";
 
 const NOON = Date.UTC(2026, 6, 1, 12);
 
-/** Schedules, and what they append: `<second> <target>`. */
+/** Makes the schedules of a stream, and records what they append as `<second> <subject>`. */
 function setUp() {
   const clock = new VirtualClock(NOON);
   const appended: NewMessage[] = [];

@@ -7,7 +7,7 @@ import { VirtualClock } from "./virtual_clock.ts";
 
 const SETTINGS = { subjects: ["log.>"], replicas: 1, schedules: true };
 
-/** A stream whose first sequence is 1. */
+/** Makes the state of a stream whose first sequence is 1. */
 function setUp({ schedules = true } = {}) {
   const clock = new VirtualClock(0);
   const state = new StreamState(clock, { ...SETTINGS, schedules }, {
@@ -22,7 +22,10 @@ function setUp({ schedules = true } = {}) {
   return { clock, state, append, stored };
 }
 
-/** What a verdict says, in one word. */
+/**
+ * Returns a verdict on an append in one word or number: the sequence, `again` and the sequence, `conflict`, or the
+ * error's code.
+ */
 function wordOf(verdict: Verdict): string | number {
   if (verdict.type === "stored") return verdict.duplicate ? `again ${verdict.sequence}` : verdict.sequence;
   return verdict.type === "conflict" ? "conflict" : verdict.error.code;

@@ -42,7 +42,7 @@ function matches(pattern: string, subject: string): boolean {
   return new RegExp(`^${tokens.join("\\.")}$`).test(subject);
 }
 
-/** The same random numbers on every run (mulberry32). */
+/** Returns a generator of the same random numbers on every run (mulberry32). */
 function numbers(seed: number): () => number {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;

@@ -5,7 +5,7 @@ transportSuite("memory", () => {
   const network = new MemoryNetwork();
   return Promise.resolve({
     connect: () => Promise.resolve(network.connect({ onError: () => {} })),
-    // `connect` has made it
+    // cast: the function `connect` above made the connection
     cut: (transport) => Promise.resolve((transport as MemoryConnection).cut()),
     restore: (transport) => Promise.resolve((transport as MemoryConnection).restore()),
     [Symbol.asyncDispose]: () => Promise.resolve(),

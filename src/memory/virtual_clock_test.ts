@@ -180,7 +180,10 @@ describe("VirtualClock", () => {
   });
 });
 
-/** Ten pings a second apart, each answered by two nodes after some thought; who said what when. */
+/**
+ * Sends ten pings, one a second; two nodes answer each, after 0 and 250 ms. Resolves with the answers and the times
+ * at which they came.
+ */
 async function conversation(): Promise<string[]> {
   const clock = new VirtualClock(0);
   const network = new MemoryNetwork({ clock, random: () => 0.5 });

@@ -1,4 +1,7 @@
-/** Nightly jobs in the two nights in which the clocks of their zone change, whoever dies in them. */
+/**
+ * Tests of nightly jobs in the two nights in which their time zone changes its clocks, also when a node dies in such
+ * a night.
+ */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { command, unwrap } from "../../mod.ts";
@@ -7,12 +10,12 @@ import { testCluster } from "./mod.ts";
 const Close = command("books.Close", { durable: true });
 const logger = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Half hours of UTC in which the server fires, from 02:00 in Berlin, and half a minute behind each. */
+/** The half hours of UTC around the change of Berlin's clocks. At each the job may be due. */
 const MOMENTS = ["00:00", "00:30", "01:00", "01:30", "02:00", "02:30"];
 
 /**
- * When the job of 02:30 in Berlin ran in the night of that date, in UTC. `killed`: the moment before whose firing the
- * leader of its queue is killed, or behind it.
+ * Runs one night of a job at 02:30 in Berlin, and returns the times at which it ran, in UTC. `killed`: the leader of
+ * the job's queue is killed 30 s before the half hour `at`, or right behind it.
  */
 async function night(date: string, killed?: { readonly at: string; readonly behind: boolean }): Promise<string[]> {
   const ran = new Map<string, string>();

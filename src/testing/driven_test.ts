@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/as
 import { describe, it } from "node:test";
 import { driven } from "./pace.ts";
 
-/** A lock. */
+/** A lock that can be released. */
 class Held {
   released = 0;
 
@@ -15,7 +15,7 @@ class Held {
   }
 }
 
-/** An app with private state, of which each method returns another kind of value. */
+/** An app with a private field, whose methods return every kind of value. */
 class App {
   readonly cache = { get: () => Promise.resolve("cached") };
   readonly clock = { now: () => 7, sleep: () => Promise.resolve("slept") };
@@ -55,7 +55,7 @@ class App {
   }
 }
 
-/** A driven app, and how many promises were driven since the last call. */
+/** Makes a driven app. `take` returns how many promises were driven since its last call. */
 function setUp() {
   const real = new App();
   let count = 0;

@@ -39,9 +39,9 @@ describe("explore", () => {
         },
       }), ExploreError);
     assertMatch(error.message, /the sum went from \d+ to \d+/);
-    assertMatch(error.message, /explore_test\.ts:\d+:\d+/); // the line of the check
+    assertMatch(error.message, /explore_test\.ts:\d+:\d+/); // the message names the line of the check
     assertMatch(error.timeline, /kill begins/);
-    assert(error.timeline.split("\n").length < 20, error.timeline); // two additions and a kill
+    assert(error.timeline.split("\n").length < 20, error.timeline); // few lines are left: two additions and a kill
     assert(error.history.operations.length <= 3, `${error.history.operations.length} operations`);
   });
 

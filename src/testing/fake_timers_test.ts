@@ -1,4 +1,7 @@
-/** Apps beside the fake timers of test libraries: an app has real time, or virtual time, or is not started. */
+/**
+ * Tests of apps beside the fake timers of test libraries: an app follows real time or virtual time, or does not
+ * start.
+ */
 import { describe, it, mock } from "node:test";
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -13,7 +16,10 @@ const wait = Wait.handle(async ({ ms }, ctx) => {
 });
 const FAKES = /^fake timers have replaced Date and setTimeout, and Catga does not follow them: test with virtual time/;
 
-/** How libraries fake the time; each returns what moves it. `all`: what sinon and vitest replace. */
+/**
+ * The ways in which test libraries fake the time; each returns a function that moves the time. "all globals": those
+ * that sinon and vitest replace.
+ */
 const LIBRARIES = {
   "@std/testing/time": () => {
     const time = new FakeTime();
@@ -50,7 +56,7 @@ for (const [library, fake] of Object.entries(LIBRARIES)) {
       assertMatch(error.message, FAKES);
     });
 
-    // Deno 2.9.6 holds every timer of the process while those of node:test are mocked, also those taken before
+    // Deno 2.9.6: while the timers of node:test are mocked, no timer of the process fires, not even an older one
     const stops = library === "node:test" && OWN_RUNTIMES[0] === "deno";
     it("an app that started before goes on in real time, whatever the fakes show", { skip: stops }, async () => {
       await using app = await catga({ handlers: wait });

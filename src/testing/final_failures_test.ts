@@ -1,4 +1,4 @@
-/** Which failures of a handler are final for the message that it handles. */
+/** Tests of which failures of a handler are final, so that its message is not tried again. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, entity, event, fail, unwrap } from "../../mod.ts";

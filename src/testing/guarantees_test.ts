@@ -23,7 +23,7 @@ const Add = command<{ cart: string; sku: string }, number>("Add", { key: ({ cart
 const ok = (value: unknown): HistoryOutcome => ({ type: "ok", value });
 const failed = (code: string): HistoryOutcome => ({ type: "failed", code, message: "planted" });
 
-/** A history in which nothing happened but what is written to it. */
+/** A history that holds only what a test adds to it. */
 class Written implements History {
   readonly seed = 1;
   readonly operations: HistoryOperation[] = [];
@@ -107,7 +107,7 @@ describe("guarantees", () => {
     ]);
     const ran = new Written().send(Note, "a", failed("UNAVAILABLE")).run(Note, "a", ok("noted"));
     assertEquals(lines(ran, Note).length, 1);
-    assertEquals(lines(ran), []); // it was not asked
+    assertEquals(lines(ran), []); // without the contract's name, no guarantee about its runs is checked
   });
 
   it("finds a send that ends behind its deadline, unless its node was frozen", () => {

@@ -14,7 +14,7 @@ const Told = event<{ n: number }>("Told");
 const logger = { debug() {}, info() {}, warn() {}, error() {} };
 const retry = { attempts: 2, delay: [10, 10] } as const;
 
-/** The numbers of each batch. */
+/** Returns the numbers of a batch's events. */
 const numbers = (batch: Batch<Row>) => batch.map(({ payload }) => payload.n);
 
 describe("a handler of batches", () => {
@@ -118,7 +118,7 @@ describe("a handler of batches", () => {
   it("throws in a batch.fail that comes when the handler has returned: what it fails is done by then", async () => {
     const late: string[] = [];
     const bill = Loose.onBatch((batch, ctx) => {
-      // not awaited
+      // not awaited: the handler returns before `batch.fail` is called
       void ctx.clock.sleep(50).then(() => batch.fail(batch[0], "LATE", "too late"))
         .catch((error) => late.push(`${error}`));
     }, { name: "bills" });

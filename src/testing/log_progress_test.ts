@@ -5,12 +5,12 @@ import { leaderOf, ledSubscriptions, unhandled, type WellNodes } from "./pace.ts
 
 type Seen = Health["subscriptions"][number];
 
-/** How a node sees a subscription of shop. */
+/** Makes a node's view of a subscription of the service shop. */
 function seen(name: string, state: Seen["state"], more: Partial<Seen> = {}): Seen {
   return { service: "shop", name, state, open: 0, lag: 0, oldest: 0, retrying: 0, dead: 0, ...more };
 }
 
-/** How the log sees a subscription of shop. */
+/** Makes the log's record of a subscription of the service shop. */
 function stored(name: string, leader: string | undefined, more: Partial<SubscriptionInfo> = {}): SubscriptionInfo {
   const rest = {
     contracts: [],
@@ -26,7 +26,7 @@ function stored(name: string, leader: string | undefined, more: Partial<Subscrip
   return { service: "shop", name, leader, ...rest, ...more };
 }
 
-/** Nodes that see these subscriptions, and what each of them reads in the log. */
+/** Makes nodes that see the given subscriptions; `infos` returns what each node reads in the log. */
 function nodes(
   seenBy: Readonly<Record<string, readonly Seen[]>>,
   infos: () => Promise<readonly SubscriptionInfo[]> = () => Promise.resolve([]),
@@ -34,7 +34,7 @@ function nodes(
   return new Map(
     Object.entries(seenBy).map(([id, subscriptions]) => {
       const app = { health: () => ({ subscriptions }), subscriptions: infos };
-      return [id, app as unknown as Catga]; // what is asked here
+      return [id, app as unknown as Catga]; // cast: the only members that the progress reads
     }),
   );
 }

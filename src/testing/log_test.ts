@@ -25,7 +25,7 @@ describe("the log in a test cluster", () => {
     assertEquals([of("slow").length, of("mails").length, recorder.handled(Mail).length], [20, 20, 20]);
     assertEquals(of("slow").every(({ result }) => result?.ok), true);
     assertEquals([recorder.published(Booked).length, recorder.enqueued(Mail).length], [20, 20]);
-    // five of a room, one after the other
+    // the five guests of room 1, one after the other
     const rooms = of("slow").filter(({ payload }) => payload.room === "1").map(({ payload }) => payload.guest);
     assertEquals(rooms, ["1", "5", "9", "13", "17"]);
     await cluster.handled(0);
@@ -106,7 +106,7 @@ describe("the log in a test cluster", () => {
     await cluster.handled(2 * MINUTE);
     const third = await recorder.next(Booked, { type: "handled" });
     assertEquals([third.attempt, third.result?.ok], [3, true]);
-    // each pause is drawn from 0 to a minute
+    // the pause before an attempt is random, from 0 to a minute
     assert(first.at < second.at && second.at < third.at, `${[first.at, second.at, third.at]}`);
   });
 
@@ -194,7 +194,7 @@ describe("the log in a test cluster", () => {
     const [app] = cluster.apps;
     unwrap(await app.publish(Booked, { room: "7", guest: "ada" }));
     unwrap(await app.publish(Booked, { room: "8", guest: "bob" }));
-    await cluster.handled(); // a dead letter has its end
+    await cluster.handled(); // resolves: a dead letter counts as handled
     mended = true;
     const seen: unknown[] = [];
     for await (const letter of app.deadLetters({ subscription: "billing" })) {
@@ -204,7 +204,7 @@ describe("the log in a test cluster", () => {
       else await letter.discard();
     }
     assertEquals(seen, [["ada", "FULL", 1], ["bob", "FULL", 1]]);
-    await cluster.handled(); // the replay and the discard, too
+    await cluster.handled(); // resolves when the replay and the discard are done, too
     const good = cluster.recorder.handled(Booked).filter(({ result }) => result?.ok);
     assertEquals(good.map(({ payload }) => payload.guest), ["ada"]);
     for await (const letter of app.deadLetters()) throw new Error(`${letter.id} is left`);

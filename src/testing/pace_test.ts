@@ -4,7 +4,10 @@ import { setImmediate as turn } from "node:timers/promises";
 import { delay } from "../ports/clock.ts";
 import { RealPace, VirtualPace } from "./pace.ts";
 
-/** A pace on which the node `a` alone is awake, and promises that settle after virtual ms. */
+/**
+ * Makes a pace on virtual time in which only the node `a` is awake. `after`: a promise that resolves after so many
+ * virtual ms.
+ */
 function setUp(auto: boolean) {
   const pace = new VirtualPace({ auto, awake: (node) => node === "a", busy: () => false, asleep: () => false });
   const { clock } = pace;
@@ -12,7 +15,7 @@ function setUp(auto: boolean) {
   return { pace, clock, after };
 }
 
-/** Some turns of the event loop. */
+/** Waits for 50 turns of the event loop. */
 async function turns(): Promise<void> {
   for (let n = 0; n < 50; n++) await turn();
 }

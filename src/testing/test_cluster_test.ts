@@ -150,7 +150,7 @@ describe("testCluster", () => {
     await wait(20);
     assertEquals(cluster.clock.monotonic(), before);
     unwrap(await cluster.apps[0].send(Who));
-    assertEquals(cluster.clock.monotonic(), before); // what needs no time takes none
+    assertEquals(cluster.clock.monotonic(), before); // a request that needs no time takes no virtual time
   });
 
   it("a handler that waits for a real timer has real time for it", async () => {

@@ -10,7 +10,10 @@ const Charge = command<{ room: string }>("Charge", { durable: true });
 const OK: HistoryOutcome = { type: "ok", value: undefined };
 const failed = (code: string): HistoryOutcome => ({ type: "failed", code, message: "planted" });
 
-/** A history that is written line by line: places grow, and times are ten times as great. */
+/**
+ * A history that a test writes line by line. Each line has the next place in the order, and a time of ten times its
+ * place.
+ */
 class Written {
   readonly operations: HistoryOperation[] = [];
   readonly attempts: HandlerAttempt[] = [];
@@ -44,7 +47,7 @@ class Written {
     return this;
   }
 
-  /** A run begins and, unless it stays open, ends at once. */
+  /** Adds a run of a handler. The run ends at once, unless `given` is "open". */
   run(id: string, given: HistoryOutcome | "open" = OK, more: Partial<HandlerAttempt> = {}): this {
     const outcome = given === "open" ? undefined : given;
     const ended = outcome === undefined ? {} : { ended: this.#place + 2, end: this.#place * 10 + 15 };
@@ -134,7 +137,7 @@ describe("checkDeliveries", () => {
   it("finds a message that passes a dead letter of its key, and accepts one behind a discarded one", () => {
     const dead = () => new Written().publish("a").publish("b").run("a", failed("NO"));
     assertEquals(lines(dead().run("b").dead("a")).length, 1);
-    assertEquals(lines(dead().run("b")).map((line) => line.includes("before")), [false]); // not handled, and not dead
+    assertEquals(lines(dead().run("b")).map((line) => line.includes("before")), [false]); // `a` is neither handled nor dead: the one complaint is about that, not about the order
   });
 
   it("looks at each member of a batch", () => {

@@ -101,7 +101,7 @@ describe("checkLinearizable", () => {
   });
 });
 
-/** Returns true if an order of the operations explains all of them: tries every one. */
+/** Returns true if one order of the operations explains all of them; tries every order. */
 function hasOrder(left: readonly Op[], value: number): boolean {
   if (left.every(({ to }) => to === undefined)) return true;
   const first = Math.min(...left.map(({ to }) => to ?? Infinity));

@@ -17,7 +17,7 @@ const sell = Show.handle(Sell, (show) => {
   return show.state;
 });
 
-/** A show: each sale gives the next seat, until none is left. */
+/** Model of a show: each sale returns the next seat, and fails when no seat is left. */
 const SHOW: SequentialModel<number, ContractInput, unknown> = {
   initial: () => 0,
   apply: (sold) =>

@@ -6,7 +6,7 @@ import { checkRuns, type WorkflowHistory } from "./workflow_runs.ts";
 
 const OK: HistoryOutcome = { type: "ok", value: "7" };
 
-/** A history of run 7 of Order. */
+/** A history of the run with the id 7 of the workflow Order. */
 class Written {
   readonly operations: HistoryOperation[] = [];
   readonly steps: WorkflowStep[] = [];
@@ -14,7 +14,7 @@ class Written {
   readonly processes: NodeProcess[] = [];
   readonly runs: RunInfo[] = [];
 
-  /** The run, with the entries of its timeline: `"done pay"`. */
+  /** Adds the run with its status and the entries of its timeline, for example `"done pay"`. */
   run(status: RunStatus, ...entries: string[]): this {
     const timeline = entries.map((entry) => {
       const [type, name = ""] = entry.split(" ");

@@ -385,7 +385,7 @@ const PLANTS = {
     to: "    if (unseen > GAP) return this.end(true);",
   }],
   "log-twice": [{
-    file: "src/log/publishing/publisher.ts",
+    file: "src/log/publishing/stream_message.ts",
     from: "      options: { id: id === undefined ? group : `u:",
     to: "      options: { id: id === undefined ? undefined : `u:",
   }],

@@ -34,6 +34,31 @@ export interface Attempted {
   left(): void;
 }
 
+/** The queue in which a publication waits to be sent. */
+interface WaitingQueue {
+  /** Call when one of the waiting publications has ended. */
+  left(): void;
+}
+
+/** The publications of one process that have not ended: the number that may wait is limited. */
+export class PublishBacklog {
+  /** Number of published messages that wait or are being sent. */
+  messages = 0;
+  /** Number of characters of these messages. */
+  chars = 0;
+  readonly #limit: number;
+
+  /** `limit`: maximum number of messages that wait or are being sent. */
+  constructor(limit: number = MAX_WAITING) {
+    this.#limit = limit;
+  }
+
+  /** True if no further message may be published now. */
+  get isFull(): boolean {
+    return this.messages >= this.#limit || this.chars > MAX_WAITING_CHARS;
+  }
+}
+
 /** Arguments of a {@link Publication}. */
 export interface PublicationParts extends Pick<DurableMessage, "contract" | "key" | "timeout" | "signal" | "parent"> {
   /** The published message, encoded as an item of a message of the stream. */
@@ -59,14 +84,15 @@ export class Publication extends Deadlined {
   /** The message of the stream that contains this publication; `undefined`: the publication still waits to be sent. */
   attempted: Attempted | undefined;
   readonly #host: PublicationHost;
-  readonly #ended: (publication: Publication) => void;
+  readonly #backlog: PublishBacklog;
+  readonly #lane: WaitingQueue;
   readonly #signal: AbortSignal | undefined;
   readonly #execution: ParentMessage["execution"] | undefined;
   #settle: ((result: Result<void>) => void) | undefined;
   #cancel: (() => void) | undefined;
 
-  /** `ended` is called once, when the publication has ended. */
-  constructor(host: PublicationHost, parts: PublicationParts, ended: (publication: Publication) => void) {
+  /** `lane`: the queue in which the publication waits. */
+  constructor(host: PublicationHost, backlog: PublishBacklog, lane: WaitingQueue, parts: PublicationParts) {
     super(host.wheel.now() + parts.timeout);
     this.contract = parts.contract;
     this.id = parts.id;
@@ -75,13 +101,16 @@ export class Publication extends Deadlined {
     this.planned = parts.planned;
     this.item = parts.item;
     this.#host = host;
-    this.#ended = ended;
+    this.#backlog = backlog;
+    this.#lane = lane;
     this.#signal = parts.signal;
     // a handler's abort ends its publications of commands, but not of events
     this.#execution = parts.contract.kind === "event" ? undefined : parts.parent?.execution;
     this.result = new Promise((resolve) => this.#settle = resolve);
     host.underWay.begin();
     host.wheel.add(this);
+    backlog.messages++;
+    backlog.chars += this.item.length;
     if (parts.signal !== undefined) {
       this.#cancel = () => this.abort(cancelled(this.contract));
       parts.signal.addEventListener("abort", this.#cancel, { once: true });
@@ -102,7 +131,9 @@ export class Publication extends Deadlined {
     this.#host.wheel.delete(this);
     if (this.#cancel !== undefined) this.#signal!.removeEventListener("abort", this.#cancel);
     this.#execution?.release(this);
-    this.#ended(this);
+    this.#backlog.messages--;
+    this.#backlog.chars -= this.item.length;
+    if (this.attempted === undefined) this.#lane.left();
     this.item = "";
     settle(result); // before `underWay.end()`: the code that awaits the result may start work for which a drain must wait
     this.#host.underWay.end();
@@ -142,3 +173,8 @@ export class Publication extends Deadlined {
       : { ok: false, error: unavailable(`${this.#name} was not stored: ${why}${last}`, { cause: error }) };
   }
 }
+
+/** Maximum number of messages of one process that wait for the log or are being sent. */
+const MAX_WAITING = 262_144;
+/** Maximum number of characters of one process's messages that wait for the log or are being sent. */
+const MAX_WAITING_CHARS = 64 * 1_048_576;

@@ -5,51 +5,26 @@
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, doubled, type Timer } from "../../ports/clock.ts";
-import type { Appended, AppendOptions, LogStream } from "../../ports/event_log.ts";
+import type { Appended, LogStream } from "../../ports/event_log.ts";
 import type { Attempted, Publication } from "./publication.ts";
 import { textOf } from "./schedule_time.ts";
-import type { Replacement } from "./schedule_write.ts";
+import type { ScheduleStore } from "./schedule_store.ts";
+import type { NamedSchedule, StreamMessage, StreamMessages } from "./stream_message.ts";
 
-/** Dependencies of publishing queues ({@link PublishLane}) and their messages on the publisher. */
-export interface LaneHost {
+/** Parts of the publisher that its queues (`PublishLane`) and their messages use. */
+export interface LaneParts {
   readonly clock: Clock;
   /**
    * Returns the opened stream. `again`: true after a failed attempt, because the stream may be gone. Rejects with a
    * `CatgaError`.
    */
   stream(again: boolean): LogStream | Promise<LogStream>;
-  /**
-   * Makes the message of the stream that contains these publications; an error: it cannot be made, and the
-   * publications end with this error.
-   */
-  message(publications: readonly Publication[], stream: LogStream): StreamMessage | NamedSchedule | CatgaError;
-  /**
-   * Stores a schedule, replacing a schedule with the same name. Rejects with a `CatgaError`. `limit`: time limit in
-   * ms; `abandoned`: returns true when no sender waits any more.
-   */
-  replace(schedule: NamedSchedule, limit: number, abandoned: () => boolean): Promise<unknown>;
-  /**
-   * Takes back the schedule under this subject, so that it does not fire. Resolves with true if there was one.
-   * Rejects with a `CatgaError`. `limit`: time limit in ms.
-   */
-  takeBack(subject: string, limit: number): Promise<boolean>;
-  /** Called when these publications (at least one) are stored. */
-  stored(publications: readonly Publication[]): void;
-}
-
-/** A message for the stream: its subject, data and options. */
-export interface StreamMessage {
-  readonly subject: string;
-  readonly data: string;
-  readonly options: Omit<AppendOptions, "timeout">;
-  /** Subject of a schedule to be taken back when this message is stored. */
-  readonly replaces?: string | undefined;
-}
-
-/** A schedule to be stored in place of another schedule with the same name. */
-export interface NamedSchedule {
-  readonly subject: string;
-  readonly replacement: Replacement;
+  /** Makes the messages of the stream. */
+  readonly messages: StreamMessages;
+  /** Stores schedules under their subjects, and takes them back. */
+  readonly schedules: ScheduleStore;
+  /** See `PublisherOptions.onStored`. */
+  readonly onStored?: ((contract: string, count: number) => void) | undefined;
 }
 
 /**
@@ -58,7 +33,7 @@ export interface NamedSchedule {
 export class PublicationGroup implements Attempted {
   publications: readonly Publication[];
   error: CatgaError | undefined;
-  readonly #host: LaneHost;
+  readonly #parts: LaneParts;
   readonly #finish: (split: boolean) => void;
   #message: StreamMessage | undefined;
   /**
@@ -80,8 +55,8 @@ export class PublicationGroup implements Attempted {
    * `finish` is called once, when the message is stored or given up; with true if the publications must be sent again
    * in several smaller messages.
    */
-  constructor(host: LaneHost, publications: readonly Publication[], finish: (split: boolean) => void) {
-    this.#host = host;
+  constructor(parts: LaneParts, publications: readonly Publication[], finish: (split: boolean) => void) {
+    this.#parts = parts;
     this.publications = publications;
     this.#finish = finish;
     this.#alive = publications.length;
@@ -103,7 +78,7 @@ export class PublicationGroup implements Attempted {
   begin(): void {
     let stream: LogStream | Promise<LogStream>;
     try {
-      stream = this.#host.stream(this.error !== undefined);
+      stream = this.#parts.stream(this.error !== undefined);
     } catch (error) {
       return this.#failed(error);
     }
@@ -120,12 +95,12 @@ export class PublicationGroup implements Attempted {
 
   #attempt(stream: LogStream): void {
     if (this.#over) return;
-    const { clock } = this.#host;
+    const { clock } = this.#parts;
     // as long as no attempt may have stored the message, each attempt makes it anew, without publications that have
     // ended
     if (this.#message === undefined || !this.#unanswered) {
       this.publications = this.publications.filter(({ over }) => !over);
-      const made = this.#host.message(this.publications, stream);
+      const made = this.#parts.messages.make(this.publications, stream);
       if (made instanceof CatgaError) return this.#refused(made);
       if ("replacement" in made) return this.#replace(made);
       this.#message = made;
@@ -156,7 +131,7 @@ export class PublicationGroup implements Attempted {
   #replace(schedule: NamedSchedule): void {
     this.#attempts++;
     this.#sending = true;
-    this.#host.replace(schedule, this.#left, () => this.#over).then(() => this.#stored(), (error) => {
+    this.#parts.schedules.replace(schedule, this.#left, () => this.#over).then(() => this.#stored(), (error) => {
       if (this.#over) return;
       this.#sending = false;
       if (!(error instanceof CatgaError)) return this.#refused(cannotBeStored(schedule.subject, error));
@@ -171,7 +146,7 @@ export class PublicationGroup implements Attempted {
   /** Time until the last deadline of the message's publications, in ms. */
   get #left(): number {
     const due = this.publications.reduce((most, { due, over }) => over ? most : Math.max(most, due), 0);
-    return due - this.#host.clock.monotonic();
+    return due - this.#parts.clock.monotonic();
   }
 
   #appended(appended: Appended): void {
@@ -181,7 +156,7 @@ export class PublicationGroup implements Attempted {
       const { replaces } = this.#message!; // `#message` is set: it was stored
       if (replaces === undefined) return this.#stored();
       this.#unanswered = true; // a publication that ends from now on has an unknown outcome, because its message is stored
-      this.#host.takeBack(replaces, this.#left).then(() => this.#stored(), ({ message }: CatgaError) => {
+      this.#parts.schedules.takeBack(replaces, this.#left).then(() => this.#stored(), ({ message }: CatgaError) => {
         if (!this.#over) {
           this.#endAll(
             `it was stored, but the earlier schedule of its id could not be removed and may fire, too: ${message}`,
@@ -206,7 +181,7 @@ export class PublicationGroup implements Attempted {
     this.#over = true;
     this.#finish(false); // before senders continue: the queue's next message is then sent first
     for (const publication of this.publications) publication.end(STORED);
-    this.#host.stored(this.publications);
+    this.#parts.onStored?.(this.publications[0].contract.name, this.publications.length);
   }
 
   /**
@@ -238,7 +213,7 @@ export class PublicationGroup implements Attempted {
   #later(): void {
     const pause = doubled(this.#attempts - 1, FIRST_PAUSE, LONGEST_PAUSE);
     if (!this.#unanswered && this.#left - pause < SHORTEST_TIMEOUT) return; // too little time is left for another attempt: the publications end at their deadlines
-    this.#timer = this.#host.clock.after(pause, () => this.begin());
+    this.#timer = this.#parts.clock.after(pause, () => this.begin());
   }
 
   /** Ends the publications after the message was refused for good. A message that is too large is split instead. */

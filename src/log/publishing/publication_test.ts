@@ -8,7 +8,7 @@ import { MessageContext } from "../../dispatch/message_context.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { localApp } from "../../../test/support/local_app.ts";
-import { Publication, type PublicationParts } from "./publication.ts";
+import { Publication, type PublicationParts, PublishBacklog } from "./publication.ts";
 
 const Placed = event<void>("Placed", { durable: true });
 const Mail = command<void, void>("Mail", { durable: true });
@@ -137,10 +137,12 @@ function start() {
     },
   };
   const host = { wheel: new DeadlineWheel(clock), underWay };
+  const backlog = new PublishBacklog();
+  const lane = { left: () => void events.push("ended") };
   const begin = (contract: AnyContract, more: Partial<PublicationParts> = {}) => {
     const parts = { item: "[1]", id: undefined, key: undefined, keep: 1, planned: undefined, timeout: 1_000, ...more };
     const { signal, parent } = more;
-    return new Publication(host, { ...parts, contract, signal, parent }, () => void events.push("ended"));
+    return new Publication(host, backlog, lane, { ...parts, contract, signal, parent });
   };
   return { clock, host, events, idle, begin };
 }

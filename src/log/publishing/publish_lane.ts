@@ -5,11 +5,11 @@
 import { Fifo } from "../../data/fifo.ts";
 import { MOST_IN_GROUP } from "../format/group_text.ts";
 import type { Publication } from "./publication.ts";
-import { type LaneHost, PublicationGroup } from "./publication_group.ts";
+import { type LaneParts, PublicationGroup } from "./publication_group.ts";
 
 /** A queue of publications with one subject. */
 export class PublishLane {
-  readonly #host: LaneHost;
+  readonly #parts: LaneParts;
   readonly #idle: (() => void) | undefined;
   readonly #waiting = new Fifo<Publication>();
   /**
@@ -27,8 +27,8 @@ export class PublishLane {
   #several = false;
 
   /** `idle` is called whenever the queue has no publication left. */
-  constructor(host: LaneHost, idle?: () => void) {
-    this.#host = host;
+  constructor(parts: LaneParts, idle?: () => void) {
+    this.#parts = parts;
     this.#idle = idle;
   }
 
@@ -72,7 +72,7 @@ export class PublishLane {
 
   #beginGroup(publications: readonly Publication[]): void {
     this.#underWay++;
-    const group = new PublicationGroup(this.#host, publications, (split) => {
+    const group = new PublicationGroup(this.#parts, publications, (split) => {
       this.#underWay--;
       if (split) this.#split(group);
       else this.#most = Math.min(MOST_IN_GROUP, this.#most * 2);
@@ -86,7 +86,7 @@ export class PublishLane {
     this.#several = true;
     const { key } = publication;
     if (key !== undefined && !this.#behind.has(key)) this.#behind.set(key, new Fifo());
-    new PublicationGroup(this.#host, [publication], () => {
+    new PublicationGroup(this.#parts, [publication], () => {
       this.#underWay--;
       const behind = key === undefined ? undefined : this.#behind.get(key)!;
       const next = behind && this.#firstOf(behind);

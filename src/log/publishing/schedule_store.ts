@@ -1,0 +1,59 @@
+/**
+ * Stores schedules under their subjects and takes them back, with a mark of this process's own for each write. A drain
+ * waits for these writes.
+ */
+import type { StreamsHost } from "../../dispatch/node_host.ts";
+import type { LogStream } from "../../ports/event_log.ts";
+import type { PublicationHost } from "./publication.ts";
+import { overwrite, type OverwriteOptions } from "./schedule_write.ts";
+import type { NamedSchedule } from "./stream_message.ts";
+import { unschedule } from "./unschedule.ts";
+
+/** Options of a {@link ScheduleStore}. */
+export interface ScheduleStoreOptions extends Pick<StreamsHost, "endpoint" | "clock"> {
+  /** The node, whose drain waits for all writes. */
+  readonly host: Pick<PublicationHost, "underWay">;
+  /**
+   * Returns the opened stream. `again`: true after a failed attempt, because the stream may be gone. Rejects with a
+   * `CatgaError`.
+   */
+  stream(again: boolean): LogStream | Promise<LogStream>;
+}
+
+/** The schedules that one process stores and takes back. */
+export class ScheduleStore {
+  readonly #options: ScheduleStoreOptions;
+  #marks = 0;
+
+  constructor(options: ScheduleStoreOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Stores a schedule, replacing a schedule with the same name. Rejects with a `CatgaError`. `limit`: time limit in
+   * ms; `abandoned`: returns true when no sender waits any more.
+   */
+  replace({ subject, replacement }: NamedSchedule, limit: number, abandoned: () => boolean): Promise<unknown> {
+    return this.#trying(limit, (options) => overwrite(subject, replacement, { ...options, abandoned }));
+  }
+
+  /**
+   * Takes back the schedule under this subject, so that it does not fire. Resolves with true if it will not fire; with
+   * false if it has fired or never existed. Rejects with a `CatgaError`. `limit`: time limit in ms, a minute at most.
+   */
+  takeBack(subject: string, limit: number): Promise<boolean> {
+    return this.#trying(limit, (options) => unschedule(subject, options));
+  }
+
+  async #trying<T>(limit: number, work: (options: OverwriteOptions) => Promise<T>): Promise<T> {
+    const { endpoint, clock, host, stream } = this.#options;
+    const mark = `${endpoint}.${this.#marks++}`;
+    const timeout = Math.min(limit, 60_000); // less than the time for which a mark, and a message's id, are kept in the stream
+    host.underWay.begin(); // a drain waits for `work`
+    try {
+      return await work({ clock, stream, mark, timeout });
+    } finally {
+      host.underWay.end();
+    }
+  }
+}

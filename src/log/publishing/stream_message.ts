@@ -1,0 +1,185 @@
+/**
+ * Makes the messages of the stream: the published messages of one process as they are stored, with subject, headers and
+ * ids. One message of the stream may contain several published messages, its items.
+ */
+import type { StreamsHost } from "../../dispatch/node_host.ts";
+import { KEEP } from "../../contract/defaults.ts";
+import type { AnyContract } from "../../contract/contract.ts";
+import { type CountedCron, serverCron } from "../../data/cron.ts";
+import { byteLength, exceeds } from "../../data/utf8.ts";
+import { cannotBeSent, encodeValue } from "../../data/encoding.ts";
+import { token } from "../../data/subject_token.ts";
+import type { DurableMessage, Meta, Schedule } from "../../dispatch/remote.ts";
+import { CatgaError, type ErrorCode } from "../../error.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { groupText, isPublication, itemText, madeId } from "../format/group.ts";
+import { largestGroup } from "../format/group_text.ts";
+import type { LoggedMeta } from "../format/logged_message.ts";
+import { categorySubject, scheduleSubject } from "../format/names.ts";
+import type { Replacement } from "./schedule_write.ts";
+import type { Planned, Publication } from "./publication.ts";
+import { dueOf, timeOf, unsupported } from "./schedule_time.ts";
+
+/** A message for the stream: its subject, data and options. */
+export interface StreamMessage {
+  readonly subject: string;
+  readonly data: string;
+  readonly options: Omit<AppendOptions, "timeout">;
+  /** Subject of a schedule to be taken back when this message is stored. */
+  readonly replaces?: string | undefined;
+}
+
+/** A schedule to be stored in place of another schedule with the same name. */
+export interface NamedSchedule {
+  readonly subject: string;
+  readonly replacement: Replacement;
+}
+
+/** Options of {@link StreamMessages}. */
+export interface StreamMessagesOptions extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
+  /** Returns the maximum size of a message that the network accepts at present, in bytes. */
+  maxPayload(): number;
+  /**
+   * Returns the shape of a contract (a hash of its schemas and options), which is stored with messages; absent: no
+   * shape is stored.
+   */
+  readonly shapeOf?: ((contract: AnyContract) => string | undefined) | undefined;
+}
+
+/** Makes the messages of the stream for one process. */
+export class StreamMessages {
+  readonly #options: StreamMessagesOptions;
+  readonly #clock: Clock;
+  /** Number of messages of the stream made so far. */
+  #groups = 0;
+  /** Number of published messages in the messages of the stream made so far. */
+  #items = 0;
+
+  constructor(options: StreamMessagesOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+  }
+
+  /** Encodes a published message as an item of a message of the stream; an error: it cannot be stored. */
+  item({ contract, payload, key, meta }: DurableMessage): string | CatgaError {
+    const id = meta?.id;
+    if (id?.isWellFormed() === false) {
+      return unstored("INVALID_MESSAGE", contract, "its id is not well-formed Unicode");
+    }
+    let text: string | undefined;
+    try {
+      text = payload === undefined ? undefined : encodeValue(payload, "payload");
+    } catch (error) {
+      return cannotBeSent(error, "INVALID_MESSAGE", "the payload", contract.name);
+    }
+    const item = itemText({ text, key, id, meta: metaOf(meta) });
+    const limit = largestGroup(this.#options.maxPayload());
+    return exceeds(item, limit) ? tooLarge(contract, byteLength(item), limit) : item;
+  }
+
+  /** Returns the schedule of a message that is published for a later time. `given`: id given by the program. */
+  plan({ name }: AnyContract, schedule: Schedule, given: string | undefined): Planned {
+    const id = given ?? madeId(this.#options.endpoint, this.#items++);
+    return {
+      schedule,
+      due: dueOf(schedule, this.#clock),
+      id,
+      subject: scheduleSubject(this.#options.namespace, name, id),
+    };
+  }
+
+  /**
+   * Makes the message of the stream that contains these publications; an error: it cannot be made, and the
+   * publications end with this error.
+   */
+  make(publications: readonly Publication[], stream: LogStream): StreamMessage | NamedSchedule | CatgaError {
+    const { namespace, endpoint } = this.#options;
+    const [{ contract, id, keep, planned }] = publications;
+    const category = categorySubject(namespace, contract.name);
+    const first = this.#items;
+    this.#items += publications.length;
+    const group = `e:${endpoint}:${this.#groups++}`;
+    const queued = contract.kind === "command";
+    const shape = this.#options.shapeOf?.(contract);
+    const head = { endpoint, first, sentAt: this.#clock.now(), keep: keptAs(keep), schedule: undefined, queued, shape };
+    const ttl = keep === Infinity ? undefined : keep;
+    const items = publications.length === 1 ? publications[0].item : publications.map(({ item }) => item).join(",");
+    const unscheduled = {
+      subject: category,
+      data: groupText(head, items),
+      options: { id: id === undefined ? group : `u:${contract.name}:${token(id)}`, ttl },
+    };
+    if (planned === undefined) return unscheduled;
+    const { schedule, due, subject } = planned;
+    const lacking = unsupported(due, stream.abilities);
+    // a message that is due already is stored unscheduled; if it has an id, a schedule with that id is taken back
+    if (typeof due === "number" && due <= this.#clock.monotonic()) {
+      return { ...unscheduled, replaces: id === undefined || lacking !== undefined ? undefined : subject };
+    }
+    if (lacking !== undefined) return unstored("UNSUPPORTED", contract, lacking);
+    const zone = "cron" in schedule ? schedule.zone : undefined;
+    const write: Replacement["write"] = (stream, { version, notBefore }) => {
+      const time = timeOf(due, this.#clock, stream);
+      const counted = typeof time === "number" ? undefined : countedBy(time, zone, this.#clock.now());
+      const at = typeof time === "number" ? Math.ceil(Math.max(time, notBefore)) : counted?.server ?? time;
+      const cron = typeof time === "string" && counted === undefined ? { cron: time, zone } : undefined;
+      const named = { id: planned.id, due: typeof at === "number" ? at : 0, counted, cron };
+      const data = groupText({ ...head, schedule: named }, items);
+      return {
+        data,
+        options: { id: version === 0 ? group : `${group}.${version}`, schedule: { at, zone, target: category, ttl } },
+      };
+    };
+    if (id === undefined) {
+      const { data, options } = write(stream, { version: 0, notBefore: 0 });
+      return { subject, data, options: { ...options, rollup: true } };
+    }
+    const isOwn = ({ data }: StoredMessage) => isPublication(data, { endpoint, first });
+    return {
+      subject,
+      replacement: { write, isOwn, yieldsTo: () => false, alone: true, patient: false, done: "stored" },
+    };
+  }
+}
+
+/**
+ * Returns the cron that nats-server must get so that it fires at the times that `cron` means in its time zone;
+ * `undefined`: the cron is stored unchanged, as is a cron that only the server can read.
+ */
+function countedBy(cron: string, zone: string | undefined, now: number): CountedCron | undefined {
+  try {
+    const server = serverCron(cron, zone, now);
+    return server === undefined ? undefined : { cron, zone: zone!, server }; // `server` is defined only for a cron with a zone
+  } catch {
+    return undefined; // an invalid cron: the server refuses it, and says why
+  }
+}
+
+function tooLarge(contract: AnyContract, size: number, limit: number): CatgaError {
+  const why =
+    `it has ${size} bytes with its key and headers, and the log takes ${limit}: store the payload elsewhere ` +
+    "and publish a reference, or raise max_payload in the server's configuration";
+  return unstored("TOO_LARGE", contract, why);
+}
+
+/** Returns the error of a message that was not stored. */
+export function unstored(code: ErrorCode, { kind, name }: AnyContract, why: string): CatgaError {
+  return new CatgaError(code, `${kind} ${name} was not stored: ${why}`, { retryable: code === "OVERLOADED" });
+}
+
+/** Encodes the time for which the log keeps a message: `undefined` for the default, 0 for ever. */
+function keptAs(keep: number): number | undefined {
+  if (keep === KEEP) return undefined;
+  return keep === Infinity ? 0 : keep;
+}
+
+function metaOf(meta: Meta | undefined): Omit<LoggedMeta, "k" | "w"> | undefined {
+  if (meta === undefined) return undefined;
+  const { correlation: c, causation: a, headers: h } = meta;
+  return c === undefined && a === undefined && h === undefined ? undefined : {
+    ...(c === undefined ? {} : { c }),
+    ...(a === undefined ? {} : { a }),
+    ...(h === undefined ? {} : { h }),
+  };
+}

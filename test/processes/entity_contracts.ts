@@ -14,6 +14,8 @@ export type EntityLine =
     readonly at: number;
     /** When the send began that was answered. */
     readonly began?: number;
+    /** The deadline of that send: another attempt of it may run until then. */
+    readonly due?: number;
   };
 
 /** How the names of entries end whose commands have ids that Catga made. */

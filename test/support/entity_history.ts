@@ -68,7 +68,8 @@ export function entitySums(lines: readonly EntityLine[], stored: readonly Stored
  * What is wrong: versions with a gap, an entry that is there twice, an acknowledged one that is missing or has another
  * number, one that failed and is there, a refusal at a version that was not stored yet, or that somebody knew had
  * passed before the command was sent. What was answered to a send that began before `losses`, and is missing since one
- * of them, is excused.
+ * of them, is excused. So is a later send of it that failed, if the entry was stored again before the deadline of the
+ * first: another attempt of the first may have waited for its turn when the entry was lost.
  */
 export function entityViolations(
   lines: readonly EntityLine[],
@@ -78,6 +79,10 @@ export function entityViolations(
   const lastLoss = Math.max(-Infinity, ...losses.map(({ at }) => at));
   const isLost = ({ entry, began }: { readonly entry: string; readonly began?: number }) =>
     losses.some(({ at, entries }) => entries.has(entry) && (began ?? -Infinity) <= at);
+  const isStoredAgain = (entry: string, time: number) =>
+    lines.some((line) =>
+      line.event === "answered" && line.entry === entry && isLost(line) && time <= (line.due ?? -Infinity) + clocks
+    );
   const wrong: string[] = [];
   const versions = new Map<string, number>();
   /** When each version was stored: a leader without its quorum stores it long before anybody can see it. */
@@ -122,7 +127,9 @@ export function entityViolations(
       }
     } else if (line.how !== "OUTCOME_UNKNOWN" && is !== undefined) {
       // one that was sent again may have been stored by an earlier attempt: that had been told so
-      if (!unknown.has(entry)) wrong.push(`${entry} failed with ${line.how} and is there`);
+      if (!unknown.has(entry) && !isStoredAgain(entry, storedAt[is])) {
+        wrong.push(`${entry} failed with ${line.how} and is there`);
+      }
     }
   }
   return wrong;

@@ -35,6 +35,24 @@ describe("the checker of entities", () => {
     assertEquals(entityViolations(lines, [at(1), at(2)]), []);
   });
 
+  describe("of an acknowledged entry that was lost, and whose second send failed", () => {
+    const lines = (due: number): EntityLine[] => [
+      { event: "sent", entry: "e1", at: 900, refused: false },
+      { event: "answered", entry: "e1", how: "ok", version: 1, at: 950, began: 900, due },
+      { event: "answered", entry: "e1", how: "UNAVAILABLE", at: 990, began: 970, due: 980 },
+    ];
+    const losses = [{ at: 960, entries: new Set(["e1"]) }];
+
+    it("finds nothing wrong if another attempt of the first stored it before its deadline", () => {
+      assertEquals(entityViolations(lines(1_200), [at(1)], { losses, clocks: 0 }), []);
+    });
+
+    it("finds that it was stored later", () => {
+      const wrong = entityViolations(lines(999), [at(1)], { losses, clocks: 0 });
+      assertEquals(wrong, ["e1 failed with UNAVAILABLE and is there"]);
+    });
+  });
+
   for (
     const [what, lines, stored] of [
       ["continues version 2", told(1), [at(1), at(3)]],

@@ -58,7 +58,7 @@ export function styleFindings(path: string, source: string): string[] {
 }
 
 /** The formatter keeps code to these columns, and leaves comments as they are. */
-const MOST_COLUMNS = 120;
+const MAX_COLUMNS = 120;
 /** A comment's own line, but for tables, directives, and the promises that a test names. */
 const PROSE = /^\s*(?:\/\/|\/\*\*|\*)(?!\/) (?!\||deno-|docs\/)/;
 
@@ -66,8 +66,8 @@ function tooWide(path: string, source: string): string[] {
   let example = false;
   return source.split("\n").flatMap((line, index) => {
     if (PROSE.test(line) && line.includes("```")) example = !example;
-    if (line.length <= MOST_COLUMNS || example || !PROSE.test(line)) return [];
-    const text = `${path}:${index + 1}: a comment of ${line.length} columns: ${MOST_COLUMNS} at most`;
+    if (line.length <= MAX_COLUMNS || example || !PROSE.test(line)) return [];
+    const text = `${path}:${index + 1}: a comment of ${line.length} columns: ${MAX_COLUMNS} at most`;
     return [text];
   });
 }

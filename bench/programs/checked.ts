@@ -77,7 +77,7 @@ answer({
     const consumer = await jetstream(connection).consumers.get(stream, name);
     const start = performance.now();
     let read = 0;
-    for await (const _ of await consumer.consume({ max_messages: MOST_IN_HAND })) if (++read >= events) break;
+    for await (const _ of await consumer.consume({ max_messages: MAX_IN_HAND })) if (++read >= events) break;
     return read / (performance.now() - start) * 1_000;
   },
 
@@ -108,4 +108,4 @@ answer({
 /** Publishes and starts that are under way at once. */
 const AT_ONCE = 500;
 /** Messages that `consume()` has in hand at most. */
-const MOST_IN_HAND = 2_000;
+const MAX_IN_HAND = 2_000;

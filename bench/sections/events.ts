@@ -5,7 +5,7 @@ import { ours, PEERS, type Running } from "./contestants.ts";
 import type { Measure } from "./section.ts";
 
 /** So many at most in a round: a node of Catga refuses more than 65,536 that wait. */
-const MOST = 50_000;
+const MAX_EVENTS = 50_000;
 
 /** What is published must have been heard so soon after, in ms. */
 const PATIENCE = 10_000;
@@ -18,7 +18,7 @@ export const events: Measure = async (stage, effort, company) => {
   const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
   const turns = [1, 64];
   for (const perTurn of turns) {
-    const options = { perTurn, ms: effort.ms(150, 40), most: MOST };
+    const options = { perTurn, ms: effort.ms(150, 40), most: MAX_EVENTS };
     const playing = players.map((player) => ({
       name: player.name,
       play: () => round(player, options),
@@ -36,7 +36,7 @@ export const events: Measure = async (stage, effort, company) => {
     pairs: players.flatMap(({ name, against }) =>
       against.map((against) => ({ row: name, against: against.replace("nc.request", "nc.publish") }))
     ),
-    notes: [`a turn of the event loop; one client, one subscriber; ${MOST.toLocaleString("en")} at most in a round`],
+    notes: [`a turn of the event loop; one client, one subscriber; ${MAX_EVENTS.toLocaleString("en")} at most in a round`],
   }];
 };
 

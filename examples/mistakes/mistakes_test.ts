@@ -5,7 +5,7 @@ import { lockWithoutFence } from "./lock_without_fence.ts";
 import { eachMistake, findWrong } from "./mistakes.ts";
 
 /** Seeds within which each wrong program has to be found. */
-const MOST_SEEDS = 300;
+const MAX_SEEDS = 300;
 const RIGHT_SEEDS = 50;
 /** Lines of a page. */
 const PAGE = 60;
@@ -14,8 +14,8 @@ describe("explore finds twelve mistakes that people make", () => {
   const tests = eachMistake((mistake) => ({
     name: mistake.name,
     finds: async () => {
-      const error = await findWrong(mistake, MOST_SEEDS);
-      assert(error !== undefined, `${mistake.name} is not found within ${MOST_SEEDS} seeds`);
+      const error = await findWrong(mistake, MAX_SEEDS);
+      assert(error !== undefined, `${mistake.name} is not found within ${MAX_SEEDS} seeds`);
       assert(error.message.split("\n").length <= PAGE, `more than a page:\n${error.message}`);
       const again = await assertRejects(() => explore({ ...mistake.wrong, replay: error.replay }), ExploreError);
       assertEquals(again.cause.message, error.cause.message);

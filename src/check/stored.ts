@@ -240,7 +240,7 @@ async function checkPart(
   part: number,
   count: number,
 ): Promise<number> {
-  const { namespace, entities, snapshots, mostStates = MOST_STATES } = stores;
+  const { namespace, entities, snapshots, mostStates = MAX_STATES } = stores;
   const { name, version: own } = definition;
   if (entities === undefined) return count;
   const states = new Map<string, Replayed | undefined>();
@@ -263,7 +263,7 @@ async function checkPart(
       parts *= 2;
       for (const other of states.keys()) if (!isOwn(other)) states.delete(other);
     }
-    if (snapshots === undefined || looked++ >= MOST_SNAPSHOTS) return at;
+    if (snapshots === undefined || looked++ >= MAX_SNAPSHOTS) return at;
     return snapshots.get(snapshotKey(name, id, own)).then((entry) => {
       const read = entry && readSnapshotText(entry.value);
       if (read !== undefined && read.definition === own && read.id === id) at.snapshot = read;
@@ -407,7 +407,7 @@ const PROGRESS = 1_000;
 /** Interval between two checks whether all messages have been read, in ms. */
 const DONE_POLL = 5;
 /** Maximum number of entities' states that are in memory at once; a state takes some 1 kB. */
-const MOST_STATES = 50_000;
+const MAX_STATES = 50_000;
 /** Maximum number of entities of a type whose stored snapshots are compared with their events. */
-const MOST_SNAPSHOTS = 200;
+const MAX_SNAPSHOTS = 200;
 const SHARDS = 64;

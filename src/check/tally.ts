@@ -14,7 +14,7 @@ export class Tally {
       const reasons = this.#reasons.get(of) ?? 0;
       // reasons are counted together from now on: messages of validators may contain the value, so that each would be
       // another reason
-      if (reasons >= MOST_REASONS) {
+      if (reasons >= MAX_REASONS) {
         key = of;
         known = this.#found.get(key);
         message = `${message.slice(0, message.indexOf(":"))}, for other reasons`;
@@ -30,4 +30,4 @@ export class Tally {
 }
 
 /** Maximum number of different reasons of one kind of finding that are counted separately. */
-const MOST_REASONS = 8;
+const MAX_REASONS = 8;

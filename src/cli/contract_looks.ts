@@ -34,7 +34,7 @@ export async function looksOf(
     const keyOf = ({ name, shape }: { name: string; shape: string | null }) => `${name} ${shape ?? `?${endpoint}`}`;
     let left = wanted.filter((each) => !known.has(keyOf(each)));
     while (left.length > 0) {
-      const asked = left.slice(0, MOST_NAMES);
+      const asked = left.slice(0, MAX_NAMES);
       const answer = await asker.looks(endpoint, asked.map(({ name }) => name), ANSWER_TIMEOUT);
       if (typeof answer !== "object" || answer === null) break;
       const before = known.size;
@@ -71,6 +71,6 @@ function differing(all: readonly NodeShapes[]): ReadonlySet<string> {
 /** Maximum number of nodes that are asked at once. */
 const MAX_CONCURRENT_NODES = 16;
 /** Maximum number of contract names in one question. */
-const MOST_NAMES = 100;
+const MAX_NAMES = 100;
 /** Time for which a node's answer is awaited, in ms. */
 const ANSWER_TIMEOUT = 2_000;

@@ -150,7 +150,7 @@ function show(
   if (!live) return terminal.write(`${printableJson({ at: new Date().toISOString(), ...rates })}\n`);
   const once = flags.has("once");
   // minus 7 lines: the title, two headings, two empty lines, and two lines about the rows that are left out
-  const raised = alarmLines(rates.alarms, once ? Infinity : MOST_ALARMS, terminal);
+  const raised = alarmLines(rates.alarms, once ? Infinity : MAX_SHOWN_ALARMS, terminal);
   const room = once ? Infinity : Math.max(4, (terminal.rows ?? 24) - 7 - raised.length);
   const shownNodes = Math.min(rates.nodes.length, Math.max(2, Math.floor(room / 3)));
   const many = rates.nodes.length;
@@ -236,6 +236,6 @@ function showRate(rate: number): string {
 }
 
 /** Maximum number of alarms that are shown in a live view. */
-const MOST_ALARMS = 5;
+const MAX_SHOWN_ALARMS = 5;
 const INTERVAL = 1_000; // ms between two rounds of questions to the nodes
 const ANSWER_TIMEOUT = 900; // ms for which a node's answer is awaited; a node that does not answer must not delay the next round

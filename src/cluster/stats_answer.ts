@@ -46,8 +46,8 @@ export class StatsAnswer {
     const { user, system } = cpuUsage();
     const { leads, locks, cycles } = host.holdings;
     // without the errors that handlers threw: more users may read statistics than may read the log
-    const alarms = host.alarms.slice(0, MOST_ALARMS).map(({ cause: _, ...alarm }) => alarm);
-    const unreadable = host.unreadable.slice(0, MOST_UNREADABLE).map(({ why, ...entity }) => {
+    const alarms = host.alarms.slice(0, MAX_ALARMS).map(({ cause: _, ...alarm }) => alarm);
+    const unreadable = host.unreadable.slice(0, MAX_UNREADABLE).map(({ why, ...entity }) => {
       return { ...entity, why: why.slice(0, LONGEST_WHY) };
     });
     const head: Partial<NodeStats> = {
@@ -109,12 +109,12 @@ function fitting(values: readonly unknown[], room: number): { count: number; siz
 }
 
 /** Maximum number of alarms in an answer; the most urgent alarms come first. */
-const MOST_ALARMS = 20;
+const MAX_ALARMS = 20;
 /**
  * Maximum number of unreadable entities listed in an answer, and maximum length of the reason for each, in
  * characters.
  */
-const [MOST_UNREADABLE, LONGEST_WHY] = [100, 400];
+const [MAX_UNREADABLE, LONGEST_WHY] = [100, 400];
 const ANSWER_AGE = 100; // ms during which a computed answer is returned again
 const COMMAS = 256; // bytes: names and brackets of the lists, and the counts of values that are left out
 /** Maximum length of an answer, in bytes: room for some 1,000 contracts. */

@@ -205,7 +205,7 @@ function withOther(known: Alarm, { about, message, count }: Pick<Alarm, "about" 
   const begin = misfitsOf(about);
   const more = message.startsWith(begin) ? message.slice(begin.length) : message;
   // a further mismatch changes nothing: the alarm's text names only those of the first senders
-  if (known.count >= MOST_MISFITS || known.message.includes(more.slice(0, -1))) return known;
+  if (known.count >= MAX_NAMED_MISMATCHES || known.message.includes(more.slice(0, -1))) return known;
   return { ...known, count: known.count + count, message: `${known.message.slice(0, -1)}; ${more}` };
 }
 
@@ -460,7 +460,7 @@ const [BACKLOG, STILL] = [10_000, 30_000];
 /** Difference between two machines' clocks above which there is an alarm, in ms. */
 const APART = 2_000;
 /** Maximum number of mismatches that the alarm of one contract names. */
-const MOST_MISFITS = 4;
+const MAX_NAMED_MISMATCHES = 4;
 /** Share of a stream's or account's size limit above which there is an alarm. */
 export const NEARLY_FULL = 0.85;
 

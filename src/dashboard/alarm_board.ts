@@ -64,7 +64,7 @@ export class AlarmBoard {
       const known = this.#away.get(name);
       if (now.length > 0) this.#away.delete(name);
       else if (known !== undefined) known.signedOff ||= signedOff; // kept once true: a process may end before its record is deleted
-      else if (this.#away.size < MOST_CONTRACTS) this.#away.set(name, { last, since, signedOff });
+      else if (this.#away.size < MAX_CONTRACTS) this.#away.set(name, { last, since, signedOff });
     }
     const names = new Set([...handlers.keys(), ...rates.keys(), ...this.#away.keys(), ...this.#queued.keys()]);
     this.#contracts = [...names].flatMap((name): ObservedContract[] => {
@@ -103,7 +103,7 @@ export class AlarmBoard {
         this.#queued.set(name, waiting);
         return [];
       }
-      const full = retrying + dead >= MOST_PARKED;
+      const full = retrying + dead >= MAX_PARKED;
       const group = groups.find((each) => each.service === shownText(service) && each.subscription === shownText(name));
       const parked = `${shownCount(dead)} messages failed for good and ${shownCount(retrying)} wait`;
       return [{
@@ -185,11 +185,11 @@ function shownAlarm(alarm: Alarm): Alarm {
 /** Name that stands for the service of subscriptions to queued commands. */
 const COMMANDS = "@";
 /** Number of parked messages at which a subscription is full and reads no further. */
-const MOST_PARKED = 10_000;
+const MAX_PARKED = 10_000;
 /** Maximum number of entries of the timeline. */
 const MAX_ENTRIES = 200;
 /** Maximum number of alarms that are shown. */
 const SHOWN = 100;
-const MOST_CONTRACTS = 5_000;
+const MAX_CONTRACTS = 5_000;
 /** Maximum number of nodes that are named in an alarm. */
 const NAMED = 3;

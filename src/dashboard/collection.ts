@@ -198,7 +198,7 @@ export class Collection {
       const now = this.#kept.source.transport.clock.now();
       for await (const pending of pendingSchedules(this.#kept.source.namespace, stream)) {
         if (this.#end.signal.aborted) return;
-        if (all.length >= MOST_SCHEDULES) break;
+        if (all.length >= MAX_SCHEDULES) break;
         const { contract, id, when, zone, since } = pending;
         const text = { contract: shownText(contract), id: shownId(id), key: id, when: shownText(when), since };
         const next = nextOf(pending, now);
@@ -250,6 +250,6 @@ const SECOND = 1_000; // ms
 /** Time for which a node's answer is awaited, in ms, over a link without delay. */
 const PATIENCE = 900;
 /** Maximum number of schedules that are read and sorted. */
-const MOST_SCHEDULES = 10_000;
+const MAX_SCHEDULES = 10_000;
 /** Maximum number of rows in one table. */
 export const ROWS = 200;

@@ -60,7 +60,7 @@ export async function serveDashboard(
       entities: (given) => listEntities(source, given("type")),
       schedule: (given) => readScheduleRuns(source, administration, given("contract"), given("id")),
       runs: (given) =>
-        runViews(source.runs(readRuns(given("workflow"), given("status"))), MOST_RUNS, source.showSecrets),
+        runViews(source.runs(readRuns(given("workflow"), given("status"))), MAX_RUNS, source.showSecrets),
       "count-runs": (given) => {
         const { workflow = "", status = "stuck" } = readRuns(given("workflow"), given("status"));
         return countRuns(source, { status, workflow, cause: given("cause") });
@@ -96,7 +96,7 @@ export async function readScheduleRuns(
   if (stream === undefined) return [];
   const { namespace } = source;
   const subscriptions = await administration.stored();
-  const runs = await scheduleRuns({ namespace, stream, subscriptions, contract, id }, MOST_RUNS_OF_SCHEDULE);
+  const runs = await scheduleRuns({ namespace, stream, subscriptions, contract, id }, MAX_RUNS_OF_SCHEDULE);
   return await Promise.all(runs.map((run) => lineOf(source, contract, run)));
 }
 
@@ -125,6 +125,6 @@ const OUTCOMES = {
 } as const;
 
 /** Maximum number of workflow runs in an answer to a browser. */
-const MOST_RUNS = 500;
+const MAX_RUNS = 500;
 /** Maximum number of runs that are listed for a schedule. */
-const MOST_RUNS_OF_SCHEDULE = 20;
+const MAX_RUNS_OF_SCHEDULE = 20;

@@ -31,7 +31,7 @@ export async function readEntity(
   const { version, created, changed, forgotten, snapshot, redacts } = info;
   const { showSecrets = false } = source;
   const events: EntityView["events"][number][] = [];
-  for await (const event of entityEvents(place, { after: Math.max(0, version - MOST_EVENTS) })) {
+  for await (const event of entityEvents(place, { after: Math.max(0, version - MAX_EVENTS) })) {
     const [position, at] = [event.position, event.time.getTime()];
     if ("fault" in event) {
       events.push({ position, at, event: "", version: undefined, command: "", payload: event.fault });
@@ -42,7 +42,7 @@ export async function readEntity(
       const payload = shownValue(shownPayload(event.payload, about, showSecrets));
       events.push({ position, at, event: shownText(event.event), version: event.version, command: name, payload });
     }
-    if (events.length >= 2 * MOST_EVENTS) break; // a limit for faults, too, which have no number
+    if (events.length >= 2 * MAX_EVENTS) break; // a limit for faults, too, which have no number
   }
   return {
     ...{ type, id: shownId(id), version, forgotten, events },
@@ -100,4 +100,4 @@ const INVALID_TYPE = "the type of an entity is letters, digits, - and _";
 /** Maximum number of entities in the list. */
 const MAX_SHOWN = 200;
 /** Maximum number of events that are shown of an entity. */
-const MOST_EVENTS = 100;
+const MAX_EVENTS = 100;

@@ -267,7 +267,7 @@ export class NodeBook {
     } else if (echo?.type === "pong") {
       [node.ping, node.load] = [echo.ms, echo.load];
       node.pings = only ? node.pings - 1 : PINGS;
-    } else if (this.#clock.monotonic() - this.#lost < RECONNECT_GRACE) return;
+    } else if (this.#clock.monotonic() - this.#lost < SILENCE_GRACE) return;
     else if (told?.type === "bounce" || echo?.type === "bounce") {
       // wait once more: after silence, as over a link that carried nothing, the deletion of the record may still be
       // on its way
@@ -331,7 +331,7 @@ export class NodeBook {
 /** Maximum number of nodes that are asked at once; in a larger cluster the nodes are asked in turns. */
 const MAX_CONCURRENT_PINGS = 256;
 /** Time after a lost connection in which silence of nodes proves nothing, in ms, because nodes reconnect, too. */
-const RECONNECT_GRACE = 3_000;
+const SILENCE_GRACE = 3_000;
 /** Number of questions without an answer after which a node is suspect. */
 const SILENCES = 2;
 /** Maximum number of earlier values that the text about a new deployment names. */

@@ -103,7 +103,7 @@ async function readRuns(source: SearchSource, text: string, found: SearchHits): 
   const entities = await source.stream("entities");
   if (entities === undefined) return;
   const none = { key: "", correlation: "", causation: "", at: 0, payload: "" };
-  for (const subject of (await entities.subjects(entitySubject(namespace, "*", text))).slice(0, MOST_OF_ID)) {
+  for (const subject of (await entities.subjects(entitySubject(namespace, "*", text))).slice(0, MAX_IDS)) {
     const { type } = readEntitySubject(namespace, subject) ?? {};
     if (type === undefined) continue;
     const own = { ...none, id: shownId(text), name: shownText(type) };
@@ -121,5 +121,5 @@ async function readRuns(source: SearchSource, text: string, found: SearchHits): 
 const decoder = new TextDecoder();
 /** Maximum length of the searched text, in characters. */
 const MAX_QUERY = 300;
-const MOST_OF_ID = 50;
+const MAX_IDS = 50;
 const PAGE = 500;

@@ -143,7 +143,7 @@ async function change(request: IncomingMessage, response: ServerResponse, { chan
   let body = "";
   for await (const chunk of request.setEncoding("utf8")) {
     body += chunk;
-    if (body.length > MOST_IN_BODY) return refuse(response, TOO_LONG);
+    if (body.length > MAX_BODY) return refuse(response, TOO_LONG);
   }
   const wanted = readChange(body);
   if (typeof wanted === "string") return refuse(response, { status: 400, message: wanted });
@@ -159,6 +159,6 @@ function refuse(response: ServerResponse, { status, message }: AccessRefusal): v
   response.writeHead(status, headers).end(`${message}\n`);
 }
 
-const MOST_IN_BODY = 262_144;
-const TOO_LONG: AccessRefusal = { status: 413, message: `at most ${MOST_IN_BODY} characters` };
+const MAX_BODY = 262_144;
+const TOO_LONG: AccessRefusal = { status: 413, message: `at most ${MAX_BODY} characters` };
 const READ_ONLY: AccessRefusal = { status: 403, message: "read-only: start `catga dashboard` with --allow-changes" };

@@ -90,7 +90,7 @@ export class Streams {
 
   #write(text: string): void {
     for (const response of [...this.#open]) {
-      if (response.writableLength <= MOST_UNREAD) response.write(text);
+      if (response.writableLength <= MAX_UNSENT_BYTES) response.write(text);
       else { // too much waits for this browser: it is disconnected, and reconnects when it can
         this.remove(response);
         response.destroy();
@@ -102,7 +102,7 @@ export class Streams {
 /** Maximum number of connected browsers. */
 const MAX_BROWSERS = 32;
 /** Maximum number of bytes that may wait for one browser. */
-const MOST_UNREAD = 16 * 1_048_576;
+const MAX_UNSENT_BYTES = 16 * 1_048_576;
 const HEARTBEAT = 2_000; // ms
 
 function message(topic: string, json: string): string {

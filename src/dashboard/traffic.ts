@@ -48,8 +48,8 @@ export class Traffic {
   }
 
   view(nodes: readonly TrafficNode[]): TrafficView {
-    const byService = nodes.length > MOST_NODES;
-    const groups = [...Map.groupBy(nodes, ({ id, service }) => byService ? service : id)].slice(0, MOST_NODES);
+    const byService = nodes.length > MAX_CIRCLES;
+    const groups = [...Map.groupBy(nodes, ({ id, service }) => byService ? service : id)].slice(0, MAX_CIRCLES);
     const groupOf = new Map(groups.flatMap(([, own], place) => own.map(({ id }) => [id, place])));
     const circles = groups.map(([key, [{ label = key, service, state }, ...more]]) => ({
       label: shownText(byService ? service : label, 40),
@@ -69,11 +69,11 @@ export class Traffic {
     const all = [...edges.values()].sort((a, b) => b[2] - a[2]).map(([from, to, rate, failing]) =>
       [from, to, Math.round(rate * 10) / 10, Math.round(failing * 10) / 10] as const
     );
-    return { byService, nodes: circles, edges: all.slice(0, MOST_EDGES), total: all.length };
+    return { byService, nodes: circles, edges: all.slice(0, MAX_EDGES), total: all.length };
   }
 }
 
 /** Maximum number of circles (nodes or services) in the picture of requests. */
-const MOST_NODES = 32;
+const MAX_CIRCLES = 32;
 /** Maximum number of lines between circles in the picture of requests. */
-const MOST_EDGES = 200;
+const MAX_EDGES = 200;

@@ -36,14 +36,14 @@ export function thrownMessage(thrown: unknown): string {
 /** Returns the first line of an error's text, and its stack frames in order. */
 function partOf(error: unknown): [head: string, frames: string[]] {
   const [name, message, stack] = [read(error, "name"), read(error, "message"), read(error, "stack")];
-  if (typeof message !== "string") return [`thrown: ${show(error)}`.slice(0, MOST_OF_HEAD), []];
+  if (typeof message !== "string") return [`thrown: ${show(error)}`.slice(0, MAX_FIRST_LINE), []];
   const code = read(error, "code");
   const title = [typeof name === "string" && name !== "" ? name : "Error", typeof code === "string" ? code : ""];
-  const head = `${title.filter((text) => text !== "").join(" ")}: ${message}`.slice(0, MOST_OF_HEAD);
+  const head = `${title.filter((text) => text !== "").join(" ")}: ${message}`.slice(0, MAX_FIRST_LINE);
   if (typeof stack !== "string") return [head, []];
   // searched after the message, because a message may have lines that look like stack frames
   const at = stack.indexOf(message);
-  const lines = stack.slice(0, MOST_OF_STACK).slice(at < 0 ? 0 : at + message.length).split("\n");
+  const lines = stack.slice(0, MAX_STACK).slice(at < 0 ? 0 : at + message.length).split("\n");
   const frames = lines.map((line) => line.trim()).filter((line) => line.startsWith("at "));
   const own = frames.filter((line) => !OF_OTHERS.test(line));
   return [head, [...own, ...frames.filter((line) => OF_OTHERS.test(line))].map((line) => `    ${line}`)];
@@ -66,5 +66,5 @@ function read(from: unknown, name: string): unknown {
 const OF_OTHERS = /node_modules|[( ](?:node|ext|bun|internal|jsr|npm|https?|deno):|\(?native|<anonymous>\)?$/;
 /** Maximum number of errors in a chain of causes that are shown. */
 const DEPTH = 4;
-const MOST_OF_HEAD = 1_200; // characters of an error's first line
-const MOST_OF_STACK = 65_536;
+const MAX_FIRST_LINE = 1_200; // characters of an error's first line
+const MAX_STACK = 65_536;

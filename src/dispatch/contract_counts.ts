@@ -148,7 +148,7 @@ export class ContractCounts {
     };
     if (handled > 0) answer.handled = handled;
     if (this.#failed !== undefined) answer.failed = Object.fromEntries(this.#failed);
-    if (this.#failure !== undefined) answer.failure = this.#failure.slice(0, MOST_OF_FAILURE);
+    if (this.#failure !== undefined) answer.failure = this.#failure.slice(0, MAX_FAILURE_TEXT);
     if (inHand > 0) answer.inHand = inHand;
     if (queued > 0) answer.queued = queued;
     // without the zeros at the end of the list
@@ -270,7 +270,7 @@ function count(codes: Map<string, number>, code: string): void {
 const EXPIRED = new WeakSet<CatgaError>();
 const MAX_CONTRACTS = 16_384; // contracts; their names may come from anywhere, such as a gateway's clients
 const MAX_CODES = 64;
-const MOST_OF_FAILURE = 400; // characters, to which the text of a failure is cut
+const MAX_FAILURE_TEXT = 400; // characters, to which the text of a failure is cut
 /** Time between two measured runs, in ms, below which fewer runs are measured. */
 const OFTEN = 1;
 /** Maximum number of runs for which one measured run counts. */

@@ -4,7 +4,7 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { catga, command, event, fail, query, unwrap } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
-const MOST = 1_000;
+const MAX_DEPTH = 1_000;
 const TOO_DEEP = /is nested too deeply: 1000 levels are the most/;
 
 const Once = command<unknown, unknown>("Once", { idempotent: true });
@@ -25,15 +25,15 @@ describe("values of 1,000 levels", await requireNatsServer(), () => {
     await using _node = await catga({ nats: server.url, id: "node", service: "node", handlers });
     await using app = await catga({ nats: server.url, id: "app", service: "app" });
 
-    assertEquals(unwrap(await app.send(Once, nested(MOST), { id: "deep" })), [MOST, new Date(0)]);
+    assertEquals(unwrap(await app.send(Once, nested(MAX_DEPTH), { id: "deep" })), [MAX_DEPTH, new Date(0)]);
     assertEquals((await app.send(Once, nested(10), { id: "deep" })).error?.code, "ID_REUSED");
-    assertEquals(innermost(unwrap(await app.send(Look, MOST))), [MOST, new Date(0)]);
-    unwrap(await app.publish(Passed, nested(MOST)));
-    assertEquals(innermost(await passed.promise), [MOST, new Date(0)]);
-    await app.cache.set("deep", nested(MOST));
-    assertEquals(innermost(await app.cache.get("deep")), [MOST, new Date(0)]);
+    assertEquals(innermost(unwrap(await app.send(Look, MAX_DEPTH))), [MAX_DEPTH, new Date(0)]);
+    unwrap(await app.publish(Passed, nested(MAX_DEPTH)));
+    assertEquals(innermost(await passed.promise), [MAX_DEPTH, new Date(0)]);
+    await app.cache.set("deep", nested(MAX_DEPTH));
+    assertEquals(innermost(await app.cache.get("deep")), [MAX_DEPTH, new Date(0)]);
 
-    for (const levels of [MOST + 1, 100_000]) {
+    for (const levels of [MAX_DEPTH + 1, 100_000]) {
       const sent = await app.send(Once, nested(levels), { id: "deeper" });
       assertEquals(sent.error?.code, "INVALID_MESSAGE");
       assertMatch(sent.error!.message, TOO_DEEP);
@@ -50,8 +50,8 @@ describe("values of 1,000 levels", await requireNatsServer(), () => {
 
   it("idempotent commands in one process: a deeper payload is INVALID_MESSAGE", async () => {
     await using app = await catga({ handlers: Once.handle(() => 1) });
-    assertEquals(await app.send(Once, nested(MOST), { id: "deep" }), { ok: true, value: 1 });
-    assertEquals((await app.send(Once, nested(MOST + 1), { id: "deeper" })).error?.code, "INVALID_MESSAGE");
+    assertEquals(await app.send(Once, nested(MAX_DEPTH), { id: "deep" }), { ok: true, value: 1 });
+    assertEquals((await app.send(Once, nested(MAX_DEPTH + 1), { id: "deeper" })).error?.code, "INVALID_MESSAGE");
   });
 });
 

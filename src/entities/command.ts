@@ -2,7 +2,7 @@
  * A command of an entity, on its way through its node: its deadline, its conflicts with other commands, the decision of
  * its handler, and the answer to its sender.
  */
-import { OwnContext } from "../data/async_context.ts";
+import { ContextSnapshot } from "../data/async_context.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedPayload, type EntityDefinition } from "../contract/entity_definition.ts";
 import { REDACT_HEADER } from "../contract/redaction.ts";
@@ -16,11 +16,11 @@ import { withCarried } from "../dispatch/carried_headers.ts";
 import type { DecidingMessage, Settling } from "../dispatch/context_host.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
-import { largestGroup, MOST_IN_GROUP } from "../log/format/group_text.ts";
+import { largestGroup, MAX_ITEMS_IN_GROUP } from "../log/format/group_text.ts";
 import type { EntitiesHost } from "./snapshots.ts";
-import { type FoundCommand, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
+import { type CommandIdentity, type FoundCommand, PROMISED, SKEW } from "./stored_commands.ts";
 import { numberOf } from "./recent_commands.ts";
-import type { Asking } from "./turns.ts";
+import type { QueuedCommand } from "./turns.ts";
 
 /** What a {@link PendingCommand}, a command that waits for its entity, is made from. */
 interface PendingCommandOptions {
@@ -82,7 +82,7 @@ export class CommandDecision implements CommandStanding {
 }
 
 /** A command that an entity of this node is handling. */
-export class PendingCommand implements Asking, Sought {
+export class PendingCommand implements QueuedCommand, CommandIdentity {
   readonly body: EntityBody;
   readonly subject: string;
   readonly entity: string;
@@ -105,7 +105,7 @@ export class PendingCommand implements Asking, Sought {
   settled = false;
   readonly #host: EntitiesHost;
   readonly #payload: unknown;
-  #context: OwnContext | undefined = undefined;
+  #context: ContextSnapshot | undefined = undefined;
 
   readonly #to: Settling;
   #fingerprint: string | undefined;
@@ -178,11 +178,11 @@ export class PendingCommand implements Asking, Sought {
    * another command's callbacks.
    */
   keepContext(): void {
-    this.#context ??= new OwnContext();
+    this.#context ??= new ContextSnapshot();
   }
 
   /** The async context of the command's sender; `undefined`: it was not kept. */
-  get context(): OwnContext | undefined {
+  get context(): ContextSnapshot | undefined {
     return this.#context;
   }
 
@@ -337,8 +337,8 @@ export class PendingCommand implements Asking, Sought {
    * ended.
    */
   isTired(): boolean {
-    if (this.conflicts <= MOST_CONFLICTS) return false;
-    const why = `${MOST_CONFLICTS + 1} times other commands came first`;
+    if (this.conflicts <= MAX_CONFLICTS) return false;
+    const why = `${MAX_CONFLICTS + 1} times other commands came first`;
     if (this.again) this.unknown(`an earlier attempt may still be decided, and ${why}`);
     else this.reject(new CatgaError("CONFLICT", `${this.what} was not applied: ${why}`, { retryable: true }));
     return true;
@@ -426,7 +426,7 @@ function withRedactions(
 }
 
 /** Maximum number of times that a command is decided again after conflicts. */
-const MOST_CONFLICTS = 8;
+const MAX_CONFLICTS = 8;
 const ANSWER_MARGIN = 50; // ms that are left for the answer to the sender
 
 // The events of a command, encoded as they are stored, so that neither this process nor another can change them any
@@ -462,9 +462,9 @@ export function emittedBy(
   },
   { name, events, value }: Returned,
 ): Emitted {
-  if (events.length > MOST_IN_GROUP) {
+  if (events.length > MAX_ITEMS_IN_GROUP) {
     const what = `${name} of ${definition.name} ${id}`;
-    throw new CatgaError("TOO_LARGE", `${what} emitted ${events.length} events; ${MOST_IN_GROUP} at most`);
+    throw new CatgaError("TOO_LARGE", `${what} emitted ${events.length} events; ${MAX_ITEMS_IN_GROUP} at most`);
   }
   const items: string[] = [];
   let state = before;

@@ -47,7 +47,7 @@ export class EntityStream {
   /** `LogState.created`, the stream's identity; `undefined`: not known. */
   #created: string | undefined;
   #readingCreated: Promise<string> | undefined;
-  /** By subject of an entity that could not be read: the reason; only the first {@link MOST_UNREADABLE}. */
+  /** By subject of an entity that could not be read: the reason; only the first {@link MAX_UNREADABLE_ENTITIES}. */
   readonly #unreadable = new Map<string, string>();
   /** Number of times so far that the stream may have changed without this node. */
   #epoch = 0;
@@ -89,7 +89,7 @@ export class EntityStream {
   /** Returns the subject of an entity. */
   subject(type: string, id: string): string {
     let known = this.#subjects.get(type);
-    if (known === undefined || known.size >= MOST_SUBJECTS) this.#subjects.set(type, known = new Map());
+    if (known === undefined || known.size >= MAX_CACHED_SUBJECTS) this.#subjects.set(type, known = new Map());
     let subject = known.get(id);
     if (subject === undefined) known.set(id, subject = entitySubject(this.#host.namespace, type, id));
     return subject;
@@ -324,7 +324,7 @@ export class EntityStream {
       const { subject } = reading;
       const isNew = !this.#unreadable.has(subject);
       // reported once, not for each command that meets the same error
-      if (this.#unreadable.get(subject) !== why && (!isNew || this.#unreadable.size < MOST_UNREADABLE)) {
+      if (this.#unreadable.get(subject) !== why && (!isNew || this.#unreadable.size < MAX_UNREADABLE_ENTITIES)) {
         this.#unreadable.set(subject, why);
         this.#host.observer({ type: "entity-unreadable", entity, id, message: why });
       }
@@ -451,7 +451,7 @@ function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; 
 }
 
 /** Maximum number of unreadable entities that are remembered. */
-const MOST_UNREADABLE = 1_000;
+const MAX_UNREADABLE_ENTITIES = 1_000;
 /** Maximum number of messages that are read at once. */
 const PART = 1_000;
 const LONGEST_PAUSE = 50; // ms, the longest wait for a server that lags behind
@@ -460,7 +460,7 @@ const FIRST_WAIT = 50;
 /** Longest pause before an unanswered read is repeated, in ms. */
 const LONGEST_WAIT = 500;
 /** Maximum number of cached subjects of a type. */
-const MOST_SUBJECTS = 16_384;
+const MAX_CACHED_SUBJECTS = 16_384;
 /** Interval at which the difference to the server's time is computed, in ms. */
 const OFFSET = 100;
 /**

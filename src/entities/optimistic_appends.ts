@@ -12,7 +12,7 @@
 import type { EntityBody } from "../contract/handler.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "../log/format/entity_group.ts";
-import { MOST_IN_GROUP } from "../log/format/group_text.ts";
+import { MAX_ITEMS_IN_GROUP } from "../log/format/group_text.ts";
 import { delay } from "../ports/clock.ts";
 import type { Appended, AppendReceiver, ConditionalAppend, StoredMessage } from "../ports/event_log.ts";
 import type { CommandDecision, CommandStanding, PendingCommand } from "./command.ts";
@@ -200,7 +200,7 @@ export class Rounds {
     entries: AppendedCommand[],
   ): Promise<void> {
     let on: CommandStanding = { version: copy.version, state: copy.state };
-    const room = { events: MOST_IN_GROUP, length: MOST_TOGETHER, names: new Set<string>() };
+    const room = { events: MAX_ITEMS_IN_GROUP, length: MAX_EVENT_CHARS, names: new Set<string>() };
     while (true) {
       if (open.length === 0) {
         const next = entries.length === 0
@@ -543,7 +543,7 @@ function commandsOf(type: string, { data }: StoredMessage): readonly EntityComma
 }
 
 /** Maximum number of characters of the events that several commands emit in one message. */
-const MOST_TOGETHER = 65_536;
+const MAX_EVENT_CHARS = 65_536;
 /**
  * Timeout of the first append, and of later ones, in ms: during an election of the stream's leader some appends get no
  * answer.

@@ -92,7 +92,7 @@ export class Snapshots {
     const [bucket, stream] = await Promise.all([this.#open(), created()]);
     // a state that cannot be encoded gets no snapshot, so that the entity is always read from its events
     const text = snapshotText(copy, stream);
-    if (text.length > MOST_CHARS) return;
+    if (text.length > MAX_SNAPSHOT_CHARS) return;
     try {
       await bucket.put(key, text);
     } finally {
@@ -111,7 +111,7 @@ export class Snapshots {
 }
 
 /** Maximum length of a snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
-const MOST_CHARS = 786_432;
+const MAX_SNAPSHOT_CHARS = 786_432;
 const AGAIN = 1_000; // ms before a failed removal is tried again
 
 /** Encodes an entity's snapshot. Throws for a state that cannot be encoded. */

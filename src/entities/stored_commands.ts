@@ -9,7 +9,7 @@ import type { StoredAt } from "./entity_copy.ts";
 import { numberOf, RecentCommands } from "./recent_commands.ts";
 
 /** A command that is looked up, because an earlier attempt of it may have been stored. */
-export interface Sought {
+export interface CommandIdentity {
   /** Subject of the command's entity. */
   readonly subject: string;
   /** Name of the command's contract. */
@@ -55,21 +55,21 @@ export class StoredCommands {
    * Adds a command that was stored in the message with this sequence. `events`: false if the message says only that the
    * send of the command has ended. `now`: the time by the monotonic clock.
    */
-  note(sought: Sought, events: boolean, sequence: number, now: number): void {
-    const { subject, name, id, sendNumber, named } = sought;
+  note(command: CommandIdentity, events: boolean, sequence: number, now: number): void {
+    const { subject, name, id, sendNumber, named } = command;
     if (named && events) this.#named.add(numberOf(name, numberOf(id, numberOf(subject) | 0) | 0), sequence, now);
     else this.#made.add(sendNumber, sequence, now);
   }
 
   /** Returns true if commands that were added within the last `ms` milliseconds are still remembered. */
-  reaches(ms: number, { named }: Sought): boolean {
+  reaches(ms: number, { named }: CommandIdentity): boolean {
     return ms <= (named ? KEPT_NAMED : KEPT_MADE);
   }
 
   /**
    * Sequences of messages that may contain the command, or the end of its send; `undefined`: no such message is known.
    */
-  places({ subject, name, id, sendNumber, named }: Sought): readonly number[] | undefined {
+  places({ subject, name, id, sendNumber, named }: CommandIdentity): readonly number[] | undefined {
     const ended = this.#made.find(sendNumber);
     if (!named) return ended;
     const stored = this.#named.find(numberOf(name, numberOf(id, numberOf(subject) | 0) | 0));
@@ -78,7 +78,10 @@ export class StoredCommands {
 }
 
 /** Finds a command among the commands of a stored message; `undefined`: the message does not contain it. */
-export function foundIn(stored: readonly EntityCommand[], { name, id, send }: Sought): FoundCommand | undefined {
+export function foundIn(
+  stored: readonly EntityCommand[],
+  { name, id, send }: CommandIdentity,
+): FoundCommand | undefined {
   for (const command of stored) {
     if (command.name === name && command.id === id) return { type: "stored", command };
     if (command.name === "" && command.id === send) return { type: "ended" };

@@ -9,7 +9,7 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import { Deadlined, DeadlineWheel } from "../ports/deadline_wheel.ts";
 
 /** A command that wants to run on its entity. */
-export interface Asking {
+export interface QueuedCommand {
   /** Name of the command's run, unique among all runs. */
   readonly call: string;
   /** Names of the runs that wait for the command. */
@@ -21,7 +21,7 @@ export interface Asking {
 }
 
 /** The queues of all entities of a node: one command of an entity runs at a time. */
-export class Turns<Command extends Asking> {
+export class Turns<Command extends QueuedCommand> {
   readonly #clock: Clock;
   /** Waiting commands, by deadline. A timer for each would cost as much as everything else about a waiting command. */
   readonly #late: DeadlineWheel;
@@ -106,7 +106,7 @@ export class Turns<Command extends Asking> {
     const turn = this.#turns.get(entity);
     if (next === undefined && turn !== undefined) {
       turn.holder = turn.waiting = undefined;
-      if (++this.#free > MOST_FREE) this.#forget();
+      if (++this.#free > MAX_IDLE_ENTITIES) this.#forget();
     }
     return next;
   }
@@ -129,7 +129,7 @@ export class Turns<Command extends Asking> {
 }
 
 /** Which command of an entity runs, and which wait. */
-interface Turn<Command extends Asking> {
+interface Turn<Command extends QueuedCommand> {
   /**
    * Name of the command that runs; if several run together, of the last, because the others have been decided.
    * `undefined`: none runs.
@@ -138,7 +138,7 @@ interface Turn<Command extends Asking> {
   waiting: Fifo<TurnWaiter<Command>> | undefined;
 }
 
-class TurnWaiter<Command extends Asking> extends Deadlined {
+class TurnWaiter<Command extends QueuedCommand> extends Deadlined {
   readonly command: Command;
   /** Timer of the second deadlock check; `undefined`: the running command does not wait for this command. */
   deadlock: Timer | undefined = undefined;
@@ -162,6 +162,6 @@ class TurnWaiter<Command extends Asking> extends Deadlined {
 }
 
 /** Maximum number of entities in the map of which no command runs. */
-const MOST_FREE = 4_096;
+const MAX_IDLE_ENTITIES = 4_096;
 /** A background timer: the command's own deadline keeps the process alive. */
 const BACKGROUND = { background: true };

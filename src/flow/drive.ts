@@ -102,7 +102,7 @@ export class Drive {
   begin(): void {
     const { journal } = this;
     if (journal.ended !== undefined) return this.#ending.announce();
-    if (journal.takeovers >= MOST_TAKEOVERS && !journal.failures.has("")) {
+    if (journal.takeovers >= MAX_TAKEOVERS && !journal.failures.has("")) {
       const message = `the processes that drove it ended ${journal.takeovers} times without recording anything`;
       return this.#state.recorder.recordStuck("", { code: "HANDLER_FAILED", message });
     }
@@ -484,6 +484,6 @@ const ATTEMPTS_BEFORE_WAIT = 3;
  * Number of nodes that may take a run over one after the other, without recording an entry, before an operator has to
  * decide.
  */
-const MOST_TAKEOVERS = 20;
+const MAX_TAKEOVERS = 20;
 /** Pause, in ms, before new entries of the run are read again after a failed read. */
 const NEWS = 500;

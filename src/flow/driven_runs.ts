@@ -92,7 +92,7 @@ export class Drives {
    * runs.
    */
   readonly #gaveUp = new Map<string, number>();
-  readonly #looks = new Gate(MOST_LOOKS);
+  readonly #looks = new Gate(MAX_LOSS_CHECKS);
   readonly #leases: RunLeases;
   /** Number of executed runs above which each run gets a lease. */
   readonly #few: number;
@@ -154,7 +154,7 @@ export class Drives {
      * Rejects if the message may be lost, or was never stored.
      */
     const pause = async () => {
-      if (++vain > MOST_TURNS) {
+      if (++vain > MAX_TURNS) {
         if (call.sequence > 0 && await host.log.isReplaced(call.ref, call.sequence)) return false;
         throw runUnavailable(call.ref, `cannot be read up to ${call.sequence}`);
       }
@@ -206,7 +206,7 @@ export class Drives {
       }
       if (end === "shutdown") throw runUnavailable(call.ref, "goes on at another node", ALONE);
       if (typeof end === "object" && "failed" in end) {
-        if (turn > MOST_TURNS || !isCatgaError(end.failed)) throw end.failed;
+        if (turn > MAX_TURNS || !isCatgaError(end.failed)) throw end.failed;
         await delay(host.clock, doubled(turn, 50, 1_000));
         continue;
       }
@@ -554,7 +554,7 @@ const BRIEF = 200;
 const MANY_TICK = 100; // ms between two looks while there are many runs
 const REMEMBERED = 5_000;
 /** Maximum number of executions that check at once whether the store has lost messages. */
-const MOST_LOOKS = 32;
-const MOST_TURNS = 8;
+const MAX_LOSS_CHECKS = 32;
+const MAX_TURNS = 8;
 /** Number of attempts to load a run, within 2.5 s, after which a run that was not found counts as forgotten. */
 const LOOKS = 6;

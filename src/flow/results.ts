@@ -59,7 +59,7 @@ export class Results {
   readonly #host: ResultsHost;
   readonly #waiting = new Map<string, Waited>();
   /** Limits reads at once: if too many wait for each other, they take too long and are sent again. */
-  readonly #reads = new Gate(MOST_READS);
+  readonly #reads = new Gate(MAX_CONCURRENT_READS);
   readonly #subscriptions = new Map<string, Subscription>();
   /** By workflow: ids of runs that have ended and are to be announced. */
   readonly #ended = new Map<string, string[]>();
@@ -139,9 +139,9 @@ export class Results {
 
   #publish(workflow: string, runs: readonly string[]): void {
     const { transport } = this.#host;
-    for (let at = 0; at < runs.length && transport?.status.state === "connected"; at += MOST_ENDS) {
+    for (let at = 0; at < runs.length && transport?.status.state === "connected"; at += MAX_ANNOUNCED_IDS) {
       try {
-        transport.publish(this.#subject(workflow), JSON.stringify({ runs: runs.slice(at, at + MOST_ENDS) }));
+        transport.publish(this.#subject(workflow), JSON.stringify({ runs: runs.slice(at, at + MAX_ANNOUNCED_IDS) }));
       } catch {
         // without an announcement, other nodes find the end in the stream
       }
@@ -247,7 +247,7 @@ interface Announced {
 }
 
 /** Maximum number of run ids in an announcement; an id has up to 128 characters. */
-const MOST_ENDS = 100;
+const MAX_ANNOUNCED_IDS = 100;
 /**
  * Time for which an end is kept, to be announced again after a reconnect, in ms: a dead connection is noticed after 15
  * s.
@@ -256,7 +256,7 @@ const ANNOUNCED = 30_000;
 /** Maximum number of announcements that are kept for a reconnect. */
 const MAX_ANNOUNCED = 5_000;
 /** Maximum number of runs that are read at once. */
-const MOST_READS = 32;
+const MAX_CONCURRENT_READS = 32;
 /** Minimum time between two reads of a run, in ms. */
 const LOOK = 1_500;
 /** Time between two reads of a run that this node executes, in ms. */

@@ -184,7 +184,7 @@ export class RunLog {
       }
       if (at >= last.sequence) break;
       if (messages.length > 0) continue;
-      if (pause > MOST_PAUSES) {
+      if (pause > MAX_READ_PAUSE) {
         throw unavailable(`${subject} could not be read to its end`);
       }
       await delay(this.#host.clock, pause *= 2);
@@ -342,7 +342,7 @@ export class RunLog {
 }
 
 const PART = 1_000;
-const MOST_PAUSES = 1_000; // ms, the pause after which a read that finds nothing fails
+const MAX_READ_PAUSE = 1_000; // ms, the pause after which a read that finds nothing fails
 /**
  * Timeout of the first attempt to append, in ms; doubled after each unknown outcome up to `ATTEMPT`. A server that no
  * longer leads the stream never answers.

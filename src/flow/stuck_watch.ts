@@ -27,7 +27,7 @@ export class StuckRuns {
 
   /** Adds a run that is about to be stuck, and reports it. `error`: the thrown error, if any. */
   add(ref: RunRef, step: string, { code, message, cause }: RecordedError, error: unknown): void {
-    if (this.#runs.size < MOST) this.#runs.set(keyOf(ref), { ref, sequence: 0 });
+    if (this.#runs.size < MAX_STUCK_RUNS) this.#runs.set(keyOf(ref), { ref, sequence: 0 });
     const thrown = { ...(error === undefined ? {} : { error }), ...(cause === undefined ? {} : { cause }) };
     this.#observer({ type: "run-stuck", workflow: ref.workflow, run: ref.run, step, code, message, ...thrown });
   }
@@ -66,7 +66,7 @@ export class StuckRuns {
 }
 
 /** Maximum number of stuck runs that are remembered. */
-const MOST = 1_000;
+const MAX_STUCK_RUNS = 1_000;
 /** Maximum number of runs that are checked in one call. */
 const AT_ONCE = 20;
 /** Minimum time between two checks of stuck runs, in ms. */

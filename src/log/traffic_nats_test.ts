@@ -21,11 +21,11 @@ const IDLE = 100;
 /** Duration of one count, in ms; counts are repeated until the traffic is quiet. */
 const COUNTED = 2_000;
 /** Maximum number of writes by two nodes themselves during a count. */
-const MOST_WRITES = 10;
+const MAX_WRITES = 10;
 /** Number of messages that the busy subscription has open all the time. */
 const HELD = 500;
 /** Maximum traffic, in bytes per second. */
-const MOST_BYTES = 40_000;
+const MAX_BYTES_PER_SECOND = 40_000;
 
 describe("the traffic of subscriptions", await requireNatsServer(), () => {
   it("is that of their nodes when 100 of them have nothing to do", async () => {
@@ -48,10 +48,10 @@ describe("the traffic of subscriptions", await requireNatsServer(), () => {
         return sum;
       };
       let least = Infinity;
-      await eventually(`at most ${MOST_WRITES} writes`, async () => {
+      await eventually(`at most ${MAX_WRITES} writes`, async () => {
         const before = await written();
         await wait(COUNTED);
-        return (least = Math.min(least, await written() - before)) <= MOST_WRITES;
+        return (least = Math.min(least, await written() - before)) <= MAX_WRITES;
       }, 20_000).catch((error: Error) => {
         throw new Error(`${error.message}; ${least} at least`);
       });
@@ -99,7 +99,7 @@ describe("the traffic of subscriptions", await requireNatsServer(), () => {
         await eventually("it to be handled", () => fast > n);
       }
       const rate = (await sent() - before) / (performance.now() - began) * 1_000;
-      assert(rate < MOST_BYTES, `${Math.round(rate)} bytes a second`);
+      assert(rate < MAX_BYTES_PER_SECOND, `${Math.round(rate)} bytes a second`);
     } finally {
       gate.resolve();
       await system.close();

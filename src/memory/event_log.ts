@@ -20,7 +20,7 @@ import {
   type LogReader,
   type LogState,
   type LogStream,
-  MOST_READ,
+  MAX_MESSAGES_READ,
   type ReadOptions,
   type StoredMessage,
 } from "../ports/event_log.ts";
@@ -310,7 +310,7 @@ class MemoryStream implements LogStream {
 
   async read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
     checkPattern(subject);
-    const { most = MOST_READ, onMessage } = options;
+    const { most = MAX_MESSAGES_READ, onMessage } = options;
     checkMost(most);
     const found = await this.#session.call(() => {
       const state = this.#open();

@@ -31,7 +31,7 @@ const OWN_TURN = 64;
 /** The last time that a `Date` can hold, in ms since 1970. */
 const MAX_DATE = 8_640_000_000_000_000;
 /** Number of turns of the event loop after which code that does not come to rest is an error. */
-const MOST_TURNS = 100_000;
+const MAX_TURNS = 100_000;
 
 /**
  * A {@link Clock} that stands still until {@link VirtualClock.advance} moves it, for a `MemoryNetwork` in a test: hours
@@ -212,7 +212,7 @@ export class VirtualClock implements Clock {
   async #rest(): Promise<void> {
     let quiet = 0;
     for (let turns = 0; quiet < QUIET_TURNS || this.#soon.length > 0; turns++) {
-      if (turns === MOST_TURNS) throw new Error(`the code under test does not come to rest in ${MOST_TURNS} turns`);
+      if (turns === MAX_TURNS) throw new Error(`the code under test does not come to rest in ${MAX_TURNS} turns`);
       const before = this.#events;
       // an immediate runs after all ticks, a tick after all microtasks: so promises and ticks have run
       if (!this.#ticks || ++this.#turns % OWN_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve));

@@ -4,14 +4,14 @@ import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.t
 import { bucketSettings, checkSettings, HIGHEST } from "./bucket_settings.ts";
 import type { JetStream, StreamWrite } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import { type AttemptOptions, KeptStream } from "./kept_stream.ts";
+import { type AttemptOptions, OwnedStream } from "./owned_stream.ts";
 import { valueTooLarge } from "./stream_errors.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
 import type { StreamRecord } from "./stream_record.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** The stream `KV_<bucket>` under a bucket, in the form that `Kvm.open` and `nats kv` expect. */
-export class BucketStream extends KeptStream {
+export class BucketStream extends OwnedStream {
   /** Prefix of the subjects of the bucket's keys, the dot included. */
   readonly prefix: string;
   /** Consumers that the watches of this bucket share. */

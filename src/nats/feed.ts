@@ -6,7 +6,7 @@
  */
 import type { StoredMessage } from "../ports/event_log.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import type { KeptStream } from "./kept_stream.ts";
+import type { OwnedStream } from "./owned_stream.ts";
 import { LogDelivery } from "./log_delivery.ts";
 import { createConsumer } from "./read_consumer.ts";
 import { connectionClosed, failure } from "./nats_error.ts";
@@ -29,7 +29,7 @@ interface FeedOptions {
 
 /** A consumer on the server, and the subscription to which it delivers; see the file's comment. */
 export class Feed {
-  readonly #stream: KeptStream;
+  readonly #stream: OwnedStream;
   readonly #listener: FeedCallbacks;
   readonly #stopStatus: () => void;
   readonly #stopViolation: () => void;
@@ -46,7 +46,7 @@ export class Feed {
    * `JetStream.createConsumer`.
    */
   static async open(
-    stream: KeptStream,
+    stream: OwnedStream,
     filter: string,
     limit: number,
     listener: FeedCallbacks,
@@ -71,7 +71,7 @@ export class Feed {
    * feed breaks.
    */
   static async list(
-    stream: KeptStream,
+    stream: OwnedStream,
     filter: string,
     limit: number,
     onMessage: (message: StoredMessage) => void,
@@ -88,7 +88,7 @@ export class Feed {
     await listed.promise.finally(() => feed.close());
   }
 
-  private constructor(stream: KeptStream, listener: FeedCallbacks) {
+  private constructor(stream: OwnedStream, listener: FeedCallbacks) {
     this.#stream = stream;
     this.#listener = listener;
     this.#stopStatus = stream.transport.onStatus(() => this.#break("the connection was lost"));

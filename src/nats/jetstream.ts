@@ -168,7 +168,7 @@ export class JetStream {
   async ask<T>(work: (js: JetStreamClient) => Promise<T>, limit: number): Promise<T> {
     try {
       // one client for each call, because a client has one timeout; making client and manager takes 3 µs
-      return await work(await this.#client(MOST_REQUESTS, { checkAPI: false, timeout: inMs(limit) }));
+      return await work(await this.#client(MAX_REQUESTS, { checkAPI: false, timeout: inMs(limit) }));
     } catch (error) {
       throw refusalIn(error);
     }
@@ -331,7 +331,7 @@ export class JetStream {
  * Maximum number of requests that one call of the package may send: a faulty server could always announce another
  * page.
  */
-const MOST_REQUESTS = 1_000;
+const MAX_REQUESTS = 1_000;
 
 /** Rounds a timeout for nats.js up, to 1 ms at least: 0 would mean the default of nats.js. */
 function inMs(limit: number): number {

@@ -12,7 +12,7 @@ import { CatgaError } from "../error.ts";
 import { openTransport } from "./harness_suite.ts";
 import { JetStream } from "./jetstream.ts";
 import { JetStreamRefusal, refusalIn } from "./jetstream_refusal.ts";
-import type { KeptStream } from "./kept_stream.ts";
+import type { OwnedStream } from "./owned_stream.ts";
 import { subjectsOf } from "./log_reads.ts";
 
 const required = await requireNatsServer();
@@ -62,7 +62,7 @@ describe("JetStream: answers that are wrong", required, () => {
   it("subjects: pages without end are refused", async () => {
     const page = { config: {}, state: { subjects: { "s.a": 1 } }, total: 1e9, limit: 0 };
     await using answering = await startAnswering(() => JSON.stringify(page));
-    const stream = { js: answering.js, name: "s" } as unknown as KeptStream; // cast: the only members that `subjectsOf` reads
+    const stream = { js: answering.js, name: "s" } as unknown as OwnedStream; // cast: the only members that `subjectsOf` reads
     const error = await assertRejects(() => subjectsOf(stream, "s.>", LIMIT), JetStreamRefusal, "pages without end");
     assertEquals(error.refusal, "other");
   });

@@ -1,6 +1,6 @@
 /**
  * Refusals of JetStream. A refusal says if the operation was certainly not done; callers decide by that about another
- * attempt (`kept_stream.ts`), so that an operation that may have been done is never repeated without their consent.
+ * attempt (`owned_stream.ts`), so that an operation that may have been done is never repeated without their consent.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";

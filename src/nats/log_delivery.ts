@@ -5,7 +5,7 @@
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import { DeliveryPosition } from "./delivery_position.ts";
-import type { KeptStream } from "./kept_stream.ts";
+import type { OwnedStream } from "./owned_stream.ts";
 import { SilenceWatch } from "./silence.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -39,7 +39,7 @@ export class LogDelivery {
 
   constructor(
     transport: NatsTransport,
-    consumer: { stream: Pick<KeptStream, "name" | "heartbeat">; name: string; inbox: string; expected: number },
+    consumer: { stream: Pick<OwnedStream, "name" | "heartbeat">; name: string; inbox: string; expected: number },
     listener: DeliveryListener,
   ) {
     this.#listener = listener;

@@ -7,7 +7,7 @@
 import { delay } from "../ports/clock.ts";
 import type { LogLoss, LogMark, LogState, StoredMessage } from "../ports/event_log.ts";
 import type { StreamInfo } from "./jetstream.ts";
-import type { KeptStream } from "./kept_stream.ts";
+import type { OwnedStream } from "./owned_stream.ts";
 
 /**
  * Time for which a stream's last sequence may be below that of a message read from it, in ms: a new leader in a
@@ -29,7 +29,7 @@ export interface LogPlace {
  * signal's reason.
  */
 export async function findPlace(
-  stream: KeptStream,
+  stream: OwnedStream,
   after: LogMark | undefined,
   signal: AbortSignal,
 ): Promise<LogPlace> {
@@ -60,12 +60,12 @@ export async function findPlace(
 }
 
 /** Reads the state of a stream from its leader; if the stream is lost, creates it anew. */
-export async function readState(stream: KeptStream): Promise<LogState> {
+export async function readState(stream: OwnedStream): Promise<LogState> {
   return toState(stream, await stream.info());
 }
 
 /** Converts an answer of JetStream's API to a stream's state. */
-export function toState(stream: KeptStream, info: StreamInfo): LogState {
+export function toState(stream: OwnedStream, info: StreamInfo): LogState {
   const { messages, bytes, first_seq: first, last_seq: last } = info.state;
   const maxBytes = Number(info.config.max_bytes ?? -1);
   stream.noteRevision(last);
@@ -85,7 +85,7 @@ export function toState(stream: KeptStream, info: StreamInfo): LogState {
  * message is not younger than the message read, so that no message stored after the loss is skipped; `undefined`:
  * nothing was replaced.
  */
-async function findReplaced(stream: KeptStream, after: LogMark, state: LogState): Promise<number | undefined> {
+async function findReplaced(stream: OwnedStream, after: LogMark, state: LogState): Promise<number | undefined> {
   const { sequence, time } = after;
   if (time === undefined || state.messages === 0) return undefined;
   const found = await messageFrom(stream, sequence);
@@ -98,7 +98,7 @@ async function findReplaced(stream: KeptStream, after: LogMark, state: LogState)
 /**
  * Finds the last sequence whose message was stored at or before a time; if there is none, the first sequence minus 1.
  */
-async function lastAt(stream: KeptStream, time: number, state: LogState): Promise<number> {
+async function lastAt(stream: OwnedStream, time: number, state: LogState): Promise<number> {
   let [least, most] = [state.first - 1, state.last];
   while (least < most) {
     const middle = Math.ceil((least + most) / 2);
@@ -110,7 +110,7 @@ async function lastAt(stream: KeptStream, time: number, state: LogState): Promis
 }
 
 /** Reads the first message at or behind a sequence, from the leader. */
-export async function messageFrom(stream: KeptStream, sequence: number): Promise<StoredMessage | undefined> {
+export async function messageFrom(stream: OwnedStream, sequence: number): Promise<StoredMessage | undefined> {
   const which = { seq: sequence, next_by_subj: ">" };
   return await stream.attempt((limit) => stream.js.message(stream.name, which, limit));
 }

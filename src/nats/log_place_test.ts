@@ -7,7 +7,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { LogMark } from "../ports/event_log.ts";
 import { ServerClock } from "./expiry.ts";
-import { KeptStream } from "./kept_stream.ts";
+import { OwnedStream } from "./owned_stream.ts";
 import { findPlace, messageFrom, readState, toState } from "./log_place.ts";
 
 /**
@@ -31,7 +31,7 @@ function streamOf(messages: Readonly<Record<number, number>>, { created = "now",
     serverClock: new ServerClock(clock),
     noteRevision: (sequence: number) => void noted.push(sequence),
     attempt: (work: (limit: number) => unknown) => work(1_000),
-    info: KeptStream.prototype.info,
+    info: OwnedStream.prototype.info,
     js: {
       info: () => Promise.resolve(info()),
       message(_: string, { seq }: { seq: number }) {
@@ -39,7 +39,7 @@ function streamOf(messages: Readonly<Record<number, number>>, { created = "now",
         return Promise.resolve(sequence && { subject: "log.a", sequence, time: messages[sequence] });
       },
     },
-  } as unknown as KeptStream; // cast: the only members that `findPlace` reads
+  } as unknown as OwnedStream; // cast: the only members that `findPlace` reads
   const { signal } = new AbortController();
   const place = async (after: LogMark | undefined) => {
     const { mark, lost } = await clock.until(findPlace(stream, after, signal));

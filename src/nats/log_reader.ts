@@ -10,7 +10,7 @@ import { CatgaError } from "../error.ts";
 import { backoff, delay } from "../ports/clock.ts";
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 import { callbackFault, type FollowOptions, type LogMark, type LogReader } from "../ports/event_log.ts";
-import type { KeptStream } from "./kept_stream.ts";
+import type { OwnedStream } from "./owned_stream.ts";
 import { findPlace, type LogPlace } from "./log_place.ts";
 import { connectionClosed } from "./nats_error.ts";
 import type { Progress, SharedConsumer, SharingReader } from "./shared_consumer.ts";
@@ -21,9 +21,9 @@ import { DeliveredMessage } from "./stored_message.ts";
 /** Longest pause between two attempts of a reader to begin, in ms. */
 const PAUSE = 2_000;
 /** Maximum number of messages that a paused reader takes from a shared consumer before it leaves the consumer. */
-const MOST_EXCESS = 256;
+const MAX_EXCESS_MESSAGES = 256;
 /** Maximum number of bytes that a paused reader takes from a shared consumer before it leaves the consumer. */
-const MOST_EXCESS_BYTES = 1_048_576;
+const MAX_EXCESS_BYTES = 1_048_576;
 /** Interval at which a reader with a consumer of its own tries to share another one, in ms. */
 const AGAIN = 1_000;
 /** Time for which a reader that could not keep up with a shared consumer does not try to share one again, in ms. */
@@ -31,7 +31,7 @@ const ALONE = 5_000;
 
 /** A reader of a stream; see the file's comment. */
 export class NatsLogReader implements LogReader, SharingReader {
-  readonly #stream: KeptStream;
+  readonly #stream: OwnedStream;
   readonly #consumers: SharedConsumers;
   readonly #options: FollowOptions;
   readonly filters: readonly string[];
@@ -260,7 +260,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     const excess = this.#excess;
     excess.messages++;
     excess.bytes += message.data.length;
-    if (excess.messages < MOST_EXCESS && excess.bytes < MOST_EXCESS_BYTES) return;
+    if (excess.messages < MAX_EXCESS_MESSAGES && excess.bytes < MAX_EXCESS_BYTES) return;
     this.#joinsAt = this.#stream.transport.clock.monotonic() + ALONE;
     this.#joined?.leave(this);
   }

@@ -6,13 +6,13 @@ import type { Msg } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import type { KeptStream } from "./kept_stream.ts";
+import type { OwnedStream } from "./owned_stream.ts";
 import { connectionClosed, notConnected } from "./nats_error.ts";
 import { DirectMessage } from "./stored_message.ts";
 import { MessageTimes } from "./message_times.ts";
 
 /** Reads the subjects that have messages and match a filter, from the stream's leader. */
-export async function subjectsOf({ js, name }: KeptStream, filter: string, limit: number): Promise<string[]> {
+export async function subjectsOf({ js, name }: OwnedStream, filter: string, limit: number): Promise<string[]> {
   const { state } = await js.manage((jsm) => jsm.streams.info(name, { subjects_filter: filter }), limit);
   return Object.keys(state.subjects ?? {});
 }
@@ -28,7 +28,7 @@ export interface BatchRead {
 }
 
 /** Reads a batch of messages from a server that may lag behind the leader. */
-export function readBatch(stream: KeptStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
+export function readBatch(stream: OwnedStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
   const bytesOf = (messages: readonly StoredMessage[]) => messages.reduce((sum, { data }) => sum + data.length, 0);
   const direct = () => stream.js.reads.do(() => batchDirect(stream, request, limit), bytesOf);
   return stream.js.direct(stream.name, direct, async () => {
@@ -43,7 +43,7 @@ export function readBatch(stream: KeptStream, request: BatchRead, limit: number)
  * several requests are sent at once, one for each sequence.
  */
 async function batchOfLeader(
-  stream: KeptStream,
+  stream: OwnedStream,
   { subject: next_by_subj, from, most }: BatchRead,
   limit: number,
 ): Promise<StoredMessage[]> {
@@ -84,7 +84,7 @@ const AT_ONCE = 16;
  * that have arrived are the batch. `getBatch` of the package does not notice a message lost in the middle
  * (docs/internals/packages.md, row `getbatch`).
  */
-function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
+function batchDirect(stream: OwnedStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
   const { transport, name, js } = stream;
   const { connection, clock } = transport;
   if (transport.status.state !== "connected") return Promise.reject(notConnected(transport.status.state));
@@ -121,7 +121,7 @@ function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Pro
   const { subject: next_by_subj, from: seq, since, most: batch } = request;
   const begin = since === undefined ? { seq } : { start_time: new Date(since).toISOString() };
   try {
-    connection.publish(api, JSON.stringify({ ...begin, next_by_subj, batch, max_bytes: MOST_BYTES }), {
+    connection.publish(api, JSON.stringify({ ...begin, next_by_subj, batch, max_bytes: MAX_BATCH_BYTES }), {
       reply: box.reply,
     });
   } catch {
@@ -136,7 +136,7 @@ function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Pro
 }
 
 /** Maximum size of a batch, in bytes; a batch has one message at least. */
-const MOST_BYTES = 1024 * 1024;
+const MAX_BATCH_BYTES = 1024 * 1024;
 
 /** Reads the message that ends a batch; `undefined`: it is the regular end. */
 function endOf(message: Msg, nobody: string): JetStreamRefusal | undefined {

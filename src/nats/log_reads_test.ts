@@ -10,7 +10,7 @@ import type { TransportMessage } from "../ports/transport.ts";
 import { openTransport } from "./harness_suite.ts";
 import { JetStream } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import { KeptStream } from "./kept_stream.ts";
+import { OwnedStream } from "./owned_stream.ts";
 import { readBatch } from "./log_reads.ts";
 import { startLogClient, textOf } from "./log_harness_suite.ts";
 
@@ -49,7 +49,7 @@ describe("readBatch", await requireNatsServer(), () => {
         for (const [data, headers] of answers) fake.publish(reply!, data, { headers });
       });
       await fake.flush();
-      const stream = new KeptStream(transport, new JetStream(transport), settings);
+      const stream = new OwnedStream(transport, new JetStream(transport), settings);
       const reading = readBatch(stream, request, 300);
       if (typeof expected === "string") {
         const error = await assertRejects(() => reading, JetStreamRefusal);
@@ -63,7 +63,7 @@ describe("readBatch", await requireNatsServer(), () => {
   it("of a connection that closes at this moment: it rejects, once (it was an unhandled rejection, too)", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const transport = await openTransport(server.url);
-    const stream = new KeptStream(transport, new JetStream(transport), settings);
+    const stream = new OwnedStream(transport, new JetStream(transport), settings);
     // nats.js throws this error while it drains, after the end of its subscriptions
     const draining = new errors.DrainingConnectionError();
     Object.assign(transport.connection, {
@@ -95,7 +95,7 @@ describe("readBatch", await requireNatsServer(), () => {
       fake.publish(reply!, JSON.stringify(seq === 4 ? { error: { code: 404, err_code: 10037 } } : found));
     });
     await fake.flush();
-    const stream = new KeptStream(transport, new JetStream(transport), settings);
+    const stream = new OwnedStream(transport, new JetStream(transport), settings);
     assertEquals((await readBatch(stream, { ...request, most: 100 }, 30_000)).map(textOf), ["1", "2", "3"]);
     assertEquals(asked, [1, 2, 3, 4, 5, 6, 7]);
     await transport.close();

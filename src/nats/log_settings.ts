@@ -60,11 +60,11 @@ export function checkLogSettings(
   const size = Number(config.max_msg_size ?? -1);
   limit("max_msg_size", size > 0 && size < LEAST_MESSAGE, `at least ${LEAST_MESSAGE}`);
   limit("duplicate_window", !(Number(config.duplicate_window ?? 0) >= Number(window)), window);
-  limit("first_seq", !(Number(config.first_seq ?? 0) < MOST_FIRST), `less than ${MOST_FIRST}`);
+  limit("first_seq", !(Number(config.first_seq ?? 0) < MAX_FIRST_SEQUENCE), `less than ${MAX_FIRST_SEQUENCE}`);
 }
 
 /** Upper bound of a stream's first sequence: half of all sequences are left for its messages. */
-export const MOST_FIRST = MAX_SEQUENCE / 2;
+export const MAX_FIRST_SEQUENCE = MAX_SEQUENCE / 2;
 
 /** Settings of a log's stream that an operator may choose; a longer duplicate window does no harm. */
 const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "duplicate_window"]);

@@ -18,7 +18,7 @@ import {
   type LogSchedule,
   type LogState,
   type LogStream,
-  MOST_READ,
+  MAX_MESSAGES_READ,
   type ReadOptions,
   type StoredMessage,
 } from "../ports/event_log.ts";
@@ -26,8 +26,8 @@ import { AcknowledgementReader } from "./acknowledgement.ts";
 import { Feed } from "./feed.ts";
 import { JetStream } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import { KeptStream } from "./kept_stream.ts";
-import { abilitiesOf, checkLogSettings, logSettings, MOST_FIRST } from "./log_settings.ts";
+import { OwnedStream } from "./owned_stream.ts";
+import { abilitiesOf, checkLogSettings, logSettings, MAX_FIRST_SEQUENCE } from "./log_settings.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";
 import { readBatch, subjectsOf } from "./log_reads.ts";
@@ -58,7 +58,7 @@ export class NatsEventLog implements EventLog {
 export class NatsLogStream implements LogStream {
   readonly name: string;
   readonly #transport: NatsTransport;
-  readonly #stream: KeptStream;
+  readonly #stream: OwnedStream;
   readonly #consumers: SharedConsumers;
   readonly #pending: PendingAppends;
   readonly #options: LogOptions;
@@ -81,13 +81,13 @@ export class NatsLogStream implements LogStream {
     this.#transport = transport;
     this.#options = options;
     const what = `the stream ${name}`;
-    this.#stream = new KeptStream(transport, js, {
+    this.#stream = new OwnedStream(transport, js, {
       name,
       what,
       settings: () => logSettings(this.#wanted()),
       check: (config) => this.#check(config),
       perMs: 1,
-      most: MOST_FIRST,
+      most: MAX_FIRST_SEQUENCE,
       heartbeat: 500,
       seen: options.seen,
     });
@@ -203,7 +203,7 @@ export class NatsLogStream implements LogStream {
 
   async read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
     checkPattern(subject);
-    const { most = MOST_READ, onMessage } = options;
+    const { most = MAX_MESSAGES_READ, onMessage } = options;
     checkMost(most);
     const request = "since" in options
       ? { subject, from: 1, since: options.since, most, onMessage }

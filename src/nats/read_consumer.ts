@@ -3,7 +3,7 @@
  * they have no subscriber.
  */
 import { token } from "../ports/clock.ts";
-import type { KeptStream } from "./kept_stream.ts";
+import type { OwnedStream } from "./owned_stream.ts";
 
 /** Time without a subscriber after which the server deletes a consumer, in ms. */
 const INACTIVE = 5_000;
@@ -23,7 +23,7 @@ export interface ReadConsumer {
  * `JetStream.createConsumer`.
  */
 export async function createConsumer(
-  stream: KeptStream,
+  stream: OwnedStream,
   config: { readonly [setting: string]: unknown; readonly filter_subject?: string },
   limit: number,
   onNamed: (name: string) => void,

@@ -15,7 +15,7 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
  */
 export class ReadLimiter {
   readonly #clock: Clock;
-  readonly #gate = new Gate(MOST_READS);
+  readonly #gate = new Gate(MAX_CONCURRENT_READS);
   /** Reads that wait for their turn, by the text that names their content. */
   readonly #waiting: Map<string, Promise<unknown>> = new Map();
   /** Expected size of an answer, in bytes: the average, or the last size if that is larger. */
@@ -24,7 +24,7 @@ export class ReadLimiter {
    * Number of concurrent reads that the server answers in time. It is halved after a read without an answer, and
    * increased after each answer.
    */
-  #timely = MOST_READS;
+  #timely = MAX_CONCURRENT_READS;
   /** Time of the last answer to a read, by the monotonic clock. */
   #answered = -Infinity;
 
@@ -56,7 +56,7 @@ export class ReadLimiter {
       const size = sizeOf(answer);
       this.#answered = this.#clock.monotonic();
       this.#size = Math.max(size, this.#size + (size - this.#size) / 8);
-      this.#timely = Math.min(MOST_READS, this.#timely + 1 / 4);
+      this.#timely = Math.min(MAX_CONCURRENT_READS, this.#timely + 1 / 4);
       return answer;
     } catch (error) {
       const late = error instanceof JetStreamRefusal && error.refusal === "no answer";
@@ -91,6 +91,6 @@ const LONGEST_WAIT = 5_000;
  * Maximum number of concurrent reads; `FEWEST_READS`: minimum number; `READ_ROOM`: maximum size of their answers, in
  * bytes. Over a slow link more would take longer than a read waits, and repeated reads would add to them.
  */
-const MOST_READS = 64;
+const MAX_CONCURRENT_READS = 64;
 const FEWEST_READS = 4;
 const READ_ROOM = 8 * 1024 * 1024;

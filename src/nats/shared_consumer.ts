@@ -9,7 +9,7 @@
 import type { Msg } from "@nats-io/nats-core";
 import { backoff, delay, type Timer } from "../ports/clock.ts";
 import type { LogMark } from "../ports/event_log.ts";
-import type { KeptStream } from "./kept_stream.ts";
+import type { OwnedStream } from "./owned_stream.ts";
 import { LogDelivery } from "./log_delivery.ts";
 import { createConsumer, type ReadConsumer } from "./read_consumer.ts";
 import { findPlace, type LogPlace, messageFrom, readState } from "./log_place.ts";
@@ -82,7 +82,7 @@ export class SharedConsumer implements Progress {
   sequence = 0;
   time: number | undefined;
   upTo = 0;
-  readonly #stream: KeptStream;
+  readonly #stream: OwnedStream;
   readonly #onEnd: () => void;
   readonly #readers = new Set<SharingReader>();
   readonly #joining: Map<SharingReader, PromiseWithResolvers<boolean>> = new Map();
@@ -102,7 +102,7 @@ export class SharedConsumer implements Progress {
   readonly #end = new AbortController();
 
   /** `onEnd` is called when the consumer has ended, because it has no reader left. */
-  constructor(stream: KeptStream, onEnd: () => void) {
+  constructor(stream: OwnedStream, onEnd: () => void) {
     this.#stream = stream;
     this.#onEnd = onEnd;
     const { transport } = stream;
@@ -126,7 +126,7 @@ export class SharedConsumer implements Progress {
 
   /**
    * Adds a reader. Resolves with true after `onJoined`; with false if the reader is too far from the others, or has
-   * left. Rejects like `KeptStream.attempt` if no consumer can be made for it.
+   * left. Rejects like `OwnedStream.attempt` if no consumer can be made for it.
    */
   join(reader: SharingReader): Promise<boolean> {
     for (const filter of reader.filters) this.#filters.set(filter, (this.#filters.get(filter) ?? 0) + 1);

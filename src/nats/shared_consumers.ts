@@ -1,6 +1,6 @@
 /** The consumers that the readers of one stream share in this process: as few as the limit for filters allows. */
 import { Gate } from "../data/gate.ts";
-import type { KeptStream } from "./kept_stream.ts";
+import type { OwnedStream } from "./owned_stream.ts";
 import { SharedConsumer, type SharingReader } from "./shared_consumer.ts";
 
 /**
@@ -8,7 +8,7 @@ import { SharedConsumer, type SharingReader } from "./shared_consumer.ts";
  * (measured with 1,500 subjects: 0.1 to 0.3 ms); a consumer without filters would bring every message of the
  * namespace to every node.
  */
-const MOST = 64;
+const MAX_FILTERS = 64;
 
 /** Number of readers and watches of a stream that may begin at the same time. */
 const AT_ONCE = 16;
@@ -18,19 +18,19 @@ const RECENT = 1_000;
 
 /** The shared consumers of one stream. */
 export class SharedConsumers {
-  readonly stream: KeptStream;
+  readonly stream: OwnedStream;
   /** Limits how many readers and watches of the stream begin at the same time. */
   readonly beginnings: Gate = new Gate(AT_ONCE);
   readonly #all = new Set<SharedConsumer>();
   #asked: { readonly at: number; readonly sequence: Promise<number> } | undefined;
 
-  constructor(stream: KeptStream) {
+  constructor(stream: OwnedStream) {
     this.stream = stream;
   }
 
   /**
    * Returns the last sequence of the stream, as its leader reported it at most 1 s ago. Rejects like
-   * `KeptStream.attempt`.
+   * `OwnedStream.attempt`.
    */
   lastSequence(): Promise<number> {
     const now = this.stream.transport.clock.monotonic();
@@ -49,7 +49,7 @@ export class SharedConsumers {
     let most = -1;
     for (const each of this.#all) {
       const { size, common } = each.with(filters);
-      if (common <= most || (size > MOST && common < filters.length)) continue;
+      if (common <= most || (size > MAX_FILTERS && common < filters.length)) continue;
       [best, most] = [each, common];
     }
     return best ?? this.#make();

@@ -14,7 +14,7 @@ import type { MaybePromise } from "../contract/schema.ts";
 /** The sends of one node to asynchronous handlers by the fastest way. */
 export class LocalSends {
   #free: LocalSend | undefined = undefined;
-  #left = MOST_KEPT;
+  #left = MAX_FREE_SENDS;
 
   /**
    * Resolves with the result of the handler's promise, or with a failure when the deadline of the message has passed.
@@ -134,4 +134,4 @@ export interface RefusedSends {
 }
 
 /** Maximum number of ended sends whose objects are kept for reuse: 80 kB. */
-const MOST_KEPT = 256;
+const MAX_FREE_SENDS = 256;

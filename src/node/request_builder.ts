@@ -40,7 +40,7 @@ export type StoredRequest = RemoteRequest & { readonly schedule: Schedule | unde
 /**
  * Maximum depth of sends of which each waits for the next: an endless recursion fails long before it fills the stack.
  */
-const MOST_WITHIN = 100;
+const MAX_NESTED_SENDS = 100;
 
 /** Prepares the sends of one node. */
 export class RequestBuilder {
@@ -125,8 +125,8 @@ export class RequestBuilder {
     const timeout = this.timeLeft(contract, options, parent);
     const refused = this.#refused(contract, timeout, options?.signal, parent);
     if (refused !== undefined) return refused;
-    if (!stored && parent !== undefined && parent.envelope.ancestry.length >= MOST_WITHIN) {
-      const text = `${MOST_WITHIN} nested sends wait for it, which is the maximum: is it an endless recursion?`;
+    if (!stored && parent !== undefined && parent.envelope.ancestry.length >= MAX_NESTED_SENDS) {
+      const text = `${MAX_NESTED_SENDS} nested sends wait for it, which is the maximum: is it an endless recursion?`;
       return failure("INVALID_MESSAGE", `${unsent(contract)}: ${text}`);
     }
     const id = ofEntity ? options?.id : this.#idOf(contract, payload, options, stored);

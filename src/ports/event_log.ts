@@ -146,7 +146,7 @@ export async function* messagesFrom(
   stream: Pick<LogStream, "read">,
   subject: string,
   from: number,
-  most: number = MOST_READ,
+  most: number = MAX_MESSAGES_READ,
 ): AsyncGenerator<StoredMessage> {
   for (let next = from;;) {
     const messages = await stream.read(subject, { from: next, most });
@@ -372,7 +372,7 @@ export const MAX_SEQUENCE = 2 ** 43 - 1;
 // Checks of arguments that every implementation of {@link EventLog} makes before it sends a request.
 
 /** Maximum number of messages that one `LogStream.read` returns. */
-export const MOST_READ = 1_000;
+export const MAX_MESSAGES_READ = 1_000;
 /**
  * Last time that nats-server can represent in ns, in ms since 1970 (April 2262): a schedule for a later time would fire
  * at once.
@@ -441,5 +441,5 @@ export function ttlSeconds(ttl: number): number {
 
 /** Throws a `RangeError` if `most` is not a valid maximum number of messages for `LogStream.read`. */
 export function checkMost(most: number): void {
-  checkInteger("most", most, 1, MOST_READ);
+  checkInteger("most", most, 1, MAX_MESSAGES_READ);
 }

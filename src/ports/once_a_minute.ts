@@ -21,10 +21,10 @@ export class OnceAMinute {
   due(about = "", every = 60_000): boolean {
     const now = this.#clock.monotonic();
     if (now - (this.#at.get(about) ?? -Infinity) < every) return false;
-    if (this.#at.size >= MOST_REPORTED) this.#at.clear();
+    if (this.#at.size >= MAX_REPORTED) this.#at.clear();
     this.#at.set(about, now);
     return true;
   }
 }
 
-const MOST_REPORTED = 256;
+const MAX_REPORTED = 256;

@@ -165,7 +165,7 @@ function drawPlan<World>(
   const servers = nodes.filter(({ isClient }) => !isClient).flatMap(({ ids }) => ids);
   const all = nodes.flatMap(({ ids }) => ids);
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)];
-  const count = faults.length === 0 ? 0 : Math.floor(random() ** 0.7 * (MOST_FAULTS + 1));
+  const count = faults.length === 0 ? 0 : Math.floor(random() ** 0.7 * (MAX_FAULTS + 1));
   const planned = Array.from({ length: count }, (): PlannedFault => {
     const aimed = steering !== undefined && random() < 0.8 ? steering.aim(faults, { servers, all }, random) : undefined;
     if (aimed !== undefined) return aimed;
@@ -193,7 +193,7 @@ function drawPlan<World>(
 
 const PLAN_SEED = 0x91a7_5eed;
 const DELAYS = [0, 2, 20, 100];
-const MOST_FAULTS = 4;
+const MAX_FAULTS = 4;
 const SEEDS = 100;
 /** Time for finding a smaller run that breaks the same promise, in ms of real time. */
 const SHRINK = 60_000;

@@ -244,7 +244,7 @@ export function groupsOf<World>(options: ExploreOptions<World>): ExploredGroup<W
     const at = `explore: nodes.${name}`;
     checkKnown(at, group, GROUP_OPTIONS);
     const { count = 1, options = {} } = group;
-    checkInteger(`${at}: count`, count, 1, MOST_NODES);
+    checkInteger(`${at}: count`, count, 1, MAX_NODES);
     checkNodes(at, options);
     checkHandlers(group.handlers);
     const isClient = name === "client";
@@ -287,7 +287,7 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
   if (seed !== undefined) checkInteger("explore: seed", seed, 0, Number.MAX_SAFE_INTEGER);
   if (limit !== undefined) checkNumber("explore: limit", limit, 1, MAX_TIMEOUT, "ms");
   if (shrink !== undefined) checkNumber("explore: shrink", shrink, 0, MAX_TIMEOUT, "ms");
-  if (workers !== undefined) checkInteger("explore: workers", workers, 1, MOST_THREADS);
+  if (workers !== undefined) checkInteger("explore: workers", workers, 1, MAX_THREADS);
   if (program !== undefined && !(program instanceof URL)) {
     throw new TypeError(`explore: program must be the URL of a module; got ${show(program)}`);
   }
@@ -344,8 +344,8 @@ function checkHandlers(handlers: unknown): void {
 
 const FOREIGN = ["nats", "network", "id", "service", "handlers", "transport", "signals"];
 const NODE_OPTIONS: ReadonlySet<string> = new Set([...OPTIONS].filter((name) => !FOREIGN.includes(name)));
-const MOST_NODES = 100;
-const MOST_THREADS = 64;
+const MAX_NODES = 100;
+const MAX_THREADS = 64;
 const GROUP_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreGroup>(["count", "handlers", "options"]);
 const DEPLOY_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreDeploy>(["handlers", "at", "forGood"]);
 const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ExploreOptions>([

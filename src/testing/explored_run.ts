@@ -213,7 +213,7 @@ class RunOfPlan<World> {
         return;
       } catch (error) {
         this.#recorder.end<NodeProcess>(span, { endedBy: "drain" });
-        if (!(error instanceof CatgaError) || attempt === MOST_STARTS) {
+        if (!(error instanceof CatgaError) || attempt === MAX_STARTS) {
           this.#broken ??= error instanceof Error ? error : new Error(`${error}`);
           throw error;
         }
@@ -595,7 +595,7 @@ const SETTLE = 120_000;
 const GRACE = 60_000;
 const DRAIN = 5_000;
 const RESTART = 300;
-const MOST_STARTS = 200;
+const MAX_STARTS = 200;
 const STEP = 50;
 const FIRST_STEP = 10;
 const LONGEST_STEP = 1_000;

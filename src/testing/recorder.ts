@@ -204,7 +204,7 @@ export class MessageRecorder implements Recorder {
     const coming = new Promise<Recorded>((resolve, reject) => {
       const cancel = this.#waiting.after(limit, () => {
         queue.waiters.delete(take);
-        const seen = this.#all.slice(-MOST_SHOWN).map(({ type, name, node }) => `${type} ${name} on ${node}`);
+        const seen = this.#all.slice(-MAX_SHOWN).map(({ type, name, node }) => `${type} ${name} on ${node}`);
         reject(
           new Error(
             `no ${contract.kind} ${contract.name} was ${type} within ${limit} ms; ` +
@@ -339,4 +339,4 @@ const METHODS = {
   enqueue: "enqueued",
   broadcast: "broadcast",
 } as const;
-const MOST_SHOWN = 10;
+const MAX_SHOWN = 10;

@@ -138,9 +138,9 @@ export class Situations implements RunObserver {
       for (const fault of faults) {
         for (const isHere of [true, false]) {
           const aimed = this.#aimed.get(aimText({ moment, fault, isHere })) ?? 0;
-          const isNew = aimed < MOST_TRIES &&
+          const isNew = aimed < MAX_TRIES &&
             situationsAt(moment, fault, isHere).some((situation) => !this.#met.has(situation));
-          const rank = isNew ? aimed : MOST_TRIES + aimed;
+          const rank = isNew ? aimed : MAX_TRIES + aimed;
           if (rank > least) continue;
           if (rank < least) best = [];
           least = rank;
@@ -216,7 +216,7 @@ const PHASES_ELSEWHERE: Readonly<Record<string, Situation["phase"]>> = {
   "retry ends": "answered",
 };
 /** Number of faults at a moment after which a situation that still was not met counts as impossible. */
-const MOST_TRIES = 6;
+const MAX_TRIES = 6;
 
 /** Returns situations as a table for printing: a line for each operation and phase, with the faults that were met. */
 export function situationTable(situations: readonly Situation[]): string {

@@ -17,7 +17,7 @@ type Version = "old" | "new";
 /** What waits is named so soon, and goes on so soon after the mend, in ms. */
 const SOON = 5_000;
 /** Kills of leaders, until one of each version has been killed. */
-const MOST_KILLS = 12;
+const MAX_KILLS = 12;
 /** Twice as many as messages that may be put aside. */
 const WAITING = 20_000;
 const KINDS = ["sold", "printed", "booked"] as const;
@@ -236,7 +236,7 @@ async function deploy(
     // leaders of either version
     const killed = new Set<Version>();
     await load(async () => {
-      for (let kills = 0; killed.size < 2 && kills < MOST_KILLS; kills++) {
+      for (let kills = 0; killed.size < 2 && kills < MAX_KILLS; kills++) {
         const leader = await eventually("a leader", async () => {
           const [sales] = (await oldWeb.subscriptions()).filter(({ name }) => name === "sales");
           return running.has(sales?.leader ?? "") ? sales.leader : undefined;
@@ -247,7 +247,7 @@ async function deploy(
         await start(version);
       }
     }, ["old"]);
-    if (killed.size < 2) violations.push(`no leader of one version in ${MOST_KILLS} kills`);
+    if (killed.size < 2) violations.push(`no leader of one version in ${MAX_KILLS} kills`);
     await load(() => wait(2_000), ["old", "new"]);
     await allDone(limit);
     // poison: of its writer's shape, and every version refuses it

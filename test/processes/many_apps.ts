@@ -28,7 +28,7 @@ const place = where === "alone" ? {} : where === "network" ? { network: new Memo
 let began = Date.now();
 
 const apps: Catga[] = [];
-const MOST_TRIES = 10;
+const MAX_TRIES = 10;
 // not all at once: joining ends with UNAVAILABLE when the server has not answered for 5 s, and is tried again
 while (apps.length < count) {
   const ids = Array.from({ length: Math.min(10, count - apps.length) }, (_, i) => `${name}-${apps.length + i}`);
@@ -51,7 +51,7 @@ async function join(id: string): Promise<Catga> {
     try {
       return await catga({ ...place, id, handlers: Who.handle(() => ({ id, runtime: "deno" })) });
     } catch (error) {
-      if (tries === MOST_TRIES || !(error instanceof CatgaError && error.retryable)) throw error;
+      if (tries === MAX_TRIES || !(error instanceof CatgaError && error.retryable)) throw error;
     }
   }
 }

@@ -345,7 +345,7 @@ const PLANTS = {
   }],
   "commit-node": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    if (this.#suspicion.vanished(item, endpoint, (other) => other.attempts--)) this.#countDeath(item);",
+    from: "    if (this.#suspicion.processEnded(item, endpoint, (other) => other.attempts--)) this.#countDeath(item);",
     to: '    if (endpoint !== "") this.#countDeath(item);',
   }],
   "commit-join": [{

@@ -96,13 +96,13 @@ const STORM = 30_000;
 /** How long a step goes on at most that nobody waits for, in ms. */
 const LONGEST_STEP = 20_000;
 /** What operators do at most to a run in the moment of an append. */
-const MOST_INTERJECTIONS = 8;
+const MAX_INTERJECTIONS = 8;
 /** How many signals that nobody waits for a client tells a run as fast as it can. */
 const FLOOD = 200;
 /** How long a message takes between that client and the store, in ms. */
 const FLOOD_LATENCY = 1;
 /** How many appends in a row of a driver meet a conflict at most. */
-const MOST_CONFLICTS = 8;
+const MAX_CONFLICTS = 8;
 /** In which a step that lost a race learns that its run has ended, without faults, in ms. */
 const LOSER_LEARNS = 200;
 /** How long runs wait for a signal at most in some seeds, in ms. */
@@ -110,7 +110,7 @@ const FAR = 3 * 86_400_000;
 /** The pause after each failed attempt of some steps in these seeds, in ms. */
 const FAR_PAUSE = 900_000;
 /** How many attempts of a step fail at most: those that its program has fail, and those in the storm. */
-const MOST_FAILED = 5;
+const MAX_FAILED_ATTEMPTS = 5;
 /** Schedules that fire within this time are left to runs that have ended, in ms. */
 const NEAR = 600_000;
 /** In which a run that has ended takes its schedules back, in ms. */
@@ -942,7 +942,7 @@ class SimulatedRun {
     const length = parts.reduce((sum, part) => sum + (part.type === "all" ? 60_000 : 60_000 + (part.ms ?? 0)), 0);
     const patient = this.#parts().filter(({ isPatient }) => isPatient);
     // a step, and its undo
-    this.length = length + patient.length * 2 * MOST_FAILED * FAR_PAUSE;
+    this.length = length + patient.length * 2 * MAX_FAILED_ATTEMPTS * FAR_PAUSE;
   }
 
   get over(): boolean {
@@ -1028,7 +1028,7 @@ class SimulatedRun {
     const simulation = this.#simulation;
     const { operator } = simulation;
     if (!simulation.interjecting || !this.#started || this.over || operator() > 0.15) return;
-    if (this.#interjections >= MOST_INTERJECTIONS) return;
+    if (this.#interjections >= MAX_INTERJECTIONS) return;
     const process = simulation.live();
     if (process === undefined) return;
     const by = this.journal.holder;
@@ -1173,7 +1173,7 @@ class SimulatedRun {
     if (entries.every(isCalled)) return;
     const conflicts = (this.#conflicts.get(holder) ?? 0) + 1;
     this.#conflicts.set(holder, conflicts);
-    if (conflicts > MOST_CONFLICTS) this.#simulation.violation(`${this.id} is starved: ${conflicts} conflicts`);
+    if (conflicts > MAX_CONFLICTS) this.#simulation.violation(`${this.id} is starved: ${conflicts} conflicts`);
   }
 
   /** A message of it is stored. */

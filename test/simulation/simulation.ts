@@ -31,7 +31,7 @@ const SENDS = 28;
 /** How many handlers run at once for others where there is a lot of waiting: in a third of the seeds. */
 const SCARCE = 2;
 /** Nodes that may go for good. */
-const MOST_GONE = 2;
+const MAX_GONE = 2;
 
 /** Runs the cluster of a seed (a safe integer); with `trace` it writes down all that is seen. */
 export async function simulate(seed: number, options: { trace?: boolean } = {}): Promise<Simulated> {
@@ -117,7 +117,7 @@ async function storm({ random, clock, record, traffic, cluster }: Simulation): P
     const which = random();
     const ms = random() * 1_500;
     if (which < 0.4) return cluster.freeze(id, ms);
-    const comesBack = gone === MOST_GONE || random() < 0.7;
+    const comesBack = gone === MAX_GONE || random() < 0.7;
     if (!comesBack) gone++;
     const start = () => record.own(cluster.start(id));
     if (which < 0.8) {

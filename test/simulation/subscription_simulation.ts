@@ -1136,7 +1136,7 @@ class SimLeader {
         const own = item.key !== undefined && held.has(item.key) && outcomes[i] === "done" ? "refused" : outcomes[i];
         if (own !== "done") held.add(item.key);
         if (own === "busy" || own === "thrown") {
-          ledger.refused(item);
+          ledger.notRun(item);
           item.alone = true;
           if (own === "busy") this.#node.after(20, () => this.#over || ledger.retry(item));
           else ledger.retry(item);
@@ -1193,10 +1193,10 @@ class SimLeader {
     if (outcome === "outvoted") return this.#end();
     if (outcome === "done") ledger.done(item);
     else if (outcome === "refused" || outcome === "thrown") {
-      ledger.refused(item);
+      ledger.notRun(item);
       later(20);
     } else if (outcome === "unknown") {
-      ledger.vanished(item, endpoint);
+      ledger.processEnded(item, endpoint);
       run.fates.get(item.id)!.failed++;
       later(20);
     } else if (outcome === "outage") {

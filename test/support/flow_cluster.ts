@@ -249,7 +249,7 @@ export class FlowCluster implements AsyncDisposable {
     }
     for await (const info of this.#infos()) {
       const [stood, at] = this.#stoodFor(info);
-      if (stood > MOST_STANDING) stands.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info, at)}`);
+      if (stood > MAX_STANDING) stands.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info, at)}`);
       sums.stood = Math.max(sums.stood, stood);
       violations.push(...twiceIn(info));
       if (isTaken(info)) sums.moved++;
@@ -389,4 +389,4 @@ function timelineOf({ timeline }: RunInfo, last = timeline.length - 1): string {
 /** Entries that anybody may store. */
 const TOLD: ReadonlySet<string> = new Set(["signalled", "cancelled", "told", "retried", "skipped"]);
 /** In ms. */
-const MOST_STANDING = 5_000;
+const MAX_STANDING = 5_000;

@@ -52,7 +52,7 @@ export class GapInquiry {
       if (until > now) break;
       this.#asked.delete(asked);
     }
-    if (this.#asked.has(name) || this.#asked.size >= MOST_ASKED) return;
+    if (this.#asked.has(name) || this.#asked.size >= MAX_ASKED_CONTRACTS) return;
     this.#asked.set(name, now + ANSWER_WAIT);
     const others = view.members.filter(({ info, suspect }) => info.id !== self && !suspect);
     others.sort((a, b) => a.info.startedAt - b.info.startedAt);
@@ -84,4 +84,4 @@ const ANSWER_WAIT = 500;
 /** Maximum number of nodes that are asked about a contract. */
 const WITNESSES = 3;
 /** Maximum number of contracts with a pending question. */
-export const MOST_ASKED = 1_024;
+export const MAX_ASKED_CONTRACTS = 1_024;

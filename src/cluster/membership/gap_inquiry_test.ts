@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { GapInquiry, MOST_ASKED } from "./gap_inquiry.ts";
+import { GapInquiry, MAX_ASKED_CONTRACTS } from "./gap_inquiry.ts";
 import { Gaps, REMEMBERED } from "./gaps.ts";
 import type { Member } from "./member.ts";
 
@@ -63,10 +63,10 @@ describe("GapInquiry", () => {
 
   it("asks about a bounded number of contracts at once", async () => {
     const { clock, asked, inquiry } = make();
-    for (let i = 0; i < 2 * MOST_ASKED; i++) inquiry.ask(`Name${i}`);
-    assertEquals(asked.length, 3 * MOST_ASKED);
+    for (let i = 0; i < 2 * MAX_ASKED_CONTRACTS; i++) inquiry.ask(`Name${i}`);
+    assertEquals(asked.length, 3 * MAX_ASKED_CONTRACTS);
     await clock.advance(500);
     inquiry.ask("Another");
-    assertEquals(asked.length, 3 * MOST_ASKED + 3);
+    assertEquals(asked.length, 3 * MAX_ASKED_CONTRACTS + 3);
   });
 });

@@ -28,7 +28,7 @@ export class Gaps {
     const until = this.#clock.monotonic() + Math.min(left, REMEMBERED);
     this.#until.delete(name);
     this.#until.set(name, until);
-    if (this.#until.size > MOST) this.#until.delete(this.#until.keys().next().value!);
+    if (this.#until.size > MAX_GAPS) this.#until.delete(this.#until.keys().next().value!);
   }
 
   /** Returns how long this contract will still be remembered, in ms; 0 if it is not remembered. */
@@ -47,4 +47,4 @@ export class Gaps {
  */
 export const REMEMBERED = 300_000;
 /** Maximum number of remembered contracts. Limited because anybody who may write records chooses their names. */
-export const MOST = 4_096;
+export const MAX_GAPS = 4_096;

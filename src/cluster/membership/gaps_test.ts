@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { Gaps, MOST, REMEMBERED } from "./gaps.ts";
+import { Gaps, MAX_GAPS, REMEMBERED } from "./gaps.ts";
 
 describe("Gaps", () => {
   it("a contract that nobody handles any more is remembered for 5 minutes", async () => {
@@ -24,7 +24,7 @@ describe("Gaps", () => {
 
   it("of too many names the oldest is forgotten", () => {
     const gaps = new Gaps(new VirtualClock());
-    for (let i = 0; i < MOST; i++) gaps.open(`Name${i}`);
+    for (let i = 0; i < MAX_GAPS; i++) gaps.open(`Name${i}`);
     gaps.open("Name0"); // opened a second time, so that it is the newest
     gaps.open("One.more");
     assertEquals(["Name0", "Name1", "Name2", "One.more"].map((name) => gaps.left(name) > 0), [true, false, true, true]);

@@ -59,7 +59,7 @@ export class HandledLists {
     }
     // limited, because a node may announce other names again and again
     for (const oldest of this.#wereOfEntities) {
-      if (this.#wereOfEntities.size <= MOST_REMEMBERED) break;
+      if (this.#wereOfEntities.size <= MAX_REMEMBERED_LISTS) break;
       this.#wereOfEntities.delete(oldest);
     }
   }
@@ -79,7 +79,7 @@ export class HandledLists {
   }
 }
 
-const MOST_REMEMBERED = 4_096;
+const MAX_REMEMBERED_LISTS = 4_096;
 
 /** The members of a node's record that name the contracts it handles. */
 type Handling =

@@ -33,7 +33,7 @@ export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]
  * `["e", seq, index, error]`: the handler of a request failed. With a 1 at the end: the input schema refused the
  * payload, and no handler began; with a 2: the stored state or events of the request's entity were refused.
  */
-type FailureItem = ["e", seq: number, index: number, error: unknown, refused?: 1 | 2];
+export type FailureItem = ["e", seq: number, index: number, error: unknown, refused?: 1 | 2];
 /** `["n", seq, index, code]`: a request was refused before its handler began. */
 type RefusalItem = ["n", seq: number, index: number, code: string];
 /**

@@ -64,7 +64,7 @@ export class InboundRequests implements AdmissionWatcher {
     this.#counts = counts;
     this.#streams = new OpenStreams(clock, concurrency);
     this.#queue = new AdmissionQueue(clock, { limit: concurrency, budget });
-    this.#admitted = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
+    this.#admitted = concurrency <= MAX_ANCESTORS ? new Set() : undefined;
   }
 
   /** Number of handlers that run for other processes, and number of their messages that wait. */
@@ -353,5 +353,5 @@ class QueuedTurn extends QueueEntry {
 
 /** Maximum number of admitted messages that wait for their handler or key; more would fill the memory. */
 const MAX_ASIDE = 65_536;
-const MOST_ANCESTORS = 64; // maximum number of runs in a chain, each waiting for the next
+const MAX_ANCESTORS = 64; // maximum number of runs in a chain, each waiting for the next
 const MAX_TTL = 2_147_483_647;

@@ -138,7 +138,7 @@ export class OpenStreams {
     for (const { peer, line, ctx } of this.#open) {
       if (peer.bouncedAt >= 0 && now - peer.bouncedAt >= MAY_RETURN) {
         ctx.abort(new CatgaError("CANCELLED", "the reader's process is gone"));
-      } else if (question && line.asked === MOST_QUESTIONS) {
+      } else if (question && line.asked === MAX_QUESTIONS) {
         ctx.abort(new CatgaError("CANCELLED", "the reader's process does not answer"));
       } else {
         if (question) line.question();
@@ -164,4 +164,4 @@ export function answerOf({ aborted, contract: { name }, node }: MessageContext, 
 const MAX_STREAMS = 64; // streams that are fed at once, for each handler that may run at once
 const LOOK_INTERVAL = 1_000; // ms
 const QUESTION = 10; // checks
-const MOST_QUESTIONS = 3; // without an answer
+const MAX_QUESTIONS = 3; // without an answer

@@ -147,12 +147,12 @@ export function readCommit(text: string): Commit | string {
   const prev = value.prev === undefined ? undefined : readId(value.prev);
   if (id === undefined || (prev === undefined && value.prev !== undefined) || !isCount(base)) return "no number";
   if (typeof full !== "boolean") return "`full` is no boolean";
-  if (typeof leader !== "string" || !isCount(token) || token > MOST_TOKEN) return "no leader or token";
+  if (typeof leader !== "string" || !isCount(token) || token > MAX_TOKEN) return "no leader or token";
   if (!isRecord(began) || !Object.values(began).every(isCount)) {
     return "`began` does not hold the positions where its categories begin";
   }
   const categories = Object.entries(began) as [string, number][];
-  if (categories.length > MOST_CATEGORIES) return `more than ${MOST_CATEGORIES} categories`;
+  if (categories.length > MAX_CATEGORIES) return `more than ${MAX_CATEGORIES} categories`;
   if (!isCount(requests)) return "no requests";
   const place = readPlace(value.place);
   const open = readOpen(value.open);
@@ -223,10 +223,10 @@ export function isSame([term, n]: CommitId, [other, m]: CommitId): boolean {
  * Maximum number of contracts of a subscription: the leader's consumer has a filter for each. nats-server 2.15 takes
  * 0.2 s to create a consumer with 1,024 filters, and 3.6 s with four times as many (measured).
  */
-export const MOST_CATEGORIES = 1_024;
+export const MAX_CATEGORIES = 1_024;
 /** Greatest valid token of a leader; tokens beyond it would leave the safe integers. */
-const MOST_TOKEN = 2 ** 52;
-const MOST_EPOCHS = 2 ** 32;
+const MAX_TOKEN = 2 ** 52;
+const MAX_EPOCH = 2 ** 32;
 
 function readId(value: unknown): CommitId | undefined {
   const [term, n] = Array.isArray(value) && value.length === 2 ? value : [];
@@ -237,7 +237,7 @@ function readPlace(value: unknown): Place | undefined {
   if (!isRecord(value)) return undefined;
   const { created, read, time, at, epoch, rewound } = value;
   if (typeof created !== "string" || !isCount(read) || !isNotNegative(time)) return undefined;
-  if (!isCount(epoch) || epoch > MOST_EPOCHS) return undefined;
+  if (!isCount(epoch) || epoch > MAX_EPOCH) return undefined;
   return { created, read, time, epoch, ...(isNotNegative(at) ? { at } : {}), ...(rewound === true ? { rewound } : {}) };
 }
 

@@ -15,7 +15,7 @@ import {
   formOf,
   GROUP_VERSION,
   KnownNames,
-  MOST_IN_GROUP,
+  MAX_ITEMS_IN_GROUP,
   orNull,
   parseGroup,
   PLAIN,
@@ -158,7 +158,9 @@ export function readEntityMessage(
   const { endpoint, first, head, items } = parsed;
   if (!Array.isArray(head) || head.length < 2 || !isCount(head[0])) return unreadable("its head is malformed");
   const [version] = head;
-  if (items.length > MOST_IN_GROUP) return unreadable(`it has ${items.length} events; ${MOST_IN_GROUP} at most`);
+  if (items.length > MAX_ITEMS_IN_GROUP) {
+    return unreadable(`it has ${items.length} events; ${MAX_ITEMS_IN_GROUP} at most`);
+  }
   const commands: EntityCommand[] = [];
   let events = 0;
   for (let i = 1; i < head.length; i++) {

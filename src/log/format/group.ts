@@ -14,7 +14,7 @@ import { readEntityGroup } from "./entity_group.ts";
 import {
   formOf,
   GROUP_VERSION,
-  MOST_IN_GROUP,
+  MAX_ITEMS_IN_GROUP,
   orNull,
   parseGroup,
   PLAIN,
@@ -143,7 +143,9 @@ export function readGroup(
   const common = readHead(head);
   if (common === undefined) return unreadable("its head is malformed");
   const count = items.length;
-  if (count < 1 || count > MOST_IN_GROUP) return unreadable(`it has ${count} items, not 1 to ${MOST_IN_GROUP}`);
+  if (count < 1 || count > MAX_ITEMS_IN_GROUP) {
+    return unreadable(`it has ${count} items, not 1 to ${MAX_ITEMS_IN_GROUP}`);
+  }
   const { keep, schedule, shape } = common;
   if (schedule !== undefined && count !== 1) return unreadable("a schedule has more than one item");
   if (schedule?.counted !== undefined && isNeedlessFiring(schedule.counted, message.time)) return [];

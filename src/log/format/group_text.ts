@@ -104,7 +104,7 @@ export function unreadable(reason: string): UnreadableGroup {
 }
 
 /** Maximum number of items in one stored message. */
-export const MOST_IN_GROUP = 512;
+export const MAX_ITEMS_IN_GROUP = 512;
 
 /** Returns the position of an item from its message's sequence and its index in the message. */
 export function positionOf(sequence: number, index: number): number {

@@ -34,10 +34,10 @@ export interface LoggedMessage {
  * it, because it cannot be decoded.
  */
 export function unusable(why: string, excerpt: string): string {
-  return `(${why}) ${excerpt.slice(0, MOST_EXCERPT)}`;
+  return `(${why}) ${excerpt.slice(0, MAX_EXCERPT)}`;
 }
 
-const MOST_EXCERPT = 1_024; // characters
+const MAX_EXCERPT = 1_024; // characters
 
 /** Metadata of a message as stored: members that differ from the defaults, with names of one letter. */
 export interface LoggedMeta {
@@ -95,7 +95,7 @@ export function payloadOf({ payload, tagged }: Pick<LoggedMessage, "payload" | "
 export function withPayload(message: LoggedMessage, text: string, dead: number): LoggedMessage {
   const { earlier = [] } = message;
   const was = message.tagged ? `${message.payload}` : JSON.stringify(message.payload ?? null);
-  const kept = [...earlier, [dead, was.slice(0, MOST_OF_EARLIER)] as const].slice(-EARLIER);
+  const kept = [...earlier, [dead, was.slice(0, MAX_EARLIER_PAYLOAD)] as const].slice(-EARLIER);
   const tagged = isTagged(text);
   return {
     ...{ ...message, tagged, payload: tagged ? text : JSON.parse(text) },
@@ -106,7 +106,7 @@ export function withPayload(message: LoggedMessage, text: string, dead: number):
 /** Maximum number of earlier payloads of a dead letter that are kept. */
 const EARLIER = 5;
 /** Maximum length of an earlier payload that is kept, in characters. */
-const MOST_OF_EARLIER = 16_384;
+const MAX_EARLIER_PAYLOAD = 16_384;
 
 /** Returns the times of a message as handlers and followers receive them. */
 export function timesOf(time: number, meta: LoggedMeta | null | undefined): LoggedTimes {

@@ -39,7 +39,7 @@ export type RunRequest = readonly [
 export type BatchRequest = readonly ["batch", ...RunRequest[]];
 
 /** Maximum number of messages of a batch. */
-const MOST_OF_BATCH = 1_000;
+const MAX_BATCH_MESSAGES = 1_000;
 
 /**
  * Answer to a batch of messages that were not all handled: the outcome of each message. `2`: the message waits behind
@@ -118,7 +118,7 @@ export function readRunRequest(value: unknown): RunRequest | string {
  */
 export function readBatchRequest(value: unknown): readonly RunRequest[] | string | undefined {
   if (!Array.isArray(value) || value[0] !== "batch") return undefined;
-  if (value.length < 2 || value.length > MOST_OF_BATCH + 1) return `no batch of 1 to ${MOST_OF_BATCH}`;
+  if (value.length < 2 || value.length > MAX_BATCH_MESSAGES + 1) return `no batch of 1 to ${MAX_BATCH_MESSAGES}`;
   const requests: RunRequest[] = [];
   for (const each of value.slice(1)) {
     const request = readRunRequest(each);

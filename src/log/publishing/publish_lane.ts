@@ -3,7 +3,7 @@
  * travel in one message of the stream, and few messages are sent at once.
  */
 import { Fifo } from "../../data/fifo.ts";
-import { MOST_IN_GROUP } from "../format/group_text.ts";
+import { MAX_ITEMS_IN_GROUP } from "../format/group_text.ts";
 import type { Publication } from "./publication.ts";
 import { type LaneParts, PublicationGroup } from "./publication_group.ts";
 
@@ -20,7 +20,7 @@ export class PublishLane {
   /** Number of publications in `#waiting` that have ended already. */
   #gone = 0;
   /** Maximum number of publications in a message; halved after a message was too large. */
-  #most = MOST_IN_GROUP;
+  #most = MAX_ITEMS_IN_GROUP;
   /** Number of messages that are being sent. */
   #underWay = 0;
   /** True if the messages being sent have ids from the program, so that several may be sent at once. */
@@ -63,7 +63,7 @@ export class PublishLane {
       }
       if (this.#underWay > 0 && !this.#several) return;
       const behind = next.key === undefined ? undefined : this.#behind.get(next.key);
-      if (behind === undefined && this.#underWay === MOST_AT_ONCE) return;
+      if (behind === undefined && this.#underWay === MAX_CONCURRENT_MESSAGES) return;
       this.#waiting.shift();
       if (behind === undefined) this.#beginSingle(next);
       else behind.push(next);
@@ -75,7 +75,7 @@ export class PublishLane {
     const group = new PublicationGroup(this.#parts, publications, (split) => {
       this.#underWay--;
       if (split) this.#split(group);
-      else this.#most = Math.min(MOST_IN_GROUP, this.#most * 2);
+      else this.#most = Math.min(MAX_ITEMS_IN_GROUP, this.#most * 2);
       this.#next();
     });
     group.begin();
@@ -123,7 +123,7 @@ export class PublishLane {
         first !== undefined &&
         (isSingle(next) || next.planned !== undefined || first.planned !== undefined || next.keep !== first.keep ||
           next.contract !== first.contract ||
-          taken.length === this.#most || chars > MOST_GROUP_CHARS)
+          taken.length === this.#most || chars > MAX_GROUP_CHARS)
       ) break;
       taken.push(next);
       waiting.shift();
@@ -154,6 +154,6 @@ function isSingle({ id, planned }: Publication): boolean {
 }
 
 /** Maximum number of messages with ids of their own that are sent at once. */
-const MOST_AT_ONCE = 512;
+const MAX_CONCURRENT_MESSAGES = 512;
 /** Maximum number of characters of the items in one message. */
-const MOST_GROUP_CHARS = 65_536;
+const MAX_GROUP_CHARS = 65_536;

@@ -152,7 +152,7 @@ class Overwriting {
     const due = this.#foundDue = dueOf(found, Infinity);
     if (this.#stuck?.found.sequence !== found.sequence) {
       this.#stuck = undefined;
-      if (this.#replacement.patient && due <= stream.latestServerTime + NEAR && this.#fences < MOST_AWAITED) {
+      if (this.#replacement.patient && due <= stream.latestServerTime + NEAR && this.#fences < MAX_FENCES) {
         const passed = await this.#fence(stream);
         if (passed.due >= due + NEAR) this.#stuck = { found, fence: passed.sequence };
         return undefined;
@@ -325,4 +325,4 @@ const NEAR = 50;
  * Maximum number of fences for which the operation waits for an old schedule to fire: the schedule may not be due at
  * the first fence, or its firing may fail.
  */
-const MOST_AWAITED = 3;
+const MAX_FENCES = 3;

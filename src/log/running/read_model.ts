@@ -146,7 +146,7 @@ export class ReadModel {
 
   /** True if the maximum number of messages, or of their bytes, is open (received and not handled). */
   get #isFull(): boolean {
-    return this.#open >= MOST_OPEN || this.#openBytes >= MOST_OPEN_BYTES;
+    return this.#open >= MAX_OPEN_MESSAGES || this.#openBytes >= MAX_OPEN_BYTES;
   }
 
   /** Reads the stream behind this place; `undefined`: from the first message on. */
@@ -185,7 +185,7 @@ export class ReadModel {
     this.#stored.push(message);
     this.#bytes += message.data.length;
     this.#pump();
-    if (this.#paused || (this.#stored.size < MOST_STORED && this.#bytes < MOST_BYTES)) return;
+    if (this.#paused || (this.#stored.size < MAX_STREAM_MESSAGES && this.#bytes < MAX_STREAM_BYTES)) return;
     this.#paused = true;
     this.#reader?.pause();
   }
@@ -219,7 +219,7 @@ export class ReadModel {
     const stored = this.#stored.shift();
     if (stored === undefined) return false;
     this.#bytes -= stored.data.length;
-    if (this.#paused && this.#stored.size <= MOST_STORED / 2 && this.#bytes <= MOST_BYTES / 2) {
+    if (this.#paused && this.#stored.size <= MAX_STREAM_MESSAGES / 2 && this.#bytes <= MAX_STREAM_BYTES / 2) {
       this.#paused = false;
       this.#reader?.resume();
     }
@@ -546,10 +546,10 @@ class OwnRun {
 /** Number of failures of a message after which the start of a node no longer waits for it. */
 const PATIENCE = 3;
 /** Maximum number of open messages (received and not handled); beyond it, reading stops. */
-const MOST_OPEN = 10_000;
+const MAX_OPEN_MESSAGES = 10_000;
 /** Maximum size of all open messages (received and not handled), in bytes; beyond it, reading stops. */
-const MOST_OPEN_BYTES = 33_554_432;
+const MAX_OPEN_BYTES = 33_554_432;
 /** Maximum number of messages of the stream in memory, each with up to 512 events. */
-const MOST_STORED = 1_024;
+const MAX_STREAM_MESSAGES = 1_024;
 /** Maximum number of bytes of the messages of the stream in memory. */
-const MOST_BYTES = 4_194_304;
+const MAX_STREAM_BYTES = 4_194_304;

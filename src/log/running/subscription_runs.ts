@@ -51,7 +51,7 @@ export class SubscriptionRuns {
    * Ring buffer of the last ended runs. Each takes three elements: position and time of its message, and the time at
    * which the run ended, by the monotonic clock.
    */
-  readonly #ended = new Float64Array(3 * MOST_ENDED);
+  readonly #ended = new Float64Array(3 * MAX_ENDED_RUNS);
   #next = 0;
 
   constructor(options: SubscriptionRunsOptions) {
@@ -79,7 +79,7 @@ export class SubscriptionRuns {
   /** Ids of messages whose runs have ended in the last seconds. If there are many, only the last ones are known. */
   get ended(): Iterable<string> {
     const since = this.#options.host.wheel.now() - LATELY;
-    return Array.from({ length: MOST_ENDED }, (_, i) => this.#ended.subarray(3 * i, 3 * i + 3))
+    return Array.from({ length: MAX_ENDED_RUNS }, (_, i) => this.#ended.subarray(3 * i, 3 * i + 3))
       .flatMap(([position, time, at]) => position > 0 && at >= since ? [messageId({ position, time })] : []);
   }
 
@@ -311,7 +311,7 @@ export class SubscriptionRuns {
 }
 
 /** Maximum number of ended runs that are remembered. */
-const MOST_ENDED = 256;
+const MAX_ENDED_RUNS = 256;
 /** Time for which an ended run is remembered, in ms. */
 const LATELY = 10_000;
 

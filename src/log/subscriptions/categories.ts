@@ -3,7 +3,7 @@
  * of their messages may be open (read and not handled).
  */
 import { morePatient } from "../../contract/send_options.ts";
-import { MOST_CATEGORIES } from "../format/commit.ts";
+import { MAX_CATEGORIES } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { Category } from "./category.ts";
 import type { CapableNode } from "./leader_election.ts";
@@ -69,7 +69,7 @@ export class Categories {
    * any was added.
    */
   add(began: Readonly<Record<string, number>>, read: number): boolean {
-    const room = Math.max(0, MOST_CATEGORIES - this.#began.size);
+    const room = Math.max(0, MAX_CATEGORIES - this.#began.size);
     const added = Object.entries(began).filter(([name]) => !this.#began.has(name)).slice(0, room);
     for (const [name, position] of added) this.#began.set(name, Math.max(position, read));
     return added.length > 0;

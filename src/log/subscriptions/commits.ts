@@ -207,7 +207,7 @@ export class Commits {
     const told = { ...head, leader, token: this.token };
     const id: CommitId = [this.#options.term, ++this.#used];
     const few = counts.parked < this.#options.few;
-    if (base !== undefined || this.base === undefined || few || ++this.#since >= MOST_COMMITS) {
+    if (base !== undefined || this.base === undefined || few || ++this.#since >= MAX_PARTIAL_COMMITS) {
       const parked = [...ledger.parked.values()].map(({ state }) => state);
       const first = base ?? this.sequence;
       return { id, prev: this.#id, full: true, base: first, head: told, parked, ended: [], counts };
@@ -224,7 +224,7 @@ export class Commits {
 }
 
 /** Maximum number of commits between two full commits. A new leader reads no more to find all parked messages. */
-const MOST_COMMITS = 50;
+const MAX_PARTIAL_COMMITS = 50;
 
 /** Makes the text of a subscription's first commit. `base`: to replace invalid commits, a sequence behind them. */
 export function firstCommit(term: string, head: Head, base = 0): string {

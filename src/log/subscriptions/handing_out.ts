@@ -194,11 +194,11 @@ export class HandingOut {
     for (const item of items) {
       const lasts = failure.outage !== undefined && now() - (item.error?.outage ?? now()) < failure.outage;
       if (!lasts) {
-        ledger.refused(item);
+        ledger.notRun(item);
         item.alone = true;
         item.node = failure.node;
         ledger.retry(item);
-      } else if (item.key !== undefined && held.has(item.key)) ledger.refused(item);
+      } else if (item.key !== undefined && held.has(item.key)) ledger.notRun(item);
       else this.#failed(item, failure);
       if (item.key !== undefined) held.add(item.key);
     }
@@ -294,7 +294,7 @@ export class HandingOut {
       if (gone) {
         item.node = undefined;
         item.error = { code: outcome.code, message: outcome.message };
-        ledger.vanished(item, endpoint);
+        ledger.processEnded(item, endpoint);
         this.#retryAfter(item, REFUSED[0]);
       } else if (items.length === 1) this.#failed(item, outcome);
     }
@@ -333,7 +333,7 @@ export class HandingOut {
   #refused(item: Item, busy: string | undefined): void {
     const { ledger, host: { clock, random } } = this.#options;
     const { category: { refused } } = item;
-    ledger.refused(item);
+    ledger.notRun(item);
     item.node = busy;
     const pause = jittered(random, doubled(item.refusals++, REFUSED[0], REFUSED[1]));
     const shared = item.refusals < REFUSALS ? 0 : jittered(random, Math.min(REFUSED[2], EACH * refused.size));
@@ -414,7 +414,7 @@ export class HandingOut {
     refusedBy.add(shapeName(nodes.find((each) => each.id === node) ?? { id: node, shape: undefined }));
     const after = afterRefusedMessage(nodes, refusedBy, awaitsWriter ? AWAY : meta?.w);
     if (after === "next") {
-      ledger.refused(item);
+      ledger.notRun(item);
       item.alone = true; // a batch would go to any node
       item.node = nodeOfKey(untriedNodes(nodes, refusedBy), key, host.random);
       ledger.retry(item);

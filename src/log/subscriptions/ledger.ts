@@ -168,7 +168,7 @@ export class Ledger {
       if (found === undefined) lost.push(`${position}`);
       else {
         const item = this.#enter(found.message, attempts);
-        if (found.in === "log" && found.unreadable !== undefined) this.#bury(item, found.unreadable, now);
+        if (found.in === "log" && found.unreadable !== undefined) this.#endUnreadable(item, found.unreadable, now);
       }
     }
     const known = new Map([...this.#all()].map((item) => [item.id, item]));
@@ -209,11 +209,11 @@ export class Ledger {
   }
 
   /** Adds a message that cannot be read, as a dead letter. `reason`: why it cannot be read. */
-  bury(message: LoggedMessage, reason: string, now: number): void {
-    if (!this.parked.has(messageId(message))) this.#bury(this.#enter(message, 0), reason, now);
+  addUnreadable(message: LoggedMessage, reason: string, now: number): void {
+    if (!this.parked.has(messageId(message))) this.#endUnreadable(this.#enter(message, 0), reason, now);
   }
 
-  #bury(item: Item, message: string, now: number): void {
+  #endUnreadable(item: Item, message: string, now: number): void {
     this.failed(item, { attempts: 0, error: { code: "INVALID_MESSAGE", message }, dead: now });
   }
 
@@ -326,7 +326,7 @@ export class Ledger {
   }
 
   /** Call when the message certainly did not run: no attempt is counted. {@link Ledger.retry} lets it run again. */
-  refused(item: Item): void {
+  notRun(item: Item): void {
     if (item.turn === "begun") {
       this.running--;
       item.turn = "waits";
@@ -340,11 +340,11 @@ export class Ledger {
    * counts as an attempt; else all messages that ran there are suspected of having ended the process.
    * {@link Ledger.retry} lets the message run again.
    */
-  vanished(item: Item, endpoint: string): void {
-    this.refused(item);
+  processEnded(item: Item, endpoint: string): void {
+    this.notRun(item);
     if (item.place === "gone") return;
     this.#suspicion ??= new Suspicion(0, [...this.#all()].filter(({ turn }) => turn === "begun"));
-    if (this.#suspicion.vanished(item, endpoint, (other) => other.attempts--)) this.#countDeath(item);
+    if (this.#suspicion.processEnded(item, endpoint, (other) => other.attempts--)) this.#countDeath(item);
     this.#uncommitted.add(item);
   }
 
@@ -640,7 +640,7 @@ export class Ledger {
 
   /** Records that the message's run has an outcome. Returns false if the message has left the ledger meanwhile. */
   #ended(item: Item): boolean {
-    this.refused(item);
+    this.notRun(item);
     this.#suspicion?.cleared(item);
     return item.place !== "gone";
   }

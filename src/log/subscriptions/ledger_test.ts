@@ -217,7 +217,7 @@ describe("Ledger", () => {
 
   it("buries what cannot be read, and with it waits what follows of its key", () => {
     const kit = new Kit();
-    kit.ledger.bury(message(101), "no", NOW);
+    kit.ledger.addUnreadable(message(101), "no", NOW);
     kit.add(102);
     assertEquals([...kit.begin().keys()], []);
     assertEquals([kit.ledger.dead, kit.ledger.parked.size], [1, 2]);
@@ -359,9 +359,9 @@ describe("Ledger", () => {
       const kit = new Kit();
       kit.add(1, 2, 3);
       const runs = kit.begin();
-      kit.ledger.vanished(runs.get(1)!, "n");
+      kit.ledger.processEnded(runs.get(1)!, "n");
       assertEquals(runs.get(1)!.attempts, 1);
-      kit.ledger.vanished(runs.get(2)!, "n");
+      kit.ledger.processEnded(runs.get(2)!, "n");
       assertEquals([runs.get(1)!.attempts, runs.get(2)!.attempts], [0, 0]);
       kit.ledger.done(runs.get(3)!);
       for (const position of [1, 2]) kit.ledger.retry(runs.get(position)!);

@@ -3,7 +3,7 @@ import type { AnyContract } from "../../contract/contract.ts";
 import type { SubscriptionSettings } from "../../contract/handler.ts";
 import { DEFAULT_RETRY } from "../../contract/defaults.ts";
 import { morePatient } from "../../contract/send_options.ts";
-import { MOST_CATEGORIES } from "../format/commit.ts";
+import { MAX_CATEGORIES } from "../format/commit.ts";
 import { COMMANDS, subscriptionName } from "../format/names.ts";
 
 /** Settings of a category (contract) that its subscription's leader needs. */
@@ -38,9 +38,9 @@ export function subscriptionSpecs(
     const from = queued ? "start" : settings.from;
     const other = spec.categories.get(contract.name);
     spec.categories.set(contract.name, merged({ from, attempts, delay, timeout, batch }, other));
-    if (spec.categories.size > MOST_CATEGORIES) {
+    if (spec.categories.size > MAX_CATEGORIES) {
       throw new TypeError(
-        `the subscription ${name} has handlers of more than ${MOST_CATEGORIES} contracts: give some of them another name`,
+        `the subscription ${name} has handlers of more than ${MAX_CATEGORIES} contracts: give some of them another name`,
       );
     }
   }

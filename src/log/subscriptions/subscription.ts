@@ -264,7 +264,7 @@ export class LogSubscription {
       if (last !== undefined) behind.push([category, last.time]);
     };
     try {
-      await Promise.all(categories.slice(0, MOST_LOOKED_AT).map(look));
+      await Promise.all(categories.slice(0, MAX_REPORTED_CATEGORIES).map(look));
     } catch (error) {
       this.#warnings.fault("looking for what it passes over", error);
     }
@@ -431,7 +431,7 @@ function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined
 }
 
 /** Maximum number of new categories for which earlier messages are reported. */
-const MOST_LOOKED_AT = 16;
+const MAX_REPORTED_CATEGORIES = 16;
 /**
  * Time in ms for which another node must have been the one that should lead, before this node hands the lead over;
  * `HAND_OVER_PAUSE`: minimum time between two such hand-overs.

@@ -112,7 +112,7 @@ export class Subscriptions {
     await fewAtOnce([...this.#all.values()], MAX_CONCURRENT_RECORDS, async (subscription) => {
       await subscription.ensure(signal);
       // takes the lead at once if this node's turn has come
-      if (!signal.aborted) subscription.tick(host.clock.monotonic(), this.#beginning < MOST_BEGINNING);
+      if (!signal.aborted) subscription.tick(host.clock.monotonic(), this.#beginning < MAX_TAKEOVERS);
     });
     this.#offDoubt = kept.onDoubt(() => this.#look());
   }
@@ -141,7 +141,7 @@ export class Subscriptions {
     if (signal.aborted) return;
     const services = new Set([...this.#all.values()].map(({ spec: { service } }) => `${token(service)}.*`));
     // a node with few subscriptions follows only these: busy subscriptions of other nodes commit often
-    const keys = this.#all.size <= MOST_FOLLOWED ? this.#all.keys() : services;
+    const keys = this.#all.size <= MAX_FOLLOWED_RECORDS ? this.#all.keys() : services;
     this.#reader = kept.follow({
       subjects: [
         ...[...keys].map((key) => commitSubject(namespace, key)),
@@ -190,7 +190,7 @@ export class Subscriptions {
       let beginning = this.#beginning;
       for (const subscription of this.#all.values()) {
         const began = subscription.begins;
-        subscription.tick(now, beginning < MOST_BEGINNING);
+        subscription.tick(now, beginning < MAX_TAKEOVERS);
         if (!began && subscription.begins) beginning++;
         leads ||= subscription.leads;
       }
@@ -222,10 +222,10 @@ const TICK_INTERVAL = 100; // ms
  * Maximum number of subscriptions whose commits are followed one by one; with more, all commits of their services are
  * followed.
  */
-const MOST_FOLLOWED = 32;
+const MAX_FOLLOWED_RECORDS = 32;
 /** Maximum number of subscriptions whose first commits are stored at once. */
 const MAX_CONCURRENT_RECORDS = 16;
 const PATIENCE = 3_000; // ms
 const LOOK_INTERVAL = 5_000; // ms
 /** Maximum number of takeovers of this node at once; each takeover reads the store. */
-const MOST_BEGINNING = 64;
+const MAX_TAKEOVERS = 64;

@@ -47,7 +47,7 @@ export class Suspicion {
   /** Greatest number of suspects there were at once. */
   #most = 0;
   /** Number of suspects that may still be added. */
-  #left = MOST_READ;
+  #left = MAX_BEGUN_BEHIND_COMMIT;
   /** The message that ran alone when the last leader's process ended; `undefined`: several messages ran, or none. */
   alone: Item | undefined = undefined;
 
@@ -114,7 +114,7 @@ export class Suspicion {
    * attempt, because no other message is known to have run there. When a second such message becomes known, the first
    * is passed to `spare`: its attempt no longer counts.
    */
-  vanished(item: Item, endpoint: string, spare: (item: Item) => void): boolean {
+  processEnded(item: Item, endpoint: string, spare: (item: Item) => void): boolean {
     let group = this.#groups.find((each) => each.endpoint === endpoint);
     const isFirst = group === undefined;
     if (group === undefined) this.#groups.unshift(group = { size: 1, ids: new Set(), endpoint, alone: item });
@@ -195,7 +195,7 @@ const PART = 16;
  */
 const FIRST_PART = 64;
 /** Maximum number of messages that the last leader may have begun behind its last commit. */
-const MOST_READ = 9_000;
+const MAX_BEGUN_BEHIND_COMMIT = 9_000;
 /**
  * Shortest and longest time for which a message of the first group keeps others waiting, and approximate time for the
  * whole group, in ms.

@@ -265,7 +265,7 @@ export class SubscriptionTerm {
       namespace: host.namespace,
       onMessages: (messages, size) => this.#take(messages, size),
       onGarbage: (message, reason) => {
-        if (!categories.passes(message)) ledger.bury(message, reason, this.#now);
+        if (!categories.passes(message)) ledger.addUnreadable(message, reason, this.#now);
         this.#progress();
       },
       onEnd: (end, read) => {
@@ -315,7 +315,7 @@ export class SubscriptionTerm {
     const { warnings, mostParked, host: { clock } } = this.#options;
     if (ledger.full !== warnings.stopped) warnings.stop(ledger.full ? this.#noRoom(mostParked) : undefined);
     const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on only when half of the room is free
-    const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MOST_BYTES * part;
+    const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MAX_OPEN_BYTES * part;
     const full = ledger.full || ledger.isNearlyFull || isFull;
     if (full === (this.#fullSince !== undefined)) return;
     this.#fullSince = full ? clock.monotonic() : undefined;
@@ -491,7 +491,7 @@ export class SubscriptionTerm {
 /** Minimum interval between commits, in ms. A commit for which messages wait is written at once. */
 const COMMIT_INTERVAL = 100;
 /** Maximum size of all open messages (read and not handled) in the log, in bytes. */
-const MOST_BYTES = 33_554_432;
+const MAX_OPEN_BYTES = 33_554_432;
 /** Time for which reading of the log may wait for room before later messages of the slowest key are parked, in ms. */
 const SLOW = 1_000;
 /** Maximum time by which a server may lag behind the stream's leader, in ms. */

@@ -118,7 +118,7 @@ export interface SeenWaiter extends SeenRecord {
   readonly place: number;
 }
 
-/** Options of a {@link SeenLock}. */
+/** Options of a {@link LockRecordWatch}. */
 interface LockViewOptions {
   readonly clock: Clock;
   readonly keys: LockKeys;
@@ -138,7 +138,7 @@ interface LockViewOptions {
  * A watch of lock records, and the records that it has reported. The watch is opened on construction; `close` ends
  * it.
  */
-export class SeenLock {
+export class LockRecordWatch {
   readonly #options: LockViewOptions;
   readonly #waiters = new Map<string, Map<string, SeenWaiter>>();
   readonly #holders = new Map<string, SeenRecord>();

@@ -198,8 +198,8 @@ function broken(
     const result = to === undefined ? "unknown" : shown(output);
     return `${by === undefined ? "" : `${by}: `}${shown(input)} → ${result} (${from} to ${to ?? "?"})`;
   };
-  const before = order.slice(-MOST_SHOWN).map((n) => describe(operations[n]));
-  const left = order.length > MOST_SHOWN ? `${order.length - MOST_SHOWN} more, ` : "";
+  const before = order.slice(-MAX_SHOWN).map((n) => describe(operations[n]));
+  const left = order.length > MAX_SHOWN ? `${order.length - MAX_SHOWN} more, ` : "";
   const then = order.length === 0 ? "as the first operation" : `behind ${left}${before.join(", ")}`;
   return {
     promise: "one key: linearizable",
@@ -217,4 +217,4 @@ function tooMany(key: string, operations: readonly Operation[], most: number): R
   );
 }
 
-const MOST_SHOWN = 5;
+const MAX_SHOWN = 5;

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { memoryLockHarness } from "./lock_harness_suite.ts";
-import { JUNK, LockKeys, type LockRecord, SeenLock, writeLockRecord } from "./lock_record.ts";
+import { JUNK, LockKeys, type LockRecord, LockRecordWatch, writeLockRecord } from "./lock_record.ts";
 
 const keys = new LockKeys();
 
@@ -17,7 +17,7 @@ async function setUp(prefix = "") {
   const bucket = await h.bucket();
   const changes: string[] = [];
   const open = () => {
-    return new SeenLock({
+    return new LockRecordWatch({
       clock: h.clock,
       keys,
       prefix,
@@ -30,7 +30,7 @@ async function setUp(prefix = "") {
   return { h, bucket, changes, open, put };
 }
 
-describe("LockView", () => {
+describe("LockRecordWatch", () => {
   it("knows the records that exist when it opens, and reports only later changes", async () => {
     const { h, bucket, changes, open, put } = await setUp();
     await put(keys.holder("a"), record("1"));

@@ -45,7 +45,7 @@ const PASSING: readonly RefusalReason[] = ["no stream", "no responders", "busy",
 /** Refusals after which a pause precedes the next attempt, which would otherwise meet the same reason again. */
 const WAITED_FOR: readonly RefusalReason[] = ["busy", "full", "consumer limit"];
 
-/** Options of {@link KeptStream.attempt}. */
+/** Options of {@link OwnedStream.attempt}. */
 export interface AttemptOptions {
   /** True if the operation must not be done twice. False: it is also repeated after there was no answer. */
   readonly once?: boolean;
@@ -58,8 +58,8 @@ export interface AttemptOptions {
   readonly whenMissing?: "fail";
 }
 
-/** Definition of the stream of a {@link KeptStream}. */
-interface KeptStreamOptions {
+/** Definition of the stream of a {@link OwnedStream}. */
+interface OwnedStreamOptions {
   readonly name: string;
   /** Name of the stream's purpose for errors, such as "the bucket x". */
   readonly what: string;
@@ -80,7 +80,7 @@ interface KeptStreamOptions {
 }
 
 /** A stream that Catga owns; see the file's comment. */
-export class KeptStream {
+export class OwnedStream {
   /** The stream's name. */
   readonly name: string;
   /** Name of the stream's purpose for errors, such as "the bucket x". */
@@ -91,7 +91,7 @@ export class KeptStream {
   readonly serverClock: ServerClock;
   /** Interval at which the server sends heartbeats to the stream's consumers while there is no message, in ms. */
   readonly heartbeat: number;
-  readonly #options: KeptStreamOptions;
+  readonly #options: OwnedStreamOptions;
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
   #readingClock: Promise<unknown> | undefined;
@@ -107,7 +107,7 @@ export class KeptStream {
   #checkedAt = -Infinity;
   #checking: Promise<void> | undefined;
 
-  constructor(transport: NatsTransport, js: JetStream, options: KeptStreamOptions) {
+  constructor(transport: NatsTransport, js: JetStream, options: OwnedStreamOptions) {
     this.transport = transport;
     this.js = js;
     this.serverClock = new ServerClock(transport.clock);

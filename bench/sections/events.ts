@@ -36,7 +36,9 @@ export const events: Measure = async (stage, effort, company) => {
     pairs: players.flatMap(({ name, against }) =>
       against.map((against) => ({ row: name, against: against.replace("nc.request", "nc.publish") }))
     ),
-    notes: [`a turn of the event loop; one client, one subscriber; ${MAX_EVENTS.toLocaleString("en")} at most in a round`],
+    notes: [
+      `a turn of the event loop; one client, one subscriber; ${MAX_EVENTS.toLocaleString("en")} at most in a round`,
+    ],
   }];
 };
 

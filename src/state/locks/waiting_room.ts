@@ -1,8 +1,8 @@
 /**
  * The waiting room: the waiters of a node for all keys of locks. The waiters for one key, at all nodes, get it in the
- * order in which their records were first written (`LockRecordWatch.queue` in `lock_record.ts`). The waiters of a node share
- * one watch of all lock records, which lasts a little longer than they do. A node that only holds locks watches the
- * queues alone, to know to which waiter it must hand a key over.
+ * order in which their records were first written (`LockRecordWatch.queue` in `lock_record.ts`). The waiters of a node
+ * share one watch of all lock records, which lasts a little longer than they do. A node that only holds locks watches
+ * the queues alone, to know to which waiter it must hand a key over.
  */
 import type { Stamp, Timer } from "../../ports/clock.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";

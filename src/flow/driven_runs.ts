@@ -434,10 +434,10 @@ export class Drives {
       try {
         return await host.takeBack(ref, steps);
       } catch (error) {
+        if (this.#leaving) throw error;
         if (!isCatgaError(error) || !UNSTORED.has(error.code)) {
           return host.app.observer({ type: "fault", during: `removing schedules of run ${ref.run}`, error });
         }
-        if (this.#leaving) throw error;
         await delay(host.clock, doubled(failures, 100, 2_000));
       }
     }
@@ -449,6 +449,7 @@ export class Drives {
     try {
       if (steps.length > 0 && (await this.#host.log.load(ref))?.ended !== undefined) await this.#takeBack(ref, steps);
     } catch (error) {
+      if (this.#leaving) return; // the schedules fire, and are ignored
       this.#host.app.observer({ type: "fault", during: `removing schedules of run ${ref.run}`, error });
     }
   }

@@ -600,6 +600,22 @@ describe("drives", () => {
     assertEquals([await one.ended(), attempts], [true, 4]);
   });
 
+  it("a node that leaves before it has taken the schedules back has the run brought to another one", async () => {
+    for (const code of ["UNAVAILABLE", "CLOSED"] as const) {
+      const one = node((flow) => flow.wait({ workflow: "One", name: "Go" }, { timeout: 3 * 86_400_000 }), {
+        wake: () => Promise.resolve(),
+        takeBack: async () => {
+          if (await one.ended()) one.leave();
+          throw new CatgaError(code, "no answer");
+        },
+      });
+      await one.clock.until(one.run());
+      await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
+      const refused = one.call(one.messages.length).then(() => "done", ({ code }) => code);
+      assertEquals(await one.clock.until(refused), "UNAVAILABLE");
+    }
+  });
+
   it("a late node takes back what it gave back to the driver of a run that has ended meanwhile", async () => {
     const taken: string[] = [];
     const { promise: given, resolve } = Promise.withResolvers<void>();

@@ -183,7 +183,7 @@ function sendOptions(flags: Flags): SendOptions {
       return [name, value];
     }),
   );
-  // without a route for a broadcast, which goes to all nodes
+  // a broadcast has no route, because it goes to all nodes
   return { id, key, node, timeout, headers, ...(route === undefined ? {} : { route }) };
 }
 

@@ -193,7 +193,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     const name = isStream(kind) ? streamName(this.namespace, kind) : bucketName(this.namespace, kind);
     const found = isStream(kind) ? this.#config(name) : bucketStatus(this.transport, name, SERVER_TIMEOUT);
     const existing = await found.catch((error) => {
-      if (!(error instanceof JetStreamRefusal)) throw error; // ignored: opening the bucket or stream reports a refusal again
+      if (!(error instanceof JetStreamRefusal)) throw error; // a refusal is ignored: opening the bucket or stream reports it again
       return "refused";
     });
     if (isStream(kind)) await this.#log.open(name, streamOptions(this.namespace, kind, replicas));
@@ -212,7 +212,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   }
 
   async stream(kind: StreamKind): Promise<LogStream | undefined> {
-    // opened once, because an open stream has subscriptions of its own until the connection ends
+    // each stream is opened once, because an open stream has its own subscriptions until the connection ends
     const opening = this.#streams.get(kind) ?? this.#open(kind);
     this.#streams.set(kind, opening);
     const opened = await opening.catch((error) => {

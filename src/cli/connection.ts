@@ -72,7 +72,7 @@ async function authenticator(
   const text = (await contents(`--${kind}`, file)).trim();
   const { credsAuthenticator, nkeyAuthenticator } = await loadDriver(undefined);
   const encode = (text: string) => new TextEncoder().encode(text);
-  // with a line break at the end, which the parser of credentials expects
+  // the parser of credentials expects a line break at the end
   const made = kind === "creds" ? credsAuthenticator(encode(`${text}\n`)) : nkeyAuthenticator(encode(text));
   try {
     made("a nonce"); // parses the text now, so that an invalid file is not reported as refused by the server

@@ -44,7 +44,7 @@ export async function looksOf(
         const { input, output, items } = look;
         known.set(keyOf(each), { node: id, service, handles: each.handles, name: each.name, input, output, items });
       }
-      // asked again until nothing new comes, because some contracts may not fit into one answer
+      // the node is asked again until nothing new comes, because some contracts may not fit into one answer
       if (known.size === before) break;
       left = left.filter((each) => !known.has(keyOf(each)));
     }

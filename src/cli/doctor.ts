@@ -103,7 +103,8 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
     }
     const versions = await ofVersions(view);
     const differing = new Set(versions.map(({ about }) => about));
-    // left out: a node's alarm covers only its own messages, and the comparison of all nodes covers these, too
+    // these alarms of nodes are left out: a node's alarm covers only its own messages, and the comparison of all
+    // nodes covers them, too
     const seenByNodes = findings.filter(({ kind, about }) => kind === "schema-mismatch" && differing.has(about));
     for (const each of seenByNodes) findings.splice(findings.indexOf(each), 1);
     findings.push(...versions);
@@ -123,7 +124,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
 
 /** Finds contracts whose versions on different nodes do not fit together, by the nodes' descriptions of them. */
 async function ofVersions(view: ClusterView): Promise<DoctorFinding[]> {
-  const nodes = await view.nodes().catch(() => []); // ignored: the failure to read the nodes is reported elsewhere
+  const nodes = await view.nodes().catch(() => []); // errors are ignored: the failure to read the nodes is reported elsewhere
   if (nodes.length < 2) return [];
   const { compareNodes } = await import("../check/running.ts");
   const { looksOf } = await import("./contract_looks.ts");
@@ -154,7 +155,7 @@ async function settings(view: ClusterView, findings: DoctorFinding[]): Promise<N
       });
     }
   };
-  // only buckets that each user of the tool may see
+  // only buckets that each user of the tool may see are checked
   for (const kind of SEEN) await check(bucketName(view.namespace, kind), () => view.bucket(kind));
   for (const kind of STREAM_KINDS) await check(streamName(view.namespace, kind), () => view.stream(kind));
   const listed = await view.nodes().catch(() => undefined);

@@ -61,7 +61,7 @@ async function release(
 ): Promise<number> {
   const find = async () => (await view.locks()).find(({ kind, key }) => kind === wanted.kind && key === wanted.key);
   let lock = await find();
-  // tried again, because a renewal by the same holder changes the revision
+  // the release is tried again, because a renewal by the same holder changes the revision
   while (lock !== undefined && !await view.release(lock)) {
     const { token } = lock;
     const now = await find();

@@ -101,7 +101,7 @@ export async function cli(
 }
 
 async function run(args: readonly string[], terminal: Terminal): Promise<number> {
-  // only guessed here, because unknown options are reported before the command line is parsed
+  // the command is only guessed here, because unknown options are reported before the command line is parsed
   let running: CliCommand | undefined = COMMANDS.find(({ name }) => name === args[0]);
   try {
     const { flags, words: [name, ...words], help, version, given } = readWords(args);
@@ -147,7 +147,8 @@ function ended(error: unknown, command: CliCommand | undefined, terminal: Termin
     terminal.say(`catga: ${printable(error.message)}\n\`catga ${about}--help\` says more`);
     return MISUSED;
   }
-  // such as an invalid address on the command line, for which `catga` throws a TypeError
+  // an error can be the user's mistake, such as an invalid address on the command line, for which `catga` throws a
+  // TypeError
   const { message, code } = error as Error & { code?: unknown };
   const isOurs = typeof code === "string" && (error as Error).name === "CatgaError";
   terminal.say(printable(`${isOurs ? code : "catga"}: ${message}`));
@@ -172,7 +173,7 @@ function ownTerminal(): Terminal {
     process.exit(FAILED);
   };
   stdout.on("error", lose);
-  stderr.on("error", () => {}); // ignored: without a reader of standard error, only the exit code reports the result
+  stderr.on("error", () => {}); // errors are ignored: without a reader of standard error, only the exit code reports the result
   return {
     write(text) {
       try {
@@ -195,8 +196,8 @@ function ownTerminal(): Terminal {
     },
     colors: stdout.isTTY === true && !env.NO_COLOR,
     environment: env,
-    // made on first use: in commands that do not use this signal, Ctrl-C ends the process at once, as it does when it
-    // is pressed again
+    // the signal is made on first use: in commands that do not use it, Ctrl-C ends the process at once, as Ctrl-C
+    // does when it is pressed again
     get signal() {
       if (stop === undefined) {
         const controller = stop = new AbortController();

@@ -73,7 +73,7 @@ async function pings(
   { count, limit, signal }: { count: number; limit: number; signal: AbortSignal },
 ): Promise<PingRow> {
   const echoes: (Pong | NoAnswer)[] = [];
-  // not counted: the first ping warms up the route
+  // the first ping warms up the route, and is not counted
   if (count > 1) await pinger.ping(endpoint, limit);
   while (echoes.length < count && !signal.aborted) {
     if (echoes.length > 0) await wait(100);

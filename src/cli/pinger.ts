@@ -86,8 +86,8 @@ export class Pinger implements SourceAsker {
     limit: number,
     more: readonly string[] = [],
   ): Promise<PingAnswer> {
-    // checked: some endpoints come from stored data, which anybody may have written, and the endpoint becomes part of
-    // a subject
+    // the endpoint is checked, because it may come from stored data, which anybody may have written, and becomes part
+    // of a subject
     if (!isEndpoint(endpoint)) return { type: "bounce" };
     const { clock } = this.#transport;
     const n = ++this.#pings;

@@ -48,7 +48,7 @@ export class ServerLook {
   async look(): Promise<ServerView> {
     const { connection, clock } = this.#transport;
     const began = clock.monotonic();
-    await connection.rtt(); // measured here, because `rtt()` returns whole ms: 0 for a server nearby
+    await connection.rtt(); // the round trip is measured here, because `rtt()` returns whole ms: 0 for a server nearby
     const rtt = clock.monotonic() - began;
     const names = shownStreams(this.#namespace).filter((name) => !this.#unseen.has(name));
     const [room, ...found] = await Promise.all([
@@ -60,7 +60,7 @@ export class ServerLook {
     this.#patience = LATER_LOOK;
     const silent = [room, ...found].filter((one) => one instanceof JetStreamRefusal);
     if (silent.length === found.length + 1) throw silent[0];
-    // no answer: the store has no leader at the moment; the other answers may show why
+    // without an answer the store has no leader at the moment; the other answers may show why
     if (!(room instanceof JetStreamRefusal)) this.#lastRoom = room;
     const streams = found.map((stream, i) => {
       const last = this.#lastStreams.get(names[i]);
@@ -123,7 +123,7 @@ export class ServerLook {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       if (isSilence(error)) return error;
       if (!(isCatgaError(error) && isForbidden(error))) throw error;
-      this.#unseen.add(name); // remembered, and not asked for again: each denial is a line in the server's log
+      this.#unseen.add(name); // the stream's name is remembered, and not asked for again: each denial is a line in the server's log
       return undefined;
     }
   }

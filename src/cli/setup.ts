@@ -81,8 +81,8 @@ function printCommands(kinds: typeof ALL, replicas: number, flags: Flags, termin
 
 function configOf(kind: BucketKind | StreamKind, namespace: string, replicas: number) {
   if (isStream(kind)) {
-    // for nats-server 2.12 or newer: streams of older servers, which have no schedules, must be set up over a
-    // connection
+    // these settings are for nats-server 2.12 or newer: streams of older servers, which have no schedules, must be
+    // set up over a connection
     const settings = logSettings(streamOptions(namespace, kind, replicas));
     return { name: streamName(namespace, kind), ...settings, first_seq: Date.now() };
   }

@@ -101,9 +101,9 @@ function readPlace(text: string): "start" | number | Date {
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
   const ago = readDuration(text);
   if (ago !== undefined && ago < Date.now()) return new Date(Date.now() - ago);
-  // only ISO 8601: each runtime parses other texts in its own way
+  // only times of ISO 8601 are accepted: each runtime parses other texts in its own way
   const time = /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:?\d\d)?)?$/.test(text) ? new Date(text) : undefined;
-  // compared with the text, because runtimes parse 2026-02-31 as 3 March
+  // the parsed day is compared with the text, because runtimes parse 2026-02-31 as 3 March
   const day = new Date(text.slice(0, 10));
   if (time !== undefined && !Number.isNaN(time.getTime()) && day.getUTCDate() === Number(text.slice(8, 10))) {
     return time;

@@ -12,7 +12,8 @@ export function worded(terminal: Terminal): Terminal {
   const denied = new Set<string>();
   return Object.assign(Object.create(terminal), {
     say(line: string) {
-      // printed once: the connection reports a denied permission, and so does each operation that fails because of it
+      // a denial is printed once, although the connection reports it, and so does each operation that fails because
+      // of it
       if (DENIED.test(line)) {
         if (denied.has(line)) return;
         denied.add(line);

@@ -274,7 +274,8 @@ export class Cluster implements Remote {
   }
 
   gone(endpoint: string): Promise<boolean> {
-    // validated first: the endpoint comes from a record that anybody may have written, and becomes part of a subject
+    // the endpoint is checked first, because it comes from a record that anybody may have written, and becomes part
+    // of a subject
     return isEndpoint(endpoint) ? this.#absence.gone(endpoint) : Promise.resolve(false);
   }
 

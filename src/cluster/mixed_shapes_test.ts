@@ -83,7 +83,7 @@ describe("nodes of two versions beside each other", () => {
     await using now = await catga({ ...on, id: "new", handlers: New.handle(() => ({ by: "kiosk" as const })) });
     await using web = await catga({ ...on, id: "web" });
     await sees(old, now, web);
-    // only after the node knows the shapes of both
+    // the node `web` chooses right only after it knows the shapes of both other nodes
     await eventually("20 answers in a row that it can read", async () => {
       for (let n = 0; n < 20; n++) if (!(await web.send(Old, { seat: "A1" })).ok) return false;
       return true;
@@ -135,7 +135,7 @@ describe("nodes of two versions beside each other", () => {
       Inner.handle(() => {}),
       Outer.handle(async ({ n }, ctx) => {
         runs++;
-        // as from plain JavaScript: the payload has the wrong type
+        // cast: plain JavaScript may send a payload of the wrong type
         const result = await ctx.send(command<{ n: unknown }>("Inner"), { n: `${n}` });
         return result.ok ? undefined : result;
       }),

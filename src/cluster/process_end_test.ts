@@ -18,7 +18,7 @@ import { eventually } from "../../test/support/eventually.ts";
 async function ended(args: readonly [Runtime, ...string[]], last: AppsLine["event"]): Promise<Run> {
   const [runtime, ...rest] = args;
   await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", rest);
-  // waited for separately, so that each step has a time limit of its own
+  // each step is waited for separately, and so has its own time limit
   for (const step of ["together", "answered"] as const) await program.line(({ event }) => event === step);
   const { at } = await program.line(({ event }) => event === last);
   const ended = await program.end();
@@ -103,7 +103,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
         server.url,
         "1",
         "stay",
-        // an id of its own: this program is killed, and the next one must not wait for its record
+        // each runtime has its own node id: the program is killed, and the next program must not wait for its record
         `stay-${runtime}`,
       ]);
       await program.line(({ event }) => event === "end");

@@ -82,7 +82,7 @@ describe("a nats-server that is killed and started anew", required, () => {
             assertEquals(result.error?.retryable, true);
             assertGreaterOrEqual(took - (down - began), 395);
           }
-          // so they failed without waiting for the server
+          // the server is still down: the requests above ended at their deadlines, without it
           await server.stop();
           const storeDir = join(folder, store === "its" ? "first" : "second");
           server = await startNatsServer({ port: server.port, storeDir });
@@ -94,8 +94,8 @@ describe("a nats-server that is killed and started anew", required, () => {
           );
           assertEquals(late.filter(({ ok }) => !ok), []);
           const known = await Promise.all(inHand);
-          // printed for information: a lost answer is awaited until the deadline; lost or held requests end long
-          // before theirs
+          // printed for information: a request whose answer was lost is awaited until its deadline, all others end
+          // long before
           console.log(
             `${store} store: all in hand had a result ${Math.round(performance.now() - up)} ms after the start`,
           );

@@ -27,7 +27,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
     const logger: Logger = { debug() {}, info() {}, warn: log, error: log };
     const error = await assertRejects(() => catga({ ...options, logger }), CatgaError);
     assertEquals(logged, []);
-    // without the system's error number, which transport-deno appends
+    // the system's error number, which transport-deno appends, is cut off
     return { code: error.code, message: error.message.replace(/ \(os error \d+\)/, "") };
   }
 

@@ -28,8 +28,8 @@ const of = ({ contracts }: Answer, name: string) => contracts.find((each) => eac
 
 describe("the answer", () => {
   it("has handlers that ran into their deadline when they do, for they may never end, and once each", async () => {
-    // regression: such handlers were only counted as running, so no alarm explained the OUTCOME_UNKNOWN of their
-    // senders
+    // regression: handlers that ran past their deadline were only counted as running, so no alarm explained the
+    // OUTCOME_UNKNOWN of their senders
     const late = Price.handle(async (_, ctx) => {
       await ctx.clock.sleep(2_000); // rejects at the message's deadline, with the error of the abort
       return 3;

@@ -63,7 +63,7 @@ export class AlarmBoard {
     for (const [name, { now, last, since, signedOff }] of handlers) {
       const known = this.#away.get(name);
       if (now.length > 0) this.#away.delete(name);
-      else if (known !== undefined) known.signedOff ||= signedOff; // kept once true: a process may end before its record is deleted
+      else if (known !== undefined) known.signedOff ||= signedOff; // stays true: a process may end before its record is deleted
       else if (this.#away.size < MAX_CONTRACTS) this.#away.set(name, { last, since, signedOff });
     }
     const names = new Set([...handlers.keys(), ...rates.keys(), ...this.#away.keys(), ...this.#queued.keys()]);
@@ -136,7 +136,8 @@ export class AlarmBoard {
       streams: this.server?.streams ?? [],
       store: this.server?.store,
       runs: (this.runs ?? []).map(({ workflow, id, since, pending }) => ({ workflow, run: id, since, why: pending })),
-      // left out if runs were read here: a node does not see that a run goes on at another node
+      // alarms of nodes about stuck runs are left out if runs were read here: a node does not see that a run goes on
+      // at another node
       others: this.others.filter(({ kind }) => kind !== "run-stuck" || this.runs === undefined).map(shownAlarm),
     };
     const alarms = alarmsOf(observed, this.#alarms);

@@ -67,7 +67,7 @@ export async function serveDashboard(
       },
       letter: (given) => letterText(administration, given("place"), source.showSecrets),
       search(given) {
-        // after the search before: each reads up to 10,000 messages
+        // a search begins when the search before has ended, because each reads up to 10,000 messages
         const found = searching.then(() => search(source, administration, given("text")));
         searching = found.catch(() => {});
         return found;

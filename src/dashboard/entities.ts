@@ -79,7 +79,7 @@ export async function listEntities(
       allowance.take(message.data.length);
       if (found.has(message.subject) || found.size >= MAX_SHOWN) continue;
       const place = readEntitySubject(namespace, message.subject);
-      // left out: runs of workflows have a list of their own
+      // runs of workflows are left out, because they have a list of their own
       if (place === undefined || place.type.startsWith("-") || workflowOf(place.type) !== undefined) continue;
       const group = readEntityGroup(namespace, message);
       const own = { type: shownText(place.type), id: shownId(place.id), key: place.id, at: message.time };

@@ -80,7 +80,7 @@ export class EventTail {
       try {
         frame = readEventFrame(data);
       } catch {
-        return; // ignored: the message is no event
+        return; // a message that is no event is ignored
       }
       const { sender, meta: { seq, id, headers }, payloads } = frame;
       const name = subject.slice(prefix.length);

@@ -111,7 +111,7 @@ export class NodeBook {
     const seen = ({ state, without }: Watched) => state !== "gone" && !(state === "drained" && without === "vanish");
     const known = new Set(all.filter(seen).map(({ info }) => nodeLabel(info)));
     const there = all.filter(isThere);
-    // computed when first needed, which is rare
+    // the set is computed when it is first needed, which is rare
     let handled: ReadonlySet<string> | undefined;
     const declared = () => handled ??= new Set(there.flatMap(({ info }) => info.handles.map(declaredName)));
     return there.flatMap(({ stats }) => stats?.alarms ?? []).filter(({ kind, about }) =>
@@ -255,11 +255,11 @@ export class NodeBook {
     const only = node.pings > 0;
     const [told, echo] = await Promise.all([
       only ? undefined : asker.stats(endpoint, limit),
-      // no ping beside the question for statistics: the node's answer is enough
+      // a node with statistics is not pinged as well: its answer to the question for statistics is enough
       node.stats === undefined ? asker.ping(endpoint, limit) : undefined,
     ]);
     node.asked = false;
-    if (!node.recorded) return; // ignored: the record was removed meanwhile
+    if (!node.recorded) return; // the answers are ignored if the node's record was removed meanwhile
     if (told?.type === "stats") {
       node.ping = echo?.type === "pong" ? echo.ms : this.#clock.monotonic() - sent;
       node.ahead = told.stats.now + (this.#clock.monotonic() - sent) / 2 - this.#clock.now();
@@ -410,7 +410,7 @@ function viewOf({ info, state, since, load: [busy, queued], ping, stats, cpu }: 
     version: shownText(version, 40),
     host: shownText(metadata.host ?? ""),
     handles: handles.length,
-    // rounded, so that an unchanged value is not sent again
+    // the memory is rounded, so that an unchanged value is not sent again
     memory: stats && Math.round(stats.process.rss / 1_000_000) * 1_000_000,
     cpu: cpu === undefined ? undefined : Math.round(cpu * 100) / 100,
   };

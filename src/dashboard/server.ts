@@ -56,7 +56,7 @@ export class DashboardServer implements AsyncDisposable {
         else response.destroy();
       });
     });
-    const found = await lookup(options.host); // looked up before listening, because Bun (1.4) gives errors of unknown names any code, such as EADDRINUSE
+    const found = await lookup(options.host); // the host's name is looked up before listening, because Bun (1.4) gives errors of unknown names any code, such as EADDRINUSE
     if ("Deno" in globalThis) await requestListen(found, options.port);
     await new Promise<void>((resolve, reject) => {
       http.once("error", reject);
@@ -94,8 +94,8 @@ async function handle(
   const wrong = access.refusesOrigin({ method, headers });
   if (wrong !== undefined) return refuse(response, wrong);
   const { url: path = "" } = request;
-  // joined as texts, not resolved as a URL: in `//x`, x would become the host. A path without `/` at its beginning
-  // becomes an unknown path
+  // the path is joined as text, not resolved as a URL: in `//x`, x would become the host. A path without `/` at its
+  // beginning becomes an unknown path
   const url = new URL(`http://dashboard${path.startsWith("/") ? path : "/-"}`);
   if (method === "GET" && url.pathname === "/") return enter(response, url, access);
   // the same refusal for every other path, so that nobody can search for the secret folder

@@ -131,7 +131,7 @@ export class CatgaFile {
     const binding = this.#bindingOf(expression);
     if (binding?.kind !== "variable" && binding?.kind !== "parameter") return undefined;
     if (binding.id.type !== "Identifier") return undefined;
-    // by its type annotation: `x: Catga` or `x: Context`
+    // the kind follows from the type annotation: `x: Catga` or `x: Context`
     const type = this.#typeOf(binding.id);
     if (type === "Catga" || type === "Context") return type === "Catga" ? "app" : "context";
     if (binding.kind === "variable") {

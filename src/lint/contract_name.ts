@@ -54,7 +54,7 @@ export const idempotentId: Deno.lint.Rule = rule((file, context) => ({
     const method = file.senderCall(call)?.method;
     const [contract, , options] = call.arguments;
     if (method === undefined || contract === undefined || !needsId(file, contract)) return;
-    // not reported: the step of a workflow gives the command an id
+    // a send in the step of a workflow is not reported, because the step gives the command an id
     if (isOfFlow(call)) return;
     if (call.arguments.some(({ type }) => type === "SpreadElement")) return;
     if (method !== "sendAll" && mayHaveId(options)) return;

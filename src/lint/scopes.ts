@@ -51,7 +51,8 @@ export class Scopes {
 
 /** Returns the syntax node that contains a node; `undefined` for the whole program. */
 export function parentOf(node: Deno.lint.Node): Deno.lint.Node | undefined {
-  // checked, because one node has no `parent` in the types of Deno 2.9: the parameter in `constructor(private x)`
+  // `parent` is checked, because one node lacks it in the types of Deno 2.9: the parameter in `constructor(private
+  // x)`
   return "parent" in node ? (node.parent ?? undefined) as Deno.lint.Node | undefined : undefined;
 }
 

@@ -127,7 +127,7 @@ describe("a message in its last attempt at a node that lives, whose leader dies"
         await apps.clock.advance(10_000);
         const dead = (await apps.letters()).map(({ payload }) => payload as Order);
         assertEquals(elsewhere.filter(({ key }) => dead.some((letter) => letter.key === key)), []);
-        // and the messages behind them
+        // messages that ran elsewhere are handled, and so are the messages behind them
         assertEquals(elsewhere.filter(({ n }) => !apps.handled(n) || !apps.handled(n + count)), []);
       });
     }

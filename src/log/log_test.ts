@@ -4,7 +4,8 @@ import { type Behavior, catga, command, event, type Handler } from "../../mod.ts
 import { readAll } from "../../test/support/read_log.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 
-// imported before: `catga()` loads it when needed, in real time, for which virtual time does not wait
+// imported before the tests: `catga()` loads this file when needed, which takes real time, for which virtual time
+// does not wait
 import "./running/worker.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 

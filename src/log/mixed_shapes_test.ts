@@ -151,7 +151,8 @@ describe("stored messages of two versions", () => {
     const handled: string[] = [];
     await using cluster = await shop(handled, "old", "new", "web");
     const web = cluster.app("web");
-    // without the writer's refinement, which JSON Schemas do not show: both contracts have the same shape
+    // this contract lacks the refinement of its writer's contract, which a JSON Schema cannot show, so both have the
+    // same shape
     const Loose = event("Sold", {
       durable: true,
       input: z.object({ seat: z.string(), channel: z.enum(["web", "app", "kiosk"]) }),

@@ -72,7 +72,7 @@ export class Broker {
       return this.#bounce(from, epoch, message.reply);
     }
     for (let i = 0; i < subscribers.length; i++) {
-      // copied for each further subscriber: no two may share a buffer
+      // the data is copied for each further subscriber, because no two may share a buffer
       const data = i === 0 ? message.data : new Uint8Array(message.data);
       this.#deliver(subscribers[i], { ...message, data, noResponders: false });
     }

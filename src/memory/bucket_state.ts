@@ -65,8 +65,8 @@ export class BucketState {
     if (stored === undefined) return false;
     const { line } = stored;
     line?.entries.delete(stored);
-    // after an expiry the running timer goes on with the next entry; after a deletion it must be stopped if none is
-    // left
+    // after an expiry the running timer goes on with the next entry; after a deletion the timer is stopped if no
+    // entry is left
     if (type === "delete" && line?.entries.size === 0) {
       line.timer?.cancel();
       this.#expiring.delete(line.ttl);
@@ -113,8 +113,8 @@ export class BucketState {
   #expireIn(line: ExpiryLine, ms: number): void {
     line.timer = this.#clock.after(ms, () => {
       for (const { entry, end } of line.entries) {
-        // not due yet: the first entry was removed, or the timer fired early (by a rounding, or because delays are
-        // limited)
+        // the entry is not due yet if the first entry was removed, or the timer fired early (by a rounding, or
+        // because delays are limited)
         const left = end - this.#clock.monotonic();
         if (left > 0) return this.#expireIn(line, left);
         this.remove(entry.key, "expire");

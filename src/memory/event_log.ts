@@ -126,7 +126,7 @@ export class MemoryEventLog implements EventLog {
       );
     }
     const least = (this.#greatest.get(name) ?? 0) + 1;
-    // with 9 digits, as on NATS; the last ones distinguish streams made in the same ms
+    // a time with 9 digits, as on NATS; the last digits distinguish streams made in the same ms
     const created = new Date(this.#clock.now()).toISOString().replace("Z", `${`${++this.#made}`.padStart(6, "0")}Z`);
     const ready = () => this.#outages.size === 0;
     const lag = () => this.#faults?.lag() ?? 0;

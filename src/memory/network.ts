@@ -228,7 +228,7 @@ export class MemoryNetwork {
         MemoryTransport.prototype.kill.call(transport);
         this.#left(transport);
       },
-      // only then remove it: messages in transit need the timers until the connection is closed
+      // the connection is removed only after it is closed, because messages in transit need its timers until then
       close: () => MemoryTransport.prototype.close.call(transport).finally(() => this.#left(transport)),
     });
     const { name } = options;

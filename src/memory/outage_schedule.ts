@@ -68,14 +68,14 @@ export class OutageSchedule {
     if (outages === undefined) return;
     const timers = this.#timers;
     const { random } = this.#source;
-    // exponentially distributed gaps, so that the outages are a Poisson process
+    // the time to the next outage is exponentially distributed, so that the outages are a Poisson process
     const timer = this.#clock.after(-Math.log(1 - random()) * outages.every, () => {
       timers.delete(timer);
       if (!what.alive()) return;
       what.begin();
       this.#clock.after(random() * outages.lasts, () => {
         what.end();
-        // otherwise the faults have changed meanwhile, and the next outage is scheduled already
+        // if `#timers` is another set, the faults have changed meanwhile, and the next outage is scheduled already
         if (timers === this.#timers) this.#wait(kind, what);
       }, { background: true });
     }, { background: true });

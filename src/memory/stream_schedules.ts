@@ -121,7 +121,7 @@ export class StreamSchedules {
     standing.due = due;
     const wait = Math.min(Math.max(0, due - this.#clock.now()), MAX_TIMER);
     standing.timer = this.#clock.after(wait, () => {
-      // not due yet: timers may fire early, by a rounding or because their delay is limited
+      // the schedule is not due yet: timers may fire early, by a rounding or because their delay is limited
       if (this.#clock.now() < due) return this.#wait(standing, due);
       if (!this.#stream.ready()) return this.#wait(standing, this.#clock.now() + RETRY_PAUSE);
       standing.timer = undefined;
@@ -130,7 +130,8 @@ export class StreamSchedules {
   }
 
   #take({ message, schedule }: StandingSchedule): void {
-    // computed from now: a schedule that was due several times, as during a standstill of the process, fires once
+    // the next time is computed from now: a schedule that was due several times, as during a standstill of the
+    // process, fires once
     const next = schedule.next(this.#clock.now());
     this.#taken.push({ message, schedule, next, at: this.#clock.monotonic() + this.#stream.lag() });
     if (this.#taken.size === 1) this.#fireFirst();

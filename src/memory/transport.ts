@@ -167,7 +167,7 @@ export class MemoryTransport implements Transport, BrokerClient {
 
   /** Reports an error that the callback of a subscription threw. */
   report(error: unknown): void {
-    // in a later turn of the event loop: an error of the listener must not delay other messages
+    // the error is reported in a later turn of the event loop: an error of the listener must not delay other messages
     this.clock.soon(() => this.#onError(error));
   }
 
@@ -229,7 +229,7 @@ class MemorySubscription implements Subscription, BrokerSubscriber {
     const add = () => {
       if (this.#wanted) broker.add(this);
     };
-    // called also without a connection: the subscription is then made with the next connection
+    // `toServer` is called also without a connection: the subscription is then made with the next connection
     client.link.toServer(add, add);
   }
 

@@ -90,7 +90,8 @@ export class ConnectionStatus {
   /** Changes the status; every change goes through this method. */
   #move(state: TransportStatus["state"], error?: Error): void {
     const before = this.current;
-    // ignored: nats.js emits "reconnect" twice if a connection was lost during an attempt to connect
+    // a repeated state is ignored: nats.js emits "reconnect" twice if a connection was lost during an attempt to
+    // connect
     if (before.state === state || before.state === "closed") return;
     if (state === "closed") this.#staleTimer?.cancel();
     const generation = state === "connected" ? before.generation + 1 : before.generation;

@@ -45,7 +45,7 @@ export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): bo
   const protocol = protocolOf(connection);
   const lost = () => !connection.isClosed() && protocol?.transport?.isClosed === true;
   if (!lost()) return false;
-  // checked later, because nats.js may dial by itself
+  // the link is checked in a later turn, because nats.js may dial by itself
   clock.soon(() => lost() && protocol?.connectPromise === null && void protocol.disconnected?.());
   return true;
 }

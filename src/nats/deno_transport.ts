@@ -122,7 +122,7 @@ export class DenoTransport implements Transport {
     } catch (error) {
       reason = error as Error;
     } finally {
-      // not needed after `disconnect`, which ends the connection itself once everything is written
+      // the connection is ended here unless `disconnect` was called, which ends it once everything is written
       if (!this.#ended) await this.#end(reason, { flush: false, dialAgain: true });
     }
   }

@@ -78,7 +78,7 @@ export class Feed {
     options?: FeedOptions,
   ): Promise<void> {
     const listed = Promise.withResolvers<void>();
-    // handled, because the promise may reject before it is awaited
+    // a rejection is handled here, because the promise may reject before anything awaits it
     listed.promise.catch(() => {});
     const feed = await Feed.open(stream, filter, limit, {
       onMessage,

@@ -142,7 +142,8 @@ export class JetStream {
         const answer = await this.request("$SYS.REQ.USER.INFO", "", undefined, limit);
         this.#time.read(answer.json<{ server?: { time?: string } }>().server?.time, asked);
       } catch (error) {
-        // not permitted, or no answer: an earlier reading is used
+        // an error means that the request is not permitted or was not answered: an earlier reading of the clock is
+        // used
         if (error instanceof CatgaError && error.code === "CLOSED") throw error;
       }
     }

@@ -70,7 +70,8 @@ function encodePart(part: string): string {
 }
 
 function hash(text: string): string {
-  // loaded when needed: it would cost every start 3 ms and 1 to 2 MB (measured), and few keys are that long
+  // the module is loaded when needed: it would cost every start 3 ms and 1 to 2 MB (measured), and few keys are that
+  // long
   const { createHash } = process.getBuiltinModule("node:crypto");
   return createHash("sha256").update(text).digest("base64url");
 }

@@ -145,7 +145,7 @@ export class NatsLogReader implements LogReader, SharingReader {
         if (await this.#follow()) failures = 0;
       } catch (error) {
         if (signal.aborted) return;
-        // not reported while disconnected: the transport reports a lost connection
+        // an error is not reported while the connection is down: the transport reports a lost connection
         if (transport.status.state === "connected") this.#report(this.#fault = this.#unreadable(error));
       }
       if (signal.aborted) return;
@@ -236,7 +236,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     const now = this.#stream.transport.clock.monotonic();
     if (now < this.#joinsAt) return;
     this.#joinsAt = now + AGAIN;
-    // if it fails, the reader keeps its own consumer, and tries again later
+    // if joining fails, the reader keeps its own consumer, and tries again later
     this.#join(this.#consumers.sharedBy(this)).catch(() => {});
   }
 
@@ -249,7 +249,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   }
 
   onMessage(message: Msg, sequence: number, time: number): void {
-    // ignored: after the death of the stream's leader, old messages are delivered again
+    // old messages, which are delivered again after the death of the stream's leader, are ignored
     if (sequence <= this.#sequence || this.#end.signal.aborted) return;
     this.#sequence = sequence;
     this.#time = time;

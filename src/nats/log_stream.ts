@@ -112,7 +112,7 @@ export class NatsLogStream implements LogStream {
       await this.#stream.attempt((limit) => js.manage((jsm) => jsm.streams.update(name, settings), limit));
       this.#withoutSchedules = undefined;
     } catch (error) {
-      // not thrown, because everything else works: an append with a schedule gets this error
+      // the error is not thrown, because everything else works: an append with a schedule gets it
       this.#noSchedules = error;
     }
   }

@@ -239,7 +239,8 @@ export class OwnedStream {
     if (this.#checking !== undefined) return this.#checking;
     if (now - this.#checkedAt < CHECK) return undefined;
     return this.#checking = this.js.info(this.name, TRY_LIMIT).then((info) => this.#accept(info)).catch((error) => {
-      // ignored: the operation that follows gets the same refusal, and a missing stream is created and checked then
+      // a refusal is ignored: the operation that follows gets the same refusal, and a missing stream is created and
+      // checked then
       if (!(error instanceof JetStreamRefusal)) throw error;
     }).finally(() => this.#checking = undefined);
   }
@@ -282,8 +283,8 @@ export class OwnedStream {
   #throwUnlessPassing(error: JetStreamRefusal, end: number): void {
     const { refusal } = error;
     const { connection, server } = this.transport;
-    // retried: other servers of a cluster may have JetStream, and a starting server announces in its INFO that it
-    // will
+    // "no responders" is tried again: other servers of a cluster may have JetStream, and a starting server announces
+    // in its INFO that it will have it
     const never = refusal === "no responders" && !server.clustered && connection.info?.jetstream !== true;
     const late = this.transport.clock.monotonic() >= end;
     if (refusal === "disabled" || never || (late && refusal === "no responders")) {

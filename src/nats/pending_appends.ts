@@ -135,7 +135,7 @@ export class PendingAppends {
       try {
         settled[i].appended(outcomes[i], now);
       } catch (error) {
-        // if a receiver throws, the others still get their outcomes
+        // if a receiver throws, the other receivers still get their outcomes
         queueMicrotask(() => {
           throw error;
         });
@@ -165,7 +165,7 @@ export class PendingAppends {
       return this.#settle(pending, notStored(true, error));
     }
     const appended = this.#reader.read(data);
-    // not from the stream: the stream's own answer may still come
+    // a text says why the answer is not the stream's: the stream's own answer may still come
     if (typeof appended === "string") this.#strange = appended;
     else this.#settle(pending, appended);
   }
@@ -221,7 +221,7 @@ export class PendingAppends {
       }
     }
     if (next !== Infinity) this.#wake(next);
-    // no bounce came either: another program may listen to the subjects of a stream that is lost
+    // no answer and no bounce came: another program may listen to the subjects of a lost stream
     if (silent) this.#onSilence();
   }
 

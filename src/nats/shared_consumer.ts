@@ -235,7 +235,7 @@ export class SharedConsumer implements Progress {
         opt_start_seq: start,
       };
       const made = await stream.attempt((limit) => createConsumer(stream, config, limit, (name) => unused = name));
-      // checked again, because the stream may have been made anew meanwhile; nothing is delivered before the
+      // the stream is checked again, because it may have been created anew meanwhile; nothing is delivered before the
       // subscription
       const state = await readState(stream);
       if (interruptions !== this.#interruptions) return;
@@ -334,7 +334,7 @@ export class SharedConsumer implements Progress {
   }
 
   #deliver(message: Msg, sequence: number, time: number): void {
-    // ignored: after the death of the stream's leader, old messages are delivered again
+    // old messages, which are delivered again after the death of the stream's leader, are ignored
     if (sequence <= this.sequence) return;
     this.#routes.each(message.subject, (reader) => {
       if (this.#readers.has(reader)) reader.onMessage(message, sequence, time);
@@ -393,7 +393,7 @@ export class SharedConsumer implements Progress {
   }
 
   #fail(error: unknown): void {
-    // not reported: the transport reports a lost connection
+    // nothing is reported while the connection is down: the transport reports a lost connection
     if (this.#stream.transport.status.state !== "connected") return;
     if (this.#current === undefined) { for (const reader of [...this.#readers]) reader.onFault(error, true); }
     for (const [reader, joining] of [...this.#joining]) {

@@ -83,7 +83,7 @@ export class SubscriptionHandle implements Subscription {
       this.#failures = 0;
       this.#options.allowed?.();
     }, () => {
-      // disconnected: the subscription is made again at the reconnect
+      // the connection was lost: the subscription is made again at the reconnect
     });
   }
 

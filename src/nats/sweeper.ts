@@ -62,7 +62,7 @@ export class Sweeper {
     this.#lastTurn().then((last) => {
       if (last?.state === "over" && current()) this.#schedule(0);
     }, () => {
-      // ignored: the sweep after the next reconnect will find these entries
+      // errors are ignored: the sweep after the next reconnect will find the expired entries
     });
   }
 
@@ -76,7 +76,7 @@ export class Sweeper {
           if (left !== Infinity && current()) this.#schedule(Math.max(left, this.#pause()));
         },
         (error) => {
-          // ignored: the connection has reported the missing permission
+          // a missing permission is not reported here, because the connection has reported it
           if (!current() || isForbidden(error)) return;
           if (this.#notices.due()) {
             this.#onNotice(`${this.#stream.name} could not be swept of expired entries, retrying: ${error.message}`);

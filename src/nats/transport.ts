@@ -147,7 +147,7 @@ export class NatsTransport implements Transport {
       return;
     }
     if (this.#closing !== undefined) throw connectionClosed();
-    // copied, because nats.js keeps a reference to the bytes until the end of the turn
+    // the bytes are copied, because nats.js keeps a reference to them until the end of the turn
     const payload = typeof data === "string" ? data : data.slice();
     try {
       if (headers !== undefined) {
@@ -308,8 +308,8 @@ export class NatsTransport implements Transport {
     try {
       await Promise.race([work, delay(this.clock, CLOSE_LIMIT, limit.signal)]);
     } catch {
-      // disconnected meanwhile: messages that the server has not received are lost, as {@link Transport.publish}
-      // documents
+      // the connection was lost meanwhile: messages that the server has not received are lost, as
+      // {@link Transport.publish} says
     } finally {
       stop();
       limit.abort();
@@ -327,7 +327,7 @@ export class NatsTransport implements Transport {
       for (const each of this.#subscriptions) if (each.subject === forbidden.subject) each.forbid(error);
     }
     if (forbidden !== undefined) { for (const listener of [...this.#onViolation]) listener(forbidden); }
-    // not reported: reads then use the stream's leader
+    // a missing permission for direct gets is not reported: reads then use the stream's leader
     if (forbidden?.subject.startsWith("$JS.API.DIRECT.GET.")) return;
     if (forbidden === undefined || this.#onForbidden === undefined) this.#onError(error);
     // the report names all inboxes, because their names are random

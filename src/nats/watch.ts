@@ -113,8 +113,8 @@ class Watch {
         }
         const notice = `watching ${this.#filter} anew: ${message}`;
         const { state } = this.#stream.transport.status;
-        // at most once a minute, and only while connected: the transport reports a lost connection; wrong settings of
-        // a bucket stay until an operator corrects them
+        // the notice comes at most once a minute, and only while connected: the transport reports a lost connection;
+        // wrong settings of a bucket stay until an operator corrects them
         if (state === "connected" && this.#notices.due(notice)) this.#request.onNotice(notice);
       }
       await delay(clock, backoff(random, failures, 20, 2_000), this.#end.signal);
@@ -139,7 +139,7 @@ class Watch {
     const broken = new Promise<never>((_, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
     });
-    // handled, because the promise may reject while nothing awaits it
+    // a rejection is handled here, because the promise may reject while nothing awaits it
     broken.catch(() => {});
     const unlessBroken = <T>(work: Promise<T>): Promise<T> => Promise.race([broken, work]);
 
@@ -232,7 +232,8 @@ class Watch {
     const { transport: { clock }, js, name } = this.#stream;
     this.#entries.forgetRemovals();
     await this.#stream.check();
-    // read before the leader is asked: messages that arrive meanwhile may be newer than the leader's answer
+    // the highest revision is read before the leader is asked: messages that arrive meanwhile may be newer than the
+    // leader's answer
     const before = this.#entries.highestPresent;
     if (reader?.caughtUp && before === 0) {
       // no entry could have been lost; the last sequence is shared with other watches

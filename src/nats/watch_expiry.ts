@@ -79,7 +79,7 @@ export class WatchExpiry {
     if (status.state !== "connected") return;
     const now = clock.monotonic();
     const due = this.#entries.due(now);
-    // for entries that have expired only by the server's clock: it must have been read after they were received
+    // if an entry has expired only by the server's clock, that clock must have been read after the entry was received
     let since = -Infinity;
     for (const { latestEnd, receivedAt } of due) if (latestEnd > now) since = Math.max(since, receivedAt);
     if (since > -Infinity) await this.#stream.readServerClock(since);
@@ -91,7 +91,7 @@ export class WatchExpiry {
         this.#entries.prolong(entry, earlier(stamped, entry.latestEnd));
         continue;
       }
-      // not due again before its removal has succeeded or failed
+      // an entry is not due again before its removal has succeeded or failed
       entry.end = Infinity;
       over.push(entry);
     }
@@ -108,7 +108,7 @@ export class WatchExpiry {
   async #end(over: WatchedEntry[]): Promise<void> {
     if (this.#options.passive) {
       for (const entry of over) {
-        // reported at the entry's own revision, because the next revision may be a new write
+        // the end is reported with the entry's own revision, because the next revision may be a new write
         if (this.#entries.has(entry)) this.#entries.vanish(entry, entry.revision);
       }
       return;

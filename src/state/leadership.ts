@@ -27,7 +27,7 @@ export interface LeadershipOptions extends Pick<LockManagerOptions, "clock" | "e
  */
 export type Lead = (signal: AbortSignal) => MaybePromise<unknown>;
 
-/** The leaderships of one node. */
+/** The leaderships in which one node takes part: the node leads them, or waits for its turn. */
 export class Leadership {
   readonly #options: LeadershipOptions;
   readonly #terms = new Set<LeaderTerm>();

@@ -29,7 +29,7 @@ export interface OpenState extends Pick<SharedState, "claims"> {
 /** Makes the parts of a node's shared state. Opens no bucket yet. */
 export function openState(options: StateOptions): OpenState {
   const { store, namespace, replicas, clock, random, node, endpoint, liveness, observer, maxPayload } = options;
-  // each part opens its bucket with such a function, once, and keeps it
+  // each part opens its bucket once, with a function made here, and keeps the bucket
   const opener = (kind: BucketKind) => () => store.open(bucketName(namespace, kind), { ...BUCKETS[kind], replicas });
   const bucket = opener("locks");
   const locks = new LockManager({ bucket, clock, random, node, endpoint, observer });

@@ -81,7 +81,8 @@ class LateState implements SharedState {
     const opened = this.#opened;
     // parts that are being loaded close themselves
     if (opened === undefined) return await this.#leadership.close();
-    // closed only after the leadership: a leader's function that does not end delays these locks, and no others
+    // the locks of leaderships are closed after the leaderships: a leader's function that does not end delays only
+    // these locks
     const led = this.#leadership.close().then(() => opened.leaders.close());
     await Promise.all([led, opened.close()]);
   }

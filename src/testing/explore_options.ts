@@ -159,7 +159,10 @@ export interface ProcessStart<World = undefined> {
   readonly service: string;
   /** The value that `world` made for this run. */
   readonly world: World;
-  /** See {@link Workload.io}. */
+  /**
+   * Waits for a promise of something outside of the cluster, like {@link Workload.io}; no virtual time passes
+   * meanwhile.
+   */
   readonly io: <T>(promise: Promise<T>) => Promise<T>;
 }
 
@@ -210,7 +213,10 @@ export interface ExploreOutcome<World = undefined> {
   readonly state: Catga;
   /** The value that `world` made for this run. */
   readonly world: World;
-  /** See {@link Workload.io}. */
+  /**
+   * Waits for a promise of something outside of the cluster, like {@link Workload.io}; no virtual time passes
+   * meanwhile.
+   */
   readonly io: <T>(promise: Promise<T>) => Promise<T>;
 }
 

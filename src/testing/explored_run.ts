@@ -63,7 +63,7 @@ export function exploreRun<World>(
   return new RunOfPlan(options, plan, helpers).play();
 }
 
-/** State that several runs share. */
+/** What the runs of several plans have in common: an observer, and the real time that is left. */
 export interface RunHelpers {
   readonly observer?: RunObserver | undefined;
   readonly patience: RealPatience;
@@ -73,7 +73,7 @@ export interface RunHelpers {
 export interface RealPatience {
   /** Real time that is left in this run, in ms. */
   left: number;
-  /** True if all such waits so far were in vain; a run then waits for a shorter time. */
+  /** True if all waits for such code so far were in vain; later runs then wait for a shorter time. */
   isInVain: boolean;
 }
 
@@ -444,7 +444,7 @@ class RunOfPlan<World> {
     for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
       const next = await this.#left().catch((error) => {
         if (!(error instanceof CatgaError)) throw error;
-        this.#unhandled = [error.message]; // tried again: a fault may have caused this error
+        this.#unhandled = [error.message]; // an error of Catga is not thrown but tried again, because a fault may have caused it
         return 0;
       });
       if (next === undefined) return;
@@ -603,7 +603,7 @@ const LONGEST_STEP = 1_000;
 const LEAP = 10_000;
 /** Real time for which functions of the program may wait for something outside without `io`, in ms. */
 const PATIENCE = 1_000;
-/** Like `PATIENCE`, for runs after such a wait was in vain, in ms. */
+/** Like `PATIENCE`, for runs after a wait for the program's functions was in vain, in ms. */
 const SHORT_PATIENCE = 50;
 /** Real time after which a promise given to `io` that has not settled is an error, in ms. */
 const IO_LIMIT = 60_000;

@@ -477,7 +477,7 @@ export class HistoryRecorder {
   }
 }
 
-/** Caller of a wrapped app or context. */
+/** The running code from which calls of a wrapped app or context come. */
 interface RecordedCaller {
   readonly of: RecordedProcess;
   step(): string | undefined;
@@ -558,7 +558,7 @@ function keyOf({ options }: AnyContract, payload: unknown): string | undefined {
   try {
     return String(key(payload as never));
   } catch {
-    return undefined; // ignored: Catga reports the error to the sender
+    return undefined; // an error of the key function is ignored: Catga reports it to the sender
   }
 }
 

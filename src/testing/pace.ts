@@ -59,14 +59,14 @@ export class VirtualPace implements Pace {
   #running = false;
   /** Number of calls of {@link VirtualPace.io} that have not ended. */
   #io = 0;
-  /** Virtual time that has passed since real time last passed, while handlers ran, in ms. */
+  /** Virtual time that has passed while handlers ran, in ms; counted again from 0 whenever real time has passed. */
   #passedBusy = 0;
   /** Real time left for running handlers that wait for something outside of virtual time, in ms. */
   #patience = PATIENCE;
 
   constructor(options: VirtualPaceOptions) {
     this.#options = options;
-    this.#broken.promise.catch(() => {}); // handled here, because each awaited promise is raced against this one
+    this.#broken.promise.catch(() => {}); // a rejection is handled here, because each awaited promise is raced against this one
   }
 
   drive<T>(node: string, promise: Promise<T>): Promise<T> {

@@ -38,7 +38,7 @@ export interface Situation {
   readonly count: number;
 }
 
-/** The situations of all seeds so far. */
+/** Counts the situations that the runs of all seeds have met, and aims faults at rare ones. */
 export class Situations implements RunObserver {
   readonly #met = new Map<string, number>();
   /** Maximum number of times that a moment has happened in one run, by moment. */
@@ -120,7 +120,7 @@ export class Situations implements RunObserver {
     if (aim === undefined) return undefined;
     const { fault, isHere } = aim;
     const when = this.#momentOf(aim, random);
-    const others = fault === "kill" ? servers : all; // without clients, which are not killed
+    const others = fault === "kill" ? servers : all; // clients are left out, because they are not killed
     const node = !OF_NODES.has(fault) ? undefined : isHere ? "here" : others[Math.floor(random() * others.length)];
     return { fault, node, when, ...extentOf(fault, random) };
   }
@@ -156,7 +156,7 @@ export class Situations implements RunObserver {
   }
 
   #momentOf({ moment }: Aim<AimedFault>, random: Random): FaultMoment {
-    // mostly the first time, which is the likeliest to come in this run, too
+    // in half of the cases the first time of the moment, which is the likeliest to come in this run, too
     const count = random() < 0.5 ? 1 : 1 + Math.floor(random() * this.#moments.get(moment)!);
     const after = random() < 0.7 ? 0 : Math.floor(random() ** 2 * 50);
     return { type: "moment", moment, count, after };

@@ -16,7 +16,7 @@ export class CallStats {
     this.#ms += ms;
     if (error === undefined) return;
     this.#errors++;
-    // without the error's text, because users other than the caller may read the statistics
+    // the text of the error is left out, because users other than the caller may read the statistics
     this.#lastError = printable(`${statusOf(error)}:${error.code}`);
   }
 

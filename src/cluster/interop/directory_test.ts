@@ -114,7 +114,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     for (const body of ["{}", "{}", '{"fail":"NOPE"}']) {
       await client.request("catga.default.call.Count", body, PATIENT);
     }
-    // not counted: a request from one node to another
+    // a request from one node to another, which the NATS service's statistics do not count
     await apps[2].send(Count, {});
     const stats = await all((services) => services.stats("orders"), 2);
     assertEquals(stats.map(({ type }) => type), Array(2).fill("io.nats.micro.v1.stats_response"));

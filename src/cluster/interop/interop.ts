@@ -48,7 +48,8 @@ export class Interop {
     if (!this.#serves) return;
     this.calls.start();
     this.#directory.start();
-    // ignored: if the connection is lost at this moment, the subscriptions are made with the next connection
+    // errors are ignored: if the connection is lost at this moment, the subscriptions are made with the next
+    // connection
     await this.#transport.flush().catch(() => {});
   }
 

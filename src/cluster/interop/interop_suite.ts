@@ -311,7 +311,7 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
 
     it("a request whose reply subject belongs to NATS or Catga is dropped", async () => {
       const received: string[] = [];
-      // reply subjects of Catga and NATS on which a node's own messages do not appear
+      // subjects of Catga and NATS to which no node may answer; on the first three no other messages appear
       const replies = ["catga.default.event.X", "$KV.catga_default_nodes.a", "CATGA.x"];
       for (const reply of replies) await harness.listen(reply, (text) => received.push(text));
       const before = contexts.length;

@@ -131,7 +131,8 @@ export class PlainCalls {
         return result.ok ? this.#asText(contract, result.value) : result;
       }
       const result = await send(plain, payload, options);
-      // validated but not transformed: like a node, the client gets the value that the handler returned
+      // the result is validated but not transformed: the client gets the value that the handler returned, as a node
+      // does
       const checked = await this.#checked(contract, result, due);
       if (!checked.ok && schemaThrew(checked.error)) throw checked.error; // an error of the schema itself is thrown, so that it is reported
       return checked.ok ? this.#asText(contract, result.value) : checked;
@@ -271,7 +272,7 @@ function readHeaders(
     const known = header.toLowerCase();
     if (known === "nats-msg-id") id = value;
     else if (known === "catga-key") key = value;
-    // compared in lower case, because some clients capitalize the names of headers
+    // names of headers are compared in lower case, because some clients capitalize them
     else if (carried.includes(known)) headers[known] = value;
     else if (!known.startsWith("nats-")) headers[header] = value;
   }

@@ -84,7 +84,7 @@ describe("20,000 forged records on NATS", await requireNatsServer(), () => {
       assertEquals(largest.view, all.length);
       const lines = warned.filter((line) => line.startsWith("catga a: passed over "));
       assertGreater(lines.length, 0);
-      // at most one line a minute
+      // the warning comes at most once a minute
       assertLessOrEqual(lines.length, 1 + Math.floor((performance.now() - began) / 60_000), warned.join("\n"));
       await Promise.all(joined.map((app) => app.drain()));
       await mallory.close();

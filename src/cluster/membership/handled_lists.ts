@@ -57,7 +57,7 @@ export class HandledLists {
         this.#unhandled(name);
       } else this.#nodes.set(name, left);
     }
-    // limited, because a node may announce other names again and again
+    // the number of remembered names is limited, because a node may announce other names again and again
     for (const oldest of this.#wereOfEntities) {
       if (this.#wereOfEntities.size <= MAX_REMEMBERED_LISTS) break;
       this.#wereOfEntities.delete(oldest);

@@ -157,7 +157,8 @@ export class Membership {
     this.#remove(id, member.recordGone === "vanish" && why === "bounced" ? "leave" : "lost");
     if (why === "bounced") return;
     this.#silent.set(id, member);
-    // limited: a forgotten node still comes back with the next write of its record
+    // the number of remembered silent nodes is limited: a forgotten node still comes back with the next write of its
+    // record
     for (const [oldest] of this.#silent) {
       if (this.#silent.size <= MAX_SILENT) break;
       this.#silent.delete(oldest);
@@ -249,7 +250,7 @@ export class Membership {
   async #lookUp(endpoint: string): Promise<void> {
     const { bucket, observer } = this.#options;
     const id = nodeOf(endpoint);
-    // skipped here, the node becomes a member with the next write of its record
+    // a node that is skipped here becomes a member with the next write of its record
     if (this.#lookingUp.has(id) || this.#lookingUp.size >= MAX_AT_ONCE) return;
     this.#lookingUp.add(id);
     try {
@@ -265,7 +266,7 @@ export class Membership {
   /** Deletes a record whose process does not exist, unless the record was rewritten. */
   async #removeUnproven({ id }: NodeInfo, revision: number): Promise<void> {
     const { bucket, observer } = this.#options;
-    // too many at once: the next bounce tries again
+    // with too many deletions under way nothing is deleted: the next bounce tries again
     if (this.#removing >= MAX_AT_ONCE) return;
     this.#removing++;
     try {

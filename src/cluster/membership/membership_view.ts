@@ -84,7 +84,8 @@ export class MembershipView {
   /** Adds the node of a record, replacing a node with the same id. */
   put(info: NodeInfo, revision: number): void {
     const known = this.#byId.get(info.id);
-    // logged unless it only refreshes a record: a new process, or the end of a suspicion
+    // every change is logged, except one that only refreshes a record; a new process or the end of a suspicion is
+    // logged
     const logged = known === undefined || known.info.endpoint !== info.endpoint || known.suspect;
     this.#add(new Member(info, revision, this.#handled.retain(info)), logged);
   }

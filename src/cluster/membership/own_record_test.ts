@@ -75,7 +75,7 @@ describe("a record's lifetime", () => {
   async function updates(nodes: number): Promise<number> {
     const ids = Array.from({ length: nodes }, (_, i) => `n${i}`);
     await using cluster = await Cluster.of(...ids);
-    await cluster.clock.advance(60_000); // until every node has written its record with the right number of nodes
+    await cluster.clock.advance(60_000); // after 60 s every node has written its record with the right number of nodes
     const { events } = follow(cluster.apps.get("n0")!.watchNodes());
     await cluster.clock.advance(120_000);
     assertEquals(cluster.apps.get("n0")!.nodes().length, nodes);

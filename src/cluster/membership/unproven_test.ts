@@ -79,7 +79,7 @@ describe("a record whose process does not answer", () => {
     cluster.network.connect = (options) => {
       const transport = connect(options);
       const publish = transport.publish.bind(transport);
-      // as with NATS, the status becomes "closed" only at the end of the drain
+      // publishing fails with CLOSED while the status is still "connected", as with NATS during a drain
       transport.publish = (subject, data, more) => {
         if (!subject.startsWith("catga.default.node.x1.")) return publish(subject, data, more);
         refused++;

@@ -19,7 +19,7 @@ export interface BreakerOptions {
  */
 export type BreakerState = "closed" | "open" | "half-open";
 
-/** The circuit breaker of one process. */
+/** The circuit breaker of one process: after too many failures in a row, no request is sent to it for a while. */
 export class Breaker {
   readonly #options: BreakerOptions;
   readonly #clock: Clock;

@@ -9,7 +9,7 @@ import type { Peer } from "../wire/peer.ts";
 import type { Kind } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 
-/** A node as the membership knows it. */
+/** A node of the cluster, with what the breakers need to know of it. */
 export interface KnownNode {
   readonly info: NodeInfo;
   /** True if the node did not answer lately; requests then prefer other nodes. */
@@ -85,7 +85,8 @@ export class Breakers {
   #make(peer: Peer): Breaker {
     const { clock, observer, members, changed, cooldown } = this.#options;
     return new Breaker(this.#options, clock, (state) => {
-      // not reported for a process that has left the cluster: its breaker would never be reported as closed again
+      // nothing is reported for a process that has left the cluster, because its breaker would never be reported as
+      // closed again
       const isMember = members().some(({ info }) => info.endpoint === peer.endpoint);
       if (isMember) observer({ type: "breaker", node: peer.node, state });
       if (state === "open" && !this.#closed) {

@@ -19,7 +19,7 @@ export async function broadcast(
   const { contract: { name }, payload } = request;
   let text: string | undefined;
   try {
-    // encoded first: this node's own handler may change the payload
+    // the payload is encoded first, because this node's own handler may change it
     if (payload !== undefined && wanted.length > 1) text = toText(payload, "INVALID_MESSAGE", "the payload", name);
   } catch (thrown) {
     const result: Failure = { ok: false, error: thrown as CatgaError }; // `toText` throws only CatgaErrors

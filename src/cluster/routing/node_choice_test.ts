@@ -33,7 +33,7 @@ describe("candidates", () => {
         looks++;
         return [];
       },
-    } as unknown as RouterOptions); // cast: members that a request without a handler does not need are missing
+    } as unknown as RouterOptions); // cast: a request for which no node has a handler needs no other members
     const broadcast = { contract: Ask } as unknown as RemoteRequest; // cast: the only member that a broadcast to nobody reads
     router.joined();
     for (let n = 0; n < 10_000; n++) router.refresh();

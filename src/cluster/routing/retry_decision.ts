@@ -32,7 +32,7 @@ export function decideRetry(
   { ofEntity = false, fate = "did not run" }: { ofEntity?: boolean | undefined; fate?: Call["fate"] } = {},
 ): "again" | "wait" | CatgaError {
   const what = `${contract.kind} ${contract.name}`;
-  // such a command has one recorded result for its id, on whichever node it runs
+  // a command that is idempotent or of an entity has one recorded result for its id, on whichever node it runs
   const repeatable = contract.kind === "query" || Boolean(contract.options.idempotent) || ofEntity;
   const unknown = (why: string): CatgaError =>
     new CatgaError("OUTCOME_UNKNOWN", `${what}: ${why}, so it may have run on node ${node}`, { node });

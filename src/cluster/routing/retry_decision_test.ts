@@ -21,7 +21,7 @@ const undelivered = (code: NotRunCode): Failed => ({ how: "undelivered", code })
 const aborted = (reason: CatgaError, sent: boolean): Failed => ({ how: "aborted", sent, reason });
 
 const TABLE: Row[] = [
-  // certainly not run: repeated whatever the kind, while attempts are left
+  // failures after which the call certainly did not run: it is repeated whatever its kind, while attempts are left
   ...(["BOUNCED", "LOST", "OVERLOADED", "DRAINING", "NO_HANDLER", "LATE", "BREAKER_OPEN"] as const).map((code): Row => [
     undelivered(code),
     ...[1, "again", "again", "again"] as [number, string, string, string],

@@ -386,7 +386,7 @@ describe("while disconnected", () => {
     assertEquals(other.frames.length, 0);
     network.restore("node");
     assertEquals(unwrap(await clock.until(sent)), "done");
-    assertEquals(other.items("q").length, 1); // sent once only, because the first attempt had not left the node
+    assertEquals(other.items("q").length, 1); // the command is sent only once, because the first attempt had not left the node
   });
 
   it("answers wait, and arrive when the connection is back", async () => {
@@ -654,7 +654,7 @@ describe("an answer that is parsed", () => {
     const seq = firstFrame(other);
     other.send(to, ["r", seq, 0, "one", "two"], ["r", seq, 0, "again", "again"], ["n", seq, 1, "DRAINING"]);
     await settle();
-    other.send(to, ["r", seq, 2, "three"]); // regression: the frame was forgotten, because the others were counted twice
+    other.send(to, ["r", seq, 2, "three"]); // regression: the frame was forgotten before this answer, because the repeated answers were counted twice
     await settle();
     assertEquals(unwrap(await sent[2]), "three");
     network.kill("other");
@@ -702,7 +702,7 @@ describe("everything at once", () => {
               if (dice < 0.1) player.send(from, ["n", seq, place, dice < 0.05 ? "DRAINING" : "OVERLOADED"]);
               if (dice < 0.1) continue;
               if (name === "Do") ran.set(payload, (ran.get(payload) ?? 0) + 1);
-              if (dice < 0.2) continue; // no answer at all
+              if (dice < 0.2) continue; // the process never answers this request
               const answer = () =>
                 player.send(from, dice < 0.3 ? ["e", seq, place, { code: "NO" }] : ["r", seq, place, payload]);
               if (dice < 0.6) answer();

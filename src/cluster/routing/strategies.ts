@@ -40,7 +40,7 @@ function roundRobin({ random, turn, underWay }: StrategyHost): Strategy {
   let next = Math.floor(random() * 65_536); // random: many senders must not begin with the same node
   let current = -1;
   let sent = 0;
-  let left = 0; // of the present run of requests
+  let left = 0; // number of requests left in the present run
   return (candidates) => {
     const now = turn();
     if (now !== current) {

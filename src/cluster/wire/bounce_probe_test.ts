@@ -62,8 +62,8 @@ describe("messages to nobody", () => {
     network.connect = (options) => {
       const transport = connect(options);
       const publish = transport.publish.bind(transport);
-      // as with NATS, the status becomes "closed" only at the end of the drain; the first message is sent at the
-      // start
+      // publishing fails with CLOSED while the status is still "connected", as with NATS during a drain; the first
+      // message is sent at the start
       transport.publish = (subject, data, more) => {
         if (data === "" && ++sent > 1) throw new CatgaError("CLOSED", "the connection to NATS is closed");
         publish(subject, data, more);

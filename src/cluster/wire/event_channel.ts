@@ -96,7 +96,7 @@ export class EventChannel {
     const whole = text + metaText;
     const error = tooLarge(meta?.headers === undefined ? "the payload" : "payload and headers", name, whole, limit);
     if (error !== undefined) return { ok: false, error };
-    // such an event is sent in a message of its own
+    // an event without a payload, or with an id, is sent in its own message
     const alone = payload === undefined || meta?.id !== undefined;
     const tagged = isTagged(text);
     const key = alone ? `${name} #${++this.#runs}` : meta === undefined ? name : `${name} ${metaText}`;

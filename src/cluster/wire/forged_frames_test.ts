@@ -42,7 +42,7 @@ describe("a user whose frames must bear its own name", await requireNatsServer()
       [`catga.default.bounce.${from}.0.2`, ""],
     ];
     for (const [subject, text] of forged) mallory.publish(subject, text);
-    // in her own name mallory may send, and is answered
+    // the user mallory may send under her own name, and gets an answer
     mallory.publish(`catga.default.node.${to}.mallory.1`, `[1,1,${Date.now()},["q","Do",1000,7]]`);
     mallory.subscribe(`catga.default.node.${to}.>`, { callback: () => {} });
     await eventually("the refusals", () => refused.length >= 4);
@@ -80,7 +80,7 @@ describe("a message that arrives on a subject that the node has not subscribed t
   it("is neither a frame nor an event", async () => {
     const network = new MemoryNetwork();
     const connect = network.connect.bind(network);
-    // as from a server that changes subjects: here of the messages that contain this number
+    // the network acts like a server that changes the subject of messages that contain a certain number
     network.connect = (options) => {
       const connection = connect(options);
       const subscribe = connection.subscribe.bind(connection);

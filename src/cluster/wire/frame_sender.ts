@@ -253,12 +253,12 @@ export class FrameSender {
       this.#turn.publish(this, frame, items, how);
     } catch (error) {
       this.#turn.failed(this.endpoint, error);
-      // too large: the server's limit may have shrunk at a reconnect
+      // a call that fitted when it was gathered is too large if the server's limit has shrunk at a reconnect
       const tooLarge = calls.length === 1 && isCatgaError(error) && error.code === "TOO_LARGE";
       for (const call of calls) this.#ledger.refused(call, tooLarge ? "TOO_LARGE" : "BOUNCED");
       return;
     }
-    // cancelled: the callers of these calls have given up while the frame was being gathered
+    // calls whose callers have given up while the frame was gathered are cancelled
     for (const { done, index } of calls) if (done) this.add(["c", seq, index]);
   }
 

@@ -110,7 +110,7 @@ describe("a ping that lists missing frames", () => {
       for (const item of items) {
         if (item[0] !== "p") continue;
         pings.push(item);
-        // as of a process that ignores the list of missing frames at first
+        // at first the other process ignores the list of missing frames
         const inHand = pings.length < 4 ? [] : [[asked.seq, 0]];
         other.send(from, ["o", item[1], seq, [], [0, 0], ...inHand]);
       }

@@ -164,4 +164,4 @@ export function answerOf({ aborted, contract: { name }, node }: MessageContext, 
 const MAX_STREAMS = 64; // streams that are fed at once, for each handler that may run at once
 const LOOK_INTERVAL = 1_000; // ms
 const QUESTION = 10; // checks
-const MAX_QUESTIONS = 3; // without an answer
+const MAX_QUESTIONS = 3; // number of questions without an answer

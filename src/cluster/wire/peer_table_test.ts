@@ -11,7 +11,7 @@ function turn(): SendTurn {
   const clock = { now: () => 0, monotonic: () => 0 };
   const transport = { clock, status: { state: "connected" }, maxPayload: 1_000_000, publish() {} };
   return new SendTurn({
-    transport: transport as unknown as Transport, // cast: the only members of a transport that such a turn uses
+    transport: transport as unknown as Transport, // cast: the only members of a transport that the turn uses
     resends: { add() {} },
     fault(_during, error) {
       throw error;
@@ -40,7 +40,7 @@ describe("PeerTable", () => {
   it("forgets idle peers when there are too many, busy ones never", () => {
     const peers = table();
     const busy = peers.get("busy.1");
-    busy.ping(); // it has a frame to send, so it is busy
+    busy.ping(); // the ping waits to be sent, so the peer is busy
     const idle = peers.get("idle.1");
     for (let i = 0; i < MAX_PEERS - 1; i++) peers.get(`other.${i}`);
     assertStrictEquals(peers.find("busy.1"), busy);

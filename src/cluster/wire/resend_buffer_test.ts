@@ -49,7 +49,7 @@ describe("an answer whose caller is disconnected for a moment", () => {
     await using stage = await openStage({ handlers: give });
     const { other, network, clock, app } = stage;
     away = () => network.cut("other");
-    other.send(app.self.endpoint, ["q", "Give", 9_000, "a", "b"]); // their answers are sent in one frame
+    other.send(app.self.endpoint, ["q", "Give", 9_000, "a", "b"]); // the answers to both requests are sent in one frame
     await stage.settle();
     assertEquals(other.frames, []);
     network.restore("other");

@@ -30,7 +30,7 @@ describe("pings", () => {
     other.send(app.self.endpoint, ["r", 1, 0, "done"]);
     await clock.until(sent);
     const before = other.pings.length;
-    await clock.advance(300); // too short for pings of the failure detector, which begin a second after the start
+    await clock.advance(300); // 300 ms are too short for the failure detector, whose pings begin a second after the start
     assertEquals(other.pings.length, before);
   });
 
@@ -316,7 +316,7 @@ describe("on several NATS servers", () => {
     await clock.advance(2_980); // pings of the failure detector bounce in this time
     stage.network.restore("other");
     const sent = app.send(Do, 2, { node: "other" });
-    await clock.advance(45); // too short for the failure detector's next ping
+    await clock.advance(45); // 45 ms are too short for the failure detector's next ping
     const before = asked(other);
     await clock.advance(40);
     other.send(app.self.endpoint, ["r", other.frames.at(-1)!.seq, 0, "done"]);

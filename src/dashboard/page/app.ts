@@ -44,8 +44,8 @@ export function app(elements: Elements, tables: Tables, sections: readonly Secti
   let heard = performance.now();
   let source = open();
 
-  // checked here, because a browser does not reconnect after a refusal, and does not notice a connection that is
-  // silent
+  // the connection is checked here, because a browser does not reconnect after a refusal, and does not notice a
+  // connection that is silent
   setInterval(() => {
     if (source.readyState !== EventSource.CLOSED && performance.now() - heard < SILENCE) return;
     source.close();

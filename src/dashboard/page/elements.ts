@@ -21,8 +21,8 @@ interface PageField {
  * use only its parameters and browser globals.
  */
 export function elements() {
-  // made once, because `toLocaleString` looks up its language each time, which took three quarters of the time of all
-  // tables
+  // the formats are made once, because `toLocaleString` looks up its language each time, which took three quarters of
+  // the time of all tables
   const NUMBER = new Intl.NumberFormat("en-US");
   const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 

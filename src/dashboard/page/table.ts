@@ -240,7 +240,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
           continue;
         }
         say(inner, text);
-        // of a long id only the beginning is visible until the cell has the focus
+        // only the beginning of a long id is visible until the cell has the focus
         const isLong = text.length > LONG && kind !== "wide";
         const name = isLong ? `${tone} long`.trim() : tone;
         if (inner.className !== name) inner.className = name;

@@ -49,7 +49,7 @@ async function settled(app: Catga, world: ReturnType<typeof shop>, dead: number,
 }
 
 describe("administration", () => {
-  // loaded before: files that are loaded when needed take real time, for which virtual time does not wait
+  // these files are loaded before the tests: loading takes real time, for which virtual time does not wait
   before(async () => void await Promise.all([import("../log.ts"), import("../running/worker.ts")]));
 
   it("a dead letter holds its key; replay and discard let those behind it go on in order, from a node without handlers", async () => {

@@ -45,7 +45,7 @@ export async function* listDeadLetters(
       const messages = await Promise.all(some.map(([id]) => parkedMessage(kept, key, id)));
       for (const [n, parked] of messages.entries()) {
         const [id, state] = some[n];
-        // undefined: the dead letter was erased after the list of ids was read
+        // a message that is undefined was erased after the list of dead letters was read
         if (parked !== undefined) yield letterOf({ ...kept, latest }, stored, parked, state, behind.get(id) ?? 0);
       }
     }

@@ -90,7 +90,7 @@ export function followingSuite(name: string, options: object, start: () => Promi
       assertEquals((await slow.next()).value?.payload.n, 0);
       const count = 5_000;
       const seen = take(quick, count + 1);
-      // awaited at every third, so that few events share a message of the stream
+      // every third publish is awaited, so that few events share a message of the stream
       for (let n = 1; n <= count; n++) {
         const stored = app.publish(Placed, { n });
         if (n % 3 === 0) unwrap(await stored);
@@ -104,7 +104,7 @@ export function followingSuite(name: string, options: object, start: () => Promi
       const { app } = harness;
       const Cup = entity("Cup", { initial: () => 0 });
       const Filled = Cup.event<{ ml: number }>("Filled", (sum, { ml }) => sum + ml);
-      // no event of this entity was ever emitted
+      // no event of the entity Cup was ever emitted
       const filled = app.follow(Filled, { key: "a" });
       const first = filled.next();
       while (filled.position === undefined) await app.clock.sleep(1);

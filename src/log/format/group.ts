@@ -205,7 +205,7 @@ export function isReadable(group: readonly LoggedMessage[] | UnreadableGroup): g
   return Array.isArray(group);
 }
 
-/** An item of a stored message, parsed and checked. */
+/** An item (one published message) of a message of the stream, parsed and checked. */
 type WireItem = readonly [
   payload: unknown,
   key?: string | null,

@@ -135,7 +135,7 @@ export class Publication extends Deadlined {
     this.#backlog.chars -= this.item.length;
     if (this.attempted === undefined) this.#lane.left();
     this.item = "";
-    settle(result); // before `underWay.end()`: the code that awaits the result may start work for which a drain must wait
+    settle(result); // settled before `underWay.end()`: the code that awaits the result may start work for which a drain must wait
     this.#host.underWay.end();
     this.attempted?.left();
   }

@@ -179,7 +179,7 @@ export class PublicationGroup implements Attempted {
   #stored(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#finish(false); // before senders continue: the queue's next message is then sent first
+    this.#finish(false); // finished before the senders continue, so that the queue's next message is sent first
     for (const publication of this.publications) publication.end(STORED);
     this.#parts.onStored?.(this.publications[0].contract.name, this.publications.length);
   }
@@ -225,7 +225,8 @@ export class PublicationGroup implements Attempted {
       return this.#finish(true);
     }
     this.#over = true;
-    // deferred: if thousands of publications are refused at once, calls from here would overflow the stack
+    // `#finish` is deferred: if thousands of publications are refused at once, calls from here would overflow the
+    // stack
     queueMicrotask(() => this.#finish(false));
     for (const publication of this.publications) publication.end({ ok: false, error });
   }

@@ -187,7 +187,7 @@ describe("publishing on NATS", required, () => {
     "schedules that are due while the store is full fire once when there is room; crons and runs go on",
     slow,
     async () => {
-      for (let lead = 5_000;; lead *= 2) { // again with more time, until the store is full before the schedules are due
+      for (let lead = 5_000;; lead *= 2) { // the test is repeated with more time, until the store is full before the schedules are due
         await using server = await startNatsServer({ config: SMALL_STORE });
         const nap = Nap.handle(async (run) => {
           await run.sleep("nap", lead + 1_000);
@@ -227,7 +227,7 @@ describe("publishing on NATS", required, () => {
   );
 
   it("unschedule: one that was due while the store was full, and never fires, is taken back", slow, async () => {
-    for (let lead = 1_500;; lead *= 2) { // again with more time, until the store is full before the schedules are due
+    for (let lead = 1_500;; lead *= 2) { // the test is repeated with more time, until the store is full before the schedules are due
       await using server = await startNatsServer({ config: SMALL_STORE });
       await using app = await catga({ nats: server.url, logger: QUIET });
       const at = new Date(Date.now() + lead);

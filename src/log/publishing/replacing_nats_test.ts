@@ -141,9 +141,9 @@ interface Outcome {
 }
 
 async function noted(after: number, call: (due: number) => ReturnType<Catga["enqueue"]>): Promise<Outcome> {
-  const due = Date.now() + after; // read before the call, which may take long on a busy machine
+  const due = Date.now() + after; // the time is read before the call, which may take long on a busy machine
   const { ok, error } = await call(due);
-  // allowed while the machine stands still: the outcome is unknown, or nothing was sent
+  // errors that are allowed because the machine may stand still: the outcome is unknown, or nothing was sent
   const refused = error?.code === "UNAVAILABLE";
   assert(ok || refused || error!.code === "OUTCOME_UNKNOWN", error?.message);
   return { ok, refused, due: due - 1, until: Date.now() };

@@ -177,7 +177,7 @@ async function start(seen = (message: StoredMessage) => message) {
   };
   const ids = async () => (await list()).map(({ id }) => id);
   const observer = (seen: unknown) => assertEquals(seen, undefined);
-  const random = () => 1; // so the check for overdue schedules waits for the full 10 s
+  const random = () => 1; // with 1 the check for overdue schedules waits for the full 10 s
   const { read } = stream;
   const shown = Object.assign(stream, {
     read: async (...args: Parameters<typeof read>) => (await read.apply(stream, args)).map(seen),

@@ -89,7 +89,7 @@ describe("schedules under faults", () => {
   });
 
   for (let seed = 1; seed <= 28; seed++) {
-    // with 300 ms, a cron is due again, and a held message fires, before the replacement is written
+    // with a delay of 300 ms a cron is due again, and a held message fires, before the replacement is written
     const faults = seed <= 20 ? { lostAck: 0.03, delay: 40 } : { lostAck: 0.1, delay: 300 };
     it(`seed ${seed}: each that was ok fires once unless it was replaced or taken back, and what was taken back never`, async () => {
       const clock = new VirtualClock();

@@ -356,7 +356,7 @@ export class ReadModel {
     const own = new OwnRun(host);
     const logged = { id: own.call, attempt: 1, position: undefined, key: undefined, meta: undefined, fence: undefined };
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, own));
-    const running = batch!.run(run, ctx); // called only for a contract with a batch handler
+    const running = batch!.run(run, ctx); // `batch` exists: this method is called only for a contract with a batch handler
     const late = () =>
       `a batch of ${contract.name} has not ended within ${timeout} ms: later messages of its keys wait for it`;
     const outcome = running instanceof Promise ? await this.#ended(running, ctx, messages, late) : running;

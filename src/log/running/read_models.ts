@@ -26,7 +26,7 @@ export interface ReadModelsOptions
   stream(ofEntities: boolean): LogStream | Promise<LogStream>;
 }
 
-/** The read models of one node. */
+/** Starts and ends the read models of one node: subscriptions whose handlers run on every node. */
 export class ReadModels {
   readonly #options: ReadModelsOptions;
   readonly #models: Following[] = [];

@@ -39,7 +39,8 @@ describe("a read model", () => {
   });
 
   it("a handler that goes on long after its timeout is an alarm of its node, until it ends", async () => {
-    // regression: no alarm was raised, because the model was caught up and its oldest message 0 ms old
+    // regression: a handler that hangs raised no alarm when its read model was caught up and its oldest message 0 ms
+    // old
     await using cluster = new MemoryCluster();
     const ends = Promise.withResolvers<void>();
     const handler = Counted.on(({ n }) => n === 0 ? ends.promise : undefined, { ...EACH, timeout: 1_000 });
@@ -153,7 +154,7 @@ describe("a read model", () => {
     assertEquals(alarms(), [`handler-failing Counted ${message}`]);
     const { contract, code, cause } = app.health().subscriptions[0].lastFailure!;
     assertEquals([contract, code], ["Counted", "HANDLER_FAILED"]);
-    // regression: the cause was only in the log of the node
+    // regression: the cause of the failure was only in the node's log lines
     assertMatch(cause!, /^Error: no database\n +at [^]*read_models_test\.ts/);
     assertStringIncludes(app.health().alarms[0].cause!, cause!);
     broken = false;

@@ -266,7 +266,7 @@ export class SubscriptionRuns {
       const of = each();
       return of.every((one) => one === 0) ? answer : { ok: true, value: { of } satisfies BatchAnswer };
     };
-    const outcome = handlers.batch!.run(batch, ctx); // called only for a contract with a batch handler
+    const outcome = handlers.batch!.run(batch, ctx); // `batch` exists: this method is called only for a contract with a batch handler
     if (!(outcome instanceof Promise)) {
       ended();
       return answered(answerTo(outcome, ctx, causes, handlers.outage));

@@ -59,7 +59,7 @@ export function timesSuite(name: string, options: object, start: TimesHarness): 
         return seen.size === 4;
       });
       const { stored, due } = followed!;
-      // converted to the server's clock, whose reading is uncertain by the time that an answer takes
+      // the due time is converted to the server's clock, whose reading is uncertain by the time that an answer takes
       assert(due !== undefined && Math.abs(due.getTime() - at.getTime()) < 1_000, `${due?.toISOString()}`);
       assert(stored >= due);
       for (const [who, times] of seen) assertEquals([who, times], [who, { stored, due }]);

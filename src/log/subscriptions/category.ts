@@ -124,7 +124,7 @@ export class KeyLine implements Iterable<Item> {
 
   *[Symbol.iterator](): Iterator<Item> {
     for (let item = this.first; item !== undefined;) {
-      const { next } = item; // read first: the loop's body may remove `item` from the list
+      const { next } = item; // `next` is read first, because the loop's body may remove `item` from the list
       yield item;
       item = next;
     }

@@ -85,7 +85,7 @@ export class Cluster {
   intercept: ((node: string, contract: AnyContract, payload: unknown) => ErrorCode | undefined) | undefined;
   /** Called for a command whose recorded failure is to be removed. */
   forgetFailure: () => Promise<void> = () => Promise.resolve();
-  /** Added to the server's time, in ms. */
+  /** Time by which the server's clock is ahead of the nodes' clocks, in ms. */
   skew = 0;
   #stream: LogStream | undefined;
   #kept: LogStream | undefined;
@@ -202,7 +202,7 @@ export class Cluster {
     this.nodes.push(node);
     this.changed();
     const started = node.start();
-    // if the node cannot start, another one is started in its place
+    // if a node cannot start, another node is started in its place
     if (wait) {
       try {
         await this.clock.until(started);

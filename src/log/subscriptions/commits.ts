@@ -139,7 +139,8 @@ export class Commits {
    */
   *write(ledger: Ledger, leader = this.#options.leader): CommitSteps<Draft | undefined> {
     let draft = ledger.draft();
-    // made before the parked messages are stored, so that the commit has the state of the draft without later changes
+    // the commit is made before the parked messages are stored, so that it has the state of the draft without later
+    // changes
     let commit = this.#commitOf(ledger, draft, leader);
     let text = writeCommit(commit);
     yield* this.#put(draft.entries);
@@ -162,7 +163,7 @@ export class Commits {
       // the store has lost its last commits, or another node has written one without knowing ours: write the present
       // state in a new commit
       this.#id = id;
-      if (isOwn || found === undefined) this.base = undefined; // otherwise `base` stays: it is still valid, and another full commit would cost more
+      if (isOwn || found === undefined) this.base = undefined; // otherwise `base` (the last full commit) stays: it is still valid, and another full commit would cost more
       this.sequence = found?.sequence ?? 0;
       ledger.restored(this.sequence);
       draft = joined(draft, ledger.draft());

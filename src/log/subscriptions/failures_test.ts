@@ -122,7 +122,7 @@ describe("Subscriptions, when handlers fail", () => {
     await cluster.clock.advance(60_000);
     asked = 0;
     await cluster.clock.advance(60_000);
-    assert(asked > 256 && asked < 2_560, `asked ${asked} times in a minute`); // regression: it was asked 9,600 times
+    assert(asked > 256 && asked < 2_560, `asked ${asked} times in a minute`); // regression: the node was asked 9,600 times in a minute
     full = false;
     await cluster.until("all are handled", () => cluster.ends.length === 256, 3_000);
     cluster.close();
@@ -223,7 +223,7 @@ describe("Subscriptions, when handlers fail", () => {
     const handles = { billing: { Placed: {} } };
     const run = () => down ? ["UNAVAILABLE", "the bank is down", 0, null, 604_800_000] as const : 0;
     for (const id of ["a", "b"]) await cluster.node(id, { handles, run });
-    await cluster.clock.advance(40_000); // until the node that should lead does
+    await cluster.clock.advance(40_000); // after 40 s the node that should lead the subscription leads it
     await cluster.publish("Placed", events(3, 3));
     const leader = await cluster.leader("billing");
     await cluster.clock.advance(100_000);

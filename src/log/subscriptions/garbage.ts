@@ -17,7 +17,10 @@ export interface Replaced {
   readonly parked: ReadonlyMap<string, unknown>;
 }
 
-/** The garbage that one leader will erase. */
+/**
+ * Collects what a subscription's leader no longer needs in the store (old commits, requests, parked messages), and
+ * erases it later.
+ */
 export class Garbage {
   readonly #store: SubscriptionStore;
   /**
@@ -33,7 +36,7 @@ export class Garbage {
     this.#store = store;
   }
 
-  /** Adds ids of messages in the store that are not parked according to the commits, as a new leader finds them. */
+  /** Adds messages that a new leader has found in the store although the commits do not list them as parked. */
   found(ids: Iterable<string>, now: number): void {
     for (const id of ids) this.#messages.set(id, now);
   }

@@ -532,11 +532,11 @@ function nodeOfKey(nodes: readonly ShapedNode[], key: string | undefined, random
   return nodes.reduce((best, node) => weight(key, node.id) > weight(key, best.id) ? node : best).id;
 }
 
-/** A name that no shape has. */
+/** Stands for "no shape": no contract has this text as its shape. */
 const AWAY = "";
 /** Pause before a workflow run that waits for another version is tried again, in ms. */
 const AGAIN = 60_000;
-/** Time added to `AGAIN` for each workflow run that waits for another version, in ms. */
+/** Time by which the pause grows for each workflow run that waits for another version, in ms. */
 const AGAIN_EACH = 30;
 
 /** Number of running messages below which messages that waited for a shape are sent again. */

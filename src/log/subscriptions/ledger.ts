@@ -407,7 +407,7 @@ export class Ledger {
       item.place === "parked"
         ? item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))
         : item.position > to || !Object.hasOwn(began, item.category.name);
-    // collected before the first is ended: ending a message may park others
+    // all messages are collected before the first is ended, because ending a message may park others
     for (const item of [...this.#all()].filter(goes)) this.#end(item);
     this.#suspicion = undefined;
   }

@@ -349,7 +349,8 @@ describe("Ledger", () => {
       const given = found(head, { running, messages: inLog(positions.map(keyless)) });
       return leastTime(() => Promise.resolve(void new Kit(head).ledger.takeOver(given)));
     };
-    // for eight times as many; repeated, because garbage of other tests may be collected in any try
+    // how the time grows for eight times as many messages; measured several times, because the garbage of other tests
+    // may be collected during any try
     const growth = async () => await taken(8_000) / Math.max(await taken(1_000), 1);
     assertLess(await chances(5, growth, (times) => times < 24), 24, "64 times would be its square");
   });
@@ -367,7 +368,7 @@ describe("Ledger", () => {
       for (const position of [1, 2]) kit.ledger.retry(runs.get(position)!);
       kit.commit();
       kit.begin();
-      assertEquals([...kit.commit().keys()], [1]); // it runs alone
+      assertEquals([...kit.commit().keys()], [1]); // the commit names only message 1, which runs alone
     });
   });
 });

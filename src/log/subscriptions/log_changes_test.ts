@@ -346,7 +346,7 @@ describe("Subscriptions, when the log changes", () => {
     const stream = await cluster.stream();
     await cluster.publish("Placed", [[0]]);
     await cluster.clock.advance(120_000);
-    await cluster.clock.until(stream.purge("catga.test.log.Placed")); // as if the message had expired
+    await cluster.clock.until(stream.purge("catga.test.log.Placed")); // the purge stands for the expiry of the message
     await cluster.node("b", { handles: BILLING });
     await cluster.publish("Placed", [[1]]);
     await cluster.until("it is handled", () => cluster.ends.length === 1);

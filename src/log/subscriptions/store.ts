@@ -30,7 +30,7 @@ export interface SubscriptionStoreOptions {
   fault(error: unknown): void;
 }
 
-/** The store of one subscription. */
+/** Reads and writes what the log stores for one subscription: commits, requests and parked messages. */
 export class SubscriptionStore {
   readonly #options: SubscriptionStoreOptions;
   readonly #subject: string;

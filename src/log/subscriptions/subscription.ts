@@ -43,7 +43,7 @@ interface SeenCommit {
   commit?: Commit | string;
 }
 
-/** A subscription on one node. */
+/** A subscription as one of its nodes has it: the node leads it, or watches the commits of the node that leads. */
 export class LogSubscription {
   readonly key: string;
   readonly spec: SubscriptionSpec;

@@ -45,7 +45,7 @@ export interface Source {
   readonly handlers: Iterable<Pick<DurableHandler, "contract" | "settings">>;
 }
 
-/** All subscriptions of one node. */
+/** Leads or watches all subscriptions of one node's handlers. */
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
   readonly #all = new Map<string, LogSubscription>();

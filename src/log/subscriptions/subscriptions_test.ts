@@ -50,7 +50,7 @@ describe("Subscriptions", () => {
       let opened = 0;
       connection.log.open = async (...stream) => {
         const found = await open(...stream);
-        if (++opened === 2) network.log.begin("noLeader"); // when both streams are open
+        if (++opened === 2) network.log.begin("noLeader"); // the outage begins as soon as both streams are open
         return found;
       };
       return connection;

@@ -99,7 +99,7 @@ describe("Warnings", () => {
     const check = () => warnings.check(message(0), 0, categories);
     check();
     hold(categories[1]);
-    check(); // not reported again: less than a second after the last check
+    check(); // the state is not reported again: the last check was less than a second ago
     assertEquals(states(), [["waiting", noNode("Placed")]]);
     await clock.advance(1_000);
     check();

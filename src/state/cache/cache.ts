@@ -102,10 +102,10 @@ export class SharedCache implements Cache {
   async #once({ key, asker, abandoned: { signal } }: Load, fill: () => Promise<string>): Promise<string> {
     const lock = await this.#options.locks.lock(LOCK + key, { signal }, asker);
     try {
-      // released as soon as no caller waits for the load, so that other nodes need not wait for it; if the release
-      // fails, the lock expires
+      // the lock is released as soon as no caller waits for the load, so that other nodes need not wait for it; if
+      // the release fails, the lock expires
       signal.addEventListener("abort", () => lock.release().catch(() => {}), { once: true });
-      // read again: another node may have loaded the key before this one got the lock
+      // the cache is read again: another node may have loaded the key before this node got the lock
       return (await this.#entry(key))?.text ?? await fill();
     } finally {
       await lock.release();
@@ -212,7 +212,8 @@ async function writeFenced(
 function readEntry({ key, value }: Entry): { nonce: string | undefined; fence: number | undefined; text: string } {
   const end = value.indexOf("\n");
   try {
-    // checked, because a text of one line has no head: "420" without its last character would be JSON, too
+    // the end of the first line is checked, because a text of one line has no head: "420" without its last character
+    // would be JSON, too
     const head: unknown = JSON.parse(value.slice(0, Math.max(0, end)));
     // JSON that is no object has neither member
     const { nonce, fence } = (head ?? {}) as { nonce?: string; fence?: number };

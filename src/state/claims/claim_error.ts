@@ -29,7 +29,7 @@ export function withoutResult(
       observer({ type: "fault", during: `keeping a result of ${contract}`, error });
       return outcomeUnknown(claimant, "there is no result", error);
     }
-    // such an error (an invalid key) is the sender's mistake
+    // an error of this type (for an invalid key) is the sender's mistake
     const invalid = error instanceof TypeError || error instanceof RangeError;
     if (!invalid) observer({ type: "fault", during: `claiming an id of ${contract}`, error });
     const message = `${contract}: its id cannot be claimed: ${thrownMessage(error)}`;

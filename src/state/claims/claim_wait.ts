@@ -47,7 +47,7 @@ export class ClaimWait {
       const record = readClaim(change.value);
       if (record?.state !== "running" || record.nonce !== nonce) resolve({ found: change });
     });
-    // read again: the entry may have changed between the caller's read and the start of the watch
+    // the entry is read again: it may have changed between the caller's read and the start of the watch
     watched.ready.then(() => bucket.get(entry.key)).then((now) => {
       if (now === undefined || now.revision > entry.revision) resolve({ found: now });
     }).catch(reject);

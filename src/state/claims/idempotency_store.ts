@@ -220,7 +220,7 @@ export class IdempotencyStore implements Claims {
       }
       throw error;
     });
-    // too old: this process, or the store, stood still
+    // the claim's age is not certain enough if the process or the store stood still: it is written again
     if (revision === undefined || elapsed(clock, sent) > FRESH) return undefined;
     const onLost = (why: string) => claimant.lost(claimLost(claimant, why));
     const held = new HeldClaim(this.#store, key, claim, { revision, sent }, onLost);

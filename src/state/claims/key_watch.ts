@@ -4,7 +4,7 @@
  */
 import type { Bucket, Change } from "../../ports/key_value_store.ts";
 
-/** The watch of one key. */
+/** One watched key of a bucket. */
 interface WatchedKey {
   /** Resolves when every later change of the key will be reported; rejects if the bucket cannot be watched. */
   readonly ready: Promise<void>;
@@ -18,7 +18,7 @@ interface SharedWatch {
   readonly callbacks: Map<string, Set<(change: Change) => void>>;
 }
 
-/** The watched keys of one bucket. */
+/** Watches single keys of one bucket, with one watch of the bucket for all keys of a prefix. */
 export class KeyWatch {
   readonly #bucket: () => Promise<Bucket>;
   readonly #byPrefix = new Map<string, SharedWatch>();

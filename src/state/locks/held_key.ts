@@ -138,7 +138,7 @@ export class HeldKey implements Leased {
           return this.lose("its record is gone or another's; this process, or its way to the store, stood still");
         } catch (error) {
           if (isCatgaError(error) && error.code === "CLOSED") return this.lose("the connection is closed");
-          // no answer: try again until the lease ends
+          // the store has not answered: try again until the lease ends
           await delay(clock, Math.min(500, ttl / 20) * (0.5 + random()));
           this.check();
         }

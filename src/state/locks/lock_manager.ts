@@ -33,7 +33,7 @@ export interface LockManagerOptions extends Pick<LockHost, "clock" | "random" | 
   readonly space?: string;
 }
 
-/** The locks of one node. */
+/** Acquires locks for one node, and keeps track of them until they are released or lost. */
 export class LockManager implements Locks {
   /** Number of calls of `lock` that ended with `DEADLOCK`. */
   cycles = 0;
@@ -196,7 +196,7 @@ export class LockManager implements Locks {
           const sent = stamp(clock);
           first ??= sent;
           const creating = bucket.create(name, writeLockRecord(record), { ttl: request.ttl });
-          creating.catch((error) => request.failure = error); // remembered, because the error may come after the timeout here
+          creating.catch((error) => request.failure = error); // an error is remembered, because it may come after the time limit for the answer
           const revision = await this.#host.answers.within(ANSWER_LIMIT, creating);
           if (revision !== undefined) {
             const held = this.#hold(key, record, revision, sent);

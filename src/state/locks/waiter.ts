@@ -69,7 +69,7 @@ export class LockWaiter {
     this.#ttl = Math.min(options.record.ttl, MAX_TTL);
     this.#start = stamp(options.host.clock);
     const name = options.host.keys.waiter(this.key, this.record.nonce);
-    // any such record is this waiter's own: no other process writes under its nonce
+    // any record of this name is this waiter's own: the name has its nonce, under which no other process writes
     this.#entry = new LeasedEntry(options.host, name, this.#ttl, { revision: 0, sent: this.#start, isOwn: () => true });
     this.#writePlace();
   }

@@ -26,7 +26,7 @@ interface EndedWaiter {
  */
 type Hold = (key: string, record: LockRecord, revision: number, sent: Stamp) => HeldKey;
 
-/** The waiting room of a node. */
+/** Holds the calls of one node that wait for locks, and passes a lock on to them in the order of the queue. */
 export class WaitingRoom {
   readonly #host: LockHost;
   readonly #hold: Hold;

@@ -91,7 +91,8 @@ function tokensThatDoNotGrow(holds: readonly ObservedHold[], away: readonly Away
       last.set(key, { by, token, from });
       return [];
     }
-    // allowed: a holder that was frozen while the store answered notices late that it has lost the lock
+    // a smaller token is allowed if the holder was frozen while the store answered: it notices late that it has lost
+    // the lock
     if (wasAway({ by, from: before.from }, from, away)) return [];
     const text = `${by} was given the token ${token}, after ${before.by} had ${before.token}`;
     return [{ promise: "lock: tokens of a key grow", subject: key, text, at: from }];

@@ -118,7 +118,7 @@ function wrongSends(
     if (kind === "command" && ran.length > 1) wrong(NEVER_TWICE, where, ran[1].at);
     if (more.length > 0) wrong(ONE_RESULT, "settled more than once", more[0].at);
     const heard = settled?.at ?? Infinity;
-    // skipped: the sender died, and gets no result
+    // a message whose sender died is skipped, because nobody gets its result
     if (kills.some((it) => it.node === sender && it.at >= at && it.at <= heard)) continue;
     if (settled === undefined) {
       wrong(BY_DEADLINE, `never settled; it was due at ${due}, ${where}`);

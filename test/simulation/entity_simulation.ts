@@ -98,8 +98,6 @@ class Run {
   #away = false;
   /** The entries that were acknowledged, and whether they asked to be refused. */
   readonly #ended = new Map<string, boolean>();
-  /** The latest deadline of the sends of an entry that were acknowledged. */
-  readonly #dues = new Map<string, number>();
 
   constructor(network: MemoryNetwork, clock: VirtualClock, random: Random) {
     this.#network = network;
@@ -216,8 +214,7 @@ class Run {
   async #sendAgain(entry: string, refused: boolean): Promise<void> {
     const [clock, random] = [this.#clock, this.#random];
     const firstSent = new Date(clock.now());
-    // the entry was acknowledged and lost: another attempt of the send that was acknowledged may store it again
-    let unknown = (this.#dues.get(entry) ?? -Infinity) > clock.now();
+    let unknown = false;
     for (let left = 30;; left--) {
       const senders = [...this.#live.values()].filter(({ self }) => self.id === CLIENT || random() < 0.2);
       const app = senders[Math.floor(random() * senders.length)] ?? this.#live.get(CLIENT)!;
@@ -237,16 +234,12 @@ class Run {
       const given = result?.ok ? result.value : result?.error?.code === "REFUSED" ? result.error.details : undefined;
       const version = given === undefined ? {} : { version: given as number };
       this.lines.push({ event: "answered", entry, how, ...version, at: clock.now(), began, due });
-      if (how === "ok") {
-        this.#ended.set(entry, refused);
-        this.#dues.set(entry, Math.max(due, this.#dues.get(entry) ?? 0));
-      }
+      if (how === "ok") this.#ended.set(entry, refused);
       if (how === "ok" || how === "REFUSED") return;
       if (left === 0) return void this.wrong.push(`${entry} never succeeded: ${how}`);
       unknown ||= how === "OUTCOME_UNKNOWN";
       // one of unknown outcome may be decided until its deadline
-      const until = unknown ? Math.max(due, this.#dues.get(entry) ?? 0) - clock.now() : 0;
-      await delay(clock, Math.max(0, until) + 100 + random() * 200);
+      await delay(clock, (unknown ? Math.max(0, due - clock.now()) : 0) + 100 + random() * 200);
       // certainly not applied, so that it may be sent with another id
       if (!unknown) return await this.#send(`${entry}'`, refused);
     }

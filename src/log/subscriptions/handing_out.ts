@@ -12,11 +12,12 @@ import {
 } from "../../contract/shape_rules.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { doubled, jittered, type Random, type Timer } from "../../ports/clock.ts";
+import type { Result } from "../../contract/result.ts";
+import type { TrackedCaller } from "../../dispatch/remote.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
 import type { HandledCount } from "../../dispatch/handled_count.ts";
-import type { RunFailure, RunOutcome } from "../format/run_request.ts";
+import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
-import { HandedOut } from "./handed_out.ts";
 import type { CapableNode } from "./leader_election.ts";
 import type { Category, Item } from "./category.ts";
 import { afterFailure } from "./after_failure.ts";
@@ -519,6 +520,34 @@ export class HandingOut {
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.failedInPlace(item, attempts);
     this.#retryAfter(item, pause);
+  }
+}
+
+/** A request to handle one message, or a batch, that was sent to a node. */
+class HandedOut implements TrackedCaller {
+  /** The messages of the request. Emptied when they are settled, because the request may stay in memory for longer. */
+  items: readonly Item[];
+  endpoint: string;
+  outcome: RunOutcome = "not run";
+  /** Outcome of each message of a batch; `undefined`: all messages have the outcome of the request. */
+  outcomes: readonly RunOutcome[] | undefined = undefined;
+  readonly #onAnswer: (handed: HandedOut) => void;
+
+  constructor(items: readonly Item[], endpoint: string, onAnswer: (handed: HandedOut) => void) {
+    this.items = items;
+    this.endpoint = endpoint;
+    this.#onAnswer = onAnswer;
+  }
+
+  resolve(result: Result<unknown>): void {
+    this.outcomes = this.items.length > 1 ? outcomesOf(result, this.items.length) : undefined;
+    if (this.outcomes === undefined) this.outcome = outcomeOf(result);
+    this.#onAnswer(this);
+  }
+
+  reject(error: unknown): void {
+    this.outcome = outcomeOfError(error);
+    this.#onAnswer(this);
   }
 }
 

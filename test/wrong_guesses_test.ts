@@ -49,6 +49,16 @@ async function errorsOf(code: string): Promise<string[]> {
 }
 
 describe("the types answer a wrong guess in words", { skip: OWN_RUNTIMES[0] !== "deno" }, () => {
+  it("a type that cannot be sent: one reason, not one for each overload", async () => {
+    const errors = await errorsOf(`${BEFORE}\ncommand<{ close(): void }>("Pay");`);
+    assertEquals(errors.length, 1, errors.join("\n"));
+    const [said] = errors[0].split("\n");
+    assertEquals(
+      said,
+      `Argument of type '"Pay"' is not assignable to parameter of type '"cannot be sent: payload.close"'.`,
+    );
+  });
+
   it("another method for a contract, and apply among the options", async () => {
     const errors = await errorsOf(BEFORE + GUESSES.map(([guess]) => guess).join("\n"));
     assertEquals(errors.length, GUESSES.length, errors.join("\n"));

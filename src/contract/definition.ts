@@ -175,7 +175,7 @@ export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload
  */
 export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: SendableName<In, Returned>,
-  options?: PlainCommandOptions<In, Out, F, Payload, Returned>,
+  options: PlainCommandOptions<In, Out, F, Payload, Returned>,
 ): Command<In, Out, F, Payload, Returned>;
 /**
  * Defines an idempotent command that is not durable. The compiler tries one overload after the other, and infers the
@@ -202,7 +202,8 @@ export function command<In = void, Out = void, F extends string = AnyCode, Paylo
 ): KeyedCommand<In, Out, F, Payload, Returned>;
 /**
  * Defines any command. This last overload takes every option, because the compiler reports only the errors of the last
- * overload.
+ * overload. Only this overload can be called without options: otherwise the compiler would report the error of a type
+ * that cannot be sent once for each such overload.
  */
 export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: SendableName<In, Returned>,

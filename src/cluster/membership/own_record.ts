@@ -133,6 +133,7 @@ export class OwnRecord {
 
   #beat(): void {
     if (this.#leaving) return;
+    this.#timer?.cancel();
     const { clock, heartbeat, random } = this.#options;
     // random, because nodes that started together would otherwise write together for ever
     const interval = this.#lifetime * (1 - SPREAD * (1 - random())) - heartbeat * RESERVE;
@@ -150,6 +151,8 @@ export class OwnRecord {
     this.#revision = revision;
     this.#lifetime = ttl;
     this.#expires = sent + ttl;
+    // in a cluster that has shrunk, this record ends before the time that was set for the next write
+    if (this.#kept) this.#beat();
   }
 
   async #write(): Promise<void> {

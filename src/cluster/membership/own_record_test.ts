@@ -106,6 +106,25 @@ describe("a record's lifetime", () => {
     assert(ends.size === 2 * FEW && shortest >= 15_000, `a record was written ${shortest} ms before its end`);
   });
 
+  it("ends for no live node while the cluster shrinks", async () => {
+    const ids = Array.from({ length: 2 * FEW }, (_, i) => `n${i}`);
+    await using cluster = await Cluster.of(...ids);
+    await cluster.clock.advance(120_000);
+    const ended: string[] = [];
+    const following = new AbortController();
+    const bucket = await cluster.network.store.open(BUCKET);
+    await bucket.watch("", ({ key, type }) => {
+      if (type === "expire") ended.push(key);
+    }, { signal: following.signal });
+    for (const id of ids.slice(FEW)) {
+      await cluster.clock.until(cluster.apps.get(id)!.drain());
+      cluster.apps.delete(id);
+    }
+    await cluster.clock.advance(180_000);
+    following.abort();
+    assertEquals(ended, []);
+  });
+
   it("ends at another time than those of the nodes that started with it: they are not written together", async () => {
     await using cluster = await Cluster.of(...Array.from({ length: FEW }, (_, i) => `n${i}`));
     const { events } = follow(cluster.apps.get("n0")!.watchNodes());

@@ -59,7 +59,7 @@ interface ClusterOptions {
   readonly breaker: BreakerOptions;
 }
 
-/** The cluster as one of its nodes sees it; sends this node's messages to the others. */
+/** The cluster as one of its nodes sees it: the other nodes, and the way to send messages to them. */
 export class Cluster implements Remote {
   readonly router: Router;
   readonly #options: ClusterOptions;

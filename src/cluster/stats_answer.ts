@@ -10,7 +10,7 @@ import { cpuUsage, memoryUsage } from "node:process";
 import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
 import { byteLength, exceeds } from "../data/utf8.ts";
 
-/** Sources of a node's statistics. */
+/** Where a node's statistics come from. */
 interface StatsAnswerOptions {
   readonly clock: Clock;
   readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;

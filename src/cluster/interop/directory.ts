@@ -43,7 +43,7 @@ export class Directory {
     }
   }
 
-  /** Stops answering questions. */
+  /** Stops answering questions about the node's NATS service. */
   async close(): Promise<void> {
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }

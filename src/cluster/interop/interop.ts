@@ -21,7 +21,7 @@ interface InteropOptions extends Omit<PlainCallsOptions, "served"> {
   plainOf(contract: AnyContract): AnyContract;
 }
 
-/** A node as plain NATS clients see it. */
+/** Serves plain NATS clients (without Catga) at one node. */
 export class Interop {
   readonly calls: PlainCalls;
   readonly #directory: Directory;

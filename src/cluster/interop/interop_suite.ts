@@ -18,7 +18,7 @@ export interface PlainAnswer {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A network on which the suite runs. */
+/** A network with Catga nodes and plain NATS clients, on which the suite runs. */
 export interface InteropHarness extends AsyncDisposable {
   /** Starts a node on the network. */
   start(options: CatgaOptions): Promise<Catga>;

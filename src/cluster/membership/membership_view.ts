@@ -76,7 +76,7 @@ export class MembershipView {
     return () => this.#watchers.delete(onEvent);
   }
 
-  /** Ends all watches. */
+  /** Ends all watches of the members. */
   close(): void {
     this.#watchers.clear();
   }
@@ -90,7 +90,7 @@ export class MembershipView {
     this.#add(new Member(info, revision, this.#handled.retain(info)), logged);
   }
 
-  /** Adds a member again that was removed. */
+  /** Adds a removed member again, because it has shown that it is alive. */
   restore(member: Member): void {
     member.suspect = false;
     member.clearBounces();

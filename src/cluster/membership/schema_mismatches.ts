@@ -18,7 +18,10 @@ export interface HandlingNodes {
   readonly looks: ReadonlyMap<string, ContractDescription>;
 }
 
-/** The comparisons of one node. Each contract is compared once with each group of nodes of the same shapes. */
+/**
+ * Compares the schemas of one node's contracts with other nodes' schemas: each contract once with each group of nodes
+ * with equal schemas.
+ */
 export class SchemaMismatches {
   readonly #verdicts = new WeakMap<AnyContract, Map<string, Paths>>();
 

@@ -44,7 +44,7 @@ export interface ShapeViewOptions {
   changed(): void;
 }
 
-/** The shapes of contracts on the nodes of the cluster, as one node knows them. */
+/** The shapes of contracts (hashes of schemas and options) on the nodes of the cluster, as one node knows them. */
 export class ShapeView {
   readonly #options: ShapeViewOptions;
   readonly #handled: ReadonlyMap<string, AnyContract>;

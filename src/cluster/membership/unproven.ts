@@ -102,7 +102,7 @@ export class Unproven {
     // removes the records that are gone from the queue
     if (this.#order.size > 2 * MAX_UNPROVEN) this.#order.keep(({ gone }) => !gone);
     if (this.#new.length > 2 * MAX_UNPROVEN) this.#new = this.#new.filter(({ gone, pings }) => !gone && pings === 0);
-    // during a long listing most records wait: when it ends, the newest are pinged first
+    // while a long list of records is read most records wait; when the list ends, the newest are pinged first
     if (!this.#listing || this.#tokens > BURST - EAGER) this.#pingDue();
   }
 
@@ -155,7 +155,7 @@ export class Unproven {
     this.#settle();
   }
 
-  /** Drops the oldest record. */
+  /** Drops the oldest record of a node that has not answered yet. */
   #drop(): void {
     const oldest = this.#order.shift();
     if (oldest === undefined || oldest.gone) return;

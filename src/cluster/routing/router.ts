@@ -205,7 +205,7 @@ export class Router implements CallOwner, RequestRouter {
     this.#waiting.connected();
   }
 
-  /** Stops the breakers' timers. */
+  /** Stops the timers of the circuit breakers. */
   close(): void {
     this.#joining.resolve(); // this node may never have joined the cluster
     this.#breakers.close();

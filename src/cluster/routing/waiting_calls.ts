@@ -217,7 +217,7 @@ export class WaitingCalls {
   }
 }
 
-/** Maximum number of calls that wait. */
+/** Maximum number of calls that wait for the connection or for a node. */
 export const MAX_WAITING = 65_536;
 const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view some milliseconds later
 const POLL = 250; // ms

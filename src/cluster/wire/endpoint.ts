@@ -122,7 +122,7 @@ export class Endpoint {
     });
   }
 
-  /** True if frames can be sent. */
+  /** True if this process is connected, so that frames can be sent. */
   get connected(): boolean {
     return this.turn.connected;
   }

@@ -10,7 +10,7 @@ export class FrameRing<T extends { readonly seq: number }> {
   #stragglers: Map<number, T> | undefined;
   #size = 0;
 
-  /** Number of values. */
+  /** Number of values in the ring. */
   get size(): number {
     return this.#size;
   }
@@ -25,7 +25,7 @@ export class FrameRing<T extends { readonly seq: number }> {
     this.#size++;
   }
 
-  /** Returns the value with this number. */
+  /** Returns the value with this number; `undefined`: none has it. */
   get(seq: number): T | undefined {
     const value = this.#ring?.[seq % RING];
     return value?.seq === seq ? value : this.#stragglers?.get(seq);

@@ -71,7 +71,7 @@ export class SendTurn implements OpenFrame {
     return this.#transport.clock.monotonic();
   }
 
-  /** Reads the server's present limit. */
+  /** Reads the server's present limit for the size of a message. */
   measure(): void {
     const { maxPayload } = this.#transport;
     this.payloadLimit = payloadLimit(maxPayload);

@@ -35,7 +35,7 @@ export class Peer {
   readonly slot: number;
   /** Requests of this process to the peer that have no answer yet. */
   readonly ledger: RequestLedger;
-  /** Frames to the peer. */
+  /** Sends this process's frames to the peer. */
   readonly outgoing: FrameSender;
   readonly received: ReceivedFrames;
   readonly lateness: Lateness = new Lateness();

@@ -5,7 +5,7 @@
 import type { Random } from "../../ports/clock.ts";
 import type { Peer, PeerIdentity } from "./peer.ts";
 
-/** The peers of one process. */
+/** Finds, makes and forgets the peers of one process: other processes with which it exchanges frames. */
 export class PeerTable {
   readonly #random: Random;
   readonly #make: (endpoint: string, identity: PeerIdentity) => Peer;
@@ -22,7 +22,7 @@ export class PeerTable {
   /** Number of peers at which some are forgotten. */
   #room = MAX_PEERS;
 
-  /** `make` makes each new peer. */
+  /** `make`: makes the peer for an endpoint. */
   constructor(random: Random, make: (endpoint: string, identity: PeerIdentity) => Peer) {
     this.#random = random;
     this.#make = make;

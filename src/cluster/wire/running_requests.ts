@@ -5,7 +5,7 @@
 import type { CatgaError } from "../../error.ts";
 import { FrameRing } from "./frame_ring.ts";
 
-/** A request that can be aborted. */
+/** A request that runs or waits in this process, and can be aborted. */
 export interface RunningRequest {
   abort(reason: CatgaError): void;
 }

@@ -56,7 +56,7 @@ export interface AdministrationOptions {
   ask?(endpoint: string): Promise<NodeInfo | undefined>;
 }
 
-/** The log of one namespace, as operators see it. */
+/** Shows operators the log of one namespace, and carries out their changes. */
 export class Administration {
   readonly #options: AdministrationOptions;
   /** The stored subscriptions as the last call of `stored()` found them, by key. */

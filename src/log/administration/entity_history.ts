@@ -23,7 +23,7 @@ export interface EntityPlace {
   readonly id: string;
 }
 
-/** Summary of an entity. */
+/** Summary of what is stored for an entity: number of events, times, snapshot. */
 export interface EntityInfo {
   /** Number of the entity's events. */
   readonly version: number;
@@ -53,7 +53,7 @@ export interface EntitySnapshot {
   readonly state: unknown;
 }
 
-/** An event of an entity. */
+/** An event of an entity as it is stored, for operators. */
 export interface StoredEntityEvent {
   /** Number of the event within its entity, from 1; `undefined`: the event records that the entity was forgotten. */
   readonly version: number | undefined;

@@ -18,7 +18,7 @@ export interface FollowsOptions {
   stream(ofEntities: boolean): MaybePromise<LogStream>;
 }
 
-/** All followers of a node. */
+/** Makes the followers of durable events in one node, and ends them when the node stops. */
 export class Follows {
   readonly #options: FollowsOptions;
   readonly #feeds = new Map<AnyContract, EventFeed>();

@@ -34,7 +34,7 @@ export interface Head {
   readonly doubt: Doubt | undefined;
 }
 
-/** The position reached in a log. */
+/** How far a subscription has read a log. */
 export interface Place {
   /** `LogState.created` of the log; empty: nothing was read yet. */
   readonly created: string;
@@ -120,7 +120,7 @@ export function readMessageId(id: string): { position: number; time: number } | 
   return position === undefined ? undefined : { position: Number(position), time: Number(time) };
 }
 
-/** Encodes a commit. */
+/** Encodes a commit (the state of a subscription, which its leader stores) as text. */
 export function writeCommit({ id, prev, full, base, head, parked, ended, counts }: Commit): string {
   const { open, doubt, ...rest } = head;
   return JSON.stringify({
@@ -138,7 +138,10 @@ export function writeCommit({ id, prev, full, base, head, parked, ended, counts 
   });
 }
 
-/** Parses a commit. Returns a string that says what is wrong if it is invalid. */
+/**
+ * Parses the text of a commit (the stored state of a subscription). Returns a string that says what is wrong if it is
+ * invalid.
+ */
 export function readCommit(text: string): Commit | string {
   const value = readRecord(text);
   if (typeof value === "string") return value;
@@ -189,7 +192,7 @@ export interface StoredState {
   readonly head: Head;
   /** Endpoint of the last leader that wrote at least one commit after the commit with which it took the lead. */
   readonly writer: string;
-  /** Parked messages by id. */
+  /** Parked messages (in the store until their next attempt, or dead), by id. */
   readonly parked: ReadonlyMap<string, ParkedState>;
 }
 

@@ -52,7 +52,7 @@ export interface EntityCommand {
   readonly headers: Readonly<Record<string, string>> | undefined;
 }
 
-/** Publisher and time of a message. */
+/** The process that published a message of an entity, and when. */
 export interface EntityOrigin {
   /** Endpoint of the publishing process. */
   readonly endpoint: string;
@@ -261,7 +261,7 @@ function readCommand(value: unknown, known: KnownNames): EntityCommand | undefin
   if (typeof id !== "string" || id.length > MAX_ID || !isCount(events)) return undefined;
   if (!isText(result) || !isText(fingerprint) || !isText(correlation)) return undefined;
   if (headers !== undefined && headers !== null && !isStrings(headers)) return undefined;
-  // no spread, for speed: a load reads thousands of commands
+  // the members are named one by one, because a spread is slower and a load reads thousands of commands
   return {
     name,
     id,

@@ -10,7 +10,7 @@ import { MAX_DEPTH } from "../../data/value_text.ts";
 import { parsedJson } from "../../data/encoding.ts";
 import { isCount } from "../../data/checks.ts";
 
-/** Version of the format that is written and read here. */
+/** Version of the format in which messages of the log are stored. */
 export const GROUP_VERSION = 1;
 
 /** A stored message that this version of Catga cannot read. */

@@ -23,7 +23,7 @@ export interface LaneParts {
   readonly messages: StreamMessages;
   /** Stores schedules under their subjects, and takes them back. */
   readonly schedules: ScheduleStore;
-  /** See `PublisherOptions.onStored`. */
+  /** Called when a message of the stream was stored, with its contract's name and its number of published messages. */
   readonly onStored?: ((contract: string, count: number) => void) | undefined;
 }
 

@@ -15,7 +15,7 @@ import { CatgaError } from "../../error.ts";
 import { headersOf, type LoggedMessage, type LoggedMeta, timesOf } from "../format/logged_message.ts";
 import { copyJson } from "../format/run_request.ts";
 
-/** A message of a batch. */
+/** A message of a batch as a handler receives it. */
 export type BatchMember = Batch<unknown>[number];
 
 interface MemberMessage

@@ -1,4 +1,4 @@
-/** The envelope of a message of the log, for the context of its handlers. */
+/** The envelope (id, times, headers) of a message of the log, which the context of its handlers shows. */
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { headersOf, type LoggedMeta } from "../format/logged_message.ts";
 

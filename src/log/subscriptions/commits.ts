@@ -15,7 +15,7 @@ import {
 import type { Draft, Ledger } from "./ledger.ts";
 import type { Item } from "./category.ts";
 
-/** A request to the store of a subscription. */
+/** A request to the store of a subscription: to write or read commits and parked messages, or to pause. */
 export type Request =
   /** Appends a commit if the last stored commit has the sequence `expect`. */
   | { readonly type: "commit"; readonly text: string; readonly expect: number }
@@ -28,7 +28,7 @@ export type Request =
   /** Waits before the last request is repeated. */
   | { readonly type: "pause" };
 
-/** A stored commit. */
+/** A commit (the state of a subscription) as it was read from the stream. */
 export interface StoredCommit {
   readonly sequence: number;
   /** The parsed commit. A string: why it is invalid. */
@@ -69,7 +69,7 @@ export interface TakenLead {
   readonly stored: StoredState;
 }
 
-/** Writes the commits of one leader's term. */
+/** Writes the commits (states of a subscription) of one leader's term. */
 export class Commits {
   readonly token: number;
   readonly #options: TakeOptions;

@@ -63,7 +63,7 @@ export async function takeOver(
   return { found: { stored, messages: new Map([...inLog, ...parked]), ...runs, unclean, end }, garbage };
 }
 
-/** Answers of nodes to a barrier. */
+/** Answers of nodes to a barrier, with which a new leader asks what they run. */
 interface NodeAnswers {
   /** Id of the node that runs a message, by the message's id. */
   readonly running: Map<string, string>;

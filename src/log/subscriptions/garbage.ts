@@ -11,9 +11,9 @@ export interface Replaced {
   readonly base: number;
   /** Sequence up to which the leader has carried out requests. */
   readonly requests: number;
-  /** Ids of messages that are no longer parked. */
+  /** Ids of messages that are no longer parked (in the store), because they were handled or discarded. */
   readonly ended: readonly string[];
-  /** Messages that are parked, by id. */
+  /** Messages that are parked (in the store until their next attempt, or dead), by id. */
   readonly parked: ReadonlyMap<string, unknown>;
 }
 

@@ -116,7 +116,7 @@ export class HandingOut {
     this.#cancelWaits();
   }
 
-  /** Sends all messages that may run. */
+  /** Sends all messages that may run to nodes that handle them. */
   pump(): void {
     if (this.paused) return;
     const { ledger, now, onProgress } = this.#options;
@@ -236,7 +236,7 @@ export class HandingOut {
     try {
       host.handOut(contract, request, options, handed);
     } catch (error) {
-      handed.reject(error); // a message whose key cannot be sent
+      handed.reject(error); // the key of the message cannot be sent
     }
   }
 
@@ -276,7 +276,7 @@ export class HandingOut {
     } else if (typeof outcome === "object" && "code" in outcome) {
       if (!outcome.refused || !this.#tryOtherShape(item, outcome, at)) this.#failed(item, outcome);
     } else {
-      // a batch would not go to the node where the earlier run goes on
+      // the message is sent alone from now on: a batch would not go to the node where its earlier run goes on
       if (outcome === "alone" || isBusy) item.alone = true;
       this.#refused(item, isBusy ? outcome.busy : undefined);
     }
@@ -416,7 +416,7 @@ export class HandingOut {
     const after = afterRefusedMessage(nodes, refusedBy, awaitsWriter ? AWAY : meta?.w);
     if (after === "next") {
       ledger.notRun(item);
-      item.alone = true; // a batch would go to any node
+      item.alone = true; // the message is sent alone, because a batch would go to any node
       item.node = nodeOfKey(untriedNodes(nodes, refusedBy), key, host.random);
       ledger.retry(item);
       return true;

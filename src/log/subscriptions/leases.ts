@@ -70,7 +70,7 @@ export class Leases {
     return this.#sequence === 0 && await this.#renew(); // the lease had expired: make a new one
   }
 
-  /** Call every 100 ms while this node leads a subscription. */
+  /** Renews this node's lease when that is due. Call every 100 ms while this node leads a subscription. */
   tick(now: number): void {
     if (this.#writing === undefined && now - this.#sent >= RENEW_INTERVAL) void this.#renew();
   }

@@ -15,7 +15,7 @@ import type { Categories } from "./categories.ts";
 import { type Category, Item, KeyLine } from "./category.ts";
 import { InHand } from "./in_hand.ts";
 
-/** Options of a {@link Ledger}. */
+/** Options of a {@link Ledger}, which holds a subscription's messages in its leader's memory. */
 export interface LedgerOptions {
   /** State of the subscription in the last commit. */
   readonly head: Head;
@@ -217,7 +217,10 @@ export class Ledger {
     this.failed(item, { attempts: 0, error: { code: "INVALID_MESSAGE", message }, dead: now });
   }
 
-  /** Call when all messages have been read that the log had when the leader began to read. */
+  /**
+   * Ends the suspicion of messages that are still to be read. Call when all messages have been read that the log had
+   * when the leader began to read.
+   */
   caughtUp(): void {
     this.#suspicion?.caughtUp();
   }
@@ -442,7 +445,7 @@ export class Ledger {
     return this.#spilledLines.size > 0;
   }
 
-  /** Makes the content of the next commit. */
+  /** Makes the content of the next commit (the state to be stored). */
   draft(): Draft {
     const ended: string[] = [];
     const changed: ParkedState[] = [];
@@ -556,7 +559,7 @@ export class Ledger {
     this.#offer(item);
   }
 
-  /** Like `#join()`, for a message that is still to be read from the log. */
+  /** Notes that a message that is still to be read from the log runs at a node. Handing it out later joins that run. */
   #joinLater(message: LoggedMessage, node: string): void {
     const { position, time, category, key } = message;
     this.#endBefore(new Item(message, this.#options.categories.of(category), 0, this.place.epoch), node);

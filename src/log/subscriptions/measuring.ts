@@ -53,8 +53,8 @@ export class Measuring {
   }
 
   /**
-   * Call often. Measures every 10 s while this node leads a subscription, or until a stream that was reported as full
-   * has room.
+   * Measures the stream every 10 s while this node leads a subscription, or until a stream that was reported as full
+   * has room. Call often.
    */
   tick(now: number, led: readonly Measured[]): void {
     if (led.length === 0 && this.#reported === -Infinity) return;

@@ -253,8 +253,8 @@ export class LeaderReading {
 }
 
 /**
- * Makes a message that stands in for a stored message that cannot be read. Its category is the first of these that
- * has such subjects.
+ * Makes a message that stands in for a stored message that cannot be read. Its category is that of its subject; for
+ * an entity, the first of `categories` of the entity's type.
  */
 export function garbageMessage(
   namespace: string,

@@ -18,10 +18,10 @@ import type { Item } from "./category.ts";
 
 /** Options of a {@link SubscriptionStore}. */
 export interface SubscriptionStoreOptions {
-  /** The stream of subscriptions. */
+  /** The stream that has the states of all subscriptions. */
   readonly stream: LogStream;
   readonly namespace: string;
-  /** Key of the subscription. */
+  /** Key that identifies the subscription in subjects: its service and its name. */
   readonly key: string;
   readonly clock: Clock;
   /** Signal on whose abort all operations reject with its reason. */
@@ -100,18 +100,18 @@ export class SubscriptionStore {
     return found.map((message) => [message.sequence, readRequest(textOf(message))] as const);
   }
 
-  /** Erases commits before a sequence. */
+  /** Erases the subscription's commits (stored states) before a sequence. */
   async eraseCommits(before: number): Promise<void> {
     await this.#options.stream.purge(this.#subject, { before });
   }
 
-  /** Erases requests up to a sequence. */
+  /** Erases the requests of operators to the subscription up to a sequence. */
   async eraseRequests(upTo: number): Promise<void> {
     const { stream, namespace, key } = this.#options;
     await stream.purge(requestSubject(namespace, key, "*"), { before: upTo + 1 });
   }
 
-  /** Erases a parked message. */
+  /** Erases a parked message (one that waits for its next attempt, or is dead). */
   async eraseMessage(id: string): Promise<void> {
     await this.#options.stream.purge(this.#parked(id));
   }
@@ -227,7 +227,7 @@ export async function readAgain<T>(
   }
 }
 
-/** Parses a stored commit. */
+/** Parses a commit (a stored state of a subscription) from its message. */
 export function stored(message: StoredMessage): StoredCommit {
   return { sequence: message.sequence, commit: readCommit(textOf(message)) };
 }

@@ -43,7 +43,7 @@ interface SeenCommit {
   commit?: Commit | string;
 }
 
-/** A subscription as one of its nodes has it: the node leads it, or watches the commits of the node that leads. */
+/** A subscription at one node: the node leads it, or watches the commits of the node that leads. */
 export class LogSubscription {
   readonly key: string;
   readonly spec: SubscriptionSpec;
@@ -106,13 +106,16 @@ export class LogSubscription {
     return this.#first;
   }
 
-  /** Call when a commit of the subscription is stored. */
+  /** Takes note of a commit of the subscription that any node has stored. Call for each commit. */
   onCommit(message: StoredMessage): void {
     this.#see(message);
     this.term?.onCommit(message.sequence);
   }
 
-  /** Call when the store may have lost its last messages: their sequences are then used again. */
+  /**
+   * Checks the last commit again. Call when the store may have lost its last messages: their sequences are then used
+   * again.
+   */
   onDoubt(): void {
     this.term?.onDoubt();
     void this.#look();
@@ -170,7 +173,10 @@ export class LogSubscription {
     }
   }
 
-  /** Call every 100 ms. `may`: true if this node may begin another takeover now. */
+  /**
+   * Takes the lead, works as the leader, or gives the lead up, as is due now. Call every 100 ms. `may`: true if this
+   * node may begin another takeover.
+   */
   tick(now: number, may: boolean): void {
     if (now >= this.#checks && !this.#leaving && this.#options.host.connected) this.#check(now);
     if (this.term !== undefined) {

@@ -35,7 +35,7 @@ export interface LastEnd {
   readonly end: number;
 }
 
-/** The suspected messages of a subscription in its leader; see the file's comment. */
+/** The messages of a subscription that its leader suspects of ending the process that runs them. */
 export class Suspicion {
   /** Position up to which the last leader may have begun messages before its process ended. */
   #upTo: number;
@@ -44,9 +44,9 @@ export class Suspicion {
   readonly #begun = new Map<Item, number>();
   /** Messages that the last leader may have begun and that have had no outcome yet. */
   readonly #suspects = new Set<Item>();
-  /** Greatest number of suspects there were at once. */
+  /** Greatest number of messages that were suspected at once. */
   #most = 0;
-  /** Number of suspects that may still be added. */
+  /** Number of suspected messages that may still be added. */
   #left = MAX_BEGUN_BEHIND_COMMIT;
   /** The message that ran alone when the last leader's process ended; `undefined`: several messages ran, or none. */
   alone: Item | undefined = undefined;
@@ -104,7 +104,10 @@ export class Suspicion {
     if (--this.#left === 0) this.#upTo = 0;
   }
 
-  /** Call when all messages have been read that the log had when the new leader began to read. */
+  /**
+   * Suspects no message read from now on. Call when all messages have been read that the log had when the new leader
+   * began to read.
+   */
   caughtUp(): void {
     this.#upTo = 0;
   }
@@ -165,12 +168,12 @@ export class Suspicion {
     return { begins, later, pause: oldest + moment - now };
   }
 
-  /** Call when the message does not run any more. */
+  /** Records that a message does not run any more. */
   stopped(item: Item): void {
     this.#begun.delete(item);
   }
 
-  /** Call when the message has had an outcome, or cannot run now: it is no longer suspected. */
+  /** Ends the suspicion of a message that has had an outcome, or cannot run now. */
   cleared(item: Item): void {
     this.#suspects.delete(item);
     for (const { ids } of this.#groups) ids.delete(item.id);

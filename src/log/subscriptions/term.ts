@@ -54,9 +54,9 @@ export class SubscriptionTerm {
   /** State of this leader; `undefined` until it has taken over its predecessor's state. */
   #led: { readonly categories: Categories; readonly ledger: Ledger; readonly handing: HandingOut } | undefined;
   #reading: LeaderReading | undefined;
-  /** The last error while taking over; `undefined`: none yet. */
+  /** The last error while this node takes over its predecessor's state; `undefined`: none yet. */
   #untaken: CatgaError | undefined;
-  /** The commit that is being written. */
+  /** The write of a commit that is under way; `undefined`: none is. */
   #writing: Promise<boolean> | undefined;
   /** True if the state has changed since the last commit was drafted. */
   #dirty = true;
@@ -138,7 +138,10 @@ export class SubscriptionTerm {
     return this.#phase === "over";
   }
 
-  /** Call when the nodes that handle the subscription's categories may have changed. */
+  /**
+   * Sends messages that waited for a node. Call when the nodes that handle the subscription's categories may have
+   * changed.
+   */
   refresh(): void {
     if (this.#led === undefined) return;
     const { categories, ledger, handing } = this.#led;
@@ -149,7 +152,10 @@ export class SubscriptionTerm {
     this.#flow();
   }
 
-  /** Call when a commit of the subscription with this sequence is stored. */
+  /**
+   * Notices if another leader has written a commit. Call when a commit of the subscription with this sequence is
+   * stored.
+   */
   onCommit(sequence: number): void {
     // this node is writing no commit, so another leader wrote it: this node's next commit will find out
     if (this.#writing === undefined && sequence > this.#options.commits.sequence) this.#dirty = true;
@@ -164,14 +170,14 @@ export class SubscriptionTerm {
     this.#looks = [now, now + LAG];
   }
 
-  /** Call when the store may have lost its last messages. */
+  /** Writes a commit and reads the requests again. Call when the store may have lost its last messages. */
   onDoubt(): void {
     this.#options.commits.inDoubt = true;
     this.#dirty = true;
     this.onRequest();
   }
 
-  /** Call every 100 ms. */
+  /** Hands out messages, writes commits and reads requests, as is due. Call every 100 ms. */
   tick(now: number): void {
     if (this.#led === undefined || this.#phase === "ends" || this.#over) return;
     const { categories, ledger, handing } = this.#led;

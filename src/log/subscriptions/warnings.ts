@@ -86,8 +86,8 @@ export class Warnings {
   }
 
   /**
-   * Call often. Warns if the oldest unhandled message will soon be removed from the log, and if messages wait for a
-   * node that handles them.
+   * Warns if the oldest unhandled message will soon be removed from the log, and if messages wait for a node that
+   * handles them. Call often.
    */
   check(oldest: LoggedMessage | undefined, now: number, categories: Iterable<Category>): void {
     if (oldest === undefined || !this.#reports.due("check", SECOND)) return;

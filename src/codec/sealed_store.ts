@@ -52,6 +52,10 @@ export class SealedBucket implements Bucket {
     return this.#bucket.name;
   }
 
+  get size(): number {
+    return this.#bucket.size;
+  }
+
   async get(key: string): Promise<Entry | undefined> {
     const found = await this.#bucket.get(key);
     return found && await this.#open(found);

@@ -40,6 +40,11 @@ export class BucketState {
     this.#next = Math.floor(clock.now() * 1_000);
   }
 
+  /** Number of entries. */
+  get size(): number {
+    return this.#stored.size;
+  }
+
   get(key: string): Entry | undefined {
     return this.#stored.get(key)?.entry;
   }

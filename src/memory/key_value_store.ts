@@ -75,6 +75,10 @@ class MemoryBucket implements Bucket {
     this.#session = session;
   }
 
+  get size(): number {
+    return this.#state.size;
+  }
+
   async get(key: string): Promise<Entry | undefined> {
     checkKey(key);
     return await this.#session.call(() => this.#state.get(key));

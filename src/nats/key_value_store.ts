@@ -81,6 +81,10 @@ class NatsBucket implements Bucket {
     this.#options = options;
   }
 
+  get size(): number {
+    return this.#stream.messages;
+  }
+
   async get(key: string): Promise<Entry | undefined> {
     checkKey(key);
     const asked = this.#now();

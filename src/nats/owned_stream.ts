@@ -106,6 +106,8 @@ export class OwnedStream {
   /** Time of the last check of the stream's settings, by the monotonic clock. */
   #checkedAt = -Infinity;
   #checking: Promise<void> | undefined;
+  /** Number of messages in the stream, as last read with its settings. */
+  messages = 0;
 
   constructor(transport: NatsTransport, js: JetStream, options: OwnedStreamOptions) {
     this.transport = transport;
@@ -315,6 +317,7 @@ export class OwnedStream {
     this.serverClock.read(info.ts, info.asked);
     this.#checkedAt = this.transport.clock.monotonic();
     this.noteRevision(info.state.last_seq);
+    this.messages = info.state.messages;
     const before = this.#created;
     this.#created = info.created;
     if (before === undefined || before === info.created) return;

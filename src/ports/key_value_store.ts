@@ -38,6 +38,11 @@ export interface BucketOptions {
 export interface Bucket {
   readonly name: string;
   /**
+   * Number of entries when this client last looked at the whole bucket, which it does when it opens the bucket. Entries
+   * that were removed a moment before may be counted.
+   */
+  readonly size: number;
+  /**
    * Reads the entry of a key; from the leader of the bucket's stream, unless the bucket is `direct`. Resolves with
    * `undefined` if the key has no entry.
    */

@@ -71,6 +71,15 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
     }
 
     describe("open", () => {
+      it("open: counts the entries that the bucket has, each key once", async () => {
+        const name = newName();
+        const bucket = await first.open(name);
+        assertEquals(bucket.size, 0);
+        for (const key of ["a", "b", "c"]) await bucket.put(key, "1");
+        await bucket.put("b", "2");
+        assertEquals((await second.open(name)).size, 3);
+      });
+
       it("open: gives the same bucket to every client, by its name", async () => {
         const [mine, yours] = await openTwice();
         assertEquals(mine.name, yours.name);

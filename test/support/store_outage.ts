@@ -47,6 +47,7 @@ export class StoreOutage {
   #bucket(bucket: Bucket): Bucket {
     return {
       name: bucket.name,
+      size: bucket.size,
       get: (key) => this.#call(() => bucket.get(key)),
       create: (key, value, options) => this.#call(() => bucket.create(key, value, options)),
       update: (...write) => this.#call(() => bucket.update(...write)),

@@ -183,6 +183,7 @@ describe("a record", () => {
 function over(bucket: Bucket, ways: Partial<Bucket>): Bucket {
   return {
     name: bucket.name,
+    size: bucket.size,
     get: (key) => bucket.get(key),
     create: (...write) => bucket.create(...write),
     update: (...write) => bucket.update(...write),

@@ -131,20 +131,26 @@ export class OwnRecord {
     if (this.#kept && connected()) await bucket.delete(self().id, { revision: this.#revision, note: SIGNED_OFF });
   }
 
+  /** Sets the time of the next write. Each write sets the time anew, because the lifetime may have changed. */
   #beat(): void {
-    if (this.#leaving) return;
     this.#timer?.cancel();
+    if (this.#leaving || !this.#kept) return;
     const { clock, heartbeat, random } = this.#options;
     // random, because nodes that started together would otherwise write together for ever
-    const interval = this.#lifetime * (1 - SPREAD * (1 - random())) - heartbeat * RESERVE;
+    const lifetime = Math.min(this.#lifetime, this.#ttl().ttl);
+    const interval = lifetime * (1 - SPREAD * (1 - random())) - heartbeat * RESERVE;
     this.#timer = clock.after(interval, () => {
       this.refresh();
+      // while nothing can be written
       this.#beat();
     }, { background: true });
   }
 
   #ttl(): { readonly ttl: number } {
-    return { ttl: this.#options.heartbeat * Math.max(1, this.#nodes() / FEW) };
+    const { bucket, heartbeat } = this.#options;
+    // this node has read no other record when it writes its own for the first time
+    const nodes = this.#kept ? this.#nodes() : Math.max(this.#nodes(), bucket.size);
+    return { ttl: heartbeat * Math.max(1, nodes / FEW) };
   }
 
   #written(revision: number, sent: number, ttl: number): void {
@@ -152,7 +158,7 @@ export class OwnRecord {
     this.#lifetime = ttl;
     this.#expires = sent + ttl;
     // in a cluster that has shrunk, this record ends before the time that was set for the next write
-    if (this.#kept) this.#beat();
+    this.#beat();
   }
 
   async #write(): Promise<void> {

@@ -3,6 +3,8 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { catga } from "../../catga.ts";
 import { CatgaError } from "../../error.ts";
+import { MemoryNetwork } from "../../memory/network.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../../../test/support/memory_cluster.ts";
 import { Player } from "../../../test/support/stage.ts";
 import { FEW } from "./own_record.ts";
@@ -89,6 +91,41 @@ describe("a record's lifetime", () => {
       const read = await updates(nodes);
       assert(read <= share * few, `${read} updates with ${nodes} nodes, ${few} with ${FEW}`);
     }
+  });
+
+  it("is that of the cluster's size after one more write: all nodes of a large start write twice", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 3 });
+    const nodes = 4 * FEW;
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    const start = (i: number) => catga({ network, id: `n${i}`, logger });
+    const apps = await clock.until(Promise.all(Array.from({ length: nodes }, (_, i) => start(i))));
+    await clock.advance(14_000);
+    const { events } = follow(apps[0].watchNodes());
+    await clock.advance(60_000);
+    assertEquals(events, []);
+    await clock.until(Promise.all(apps.map((app) => app.drain())));
+  });
+
+  it("of a node that joins a large cluster is written as seldom as theirs from the start", async () => {
+    await using cluster = await Cluster.of(...Array.from({ length: 4 * FEW }, (_, i) => `n${i}`));
+    const { events } = follow(cluster.apps.get("n0")!.watchNodes());
+    await cluster.start("new");
+    await cluster.clock.advance(60_000);
+    assertEquals(events.filter((event) => event.endsWith(" new")), ["join new"]);
+  });
+
+  it("falls within 14 s when the bucket had records of many nodes that are gone", async () => {
+    await using cluster = new Cluster();
+    const bucket = await cluster.network.store.open(BUCKET);
+    for (let i = 0; i < 10 * FEW; i++) await bucket.put(`gone${i}`, "garbage", { ttl: 10_000 });
+    await cluster.start("a");
+    await cluster.start("b");
+    await cluster.clock.advance(14_000);
+    cluster.network.pause("b");
+    await cluster.clock.advance(32_000);
+    assertEquals(cluster.apps.get("a")!.nodes().map(({ id }) => id), ["a"]);
+    cluster.network.heal();
   });
 
   it("outlasts a store that is away for half of the heartbeat, in a large cluster, too", async () => {

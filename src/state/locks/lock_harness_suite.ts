@@ -164,6 +164,7 @@ function counting(bucket: Bucket, writes: Writes): Bucket {
   };
   return {
     name: bucket.name,
+    size: bucket.size,
     get: (key) => bucket.get(key),
     create: (key, value, options) => count(`create ${key}`, bucket.create(key, value, options)),
     update: (key, value, revision, options) => count(`update ${key}`, bucket.update(key, value, revision, options)),

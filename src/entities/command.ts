@@ -32,7 +32,7 @@ interface PendingCommandOptions {
   /** Payload, parsed by the contract's schema. */
   readonly payload: unknown;
   readonly ctx: DecidingMessage;
-  /** Gets the command's result. */
+  /** Receives the command's result. */
   readonly to: Settling;
 }
 
@@ -99,7 +99,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   /** The handler's decision that is still to be stored, and the state on which it was made. */
   deciding: (CommandStanding & { readonly decided: CommandDecision | Promise<CommandDecision> }) | undefined =
     undefined;
-  /** True if an append of the command had no answer, and the messages stored since then were not read yet. */
+  /** True if an append of the command got no answer, and this node has not yet read the messages stored since then. */
   unsure = false;
   /** True if the command has its result. */
   settled = false;
@@ -152,14 +152,14 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     return this.ctx.envelope.only === true;
   }
 
-  /** True if another attempt of the command may have been handled before, or may still be. */
+  /** True if another attempt of the command may have been handled before, or may still be running. */
   get again(): boolean {
     return this.ctx.envelope.span !== undefined;
   }
 
   /**
-   * Returns how far back, before `now`, an earlier attempt of the command may have been stored, or its send ended, in
-   * ms. `now`: the time by the monotonic clock; `time`: the same moment by the server's clock.
+   * Returns the time before `now`, in ms, since which an earlier attempt of the command may have been stored, or its
+   * send may have ended. `now`: the time by the monotonic clock; `time`: the same moment by the server's clock.
    */
   reach(now: number, time: number): number {
     const { span, sentAt = this.arrived, storedAt } = this.ctx.envelope;
@@ -260,7 +260,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     }
   }
 
-  /** Ends the command with its decision, which is stored now, or needs no storing. */
+  /** Ends the command with its decision, once the decision is stored or needs no storing. */
   settle({ threw, value }: CommandDecision): void {
     if (threw) this.reject(value);
     else this.resolve(value);
@@ -283,8 +283,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /**
-   * Called when it is the command's turn. Returns true if its handler may be called, false if the command was aborted
-   * before.
+   * Marks the command as begun when its turn has come. Returns true if its handler may be called, false if the command
+   * was aborted before.
    */
   begins(): boolean {
     const { ctx } = this;
@@ -411,7 +411,7 @@ function printOf({ contract: { name }, execution: { payload } }: DecidingMessage
   }
 }
 
-/** Returns the headers, with the paths of the members of emitted events that tools hide. */
+/** Returns the headers, completed by the paths of those members of emitted events that tools must hide. */
 function withRedactions(
   headers: Readonly<Record<string, string>> | undefined,
   { name, events }: EntityDefinition<unknown>,

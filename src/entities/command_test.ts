@@ -84,7 +84,9 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
   return { clock, run: (...args: Parameters<typeof run>) => until(run(...args)), inner: run, appended, waits, items };
 }
 
-/** Returns the same log, but each append calls `append` with the text, and with a function that stores it. */
+/**
+ * Wraps a log: each append calls `append` with the text of the message, and with a function that stores the message.
+ */
 function answering(
   log: EventLog,
   append: (text: string, store: () => Promise<Appended>, wait: number) => Promise<Appended>,

@@ -359,7 +359,7 @@ export class EntityStream {
 
   #readCreated(): Promise<string> {
     const reading = this.#askCreated().then((created) => {
-      // not if the stream may have changed during the request
+      // the identity is kept only if the stream cannot have changed during the request
       if (this.#readingCreated === reading) this.#created = created;
       return created;
     }).finally(() => {

@@ -84,7 +84,8 @@ async function setUp() {
 }
 
 /**
- * Returns the same log, which records in `asked` the requests that its streams get, and uses the methods of `instead`.
+ * Wraps a log: records the requests that its streams get in `asked`, and uses the methods of `instead` in place of
+ * theirs.
  */
 function listening(log: EventLog, asked: string[], instead: Partial<LogStream>): EventLog {
   return {

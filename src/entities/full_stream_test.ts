@@ -63,7 +63,7 @@ describe("commands of entities in a full store", () => {
       if (failure !== `UNAVAILABLE AddItem of Cart ${cartId} ${last}`) failures.push(failure);
     };
     await clock.until(Promise.all(Array.from({ length: 200 }, (_, n) => send(`many-${n}`, 1_000 + 20 * n))));
-    // one command at a time, so that no other command shows that the stream answers
+    // only one command is under way at a time, so that no other command shows that the stream answers
     for (let n = 0; n < 60; n++) await clock.until(send(`one-${n}`, 4_000 + 50 * n));
     assertEquals(failures, []);
   });

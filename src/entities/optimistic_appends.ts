@@ -307,8 +307,8 @@ export class Rounds {
   }
 
   /**
-   * Looks in the stream for an earlier attempt of a command: in the messages that may contain it, or else back in time.
-   * Rejects with `UNAVAILABLE`.
+   * Looks in the stream for an earlier attempt of a command: in the messages that are known to possibly contain the
+   * command or, if none is known, in all messages of the entity that may be recent enough. Rejects with `UNAVAILABLE`.
    */
   async #lookBack(copy: EntityCopy<unknown>, command: PendingCommand): Promise<FoundCommand | undefined> {
     const { stream, commands } = this.#options;
@@ -389,7 +389,7 @@ export class Rounds {
 
   /**
    * Appends a message again and again until its outcome is known. `appended`: outcome of the first append; `undefined`:
-   * there was none, because the stream may have changed. Resolves with the commands whose handlers must be called
+   * no append was made, because the stream may have changed. Resolves with the commands whose handlers must be called
    * again; the other commands have their outcomes. Never rejects.
    */
   async #store(message: MessageAppend, appended: Appended | undefined): Promise<readonly PendingCommand[]> {
@@ -431,9 +431,10 @@ export class Rounds {
   }
 
   /**
-   * Reads the entity from the stream's leader, to compare it with the copy on which the message was based. Resolves
-   * with that copy itself if it is still valid. `failed`: why the entity cannot be read before the commands' deadlines
-   * (also an error of an `apply` function); without an answer, `before`, the error of the last append.
+   * Reads the entity from the stream's leader, to compare it with the copy of the entity on which `message` was based.
+   * Resolves with that copy itself if it is still valid, else with a new copy. Resolves with `failed`, the reason, if
+   * the entity cannot be read before the commands' deadlines, or if an `apply` function throws; `before`, the error of
+   * the last append, is the reason if the stream gives no answer.
    */
   async #compare(
     { copy, entries }: MessageAppend,
@@ -464,7 +465,8 @@ export class Rounds {
   }
 
   /**
-   * Deals with another message that was stored first. Resolves with the commands whose handlers must be called again.
+   * Handles a conflict: another message of the entity was stored first. Resolves with the commands whose handlers must
+   * be called again.
    */
   #redecide(
     { entries, copy }: MessageAppend,

@@ -1,8 +1,8 @@
 /**
  * An index of recent commands, for all entities of a node: it has the sequences of the messages that contain them; the
- * commands themselves are in the stream. An entry is a number of 53 bits, made of the command's names, and a sequence,
- * without text: 16 bytes. Different commands may have the same number, and the message may be lost, so callers read the
- * message. Entries that are too old for any look-up are removed.
+ * commands themselves are in the stream. An entry is a number of 53 bits, a hash of the command's contract, id and
+ * entity, and a sequence, without text: 16 bytes. Different commands may have the same number, and the message may be
+ * lost, so callers read the message. Entries that are too old for any look-up are removed.
  */
 import type { Clock } from "../ports/clock.ts";
 
@@ -53,7 +53,9 @@ export class RecentCommands {
   }
 }
 
-/** Hashes the names of a command to a number of 53 bits, never 0. Different texts may have the same number. */
+/**
+ * Hashes a text that identifies a command to a number of 53 bits, never 0. Different texts may have the same number.
+ */
 export function numberOf(text: string, seed = 0): number {
   let a = 0xdeadbeef ^ seed;
   let b = 0x41c6ce57 ^ seed;

@@ -19,7 +19,7 @@ export interface CommandIdentity {
   /** Id of the send, the same in all of its attempts; the command's id if Catga made that id. */
   readonly send: string;
   /**
-   * Number made of the send's id and the subject. It is computed once, because both texts are long and it is needed
+   * Hash of the send's id and the subject. It is computed once, because both texts are long and the hash is needed
    * twice.
    */
   readonly sendNumber: number;

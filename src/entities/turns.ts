@@ -61,11 +61,11 @@ export class Turns<Command extends QueuedCommand> {
     const waiter = new TurnWaiter(command);
     (turn.waiting ??= new Fifo()).push(waiter);
     this.#late.add(waiter);
-    // this check at the begin of the wait is enough: a run that waits for this command cannot become the running one
+    // one check at the beginning of the wait is enough: a run that waits for this command cannot get the entity's turn
     // later
     if (command.ancestry.length > 0 && command.ancestry.includes(holder)) {
-      // checked again later: there is no deadlock if the running handler sent this command without awaiting it, and
-      // ends meanwhile
+      // the check is repeated later: no deadlock exists if the running handler sent this command without awaiting it,
+      // and ends meanwhile
       const check = () => {
         if (turn.holder !== holder) return;
         this.#end(waiter);

@@ -42,7 +42,7 @@ export class WarmCopies {
   }
 
   #forget(): void {
-    // the loop ends: each copy is met twice at most, because `used` is false then
+    // the loop ends, because it sets `used` to false: each copy is met twice at most
     for (const [subject, kept] of this.#copies) {
       if (this.#size <= this.#most) return;
       this.#copies.delete(subject);

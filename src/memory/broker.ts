@@ -26,7 +26,7 @@ export interface BrokerSubscriber {
   deliver(message: TransportMessage): void;
 }
 
-/** A published message; its data belongs to the broker. */
+/** A published message. The broker may keep its data, and pass the data on without a copy. */
 export type PublishedMessage = Omit<TransportMessage, "noResponders">;
 
 /** Routes messages from clients to subscribers, in later turns of the event loop, in order. */
@@ -107,8 +107,8 @@ export class Broker {
   }
 
   /**
-   * Sends a bounce (no one subscribes) to one subscription of the publisher itself that has no queue group, and to no
-   * other, as nats-server does.
+   * Tells the publisher that no one subscribes to a subject: sends a bounce to one of the publisher's own subscriptions
+   * that has no queue group, and to no other subscription, as nats-server does.
    */
   #bounce(from: BrokerClient, epoch: number, reply: string): void {
     if (!from.link.has(epoch)) return;
@@ -123,7 +123,8 @@ export class Broker {
     const { link } = subscriber.client;
     const { epoch, processClear } = link;
     const arrive = () => {
-      // the bounce is lost if the connection broke in between, even if it is restored by now
+      // the bounce is lost if the connection broke while the bounce was under way, even if the connection is restored
+      // by now
       if (!link.has(epoch)) return;
       if (link.process.running) subscriber.deliver(message);
       else link.process.enter(() => subscriber.deliver(message));

@@ -36,7 +36,7 @@ export class BucketState {
     this.#clock = clock;
     this.#faults = faults;
     this.settings = settings;
-    // starts at a time, as on NATS, so that fencing tokens keep growing after a bucket was lost
+    // revisions start at the present time, as on NATS, so that fencing tokens keep growing after a bucket was lost
     this.#next = Math.floor(clock.now() * 1_000);
   }
 
@@ -114,7 +114,10 @@ export class BucketState {
     line.entries.add(stored);
   }
 
-  /** Sets the timer that removes the entries of a line when they expire; the first expires in `ms`. */
+  /**
+   * Sets the timer that removes the entries of a line (entries with the same ttl) when they expire. The first entry
+   * expires in `ms` milliseconds.
+   */
   #expireIn(line: ExpiryLine, ms: number): void {
     line.timer = this.#clock.after(ms, () => {
       for (const { entry, end } of line.entries) {

@@ -47,7 +47,7 @@ export class MemoryEventLog implements EventLog {
   /** Writes that wait until the streams' leader has a quorum again. */
   #waiting: (() => void)[] = [];
 
-  /** `faults`: the server is as slow, and fails as often, as they say. */
+  /** `faults`: decides how slow the server is, and how often it fails. */
   constructor(clock: Clock, faults?: FaultSource) {
     this.#clock = clock;
     this.#faults = faults;
@@ -155,9 +155,9 @@ export class MemoryEventLog implements EventLog {
   }
 
   /**
-   * Loses the messages of a stream behind a sequence. Clients are told that messages may be lost, as after the
-   * reconnect that mostly comes with a loss; `quietly`: they are not, as when only the stream's servers restarted.
-   * Throws a `TypeError` if there is no stream with this name.
+   * Loses the messages of a stream behind a sequence. Reports to clients that messages may be lost, as after the
+   * reconnect that mostly comes with a loss; with `quietly`, reports nothing, as when only the stream's servers
+   * restarted. Throws a `TypeError` if there is no stream with this name.
    */
   truncate(name: string, last: number, { quietly = false }: { readonly quietly?: boolean } = {}): void {
     const state = this.#find(name);
@@ -354,18 +354,24 @@ class MemoryStream implements LogStream {
     };
   }
 
-  /** Returns the stream, which is made anew if it was lost. Called in the store. */
+  /** Returns the stream, which is made anew if it was lost. Runs on the side of the simulated server. */
   #open(): StreamState {
     return this.#server.stream(this.name, this.#options);
   }
 
-  /** Returns the stream for an operation of its leader; throws if there is no leader. Called in the store. */
+  /**
+   * Returns the stream for an operation of its leader; throws if there is no leader. Runs on the side of the simulated
+   * server.
+   */
   #led(): StreamState {
     this.#server.checkLed();
     return this.#open();
   }
 
-  /** Returns the sequence before which the server that answers a read has all messages; it may lag behind. */
+  /**
+   * Returns the sequence before which the server that answers a read has all messages: that server may lag behind the
+   * stream's leader.
+   */
   #seen(state: StreamState): number {
     const { clock, faults } = this.#session.store;
     return faults?.hits("staleRead") ? state.since(clock.now() - LAG * faults.random()) : Infinity;

@@ -7,7 +7,7 @@ import { catga, command, event, unwrap } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 
 describe("an app without NATS", () => {
-  // regression: timers of entries that expire in days kept the log, the results and the app in memory
+  // regression: timers of entries that expire only days later kept the log, the results and the app in memory
   it("is freed with all that it stored after its drain", async () => {
     const Booked = event<string>("Booked", { durable: true });
     const Close = command("Close", { durable: true });

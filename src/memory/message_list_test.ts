@@ -19,7 +19,7 @@ describe("MessageList", () => {
         assertEquals(list.push(message(subject)), next);
         model.push({ sequence: next++, subject });
       } else if (dice < 0.9) {
-        // removes mostly the first message, as expiry does
+        // the test removes mostly the first message, as expiry does
         const found = model[random() < 0.7 ? 0 : draw(model.length)];
         if (found) list.remove(found.sequence);
         model = model.filter((each) => each !== found);

@@ -66,8 +66,8 @@ export interface MemoryConnection extends Transport {
   /** Clock of the program that uses the connection. Its timers go on when the connection is closed. */
   readonly programClock: Clock;
   /**
-   * The methods from here on act on this connection, as the methods of {@link MemoryNetwork} with the same names act
-   * on an app.
+   * This method and the following ones act on this connection, as the methods of {@link MemoryNetwork} with the same
+   * names act on an app.
    */
   cut(): void;
   restore(): void;

@@ -62,7 +62,7 @@ describe("MemoryNetwork", () => {
     bob.subscribe("a", {}, (message) => got.push(new TextDecoder().decode(message.data)));
     network.pause("bob");
     network.cut("bob");
-    // in the order in which `heal` ends faults by chance: resume, then restore
+    // the test ends faults in the order in which `heal` ends random faults: resume, then restore
     network.resume("bob");
     network.restore("bob");
     await eventually("the connection", () => bob.status.state === "connected" && bob.status.generation > 1);

@@ -51,9 +51,9 @@ export class ServerLink {
   }
 
   /**
-   * Sends something to the server: calls `arrive` when it arrives, at once if nothing is in transit. `lost` is called
-   * by {@link ServerLink.detach}, or at once if there is no connection; something that is lost may arrive
-   * nevertheless, late.
+   * Sends something to the server: calls `arrive` when it arrives, at once if nothing is in transit. Calls `lost` when
+   * {@link ServerLink.detach} breaks the connection before, or at once if there is no connection; even then `arrive`
+   * may still be called, late.
    */
   toServer(arrive: () => void, lost: () => void = () => {}): void {
     if (!this.process.running) return this.process.enter(() => this.toServer(arrive, lost));
@@ -90,7 +90,7 @@ export class ServerLink {
 }
 
 interface Transit {
-  /** Time at which the item arrives, by the monotonic clock. */
+  /** Time at which the thing that was sent arrives, by the monotonic clock. */
   readonly at: number;
   readonly arrive: () => void;
   readonly lost: () => void;

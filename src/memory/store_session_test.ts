@@ -9,7 +9,10 @@ import { seededRandom } from "./seeded_random.ts";
 import { StoreSession } from "./store_session.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
-/** Makes a session over a connection that can be cut. `note` adds to `seen` what a call resolves or rejects with. */
+/**
+ * Makes a session over a connection that can be cut. `note` adds the value with which a call resolves, or the error
+ * with which it rejects, to `seen`.
+ */
 function setUp() {
   const clock = new VirtualClock();
   const faults = new FaultSource(seededRandom(1));

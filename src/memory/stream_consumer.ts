@@ -9,8 +9,8 @@ export interface Delivery {
   /** Messages, each with its number within the consumer, from 1. */
   readonly messages: readonly CountedMessage[];
   /**
-   * Sequence up to which the reader has all of its messages with this delivery; the last of them has the number
-   * {@link Delivery.count}.
+   * The reader has all of its messages up to this sequence once it has received this delivery. {@link Delivery.count}
+   * is the number of the last of these messages.
    */
   readonly upTo: number;
   readonly count: number;
@@ -58,7 +58,7 @@ export class StreamConsumer {
   #count = 0;
   #wanted = false;
   #passing = false;
-  /** Sequence up to which the reader knows that it has all of its messages. */
+  /** Sequence of which the consumer has told its reader: the reader has all of its messages up to this sequence. */
   #said: number;
 
   constructor(state: StreamState, options: ConsumerOptions) {
@@ -70,7 +70,7 @@ export class StreamConsumer {
     this.#stop = state.observe(() => this.#pump());
   }
 
-  /** Call when the reader can take another delivery. */
+  /** Sends the next delivery as soon as there are messages. Call when the reader can take another delivery. */
   more(): void {
     this.#wanted = true;
     this.#pump();
@@ -120,7 +120,8 @@ export class StreamConsumer {
   #disturb(messages: readonly StoredMessage[]): CountedMessage[] {
     const { faults, clock } = this.#options;
     const again = faults?.hits("redelivery") ? this.#earlier(messages[0].sequence) : [];
-    // a consumer repeats messages after its leader has died: with new delivery numbers, or with the last number again
+    // after its leader has died, a consumer sends old messages again: each with a new number, or all with the last
+    // number
     const anew = again.length > 0 && faults!.random() < 0.5;
     const sent: CountedMessage[] = again.map((message) => [anew ? ++this.#count : this.#count, copyOf(message)]);
     for (const message of messages) sent.push([++this.#count, copyOf(message)]);

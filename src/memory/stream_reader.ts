@@ -39,7 +39,9 @@ export class StreamReader implements LogReader {
   readonly #matches: (subject: string) => boolean;
   readonly #unsubscribe: () => void;
   readonly #queue = new Fifo<CountedMessage>();
-  /** The delivery that ends the queue; it has the reader's position once the queue is empty. */
+  /**
+   * The delivery whose messages are at the end of `#queue`; its position becomes the reader's once the queue is empty.
+   */
   #upTo: Delivery | undefined;
   /**
    * Position up to which the reader has received all of its messages. The message at that position may be of another
@@ -48,7 +50,7 @@ export class StreamReader implements LogReader {
   #place: LogMark | undefined;
   #mark: LogMark | undefined;
   #consumer: StreamConsumer | undefined;
-  /** Number of the present start of reading; answers and deliveries of earlier starts are ignored. */
+  /** Number of the present start of reading. Answers and deliveries that belong to earlier starts are ignored. */
   #attempt = 0;
   #count = 0;
   /** Sequence from which on the reader counts as caught up. */
@@ -61,7 +63,7 @@ export class StreamReader implements LogReader {
   #fault: CatgaError | undefined;
   #reports: OnceAMinute;
 
-  /** `find` returns the stream, or throws; it is called in the store. */
+  /** `find` returns the stream, or throws; it is called on the side of the simulated server. */
   constructor(session: StoreSession, find: () => StreamState, options: FollowOptions) {
     this.#session = session;
     this.#reports = new OnceAMinute(session.clock);
@@ -106,7 +108,7 @@ export class StreamReader implements LogReader {
     this.#unsubscribe();
   }
 
-  /** Ends the present start of reading. */
+  /** Stops reading: closes the consumer, and drops queued messages and answers that are still to come. */
   #stop(): void {
     this.#attempt++;
     this.#retry?.cancel();
@@ -132,7 +134,10 @@ export class StreamReader implements LogReader {
     );
   }
 
-  /** Finds the place at which reading goes on, and makes a consumer that begins there. Called in the store. */
+  /**
+   * Finds the place at which reading goes on, and makes a consumer that begins there. Runs on the side of the simulated
+   * server.
+   */
   #begin(attempt: number): StoreStart {
     const state = this.#find();
     const is = state.state();
@@ -198,10 +203,11 @@ export class StreamReader implements LogReader {
     if (this.#paused || attempt !== this.#attempt) return;
     const { created } = this.#mark!;
     if (this.#upTo) {
-      // the count shows that the last messages were lost on the way
+      // the delivery counts more messages than have arrived: the last ones were lost on the way, so reading starts
+      // again
       if (this.#upTo.count !== this.#count) return this.#start();
       this.#place = Object.freeze({ created, sequence: this.#upTo.upTo, time: this.#upTo.time });
-      // the mark moves while only messages of other subjects come
+      // the mark (last message read) moves on even if all messages that the consumer has passed are of other subjects
       if (this.#upTo.messages.length === 0 && this.#upTo.upTo > this.#mark!.sequence) this.#mark = this.#place;
       this.#upTo = undefined;
     }
@@ -243,7 +249,8 @@ function resume(
   // messages stored after the loss have sequences that were read before: read them by their time
   if (sequence > is.last) return lose("truncated", time === undefined ? is.last + 1 : state.since(time + 1));
   const there = state.at(sequence);
-  // another message has the sequence of the last one read, which was lost: go on with those stored since
+  // another message now has the sequence of the last message read, which the stream has lost: read the messages that
+  // were stored since that message's time
   if (time !== undefined && there && there.time !== time) {
     return lose("replaced", Math.min(state.since(time), sequence + 1));
   }

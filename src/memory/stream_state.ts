@@ -11,11 +11,13 @@ import { isPattern, matcher } from "./subject_match.ts";
 /** Outcome of {@link StreamState.append}, which is always known here. */
 export type Verdict = Exclude<Appended, { readonly type: "unknown" }>;
 
-/** Circumstances in which a stream was made. */
+/** How a stream was made: when, and with which first sequence. */
 interface StreamOrigin extends Pick<ScheduleStream, "ready" | "lag"> {
   /** Time at which the stream was made, as an ISO string. */
   readonly created: string;
-  /** Smallest sequence of the stream's first message, which otherwise is the present time in ms. */
+  /**
+   * Minimum sequence of the stream's first message. The first sequence is the present time in ms if that is greater.
+   */
   readonly least: number;
 }
 
@@ -56,7 +58,7 @@ export class StreamState {
     });
   }
 
-  /** Number of times that all consumers of the stream were lost: because messages were lost, or the leader. */
+  /** Number of times that all consumers of the stream were lost, because the stream lost messages or its leader. */
   get interruptions(): number {
     return this.#interruptions;
   }
@@ -167,7 +169,7 @@ export class StreamState {
     for (const [id, { sequence }] of this.#ids) {
       if (sequence > last) this.#ids.delete(id);
     }
-    // new messages will get these sequences
+    // expiry times of the lost messages are removed, because new messages will get the same sequences
     for (const queue of this.#expiring.values()) queue.keep(({ sequence }) => sequence <= last);
     this.interrupt();
   }

@@ -23,7 +23,7 @@ function setUp({ schedules = true } = {}) {
 }
 
 /**
- * Returns a verdict on an append in one word or number: the sequence, `again` and the sequence, `conflict`, or the
+ * Returns the outcome of an append as one word or number: the sequence, `again` and the sequence, `conflict`, or the
  * error's code.
  */
 function wordOf(verdict: Verdict): string | number {

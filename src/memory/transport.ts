@@ -35,7 +35,7 @@ export class MemoryTransport implements Transport, BrokerClient {
   readonly #clock: EndingClock;
   readonly random: Random;
   readonly maxPayload: number;
-  /** Link between this process and its simulated server. For the network. */
+  /** Link between this process and its simulated server; used by the network, too. */
   readonly link: ServerLink;
   readonly #broker: Broker;
   readonly #servers: readonly ServerInfo[];
@@ -122,7 +122,7 @@ export class MemoryTransport implements Transport, BrokerClient {
     );
   }
 
-  /** Breaks the connection. For the network. */
+  /** Breaks the connection. Only the network calls this method. */
   cut(): void {
     if (!this.link.attached) return;
     this.link.process.enter(() => {
@@ -132,10 +132,11 @@ export class MemoryTransport implements Transport, BrokerClient {
     this.link.detach();
   }
 
-  /** Reconnects to the next server; a frozen process reconnects when it goes on. For the network. */
+  /** Reconnects to the next server; a frozen process reconnects when it goes on. Only the network calls this method. */
   restore(): void {
     this.link.process.enter(() => {
-      // a process that has just gone on has not noticed a cut yet that happened meanwhile: try in a later turn
+      // a process that has just gone on has not noticed yet that its connection was cut meanwhile: try again in a later
+      // turn
       if (this.#status.state === "connected" && !this.link.attached) return this.clock.soon(() => this.restore());
       if (this.#status.state !== "disconnected") return;
       this.link.attach();
@@ -143,22 +144,25 @@ export class MemoryTransport implements Transport, BrokerClient {
     });
   }
 
-  /** Sets the difference of the process's wall clock to the network's. For the network. */
+  /** Sets the difference of the process's wall clock to the network's. Only the network calls this method. */
   skew(ms: number): void {
     this.link.process.skew = ms;
   }
 
-  /** Freezes the process. For the network. */
+  /** Freezes the process. Only the network calls this method. */
   pause(): void {
     this.link.process.pause();
   }
 
-  /** Lets the process go on. For the network. */
+  /** Lets the process go on. Only the network calls this method. */
   resume(): void {
     this.link.process.resume();
   }
 
-  /** Kills the process: messages sent before still arrive, and the server notices after them. For the network. */
+  /**
+   * Kills the process: messages sent before still arrive, and the server notices the death after them. Only the network
+   * calls this method.
+   */
   kill(): void {
     if (this.link.process.dead) return;
     this.link.process.kill();
@@ -183,7 +187,7 @@ export class MemoryTransport implements Transport, BrokerClient {
 
   /**
    * Calls `back` when a message could have travelled to the server and back, behind everything in transit; at once if
-   * the connection is lost. For the transport's subscriptions.
+   * the connection is lost. The transport's subscriptions call this method.
    */
   roundTrip(back: () => void): void {
     const { link } = this;
@@ -209,7 +213,7 @@ class MemorySubscription implements Subscription, BrokerSubscriber {
   readonly #broker: Broker;
   readonly #onMessage: (message: TransportMessage) => void;
   #open = true;
-  /** True while the server should have this subscription. */
+  /** True from the beginning of the subscription until its end, even while the connection is lost. */
   #wanted = true;
 
   constructor(

@@ -52,7 +52,7 @@ export class VirtualClock implements Clock {
   #leapt = 0;
   #order = 0;
   #advancing = false;
-  /** Callbacks given to {@link VirtualClock.soon} that have not run yet. */
+  /** Callbacks given to {@link VirtualClock.soon}, each to be called in a later turn of the event loop. */
   #soon: (() => void)[] = [];
   /** Errors that callbacks threw: the next `advance` throws the first. */
   readonly #thrown: { readonly error: unknown }[] = [];

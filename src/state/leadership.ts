@@ -14,8 +14,8 @@ import type { LockManagerOptions } from "./locks/lock_manager.ts";
 import { LockKeys } from "./locks/lock_record.ts";
 
 /**
- * Options of a {@link Leadership}. `endpoint` makes the names of its terms unique among all nodes; `observer` is called
- * with errors of `fn` and failures of the store.
+ * Options of a {@link Leadership}. `endpoint` makes the names of this node's terms (calls of `lead`) unique among all
+ * nodes; `observer` is called with errors of `fn` and failures of the store.
  */
 export interface LeadershipOptions extends Pick<LockManagerOptions, "clock" | "endpoint" | "observer"> {
   /** Locks of leaderships, kept apart from other locks; the names of leaderships are their keys. */
@@ -74,7 +74,7 @@ interface Candidacy {
   readonly name: string;
   readonly fn: Lead;
   readonly ttl: number;
-  /** Id that the locks use for this term. */
+  /** Id under which this term (call of `lead`) waits for its lock and holds it. */
   readonly call: string;
   ended(): void;
 }
@@ -110,7 +110,9 @@ class LeaderTerm implements Term {
     return this.resign();
   }
 
-  /** Waits for the lock and runs the leader's function, again and again, until the term ends. Never rejects. */
+  /**
+   * Waits for the lock and runs the leader's function, again and again, until the node resigns or stops. Never rejects.
+   */
   async #stand(): Promise<void> {
     const { clock, locks } = this.#options;
     const { name, ttl, call } = this.#candidacy;
@@ -132,8 +134,8 @@ class LeaderTerm implements Term {
   }
 
   /**
-   * Runs `fn` and resolves when it has ended; after the end of the term it waits for a ttl at most. If `fn` goes on
-   * for a ttl after its signal has aborted, that is reported.
+   * Runs `fn`. Resolves when `fn` has ended, but at the latest a ttl after the end of the term. Reports if `fn` has not
+   * ended a ttl after its signal aborted.
    */
   async #run(lock: Lock): Promise<void> {
     const { clock } = this.#options;

@@ -79,7 +79,7 @@ class LateState implements SharedState {
   async close(): Promise<void> {
     this.#closed = true;
     const opened = this.#opened;
-    // parts that are being loaded close themselves
+    // parts that are still being loaded close when they are loaded
     if (opened === undefined) return await this.#leadership.close();
     // the locks of leaderships are closed after the leaderships: a leader's function that does not end delays only
     // these locks
@@ -88,7 +88,7 @@ class LateState implements SharedState {
   }
 }
 
-/** The locks of a state that is opened at the first of them. */
+/** Makes locks that open the state when they are first used. `which`: the locks of programs, or of leaderships. */
 function locksOf(open: () => Promise<OpenState>, which: "locks" | "leaders"): Locks {
   return {
     lock: async (keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> =>

@@ -159,7 +159,10 @@ class WireOutlet implements ItemOutlet, LineSender {
   readonly #sender: ItemSender;
   readonly #waiting = new SingleWait();
   #closed = false;
-  /** Number of items that may still be sent in the present burst; the first item of the stream waits for no burst. */
+  /**
+   * Number of items that may still be sent in the present burst (a group of items without a pause). The stream's first
+   * item needs no burst.
+   */
   #left = 1;
   #queued = false;
 
@@ -215,7 +218,9 @@ class WireOutlet implements ItemOutlet, LineSender {
     this.#waiting.wake();
   }
 
-  /** Lets the handler continue as soon as the reader has room, and the stream may send another burst. */
+  /**
+   * Begins another burst (a group of items without a pause) as soon as the reader has room: the handler then continues.
+   */
   #burst(): void {
     if (this.#left > 0) return this.#waiting.wake();
     if (this.#queued) return;

@@ -31,7 +31,7 @@ export class ItemSender implements LineSender {
   #ended = false;
   /** True if a request for a report is to be written with the next items. */
   #asks = false;
-  /** True if the end of the stream is to be written. */
+  /** True if the message that ends the stream is still to be written to the network. */
   #ends = false;
 
   constructor(window: Window, line: Pick<ItemLine, "gather">) {
@@ -164,13 +164,13 @@ export class ItemReceiver {
     this.#received++;
   }
 
-  /** Called when the sender wants a report once `n` items are consumed. */
+  /** Reports the number of consumed items to the sender once `n` items are consumed; at once if they are already. */
   report(source: ItemSource, n: number): void {
     if (n <= this.#consumed) source.word(this.#consumed, this.#received, false);
     else this.#report = n;
   }
 
-  /** Called when the sender has ended the stream, which has `n` items in all. */
+  /** Notes that the stream has ended, and has `n` items in all; asks for the missing ones. */
   end(source: ItemSource, n: number): void {
     this.#count = n;
     if (this.#received < n) this.#miss(source);

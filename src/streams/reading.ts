@@ -285,7 +285,9 @@ class ReadAttempt extends ItemReceiver implements ItemSink {
     this.wake();
   }
 
-  /** Called with the error that a strategy or key function of the program threw while the stream was opened. */
+  /**
+   * Ends the attempt with the error that a strategy or key function of the program threw while the stream was opened.
+   */
   threw(error: unknown): void {
     this.#threw = { error };
     this.ended({ ok: false, error: new CatgaError("CANCELLED", "it was not opened") });
@@ -359,8 +361,8 @@ class LocalOutlet implements ItemOutlet {
   }
 
   /**
-   * Called when the reader has taken an item: lets the sender continue if it waits and at most half a window of items
-   * is left.
+   * Notes that the reader has taken an item. Lets the sender continue if it waits and at most half a window of items is
+   * left.
    */
   took(): void {
     if (!this.#waiting.some || this.#left < 0 || 2 * this.#receiver.size > this.#window) return;

@@ -298,7 +298,7 @@ export function streamsSuite(harness: StreamsHarness): void {
       assertEquals([whole.items, whole.code], [[1], "TIMEOUT"]);
       await eventually("both to end", () => ended === 2);
       await close();
-      // the time in which the reader does not read does not count
+      // the time in which the program requests no item does not count as idle time
       const slowly = reader.stream(Count, { to: 3 }, { idle: 1_000 });
       for (let n = 1; n <= 3; n++) {
         assertEquals((await slowly.next()).value, n);

@@ -18,7 +18,10 @@ import { type Load, Loads } from "./loads.ts";
 
 /** Options of a {@link SharedCache}. */
 interface CacheOptions {
-  /** Opens the bucket of the cache; called again until it succeeds. Reads of the bucket may lag behind. */
+  /**
+   * Opens the bucket of the cache; called again until it succeeds. Reads of the bucket may lag behind writes of other
+   * nodes.
+   */
   readonly bucket: () => Promise<Bucket>;
   /** Locks that `once` uses, so that only one node of the cluster loads a key at a time. */
   readonly locks: Pick<Locks, "lock">;
@@ -31,10 +34,10 @@ interface CacheOptions {
 /**
  * The cache of one node.
  *
- * - Every read returns a copy of the value. `undefined`, and what cannot be sent, is a `TypeError`; a value that is
- *   too large is `TOO_LARGE`, with key, size and limit.
- * - A fence lasts as long as its entry: after the entry has expired or was deleted, or after a write without a fence,
- *   any token is accepted.
+ * - Every read returns a copy of the value. `undefined`, and what cannot be sent, is a `TypeError`; a value that is too
+ *   large is `TOO_LARGE`, with key, size and limit.
+ * - A fence (the greatest fencing token with which a key was written) lasts as long as the key's entry: after the entry
+ *   has expired or was deleted, or after a write without a fence, any token is accepted.
  * - With several replicas of the bucket, reads may lag behind writes of other nodes; `once` may then load again.
  * - Operations reject with `UNAVAILABLE` when the store does not answer (a write may have happened then), and with
  *   `CLOSED` after {@link SharedCache.close}.
@@ -63,7 +66,7 @@ export class SharedCache implements Cache {
   async get<T>(key: string): Promise<T | undefined> {
     checkKey("cache.get", key);
     const text = (await this.#entry(key))?.text;
-    // cast: the caller claims that the value is a T
+    // cast: the caller's type argument says that the value is a T
     return text === undefined ? undefined : decode(key, text) as T;
   }
 
@@ -94,7 +97,7 @@ export class SharedCache implements Cache {
         const fill = () => this.#fill(loading, load, writing);
         return once ? this.#once(loading, fill) : fill();
       });
-    // cast: the caller claims that the value is a T
+    // cast: the caller's type argument says that the value is a T
     return decode(key, text) as T;
   }
 
@@ -126,8 +129,9 @@ export class SharedCache implements Cache {
   }
 
   /**
-   * Writes the text of a value. Resolves with false if `fence` is smaller than the stored entry's fence. With `load`,
-   * the write replaces no value written meanwhile, and does nothing after the key was deleted.
+   * Writes the text of a value. Resolves with false if `fence` is smaller than the stored entry's fence. `load`: the
+   * load that has made the value. The value of a load replaces no value that was written during the load, and is not
+   * written if the key was deleted during the load.
    */
   async #write(key: string, text: string, { ttl, fence }: CacheSetOptions, load?: Load): Promise<boolean> {
     checkSize(key, text, this.#options.maxPayload());
@@ -208,14 +212,17 @@ async function writeFenced(
   throw unavailable(`cache: other writes to ${JSON.stringify(key)} are under way`);
 }
 
-/** Parses the text of an entry: nonce and fence are in the first line, the value's text below. */
+/**
+ * Parses the text of an entry: the first line has the nonce (which identifies the write) and the fence, the lines below
+ * have the value.
+ */
 function readEntry({ key, value }: Entry): { nonce: string | undefined; fence: number | undefined; text: string } {
   const end = value.indexOf("\n");
   try {
     // the end of the first line is checked, because a text of one line has no head: "420" without its last character
     // would be JSON, too
     const head: unknown = JSON.parse(value.slice(0, Math.max(0, end)));
-    // JSON that is no object has neither member
+    // a JSON value that is no object has neither `nonce` nor `fence`
     const { nonce, fence } = (head ?? {}) as { nonce?: string; fence?: number };
     // a fence beyond the safe integers (anybody may have written the entry) is ignored: no token could exceed it
     return { nonce, fence: Number.isSafeInteger(fence) ? fence : undefined, text: value.slice(end + 1) };

@@ -135,7 +135,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       await assertRejects(() => mine.set("tea", 1, { tll: 5_000 }), TypeError, "cache.set: unknown option tll");
       // @ts-expect-error: an unknown option
       await assertRejects(() => mine.getOrSet("tea", load, { onec: true }), TypeError, "unknown option onec");
-      // @ts-expect-error: a value
+      // @ts-expect-error: a value in place of the load function
       await assertRejects(() => mine.getOrSet("tea", 5), TypeError, "load must be a function; got 5");
       await assertRejects(
         () => mine.getOrSet("tea", load, { ttl: 5 }),

@@ -17,7 +17,10 @@ interface LoadLimits {
 /** A running load of one key's value. */
 export class Load {
   readonly key: string;
-  /** Names this load to the locks, together with the loads whose functions have begun it, which wait for it. */
+  /**
+   * Identity of this load for the locks: its own name, and the names of the loads that wait for it, because their
+   * functions have begun it.
+   */
   readonly asker: { readonly call: string; readonly ancestry: readonly string[] };
   /**
    * Aborts when no caller waits for the load any more. The load's function goes on; the next caller that misses
@@ -100,8 +103,8 @@ export class Loads {
   }
 
   /**
-   * Calls the function of a load, so that `value` can detect calls from within it that would wait for the load
-   * itself.
+   * Calls the function of a load in the load's async context, so that {@link Loads.value} detects a call from within
+   * this function that would wait for the load itself.
    */
   call<T>(load: Load, fn: () => T): T {
     this.#running.add(load);
@@ -119,7 +122,7 @@ export class Loads {
       this.#delete(load);
       load.abandoned.abort(); // releases the load's lock
     }
-    // wait, because the deletion must come after these writes
+    // deletion of the key has to come after the writes of loaded values, so wait for them
     await Promise.allSettled(loads.map(({ writing }) => writing));
   }
 

@@ -5,7 +5,7 @@
 import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { CatgaError } from "../../error.ts";
 
-/** The deadline of one sender. Its creator must dispose of it, and abort it when the sender gives up. */
+/** The deadline of one sender. The object's creator must dispose of it, and abort it when the sender gives up. */
 export class CallerDeadline extends Deadlined implements Disposable {
   readonly #wheel: DeadlineWheel;
   #reject: ((reason: CatgaError) => void) | undefined = undefined;
@@ -35,8 +35,8 @@ export class CallerDeadline extends Deadlined implements Disposable {
   }
 
   /**
-   * Settles as `work` does. Rejects with {@link CallerDeadline.over} if the deadline ends first; the work then goes
-   * on. One call at a time.
+   * Settles as `work` does. Rejects with {@link CallerDeadline.over} if the sender stops waiting first; `work` then
+   * goes on. Do not call again before the last call has settled.
    */
   wait<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {

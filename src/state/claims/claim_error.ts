@@ -1,6 +1,6 @@
 /**
- * Errors of claims (one attempt's right to run an idempotent command): the results of senders without a result of a
- * run, and the errors that abort runs.
+ * Errors of claims (one attempt's right to run an idempotent command): results for senders that get no result from a
+ * handler, and errors that abort handlers.
  */
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
@@ -15,8 +15,8 @@ import type { Claimant } from "../../dispatch/context_host.ts";
 export type Ran = "new" | "elsewhere" | "here";
 
 /**
- * Makes the result for the sender of an attempt that ended with an error. `over`: why the sender has stopped waiting;
- * `last`: the last error of the store.
+ * Makes the result for the sender of an attempt that ended with an error instead of a handler's result. `over`: why the
+ * sender has stopped waiting; `last`: the last error of the store.
  */
 export function withoutResult(
   claimant: Claimant,

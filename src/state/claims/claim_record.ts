@@ -30,7 +30,7 @@ export interface DoneClaim extends AttemptFields {
   readonly error?: unknown;
 }
 
-/** Used instead of `value` or `error` if the result's text has tags. */
+/** Holds the result in place of `value` or `error` if the result's text has tags (marks of values that JSON lacks). */
 interface Tagged {
   readonly tagged?: { readonly value?: unknown; readonly error?: unknown };
 }

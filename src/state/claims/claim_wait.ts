@@ -29,8 +29,8 @@ export class ClaimWait {
   }
 
   /**
-   * Resolves when a claim's entry changes (by more than a renewal), or when its process is gone; also for a renewal
-   * that happened before the watch began. Rejects at the deadline.
+   * Resolves when a claim's entry has changed by more than a renewal, or when the claim's process is gone. Resolves for
+   * a renewal, too, if the renewal happened before the watch began. Rejects at the deadline.
    */
   async change(
     bucket: Bucket,
@@ -65,8 +65,8 @@ export class ClaimWait {
   }
 
   /**
-   * Resolves when the process that holds the claim is gone. If the claim's `revision` changes during a check, the
-   * claim was renewed, so the process lives.
+   * Resolves when the process that holds the claim is gone. If the claim's `revision` changes during a check, the claim
+   * was renewed: the process lives, whatever the check says.
    */
   async #untilGone(endpoint: string, revision: () => number, signal: AbortSignal): Promise<void> {
     while (true) {

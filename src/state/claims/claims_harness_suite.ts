@@ -9,7 +9,7 @@ import type { Claimant } from "../../dispatch/context_host.ts";
 import { claimant } from "../../../test/support/claims.ts";
 import { IdempotencyStore } from "./idempotency_store.ts";
 
-/** Lease of a claim in ms: the store removes the claim so long after the last renewal. */
+/** Lease of a claim in ms: the store removes the claim when this time has passed since the last renewal. */
 export const LEASE = 20_000;
 /** Time between two renewals of a claim, in ms. */
 export const RENEWAL = 3_000;
@@ -65,8 +65,8 @@ export function claimCluster(size: number, options: MemoryNetworkOptions = {}) {
 }
 
 /**
- * Loses the answers of the next `calls` calls of a bucket's method: the call is made, then rejects. `instead`: what
- * to do in place of that; it decides whether to make the call.
+ * Loses the answers of the next `calls` calls of a bucket's method: each call is made, but rejects. `instead`: replaces
+ * this behaviour; its argument `make` makes the call.
  */
 export function loseNext(
   method: "create" | "update" | "delete",

@@ -32,7 +32,10 @@ export const FRESH = LEASE - MAX_PROCESS_PAUSE;
  * is back.
  */
 const RETRY_DELAY = 500;
-/** Time for which a renewal waits for its answer, in ms; then the entry is read. A lost connection fails at once. */
+/**
+ * Time for which a renewal waits for its answer, in ms; after this time the entry is read. A renewal without a
+ * connection fails at once.
+ */
 const ANSWER_LIMIT = 3_000;
 /**
  * Returns the timeout of a claim's write after so many failures, in ms. It grows, because a store may be slow; it is
@@ -101,7 +104,9 @@ export class HeldClaim extends Deadlined implements Leased {
     return this.#lost;
   }
 
-  /** Gives the claim up if its lease may have ended, by whichever clock is further on. */
+  /**
+   * Gives the claim up if its lease may have ended, by the wall clock or the monotonic clock, whichever is further on.
+   */
   check(): void {
     if (this.#entry.left <= 0) this.#lose(this.#entry.overdue);
   }
@@ -133,7 +138,7 @@ export class HeldClaim extends Deadlined implements Leased {
   ): Promise<Ending> {
     const { clock, random, closing } = this.#store;
     this.#stop();
-    // wait: a running renewal changes the revision
+    // wait for a running renewal, because it changes the revision
     if (this.#renewing !== undefined) await this.#renewing;
     const end = clock.monotonic() + LEASE;
     for (let failures = 0;; failures++) {
@@ -148,7 +153,7 @@ export class HeldClaim extends Deadlined implements Leased {
     }
   }
 
-  /** Called when a renewal of the claim is due, and when its lease ends during a renewal. */
+  /** Renews the claim when a renewal is due; gives the claim up when its lease ends during a renewal. */
   override expire(): void {
     this.check();
     if (this.#renewing !== undefined) return;
@@ -196,7 +201,7 @@ export class HeldClaim extends Deadlined implements Leased {
   async #renew(): Promise<void> {
     try {
       if (await this.#entry.renew(ANSWER_LIMIT, () => JSON.stringify(this.#claim)) === "written") {
-        // the answer may have come after the end of the lease: check it
+        // the answer may have come after the end of the lease, so check the lease
         this.check();
         return this.#scheduleRenewal();
       }

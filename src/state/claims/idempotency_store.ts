@@ -72,9 +72,9 @@ export class IdempotencyStore implements Claims {
   /** Wheel of timers for the deadlines of senders and the renewals of claims. */
   readonly #wheel: DeadlineWheel;
   readonly #store: ClaimStore;
-  /** Nonces of this process's running attempts. A claim of this process with another nonce has no attempt any more. */
+  /** Nonces of this process's running attempts. The attempt of a claim of this process with another nonce has ended. */
   readonly #attempts = new Set<string>();
-  /** Prefix of the nonces that this process makes; no other process has it. */
+  /** Prefix of all nonces that this process makes, and no other process. */
   readonly #own: string;
   #made = 0;
   readonly #closing = new AbortController();
@@ -171,7 +171,10 @@ export class IdempotencyStore implements Claims {
     return { result: outcomeUnknown(claimant, "it outlived its claim, and no attempt has recorded a result") };
   }
 
-  /** Decides by the entry found under the id: a claim or a result, of this attempt or another. */
+  /**
+   * Decides the next step of an attempt by the entry found under the command's id: a claim or a result, of this attempt
+   * or of another one.
+   */
   async #consider(attempt: GuardedCall, bucket: Bucket, found: Entry): Promise<ClaimStep> {
     const { claim, claimant } = attempt;
     const record = readClaim(found.value);

@@ -20,7 +20,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
     let nodes: StateNode[];
     let buckets = 0;
     let made: IdempotencyStore[] = [];
-    /** The endpoints of which the liveness check says that they are gone. */
+    /** Endpoints whose processes the liveness check reports as gone. */
     let gone: string[] = [];
 
     before(async () => {

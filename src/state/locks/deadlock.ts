@@ -1,8 +1,9 @@
 /**
- * Finds deadlocks: cycles of waiters. While a run waits for a lock, it and the runs that wait for its end cannot
- * release the locks that they hold. So an edge leads from a waiter to every waiter of the run that holds its key, and
- * of the runs below that run. The youngest waiter of a cycle fails, after a second read of every edge at the stream's
- * leader: an edge that exists at both times existed in between, so all edges of the cycle existed at once.
+ * Finds deadlocks: cycles of waiters. While a run of a handler waits for a lock, this run, and the runs that wait for
+ * its end, cannot release the locks that they hold. So an edge leads from a waiter for a key to each waiter of the run
+ * that holds the key, and to each waiter of the runs for whose end the holding run waits. The youngest waiter of a
+ * cycle fails, after a second read of every edge at the stream's leader: an edge that exists at both times existed in
+ * between, so all edges of the cycle existed at once.
  */
 import type { Timer } from "../../ports/clock.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
@@ -113,7 +114,9 @@ interface LockWait {
   readonly holder: SeenRecord;
 }
 
-/** Groups waiters by run: each run has its own waiters and those of the runs that it waits for. */
+/**
+ * Groups waiters by run of a handler. A run has its own waiters, and the waiters of the runs for whose end it waits.
+ */
 export function waitsByRun(waits: LockRecords): Map<string, SeenWaiter[]> {
   const byRun = new Map<string, SeenWaiter[]>();
   for (const waiter of waits.waiters()) {

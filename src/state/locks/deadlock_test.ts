@@ -83,8 +83,8 @@ describe("findCycle", () => {
   });
 
   /**
-   * Whether the waits lead from waiter `at` back to waiter `home`, over waiters whose place is older than that of
-   * `home`.
+   * Returns true if the waits lead from waiter `at` back to waiter `home`, over waiters whose place in the queue is
+   * older than the place of `home`.
    */
   function returns(waits: LockRecords, home: SeenWaiter, at: SeenWaiter, seen: Set<SeenWaiter>): boolean {
     const holder = waits.holder(at.key)!.record.call;

@@ -31,8 +31,8 @@ export class HeldKey implements Leased {
   #timer: Timer | undefined;
 
   /**
-   * `revision`: revision of the holder's record, which expires no earlier than its ttl after `sent`. `ended` is
-   * called once, when the key is no longer held.
+   * `revision`: revision of the holder's record; `sent`: time from which the record lives for at least its ttl. `ended`
+   * is called once, when the key is no longer held.
    */
   constructor(
     host: LockHost,
@@ -77,7 +77,7 @@ export class HeldKey implements Leased {
     if (this.#entry.left <= 0) this.lose(this.#entry.overdue);
   }
 
-  /** Gives the key up before its release: the lock's signal aborts. `why`: for its error. */
+  /** Gives the key up before its release: the lock's signal aborts. `why`: reason for the text of the error. */
   lose(why: string): void {
     if (this.#lost !== undefined || this.#released !== undefined) return;
     this.#lost = lockLost(this.key, why, this.#host.node);
@@ -95,7 +95,7 @@ export class HeldKey implements Leased {
 
   async #release(): Promise<void> {
     if (this.#lost === undefined) this.#end();
-    // wait: a running renewal changes the revision
+    // wait for a running renewal, because it changes the revision
     await this.#renewing;
     if (!this.#gone) await releaseOrHandOver(this.#host, this.key, this.record, this.#entry.revision);
   }
@@ -132,7 +132,7 @@ export class HeldKey implements Leased {
       while (this.#holding) {
         try {
           const text = writeLockRecord({ ...this.record, token: this.token });
-          // the answer may have come after the end of the lease: check it
+          // the answer may have come after the end of the lease, so check the lease
           if (await this.#entry.renew(Math.min(ANSWER_LIMIT, ttl / 6), () => text) === "written") return this.check();
           this.#gone = true;
           return this.lose("its record is gone or another's; this process, or its way to the store, stood still");
@@ -163,9 +163,9 @@ function entryOf(
 // Ends the holding of a key: its record is handed over to the oldest waiter, or removed.
 
 /**
- * Hands over or removes the record of a holder, never another holder's: at the known revision, or at a later one with
- * the same nonce. Resolves after the first try; if the store does not answer, tries go on in the background until the
- * record has expired.
+ * Hands over or removes the record of a holder, never the record of another holder: writes at the known revision, or at
+ * a later one whose record has the same nonce. Resolves after the first try; if the store does not answer, tries go on
+ * in the background until the record has expired.
  */
 export async function releaseOrHandOver(
   host: LockHost,

@@ -8,7 +8,7 @@ import { LockKeys, type LockRecord, readLockRecord } from "./lock_record.ts";
 /** A lock, a leadership, or a load of a cached value. */
 export type LockKind = "lock" | "lead" | "load";
 
-/** The keys of each kind of lock. */
+/** For each kind of lock: the form of its records' keys in the bucket. */
 export const LOCK_SPACES: Readonly<Record<LockKind, LockKeys>> = {
   lock: new LockKeys(),
   lead: new LockKeys("lead"),

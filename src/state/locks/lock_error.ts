@@ -113,8 +113,8 @@ export interface LockHost {
   /** Returns the oldest waiter for a key that this node knows of, except the waiter `nonce`. */
   next(key: string, nonce: string): SeenWaiter | undefined;
   /**
-   * Call after this node has handed a key over. `revision`, `sent`: revision, and time of sending, of the write that
-   * made the waiter the holder.
+   * Call after this node has handed a key over to `waiter`: the waiter becomes the holder at once if it is in this
+   * node. `revision`, `sent`: revision, and time of sending, of the write that made the waiter the holder.
    */
   handedOver(waiter: SeenWaiter, revision: number, sent: Stamp): void;
   /**

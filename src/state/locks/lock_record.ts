@@ -21,7 +21,10 @@ export interface LockRecord {
   readonly ttl: number;
   /** Time at which the key was taken, or waiting began, in ms since 1970 by the writer's clock. For people only. */
   readonly since: number;
-  /** Set when a waiter renews its record: revision of its first record. The waiter with the smallest is next. */
+  /**
+   * Set when a waiter renews its record: revision of the waiter's first record. The waiter with the smallest `place` is
+   * next.
+   */
   readonly place?: number | undefined;
   /**
    * Set when a holder renews its record: the fencing token, which is the revision of the acquisition. For people

@@ -86,8 +86,8 @@ export class LockWaiter {
   }
 
   /**
-   * Call when the holder's record names this waiter. `revision`: of that record; `sent`: time at which its write was
-   * sent, if this node has sent it.
+   * Makes this waiter the holder of the key. Call when the holder's record names this waiter. `revision`: revision of
+   * that record; `sent`: time at which its write was sent, if this node has sent it.
    */
   async granted(revision: number, sent?: Stamp): Promise<void> {
     if (this.#state !== "waiting") return;

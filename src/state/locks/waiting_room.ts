@@ -99,8 +99,8 @@ export class WaitingRoom {
   }
 
   /**
-   * Call when this node has handed a key over. If the new holder is a waiter of this node, it need not wait for the
-   * watch.
+   * Call when this node has handed a key over. A new holder in this node holds the key at once, before the watch
+   * reports its record; another node's waiter is no longer counted as waiting.
    */
   handedOver(to: SeenWaiter, revision: number, sent: Stamp): void {
     const waiter = this.#waiters.get(to.record.nonce);
@@ -108,13 +108,13 @@ export class WaitingRoom {
     else this.#host.background("taking a lock", waiter.granted(revision, sent));
   }
 
-  /** Call when this node no longer holds a key. */
+  /** Notes the last revision of a key that this node no longer holds, for a waiter that has ended and got the key. */
   holderEnded({ record, revision }: HeldKey): void {
     const ended = this.#ended.get(record.nonce);
     if (ended !== undefined) ended.revision = Math.max(ended.revision, revision);
   }
 
-  /** Ends the watches. Call after every waiter has been given up. */
+  /** Ends the watches of lock records. Call after every waiter has been given up. */
   close(): void {
     this.#detector.close();
     this.#sweep?.cancel();

@@ -55,7 +55,7 @@ export class JumpWatch {
       // after a pause of the process this timer is one of the first to run: renewals follow later
       const stoodStill = now.monotonic - due > STANDSTILL;
       if (gained > MAX_GAIN || stoodStill) { for (const leased of [...this.#leased]) leased.check(); }
-      // `last` stays unchanged without a jump, so that a slow drift adds up to one
+      // `last` stays the time of the last jump, so that many small gains of a drifting clock add up to a jump
       this.#compareLater(Math.abs(gained) > MAX_GAIN ? now : last);
     }, { background: true });
   }

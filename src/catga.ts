@@ -202,7 +202,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     };
     const sending = foldSends(behaviors);
     const app = made = sending === undefined ? new App(own, close) : new AppWithSendBehaviors(own, close, sending);
-    // `App` takes any contract; its public interface has the types of each contract
+    // the class `App` takes any contract; the interface `Catga` has the types of each contract
     const face = app as unknown as Catga;
 
     // 4. Attach behaviors before the first message of another node, so that they observe that message.
@@ -251,7 +251,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
         }
       };
       transport.onStatus(failIfClosed);
-      // the connection may have closed since the join
+      // the connection may have closed between the join and the call of `onStatus`
       failIfClosed(transport.status);
     } else if (options.signals) drainAtSignals(app, Promise.resolve());
 
@@ -288,12 +288,15 @@ function drainAtSignals(app: App, joined: Promise<void>): void {
 const evaluation = hotEvaluation();
 
 function checkNetwork(network: unknown): void {
-  // recognized by its method, not by its class: only tests load the module of the class
+  // a memory network is recognized by its method `connect`, not by its class, whose module only tests load
   if (network === undefined || typeof (network as Partial<MemoryNetwork> | null)?.connect === "function") return;
   throw new TypeError(`network must be a MemoryNetwork; got ${show(network)}`);
 }
 
-/** What a node gets from outside: time, randomness and a store, and a transport if there may be other nodes. */
+/**
+ * Things outside of a node on which the node depends: clocks, random numbers and stores; and a transport, if there may
+ * be other nodes.
+ */
 interface Link {
   /** The clock of programs, whose timers continue after the node has ended. */
   readonly clock: Clock;

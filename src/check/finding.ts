@@ -14,7 +14,7 @@ export interface Finding {
   readonly kind: string;
   /** Name of the contract, event, workflow or subscription that is affected. */
   readonly about: string;
-  /** What would happen: a sentence for people, without its full stop. */
+  /** The effect in words: a sentence for people, without its full stop. */
   readonly message: string;
   /** Number of messages or runs that are affected. */
   readonly count?: number;

@@ -1,6 +1,7 @@
 /**
  * Replays the open runs of workflows with the handlers of a program, in memory, up to the point at which they would
- * record something new. New entries are refused, so that no step begins: nothing is stored, sent or started.
+ * record something new. New entries (stored records of a run) are refused, so that no step begins: nothing is stored,
+ * sent or started.
  */
 import { issueWithPath, type Schema, schemaThrew, validate } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
@@ -136,7 +137,7 @@ class RefusingLog extends RunLog {
     this.messages = new RefusedMessages(host);
   }
 
-  /** The entries that the replay tried to store last. */
+  /** The entries (stored records of a run) that the replay tried to store last. */
   get refused(): readonly JournalEntry[] {
     return this.messages.entries;
   }

@@ -79,7 +79,7 @@ export function programOf(modules: readonly unknown[]): Program {
   };
   const seen = new Set<unknown>();
   const left: unknown[] = [...modules];
-  // handlers are read first, so that a contract which is exported beside its handler counts as handled
+  // handlers are read first, so that a contract which is exported beside its handler is recorded as handled
   const exported: unknown[] = [];
   for (const value of left) {
     if (seen.has(value)) continue;

@@ -87,7 +87,8 @@ export function compareRunning(
       const read = (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text));
       const durable = read.some(({ category }) => category === name) || node.entities?.includes(name);
       const isDurable = Boolean(contract.options.durable);
-      // not compared for a command of an entity, which nodes accept both as durable and as not durable
+      // the option `durable` is not compared for commands of entities, which nodes accept both as durable and as not
+      // durable
       if (contract.kind !== "event" || durable === isDurable || (durable && handled)) continue;
       const [is, was] = isDurable ? ["durable", "not"] : ["not durable", "durable"];
       found.push({

@@ -117,7 +117,8 @@ function waitingFrom(
     : service === undefined
     ? undefined
     : [...subscriptions].map((own) => subscriptionKey(service, own));
-  // all messages count if the program's subscriptions are not known: it may still have to handle them
+  // without known subscriptions of the program, the function returns true for each message: the program may still have
+  // to handle it
   if (keys === undefined || (kind === "event" && keys.length === 0)) return () => true;
   const known = keys.map((key) => stored.find((each) => each.key === key)?.state.head);
   if (known.some((head) => head === undefined) && fromStart) return () => true;

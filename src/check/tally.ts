@@ -12,8 +12,8 @@ export class Tally {
     let known = this.#found.get(key);
     if (known === undefined) {
       const reasons = this.#reasons.get(of) ?? 0;
-      // reasons are counted together from now on: messages of validators may contain the value, so that each would be
-      // another reason
+      // after this number of different reasons, all further reasons share one count: a validator's message may contain
+      // the value, so that each value would make a reason of its own
       if (reasons >= MAX_REASONS) {
         key = of;
         known = this.#found.get(key);

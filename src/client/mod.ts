@@ -249,7 +249,7 @@ function runOf(url: string, id: string, options: ClientOptions): object {
     async open(of: CallOptions = {}) {
       const answer = await get(of);
       if (answer.ok) return { ok: true, value: answer.status === 202 ? answer.value : undefined };
-      // these codes mean that the run has ended: it has failed, or is forgotten
+      // these codes mean that the run has ended: it has failed, or its record has been removed
       return ["NO_RUN", "NOT_FOUND"].includes(answer.error.code) || isPassing(answer.error)
         ? answer
         : { ok: true, value: undefined };
@@ -326,7 +326,7 @@ async function* events(
   let received = 0;
   for (;;) {
     let error: ClientError | undefined;
-    // aborted when the reader leaves, to end the request
+    // aborted when the program stops reading the events, so that the HTTP request ends
     const over = new AbortController();
     const abort = () => over.abort();
     signal?.addEventListener("abort", abort);
@@ -355,7 +355,7 @@ async function* events(
       over.abort();
     }
     if (error !== undefined && !isPassing(error)) throw error;
-    // not opened again: without a place, a new request would begin from the start
+    // a stream whose events have no ids is not opened again: the server would send it from its start
     if (last === "" && received > 0) {
       throw new ClientError("STREAM_BROKEN", `${url} broke`, { details: { received }, cause: error });
     }

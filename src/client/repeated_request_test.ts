@@ -14,7 +14,10 @@ const Charge = command<{ cents: number }, string>("Charge");
 const Close = command<void, string>("Close");
 const api = edge({ charge: Charge, close: Close });
 
-/** Starts a server that answers one request, and closes the connection of the next one without an answer. */
+/**
+ * Starts a server that answers one request, and then closes its connection when the next request arrives, without an
+ * answer.
+ */
 async function dyingServer() {
   const requests: string[] = [];
   const sockets = new Set<Socket>();

@@ -14,7 +14,7 @@ export class InOrder {
     return this.#waiting === 0;
   }
 
-  /** Resolves when all values that wait now have been passed on. */
+  /** Resolves when all values that wait at the time of the call have been passed on. */
   get passed(): Promise<void> {
     return this.#last;
   }

@@ -15,7 +15,8 @@ const changed = (bytes: Uint8Array) => bytes.map((byte) => byte ^ 7);
 const codecs: Readonly<Record<string, PayloadCodec>> = {
   "at once": { encode: changed, decode: changed },
   "later": {
-    // without timers, because these clocks are virtual: after a varying number of microtasks
+    // the codec answers after a varying number of microtasks, not after a timer, because the tests run on virtual
+    // clocks
     encode: async (bytes) => (await turns(bytes.length % 5), changed(bytes)),
     decode: async (bytes) => (await turns(bytes.length % 3), changed(bytes)),
   },

@@ -82,7 +82,7 @@ export class SealedTransport implements Transport {
     }
     checkSubject(subject); // checked here, so that a wrong subject throws at once
     if (options?.reply !== undefined) checkSubject(options.reply);
-    // passed on at once, because on a closed connection `publish` throws
+    // a closed connection gets the message at once and unencoded, because its `publish` only throws
     if (this.#transport.status.state === "closed") return this.#transport.publish(subject, bytes, options);
     const given = { ...options, ...(options?.headers === undefined ? {} : { headers: { ...options.headers } }) };
     const publish = (sealed: Uint8Array) => this.#transport.publish(subject, sealed, given);
@@ -123,7 +123,8 @@ export class SealedTransport implements Transport {
 
   #open(message: TransportMessage): MaybePromise<TransportMessage> {
     const opened = this.#sealing.openBytes(message.data);
-    // the same object: the data of the message belongs to this callback only, so that no copy is needed
+    // an unencoded message that no earlier message delays is passed on as the same object: its callback runs at once,
+    // so that its data need not be copied
     if (opened === message.data && this.#in.isIdle) return message;
     const { subject, reply, headers, noResponders } = message;
     if (opened === message.data) return { subject, reply, headers, noResponders, data: message.data.slice() };

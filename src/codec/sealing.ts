@@ -100,6 +100,6 @@ const HEAD = '~"~sealed:';
 const END = '"';
 /** The mark at the beginning of encoded bytes; no JSON begins with these two bytes. */
 const MARK = new Uint8Array([0, 0x63]);
-/** Number of bytes that encoding adds to the 512 payloads of a message, at most. */
+/** Maximum number of bytes that encoding adds to one message, which has at most 512 payloads. */
 const MESSAGE_OVERHEAD = 40_960;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

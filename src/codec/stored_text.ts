@@ -30,7 +30,7 @@ export function changePayloads(
     for (const [i, slot] of slots.entries()) slot.set(all[i]);
     return encode(JSON.stringify(value));
   };
-  // safe: none of the texts is a promise here
+  // the cast is safe: none of the texts is a promise here
   return texts.some((text) => text instanceof Promise)
     ? then(Promise.all(texts), changed)
     : changed(texts as readonly string[]);

@@ -121,7 +121,7 @@ export interface ObservedSubscription {
   readonly cause?: string | undefined;
   readonly abandoned?: boolean;
   readonly lag: number;
-  /** True if the number of unread messages has grown several times in a row. */
+  /** True if the number of unread messages has grown in several counts in a row. */
   readonly growing?: boolean;
   /** Time until the oldest unhandled message is deleted from the log, in ms; `undefined`: not soon. */
   readonly ends?: number | undefined;
@@ -204,7 +204,8 @@ export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): rea
 function withOther(known: Alarm, { about, message, count }: Pick<Alarm, "about" | "message" | "count">): Alarm {
   const begin = misfitsOf(about);
   const more = message.startsWith(begin) ? message.slice(begin.length) : message;
-  // a further mismatch changes nothing: the alarm's text names only those of the first senders
+  // an alarm that names the maximum number of mismatches stays as it is, and so does an alarm that names this mismatch
+  // already
   if (known.count >= MAX_NAMED_MISMATCHES || known.message.includes(more.slice(0, -1))) return known;
   return { ...known, count: known.count + count, message: `${known.message.slice(0, -1)}; ${more}` };
 }
@@ -303,7 +304,10 @@ function* ofNode(
   }
 }
 
-/** The name by which programs declare a contract: a contract that drives runs of a workflow counts as the workflow. */
+/**
+ * Returns the name by which programs declare a contract. For an internal contract, with which nodes execute the runs of
+ * a workflow: the name of the workflow.
+ */
 export function declaredName(contract: string): string {
   const workflow = drivenWorkflow(contract);
   return workflow === undefined ? contract : `workflow ${workflow}`;
@@ -332,7 +336,8 @@ function* ofContract(
   full: boolean,
 ): Iterable<Raised> {
   if (handlers === 0) {
-    // no alarm: the contract was taken out of use
+    // no alarm: all nodes that handled the contract have left in an orderly way, or have been gone for a long time, and
+    // no node sends messages of it
     if (waiting === 0 && !wanted && (signedOff || now - (since ?? now) > GONE)) return;
     const [one, more] = signedOff ? ["has signed off", "have signed off"] : ["is gone", "are gone"];
     const who = last.length === 0 ? "" : `: ${last.join(", ")} did, and ${last.length === 1 ? one : more}`;
@@ -411,7 +416,10 @@ function* ofStream({ name, bytes, limit }: ObservedStream): Iterable<Raised> {
   }
 }
 
-/** Makes one alarm for each NATS server that is away, instead of one for each stream whose copy it has. */
+/**
+ * Makes one alarm for each NATS server that is away. Without this function, each stream of which the server keeps a
+ * copy would have an alarm of its own.
+ */
 function* ofCopies(streams: readonly ObservedStream[]): Iterable<Raised> {
   for (const server of new Set(streams.flatMap(({ missing }) => missing))) {
     const without = streams.filter(({ missing }) => missing.includes(server));
@@ -448,7 +456,7 @@ const NOT_HANDLER: ReadonlySet<string> = new Set([
 ]);
 /** Codes with which handlers fail while NATS stores nothing, because its store is full. */
 const REFUSED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN"]);
-/** How long there is an alarm about a node that died, in ms. */
+/** Time for which an alarm about a dead node lasts, in ms. */
 const GONE = 15 * 60_000;
 /** Maximum age of a dead letter that causes an alarm, in ms. */
 const NEW = 3_600_000;
@@ -504,8 +512,8 @@ export function nodeLabel({ id, service }: Pick<NodeInfo, "id" | "service">): st
 }
 
 /**
- * Number of messages that a subscription has not read yet, the time at which it was counted, and how many times in a
- * row it was greater than before.
+ * A count of the messages that a subscription has not read yet (`lag`), the time of the count (`at`), and how many
+ * times in a row the number was greater than in the count before (`grown`).
  */
 export interface Lag {
   readonly lag: number;
@@ -514,8 +522,8 @@ export interface Lag {
 }
 
 /**
- * Returns the record that follows `known` for a new count of unread messages. Counts are compared at most every 10 s; a
- * count of 0 starts the record anew.
+ * Returns the record of unread messages after a new count of `lag` messages. `known`: the record of the last count.
+ * Counts are compared at most every 10 s; a count of 0 begins a new record.
  */
 export function lagOf(known: Lag | undefined, lag: number, now: number): Lag {
   if (known === undefined) return { lag, at: now, grown: 0 };

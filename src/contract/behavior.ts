@@ -52,7 +52,7 @@ export interface Behavior<F extends string = never> {
    * cluster. `catga()` waits for the returned promise, and rejects with an error that it throws.
    */
   readonly attach?: ((app: Catga) => MaybePromise<Attachment | void>) | undefined;
-  /** Internal: makes spans for runs of workflows; `tracing()` sets it. */
+  /** Internal: the tracer that makes spans for runs of workflows; only the behavior `tracing()` has it. */
   readonly "~runs"?: object | undefined;
 }
 
@@ -119,7 +119,7 @@ export interface OutgoingMessage {
   readonly ctx: Context | undefined;
   /** The id of the node that sends. */
   readonly node: string;
-  /** The app's time. */
+  /** The app's clock, whose time is virtual in some tests. */
   readonly clock: Clock;
 }
 

@@ -132,7 +132,8 @@ class Comparison {
     }
     const visited = this.#open.get(node) ?? new Map<unknown, number>();
     const before = visited.get(source);
-    // a recursive schema: the pair counts as compatible here, and the outer comparison of the pair decides
+    // a recursive schema: this inner comparison of the pair answers `yes`, because the outer comparison of the same
+    // pair decides
     if (before !== undefined) return before < path.length ? YES : unknown("$ref");
     this.#open.set(node, visited.set(source, path.length));
     const verdict = this.#judge(node, source, path, depth + 1);
@@ -140,7 +141,8 @@ class Comparison {
     if (verdict.reads === "yes" || !Object.keys(source).some((key) => NARROWING.has(key))) {
       return verdict.reads === "unknown" && this.#isSame(node, source) ? YES : verdict;
     }
-    // a keyword such as `not` makes the writer write less than was compared
+    // keywords such as `not` exclude values that this comparison took as written, so that a verdict other than `yes` is
+    // not certain
     return this.#isSame(node, source) ? YES : unknown(Object.keys(source).find((key) => NARROWING.has(key)) ?? "");
   }
 
@@ -269,7 +271,8 @@ class Comparison {
     if (typeof value !== "string") return YES;
     const odd = ["pattern", "format", "contentEncoding"].find((key) => key in r);
     if (odd !== undefined) return unknown(odd);
-    // JSON Schema counts characters, most validators UTF-16 units
+    // both lengths of the text are judged: in UTF-16 units, which most validators count, and in characters, which JSON
+    // Schema counts
     const lengths = [value.length, [...value].length].map((length) => {
       return texts(r, { type: "string", minLength: length, maxLength: length }, path);
     });
@@ -532,7 +535,10 @@ function texts(r: Node, w: Node, path: string): Compatibility {
   return every(verdicts);
 }
 
-/** Compares a range of lengths, or of numbers of members or items, that is written with the range that is read. */
+/**
+ * Compares two ranges of counts (lengths of strings, numbers of members or items): the writer's from `least` to `most`,
+ * and the reader's from `from` to `to`. `of`: a noun for the things counted, for the reason.
+ */
 function counts(from: unknown, to: unknown, least: number, most: number, of: string, path: string): Compatibility {
   const verdicts: Compatibility[] = [];
   if (from !== undefined && least < (from as number)) {

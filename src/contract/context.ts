@@ -57,7 +57,7 @@ export interface Context extends Sender {
    */
   readonly draining: AbortSignal;
   /**
-   * The app's time. Its `sleep` rejects with the reason of {@link Context.signal} when the signal aborts; its other
+   * The app's clock. Its `sleep` rejects with the reason of {@link Context.signal} when the signal aborts; its other
    * timers are not affected.
    */
   readonly clock: AppClock;

@@ -139,10 +139,10 @@ export function isRunMessage(name: string): boolean {
 /** Suffix that stored workflow runs add to the workflow's name, where entities have their type's name. */
 export const RUN = "-run";
 /**
- * Last tokens of the names of messages about workflow runs. `BEGUN`: a run was started, and the starting node executes
- * it; `CALLED`: another entry after which some node has to execute the run; `RECORDED`: an entry after which nothing
- * has to be executed; `DUE`: a timer of a run has fired; `JOIN`: a message for the node that executes a run; `ENDED`: a
- * run has ended.
+ * Last tokens of the names of messages about workflow runs. `BEGUN`: an entry (stored record of a run) says that a run
+ * was started, and the starting node executes it; `CALLED`: another entry after which some node has to execute the run;
+ * `RECORDED`: an entry after which nothing has to be executed; `DUE`: a timer of a run has fired; `JOIN`: a message for
+ * the node that executes a run; `ENDED`: an event for the callers that wait for the result of a run.
  */
 export const BEGUN = "begun";
 export const CALLED = "called";

@@ -99,7 +99,7 @@ describe("types of contracts", () => {
       same<Equal<typeof renamed, Result<void>>>();
       const published = await app.publish(Tick);
       same<Equal<typeof published, Result<void, never>>>();
-      // @ts-expect-error the value is there only when the result is ok
+      // @ts-expect-error `value` may be undefined until `ok` was checked
       created.value.orderId;
       // @ts-expect-error no such property in the answer
       unwrap(created).id;
@@ -133,7 +133,7 @@ describe("types of contracts", () => {
       app.send(Ping, { timeout: 100 }),
       // @ts-expect-error a void contract takes no payload
       app.send(Reset, 3),
-      // @ts-expect-error a string or nothing
+      // @ts-expect-error the payload may be a string or left out, and is a number here
       app.send(Find, 3),
     ]);
   });
@@ -150,9 +150,9 @@ describe("types of contracts", () => {
       ctx.send(Tick),
       // @ts-expect-error a command is not published from a handler either
       ctx.publish(Reset),
-      // @ts-expect-error an event has no handle
+      // @ts-expect-error an event has no method `handle`
       () => OrderCreated.handle(() => {}),
-      // @ts-expect-error a command has no on
+      // @ts-expect-error a command has no method `on`
       () => CreateOrder.on(() => {}),
     ]);
   });
@@ -176,15 +176,15 @@ describe("types of contracts", () => {
       CreateOrder.handle(() => {}),
       // @ts-expect-error wrong result of an async handler
       CreateOrder.handle(() => Promise.resolve("1")),
-      // @ts-expect-error a whole result is handed on only when it is a failure
+      // @ts-expect-error a handler may return the result of a send only if it is known to be a failure
       CreateOrder.handle((order, ctx) => ctx.send(CreateOrder, order)),
-      // @ts-expect-error another literal
+      // @ts-expect-error the handler returns another literal than the contract's answer
       Ping.handle(() => "ping"),
       // @ts-expect-error no such property in the payload
       CreateOrder.handle(({ color }) => ({ orderId: color })),
       // @ts-expect-error no such property in the event
       OrderCreated.on(({ id }) => id),
-      // @ts-expect-error a handler of another payload
+      // @ts-expect-error the handler takes another payload than the contract's
       CreateOrder.handle((order: { sku: number }) => ({ orderId: `${order.sku}` })),
     ]);
   });
@@ -199,7 +199,7 @@ describe("types of contracts", () => {
       ctx.send(CreateOrder, { sku: "tea" });
       // @ts-expect-error missing payload
       ctx.publish(OrderCreated);
-      // @ts-expect-error read only
+      // @ts-expect-error the members of a context are read only
       ctx.id = "mine";
     });
   });
@@ -213,17 +213,17 @@ describe("types of contracts", () => {
       app.send(Ping, undefined, { route: "roundrobin" }),
       // @ts-expect-error no such option
       app.send(Ping, undefined, { timeuot: 100 }),
-      // @ts-expect-error a number of ms
+      // @ts-expect-error a timeout is a number of ms, not a text
       app.send(Ping, undefined, { timeout: "1s" }),
       // @ts-expect-error headers are strings
       app.send(Ping, undefined, { headers: { attempt: 1 } }),
       // @ts-expect-error no such route
       () => command("X", { route: "sticky" }),
-      // @ts-expect-error a query has nothing to deduplicate
+      // @ts-expect-error a query does not take the option `idempotent`
       () => query("X", { idempotent: true }),
-      // @ts-expect-error an event has no timeout
+      // @ts-expect-error an event does not take the option `timeout`
       () => event("X", { timeout: 5 }),
-      // @ts-expect-error the key is a string
+      // @ts-expect-error the key must be a string, not a number
       () => command<Order>("X", { key: (order) => order.qty }),
       // @ts-expect-error no such property in the payload
       () => command<Order>("X", { key: (order) => order.color }),
@@ -231,7 +231,7 @@ describe("types of contracts", () => {
       () => CreateOrder.handle(() => ({ orderId: "1" }), { behaviour: [] }),
       // @ts-expect-error no such route
       () => catga({ route: "nearest" }),
-      // @ts-expect-error a contract is a handler no more than any other value
+      // @ts-expect-error a number is no handler
       () => catga({ handlers: 3 }),
     ]);
   });
@@ -264,15 +264,15 @@ describe("types of contracts", () => {
       () => command<Order>("X", { route: "hash" }),
       // @ts-expect-error hash needs a key
       () => query<Order>("X", { route: "hash" }),
-      // @ts-expect-error ordered has the route hash
+      // @ts-expect-error an ordered contract takes only the route "hash"
       () => command<Order>("X", { ordered: true, route: "round-robin", key }),
-      // @ts-expect-error ordered has the route hash
+      // @ts-expect-error an ordered contract takes only the route "hash"
       () => query<Order>("X", { ordered: true, route: routes, key }),
-      // @ts-expect-error an id is of an idempotent command
+      // @ts-expect-error only an idempotent command takes the option `id`
       () => command<Order>("X", { id: ({ sku }) => sku }),
-      // @ts-expect-error an id is of an idempotent command, also with a key
+      // @ts-expect-error only an idempotent command takes the option `id`, also if it has a key
       () => command<Order>("X", { id: ({ sku }) => sku, idempotent: false, key }),
-      // @ts-expect-error the key of an event is of a durable one
+      // @ts-expect-error only a durable event takes the option `key`
       () => event<Order>("X", { key }),
     ]);
   });
@@ -308,35 +308,35 @@ describe("types of contracts", () => {
       Told.on(({ qty }) => qty, { each: "node", concurrency: 3 }),
       Cart.handle(Keyed, ({ id, emit }, { sku, qty }) => (emit(Added, { sku, qty }), { orderId: id })),
       Cart.handle(Ordered, (cart) => cart.emit(Added, order)),
-      // @ts-expect-error not durable
+      // @ts-expect-error only a durable command can be enqueued
       app.enqueue(Now, order),
-      // @ts-expect-error not durable, as the options say
+      // @ts-expect-error a command with `durable: false` cannot be enqueued
       app.enqueue(command<Order>("X", { durable: false }), order),
-      // @ts-expect-error not durable, from a handler
+      // @ts-expect-error a handler cannot enqueue a command that is not durable
       ctx.enqueue(Once, order),
-      // @ts-expect-error the event is not durable, so nothing of it is scheduled
+      // @ts-expect-error an event that is not durable has no schedule to cancel
       app.unschedule(Told, "1"),
-      // @ts-expect-error the command is not durable
+      // @ts-expect-error a command that is not durable has no schedule to cancel
       app.unschedule(Now, "1"),
-      // @ts-expect-error an entity's event is emitted
+      // @ts-expect-error only commands of the entity emit its event
       app.publish(Added, order),
-      // @ts-expect-error an entity's event is emitted, not published from a handler either
+      // @ts-expect-error a handler cannot publish an event of an entity
       ctx.publish(Added, order),
-      // @ts-expect-error that an entity was forgotten is not published either
+      // @ts-expect-error a program cannot publish the event `forgotten` of an entity
       app.publish(Cart.forgotten, { id: "1" }),
       // @ts-expect-error an event that is not durable has no subscription with a name
       Told.on(() => {}, { name: "n" }),
-      // @ts-expect-error nor one that begins somewhere
+      // @ts-expect-error a handler of an event that is not durable does not take the option `from`
       Told.on(() => {}, { from: "start" }),
-      // @ts-expect-error nor attempts
+      // @ts-expect-error a handler of an event that is not durable does not take the option `retry`
       Told.on(() => {}, { retry: { attempts: 3 } }),
-      // @ts-expect-error a command that is not durable has no attempts
+      // @ts-expect-error a handler of a command that is not durable does not take the option `retry`
       Now.handle(() => {}, { retry: { attempts: 3 } }),
-      // @ts-expect-error an entity's command needs a key
+      // @ts-expect-error an entity handles only commands with a key
       Cart.handle(Now, () => {}),
-      // @ts-expect-error an entity's command is not idempotent: the entity remembers its results
+      // @ts-expect-error an entity does not handle idempotent commands, because it records their results itself
       Cart.handle(Once, () => {}),
-      // no error: a durable command may be an entity's
+      // no error: an entity may handle a durable command
       Cart.handle(Later, () => {}),
     ]);
   });
@@ -353,13 +353,13 @@ describe("types of contracts", () => {
       ZodHappened.on(({ at }) => at.getTime()),
       app.send(ZodBook, { at: "2026-01-01T00:00:00Z" }),
       app.publish(ZodHappened, { at: "2026-01-01" }),
-      // @ts-expect-error the handler's side of the input
+      // @ts-expect-error a sender passes the schema's input (a text), not its output (a `Date`)
       app.send(ZodBook, { at: new Date() }),
       // @ts-expect-error excess property
       app.send(ZodBook, { at: "2026-01-01T00:00:00Z", places: 2 }),
-      // @ts-expect-error the sender's side of the output
+      // @ts-expect-error a handler returns the input of the output schema, not the value that the sender gets
       ZodBook.handle(() => ({ price: "3" })),
-      // @ts-expect-error the handler's side of the input
+      // @ts-expect-error a publisher passes the schema's input (a text), not its output (a `Date`)
       app.publish(ZodHappened, { at: new Date() }),
     ]);
   });
@@ -374,9 +374,9 @@ describe("types of contracts", () => {
         return { price: at.getTime() * seats };
       }),
       app.send(ValibotBook, { at: "2026-01-01T00:00:00Z" }),
-      // @ts-expect-error the handler's side of the input
+      // @ts-expect-error a sender passes the schema's input (a text), not its output (a `Date`)
       app.send(ValibotBook, { at: new Date() }),
-      // @ts-expect-error the sender's side of the output
+      // @ts-expect-error a handler returns the input of the output schema, not the value that the sender gets
       ValibotBook.handle(() => ({ price: "3" })),
     ]);
   });
@@ -385,9 +385,9 @@ describe("types of contracts", () => {
     compiles((app) => [
       app.send(HalfSchema, { n: 1 }),
       HalfSchema.handle(({ n }) => `${n}`),
-      // @ts-expect-error the schema takes something else
+      // @ts-expect-error the schema takes another type than the contract's payload
       () => command<{ n: number }, string>("X", { input: z.object({ n: z.string() }) }),
-      // @ts-expect-error no validator
+      // @ts-expect-error a function is no validator
       () => command("X", { input: (value: unknown) => value }),
     ]);
   });

@@ -18,29 +18,29 @@ describe("entity", () => {
     // the function is only compiled, and never called
     const read = (app: Catga) => [
       Cart.handle(AddItem, (cart) => {
-        // @ts-expect-error an event of another entity
+        // @ts-expect-error an entity cannot emit an event of another entity
         cart.emit(Placed, { cents: 1 });
-        // @ts-expect-error an event of no entity
+        // @ts-expect-error an entity cannot emit an event that belongs to no entity
         cart.emit(Told, { sku: "tea" });
-        // @ts-expect-error a wrong payload
+        // @ts-expect-error the event has another payload
         cart.emit(ItemAdded, { sku: 1 });
-        // @ts-expect-error no payload
+        // @ts-expect-error the payload of the event is missing
         cart.emit(ItemAdded);
         // @ts-expect-error the state is read, not written
         cart.state.paid = true;
         return 1;
       }),
-      // @ts-expect-error a wrong result
+      // @ts-expect-error the handler returns another type than the command's result
       Cart.handle(AddItem, () => "one"),
-      // @ts-expect-error a failure that the command does not have
+      // @ts-expect-error the command does not declare this failure code
       Cart.handle(AddItem, () => fail("SOLD", "no")),
-      // @ts-expect-error a state that is none
+      // @ts-expect-error `apply` returns a value that is no state of the entity
       Cart.event<{ sku: string }>("Broken", (cart, { sku }) => ({ ...cart, items: sku })),
       // @ts-expect-error a payload that cannot be sent
       Cart.event<{ go: () => void }>("Unsendable", (cart) => cart),
       // @ts-expect-error an event of another entity
       Cart.decide(addItem, { given: [Placed.of({ cents: 1 })], when: { cartId: "1", sku: "a" } }),
-      // @ts-expect-error a wrong payload
+      // @ts-expect-error the command has another payload
       Cart.decide(addItem, { when: { cartId: "1" } }),
       // @ts-expect-error a handler of another entity
       Order.decide(addItem, { when: { cartId: "1", sku: "a" } }),

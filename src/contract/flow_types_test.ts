@@ -35,7 +35,7 @@ export const order = Order.handle(async (flow, { order, cents }) => {
       ) => (is<Equal<typeof receipt, string>>(), flow.send(Refund, { receipt }, { name: `refund ${n}` })),
     });
     if (paid.ok) break;
-    // the only code besides Catga's is the one that the contract declares
+    // DECLINED is the contract's only failure code; Catga's own codes are never returned here
     is<Equal<typeof paid.error.code, "DECLINED">>();
     if (n === 4) return paid;
     await flow.sleep(`before ${n + 1}`, DAY);
@@ -72,21 +72,21 @@ export async function outside(app: Catga, ctx: Context): Promise<void> {
   void await app.tell(Nudged, "7", undefined, { id: "mail-3" });
   void await app.cancel(Order, "7", "the customer called");
   for await (const run of app.runs({ workflow: "Order", status: "stuck" })) await run.skip("charge 1", 7, "by hand");
-  // @ts-expect-error: the input is not that of the contract
+  // @ts-expect-error: the input has another type than the workflow's
   void await app.start(Order, { order: 7, cents: 420 });
-  // @ts-expect-error: it has an input
+  // @ts-expect-error: the workflow's input is missing
   void await app.start(Order);
-  // @ts-expect-error: the payload of the signal
+  // @ts-expect-error: the payload has another type than the signal's
   void await app.tell(Approved, "7", { by: "ada" });
-  // @ts-expect-error: a workflow is started, not told
+  // @ts-expect-error: `tell` takes a signal, not a workflow
   void await app.tell(Order, "7", undefined);
-  // @ts-expect-error: a workflow is started, not sent
+  // @ts-expect-error: `send` takes no workflow
   void await app.send(Order, { order: "7", cents: 420 });
-  // @ts-expect-error: the code is not of the contract
+  // @ts-expect-error: the workflow does not declare this failure code
   void Order.handle(() => fail("NO_MONEY", "none"));
-  // @ts-expect-error: the output is not that of the contract
+  // @ts-expect-error: the result has another type than the workflow's
   void Order.handle(() => ({ parcel: 7 }));
-  // @ts-expect-error: `undo` gets what the step gave
+  // @ts-expect-error: `undo` gets the value of the step, which is a number
   void Nightly.handle(async (flow) => void await flow.step("a", () => 7, { undo: (text: string) => text }));
   // @ts-expect-error: a function cannot be sent
   workflow<{ call: () => void }, void>("Bad");

@@ -164,15 +164,15 @@ describe("contracts that do not compile", () => {
       () => command<{ x: { cb?: () => void } }>("X"),
       // @ts-expect-error a class with methods
       () => command<{ account: Account }>("X"),
-      // @ts-expect-error the same in an array
+      // @ts-expect-error a class with methods in an array
       () => command<{ accounts: Account[] }>("X"),
-      // @ts-expect-error the same in a Map
+      // @ts-expect-error a class with methods as a value of a Map
       () => command<Map<string, Account>>("X"),
-      // @ts-expect-error the same as a key
+      // @ts-expect-error a class with methods as a key of a Map
       () => command<Map<Account, string>>("X"),
-      // @ts-expect-error the same in a Set
+      // @ts-expect-error a class with methods in a Set
       () => command<ReadonlySet<Account>>("X"),
-      // @ts-expect-error the same in one case of several
+      // @ts-expect-error a class with methods in one member of a union
       () => command<string | { account: Account }>("X"),
       // @ts-expect-error a class with methods as a result
       () => command<string, Account>("X"),
@@ -194,7 +194,7 @@ describe("contracts that do not compile", () => {
       () => event<{ at: URL }>("X"),
       // @ts-expect-error a member with a symbol as its key
       () => command<{ id: string; [key]: string }>("X"),
-      // @ts-expect-error the same, with an object
+      // @ts-expect-error a member with a symbol as its key, and an object as its value
       () => command<{ id: string; [key]?: { n: number } }>("X"),
       // @ts-expect-error members with symbols as their keys
       () => command<Record<symbol, string>>("X"),
@@ -215,15 +215,15 @@ describe("contracts that do not compile", () => {
       () => query<void, { rows: AsyncIterable<string> }>("X"),
       // @ts-expect-error a model with references to itself, and a method
       () => command<Broken>("X"),
-      // @ts-expect-error the same as a result
+      // @ts-expect-error a model with references to itself, and a method, as a result
       () => query<void, Broken[]>("X"),
       // @ts-expect-error an AbortSignal
       () => event<{ signal: AbortSignal }>("X"),
       // @ts-expect-error a stream
       () => query<void, ReadableStream>("X"),
-      // @ts-expect-error the input of a schema
+      // @ts-expect-error a function in the input of a schema
       () => command("X", { input: z.object({ cb: z.custom<() => void>() }) }),
-      // @ts-expect-error what a handler returns, although a text comes of it
+      // @ts-expect-error a handler must return a sendable value, even if the schema turns it into a text
       () => query("X", { output: {} as Schema<Account, string> }),
     ];
     assertEquals(contracts.length, 33);
@@ -244,12 +244,12 @@ describe("values and details that do not compile", () => {
     await assertRejects(() => cache.set("x", Promise.resolve(3)), TypeError, "is a promise");
     // @ts-expect-error a class with methods
     await assertRejects(() => cache.set("x", { account: new Account("a") }), TypeError, "is an instance of Account");
-    // @ts-expect-error a function as what is loaded
+    // @ts-expect-error the value that the load returns is a function
     await assertRejects(() => cache.getOrSet("y", () => () => 3), TypeError, "is a function");
     const none = new Map<string, number>();
-    // @ts-expect-error perhaps undefined
+    // @ts-expect-error the value may be undefined
     await assertRejects(() => cache.set("x", none.get("tea")), TypeError, 'for "x" is undefined; keep null');
-    // @ts-expect-error perhaps undefined as what is loaded
+    // @ts-expect-error the value that the load returns may be undefined
     await assertRejects(() => cache.getOrSet("y", () => none.get("tea")), TypeError, 'for "y" is undefined; keep null');
     // @ts-expect-error a load that returns nothing
     await assertRejects(() => cache.getOrSet("y", () => {}), TypeError, 'for "y" is undefined; keep null');

@@ -45,15 +45,15 @@ export async function reads(app: Catga, ctx: Context): Promise<void> {
   is<Equal<OutputOf<typeof Tail>, Line>>();
   is<Equal<CodeOf<typeof Tail>, "NO_FILE" | ErrorCode>>();
   is<Equal<CodeOf<typeof Parsed>, "CLOSED_TODAY" | ErrorCode>>();
-  // @ts-expect-error: the input is not that of the contract
+  // @ts-expect-error: the input has another type than the stream's
   app.stream(Tail, { from: "1" });
-  // @ts-expect-error: it has an input
+  // @ts-expect-error: the stream's input is missing
   app.stream(Tail);
-  // @ts-expect-error: no such option
+  // @ts-expect-error: `stream` does not take the option `id`
   app.stream(Ticks, undefined, { id: "1" });
-  // @ts-expect-error: a stream is read, not sent
+  // @ts-expect-error: `send` takes no stream
   await app.send(Tail, { from: 1 });
-  // @ts-expect-error: nor broadcast by itself
+  // @ts-expect-error: `publish` takes no stream
   await app.publish(Tail, { from: 1 });
 }
 
@@ -78,20 +78,20 @@ describe("stream", () => {
       }),
     ];
     assertEquals(handlers.every(({ contract }) => contract.kind === "stream"), true);
-    // @ts-expect-error: the item is not that of the contract
+    // @ts-expect-error: the handler yields items of another type than the stream's
     Tail.handle(async function* () {
       yield 7;
     });
-    // @ts-expect-error: the code is not of the contract
+    // @ts-expect-error: the stream does not declare this failure code
     Tail.handle(async function* () {
       yield { n: 1, text: "first" };
       return fail("NO_MONEY", "none");
     });
-    // @ts-expect-error: no items
+    // @ts-expect-error: the handler returns a number, not an iterable of items
     Tail.handle(() => 7);
     // @ts-expect-error: a function cannot be sent
     stream<void, () => void>("Bad");
-    // @ts-expect-error: the input of another one
+    // @ts-expect-error: `resume` returns another type than the stream's input
     stream<{ from: number }, Line>("Bad", { resume: () => ({ from: "1" }) });
     // @ts-expect-error: streams are not ordered
     assertThrows(() => stream<string, Line>("Bad", { key: (text) => text, ordered: true }), TypeError, "ordered");

@@ -66,7 +66,7 @@ describe("types of failures", () => {
       same<Equal<typeof result, Result<string, Refused>>>();
       if (result.ok) return;
       same<Equal<typeof result.error.code, Refused | ErrorCode>>();
-      // @ts-expect-error neither the contract's nor Catga's
+      // @ts-expect-error the code belongs neither to the contract nor to Catga
       return result.error.code === "SOLD_OTU";
     });
     same<Equal<CodeOf<typeof Reserve>, Refused | ErrorCode>>();
@@ -121,13 +121,13 @@ describe("types of failures", () => {
       Reserve.handle(({ seats }) => seats > 9 ? fail("TOO_MANY", "9 at most") : "A1"),
       Reserve.handle(async ({ seats }) => seats > 9 ? fail("SOLD_OUT", await Promise.resolve("gone")) : "A1"),
       Reserve.handle(({ seats }) => fail(seats > 9 ? "TOO_MANY" : "SOLD_OUT", "no", { final: true })),
-      // @ts-expect-error a code that it does not have
+      // @ts-expect-error the contract does not declare this failure code
       Reserve.handle(() => fail("SOLD_OTU", "none left")),
-      // @ts-expect-error the same, in an async handler
+      // @ts-expect-error the contract does not declare this failure code, which an async handler returns
       Reserve.handle(async () => fail("SOLD_OTU", await Promise.resolve("none left"))),
-      // @ts-expect-error one of Catga's own
+      // @ts-expect-error a handler may not make a failure with one of Catga's own codes
       Reserve.handle(() => fail("TIMEOUT", "too late")),
-      // @ts-expect-error any string
+      // @ts-expect-error the code is any string, and the contract declares its failure codes
       Reserve.handle(() => fail(code, "no")),
       Reserve.handle(async (order, ctx) => {
         const inner = await ctx.send(Reserve, order);
@@ -169,9 +169,9 @@ describe("types of failures", () => {
       const wide: Result<string> = all[0];
       const contract: Contract<"command", Seats, string> = Reserve;
       const any: AnyContract = Reserve;
-      // @ts-expect-error it may fail with other codes
+      // @ts-expect-error the send may fail with more codes than this type allows
       const narrow: Result<string, "SOLD_OUT"> = all[0];
-      // @ts-expect-error so may the contract
+      // @ts-expect-error the contract may fail with more codes than this type allows
       const other: Contract<"command", Seats, string, "SOLD_OUT"> = Reserve;
       return [wide, contract, any, narrow, other];
     });
@@ -183,13 +183,13 @@ describe("types of failures", () => {
         same<Equal<typeof on, Date>>();
         return seats > 9 ? fail("TOO_MANY", "9 at most") : { ref: `${on.getTime()}` };
       });
-      // @ts-expect-error a code that it does not have
+      // @ts-expect-error the contract does not declare this failure code
       Book.handle(() => fail("SOLD_OTU", "none left"));
       const booked = await app.send(Book, { seats: 1, on: "2026-11-20" });
       same<Equal<typeof booked, Result<{ ref: string }, Refused>>>();
-      // @ts-expect-error not among the type argument's
+      // @ts-expect-error the option names a failure code that the type argument lacks
       command<Seats, string, "SOLD_OUT">("X", { failures: ["TOO_MANY"] });
-      // @ts-expect-error an event's handlers answer nothing
+      // @ts-expect-error an event has no failure codes, because its handlers return no answer
       event("X", { failures: ["SOLD_OUT"] });
       // @ts-expect-error codes are strings
       query("X", { failures: [7] });
@@ -232,10 +232,10 @@ describe("types of failures", () => {
       // @ts-expect-error codes are strings
       ((_, next) => next()) satisfies Behavior<7>,
       app.send(Limited, { seats: 1 }).then(({ error }) => error?.code === "RATE_LIMITED"),
-      // @ts-expect-error nobody fails with that code
+      // @ts-expect-error neither the contract nor a behavior fails with this code
       app.send(Limited, { seats: 1 }).then(({ error }) => error?.code === "FORBIDDEN"),
       app.send(Limited, { seats: 1 }).then((result) => respond(result, { failures: { RATE_LIMITED: 429 } })),
-      // @ts-expect-error nobody fails with that code
+      // @ts-expect-error neither the contract nor a behavior fails with this code
       app.send(Limited, { seats: 1 }).then((result) => respond(result, { failures: { FORBIDDEN: 403 } })),
     ]);
   });

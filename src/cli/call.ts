@@ -73,8 +73,8 @@ one of them failed.`,
       }
       return await disposing(joinCluster(view, flags, terminal), async (app) => {
         if (flags.has("all")) {
-          // idempotent, so that each node gets an id of its own: with one id for all, a command would run on one node
-          // only
+          // the contract is idempotent, so that each node gets another id: with one id for all, a command would run
+          // on one node only
           const each = contract.kind === "command" ? command<unknown, unknown>(name, { idempotent: true }) : contract;
           return showAll(await app.broadcast(each, payload, options), name, flags, terminal);
         }
@@ -196,7 +196,7 @@ function answer(value: unknown, flags: Flags): string {
   return `${printableJson(value, flags.has("json") ? undefined : 2)}\n`;
 }
 
-/** Returns an error in the form in which `--json` prints it. */
+/** Returns an error as an object for `--json`. */
 function plain({ code, message, retryable, node, details }: CatgaError): Record<string, unknown> {
   return { code, message, retryable, node, details };
 }

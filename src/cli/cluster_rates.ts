@@ -25,9 +25,9 @@ export interface NodeRates {
   readonly rss?: number;
   readonly leads?: readonly string[];
   readonly rates?: {
-    /** Runs of handlers that ended, per second. */
+    /** Number of runs of handlers that ended, per second. */
     readonly handled: number;
-    /** Sends that ended, per second. */
+    /** Number of sends that ended, per second. */
     readonly sent: number;
     readonly failed: number;
     /** Share of one core that the node's process used. */
@@ -94,7 +94,7 @@ function earlier({ before, now }: NodeSample): NodeStats | undefined {
   return now.up - before.up >= SHORTEST ? before : undefined;
 }
 
-/** The rates of one contract, added up over nodes. */
+/** Adds up the rates of one contract over all nodes. */
 class Sum {
   readonly #contract: Pick<ContractStats, "name" | "kind">;
   readonly #totals = { handled: 0, sent: 0, published: 0, inHand: 0, queued: 0, nodes: 0 };

@@ -82,7 +82,7 @@ interface Examination {
   readonly looked: string[];
 }
 
-/** The nodes of the cluster, and the endpoints of those with a record. */
+/** The nodes of the cluster, and the endpoints of the nodes that have a record. */
 interface Nodes {
   readonly nodes: readonly NodeInfo[];
   readonly listed: ReadonlySet<string>;
@@ -321,8 +321,8 @@ function finding(kind: string, about: string, error: unknown): Omit<DoctorFindin
 }
 
 /**
- * Removes problems that are reported twice: an operation that fails for lack of a permission also reports the
- * permission.
+ * Returns the problems without those that are reported twice: an operation that fails for lack of a permission also
+ * reports the permission.
  */
 function distinct(findings: readonly DoctorFinding[]): DoctorFinding[] {
   const denied = findings.filter(({ kind }) => kind === "forbidden").map(({ about }) => about);
@@ -350,7 +350,7 @@ function report(findings: readonly DoctorFinding[], looked: readonly string[], f
   }
   const count = findings.length;
   lines.push("", count === 0 ? "Nothing is wrong." : count === 1 ? "1 thing is wrong." : `${count} things are wrong.`);
-  terminal.write(`${lines.join("\n").trimStart()}\n`); // empty if nothing was examined
+  terminal.write(`${lines.join("\n").trimStart()}\n`); // the text is empty if nothing was examined
 }
 
 const READ = "If that does not say why, its leader may be changing: try again; then look at nats-server and its log.";

@@ -39,7 +39,7 @@ export const CONNECTION_FLAGS = {
   codec: { value: "FILE", variable: "CATGA_CODEC", summary: "module that exports the codec" },
 } as const satisfies Record<string, FlagSpec>;
 
-/** Flags of single commands, by name. */
+/** Flags of single commands of the tool, by name. */
 export const COMMAND_FLAGS = {
   watch: { short: "w", summary: "stay, and show changes, until Ctrl-C" },
   once: { summary: "measure one second, show it, and end" },
@@ -82,7 +82,7 @@ export const COMMAND_FLAGS = {
 /** Name of a flag. */
 export type FlagName = keyof typeof CONNECTION_FLAGS | keyof typeof COMMAND_FLAGS;
 
-/** All flags, by name. */
+/** All flags of the tool, by name. */
 export const FLAGS: Readonly<Record<FlagName, FlagSpec>> = { ...CONNECTION_FLAGS, ...COMMAND_FLAGS };
 
 /** The flags given on a command line, checked. */

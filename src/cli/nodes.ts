@@ -102,7 +102,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     if (!signal.aborted) throw error;
   });
   if (live) draw();
-  // drawn again every second, because ages change, too
+  // the table is drawn again every second, because ages change, too
   const timer = live ? setInterval(draw, 1_000) : undefined;
   await aborted(signal);
   clearInterval(timer);

@@ -24,7 +24,7 @@ export class Pinger implements SourceAsker {
   constructor(transport: Transport, namespace: string) {
     this.#transport = transport;
     this.#namespace = namespace;
-    // a fixed id, which permissions can name; the nonce distinguishes this process from others
+    // the id is always `cli`, so that permissions can name it; the nonce distinguishes this process from others
     this.#endpoint = `cli.${token(transport.random, 12)}`;
     const inbox = nodeSubject(namespace, this.#endpoint);
     const bounces = bounceSubject(namespace, this.#endpoint);

@@ -90,7 +90,7 @@ function localText(time: number, zone = "UTC"): string {
   try {
     offset = offsetOf(time, zone);
   } catch {
-    // an unknown zone: another program may have written it
+    // the zone is unknown to this runtime: another program may have written it
   }
   if (offset === 0) return `${utc}Z`;
   const minutes = Math.abs(offset) / 60_000;

@@ -71,7 +71,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     }
     const pause = () => wait(INTERVAL, undefined, { signal }).catch(() => {}); // an abort is handled by the loop below
     let next = pause();
-    await answers.ask(nodes.values()); // the first answers: rates are computed from their differences to later ones
+    await answers.ask(nodes.values()); // the first answers of the nodes: rates are computed from their differences to later answers
     while (!signal.aborted) {
       await next;
       if (signal.aborted) break;
@@ -149,7 +149,7 @@ function show(
   const live = terminal.columns !== undefined && !flags.has("json");
   if (!live) return terminal.write(`${printableJson({ at: new Date().toISOString(), ...rates })}\n`);
   const once = flags.has("once");
-  // minus 7 lines: the title, two headings, two empty lines, and two lines about the rows that are left out
+  // 7 lines are not rows: the title, two headings, two empty lines, and two lines about the rows that are left out
   const raised = alarmLines(rates.alarms, once ? Infinity : MAX_SHOWN_ALARMS, terminal);
   const room = once ? Infinity : Math.max(4, (terminal.rows ?? 24) - 7 - raised.length);
   const shownNodes = Math.min(rates.nodes.length, Math.max(2, Math.floor(room / 3)));

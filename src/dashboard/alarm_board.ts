@@ -63,7 +63,7 @@ export class AlarmBoard {
     for (const [name, { now, last, since, signedOff }] of handlers) {
       const known = this.#away.get(name);
       if (now.length > 0) this.#away.delete(name);
-      else if (known !== undefined) known.signedOff ||= signedOff; // stays true: a process may end before its record is deleted
+      else if (known !== undefined) known.signedOff ||= signedOff; // `signedOff` stays true: a process may end before its record is deleted
       else if (this.#away.size < MAX_CONTRACTS) this.#away.set(name, { last, since, signedOff });
     }
     const names = new Set([...handlers.keys(), ...rates.keys(), ...this.#away.keys(), ...this.#queued.keys()]);
@@ -114,7 +114,7 @@ export class AlarmBoard {
     });
   }
 
-  /** Sets the leaders of the streams, and notes elections in the timeline. */
+  /** Sets the leaders of the streams, and adds elections (changes of leader) to the timeline. */
   elections(now: number, { streams }: ServerView): void {
     for (const { name, leader } of streams) this.#elected(now, `stream ${name}`, leader || undefined);
   }

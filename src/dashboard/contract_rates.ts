@@ -31,7 +31,7 @@ interface RatedContract {
   inHand: Map<string, number>;
 }
 
-/** Rates of all contracts of a cluster. */
+/** Computes the rates of all contracts of a cluster from its nodes' counts. */
 export class ContractRates {
   readonly #contracts = new Map<string, RatedContract>();
   #ticks = 0;
@@ -51,7 +51,7 @@ export class ContractRates {
     }
   }
 
-  /** Forgets the counts of all processes except those at these endpoints. */
+  /** Forgets the counts of all processes except the processes at these endpoints. */
   keep(endpoints: ReadonlySet<string>): void {
     for (const { inHand } of this.#contracts.values()) {
       for (const endpoint of inHand.keys()) if (!endpoints.has(endpoint)) inHand.delete(endpoint);

@@ -48,7 +48,7 @@ export async function serveDashboard(
     ...{ namespace, clock, network: source.transport },
     stream: () => source.stream("log"),
     kept: () => source.stream("subscriptions"),
-    nodes: () => [], // empty: nodes are not needed for dead letters
+    nodes: () => [], // no nodes are given, because they are not needed for dead letters
   });
   let searching: Promise<unknown> = Promise.resolve();
   return await DashboardServer.listen({

@@ -42,7 +42,7 @@ export async function readEntity(
       const payload = shownValue(shownPayload(event.payload, about, showSecrets));
       events.push({ position, at, event: shownText(event.event), version: event.version, command: name, payload });
     }
-    if (events.length >= 2 * MAX_EVENTS) break; // a limit for faults, too, which have no number
+    if (events.length >= 2 * MAX_EVENTS) break; // the limit also counts faults, which have no number
   }
   return {
     ...{ type, id: shownId(id), version, forgotten, events },

@@ -52,7 +52,7 @@ export class EventTail {
     this.#read = from - 1;
     if (from > state.last) return;
     const messages = await stream.read(messagePattern(this.#namespace, stream.name), { from, most: MAX_BATCH });
-    // from the last message that was read: the answering server may lag behind the state
+    // reading goes on behind the last message that was read: the answering server may lag behind the state
     this.#read = messages.at(-1)?.sequence ?? this.#read;
     for (const message of messages) {
       const group = readGroup(this.#namespace, message);

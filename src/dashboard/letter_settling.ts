@@ -34,7 +34,7 @@ export async function settleLetters(
     return { done, failed, error };
   }
   const places = letters.flatMap((place) => readPlace(place) ?? []);
-  // unambiguous, because the names of services contain no slash
+  // the key is unambiguous, because the names of services contain no slash
   for (const own of Map.groupBy(places, ({ service, name }) => `${service}/${name}`).values()) {
     const [{ service, name: subscription }] = own;
     const ids = new Set(own.map(({ id }) => id));

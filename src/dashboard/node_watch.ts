@@ -285,7 +285,7 @@ export class NodeBook {
   }
 
   #counted(node: Watched, stats: NodeStats): void {
-    // no rates for the time in which the node was gone, because its length is unknown
+    // no rates are computed for the time in which the node was gone, because its length is unknown
     const before = node.state === "gone" ? undefined : node.stats;
     const passed = before === undefined ? 0 : stats.up - before.up;
     if (before === undefined || passed > 0) {

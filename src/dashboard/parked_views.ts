@@ -39,7 +39,7 @@ export class ParkedViews {
   #read = new Map<string, ParkedMessage>();
   /** Summaries of the dead letters that were read, by their places. */
   #known = new Map<string, Digest>();
-  /** Stack traces, each kept once, because many letters have the same. */
+  /** Stack traces, each kept once, because many dead letters have the same stack trace. */
   #stacks = new Map<string, string>();
 
   /** `showSecrets`: true to show payloads with the members that contracts hide by `redact`. */

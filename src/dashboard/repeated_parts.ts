@@ -8,7 +8,7 @@ import { isForbidden } from "../ports/transport.ts";
 import { shownText } from "./shown.ts";
 import type { Problem } from "./view.ts";
 
-/** Repeats the reading of parts, and keeps the problem of each. */
+/** Reads the parts of a cluster's state again and again, and keeps the problem of each part. */
 export class RepeatedParts {
   readonly #clock: Clock;
   readonly #end: AbortSignal;

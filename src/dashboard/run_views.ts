@@ -1,4 +1,4 @@
-/** Reads runs of workflows for the page. */
+/** Reads workflow runs for the dashboard's page. */
 import { hasFailedWith, pendingText, type RunInfo } from "../contract/flow.ts";
 import { shownEntryValue } from "../contract/redaction.ts";
 import { printableJson } from "../data/printable.ts";

@@ -5,7 +5,7 @@ import type { ReadAllowance } from "./read_allowance.ts";
 import { shownId, shownText, shownValue } from "./shown.ts";
 import type { SearchHit } from "./view.ts";
 
-/** The hits of one search. */
+/** Collects the hits of one search: messages, entities and workflow runs. */
 export class SearchHits {
   readonly hits: SearchHit[] = [];
   readonly searched: string[] = [];

@@ -24,7 +24,7 @@ export interface StreamsOptions {
   onLeave(): void;
 }
 
-/** The open responses to all connected browsers. */
+/** Sends topics over the open responses to all connected browsers. */
 export class Streams {
   readonly #options: StreamsOptions;
   readonly #open = new Set<StreamResponse>();

@@ -15,7 +15,7 @@ export interface TrafficNode {
   readonly state: NodeView["state"];
 }
 
-/** The rates of requests between the nodes of a cluster. */
+/** Computes the rates of requests between the nodes of a cluster. */
 export class Traffic {
   /**
    * Requests and failed requests per second, by the endpoint of the sending node, then by the id of the receiving
@@ -42,7 +42,7 @@ export class Traffic {
     this.#rates.set(endpoint, rates);
   }
 
-  /** Forgets the rates of all processes except those at these endpoints. */
+  /** Forgets the rates of all processes except the processes at these endpoints. */
   keep(endpoints: ReadonlySet<string>): void {
     for (const endpoint of this.#rates.keys()) if (!endpoints.has(endpoint)) this.#rates.delete(endpoint);
   }

@@ -244,7 +244,7 @@ export interface LetterView extends ParkedView {
   readonly place: string;
   /** Time at which the message became a dead letter. */
   readonly at: number;
-  /** Payload of the letter as JSON, cut to a limit. */
+  /** Payload of the dead letter as JSON, cut to a limit. */
   readonly payload: string;
   /** Request about the letter that the subscription's leader has not carried out yet; `undefined`: none. */
   readonly request: "replay" | "discard" | undefined;
@@ -295,7 +295,7 @@ export interface EventsView {
   readonly left: number;
 }
 
-/** An event, as the page shows it. */
+/** An event of the cluster's programs, as the page shows it. */
 export interface EventView {
   /** Number that grows from event to event. */
   readonly n: number;
@@ -417,11 +417,11 @@ export interface RunChangeRequest {
   readonly reason?: string;
   /** Name of the step to skip: one of {@link RunView.steps}. */
   readonly step?: string;
-  /** Value of the skipped step, as JSON. */
+  /** Value that the skipped step gets, as JSON. */
   readonly value?: unknown;
 }
 
-/** Cancels a schedule. */
+/** A user's request to cancel a schedule. */
 export interface CancelRequest {
   readonly do: "cancel";
   readonly contract: string;
@@ -445,7 +445,7 @@ export interface EditRequest extends LetterText {
 
 /** The payload of a dead letter, in the answer to `GET letter?place=…`. */
 export interface LetterText {
-  /** Payload of the letter as JSON. */
+  /** Payload of the dead letter as JSON. */
   readonly payload: string;
   /** True if the payload has tags for values that JSON lacks, such as dates. */
   readonly tagged: boolean;
@@ -461,11 +461,11 @@ export interface LetterFilter {
   readonly cause?: string;
 }
 
-/** The answer to a request for a change. */
+/** The answer to a user's request for a change. */
 export interface ChangeAnswer {
   /** Number of changes that were requested successfully. (The leaders of subscriptions carry them out later.) */
   readonly done: number;
   readonly failed: number;
-  /** Text of the first error of the changes; `undefined`: none failed. */
+  /** Text of the first error of the requested changes; `undefined`: none failed. */
   readonly error: string | undefined;
 }

@@ -146,7 +146,7 @@ function writable(
     const message = `a value has at most ${limit} bytes; that of ${JSON.stringify(key)} has ${size}`;
     throw new CatgaError("TOO_LARGE", message, { details: { size, limit } });
   }
-  // as stored: half a surrogate pair does not survive UTF-8
+  // the text as it is stored: half a surrogate pair does not survive UTF-8
   const text = value.toWellFormed();
   return options.ttl === undefined ? { text } : { text, seconds: ttlSeconds(options.ttl) };
 }

@@ -23,7 +23,7 @@ export function bucketSettings(bucket: string, options: Required<BucketOptions>)
     max_age: 0,
     allow_rollup_hdrs: true,
     deny_purge: false,
-    // a full store has no room for a marker: entries are erased there
+    // erasing must be allowed: a full store has no room for a marker, so entries are erased there
     deny_delete: false,
     allow_msg_ttl: true,
     subject_delete_marker_ttl: MARKER_TTL * 1_000_000_000,

@@ -49,7 +49,7 @@ const DEFAULTS = {
   maxPingOut: 2,
   ignoreAuthErrorAbort: true,
   timeout: 5_000,
-  // off, because capturing a stack for every request halves their rate (measured)
+  // traces are off, because capturing a stack for every request halves their rate (measured)
   noAsyncTraces: true,
   // bytes after which nats.js writes within a turn of the event loop (default 32,768): the server works on the first
   // requests of a large turn while the next are prepared, which gives 10 to 25 % more with 1,024 under way (measured)
@@ -94,7 +94,7 @@ export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions
 
 function checkVersion(connection: NatsConnection): void {
   const version = connection.info?.version;
-  // not known yet: the given connection is reconnecting
+  // the version is not known while a given connection is reconnecting
   if (version === undefined) return;
   const [major, minor] = version.split(".").map(Number);
   if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return;

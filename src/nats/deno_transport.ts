@@ -138,7 +138,7 @@ export class DenoTransport implements Transport {
   }
 
   disconnect(): void {
-    // never rejects
+    // `#end` never rejects
     this.#end(undefined, { flush: true, dialAgain: true });
   }
 

@@ -35,7 +35,7 @@ export function readTtl(header: string | undefined): number | undefined {
   if (!/^(?:[\d.]+(?:h|m|s|ms|us|µs|ns))+$/.test(header)) return undefined;
   let ms = 0;
   for (const [, amount, unit] of header.matchAll(/([\d.]+)(h|ms|m|s|us|µs|ns)/g)) ms += Number(amount) * UNITS[unit];
-  // rounded down to whole seconds, as the server does
+  // the ttl is rounded down to whole seconds, as the server does
   return Math.floor(ms / 1_000) * 1_000;
 }
 
@@ -91,10 +91,7 @@ export class ServerClock {
     return this.#settled || this.#most - this.#least <= APART;
   }
 
-  /**
-   * Call when further readings do not bring the bounds closer, because the link is slow: the bounds then count as
-   * exact.
-   */
+  /** Makes the bounds count as exact. Call when further readings do not bring them closer, because the link is slow. */
   settle(): void {
     this.#settled = true;
   }

@@ -27,7 +27,7 @@ interface DeliveryListener {
 
 /** The subscription to which a consumer delivers; see the file's comment. */
 export class LogDelivery {
-  /** Number of messages received. */
+  /** Number of messages that the delivery has received. */
   received = 0;
   readonly #listener: DeliveryListener;
   readonly #position: DeliveryPosition;

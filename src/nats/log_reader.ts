@@ -215,7 +215,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     });
   }
 
-  /** Begins to read at this place. */
+  /** Begins to read the stream at this place. */
   #begin(place: LogPlace): void {
     const { mark, state, lost } = place;
     this.#starting = this.#fault = undefined;

@@ -65,8 +65,8 @@ export class NatsLogStream implements LogStream {
   #version: string | undefined;
   #abilities: LogAbilities | undefined;
   /**
-   * Settings for a stream that was made by a server without schedules, with which it is used as it is; `undefined`:
-   * not such a stream.
+   * Settings of the stream if a server without schedules made it, and it is used as it is; `undefined` for other
+   * streams.
    */
   #withoutSchedules: Readonly<Record<string, unknown>> | undefined;
   /** Error because of which schedules could not be enabled for the stream; `undefined`: none. */
@@ -228,7 +228,7 @@ export class NatsLogStream implements LogStream {
     const request = { filter: subject, ...(before === undefined ? {} : { seq: before }) };
     const { purged } = await this.#stream.attempt(
       (limit) => js.manage((jsm) => jsm.streams.purge(name, request), limit),
-      // once, because a repeated purge would not count the messages that the first one has removed
+      // the purge is sent once, because a repeated purge would not count the messages that the first has removed
       { once: true },
     );
     return Number(purged ?? 0);

@@ -9,7 +9,7 @@ import type { BucketStream } from "./bucket_stream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { packValue } from "./key_subject.ts";
 
-/** An entry to be removed. */
+/** An entry of a bucket that is to be removed. */
 export interface Removal {
   /** Subject of the entry's key, without the bucket's prefix. */
   readonly subject: string;
@@ -39,7 +39,7 @@ export async function remove(
     ...(expired ? { "Nats-Marker-Reason": "MaxAge" } : { "KV-Operation": "PURGE" }),
     "Nats-Rollup": "sub",
   };
-  // a ttl, because a marker without one stays for ever, as the markers of `kv.delete` of nats.js do
+  // the marker has a ttl, because a marker without a ttl stays for ever, as those of `kv.delete` of nats.js do
   const ttl = `${MARKER_TTL}s`;
   const writeMarker = (expected: number | undefined) =>
     stream.write(subject, data, { ttl, expected, headers }, { whenFull: "fail" });
@@ -68,7 +68,7 @@ export async function erase(stream: BucketStream, subject: string, revision: num
   const { js, name, prefix } = stream;
   while (true) {
     const last = await stream.attempt((limit) => js.last(name, prefix + subject, limit));
-    // checked here, because the server erases by revision alone, without comparing the key
+    // the revision is checked here, because the server erases by revision alone, without comparing the key
     if (revision !== undefined && last?.revision !== revision) return false;
     if (last?.type !== "put") return true;
     if (await stream.attempt((limit) => js.erase(name, last.revision, limit), { once: true })) return true;

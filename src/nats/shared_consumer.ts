@@ -32,7 +32,7 @@ const PAUSE = 2_000;
 /** Interval at which the marks (positions) of readers are moved behind messages of other subjects, in ms. */
 const ADVANCE = 5_000;
 
-/** Position of a consumer in its stream. */
+/** How far a consumer has come in its stream. */
 export interface Progress {
   /** Sequence of the last message that the consumer has delivered or skipped. */
   readonly sequence: number;
@@ -107,7 +107,7 @@ export class SharedConsumer implements Progress {
     this.#onEnd = onEnd;
     const { transport } = stream;
     const stops = [transport.onStatus(() => this.#interrupt()), stream.onRecreated(() => this.#interrupt())];
-    // in a microtask, because its first reader joins meanwhile
+    // the consumer begins in a microtask, because its first reader joins meanwhile
     queueMicrotask(() =>
       this.#run().finally(() => {
         for (const stop of stops) stop();
@@ -141,7 +141,7 @@ export class SharedConsumer implements Progress {
     return this.#readers.size === 1;
   }
 
-  /** Call when a reader that was paused takes messages again. */
+  /** Lets the server send on. Call when a reader that was paused takes messages again. */
   resume(): void {
     if (this.#held !== undefined) this.#flow(this.#held);
   }
@@ -190,7 +190,7 @@ export class SharedConsumer implements Progress {
         failures = 0;
       } catch (error) {
         this.#fail(error);
-        // end here: the timer of a wait would outlive the connection
+        // the loop ends here without readers or connection, because the timer of a wait would outlive the connection
         if (this.#readers.size + this.#joining.size === 0 || transport.status.state === "closed") break;
         await delay(clock, backoff(random, failures++, 20, PAUSE));
       }

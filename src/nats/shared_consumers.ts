@@ -16,7 +16,7 @@ const AT_ONCE = 16;
 /** Time for which the last sequence read from the stream's leader is used again, in ms. */
 const RECENT = 1_000;
 
-/** The shared consumers of one stream. */
+/** Keeps the consumers that this process's readers of one stream share. */
 export class SharedConsumers {
   readonly stream: OwnedStream;
   /** Limits how many readers and watches of the stream begin at the same time. */

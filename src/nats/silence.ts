@@ -47,14 +47,14 @@ export class SilenceWatch {
     this.#checkIn(this.#limit);
   }
 
-  /** Called for each message. */
+  /** Records a sign of life of the server. Called for each message. */
   message(): void {
     if (this.#signed || this.#closed) return;
     this.#signed = true;
     if (this.#checkAt - this.#clock.monotonic() > this.#step) this.#checkIn(this.#step);
   }
 
-  /** Called for each heartbeat. */
+  /** Records a sign of life of the server. Called for each heartbeat. */
   heartbeat(): void {
     this.#signed = false;
     this.#signAt(this.#clock.monotonic());

@@ -63,7 +63,7 @@ const DIRECT: ReadonlySet<string> = new Set([
   "Nats-UpTo-Sequence",
 ]);
 
-/** A message read by direct get. */
+/** A message of a stream that was read by direct get, from any server that has the stream. */
 export class DirectMessage extends DeliveredMessage {
   /** Sequence of the previous message in the same batch; 0: the message is the first, or not in a batch. */
   readonly before: number;

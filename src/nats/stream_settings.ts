@@ -3,7 +3,7 @@
  * which must be off, so that a setting of a later nats-server is refused until it is known to be harmless.
  */
 
-/** A wrong setting. */
+/** A setting of a stream that is not as Catga needs it. */
 export interface WrongSetting {
   readonly setting: string;
   readonly is: unknown;

@@ -51,8 +51,8 @@ export class SubscriptionHandle implements Subscription {
   }
 
   /**
-   * Call when the server has ended the subscription for lack of a permission. nats.js reports each such violation
-   * twice.
+   * Makes the subscription again after a pause. Call when the server has ended it for lack of a permission, which
+   * nats.js reports twice.
    */
   forbid(error: Error): void {
     if (this.#ended || this.#timer !== undefined) return;

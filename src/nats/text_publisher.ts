@@ -20,7 +20,7 @@ export interface TextMessage {
   readonly awaited?: boolean | undefined;
 }
 
-/** Publishes texts over one connection. */
+/** Publishes messages over one connection, many of one turn of the event loop in one write. */
 export class TextPublisher {
   readonly #protocol: Protocol;
   /** The waiting messages as one text in NATS's protocol, if all of them are ASCII. */

@@ -57,7 +57,7 @@ export class WatchExpiry {
     const { clock, random } = this.#stream.transport;
     this.#timer?.cancel();
     this.#next = end;
-    // random, because several watches of a bucket see the same entries: the first one removes them
+    // the wait is random, because several watches of a bucket see the same entries: the first one removes them
     const wait = Math.max(0, end - clock.monotonic()) + SWEEP * (1 + random());
     this.#timer = clock.after(wait, () => {
       this.sweep().catch((error) => {

@@ -168,7 +168,7 @@ class LeaderTerm implements Term {
     try {
       await this.#candidacy.fn(signal);
     } catch (error) {
-      // no error: a function that throws the reason of its signal has ended as it should
+      // nothing is reported for a function that throws the reason of its signal: it has ended as it should
       if (!signal.aborted || error !== signal.reason) this.#observe(error);
     }
   }

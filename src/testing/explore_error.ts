@@ -8,7 +8,7 @@ import { timelinePage } from "./timeline.ts";
 
 /** The error with which `explore` rejects if a seed breaks a promise. */
 export class ExploreError extends Error {
-  /** Distinguishes this error from others. */
+  /** Name by which programs tell this error from other errors. */
   override readonly name = "ExploreError";
   /** The seed that broke a promise. */
   readonly seed: number;

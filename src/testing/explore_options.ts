@@ -155,9 +155,9 @@ export interface ExploreDeploy<World = undefined> {
 export interface ProcessStart<World = undefined> {
   /** Id of the process's node, such as `app-1`. */
   readonly node: string;
-  /** Name of the node's group. */
+  /** Name of the group to which the node belongs. */
   readonly service: string;
-  /** The value that `world` made for this run. */
+  /** The value that the option `world` made for this run. */
   readonly world: World;
   /**
    * Waits for a promise of something outside of the cluster, like {@link Workload.io}; no virtual time passes
@@ -166,7 +166,7 @@ export interface ProcessStart<World = undefined> {
   readonly io: <T>(promise: Promise<T>) => Promise<T>;
 }
 
-/** Argument of a workload. */
+/** Argument of a workload: apps, time and random choices. */
 export interface Workload<World = undefined> {
   /** The app of the first client. */
   readonly app: Catga;
@@ -181,7 +181,7 @@ export interface Workload<World = undefined> {
   readonly step: <T>(name: string, action: (random: WorkloadRandom) => MaybePromise<T>) => Promise<T | undefined>;
   /** The time of the cluster: `await clock.sleep(100)`. */
   readonly clock: AppClock;
-  /** The value that `world` made for this run. */
+  /** The value that the option `world` made for this run. */
   readonly world: World;
   /** The seed of this run. */
   readonly seed: number;
@@ -202,7 +202,7 @@ export interface WorkloadRandom {
   readonly pick: <T>(values: readonly T[]) => T;
 }
 
-/** Argument of a check. */
+/** Argument of a check: history and final state of a run. */
 export interface ExploreOutcome<World = undefined> {
   /** History of operations, handlers, steps and nodes. */
   readonly history: History;
@@ -211,7 +211,7 @@ export interface ExploreOutcome<World = undefined> {
    * the run.
    */
   readonly state: Catga;
-  /** The value that `world` made for this run. */
+  /** The value that the option `world` made for this run. */
   readonly world: World;
   /**
    * Waits for a promise of something outside of the cluster, like {@link Workload.io}; no virtual time passes
@@ -220,7 +220,7 @@ export interface ExploreOutcome<World = undefined> {
   readonly io: <T>(promise: Promise<T>) => Promise<T>;
 }
 
-/** A check: throws if a run has broken a promise. */
+/** A check: a function that throws if a run has broken a promise. */
 export type ExploreCheck<World = undefined> = (outcome: ExploreOutcome<World>) => MaybePromise<unknown>;
 
 /** A group of nodes, with defaults filled in. */

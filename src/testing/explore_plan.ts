@@ -7,12 +7,15 @@ import { EXPLORE_FAULTS, type ExploreFault } from "./explore_options.ts";
 
 /** The moment at which a fault or a deploy begins. */
 export type FaultMoment =
-  /** At this time, in ms since the workload began. */
+  /** The fault begins at this time, in ms since the workload began. */
   | { readonly type: "time"; readonly at: number }
-  /** `after` ms after a moment, such as `attempt begins command Charge`, has happened for the `count`th time. */
+  /**
+   * The fault begins `after` ms after a moment, such as `attempt begins command Charge`, has happened for the
+   * `count`th time.
+   */
   | { readonly type: "moment"; readonly moment: string; readonly count: number; readonly after: number };
 
-/** A fault in a plan. */
+/** A fault in a plan of `explore`: what happens, when, and to which node. */
 export interface PlannedFault {
   readonly fault: ExploreFault;
   /**
@@ -40,7 +43,7 @@ export interface PlannedDeploy {
   readonly pause: number;
 }
 
-/** The plan of a run. */
+/** The plan of a run of `explore`: its faults, deploys and left out steps. */
 export interface Plan {
   readonly seed: number;
   /** Longest additional delay of a message, in ms. */

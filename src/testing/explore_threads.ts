@@ -12,7 +12,7 @@ export interface ThreadTask {
   readonly options: Pick<ExploreOptions, "seed" | "seeds" | "steer" | "shrink" | "repeatable">;
 }
 
-/** Result of a part of the seeds. */
+/** What a thread answers for its part of the seeds. */
 export type ThreadAnswer =
   | { readonly seeds: number; readonly situations: readonly Situation[] }
   | { readonly replay: string }

@@ -20,7 +20,7 @@ import type { History, HistoryLetter, InjectedFault, NodeProcess } from "./histo
 import { HistoryRecorder, isOutside, type RecordedMoment, type RunningCode } from "./history_recorder.ts";
 import { unhandled } from "./pace.ts";
 
-/** Result of one run of `explore`. */
+/** What one run of `explore` has shown: its history, its failure, its log. */
 export interface ExploredRun {
   readonly plan: Plan;
   readonly history: History;
@@ -77,7 +77,7 @@ export interface RealPatience {
   isInVain: boolean;
 }
 
-/** A node of the simulated cluster. */
+/** A node of the cluster that a run simulates. */
 interface ExploredNode<World> {
   readonly id: string;
   readonly group: ExploredGroup<World>;
@@ -242,7 +242,7 @@ class RunOfPlan<World> {
       at = -1;
       node.version = version;
       const { app, process, isChanging, isFrozen } = node;
-      if (app === undefined || isChanging || isFrozen) continue; // skip: a node that starts later starts with its present version
+      if (app === undefined || isChanging || isFrozen) continue; // a node that cannot be drained now is skipped: when it starts again, it has its present version
       this.#observer?.fault("deploy", node.id, this.#recorder);
       node.isChanging = true;
       await app.drain({ timeout: DRAIN });
@@ -448,7 +448,7 @@ class RunOfPlan<World> {
         return 0;
       });
       if (next === undefined) return;
-      if (next > LEAP && !this.#calming) return; // do not leap in time while faults are under way
+      if (next > LEAP && !this.#calming) return; // time does not leap while faults are under way
       if (next > LEAP) {
         this.#clock.leap(next);
         this.#network.log.leapt();

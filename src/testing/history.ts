@@ -246,7 +246,7 @@ export interface HistoryLetter {
  * promise, and the places of the history that show the breach, which the timeline marks.)
  */
 export class BrokenPromise extends Error {
-  /** Distinguishes this error from others. */
+  /** Name by which programs tell this error from other errors. */
   override readonly name = "BrokenPromise";
   /** The promise, as the documentation states it. */
   readonly promise: string;

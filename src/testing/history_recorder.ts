@@ -81,7 +81,7 @@ export interface RecordedMoment {
   readonly node: string;
 }
 
-/** Records the history of one run. */
+/** Records the history of one run of `explore`. */
 export class HistoryRecorder {
   readonly operations: HistoryOperation[] = [];
   readonly attempts: HandlerAttempt[] = [];
@@ -110,7 +110,7 @@ export class HistoryRecorder {
     this.#origin = this.#clock.monotonic();
   }
 
-  /** Called when the run is over. */
+  /** Ends the recording. Called when the run is over. */
   close(): void {
     this.#closed = true;
   }
@@ -419,7 +419,7 @@ export class HistoryRecorder {
       this.end<LockHold>(hold, { endedBy });
       this.#moment("lock", "ends", "lock", key, at.of.node);
     };
-    // lost already: the lease may have ended while the holder was frozen, before the holder got the lock
+    // the lock is lost already if its lease ended while the holder was frozen, before the holder got the lock
     if (lock.signal.aborted) end("loss");
     else lock.signal.addEventListener("abort", () => end("loss"), { once: true });
     const release = () => (end("release"), this.#waits(at.code, lock.release()));

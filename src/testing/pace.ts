@@ -152,7 +152,7 @@ export class VirtualPace implements Pace {
   }
 }
 
-/** Real time: it passes by itself. */
+/** Lets the cluster's time be real time, which passes by itself. */
 export class RealPace implements Pace {
   #leapt = 0;
   readonly clock: Clock = {
@@ -326,7 +326,7 @@ export async function unhandled(nodes: WellNodes): Promise<string[]> {
 /** Describes the unread messages of a subscription whose leader has no open message. */
 function leftOf(nodes: WellNodes, info: SubscriptionInfo): string[] {
   const { service, name, abandoned, leader, lag, open, retrying, dead, requested } = info;
-  if (abandoned) return []; // never handled: no node handles the contract
+  if (abandoned) return []; // the messages will not be handled, because no node handles the contract
   if (leader === undefined || !nodes.has(leader)) return [`${service}/${name} has no leader`];
   if (lag > 0) return [`${service}/${name} on ${leader} has not recorded ${lag} message(s) of the log as handled`];
   if (requested) return [`${service}/${name} on ${leader} has not carried out a rewind, replay or discard`];

@@ -8,7 +8,7 @@ import type { ExploreFault } from "./explore_options.ts";
 import { momentText, type RunObserver } from "./explored_run.ts";
 import type { HistoryRecorder } from "./history_recorder.ts";
 
-/** A fault that began while an operation was in a certain phase. */
+/** A situation: a fault that began while an operation was in a certain phase. */
 export interface Situation {
   /** Kind and name of the contract, or of the workflow's step, such as `command Charge` or `step Order.charge`. */
   readonly operation: string;
@@ -47,7 +47,7 @@ export class Situations implements RunObserver {
   /** Number of faults that plans have aimed at a moment, by moment. */
   readonly #aimed = new Map<string, number>();
 
-  /** All situations, sorted. */
+  /** All situations that any run has met, sorted. */
   get all(): Situation[] {
     return [...this.#met].sort(([a], [b]) => a < b ? -1 : 1).map(([text, count]) => {
       const [operation, fault, phase] = text.split("\t");
@@ -67,7 +67,7 @@ export class Situations implements RunObserver {
     if (count > (this.#moments.get(text) ?? 0)) this.#moments.set(text, count);
   }
 
-  /** Called when the run of a seed begins. */
+  /** Counts moments from 0 again. Called when the run of a seed begins. */
   begin(): void {
     this.#momentsOfRun = new Map();
   }

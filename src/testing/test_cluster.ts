@@ -343,7 +343,7 @@ async function loadModules(): Promise<void> {
   await app.load(entity("Loaded", { initial: () => 0 }), "none");
   await app.cache.get("none");
   await app.cancel(workflow("Loaded"), "none", "there is none");
-  await app.stream(stream("Items")).next().catch(() => {}); // fails, because the stream has no handler
+  await app.stream(stream("Items")).next().catch(() => {}); // the call fails, because the stream has no handler
   await app.drain();
 }
 

@@ -3,7 +3,7 @@ import { styleText } from "node:util";
 import type { History, HistoryOutcome, HistorySpan } from "./history.ts";
 import type { ExploreLine } from "./explored_run.ts";
 
-/** A line of a timeline. */
+/** A line of a timeline: one event of a run's history. */
 export interface TimelineLine {
   /** Place of the event among all beginnings and ends in the history. */
   readonly place: number;
@@ -13,7 +13,7 @@ export interface TimelineLine {
   readonly type: "call" | "handler" | "step" | "lock" | "fault" | "process" | "log";
   /** True if the event is a failure, or the beginning of a fault. */
   readonly isBad: boolean;
-  /** The event in words, without values. */
+  /** What happened, in words, without values. */
   readonly what: string;
   /** The event's values: inputs and outcomes. */
   readonly value: string;

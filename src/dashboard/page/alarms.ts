@@ -75,7 +75,7 @@ export function alarmsSection(
       say(byId("alarms-title"), what === "" ? "Alarms" : `Alarms: ${what}`);
       const title = document.title.replace(/^\(\d+\) /, "");
       document.title = view.length === 0 ? title : `(${view.length}) ${title}`;
-      // said to users of screen readers only after the first time: a page that was just opened shows its alarms
+      // users of screen readers hear of the alarms only after the first time: a page that was just opened shows them
       // anyway
       if (!isFirst) say(byId("alarms-said"), what === "" ? "no alarms" : what);
       isFirst = false;

@@ -105,7 +105,7 @@ export function app(elements: Elements, tables: Tables, sections: readonly Secti
   }
 
   function draw(): void {
-    // one topic in each frame: drawing all topics at once would take several frames
+    // one topic is drawn in each frame: drawing all topics at once would take several frames
     for (const [topic, show] of waiting) {
       waiting.delete(topic);
       if (waiting.size > 0) requestAnimationFrame(draw);

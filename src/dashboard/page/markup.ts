@@ -1,4 +1,4 @@
-/** The HTML of the page. */
+/** The HTML of the dashboard's page. */
 import { RUN_STATUS } from "../../contract/flow.ts";
 
 /** Returns the HTML of a section with its title; scripts fill the section. */

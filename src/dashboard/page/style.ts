@@ -1,4 +1,4 @@
-/** The style sheet of the page. */
+/** The style sheet of the dashboard's page. */
 
 /** The page's file page.css. */
 export const STYLE = `/* Colors, and the frame of the page. */

@@ -122,8 +122,8 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
   function table<Row>(options: TableOptions<Row>): Table<Row> {
     const { place, columns, key: keyOf, empty, actions, detail, unfold = "Show" } = options;
     const body = make("tbody");
-    const note = make("p", empty && "looking", { class: "note" }); // the text until data have come
-    // focusable, because users without a mouse scroll the table with the keyboard
+    const note = make("p", empty && "looking", { class: "note" }); // the note has this text until data have come
+    // the frame can get the focus, because users without a mouse scroll the table with the keyboard
     const frame = make("div", "", { class: "frame", tabindex: "0", role: "group" });
     const shown = new Map<string, Shown>();
     const pager = make("p", "", { class: "bar" });

@@ -93,7 +93,7 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
       if (still.matches) continue;
       context.globalAlpha = 1;
       context.fillStyle = color(failing > 0 ? "--warn" : "--accent");
-      // logarithmic, because one dot for each request would be too many
+      // the number of dots grows with the logarithm of the rate, because one dot for each request would be too many
       const dots = Math.min(12, 1 + Math.floor(Math.log2(1 + n)));
       for (let i = 0; i < dots; i++) {
         const t = (now / CROSSING + i / dots) % 1;

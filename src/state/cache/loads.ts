@@ -53,7 +53,7 @@ export class Load {
   }
 }
 
-/** The loads of one node. */
+/** Starts the loads of missing cache values in one node; callers that miss the same key share one load. */
 export class Loads {
   readonly #clock: Clock;
   readonly #byKey: Map<string, Load> = new Map();
@@ -120,7 +120,7 @@ export class Loads {
     for (const load of loads) {
       load.superseded = true;
       this.#delete(load);
-      load.abandoned.abort(); // releases the load's lock
+      load.abandoned.abort(); // the abort releases the load's lock
     }
     // deletion of the key has to come after the writes of loaded values, so wait for them
     await Promise.allSettled(loads.map(({ writing }) => writing));
@@ -132,7 +132,7 @@ export class Loads {
       this.#running.delete(load);
       this.#delete(load);
     });
-    load.value.catch(() => {}); // handled, because a load may fail without a waiting caller; waiting callers get the failure
+    load.value.catch(() => {}); // a rejection is handled here, because a load may fail without a waiting caller; waiting callers get the failure
     return load;
   }
 

@@ -27,7 +27,7 @@ export class HeldLock implements Lock {
 
   get signal(): AbortSignal {
     const controller = this.#controller ??= this.#abortOnLoss();
-    // checked here, because after a pause of this process the timers have not run yet
+    // the leases are checked here, because after a pause of this process the timers have not run yet
     for (const held of this.#keys) held.check();
     return controller.signal;
   }

@@ -1,4 +1,4 @@
-/** Errors of locks. */
+/** Makes the errors of locks. */
 import { CatgaError, unavailable } from "../../error.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
 import { printable, printableJson } from "../../data/printable.ts";

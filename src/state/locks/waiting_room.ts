@@ -60,7 +60,7 @@ export class WaitingRoom {
     });
   }
 
-  /** Call before this node holds a key: starts to watch the queues. */
+  /** Starts to watch the queues of waiters. Call before this node holds a key. */
   watchQueues(): void {
     this.#queues ??= this.#watch(this.#host.keys.waiters, "watching the queues of locks");
   }

@@ -17,7 +17,7 @@ export interface ActivityHost {
    * and never after {@link Activity.stop}.
    */
   turn(): void;
-  /** Called with the error if work in progress rejects. */
+  /** Receives the error of work in progress that rejects. */
   broken(error: unknown): void;
 }
 

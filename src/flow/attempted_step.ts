@@ -39,7 +39,8 @@ export class AttemptedStep extends StepCall {
   /** True once an attempt has begun in this execution of the run. */
   #hasBegun = false;
   /**
-   * True in the states "pauses", "begins" and "attempts" of the table at the top of this file: an attempt is under way.
+   * True while an attempt is under way: in the states "pauses", "begins" and "attempts" of the table at the top of this
+   * file.
    */
   #isUnderWay = false;
   #attempt: StepAttempt | undefined;
@@ -83,7 +84,7 @@ export class AttemptedStep extends StepCall {
       if (outcome === undefined || state.over) return;
       this.end();
       state.ends.deliver(this.name, () => {
-        // after a cancel the handler sees no further outcomes
+        // the handler sees no outcomes that were recorded after a cancel of the run
         if (state.journal.cancelled === undefined || state.phase !== "handler" || !this.isMain) this.settle(outcome);
         else state.halt();
       });
@@ -100,7 +101,7 @@ export class AttemptedStep extends StepCall {
     while (true) {
       if (this.isSettled) return undefined;
       const left = times.pauseOf(name);
-      // the run may have been cancelled: then a step that waits for an operator is given up, too
+      // Infinity: the step waits for an operator; if the run was cancelled, the step is given up, too
       if (left === Infinity) return void this.#isGivenUp();
       if (left > 0) {
         if (times.isScheduled(name, state.journal.failures.get(name)!)) return undefined;
@@ -108,7 +109,7 @@ export class AttemptedStep extends StepCall {
         continue;
       }
       if (this.#isGivenUp() || !await recorder.ready(this.needsOutcome ? name : undefined)) return undefined;
-      // during the append the step may have got an outcome, or may have been given up
+      // the step may have got an outcome, or may have been given up, while `ready` appended entries
       if (this.isSettled || this.#isGivenUp()) return undefined;
       if (state.isTooLong()) return undefined;
       const outcome = await state.activity.during(() => this.#attemptOnce());

@@ -43,7 +43,7 @@ export class ChildStep extends StepCall {
     return { workflow, run: stepId(ref, this.name) };
   }
 
-  /** True if the run is cancelled, and its child has yet to be cancelled. */
+  /** True if the run is cancelled, and this step's child has not been cancelled yet. */
   get #mustCancel(): boolean {
     return this.state.journal.cancelled !== undefined && !this.#isCancelled && this.isMain;
   }

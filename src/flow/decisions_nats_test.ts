@@ -1,6 +1,6 @@
 /**
- * Tests, with a NATS server that is some ms away, that a run sees everything that others were told is ok: signals,
- * cancels and skipped steps, at any moment.
+ * Tests, with a NATS server that is some ms away, that a run sees each signal, cancel and skipped step that was
+ * answered with ok, whenever it was sent.
  */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
@@ -54,8 +54,8 @@ const handlers = [
 ];
 
 /**
- * Tests one run of each kind, with a cancel, a skip and a signal after `moment` ms. Returns how many of these were ok,
- * and which of them the run did not see.
+ * Tests one run of each kind, with a cancel, a skip and a signal after `moment` ms. Returns how many of these
+ * operations were answered with ok, and which of those the run did not see.
  */
 async function play(client: Catga, name: string, moment: number) {
   const ids = [`${name}-cancelled`, `${name}-skipped`, `${name}-told`];
@@ -100,7 +100,7 @@ describe("a cancel, a skip and a signal that are ok", await requireNatsServer(),
         const unseen: string[] = [];
         for (let first = 0; first < RUNS; first += TOGETHER) {
           const some = Array.from({ length: TOGETHER }, (_, i) => {
-            // at moments from the middle of the step until after its end is stored
+            // operations are sent at moments from the middle of the step until after its end is stored
             const moment = LENGTH / 2 + ((first + i) * 7_919 % 1_000) / 1_000 * (LENGTH + 4 * ms);
             return play(client, `${ms}-${first + i}`, moment);
           });

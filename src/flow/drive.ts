@@ -59,7 +59,10 @@ export class Drive {
   readonly #timeLimit: RunTimeLimit;
   readonly #ending: RunEnding;
   readonly #undoing: Undoing;
-  /** Set when the handler has failed, or cannot continue; called as soon as nothing is in progress. */
+  /**
+   * What follows as soon as nothing is in progress: undoing, or another attempt of the handler. Set when the handler
+   * has failed, or cannot continue.
+   */
   #finish: (() => void) | undefined;
   /** True once the handler has been called in this execution of the run. */
   #runs = false;
@@ -70,7 +73,9 @@ export class Drive {
   /** Timer that runs while the handler awaits a promise that does not come from a call of `flow`. */
   #stray: Timer | undefined;
   #news: Promise<void> | undefined;
-  /** True if entries may have been stored that no read in progress will find. */
+  /**
+   * True if entries may have been stored that the read in progress does not find, so that another read has to follow.
+   */
   #behind = false;
   /** The error of the schema that refused the run's input. */
   #inputRefusal: Error | undefined;
@@ -130,14 +135,14 @@ export class Drive {
     return this.#state.begun;
   }
 
-  /** Schedules of the run: those that may be stored without being recorded, and those that fire late. */
+  /** Schedules of the run: schedules that may be stored without being recorded, and schedules that fire late. */
   get times(): Pick<DriveTimes, "unrecorded" | "late" | "givenBack"> {
     return this.#state.times;
   }
 
   /**
-   * A promise while messages of other processes keep this node from appending to the run; it resolves when the append
-   * is stored, or this execution of the run has ended. `undefined`: no append is kept back.
+   * A promise while messages of other processes keep this node from appending entries to the run; `undefined` while
+   * they do not. The promise resolves when the delayed append is stored, or this execution of the run has ended.
    */
   get starved(): Promise<void> | undefined {
     return this.#state.recorder.starved;
@@ -192,7 +197,7 @@ export class Drive {
     this.#state.activity.askForTurn();
   }
 
-  /** Ends the execution of the run at once, and aborts its attempts. */
+  /** Ends the execution of the run at once, and aborts attempts in progress. */
   stop(): void {
     this.#state.stop("shutdown");
   }
@@ -386,7 +391,7 @@ export class Drive {
   #rest(): void {
     const state = this.#state;
     const { journal } = this;
-    // nothing is in progress: all attempts have ended, and their outcomes are stored
+    // in a turn in which nothing is in progress, all attempts have ended, and their outcomes are stored
     if (this.#refusal !== undefined) return state.stop("refused");
     if (state.phase === "handler") {
       // the handler of a cancelled or failing run has reached all the calls that it can reach
@@ -408,8 +413,8 @@ export class Drive {
   }
 
   /**
-   * Undoes the steps. `isHalted`: the handler did not decide that the run fails; if it lacks a step that may have to be
-   * undone, a node of another version undoes the run, or an operator has to decide.
+   * Undoes the steps. `isHalted`: the run fails although its handler has not ended; if then the handler has not called
+   * a step that may have to be undone, a node of another version undoes the run, or an operator has to decide.
    */
   #undo(error: RecordedError | undefined, isHalted: boolean): void {
     const state = this.#state;

@@ -32,7 +32,7 @@ export interface DriveApp {
   ofEntity(contract: AnyContract): boolean;
   /** Called when this node begins to execute a run. A drain waits until {@link DriveApp.over} is called. */
   begun(): void;
-  /** Called when this node has stopped executing a run. */
+  /** Ends the hold of {@link DriveApp.begun} on a drain. Called when this node has stopped executing a run. */
   over(): void;
 }
 
@@ -81,8 +81,8 @@ export interface DriveHost {
    */
   stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void>;
   /**
-   * Called when the entries of a run were read, or this node has executed it; `journal` is `undefined` if there is no
-   * such run.
+   * Receives the present state of a run, after its entries were read, or this node has executed it; `journal` is
+   * `undefined` if there is no such run.
    */
   read(ref: RunRef, journal: Journal | undefined): void;
   /**

@@ -88,8 +88,8 @@ export class DriveRecorder {
   /** Entries that were left out of the append in progress because its message would be too large. */
   readonly #splitOff: JournalEntry[] = [];
   /**
-   * Pending while messages of other processes keep this node from appending; resolves when the append is stored, or the
-   * execution of the run has ended.
+   * A promise while messages of other processes keep this node from appending entries; it resolves when the delayed
+   * append is stored, or the execution of the run has ended.
    */
   #starved: PromiseWithResolvers<void> | undefined;
   /**
@@ -210,10 +210,7 @@ export class DriveRecorder {
     });
   }
 
-  /**
-   * Restarts the handler once all recorded entries are stored; outcomes that are recorded meanwhile are stored first,
-   * too.
-   */
+  /** Restarts the handler once all recorded entries are stored, including outcomes that are recorded until then. */
   restart(): void {
     this.#activity.work(async () => {
       while (this.#isStoring) if (!await this.stored()) return;
@@ -327,7 +324,8 @@ export class DriveRecorder {
     const found = await this.#host.log.readOn(ref, journal, (stored) => {
       // a message of this recorder may be read after it was applied
       if (stored.sequence <= journal.sequence) return;
-      // true also for a late message of an earlier execution on this node, because the handler has not seen its entries
+      // lost also after a late message of an earlier execution on this node, because the handler has not seen its
+      // entries
       this.#lost ||= stored.mark !== this.#appending && !stored.entries.every(isCalled);
       this.#apply(stored);
     });
@@ -335,14 +333,14 @@ export class DriveRecorder {
   }
 
   /**
-   * A promise while messages of other processes keep this node from appending to the run; it resolves when the append
-   * is stored, or the execution of the run has ended. `undefined`: no append is kept back.
+   * A promise while messages of other processes keep this node from appending entries to the run; `undefined` while
+   * they do not. The promise resolves when the delayed append is stored, or the execution of the run has ended.
    */
   get starved(): Promise<void> | undefined {
     return this.#starved?.promise;
   }
 
-  /** Says that appends of this node are no longer kept back: {@link DriveRecorder.starved} resolves. */
+  /** Resolves {@link DriveRecorder.starved}: messages of other processes no longer keep this node from appending. */
   endStarvation(): void {
     this.#starved?.resolve();
     this.#starved = undefined;

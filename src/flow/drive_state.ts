@@ -46,8 +46,8 @@ export interface DriveOptions {
   /** Attempts in progress that the previous execution of the run left to this one. */
   readonly handedOver?: OngoingAttempts;
   /**
-   * `DriveState.begun` of the previous execution: names of steps with an `undo` that may have begun and have no
-   * outcome.
+   * Names of steps with an `undo` that may have begun and have no outcome, as the previous execution of the run knew
+   * them (`DriveState.begun`).
    */
   readonly begun?: readonly string[] | undefined;
   /** {@link DriveTimes.unrecorded} of the previous execution. */
@@ -137,11 +137,11 @@ export class DriveState {
    */
   readonly #begunBefore: ReadonlySet<string> | undefined;
   /**
-   * True if, when the handler threw, no earlier execution can have begun a step called then
-   * ({@link DriveState.isFresh}); `undefined`: the handler has not thrown.
+   * True if no earlier execution can have begun a step that was called when the handler threw ({@link
+   * DriveState.isFresh}); `undefined`: the handler has not thrown.
    */
   #wasFresh: boolean | undefined;
-  /** True if entries of other processes were applied, and the pending calls have not been told yet. */
+  /** True if entries of other processes were applied, and the next turn has not yet let the pending calls continue. */
   #hasNews = false;
 
   constructor(options: DriveOptions, owner: DriveOwner) {
@@ -222,7 +222,10 @@ export class DriveState {
     return [...before].filter((name) => !names.has(name) && !outcomes.has(name));
   }
 
-  /** Returns true if the handler may see the run's entry of this number. */
+  /**
+   * Returns true if the handler may see the entry with this number: entries after a cancel or a failure of the run are
+   * hidden from it, except while steps are undone.
+   */
   sees(index: number): boolean {
     const { cancelled, failing } = this.journal;
     return this.phase === "undoing" || index < Math.min(cancelled?.index ?? Infinity, failing?.index ?? Infinity);
@@ -259,13 +262,16 @@ export class DriveState {
     this.activity.askForTurn();
   }
 
-  /** Counts a call of the handler that will never settle. */
+  /**
+   * Adds 1 to {@link DriveState.halted}, the number of the handler's calls that will never settle, and requests a turn,
+   * in which the execution can go on without them.
+   */
   halt(): void {
     this.halted++;
     this.activity.askForTurn();
   }
 
-  /** Called when the handler has thrown. */
+  /** Notes, when the handler has thrown, whether an earlier execution can have begun the steps called until then. */
   handlerThrew(): void {
     this.#wasFresh ??= this.isFresh;
   }
@@ -278,7 +284,9 @@ export class DriveState {
     return this.#owner.couldTakeSignal();
   }
 
-  /** Called after entries of other processes were applied: in the next turn, pending calls continue if they can. */
+  /**
+   * Lets pending calls continue, if they can, in the next turn. Called after entries of other processes were applied.
+   */
   hasNews(): void {
     this.#hasNews = true;
     this.activity.askForTurn();

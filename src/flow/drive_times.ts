@@ -49,7 +49,7 @@ export class DriveTimes {
     for (const one of due) this.timerFired(one);
   }
 
-  /** Notes that a schedule of the run has fired. */
+  /** Notes that a schedule of the run has fired, for this time of the step. */
   timerFired({ step, at }: DueTime): void {
     // any process may report a firing, so the time of the report is trusted only up to `MAX_AHEAD` ms ahead of this
     // node's clock
@@ -74,19 +74,19 @@ export class DriveTimes {
     return times;
   }
 
-  /** Steps that may have a schedule which fires late, and of which no entry says so. */
+  /** Steps that may have a schedule which fires late and which no entry records. */
   get unrecordedLate(): readonly string[] {
     const late = this.#host.clock.now() + FIRES;
     const recorded = new Set(this.#journal.schedulesAfter(late));
     return [...this.unrecorded].flatMap(([step, at]) => at > late && !recorded.has(step) ? [step] : []);
   }
 
-  /** Resolves with the steps whose schedules were stored by {@link DriveTimes.giveBack}. */
+  /** Resolves with the names of the steps whose schedules {@link DriveTimes.giveBack} has stored. */
   get givenBack(): Promise<readonly string[]> {
     return Promise.all(this.#givenBack).then((steps) => steps.filter((step) => step !== undefined));
   }
 
-  /** Steps that may have a schedule which fires late; the schedule is removed when the run has ended. */
+  /** Steps that may have a schedule which fires late; such a schedule is removed when the run has ended. */
   get late(): readonly string[] {
     return [...this.#journal.schedulesAfter(this.#host.clock.now() + FIRES), ...this.unrecordedLate];
   }

@@ -94,7 +94,7 @@ export class Drives {
   readonly #gaveUp = new Map<string, number>();
   readonly #looks = new Gate(MAX_LOSS_CHECKS);
   readonly #leases: RunLeases;
-  /** Number of executed runs above which each run gets a lease. */
+  /** Number of executed runs. While this node executes more runs, it gives each of them a lease. */
   readonly #few: number;
   #leaving = false;
   #timer: Timer | undefined;
@@ -130,7 +130,7 @@ export class Drives {
       if (first === undefined) return "suspended";
       journal.apply(first);
       const end = await this.#drive(held, body, ref, journal, { due: [], fresh: true });
-      // called here, because nothing else calls for a run that was just started
+      // nothing else calls for the execution of a run that was just started, so this node asks for it
       if (end === "refused") this.#host.soon(() => void this.news(body, { ref, sequence: first.sequence }));
       return end;
     });
@@ -150,8 +150,8 @@ export class Drives {
     let hint = holder;
     let vain = 0;
     /**
-     * Waits before the run is looked at again. Resolves with `false` if the message of the call is certainly lost.
-     * Rejects if the message may be lost, or was never stored.
+     * Waits before the run is looked up again. Resolves with `false` if the message that called for the run is
+     * certainly lost. Rejects if the message may be lost, or was never stored.
      */
     const pause = async () => {
       if (++vain > MAX_TURNS) {
@@ -177,7 +177,7 @@ export class Drives {
         if (turn > 0 && !await pause()) return undefined;
         continue;
       }
-      // an execution that is still being loaded does not get `due`
+      // an execution that another call is still loading was not told of `due`, the schedule that has fired
       const isLoaded = held === undefined;
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
@@ -188,7 +188,8 @@ export class Drives {
       }
       const end = await Promise.race([held.end, held.leased]);
       if (end === "leased") {
-        // stored again: the lease that called is used up, and a lease from before the store lost messages may be lost
+        // the leases are stored again: the lease whose expiry made this call is used up, and a lease that was stored
+        // before the store lost messages may be lost
         if (isLease || held.leaseEpoch !== host.log.epoch) await this.#leases.again([call.ref]);
         await held.drive?.tell(due);
         if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) {
@@ -216,7 +217,8 @@ export class Drives {
         continue;
       }
       if (end === "completed") return undefined;
-      // otherwise the run is looked at again: the execution that has ended may not have seen the call, or its `due`
+      // otherwise the run is loaded again: the execution that has ended may not have seen the message of the call, or
+      // its `due`
       if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return undefined;
       if (end === "suspended" && isLoaded && !await pause()) return undefined;
       if (end === "superseded") await delay(host.clock, 20);
@@ -270,8 +272,8 @@ export class Drives {
   }
 
   /**
-   * Returns true if no call is needed for this message of a run: the run has read it, and has ended, waits, or has a
-   * lease.
+   * Returns true if no node needs to be called to execute the run because of this message: the run has read the
+   * message, and has ended, waits for something else, or has a lease.
    */
   isOver(ref: RunRef, sequence: number): boolean {
     const key = keyOf(ref);
@@ -301,8 +303,8 @@ export class Drives {
   }
 
   /**
-   * Called when the store may have lost its last messages: each execution checks whether the messages that it has read
-   * are still stored.
+   * Lets each execution check whether the messages that it has read are still stored. Called when the store may have
+   * lost its last messages.
    */
   doubt(): void {
     for (const held of this.#held.values()) {
@@ -485,8 +487,9 @@ export class Drives {
   }
 
   /**
-   * Ends the lease of a run that this node no longer executes. Unless the run has ended or waits, somebody is called to
-   * execute it, even if another node does: that node may be dead, and calls that came here relied on the lease.
+   * Ends the lease of a run that this node no longer executes. Unless the run has ended or waits, a node is called to
+   * execute it, even if another node executes it: that node may be dead, and calls that came to this node relied on the
+   * lease.
    */
   #endLease(ref: RunRef, end: HeldEnd | { readonly failed: unknown }): void {
     const leases = this.#leases;

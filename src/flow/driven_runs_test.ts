@@ -145,7 +145,7 @@ function node(
   });
   const stuck: string[] = [];
   let drives = new Drives(hostOf(), few);
-  /** Lets another process take the node's place, as after its death. */
+  /** Lets another process take this node's place in the run, as after the death of the node. */
   const die = (next: string) => {
     endpoint = next;
     drives = new Drives(hostOf(), few);

@@ -35,9 +35,9 @@ export class Ends {
   #known: number;
   /** Names of ends that the handler saw before they were stored. */
   readonly #ahead = new Set<string>();
-  /** Number of unseen ends that the handler awaits. */
+  /** Number of ends that the handler awaits and has not seen. */
   #asked = 0;
-  /** Callbacks for ends that the handler awaits now, and that were skipped before. */
+  /** Callbacks for ends that were skipped (`passOver`) before the handler awaited them. */
   readonly #late: (() => void)[] = [];
   /** Decisions that wait until the handler has seen all stored ends. */
   readonly #behindStored: (() => void)[] = [];
@@ -51,7 +51,10 @@ export class Ends {
     this.#known = ends.length;
   }
 
-  /** Called when the handler awaits the end of a call; `see` lets the handler continue, and is called in a turn. */
+  /**
+   * Registers that the handler awaits the end of a call. `see` lets the handler continue with the end, and is called in
+   * a turn.
+   */
   deliver(name: string, see: () => void): void {
     const end = this.#unseen.get(name);
     if (end === undefined) this.#late.push(see);
@@ -121,8 +124,8 @@ export class Ends {
   }
 
   /**
-   * Forgets ends of calls that the handler has made and does not await, so that an `undo` does not wait for them.
-   * Called when the handler has ended.
+   * Forgets ends of calls that the handler has made and does not await, so that an `undo` does not wait for them. To be
+   * called when the handler has ended.
    */
   handlerIsOver(): void {
     const { names } = this.#drive;

@@ -203,7 +203,7 @@ export class Journal {
    * recorded.
    */
   readonly outcomes = new Map<string, RecordedOutcome & { readonly index: number; readonly undo: boolean }>();
-  /** Steps whose outcome an operator gave by hand, and of which nothing else is recorded. */
+  /** Steps whose outcome an operator gave by hand, and of which no other entry exists. */
   readonly strays = new Set<string>();
   /** The names of steps, sleeps and waits that have ended, in the order of their ends. */
   readonly ends: string[] = [];
@@ -249,11 +249,11 @@ export class Journal {
   takeovers = 0;
   readonly #signals: { readonly signal: string; readonly value: unknown }[] = [];
   readonly #ids = new Set<string>();
-  /** Steps whose pause before the next attempt was ended by the cancel of the run. */
+  /** Steps whose pause before the next attempt was cut short because the run was cancelled. */
   readonly #hastened = new Set<string>();
   /** By step: the time of the schedule that was stored for it, in ms since 1970. */
   readonly #schedules = new Map<string, number>();
-  /** Outcomes of child runs that have ended, by the parent's step and the child. */
+  /** Recorded outcomes of child runs that have ended, by the parent's step together with the child. */
   readonly #told = new Map<string, RecordedOutcome>();
 
   /** Applies a stored message to the state. Call it once for each message of the run, in order. */
@@ -290,7 +290,7 @@ export class Journal {
 
   #entry(entry: JournalEntry, time: number): void {
     this.takeovers = entry.t === "held" ? this.takeovers + 1 : 0;
-    // the handler has got further than in the attempt that threw
+    // the handler has got further than in its failed attempt, so that attempt no longer counts
     if (PROGRESS.has(entry.t)) this.failures.delete("");
     switch (entry.t) {
       case "held":
@@ -324,7 +324,7 @@ export class Journal {
         this.everFailed.add(entry.step);
         if (entry.step === "") this.begun = entry.begun && new Set(entry.begun);
         for (const step of entry.begun ?? []) this.everBegun.add(step);
-        // the failure does not count: an operator has skipped the step while the attempt ran
+        // an operator has skipped the step while the attempt ran, so the failure of the attempt does not count
         if (this.isSettled(entry.step)) return;
         const before = this.failures.get(entry.step);
         this.failures.set(entry.step, {
@@ -376,7 +376,7 @@ export class Journal {
         return this.#childOutcome(entry.step);
       case "cancelled":
         this.cancelled ??= { index: this.entries, error: { code: entry.code, message: entry.reason } };
-        // the run need not wait because of an error that the handler threw before
+        // the handler's last failed attempt no longer counts, so that the run does not wait because of it
         this.failures.delete("");
         for (const step of this.failures.keys()) this.#hasten(step);
         return;
@@ -412,9 +412,9 @@ export class Journal {
   }
 
   /**
-   * Ends the pause of a step after a cancel of the run, once for each step: the present pause, or the pause after the
-   * attempt in progress. A handler that is stuck is called again, too, because in a cancelled run it need not get
-   * further.
+   * Cuts short the pause before the next attempt of a step after a cancel of the run, once for each step: the present
+   * pause, or the pause after the attempt in progress. A handler that is stuck is called again, too: a cancelled run
+   * does not need it to get further.
    */
   #hasten(step: string): void {
     const failures = this.failures.get(step);

@@ -31,7 +31,7 @@ interface NoticeLog {
  */
 export type EntryFor = (by: string) => CalledEntry | Promise<CalledEntry>;
 
-/** An entry that a {@link NoticeQueue}, a queue of entries for runs, has stored. */
+/** An entry that a {@link NoticeQueue} has stored in a run that another process executes. */
 export interface StoredNotice {
   readonly holder: string;
   readonly sequence: number;

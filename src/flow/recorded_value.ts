@@ -22,8 +22,8 @@ export function ownOf(value: unknown): unknown {
 }
 
 /**
- * Returns the value in the form in which it will be read back. Throws {@link DecidedFailure} (no further attempt) if it
- * cannot be recorded, because its step has run already.
+ * Returns the value in the form in which it will be read back. Throws {@link DecidedFailure} if the value cannot be
+ * recorded; no further attempt follows then, because the step has run already.
  */
 export function copyOf(value: unknown, what: string, mostBytes: number): unknown {
   if (value === undefined) return undefined;

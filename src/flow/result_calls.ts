@@ -17,7 +17,7 @@ import type { RunsNode } from "./runs_node.ts";
 export class ResultCalls {
   readonly #node: RunsNode;
   readonly #results: Results;
-  /** For each pending call: the function that resolves it. */
+  /** Functions that resolve the pending calls, one for each call. */
   readonly #open = new Set<(result: Result<unknown>) => void>();
 
   constructor(node: RunsNode, results: Results) {
@@ -55,8 +55,8 @@ export class ResultCalls {
   }
 
   /**
-   * Reads the result of a run from the store, after the timeout of a call: the end may have been announced while no
-   * node listened.
+   * Reads the result of a run from the store after a call's timeout, because the announcement of the run's end may have
+   * been lost.
    */
   async #late(ref: RunRef, timeout: number): Promise<Result<unknown>> {
     const { workflow, run } = ref;

@@ -50,15 +50,15 @@ interface Waited {
    * failed.
    */
   looked: number;
-  /** Time of the last read of the run, by the monotonic clock. */
+  /** Time of the last successful read of the run, or else of the beginning of the wait, by the monotonic clock. */
   read: number;
 }
 
-/** Notices the ends of runs, and calls those who wait for them. */
+/** Notices the ends of runs, and calls the listeners that wait for them. */
 export class Results {
   readonly #host: ResultsHost;
   readonly #waiting = new Map<string, Waited>();
-  /** Limits reads at once: if too many wait for each other, they take too long and are sent again. */
+  /** Limits the number of concurrent reads: too many at once take too long, and each is then sent again. */
   readonly #reads = new Gate(MAX_CONCURRENT_READS);
   readonly #subscriptions = new Map<string, Subscription>();
   /** By workflow: ids of runs that have ended and are to be announced. */
@@ -104,7 +104,7 @@ export class Results {
   }
 
   /**
-   * Called when a run that this node executed has ended: calls those who wait for it, and announces the end to other
+   * Announces the end of a run that this node executed: calls the listeners on this node, and sends the end to other
    * nodes.
    */
   ended(ref: RunRef, outcome: RecordedOutcome): void {
@@ -127,7 +127,10 @@ export class Results {
     if (this.#announced.length >= 2 * MAX_ANNOUNCED || this.#announced[0]?.at < at - 2 * ANNOUNCED) this.#forget(at);
   }
 
-  /** Announces the last ends again, after a reconnect: messages sent while the connection was breaking may be lost. */
+  /**
+   * Announces again, to other nodes, the ends of runs that were announced within the last {@link ANNOUNCED} ms. Called
+   * after a reconnect: the connection may have lost the first announcements while it was breaking.
+   */
   #announceAgain(): void {
     this.#forget(this.#host.clock.monotonic());
     for (const { workflow, runs } of this.#announced) this.#publish(workflow, runs);

@@ -37,8 +37,8 @@ function asError(error: unknown): CatgaError {
 }
 
 /**
- * Resolves or rejects as `asked` does; but resolves with `OUTCOME_UNKNOWN` when the app's timeout and one more second
- * have passed, because the request may still be carried out.
+ * Resolves or rejects as the promise `asked` (a sent request) does; but resolves with `OUTCOME_UNKNOWN` when the app's
+ * timeout and one more second have passed, because the request may still be carried out.
  */
 export function inTime<T>(
   { app: { timeout }, clock }: Pick<DriveHost, "app" | "clock">,
@@ -54,7 +54,9 @@ export function inTime<T>(
   });
 }
 
-/** Time for which an answer is awaited after the timeout, in ms: a frozen server never answers. */
+/**
+ * Time for which the answer to a call is still awaited after the call's timeout, in ms: a frozen server never answers.
+ */
 export const LAST_LOOK = 1_000;
-/** Error codes after which the same call may succeed later. */
+/** Codes of errors after which the same call of the program may succeed later. */
 const RETRYABLE: ReadonlySet<string> = new Set(["UNAVAILABLE", "NOT_ENDED"]);

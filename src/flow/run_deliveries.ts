@@ -108,7 +108,8 @@ function holderOf(payload: unknown): string | undefined {
 }
 
 /**
- * Throws if no version of the workflow accepts a run: its message is then put aside until a node has another version.
+ * Throws if no version of the workflow accepts a run. The message that called for the run is then put aside until a
+ * node with another version is live.
  */
 function throwIfRefused({ workflow, run }: RunRef, refused: RefusedRun | undefined): void {
   if (refused === undefined) return;

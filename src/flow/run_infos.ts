@@ -92,8 +92,8 @@ async function* ahead<T, R>(all: readonly T[], load: (one: T) => Promise<R>): As
 }
 
 /**
- * Removes the note which says that a run is stuck, for a run that is not; unless the note is so new that the run may
- * still become stuck.
+ * Removes the note that says that a run is stuck, because the run is not stuck. Keeps a note that is so new that the
+ * run may still become stuck.
  */
 async function passed(log: RunLog, { ref, time, sequence }: NotedRun): Promise<void> {
   if (log.now - time < SETTLING) return;

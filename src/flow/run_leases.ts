@@ -60,8 +60,8 @@ export class RunLeases {
   }
 
   /**
-   * Stores the leases of these runs again, after one of them has expired. Rejects with `UNAVAILABLE` if a lease is no
-   * longer renewed.
+   * Stores the leases that cover these runs again, after one of the leases has expired. Rejects with `UNAVAILABLE` if a
+   * lease is no longer renewed.
    */
   async again(refs: readonly RunRef[]): Promise<void> {
     const leases = new Set(refs.flatMap((ref) => this.#byRun.get(keyOf(ref)) ?? []));
@@ -77,8 +77,8 @@ export class RunLeases {
   }
 
   /**
-   * Removes a run that this node no longer executes: its lease is not renewed, so that it expires, and a node is called
-   * to execute the run.
+   * Removes a run that this node no longer executes although the run has not ended. The lease that covers the run is
+   * not renewed, so it expires, and a node is called to execute the run.
    */
   abandon(ref: RunRef): void {
     const lease = this.#take(ref);
@@ -105,7 +105,9 @@ export class RunLeases {
     this.#byRun.clear();
   }
 
-  /** Stores the leases that are due for renewal, or have runs that no stored lease covers. Call it often. */
+  /**
+   * Stores the leases that are due for renewal, and leases with a run that no stored lease covers. To be called often.
+   */
   tick(): void {
     const now = this.#host.clock.monotonic();
     for (const lease of this.#leases.values()) if (lease.due <= now && lease.retry <= now) this.#write(lease);
@@ -193,7 +195,7 @@ class Lease {
     this.name = name;
   }
 
-  /** Rejects the callers that wait, because the lease is no longer renewed. */
+  /** Rejects the calls of `again` that wait for the lease, because the lease is no longer renewed. */
   fail(): void {
     for (const { reject } of this.waiting.splice(0)) reject(unavailable(`${this.name} is not put off any more`));
   }

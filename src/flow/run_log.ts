@@ -36,7 +36,7 @@ export type RunStream = Pick<LogStream, "append" | "at" | "last" | "lasts" | "re
 
 /** The position up to which a run has been read. */
 type RunPlace = Pick<Journal, "sequence" | "entries" | "mark" | "sure">;
-/** Gets a stored message of a run. */
+/** A callback that receives a stored message of a run. */
 type Take = (stored: RunLogMessage) => void;
 
 /** The stored runs of a namespace. */
@@ -130,14 +130,15 @@ export class RunLog {
   }
 
   /**
-   * Appends the first message of a run; `place` has to be empty. Resolves with "conflict" if the run exists. Rejects
-   * with a `CatgaError`: with `OUTCOME_UNKNOWN` if the message may be stored.
+   * Appends the first message of a run; `place`, the position up to which the run has been read, has to be empty.
+   * Resolves with "conflict" if the run exists. Rejects with a `CatgaError`: with `OUTCOME_UNKNOWN` if the message may
+   * be stored.
    */
   async begin(ref: RunRef, message: RunMessage, place: RunPlace, over: () => boolean): Promise<number | "conflict"> {
     for (let after = place;;) {
       const stored = await this.append(ref, message, after, over);
       if (stored !== "conflict" || await this.start(ref) !== undefined) return stored;
-      // messages that cannot be read count as no run; the first message is appended after them
+      // a run whose messages cannot be read counts as not started: append the first message after these messages
       after = { sequence: (await this.#last(ref))?.sequence ?? 0, entries: 0, mark: "", sure: -1 };
     }
   }

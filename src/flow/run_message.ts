@@ -27,13 +27,15 @@ export interface RunMessage {
   readonly mark: string;
 }
 
-/** Number of entries that the run has before a message, and the node that executes the run. */
+/** What a message says of its run: how many entries the run has before the message, and which node executes the run. */
 interface MessageOf {
   readonly version: number;
   readonly holder: string;
 }
 
-/** The main facts of the last message of a run. */
+/**
+ * Facts that the last message of a run states: who executes the run, how many entries it has, and whether it has ended.
+ */
 export interface RunEnd {
   readonly sequence: number;
   readonly ended: boolean;
@@ -136,7 +138,7 @@ function entryIn(item: StoredItem): JournalEntry | undefined {
   }
 }
 
-/** Returns the main facts of the last message of a run; `undefined`: the message cannot be read. */
+/** Returns the facts that the last message of a run states; `undefined`: the message cannot be read. */
 export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
   const read = readMessage(ref, message);
   if (read === undefined) return undefined;

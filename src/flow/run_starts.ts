@@ -27,7 +27,7 @@ import type { RunVersions } from "./run_versions.ts";
 import type { RunsNode } from "./runs_node.ts";
 import { refusedInTime } from "./schema_in_time.ts";
 
-/** How a run is started. */
+/** What a start gives a run besides its input: shape of the workflow, parent run, and headers. */
 interface StartHow {
   readonly shape?: string | undefined;
   readonly parent?: Parent;
@@ -202,7 +202,7 @@ export class RunStarts {
   }
 
   /**
-   * Stores the start of a run. `span`: the span of the run; its `stored` is called if the start was not stored before.
+   * Stores the start of a run. `span`: the span of the run; `span.stored` is called if this call has stored the start.
    */
   async #store(
     definition: WorkflowDefinition,
@@ -222,7 +222,8 @@ export class RunStarts {
       const journal = new Journal();
       const appending = log.begin(ref, message, journal, this.#node.callerTime());
       if (body !== undefined && holder !== "") {
-        // held before the start is stored, so that calls for the run that come meanwhile wait for it
+        // this node begins to hold the run before the start is stored, so that calls for the run that come meanwhile
+        // wait for the start
         const { mark } = message;
         const first = appending.then(
           (sequence) =>
@@ -238,7 +239,8 @@ export class RunStarts {
       if (!await this.#isSame(ref, input)) {
         return failed("ID_REUSED", `run ${run} of ${workflow} was started with another input`);
       }
-      // reports the end again, because the child may have reported its end to an earlier parent of the same id
+      // the end of a child that has already ended is reported again: the first report may have gone to an earlier
+      // parent run with the same id
       const { parent } = how;
       const outcome = parent && await log.outcome(ref);
       if (typeof outcome === "object") {
@@ -255,7 +257,7 @@ export class RunStarts {
     const { log } = this.#node;
     const started = await log.start(ref);
     if (started === undefined || fingerprint(started.input) === fingerprint(input)) return started !== undefined;
-    // a run that its parent cancelled before its start has no input, and counts as started with this input
+    // a run that its parent cancelled before its start has no input: it counts as started with any input
     return (await log.first(ref))?.entries[1]?.t === "ended";
   }
 }

@@ -1,4 +1,4 @@
-/** A helper of tests that reads runs. */
+/** A function for tests that reads a run. */
 import type { RunInfo } from "@catga/catga";
 
 /** Returns a run as operators see it; throws if there is none with this id. */

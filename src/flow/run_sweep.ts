@@ -9,7 +9,7 @@ import type { WorkflowDefinition } from "../contract/workflow_body.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { RunLog } from "./run_log.ts";
 
-/** The part of a node that removing old runs uses. */
+/** The part of a node that {@link startSweep} uses to remove old runs. */
 export interface SweepHost {
   readonly app: { readonly observer: Observer; nodes(): readonly NodeInfo[] };
   readonly endpoint: string;

@@ -16,7 +16,7 @@ export class RunTimeLimit {
     this.#state = state;
   }
 
-  /** Cancels the run if its time is over; otherwise starts a timer that cancels it later. */
+  /** Cancels the run if its time limit has passed; otherwise starts a timer that cancels it later. */
   start(): void {
     const state = this.#state;
     const { started, startedAt } = state.journal;
@@ -36,7 +36,10 @@ export class RunTimeLimit {
     state.recorder.after(() => state.hasNews());
   }
 
-  /** Called when the schedule of the time limit has fired, by the server's clock. */
+  /**
+   * Cancels the run if its time limit has passed, or sets the timer anew. Called when the schedule of the time limit
+   * has fired, by the server's clock.
+   */
   scheduleFired(): void {
     if (this.#timer !== undefined) this.start();
   }
@@ -46,8 +49,8 @@ export class RunTimeLimit {
    */
   get isKept(): boolean {
     const { times, journal: { limited: scheduled } } = this.#state;
-    // a schedule that fired too early does not fire again, so another one is needed: the store may say that the run was
-    // started later
+    // a schedule that fired too early does not fire again, so another one is stored: the first one may have been set
+    // for a start that is earlier than the stored start of the run
     return this.#deadline === undefined || times.isScheduled(TIME_OUT, { scheduled }) || times.isStuck(TIME_OUT);
   }
 

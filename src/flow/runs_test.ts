@@ -935,7 +935,7 @@ describe("runs", () => {
     await assertRejects(() => app.tell(Order as never, "x"), TypeError, "got workflow Order");
   });
 
-  /** Makes the runs of a node that handles one workflow, over a stream that answers as the test says. */
+  /** Makes the runs of a node that handles one workflow, over a stream whose answers the test gives. */
   function scripted() {
     const clock = new VirtualClock();
     const stream = new ScriptedStream();

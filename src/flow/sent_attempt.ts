@@ -28,7 +28,7 @@ async function send(
   { timeout, headers }: { readonly timeout: number; readonly headers: MessageHeaders | undefined },
 ): Promise<RecordedOutcome> {
   const { app, log } = host;
-  // with `firstSent`, an entity looks whether an earlier send of the command was applied
+  // with `firstSent`, an entity checks whether an earlier send of the command was applied already
   const again = fresh || !app.ofEntity(contract) ? {} : { firstSent: new Date(journal.startedAt - CLOCK_DIFFERENCE) };
   const result = await app.send(contract, payload, { id, signal, timeout, headers, ...again });
   if (result.ok) return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, log.mostBytes) };

@@ -18,8 +18,8 @@ export class SettledRuns {
   readonly #log: Pick<RunLog, "epoch">;
   #runs = new Map<string, SettledRun>();
   /**
-   * The map that was filled before the present one. Two maps are used because a map that forgets its oldest entry for
-   * each new one costs a tenth of a run.
+   * The runs that were added before the present map was begun. Two maps are used, because a single map that removes its
+   * oldest entry for each new one would cost a tenth of a run.
    */
   #before: ReadonlyMap<string, SettledRun> = new Map();
 
@@ -28,8 +28,8 @@ export class SettledRuns {
   }
 
   /**
-   * Returns true if the run has ended or waits, and had read the message of this sequence. With sequence 0 only an
-   * ended run counts, because another node may have executed a waiting run since, and died.
+   * Returns true if the run had read the message of this sequence, and has ended or waits. With sequence 0 only an
+   * ended run counts: another node may have executed a waiting run since, and died.
    */
   has(key: string, sequence: number): boolean {
     const settled = this.#runs.get(key) ?? this.#before.get(key);

@@ -1,4 +1,4 @@
-/** Tests of runs on a node whose clock is wrong, which continue on another node. */
+/** Tests of runs that begin on a node with a wrong clock, and continue on another node. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { catga } from "../../mod.ts";

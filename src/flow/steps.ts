@@ -38,7 +38,7 @@ type StepPolicy = StepRetry & { readonly timeout: number };
 /** The `undo` of a step, which takes the value that is recorded for it. */
 export type Undo = (value: unknown) => MaybePromise<unknown>;
 
-/** Makes a step from the parameters of its call. */
+/** Makes a {@link StepCall} from the parameters of a call of `flow.step` or `flow.send`. */
 type MakeStep = (called: CalledStep, policy: StepPolicy) => StepCall;
 
 /** The steps of a run in one execution of it. */
@@ -55,12 +55,12 @@ export class Steps {
     this.#failures = failures;
   }
 
-  /** Aborts the steps whose outcomes the handler did not wait for. Children, which are runs of their own, continue. */
+  /** Aborts the steps whose outcomes the handler did not wait for when it ended. Child runs continue on their own. */
   abandon(): void {
     for (const step of this.#steps.values()) step.abandon();
   }
 
-  /** True if a step that may have begun has no outcome. */
+  /** True if the handler has called a step that may have begun and has no outcome. */
   get open(): boolean {
     const { outcomes } = this.#state.journal;
     return [...this.#steps.values()].some(({ isOver, name }) => !isOver && !outcomes.has(name));
@@ -231,7 +231,10 @@ export class Steps {
     handedOver.delete(name);
   }
 
-  /** Returns true if a step that has no outcome may no longer begin. */
+  /**
+   * Returns true if a step without an outcome must not begin any more. `isMain`: the handler, not an `undo`, has called
+   * it.
+   */
   #isAbandoned(isMain: boolean, needsOutcome: boolean): boolean {
     const { phase, failed, isFresh, journal: { failing, cancelled } } = this.#state;
     if (!isMain) return phase !== "undoing";

@@ -1,6 +1,6 @@
 /**
- * Cancelled runs with a step that another process has begun, and that the handler of this process does not get to: the
- * step is undone, or somebody is told that it is not.
+ * Cancelled runs with a step that another process has begun, and that the handler of this process does not call: the
+ * step is undone, or an operator learns that it is not.
  */
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
@@ -54,7 +54,7 @@ describe("a step that a process began before it died, and that a handler does no
   });
 });
 
-/** A handler whose payment fails until it `works`. */
+/** A handler whose payment step fails until `works` returns true. */
 const paying = async (flow: Flow, did: string[], works: () => boolean) => {
   const pay = () => {
     did.push("pay");

@@ -19,13 +19,13 @@ export class Waits {
   readonly #state: DriveState;
   /** Numbers of the signals that waits have taken in this execution of the run. */
   readonly #taken = new Set<number>();
-  /** By name of a signal: how many waits for it the handler has begun. */
+  /** By name of a signal: number of waits for it that the handler has begun. */
   readonly #numbers = new Map<string, number>();
   /** By name of a sleep or wait: the timer that ends it. */
   readonly #ticking = new Map<string, Timer>();
-  /** Sleeps and waits whose end is recorded. */
+  /** Sleeps and waits whose end this execution has recorded. */
   readonly #noted = new Set<PendingCall>();
-  /** By name of a wait whose end is not stored: the name of its signal. */
+  /** Waits whose end is not stored: the name of the signal, by the name of the wait. */
   readonly #open: Map<string, string> = new Map();
   /** Sleeps and waits whose beginning is being recorded, so that it is not recorded twice. */
   readonly #beginning = new Set<PendingCall>();
@@ -48,8 +48,8 @@ export class Waits {
   }
 
   /**
-   * Called when the handler has thrown and will be called again: from now on no sleep or wait ends, because the calls
-   * that would follow are not known.
+   * Stops the ends of all sleeps and waits, because the calls that would follow from them are not known. Called when
+   * the handler has thrown and will be called again.
    */
   stop(): void {
     this.#isStopped = true;
@@ -203,9 +203,9 @@ export class Waits {
   }
 
   /**
-   * Called when the time of a sleep or wait is over. The handler continues before the entry is stored, so that an end
-   * of the run that follows is stored together with it. A signal that is stored by then has precedence, even if a
-   * replay calls its wait only after steps that have ended.
+   * Ends a sleep or wait whose time is over. The handler continues before the entry is stored, so that an end of the
+   * run that follows is stored together with it. A signal that is stored by then has precedence, even if a replay calls
+   * its wait only after steps that have ended.
    */
   #timeIsOver(call: PendingCall, entry: JournalEntry & { readonly t: "woken" | "took" }, see: () => void): void {
     const state = this.#state;

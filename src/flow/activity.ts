@@ -4,8 +4,8 @@
  * the execution reads, another turn is requested.
  */
 import { MAX_TIMEOUT } from "../data/checks.ts";
-import { isCatgaError } from "../error.ts";
-import { type Clock, doubled, type Timer } from "../ports/clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import { retry } from "./retry.ts";
 
 /** What {@link Activity}, the count of what is in progress in an execution of a run, needs from the execution. */
 export interface ActivityHost {
@@ -101,18 +101,14 @@ export class Activity {
    * before. Rejects with an error whose code is not in `passing`; without `passing`, every error is retried.
    */
   insist<T>(what: () => Promise<T>, passing: ReadonlySet<string> | undefined): Promise<T | undefined> {
-    return this.during(async () => {
-      for (let failures = 0; !this.#isOver; failures++) {
-        try {
-          return await what();
-        } catch (error) {
-          if (passing !== undefined && !(isCatgaError(error) && passing.has(error.code))) throw error;
-          const pause = doubled(failures, FIRST_PAUSE, LONGEST_PAUSE);
-          await new Promise<void>((resolve) => this.timer(pause, resolve));
-        }
-      }
-      return undefined;
-    });
+    return this.during(() =>
+      retry(what, {
+        passing,
+        pauses: PAUSES,
+        pause: (ms) => new Promise((resolve) => this.timer(ms, resolve)),
+        isOver: () => this.#isOver,
+      })
+    );
   }
 
   /** Cancels all timers. From now on no timer fires, and the host's `turn` is not called. */
@@ -127,5 +123,4 @@ export class Activity {
   }
 }
 
-const FIRST_PAUSE = 50; // ms, before the second call in `insist`
-const LONGEST_PAUSE = 2_000; // ms, the longest pause in `insist`
+const PAUSES = [50, 2_000] as const; // ms, the first and the longest pause in `insist`

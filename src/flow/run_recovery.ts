@@ -4,10 +4,10 @@
  */
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { fewAtOnce } from "../data/gate.ts";
-import { isCatgaError } from "../error.ts";
-import { delay, doubled } from "../ports/clock.ts";
+import { delay } from "../ports/clock.ts";
 import type { Drives } from "./driven_runs.ts";
 import { UNSTORED } from "./recorded_error.ts";
+import { retry } from "./retry.ts";
 import type { RunsNode } from "./runs_node.ts";
 
 /** Has runs executed after messages were lost. */
@@ -44,19 +44,17 @@ export class RunRecovery {
   }
 
   /** Calls `work` until it succeeds, fails for good, or the node stops. Never rejects. */
-  async #insist<T>(work: () => Promise<T>): Promise<T | undefined> {
-    for (let failures = 0; !this.#node.isClosed; failures++) {
-      try {
-        return await work();
-      } catch (error) {
-        if (!isCatgaError(error) || !UNSTORED.has(error.code)) {
-          this.#node.fault("going on with runs after a loss", error);
-          return undefined;
-        }
-        await delay(this.#node.clock, doubled(failures, FIRST_PAUSE, LONGEST_PAUSE));
-      }
-    }
-    return undefined;
+  #insist<T>(work: () => Promise<T>): Promise<T | undefined> {
+    const { clock } = this.#node;
+    return retry(work, {
+      passing: UNSTORED,
+      pauses: PAUSES,
+      pause: (ms) => delay(clock, ms),
+      isOver: () => this.#node.isClosed,
+    }).catch((error) => {
+      this.#node.fault("going on with runs after a loss", error);
+      return undefined;
+    });
   }
 }
 
@@ -65,5 +63,4 @@ export class RunRecovery {
  */
 const AFTER_LOSS = 1_000;
 const BROUGHT_AT_ONCE = 100;
-const FIRST_PAUSE = 100; // ms, the first pause after a failed recovery
-const LONGEST_PAUSE = 5_000; // ms, the longest pause after a failed recovery
+const PAUSES = [100, 5_000] as const; // ms, the first and the longest pause after a failed recovery

@@ -1,0 +1,34 @@
+/** Repeats an operation on the store until it succeeds or fails for good. */
+import { isCatgaError } from "../error.ts";
+import { doubled } from "../ports/clock.ts";
+
+/** When {@link retry} repeats its operation. */
+interface RetryOptions {
+  /** Codes of the errors after which the operation is repeated; `undefined`: it is repeated after every error. */
+  readonly passing: ReadonlySet<string> | undefined;
+  /** First and longest pause between two calls, in ms; each pause is twice as long as the one before. */
+  readonly pauses: readonly [first: number, longest: number];
+  /** Resolves after a pause of `ms`. */
+  pause(ms: number): Promise<void>;
+  /** Returns true if the operation must not be called again. */
+  isOver(): boolean;
+}
+
+/**
+ * Calls `work` until it succeeds, with growing pauses. Resolves with `undefined` if `isOver` returns true before.
+ * Rejects with an error whose code is not in `passing`.
+ */
+export async function retry<T>(
+  work: () => Promise<T>,
+  { passing, pauses: [first, longest], pause, isOver }: RetryOptions,
+): Promise<T | undefined> {
+  for (let failures = 0; !isOver(); failures++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (passing !== undefined && !(isCatgaError(error) && passing.has(error.code))) throw error;
+      await pause(doubled(failures, first, longest));
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,48 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { CatgaError } from "../error.ts";
+import { retry } from "./retry.ts";
+
+/** Calls that fail with these codes, one after the other, and then succeed; and the pauses between them. */
+function failing(...codes: readonly string[]) {
+  const left = [...codes];
+  const pauses: number[] = [];
+  return {
+    pauses,
+    work: () => {
+      const code = left.shift();
+      return code === undefined ? Promise.resolve("done") : Promise.reject(new CatgaError(code, "no"));
+    },
+    options: {
+      passing: new Set(["UNAVAILABLE"]),
+      pauses: [50, 120] as const,
+      pause: (ms: number) => Promise.resolve(void pauses.push(ms)),
+      isOver: () => pauses.length === 4,
+    },
+  };
+}
+
+describe("retry", () => {
+  it("repeats an operation until it succeeds, with pauses that grow up to the longest", async () => {
+    const { work, options, pauses } = failing("UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE");
+    assertEquals(await retry(work, options), "done");
+    assertEquals(pauses, [50, 100, 120]);
+  });
+
+  it("rejects at once with an error whose code is not among those that pass", async () => {
+    const { work, options, pauses } = failing("UNAVAILABLE", "FORBIDDEN");
+    const error = await assertRejects(() => retry(work, options), CatgaError);
+    assertEquals([error.code, pauses], ["FORBIDDEN", [50]]);
+  });
+
+  it("repeats after every error if no codes are given", async () => {
+    const { work, options } = failing("FORBIDDEN", "TIMEOUT");
+    assertEquals(await retry(work, { ...options, passing: undefined }), "done");
+  });
+
+  it("resolves with undefined when it is over", async () => {
+    const { work, options, pauses } = failing(...Array.from({ length: 9 }, () => "UNAVAILABLE"));
+    assertStrictEquals(await retry(work, options), undefined);
+    assertEquals(pauses, [50, 100, 120, 120]);
+  });
+});

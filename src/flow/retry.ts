@@ -3,7 +3,7 @@ import { isCatgaError } from "../error.ts";
 import { doubled } from "../ports/clock.ts";
 
 /** When {@link retry} repeats its operation. */
-interface RetryOptions {
+interface RepeatOptions {
   /** Codes of the errors after which the operation is repeated; `undefined`: it is repeated after every error. */
   readonly passing: ReadonlySet<string> | undefined;
   /** First and longest pause between two calls, in ms; each pause is twice as long as the one before. */
@@ -20,7 +20,7 @@ interface RetryOptions {
  */
 export async function retry<T>(
   work: () => Promise<T>,
-  { passing, pauses: [first, longest], pause, isOver }: RetryOptions,
+  { passing, pauses: [first, longest], pause, isOver }: RepeatOptions,
 ): Promise<T | undefined> {
   for (let failures = 0; !isOver(); failures++) {
     try {

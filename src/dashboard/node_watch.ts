@@ -168,8 +168,8 @@ export class NodeBook {
   }
 
   /**
-   * Called when there is no connection to NATS: for some time after that, silence and bounces prove nothing, because
-   * nodes reconnect, too.
+   * Begins a time in which silence and bounces prove nothing, because nodes reconnect, too. Called when there is no
+   * connection to NATS.
    */
   lost(): void {
     this.#lost = this.#clock.monotonic();

@@ -146,7 +146,10 @@ export class DenoTransport implements Transport {
     return this.#closed;
   }
 
-  /** Called on the old transport right before nats.js makes the next one. */
+  /**
+   * Makes this class the transport of the connection's next dial, too. Called on the old transport right before
+   * nats.js makes the next.
+   */
   discard(): void {
     useDenoTransport();
   }

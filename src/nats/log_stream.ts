@@ -280,8 +280,8 @@ export class NatsLogStream implements LogStream {
   }
 
   /**
-   * Call when appends get no acknowledgement, because the stream is lost or has no leader: tries to restore the
-   * stream. Returns the error if that failed.
+   * Tries to restore the stream. Returns the error if that failed. Call when appends get no acknowledgement, because
+   * the stream is lost or has no leader.
    */
   #restore(): CatgaError | undefined {
     this.#stream.restore().then(() => {

@@ -105,7 +105,7 @@ export class HistoryRecorder {
     this.#clock = clock;
   }
 
-  /** Called when the workload begins; times of the history count from this call on. */
+  /** Begins the times of the history at 0. Called when the workload begins. */
   start(): void {
     this.#origin = this.#clock.monotonic();
   }
@@ -134,7 +134,7 @@ export class HistoryRecorder {
     Object.assign(span, { ended: this.#place++, end: this.now }, fields);
   }
 
-  /** Called when a process was killed: its functions no longer count as running. */
+  /** Forgets the running functions of a process that was killed: they no longer count as running. */
   forget(of: RecordedProcess): void {
     this.#dead.add(of);
     for (const code of this.#running) if (code.of === of) this.#running.delete(code);

@@ -184,7 +184,7 @@ export class MessageRecorder implements Recorder {
     return [...new Set([...this.#unended.get(node) ?? []].map(({ label }) => label))];
   }
 
-  /** Called when a node was killed: handlers that ran there no longer count. */
+  /** Forgets the running handlers of a node that was killed. */
   forget(node: string): void {
     this.#running.delete(node);
     this.#unended.delete(node);
@@ -267,10 +267,7 @@ export class MessageRecorder implements Recorder {
     return queue;
   }
 
-  /**
-   * Called when a handler begins, to count it as running. Returns a function to be called when the handler's sender
-   * no longer waits.
-   */
+  /** Counts a handler as running. Returns a function to be called when the handler's sender no longer waits. */
   #run(node: string): () => void {
     let runs = this.#running.get(node);
     if (runs === undefined) this.#running.set(node, runs = new Set());
@@ -279,7 +276,7 @@ export class MessageRecorder implements Recorder {
     return () => void runs.delete(run);
   }
 
-  /** Called when a handler begins. Returns a function to be called when the handler has returned, or has thrown. */
+  /** Takes note that a handler begins. Returns a function to be called when the handler has returned, or has thrown. */
   #enter(node: string, label: string): () => void {
     let handlers = this.#unended.get(node);
     if (handlers === undefined) this.#unended.set(node, handlers = new Set());

@@ -161,8 +161,8 @@ export class PlainCalls {
   }
 
   /**
-   * Called when items of the stream with this number have bounced: ends the stream, because its client has
-   * unsubscribed.
+   * Ends the stream with this number, because its client has unsubscribed. Called when items of the stream have
+   * bounced.
    */
   unread(stream: number): void {
     this.#streams.get(stream)?.abort();

@@ -74,8 +74,8 @@ export class Absence {
   }
 
   /**
-   * Called when the frame with this number to the endpoint has bounced. Counts the bounce for the question about that
-   * process.
+   * Counts a bounce for the question about the process at this endpoint. Called when the frame with this number has
+   * bounced.
    */
   bounced(endpoint: string, seq: number): void {
     this.#questions.get(endpoint)?.bounced(seq);

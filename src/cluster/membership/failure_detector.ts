@@ -80,8 +80,8 @@ export class FailureDetector {
   }
 
   /**
-   * Called when this node has reconnected: forgets all bounces, because other nodes may still be reconnecting, and
-   * pings again when the grace ends. A node whose ping bounces then is dead.
+   * Forgets all bounces, because other nodes may still be reconnecting, and pings again when the grace ends. A node
+   * whose ping bounces then is dead. Called when this node has reconnected.
    */
   resume(): void {
     this.#forgetPings();
@@ -95,7 +95,10 @@ export class FailureDetector {
     if (this.#options.connected()) this.#ping(member);
   }
 
-  /** Call when frames from another process, or the outcome of frames and pings to it, have shown its state. */
+  /**
+   * Trusts the node of a process that is alive; suspects the node of a process that bounces or is silent. Call when
+   * frames from the process, or the outcome of frames and pings to it, have shown this.
+   */
   report(endpoint: string, state: "alive" | "bounced" | "silent"): void {
     const { membership } = this.#options;
     const pinged = state !== "silent" && this.#answered(endpoint);
@@ -107,8 +110,8 @@ export class FailureDetector {
   }
 
   /**
-   * Called when a node on `server` reports that frames to the process at `endpoint` bounce there: this node pings the
-   * process from its own server.
+   * Pings a process to which frames bounce on another server. Called when a node on that `server` reports the
+   * bounces.
    */
   accused(endpoint: string, server: string): void {
     const { clock, connected, membership, server: ours } = this.#options;
@@ -185,8 +188,8 @@ export class FailureDetector {
   }
 
   /**
-   * Called when frames to the member have bounced for long enough: removes its record; with several servers, first
-   * asks a node on another server to ping it.
+   * Removes the record of a dead member; with several servers, first asks a node on another server to ping the
+   * member. Called when frames to the member have bounced for long enough.
    */
   #dead(member: Member): void {
     const { accuse, membership, random, server, self } = this.#options;

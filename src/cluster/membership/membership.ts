@@ -129,8 +129,8 @@ export class Membership {
   }
 
   /**
-   * Called when the connection is back: writes this node's record again, because it may have expired, or the store
-   * may be another one.
+   * Writes this node's record again, because it may have expired, or the store may be another one. Called when the
+   * connection is back.
    */
   resume(): void {
     this.#own.refresh();
@@ -166,8 +166,8 @@ export class Membership {
   }
 
   /**
-   * Called when a process that is no member has shown that it is alive: makes its node a member if it has a record or
-   * was a member before.
+   * Makes a node a member if it has a record or was a member before. Called when a process that is no member has
+   * shown that it is alive.
    */
   alive(endpoint: string): void {
     const proven = this.#unproven.prove(endpoint);
@@ -180,7 +180,10 @@ export class Membership {
     this.view.restore(member);
   }
 
-  /** Called when a ping to a process that is no member has bounced; after a second bounce, its record is deleted. */
+  /**
+   * Counts a bounce of a ping to a process that is no member; after the second bounce, the process's record is
+   * deleted.
+   */
   bounced(endpoint: string): void {
     this.#unproven.bounced(endpoint);
   }

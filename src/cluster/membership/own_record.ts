@@ -99,7 +99,7 @@ export class OwnRecord {
     this.#beat();
   }
 
-  /** Called when the record is gone from the store: writes it again. */
+  /** Writes the record again. Called when the record is gone from the store. */
   lost(): void {
     this.#expires = -Infinity;
     this.refresh();

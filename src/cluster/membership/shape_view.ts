@@ -76,8 +76,8 @@ export class ShapeView {
   }
 
   /**
-   * Called when this node has joined: computes its shapes, a few in each turn of the event loop, and announces their
-   * hash.
+   * Computes this node's shapes, a few in each turn of the event loop, and announces their hash. Called when this
+   * node has joined.
    */
   begin(): void {
     const left = [...this.#handled.values()];
@@ -95,7 +95,7 @@ export class ShapeView {
     clock.soon(next);
   }
 
-  /** Called when the members have changed: asks for the shapes behind hashes that are new to this node. */
+  /** Asks for the shapes behind hashes that are new to this node. Called when the members have changed. */
   look(): void {
     const { members, clock, self } = this.#options;
     if (this.#closed) return;

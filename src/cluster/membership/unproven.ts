@@ -116,14 +116,17 @@ export class Unproven {
     this.#answered(pending);
   }
 
-  /** Called when a process has shown that it is alive: removes its record from the unproven ones and returns it. */
+  /**
+   * Removes the record of a process from the unproven records and returns it. Called when the process has shown that
+   * it is alive.
+   */
   prove(endpoint: string): { readonly info: NodeInfo; readonly revision: number } | undefined {
     const pending = this.#byEndpoint.get(endpoint);
     if (pending !== undefined) this.delete(pending.info.id);
     return pending;
   }
 
-  /** Called when a ping to this process has bounced; the second bounce shows that the process does not exist. */
+  /** Counts a bounce of a ping to this process; the second bounce shows that the process does not exist. */
   bounced(endpoint: string): void {
     const pending = this.#byEndpoint.get(endpoint);
     if (pending === undefined) return;
@@ -136,8 +139,8 @@ export class Unproven {
   }
 
   /**
-   * Called when all records of the bucket have been read: pings the newest, and resolves when each of the pinged
-   * processes has answered or bounced, or after `limit` ms.
+   * Pings the newest nodes, and resolves when each of their processes has answered or bounced, or after `limit` ms.
+   * Called when all records of the bucket have been read.
    */
   async listed(limit: number): Promise<void> {
     this.#listing = false;

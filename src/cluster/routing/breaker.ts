@@ -55,20 +55,18 @@ export class Breaker {
     return this.#trialAt < 0 || this.#clock.monotonic() - this.#trialAt >= this.#options.cooldown;
   }
 
-  /** Called when a request is sent; in the half-open state that request is the trial. */
+  /** Makes a request the trial if the breaker is half-open. Called when the request is sent. */
   sent(): void {
     if (this.#state === "half-open") this.#trialAt = this.#clock.monotonic();
   }
 
-  /** Called when the process has answered, even with an error: closes the breaker. */
+  /** Closes the breaker. Called when the process has answered, even with an error. */
   succeeded(): void {
     this.#failures = 0;
     if (this.#state !== "closed") this.#move("closed");
   }
 
-  /**
-   * Called when a delivery has failed. After enough failures in a row, or in the half-open state, the breaker opens.
-   */
+  /** Counts a failed delivery. After enough failures in a row, or in the half-open state, the breaker opens. */
   failed(): void {
     this.#failures++;
     if (this.state === "half-open" || (this.#state === "closed" && this.#failures >= this.#options.failures)) {

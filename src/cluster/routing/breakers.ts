@@ -49,8 +49,8 @@ export class Breakers {
   }
 
   /**
-   * Called before a request is sent to a process; returns false if it must not be sent. If the process's breaker is
-   * half-open, the request becomes the trial.
+   * Returns false if a request must not be sent to a process. If the process's breaker is half-open, the request
+   * becomes the trial. Called before the request is sent.
    */
   passes(peer: Peer): boolean {
     const breaker = this.#of(peer);

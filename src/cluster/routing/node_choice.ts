@@ -79,10 +79,7 @@ export class Candidates {
     };
   }
 
-  /**
-   * Called when the membership or a breaker has changed: the next request computes the groups of nodes again, once
-   * for many changes.
-   */
+  /** Lets the next request compute the groups of nodes again. Called when the membership or a breaker has changed. */
   refresh(): void {
     this.#stale = true;
   }

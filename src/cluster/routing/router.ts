@@ -88,8 +88,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Called when this node has joined: its membership now has the other nodes and itself. Other nodes may have sent it
-   * requests before.
+   * Sends the calls that waited for this node to join. Called when its membership has the other nodes and itself;
+   * other nodes may have sent it requests before.
    */
   joined(): void {
     this.#joined = true;
@@ -179,28 +179,27 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Called when another node reports that this contract was handled lately: calls of the contract then wait until
-   * their deadlines.
+   * Lets calls of a contract wait until their deadlines. Called when another node reports that this contract was
+   * handled lately.
    */
   gapFound(name: string): void {
     this.#waiting.gapFound(name);
   }
 
-  /** Called when this node stops: from now on, calls wait for a node that joins for at most 500 ms. */
+  /** Limits the wait of calls for a node that joins to 500 ms from now on. Called when this node stops. */
   stop(): void {
     this.#waiting.stop();
   }
 
   /**
-   * Called when the membership or a breaker has changed: the candidates are computed again, and waiting calls are
-   * checked.
+   * Computes the candidates again, and checks the waiting calls. Called when the membership or a breaker has changed.
    */
   refresh(): void {
     this.#candidates.refresh();
     this.#waiting.nodesChanged();
   }
 
-  /** Called when the connection is back: sends the calls that waited for the connection. */
+  /** Sends the calls that waited for the connection. Called when the connection is back. */
   resume(): void {
     this.#waiting.connected();
   }
@@ -217,16 +216,16 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Called when a frame to a process has bounced: counts a failed delivery, except in the grace after a reconnect,
-   * when a bounce proves nothing about the process.
+   * Counts a failed delivery to a process whose frame has bounced, except in the grace after a reconnect, when a
+   * bounce proves nothing about the process.
    */
   deliveryFailed(peer: Peer): void {
     if (!this.#options.endpoint.grace.running) this.#breakers.failed(peer);
   }
 
   /**
-   * Called when a process does not answer pings: calls under way there that may run twice move to another node, if a
-   * trusted node handles them.
+   * Moves calls that may run twice from a process to another node, if a trusted node handles them. Called when the
+   * process does not answer pings.
    */
   moveFrom(peer: Peer): void {
     peer.release((call) => {

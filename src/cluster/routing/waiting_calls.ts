@@ -76,9 +76,9 @@ export class WaitingCalls {
   }
 
   /**
-   * Called when a call's attempts are used up and the node of the last attempt had gone. Lets the call wait until its
-   * deadline for a node, and sends it again. Fails the call with `error` if it allows no retries, or is for one
-   * particular node, or if too many calls wait or this node stops.
+   * Lets a call wait until its deadline for a node, and sends it again. Fails the call with `error` if it allows no
+   * retries, or is for one particular node, or if too many calls wait or this node stops. Called when the call's
+   * attempts are used up and the node of the last attempt had gone.
    */
   forReturn(call: Call, error: CatgaError): void {
     const { request } = call;
@@ -100,8 +100,8 @@ export class WaitingCalls {
   }
 
   /**
-   * Called when it becomes known that a contract was handled lately: its calls that would wait for 500 ms then wait
-   * until their deadlines.
+   * Lets the calls of a contract that would wait for 500 ms wait until their deadlines. Called when it becomes known
+   * that the contract was handled lately.
    */
   gapFound(name: string): void {
     if (this.#stopping) return;
@@ -113,15 +113,15 @@ export class WaitingCalls {
   }
 
   /**
-   * Called when this node stops, and no longer notices nodes that join: from now on, calls wait for a node for at
-   * most 500 ms.
+   * Limits the wait of calls for a node to 500 ms from now on. Called when this node stops, and no longer notices
+   * nodes that join.
    */
   stop(): void {
     this.#stopping = true;
     for (const [call, wait] of this.#forNode) wait.timer ??= this.#limit(call);
   }
 
-  /** Called when the connection is back, or this node has joined: sends the calls that waited for it. */
+  /** Sends the calls that waited for the connection, or for this node to join. Called when either has happened. */
   connected(): void {
     const calls = [...this.#forConnection];
     this.#forConnection.clear();
@@ -129,8 +129,8 @@ export class WaitingCalls {
   }
 
   /**
-   * Called when the membership has changed: the calls that wait for a node are checked in the next tick, once for
-   * many changes.
+   * Checks the calls that wait for a node in the next tick, once for many changes. Called when the membership has
+   * changed.
    */
   nodesChanged(): void {
     if (this.#forNode.size === 0 || this.#checking) return;

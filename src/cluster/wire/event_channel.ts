@@ -122,7 +122,7 @@ export class EventChannel {
     return { ok: true, value: undefined };
   }
 
-  /** Called when the connection is back: sends the events gathered while it was lost. */
+  /** Sends the events gathered while the connection was lost. Called when the connection is back. */
   resume(): void {
     this.#flush();
   }

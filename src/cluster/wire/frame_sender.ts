@@ -230,7 +230,7 @@ export class FrameSender {
     if (calls.length > 0 || items !== "") this.#send(calls, requests + items, { answering }, now);
   }
 
-  /** Called when the connection is back: sends the answers that waited for it. */
+  /** Sends the answers that waited for the connection. Called when the connection is back. */
   resume(): void {
     for (const { items, answering } of this.#offline.splice(0)) this.#send([], items, { answering });
   }

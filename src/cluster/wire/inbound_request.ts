@@ -50,12 +50,15 @@ export class InboundRequest extends WireEnvelope {
     return this.#items ??= { line: new ReaderLine(this) };
   }
 
-  /** Called when the request begins to run, or to wait for its turn: from now on it can be cancelled. */
+  /**
+   * Registers the run of the request, so that it can be cancelled. Called when the request begins to run, or to wait
+   * for its turn.
+   */
   begun(run: RunningRequest): void {
     this.peer.running.begun(this.seq, this.index, run);
   }
 
-  /** Called when the request no longer runs or waits. */
+  /** Forgets the run of the request. Called when the request no longer runs or waits. */
   ended(): void {
     this.peer.running.ended(this.seq, this.index);
   }

@@ -204,8 +204,8 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /**
-   * Called when the sender of a request has given up, or has moved the request to another node. If it was moved, a
-   * run that has claimed its id goes on.
+   * Aborts the run of a request whose sender has given up, or has moved it to another node. If it was moved, a run
+   * that has claimed its id goes on.
    */
   cancel(peer: Peer, [, seq, index, moved]: CancelItem): void {
     const run = peer.running.find(seq, index);
@@ -319,7 +319,7 @@ export class InboundRequests implements AdmissionWatcher {
     this.#admitted?.add(ctx);
   }
 
-  /** Called when a handler that returned a promise has ended. `now`: time by the clock of the turn budget. */
+  /** Records the end of a handler that returned a promise. `now`: time by the clock of the turn budget. */
   #finished(ctx: MessageContext, outcome: Outcome, now: number): void {
     this.#admitted?.delete(ctx);
     if (ctx.aside) {

@@ -130,8 +130,8 @@ export class Peer {
   }
 
   /**
-   * Called when frames to or from the peer may have been lost: the readers of streams that the peer feeds report
-   * their progress.
+   * Lets this process's readers of streams that the peer feeds report their progress. Called when frames to or from
+   * the peer may have been lost.
    */
   doubt(): void {
     if (this.ledger.outstanding === 0) return;

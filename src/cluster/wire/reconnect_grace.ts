@@ -13,7 +13,7 @@ export class ReconnectGrace {
     this.#clock = clock;
   }
 
-  /** Called when the connection is back: the grace begins anew. */
+  /** Begins the grace anew. Called when the connection is back. */
   begin(): void {
     this.#begunAt = this.#clock.monotonic();
   }

@@ -96,8 +96,8 @@ export class RequestLedger {
   }
 
   /**
-   * Called when the process reports frames missing that were sent up to `upTo`: fails the calls in them, because the
-   * process will never run them. `ranges`: `[from, to, from, to, …]`.
+   * Fails the calls in missing frames that were sent up to `upTo`, because the process will never run them. Called
+   * when the process reports the frames missing. `ranges`: `[from, to, from, to, …]`.
    */
   missing(upTo: number, ranges: readonly number[]): void {
     if (this.sent.size === 0) return;
@@ -107,9 +107,9 @@ export class RequestLedger {
   }
 
   /**
-   * Called when the process has received frames up to `upTo`, and only the requests at these `places` run or wait
-   * there, `[seq, index, seq, index, …]`. It has answered all others, and answers that have not arrived by now are
-   * lost.
+   * Ends the calls whose answers are lost. Called when the process has received frames up to `upTo`, and of their
+   * requests only those at these `places` run or wait there, `[seq, index, seq, index, …]`: it has answered all
+   * others.
    */
   inHand(upTo: number, places: readonly number[]): void {
     if (this.sent.size === 0) return;
@@ -121,16 +121,16 @@ export class RequestLedger {
   }
 
   /**
-   * Called when the process is gone: fails the unanswered calls in frames before `seq`, which may have been
-   * delivered. Returns their number.
+   * Fails the unanswered calls in frames before `seq`, which may have been delivered. Called when the process is
+   * gone. Returns the number of these calls.
    */
   lost(seq: number): number {
     return this.#fail(LOST, (_, frame) => frame.seq < seq);
   }
 
   /**
-   * Called when the process does not respond: takes back the sent calls for which `go` returns true, to be sent
-   * elsewhere.
+   * Takes back the sent calls for which `go` returns true, to be sent elsewhere. Called when the process does not
+   * respond.
    */
   release(go: (call: Call) => boolean): void {
     this.#fail(SILENT, go);

@@ -63,7 +63,7 @@ export class ResendBuffer {
     while (this.#count > MAX_FRAMES || (this.#size > MAX_SIZE && this.#count > 1)) this.#take(this.#first);
   }
 
-  /** Called when a frame has bounced: the answers in it will be sent again after a pause. */
+  /** Plans to send the answers of a bounced frame again after a pause. */
   bounced(to: FrameSender, seq: number): void {
     const at = this.#last.findIndex((sent) => sent?.to === to && sent.seq === seq);
     if (at < 0) return;
@@ -79,8 +79,8 @@ export class ResendBuffer {
   }
 
   /**
-   * Called when the connection is back: sends all kept answers again, because they may be lost. Receivers ignore
-   * duplicates.
+   * Sends all kept answers again, because they may be lost. Receivers ignore duplicates. Called when the connection
+   * is back.
    */
   resume(): void {
     this.#due.push(...this.#last.splice(0).filter((sent) => sent !== undefined));
@@ -89,8 +89,8 @@ export class ResendBuffer {
   }
 
   /**
-   * Called when the other process has reconnected: sends the kept answers to it again, because they may have been
-   * lost without a bounce; at most once a second.
+   * Sends the kept answers to another process again, because they may have been lost without a bounce; at most once a
+   * second. Called when that process has reconnected.
    */
   again(to: FrameSender): void {
     const now = this.#options.clock.monotonic();
@@ -103,8 +103,8 @@ export class ResendBuffer {
   }
 
   /**
-   * Called when the other process reports frames that it has not received, `[from, to, from, to, …]`: sends the
-   * answers in them again. Ranges beyond the number that a process keeps are ignored.
+   * Sends the answers in missing frames again. Called when the other process reports frames that it has not received,
+   * `[from, to, from, to, …]`. Ranges beyond the number that a process keeps are ignored.
    */
   missing(to: FrameSender, listed: readonly number[]): void {
     const ranges = listed.slice(0, MAX_RANGES);

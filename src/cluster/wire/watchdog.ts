@@ -56,8 +56,8 @@ export class Watchdog {
   }
 
   /**
-   * Called when the frame `seq` to a process has bounced: its requests did not run, and the process, or its
-   * connection, is gone.
+   * Handles the bounce of frame `seq` to a process: its requests did not run, and the process, or its connection, is
+   * gone.
    */
   bounced(peer: Peer, seq: number): void {
     const { clock, conclusive, observed, observer } = this.#options;

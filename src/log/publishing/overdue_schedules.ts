@@ -42,7 +42,7 @@ export class OverdueSchedules {
     this.#stream = stream;
   }
 
-  /** Call with each error of a write. If the error was caused by a full store, overdue schedules are checked later. */
+  /** Plans a check for overdue schedules if an error was caused by a full store. Call with each error of a write. */
   noteError(error: unknown): void {
     if (!isStoreFull(error) || this.#ending.signal.aborted) return;
     this.#since ??= this.#host.clock.monotonic();

@@ -38,7 +38,7 @@ export class PublishLane {
     this.#next();
   }
 
-  /** Call when a waiting publication has ended; ended publications are removed from the queue many at a time. */
+  /** Counts a waiting publication that has ended; ended publications are removed from the queue many at a time. */
   left(): void {
     this.#gone++;
     if (this.#gone < 1_024) return;

@@ -86,14 +86,17 @@ export class Categories {
   }
 
   /**
-   * Call after the log was made anew, so that positions begin again: all categories then begin at the start of the
-   * log.
+   * Lets all categories begin at the start of the log. Call after the log was made anew, so that positions begin
+   * again.
    */
   reset(): void {
     for (const name of this.#began.keys()) this.#began.set(name, 0);
   }
 
-  /** Call when the live nodes, or the categories that they handle, have changed. */
+  /**
+   * Counts the live nodes that handle each category, and adapts the limit of open messages. Call when the live nodes,
+   * or the categories that they handle, have changed.
+   */
   refresh(nodes: readonly CapableNode[]): void {
     this.#nodes = nodes;
     this.window = Math.min(MAX_OPEN, MAX_OPEN_AT_NODE * Math.max(1, nodes.length));

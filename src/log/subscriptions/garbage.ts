@@ -53,8 +53,8 @@ export class Garbage {
   }
 
   /**
-   * Call when the store has lost its last messages. Garbage listed so far is not erased: it may be needed again, and
-   * sequences are reused.
+   * Forgets the garbage listed so far, which is then not erased: it may be needed again, and sequences are reused.
+   * Call when the store has lost its last messages.
    */
   forget(): void {
     this.#commits = [];

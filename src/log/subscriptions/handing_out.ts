@@ -342,8 +342,8 @@ export class HandingOut {
   }
 
   /**
-   * Call when a message has run, so that nodes may have room: shortens the waits of two refused messages of its
-   * category.
+   * Shortens the waits of two refused messages of a category. Call when a message has run, so that nodes may have
+   * room.
    */
   #shortenWaits({ refused }: Category): void {
     const now = this.#options.host.clock.monotonic();
@@ -457,8 +457,8 @@ export class HandingOut {
   }
 
   /**
-   * Call when the live nodes or their known shapes have changed: messages that one of them may be able to read stop
-   * waiting.
+   * Ends the wait of messages that a node may be able to read now. Call when the live nodes or their known shapes
+   * have changed.
    */
   refresh(): void {
     const { ledger: { awaiting } } = this.#options;

@@ -99,7 +99,7 @@ export class Leases {
     if (found !== undefined && found.sequence > seen.sequence) seen.sequence = found.sequence;
   }
 
-  /** Call when a message of a lease has arrived: its owner has renewed it, or another node has overwritten it. */
+  /** Takes note of a message of a lease: the lease's owner has renewed it, or another node has overwritten it. */
   onMessage({ sequence, subject, data }: StoredMessage): void {
     const { namespace, endpoint: own, clock } = this.#options;
     const endpoint = readLeaseSubject(namespace, subject);

@@ -297,38 +297,34 @@ export class Ledger {
   }
 
   /**
-   * Call when the nodes that handle this category have changed: messages that waited for such a node may run if there
-   * is one.
+   * Lets messages run that waited for a node that handles this category, if there is one now. Call when these nodes
+   * have changed.
    */
   refresh(category: Category): void {
     if (category.capable === 0) return;
     for (const item of category.held.splice(0)) if (item.place !== "gone") this.#push(item);
   }
 
-  /** Call when the message's handler has succeeded. */
+  /** Records that the message's handler has succeeded. */
   done(item: Item): void {
     if (this.#ended(item)) this.#end(item);
   }
 
-  /**
-   * Call when an attempt failed and the message is to be parked: until its next attempt is due, or as a dead letter.
-   */
+  /** Parks a message after a failed attempt: until its next attempt is due, or as a dead letter. */
   failed(item: Item, failure: FailedMessage): void {
     if (!this.#ended(item)) return;
     item.attempts = failure.attempts;
     this.#park(item, failure);
   }
 
-  /**
-   * Call when an attempt failed and the message is to stay open, not parked. {@link Ledger.retry} lets it run again.
-   */
+  /** Records a failed attempt of a message that is to stay open, not parked. {@link Ledger.retry} lets it run again. */
   failedInPlace(item: Item, attempts: number): void {
     if (!this.#ended(item)) return;
     item.attempts = attempts;
     this.#uncommitted.add(item);
   }
 
-  /** Call when the message certainly did not run: no attempt is counted. {@link Ledger.retry} lets it run again. */
+  /** Records that the message certainly did not run: no attempt is counted. {@link Ledger.retry} lets it run again. */
   notRun(item: Item): void {
     if (item.turn === "begun") {
       this.running--;
@@ -339,7 +335,7 @@ export class Ledger {
   }
 
   /**
-   * Call when the process at this endpoint ended while it ran this message. If no other message ran there, that
+   * Records that the process at this endpoint ended while it ran this message. If no other message ran there, that
    * counts as an attempt; else all messages that ran there are suspected of having ended the process.
    * {@link Ledger.retry} lets the message run again.
    */
@@ -351,7 +347,9 @@ export class Ledger {
     this.#uncommitted.add(item);
   }
 
-  /** Call when the pause after a failure is over. The message may run again once a commit has recorded the failure. */
+  /**
+   * Lets a message run again, once a commit has recorded its failure. Call when the pause after the failure is over.
+   */
   retry(item: Item): void {
     if (item.place === "gone" || item.turn !== "waits" || !this.#isFirst(item)) return;
     if (this.#uncommitted.has(item)) this.#after.push(item);
@@ -383,7 +381,8 @@ export class Ledger {
   }
 
   /**
-   * Call when the store has lost its messages behind this sequence: new requests get sequences that were used before.
+   * Takes note that the store has lost its messages behind this sequence: new requests get sequences that were used
+   * before.
    */
   restored(sequence: number): void {
     this.upTo = Math.min(this.upTo, sequence);
@@ -470,7 +469,7 @@ export class Ledger {
     return draft;
   }
 
-  /** Call when the commit made of this draft is stored. Returns the messages that run now. */
+  /** Returns the messages that run now, because the commit made of this draft is stored. */
   stored({ begins, after, failed }: Draft): readonly Item[] {
     this.#beingStored = 0;
     for (const item of failed) this.#uncommitted.delete(item);
@@ -719,8 +718,8 @@ export class Ledger {
   }
 
   /**
-   * Call when a node is live whose shape of the contract has not refused this waiting message: it runs when it is
-   * first of its key.
+   * Lets a waiting message run when it is first of its key. Call when a node is live whose shape of the contract has
+   * not refused this message.
    */
   wakeAwaiting(item: Item): void {
     if (this.awaiting.has(item)) this.#offer(item);

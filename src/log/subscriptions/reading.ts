@@ -122,9 +122,9 @@ export class LeaderReading {
   }
 
   /**
-   * Call often while no message is open. Moves the place twice a minute behind messages of other categories, so that
-   * their removal from the log is not taken for a loss. Moves it only behind messages that this reader has passed,
-   * because another server may lag behind.
+   * Moves the place twice a minute behind messages of other categories, so that their removal from the log is not
+   * taken for a loss. Moves it only behind messages that this reader has passed, because another server may lag
+   * behind. Call often while no message is open.
    */
   skipOthers(now: number): void {
     const { stream, namespace, fault } = this.#options;
@@ -142,7 +142,7 @@ export class LeaderReading {
     stream.state().then((state) => void (this.#had = state), fault);
   }
 
-  /** Call when all messages read so far are settled: after a loss, reading then goes on. */
+  /** Goes on with reading after a loss. Call when all messages read so far are settled. */
   settle(): void {
     const behind = this.#behindLoss;
     if (behind === undefined || !this.#options.settled()) return;

@@ -121,7 +121,7 @@ export class LogSubscription {
     void this.#look();
   }
 
-  /** Call when another node has overwritten this node's lease: ends this node's term. */
+  /** Ends this node's term as leader. Call when another node has overwritten this node's lease. */
   onLost(): void {
     if (this.term === undefined) return;
     this.term.close();

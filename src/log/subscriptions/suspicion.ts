@@ -113,9 +113,9 @@ export class Suspicion {
   }
 
   /**
-   * Call when the process at this endpoint ended while it ran this message. Returns true if that counts as an
-   * attempt, because no other message is known to have run there. When a second such message becomes known, the first
-   * is passed to `spare`: its attempt no longer counts.
+   * Records that the process at this endpoint ended while it ran this message. Returns true if that counts as an
+   * attempt, because no other message is known to have run there. When a second message becomes known that ran there,
+   * the first is passed to `spare`: its attempt no longer counts.
    */
   processEnded(item: Item, endpoint: string, spare: (item: Item) => void): boolean {
     let group = this.#groups.find((each) => each.endpoint === endpoint);

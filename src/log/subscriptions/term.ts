@@ -162,8 +162,8 @@ export class SubscriptionTerm {
   }
 
   /**
-   * Call when the store may have a new request: reads requests at once, and once more when all servers should have
-   * it.
+   * Reads the requests of operators at once, and once more when all servers should have them. Call when the store may
+   * have a new request.
    */
   onRequest(): void {
     const now = this.#options.host.clock.monotonic();

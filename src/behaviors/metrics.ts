@@ -159,8 +159,8 @@ function instrumentsOf(meter: Meter) {
 }
 
 /**
- * Changes of another node that end the open state of its circuit breaker; `update`: another process has its id, or the
- * node is alive again.
+ * Types of changes of another node after which its circuit breaker is no longer open. `update`: another process has the
+ * node's id, or the node is alive again.
  */
 const END_BREAKER: ReadonlySet<string> = new Set(["leave", "lost", "update"]);
 const NOTHING = { dead: 0, retrying: 0, open: 0, lag: 0, oldest: 0 };
@@ -188,7 +188,7 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
     for (const kind of ALARM_KINDS) {
       const count = health.alarms.filter((alarm) => alarm.kind === kind).length;
       if (count > 0) raised.add(kind);
-      // 0 is recorded for a kind of alarm that has ended, because an SDK keeps reporting the last value
+      // the number 0 is recorded for a kind of alarm that has ended, because an SDK keeps reporting the last value
       if (raised.has(kind)) result.observe(alarms, count, { ...node, "catga.alarm": kind });
     }
     for (const { service, name, state, ...known } of health.subscriptions) {

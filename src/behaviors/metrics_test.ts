@@ -283,7 +283,8 @@ describe("metrics of the log", () => {
     const dead = { ...billing, "catga.contract": "Booked", "catga.outcome": "NO_ROOM" };
     assertEquals(await of("dead_letters"), [{ attributes: dead, value: 1 }]);
     assertEquals(await ledOnes("failures"), [{ attributes: dead, value: 2 }]);
-    // summed up, because the leadership may have moved, and a node that no longer leads reports 0
+    // the values of all nodes are added, because the leadership may have moved, and a node that no longer leads reports
+    // 0
     const sum = async (name: string) => (await ledOnes(name)).reduce((all, { value }) => all + value, 0);
     // retrying: the message that waits behind the dead letter
     assertEquals([await sum("dead"), await sum("retrying"), await sum("open")], [1, 1, 0]);

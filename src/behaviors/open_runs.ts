@@ -30,14 +30,14 @@ export class OpenRuns {
     this.#timer = this.#after(FIRST_COUNT_AFTER);
   }
 
-  /** The results of the last count. */
+  /** The numbers of open runs that the last completed count found. */
   get counts(): readonly OpenRunCount[] {
     return [...this.#counts].flatMap(([workflow, counts]) =>
       [...counts].map(([status, count]) => ({ workflow, status, count }))
     );
   }
 
-  /** Ends the counting. */
+  /** Stops counting: no further count begins. */
   close(): void {
     this.#closed = true;
     this.#timer.cancel();
@@ -83,5 +83,5 @@ function workflowsOf(app: Catga): readonly string[] {
 const FIRST_COUNT_AFTER = 5_000;
 /** Minimum time between two counts, in ms. */
 const COUNT_INTERVAL = 60_000;
-/** Minimum ratio between a pause and the duration of the count before the pause. */
+/** A count that took n ms is followed by a pause of at least this many times n ms. */
 const SHARE = 20;

@@ -57,7 +57,7 @@ export function retry(options: RetryBehaviorOptions = {}): Behavior {
     !error.final && (typeof on === "function" ? on(error) : on.includes(error.code));
   return async ({ ctx, clock, random }, next) => {
     for (let attempt = 1;; attempt++) {
-      // safe, because the context of every handler is Abortable
+      // the cast is safe, because the context of every handler is `Abortable`
       const releaseLocks = (ctx as typeof ctx & Abortable).lockScope();
       const result = await next();
       if (result.ok || attempt === attempts || !await retries(result.error)) return result;
@@ -109,7 +109,7 @@ const OPTIONS: ReadonlySet<string> = new Set<keyof RetryBehaviorOptions>(["attem
 export function timeout(ms: number): Behavior {
   checkNumber("timeout: ms", ms, 1, MAX_TIMEOUT, "ms");
   return async ({ contract: { kind, name }, ctx, clock }, next) => {
-    // safe, because the context of every handler is Abortable
+    // the cast is safe, because the context of every handler is `Abortable`
     const message = ctx as typeof ctx & Abortable;
     const timer = clock.after(ms, () => {
       message.abort(new CatgaError("TIMEOUT", `${kind} ${name} was to be handled within ${ms} ms`, { node: ctx.node }));

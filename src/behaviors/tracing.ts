@@ -95,7 +95,7 @@ class Spans {
     this.#noop ??= new this.#api.ProxyTracerProvider().getDelegate();
   }
 
-  /** True if an SDK is registered. */
+  /** True if the program has registered an SDK of OpenTelemetry. */
   get on(): boolean {
     if (this.#on || this.#api === undefined) return this.#on;
     const provider = this.#api.trace.getTracerProvider();

@@ -76,7 +76,7 @@ async function ordered(spans: () => readonly ReadableSpan[], fails: boolean): Pr
   const expected = [...RUN, ...ORDERED, ...more].sort();
   await eventually("all spans to end", () => spans().length >= expected.length);
   assertEquals(treeOf(spans().map(lineOf)), expected);
-  // two traces: of the request, and of the run
+  // there are two traces: of the request, and of the workflow's run
   assertEquals(new Set(spans().map((span) => span.spanContext().traceId)).size, 2);
 }
 

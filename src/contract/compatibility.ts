@@ -56,7 +56,7 @@ export function reads(reader: JsonSchema, writer: JsonSchema): Compatibility {
     if (canonical(reader) === canonical(writer)) return YES;
     return new Comparison(reader, writer).judge(reader, writer, "");
   } catch (error) {
-    // the value of an unknown keyword may be nested too deep to be compared
+    // a value of an unknown keyword may be nested too deeply to be compared
     if (error instanceof RangeError) return unknown("size");
     throw error;
   }

@@ -190,7 +190,7 @@ function draw(writers: Library, readers: Library, seed: number, pairs: number) {
     depth === 0 ? leaf() : pick<() => Spec>([
       leaf,
       () => ({ t: pick(["nullable", "array"] as const), of: some(depth - 1) }),
-      // fixed members, because arktype makes no union of objects or transforms that overlap
+      // the members are fixed, because arktype makes no union of objects or transforms that overlap
       () => ({ t: "union", of: [{ t: "boolean" }, { t: "enum", of: ["a", "b"] }] }),
       () => ({ t: "object", of: objectOf(depth) }),
     ])();

@@ -116,7 +116,7 @@ describe("contracts", () => {
         RangeError,
         "contract X: durable.keep must be from 120000 to 3153600000000 ms; got 119999",
       ],
-      // a `keep` above the maximum ttl of a stored message
+      // this `keep` is above the maximum ttl of a stored message
       [
         "event",
         { durable: { keep: 3_153_600_000_001 } },

@@ -70,7 +70,7 @@ export interface DeadLetter {
   /** Time at which the message became a dead letter. */
   readonly at: Date;
   /**
-   * Number of later messages of the same contract and key, which wait until this dead letter is replayed or discarded.
+   * Number of later messages of the same contract and key, which wait until the dead letter is replayed or discarded.
    */
   readonly heldBehind: number;
   /**

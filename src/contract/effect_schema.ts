@@ -11,7 +11,7 @@ export function effectJsonSchema(validator: unknown, schema: unknown): unknown {
   return isDescribed(ast, new Set()) ? withPlainNumbers(schema) : undefined;
 }
 
-/** Returns true if every value that this node of an effect schema accepts is equal to its JSON. */
+/** Returns true if every value that this part of an effect schema accepts is equal to its JSON. */
 function isDescribed(node: unknown, seen: Set<unknown>): boolean {
   if (!isRecord(node)) return false;
   if (seen.has(node)) return true; // a recursive schema: this node is being checked already

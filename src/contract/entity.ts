@@ -214,7 +214,7 @@ function entityHandler(
   }
   if (typeof decide !== "function") throw new TypeError(`${at} ${name} takes a function; got ${show(decide)}`);
   const entity: EntityBody = Object.freeze({ definition, decide });
-  // the context belongs to a running app, which loads and stores entities
+  // the cast is safe: the context belongs to a running app, which loads and stores entities
   const fn: HandlerFn = (payload, ctx) => (ctx as EntityContext)["~decide"](entity, payload);
   const { "~handler": body } = handlerOf(contract, "handle", fn, options, `${at} ${name}`);
   return Object.freeze({ contract, "~handler": Object.freeze({ ...body, entity }) });

@@ -64,8 +64,8 @@ export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
 }
 
 /**
- * Key of a method of a batch. It is called when the batch's function begins, and discards the failures that an earlier
- * call of the function has reported with `fail`.
+ * Key of a method of a batch. Catga calls the method when the batch's function begins: the method discards failures
+ * that an earlier call of the function has reported with `fail`.
  */
 export const BEGINS: unique symbol = Symbol("catga.begins");
 

@@ -194,14 +194,14 @@ export interface SubscriptionHealth {
   /**
    * State of the subscription on this node:
    *
-   * - `"leading"`: this node leads it: reads the log, and gives messages to the nodes with handlers.
+   * - `"leading"`: this node leads it: reads the log, and sends messages to the nodes with handlers.
    * - `"stalled"`: this node leads it, or has it as a read model, and cannot read the log; or this node leads it, and
    *   the store takes no writes. {@link SubscriptionHealth.error} says why. Work resumes by itself.
-   * - `"stopped"`: this node leads it, and hands nothing out because failed messages cannot be put aside: too many are
-   *   put aside already, or the store is full.
+   * - `"stopped"`: this node leads it, and sends no messages to handlers, because failed messages cannot be parked
+   *   (stored for a later attempt): too many are parked already, or the store is full.
    * - `"following"`: another node leads it, or no node does.
    * - `"catching up"`: a read model, which each node reads for itself, that has not yet handled the messages that the
-   *   log had when it began; `"caught up"`: one that has.
+   *   log had when it began; `"caught up"`: a read model that has handled them.
    */
   readonly state: "leading" | "stalled" | "stopped" | "following" | "catching up" | "caught up";
   /** The error because of which the state is `stalled`; most often its code is `CONSUMER_LIMIT`. */
@@ -217,8 +217,8 @@ export interface SubscriptionHealth {
    */
   readonly lag: number;
   /**
-   * Age of the oldest message that the subscription has read and not handled, in ms; parked messages count, too; 0 if
-   * there is none.
+   * Age of the oldest message that the subscription has read and not handled, in ms; parked messages (failed, and
+   * stored for a later attempt) included; 0 if there is none.
    */
   readonly oldest: number;
   /** Number of parked messages, which wait for their next attempt, or behind another message of their key. */

@@ -80,7 +80,7 @@ export interface ContractStats {
    * Runs of handlers by duration, in the buckets of `data/latency_buckets.ts`, without the empty buckets at the end. A
    * duration goes from the arrival of the message at this node (for a send of this node: from the send) to the end of
    * the handler. Every request of another process is timed. Of many sends, events or messages of the log in one ms,
-   * only some are timed: one timed run counts for up to 4,096. Streams are not timed.
+   * only some are timed: one timed run stands for up to 4,096. Streams are not timed.
    */
   readonly latency: readonly number[];
   /** Number of requests that this node has sent and that have ended, including requests to its own handlers. */
@@ -98,7 +98,7 @@ export type Counted = ReturnType<typeof countedSince>;
 
 /**
  * Returns the counts of each contract since an earlier answer of the same process; `undefined` for a contract whose
- * earlier counts are not known: there is no earlier answer, or it had no room for the contract.
+ * earlier counts are not known, because there is no earlier answer, or the earlier answer had no room for the contract.
  */
 export function countedBetween(
   before: Pick<NodeStats, "contracts" | "moreContracts"> | undefined,

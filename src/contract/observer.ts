@@ -29,7 +29,9 @@ export type Observation =
   }
   /** A frame that this node sent came back (bounced): no process subscribes to the frame's subject. */
   | { readonly type: "bounce"; readonly endpoint: string }
-  /** Frames to dead nodes do not come back, because something subscribes to every subject. */
+  /**
+   * Frames (network messages) to dead processes do not come back, because some NATS client subscribes to every subject.
+   */
   | { readonly type: "no-bounces" }
   /** The circuit breaker for a node has changed its state. */
   | { readonly type: "breaker"; readonly node: string; readonly state: "closed" | "open" | "half-open" }
@@ -124,7 +126,7 @@ export type Observation =
   }
   /** A stream with a size limit is nearly full, and will soon delete its oldest messages. */
   | { readonly type: "log-filling"; readonly stream: string; readonly bytes: number; readonly maxBytes: number }
-  /** A message was stored in the log; it holds `count` messages of the contract. Not logged. */
+  /** A message of the stream was stored in the log; it contains `count` messages of the contract. Not logged. */
   | { readonly type: "stored"; readonly contract: string; readonly count: number }
   /**
    * Messages of a contract were handled for a subscription. `count`: their number since the last such observation. Not

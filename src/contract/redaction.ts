@@ -66,7 +66,7 @@ export function redactionOf(
   }
 }
 
-/** Members with values of the program, in the entries of workflow runs and in the timers of runs. */
+/** Members of the entries of workflow runs, and of the messages of runs' timers, whose values come from the program. */
 const OF_RUNS: Redaction = ["input", "outcome", "value", "error", "start"];
 
 /** Contract and headers of a stored message, from which follows which members of its payload tools hide. */

@@ -158,14 +158,15 @@ export const COMMANDS = "@";
 export const OF_ENTITIES = ":entities";
 
 /**
- * In the details of a failure: the message of the log was not run, so that no attempt counts. A message of a batch is
- * then given to a handler alone, and a message that was alone goes to another node.
+ * Text in the `details` of a failure. It says that a message of the log was not run, so that this attempt is not
+ * counted. If the message was part of a batch, it is then given to a handler alone; if it was alone, it goes to another
+ * node.
  */
 export const ALONE = "~alone";
 
 /**
- * In the details of a failure: no running version of the handler accepts this message of the log, which waits for
- * another version. The internal handlers of workflows fail with these details.
+ * Text in the `details` of a failure of a workflow's internal handler. It says that no running version of the workflow
+ * accepts this message of the log, which waits for another version.
  */
 export const AWAITS_VERSION = "~awaits version";
 

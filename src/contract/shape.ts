@@ -2,7 +2,7 @@
  * The shape of a contract: a short hash of its declaration. Two programs have the same shape exactly if other programs
  * can see no difference between their versions of the contract. The shape covers the kind, the options that other
  * programs depend on, the failures, the JSON Schemas of input, output and items, and `version`. Descriptions, and the
- * order of members, do not count.
+ * order of members, are ignored.
  */
 import { isCount, isRecord } from "../data/checks.ts";
 import { fingerprint } from "../data/fingerprint.ts";

@@ -52,9 +52,10 @@ export function afterRefusedRequest(
 }
 
 /**
- * Decides about a stored message that a schema refused. `next`: a node of another shape, which has not refused the
- * message, tries it. If all shapes have refused it: `waits` if the shape of its writer is not among them, because a
- * deploy or a rollback has removed that shape; `dead letter` if the writer's shape refused it, or is not known.
+ * Decides about a stored message that a schema refused. `next`: a node of another shape (version of the contract),
+ * which has not refused the message, tries it. If all shapes have refused it: `waits` if the shape of the node that
+ * published the message is not among them, because a deploy or a rollback has removed that shape; `dead letter` if that
+ * shape refused it, or is not known.
  */
 export function afterRefusedMessage(
   nodes: readonly ShapedNode[],

@@ -186,7 +186,7 @@ export function startName(run: string): string {
 
 /**
  * Returns the id of the run that a scheduled message has started, if the message's contract is the `due` event of a
- * workflow; a run started by a cron schedule has the id of the message.
+ * workflow, and its id names a start. A run that a cron schedule has started has the id of the message.
  */
 export function runOfStart(
   contract: string,
@@ -245,7 +245,8 @@ function workflowHandler(body: WorkflowBody): Handler {
   const { type } = body.definition;
   const { begun, called, due, join } = runContracts(type);
   const runs = (ctx: Context) => (ctx as RunContext)["~runs"]();
-  // a lease, which outlives this timeout, covers a run that takes longer
+  // a run that takes longer than this timeout is covered by a lease: a scheduled message that calls another node for
+  // the run if this node dies
   const options = {
     name: type,
     from: "start",

@@ -41,12 +41,12 @@ export interface WorkflowBody {
 /** Executes the runs of a workflow. The workflow's internal handlers call it. */
 export interface RunDriver {
   /**
-   * Called with stored starts of runs, which the nodes that started the runs execute. A single start is handled like an
-   * entry of `called`; of several starts, each one whose run has not ended is failed, so that it is delivered again,
-   * alone.
+   * Called with stored starts of runs; the node that started a run executes it. A single start is handled like an entry
+   * (stored record of a run) by `called`. If there are several, the start of each run that has not ended is reported as
+   * failed, so that the log delivers it again alone.
    */
   started(body: WorkflowBody, starts: StartedRuns): Promise<void>;
-  /** Called with a stored entry of a run after which some node has to execute the run. */
+  /** Called with a stored entry of a run (such as a signal) after which some node has to execute the run. */
   called(body: WorkflowBody, entry: unknown, ctx: Context): Promise<void>;
   /** Called when a time for which a run waits has come. */
   due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void>;
@@ -108,7 +108,9 @@ export interface RunCall {
   readonly stored?: number | undefined;
   /** The schedule of the run that has fired; `undefined`: none. */
   readonly due?: Pick<RunDue, "step" | "at"> | undefined;
-  /** True: the receiver continues the run, and answers when it can store entries of the run. */
+  /**
+   * True if the run has new entries: the receiver continues the run, and answers when it can store entries of the run.
+   */
   readonly news?: boolean | undefined;
   /** Present if a version of the workflow has already refused the run. */
   readonly tried?: TriedVersions | undefined;

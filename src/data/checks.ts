@@ -220,8 +220,8 @@ export function disown(value: unknown): void {
 
 /**
  * Freezes a value and everything in it, as far as these are arrays and plain objects: instances of classes, `Map`,
- * `Set`, `Date`, buffers and their contents stay unfrozen. A part that is frozen already counts as frozen in depth, so
- * that freezing a state costs only its new parts. Calls no getter. Returns the value.
+ * `Set`, `Date`, buffers and their contents stay unfrozen. A part that is frozen already is taken as frozen in depth,
+ * so that freezing a state costs only its new parts. Calls no getter. Returns the value.
  */
 export function freezePlain<T>(value: T): T {
   if (Object.isFrozen(value) || !isFreezable(value)) return value;

@@ -91,9 +91,10 @@ export interface CountedCron {
 }
 
 /**
- * Returns true if a message that nats-server fired at `time` must be skipped, because the time that it stands for,
- * within the last 10 s, is none that Catga promises ({@link parseLocalCron}). A firing that is later than 10 s, after
- * an outage, counts. The answer is the same in each process and at any time, so skipped firings need not be recorded.
+ * Returns true if a message that nats-server fired at `time` must be skipped, because it was fired for a time within
+ * the last 10 s at which Catga promises no message ({@link parseLocalCron}). A message that was fired more than 10 s
+ * late, after an outage, is not skipped. The answer is the same in each process and at any time, so skipped firings
+ * need not be recorded.
  */
 export function isNeedlessFiring({ cron, zone, server }: CountedCron, time: number): boolean {
   const counted = parseCron(server, zone);
@@ -267,7 +268,10 @@ export function offsetOf(time: number, zone: string): number {
   return localTime(zone).at(Math.floor(time / 1_000) * 1_000) - Math.floor(time / 1_000) * 1_000;
 }
 
-/** The wall clock of a time zone. What it shows is given in ms since 1970, for use with `Date`'s UTC methods. */
+/**
+ * The wall clock of a time zone. The time that it shows is given in ms since 1970, for use with the UTC methods of
+ * `Date`.
+ */
 interface LocalTime {
   at(time: number): number;
   /**
@@ -281,8 +285,8 @@ interface LocalTime {
    */
   first(wall: number): number;
   /**
-   * Returns the changes of the clock (daylight saving) between two times. `before`, `after`: what the clock shows at
-   * the change, by the old offset and by the new one.
+   * Returns the changes of the clock (daylight saving) between two times. `before`, `after`: the time that the clock
+   * shows at the change, by the old offset and by the new one.
    */
   changes(from: number, to: number): Iterable<{ readonly before: number; readonly after: number }>;
 }

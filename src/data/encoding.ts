@@ -19,7 +19,8 @@ export function encodeValue(value: unknown, root: string, levels = MAX_DEPTH): s
   try {
     if (isJson(value)) return JSON.stringify(value);
   } catch {
-    // a getter threw, or the stack is full: `valueText`, which needs no stack, reports the part that cannot be sent
+    // a getter of the value threw, or the stack is full: `valueText` below, which needs no stack, finds the part that
+    // cannot be sent
   }
   const { text, tagged, escaped } = valueText(value, "tagged", root, levels);
   if (tagged) return TILDE + text;

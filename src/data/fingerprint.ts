@@ -9,7 +9,7 @@ import { valueText } from "./value_text.ts";
 /**
  * Returns the SHA-256 of a value's canonical text as 43 letters, digits, `-` and `_`. The canonical text is the value's
  * JSON with keys in the order of RFC 8785; for values that JSON lacks, it is `~` followed by such JSON with tags.
- * `undefined` members do not count. Throws a `TypeError` for a value that cannot be sent.
+ * Members that are `undefined` are ignored. Throws a `TypeError` for a value that cannot be sent.
  */
 export function fingerprint(value: unknown): string {
   // the module is loaded on first use, because it costs 3 ms and 1 to 2 MB (measured), and most programs do not need it

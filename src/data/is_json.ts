@@ -65,7 +65,7 @@ function isDeeper(parsed: unknown, levels: number): boolean {
     for (const member of parsed) if (isDeeper(member, levels - 1)) return true;
     return false;
   }
-  // not by `Object.values`, which would allocate a list for each object of a long message
+  // members are not listed by `Object.values`, which would allocate a list for each object of a long message
   for (const key in parsed) if (isDeeper((parsed as Record<string, unknown>)[key], levels - 1)) return true;
   return false;
 }

@@ -239,7 +239,7 @@ const typedArrayTag = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint
 /** Returns the name of the type of bytes; for a subclass such as `Buffer`, the name of its base class. */
 function typeOfBytes(value: ArrayBuffer | ArrayBufferView): string {
   if (!ArrayBuffer.isView(value)) return "ArrayBuffer";
-  // `undefined` for a DataView, because this accessor is that of typed arrays
+  // this accessor of typed arrays returns `undefined` for a DataView
   return (typedArrayTag.get!.call(value) as string | undefined) ?? "DataView";
 }
 
@@ -250,11 +250,11 @@ function readBytes(make: BytesOf, text: string): ArrayBuffer | ArrayBufferView {
   const { Buffer } = process.getBuiltinModule("node:buffer");
   const decoded = Buffer.from(text, "base64");
   const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
-  // invalid: the decoder skips characters that are not base64
+  // the text is invalid: the decoder skips characters that are not base64
   if (text.length % 4 !== 0 || decoded.length !== text.length / 4 * 3 - padding) {
     throw new TypeError("bytes are no base64");
   }
-  // copied into a buffer of its own, because small instances of `Buffer` share one
+  // the bytes are copied into a buffer of their own, because small instances of `Buffer` share one
   const { buffer } = new Uint8Array(decoded);
   try {
     return make(buffer);

@@ -22,7 +22,7 @@ export function read(parsed: unknown, levels: number): unknown {
     return parsed;
   }
   const members = parsed as Record<string, unknown>;
-  // safe, because each member is the object's own, even one with the key `__proto__`
+  // the assignment is safe, because each member is the object's own, even one with the key `__proto__`
   for (const key of Object.keys(members)) members[key] = read(members[key], levels - 1);
   return members;
 }

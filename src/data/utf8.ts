@@ -45,7 +45,8 @@ export function exceeds(text: string, limit: number): boolean {
 /** Decodes UTF-8 as text. Throws a `TypeError` for invalid bytes. */
 export function decode(bytes: Uint8Array): string {
   const text = decoder.decode(bytes);
-  // decoded again only if the text may be invalid, because a strict decoder takes twice as long (Deno, measured)
+  // the text is decoded a second time only if it may be invalid, because a strict decoder takes twice as long (Deno,
+  // measured)
   return text.includes(REPLACEMENT) ? strict.decode(bytes) : text;
 }
 

@@ -9,9 +9,9 @@ import type { MaybePromise } from "../contract/schema.ts";
 import type { Outcome } from "./outcome.ts";
 
 /**
- * Drops a waiting entry with `DEADLOCK` if every run that occupies a place of its queue waits for the entry (`held`
- * returns true): when the entry enters, and still 100 ms later. The delay excludes handlers that send without awaiting,
- * and end meanwhile.
+ * Drops a waiting entry of a queue with `DEADLOCK` if every run that occupies a place of this queue waits for the entry
+ * itself (then `held` returns true). `held` is asked when the entry enters, and again 100 ms later: the delay excludes
+ * handlers that send without awaiting, and end meanwhile.
  */
 export function watchForDeadlock(
   clock: Clock,
@@ -19,14 +19,14 @@ export function watchForDeadlock(
   ancestry: readonly string[],
   held: () => boolean,
 ): void {
-  // a check on entry is enough: any other run that occupies a place will end, and a run that waits for the entry gains
-  // no place
+  // later checks are not needed: a run that does not wait for the entry now will end by itself, and a run that waits
+  // for the entry cannot take a place that becomes free
   if (ancestry.length === 0 || entry.queue === undefined || !held()) return;
   const { queue } = entry;
   clock.after(DEADLOCK_DELAY, () => entry.queue === queue && held() && entry.quit("DEADLOCK"), { background: true });
 }
 
-/** Returns true if each of these messages is being handled by one of the runs named in `runs`. */
+/** Returns true if the handlers of all these messages are among the runs whose names are `runs`. */
 export function areAmong(runs: readonly string[], messages: Iterable<MessageContext>): boolean {
   for (const { call } of messages) if (call === undefined || !runs.includes(call)) return false;
   return true;

@@ -85,11 +85,11 @@ export class AdmissionQueue {
   #resumes = false;
   /** Number of entries that ended in each of the last ten tenths of a second, as a ring buffer. */
   readonly #ended: number[] = new Array(TENTHS).fill(0);
-  /** Number of the newest tenth of a second that `#ended` counts. */
+  /** Number of the newest tenth of a second for which `#ended` has a count. */
   #tenth = 0;
   /** Time at which an entry last ended, by the monotonic clock. */
   #endedAt = 0;
-  /** Time at which late entries were last dropped, by the monotonic clock. */
+  /** Time at which waiting entries that would start too late were last dropped, by the monotonic clock. */
   #checkedAt = -Infinity;
   /** Time since which at least one entry has been waiting, by the monotonic clock; -1: none waits. */
   #busySince = -1;
@@ -247,17 +247,18 @@ export class AdmissionQueue {
     if (this.#busySince < 0 || now - this.#busySince < LEARN) return 0;
     this.#advance(now);
     const ended = this.#ended.reduce((sum, count) => sum + count, 0);
-    // the oldest tenth of a second counts as a whole, the newest as far as it has passed
+    // the counts cover the whole of the oldest tenth of a second, and the past part of the newest
     const counted = now - 100 * (this.#tenth - TENTHS + 1);
     if (ended > 0) return Math.min(counted, now - this.#busySince) / ended;
-    // without an end in the last second, the best guess is that all running entries end after as much time again
+    // if no run has ended in the last second: the best guess is that all present runs will need as much time as has
+    // passed since the last end
     return (now - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
   }
 
-  /** Drops waiting entries that cannot start in time. They entered before the pace was known, or when it was better. */
+  /** Drops waiting entries that cannot start in time. When they entered, the pace was unknown or better. */
   #dropLate(now: number, each: number): void {
-    // without an end in the last second the pace is only a guess: enough to refuse new entries, not to drop waiting
-    // ones
+    // if no run has ended in the last second, the pace is only a guess: enough to refuse new entries, not to drop
+    // waiting entries
     if (each === 0 || now - this.#checkedAt < LEARN || this.#ended.every((count) => count === 0)) return;
     this.#checkedAt = now;
     let start = now;
@@ -269,7 +270,7 @@ export class AdmissionQueue {
     }
   }
 
-  /** Sets the counts to 0 for the tenths of a second that have begun since the last count. */
+  /** Sets the counts of ended runs to 0 for the tenths of a second that have begun since the last call. */
   #advance(now: number): void {
     const tenth = Math.floor(now / 100);
     if (tenth <= this.#tenth) return; // the time from a turn budget may be a little old

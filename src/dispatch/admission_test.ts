@@ -49,7 +49,7 @@ describe("QueuedMessage", () => {
       message.quit("LATE");
       queue.leave();
       assertEquals(notes, ["waits", why]);
-      // still true, so that the failure says that the message did not run
+      // `waiting` is still true after the drop, so that the failure says that the message did not run
       assertEquals(ctx.execution.waiting, true);
     }
   });

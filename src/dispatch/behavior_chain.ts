@@ -46,7 +46,8 @@ export function fold<Ctx extends Context>(
         return caught(error, ctx);
       }
     };
-    // not async: an async function, with another one as `next`, takes as long as everything else around a handler
+    // this function is not async: an async function, whose `next` is async, too, takes as long as everything else
+    // around a handler
     return (payload, ctx) => {
       try {
         const message = { contract, payload, ctx, subscription, clock, random, logger };
@@ -56,7 +57,8 @@ export function fold<Ctx extends Context>(
           outcome = inner(payload, ctx);
           return given = outcome instanceof Promise ? outcome : Promise.resolve(outcome);
         });
-        // the behavior returned the result of `next` unchanged: `next` has checked it already, and may know its outcome
+        // if the behavior returned the promise of `next` unchanged, the result of the inner function was checked there,
+        // and is returned as it is
         if (result === given && outcome !== undefined) return outcome;
         if (!isThenable(result)) return checked(result, ctx);
         return Promise.resolve(result).then((result) => checked(result, ctx), (error) => caught(error, ctx));

@@ -31,7 +31,7 @@ export class ConcurrencyLimit {
 
   /**
    * Runs a message as soon as fewer than `limit` messages run, which may be at once; or resolves with a
-   * {@link Refusal}, if its handler did not run. `left`: called when the message has ended or was refused. Never
+   * {@link Refusal}, if its handler did not run. `left` is called when the message has ended or was refused. Never
    * throws, never rejects.
    */
   admit(ctx: MessageContext, run: RunNow, left?: () => void): MaybePromise<Outcome> {
@@ -54,7 +54,8 @@ export class ConcurrencyLimit {
       return start();
     }
     const begin = (): MaybePromise<Outcome> => {
-      // after a pause of the process, the claim of the message may be lost although no timer has run yet
+      // after a pause of the process, the claim (record that reserves a command's id) may be lost, although no timer
+      // has run yet
       return ctx.aborted === undefined ? start() : leave(new Refusal("LATE", ctx));
     };
     return new Promise<RefusalCode | undefined>((resolve) => {
@@ -69,7 +70,8 @@ export class ConcurrencyLimit {
       if (!queue.enter(message)) drop("OVERLOADED");
       else watchForDeadlock(this.#clock, message, ctx.ancestry, () => this.#heldBy(ctx.ancestry));
     }).then((dropped) => {
-      // called here, because `start` is called in the async context of the message that has ended
+      // the handler begins here and not in the callback `start`, because `start` runs in the async context of the
+      // message that has made room
       if (dropped !== undefined) {
         left?.();
         return new Refusal(dropped, ctx);

@@ -27,7 +27,10 @@ export interface Envelope {
   readonly attempt: number;
   readonly correlation: string | undefined;
   readonly causation: string | undefined;
-  /** Names of the runs that wait for this run to end, outermost first. */
+  /**
+   * Names of the runs of handlers that wait for this run to end, outermost first; each name is the member `call` of a
+   * run's envelope.
+   */
   readonly ancestry: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
   /** Ordered contracts only: the routing key that the sender gave in its options. */
@@ -59,8 +62,8 @@ export interface Envelope {
   /** Messages of the log only: the fencing token of the subscription's leader. */
   readonly fence?: number | undefined;
   /**
-   * Only for messages of the log whose timeout begins when they are admitted: returns the time until which the
-   * subscription's leader waits for the result, by the monotonic clock.
+   * Only for messages of the log whose timeout begins when they are admitted to their handler: returns the time until
+   * which the subscription's leader waits for the result, by the monotonic clock.
    */
   senderWaits?(now: number): number | undefined;
 }
@@ -68,9 +71,12 @@ export interface Envelope {
 /** The message whose handler sends another message, which inherits its deadline, its abort and its trace. */
 export interface ParentMessage extends Context {
   readonly envelope: Envelope;
-  /** The error with which the message was aborted, or lost its claim; `undefined`: neither happened. */
+  /**
+   * The error with which the message was aborted, or lost its claim (record that reserves its id); `undefined`: neither
+   * happened.
+   */
   readonly aborted: CatgaError | undefined;
-  /** Aborts sends together with the message whose handler sent them. */
+  /** The deadline and the abort of the message: sends that its handler makes are aborted together with it. */
   readonly execution: {
     adopt(child: Deadlined): void;
     release(child: Deadlined): void;
@@ -134,7 +140,7 @@ export interface ContextHost extends RunSender {
   readonly wheel: DeadlineWheel;
   /** Counts asynchronous handlers that run, and sends that wait for an answer: a drain waits for them. */
   readonly underWay: Pick<UnderWay, "begin" | "end">;
-  /** The locks, claims and cache of the node. */
+  /** The locks, claims (records that reserve ids of commands) and cache of the node. */
   readonly state: SharedState;
   readonly observer: Observer;
   /** Reports an error that no caller receives. `during`: what was being done. */
@@ -219,7 +225,7 @@ export interface Entities {
 export interface Asker {
   /** Name of the requesting run, unique among all runs. */
   readonly call: string;
-  /** Names of the runs that wait for the requesting run to end, outermost first. */
+  /** Names of the runs of handlers that wait for the requesting run to end, outermost first. */
   readonly ancestry: readonly string[];
 }
 
@@ -245,13 +251,13 @@ export interface Claimant {
   /** Deadline of the command's sender, by the monotonic clock. */
   readonly due: number;
   /**
-   * Called with the attempt to get the claim, at most once: aborts the attempt when the message is aborted, or at once
-   * if it was aborted before.
+   * Called with the attempt to get the claim (record that reserves the id), at most once: the attempt is aborted when
+   * the message is aborted, or at once if the message was aborted before.
    */
   adopt(attempt: Deadlined): void;
   /**
-   * Called if the claim is lost before the result of `run` is recorded, at most once: another attempt may run from now
-   * on.
+   * Called if the claim (record that reserves the id) is lost before the result of `run` is recorded, at most once:
+   * another attempt may run from now on.
    */
   lost(reason: CatgaError): void;
 }
@@ -269,7 +275,7 @@ export interface Claims {
    * answer.
    */
   forgetFailure(contract: string, id: string): Promise<void>;
-  /** Ends pending attempts to get claims, and stops renewing claims. */
+  /** Ends pending attempts to get claims (records that reserve ids), and stops renewing claims. */
   close(): Promise<void>;
 }
 

@@ -23,8 +23,8 @@ export class ContractCounts {
   heard = 0;
   published = 0;
   /**
-   * Number of sends from this process to its own handler by the fast path (`local_fast_path.ts`); each counts as sent
-   * and as handled.
+   * Number of sends from this process to its own handler by the fast path (`local_fast_path.ts`); each is also part of
+   * the counts `sent` and `handled` of an answer.
    */
   local = 0;
   /** Number of sends by the fast path to an asynchronous handler that have begun. */
@@ -37,7 +37,7 @@ export class ContractCounts {
   #latency: number[] | undefined = undefined;
   /** Number of runs until the next run is timed. */
   #untimed = 0;
-  /** For how many runs one timed run counts. */
+  /** Number of runs for which one timed run stands. */
   #stride = 1;
   /** Time at which a run was last timed, by the monotonic clock. */
   #timedAt = -Infinity;
@@ -56,8 +56,8 @@ export class ContractCounts {
   }
 
   /**
-   * Counts a handler that runs past its deadline. It counts as a failure at once, because the handler may never end;
-   * its later outcome does not count.
+   * Counts a handler that runs past its deadline as failed, at once, because the handler may never end. Its later
+   * outcome is not counted.
    */
   expired(error: CatgaError): void {
     this.#handlerFailed({ ok: false, error });
@@ -88,7 +88,7 @@ export class ContractCounts {
 
   /**
    * Begins to measure the duration of a run. Returns `undefined` if this run is not measured: an earlier measured run
-   * counts for it, too. Reading the clock takes longer than a run may (80 ns in Deno), so the more runs in a ms, the
+   * stands for it, too. Reading the clock takes longer than a run may (80 ns in Deno), so the more runs in a ms, the
    * fewer are timed. Not for requests of other processes, which have the time of their arrival.
    */
   timing(clock: Clock): Timing | undefined {
@@ -168,7 +168,7 @@ export class Timing {
   readonly #began: number;
   readonly #runs: number;
 
-  /** `runs`: for how many runs the measured run counts. */
+  /** `runs`: number of runs for which the measured run stands. */
   constructor(counts: ContractCounts, clock: Clock, began: number, runs: number) {
     this.#counts = counts;
     this.#clock = clock;
@@ -273,6 +273,6 @@ const MAX_CODES = 64;
 const MAX_FAILURE_TEXT = 400; // characters, to which the text of a failure is cut
 /** Time between two measured runs, in ms, below which fewer runs are measured. */
 const OFTEN = 1;
-/** Maximum number of runs for which one measured run counts. */
+/** Maximum number of runs for which one measured run stands. */
 const MAX_STRIDE = 4_096;
 const OTHER_CODES = "_OTHER";

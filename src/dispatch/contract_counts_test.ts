@@ -76,7 +76,7 @@ describe("counts", () => {
     assertEquals(timed, 14); // the timed runs stand for 1, 1, 2, 4, … runs
     const [all] = counts.toJSON().latency!;
     assertEquals(all > 5_000 && all <= 10_000, true, `${all}`);
-    // after `toJSON`, which a reader may call again soon, each of a few runs is timed
+    // after `toJSON`, which may be called again soon, each of a few runs is timed
     for (let n = 0; n < 5; n++) {
       const timing = counts.timing(clock);
       await clock.advance(100);

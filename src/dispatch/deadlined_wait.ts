@@ -65,7 +65,8 @@ export function untilDeadline<T>(
   work: Promise<T>,
   onAbort: (reason: CatgaError) => T | Promise<T>,
 ): Promise<T> {
-  // publishing an event is not aborted together with its handler, which may still publish events about its work
+  // an event that a handler publishes is not aborted together with the handler, which may still publish events about
+  // its work
   const execution = contract.kind === "event" ? undefined : parent?.execution;
   const cancel = () => wait.abort(cancelled(contract));
   const ended = () => {

@@ -1,6 +1,6 @@
 /**
- * One run of a message at its handler: its deadline, its abort, its wait for admission, and the locks released at its
- * end.
+ * The execution of a message: its deadline, its abort, its wait for admission, and the locks released at its end, for
+ * one run of its handler.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
@@ -13,29 +13,41 @@ import { Deadlined } from "../ports/deadline_wheel.ts";
 import type { Later, Outcome } from "./outcome.ts";
 import { DeadlinedWait } from "./deadlined_wait.ts";
 
-/** Gets told when a message stops running, because it waits for admission or for another run, and when it runs on. */
+/**
+ * Callbacks about a message: it stops running, because it waits for admission (a place at its handler) or for another
+ * run of a handler, and later it runs on.
+ */
 export interface AdmissionWatcher {
-  /** Called when a message that ran, or was about to run, begins to wait for admission or for another run. */
+  /**
+   * Called when a message that ran, or was about to run, begins to wait for admission (a place at its handler), or for
+   * another run of a handler.
+   */
   waits(contract: AnyContract): void;
   /**
-   * Called when the message no longer waits: it was admitted, or the other run continues. Not called if the message is
-   * dropped instead.
+   * Called when the message runs on: it was admitted, or the other run for which it waited runs on. Not called if the
+   * message is dropped instead.
    */
   goes(contract: AnyContract): void;
 }
 
-/** The execution of one message. A message has none if its handler returns at once and uses none of its features. */
+/**
+ * The deadline, the abort, the wait for admission and the locks of one message. They are made when they are first
+ * needed: a message whose handler returns at once, and uses none of them, has no `Execution`.
+ */
 export class Execution extends Deadlined {
   /** Ordered contracts only: the key whose messages run one at a time. */
   key: string | undefined = undefined;
   /** Idempotent commands and commands of entities only: the payload before the schema parsed it. */
   payload: unknown = undefined;
   /**
-   * Commands of entities only: the promise of what the entity's handler returned; `undefined` before, and if the
-   * handler failed.
+   * Commands of entities only: the promise of what the entity's handler returned; `undefined` before the handler was
+   * called, and if it failed.
    */
   decision: Promise<unknown> | undefined = undefined;
-  /** Idempotent commands only, once the handler has begun: the revision of the claim, used as fencing token. */
+  /**
+   * Idempotent commands only, once the handler has begun: the revision of the claim (record that reserves the command's
+   * id), used as fencing token.
+   */
   fence: number | undefined = undefined;
   /** The stage in which the message is on its way to its handler. */
   stage: Stage = "handler";
@@ -48,24 +60,33 @@ export class Execution extends Deadlined {
   passedOn: CatgaError | undefined = undefined;
   /** Called if the message is aborted in the stage `preparing`. */
   drop: ((reason: CatgaError) => void) | undefined = undefined;
-  /** Told when the message begins to wait for admission or for another run, and when it runs on. */
+  /** Notified when the message begins to wait for admission or for another run of a handler, and when it runs on. */
   watcher: AdmissionWatcher | undefined = undefined;
   readonly #host: ContextHost;
   readonly #contract: AnyContract;
   #controller: AbortController | undefined = undefined;
   #aborted: CatgaError | undefined = undefined;
-  /** Set when the claim of the message's id is lost: the handler should stop, but the sender still waits. */
+  /**
+   * The error with which the claim (record that reserves the message's id) was lost: the handler should stop, but the
+   * sender still waits. `undefined`: the claim is not lost.
+   */
   #lost: CatgaError | undefined = undefined;
   #attempt: Deadlined | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
   /** The locks that the handler holds or has requested. */
   #locks: Set<RunLock> | undefined = undefined;
-  /** Number of the newest scope of locks. */
+  /** Number of the newest scope of locks; see {@link Execution.lockScope}. */
   #scope = 0;
   #running = false;
-  /** The message's entry in the queue in which it waits for admission; `undefined`: it does not wait. */
+  /**
+   * The message's entry in the queue in which it waits for admission (a place at its handler); `undefined`: it does not
+   * wait.
+   */
   #entry: QueueEntry | undefined = undefined;
-  /** True while the message waits for another run that it has begun. */
+  /**
+   * True from {@link Execution.rest} to {@link Execution.wake}: the message waits for another run of a handler, which
+   * it has begun.
+   */
   #resting = false;
   /** Maximum time of the handler's run from its admission on, in ms, if the message has no other deadline. */
   #lasts: number | undefined = undefined;
@@ -79,7 +100,10 @@ export class Execution extends Deadlined {
     this.#contract = contract;
   }
 
-  /** The error with which the message was aborted, or lost its claim; `undefined`: neither happened. */
+  /**
+   * The error with which the message was aborted, or lost its claim (record that reserves its id); `undefined`: neither
+   * happened.
+   */
   get aborted(): CatgaError | undefined {
     this.checkClaim?.();
     return this.#aborted ?? this.#lost;
@@ -90,7 +114,10 @@ export class Execution extends Deadlined {
     return this.#aborted === undefined && this.#locks === undefined;
   }
 
-  /** The handler's signal (`ctx.signal`): it aborts when the message is aborted, or its claim is lost. */
+  /**
+   * The handler's signal (`ctx.signal`): it aborts when the message is aborted, or loses its claim (record that
+   * reserves its id).
+   */
   get signal(): AbortSignal {
     this.checkClaim?.();
     if (this.#controller === undefined) {
@@ -102,8 +129,7 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Has the attempt to get a claim aborted when the message is aborted. After a lost claim the sender waits for the
-   * result of another attempt.
+   * Aborts `attempt`, an attempt to get the claim (record that reserves the message's id), when the message is aborted.
    */
   claim(attempt: Deadlined): void {
     if (this.#aborted !== undefined) attempt.abort(this.#aborted);
@@ -135,8 +161,8 @@ export class Execution extends Deadlined {
       await lock.release();
     } catch (error) {
       if (wait.signal.aborted) throw wait.signal.reason;
-      // the lock request fails with the same error as the signal, so that a handler that fails with it is recognized as
-      // aborted
+      // the lock request fails with the error of the handler's signal, so that a handler that passes the error on is
+      // recognized as aborted
       const reason = this.#aborted ?? this.#lost?.cause;
       if (reason !== undefined && isCatgaError(error) && error.cause === reason) throw reason;
       throw error;
@@ -174,17 +200,26 @@ export class Execution extends Deadlined {
     return new CatgaError("LOCK_LOST", `the handler of ${this.#contract.name} had ended before it was given its lock`);
   }
 
-  /** True if the message waits for admission, or was dropped while it waited: its handler has not begun. */
+  /**
+   * True if the message waits for admission (a place at its handler), or was dropped while it waited: its handler has
+   * not begun.
+   */
   get waiting(): boolean {
     return this.#entry !== undefined;
   }
 
-  /** True if the message does not run, because it waits for admission or for another run. */
+  /**
+   * True if the message does not run, because it waits for admission (a place at its handler), or for another run of a
+   * handler.
+   */
   get aside(): boolean {
     return this.#resting || this.waiting;
   }
 
-  /** Call it when the message begins to wait for admission as `entry`; aborting the message aborts the entry. */
+  /**
+   * Call this method when the message begins to wait for admission as `entry`: aborting the message then aborts the
+   * entry.
+   */
   wait(entry: QueueEntry): void {
     const { aside } = this;
     this.#entry = entry;
@@ -192,7 +227,7 @@ export class Execution extends Deadlined {
     if (!aside) this.watcher?.waits(this.#contract);
   }
 
-  /** Call it when the message has been admitted: its handler may begin. */
+  /** Call this method when the message has been admitted: its handler may begin. */
   go(): void {
     this.#entry = undefined;
     if (this.#lasts !== undefined) this.#postpone(this.#host.wheel.now() + this.#lasts);
@@ -217,8 +252,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Call it when the message begins to wait for another run: until {@link Execution.wake}, or its end, it counts as not
-   * running.
+   * Call this method when the message begins to wait for another run of a handler. Until {@link Execution.wake}, or
+   * until it ends, the message is treated as not running, and gives its place to others.
    */
   rest(): void {
     const { aside } = this;
@@ -226,7 +261,10 @@ export class Execution extends Deadlined {
     if (!aside) this.watcher?.waits(this.#contract);
   }
 
-  /** Ends the wait that {@link Execution.rest} began: the message counts as running again. */
+  /**
+   * Call this method when the wait that {@link Execution.rest} began has ended: the message is treated as running
+   * again.
+   */
   wake(): void {
     if (!this.#resting) return;
     this.#resting = false;
@@ -234,8 +272,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Begins the execution of an asynchronous handler: from now on the message ends at its deadline. `ended`: called with
-   * the outcome when the handler has ended.
+   * Begins the execution of an asynchronous handler: from now on the message fails at its deadline. `ended`: called
+   * with the outcome when the handler has ended.
    */
   run(handler: Later, ended: (outcome: Outcome) => void): void {
     this.#start();
@@ -289,14 +327,17 @@ export class Execution extends Deadlined {
     return wait.outcome;
   }
 
-  /** Has `child`, a send of the handler, aborted when this message is aborted. */
+  /** Aborts `child`, a send of the handler, when this message is aborted. */
   adopt(child: Deadlined): void {
     const { aborted } = this;
     if (aborted !== undefined) child.abort(aborted);
     else (this.#children ??= new Set()).add(child);
   }
 
-  /** Call it when a send of the handler (`child`) has ended: it is no longer aborted with this message. */
+  /**
+   * Call this method when `child`, a send of the handler, has ended: it is no longer aborted together with this
+   * message.
+   */
   release(child: Deadlined): void {
     this.#children?.delete(child);
   }
@@ -320,8 +361,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Call it when the claim of the message's id is lost: the handler should stop, or does not begin. The sender waits
-   * for the result of another attempt.
+   * Call this method when the claim (record that reserves the message's id) is lost: the handler should stop, or does
+   * not begin. The sender waits for the result of another attempt.
    */
   loseClaim(reason: CatgaError): void {
     if (this.#aborted !== undefined || this.#lost !== undefined) return;

@@ -44,7 +44,7 @@ describe("deadline", () => {
   for (const [stage, code] of [["turn", "UNAVAILABLE"], ["handler", "OUTCOME_UNKNOWN"]] as const) {
     it(`a command of an entity that ${stage === "turn" ? "waits for" : "has"} its turn there is ${code}`, () => {
       const host = { wheel: { add: () => {}, delete: () => {} }, underWay: new UnderWay(), expired: () => {} };
-      // safe: the execution uses only these members of its host
+      // the cast is safe: the execution uses only these members of its host
       const execution = new Execution(host as unknown as ContextHost, Work, 100);
       const outcomes: unknown[] = [];
       execution.stage = stage;

@@ -79,8 +79,8 @@ export class HandlerCall {
 
   /** Makes a result from the handler's return value. Throws an error that a getter of the value throws. */
   result(returned: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
-    // resolved again, because a thenable may not be a Promise, or be of a class derived from it, like the promises of
-    // some database clients
+    // `Promise.resolve`, because a thenable may not be a Promise, or be of a class derived from it, like the promises
+    // of some database clients
     return isThenable(returned) ? this.#settled(Promise.resolve(returned), ctx) : this.#toResult(returned);
   }
 
@@ -127,12 +127,13 @@ export class HandlerCall {
         const plain = plainError(error);
         const { kind, options: { durable } } = this.#contract;
         if (durable && OUT_OF_REACH.has(plain.code)) ctx.execution.passedOn = plain;
-        // not final: a failure that is final for a message that the handler sent need not be final for this message
+        // an event's handler does not pass on `final`: a failure that is final for a message that the handler sent need
+        // not be final for this event
         return { ok: false, error: durable && kind === "event" && plain.final ? notFinal(plain) : plain };
       }
       if (isFailure(error)) return plainFailure(error);
     } catch {
-      // a proxy, or an error with getters that throw, is treated as any other error
+      // an error that is a proxy, or has getters that throw, is treated like any other error
     }
     const { id, correlationId } = ctx;
     const behavior = by === "behavior" ? { behavior: true } as const : {};

@@ -47,20 +47,21 @@ export interface ItemWriter {
 }
 
 /**
- * Limits how many items the streams of a process send in a turn of the event loop, one stream after the other, so that
- * the items of each stay together and there is time for other work.
+ * Limits how many items the streams of a process send in a turn of the event loop. The streams send in bursts (limited
+ * numbers of items of one stream), one stream after the other, so that the items of each stream stay together, and
+ * there is time for other work.
  */
 export interface Bursts {
   /**
-   * Requests permission to send one burst of items in this turn; returns false if no burst is left. After true the
-   * caller must send.
+   * Requests permission to send one burst (limited number of items of one stream) in this turn of the event loop;
+   * returns false if this turn has no burst left. After true the caller must send.
    */
   take(): boolean;
   /** Calls `go` in a later turn of the event loop, when the caller may request a burst again. */
   wait(go: () => void): void;
 }
 
-/** The reader's connection back to the handler, to one attempt of it. */
+/** The connection of a stream's reader back to the handler, for one attempt of the handler. */
 export interface ItemSource {
   /**
    * Reports how many items the reader has consumed and received; `again`: items sent since then may have been lost on
@@ -98,7 +99,7 @@ export interface ItemSink {
 
 /** Where a handler's items go: to a reader in its own process, or over the network. */
 export type ItemTarget = (Pick<ItemSink, "here"> | { readonly line: ItemLine }) & {
-  /** The newest run of the handler. */
+  /** The newest run of the handler for this message. */
   run?: Promise<unknown>;
   /** True if at least one item was sent. */
   begun?: boolean;

@@ -167,7 +167,10 @@ export interface Dispatch {
   readonly counts: ContractCounts;
 }
 
-/** Wraps a handler in, from the outside in: the order of its key, its claim, its concurrency limit, its behaviors. */
+/**
+ * Wraps a handler in four layers, from the outside in: the order of its key, the claim (record that reserves the id) of
+ * an idempotent command, its concurrency limit, its behaviors.
+ */
 function compile(
   { contract, "~handler": { behaviors, concurrency } }: Handler,
   around: readonly AnyBehavior[],
@@ -181,8 +184,8 @@ function compile(
     ? folded
     : admitted(new ConcurrencyLimit(clock, budget, concurrency), folded);
   const once = idempotent === false ? limited : runOnce(idempotent === true ? {} : idempotent, clock, limited);
-  // the key's order is outermost: messages of a key run in the order of their arrival, not in the order in which their
-  // claims are acknowledged
+  // the layer of the key's order is outermost: messages of a key run in the order of their arrival, not in the order in
+  // which the store acknowledges their claims (records that reserve ids)
   return ordered ? admitted(new KeyQueue(clock, budget), once) : once;
 }
 
@@ -207,7 +210,7 @@ function aroundHandler(
   return (payload, ctx) => {
     ctx.preparing = true;
     const result = folded(payload, ctx);
-    // once the handler has begun, its effects count, and the message is no longer refused
+    // once the handler has begun, the message may have had effects, so its outcome is the handler's, and no refusal
     return result instanceof Promise && ctx.preparing ? orRefusal(ctx, result) : result;
   };
 }

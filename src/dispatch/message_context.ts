@@ -48,7 +48,10 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   #envelope: Envelope | undefined;
   #execution: Execution | undefined;
   #pending: PendingMessage<MessageContext> | undefined;
-  /** True if the message is in the stage `preparing`; used as long as there is no execution. */
+  /**
+   * True if the message is in the stage `preparing` (a schema or behavior runs before its handler); not used once
+   * `#execution` is set.
+   */
   #preparing: boolean;
 
   /**
@@ -65,7 +68,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     this.#preparing = false;
   }
 
-  /** The message's execution, made when it is first needed. */
+  /** The message's {@link Execution} (deadline, abort, locks), made when it is first needed. */
   get execution(): Execution {
     return this.#execution ?? this.#begin(this.#host.wheel.now());
   }
@@ -95,8 +98,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   /**
-   * Begins the run of an asynchronous handler, without making an execution. `settle`: called with the outcome, or
-   * before that with a failure if the message is aborted first. `pending` is used for nothing else until
+   * Begins the run of an asynchronous handler, without making an {@link Execution}. `settle`: called with the outcome,
+   * or before that with a failure if the message is aborted first. `pending` is used for nothing else until
    * {@link MessageContext.end}.
    */
   begin(settle: (outcome: Outcome) => void, pending: PendingMessage<MessageContext> = new PendingMessage()): void {
@@ -167,13 +170,14 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   /**
-   * The name of this run of the handler; `undefined`: nothing has asked for it yet, so no other run can refer to it.
+   * The name of this run of the handler; `undefined`: no code has read the name yet, so that no other run can refer to
+   * it.
    */
   get call(): string | undefined {
     return this.#envelope?.call;
   }
 
-  /** Names of the runs that wait for this run to end, outermost first. */
+  /** Names of the runs of handlers that wait for this run to end, outermost first. */
   get ancestry(): readonly string[] {
     return this.#envelope?.ancestry ?? NO_ANCESTRY;
   }
@@ -229,7 +233,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     contract: Contract<"command" | "query", In, Out, F>,
     ...args: SendArgs<In>
   ): Promise<Result<Out, F | ProgramCode>> {
-    // the contract's types guarantee the type of the result
+    // the cast is safe: the contract's types guarantee the type of the result
     return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
       Result<Out, F | ProgramCode>
     >;
@@ -295,7 +299,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     contract: Contract<"stream", In, Item, F>,
     ...args: SendArgs<In, StreamOptions>
   ): AsyncIterableIterator<Item> {
-    // the contract's types guarantee the type of the stream's items
+    // the cast is safe: the contract's types guarantee the type of the stream's items
     return this.#host.stream(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as AsyncIterableIterator<
       Item
     >;
@@ -307,7 +311,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   "~runs"(): Promise<RunDriver> {
-    // meanwhile this message makes room for the steps of the run, which may need it
+    // from now on this message is treated as not running: the steps of the workflow's run may need its place
     this.execution.rest();
     return this.#host.nodeRuns();
   }
@@ -324,7 +328,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     run: string,
     options: ResultOptions = {},
   ): Promise<Result<Out, F>> {
-    // the contract's types guarantee the type of the result
+    // the cast is safe: the contract's types guarantee the type of the result
     return this.#host.result(contract, run, options) as Promise<Result<Out, F>>;
   }
 
@@ -336,7 +340,10 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#host.cancel(contract, run, reason);
   }
 
-  /** The claims of message ids, with which the mediator runs the handlers of idempotent commands. */
+  /**
+   * The claims of the node (records that reserve ids of commands), with which the mediator runs the handlers of
+   * idempotent commands.
+   */
   get claims(): Claims {
     return this.#host.state.claims;
   }
@@ -367,7 +374,10 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return result;
   }
 
-  /** The error with which the message was aborted, or lost its claim; `undefined`: neither happened. */
+  /**
+   * The error with which the message was aborted, or lost its claim (record that reserves its id); `undefined`: neither
+   * happened.
+   */
   get aborted(): CatgaError | undefined {
     return this.#execution?.aborted;
   }
@@ -382,7 +392,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   lockScope(): () => Promise<unknown> | undefined {
-    // without an execution, the handler has not requested any lock: all locks that it requests later belong to the
+    // without an `Execution`, the handler has not requested any lock: all locks that it requests later belong to this
     // scope
     return this.#execution?.lockScope() ?? (() => this.#execution?.releaseLocks(0));
   }
@@ -398,30 +408,40 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return Math.min(this.dueAt(now) - now, this.#timeout);
   }
 
-  /** True if the message waits for admission, or was dropped while it waited: its handler has not begun. */
+  /**
+   * True if the message waits for admission (a place at its handler), or was dropped while it waited: its handler has
+   * not begun.
+   */
   get waiting(): boolean {
     return this.#execution?.waiting ?? false;
   }
 
-  /** True if the message does not run, because it waits for admission or for another run. */
+  /**
+   * True if the message does not run, because it waits for admission (a place at its handler), or for another run of a
+   * handler.
+   */
   get aside(): boolean {
     return this.#execution?.aside ?? false;
   }
 
   /**
-   * Called when a run that this message has begun waits for admission, or for another run: meanwhile this message
-   * counts as not running, and makes room for others.
+   * Called when a run of a handler that this message has begun does not run, because it waits for admission or for a
+   * further run. Until {@link MessageContext.goes}, this message is treated as not running, and gives its place to
+   * others.
    */
   waits(): void {
     this.execution.rest();
   }
 
-  /** Called when the run for which this message waited continues: this message counts as running again. */
+  /** Called when the run of a handler that this message has begun runs on: this message is treated as running again. */
   goes(): void {
     this.execution.wake();
   }
 
-  /** Call it when the message begins to wait for admission as `entry`; aborting the message aborts the entry. */
+  /**
+   * Call this method when the message begins to wait for admission as `entry`: aborting the message then aborts the
+   * entry.
+   */
   wait(entry: QueueEntry): void {
     const now = this.#host.clock.monotonic();
     const due = this.#envelope?.senderWaits?.(now);

@@ -7,7 +7,7 @@ import { notMade } from "./routing_key.ts";
 
 /** Returns the id of a payload, or the failure `INVALID_MESSAGE`; `undefined` if the contract has no `id` function. */
 export function idOf({ name, options: { id } }: AnyContract, payload: unknown): string | Failure | undefined {
-  // the payload has the contract's type, which its schema or its type arguments guarantee
+  // the cast is safe: the payload has the contract's type, which its schema or its type arguments guarantee
   const makes = id as ((payload: unknown) => unknown) | undefined;
   if (makes === undefined) return undefined;
   try {

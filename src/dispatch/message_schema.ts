@@ -111,7 +111,8 @@ export function orRefusal(ctx: MessageContext, work: Promise<Outcome>): Promise<
     return Promise.resolve(refusalOf(ctx, execution.aborted));
   }
   return new Promise((resolve) => {
-    // not `Execution.until()`, which makes an object that takes twice as long: every message with a behavior comes here
+    // `Execution.until()` is not used, because it makes an object that takes twice as long, and every message with a
+    // behavior comes here
     execution.drop = (reason) => resolve(refusalOf(ctx, reason));
     work.then(resolve);
   });

@@ -1,6 +1,7 @@
 /**
- * Interfaces of a node. The cluster, and the parts that keep messages in streams, use the node by them (the folder
- * `node/` implements them); a node uses the runs of workflows by another (the folder `flow/` implements it).
+ * Interfaces between a node and its parts. The folder `node/` implements the interfaces that the cluster, and the parts
+ * that keep messages in streams, use of a node; the folder `flow/` implements the interface by which a node starts and
+ * executes runs of workflows.
  */
 import type { UnreadableEntity } from "../contract/alarms.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -68,8 +69,8 @@ export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
   readonly driven: readonly string[];
   infos(options: RunsOptions): AsyncIterableIterator<RunInfo>;
   /**
-   * Checks whether runs that were stuck no longer are, and reports those. Called when a program or tool asks which runs
-   * are stuck.
+   * Checks which runs that were stuck have continued or ended, and reports them to the app's observers. Called when a
+   * program or tool asks which runs are stuck.
    */
   look(): void;
   /**

@@ -12,7 +12,7 @@ export interface Registration {
 
 /**
  * Returns all handlers in the option `handlers` (modules, handlers, and arrays of these), in order. A handler that is
- * found twice counts once. Throws a `TypeError` for a module without handlers, for any other value, for a second
+ * found twice is returned once. Throws a `TypeError` for a module without handlers, for any other value, for a second
  * handler of a command or query, and for handlers of two definitions of one entity, naming both.
  */
 export function collect(handlers: Handlers | undefined): Registration[] {

@@ -134,7 +134,10 @@ export interface Meta {
   readonly correlation?: string | undefined;
   /** Id of the message whose handler sent this message. */
   readonly causation?: string | undefined;
-  /** Names of the runs of handlers that wait for this message, the outermost first. */
+  /**
+   * Names of the runs of handlers that wait for this message, the outermost first; each name is the endpoint of the
+   * run's process with numbers, unique among all runs.
+   */
   readonly ancestry?: readonly string[] | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Ordered contracts only: the routing key, if it is not the key that the contract makes of the payload. */

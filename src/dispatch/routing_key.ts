@@ -12,7 +12,7 @@ import type { AnyContract } from "../contract/contract.ts";
  * Returns the key of a payload, or the failure `INVALID_MESSAGE`; `undefined` if the contract has no `key` function.
  */
 export function keyOf({ name, options: { key } }: AnyContract, payload: unknown): string | Failure | undefined {
-  // the payload has the contract's type, which its schema or its type arguments guarantee
+  // the cast is safe: the payload has the contract's type, which its schema or its type arguments guarantee
   const makes = key as ((payload: unknown) => unknown) | undefined;
   if (makes === undefined) return undefined;
   try {

@@ -7,9 +7,9 @@ import type { Result } from "../contract/result.ts";
 import type { HandlerRun } from "./handler_call.ts";
 
 /**
- * Runs the handler under a claim of the message id, and records its result. A second message with the same id waits for
- * the recorded result; while it waits, it does not count for the handler's `concurrency`. `ttl`: how long the result is
- * kept, in ms.
+ * Runs the handler under a claim (record that reserves the message id), and records its result. A second message with
+ * the same id waits for the recorded result; meanwhile it takes no place of the handler's `concurrency`. `ttl`: how
+ * long the result is kept, in ms.
  */
 export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, clock: Clock, run: HandlerRun): HandlerRun {
   return async (payload, ctx) => {
@@ -33,8 +33,8 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
       const ended = (outcome: Outcome): MaybePromise<Result<unknown>> => {
         execution.checkClaim = undefined;
         if (outcome instanceof Refusal) refusal = outcome;
-        // released before the result is recorded: another attempt, whose result would be recorded instead, may wait for
-        // these locks
+        // the handler's locks are released before the result is recorded: another attempt, whose result would be
+        // recorded instead, may wait for these locks
         const released = execution.releaseLocks();
         return released === undefined ? asResult(outcome) : released.then(() => asResult(outcome));
       };
@@ -42,8 +42,8 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
       return ran instanceof Promise ? ran.then(ended) : ended(ran);
     });
     if (refusal !== undefined) return refusal;
-    // a refusal if the node stopped while the claim was being acquired: the handler has not run here, and another node
-    // may run it
+    // the outcome is a refusal if the node stopped while the claim was being acquired: the handler has not run here,
+    // and another node may run it
     return execution.stage === "claiming" && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
   };
 }

@@ -28,7 +28,10 @@ import { orderKeyOf } from "./routing_key.ts";
 export interface Receipt {
   readonly ctx: MessageContext;
   readonly result: MaybePromise<Outcome> | EntityOutcome;
-  /** Counts to update when the request ends; events are counted already. */
+  /**
+   * Counts that the receiver of the request updates when the request ends. It does not update them for an event, whose
+   * handlers are counted when each of them ends.
+   */
   readonly counts: ContractCounts;
 }
 
@@ -107,7 +110,7 @@ export class Runner {
     const answered = request.contract.options.output === undefined
       ? handled
       : withParsedAnswer(request.contract, handled, ctx);
-    // a request that has ended leaves nothing to wait for, and nothing to abort
+    // a request that has ended already needs neither a deadline nor an abort
     if (!(answered instanceof Promise) && ctx.untouched) {
       counts.endInHand(answered, timing);
       untie?.();
@@ -248,8 +251,9 @@ export class Runner {
 }
 
 /**
- * Aborts a run when its sender's signal aborts, or when the message whose handler sent it is aborted. Returns a
- * function that ends this; `undefined` if the request has neither signal nor parent.
+ * Aborts a run of a handler when its sender's signal aborts, or when the message whose handler sent it is aborted.
+ * Returns a function that undoes this, for the end of the run; `undefined` if the request has neither signal nor
+ * parent.
  */
 function tied(ctx: MessageContext, { contract, signal, parent }: RemoteRequest): (() => void) | undefined {
   if (signal === undefined && parent === undefined) return undefined;
@@ -262,7 +266,7 @@ function tied(ctx: MessageContext, { contract, signal, parent }: RemoteRequest):
   };
 }
 
-/** Resolves with the outcome that the sender gets: the handler's, or a failure if the run is aborted first. */
+/** Resolves with the outcome that the sender gets: the handler's outcome, or a failure if the run is aborted first. */
 function outcomeOf(
   handler: Promise<Outcome>,
   ctx: MessageContext,
@@ -307,7 +311,7 @@ function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): Maybe
   if (all.length === 0) return noHandlerHere(contract);
   const handle = (run: HandlerRun) => all.length === 1 ? run(parsed, ctx) : ctx.apart((own) => run(parsed, own));
   return Promise.all(all.map(handle)).then((outcomes) =>
-    // an event counts as refused only if none of its handlers ran
+    // an event is refused only if none of its handlers ran
     outcomes.every((outcome) => outcome instanceof Refusal)
       ? outcomes[0]
       : outcomes.map(asResult).find(({ ok }) => !ok) ?? { ok: true, value: undefined }
@@ -338,7 +342,7 @@ function isPreparedFor({ contract }: Dispatch, { contract: sent }: RemoteRequest
 
 /**
  * Runs the handlers with the parsed payload. Not async: with synchronous schemas a handler runs in this turn of the
- * event loop, and counts for its budget.
+ * event loop, so that its time is part of this turn's budget.
  */
 function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): MaybePromise<Outcome> {
   const { contract } = dispatch;

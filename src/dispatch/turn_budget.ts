@@ -66,7 +66,10 @@ export class TurnBudget {
     if (!this.#long) this.#begin();
   };
 
-  /** Sets a timer that ends this turn, so that further callbacks of the same turn of the event loop share its time. */
+  /**
+   * Sets a timer that ends this turn, so that further callbacks in the same turn of the event loop share its time for
+   * handlers.
+   */
   #lengthen(): void {
     this.#long = true;
     // a timer, not an immediate: while one immediate follows another, Deno reads from its sockets only every 61st time

@@ -48,7 +48,7 @@ describe("events that were ok when their process ends", await requireNatsServer(
     ]);
     const { by } = await program.end(30_000);
     assertEquals([by, program.lines], [0, [{ ok: EVENTS.length }]], program.output);
-    // the server answers this after it has handled everything that it had read of the other connection
+    // the server answers this flush after it has handled everything that it had read of the other connection
     await listener.transport.flush();
     return arrived;
   }

@@ -51,7 +51,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
           "or with `handshake_first`, does not answer). Is a server running there " +
           "(`nats-server -js`)? With `waitOnFirstConnect: true` in `nats` Catga waits for it",
       });
-      assertLess(performance.now() - began, 5_000); // less than the default timeout
+      assertLess(performance.now() - began, 5_000); // the start fails sooner than after the default timeout
     } finally {
       await close();
     }

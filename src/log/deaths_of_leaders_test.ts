@@ -93,7 +93,7 @@ describe("a message in its last attempt at a node that lives, whose leader dies"
         ["that was parked", parked, () => Promise.resolve()],
         ["that was replayed", replayed, async (apps) => {
           await apps.until("dead letters", async () => (await apps.letters()).length === count);
-          // a further death: the present leader has taken over from one that died
+          // the present leader, which has taken over from a leader that died, is killed, too
           apps.kill(await apps.leader());
           await apps.leader();
           await apps.clock.advance(2_000);
@@ -151,7 +151,7 @@ describe("messages that take all turns of nodes that live, whose leader dies", (
     apps.kill(leader);
     await apps.leader();
     const began = apps.clock.monotonic();
-    // messages of other keys, of which the present leader sends some to nodes with free places
+    // publish messages of other keys; the present leader sends some of them to nodes with free places
     const quick = Array.from({ length: 20 }, (_, i) => ({ n: i + 21, key: `q${i}` }));
     await apps.publish(...quick);
     await apps.until("some of those to be handled", () => quick.some(({ n }) => apps.handled(n)));
@@ -179,7 +179,7 @@ describe("a log that has lost its end", () => {
       const last = sequenceOf(before[1].position);
       apps.cluster.network.log.truncate(streamName("default", "log"), last - 1, { quietly });
       await apps.clock.advance(10_000);
-      // a message of another key, and one of the dead letter's key
+      // publish a message of another key, and a message of the dead letter's key
       await apps.publish({ n: 2, key: "z" });
       await apps.publish({ n: 3, key: "y" });
       await apps.clock.advance(10_000);
@@ -235,7 +235,7 @@ describe("a takeover", () => {
     apps.kill(leader);
     await apps.publish({ n: 20, key: "new" });
     try {
-      // 3 s until another node leads, and 3 s until the frozen node can certainly begin no message
+      // this takes 3 s until another node leads, and 3 s until the frozen node can certainly begin no message
       await apps.until("a new message to be handled", () => apps.handled(20), 8_000, 50);
     } finally {
       apps.cluster.network.resume(frozen);
@@ -251,7 +251,7 @@ describe("a leader that was cut off for so long that its process counted as gone
     for (const id of ["a", "b", "c"]) await apps.start(id);
     await apps.publish({ n: 0, key: "x" });
     await apps.clock.advance(60_000);
-    const leader = await apps.leader(); // the node that should lead this subscription
+    const leader = await apps.leader(); // `leader` is the node that should lead this subscription
     for (let who = leader, round = 0; round < 2; who = await apps.leader(), round++) {
       apps.cluster.network.cut(who);
       await apps.until("another leader", async () => await apps.leader() !== who);
@@ -274,7 +274,7 @@ describe("messages at a node whose process another one replaces under its id", (
     const runs: string[] = [];
     let stuck = true;
     const publisher = await cluster.start("publisher", { service: "web" });
-    await startService("a"); // the first node, which therefore leads
+    await startService("a"); // `a` is the first node, and therefore leads
     await cluster.clock.advance(2_000);
     await startService("b");
     for (let n = 0; n < 8; n++) await cluster.clock.until(publisher.publish(Placed, { n, key: `k${n}` }));

@@ -47,7 +47,7 @@ describe("a dead letter that is edited", () => {
     };
     await until(app.publish(Booked, { room: "7" }));
     const first = await letterOf("HANDLER_FAILED");
-    await until(app.publish(Booked, { room: "7", at: new Date(1) })); // a message that waits behind the dead letter
+    await until(app.publish(Booked, { room: "7", at: new Date(1) })); // this message waits behind the dead letter
     await until(first.replay({ payload: { room: 7 } }));
     const second = await letterOf("INVALID_MESSAGE");
     assertEquals([second.payload, second.key, second.heldBehind], [{ room: 7 }, "7", 1]);

@@ -49,7 +49,7 @@ describe("a turn of a node", () => {
     await cluster.advance(8_000);
     const [{ leader: next }] = await others[0].subscriptions();
     const joined = others.findIndex(({ self: { id } }) => id !== next);
-    // the message that runs takes one of the node's two places
+    // the running message takes one of the node's two places for concurrent messages
     assertEquals(before[joined], 1);
     const { self: { id: node } } = others[joined];
     const asked = await others[1 - joined].send(Ping, undefined, { node, timeout: 5_000 });

@@ -91,7 +91,10 @@ export class ServerClock {
     return this.#settled || this.#most - this.#least <= APART;
   }
 
-  /** Makes the bounds count as exact. Call when further readings do not bring them closer, because the link is slow. */
+  /**
+   * Makes the bounds of the server's time count as exact. Call when further readings do not bring the bounds closer,
+   * because the link is slow.
+   */
   settle(): void {
     this.#settled = true;
   }

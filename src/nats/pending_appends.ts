@@ -176,7 +176,7 @@ export class PendingAppends {
     this.settle(pending.receiver, appended);
   }
 
-  /** Settles all unacknowledged messages with this outcome; with `subject`, only those with that subject. */
+  /** Reports this outcome for all unacknowledged messages; with `subject`, only for messages with that subject. */
   #settleAll(appended: Appended, subject?: string): void {
     for (const pending of this.#ring) {
       if (pending !== undefined && (subject ?? pending.subject) === pending.subject) this.#settle(pending, appended);
@@ -225,12 +225,14 @@ export class PendingAppends {
     if (silent) this.#onSilence();
   }
 
-  /** Settles the messages that the server has forbidden to publish: they get no answer. */
+  /**
+   * Ends the wait for the acknowledgements of messages that the server has forbidden to publish: they get no answer.
+   */
   #forbid(violation: Violation): void {
     if (violation.operation === "publish") this.#settleAll(notStored(false, mayNot(violation)), violation.subject);
   }
 
-  /** Settles all messages, because the NATS user may not receive acknowledgements. */
+  /** Ends the wait for all acknowledgements with an error, because the NATS user may not receive them. */
   #deaf(error: Error): void {
     const forbidden = violation(error) ?? { operation: "subscribe", subject: `${this.#inbox}*` } as const;
     this.#deafness = mayNot(forbidden, error);

@@ -20,7 +20,8 @@ const CreateOrder = command("orders.Create", {
   output: z.object({ orderId: z.string() }),
 });
 const Count = query<{ fail?: string }, number>("Count");
-// without schemas: valibot makes no JSON Schema by itself, and a map cannot be expressed in one
+// this contract is listed without schemas: valibot makes no JSON Schema by itself, and a JSON Schema cannot express a
+// map
 const Opaque = query("Opaque", { input: v.number(), output: z.map(z.string(), z.number()) });
 const Told = event<void>("Told");
 

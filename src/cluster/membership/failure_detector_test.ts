@@ -57,7 +57,7 @@ describe("a node that dies", () => {
   it("costs an idle node less than 1.5 timers a second, among others and alone", async () => {
     for (const ids of [["a"], ["a", "b", "c"]]) {
       await using cluster = await Cluster.of(...ids);
-      // what follows the joins
+      // 20 s for everything that follows the joins
       await cluster.clock.advance(20_000);
       const { clock } = cluster;
       const after = clock.after.bind(clock);
@@ -195,7 +195,7 @@ describe("on several servers", () => {
     const route = divide(cluster.network, "d", "b");
     for (const id of ["a", "b", "c", "d"]) await cluster.start(id);
     const d = cluster.apps.get("d")!;
-    await cluster.clock.advance(200); // right after the start, when d's record will not be written again for a while
+    await cluster.clock.advance(200); // 200 ms after the start, the record of d will not be written again for a while
     route.cut = true;
     await cluster.clock.until(d.send(Who, undefined, { node: "b", timeout: 500 }));
     assert(cluster.log.includes("catga d: node b: suspect"), cluster.log.join("\n"));

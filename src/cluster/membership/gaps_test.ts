@@ -25,7 +25,7 @@ describe("Gaps", () => {
   it("of too many names the oldest is forgotten", () => {
     const gaps = new Gaps(new VirtualClock());
     for (let i = 0; i < MAX_GAPS; i++) gaps.open(`Name${i}`);
-    gaps.open("Name0"); // opened a second time, so that it is the newest
+    gaps.open("Name0"); // the gap of Name0 is opened a second time, so that it is the newest
     gaps.open("One.more");
     assertEquals(["Name0", "Name1", "Name2", "One.more"].map((name) => gaps.left(name) > 0), [true, false, true, true]);
   });

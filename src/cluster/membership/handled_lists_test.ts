@@ -47,7 +47,7 @@ describe("handled lists", () => {
     const lists = new HandledLists();
     const serve = (name: string) => lists.release(lists.retain({ handles: [name], entities: [name] }));
     for (let i = 0; i < 4_096; i++) serve(`C${i}`);
-    serve("C0"); // served a second time, so that it is the latest
+    serve("C0"); // C0 is served a second time, so that it is the latest
     serve("new");
     assertEquals(["C0", "C1", "C2", "new"].map((name) => lists.ofEntity(name)), [true, false, true, true]);
   });

@@ -170,7 +170,7 @@ describe("a node that is frozen", () => {
   it("leaves half a second after its record has expired, and suspects no other node when it goes on", async () => {
     await using stage = await open("a", "c");
     const { cluster } = stage;
-    await cluster.clock.advance(300); // so that b starts between two rounds of pings
+    await cluster.clock.advance(300); // after 300 ms b starts between two rounds of pings
     await cluster.start("b", { heartbeat: HEARTBEAT });
     cluster.network.pause("b");
     await cluster.clock.advance(HEARTBEAT);
@@ -194,7 +194,7 @@ describe("a node that is frozen", () => {
     for (let i = 0; i < 10; i++) { // ten rounds: chance decides if timers or messages of the resumed process come first
       cluster.network.pause("c");
       await cluster.clock.advance(1_000);
-      cluster.network.pause("b"); // right after a round of pings
+      cluster.network.pause("b"); // b freezes right after a round of pings
       cluster.network.resume("c");
       await cluster.clock.advance(3_000);
       cluster.network.resume("b");

@@ -98,7 +98,7 @@ describe("a record", () => {
     const membership = solitary(watched, network);
     await membership.join();
     await bucket.delete("b");
-    report({ type: "vanish", key: "b", revision: 1 }); // a report about a revision older than the last acknowledged one
+    report({ type: "vanish", key: "b", revision: 1 }); // the report is about a revision that is older than the last acknowledged revision
     await clock.advance(0);
     assert(await bucket.get("b") !== undefined);
     await membership.leave();

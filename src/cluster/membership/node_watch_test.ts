@@ -30,12 +30,12 @@ describe("watchNodes", () => {
     const app = cluster.apps.get("a")!;
     const stop = new AbortController();
     const unread = app.watchNodes({ signal: stop.signal });
-    stop.abort(); // aborted before anybody has asked for a change
+    stop.abort(); // the watch is aborted before anybody has asked for a change
     const waiting = app.watchNodes();
     const next = [waiting.next(), waiting.next()];
-    await waiting.return!(); // returned while calls of `next` wait for a change
+    await waiting.return!(); // the watch is ended while calls of `next` wait for a change
     const broken = app.watchNodes();
-    await broken.return!(); // returned before its first `next`; regression: it went on listening
+    await broken.return!(); // the watch is ended before its first `next`; regression: it went on listening
     await cluster.start("b");
     assertEquals((await unread.next()).done, true);
     assertEquals((await Promise.all(next)).map(({ done }) => done), [true, true]);

@@ -84,7 +84,7 @@ describe("kill -9 of a node process with 1,000 commands in hand", await requireN
             `${tally(atOnce)}; sent to it after its death: ${tally(dead)}`,
         );
         assertEquals(lost.filter(({ result }) => result.error?.code !== "OUTCOME_UNKNOWN"), []);
-        // a wide limit; the fault suite, alone on its machine, checks how soon it happens
+        // the limit is wide; the fault suite, alone on its machine, checks how soon the results come
         assertLess(Math.max(...lost.map(({ after }) => after)), DEADLINE / 2);
         assertEquals(atOnce.filter(({ ok, error }) => !ok && error?.code !== "OUTCOME_UNKNOWN"), []);
         assertEquals(dead.filter(({ ok }) => !ok), []);

@@ -299,7 +299,7 @@ describe("a pong", () => {
     const seq = firstFrame(other);
     other.send(app.self.endpoint, ["o", 1, seq + 1, [seq, seq], [0, 0]]);
     assertEquals((await clock.until(Promise.all(sent))).map(unwrap), ["Do", "Ask"]);
-    // a late answer of the first node is ignored
+    // the late answer of the first node is ignored
     other.send(app.self.endpoint, ["r", seq, 0, "too late", "too late"]);
     await assertIdle(stage);
   });
@@ -338,7 +338,8 @@ describe("a pong", () => {
     other.send(app.self.endpoint, ["o", 1, after + 500_000, gaps, [0, 0]]);
     await settle();
     const took = performance.now() - start;
-    // generous: it takes 10 ms; checking every number up to 500,000 would take 50,000 times as long
+    // the limit is generous: this takes 10 ms, and a check of every number up to 500,000 would take 50,000 times as
+    // long
     assert(took < 10_000, `took ${took} ms`);
     await clock.advance(1_100);
     await Promise.all(sent);
@@ -707,7 +708,7 @@ describe("everything at once", () => {
                 player.send(from, dice < 0.3 ? ["e", seq, place, { code: "NO" }] : ["r", seq, place, payload]);
               if (dice < 0.6) answer();
               else clock.after(random() * 300, answer);
-              if (dice > 0.95) answer(); // a second answer
+              if (dice > 0.95) answer(); // the process answers a second time
             }
           }
         };

@@ -157,14 +157,16 @@ describe("many peers", () => {
       leastTime(async () => {
         await using stage = await openStage();
         const forger = stage.network.connect();
-        // all in one turn of the event loop: each sender is owed an answer, so none can be forgotten yet
+        // all messages come in one turn of the event loop: each sender is owed an answer, so none can be forgotten
+        // yet
         for (let i = 0; i < count; i++) {
           forger.publish(`catga.default.node.${to(stage)}.forged.${i}`, '[1,1,0,["p",1]]');
         }
         await stage.settle();
       });
     const [few, many] = [await of(3_000), await of(15_000)];
-    // five times as many take five times as long; if each message looked through all peers beyond 4,096, 27 times
+    // five times as many senders take five times as long; if each message looked through all peers beyond 4,096, they
+    // would take 27 times as long
     assertLess(many / few, 12, `${few} ms, ${many} ms: every message looked through all peers`);
   });
 });

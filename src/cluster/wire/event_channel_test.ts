@@ -58,7 +58,7 @@ describe("events that are published", () => {
     app.publish(Seen, 4);
     await turn();
     assertEquals(left(), 3);
-    for (let i = 0; i < 33; i++) app.publish(Seen, i); // events that fill more than half a message
+    for (let i = 0; i < 33; i++) app.publish(Seen, i); // these events fill more than half a message
     await turn();
     assertEquals(left(), 4);
   });

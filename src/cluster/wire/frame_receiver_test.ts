@@ -250,7 +250,7 @@ describe("pings and versions", () => {
     let answered = 0;
     other.onFrame = () => {
       answered++;
-      other.sendText(to(stage), '[2,1,1,["v",2]]'); // the answer of a node with protocol version 2
+      other.sendText(to(stage), '[2,1,1,["v",2]]'); // the text is the answer of a node with protocol version 2
     };
     other.sendText(to(stage), "[2,1,1]");
     await stage.clock.advance(900);

@@ -120,7 +120,7 @@ describe("requests that are sent", () => {
     it(`no message exceeds a limit of ${maxPayload} bytes, and a request that fits alone is sent`, async () => {
       await using stage = await openStage({ handles: HANDLES, maxPayload });
       stage.other.answerWith((_, payload) => (payload as string).length);
-      const most = maxPayload - 2_048 - 2; // less 2 for the quotation marks
+      const most = maxPayload - 2_048 - 2; // 2 bytes are left for the quotation marks
       const texts = [
         "a".repeat(100),
         "é".repeat(Math.floor(most / 2)),

@@ -98,7 +98,7 @@ describe("a live node in memory", () => {
         await settle();
         assertEquals(told, ["told after"]);
 
-        await clock.advance(2_000); // until the deadlines of hostile requests that were accepted have passed
+        await clock.advance(2_000); // after 2 s the deadlines of all accepted hostile requests have passed
         assertEquals([app.self.load.inFlight, app.nodes().map(({ id }) => id), faults], [0, ["node", "other"], []]);
         assertEquals(stage.log.filter((line) => line.startsWith("error")), []);
         assertEquals(

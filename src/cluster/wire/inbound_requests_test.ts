@@ -98,7 +98,7 @@ describe("concurrency", () => {
     const server = await clock.until(catga({ network, id: "server", concurrency: 1, handlers: handler }));
     const client = await clock.until(catga({ network, id: "client" }));
     const first = client.send(Slow, 1);
-    await clock.advance(0.5); // so that the time to live is rounded down, as on a real clock
+    await clock.advance(0.5); // half a ms makes the time to live be rounded down, as on a real clock
     const second = client.send(Slow, 2, { timeout: 1_999, retries: 0 });
     await clock.advance(2_100);
     assertEquals([code(await second), begun], ["UNAVAILABLE", [1]]);
@@ -309,7 +309,7 @@ describe("handlers that compute", () => {
       else await client.sendAll(Slow, Array.from({ length: 200 }, (_, n) => n));
       await server.drain();
       clearInterval(turns);
-      // about three, plus the handlers that run between two looks at the clock
+      // about three handlers, plus the handlers that run between two looks at the clock
       assertLess(most, 30, `${most} of 200 handlers ran in one turn of the event loop`);
     });
   }

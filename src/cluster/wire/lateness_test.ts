@@ -10,7 +10,7 @@ describe("Lateness", () => {
   it("is what a message takes longer than the fastest one", () => {
     const lateness = new Lateness();
     lateness.note(1_000, 11_005);
-    lateness.note(1_010, 11_012); // the fastest message: a difference of 10,002 ms
+    lateness.note(1_010, 11_012); // this message is the fastest, with a difference of 10,002 ms
     assert(Math.abs(lateness.note(1_020, 19_022) - 8_000) < 10);
   });
 

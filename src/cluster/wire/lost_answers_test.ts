@@ -34,7 +34,7 @@ describe("an answer that is lost, while both sides stay connected", () => {
     let slowEnded = 0;
     for (const each of slow) each.then(() => slowEnded++);
     await clock.advance(10);
-    const large = "x".repeat(40_000); // large enough that each answer is sent in a frame of its own
+    const large = "x".repeat(40_000); // the text is so large that each answer is sent in its own frame
     await losing(() => {
       for (let n = 0; n < 200; n++) release(n, large);
     });
@@ -48,7 +48,7 @@ describe("an answer that is lost, while both sides stay connected", () => {
     assertEquals(asked.filter(({ ok }) => !ok), []);
     assertEquals(new Set(ran.filter((entry) => entry.startsWith("Do"))).size, 201); // each command ran once
     assertEquals(ran.filter((entry) => entry.startsWith("Do")).length, 201);
-    // requests that still run are not ended
+    // the requests that still run were not ended
     assertEquals(slowEnded, 0);
     release(1_000);
     assertEquals((await clock.until(Promise.all<Result<string>>(slow))).map(({ ok }) => ok), [true, true]);

@@ -32,14 +32,14 @@ describe("ReceivedFrames", () => {
     heard.report();
     assertEquals(heard.ask(2), [1, 1, 5, 5]);
     heard.take(8);
-    assertEquals(heard.settle(1), false); // the answer to an earlier ping, whose list was shorter
+    assertEquals(heard.settle(1), false); // this is the answer to an earlier ping, whose list was shorter
     assertEquals(heard.ask(3), [1, 1, 5, 5, 7, 7]);
     assertEquals(heard.settle(3), true);
     assertEquals(heard.ask(4), []);
     heard.take(10);
     assertEquals(heard.ask(5), [9, 9]);
     heard.take(12);
-    assertEquals(heard.settle(5), false); // another frame has been missing since that ping
+    assertEquals(heard.settle(5), false); // since that ping another frame is missing
     assertEquals(heard.ask(6), [11, 11]);
   });
 

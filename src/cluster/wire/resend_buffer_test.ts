@@ -100,7 +100,7 @@ describe("a nats-server that dies with answers on their way", await requireNatsS
       await eventually("the caller to see the worker", () => caller.nodes().length === 2);
       const sent = Array.from({ length: 20 }, () => caller.send(Do, undefined, { timeout: 60_000 }));
       await eventually("them to run", () => runs === 20);
-      await server.kill("SIGSTOP"); // the server no longer takes the answers
+      await server.kill("SIGSTOP"); // the stopped server no longer takes the answers
       go.resolve("done");
       await wait(20);
       await server.stop();

@@ -11,7 +11,7 @@ describe("frameLimit", () => {
 
 describe("tooLarge", () => {
   it("counts bytes, not characters", () => {
-    const limit = payloadLimit(2_058); // a limit of 10 bytes
+    const limit = payloadLimit(2_058); // the limit is 10 bytes
     assertEquals(tooLarge("the payload", "Ask", "x".repeat(10), limit), undefined);
     assertEquals(
       tooLarge("the payload", "Ask", "ü".repeat(6), limit)?.message.split(":")[0],

@@ -91,7 +91,7 @@ describe("administration", () => {
         ...["w1", false, 0],
       ]);
       await assertRejects(() => until(letter.replay()), Error, "is no dead letter any more");
-      await until(letter.discard()); // nothing happens: the letter is gone already
+      await until(letter.discard()); // the discard does nothing, because the letter is gone already
       await until(Promise.all([worker.drain(), other.drain()]));
       await clock.advance(0);
     }

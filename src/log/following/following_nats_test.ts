@@ -39,7 +39,7 @@ describe("follow, over a server that is killed", await requireNatsServer(), () =
     let n = 0;
     const publish = async (count: number) => {
       for (const end = n + count; n < end; n++) {
-        // repeated until stored: the log stores a message with the same id once
+        // the publish is repeated until it is `ok`: the log stores a message with the same id only once
         const once = () => writer.publish(Placed, { n }, { id: `e-${n}`, timeout: 60_000 });
         while (!(await once()).ok) await writer.clock.sleep(100);
       }

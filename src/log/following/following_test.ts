@@ -92,7 +92,7 @@ describe("follow", () => {
       };
       const work = (async () => {
         for (let n = 1; n <= count; n++) {
-          // repeated until stored: the log stores a message with the same id once
+          // the publish is repeated until it is `ok`: the log stores a message with the same id only once
           for (;;) {
             const { ok } = await writer.publish(Placed, { n }, { id: `e-${n}` });
             if (ok) break;

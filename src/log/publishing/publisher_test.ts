@@ -248,7 +248,7 @@ describe("Publisher", () => {
 
   it("what would not fit into a request to run it, or into a dead letter, is TOO_LARGE", async () => {
     const { publish, stream } = start({ maxPayload: 100_000 });
-    const most = 100_000 - 16_384 - 2; // less 2 for the brackets around the items
+    const most = 100_000 - 16_384 - 2; // 2 bytes are left for the brackets around the items
     const result = await publish(Placed, 1, { payload: "x".repeat(most) });
     assertEquals([result.error?.code, stream.appends.length], ["TOO_LARGE", 0]);
     assertMatch(result.error!.message, /it has 83618 bytes with its key and headers, and the log takes 83616/);
@@ -440,7 +440,7 @@ describe("Publisher", () => {
       controller.abort();
       assertEquals(code(await first), "CANCELLED");
       assertEquals(stream.appends.map(numbers), [[1], [2]]);
-      stream.appends[0].answer(stored()); // comes too late: its sender has given up
+      stream.appends[0].answer(stored()); // the acknowledgement comes too late, because the sender has given up
       stream.appends[1].answer(stored(2));
       assertEquals((await second).ok, true);
     });

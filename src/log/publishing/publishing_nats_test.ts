@@ -110,7 +110,7 @@ describe("publishing on NATS", required, () => {
     await ok(app.enqueue(Mail, { n: 2 }, { id: "replaced", delay: 400 }));
     await ok(app.enqueue(Mail, { n: 3 }, { id: "taken back", delay: 3_000 }));
     assertEquals(await app.unschedule(Mail, "taken back"), true);
-    // due behind the one that was taken back
+    // the message is due after the schedule that was taken back
     await ok(app.publish(Placed, { n: 4 }, { at: new Date(begin + 3_500) }));
     await ok(app.publish(Placed, { n: 5 }, { at: new Date(begin - 60_000), id: "past" }));
     await ok(app.enqueue(Mail, { n: 6 }, { id: "again", cron: "* * * * * *" }));
@@ -138,7 +138,7 @@ describe("publishing on NATS", required, () => {
     }
     const ids = stored.map(({ id }) => id);
     assertEquals(new Set(ids).size, ids.length);
-    await wait(1_500); // long enough: a cron that still existed would fire in each second
+    await wait(1_500); // 1.5 s are long enough: a cron that still existed would fire in each second
     assertEquals((await all(server.url)).length, length);
     // the id of a schedule that was taken back may be used again
     await ok(app.enqueue(Mail, { n: 7 }, { id: "taken back", delay: 0 }));

@@ -13,10 +13,13 @@ import type { PublishOptions } from "../../contract/send_options.ts";
 const Mail = command<{ n: number }>("Mail", { durable: true });
 const Ended = event<{ n: number }>("Ended", { durable: true });
 
-/** Number added to a schedule's number for the message that replaces it; `THIRD`: for the one that replaces that. */
+/**
+ * Number added to a schedule's number in the message that replaces the schedule. `THIRD`: in the message that
+ * replaces the replacement.
+ */
 const SECOND = 1_000;
 const THIRD = 2_000;
-/** Time before the due moment at which the first call is made, in ms; `AFTER`: time after it of the last call. */
+/** Time from the first call to the due moment, in ms; `AFTER`: time from the due moment to the last call. */
 const BEFORE = 60;
 const AFTER = 190;
 
@@ -118,7 +121,7 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
         const taken: (boolean | undefined)[] = [];
         await all(async (n) => {
           await wait(begin - BEFORE + spread(n) - Date.now());
-          taken[n] = await app.unschedule(Mail, `${n}`).catch(() => undefined); // undefined: the outcome is unknown
+          taken[n] = await app.unschedule(Mail, `${n}`).catch(() => undefined); // `undefined` stands for an unknown outcome
         });
         const fired = await firings(urls[0], numbers().filter((n) => taken[n] === false), {
           ms: 500,

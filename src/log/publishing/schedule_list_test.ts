@@ -107,7 +107,7 @@ describe("OverdueSchedules", () => {
     await put("minutely", { at: "0 * * * * *" });
     await clock.advance(109_650);
     noteFull();
-    await clock.advance(10_300); // enough time for a fence
+    await clock.advance(10_300); // 10.3 s are enough time for a fence (a schedule that is due at once) to fire
     assertEquals((await stream.last(subject))!.time, begin);
     await clock.advance(5_000);
     const written = (await stream.last(subject))!.time - begin;

@@ -35,8 +35,8 @@ describe("overwrite", () => {
         [minute, 0, 60_050, 61_000],
         [minute, 0, 59_400, 59_400],
         [minute, 0, 61_050, 61_050],
-        [minute, 60_010, 60_050, 60_050], // the old cron is due in a minute only: no need to wait
-        ["* * * * * *", 0, 60_050, 60_050], // fires every second: no moment is better than now
+        [minute, 60_010, 60_050, 60_050], // the old cron is due only in a minute, so the replacement need not wait
+        ["* * * * * *", 0, 60_050, 60_050], // the old cron fires every second, so no moment is better than now
       ] as const
     ) {
       const clock = new VirtualClock();
@@ -74,7 +74,7 @@ describe("schedules under faults", () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });
     const app = await clock.until(catga({ network, id: "a", logger: QUIET }));
-    assert((await clock.until(app.enqueue(Mail, { n: 0 }))).ok); // opens the log before the fault begins
+    assert((await clock.until(app.enqueue(Mail, { n: 0 }))).ok); // this enqueue opens the log before the fault begins
     await clock.advance(0.5);
     network.log.begin("noQuorum");
     const scheduled = app.enqueue(Mail, { n: 1 }, { id: "id", delay: 500, timeout: 10_000 });
@@ -152,7 +152,7 @@ function check({ n, plan, outcome, until }: Step, later: readonly Step[], fired:
   if (plan === "take back" || outcome === "UNAVAILABLE") return assertEquals(fired, [], what);
   const end = later.find(({ outcome }) => outcome === "ok" || outcome === "true");
   for (const time of fired) {
-    // not checked: a write without an answer may have replaced a cron just as it fired
+    // this case is not checked: a write without an answer may have replaced a cron just as the cron fired
     if (outcome === "OUTCOME_UNKNOWN") continue;
     assert(plan === "cron" || time >= Math.floor(plan), `before its time: ${what}`);
   }
@@ -165,7 +165,7 @@ function check({ n, plan, outcome, until }: Step, later: readonly Step[], fired:
   assert(fired.length <= 1, `more than once: ${what}`);
   if (outcome !== "ok") return;
   const [next] = later;
-  // certain if no later step can have replaced the schedule
+  // the firing is certain if no later step can have replaced the schedule
   const sure = later.every(({ outcome }) => outcome === "false" || outcome === "UNAVAILABLE");
   if (sure || next.outcome === "false" || next.from > Math.max(until, plan) + 1_000) {
     assertEquals(fired.length, 1, `lost: ${what}`);

@@ -122,7 +122,7 @@ describe("records of nodes", () => {
     const read = readRecord("old", writeRecord(info));
     assert(typeof read !== "string");
     assertEquals(read.subscriptions, undefined);
-    // a record without a process: a message sent to it would wait for an answer
+    // write the record of a node that has no process: a message sent to this node would wait for an answer
     const bucket = await cluster.clock.until(cluster.network.store.open("catga_default_nodes"));
     await cluster.clock.until(bucket.put("old", writeRecord(info), { ttl: 60_000 }));
     await cluster.clock.until(app.publish(Placed, { n: 1, key: "k" }));

@@ -297,7 +297,7 @@ describe("a barrier", () => {
     await using node = await worker([slow, paid], "s");
     const old = node.token;
     const runs = [node.run({ position: 5 }), node.run({ position: 7 }, "Paid")];
-    await node.clock.advance(1_100); // the first run goes on behind its timeout
+    await node.clock.advance(1_100); // the first run goes on after its timeout
     const token = await node.lead();
     assertEquals((await node.until(node.barrier(token))).value, { running: ["5-1", "7-1"], ended: [] });
     assertEquals((await node.until(node.run({ position: 9, token: old }))).value, 1);

@@ -23,7 +23,7 @@ describe("Categories", () => {
     assertEquals(categories.of("Placed").attempts, 3);
     assertEquals(categories.of("Newer").attempts, DEFAULT_SETTINGS.attempts);
     assertEquals(categories.of("Placed"), categories.of("Placed"));
-    // generous, because only the node with the newer version knows how long its handler may take
+    // the limit is generous, because only the node with the newer version knows how long its handler may take
     assertEquals(categories.patience, categories.of("Newer").timeout);
   });
 

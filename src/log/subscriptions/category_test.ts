@@ -27,7 +27,7 @@ describe("Category", () => {
   it("gives a node the time of its handler, of the app without one, and some for its answer", () => {
     assertEquals(category({ timeout: 5_000 }).timeout, 7_000);
     assertEquals(category({ timeout: 5_000, own: 60_000 }).timeout, 62_000);
-    // the longest time for which the runtimes' timers can be set
+    // 2,147,483,647 ms is the longest time for which a runtime's timer can be set
     assertEquals(category({ own: 2_147_483_647 }).timeout, 2_147_483_647);
   });
 
@@ -79,7 +79,7 @@ describe("InHand", () => {
       inHand.add(item);
       kept.push(n);
       if (n % 5 === 0) continue;
-      // four of five items leave the list, not in their order
+      // four of five items leave the list, in another order than they came
       const [left] = kept.splice(kept.length - 1 - n % 3 % kept.length, 1);
       inHand.leave([...inHand].find(({ position }) => position === left)!);
     }

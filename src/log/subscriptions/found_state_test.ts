@@ -81,7 +81,7 @@ describe("Subscriptions, when leaders change", () => {
     assert(cluster.clock.monotonic() - began < 2_000);
     await cluster.until("all handled", () => cluster.ends.length === 20);
     await cluster.clock.advance(2_000);
-    assertEquals(cluster.ends.length, 20); // 20 runs: no message ran twice
+    assertEquals(cluster.ends.length, 20); // 20 messages had 20 runs: none ran twice
     cluster.close();
   });
 
@@ -164,7 +164,7 @@ describe("Subscriptions, when leaders change", () => {
         "it has failed again",
         () => cluster.runs.length > before || cluster.count("dead-letter") > 0,
       );
-      await cluster.clock.advance(300); // enough time to record the failure; the message then waits for its next attempt
+      await cluster.clock.advance(300); // 300 ms are enough to record the failure; the message then waits for its next attempt
       if (cluster.count("dead-letter") === 0) node.kill();
     }
     assertEquals(cluster.runs.map(({ attempt }) => attempt), [1, 2, 3, 4]);

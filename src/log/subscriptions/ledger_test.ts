@@ -153,7 +153,7 @@ describe("Ledger", () => {
     assertEquals([...kit.begin().keys()], []);
     kit.ledger.carryOut(1, { kind: "discard", message: "1-1", dead: NOW });
     assertEquals([...kit.begin().keys()], [101]);
-    assertEquals(kit.ledger.full, true); // true: message 102, behind it, still waits for room
+    assertEquals(kit.ledger.full, true); // the ledger is full: message 102 still waits for room
   });
 
   it("a message that waited for room behind another of its key is handled once, and the next after it", () => {
@@ -206,7 +206,7 @@ describe("Ledger", () => {
     const { message } = kit.ledger.parked.get("1-1")!;
     assertEquals([message.payload, message.earlier], [{ mended: 1 }, [[NOW, JSON.stringify(before.payload)]]]);
     assertEquals(kit.ledger.draft().entries.map(({ id }) => id), ["1-1"]);
-    // as after a leader that stored the edit and died before its commit: the edit is repeated
+    // the edit is made twice, as after a leader that stored the edit and died before its commit
     assertEquals(withPayload(message, '{"mended":1}', NOW), message);
     const tagged = withPayload(message, '~{"$":1}', NOW + 9);
     assertEquals([tagged.tagged, tagged.earlier?.at(-1)], [true, [NOW + 9, '{"mended":1}']]);

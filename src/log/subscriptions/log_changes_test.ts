@@ -105,7 +105,7 @@ describe("Subscriptions, when the log changes", () => {
     const leader = await cluster.leader("billing");
     let started: Promise<unknown> | undefined;
     cluster.intercept = (_, { name }) => {
-      // the first request of the next leader: its barrier
+      // the barrier (which asks what nodes run) is the first request of the next leader
       if (name.endsWith("/billing")) {
         started ??= cluster.node("late", { handles: { billing: { Placed: {}, Paid: {} } } }, false);
       }
@@ -327,7 +327,7 @@ describe("Subscriptions, when the log changes", () => {
     assertEquals(cluster.count("log-lost"), 0);
     await cluster.clock.advance(1_500);
     second.kill();
-    // a loss, because the message at the place must exist for days
+    // the purge counts as a loss, because the message at the subscription's place must exist for days
     await cluster.clock.until(stream.purge("catga.test.log.Placed"));
     await removed("catga.test.log.Placed");
     await cluster.node("c", { handles: BILLING });

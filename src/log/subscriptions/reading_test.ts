@@ -175,7 +175,7 @@ function start(
   const ledger: { place: Place } = { place: { created: "first", read: 0, time: 0, epoch: 0 } };
   const reading = new LeaderReading({
     clock,
-    // the only methods that reading calls
+    // a stream with only the methods that reading calls
     stream: {
       name: stream,
       follow: (options: FollowOptions) => reader.follow(options),

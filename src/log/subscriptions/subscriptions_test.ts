@@ -90,7 +90,7 @@ describe("Subscriptions", () => {
         ...{ host: host as LogHost, leases: leases as Leases, spec, kept: stream, stream, mostParked: 1 },
         nodes: () => [{ id: "a", endpoint: "a.1", categories: new Map() }],
       });
-      subscription.onCommit((await clock.until(stream.last(subject)))!); // the commit was just stored
+      subscription.onCommit((await clock.until(stream.last(subject)))!); // the commit was just stored, so it is found
       subscription.tick(clock.monotonic(), true);
       await clock.advance(50);
       assertEquals([fenced, subscription.leads], [moves ? [] : ["b.1"], false]);

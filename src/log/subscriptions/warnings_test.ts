@@ -67,7 +67,7 @@ describe("Warnings", () => {
       [0, undefined, 5.25 * DAY + 1, 1.75 * DAY - 1],
       [1_000, 10_000, 8_500, undefined],
       [1_000, 10_000, 8_501, 2_499],
-      [0, 0, 1_000 * DAY, undefined], // keep 0: the message is kept for ever
+      [0, 0, 1_000 * DAY, undefined], // a `keep` of 0 means that the message is kept for ever
     ];
     for (const [time, keep, now, left] of cases) {
       await clock.advance(3_600_000);

@@ -175,7 +175,7 @@ describe("a log that has lost its end", () => {
       await apps.until("two dead letters", async () => (await apps.letters()).length === 2);
       await apps.clock.advance(1_500);
       const before = await apps.letters();
-      // the log loses the last dead letter's message; the letter itself stays
+      // the log loses the message of the last dead letter, whose copy in the stream of subscriptions stays
       const last = sequenceOf(before[1].position);
       apps.cluster.network.log.truncate(streamName("default", "log"), last - 1, { quietly });
       await apps.clock.advance(10_000);

@@ -46,6 +46,6 @@ export interface LogHost extends StreamsHost {
   lost(contracts: readonly string[]): void;
   /** Sends an internal command, without running behaviors: to this node, or through the router. */
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** Like {@link LogHost.send}; passes the result to `caller` instead of a promise. */
+  /** Like {@link LogHost.send}, but passes the result to `caller` instead of returning a promise of it. */
   handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void;
 }

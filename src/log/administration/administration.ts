@@ -125,7 +125,7 @@ export class Administration {
   }
 
   /**
-   * Asks the leader of a subscription to handle the log's messages behind a place again. If the service has no
+   * Asks the leader of a subscription to handle the messages behind a position of the log again. If the service has no
    * subscription of this name, the subscription of the queued command of this name is rewound. Resolves when the
    * request is stored. Rejects with a `TypeError` that lists the existing subscriptions if there is no such
    * subscription.
@@ -134,7 +134,7 @@ export class Administration {
     const { kept, key, name: own } = await this.#find(service, name, COMMANDS);
     const { namespace, clock } = this.#options;
     const place = to === "start" ? 0 : await placeOf(await this.#stream(streamOf(namespace, own)), this.#options, to);
-    // the result does not matter: if the request exists, an equal rewind was requested in the same ms
+    // the result does not matter: false means that an equal rewind was requested in the same ms
     await storeRequest(kept, key, `rewind-${Math.floor(clock.now())}-${place}`, { kind: "rewind", to: place });
   }
 

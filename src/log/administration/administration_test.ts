@@ -36,7 +36,7 @@ async function lettersOf(app: Catga, { until }: ReturnType<typeof shop>, options
   return all;
 }
 
-/** Waits until the subscription has so many dead letters, so many waiting messages, and nothing unread. */
+/** Waits until the subscription has `dead` dead letters and `retrying` waiting messages, and has read the whole log. */
 async function settled(app: Catga, world: ReturnType<typeof shop>, dead: number, retrying: number): Promise<void> {
   for (let i = 0; i < 600; i++) {
     const infos = await world.until(app.subscriptions());

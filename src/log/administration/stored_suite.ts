@@ -17,7 +17,10 @@ export const NAMESPACE = "default";
 /** Returns the time at which the message at this position was stored in the log, in ms since 1970. */
 export const stored = (position: number) => 1_795_000_000_000 + position;
 
-/** Members in which a parked message of a test differs from the default: three failed attempts, and its turn. */
+/**
+ * How a parked message of a test differs from the default: a message with three failed attempts, whose next attempt is
+ * due.
+ */
 export interface GivenParked extends Partial<ParkedState> {
   readonly position: number;
   readonly message?: Partial<LoggedMessage>;

@@ -89,7 +89,7 @@ async function infoOf(
   return info;
 }
 
-/** Makes a stream of subscriptions that has no request but this one. */
+/** Makes a stream of subscriptions that has this request only; without arguments, no request. */
 function keptWith(sequence = 0, subject = "") {
   const read = (asked: string, { from }: { from: number }) =>
     Promise.resolve(asked === subject && from <= sequence ? [{ sequence }] : []);

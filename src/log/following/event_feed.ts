@@ -27,7 +27,7 @@ export interface EventFeedOptions {
   stream(): MaybePromise<LogStream>;
   /** Maximum number of messages of the stream in memory; default 1,024. */
   readonly maxRecent?: number;
-  /** Called when the feed's last follower has left. */
+  /** Called when the feed's last follower is removed. */
   onUnused(): void;
 }
 

@@ -34,7 +34,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
   /** Index in `#ready` of the next event to return. */
   #index = 0;
   #fromStore: readonly StoredEvents[] = [];
-  /** The last call of `next`, which each new call awaits: calls are answered in their order. */
+  /** The last call of `next`. Each new call awaits it, so that calls are answered in their order. */
   #last: Promise<unknown> = Promise.resolve();
   #wake: (() => void) | undefined;
   #over = false;
@@ -157,7 +157,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
 
   /** Resolves at the next change of the feed, or at the end of the follower. */
   #change(): Promise<void> {
-    // do not wait if the feed has changed since the caller looked
+    // no wait if the feed has changed since the caller last looked for a message
     if (this.#over || this.#feed.closed || this.#feed.next(this.#sequence) !== undefined) return Promise.resolve();
     if (this.#feed.losses > this.#losses) return Promise.resolve();
     return new Promise((resolve) => this.#wake = resolve);

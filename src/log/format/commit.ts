@@ -21,11 +21,16 @@ export interface Head {
   readonly token: number;
   /** The log that the subscription reads, and the position reached. */
   readonly place: Place;
-  /** Messages up to `place.read` that are neither handled nor parked, each with its number of failed attempts. */
+  /**
+   * Messages up to the position `place.read` that are neither handled nor parked, each with its number of failed
+   * attempts.
+   */
   readonly open: readonly OpenEntry[];
   /** Start position by contract name: the subscription does not handle the contract's messages up to this position. */
   readonly began: Readonly<Record<string, number>>;
-  /** Sequence in the stream of subscriptions up to which the leader has carried out requests. */
+  /**
+   * Sequence of the last request of the stream of subscriptions that the leader has carried out, with all before it.
+   */
   readonly requests: number;
   /**
    * Set while a message is suspected of ending the process that runs it. Until that is settled, a message begins only
@@ -97,7 +102,7 @@ export interface Commit {
   /** True if `parked` lists all parked messages; false: only the messages that have changed since the commit before. */
   readonly full: boolean;
   /**
-   * Sequence of the commit before the last full commit. A reader that starts with that commit learns all parked
+   * Sequence of the commit before the last full commit. A reader that starts with that commit finds all parked
    * messages.
    */
   readonly base: number;

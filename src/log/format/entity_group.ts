@@ -185,7 +185,10 @@ export function readEntityMessage(
   };
 }
 
-/** Decodes the payload of an event. Throws if the payload's text cannot be decoded, which no handler's event has. */
+/**
+ * Decodes the payload of an event. Throws if the payload's text cannot be decoded, which can happen only if the event
+ * was not emitted by a handler: anybody with access can write to the stream.
+ */
 export function payloadOf([, payload, form]: StoredItem): unknown {
   return form === UNDEFINED ? undefined : form === TAGGED ? decodeText(payload as string) : payload;
 }

@@ -42,8 +42,8 @@ export interface GroupHead {
   /** Time for which the message is kept, in ms; `undefined`: 7 days; 0: for ever. */
   readonly keep: number | undefined;
   /**
-   * The schedule that appended the message. `counted`: the cron, if nats-server interprets it otherwise when clocks
-   * change; some of its firings are then skipped.
+   * The schedule that appended the message. `counted`: its cron, if nats-server interprets the cron otherwise than
+   * Catga when clocks change: readers then skip the additional firings.
    */
   readonly schedule: GroupSchedule | undefined;
   /** True if the message has queued commands, not events. */
@@ -125,8 +125,8 @@ function timeFor({ due, counted, cron = counted }: GroupSchedule, stored: number
 }
 
 /**
- * Reads the messages in a stored message of either stream, or returns why it cannot be read. Empty if a cron fired at
- * a time that does not count, because the clocks of its zone change. Never throws.
+ * Reads the messages in a stored message of either stream, or returns why it cannot be read. Returns an empty list if a
+ * cron fired at a time at which it must not fire, because the clocks of its time zone change. Never throws.
  */
 export function readGroup(
   namespace: string,

@@ -28,7 +28,7 @@ export type RunRequest = readonly [
   id: string,
   key: string | null,
   payload: unknown,
-  /** 1: the payload is a text with tags. */
+  /** 1: the payload is a text with tags (marks of values that JSON lacks); 0: the payload is plain JSON. */
   tagged: 0 | 1,
   /** Time at which the message was stored. */
   time: number,

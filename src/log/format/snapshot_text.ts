@@ -13,7 +13,10 @@ export interface SnapshotHead {
   readonly created: string;
   /** Sequence of the last message that the state includes. */
   readonly sequence: number;
-  /** Mark of the message with that sequence, which identifies it; `markOf` makes marks. */
+  /**
+   * Mark (publisher and its number) of the message with that sequence; it tells the message from another of this
+   * sequence.
+   */
   readonly mark: string;
   /** Number of events that the state includes. */
   readonly version: number;

@@ -24,19 +24,19 @@ export interface Planned {
   readonly subject: string;
 }
 
-/** State of a message of the stream that contains a publication. */
+/** State of a message of the stream, for the publications (messages of the program) that it contains. */
 export interface Attempted {
   /** True if an attempt that got no answer may have stored the message. */
   readonly ambiguous: boolean;
   /** Error of the last attempt to store the message. */
   readonly error: CatgaError | undefined;
-  /** Call when one of the message's publications has ended. */
+  /** Notes that one of the message's publications has ended: if none is left, the message is no longer sent. */
   left(): void;
 }
 
 /** The queue in which a publication waits to be sent. */
 interface WaitingQueue {
-  /** Call when one of the waiting publications has ended. */
+  /** Notes that a waiting publication has ended, so that the queue can remove it. */
   left(): void;
 }
 
@@ -91,7 +91,7 @@ export class Publication extends Deadlined {
   #settle: ((result: Result<void>) => void) | undefined;
   #cancel: (() => void) | undefined;
 
-  /** `lane`: the queue in which the publication waits. */
+  /** `lane`: queue in which the publication waits to be sent. */
   constructor(host: PublicationHost, backlog: PublishBacklog, lane: WaitingQueue, parts: PublicationParts) {
     super(host.wheel.now() + parts.timeout);
     this.contract = parts.contract;
@@ -152,7 +152,8 @@ export class Publication extends Deadlined {
   }
 
   /**
-   * Ends the publication with an error: the message was not stored and no longer can be, or it may have been stored.
+   * Ends the publication with an error: `OUTCOME_UNKNOWN` if the message may have been stored; another code if it is
+   * certainly not stored.
    */
   fail(why: string): void {
     this.end(this.#failed(why));

@@ -42,7 +42,7 @@ export class PublicationGroup implements Attempted {
    */
   #wall = 0;
   #monotonic = 0;
-  /** True if an attempt has ended without an answer: it may have stored the message. */
+  /** True if an attempt has ended without an answer, so that it may have stored the message. */
   #unanswered = false;
   /** True while an attempt to store the message waits for its answer. */
   #sending = false;
@@ -67,7 +67,7 @@ export class PublicationGroup implements Attempted {
     return this.#unanswered || this.#sending;
   }
 
-  /** Stops sending when all publications of the message have ended. */
+  /** Notes that one of the message's publications has ended. If none is left, the message is no longer sent. */
   left(): void {
     if (--this.#alive > 0 || this.#over) return;
     this.#over = true;

@@ -13,8 +13,8 @@ export class PublishLane {
   readonly #idle: (() => void) | undefined;
   readonly #waiting = new Fifo<Publication>();
   /**
-   * Publications that wait because a message with an id and the same key is being sent, by key. A key has an entry
-   * only while such a message is being sent.
+   * By key: publications that wait because a message with the same key, and with an id given by the program, is being
+   * sent. A key has an entry only while such a message is being sent.
    */
   readonly #behind = new Map<string, Fifo<Publication>>();
   /** Number of publications in `#waiting` that have ended already. */
@@ -23,7 +23,7 @@ export class PublishLane {
   #most = MAX_ITEMS_IN_GROUP;
   /** Number of messages that are being sent. */
   #underWay = 0;
-  /** True if the messages being sent have ids from the program, so that several may be sent at once. */
+  /** True if the messages being sent have ids given by the program. Several such messages may be sent at once. */
   #several = false;
 
   /** `idle` is called whenever the queue has no publication left. */

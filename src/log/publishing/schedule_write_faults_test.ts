@@ -26,7 +26,8 @@ interface Step {
 }
 
 describe("overwrite", () => {
-  // reason: nats-server counts the new cron from the time of its storing, and fires up to 250 ms late
+  // the second cron waits for the first, because nats-server counts a new cron from its storing on, and fires up to 250
+  // ms late
   it("a cron that is due about now fires before another one takes its place", async () => {
     const minute = "0 * * * * *";
     for (

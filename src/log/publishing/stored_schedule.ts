@@ -3,8 +3,8 @@ import { nextOfCron } from "../../data/cron.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 
 /**
- * Returns the due time of a schedule, by the server's clock. Returns `again` for a cron, `Infinity` for a message
- * that is no schedule.
+ * Returns the due time of a schedule, by the server's clock: for a cron the given `again`, for a message that is no
+ * schedule `Infinity`.
  */
 export function dueOf(found: StoredMessage, again: number): number {
   const text = header(found, "Nats-Schedule");

@@ -24,8 +24,8 @@ export class PendingRun {
   #waiting: Set<() => void> | undefined = undefined;
 
   /**
-   * `outer`: context of the leader's request. It gives up its place among the node's concurrent messages while the
-   * handler waits for a place.
+   * `outer`: context of the leader's request. While the handler waits for a place among the node's concurrent messages,
+   * the request gives up its own place.
    */
   constructor(ctx: MessageContext, outer: MessageContext, handlers: CategoryHandlers, causes: boolean) {
     this.#ctx = ctx;

@@ -49,7 +49,9 @@ export interface ReadModelOptions {
 /** A read model on one node; see the file's comment. */
 export class ReadModel {
   readonly #options: ReadModelOptions;
-  /** Waiting messages by key. A key has an entry while one of its messages runs or waits for its next attempt. */
+  /**
+   * Queues of waiting messages, by key. A key has a queue while one of its messages runs or waits for its next attempt.
+   */
   readonly #lanes: Map<string | undefined, Fifo<Open>> = new Map();
   /** Batches that are not full yet, by contract name. */
   readonly #filling: Map<string, Filling> = new Map();
@@ -57,7 +59,7 @@ export class ReadModel {
   #bytes = 0;
   #reader: LogReader | undefined;
   #stream: LogStream | undefined;
-  /** The messages contained in the stored message whose messages are being handed out to handlers. */
+  /** The messages of the stored message that is being handed out to handlers: a stored message contains several. */
   #group: readonly LoggedMessage[] = [];
   /** Index in `#group` of the next message to hand out. */
   #next = 0;
@@ -77,7 +79,7 @@ export class ReadModel {
   #caughtUp = false;
   #paused = false;
   #pumping = false;
-  /** True if messages are handed out again in the next turn of the event loop. */
+  /** True if handing out messages goes on in the next turn of the event loop. */
   #resumes = false;
   #closed = false;
   readonly #retries: Set<Timer> = new Set();
@@ -426,7 +428,8 @@ export class ReadModel {
   }
 
   /**
-   * Holds the key of a message until the message is finished, with retries; then runs the messages queued behind it.
+   * Keeps other messages of the key from running until this message is finished, with retries; then runs the messages
+   * queued behind it.
    */
   async #hold(open: Open, first: MaybePromise<true | ReadRetry>): Promise<void> {
     const lanes = this.#lanes;
@@ -512,7 +515,7 @@ interface ReadRetry {
   readonly refused: boolean;
 }
 
-/** A batch that is not full yet: its messages, and the keys that it holds. */
+/** A batch that is not full yet: its messages, and their keys, of which no message runs outside the batch. */
 interface Filling {
   readonly opens: Open[];
   readonly keys: Set<string | undefined>;
@@ -525,7 +528,7 @@ interface Open {
   readonly size: number;
 }
 
-/** Identity of a run that no request of a leader started; its id is made when first needed. */
+/** Identity of a run of a read model, which no request of a leader has started. Its id is made when first needed. */
 class OwnRun {
   readonly #host: ContextHost;
   #call: string | undefined = undefined;

@@ -17,8 +17,8 @@ export interface Logged {
 }
 
 /**
- * Identifies a run. `call` is read only when needed. For a request of a leader, it also gives the deadline until
- * which the leader waits.
+ * What identifies a run in the envelope of its message. `call`, the id of the run, is read only when needed. For a
+ * request of a leader, `dueAt` returns the deadline until which the leader waits.
  */
 export interface RunOf {
   readonly envelope: { readonly call: string };

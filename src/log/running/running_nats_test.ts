@@ -89,7 +89,7 @@ describe("nodes on nats-server", await requireNatsServer(), () => {
       });
       for (const key of keys) {
         const order = seen.filter((run) => run.key === key).map(({ n }) => n);
-        // the message handled right before the cut may come again, but before the next one
+        // the message that was handled right before the connection was cut may come again, but before the next message
         assertEquals(order.slice(order.indexOf(2)), Array.from({ length: last - 1 }, (_, i) => i + 2), key);
       }
     } finally {

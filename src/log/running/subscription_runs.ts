@@ -173,7 +173,7 @@ export class SubscriptionRuns {
       return { ok: true, value: failureAnswer(error, causes) };
     }
     const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token, storedAt: time };
-    // `outer`: the leader's request contains the run, so it waits for whatever the run waits for
+    // `outer`: the leader's request contains the run, so the request counts as waiting while the run waits
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer));
     const outcome = handlers.run(payload, made, ctx);
     const isLast = attempt >= attempts;
@@ -260,7 +260,7 @@ export class SubscriptionRuns {
     const ended = () => {
       for (const [, position, , , , , , time] of requests) this.#onEnded(position, time);
     };
-    /** Makes the answer after the batch handler has returned: the outcome of each message. */
+    /** Makes the answer of a batch whose handler has returned: the outcome of each message. */
     const answered = (answer: Outcome): Outcome => {
       if (answer instanceof Refusal || !answer.ok || answer.value !== 0) return answer;
       const of = each();

@@ -71,8 +71,8 @@ export function serve(options: WorkerOptions): (owner: string, name: string) => 
       const token = new LeaderToken({ service: owner, name, clock: host.clock, standstill, record });
       subscriptions.set(key, subscription = { token, categories: [] });
       const own = subscription;
-      // always admitted: if a full node refused a barrier, its running messages would be run a second time at another
-      // node
+      // barriers are always admitted: if a full node refused one, another node would run this node's messages a second
+      // time
       const how = { always: ALWAYS };
       mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx), how);
     }

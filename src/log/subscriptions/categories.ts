@@ -19,7 +19,7 @@ export class Categories {
   /** Start positions of the categories, as the subscription's commits record them, by contract name. */
   readonly #began = new Map<string, number>();
   #nodes: readonly CapableNode[] = [];
-  /** Maximum number of open messages (read and not handled) at present. */
+  /** Maximum number of open messages (read and not handled) for the present number of nodes. */
   window: number = MAX_OPEN_AT_NODE;
 
   constructor(spec: SubscriptionSpec, began: Readonly<Record<string, number>>, timeout: number) {

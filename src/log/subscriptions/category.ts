@@ -33,7 +33,7 @@ export class Category {
    * the monotonic clock.
    */
   readonly refused: Map<Timer, number> = new Map();
-  /** Queues of open and parked messages, by key. */
+  /** Queues of open and parked messages with the same key, by key. */
   readonly lines: Map<string, KeyLine> = new Map();
   /** Messages that wait until a live node handles the category. */
   readonly held: Item[] = [];

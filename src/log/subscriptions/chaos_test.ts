@@ -54,7 +54,7 @@ async function chaos(seed: number, faults?: Faults): Promise<number> {
     await cluster.clock.advance(400 * random());
   }
   await cluster.until("all are handled", () => new Set(cluster.payloads()).size === MESSAGES, 600_000);
-  // messages whose outcome a dead leader had not recorded are handled again
+  // messages are handled again if their outcome was not recorded before their leader died
   await cluster.until("nothing is in hand", async () => {
     const { head: { place, open }, parked } = (await cluster.state("billing"))!;
     return sequenceOf(place.read) === last && open.length + parked.size === 0;

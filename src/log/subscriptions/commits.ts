@@ -1,7 +1,8 @@
 /**
- * Writes a leader's commits: each exactly once, under its number, behind the commit before it. The steps are generators
- * of requests to the store, so that tests can put events between any two of them; `store.ts` carries them out. How far
- * a subscription has come is the `place` of a commit's head (`../format/commit.ts`); its leader has it in `ledger.ts`.
+ * Writes a leader's commits: each commit exactly once, under its number, behind the commit before it. The steps are
+ * generators of requests to the store, so that tests can put events between any two of them; `store.ts` carries them
+ * out. How far a subscription has come is the `place` of a commit's head (`../format/commit.ts`); its leader has it in
+ * `ledger.ts`.
  */
 import {
   type Commit,
@@ -25,7 +26,7 @@ export type Request =
   | { readonly type: "last" }
   /** Reads the commits from a sequence on, from a server that may lag behind. */
   | { readonly type: "commits"; readonly from: number }
-  /** Waits before the last request is repeated. */
+  /** Waits for a moment, because the last request to the store is to be repeated. */
   | { readonly type: "pause" };
 
 /** A commit (the state of a subscription) as it was read from the stream. */
@@ -174,8 +175,8 @@ export class Commits {
   }
 
   /**
-   * Returns true if this stored commit of this term is valid. It is not if the store has lost commits and another
-   * commit now stands where its predecessor was expected.
+   * Returns true if this stored commit of this term is valid. It is invalid if the store has lost commits, and its
+   * predecessor is no longer the commit that it names.
    */
   *#counts({ id, base }: Commit, sequence: number): CommitSteps<boolean> {
     while (this.inDoubt) {
@@ -187,8 +188,8 @@ export class Commits {
   }
 
   /**
-   * Returns the identity of the last valid commit if it is of this term: an invalid commit of another leader may
-   * stand behind it. `undefined`: it is of another term.
+   * Returns the identity of the last valid commit if that commit is of this term; behind it may be an invalid commit of
+   * another leader. `undefined`: the last valid commit is of another term.
    */
   *#lastBefore({ sequence }: StoredCommit): CommitSteps<CommitId | undefined> {
     const state = this.base === undefined ? undefined : yield* stored(this.base, sequence);

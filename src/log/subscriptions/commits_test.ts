@@ -70,7 +70,7 @@ describe("Commits", () => {
     const store = new Store();
     const a = take(store, "a");
     store.carryOut(a.commits.write(ledger(a.stored.head)));
-    // the store loses what `b` has read, and `a` commits again in its place
+    // the store loses the commits that `b` has read, and `a` commits again in their place
     store.before = () => {
       store.before = () => {};
       store.texts.length = 2;

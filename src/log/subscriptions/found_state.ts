@@ -42,8 +42,9 @@ export interface TakeoverOptions extends BarrierOptions, TakenLead {
 }
 
 /**
- * Collects the state for a new leader. `garbage`: ids of messages in the store that are no longer parked. Rejects
- * when the signal aborts.
+ * Collects the state of a subscription for its new leader: messages that run at nodes, the last commit, parked
+ * messages, and open messages of the log. `garbage` in the result: ids of messages that the store of parked messages
+ * still has although the last commit does not list them. Rejects when the signal aborts.
  */
 export async function takeOver(
   options: TakeoverOptions,
@@ -143,7 +144,8 @@ async function read(
   const subject = messagePattern(namespace, stream.name);
   const take = (message: LoggedMessage, unreadable?: string) => {
     const id = messageId(message);
-    // the time tells if the message is the one that was open: after a loss another message may have its position
+    // the message's time shows whether it is the message that was open: after a loss another message may have its
+    // position
     const isOpen = open.has(message.position) && (place.time === 0 || message.time <= place.time);
     if (isOpen || wanted.has(id)) messages.set(id, { in: "log", message, unreadable });
   };
@@ -182,7 +184,9 @@ export async function storedMessages(
   return [...found, ...rest.filter((message) => message !== undefined)];
 }
 
-/** Number of sequences from this message to the last one that is near enough to be read in the same request. */
+/**
+ * Returns the number of sequences that one request reads: from the sequence at index `at` to the last one near enough.
+ */
 function near(sequences: readonly number[], at: number): number {
   let last = at;
   while (

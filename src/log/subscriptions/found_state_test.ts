@@ -37,7 +37,7 @@ describe("Subscriptions, when leaders change", () => {
     await cluster.publish("Placed", events(3, 1));
     await cluster.until("one runs", () => cluster.runs.length === 1);
     const leader = await cluster.leader("billing");
-    // the running node must not be the leader that dies
+    // the node that runs the message must not be the leader that dies
     if (leader.id === cluster.runs[0].node) {
       const other = cluster.nodes.find((node) => node !== leader)!;
       await cluster.take("billing", other.id);
@@ -120,7 +120,7 @@ describe("Subscriptions, when leaders change", () => {
     await cluster.clock.advance(2_000);
     assertEquals(cluster.count("dead-letter"), 1);
     assert(!cluster.payloads().includes(13));
-    // three attempts, and one whose outcome was lost with its leader
+    // three attempts, and one more whose outcome was lost together with its leader
     assert(deaths.length <= 4, `it died ${deaths.length} times`);
     cluster.close();
   });

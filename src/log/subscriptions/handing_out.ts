@@ -37,7 +37,7 @@ export interface HandingOutOptions {
   nodes(): readonly CapableNode[];
   /** Returns the leader's time, in ms since 1970. */
   now(): number;
-  /** Called when state has changed that the next commit must record. */
+  /** Called when messages have changed their state, which the next commit must record. */
   onProgress(): void;
 }
 
@@ -71,8 +71,7 @@ export class HandingOut {
   /** Timers of incomplete batches, by category: when a timer ends, its batch is sent incomplete. */
   readonly #filling = new Map<Category, Timer>();
   /**
-   * Timer until more messages may be sent: first, messages suspected of ending their process must have run for a
-   * while.
+   * Timer that ends when more messages may be sent; until then, messages suspected of ending their process run alone.
    */
   #pause: Timer | undefined;
 
@@ -161,7 +160,7 @@ export class HandingOut {
     return items.length > 0;
   }
 
-  /** Settles messages that have the same outcome. `at`: endpoint of the process to which they were sent last. */
+  /** Acts on one outcome that several messages have. `at`: endpoint of the process to which they were sent last. */
   #answered(items: readonly Item[], outcome: RunOutcome, at: string): void {
     const failure = typeof outcome === "object" && "code" in outcome ? outcome : undefined;
     if (failure?.code === "OUTCOME_UNKNOWN" && failure.node !== undefined) {
@@ -172,8 +171,8 @@ export class HandingOut {
   }
 
   /**
-   * Settles the messages of a batch, each with its own outcome. A message whose predecessor of the same key is not
-   * done counts as not run.
+   * Settles the messages of a batch, each with its own outcome. A message counts as not run if an earlier message of
+   * its key in the batch is not done.
    */
   #eachAnswered(items: readonly Item[], outcomes: readonly RunOutcome[], at: string): void {
     const held = new Set<string | undefined>();
@@ -205,7 +204,7 @@ export class HandingOut {
     }
   }
 
-  /** Sends a message that the ledger has begun. */
+  /** Sends a message whose run the ledger (the leader's list of its messages) has begun. */
   readonly send = (item: Item): void => {
     if (item.loaded) this.#send(item);
     else void this.#load(item);
@@ -283,8 +282,8 @@ export class HandingOut {
   }
 
   /**
-   * Settles messages whose process, named by its endpoint, has ended or cannot be reached. (A new process may have
-   * the same node id by now.)
+   * Settles messages of a request whose process has ended or cannot be reached. `endpoint` names the process, because a
+   * new process may have the same node id by now.
    */
   async #unknown(items: readonly Item[], outcome: RunFailure, endpoint: string): Promise<void> {
     const { ledger, onProgress } = this.#options;
@@ -355,7 +354,7 @@ export class HandingOut {
     }
   }
 
-  /** Sends the item again after `ms`. A commit records the item's failure before that. */
+  /** Sends the message again after `ms`, unless it is settled before. A commit has to record its failure first. */
   #retryAfter(item: Item, ms: number): Timer {
     const { ledger, host: { clock } } = this.#options;
     // a foreground timer: a process on the memory network must not end before the next attempt

@@ -96,7 +96,7 @@ export class Ledger {
   /** Messages that may run as soon as a live node handles their category. */
   #ready = new Fifo<Item>();
   readonly #due = new DueHeap<Item>();
-  /** Messages to be parked when there is room; until then `mostParked` messages are parked. */
+  /** Messages to be parked when there is room: `mostParked` messages are parked already. */
   #waitingForRoom: (readonly [Item, FailedMessage | undefined])[] = [];
   /** Messages suspected of having ended their process; `undefined`: none is suspected. */
   #suspicion: Suspicion | undefined;
@@ -105,8 +105,8 @@ export class Ledger {
   /** Number of messages whose run begins with the commit that is being stored. */
   #beingStored = 0;
   /**
-   * Time until more messages may begin, while messages are suspected of ending their process, in ms; `undefined`:
-   * none waits for that.
+   * Time until more messages may begin, while messages are suspected of ending their process, in ms; `undefined`: no
+   * message waits for that time.
    */
   pause: number | undefined = undefined;
   /** Id of the node that ran a message when this leader took over, by the message's id. */
@@ -122,7 +122,7 @@ export class Ledger {
   readonly #spilledLines = new Set<KeyLine>();
 
   constructor(options: LedgerOptions) {
-    // the new leader has already waited for runs begun before the rewind
+    // the new leader has already waited for the runs that were begun before the last rewind
     const { place: { rewound: _, ...place }, requests } = options.head;
     this.#options = options;
     this.place = place;
@@ -388,7 +388,7 @@ export class Ledger {
     this.upTo = Math.min(this.upTo, sequence);
   }
 
-  /** Returns the position up to which all messages read of a category are handled or discarded. */
+  /** Returns the position up to which all messages of a category that were read are handled or discarded. */
   settled(name: string): number {
     let { read, epoch } = this.place;
     for (const item of this.#all()) {
@@ -398,8 +398,9 @@ export class Ledger {
   }
 
   /**
-   * Goes back in the log: messages of the present categories behind `to` are read again. No message may be running.
-   * `there`: sequences of parked messages that the log still has; other parked messages stay parked.
+   * Goes back in the log: messages behind the position `to` are read again, in the categories that the subscription
+   * reads now. No message may be running. `there`: sequences of parked messages that the log still has; other parked
+   * messages stay parked.
    */
   rewind(to: number, there: ReadonlySet<number>): void {
     const { began } = this.#options.categories;
@@ -415,8 +416,8 @@ export class Ledger {
   }
 
   /**
-   * Parks the later messages of the key that has the most open messages, if it has half of them or more, so that
-   * reading and other keys go on. Messages parked so take at most half of the room for parked ones.
+   * Parks the later messages of the key that has the most open messages, if that key has half of all open messages or
+   * more, so that reading and other keys go on. Messages parked so take at most half of the room for parked ones.
    */
   spillHotKey(keep = KEPT_OF_KEY): void {
     let [most, open] = [new KeyLine(), 0];
@@ -547,8 +548,8 @@ export class Ledger {
   }
 
   /**
-   * Marks a message that runs at a node, so that handing it out joins that run. A dead letter that runs is being
-   * discarded.
+   * Marks a message that runs at a node, so that handing it out joins that run. Does nothing for a dead letter, whose
+   * handler may run on after its timeout.
    */
   #join(item: Item, node: string): void {
     if (item.place === "gone" || item.dead > 0) return;
@@ -569,8 +570,8 @@ export class Ledger {
   }
 
   /**
-   * Ends the earlier messages of the item's key, except those in its batch: they are handled, because the item runs
-   * at a node.
+   * Removes the earlier messages of the item's key, except those of its batch: they are handled, because the item runs
+   * at a node, and messages of a key run in order.
    */
   #endBefore(item: Item, node: string): void {
     const line = item.key === undefined ? [] : item.category.lines.get(item.key) ?? [];
@@ -696,7 +697,10 @@ export class Ledger {
     if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
   }
 
-  /** Number of parked messages that count towards `mostParked`: those that do not wait for a shape. */
+  /**
+   * Number of parked messages for the limit `mostParked`; messages that wait for a node with another shape do not
+   * count.
+   */
   get #counted(): number {
     return this.parked.size - this.#awaitingShape;
   }

@@ -53,7 +53,7 @@ export class LeaderReading {
    */
   #behindLoss: Omit<Place, "epoch"> | undefined;
   /**
-   * Stored messages and starts of the reader that arrived while reading was paused; also any that arrived after them.
+   * Stored messages and starts of the reader that arrived while reading was paused, and those that arrived after them.
    */
   #held = new Fifo<StoredMessage | ReaderStart>();
   #paused = false;
@@ -61,12 +61,12 @@ export class LeaderReading {
   #waits = false;
   readonly #budget: TurnBudget;
   #over = false;
-  /** Time of the last request for the log's state, by the monotonic clock. */
+  /** Time of the last request for the log's state, which `skipOthers` makes, by the monotonic clock. */
   #skipped = -Infinity;
   /** State of the log, as last answered by the server. */
   #had: LogState | undefined;
 
-  /** `ledger`: reading starts at `ledger.place` and moves it. */
+  /** `ledger`: has the position behind which reading starts, `ledger.place`; reading moves this position. */
   constructor(options: ReadingOptions, ledger: { place: Place }) {
     this.#options = options;
     this.#budget = new TurnBudget(options.clock);

@@ -232,7 +232,10 @@ export function stored(message: StoredMessage): StoredCommit {
   return { sequence: message.sequence, commit: readCommit(textOf(message)) };
 }
 
-/** Returns the part of a parked message that stays in memory: without payload and cause if they are large. */
+/**
+ * Returns the part of a parked message that stays in memory: a message with a large payload or cause is kept without
+ * both.
+ */
 function withoutLarge({ message, error }: ParkedMessage): ParkedMessage {
   const { cause: _, ...known } = error ?? { code: "", message: "" };
   return { message: { ...message, payload: undefined, meta: undefined }, error: error && known };

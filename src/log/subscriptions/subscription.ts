@@ -67,7 +67,9 @@ export class LogSubscription {
    * Time since which another node should lead instead of this node, by the monotonic clock; `undefined`: none should.
    */
   #secondSince: number | undefined;
-  /** Time at which this node next checks that the last commit has all of its categories, by the monotonic clock. */
+  /**
+   * Time at which this node next checks that the last commit has all categories of this node, by the monotonic clock.
+   */
   #checks = Infinity;
   /** Time until which this node keeps the lead although another node should have it, by the monotonic clock. */
   #keeps = 0;
@@ -227,8 +229,8 @@ export class LogSubscription {
   }
 
   /**
-   * Asks the leader to read this node's categories that the last commit lacks. No leader reads them if that commit
-   * was forged, or if the store went back to an older one.
+   * Asks the leader to read categories of this node that the last commit lacks, because that commit was forged, or
+   * because the store went back to an older commit.
    */
   #check(now: number): void {
     this.#checks = now + CHECK;
@@ -368,8 +370,8 @@ export class LogSubscription {
   }
 
   /**
-   * Acts on a failed attempt to lead: another node leads, or the last commit is invalid. `invalid`: why it is; an
-   * invalid commit is replaced.
+   * Acts after this node has failed to take the lead, because another node leads, or because the last commit is
+   * invalid. `invalid`: why the commit is invalid; this node then replaces it.
    */
   async #lost(invalid: string | undefined): Promise<void> {
     const seen = this.#seen;
@@ -399,10 +401,7 @@ export class LogSubscription {
     void this.#look().finally(() => this.#stands = clock.monotonic() + aside);
   }
 
-  /**
-   * Reads the subscription's last commit, whose sequence may be smaller than that of the last commit seen. Never
-   * rejects.
-   */
+  /** Reads the subscription's last commit, which may be an older one than this node has seen. Never rejects. */
   async #look(): Promise<void> {
     const { kept, host: { clock } } = this.#options;
     try {

@@ -160,7 +160,7 @@ export class Subscriptions {
     return [...this.#all.values()].filter(({ begins }) => begins).length;
   }
 
-  /** Reads the last commits and the requests again, because messages about them may have been missed. */
+  /** Reads the last commits and the requests again, because this node may have missed messages of the stream. */
   #look(): void {
     this.#looked = this.#options.host.clock.monotonic();
     for (const subscription of this.#all.values()) subscription.onDoubt();

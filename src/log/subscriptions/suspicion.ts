@@ -9,7 +9,7 @@ import type { Item } from "./category.ts";
 
 /** A group of suspected messages: one of them may end the process that runs it. */
 interface SuspectGroup {
-  /** Number of the group's messages that may run at once. */
+  /** Number of messages of the group that may run at once. */
   size: number;
   readonly ids: Set<string>;
   /** Endpoint of the process that ran the group's messages and ended. */
@@ -97,7 +97,7 @@ export class Suspicion {
     return made;
   }
 
-  /** Adds a message read now that the last leader may have begun. */
+  /** Adds a message that was read now, if its position says that the last leader may have begun it. */
   arrived(item: Item): void {
     if (item.position > this.#upTo) return;
     this.#suspects.add(item);

@@ -60,10 +60,10 @@ export class SubscriptionTerm {
   #writing: Promise<boolean> | undefined;
   /** True if the state has changed since the last commit was drafted. */
   #dirty = true;
-  /** The place (position in the log) in the last commit. */
+  /** The position in the log that the last commit recorded. */
   #told: Place | undefined;
   #written = -Infinity;
-  /** Times at which requests are to be read from the store, by the monotonic clock. */
+  /** Times at which requests of nodes and operators are to be read from the store, by the monotonic clock. */
   #looks: number[] = [];
   #carrying = false;
   /** Time since which reading of the log waits for room, by the monotonic clock; `undefined`: it does not wait. */
@@ -157,7 +157,8 @@ export class SubscriptionTerm {
    * stored.
    */
   onCommit(sequence: number): void {
-    // this node is writing no commit, so another leader wrote it: this node's next commit will find out
+    // this node is writing no commit, so another leader wrote this one: the next commit of this node's term will show
+    // that
     if (this.#writing === undefined && sequence > this.#options.commits.sequence) this.#dirty = true;
   }
 
@@ -350,7 +351,9 @@ export class SubscriptionTerm {
     return await this.#writing;
   }
 
-  /** Writes the last commit of this term, after calling `change`. Commits that wait to be written are dropped. */
+  /**
+   * Writes the last commit of this term, after calling `change`, which may change the state. No other commit follows.
+   */
   async #writeLast(leader: string, change = () => {}): Promise<boolean> {
     while (this.#writing !== undefined) await this.#writing;
     if (this.#over) return false;

@@ -69,7 +69,7 @@ export class Warnings {
     this.fault("reading the record", new CatgaError("INVALID_MESSAGE", text));
   }
 
-  /** Reports the number of open messages (read and not handled) that the log no longer has. */
+  /** Reports how many open messages (read and not handled) the log no longer has, if any. */
   missing(count: number): void {
     this.#host.observer({ type: "log-lost", subscription: this.label, reason: "expired", after: 0, next: 0, count });
   }

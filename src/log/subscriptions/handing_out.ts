@@ -71,7 +71,8 @@ export class HandingOut {
   /** Timers of incomplete batches, by category: when a timer ends, its batch is sent incomplete. */
   readonly #filling = new Map<Category, Timer>();
   /**
-   * Timer that ends when more messages may be sent; until then, messages suspected of ending their process run alone.
+   * Timer that ends when more messages may be sent; until then they wait, so that messages suspected of ending their
+   * process run for a while without them.
    */
   #pause: Timer | undefined;
 

@@ -61,7 +61,7 @@ export type { CatgaOptions, ConnectionOptions, NatsConnection };
  * ```
  */
 export function catga(options: CatgaOptions = {}): Promise<Catga> {
-  // outside of the caller's async context: the app serves all senders
+  // the app starts outside of its caller's async context, because it serves all senders
   return outside(start, options);
 }
 
@@ -123,7 +123,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // 3. Make the app: its handlers, and the state that it shares with other nodes. No message reaches the app yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
     const { durable } = mediator;
-    // opened here, because otherwise the first idempotent command would wait until the state is open
+    // the state is opened here, because otherwise the first idempotent command would wait until it is open
     if (mediator.handled.some(({ options }) => "idempotent" in options && options.idempotent)) await parts.state();
     const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
     const decided = registrations.flatMap(({ handler }) => handler["~handler"].entity?.definition ?? []);
@@ -348,10 +348,10 @@ async function connect(
   }
   if (Object.hasOwn(options, "nats")) observer({ type: "island" });
   const { MemoryKeyValueStore } = await import("./memory/key_value_store.ts");
-  // a clock whose timers end with the app: otherwise they would keep the memory of an ended app for days
+  // the timers of this clock end with the app: otherwise they would keep the memory of an ended app for days
   const clock = new RestingClock(systemClock);
   const store = new MemoryKeyValueStore(clock);
-  // one log for all parts: the subscribers of entities' events read the log to which entities write
+  // all parts share one log: the subscribers of entities' events read the log to which entities write
   let memory: Promise<EventLog> | undefined;
   const log = () => memory ??= import("./memory/event_log.ts").then(({ MemoryEventLog }) => new MemoryEventLog(clock));
   return {

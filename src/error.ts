@@ -73,7 +73,10 @@ export type AnyCode = string & Record<never, never>;
 export interface CatgaErrorOptions {
   /** True if a retry may help. Catga itself does not retry a failure that a handler returned. Default: `false`. */
   retryable?: boolean | undefined;
-  /** Data for the program that gets the error. It is sent over the network, so it must be a value that can be sent. */
+  /**
+   * Data for the program that gets the error. It crosses the network, so it must be a value that Catga can encode:
+   * JSON, `Date`, `Map`, `bigint` and the like.
+   */
   details?: unknown;
   /** The id of the node on which the failure happened. */
   node?: string | undefined;

@@ -66,7 +66,7 @@ export class OpenRuns {
     }
     const counting = new Set(workflowsOf(this.#app));
     for (const [workflow, counts] of this.#counts) {
-      // set to 0, because another node now counts the runs of this workflow
+      // the numbers are set to 0, because another node now counts the runs of this workflow
       if (!counting.has(workflow)) { for (const status of counts.keys()) counts.set(status, 0); }
     }
   }

@@ -114,8 +114,8 @@ class Spans {
     const { position } = ctx;
     const batch = position === undefined && contract.options.durable ? batchOf(payload) : undefined;
     const publishers = position === undefined ? batch?.map(({ headers }) => extract(api, headers)) ?? [] : [sender];
-    // for a message of the log the sender's span is linked, and no parent: the message may have been stored days ago,
-    // and each subscription handles it
+    // the sender's span becomes the parent of a request's span; for a message of the log it is only linked, because the
+    // message may have been stored days ago, and each subscription handles it
     const parent = position === undefined ? sender : api.trace.deleteSpan(sender);
     const stored = position === undefined
       ? batch && { "messaging.batch.message_count": batch.length }

@@ -138,7 +138,7 @@ export function compareContract(name: string, was: DescribedContract, is: Descri
 /** Returns findings for answers of the new handler that older senders would refuse. */
 function answers(name: string, what: string, reader: Described, writer: Described): Finding[] {
   const found = refusals(name, `the new ${what} in older senders`, reader, writer, OLD_SENDERS, what);
-  // no finding without a schema: then the handler's types alone decide what it answers
+  // without a schema there is no finding, because only the handler's types decide which values it answers with
   return writer === undefined ? [] : found;
 }
 

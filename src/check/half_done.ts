@@ -51,7 +51,7 @@ export async function checkRuns({ workflows, signals }: Program, stores: RunStor
       const log = new RefusingLog(host);
       const journal = await log.load(ref);
       progress(`runs of ${name}`, ++count);
-      // skipped: in a cancelled or failing run only the undo functions run, not the handler
+      // a cancelled or failing run is skipped, because only its undo functions still run, not the handler
       if (journal === undefined || (journal.ended ?? journal.cancelled ?? journal.failing) !== undefined) return;
       for (const [signal, input] of signals.get(name) ?? []) {
         const told = [...journal.signals.get(signal) ?? []].map((n) => journal.signal(n));

@@ -94,7 +94,7 @@ describe("checkRuns", () => {
       }),
       [],
     );
-    // no finding: the open runs have version 1, for which the handler is unchanged
+    // there is no finding: the open runs have version 1, for which the handler is unchanged
     assertEquals(
       await check((flow, input) => flow.version === 1 ? original(flow, input) : flow.step("other", () => ran++), {
         version: 2,

@@ -74,7 +74,8 @@ async function checkLog({ contracts, entities }: Program, stores: Stores, tally:
   for (const [name, { contract, handled, subscriptions, fromStart }] of contracts) {
     const { durable, input, entity } = contract.options;
     if (!durable || input === undefined || !handled) continue;
-    // skipped: `checkEntities` checks the events of entities that the program defines, because it also applies them
+    // the events of entities that the program defines are skipped, because `checkEntities` checks them, and also
+    // applies them
     if (entity !== undefined && entities.has(entity)) continue;
     const stream = entity === undefined ? stores.log : stores.entities;
     const subject = entity === undefined ? categorySubject(namespace, name) : entityPattern(namespace, entity);

@@ -271,8 +271,8 @@ async function call(
   url: string,
   { input, headers, signal }: HttpCall,
 ): Promise<AnsweredResult> {
-  // a Blob, never a text: Deno's fetch sends a text again when a kept connection breaks, even if the request may have
-  // been handled
+  // the body is a Blob, never a text: Deno's fetch sends a text again when a kept connection breaks, even if the
+  // request may have been handled
   const body = method === "POST" ? new Blob(input === undefined ? [] : [write(input)]) : undefined;
   let response: Response;
   try {

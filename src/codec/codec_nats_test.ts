@@ -18,8 +18,8 @@ import { codecSuite } from "./codec_suite.ts";
 import { keyCodec } from "../../test/support/key_codec.ts";
 
 codecSuite("over NATS", await requireNatsServer(), async () => {
-  // with -V the server logs what it receives; a subscription to all subjects instead would keep nodes from finding each
-  // other
+  // with -V the server logs each message that it receives; a subscription to all subjects would keep nodes from finding
+  // each other
   const server = await startNatsServer({ args: ["-V"] });
   const connection = await connect({ servers: server.url });
   const apps: Catga[] = [];
@@ -137,7 +137,7 @@ describe("catga dashboard --codec", await requireNatsServer(), () => {
     assertStringIncludes(letter!.payload, "471147114711");
     const kept = await eventually("the kept event", () => opened.events?.shown.find(({ durable }) => durable));
     assertStringIncludes(kept!.payload, "471147114711");
-    // published again until the dashboard's subscription, which may begin later, gets the event
+    // the event is published repeatedly until the dashboard's subscription, which may begin later, gets it
     const moved = await eventually("the other event", async () => {
       unwrap(await app.publish(Moved, { to: "oslo" }));
       return opened.events?.shown.find(({ durable }) => !durable);

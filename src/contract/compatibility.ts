@@ -378,7 +378,7 @@ class Comparison {
       return true;
     }
     if (types?.length !== 1 || types[0] !== "object" || others?.length !== 1 || others[0] !== "object") return false;
-    // a required member with a fixed value, by which the members of a union are told apart
+    // a required member with a fixed value shows to which member of a union an object belongs
     return (w.required as string[] ?? []).some((name) => {
       const own = memberOf(w, name);
       const written = own === undefined ? undefined : this.#resolved(own, this.#writer);

@@ -33,7 +33,10 @@ export interface Failure<F extends string = AnyCode> {
 
 /** Options of {@link fail}, which makes the failure that a handler returns. */
 export interface FailOptions<D = unknown> extends Omit<CatgaErrorOptions, "node" | "details"> {
-  /** Data for the sender's program. It crosses the wire, so it must be a value that can be sent. */
+  /**
+   * Data for the sender's program. It crosses the network, so it must be a value that Catga can encode: JSON, `Date`,
+   * `Map`, `bigint` and the like.
+   */
   details?: SendableDetails<D>;
 }
 

@@ -97,7 +97,7 @@ const THREW = Object.freeze([Object.freeze({ message: "the schema threw", path: 
  * Returns the message of the first issue that a schema found, from the error that {@link validate} made of the issues.
  */
 export function firstIssue({ details }: CatgaError): string {
-  // `validate` makes such details
+  // the cast is safe: {@link validate} made the details of this error
   return (details as readonly SchemaIssue[])[0]?.message ?? "no reason given";
 }
 
@@ -106,7 +106,7 @@ export function firstIssue({ details }: CatgaError): string {
  * string`.
  */
 export function issueWithPath(error: CatgaError): string {
-  // `validate` makes such details
+  // the cast is safe: {@link validate} made the details of this error
   const { path = [] } = (error.details as readonly SchemaIssue[])[0] ?? {};
   return `${path.length === 0 ? "" : `${path.map(String).join(".")}: `}${firstIssue(error)}`;
 }

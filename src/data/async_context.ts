@@ -40,7 +40,7 @@ export class ContextSnapshot {
     );
   }
 
-  /** this is not an async function, so that the callback runs in the context in which `then` is called */
+  /** This function is not async, so that the callback runs in the context in which `then` is called. */
   #renew(): void {
     new Promise<() => void>((resolve) => this.#run = resolve).then((fn) => {
       this.#renew();

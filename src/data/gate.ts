@@ -50,7 +50,7 @@ export class Gate {
   }
 
   /**
-   * Starts operations that wait in a loop, not by recursion: of thousands of operations that end at once, each would
+   * Starts the waiting operations in a loop, not by recursion: of thousands of operations that end at once, each would
    * start the next one.
    */
   #open(): void {

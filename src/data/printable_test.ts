@@ -43,7 +43,7 @@ describe("printableJson", () => {
   it("of a value that is nested too deeply for lines is on one, and of what is too deep to be stored is a note", () => {
     const deep = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
     assertEquals(printableJson(JSON.parse(deep(1_000)), 2), deep(1_000));
-    // regression: `catga run --json` printed a note in place of an entry whose value has 1,000 levels
+    // regression: `catga run --json` once printed a note in place of an entry whose value has 1,000 levels
     const entry = { entry: "step", value: JSON.parse(deep(1_000)) };
     assertEquals(printableJson(entry), `{"entry":"step","value":${deep(1_000)}}`);
     assertEquals(printableJson(JSON.parse(deep(1_017)), 2), '"(is nested too deeply: 1000 levels are the most)"');

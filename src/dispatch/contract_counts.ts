@@ -140,8 +140,8 @@ export class ContractCounts {
     const { name, kind, queued, heard, published, localBegun, localDone } = this;
     const local = this.local + localDone;
     const [handled, sent, inHand] = [this.handled + local, this.sent + local, this.inHand + localBegun - localDone];
-    // made member by member: spreading objects is slow, an answer has hundreds of these, and this code has hardly run
-    // before
+    // the answer is made member by member: spreading objects is slow, an answer has hundreds of these objects, and this
+    // code has hardly run before
     const answer: { -readonly [Field in keyof ContractStats]?: ContractStats[Field] } & { name: string; kind: Kind } = {
       name,
       kind,
@@ -151,7 +151,7 @@ export class ContractCounts {
     if (this.#failure !== undefined) answer.failure = this.#failure.slice(0, MAX_FAILURE_TEXT);
     if (inHand > 0) answer.inHand = inHand;
     if (queued > 0) answer.queued = queued;
-    // without the zeros at the end of the list
+    // the zeros at the end of the list are left out
     if (this.#latency !== undefined) answer.latency = this.#latency.slice(0, this.#latency.findLastIndex(Boolean) + 1);
     if (sent > 0) answer.sent = sent;
     if (this.#sendFailed !== undefined) answer.sendFailed = Object.fromEntries(this.#sendFailed);

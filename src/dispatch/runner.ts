@@ -138,7 +138,7 @@ export class Runner {
 
   /** Runs every handler of an event from this process, in a later turn of the event loop. */
   publish(name: string, payload: unknown, envelope: Envelope): void {
-    // called outside of the async context of a cache's load, which does not wait for the handlers of an event
+    // handlers of the event run outside of the async context of a cache's load, because the load does not wait for them
     if (awaitedBy.getStore() !== undefined) {
       return awaitedBy.run(undefined, () => this.publish(name, payload, envelope));
     }
@@ -226,7 +226,7 @@ export class Runner {
 
   /** Reports the result of an event to the app's observers if it is a failure that has not been reported before. */
   failed(ctx: MessageContext, failure: Result<unknown>): void {
-    // not reported here: errors that a handler or a schema threw were reported where they were thrown
+    // errors that a handler or a schema threw are not reported here, because they were reported where they were thrown
     if (failure.ok || failure.error.code === "HANDLER_FAILED" || schemaThrew(failure.error)) return;
     this.#observer({ type: "fault", during: `event ${ctx.contract.name} (${ctx.id})`, error: failure.error });
   }

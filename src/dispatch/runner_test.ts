@@ -109,7 +109,7 @@ describe("receive", () => {
   });
 
   it("an event's only handler has no value in a broadcast, as several handlers have none", async () => {
-    // regression: the event once had a value when it came over the network
+    // regression: the result of an event from another process once had the value that its only handler returned
     const Tick = event("Tick");
     const { inside } = localApp({ handlers: Tick.on(() => "dropped") });
     assertEquals(await inside.runner.receive("Tick", undefined, 100, envelope)?.result, { ok: true, value: undefined });

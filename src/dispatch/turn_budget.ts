@@ -72,8 +72,8 @@ export class TurnBudget {
    */
   #lengthen(): void {
     this.#long = true;
-    // a timer, not an immediate: while one immediate follows another, Deno reads from its sockets only every 61st time
-    // (2.9.6)
+    // a timer ends the turn, not an immediate: while one immediate follows another, Deno reads from its sockets only
+    // every 61st time (2.9.6)
     afterOrAtEnd(this.#clock, 0, () => outside(() => this.#next()));
   }
 

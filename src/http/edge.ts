@@ -122,7 +122,8 @@ function checkOptions(at: string, { name }: EdgeContract, options: EdgeEntryOpti
     if (!isToken(known, 64)) {
       throw new TypeError(`${at}: tell: a name has 1 to 64 letters, digits, "-" and "_"; got ${show(known)}`);
     }
-    // only signals of the entry's workflow: others would reach runs that the entry does not name
+    // the signals must belong to the entry's workflow: signals of another workflow would reach runs that the entry does
+    // not name
     if (isRecord(signal) && signal.workflow === name && typeof signal.name === "string") continue;
     throw new TypeError(`${at}: tell.${known} must be a signal of ${name}; got ${show(signal)}`);
   }

@@ -8,7 +8,7 @@ import { problemValue } from "./problem_value.ts";
 import { VALUES } from "./request_input.ts";
 import { httpStatus, respond, retryAfter } from "./respond.ts";
 
-/** What an answer depends on besides the result. */
+/** Facts on which a response depends besides the result. */
 export interface AnswerOptions {
   /** True if the client accepts values with tags, which keep types that JSON lacks. */
   readonly values: boolean;

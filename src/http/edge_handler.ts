@@ -208,7 +208,7 @@ class EdgeHandler<Given> {
     const key = kind === "event" ? queryOf(request).get("key") ?? undefined : undefined;
     const call: EdgeCall = { name, kind, contract: contract.name, meta, run, action, key, signal };
     const given = this.#options.authorize(request, call);
-    // awaited only if it is a promise, because each promise costs 0.1 µs
+    // the value is awaited only if it is a promise, because each promise costs 0.1 µs
     return isThenable(given)
       ? Promise.resolve(given).then((caller) => this.#admit(request, place, action, caller))
       : this.#admit(request, place, action, given);
@@ -302,13 +302,14 @@ class EdgeHandler<Given> {
     const { route: { contract, options: { failures = {} } }, values, request } = called;
     const of = contract as Contract<"command" | "query", unknown, unknown>;
     const given = this.#idOf(called);
-    // the header does not count if the contract makes ids: then the contract decides which messages are equal
+    // the header `Idempotency-Key` is ignored if the contract makes ids: then the contract decides which messages are
+    // equal
     const id = of.options.id === undefined ? given : undefined;
     if (given !== undefined && of.kind !== "command") {
       throw new EdgeRefusal(400, "INVALID_MESSAGE", "a query takes no Idempotency-Key");
     }
     const input = await this.#bodies.input(request);
-    // only a query ends when its client leaves: the changes of a command are not cut off half-way
+    // only a query ends when its client closes the request: the changes of a command are not cut off half-way
     const signal = of.kind === "query" ? request.signal : undefined;
     const headers = this.#headers(called);
     const isPlain = id === undefined && headers === undefined && signal === undefined;
@@ -357,7 +358,7 @@ class EdgeHandler<Given> {
     const from = request.headers.get("last-event-id") || query.get("from") || "now";
     const key = query.get("key") ?? undefined;
     const follow = this.#app.follow as (contract: unknown, options: object) => EventFollower<unknown>;
-    // no signal here: the response itself ends the iteration when the client leaves
+    // `follow` gets no signal: when the client closes the request, the response itself ends the iteration
     const items = follow.call(this.#app, contract, { from: fromOf(from), key });
     const texts = this.#texts[values ? 1 : 0];
     const bytesOf = (event: FollowedEvent<unknown>) => {
@@ -604,7 +605,7 @@ function checkLimit(limit: EdgeLimit): void {
 
 type EdgeAction = EdgeCall["action"];
 
-/** What requests on a path without a run do, by kind of entry and by method. */
+/** By kind of entry and by HTTP method: the action of a request on a path without a run. */
 const ACTIONS: Readonly<Record<EdgeRoute["kind"], ReadonlyMap<string, EdgeAction>>> = {
   command: new Map([["POST", "send"]]),
   query: new Map([["GET", "read"], ["POST", "send"]]),

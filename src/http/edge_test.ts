@@ -167,7 +167,7 @@ describe("edge", () => {
     assertEquals(await problemOf(await post(endless("{"), slow)), [408, "REQUEST_TIMEOUT"]);
     const invalid = new Uint8Array([255]);
     assertEquals(await problemOf(await post(invalid, { "content-length": "1" })), [400, "INVALID_MESSAGE"]);
-    // a request as made by an adapter for Node, some of which have no bytes()
+    // this request is made like a request of an adapter for Node, some of which have no `bytes()`
     class Adapted extends Request {
       override bytes(): Promise<Uint8Array<ArrayBuffer>> {
         throw new TypeError("not here");
@@ -177,7 +177,8 @@ describe("edge", () => {
     const url = "http://shop.example/api/plain";
     const adapted = new Adapted(url, { method: "POST", body: '{"n":1}', headers });
     assertEquals((await server.handle(adapted)).status, 204);
-    // beside a transfer coding, the length does not count: arriving bytes are counted, and an endless body is refused
+    // with a transfer coding, `content-length` is ignored: the edge counts the arriving bytes, and refuses an endless
+    // body
     const both = { "content-length": "7", "transfer-encoding": "chunked" };
     assertEquals(await problemOf(await post(endless(long), both)), [413, "TOO_LARGE"]);
   });

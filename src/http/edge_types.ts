@@ -78,7 +78,7 @@ export interface EdgeCall {
   readonly meta: ContractMeta | undefined;
   /** Workflows only: the id of the run; `undefined` if the call starts a run. */
   readonly run: string | undefined;
-  /** What the caller wants to do with the entry. */
+  /** The action that the caller requests of the entry. */
   readonly action: "send" | "read" | "follow" | "start" | "result" | "tell" | "cancel";
   /** Events only: the key whose events the caller follows; `undefined`: all events. */
   readonly key: string | undefined;
@@ -95,13 +95,13 @@ export interface OpenRun {
   /** The last stage that the run's handler reported by `flow.stage`; absent: none. */
   readonly stage?: string | undefined;
   /**
-   * Steps, sleeps and waits that have begun and not ended: their names; `next`: when one continues by itself, as an ISO
-   * date.
+   * Steps, sleeps and waits that have begun and not ended. `name`: the name of the step, sleep or wait; `next`: the
+   * time at which it continues by itself, as an ISO date.
    */
   readonly pending: readonly { readonly name: string; readonly next?: string | undefined }[];
 }
 
-/** An entry of an edge, in the form in which the edge uses it. */
+/** An entry of an edge with its contract and its options, in the form in which the edge's handler uses it. */
 export interface EdgeRoute {
   readonly name: string;
   readonly kind: EdgeCall["kind"];

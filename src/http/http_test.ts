@@ -304,7 +304,7 @@ describe("events", () => {
     for (const value of [undefined, null, NaN, {}, Promise.reject(new Error("late"))]) {
       let text = "";
       const logged = await consoleErrors(async () => {
-        // a value that a program without types may return
+        // the cast passes a value that a program without types may return
         text = await events(one(), { id: () => value as string }).text();
       });
       assertStringIncludes(text, "event: failure\n");

@@ -1,4 +1,7 @@
-/** Refusals that an edge itself makes: a status, a code, and a text that says no more than the caller may know. */
+/**
+ * Refusals that an edge (contracts on HTTP) itself makes: a status, a code, and a text that says no more than the
+ * caller may know.
+ */
 import { checkInteger, checkString } from "../data/checks.ts";
 import type { EdgeCode } from "./edge_types.ts";
 

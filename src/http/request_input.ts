@@ -75,14 +75,13 @@ export class BodyReader {
     const { headers } = request;
     const length = headers.get("content-length");
     if (Number(length) > this.#most) return Promise.reject(this.#tooLarge());
-    // with a transfer coding, `content-length` does not count (RFC 9112, 6.3)
+    // with a transfer coding, `content-length` is ignored (RFC 9112, 6.3)
     const isBounded = length !== null && /^\d+$/.test(length) && !headers.has("transfer-encoding");
     return new Promise((resolve, reject) => {
       const pending: PendingBody = { due: this.#clock.monotonic() + this.#limit, resolve, reject, cancel: undefined };
       this.#pending.add(pending);
       this.#timer ??= this.#arm(this.#limit);
-      // bounded, so that the body can be read at once, in a third of the time: servers end a body at its announced
-      // length
+      // the body with a length is read at once, in a third of the time: servers end a body at its announced length
       const read = isBounded ? bytesOf(request) : this.#chunks(request, pending);
       read.then((bytes) => this.#came(pending, bytes), (error) => this.#failed(pending, error));
     });
@@ -128,8 +127,8 @@ export class BodyReader {
   }
 
   /**
-   * Called while the node drains: cancels the timer if no body is being read. Before, the timer is kept, so that it
-   * need not be set for each body.
+   * Called while the node drains: cancels the timer of the time limit if no body is being read. Before a drain the
+   * timer is kept, so that it need not be set for each body.
    */
   #rest(): void {
     if (this.#pending.size > 0) return;

@@ -11,7 +11,7 @@ import { onAbort, systemClock, type Timer } from "../ports/clock.ts";
 import { problemValue } from "./problem_value.ts";
 import { httpStatus, problem } from "./respond.ts";
 
-/** What the body of a response of server-sent events is made from. */
+/** Parts from which the body of a response of server-sent events is made. */
 export interface EventStream<T> {
   readonly items: AsyncIterator<T>;
   /** Signals, each of which ends the body without a further event. */
@@ -72,8 +72,8 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
   let offs: readonly (() => void)[] = [];
   let over = false;
   /**
-   * Pause before the next comment, in ms: short at first, so that a client that soon loses its connection already knows
-   * its place.
+   * Pause before the next comment, in ms. It is short at first: a comment tells the client the place from which it can
+   * continue, which it needs if it soon loses its connection.
    */
   let pause = FIRST_PAUSE;
 
@@ -87,7 +87,8 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
   const keepAliveWhileIdle = (to: ReadableStreamDefaultController<Uint8Array>) => {
     alive = systemClock.after(Math.min(pause, keepAlive), () => {
       pause *= 2;
-      // nothing is sent while the client reads more slowly than items come: the waiting items keep the connection alive
+      // no comment is sent while the client reads more slowly than items come: the waiting items keep the connection
+      // alive
       if ((to.desiredSize ?? 0) > 0) to.enqueue(stream.idle());
       keepAliveWhileIdle(to);
     });

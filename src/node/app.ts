@@ -65,7 +65,7 @@ import { sendAll, SendPath } from "./send_path.ts";
 
 /** Parts from which an app is made. */
 export interface AppParts extends SendDefaults {
-  /** This node's description, as it is without a cluster. */
+  /** The description of this node that `self` returns in an app without a cluster. */
   readonly self: NodeInfo;
   /** The node's own clock: its timers end with the node. */
   readonly clock: Clock;
@@ -109,8 +109,8 @@ export class App implements NodeHost, DrainableNode {
   readonly state: SharedState;
   readonly underWay: UnderWay = new UnderWay();
   /**
-   * Number of behaviors around sends that `underWay` counts; subtracted from it, because it also counts the sends
-   * within them.
+   * Number of behaviors around sends that are part of `underWay`. {@link App.inFlight} subtracts it, because the sends
+   * within these behaviors are part of `underWay`, too.
    */
   around = 0;
   readonly observer: Observer;
@@ -157,7 +157,8 @@ export class App implements NodeHost, DrainableNode {
     this.#sendPath = new SendPath({ node: this.node, builder, mediator, runner, log: () => this.log() });
     this.#release = release;
     this.closed = this.#stop.promise;
-    // an app whose `closed` nobody awaits must not crash the process; the rejection was logged before
+    // the handler is needed because an app whose `closed` nobody awaits must not crash the process; the rejection was
+    // logged before
     this.closed.catch(() => {});
     this.refresh();
   }
@@ -312,7 +313,8 @@ export class App implements NodeHost, DrainableNode {
   send(
     contract: AnyContract,
     payload: unknown,
-    // a rest parameter: with separate parameters, leaving out the options costs a call 6 ns (measured, Deno 2.9)
+    // `more` is a rest parameter: with separate parameters, leaving out the options costs a call 6 ns (measured, Deno
+    // 2.9)
     ...more: [options?: SendOptions, parent?: ParentMessage]
   ): Promise<Result<unknown>> {
     if (more.length === 0 || (more[0] === undefined && more[1] === undefined)) {
@@ -440,7 +442,7 @@ export class App implements NodeHost, DrainableNode {
   }
 
   #openLog(): Promise<DurableLog> {
-    // outside of the sender's async context, because the log serves all senders
+    // the log is opened outside of the sender's async context, because it serves all senders
     return outside(async () => {
       const log = this.#opened = await this.#parts.log(this);
       this.#lookNowAndThen();

@@ -300,18 +300,18 @@ describe("methods of an app", () => {
 
   it("an unknown option is a TypeError, in every method: a misspelt one would have no effect", async () => {
     await using app = await catga();
-    // @ts-expect-error: timeout
+    // @ts-expect-error: `timout` is a misspelt `timeout`
     assertThrows(() => app.drain({ timout: 5 }), TypeError, "drain: unknown option timout; it takes timeout");
-    // @ts-expect-error: signal
+    // @ts-expect-error: `signals` is a misspelt `signal`
     assertThrows(() => app.watchNodes({ signals: true }), TypeError, "watchNodes: unknown option signals");
-    // @ts-expect-error: a controller is no signal
+    // @ts-expect-error: an AbortController is no AbortSignal
     const controller = () => app.watchNodes({ signal: new AbortController() });
     assertThrows(
       controller,
       TypeError,
       "watchNodes: signal must be an AbortSignal; got an instance of AbortController",
     );
-    // @ts-expect-error: ttl
+    // @ts-expect-error: `tll` is a misspelt `ttl`
     assertThrows(() => app.lead("x", () => {}, { tll: 5 }), TypeError, "lead: unknown option tll; it takes ttl");
   });
 });

@@ -19,7 +19,7 @@ const Typed = command("Typed", {
   idempotent: { ttl: 60_000 },
   id: ({ cart }) => cart,
 });
-/** The same command, as a sender declares it that knows only its name, without `id`. */
+/** The command `Pay` without its `id` function, as a sender declares it that knows only its name. */
 const Known = command<Cart, number>("Pay");
 const Paid = event<Cart>("Paid");
 

@@ -16,7 +16,7 @@ export interface DrainableNode extends Pick<ContextHost, "node" | "clock" | "whe
   readonly underWay: UnderWay;
 }
 
-/** Steps of a drain that other parts of the node carry out. */
+/** Steps of a drain (orderly shutdown) that other parts of the node carry out. */
 export interface DrainSteps {
   /** Ends the fast path of sends, so that sends of handlers that still run are routed as the drain requires. */
   endFastPaths(): void;

@@ -14,7 +14,7 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 
-// loaded before the tests: while a node loads these modules, virtual time would pass
+// the module is loaded before the tests: while a node loads it, virtual time would pass
 import "../log/log.ts";
 import "../log/running/worker.ts";
 
@@ -145,8 +145,8 @@ describe("drain", () => {
   });
 
   it("waits on while a caller sends again as soon as its last send has ended", async () => {
-    // regression: the drain once took the moment between the two sends for the end, and aborted the second one with 30
-    // s left
+    // regression: when the first send had ended and the second one had not begun, a drain once took the node as idle,
+    // and aborted the second send with 30 s left
     const { app, clock } = localApp({
       handlers: Slow.handle(async () => {
         await new Promise<void>((resolve) => clock.after(100, resolve));
@@ -321,7 +321,7 @@ describe("drain", () => {
   });
 
   it("drain and closed reject when the connection cannot be closed", async () => {
-    // regression: `closed` once never settled in this case
+    // regression: `closed` once never settled if closing the connection failed
     const error = new Error("the socket is stuck");
     const { app } = localApp({ release: () => Promise.reject(error) });
     assertStrictEquals(await assertRejects(() => app.drain()), error);
@@ -380,7 +380,7 @@ describe("an app whose link to NATS carries nothing", await requireNatsServer(),
   it("is drained soon after its timeout, not when the link is noticed to be dead", { timeout: 300_000 }, async () => {
     await using server = await startNatsServer();
     await using proxy = await startTcpProxy(server.port);
-    // no pings, which would show after 15 s that the connection is dead, and so end the subscriptions
+    // the client sends no pings, which would show after 15 s that the connection is dead, and so end the subscriptions
     const nats = { servers: proxy.url, pingInterval: 600_000 };
     const app = await catga({ nats, handlers: Quick.handle(() => ""), logger: QUIET });
     proxy.freeze();

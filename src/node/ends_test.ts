@@ -14,7 +14,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 
-/** What the program's code does in the tested place. */
+/** The program's code that runs in the tested place. */
 type Act = () => void | Promise<void>;
 
 interface Schemas {
@@ -130,7 +130,7 @@ for (const kind of ["command", "query"] as const) {
           const wanted = expected(kind, place.ran, end);
           assertEquals([sent.code, sent.at <= wanted.at + TIMER], [wanted.code, true], `at ${sent.at}`);
           assertEquals(made.ran, place.ran ? 1 : 0);
-          // a handler that has begun counts as in progress until it has ended
+          // a handler that has begun is part of `underWay` until it has ended
           if (end.settles < Infinity || !place.ran) assertEquals([inside.underWay.count, inside.wheel.size], [0, 0]);
           assert(drained.at <= 100 + 100 + 1_000, `drained at ${drained.at}`);
           await clock.until(app.drain({ timeout: 0 }));

@@ -196,7 +196,7 @@ describe("health", () => {
     });
 
     it("also one whose message is a dead letter: it has the turn that all others wait for", async () => {
-      // regression: an hour later, nothing said why the messages waited
+      // regression: an hour after the messages hung, `health()` once did not say why they waited
       await using cluster = new MemoryCluster();
       const { clock } = cluster;
       const ends = Promise.withResolvers<void>();

@@ -198,7 +198,8 @@ describe("an idempotent command", () => {
     network.pause("a");
     const other = b.send(Pay, { amount: 2 }, { id: "2", node: "b", timeout: 60_000 });
     await clock.advance(30_000);
-    // node a, which was paused, continues here before any timer of its claim runs
+    // the handler on node a, which was paused, continues before a timer notices that its claim (record that reserves
+    // the id) is lost
     turn.resolve();
     await clock.advance(0);
     network.resume("a");

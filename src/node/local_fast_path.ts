@@ -87,7 +87,7 @@ export class LocalFastPath implements RefusedSends {
 
   send(payload: unknown): Promise<Result<unknown>> {
     if (this.#keyed) {
-      // the key is not needed here, but a send fails on every way if its key cannot be made
+      // this way needs no key, but a send whose key cannot be made fails in every way
       const key = keyOf(this.#contract, payload);
       if (typeof key === "object") return Promise.resolve(key);
     }

@@ -97,7 +97,7 @@ class LocalSend extends PendingMessage<MessageContext> {
   }
 
   readonly begun = (resolve: (result: Result<unknown>) => void): void => {
-    // a send that did not wait for admission is never refused
+    // the cast is safe: a send that did not wait for admission (a place at its handler) is never refused
     this.settle = resolve as (outcome: Outcome) => void;
   };
 

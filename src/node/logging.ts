@@ -21,14 +21,14 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
   let isLost = false;
   const outages = new OnceAMinute(clock);
   return (seen) => {
-    // an exception thrown here would end the request, or the connection, that was observed
+    // the logger's exception is caught, because it would end the request, or the connection, that was observed
     const failed = (error: unknown) => console.error(`catga ${node}: the logger threw`, error);
     try {
       if (seen.type === "stored" || seen.type === "handled") return; // counts for metrics, which are not logged
       if (seen.type === "connection") isLost = seen.state === "disconnected";
       const [own, text] = lineOf(seen);
-      // a lost connection, or a stream that does not answer, has been logged before: then every operation that needs it
-      // fails in the same way
+      // the log already has a line about a lost connection, or a stream that does not answer: every operation that
+      // needs it fails in the same way
       const outage = seen.type === "fault" ? OUTAGE.exec(text) : null;
       const isKnown = outage !== null && (isLost || !outages.due(outage[1]));
       const level = isKnown || (seen.type === "fault" && isOfClosed(seen.error)) ? "debug" : own;

@@ -96,7 +96,7 @@ describe("logTo", () => {
     const observer = logTo(logger, "n1", { monotonic: () => 0 });
     observer({ type: "handler-failed", contract: "Create", id: "m1", error });
     observer({ type: "breaker", node: "n2", state: "open" });
-    // must not be logged, because headers may hold secrets
+    // these headers must not be logged, because they may hold secrets
     const headers = { authorization: "Bearer of a secret" };
     observer({ type: "retry", contract: "Create", node: "n2", reason: "LOST", attempt: 2, headers });
     assertEquals(lines.map(([, , fields]) => fields), [

@@ -124,8 +124,8 @@ export class NodeAlarms {
       const replaced = nodes.some((node) => node.service === service && node.startedAt > lastSeen);
       if (replaced || now - since > FADES) this.#gone.delete(id);
     }
-    // rarely needed, so made only then: with 50 nodes of 100 contracts, making this set takes longer than the rest of
-    // an answer to the dashboard
+    // this set is rarely needed, so it is made only then: with 50 nodes of 100 contracts, making it takes longer than
+    // the rest of an answer to the dashboard
     const handled = this.#last.size === 0 ? undefined : new Set(nodes.flatMap(({ handles }) => handles));
     for (const [name, { since }] of this.#last) if (handled?.has(name) || now - since > FADES) this.#last.delete(name);
     if (this.#full !== undefined && now - this.#full.at > REFUSES) this.#full = undefined;
@@ -244,8 +244,8 @@ export class NodeAlarms {
     if (known === undefined && this.#letters.size >= MAX_OBSERVATIONS) return;
     const { count, first } = known ?? { count: 0, first: now };
     const failure = `${code}: ${message}`;
-    // not the failure's own message, which differs from message to message; nor the thrown error, which not everybody
-    // who reads alarms may see
+    // for an error that a handler threw, the text contains neither the failure's message, which differs from message to
+    // message, nor the thrown error, which not everybody who reads alarms may see
     const why = code === "HANDLER_FAILED" ? "its handler or a behavior threw" : failure;
     const group = { subscription, contract, code, why, cause: cause ?? failure };
     this.#letters.set(key, { ...group, count: count + 1, first, last: now });

@@ -62,7 +62,7 @@ function endProcess(signal: StopSignal): void {
   // program, but a signal would end the watcher (observed, 2.9.6)
   if ("Deno" in globalThis && signal === "SIGTERM") return exit();
   process.kill(process.pid, signal);
-  // needed because in Deno another thread ends the process, and the first process of a container ignores its own
-  // signals
+  // the timer is needed, because in Deno another thread ends the process, and the first process of a container ignores
+  // its own signals
   setTimeout(exit, ARRIVAL);
 }

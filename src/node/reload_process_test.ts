@@ -91,7 +91,7 @@ describe("a program under a watcher", { skip: process.platform === "win32" ? "no
       for (let generation = 1; generation <= 4; generation++) await program.run(generation);
       program.kill("SIGINT");
       await eventually("the end of the watcher", () => program.ended !== undefined);
-      // no such line in Deno, whose watcher ends half a second after Ctrl-C, whatever its program does
+      // the line is not expected in Deno, whose watcher ends half a second after Ctrl-C, whatever its program does
       if (!DENO) assertStringIncludes(program.output, "generation 4 is closed\n");
     });
 

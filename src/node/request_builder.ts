@@ -131,7 +131,7 @@ export class RequestBuilder {
     }
     const id = ofEntity ? options?.id : this.#idOf(contract, payload, options, stored);
     if (typeof id === "object") return id;
-    // made later for a contract with a schema: a key function gets a payload that has passed the schema
+    // for a contract with a schema the key is made later: a key function gets a payload that has passed the schema
     const key = options?.key ??
       (contract.options.input === undefined && !stored ? keyOf(contract, payload) : undefined);
     if (typeof key === "object") return key;
@@ -302,7 +302,7 @@ export class RequestBuilder {
       ...sends,
       correlation: parent.correlationId,
       causation: parent.id,
-      // not for events: no sender waits for an event's handlers, so they cannot be part of a deadlock
+      // an event has no `ancestry`: no sender waits for its handlers, so they cannot be part of a deadlock
       ...(awaited ? { ancestry: [...parent.envelope.ancestry, parent.envelope.call] } : {}),
       headers: withCarried(this.carried, parent.headers, headers),
     };

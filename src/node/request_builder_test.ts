@@ -64,7 +64,7 @@ describe("RequestBuilder", () => {
     assertEquals(first?.span, undefined);
     const age = again!.span! - 1_000;
     assertEquals(age >= 60_000 && age < 120_000, true, `${age}`);
-    // a first send in the future, by a process whose clock is ahead of this one
+    // `firstSent` lies in the future, because the clock of the first sender was ahead of this one
     assertEquals(metaOf({ id: "x", firstSent: new Date(app.clock.now() + 60_000) })?.span, 1_000);
     assertEquals([metaOf({})?.send, metaOf({})?.span], [undefined, undefined]);
   });

@@ -124,7 +124,7 @@ export class AppWithSendBehaviors extends App {
       const value = await super.broadcast(contract, payload, ready, parent);
       return { ok: true, value };
     });
-    // a behavior may return a value that is not a list of results: the program gets it as it is
+    // the cast is unchecked: if a behavior returns a value that is not a list of results, the program gets this value
     return result.ok ? result.value as BroadcastResult<unknown>[] : [{ node: this.node, result }];
   }
 
@@ -156,8 +156,8 @@ export class AppWithSendBehaviors extends App {
     return untilDeadline(this.#host, sent, result, (reason) => {
       sends.over = reason;
       if (!sends.begun) return notSent(contract, reason);
-      // at the deadline, sends that the behaviors have begun end, too; until then the behaviors may still change the
-      // result
+      // sends that the behaviors have begun end at the deadline, too; a turn of the event loop later, the behaviors can
+      // no longer change the result
       const known = sends.ended().then(() => new Promise<void>((resolve) => this.clock.soon(resolve)));
       return Promise.race([result, known.then(() => sends.verdict(reason))]);
     });
@@ -251,7 +251,7 @@ class Sends {
 
   /** Resolves when all sends that the behaviors have begun have ended. */
   async ended(): Promise<void> {
-    // not needed for the publish of an event that is not stored, which ends by itself, at once
+    // the publish of an event that is not stored is not awaited, because it ends by itself at once
     if (this.#contract.kind !== "event" || this.#stored) await Promise.all(this.#underWay);
   }
 

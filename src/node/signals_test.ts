@@ -39,7 +39,7 @@ class Program implements Disposable {
   }
 
   kill(signal: NodeJS.Signals): void {
-    // not by child.kill, which in Deno sends only one signal, and closes the pipes
+    // `child.kill` is not used: in Deno it sends only one signal, and closes the pipes
     try {
       process.kill(this.#child.pid!, signal);
     } catch (error) {
@@ -81,8 +81,8 @@ describe("signals", { skip: process.platform === "win32" ? "there are no signals
   it("a second one of the same kind ends the process at once", LIMIT, async () => {
     using program = new Program("one");
     await program.printed("working");
-    // repeated until the process ends: two signals at the same time count as one, and a third may come when nothing
-    // listens any more
+    // the signal is repeated until the process ends: two signals at the same time become one, and a third may come when
+    // nothing listens any more
     await eventually("the end", () => program.gone || program.kill("SIGTERM"));
     const ended = await program.ended;
     assertEquals([ended === END.SIGTERM || ended === "SIGTERM", program.output], [true, "working\n"]);

@@ -161,7 +161,7 @@ describe("systemClock", () => {
     await new Promise<void>((resolve) => systemClock.after(5, () => (calls.push("after"), resolve())));
     cancelled.cancel();
     assertEquals(calls, ["after"]);
-    // 4, not 5, because timers of both runtimes count whole ms
+    // the bound is 4 and not 5, because timers of both runtimes count whole ms
     assertGreaterOrEqual(systemClock.monotonic() - start, 4);
   });
 

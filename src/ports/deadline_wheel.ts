@@ -128,7 +128,9 @@ export class DeadlineWheel {
     }
   }
 
-  /** Begins the timeouts of the entries that {@link DeadlineWheel.addFor} has added since the last call. */
+  /**
+   * Begins the timeouts of the entries that {@link DeadlineWheel.addFor} has added, and whose timeouts have not begun.
+   */
   #begin(): void {
     this.#coarse?.cancel();
     this.#coarse = undefined;
@@ -193,7 +195,7 @@ export class DeadlineWheel {
   }
 
   /**
-   * Lets entries expire after everything else that happens at this moment, so that a message that ends exactly at its
+   * Expires entries after everything else that happens at this moment, so that a message that ends exactly at its
    * deadline has ended in time.
    */
   #wake(): void {
@@ -239,7 +241,7 @@ export class DeadlineWheel {
 
 const BUCKET_WIDTH = 10; // ms: deadlines within one such period share a bucket
 const BUCKETS = 4_096; // 41 s a revolution; a later deadline stays in its bucket for another one
-/** Index of the bucket for entries whose timeouts have not begun. */
+/** Index of the bucket for entries whose timeouts {@link DeadlineWheel.addFor} has not begun yet. */
 const UNTIMED = BUCKETS;
 /** Number of entries added within one ms from which on their timeouts begin together. */
 const MANY = 64;

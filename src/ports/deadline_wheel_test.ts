@@ -210,7 +210,7 @@ describe("DeadlineWheel", () => {
   });
 
   it("after a pause longer than a revolution, all that is due expires in the first tick", () => {
-    // a clock whose timers fire late, as after a pause of the process
+    // the timers of this clock fire late, as after a pause of the process
     let now = 0;
     const due: (() => void)[] = [];
     const paused = Object.assign(new VirtualClock(), {

@@ -65,7 +65,7 @@ export interface LogStream {
    * process) or is old. Returns `undefined` if the time is known. Rejects with `UNAVAILABLE` or `CLOSED`.
    */
   measureTime(): Promise<void> | undefined;
-  /** What the server supports; `undefined` before its first answer. */
+  /** Abilities of the server, such as schedules; `undefined` before its first answer. */
   readonly abilities: LogAbilities | undefined;
   /**
    * Appends one message, in one attempt. Resolves as soon as the outcome is known, after `timeout` at the latest. Never
@@ -158,9 +158,9 @@ export async function* messagesFrom(
 
 /**
  * Calls `read` again until the stream answers, because the election of its leader may take longer than one read waits.
- * `pauses`: first and longest pause between two reads, in ms. `over`: gets the next pause, and returns true if the
- * answer is no longer wanted then. Rejects with the error of the last read then, and at once with an error that does
- * not pass.
+ * `pauses`: first and longest pause between two reads, in ms. `over`: gets the next pause, and returns true if no
+ * answer is needed after that pause; then the promise rejects with the error of the last read. It rejects at once with
+ * an error that another read would not help against.
  */
 export async function untilAnswered<T>(
   clock: Clock,
@@ -186,7 +186,7 @@ export function textOf({ data }: Pick<StoredMessage, "data">): string {
   return new TextDecoder().decode(data);
 }
 
-/** What a NATS server supports. */
+/** Abilities of a NATS server that older versions lack. */
 export interface LogAbilities {
   /** True if messages can be scheduled for a time: nats-server 2.12. */
   readonly at: boolean;
@@ -265,8 +265,8 @@ export type Appended =
    */
   | { readonly type: "not stored"; readonly passing: boolean; readonly error: CatgaError }
   /**
-   * It is not known whether the message is stored: there was no answer in time, or the connection was lost. It may even
-   * be stored later.
+   * The outcome is unknown: there was no answer in time, or the connection was lost. The message may have been stored,
+   * or may even be stored later.
    */
   | { readonly type: "unknown"; readonly error: CatgaError };
 

@@ -37,7 +37,7 @@ export interface EventLogHarness extends AsyncDisposable {
   now(): number;
 }
 
-/** What a reader has passed to its callbacks. */
+/** A reader, and the arguments of its callbacks. */
 interface Followed {
   readonly reader: LogReader;
   readonly messages: StoredMessage[];
@@ -481,7 +481,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         }
         await put(stream, "a", "next", { expect: kept });
         assertEquals((await stream.read(`${name}.a`, { from: 0 })).map(text), ["a", "next"]);
-        // a stream that was created with other settings, or whose settings an operator has changed
+        // this stream is created without schedules, like a stream whose settings an operator has changed
         const looser = newName();
         await openPlain(looser);
         await first.log.open(looser, { ...options, subjects: [`${looser}.>`] });

@@ -29,11 +29,12 @@ export interface BucketOptions {
  * `CatgaError` `UNAVAILABLE` when the store does not answer in time, and `CLOSED` when its connection is closed; a
  * write that failed so may have happened.
  *
- * An entry with a ttl counts no longer than that and a margin of 1 s, even if the store has lost the ttl or cannot
- * expire the entry: then `get` and `entries` leave it out, `create` overwrites it, and a watch removes it, which every
- * watch reports. It ends by the store's own clock, and at the latest a ttl after a watch has first seen it unchanged;
- * the wall clock of this process does not matter. Removal is compare-and-set: an entry that was written again is never
- * removed, and one that has not been removed yet may still be written again by `update`.
+ * An entry with a ttl is valid for the ttl and a margin of 1 s at most, even if the store has lost the ttl or cannot
+ * expire the entry. An entry that is no longer valid: `get` and `entries` leave it out, `create` overwrites it, and a
+ * watch removes it, which every watch reports. The entry's time ends by the store's own clock, and at the latest a ttl
+ * after a watch has first seen it unchanged; the wall clock of this process does not matter. Removal is
+ * compare-and-set: an entry that was written again is never removed, and one that has not been removed yet may still be
+ * written again by `update`.
  */
 export interface Bucket {
   readonly name: string;

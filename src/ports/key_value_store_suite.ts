@@ -323,7 +323,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
               keys.slice(i, i + 500).map((key) => {
                 let late = false;
                 return patiently(() => {
-                  // a write whose answer came too late may have happened
+                  // the store may have carried out a write whose answer came too late
                   const write = late ? bucket.put : bucket.create;
                   late = true;
                   return write.call(bucket, key, `${key.length}`);
@@ -562,7 +562,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         assertEquals(await bucket.entries(""), [{ key: "key", value: "value", revision }]);
       });
 
-      // these tests need much time, and share one run
+      // the following tests share one run (`run`), because it takes much time
       const slow = { timeout: 300_000 };
       let course: Promise<Course> | undefined;
       const run = () => course ??= runTtls(newName());
@@ -626,7 +626,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
          */
         readonly later: string[];
         readonly end: string[];
-        /** What `create` returned for a key that had expired. */
+        /** The return value of `create` for a key that had expired. */
         readonly again: number | undefined;
         readonly told: Change[];
       }
@@ -640,7 +640,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         const early: string[] = [];
         await bucket.watch("", (change) => {
           told.push(change);
-          // a tolerance of 1 ms, because the server counts in whole ms
+          // the comparison has a tolerance of 1 ms, because the server counts whole ms
           if (change.type === "expire" && harness.now() < due.get(change.key)! - 1) early.push(change.key);
         }, { signal: watching.signal });
         const keys = async () => (await bucket.entries("")).map((entry) => entry.key);

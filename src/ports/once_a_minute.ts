@@ -15,8 +15,8 @@ export class OnceAMinute {
   }
 
   /**
-   * Returns true if a report with this key may be made now; the report then counts as made. `every`: minimum interval
-   * between two reports, in ms.
+   * Returns true if a report with this key may be made now; then the interval to the next report begins. `every`:
+   * minimum interval between two reports, in ms.
    */
   due(about = "", every = 60_000): boolean {
     const now = this.#clock.monotonic();

@@ -8,7 +8,7 @@ import { outside } from "../data/async_context.ts";
 export function openOnce<T>(open: () => Promise<T>): () => Promise<T> {
   let opening: Promise<T> | undefined;
   return () =>
-    // `open` runs in no caller's async context, because the result serves all callers
+    // the function `open` runs in no caller's async context, because its result serves all callers
     opening ??= outside(open).catch((error) => {
       opening = undefined;
       throw error;

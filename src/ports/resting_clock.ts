@@ -1,4 +1,7 @@
-/** A clock whose timers can all be stopped and started again, for an unused store in memory, or a frozen process. */
+/**
+ * A clock whose timers can all be stopped and started again, for an unused store in memory, or a frozen process. Time
+ * goes on while the timers are stopped.
+ */
 import type { Timer } from "./clock.ts";
 import { OverClock } from "./over_clock.ts";
 

@@ -25,12 +25,12 @@ export class Standstill {
   }
 
   /**
-   * Time at which the last standstill ended, by the monotonic clock; `-Infinity`: there was none. If no timer has
-   * noticed a standstill yet, it counts as ending now.
+   * Time at which the last standstill ended, by the monotonic clock; `-Infinity`: there was none. If this call is the
+   * first to notice a standstill, the present time.
    */
   get ended(): number {
-    // this is read for each message, so it has to be fast: if the wall clock has not moved since the last check, there
-    // was no standstill
+    // this getter is read for each message, so it has to be fast: if the wall clock has not moved since the last check,
+    // there was no standstill
     if (this.#clock.now() === this.#looked.wall) return this.#ended;
     if (elapsed(this.#clock, this.#looked) > this.#limit) this.#ended = this.#clock.monotonic();
     this.#looked = stamp(this.#clock);
@@ -42,7 +42,7 @@ export class Standstill {
     return this.#looked.monotonic;
   }
 
-  /** Stops the detection; no timer is left. */
+  /** Stops the detection of standstills: no timer is set any more. */
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();

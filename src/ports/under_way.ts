@@ -20,7 +20,7 @@ export class UnderWay {
 
   /** Resolves when no operation is in progress, or at the time `until`, by the monotonic clock. */
   async none(clock: Clock, until: number): Promise<void> {
-    // checked in a loop, because a caller may begin its next operation as soon as its last one has ended
+    // the count is checked in a loop, because a caller may begin its next operation as soon as its last one has ended
     while (this.#count > 0 && clock.monotonic() < until) {
       await within(clock, until - clock.monotonic(), new Promise<void>((resolve) => this.#ended = resolve));
     }

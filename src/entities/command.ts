@@ -92,9 +92,9 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   readonly arrived: number;
   /** Deadline of the attempts to store the command, by the monotonic clock. */
   readonly due: number;
-  /** True if another send may have the same id: the sender chose the id, or the command was queued. */
+  /** True if another send may have used the same id: the sender chose the id, or the command was queued. */
   readonly named: boolean;
-  /** Number of times that another command was stored first, so that this one was decided again. */
+  /** Number of conflicts: each time another command was stored first, and this command's handler was called again. */
   conflicts = 0;
   /** The handler's decision that is still to be stored, and the state on which it was made. */
   deciding: (CommandStanding & { readonly decided: CommandDecision | Promise<CommandDecision> }) | undefined =
@@ -425,7 +425,7 @@ function withRedactions(
   return paths === undefined ? headers : { ...headers, [REDACT_HEADER]: JSON.stringify(paths) };
 }
 
-/** Maximum number of times that a command is decided again after conflicts. */
+/** Maximum number of conflicts of a command, after each of which its handler is called again. */
 const MAX_CONFLICTS = 8;
 const ANSWER_MARGIN = 50; // ms that are left for the answer to the sender
 

@@ -568,7 +568,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     await eventually("its second run", () => runs === 2);
     const { state: { items } } = await app.load(Cart, "c-17", { latest: true });
     assertEquals(items, ["first", "woken"]);
-    // the command can also be sent
+    // the command can be sent by `send`, too
     assertEquals(unwrap(await sender.send(Wake, { cartId: "c-17", sku: "sent" })), 3);
     assertEquals(runs, 3);
   });

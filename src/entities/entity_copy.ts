@@ -198,7 +198,7 @@ export class EntityCopy<State> {
     this.#time = time;
   }
 
-  /** Measures the size of the state again: many long events may have changed only a few characters. */
+  /** Measures the size of the state anew, because many long events may have changed only a few characters of it. */
   #measure(): void {
     try {
       this.#size = SMALL + (this.#state === undefined ? 0 : encodeValue(this.#state, "state").length);

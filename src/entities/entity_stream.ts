@@ -153,12 +153,13 @@ export class EntityStream {
     let copy = known ?? await snapshot;
     if (copy === undefined || !isAt(copy, end)) {
       if (copy !== undefined && !await this.#continues(copy, subject, { end: end.sequence, due })) {
-        // the copy ends with a message that the store has lost, and other copies may, too
+        // the copy in memory ends with a message that the store has lost, so other copies may be wrong, too
         if (known !== undefined && copy.epoch === this.#epoch) epoch = this.doubt();
         copy = undefined;
       }
       copy = await this.#advance(copy ?? blank(definition, id), { upTo: end.sequence, due });
-      // not up to date: a server that lags behind may have messages that the leader has lost
+      // the copy is not up to date: it was read from a server that lags behind, and may have messages that the leader
+      // has lost
       if (copy.sequence === end.sequence && !isAt(copy, end)) throw this.#unread(subject);
     } else if (known === undefined) {
       copy.pass(end, mark); // copied from the message: a snapshot lacks its time
@@ -271,7 +272,7 @@ export class EntityStream {
     return copy;
   }
 
-  /** Reads the next {@link PART} messages into a copy. Resolves with true if there were any. */
+  /** Reads the next {@link PART} messages into a copy. Resolves with true if there were such messages. */
   async #part<State>(copy: EntityCopy<State>, reading: EntityReading, due: number): Promise<boolean> {
     let failed: { readonly error: unknown } | undefined;
     const onMessage = (message: StoredMessage) => {
@@ -287,7 +288,7 @@ export class EntityStream {
     return messages.length > 0;
   }
 
-  /** Waits for a server that lags behind. `pauses`: number of earlier waits. */
+  /** Waits before another read from a server that lags behind. `pauses`: number of earlier waits of this kind. */
   async #pause(subject: string, pauses: number, due: number): Promise<void> {
     const { clock } = this.#host;
     if (clock.monotonic() >= due) throw this.#unread(subject);

@@ -59,7 +59,7 @@ async function setUp() {
     marks.set(appended.sequence, `${by}.${origin.first}`);
     return appended.sequence;
   };
-  /** Stores a snapshot; its state tells whether it was used. */
+  /** Stores a snapshot. The state in the snapshot shows whether a read has used it. */
   const snapshot = async (at: { version: number; sequence: number; mark?: string; created?: string }) => {
     const bucket = await store.open(bucketName("default", "snapshots"), { ...BUCKETS.snapshots, replicas: 1 });
     const mark = at.mark ?? marks.get(at.sequence) ?? "a.b.none";

@@ -177,7 +177,7 @@ describe("commands of entities when a node dies", () => {
     await cluster.clock.advance(5_000);
     const load = () => cluster.clock.until(client.load(Bin, "b", { latest: true }));
     assertEquals((await load()).version, 1);
-    // the same id in another send: the handler runs on the present state
+    // another send uses the same id: the handler runs on the present state
     const again = client.send(Fill, { id: "b" }, { id: "fill", node: cut });
     assertEquals(unwrap(await cluster.clock.until(again)), 1);
     assertEquals((await load()).version, 2);

@@ -182,7 +182,7 @@ export class Rounds {
         : await this.#confirm(copy, entries);
       return [...again, ...open];
     } catch (error) {
-      // the error concerns the commands that had been decided; if there are none, the first command
+      // the error fails the commands that have been decided, or the first command if none has been decided
       const failed = entries.length > 0 ? entries.map(({ command }) => command) : open.splice(0, 1);
       for (const command of failed) if (!command.settled) command.fail(error);
       return open.filter(({ settled }) => !settled);
@@ -346,13 +346,16 @@ export class Rounds {
     return copy;
   }
 
-  /** Stores the decisions of commands. Resolves with the commands whose handlers must be called again. */
+  /**
+   * Stores the decisions (events and results) of commands. Resolves with the commands whose handlers must be called
+   * again.
+   */
   async #storeDecisions(
     copy: EntityCopy<unknown>,
     entries: readonly AppendedCommand[],
   ): Promise<readonly PendingCommand[]> {
     const message = this.#message(copy, entries);
-    // the time is read again: a handler, or the search for an earlier attempt, may have taken long
+    // the clock is read again, because a handler, or the search for an earlier attempt, may have taken long
     const now = this.#now;
     if (this.#options.stream.trusts(copy, now)) return await this.#store(message, await this.#append(message, now));
     return await this.#store(message, undefined);
@@ -419,7 +422,7 @@ export class Rounds {
       const over = open.filter((command) => command.isOver(now));
       for (const command of over) command.over(unanswered, error);
       if (over.length === open.length) return [];
-      // the message is certainly not stored: handlers are called again, without the commands that have ended
+      // the message is certainly not stored: the handlers of the commands that have not ended are called again
       if (over.length > 0 && !unanswered) return open.filter(({ settled }) => !settled);
       if (pause > 0) {
         const left = Math.max(...open.map(({ due }) => due)) - now;
@@ -523,7 +526,9 @@ export class Rounds {
   }
 }
 
-/** Fails the commands that have no outcome. Returns an empty list: no handler is to be called again. */
+/**
+ * Fails the commands that have no outcome. Returns an empty list, because no handler is to be called again.
+ */
 function failed(entries: readonly AppendedCommand[], error: unknown): readonly PendingCommand[] {
   for (const { command } of entries) if (!command.settled) command.fail(error);
   return [];

@@ -25,7 +25,10 @@ export class WarmCopies {
     return this.#copies.get(subject)?.copy;
   }
 
-  /** Keeps a copy, which counts as used now. If there is no room, removes copies that were not used for long. */
+  /**
+   * Keeps a copy in memory, as a copy that was used just now. If there is no room, removes copies that were not used
+   * for long.
+   */
   keep(subject: string, copy: EntityCopy<unknown>): void {
     const { size } = copy;
     const kept = this.#copies.get(subject);

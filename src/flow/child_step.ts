@@ -36,7 +36,9 @@ export class ChildStep extends StepCall {
     return this.#hasBegun || !this.#isFresh;
   }
 
-  /** The child: the run that is recorded for this step, even if a changed handler would start another one. */
+  /**
+   * The child of this step: the run that is recorded for the step, even if a changed handler would start another run.
+   */
   get #child(): RunRef {
     const { ref, journal } = this.state;
     const { workflow = this.#contract.name } = journal.children.get(this.name) ?? {};

@@ -178,7 +178,7 @@ export class Drive {
     return this.#news ??= this.#readNews().finally(() => this.#news = undefined);
   }
 
-  /** Reads entries until none are left: a read may miss an entry that is stored while it runs. */
+  /** Reads stored entries until a read finds none: a read may miss an entry that is stored while the read runs. */
   async #readNews(): Promise<void> {
     while (this.#behind && !this.over) {
       this.#behind = false;
@@ -343,7 +343,8 @@ export class Drive {
   #threw(error: unknown): void {
     if (this.#handlerIsOver) return;
     this.#state.handlerThrew();
-    // another version of the workflow can undo the steps that have begun
+    // the handler is called again, or another version of the workflow takes the run over and undoes the steps that have
+    // begun
     if (!this.#state.isHalting || this.#mayBeTaken(error)) return this.#runAgain(error);
     // other branches of the handler may still call the remaining steps
     this.#finish = () => this.#hasReachedAllBegunSteps ? this.#undoing.begin() : this.#runAgain(error);
@@ -359,7 +360,7 @@ export class Drive {
     }
     state.activity.work(async () => {
       await this.#failures.record("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
-      // the handler is called again, and replays the recorded entries
+      // the handler is called from its top once more, and replays the recorded entries
       state.recorder.restart();
     });
   }
@@ -460,7 +461,7 @@ export class Drive {
     const { names: { size }, host: { app: { timeout } } } = state;
     this.#stray ??= state.activity.timer(timeout, () => {
       this.#stray = undefined;
-      // something is in progress or pending again, so this check will be repeated later
+      // an attempt is in progress, or a call of `flow` is pending, so this check will be repeated later
       if (this.#finish !== undefined || state.activity.isGoingOn || state.calls.size + state.halted > 0) return;
       if (state.names.size > size) this.#strays();
       else this.#threw(new Error(`it ${STRAYS}, for ${timeout} ms`));

@@ -54,7 +54,7 @@ export interface DriveHost {
   wake(ref: RunRef, step: string, at: number): Promise<void>;
   /** Removes the schedules of these steps. Called after the run has ended. Rejects with a `CatgaError`. */
   takeBack(ref: RunRef, steps: readonly string[]): Promise<void>;
-  /** Calls back in a later turn of the event loop, together with the callbacks of other runs. */
+  /** Calls `callback` in a later turn of the event loop, together with the callbacks of other runs. */
   soon(callback: () => void): void;
   /** Starts a run that reports its end to this run, its parent. */
   startChild(

@@ -103,7 +103,10 @@ export class DriveRecorder {
    */
   readonly #behindEnd: JournalEntry[] = [];
 
-  /** `mustHold`: this node has given the run up before, so another node may be about to take it over. */
+  /**
+   * `mustHold`: true if this node has given the run up at an earlier time, so that another node may be about to take it
+   * over.
+   */
   constructor(drive: RecordedDrive, mustHold: boolean) {
     this.#drive = drive;
     this.#host = drive.host;
@@ -230,7 +233,7 @@ export class DriveRecorder {
     if (this.#queue.length > 0) void this.#storeQueue();
   }
 
-  /** Stores the queued entries, or waits for the append in progress: there is at most one. */
+  /** Stores the queued entries, after the append in progress if there is one: a run has one append at a time. */
   #storeQueue(): Promise<void> {
     return this.#storing ??= this.#activity.during(() => this.#store());
   }

@@ -54,7 +54,7 @@ export interface DriveOptions {
   readonly unrecorded?: ReadonlyMap<string, number> | undefined;
   /** Shapes (versions) of the workflow other than this node's that have refused the run. */
   readonly refusedBy?: ReadonlySet<string> | undefined;
-  /** True if this node has given the run up before, so that another node may be about to take it over. */
+  /** True if this node has given the run up at an earlier time, so that another node may be about to take it over. */
   readonly gaveUp?: boolean;
 }
 
@@ -337,7 +337,10 @@ export class DriveState {
     this.#resolve(end);
   }
 
-  /** Ends the execution of the run after an error of the store. The next call for the run tries again. */
+  /**
+   * Ends the execution of the run after an error of the store. The next call to execute the run begins another
+   * execution.
+   */
   broken(error: unknown): void {
     if (this.over) return;
     this.error = error;

@@ -445,7 +445,10 @@ export class Drives {
     }
   }
 
-  /** Removes schedules that this node has given back to the driver of a run, if the run has ended meanwhile. */
+  /**
+   * Removes schedules that this node has stored again for another node that executes the run, if the run has ended
+   * meanwhile.
+   */
   async #takeBackGiven(ref: RunRef, given: Promise<readonly string[]>): Promise<void> {
     const steps = await given;
     try {
@@ -524,7 +527,7 @@ export class Drives {
   }
 }
 
-/** Returns true if another node holds the run, and is alive. */
+/** Returns true if the holder of the run (the node that its last message names) is another node, which is alive. */
 function isElsewhere(holder: string | undefined, host: DrivesHost): holder is string {
   return holder !== undefined && holder !== "" && holder !== host.endpoint && host.alive(holder);
 }

@@ -387,7 +387,7 @@ describe("drives", () => {
     assertEquals([texts.length, told.filter((told) => told?.isFirst).length], [2, 2]);
     const ids = texts.flatMap((text) => [...text.matchAll(/"id":"(\d+)"/g)].map(([, id]) => Number(id)));
     assertEquals(ids, Array.from({ length: 20 }, (_, i) => i));
-    // an entry that is sent just when the entry before has been stored is stored, too
+    // an entry is stored, too, if it is sent at the moment when the entry before it has been stored
     for (let turns = 0; turns < 8; turns++) {
       const before = tell("before");
       const after = before.then(async () => {

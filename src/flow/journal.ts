@@ -180,12 +180,15 @@ export class Journal {
   sequence = 0;
   /** Name of the last message that was applied. */
   mark = "";
-  /** Epoch of the log ({@link RunLog.epoch}) in which the last message is known to be stored. */
+  /**
+   * Epoch of the log ({@link RunLog.epoch}, the number of its possible losses) in which the last applied message is
+   * known to be stored.
+   */
   sure = -1;
   /** Number of entries that were applied. */
   entries = 0;
   holder = "";
-  /** Sequence of the message by which the present holder took the run over; 0: the first message. */
+  /** Sequence of the message by which the node that executes the run now took it over; 0: the first message. */
   heldAt = 0;
   /**
    * Shape (hash of the declaration) of the workflow on the node that executed the run last, or else in the process that
@@ -245,7 +248,7 @@ export class Journal {
   retriedAt = -1;
   ended: RecordedOutcome | undefined;
   endedAt = 0;
-  /** Number of times that a node took the run over since another entry was recorded. */
+  /** Number of takeovers of the run, from one node to the next, since the last entry of another kind was recorded. */
   takeovers = 0;
   readonly #signals: { readonly signal: string; readonly value: unknown }[] = [];
   readonly #ids = new Set<string>();

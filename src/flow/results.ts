@@ -23,7 +23,7 @@ export interface ResultsHost {
   readonly clock: Clock;
   /** Calls `callback` in a later turn of the event loop. */
   soon(callback: () => void): void;
-  /** The connection to other nodes; `undefined`: there are none. */
+  /** The connection to other nodes; `undefined`: this node has no connection. */
   readonly transport: Pick<Transport, "publish" | "subscribe" | "onStatus" | "status"> | undefined;
   /** Calls `listener` when another node has left the membership. Returns a function that removes the listener. */
   onGone(listener: () => void): () => void;
@@ -146,7 +146,7 @@ export class Results {
       try {
         transport.publish(this.#subject(workflow), JSON.stringify({ runs: runs.slice(at, at + MAX_ANNOUNCED_IDS) }));
       } catch {
-        // without an announcement, other nodes find the end in the stream
+        // an announcement that cannot be sent is dropped: other nodes find the end of the run in the stream
       }
     }
   }

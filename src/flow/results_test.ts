@@ -57,7 +57,8 @@ describe("the end of many runs that are waited for", () => {
       await clock.advance(0);
     }
     assertEquals(told, 100);
-    // the run is read all the same, because a node does not know that it has lost a run to another one
+    // the run is read although this node seems to execute it: a node does not know at once that another one has taken a
+    // run over
     drives = true;
     results.wait({ workflow: "Order", run: "lost" }, () => told++);
     await clock.advance(61_000);

@@ -11,7 +11,7 @@ import { keyOf, type RunRef } from "./run_ref.ts";
 export interface RunLeasesHost {
   readonly endpoint: string;
   readonly clock: Clock;
-  /** `epoch` changes when the store may have lost its last messages, and perhaps leases. */
+  /** `epoch` changes when the store may have lost its last messages, which may include leases. */
   readonly log: { readonly epoch: number };
   /** Stores a lease, in place of an earlier lease of the same name. Rejects with a `CatgaError`. */
   lease(lease: RunLease): Promise<void>;
@@ -187,7 +187,7 @@ class Lease {
   /** True if the lease may be stored on the server. */
   isStored = false;
   isAbandoned = false;
-  /** Callers that wait until the lease is stored again. */
+  /** The calls of `again` that wait until the lease is stored again. */
   waiting: { readonly resolve: () => void; readonly reject: (error: CatgaError) => void }[] = [];
 
   constructor(workflow: string, name: string) {

@@ -42,7 +42,7 @@ type Take = (stored: RunLogMessage) => void;
 /** The stored runs of a namespace. */
 export class RunLog {
   readonly #host: RunLogHost;
-  /** Counts how many times the store may have lost its last messages. */
+  /** Number of times that the store may have lost its last messages. */
   epoch = 0;
   /** Encodes the messages of runs. */
   readonly messages: RunMessages;

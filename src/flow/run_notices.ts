@@ -141,7 +141,7 @@ export class RunNotices {
       return await this.#drives.news(bodies.get(ref.workflow), { ref, sequence });
     }
     if (holder !== "" && this.#peers.alive(holder) && await this.#peers.sendNews(holder, ref, sequence)) return;
-    // no node answers, so time is left to the next node, which has to store an entry first
+    // no node has answered: wait, so that the next node that executes the run can store an entry first
     await delay(clock, UNDRIVEN_PAUSE);
   }
 }

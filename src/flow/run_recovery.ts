@@ -10,7 +10,7 @@ import { UNSTORED } from "./recorded_error.ts";
 import { retry } from "./retry.ts";
 import type { RunsNode } from "./runs_node.ts";
 
-/** Has runs executed after messages were lost. */
+/** Has open runs executed on after messages that may have called for their execution were lost. */
 export class RunRecovery {
   readonly #node: RunsNode;
   readonly #drives: Drives;

@@ -120,7 +120,7 @@ export class RunStarts {
       }
       if (known === undefined) return await this.#schedule(ref, text, { at: later }, how);
     }
-    // decoded from text, because other nodes and later executions read the input in this form
+    // the input is decoded from its text, because other nodes and later executions read it in this form
     return await this.#start(definition, run, text === "" ? undefined : decodeText(text), how);
   }
 

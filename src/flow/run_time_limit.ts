@@ -20,7 +20,7 @@ export class RunTimeLimit {
   start(): void {
     const state = this.#state;
     const { started, startedAt } = state.journal;
-    // the schedule of a cancelled run is noted, too, so that it is removed at the end
+    // a cancelled run notes the schedule of its time limit, too, so that the schedule is removed at the end of the run
     if (!state.isFresh && started?.timeout) state.times.mayBeScheduled(TIME_OUT, startedAt + started.timeout);
     const deadline = this.#deadline;
     this.#timer?.cancel();

@@ -15,7 +15,7 @@ export class VersionTrials {
     if (tried !== undefined) this.merge(tried);
   }
 
-  /** Adds the trials that another node reports. */
+  /** Adds the versions and nodes that were tried for the run as far as another node knows. */
   merge({ refusedBy, gaveUp }: TriedVersions): void {
     for (const shape of refusedBy) this.refusedBy.add(shape);
     for (const [endpoint, sequence] of gaveUp) {
@@ -28,7 +28,7 @@ export class VersionTrials {
     this.#gaveUp.set(endpoint, sequence);
   }
 
-  /** Notes that a node executes the run again. */
+  /** Forgets that a node has given the run up, because the node executes it again. */
   holdsAgain(endpoint: string): void {
     this.#gaveUp.delete(endpoint);
   }
@@ -41,7 +41,7 @@ export class VersionTrials {
     return (this.#gaveUp.get(endpoint) ?? -1) >= heldAt;
   }
 
-  /** Returns the trials in the form in which they are sent to another node. */
+  /** Returns the tried versions and nodes in the form in which they are sent to another node. */
   get sent(): TriedVersions {
     return { refusedBy: [...this.refusedBy], gaveUp: [...this.#gaveUp] };
   }

@@ -238,7 +238,7 @@ export class Waits {
         if (state.times.isStuck(name) || state.isTooLong() || !await state.recorder.ready()) return;
         const scheduled = until !== undefined && until - state.now > HOLD;
         if (scheduled && !await state.times.wake(name, until)) return;
-        // nothing to record if the wait took a signal meanwhile
+        // nothing is recorded if the wait has taken a signal while its schedule was being stored
         if (this.#noted.has(call) || !state.calls.has(call)) return;
         state.recorder.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });
         if (!await state.recorder.stored()) return;

@@ -18,9 +18,9 @@ const Placed = event<{ n: number; key: string }>("Placed", { durable: true, key:
 /** Event that the bystander node handles and that nobody publishes: all traffic that reaches the node is needless. */
 const Sent = event<void>("Sent", { durable: true });
 const IDLE = 100;
-/** Duration of one count, in ms; counts are repeated until the traffic is quiet. */
+/** Duration of one count of the traffic, in ms; the traffic is counted again until it is quiet. */
 const COUNTED = 2_000;
-/** Maximum number of writes by two nodes themselves during a count. */
+/** Maximum number of messages that two nodes write on their own during a count. */
 const MAX_WRITES = 10;
 /** Number of messages that the busy subscription has open all the time. */
 const HELD = 500;

@@ -87,7 +87,10 @@ export class MemoryEventLog implements EventLog {
     if (!this.led) throw unavailable("the streams have no leader now");
   }
 
-  /** Performs a write at once; without a quorum, when there is one again, in the order of the calls. */
+  /**
+   * Performs a write of the streams at once or, if their leader has no quorum, when it has one again, in the order of
+   * the calls.
+   */
   readonly write = (perform: () => void): void => {
     if (this.#outages.has("noQuorum")) this.#waiting.push(perform);
     else perform();

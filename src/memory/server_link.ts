@@ -139,7 +139,7 @@ class Channel {
     const wait = Math.max(0, this.#transits[0].at - this.#clock.monotonic());
     this.#timer = this.#clock.after(wait, () => {
       this.#timer = undefined;
-      // while true, messages sent meanwhile queue behind those that arrive now
+      // while this is true, messages that are sent queue behind the messages that arrive now
       this.#arriving = true;
       while (this.#transits.length > 0 && this.#transits[0].at <= this.#clock.monotonic()) {
         this.#transits.shift()!.arrive();

@@ -38,12 +38,12 @@ export interface ConsumerOptions {
 
 /** Maximum number of messages in one delivery. */
 const MAX_DELIVERY = 256;
-/** Maximum distance between the next message and messages that a fault sends again, in sequences. */
+/** Maximum distance, in sequences, from the next message back to the messages that a fault sends again. */
 const AGAIN = 20;
-/** Time after which a reader learns that it has missed the last message, in ms. */
+/** Time after which the consumer tells its reader how many messages it has sent, if some were lost, in ms. */
 const HEARTBEAT = 1_000;
 
-/** Time after which a reader learns that the consumer has skipped messages of other subjects, in ms. */
+/** Time after which the consumer tells a reader that it has skipped messages of other subjects, in ms. */
 const PASSED_BY = 5_000;
 
 /**

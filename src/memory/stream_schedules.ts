@@ -80,7 +80,7 @@ export class StreamSchedules {
   readonly #stream: ScheduleStream;
   readonly #standing = new Map<string, StandingSchedule>();
   readonly #taken = new Fifo<FiringSchedule>();
-  /** Timer that fires the first of the schedules in hand. */
+  /** Timer that fires the first of the due schedules, which wait to fire one after the other. */
   #firing: Timer | undefined;
 
   constructor(clock: Clock, stream: ScheduleStream) {
@@ -161,7 +161,7 @@ export class StreamSchedules {
         ...(schedule.seconds === undefined ? {} : { "Nats-TTL": `${schedule.seconds}s` }),
       }),
     });
-    // removes also another message stored there meanwhile, as nats-server does
+    // another message that was stored there meanwhile is removed, too, as nats-server does
     if (next === undefined) return this.#stream.purge(subject);
     const standing = this.#standing.get(subject);
     standing?.timer?.cancel();

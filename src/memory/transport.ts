@@ -35,7 +35,7 @@ export class MemoryTransport implements Transport, BrokerClient {
   readonly #clock: EndingClock;
   readonly random: Random;
   readonly maxPayload: number;
-  /** Link between this process and its simulated server; used by the network, too. */
+  /** Link between this process and its simulated server. The network uses it, too. */
   readonly link: ServerLink;
   readonly #broker: Broker;
   readonly #servers: readonly ServerInfo[];

@@ -39,7 +39,7 @@ export class ItemSender implements LineSender {
     this.#line = line;
   }
 
-  /** True if the reader has room for another item. */
+  /** True if the sender may send another item: the reader has consumed enough of the earlier ones. */
   get room(): boolean {
     return this.#next - this.#consumed < this.#window.items && this.#bytes < this.#window.bytes;
   }

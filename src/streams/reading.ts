@@ -134,7 +134,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     return attempt;
   }
 
-  /** The error of a reader that has waited for an item for the idle time. */
+  /** Error with which the reader ends if no item has come for the idle time; `undefined` until then. */
   #late: CatgaError | undefined;
 
   /** Sets a timer that serves many waits: when it fires, it checks how long the present wait has lasted. */
@@ -175,7 +175,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     return undefined;
   }
 
-  /** Waits for a promise, but at most for the idle time. */
+  /** Waits for a promise, but no longer than the idle time (the longest time that a reader waits for an item). */
   async #waited<T>(what: Promise<T>): Promise<T> {
     this.#waitingSince = this.#opening.clock.monotonic();
     this.#watch(this.#idle);
@@ -186,7 +186,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     }
   }
 
-  /** Throws if the reader has waited for an item for the idle time, or its signal has aborted. */
+  /** Throws if no item has come for the idle time since the reader began to wait, or if its signal has aborted. */
   #checkEnd(): void {
     const { contract, options: { signal } } = this.#opening;
     if (this.#late !== undefined) throw this.#late;
@@ -235,7 +235,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
   }
 }
 
-/** Error codes of a node that is not available now; the stream is then opened again after a pause. */
+/** Codes of errors that say that no node is available now. The stream is then opened again after a pause. */
 const AWAY: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED"]);
 const FIRST_PAUSE = 100; // ms before a broken stream is opened again for the first time
 const STANDSTILL = 1_000; // ms that the timer may be late before the process is said to have stood still

@@ -271,7 +271,7 @@ export function streamsSuite(harness: StreamsHarness): void {
         const { error } = await reader.send(Sum, { to: 1e9 }, { timeout: 1_000 });
         return error?.code === "OUTCOME_UNKNOWN";
       });
-      // earlier attempts may have begun streams, too
+      // earlier attempts of the request may have begun streams, too
       await eventually("all streams to end", () => seen.finals >= 2 && seen.finals === seen.begun);
     }),
   );

@@ -95,7 +95,7 @@ function latestOf(kept: KeptCommits, stored: StoredSubscription): LetterSource["
     })();
 }
 
-/** Counts, for each dead letter, the messages of its contract and key that wait behind it. */
+/** Returns, for each dead letter, the number of messages of its contract and key that wait behind it. */
 async function heldBehind(kept: KeptCommits, stored: StoredSubscription): Promise<Map<string, number>> {
   const lines = await parkedLines(kept, stored);
   const counts = new Map<string, number>();

@@ -52,7 +52,7 @@ async function firstAt(
         `the log ${stream.name} answered with an earlier message than it was asked for`,
       );
     }
-    // a server that lags behind its stream's leader may not have the message yet
+    // the server that answered may lag behind its stream's leader, and not have the message yet
     if (message === undefined && !waited) {
       waited = true;
       await delay(clock, LAG);

@@ -202,12 +202,14 @@ export class EventFeed {
     }
   }
 
-  /** Throws `LOG_MISMATCH` if the stream may have lost events behind this position. */
+  /**
+   * Throws `LOG_MISMATCH` if the stream may have lost events behind this position, at which a follower wants to begin.
+   */
   async checkPosition(position: number): Promise<void> {
     const { first, last } = await this.#state(this.#stream!);
     const sequence = sequenceOf(position);
     const { contract } = this.#options;
-    // the position may be inside a message: later events of that message must still exist, too
+    // if the position is inside a message, the later events of that message must still exist, too
     const wanted = position === endOf(sequence) ? sequence + 1 : sequence;
     if (sequence > last) throw lossError(contract, { reason: "truncated", after: sequence, next: last + 1 });
     if (wanted < first) throw lossError(contract, { reason: "expired", after: sequence, next: first });

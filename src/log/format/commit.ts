@@ -47,7 +47,10 @@ export interface Place {
   readonly read: number;
   /** Time stamp of the message at `read`, in ms since 1970; 0: unknown. */
   readonly time: number;
-  /** Server time at which the log had no message for this subscription behind `read`, in ms; absent: unknown. */
+  /**
+   * Server time at which the log had no message of this subscription behind the position `read`, in ms; absent:
+   * unknown.
+   */
   readonly at?: number | undefined;
   /**
    * Number of times that the subscription went back because the log had lost messages; positions are used again after

@@ -41,7 +41,7 @@ export interface Replacement {
   write(stream: LogStream, options: { version: number; notBefore: number }): Written;
   /** Returns true if a stored message is this replacement, stored by an earlier attempt. */
   isOwn(found: StoredMessage): boolean;
-  /** Returns true if a message of another writer must stay: it is then not replaced. */
+  /** Returns true if the stored message of another writer must not be replaced. */
   yieldsTo(found: StoredMessage): boolean;
   /**
    * True if the replacement is stored even if no schedule exists to be replaced; storing without one is then tried
@@ -198,7 +198,7 @@ class Overwriting {
       await this.#fence(stream);
       this.#fenced = true;
       const [cron, { latestServerTime: now }] = [this.#replacedCron, stream];
-      // computed without the cron's zone: enough to know if the time is near
+      // the next time is computed without the cron's time zone, which is enough to know if it is near
       if (cron !== undefined && this.#goneFrom !== Infinity) this.#movedTo = nextOfCron(cron, now) ?? now + 1_000;
       return undefined;
     }
@@ -304,7 +304,7 @@ class Overwriting {
   }
 }
 
-/** A refusal of the new message for which another attempt would not help. */
+/** The server's refusal of the new message, for a reason because of which another attempt would fail, too. */
 class RefusedSchedule extends Error {
   readonly error: CatgaError;
 

@@ -33,5 +33,5 @@ export function markOf({ data }: Pick<StoredMessage, "data">): string | undefine
 /** Prefix of the data of a mark, which no schedule has: its data is a JSON array. */
 const MARK = "unscheduled ";
 const MAX_MARK = 512;
-/** Time for which the stream keeps a mark, in ms: longer than its writer may look for it. */
+/** Time for which the stream keeps a mark, in ms: longer than the writer of the mark may look for it. */
 const MARK_TTL = 120_000;

@@ -76,7 +76,7 @@ export class LeaderToken {
     this.#learn(current);
     this.#confirmed = Math.max(this.#confirmed, began);
     if (token < this.#known) return "earlier";
-    // check again: this process may have stood still during the read
+    // the token is checked once more, because this process may have stood still during the read
     if (token === this.#known) return token === this.known ? "leader" : await this.check(token, sentAt);
     const { service, name } = this.#options;
     return unavailable(`the record of subscription ${service}/${name} has no leader with this token`);

@@ -33,7 +33,7 @@ export interface ReadModelOptions {
   readonly random: Random;
   readonly observer: Observer;
   readonly handled: HandledCount;
-  /** Limits the time for which read models run in one turn of the event loop. */
+  /** The time for which read models may run in one turn of the event loop. */
   readonly budget: TurnBudget;
   readonly namespace: string;
   /** Name of the read model in observations: `<service>/<name>`. */
@@ -151,7 +151,9 @@ export class ReadModel {
     return this.#open >= MAX_OPEN_MESSAGES || this.#openBytes >= MAX_OPEN_BYTES;
   }
 
-  /** Reads the stream behind this place; `undefined`: from the first message on. */
+  /**
+   * Begins to read the stream behind `after`, the last message that was read; `undefined`: from the first message on.
+   */
   follow(stream: LogStream, after: LogMark | undefined): void {
     const { namespace, handlers, observer, label } = this.#options;
     this.#stream = stream;

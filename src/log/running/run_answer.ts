@@ -9,7 +9,7 @@ import { type FailedRun, MAX_ANSWER_CODE, MAX_ANSWER_MESSAGE, type RunAnswer } f
 
 /** Answer to a leader: the message was handled. */
 export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
-/** Answer to a leader: the message was not run, because the node knows a later leader. */
+/** Answer to a leader: the message was not run, because the node obeys a later leader. */
 export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
 
 /**
@@ -93,5 +93,5 @@ function cut(text: string, most: number): string {
   return (text.length > most ? `${text.slice(0, most - 1)}…` : text).toWellFormed();
 }
 
-/** Error codes with which a run fails that has waited in vain for an idempotency claim of another run. */
+/** Codes of errors with which a run fails if it has waited in vain for the idempotency claim that another run holds. */
 const WAITED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"]);

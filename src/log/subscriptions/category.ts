@@ -97,7 +97,7 @@ export class KeyLine implements Iterable<Item> {
     return count;
   }
 
-  /** Inserts an item at its place in the order of the log. Returns the item before it. */
+  /** Inserts an item at its place in the order of the log. Returns the item that is before it in the list. */
   insert(item: Item): Item | undefined {
     let before = this.last;
     while (before?.isBehind(item)) before = before.previous;
@@ -210,7 +210,7 @@ export class Item {
     return { position, time, epoch, attempts, due, dead };
   }
 
-  /** Returns true if this item comes after the other in the log. */
+  /** Returns true if this item comes after the given item in the log. */
   isBehind({ epoch, position }: Item): boolean {
     return this.epoch > epoch || (this.epoch === epoch && this.position > position);
   }

@@ -222,7 +222,7 @@ export class Cluster {
     return find()!;
   }
 
-  /** Stores a commit in which the node with this id leads, although it does not know. */
+  /** Stores a commit that says that the node with this id leads, without the node's knowledge. */
   async take(name: string, id: string): Promise<void> {
     await this.change(name, (head) => ({ ...head, leader: `${id}.1`, token: head.token + 10_000 }));
   }
@@ -267,7 +267,7 @@ export class Cluster {
     return this.seen.filter((seen) => seen.type === type).length;
   }
 
-  /** Returns how often the observers were told that a subscription got into this state. */
+  /** Returns how many times the observers got an observation that a subscription is in this state. */
   states(state: string): number {
     return this.seen.filter((seen) => seen.type === "subscription" && seen.state === state).length;
   }

@@ -24,7 +24,7 @@ export type Request =
   | { readonly type: "entries"; readonly items: readonly Item[] }
   /** Reads the last commit, from the stream's leader. */
   | { readonly type: "last" }
-  /** Reads the commits from a sequence on, from a server that may lag behind. */
+  /** Reads all commits from a sequence on, from a server that may lag behind the stream's leader. */
   | { readonly type: "commits"; readonly from: number }
   /** Waits for a moment, because the last request to the store is to be repeated. */
   | { readonly type: "pause" };

@@ -568,7 +568,7 @@ const AGAIN = 60_000;
 /** Time by which the pause grows for each workflow run that waits for another version, in ms. */
 const AGAIN_EACH = 30;
 
-/** Number of running messages below which messages that waited for a shape are sent again. */
+/** While fewer messages than this number run, messages that waited for a node with another shape are sent again. */
 const MAX_WOKEN = 256;
 
 /** Approximate size of a message in a request to a node, in bytes. */

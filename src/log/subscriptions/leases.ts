@@ -158,7 +158,7 @@ export class Leases {
       const found = await stream.last(this.#subject, { latest: true });
       this.#sequence = found?.sequence ?? 0; // the last write of this node's lease may have been stored although its answer was lost
       if (found === undefined || holderOf(found.data) !== endpoint) {
-        // another node has overwritten this node's lease, or it has expired
+        // this node's lease has expired, or another node has overwritten it
         this.#renewed = -Infinity;
         onLost();
       }

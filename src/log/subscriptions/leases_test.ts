@@ -82,7 +82,7 @@ describe("Leases", () => {
     assertEquals([await clock.until(third.fence("a.1")), lost], [true, []]);
     await pass(200, own);
     assertEquals([lost[0], new Set(lost).size], ["a.1", 1]);
-    // the owner takes its lease again, for subscriptions that it leads then
+    // the owner renews its lease again, because it leads subscriptions again
     await pass(300, own);
     assertEquals([own.holds, third.still("a.1", clock.monotonic()) < 500], [true, true]);
   });

@@ -51,7 +51,7 @@ export interface Draft {
   readonly entries: readonly Item[];
   /** Messages whose run begins when the commit is stored. */
   readonly begins: readonly Item[];
-  /** Messages that may run again when the commit is stored, because it records their failures. */
+  /** Messages whose failures the commit records: they may run again when the commit is stored. */
   readonly after: readonly Item[];
   /** Messages whose failed attempts the commit records. */
   readonly failed: readonly Item[];
@@ -114,7 +114,7 @@ export class Ledger {
   readonly #doneUpTo = new Map<string, { readonly position: number; readonly time: number; readonly node: string }>();
   #changed = new Map<string, Item | undefined>();
   #entries = new Set<Item>();
-  /** Messages that may run again when the next commit is stored, which records their failures. */
+  /** Messages whose failures the next commit records: they may run again when that commit is stored. */
   #after: Item[] = [];
   /** Messages that have failed since the last commit. */
   readonly #uncommitted = new Set<Item>();
@@ -672,7 +672,7 @@ export class Ledger {
     const awaits = failure === undefined ? this.#isBehindAwaiting(item) : isAwaiting(failure);
     if (item.place !== "parked" && !this.#hasRoom(awaits)) {
       this.#waitingForRoom.push([item, failure]);
-      // a message to be parked behind another one leaves the queue of its key until there is room
+      // a message that cannot be parked behind another one yet leaves the queue of its key until there is room
       if (failure === undefined) item.line?.leave(item);
       return;
     }
@@ -770,7 +770,7 @@ function isAwaiting({ dead, error }: FailedMessage): boolean {
   return dead === undefined && error.refusedBy !== undefined;
 }
 
-/** Yields a message and the messages of its key behind it that may run in one batch with it. */
+/** Yields the first message of a key, and the messages of the key behind it that may run in one batch with it. */
 function* together(head: Item): Iterable<Item> {
   yield head;
   const fits = (item: Item) => {

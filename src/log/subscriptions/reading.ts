@@ -198,7 +198,7 @@ export class LeaderReading {
     const lost = found?.reason === "expired" && this.#onlyOthers(state) ? undefined : found;
     const place = { created: mark.created, read: endOf(mark.sequence), time: mark.time ?? 0 };
     if (this.#behindLoss !== undefined) {
-      // the log has lost messages again
+      // the log has lost messages once more, while reading waits because of an earlier loss
       if (lost !== undefined) {
         this.#behindLoss = place;
         this.#held = new Fifo();
@@ -277,7 +277,7 @@ export function garbageMessage(
   };
 }
 
-/** Interval at which the place is moved behind messages of other categories, in ms. */
+/** Interval at which the reader's place in the log is moved behind messages of other categories, in ms. */
 const SKIP = 30_000;
 /** Minimum time for which the log keeps each message, in ms. */
 const LEAST_KEPT = 60_000;

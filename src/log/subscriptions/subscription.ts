@@ -356,7 +356,7 @@ export class LogSubscription {
       term: this.#termName(),
       few: MAX_LISTED_PARKED,
       jump: 1 + Math.floor(host.random() * MAX_TOKEN_STEP),
-      // another node may have taken the lead since the check
+      // another node may have taken the lead since this node checked that it may lead
       may: (leader) => typeof commit === "string" || leader === "" || leader === host.endpoint || leader === last,
     }));
     ending.signal.throwIfAborted();

@@ -111,7 +111,7 @@ export class Subscriptions {
     this.#tick();
     await fewAtOnce([...this.#all.values()], MAX_CONCURRENT_RECORDS, async (subscription) => {
       await subscription.ensure(signal);
-      // takes the lead at once if this node's turn has come
+      // this node takes the lead at once if its turn has come
       if (!signal.aborted) subscription.tick(host.clock.monotonic(), this.#beginning < MAX_TAKEOVERS);
     });
     this.#offDoubt = kept.onDoubt(() => this.#look());
@@ -140,7 +140,7 @@ export class Subscriptions {
     const state = await throughElection(host, signal, () => kept.state());
     if (signal.aborted) return;
     const services = new Set([...this.#all.values()].map(({ spec: { service } }) => `${token(service)}.*`));
-    // a node with few subscriptions follows only these: busy subscriptions of other nodes commit often
+    // a node with few subscriptions follows only their commits, because busy subscriptions of other nodes commit often
     const keys = this.#all.size <= MAX_FOLLOWED_RECORDS ? this.#all.keys() : services;
     this.#reader = kept.follow({
       subjects: [

@@ -142,7 +142,7 @@ export class Suspicion {
     readonly pause: number;
   } {
     this.#most = Math.max(this.#most, this.#suspects.size);
-    // the number of groups tells how many processes have ended
+    // the number of groups shows how many processes have ended
     const grown = MOMENT * 4 ** Math.min(8, Math.max(0, this.#groups.length - 3));
     const since = (ms: number) => [...this.#begun].flatMap(([item, at]) => now - at < ms ? [item] : []);
     // only messages of one group run at a time: so a crash is known to be due to one of that group

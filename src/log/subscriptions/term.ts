@@ -252,7 +252,7 @@ export class SubscriptionTerm {
       onProgress: () => this.#progress(),
     });
     this.#led = { categories, ledger, handing };
-    // requests with sequences behind the last commit are not carried out yet
+    // requests behind the first commit of this term are not carried out yet, even if the state found says otherwise
     ledger.restored(commits.sequence);
     const lost = ledger.takeOver({ ...taken.found, now: this.#now });
     if (lost.length > 0) warnings.missing(lost.length);
@@ -393,7 +393,7 @@ export class SubscriptionTerm {
       }
       return true;
     } catch (error) {
-      // end the term: the changes of the failed draft would be missing from the next commit
+      // the term ends after a failed commit: the next commit would lack the changes of this one's draft
       if (!this.#over) warnings.fault("committing", error);
       this.#end("deposed");
       return false;
@@ -485,7 +485,7 @@ export class SubscriptionTerm {
       fault: (error: unknown) => warnings.fault("rewinding", error),
     };
     const there = await storedMessages(asked, messagePattern(namespace, stream.name), parked);
-    // the ledger's place must not move before this commit is stored
+    // the ledger's place (position in the log) must not move before this commit is stored
     const stored = await this.#writeLast(host.endpoint, () => {
       ledger.carriedOut(last);
       categories.begin(Object.fromEntries(began));

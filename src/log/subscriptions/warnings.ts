@@ -61,7 +61,7 @@ export class Warnings {
     this.#host.observer({ type: "log-lost", subscription: this.label, reason, after, next });
   }
 
-  /** Reports categories (contracts) whose start position was behind the end of the log, and was corrected. */
+  /** Reports categories (contracts) whose start position was behind the end of the log, and was moved back. */
   beyond(categories: readonly string[]): void {
     const shown = printable(categories.slice(0, 3).join(", ").slice(0, 200));
     const text =

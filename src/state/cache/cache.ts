@@ -144,7 +144,7 @@ export class SharedCache implements Cache {
       if (load?.superseded) return false;
       if (fence !== undefined) return await writeFenced(bucket, key, stored, { ...options, nonce, fence });
       if (load !== undefined) return await bucket.create(key, stored, options) !== undefined;
-      // if the first try was stored, another try would undo later writes of other nodes
+      // if the first try was stored, another try would undo writes of other nodes that came after it
       if (tried && (await this.#entry(key))?.nonce === nonce) return true;
       tried = true;
       await bucket.put(key, stored, options);
@@ -270,5 +270,8 @@ function checkSize(key: string, text: string, maxPayload: number): void {
 /** Time for which an operation is repeated while the store does not answer, in ms. */
 const RETRY_LIMIT = 5_000;
 
-/** Number of times that a fenced write may lose a race with another write before it fails. */
+/**
+ * Maximum number of races with other writes that a fenced write (a write with a fencing token) may lose before it
+ * fails.
+ */
 const MAX_RACES = 100;

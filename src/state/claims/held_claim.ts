@@ -83,7 +83,7 @@ export class HeldClaim extends Deadlined implements Leased {
   #renewing: Promise<void> | undefined;
   #ended = false;
 
-  /** `onLost` is called when another attempt may run, at most once, and not after `keep` or `free`. */
+  /** `onLost` is called, at most once, when another attempt may run; it is not called after `keep` or `free`. */
   constructor(store: ClaimStore, key: string, claim: RunningClaim, acquired: Acquired, onLost: (why: string) => void) {
     super(0);
     this.#store = store;

@@ -127,7 +127,9 @@ export class IdempotencyStore implements Claims {
     return Promise.resolve();
   }
 
-  /** Takes steps until there is a result, the sender gives up, or the store fails for too long. */
+  /**
+   * Takes the steps of an attempt until there is a result, the sender gives up, or the store has failed for too long.
+   */
   async #settle(attempt: GuardedCall): Promise<Result<unknown>> {
     const { claimant, claim: { nonce }, deadline } = attempt;
     const { clock, random, observer } = this.#options;

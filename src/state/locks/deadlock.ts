@@ -73,7 +73,7 @@ export class DeadlockDetector {
       if (!isAmbiguous(error)) throw error;
     } finally {
       this.#confirming.delete(nonce);
-      // search again: the waiter may be in another cycle, or the store did not answer
+      // search for cycles again: the waiter may be in another cycle, or the store did not answer
       this.changed();
     }
   }

@@ -102,7 +102,7 @@ describe("locks of a node that is frozen while it takes them", () => {
   for (const [lasts, kept] of [[1_200, "expired meanwhile"], [800, "is about to expire"]] as const) {
     it(`a lock whose record ${kept} is renewed or taken again before its caller gets it`, async () => {
       let frozen = 0;
-      // each seed gives the answer another delay
+      // each seed delays the answer by another time
       for (let seed = 1; seed <= 40; seed++) {
         await using h = memoryLockHarness({ seed });
         const node = await h.node("node");

@@ -133,7 +133,7 @@ interface LockViewOptions {
    * changed; `undefined`: the holder's record has changed.
    */
   changed(key: string, waiter: string | undefined, change: Change): void;
-  /** Called when the watch cannot be opened; it is tried again. */
+  /** Called when the watch cannot be opened. Opening it is tried again. */
   failed(error: unknown): void;
 }
 

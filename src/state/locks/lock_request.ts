@@ -65,7 +65,7 @@ export class LockRequest implements Disposable {
     return this.#end.signal;
   }
 
-  /** Ends waiting. `why`: makes the error for a key; only the first call counts. */
+  /** Ends the call's wait. `why`: makes the error for a key. Only the first call of this method has an effect. */
   giveUp(why: (key: string) => CatgaError): void {
     if (this.#end.signal.aborted) return;
     this.#why = why;

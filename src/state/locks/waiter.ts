@@ -219,7 +219,7 @@ export class LockWaiter {
     const entry = this.#entry;
     while (!this.#over) {
       const written = await entry.renew(ANSWER_LIMIT, (revision) => {
-        // revision > 0: an earlier write, whose acknowledgement was lost, was the first
+        // if `revision` is above 0, an earlier write, whose acknowledgement was lost, was the first one
         if (revision > 0) this.#place ??= revision;
         return writeLockRecord({ ...this.record, place: this.#place });
       });

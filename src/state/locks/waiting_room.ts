@@ -186,7 +186,7 @@ export class WaitingRoom {
   #scheduleTake(key: string): void {
     const queue = this.#queue(key);
     const rank = queue.findIndex(({ record }) => this.#waiters.has(record.nonce));
-    // no place of this node's waiters was reported yet: other waiters may be before them
+    // the watch has not reported places of this node's waiters yet, so other waiters may be before them
     if (rank < 0) return this.#cancelTake(key);
     const waiter = this.#waiters.get(queue[rank].record.nonce)!;
     const { clock } = this.#host;

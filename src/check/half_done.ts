@@ -20,14 +20,17 @@ import type { Finding } from "./finding.ts";
 import type { Program } from "./program.ts";
 import { Tally } from "./tally.ts";
 
-/** The stores from which open runs are read. */
+/** The stores from which open runs of workflows are read. */
 export interface RunStores {
   readonly namespace: string;
   /** The stream of entities; `undefined`: it does not exist. */
   readonly entities: Pick<LogStream, "at" | "last" | "lasts" | "read"> | undefined;
   readonly clock: Clock;
   readonly random: Random;
-  /** Called from time to time with the number of runs that were replayed; `what`: what is being checked. */
+  /**
+   * Called from time to time with the number of workflow runs that were replayed; `what`: the checked workflow, in
+   * words.
+   */
   progress(what: string, runs: number): void;
 }
 
@@ -66,7 +69,7 @@ export async function checkRuns({ workflows, signals }: Program, stores: RunStor
   return tally.findings();
 }
 
-/** Checks the value of a signal that the run has received, and not taken yet, by the program's schema. */
+/** Checks the value of a signal that a workflow run has received, and not taken yet, by the program's schema. */
 async function judgeSignal(
   tally: Tally,
   { name, signal, run }: { readonly name: string; readonly signal: string; readonly run: string },
@@ -81,7 +84,10 @@ async function judgeSignal(
   } else tally.add("break", "signal", name, `${of} are refused: ${issueWithPath(error)}`, run, SIGNAL);
 }
 
-/** Returns the reason why a run would not continue as before with the program's handlers; `undefined`: it would. */
+/**
+ * Returns the reason why a workflow run would not continue as before with the program's handlers; `undefined`: it
+ * would.
+ */
 async function replay(
   ref: RunRef,
   body: WorkflowBody,
@@ -122,13 +128,16 @@ async function replay(
     : `would go on with ${added.join(", ")} without having reached ${steps}`;
 }
 
-/** Returns the names of the steps, sleeps and waits that a run has recorded, ended or pending. */
+/** Returns the names of the steps, sleeps and waits that a workflow run has recorded, ended or pending. */
 function namesIn({ ends, strays, sleeps, waits, children, failures }: Journal): Set<string> {
   const names = [...ends, ...sleeps.keys(), ...waits.keys(), ...children.keys(), ...failures.keys()];
   return new Set(names.filter((name) => name !== "" && !isOwn(name) && !isUndo(name) && !strays.has(name)));
 }
 
-/** A log of a run that stores nothing: the replay ends at the first entry that the handler would record. */
+/**
+ * The log of a replayed workflow run, which stores nothing: the replay ends at the first entry (record) that the
+ * handler would store.
+ */
 class RefusingLog extends RunLog {
   override readonly messages: RefusedMessages;
 
@@ -147,9 +156,9 @@ class RefusingLog extends RunLog {
   }
 }
 
-/** Makes the messages of a run that the replay tries to store, and keeps their entries. */
+/** Makes the messages that a replayed workflow run tries to store, and keeps their entries (records). */
 class RefusedMessages extends RunMessages {
-  /** The entries of the last message that was made. */
+  /** The entries (records of a workflow run) in the last message that was made. */
   entries: readonly JournalEntry[] = [];
 
   override of(...args: Parameters<RunMessages["of"]>): ReturnType<RunMessages["of"]> {
@@ -158,7 +167,10 @@ class RefusedMessages extends RunMessages {
   }
 }
 
-/** Returns the host of a replay, which has no effects. */
+/**
+ * Returns the host of the replay of a workflow run: the interface by which the replayed run acts on the node. It has no
+ * effects.
+ */
 function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
   const nothing = () => {};
   const done = () => Promise.resolve();
@@ -203,11 +215,11 @@ function labelOf({ workflow, run }: RunRef): string {
 
 const SIGNAL = "Read what is stored, too, until these runs have ended: both forms in the signal's schema.";
 const VERSION = "Have runs that began before go the old way: raise the workflow's version, and ask flow.version.";
-/** Endpoint that stands for the process that executes the runs; no real process has this name. */
+/** Endpoint (name of a process) of the process that replays the runs; no real process has this name. */
 const ENDPOINT = "check.check";
-/** Maximum size of a message that a run could store, in bytes. */
+/** Maximum size of a message that a workflow run could store, in bytes. */
 const MAX_PAYLOAD = 1 << 20;
-/** Maximum number of runs that are loaded and replayed at once. */
+/** Maximum number of workflow runs that are loaded and replayed at once. */
 const MAX_CONCURRENT_RUNS = 16;
 /** Maximum time that a replayed handler may take until it waits or ends, in ms. */
 const REST_TIMEOUT = 5_000;

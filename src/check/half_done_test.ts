@@ -31,8 +31,8 @@ async function original(flow: Flow, { seat }: { seat: string }): Promise<string>
 const connections: { close(): Promise<void> }[] = [];
 
 /**
- * Starts two runs with the handler `began`, and sends them `signal`. Returns a function that checks the runs with other
- * handlers.
+ * Starts two workflow runs with the handler `began`, and sends them `signal`. Returns a function that checks the runs
+ * with other handlers.
  */
 async function stage(began = original, signal?: string) {
   const network = new MemoryNetwork();

@@ -54,7 +54,9 @@ export interface Stores {
   readonly service: string | undefined;
   /** Maximum number of entities' states that are in memory at once. Default: 50,000. */
   readonly mostStates?: number;
-  /** Called from time to time with the number of messages that were read; `what`: what is being checked. */
+  /**
+   * Called from time to time with the number of messages that were read; `what`: the checked kind of data, in words.
+   */
   progress(what: string, messages: number): void;
 }
 

@@ -166,9 +166,9 @@ export interface ClientRun<Out, F extends string, Told, Cancels> {
 
 /** A workflow of an edge, as its client calls it. */
 export interface ClientWorkflow<In, Out, F extends string, Told, Cancels> {
-  /** Starts a run, and resolves with it. */
+  /** Starts a run, and resolves with an object for the run, which waits for its result and sends it signals. */
   start(...args: CallArgs<In, ClientSendOptions>): Promise<ClientResult<ClientRun<Out, F, Told, Cancels>, never>>;
-  /** Returns the run with this id, without a request. */
+  /** Returns an object for the run with this id, without a request: the run need not exist. */
   run(id: string): ClientRun<Out, F, Told, Cancels>;
 }
 

@@ -35,14 +35,15 @@ export function areAmong(runs: readonly string[], messages: Iterable<MessageCont
 /** Time that a deadlock has to last before it is reported, in ms; the deadlock detection of locks waits as long. */
 export const DEADLOCK_DELAY = 100;
 
-// Admission: the functions that let a message run, and the entry of a message that waits for admission.
+// Admission to a handler (a limited number of messages run at once): the functions that let a message run, and the
+// entry of a message that waits for admission.
 
 /** Runs the handler of a message that has been admitted. Never throws, never rejects. */
 export type RunNow = () => MaybePromise<Outcome>;
 
 /**
- * Runs a handler as soon as its message is admitted, or returns a `Refusal` (the handler did not run). Never throws,
- * never rejects.
+ * Runs a handler as soon as its message is admitted (has a place at the handler), or returns a `Refusal` (the handler
+ * did not run). Never throws, never rejects.
  */
 export type Admission = (ctx: MessageContext, run: RunNow) => MaybePromise<Outcome>;
 

@@ -1,6 +1,6 @@
 /**
- * Tests of deadlocks of admission: a message could be admitted only after a run that waits for it. It fails with
- * DEADLOCK; other messages never do.
+ * Tests of deadlocks of admission: a message could get a place at its handler only after the end of a run that waits
+ * for this message. It fails with DEADLOCK; other messages never do.
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";

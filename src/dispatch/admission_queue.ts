@@ -17,7 +17,7 @@ import type { TurnBudget } from "./turn_budget.ts";
  */
 export type Dropped = "LATE" | "DRAINING" | "OVERLOADED" | "DEADLOCK";
 
-/** An entry that wants to run, and may wait in a queue. It can be aborted while it waits. */
+/** A message that wants to run, and may wait in a queue. It can be aborted while it waits. */
 export abstract class QueueEntry extends Deadlined {
   /** @internal The queue in which the entry waits; `undefined`: it does not wait. */
   queue: AdmissionQueue | undefined = undefined;
@@ -26,7 +26,10 @@ export abstract class QueueEntry extends Deadlined {
   /** @internal The previous entry in the queue. */
   queuePrevious: QueueEntry | undefined = undefined;
 
-  /** Called when the entry may run. When its run has ended, call {@link AdmissionQueue.leave}. Must not throw. */
+  /**
+   * Called when the entry may run. When its run has ended, the caller of the queue calls {@link AdmissionQueue.leave}.
+   * Must not throw.
+   */
   abstract start(): void;
 
   /** Called when the entry left the queue without starting. Must not throw. */
@@ -133,16 +136,17 @@ export class AdmissionQueue {
   }
 
   /**
-   * Counts one more run that has no entry. Call it if the queue is {@link AdmissionQueue.open}, if the run had made
-   * room by {@link AdmissionQueue.stepAside}, or if the run needs no room.
+   * Takes a place for the run of a message that has no entry in this queue. Call this method if the queue is
+   * {@link AdmissionQueue.open}, if the run had given up its place by {@link AdmissionQueue.stepAside}, or if the run
+   * may exceed the limit.
    */
   occupy(): void {
     this.#running++;
   }
 
   /**
-   * Starts an entry, at once or as soon as there is room. Returns false, without queueing the entry, if the queue is
-   * full, or if the entry would start after its deadline.
+   * Starts an entry, at once or as soon as a place is free. Returns false, without queueing the entry, if too many
+   * entries wait, or if the entry would start after its deadline.
    */
   enter(entry: QueueEntry): boolean {
     if (this.open) {
@@ -184,7 +188,10 @@ export class AdmissionQueue {
     return all;
   }
 
-  /** Call it when a running entry has ended: the next waiting entry starts. `now`: the time by the monotonic clock. */
+  /**
+   * Frees the place of a running entry that has ended: the next waiting entry starts. `now`: the time by the monotonic
+   * clock.
+   */
   leave(now: number = this.#clock.monotonic()): void {
     this.#advance(now);
     this.#ended[this.#tenth % TENTHS]++;
@@ -193,8 +200,8 @@ export class AdmissionQueue {
   }
 
   /**
-   * Call it when a running entry makes room without having ended, because it waits for something else, or does not run
-   * after all: the next waiting entry starts.
+   * Frees the place of a running entry that has not ended, because it waits for something else, or does not run after
+   * all: the next waiting entry starts.
    */
   stepAside(): void {
     this.#running--;

@@ -81,7 +81,10 @@ export class ConcurrencyLimit {
     });
   }
 
-  /** Returns true if all places of this limit are taken, and every run that has one is named in `runs`. */
+  /**
+   * Returns true if all places of this limit are taken, and the name of every run of a handler that has a place is in
+   * `runs`.
+   */
   #heldBy(runs: readonly string[]): boolean {
     return this.#queue.full && areAmong(runs, this.#holders);
   }

@@ -35,16 +35,24 @@ export interface Envelope {
   readonly headers: Readonly<Record<string, string>>;
   /** Ordered contracts only: the routing key that the sender gave in its options. */
   readonly key?: string | undefined;
-  /** Commands of entities to which the sender gave an id only: name of this send, the same in all of its attempts. */
+  /**
+   * Only for commands of entities to which the sender gave an id: a name of this send, the same in all of its attempts.
+   */
   readonly send?: string | undefined;
-  /** Commands of entities that may have been applied before only: time from the first send to the deadline, in ms. */
+  /**
+   * Only for commands of entities that an earlier send with this id may have applied: time from the first send to the
+   * deadline, in ms.
+   */
   readonly span?: number | undefined;
   /**
    * True for an event that another node of the service refused and passed on to this node: only handlers that run once
    * in each service get it, and it is not passed on again.
    */
   readonly passedOn?: true | undefined;
-  /** True if the message came without metadata: this run is its only attempt, and its id was made for this run. */
+  /**
+   * True if the message came without metadata: this run of its handler is its only attempt, and its id was made for
+   * this run.
+   */
   readonly only?: true;
   /**
    * Time at which the message was first sent, as far as this process knows, by its monotonic clock; absent: it was sent
@@ -150,7 +158,7 @@ export interface ContextHost extends RunSender {
    * aborted.
    */
   expired(contract: AnyContract, error: CatgaError): void;
-  /** Makes a new id for a run or a message. */
+  /** Makes a new id for a run of a handler, or for a message. */
   nextCall(): string;
   send(contract: AnyContract, payload: unknown, options: SendOptions, parent: ParentMessage): Promise<Result<unknown>>;
   sendAll(
@@ -189,7 +197,7 @@ export interface ContextHost extends RunSender {
 
 /** Starts runs of workflows, and sends signals to them. */
 export interface RunSender {
-  /** Returns the part that executes the runs that this node handles. Rejects with a `CatgaError`. */
+  /** Returns the part of the node that executes runs of workflows. Rejects with a `CatgaError`. */
   nodeRuns(): Promise<RunDriver>;
   /** Starts a run of a workflow. `parent`: the message whose handler starts it; the run inherits its headers. */
   start(
@@ -223,7 +231,7 @@ export interface Entities {
 
 /** A run of a handler, or code outside of handlers, that requests a lock. */
 export interface Asker {
-  /** Name of the requesting run, unique among all runs. */
+  /** Name of the run of a handler that requests the lock, unique among all runs. */
   readonly call: string;
   /** Names of the runs of handlers that wait for the requesting run to end, outermost first. */
   readonly ancestry: readonly string[];

@@ -35,11 +35,11 @@ export class ContractCounts {
   #failure: string | undefined = undefined;
   #sendFailed: Map<string, number> | undefined = undefined;
   #latency: number[] | undefined = undefined;
-  /** Number of runs until the next run is timed. */
+  /** Number of runs of the contract's handler until the next run is timed. */
   #untimed = 0;
-  /** Number of runs for which one timed run stands. */
+  /** Number of runs of the handler for which one timed run stands: so many runs are counted with its duration. */
   #stride = 1;
-  /** Time at which a run was last timed, by the monotonic clock. */
+  /** Time at which a run of the handler was last timed, by the monotonic clock. */
   #timedAt = -Infinity;
 
   constructor({ name, kind }: Pick<AnyContract, "name" | "kind">) {
@@ -47,7 +47,7 @@ export class ContractCounts {
     this.kind = kind;
   }
 
-  /** Counts a message whose handler has ended, or that was refused; `timing` measures the run. */
+  /** Counts a message whose handler has ended, or that was refused; `timing` measures the run of the handler. */
   end(outcome: Outcome, timing?: Timing): void {
     timing?.end();
     if (outcome instanceof Refusal) return this.refused(outcome.code);
@@ -81,15 +81,15 @@ export class ContractCounts {
     count(this.#failed ??= new Map(), code);
   }
 
-  /** Adds a duration, in ms, as the duration of `runs` runs. */
+  /** Records `ms` as the duration of each of `runs` runs of the handler. */
   took(ms: number, runs = 1): void {
     (this.#latency ??= new Array<number>(LATENCY_BUCKETS).fill(0))[latencyBucket(ms)] += runs;
   }
 
   /**
-   * Begins to measure the duration of a run. Returns `undefined` if this run is not measured: an earlier measured run
-   * stands for it, too. Reading the clock takes longer than a run may (80 ns in Deno), so the more runs in a ms, the
-   * fewer are timed. Not for requests of other processes, which have the time of their arrival.
+   * Begins to measure the duration of a run of the handler. Returns `undefined` if this run is not measured: an earlier
+   * measured run stands for it, too. Reading the clock takes longer than a run may (80 ns in Deno), so the more runs in
+   * a ms, the fewer are timed. Not for requests of other processes, which have the time of their arrival.
    */
   timing(clock: Clock): Timing | undefined {
     return --this.#untimed > 0 ? undefined : this.#timing(clock);
@@ -135,7 +135,8 @@ export class ContractCounts {
 
   /** Returns the counts as JSON for an answer, without counts that are 0 or empty. */
   toJSON(): Pick<ContractStats, "name" | "kind"> & Partial<ContractStats> {
-    // the next run is timed: a reader that asks again in a second shall also see durations of contracts with few runs
+    // the next run of the handler is timed, so that a reader that asks again in a second also sees durations of
+    // contracts with few runs
     this.#untimed = this.#stride = 1;
     const { name, kind, queued, heard, published, localBegun, localDone } = this;
     const local = this.local + localDone;
@@ -225,16 +226,16 @@ export class Counts {
   }
 
   /**
-   * Moves one message from `inHand` to `queued`: its handler ran, and it now waits for admission or for another
-   * message.
+   * Moves one message from the count `inHand` (running) to the count `queued` (waiting): it begins to wait for
+   * admission (a place at its handler), or for another message.
    */
   stepAside(name: string): void {
     this.#move(name, 1);
   }
 
   /**
-   * Moves one message from `queued` back to `inHand`, when it is admitted, continues or is dropped; undoes
-   * {@link Counts.stepAside}.
+   * Moves one message from the count `queued` (waiting) back to the count `inHand` (running), when it is admitted,
+   * continues or is dropped; undoes {@link Counts.stepAside}.
    */
   stepBack(name: string): void {
     this.#move(name, -1);
@@ -266,13 +267,13 @@ function count(codes: Map<string, number>, code: string): void {
   codes.set(key, (codes.get(key) ?? 0) + 1);
 }
 
-/** Errors of handlers that ran past their deadlines, which `expired` has counted already. */
+/** Errors of handlers that ran past their deadlines; {@link ContractCounts.expired} has counted them already. */
 const EXPIRED = new WeakSet<CatgaError>();
 const MAX_CONTRACTS = 16_384; // contracts; their names may come from anywhere, such as a gateway's clients
 const MAX_CODES = 64;
 const MAX_FAILURE_TEXT = 400; // characters, to which the text of a failure is cut
-/** Time between two measured runs, in ms, below which fewer runs are measured. */
+/** Time between two measured runs of a handler, in ms, below which fewer runs are measured. */
 const OFTEN = 1;
-/** Maximum number of runs for which one measured run stands. */
+/** Maximum number of runs of a handler for which one measured run stands. */
 const MAX_STRIDE = 4_096;
 const OTHER_CODES = "_OTHER";

@@ -235,8 +235,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Sets the time until which the message may wait for admission (`due`), and the maximum time of its run from its
-   * admission on (`lasts`), in ms.
+   * Sets the time until which the message may wait for admission (`due`), and the maximum time that its handler may run
+   * after that (`lasts`), in ms.
    */
   hurry(due: number, lasts: number): void {
     this.#lasts = lasts;

@@ -27,7 +27,7 @@ export class HandledCount {
     this.#subscription = subscription;
   }
 
-  /** Counts a message of this contract that was handled. */
+  /** Counts a message of this contract that was handled for the subscription. */
   add(contract: string): void {
     this.#counts.set(contract, (this.#counts.get(contract) ?? 0) + 1);
     this.#timer ??= this.#host.clock.after(COUNT_INTERVAL, () => this.flush(), { background: true });

@@ -14,7 +14,7 @@ import { ConcurrencyLimit } from "./concurrency_limit.ts";
 export class KeyQueue {
   readonly #clock: Clock;
   readonly #budget: TurnBudget;
-  /** By key: the limit of one message at a time; a key is present while a message of it runs or waits. */
+  /** By key: the limit to one message at a time. A key has a limit as long as a message of the key runs or waits. */
   readonly #limits: Map<string, ConcurrencyLimit> = new Map();
 
   constructor(clock: Clock, budget: TurnBudget) {

@@ -25,7 +25,7 @@ export class Mediator {
   readonly budget: TurnBudget;
   /** Handlers of durable contracts. Handlers of durable events get messages only from the log. */
   readonly durable: readonly DurableHandler[];
-  /** Counts of the node by contract. */
+  /** Counts of the node's messages, failures and durations, by contract. */
   readonly counts: Counts = new Counts();
   readonly #dispatches: Map<string, Dispatch> = new Map();
   /** Handlers of contracts whose messages only Catga itself sends. */
@@ -127,8 +127,8 @@ export class Mediator {
 }
 
 /**
- * A function for `Dispatch.always`: no message of the contract has to wait for admission. For messages to a run of a
- * workflow, for example, which wait for code that runs already.
+ * A function for `Dispatch.always`: no message of the contract has to wait for admission (a place at the handler). For
+ * messages to a run of a workflow, for example, which wait for code that runs already.
  */
 export const ALWAYS = (): boolean => true;
 
@@ -154,13 +154,13 @@ export interface Dispatch {
   /** True if the contract is a command of an entity. */
   readonly entity: boolean;
   /**
-   * Returns true for a payload whose message need not wait for admission, because it starts no code of the program, or
-   * waits for code that runs already.
+   * Returns true for a payload whose message need not wait for admission (a place at the handler), because it starts no
+   * code of the program, or waits for code that runs already.
    */
   readonly always?: ((payload: unknown) => boolean) | undefined;
   /**
-   * Maximum time of a run, in ms: a message waits for admission only as long as its sender will still wait for the run.
-   * Absent: no limit.
+   * Maximum time of a run of the handler, in ms: a message waits for admission (a place at the handler) only as long as
+   * its sender will still wait for the run. Absent: no limit.
    */
   readonly lasts?: number | undefined;
   /** Counts of the contract's messages. */

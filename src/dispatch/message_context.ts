@@ -450,8 +450,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   /**
-   * Begins the execution of an asynchronous handler: from now on the message ends at its deadline. `ended`: called with
-   * the outcome.
+   * Begins the execution of an asynchronous handler: from now on the message fails at its deadline. `ended`: called
+   * with the outcome.
    */
   run(handler: Later, ended: (outcome: Outcome) => void): void {
     this.execution.run(handler, ended);

@@ -37,7 +37,8 @@ export interface NodeHost extends ContextHost {
   /** The names of the headers that messages sent by handlers inherit. */
   readonly carried: readonly string[];
   /**
-   * Sends a message for a plain NATS client. If handlers of this node run it, it first has to be admitted by `admit`.
+   * Sends a message for a plain NATS client (a program without Catga). If handlers of this node run it, it first has to
+   * be admitted by `admit`.
    */
   relay(
     contract: AnyContract,
@@ -74,12 +75,14 @@ export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
    */
   look(): void;
   /**
-   * Continues the open runs of a workflow. Called when the streams have lost messages that may have been meant for
-   * these runs.
+   * Continues the open runs of a workflow. Called when the streams have lost messages that may have been about these
+   * runs.
    */
   lost(workflow: string): void;
-  /** Starts no more attempts of steps; attempts that run continue to their end. Called when a drain begins. */
+  /**
+   * Starts no more attempts of workflow steps; attempts in progress continue to their end. Called when a drain begins.
+   */
   leave(): void;
-  /** Stops executing runs on this node. */
+  /** Stops executing runs of workflows on this node. */
   close(): void;
 }

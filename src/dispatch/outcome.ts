@@ -10,7 +10,7 @@ import type { Dropped } from "./admission_queue.ts";
 /** The outcome of a message at its node: a result, or a refusal (the handler did not run). */
 export type Outcome = Result<unknown> | Refusal;
 
-/** An outcome that may not be known yet: a promise, or an object that costs less. */
+/** An outcome that may not be known yet: a promise, or an object with a `then` that costs less than a promise. */
 export interface Later {
   then(ended: (outcome: Outcome) => void): unknown;
 }

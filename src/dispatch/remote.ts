@@ -33,8 +33,8 @@ export interface Remote {
   /** Returns true if this node has joined, and knows no other node that handles the contract. */
   alone(name: string): boolean;
   /**
-   * Returns true if all nodes that handle a contract declare it as a command of an entity; without such nodes, if the
-   * last one did.
+   * Returns true if all nodes that handle a contract declare it as a command of an entity. If no node handles it now:
+   * the answer for the last node that did.
    */
   ofEntity(name: string): boolean;
   /**
@@ -71,7 +71,7 @@ export type ClusterHealth = Pick<Health, "member" | "queued"> & {
   readonly connection: "connected" | "disconnected" | "closed";
   /** True while the NATS server denies a subscription that the node cannot work without. */
   readonly forbidden: boolean;
-  /** Messages of other nodes that wait because this node runs its maximum number of handlers. */
+  /** Messages of other nodes that wait, because this node already runs as many handlers for other nodes as it may. */
   readonly backlog?: Backlog | undefined;
 };
 
@@ -142,9 +142,14 @@ export interface Meta {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Ordered contracts only: the routing key, if it is not the key that the contract makes of the payload. */
   readonly key?: string | undefined;
-  /** Commands of entities to which the sender gave an id only: name of this send, the same in all of its attempts. */
+  /**
+   * Only for commands of entities to which the sender gave an id: a name of this send, the same in all of its attempts.
+   */
   readonly send?: string | undefined;
-  /** Commands of entities that may have been applied before only: time from the first send to the deadline, in ms. */
+  /**
+   * Only for commands of entities that an earlier send with this id may have applied: time from the first send to the
+   * deadline, in ms.
+   */
   readonly span?: number | undefined;
   /**
    * True for an event that another node of the service refused and passed on to this node: only handlers that run once

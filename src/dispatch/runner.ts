@@ -63,17 +63,22 @@ export class Runner {
     return this.#mediator.budget;
   }
 
-  /** Counts of the node by contract. */
+  /** Counts of the node's messages, failures and durations, by contract. */
   get counts(): Counts {
     return this.#mediator.counts;
   }
 
-  /** Returns true for a request whose handler is called at once, without waiting for admission. */
+  /**
+   * Returns true for a request whose handler is called at once, without waiting for admission (a place at the handler).
+   */
   always(name: string, payload: unknown): boolean {
     return this.#mediator.find(name)?.always?.(payload) === true;
   }
 
-  /** Maximum time that a request may wait for admission, in ms. `timeout`: time that its sender waits, in ms. */
+  /**
+   * Maximum time that a request may wait for admission (a place at its handler), in ms. `timeout`: time that its sender
+   * waits, in ms.
+   */
   patience(name: string, timeout: number): number {
     return patience(timeout, this.#mediator.find(name)?.lasts);
   }

@@ -34,8 +34,8 @@ export class TurnBudget {
   }
 
   /**
-   * Call it when a handler has returned, with its result or with a promise. Returns the time by the monotonic clock,
-   * which may be a few handlers old: the faster the handlers, the less often the clock is read.
+   * Call this method when a handler has returned, with its result or with a promise. Returns the time by the monotonic
+   * clock, which may be a few handlers old: the faster the handlers, the less often the clock is read.
    */
   spent(): number {
     if (--this.#unseen > 0) return this.#now;

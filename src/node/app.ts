@@ -259,7 +259,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#parts.alarms.unreadable;
   }
 
-  /** Number of handlers that run on this node, plus the sends of this node that wait for answers. */
+  /** Number of asynchronous handlers that run on this node, plus the sends of this node that wait for answers. */
   get inFlight(): number {
     return this.underWay.count - this.around;
   }
@@ -471,7 +471,10 @@ export class App implements NodeHost, DrainableNode {
     return this.#ownRuns = runs;
   });
 
-  /** Called by the log when it has lost messages of these contracts. */
+  /**
+   * Continues the open runs of the workflows to which these contracts belong. Called by the log when it has lost
+   * messages of the contracts.
+   */
   lost(contracts: readonly string[]): void {
     for (const workflow of new Set(contracts.flatMap((name) => drivenWorkflow(name) ?? []))) {
       this.nodeRuns().then((runs) => runs.lost(workflow), (error) => this.fault(`going on with ${workflow}`, error));
@@ -519,7 +522,7 @@ export class App implements NodeHost, DrainableNode {
     return await call(runs);
   }
 
-  /** Closes the log, the entities and the runs, if they were opened. */
+  /** Closes the log, the entities and the part that executes runs of workflows, if they were opened. */
   async closeLog(): Promise<void> {
     this.#ownRuns?.close();
     await this.#ownEntities?.close();

@@ -282,7 +282,7 @@ describe("an idempotent command", () => {
     let runs = 0;
     const Stamp = command<{ at: string }, number, Code, { at: Date; order: number }>("Stamp", {
       idempotent: true,
-      // the schema returns another value at each call
+      // the schema returns another value at each call: the fingerprint of the payload must not depend on it
       input: schema(({ at }: { at: string }) => ({ at: new Date(at), order: ++runs })),
     });
     const handlers = Stamp.handle(({ at }) => at.getTime());

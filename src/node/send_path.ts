@@ -69,9 +69,9 @@ export class SendPath {
   }
 
   /**
-   * Sets which messages run in this process and which go to the cluster. Called at the start, on joining a cluster, and
-   * when the membership changes. `remote`: `undefined` without a cluster; `alone`: names of contracts that no other
-   * node handles.
+   * Sets which messages are handled in this process and which go to the cluster. Called at the start, on joining a
+   * cluster, and when the membership changes. `remote`: `undefined` without a cluster; `alone`: names of contracts that
+   * no other node handles.
    */
   refresh(remote: Remote | undefined, alone: ReadonlySet<string>): void {
     this.#remote = remote;

@@ -15,8 +15,8 @@ export class StreamSource {
   #checked = -Infinity;
 
   /**
-   * Opens nothing yet. `seen`: returns a sequence of the stream that other processes have seen; see
-   * `LogOptions.seen`.
+   * Opens nothing yet. `seen`: returns a sequence of the stream that other processes have seen, above which a new
+   * stream must begin.
    */
   constructor(
     host: Pick<LogHost, "namespace" | "replicas" | "clock" | "log">,

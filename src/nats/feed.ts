@@ -27,7 +27,7 @@ interface FeedOptions {
   readonly headersOnly?: boolean;
 }
 
-/** A consumer on the server, and the subscription to which it delivers; see the file's comment. */
+/** Reads the messages of a stream that match a filter, with one consumer: first the last of each subject, then each new one. */
 export class Feed {
   readonly #stream: OwnedStream;
   readonly #listener: FeedCallbacks;

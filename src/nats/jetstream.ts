@@ -107,7 +107,7 @@ export class JetStream {
     transport.onStatus(() => this.#forbidden.clear());
   }
 
-  /** Receives batches of messages; see `replies.ts`. */
+  /** Receives the batches of messages with which the server answers requests. */
   get replies(): Replies {
     return this.#replies ??= new Replies(this.#transport);
   }

@@ -41,39 +41,39 @@ export class JetStreamRefusal extends Error {
 
 /** Reasons by the `err_code` of an answer. Names and codes are in `server/errors.json` of nats-server. */
 const REFUSALS: Readonly<Record<number, RefusalReason>> = {
-  // JSStreamNotFoundErr
+  // nats-server's error JSStreamNotFoundErr
   10059: "no stream",
-  // JSStreamWrongLastSequenceErrF
+  // nats-server's error JSStreamWrongLastSequenceErrF
   10071: "lost race",
-  // JSStreamWrongLastSequenceConstantErr: another write to the subject is being replicated in the cluster
+  // nats-server's error JSStreamWrongLastSequenceConstantErr: another write to the subject is being replicated in the cluster
   10164: "lost race",
-  // JSStreamNameExistErr
+  // nats-server's error JSStreamNameExistErr
   10058: "other settings",
-  // JSStreamMessageExceedsMaximumErr
+  // nats-server's error JSStreamMessageExceedsMaximumErr
   10054: "too large",
-  // JSAccountResourcesExceededErr
+  // nats-server's error JSAccountResourcesExceededErr
   10002: "full",
-  // JSInsufficientResourcesErr
+  // nats-server's error JSInsufficientResourcesErr
   10023: "full",
-  // JSMemoryResourcesExceededErr
+  // nats-server's error JSMemoryResourcesExceededErr
   10028: "full",
-  // JSStorageResourcesExceededErr
+  // nats-server's error JSStorageResourcesExceededErr
   10047: "full",
-  // JSMaximumConsumersLimitErr
+  // nats-server's error JSMaximumConsumersLimitErr
   10026: "consumer limit",
-  // JSNotEnabledForAccountErr
+  // nats-server's error JSNotEnabledForAccountErr
   10039: "disabled",
-  // JSNotEnabledErr
+  // nats-server's error JSNotEnabledErr
   10076: "disabled",
-  // JSClusterNoPeersErrF: servers of a cluster that has just started do not see each other yet
+  // nats-server's error JSClusterNoPeersErrF: servers of a cluster that has just started do not see each other yet
   10005: "busy",
-  // JSClusterNotAvailErr: the cluster's JetStream has no leader yet
+  // nats-server's error JSClusterNotAvailErr: the cluster's JetStream has no leader yet
   10008: "busy",
-  // JSClusterNotLeaderErr
+  // nats-server's error JSClusterNotLeaderErr
   10009: "busy",
-  // JSStreamDuplicateMessageConflict: a message with this id is being replicated in the cluster
+  // nats-server's error JSStreamDuplicateMessageConflict: a message with this id is being replicated in the cluster
   10158: "busy",
-  // JSStreamExpectedLastSeqPerSubjectNotReady
+  // nats-server's error JSStreamExpectedLastSeqPerSubjectNotReady
   10163: "busy",
 };
 

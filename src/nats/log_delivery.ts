@@ -25,7 +25,7 @@ interface DeliveryListener {
   onBroken(why: string): void;
 }
 
-/** The subscription to which a consumer delivers; see the file's comment. */
+/** Receives the messages that a consumer of a stream delivers, and ends when one is missing or the server is silent. */
 export class LogDelivery {
   /** Number of messages that the delivery has received. */
   received = 0;

@@ -29,7 +29,7 @@ const AGAIN = 1_000;
 /** Time for which a reader that could not keep up with a shared consumer does not try to share one again, in ms. */
 const ALONE = 5_000;
 
-/** A reader of a stream; see the file's comment. */
+/** Reads a stream from a place on, with one consumer after another, and passes on each message once. */
 export class NatsLogReader implements LogReader, SharingReader {
   readonly #stream: OwnedStream;
   readonly #consumers: SharedConsumers;

@@ -79,7 +79,7 @@ interface OwnedStreamOptions {
   readonly seen?: (() => Promise<number>) | undefined;
 }
 
-/** A stream that Catga owns; see the file's comment. */
+/** A stream that Catga owns: created if it is missing, checked for wrong settings, created anew if it is lost. */
 export class OwnedStream {
   /** The stream's name. */
   readonly name: string;
@@ -189,7 +189,7 @@ export class OwnedStream {
     return info;
   }
 
-  /** Time at which the stream was created, as last read; see `LogState.created`. */
+  /** Time at which the stream was created, as last read; it identifies the stream. */
   get created(): string | undefined {
     return this.#created;
   }

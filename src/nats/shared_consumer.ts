@@ -77,7 +77,7 @@ interface Current {
   readonly delivery: LogDelivery;
 }
 
-/** A consumer that several readers share; see the file's comment. */
+/** A consumer on the server that several readers of a stream share. */
 export class SharedConsumer implements Progress {
   sequence = 0;
   time: number | undefined;

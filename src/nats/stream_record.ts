@@ -2,7 +2,7 @@
 import type { StoredMessage } from "../ports/event_log.ts";
 import { readTtl, type StoredTime } from "./expiry.ts";
 
-/** A message of a bucket's stream, converted; see {@link recordOf}. */
+/** A message of a bucket's stream, as {@link recordOf} converts it to a change of an entry. */
 export interface StreamRecord extends StoredTime {
   readonly subject: string;
   readonly revision: number;

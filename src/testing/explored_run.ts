@@ -603,7 +603,7 @@ const LONGEST_STEP = 1_000;
 const LEAP = 10_000;
 /** Real time for which functions of the program may wait for something outside without `io`, in ms. */
 const PATIENCE = 1_000;
-/** Like `PATIENCE`, for runs after a wait for the program's functions was in vain, in ms. */
+/** Real time for which functions of the program may wait without `io` after an earlier wait was in vain, in ms. */
 const SHORT_PATIENCE = 50;
 /** Real time after which a promise given to `io` that has not settled is an error, in ms. */
 const IO_LIMIT = 60_000;

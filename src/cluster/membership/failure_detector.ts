@@ -44,7 +44,7 @@ interface FailureDetectorOptions
   accuse(witness: string, endpoint: string, server: string): void;
 }
 
-/** Detects dead members for one node; see the file's comment. */
+/** Detects for one node which members have died, by pings and bounces, and removes their records. */
 export class FailureDetector {
   readonly #options: FailureDetectorOptions;
   /**

@@ -41,7 +41,7 @@ interface MembershipOptions
   recordGone(member: Member): void;
 }
 
-/** The membership of the cluster as this node sees it; see the file's comment. */
+/** Knows which nodes are in the cluster, as this node sees it, and keeps this node's own record in the store. */
 export class Membership {
   /** The members, as other parts read them. */
   readonly view: MembershipView;

@@ -36,7 +36,7 @@ export interface OwnRecordOptions {
   evicted(error: CatgaError): void;
 }
 
-/** The record of this node in the store; see the file's comment. */
+/** Writes the record of this node in the store, and writes it again before it expires. */
 export class OwnRecord {
   readonly #options: OwnRecordOptions;
   /** Returns the number of nodes in the cluster. */

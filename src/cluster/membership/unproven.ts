@@ -41,7 +41,7 @@ interface UnprovenRecord {
   dueAt: number;
 }
 
-/** The records of nodes that have not answered a ping yet; see the file's comment. */
+/** Keeps the records of nodes that have not answered a ping yet, and pings their processes. */
 export class Unproven {
   readonly #options: UnprovenOptions;
   readonly #byId: Map<string, UnprovenRecord> = new Map();

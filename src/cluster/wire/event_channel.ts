@@ -42,7 +42,7 @@ interface EventBatch {
   count: number;
 }
 
-/** Publishes and receives the events of one node; see the file's comment. */
+/** Publishes and receives the events of one node. */
 export class EventChannel {
   readonly #options: EventChannelOptions;
   readonly #batches: Map<string, EventBatch> = new Map();

@@ -60,7 +60,7 @@ export interface FrameReceiverOptions {
   shapesKnown(n: number, answer: unknown): void;
 }
 
-/** Receives and handles the frames for one process; see the file's comment. */
+/** Receives the frames for one process, and handles their items. */
 export class FrameReceiver {
   readonly #options: FrameReceiverOptions;
 

@@ -34,11 +34,14 @@ export class SendTurn implements OpenFrame {
    */
   number = 0;
   /**
-   * Length of items at which a frame is sent; see {@link frameLimit}. Computed in each turn from the server's present
+   * Length of items at which a frame is sent, in UTF-16 code units. Computed in each turn from the server's present
    * limit.
    */
   frameLimit = 0;
-  /** Size of the largest payload; see {@link payloadLimit}. Computed in each turn from the server's present limit. */
+  /**
+   * Size of the largest payload that fits into a frame, in bytes. Computed in each turn from the server's present
+   * limit.
+   */
   payloadLimit = 0;
   /** Limits how many bursts of stream items this process sends in one turn of the event loop. */
   readonly bursts: TurnBursts;

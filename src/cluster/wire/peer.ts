@@ -21,7 +21,7 @@ export interface PeerIdentity {
   readonly forgotten: boolean;
 }
 
-/** Another process, as this one sees it; see the file's comment. */
+/** A peer: another process with which this process exchanges frames, as this process sees it. */
 export class Peer {
   /** Endpoint of the peer: its node's id, a dot, and a nonce. */
   readonly endpoint: string;
@@ -46,7 +46,7 @@ export class Peer {
    * peer bounced.
    */
   lastSeenAt = -1;
-  /** Lateness of the peer's last frame, in ms; see `lateness.ts`. */
+  /** Lateness of the peer's last frame, in ms: how much longer its way took than that of the fastest frame. */
   late = 0;
   /** Time of the first bounce of a frame since the peer was last seen, by the monotonic clock; -1: none. */
   bouncedAt = -1;

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../ports/clock.ts";
 
-/** The grace of one node, for all parts that draw conclusions from bounces; see the file's comment. */
+/** Knows for one node if a reconnect was so lately that bounces prove nothing. */
 export class ReconnectGrace {
   readonly #clock: Pick<Clock, "monotonic">;
   #begunAt = -Infinity;

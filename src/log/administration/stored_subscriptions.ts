@@ -93,7 +93,7 @@ export async function storedSubscription(
       if (state !== undefined) return { key, ...place, sequence: messages[messages.length - 1].sequence, state };
       if (from === 0) return undefined;
       const earlier = Math.min(from, ...commits.map(({ base }) => base));
-      // an invalid commit may name any `base`: then read from the start
+      // an invalid commit (anybody may write one) may name any `base`: all commits are read then, from the first
       from = earlier < from ? earlier : 0;
     }
   }

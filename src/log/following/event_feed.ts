@@ -58,7 +58,7 @@ export class EventFeed {
   /** Sequence up to which the feed has read the stream. */
   #readUpTo = 0;
   #stream: LogStream | undefined;
-  /** Identity of the stream; see {@link LogState.created}. */
+  /** Identity of the stream: the time at which it was created. */
   #created = "";
   #reader: LogReader | undefined;
   readonly #started: Promise<void>;

@@ -97,7 +97,7 @@ export interface ParkedState {
   readonly dead: number;
 }
 
-/** A commit of a subscription; see the file's comment. */
+/** A commit: the state of a subscription, as its leader stores it. */
 export interface Commit {
   readonly id: CommitId;
   /** Identity of the commit before this one; `undefined`: this is the first. */

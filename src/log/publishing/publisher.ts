@@ -21,7 +21,7 @@ import { StreamMessages, type StreamMessagesOptions, unstored } from "./stream_m
 export interface PublisherOptions extends StreamMessagesOptions {
   /** The node, whose drain waits for all publications. */
   readonly host: PublicationHost;
-  /** Returns the opened stream of the log; see {@link LaneParts.stream}. */
+  /** Returns the opened stream of the log, as {@link LaneParts.stream} does. */
   readonly stream: LaneParts["stream"];
   /**
    * Called when a message of the stream was stored. `contract`: name of its contract; `count`: number of published

@@ -22,7 +22,7 @@ export interface LeaderTokenOptions {
   readonly service: string;
   readonly name: string;
   readonly clock: Clock;
-  /** Times at which this process stood still; see `Standstill`. */
+  /** Times at which this process stood still (was frozen, or on a suspended machine). */
   readonly standstill: Pick<Standstill, "ended" | "looked">;
   /** Reads the subscription's last commit, from the leader of the stream. Rejects with a `CatgaError`. */
   record(): Promise<StoredMessage | undefined>;

@@ -46,7 +46,7 @@ export interface ReadModelOptions {
   readonly causes: boolean;
 }
 
-/** A read model on one node; see the file's comment. */
+/** A read model on one node: handlers that get every stored message of their contracts on each node. */
 export class ReadModel {
   readonly #options: ReadModelOptions;
   /**

@@ -12,7 +12,7 @@ export interface Logged {
   readonly meta: LoggedMeta | null | undefined;
   /** Token of the leader that has sent the message; `undefined` for read models, which have no leader. */
   readonly fence: number | undefined;
-  /** Time at which the message was stored; see `Envelope.storedAt`. */
+  /** Time at which the message was stored, by the server's clock, in ms since 1970. */
   readonly storedAt?: number;
 }
 

@@ -42,7 +42,7 @@ export interface SubscriptionRunsOptions {
   readonly causes: boolean;
 }
 
-/** The runs of one contract of a subscription on this node; see the file's comment. */
+/** Runs the messages of one contract of a subscription on this node, at the requests of the subscription's leader. */
 export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
   /** Runs that have not ended, by message id. */

@@ -256,7 +256,7 @@ function* stored(base: number, upTo: number): CommitSteps<StoredState | string |
       const state = stateOf(valid);
       if (state !== undefined || from === 0) return state ?? "no commit lists everything that is parked";
       const earlier = Math.min(from, ...valid.map((commit) => commit.base));
-      // an invalid commit may name any `base`: then read from the start
+      // an invalid commit (anybody may write one) may name any `base`: all commits are read then, from the first
       from = earlier < from ? earlier : 0;
       continue;
     }

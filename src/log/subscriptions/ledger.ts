@@ -72,7 +72,7 @@ export interface FoundState extends LastEnd {
   readonly now: number;
 }
 
-/** The messages of a subscription in its leader's memory; see the file's comment. */
+/** Keeps the messages of a subscription in its leader's memory, and decides which of them may run. */
 export class Ledger {
   /** Open messages (read, neither handled nor parked), in the order in which they were read. */
   readonly open: InHand = new InHand();

@@ -27,7 +27,7 @@ interface FeedOptions {
   readonly headersOnly?: boolean;
 }
 
-/** Reads the messages of a stream that match a filter, with one consumer: first the last of each subject, then each new one. */
+/** Reads the messages of a stream that match a filter: the last of each subject, then each new message. */
 export class Feed {
   readonly #stream: OwnedStream;
   readonly #listener: FeedCallbacks;

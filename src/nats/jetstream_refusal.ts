@@ -45,7 +45,7 @@ const REFUSALS: Readonly<Record<number, RefusalReason>> = {
   10059: "no stream",
   // nats-server's error JSStreamWrongLastSequenceErrF
   10071: "lost race",
-  // nats-server's error JSStreamWrongLastSequenceConstantErr: another write to the subject is being replicated in the cluster
+  // nats-server's error JSStreamWrongLastSequenceConstantErr: the cluster is replicating another write to the subject
   10164: "lost race",
   // nats-server's error JSStreamNameExistErr
   10058: "other settings",

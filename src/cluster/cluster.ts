@@ -179,6 +179,7 @@ export class Cluster implements Remote {
         this.router.refresh();
         if (handled) host.refresh();
         this.#shapes.look();
+        this.#failureDetector.membersChanged();
       },
       recordGone: (member) => this.#failureDetector.probe(member),
       evicted: (error) => host.fail(error),

@@ -57,18 +57,28 @@ export class FailureDetector {
   #timer: Timer | undefined;
   /** Timer of the pings that are sent when the grace after a reconnect ends. */
   #lastLook: Timer | undefined;
+  #started = false;
   #stopped = false;
 
   constructor(options: FailureDetectorOptions) {
     this.#options = options;
   }
 
-  /** Starts to ping the successor and the suspects once a second. */
+  /** Starts to ping the successor and the suspects once a second, while there are other members. */
   start(): void {
-    if (this.#stopped) return;
-    this.#timer = this.#options.clock.after(PERIOD, () => {
+    this.#started = true;
+    this.membersChanged();
+  }
+
+  /** Call when a member has joined. */
+  membersChanged(): void {
+    const { clock, membership: { view: { members } }, self } = this.#options;
+    if (!this.#started || this.#stopped || this.#timer !== undefined) return;
+    if (members.every(({ info }) => info.id === self)) return;
+    this.#timer = clock.after(PERIOD, () => {
+      this.#timer = undefined;
       this.#pingRound();
-      this.start();
+      this.membersChanged();
     }, { background: true });
   }
 

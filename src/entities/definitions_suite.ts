@@ -106,7 +106,7 @@ export function definitionsSuite(harness: EntitiesHarness): void {
     const two = `2 entities Case cannot be read, and their commands fail: y, z. Why the first: ${why("y")}`;
     assertEquals(alarms(), [{ about: "Case", count: 2, message: two }]);
     assertEquals(a.health().alarms.filter(({ kind }) => kind === "entity-unreadable"), []);
-    // reading another entity does not end the alarm
+    // the alarm about one entity goes on, although another entity is read
     assertEquals((await b.load(Strict, "none")).version, 0);
     assertEquals(alarms()[0].count, 2);
     await a.forget(Case, "y");

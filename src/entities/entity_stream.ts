@@ -176,7 +176,7 @@ export class EntityStream {
    */
   async load<State>(definition: EntityDefinition<State>, id: string, due: number): Promise<EntityCopy<State>> {
     const subject = this.subject(definition.name, id);
-    // both stores are opened at the same time
+    // the stream of entities and the bucket of snapshots are opened at the same time
     const [snapshot, last] = await Promise.all([this.#snapshot(definition, id), this.until(due).last(subject)]);
     const upTo = last?.sequence ?? 0;
     if (last !== undefined && snapshot !== undefined) {
@@ -304,7 +304,7 @@ export class EntityStream {
     return { subject, known: new KnownNames(), now };
   }
 
-  /** Reports an entity that could not be read before, and has now been read to its end. */
+  /** Reports that an entity that could not be read before has now been read to its end. Returns the given copy. */
   #wasRead<State>(copy: EntityCopy<State>): EntityCopy<State> {
     if (this.#unreadable.size === 0) return copy;
     const { definition: { name: entity }, id } = copy;
@@ -324,7 +324,7 @@ export class EntityStream {
         : `${entity} ${id}: a function that applies its events throws: ${(error as Error)?.message ?? error}`;
       const { subject } = reading;
       const isNew = !this.#unreadable.has(subject);
-      // reported once, not for each command that meets the same error
+      // an unreadable entity is reported once, not for each command that meets the same error
       if (this.#unreadable.get(subject) !== why && (!isNew || this.#unreadable.size < MAX_UNREADABLE_ENTITIES)) {
         this.#unreadable.set(subject, why);
         this.#host.observer({ type: "entity-unreadable", entity, id, message: why });

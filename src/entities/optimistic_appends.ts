@@ -61,7 +61,7 @@ class MessageAppend implements AppendReceiver {
   readonly copy: EntityCopy<unknown>;
   readonly text: string;
   readonly mark: string;
-  /** Number of times that the message was appended so far. */
+  /** Number of attempts so far to append the message. */
   tries = 0;
   readonly #answered: AppendCallback;
 
@@ -190,8 +190,8 @@ export class Rounds {
   }
 
   /**
-   * Calls the handlers of the commands in `open`, and then of waiting commands, and moves them to `entries`, as long as
-   * they can be stored together.
+   * Calls the handlers of the commands in `open`, then of commands that wait for the entity, as long as all can be
+   * stored in one message. Moves each command whose handler has decided to `entries`.
    */
   async #decideAll(
     subject: string,
@@ -307,8 +307,8 @@ export class Rounds {
   }
 
   /**
-   * Looks in the stream for an earlier attempt of a command: in the messages that are known to possibly contain the
-   * command or, if none is known, in all messages of the entity that may be recent enough. Rejects with `UNAVAILABLE`.
+   * Looks in the stream for an earlier attempt of a command: in the messages that may contain the command, if this node
+   * remembers any, else in all recent messages of the entity. Rejects with `UNAVAILABLE`.
    */
   async #lookBack(copy: EntityCopy<unknown>, command: PendingCommand): Promise<FoundCommand | undefined> {
     const { stream, commands } = this.#options;

@@ -80,8 +80,8 @@ export class Snapshots {
   }
 
   /**
-   * Writes a snapshot. If the entity was forgotten meanwhile, removes the snapshot, even if it is not known whether it
-   * was written.
+   * Writes a snapshot. If the entity was forgotten during the write, removes the snapshot, even if it is unknown
+   * whether the snapshot was written.
    */
   async #write<State>(
     key: string,
@@ -100,7 +100,7 @@ export class Snapshots {
     }
   }
 
-  /** Tries to remove a snapshot until the store answers or the node ends. */
+  /** Removes the snapshots of a forgotten entity, and tries again until the store answers or the node ends. */
   async #removeForgotten(remove: () => Promise<boolean>): Promise<void> {
     while (await remove().then(() => false, () => !this.#closed)) await delay(this.#host.clock, AGAIN);
   }

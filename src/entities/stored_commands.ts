@@ -27,7 +27,7 @@ export interface CommandIdentity {
   readonly named: boolean;
 }
 
-/** Result of a look-up of a command: an attempt of it was stored, or its send has ended. */
+/** Outcome of the search for a command: an attempt of the command was stored, or its send has ended. */
 export type FoundCommand = { readonly type: "stored"; readonly command: EntityCommand } | { readonly type: "ended" };
 
 /** Remembers the commands that a node has stored or read. */

@@ -16,7 +16,7 @@ export interface QueuedCommand {
   readonly ancestry: readonly string[];
   /** Deadline until which the command may wait, by the monotonic clock. */
   readonly due: number;
-  /** Called when the command has left the queue without having run. */
+  /** Called when the command leaves the queue without having run: at its deadline, or because of a deadlock. */
   leave(why: "late" | "deadlock"): void;
 }
 

@@ -189,8 +189,8 @@ export class Drive {
   }
 
   /**
-   * Called when the node stops: no more attempts begin, and the execution of the run ends when the attempts in progress
-   * have outcomes.
+   * Lets the execution end when the attempts in progress have outcomes; no more attempts begin. Called when the node
+   * stops.
    */
   leave(): void {
     this.#state.leaving = true;
@@ -366,7 +366,7 @@ export class Drive {
   }
 
   /**
-   * Returns true if another version of the workflow shall execute the run: another node has such a version, or the run
+   * Returns true if a node with another version of the workflow is to execute the run: such a node lives, or the run
    * has to wait for one.
    */
   #mayBeTaken(error: unknown): boolean {

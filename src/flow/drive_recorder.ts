@@ -66,7 +66,7 @@ export class DriveRecorder {
   readonly #journal: Journal;
   readonly #activity: Activity;
   readonly #ends: Ends;
-  /** True once a message was read which says that another node executes the run. */
+  /** True once a message was read that says that another node executes the run. */
   #lost = false;
   /** Name of the message that is being appended: it may be read before the append is acknowledged. */
   #appending: string | undefined;
@@ -75,11 +75,11 @@ export class DriveRecorder {
   /** The append in progress; `undefined`: there is none. */
   #storing: Promise<void> | undefined;
   /**
-   * True if the handler has to restart: a decision no longer holds, or the handler has seen the ends of calls in
-   * another order than the stored one.
+   * True if the handler has to restart, because a decision no longer holds, or because the handler has seen ends of
+   * calls in another order than they are stored in.
    */
   #mustRestart = false;
-  /** True once the end of the run is recorded, after which nothing else is. */
+  /** True once the end of the run is recorded: no entry is recorded after it. */
   #ending = false;
   /** True once a cancel of the run is recorded, even if it is not stored yet. */
   #cancelling = false;

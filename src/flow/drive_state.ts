@@ -205,7 +205,8 @@ export class DriveState {
 
   /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: not known. */
   get begun(): readonly string[] | undefined {
-    // ends of other branches, after the handler has thrown, do not prove that it has come as far as another process
+    // ends of other branches that come after the handler has thrown do not prove that the handler has come as far as in
+    // an earlier execution
     const isKnown = this.#begunBefore !== undefined || (this.#wasFresh ?? this.isFresh);
     return isKnown ? [...this.#owner.undoable(), ...this.notReached] : undefined;
   }

@@ -51,7 +51,7 @@ export class DriveTimes {
 
   /** Notes that a schedule of the run has fired, for this time of the step. */
   timerFired({ step, at }: DueTime): void {
-    // any process may report a firing, so the time of the report is trusted only up to `MAX_AHEAD` ms ahead of this
+    // a process may report any time of a firing, so the time counts only if it is at most `MAX_AHEAD` ms ahead of this
     // node's clock
     const time = Math.min(at, this.#host.clock.now() + MAX_AHEAD);
     this.#due.set(step, Math.max(time, this.#due.get(step) ?? 0));

@@ -414,8 +414,8 @@ export class Drives {
     held.sequence = journal.sequence;
     host.read(ref, journal);
     if (end === "restart" && drive.error !== undefined) throw drive.error;
-    // schedules are removed even if another node ended the run: one that this node stored after the end would stay
-    // until it fires
+    // schedules are removed even if another node ended the run: a schedule that this node stored after that end would
+    // stay until it fires
     if (journal.ended !== undefined) await this.#takeBack(ref, drive.times.late);
     else if (end === "superseded") void this.#takeBackGiven(ref, drive.times.givenBack);
     if (end === "refused") this.#giveUp(keyOf(ref), journal.sequence);

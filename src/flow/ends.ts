@@ -13,14 +13,14 @@ export interface EndsHost {
   askForTurn(): void;
 }
 
-/** The end of a step, sleep or wait that the handler has not seen yet. */
+/** The recorded end of a step, sleep or wait, which the handler has not seen yet. */
 interface UnseenEnd {
   stored: boolean;
   /**
    * True if the end was stored before this execution of the run began: an earlier execution may have continued with it.
    */
   readonly before: boolean;
-  /** Lets the handler continue with this end; `undefined`: the handler does not await it yet. */
+  /** Lets the handler continue with this end; `undefined`: the handler does not await the step, sleep or wait yet. */
   see: (() => void) | undefined;
 }
 
@@ -31,17 +31,19 @@ export class Ends {
    * Ends that the handler has not seen, by name of the step, sleep or wait, in the order in which they are recorded.
    */
   #unseen: Map<string, UnseenEnd>;
-  /** Number of recorded ends that were taken over from the journal. */
+  /** Number of ends (of steps, sleeps and waits) that were taken over from the journal. */
   #known: number;
-  /** Names of ends that the handler saw before they were stored. */
+  /** Names of the steps, sleeps and waits whose ends the handler saw before the ends were stored. */
   readonly #ahead = new Set<string>();
   /** Number of ends that the handler awaits and has not seen. */
   #asked = 0;
   /** Callbacks for ends that were skipped (`passOver`) before the handler awaited them. */
   readonly #late: (() => void)[] = [];
-  /** Decisions that wait until the handler has seen all stored ends. */
+  /** Functions that make a decision, each to be called when the handler has seen all stored ends. */
   readonly #behindStored: (() => void)[] = [];
-  /** True once the handler has continued with an end that no earlier execution can have seen. */
+  /**
+   * True once the handler has continued with an end of a step, sleep or wait that no earlier execution can have seen.
+   */
   isBehindOthers = false;
 
   constructor(drive: EndsHost) {

@@ -35,7 +35,8 @@ describe("runs of workflows at nodes with few turns", () => {
         const app = cluster.app("node-1");
         const results = await Promise.all(orders.map((n) => app.result(Order, `o${n}`, { timeout: 120_000 })));
         assertEquals(results.map(unwrap), orders);
-        // regression: a message that waited for a run kept the place that the run's next step needed, for 10 to 30 s
+        // regression: the message that had called for the run kept, for 10 to 30 s, the place that the run's next step
+        // needed
         assertLess(clock.monotonic() - began, dies ? 6_000 : 2_000);
       });
     }

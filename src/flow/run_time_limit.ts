@@ -64,7 +64,10 @@ export class RunTimeLimit {
     });
   }
 
-  /** The time limit of the run, in ms since 1970; `undefined`: the run has no limit, or its limit no longer counts. */
+  /**
+   * The time limit of the run, in ms since 1970; `undefined`: the run has no limit, or has been cancelled or fails
+   * already.
+   */
   get #deadline(): number | undefined {
     const { started, startedAt, cancelled, failing, ended } = this.#state.journal;
     if (cancelled !== undefined || failing !== undefined || ended !== undefined) return undefined;

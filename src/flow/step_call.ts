@@ -91,7 +91,7 @@ export abstract class StepCall implements PendingCall {
     this.endPause();
   }
 
-  /** Aborts the attempt in progress, if there is one. */
+  /** Aborts the step's attempt in progress, if there is one; a child run goes on. */
   abort(_why: CatgaError): void {}
 
   /** Ends the pause before the next attempt, if there is one. */

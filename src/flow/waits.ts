@@ -21,7 +21,7 @@ export class Waits {
   readonly #taken = new Set<number>();
   /** By name of a signal: number of waits for it that the handler has begun. */
   readonly #numbers = new Map<string, number>();
-  /** By name of a sleep or wait: the timer that ends it. */
+  /** Timers that end sleeps and waits, by the name of the sleep or wait. */
   readonly #ticking = new Map<string, Timer>();
   /** Sleeps and waits whose end this execution has recorded. */
   readonly #noted = new Set<PendingCall>();

@@ -40,7 +40,7 @@ export class MemoryEventLog implements EventLog {
   readonly #faults: FaultSource | undefined;
   readonly #streams = new Map<string, StreamState>();
   readonly #doubters = new Set<(name: string) => void>();
-  /** Greatest sequence that any stream of a name has had, by that name. */
+  /** Greatest sequence of each stream's messages, by the stream's name, over all streams that had this name. */
   readonly #greatest = new Map<string, number>();
   #made = 0;
   readonly #outages = new Set<LogOutage | "full">();
@@ -181,7 +181,7 @@ export class MemoryEventLog implements EventLog {
     return lost;
   }
 
-  /** Call when the time of day was set: schedules that are due then fire. */
+  /** Fires the schedules that are due now, in all streams. Call when the time of day was set. */
   leapt(): void {
     for (const state of this.#streams.values()) state.leapt();
   }

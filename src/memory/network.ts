@@ -321,7 +321,10 @@ const OPTIONS: ReadonlySet<string> = new Set<keyof MemoryNetworkOptions>([
   ...["clock", "random", "seed", "faults", "servers", "maxPayload"] as const,
 ]);
 
-/** Wraps a program's source of random numbers, so that an invalid number throws: names are made from these numbers. */
+/**
+ * Wraps a program's source of random numbers, so that an invalid number throws: names are made from the numbers, and
+ * must differ.
+ */
 function checked(random: Random): Random {
   return () => {
     const drawn = random();

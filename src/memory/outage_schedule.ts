@@ -1,4 +1,4 @@
-/** Cuts connections, freezes processes and stops the logs repeatedly, at random moments, as the faults say. */
+/** Cuts connections, freezes processes and stops the logs again and again, at random moments, as `Faults` describes. */
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { MemoryEventLog } from "./event_log.ts";
 import type { FaultSource, Outage } from "./faults.ts";

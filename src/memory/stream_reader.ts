@@ -53,7 +53,10 @@ export class StreamReader implements LogReader {
   /** Number of the present start of reading. Answers and deliveries that belong to earlier starts are ignored. */
   #attempt = 0;
   #count = 0;
-  /** Sequence from which on the reader counts as caught up. */
+  /**
+   * Sequence of the last message that the stream had when reading began: from this sequence on, the reader is caught
+   * up.
+   */
   #target = Infinity;
   #asked = false;
   #paused = false;

@@ -71,9 +71,9 @@ interface FiringSchedule {
 }
 
 /**
- * Schedules by subject. Like nats-server, this class takes all due schedules in hand and fires them one after the
- * other. A message stored in place of a schedule in hand is removed by the firing, or becomes due when the old
- * schedule would be due again.
+ * Schedules by subject. Like nats-server, this class takes all due schedules at once and fires them one after the
+ * other. A message that is stored in place of a schedule that is about to fire is removed by the firing, or becomes due
+ * when the old schedule would be due again.
  */
 export class StreamSchedules {
   readonly #clock: Clock;
@@ -108,7 +108,7 @@ export class StreamSchedules {
     while (this.#taken.shift() !== undefined);
   }
 
-  /** Call when the time of day was set: schedules that are due then fire. */
+  /** Fires the schedules that are due now. Call when the time of day was set. */
   leapt(): void {
     for (const standing of this.#standing.values()) {
       if (standing.timer === undefined) continue;

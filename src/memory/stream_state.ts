@@ -122,7 +122,7 @@ export class StreamState {
     return sequence === undefined ? undefined : this.at(sequence);
   }
 
-  /** Call when the time of day was set: schedules that are due then fire. */
+  /** Fires the schedules that are due now. Call when the time of day was set. */
   leapt(): void {
     this.#schedules.leapt();
   }

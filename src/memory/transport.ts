@@ -26,7 +26,7 @@ export interface MemoryTransportOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** A connection to a {@link MemoryNetwork}. Methods marked "for the network" are called by the network only. */
+/** A connection to a {@link MemoryNetwork}. The network calls some of its methods, to simulate faults. */
 export class MemoryTransport implements Transport, BrokerClient {
   /** Clock whose timers end when the transport is closed. */
   readonly clock: Clock;

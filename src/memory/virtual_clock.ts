@@ -54,7 +54,7 @@ export class VirtualClock implements Clock {
   #advancing = false;
   /** Callbacks given to {@link VirtualClock.soon}, each to be called in a later turn of the event loop. */
   #soon: (() => void)[] = [];
-  /** Errors that callbacks threw: the next `advance` throws the first. */
+  /** Errors that callbacks threw. The next call of `advance` throws the first of them. */
   readonly #thrown: { readonly error: unknown }[] = [];
   #ticks = false;
   /** Number of turns of the event loop for which the clock has waited. */

@@ -57,7 +57,7 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
   const iterator = iteratorOf(contract, given);
   let returned: Promise<unknown> | undefined;
   let open = true;
-  // an async function, because an error thrown while a signal aborts would end the process
+  // the function is async, because an error that is thrown while a signal aborts would end the process
   const end = async () => await iterator.return?.();
   let stopped = false;
   const stop = () => {
@@ -67,7 +67,7 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
     returned = end();
     returned.catch(() => {}); // no unhandled rejection: `returned` is awaited later
   };
-  // bound, because the generator has to end in the async context of its reader, not in the context of the abort
+  // `stop` is bound, because the generator has to end in its reader's async context, not in the context of the abort
   const off = onAbort(signal, AsyncLocalStorage.bind(stop));
   // while the node drains, the stream ends here, and its reader resumes it on another node
   const offDraining = contract.options.resume === undefined

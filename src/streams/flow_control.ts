@@ -24,12 +24,15 @@ export class ItemSender implements LineSender {
   #consumed = 0;
   /** Total length of the items that the reader has not consumed, in characters. */
   #bytes = 0;
-  /** Number of consumed items at which the reader is to send its next report. */
+  /**
+   * Number of consumed items at which the reader is to report next, that is, to send the number of items it has
+   * consumed.
+   */
   #asked = 0;
-  /** Total length of the items sent since the reader was last asked to report, in characters. */
+  /** Total length of the items sent since the sender last asked the reader for a report, in characters. */
   #bytesSince = 0;
   #ended = false;
-  /** True if a request for a report is to be written with the next items. */
+  /** True if the sender's request for a report of consumed items is to be written with the next items. */
   #asks = false;
   /** True if the message that ends the stream is still to be written to the network. */
   #ends = false;
@@ -85,7 +88,7 @@ export class ItemSender implements LineSender {
   }
 
   word(consumed: number, received: number, again: boolean): void {
-    // ignored: the report has wrong data, or is for an earlier stream
+    // the reader's report is ignored if its numbers are wrong, or if it is for an earlier stream
     if (consumed > received || received > this.#next) return;
     this.#received = Math.max(this.#received, received);
     while (this.#consumed < consumed) this.#bytes -= this.#items[this.#consumed++ - this.#first].length;
@@ -124,7 +127,7 @@ export class ItemReceiver {
   readonly #items: Fifo<unknown> = new Fifo();
   #received = 0;
   #consumed = 0;
-  /** Number of consumed items at which the sender wants a report. */
+  /** Number of consumed items at which the sender wants a report of consumed items. */
   #report = Infinity;
   /** Total number of items of the stream; Infinity: not known yet. */
   #count = Infinity;
@@ -151,7 +154,7 @@ export class ItemReceiver {
   items(source: ItemSource, n: number, list: readonly unknown[], first: number): void {
     if (n > this.#received) return this.#miss(source);
     for (let i = first + this.#received - n; i < list.length; i++) {
-      // no room: the sender sends wrong data, or its contract has a larger window
+      // there is no room for the item: the sender sends wrong data, or its contract has a larger window
       if (this.#items.size >= this.#most) return void (this.#refused = true);
       this.#items.push(list[i]);
       this.#received++;

@@ -157,8 +157,8 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
   }
 
   /**
-   * Parses an item by the schema. Resolves with `undefined` if the reader gave up before: the idle time or the signal
-   * ends a schema that never settles.
+   * Parses an item by the schema. Resolves with `undefined` if the reader has given up meanwhile: the idle time, or the
+   * signal, ends the wait for a schema that never settles.
    */
   async #parsed(
     schema: Schema<never, unknown>,
@@ -221,7 +221,8 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
   #retries = 0;
   #brokenSince = 0;
   /**
-   * The time at which the option `timeout` ends the stream, by the monotonic clock: the stream is not resumed later.
+   * Time at which the option `timeout` ends the stream, by the monotonic clock; the stream is not resumed after this
+   * time.
    */
   #due = Infinity;
 
@@ -262,7 +263,7 @@ class ReadAttempt extends ItemReceiver implements ItemSink {
     this.here = new LocalOutlet(this, window, soon);
   }
 
-  /** Returns the oldest received item; there must be one. */
+  /** Returns the oldest received item. There must be such an item. */
   next(): unknown {
     const item = this.take(this.#source);
     if (this.#source === undefined) this.here.took();

@@ -7,7 +7,10 @@ import { isContractName } from "../../contract/contract.ts";
 import { isCount, isNotNegative, isRecord, isStringArray } from "../../data/checks.ts";
 import { readNumbers, readRecord, writeNumbers } from "./record_text.ts";
 
-/** Identity of a commit: number `n` of a leader's term. A leader never uses a number for two different contents. */
+/**
+ * Identity of a commit: its number `n` in a leader's term (time as the leader). No two commits of a term with different
+ * contents have the same number.
+ */
 export type CommitId = readonly [term: string, n: number];
 
 /**

@@ -116,7 +116,7 @@ describe("entityGroupText and readEntityGroup", () => {
       assertMatch(group.reason, new RegExp(reason === "no" ? "." : reason));
       assertEquals(group.version, undefined);
     }
-    // the same texts, read behind a valid message of the same type, whose names they share
+    // each text is read behind a valid message of the same type, whose names are then known
     const known = new KnownNames();
     const behind = (text: string) => readEntityMessage("Cart", new TextEncoder().encode(text), known);
     assert(!("reason" in behind(good)));

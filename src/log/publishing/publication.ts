@@ -40,11 +40,11 @@ interface WaitingQueue {
   left(): void;
 }
 
-/** The publications of one process that have not ended: the number that may wait is limited. */
+/** Counts the publications of one process that have not ended, because their number is limited. */
 export class PublishBacklog {
   /** Number of published messages that wait or are being sent. */
   messages = 0;
-  /** Number of characters of these messages. */
+  /** Number of characters of the published messages that wait or are being sent. */
   chars = 0;
   readonly #limit: number;
 

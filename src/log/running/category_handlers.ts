@@ -11,7 +11,7 @@ import { CatgaError } from "../../error.ts";
 import { type BatchRun, runBatch } from "./batch_run.ts";
 import { refusedOver } from "./run_answer.ts";
 
-/** The handlers of one contract in one subscription, as one. */
+/** The handlers of one contract in one subscription, combined to one handler. */
 export interface CategoryHandlers {
   readonly contract: AnyContract;
   /** Timeout of a run of the handlers, in ms. */

@@ -402,7 +402,10 @@ export class ReadModel {
     );
   }
 
-  /** Waits for a run that did not end at once. At the run's timeout, reports the text that `late` returns. */
+  /**
+   * Waits for the end of a run that has not ended at once. If the run reaches its timeout, reports the text that `late`
+   * returns.
+   */
   async #ended(
     outcome: Promise<Outcome>,
     ctx: MessageContext,

@@ -29,7 +29,7 @@ import { answerTo, DEPOSED, failureAnswer, lastAnswer, refusedAnswer } from "./r
 
 /** Dependencies of {@link SubscriptionRuns} on the node. */
 export interface DrainingHost extends ContextHost {
-  /** True while the node drains: it begins no further runs. */
+  /** True while the node drains, and begins no further runs. */
   readonly isDraining: boolean;
 }
 

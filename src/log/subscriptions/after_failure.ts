@@ -34,7 +34,7 @@ export function afterFailure(
 ): AfterFailure {
   const isOutage = !final && lasted < outage;
   if (!isOutage && (final || attempts + 1 >= most)) return { type: "dead letter" };
-  // during an outage the pause is its duration so far: so pauses double, also across a change of leader
+  // during an outage the pause is as long as the outage has lasted, so pauses double, also across a change of leader
   const pause = isOutage
     ? jittered(random, Math.min(longest, Math.max(first, lasted)))
     : backoff(random, Math.min(attempts, 64), first, longest);

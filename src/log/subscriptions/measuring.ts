@@ -45,8 +45,8 @@ export class Measuring {
   }
 
   /**
-   * Returns the number of messages of the stream that a subscription has not read, including messages of other
-   * categories between them.
+   * Returns the number of messages in the stream that a subscription has not read, up to the last message of its
+   * categories. Messages of other categories before that message count, too.
    */
   lag({ key, read }: Pick<Measured, "key" | "read">): number {
     return lagOf(read, { first: this.#first, last: this.#last.get(key) ?? 0 });

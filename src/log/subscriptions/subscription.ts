@@ -336,11 +336,11 @@ export class LogSubscription {
     const { host, kept, stream, leases, mostParked, spec, nodes } = this.#options;
     const commit = this.#commit;
     if (commit === undefined) return await this.#ensure(ending.signal, false);
-    // check again: while this node was cut off, all leases seemed to expire, but the leader may have renewed its
-    // lease
+    // the lease is checked once more: while this node was cut off, all leases seemed to expire, but the leader may have
+    // renewed its lease
     if (!await leases.hold() || this.#leaving || !this.#mayLead(host.clock.monotonic())) return;
     const last = typeof commit === "object" ? commit.head.leader : "";
-    // overwrite the last leader's lease first: a process that cannot be reached now would go on leading when it is
+    // the last leader's lease is overwritten first: a leader that cannot be reached now would go on leading when it is
     // back
     if (last !== "" && last !== host.endpoint && !await leases.fence(last)) return;
     const store = new SubscriptionStore({
@@ -382,7 +382,8 @@ export class LogSubscription {
       new CatgaError("INVALID_MESSAGE", `it is invalid (${invalid}); all messages of the log are handled again`),
     );
     const { sequence } = seen.message;
-    // stored before the old commits are removed: a subscription without any commit would begin at the end of the log
+    // a first commit is stored before the old commits are removed, because a subscription without any commit would
+    // begin at the end of the log
     const text = firstCommit(this.#termName(), { ...firstHead(this.spec, undefined), leader: "?" }, sequence + 1);
     if (await this.#store(this.#subject, text, sequence)) {
       await this.#options.kept.purge(this.#subject, { before: sequence + 1 });

@@ -40,7 +40,9 @@ export class Suspicion {
   /** Position up to which the last leader may have begun messages before its process ended. */
   #upTo: number;
   readonly #groups: SuspectGroup[] = [];
-  /** Messages that have begun, or begin with the next commit, each with the time of that by the leader's clock. */
+  /**
+   * Messages that have begun, or begin with the next commit, each with the time of its beginning by the leader's clock.
+   */
   readonly #begun = new Map<Item, number>();
   /** Messages that the last leader may have begun and that have had no outcome yet. */
   readonly #suspects = new Set<Item>();

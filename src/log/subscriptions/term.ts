@@ -66,7 +66,10 @@ export class SubscriptionTerm {
   /** Times at which requests of nodes and operators are to be read from the store, by the monotonic clock. */
   #looks: number[] = [];
   #carrying = false;
-  /** Time since which reading of the log waits for room, by the monotonic clock; `undefined`: it does not wait. */
+  /**
+   * Time since which no message of the log is read for lack of room, by the monotonic clock; `undefined`: there is
+   * room.
+   */
   #fullSince: number | undefined;
   /**
    * State of the term. `runs`; `leaving`: no more messages are handed out; `ends`: the last commit is being written;

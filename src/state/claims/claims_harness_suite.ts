@@ -13,7 +13,7 @@ import { IdempotencyStore } from "./idempotency_store.ts";
 export const LEASE = 20_000;
 /** Time between two renewals of a claim, in ms. */
 export const RENEWAL = 3_000;
-/** How long the process that holds a claim may stand still without losing the claim, in ms. */
+/** Time for which the process that holds a claim may stand still without losing the claim, in ms. */
 export const PAUSE = 15_000;
 
 /** A node of the tests, with its store of claims. */

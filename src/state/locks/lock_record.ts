@@ -137,10 +137,7 @@ interface LockViewOptions {
   failed(error: unknown): void;
 }
 
-/**
- * A watch of lock records, and the records that it has reported. The watch is opened on construction; `close` ends
- * it.
- */
+/** A watch of lock records, with the records that it has reported. The constructor opens the watch; `close` ends it. */
 export class LockRecordWatch {
   readonly #options: LockViewOptions;
   readonly #waiters = new Map<string, Map<string, SeenWaiter>>();

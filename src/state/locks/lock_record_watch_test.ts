@@ -11,7 +11,7 @@ function record(nonce: string, place?: number): string {
   return writeLockRecord(whole);
 }
 
-/** Makes a view of a bucket's lock records, and collects the changes that the view reports. */
+/** Watches a bucket's lock records, and collects the changes that the watch reports. */
 async function setUp(prefix = "") {
   const h = memoryLockHarness();
   const bucket = await h.bucket();

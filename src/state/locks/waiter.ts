@@ -50,8 +50,8 @@ export class LockWaiter {
   readonly #ttl: number;
   readonly #start: Stamp;
   /**
-   * Last acknowledged writes of the place in the queue. Each was sent before any write of a greater revision was
-   * made.
+   * The last acknowledged writes of the place in the queue, with the time at which each was sent, which is before any
+   * write of a greater revision.
    */
   #acknowledged: { readonly revision: number; readonly sent: Stamp }[] = [];
   readonly #entry: LeasedEntry;
@@ -158,8 +158,8 @@ export class LockWaiter {
   }
 
   /**
-   * Removes the place in the queue. `withKey`: the waiter got the key; else reads if the key was handed over to it
-   * meanwhile.
+   * Removes the place in the queue. `withKey`: true if the waiter got the key; else this method reads whether
+   * the key was handed over to the waiter meanwhile, and then releases the key.
    */
   async #removePlace(withKey: boolean): Promise<void> {
     const { host } = this.#options;

@@ -65,7 +65,7 @@ export class WaitingRoom {
     this.#queues ??= this.#watch(this.#host.keys.waiters, "watching the queues of locks");
   }
 
-  /** Adds a waiter for a key; it is removed when its `held` settles. */
+  /** Adds a waiter for a key. The waiter is removed when it has got the key or was given up (its `held` settles). */
   wait(key: string, record: LockRecord): LockWaiter {
     this.#all ??= this.#watch("", "watching locks");
     const waiter = new LockWaiter({

@@ -21,7 +21,7 @@ export class AnswerTimeouts {
     this.#clock = clock;
   }
 
-  /** Call when the node stops: the timer then ends with the last call. */
+  /** Lets the timer end with the last running call. Call when the node stops. */
   close(): void {
     this.#closed = true;
     this.#rest();

@@ -23,7 +23,7 @@ export class JumpWatch {
     this.#clock = clock;
   }
 
-  /** Call when the node stops: the timer then ends with the last lease. */
+  /** Lets the timer end with the last lease. Call when the node stops. */
   close(): void {
     this.#closed = true;
     this.#rest();

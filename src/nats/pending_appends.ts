@@ -77,7 +77,7 @@ export class PendingAppends {
       if (state === "connected") return;
       const cause = notConnected(state);
       this.#settleAll(unknown(`${what}: ${cause.message}`, cause));
-      // all messages are settled: the timer is not needed
+      // no message waits for an acknowledgement any more, so the timer is not needed
       this.#timer?.cancel();
       this.#timer = undefined;
       this.#timerDue = Infinity;

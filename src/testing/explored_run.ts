@@ -181,7 +181,7 @@ class RunOfPlan<World> {
     return { plan: this.#plan, history, failure, steps: this.#steps, lasted, log: this.#log };
   }
 
-  // nodes ------------------------------------------------------------------------------------------------
+  // starting, killing and deploying nodes ----------------------------------------------------------------
 
   async #start(node: ExploredNode<World>): Promise<void> {
     node.isChanging = true;
@@ -271,7 +271,7 @@ class RunOfPlan<World> {
     while (!condition()) await delay(this.#clock, STEP);
   }
 
-  // the workload -----------------------------------------------------------------------------------------
+  // running the workload ---------------------------------------------------------------------------------
 
   async #workload(): Promise<void> {
     const { seed, skips } = this.#plan;
@@ -299,7 +299,7 @@ class RunOfPlan<World> {
     return await promise.finally(() => void this.#io--);
   };
 
-  // faults -----------------------------------------------------------------------------------------------
+  // causing and ending faults ----------------------------------------------------------------------------
 
   /** Sets the timers for the faults and deploys of the plan. */
   #arm(): void {
@@ -437,7 +437,7 @@ class RunOfPlan<World> {
     await this.#until(back(), SETTLE, "the nodes do not come back");
   }
 
-  // the end ----------------------------------------------------------------------------------------------
+  // waiting until everything is handled ------------------------------------------------------------------
 
   /** Resolves when all stored messages are handled, and no workflow run goes on by itself. */
   async #handled(): Promise<void> {
@@ -494,7 +494,7 @@ class RunOfPlan<World> {
     return { seed: this.#plan.seed, operations, attempts, steps, locks, terms, faults, processes, runs, deadLetters };
   }
 
-  // time -------------------------------------------------------------------------------------------------
+  // letting virtual time pass ----------------------------------------------------------------------------
 
   /** Lets time pass until a promise has settled; rejects if that takes longer than `limit` ms of virtual time. */
   async #until<T>(promise: Promise<T>, limit: number, what: string): Promise<T> {

@@ -79,7 +79,7 @@ function isDurable({ durable, entity }: AnyContract["options"]): boolean {
   return (durable !== undefined && durable !== false) || entity !== undefined;
 }
 
-// commands and queries -------------------------------------------------------------------------------------
+// checks of commands and queries ---------------------------------------------------------------------------
 
 function ofRequests(history: History, contract: AnyContract): Breach[] {
   const { name, options } = contract;
@@ -203,7 +203,7 @@ const LOCAL: ReadonlySet<string> = new Set([
   ...["INVALID_MESSAGE", "INVALID_RESPONSE", "TOO_LARGE", "ID_REUSED", "FORBIDDEN", "ACCESS_DENIED"],
 ]);
 
-// entities, locks, leadership ------------------------------------------------------------------------------
+// checks of entities, locks and leadership -----------------------------------------------------------------
 
 function ofEntity({ operations }: History, entity: string): Breach[] {
   const loads = operations.flatMap((operation) => {

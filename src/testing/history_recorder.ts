@@ -231,7 +231,7 @@ export class HistoryRecorder {
     return this.#instant.at === this.now ? this.#instant.moments : [];
   }
 
-  // handlers ---------------------------------------------------------------------------------------------
+  // recording what handlers do ---------------------------------------------------------------------------
 
   #handler(handler: Handler, of: RecordedProcess): Handler {
     const { contract, "~handler": body } = handler;
@@ -349,7 +349,7 @@ export class HistoryRecorder {
     return promise;
   }
 
-  // apps and contexts ------------------------------------------------------------------------------------
+  // recording the calls of apps and contexts -------------------------------------------------------------
 
   #sender<T extends object>(real: T, at: RecordedCaller): T {
     // the target has the same class, but no members, because a proxy may not replace members of a frozen target

@@ -38,8 +38,8 @@ describe("a live node on NATS", await requireNatsServer(), () => {
         await using program = node.program;
         await eventually("the caller to see it", () => app.nodes().length === 2);
 
-        // one contract for plain clients is enough: these calls treat invalid messages alike, and the handlers do
-        // what valid ones say
+        // of the subjects for plain clients only that of Who is attacked: calls of all contracts treat invalid
+        // messages alike
         const calls = `catga.${namespace}.call.`;
         const subjects = (await subscriptions(server, "catga target"))
           .filter((subject) => !subject.startsWith(calls) || subject === `${calls}Who`);

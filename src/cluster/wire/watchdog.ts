@@ -102,7 +102,7 @@ export class Watchdog {
 const CHECK_EVERY = 50; // ms
 const OWED = 50; // ms without an answer until the first ping
 const PING_EVERY = 100; // ms
-const PING_EACH = 5; // ms for each process that owes an answer, if their sum is more
+const PING_EACH = 5; // ms: interval of pings for each process that owes an answer, if there are more than 20
 const STANDSTILL = 250; // ms: maximum delay of a check that counts; after a longer one this process stood still
 /** Time that a live process may need to move to another server, or for its last answers to arrive, in ms. */
 export const MAY_RETURN = 3_000;

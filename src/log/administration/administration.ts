@@ -79,7 +79,10 @@ export class Administration {
     return stored;
   }
 
-  /** Reads a parked message of a subscription; `undefined`: missing or unreadable. */
+  /**
+   * Reads a message that a subscription has parked (it waits for its next attempt, or is dead); `undefined`: missing
+   * or unreadable.
+   */
   async message(key: string, id: string): Promise<ParkedMessage | undefined> {
     const kept = await this.#kept();
     return kept && await parkedMessage(kept, key, id);

@@ -142,7 +142,7 @@ export async function parkedLines(kept: KeptCommits, { key, state }: StoredSubsc
   return lines;
 }
 
-/** Sorts parked messages by their position in the log. */
+/** Sorts parked messages (which wait for their next attempt, or are dead) by their position in the log. */
 export function inOrder(parked: ReadonlyMap<string, ParkedState>): (readonly [id: string, state: ParkedState])[] {
   return [...parked].sort(([, a], [, b]) => a.epoch - b.epoch || a.position - b.position || a.time - b.time);
 }

@@ -114,7 +114,7 @@ export interface Commit {
   readonly base: number;
   readonly head: Head;
   readonly parked: readonly ParkedState[];
-  /** Ids of messages that are no longer parked since the commit before. */
+  /** Ids of messages that were parked in the commit before, and have been handled or discarded since. */
   readonly ended: readonly string[];
   /** Number of parked messages, dead letters included, and number of dead letters. */
   readonly counts: { readonly parked: number; readonly dead: number };
@@ -301,8 +301,8 @@ function readOpen(value: unknown): OpenEntry[] | undefined {
 }
 
 /**
- * Encodes parked messages: each position as its distance from the one before, other times as distances from the time
- * of storing.
+ * Encodes parked messages: each position as its distance from the position before, other times as distances from the
+ * time of storing.
  */
 function writeParked(parked: readonly ParkedState[]): string {
   const numbers: number[] = [];

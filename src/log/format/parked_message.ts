@@ -38,7 +38,7 @@ export interface ParkedMessage {
   readonly error: FailedWith | undefined;
 }
 
-/** A parked message in a list: without payload and cause if it is large. */
+/** A message that a subscription has parked, as lists have it: without payload and cause if it is large. */
 export interface ListedMessage extends ParkedMessage {
   readonly in: "store";
   readonly loaded: boolean;
@@ -78,7 +78,10 @@ export function withoutPayload({ message, error }: ParkedMessage): ParkedMessage
   };
 }
 
-/** Parses the parked message with this id. Returns a string that says what is wrong if it is invalid. */
+/**
+ * Parses the text of the parked message (waiting for its next attempt, or dead) with this id. Returns a string that
+ * says what is wrong if it is invalid.
+ */
 export function readParked(id: string, text: string): ParkedMessage | string {
   const value = readRecord(text);
   if (typeof value === "string") return value;

@@ -155,13 +155,13 @@ export function readRunAnswer(value: unknown): RunAnswer | undefined {
   return why === undefined ? known : [...known, why];
 }
 
-/** Parses a barrier request and returns its token; `undefined`: invalid. */
+/** Parses a barrier (a new leader's question what a node runs) and returns the leader's token; `undefined`: invalid. */
 export function readBarrier(value: unknown): number | undefined {
   if (!Array.isArray(value) || value.length !== 2 || value[0] !== "barrier") return undefined;
   return isPositive(value[1]) ? value[1] : undefined;
 }
 
-/** Parses a node's answer to a barrier; `undefined`: invalid. */
+/** Parses a node's answer to a barrier (a new leader's question what the node runs); `undefined`: invalid. */
 export function readBarrierAnswer(value: unknown): BarrierAnswer | undefined {
   if (!isRecord(value)) return undefined;
   const { running, ended } = value;

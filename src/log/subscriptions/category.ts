@@ -90,7 +90,7 @@ export class KeyLine implements Iterable<Item> {
   first: Item | undefined = undefined;
   last: Item | undefined = undefined;
 
-  /** Number of open messages of the key. */
+  /** Number of open messages of the key: read, and neither handled nor parked. */
   get open(): number {
     let count = 0;
     for (let item = this.first; item?.place === "open"; item = item.next) count++;
@@ -145,7 +145,7 @@ export class Item {
   slot = 0;
   readonly category: Category;
   readonly epoch: number;
-  /** Number of attempts that have failed. */
+  /** Number of attempts to handle the message that have failed. */
   attempts: number;
   /**
    * State of the message. `open`: in memory only; `parked`: in the store, dead letters included; `gone`: handled or

@@ -20,7 +20,10 @@ import type { Item } from "./category.ts";
 export type Request =
   /** Appends a commit if the last stored commit has the sequence `expect`. */
   | { readonly type: "commit"; readonly text: string; readonly expect: number }
-  /** Stores parked messages; each write is retried until it is acknowledged. */
+  /**
+   * Stores messages that are parked until their next attempt, or dead; each write is retried until it is
+   * acknowledged.
+   */
   | { readonly type: "entries"; readonly items: readonly Item[] }
   /** Reads the last commit, from the stream's leader. */
   | { readonly type: "last" }
@@ -201,8 +204,8 @@ export class Commits {
   }
 
   /**
-   * Makes a commit from a draft. `base`: makes a full commit, with this sequence as the start for readers that need
-   * earlier commits.
+   * Makes a commit from a draft (the ledger's state and its changes). `base`: makes a full commit, with this sequence
+   * as the start for readers that need earlier commits.
    */
   #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string, base?: number): Commit {
     const counts = { parked: ledger.parked.size, dead: ledger.dead };
@@ -278,7 +281,7 @@ function commitsOf(answer: RequestAnswer): readonly StoredCommit[] {
   return answer.type === "commits" ? answer.commits : [];
 }
 
-/** Merges the draft of a commit that was not stored with the following draft. */
+/** Merges two drafts (states with their changes): that of a commit that was not stored, and the following draft. */
 function joined(before: Draft, after: Draft): Draft {
   return {
     head: after.head,

@@ -21,7 +21,7 @@ import { garbageMessage } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { readAgain, type SubscriptionStore } from "./store.ts";
 
-/** Options of {@link barrier}. */
+/** Options of {@link barrier}, with which a new leader asks all nodes what they run. */
 export interface BarrierOptions {
   readonly host: Pick<LogHost, "clock" | "send" | "gone">;
   readonly spec: Pick<SubscriptionSpec, "service" | "name">;
@@ -114,7 +114,7 @@ async function ask(
 
 /** First and longest pause before a node is asked again, and time that a node gets to answer, in ms. */
 const [FIRST_PAUSE, LONGEST_PAUSE, ANSWER_TIMEOUT] = [50, 1_000, 2_000];
-/** Time that all nodes together get to answer a barrier, in ms. */
+/** Time that all nodes together get to tell a new leader what they run, in ms. */
 const PATIENCE = 3_000;
 /** Maximum number of message ids accepted from one node. */
 const MAX_MESSAGES_OF_NODE = 10_000;

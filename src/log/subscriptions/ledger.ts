@@ -21,7 +21,7 @@ export interface LedgerOptions {
   readonly head: Head;
   /** Start positions (`began`) and settings (`of`) of the subscription's categories. */
   readonly categories: Pick<Categories, "began" | "of">;
-  /** Maximum number of parked messages, dead letters included. */
+  /** Maximum number of parked messages (in the store until their next attempt), dead letters included. */
   readonly mostParked: number;
   /** Called when a message has become a dead letter. */
   onDead?(item: Item): void;
@@ -45,7 +45,7 @@ export interface Draft {
   readonly head: Omit<Head, "leader" | "token">;
   /** Parked messages whose state has changed since the last draft. */
   readonly changed: readonly ParkedState[];
-  /** Ids of messages that are no longer parked. */
+  /** Ids of messages that were parked, and were handled or discarded since the last draft. */
   readonly ended: readonly string[];
   /** Messages that must be stored, with their errors, before the commit. */
   readonly entries: readonly Item[];
@@ -66,7 +66,10 @@ export type FoundMessage =
 /** State from which a new leader goes on. */
 export interface FoundState extends LastEnd {
   readonly stored: StoredState;
-  /** The open, parked and running messages by id, as far as the log or the store still has them. */
+  /**
+   * The messages that are not done, by id: open, parked or running ones, as far as the log or the store still has
+   * them.
+   */
   readonly messages: ReadonlyMap<string, FoundMessage>;
   /** Present time of the new leader, in ms since 1970. */
   readonly now: number;
@@ -225,7 +228,7 @@ export class Ledger {
     this.#suspicion?.caughtUp();
   }
 
-  /** Makes parked messages ready whose next attempt is due. */
+  /** Makes messages ready to run that were parked until their next attempt, if it is due now. */
   #wake(now: number): void {
     for (let { first } = this.#due; first !== undefined && first <= now; { first } = this.#due) {
       const item = this.#due.pop()!; // `#due` is not empty here
@@ -488,7 +491,7 @@ export class Ledger {
     return this.#beginning.length > 0 || this.#beingStored > 0;
   }
 
-  /** True if a parked message has changed since the last draft. */
+  /** True if the state of a parked message has changed since the last draft of a commit. */
   get changed(): boolean {
     return this.#changed.size > 0;
   }

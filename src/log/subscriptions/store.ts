@@ -245,7 +245,7 @@ function withoutLarge({ message, error }: ParkedMessage): ParkedMessage {
 const ANSWER_TIMEOUT = 2_000;
 const FIRST_PAUSE = 50; // ms
 const LONGEST_PAUSE = 2_000; // ms
-/** Maximum number of concurrent writes of parked messages. */
+/** Maximum number of parked messages that are written to the store at the same time. */
 const MAX_BATCH = 64;
 /** Size of payload and cause up to which a parked message stays in memory as a whole, in bytes or characters. */
 const KEPT_CHARACTERS = 1_024;

@@ -27,7 +27,7 @@ export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
   readonly warnings: Warnings;
   /** Aborts the term's operations of the store. */
   readonly ending: AbortController;
-  /** Maximum number of parked messages, dead letters included. */
+  /** Maximum number of parked messages (in the store until their next attempt), dead letters included. */
   readonly mostParked: number;
   /**
    * This node's leases. `holds`: true if no other node can lead yet; `unrenewed`: the error because of which the

@@ -15,7 +15,7 @@ export class Warnings {
   readonly label: string;
   readonly #host: Pick<LogHost, "clock" | "observer">;
   readonly #reports: OnceAMinute;
-  /** True while no message can be parked; set by {@link Warnings.stop}. */
+  /** True while no message can be parked (put into the store until its next attempt); set by {@link Warnings.stop}. */
   stopped = false;
 
   constructor(host: Pick<LogHost, "clock" | "observer">, label: string) {

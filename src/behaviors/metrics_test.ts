@@ -286,7 +286,7 @@ describe("metrics of the log", () => {
     // the values of all nodes are added, because the leadership may have moved, and a node that no longer leads reports
     // 0
     const sum = async (name: string) => (await ledOnes(name)).reduce((all, { value }) => all + value, 0);
-    // retrying: the message that waits behind the dead letter
+    // the message that waits behind the dead letter is counted as retrying
     assertEquals([await sum("dead"), await sum("retrying"), await sum("open")], [1, 1, 0]);
   });
 

@@ -405,7 +405,10 @@ class Comparison {
     return isSchema(at) ? at : undefined;
   }
 
-  /** Returns the schemas in a node's `allOf`, and one more of the keywords beside `allOf`; `undefined`: no `allOf`. */
+  /**
+   * Returns the schemas in a node's `allOf`, and one more schema made of the keywords beside `allOf`; `undefined`: the
+   * node has no `allOf`.
+   */
   #parts(node: Node, root: JsonSchema): readonly JsonSchema[] | undefined {
     if (!Array.isArray(node.allOf)) return undefined;
     const { allOf, ...rest } = node;

@@ -136,7 +136,10 @@ export function isRunMessage(name: string): boolean {
   return RUN_MESSAGE.test(name);
 }
 
-/** Suffix that stored workflow runs add to the workflow's name, where entities have their type's name. */
+/**
+ * Suffix of the type name under which the runs of a workflow are stored: `<workflow>-run`, in the place of an entity's
+ * type name.
+ */
 export const RUN = "-run";
 /**
  * Last tokens of the names of messages about workflow runs. `BEGUN`: an entry (stored record of a run) says that a run

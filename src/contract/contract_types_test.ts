@@ -76,9 +76,9 @@ describe("types of contracts", () => {
       app.send(CreateOrder, { sku: "tea", qty: 2, color: "green" }),
       // @ts-expect-error excess property beside an optional one
       app.send(Rename, { id: "1", nmae: "tea" }),
-      // @ts-expect-error no payload
+      // @ts-expect-error the payload is missing
       app.send(CreateOrder),
-      // @ts-expect-error undefined is no payload
+      // @ts-expect-error the payload must not be undefined
       app.send(CreateOrder, undefined),
       // @ts-expect-error excess property
       app.publish(OrderCreated, { orderId: "1", at: 3 }),
@@ -254,15 +254,15 @@ describe("types of contracts", () => {
         }),
       () => query<Order>("X", { key, ordered: Boolean(flag) }),
       () => event<Order>("X", { durable: { keep: 60_000 }, key }),
-      // @ts-expect-error ordered needs a key
+      // @ts-expect-error an ordered contract needs a key
       () => command<Order>("X", { ordered: true }),
-      // @ts-expect-error ordered needs a key
+      // @ts-expect-error an ordered contract needs a key
       () => query<Order>("X", { ordered: true, timeout: 5 }),
-      // @ts-expect-error ordered needs a key, also of a durable command
+      // @ts-expect-error an ordered contract needs a key
       () => command<Order>("X", { ordered: true, durable: true }),
-      // @ts-expect-error hash needs a key
+      // @ts-expect-error the route "hash" needs a key
       () => command<Order>("X", { route: "hash" }),
-      // @ts-expect-error hash needs a key
+      // @ts-expect-error the route "hash" needs a key
       () => query<Order>("X", { route: "hash" }),
       // @ts-expect-error an ordered contract takes only the route "hash"
       () => command<Order>("X", { ordered: true, route: "round-robin", key }),

@@ -175,7 +175,7 @@ export function entity<State>(name: string, options: EntityOptions<State>): Enti
         "~state": (state: State) => state,
         of: (payload?: unknown) => Object.freeze({ event: contract.name, payload }),
       });
-      // the event's type arguments say which payload `apply` gets
+      // the cast is safe: the event's type arguments say which payload `apply` gets
       definition.events.set(contract.name, {
         contract: full,
         apply: apply as (state: State, payload: unknown) => State,

@@ -32,7 +32,7 @@ export interface DecisionOptions<State, In> {
   ctx?: Partial<Context> | undefined;
 }
 
-/** What an entity's `decide` resolves with in a test: the result of the command, its events, and the new state. */
+/** The result of an entity's `decide` in a test: the result of the command, its events, and the new state. */
 export interface Decision<State, Returned, F extends string = AnyCode> {
   /** The handler's return value, or its failure. */
   readonly result: Result<Returned, F>;

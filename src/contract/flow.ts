@@ -251,7 +251,7 @@ export interface RunEntry {
   readonly at: Date;
   /** The process that stored the entry, as `<node>.<token>`. */
   readonly by: string;
-  /** What the entry records: `started`, `done`, `failed`, `slept`, `signalled`, … */
+  /** Type of the recorded event: `started`, `done`, `failed`, `slept`, `signalled`, … */
   readonly type: string;
   /** The name of the step, sleep, wait or signal; empty if the entry concerns none. */
   readonly name: string;

@@ -202,7 +202,7 @@ export type Observation =
     readonly ms: number;
     readonly code: string | undefined;
   }
-  /** A run of a workflow has so many entries that it may reach the limit. */
+  /** A run of a workflow has so many entries (stored records) that it may reach the limit. */
   | { readonly type: "run-long"; readonly workflow: string; readonly run: string; readonly entries: number }
   /** A notice in words, which an operator may want to read. */
   | { readonly type: "notice"; readonly text: string }

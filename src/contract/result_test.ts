@@ -11,18 +11,18 @@ describe("result", () => {
   });
 
   it("unwrap says what it was given in place of a result", () => {
-    // @ts-expect-error: a send that is not awaited
+    // @ts-expect-error: the argument is a promise: the send is not awaited
     assertThrows(() => unwrap(Promise.resolve()), TypeError, "unwrap takes a result; got a promise: await it");
-    // @ts-expect-error: nothing
+    // @ts-expect-error: the argument is undefined
     assertThrows(() => unwrap(undefined), TypeError, "unwrap takes a result; got undefined");
-    // @ts-expect-error: a value
+    // @ts-expect-error: the argument is a plain value, not a result
     assertThrows(() => unwrap({ orderId: "1" }), TypeError, "unwrap takes a result; got an object");
   });
 
   it("fail needs a code", () => {
-    // @ts-expect-error: nothing
+    // @ts-expect-error: the code and the message are missing
     assertThrows(() => fail(), TypeError, 'fail: the code must be a text such as "SOLD_OUT"; got undefined');
-    // @ts-expect-error: an object
+    // @ts-expect-error: the code is an object, not a text
     assertThrows(() => fail({ code: "SOLD_OUT" }, "none"), TypeError, "fail: the code must be a text");
     assertThrows(() => fail("", "none"), TypeError, 'got ""');
     assertThrows(() => fail("X".repeat(129), "long"), RangeError, "at most 128 characters; got 129");

@@ -251,7 +251,8 @@ export interface Sender extends Sharing {
   ): Promise<Result<string, never>>;
   /**
    * Resolves with the result of a run as soon as the run has ended. Resolves with `NOT_ENDED` after the `timeout`, or
-   * when the `signal` aborts; the run then continues. `NO_RUN`: the run was never started, or is forgotten.
+   * when the `signal` aborts; the run then continues. `NO_RUN`: the run was never started, or was removed some time
+   * after its end.
    */
   result<Out, F extends string>(
     workflow: WorkflowContract<never, Out, F>,

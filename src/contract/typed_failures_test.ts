@@ -91,7 +91,7 @@ describe("types of failures", () => {
         case "SOLD_OUT":
           return;
         default:
-          // @ts-expect-error TOO_MANY has no case
+          // @ts-expect-error the code TOO_MANY has no case in the switch
           error.code satisfies ErrorCode;
       }
     });

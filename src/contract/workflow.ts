@@ -128,7 +128,7 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
         throw new TypeError(`${at}: a signal's name is 1 to 64 letters, digits, "-" and "_"; got ${show(signal)}`);
       }
       checkKnown(`${at}: signal ${signal}`, options, SIGNAL_OPTIONS);
-      // the schema has the types that the signal declares
+      // the cast is safe: the schema has the types that the signal declares
       const input = options.input as Signal["~input"];
       checkSchema(`${at}: signal ${signal}: input`, input);
       return Object.freeze({ workflow: name, name: signal, ...(input === undefined ? {} : { "~input": input }) });
@@ -275,7 +275,7 @@ function definitionOf<In, Payload, Out, F extends string, Returned>(
   const at = `workflow ${name}`;
   checkKnown(at, options, OPTIONS);
   const { input, output, failures, id, timeout, keep = KEEP, version = 1, meta, redact } = options;
-  // the schema has the types that the contract declares
+  // the cast is safe: the schema has the types that the contract declares
   const parsed = input as WorkflowDefinition["input"];
   checkSchema(`${at}: input`, parsed);
   const made = output as WorkflowDefinition["output"];

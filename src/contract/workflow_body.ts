@@ -41,16 +41,16 @@ export interface WorkflowBody {
 /** Executes the runs of a workflow. The workflow's internal handlers call it. */
 export interface RunDriver {
   /**
-   * Called with stored starts of runs; the node that started a run executes it. A single start is handled like an entry
+   * Handles stored starts of runs: the node that started a run executes it. A single start is handled like an entry
    * (stored record of a run) by `called`. If there are several, the start of each run that has not ended is reported as
    * failed, so that the log delivers it again alone.
    */
   started(body: WorkflowBody, starts: StartedRuns): Promise<void>;
-  /** Called with a stored entry of a run (such as a signal) after which some node has to execute the run. */
+  /** Handles a stored entry (record) of a run, such as a signal, after which some node has to execute the run. */
   called(body: WorkflowBody, entry: unknown, ctx: Context): Promise<void>;
-  /** Called when a time for which a run waits has come. */
+  /** Continues a run because a time for which the run waits has come. */
   due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void>;
-  /** Called with a message from another node about a run that this node may be executing. */
+  /** Answers a message from another node about a run that this node may be executing. */
   join(body: WorkflowBody, join: RunJoin): Promise<RunJoined>;
 }
 

@@ -41,7 +41,7 @@ function partOf(error: unknown): [head: string, frames: string[]] {
   const title = [typeof name === "string" && name !== "" ? name : "Error", typeof code === "string" ? code : ""];
   const head = `${title.filter((text) => text !== "").join(" ")}: ${message}`.slice(0, MAX_FIRST_LINE);
   if (typeof stack !== "string") return [head, []];
-  // searched after the message, because a message may have lines that look like stack frames
+  // stack frames are searched after the message, because a message may have lines that look like stack frames
   const at = stack.indexOf(message);
   const lines = stack.slice(0, MAX_STACK).slice(at < 0 ? 0 : at + message.length).split("\n");
   const frames = lines.map((line) => line.trim()).filter((line) => line.startsWith("at "));

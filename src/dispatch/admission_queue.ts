@@ -27,12 +27,14 @@ export abstract class QueueEntry extends Deadlined {
   queuePrevious: QueueEntry | undefined = undefined;
 
   /**
-   * Called when the entry may run. When its run has ended, the caller of the queue calls {@link AdmissionQueue.leave}.
+   * Starts the run of the entry; called by the queue. When the run has ended, {@link AdmissionQueue.leave} is called.
    * Must not throw.
    */
   abstract start(): void;
 
-  /** Called when the entry left the queue without starting. Must not throw. */
+  /**
+   * Ends the entry without a run, because it left the queue for the reason `why`; called by the queue. Must not throw.
+   */
   abstract drop(why: Dropped): void;
 
   /** Takes the entry out of its queue and drops it; does nothing if the entry does not wait in a queue. */

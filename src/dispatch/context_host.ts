@@ -154,7 +154,7 @@ export interface ContextHost extends RunSender {
   /** Reports an error that no caller receives. `during`: what was being done. */
   fault(during: string, error: unknown): void;
   /**
-   * Called when a handler of this contract runs past its deadline. `error`: the error with which its message is
+   * Counts a handler of this contract that runs past its deadline. `error`: the error with which its message is
    * aborted.
    */
   expired(contract: AnyContract, error: CatgaError): void;

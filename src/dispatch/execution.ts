@@ -58,7 +58,10 @@ export class Execution extends Deadlined {
   checkClaim: (() => void) | undefined = undefined;
   /** Durable contracts only: the error that the handler threw because something that it had called was out of reach. */
   passedOn: CatgaError | undefined = undefined;
-  /** Called if the message is aborted in the stage `preparing`. */
+  /**
+   * Called if the message is aborted in the stage `preparing` (a schema or behavior runs before its handler): ends the
+   * send with a refusal.
+   */
   drop: ((reason: CatgaError) => void) | undefined = undefined;
   /** Notified when the message begins to wait for admission or for another run of a handler, and when it runs on. */
   watcher: AdmissionWatcher | undefined = undefined;

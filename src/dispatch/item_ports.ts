@@ -90,7 +90,11 @@ export interface ItemSink {
   readonly received: number;
   /** Takes the items of a handler that runs in the reader's own process. */
   readonly here: ItemOutlet;
-  /** Called with items, a request for a report, or the end of the stream; `ItemReceiver` implements it. */
+  /**
+   * Receives the items of `list` from index `first` on; `n`: number of the first of these items in the stream.
+   * `ItemReceiver` implements this method and the three below, which receive a request for a report, the end of the
+   * stream, and a possible loss of items.
+   */
   items(source: ItemSource, n: number, list: readonly unknown[], first: number): void;
   report(source: ItemSource, n: number): void;
   end(source: ItemSource, n: number): void;

@@ -46,7 +46,10 @@ export interface NodeHost extends ContextHost {
     options: SendOptions,
     how: { readonly admit: Admission; readonly refusedBy: ReadonlySet<string> | undefined },
   ): Promise<Result<unknown>>;
-  /** Call it when the membership has changed: other nodes, or other contracts of nodes. */
+  /**
+   * Computes again everything that depends on other nodes. Called when the membership has changed: other nodes, or
+   * other contracts of nodes.
+   */
   refresh(): void;
   /** Stops the node at once, because of an error after which it cannot continue. */
   fail(error: CatgaError): void;

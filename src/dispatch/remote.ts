@@ -108,7 +108,7 @@ export interface RemoteRequest {
   readonly admit?: Admission | undefined;
   /** The names of the shapes (versions of the contract) whose schemas have refused the request, if any. */
   readonly refusedBy?: ReadonlySet<string> | undefined;
-  /** Called with the endpoint of each node to which the router sends the request, this node included. */
+  /** Gets the endpoint of each node to which the router sends the request, this node included. */
   readonly sent?: TrackedCaller | undefined;
 }
 
@@ -118,7 +118,7 @@ export interface RemoteRequest {
  */
 export interface ResultReceiver {
   resolve(result: Result<unknown>): void;
-  /** Called with the error that a routing strategy of the program threw. */
+  /** Ends the request with the error that a routing strategy of the program threw. */
   reject(error: unknown): void;
 }
 

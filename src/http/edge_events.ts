@@ -29,7 +29,7 @@ export function eventsResponse<T>(source: EdgeEvents<T>, values: boolean): Respo
   const body = eventStreamBody<T>({
     ...{ items, signals, keepAlive },
     event: (item) => source.event(item),
-    // sends an id without data: a client stores the id, and gets no event
+    // while no item comes, an id without data is sent: a client stores the id, and gets no event
     idle: () => source.place === undefined ? COMMENT : encode(`id: ${source.place}\n\n`),
     end: finite ? END : undefined,
     failed: (thrown) => isDraining(thrown) ? undefined : failureEvent(thrown, values),

@@ -99,7 +99,7 @@ export function edgeHandler<Given>(
   return (request) => handler.handle(request);
 }
 
-/** A call of an edge's entry: what is to be done, and with which entry. */
+/** A call of an edge's entry: the entry, the requested action and the caller. */
 interface Called<Given> {
   readonly request: Request;
   readonly route: EdgeRoute;

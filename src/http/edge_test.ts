@@ -398,7 +398,7 @@ describe("edge", () => {
     const etag = read.headers.get("etag")!;
     const again = await server.ask("GET", "double?input=21", { headers: { "if-none-match": etag } });
     assertEquals([again.status, again.headers.get("vary")], [304, "accept, authorization, cookie"]);
-    // the ETag of another answer leads to the full answer
+    // a request with the ETag of another answer gets the full answer
     const other = await server.ask("GET", "double?input=4", { headers: { "if-none-match": etag } });
     assertEquals([other.status, await other.text()], [200, "8"]);
   });

@@ -1,4 +1,4 @@
-/** Entity tags (ETag) of answers. */
+/** Entity tags (ETag) of HTTP responses. */
 import process from "node:process";
 
 /** Returns the strong entity tag of a text: equal texts have equal tags, different texts have different tags. */

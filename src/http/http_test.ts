@@ -142,7 +142,7 @@ describe("respond", () => {
     await using app = await catga({ handlers: Buy.handle(() => fail("SOLD_OUT", "none")), logger: QUIET });
     const result = await app.send(Buy);
     assertEquals(respond(result, { failures: { SOLD_OUT: 410 } }).status, 410);
-    // @ts-expect-error no such code
+    // @ts-expect-error the result has no such failure code
     respond(result, { failures: { SOLD_OTU: 410 } });
   });
 });

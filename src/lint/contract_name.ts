@@ -84,7 +84,7 @@ function needsId(file: CatgaFile, expression: Deno.lint.Node): boolean {
   });
 }
 
-/** Returns true if a call's options may have an `id`. Options that are not an object literal may. */
+/** Returns true if a call's options may have an `id`: true for options that are not an object literal. */
 function mayHaveId(given: Deno.lint.Node | undefined): boolean {
   if (given === undefined) return false;
   const options = bare(given);

@@ -177,8 +177,8 @@ export class App implements NodeHost, DrainableNode {
   }
 
   /**
-   * Called by the cluster when the membership has changed: computes again everything that depends on the handlers of
-   * other nodes.
+   * Computes again everything that depends on the handlers of other nodes. Called by the cluster when the membership
+   * has changed.
    */
   refresh(): void {
     const { mediator } = this.#parts;

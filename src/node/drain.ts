@@ -32,7 +32,7 @@ export interface DrainSteps {
   remote(): Pick<Remote, "leave" | "close"> | undefined;
   /** Makes every send from now on fail with `CLOSED`. */
   stopSends(): void;
-  /** Called when the drain has waited for `ms` milliseconds, and handlers or sends have still not ended. */
+  /** Reports that the drain has waited for `ms` milliseconds, and that handlers or sends have still not ended. */
   heldUp(ms: number): void;
   /** Closes the connection, unless the program opened it. */
   release(): Promise<void>;

@@ -56,7 +56,7 @@ export class NodeAlarms {
     this.#nodes = nodes;
   }
 
-  /** Called with each observation of the app. */
+  /** Takes an observation of the app, from which alarms may follow. */
   take(seen: Observation): void {
     const now = this.#clock.now();
     switch (seen.type) {

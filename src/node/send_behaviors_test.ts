@@ -124,9 +124,9 @@ describe("a behavior around sends", () => {
     const Keyed = query<number, number>("Keyed", { route: "hash" } as never);
     let asked = 0;
     await using app = await catga({ behaviors: [around((_, next) => (asked++, next()))] });
-    // @ts-expect-error: no option of a send
+    // @ts-expect-error: a send has no option `speed`
     assertThrows(() => app.send(Inner, 1, { speed: 3 }), TypeError, "unknown option speed");
-    // @ts-expect-error: an event is published
+    // @ts-expect-error: `send` takes no event
     assertThrows(() => app.send(Told, 1), TypeError, "got event Told");
     assertEquals(asked, 0);
     await assertRejects(() => app.send(Keyed, 1), TypeError, "needs a key");

@@ -78,7 +78,7 @@ export class SendPath {
     this.#alone = alone;
   }
 
-  /** Called when the drain begins: from then on the router does not choose this node for requests. */
+  /** Keeps the router from choosing this node for requests. Called when the drain begins. */
   drain(): void {
     this.#draining = true;
   }
@@ -428,7 +428,10 @@ class TurnYield {
     this.#clock = clock;
   }
 
-  /** Called when a send has ended. Returns true if the next send has to wait for {@link TurnYield.turn}. */
+  /**
+   * Returns true if the next send has to wait for {@link TurnYield.turn}, because sends have kept the event loop busy
+   * for too long. Called when a send has ended.
+   */
   spent(): boolean {
     if (this.#turn !== undefined) return true;
     if (++this.#sends % CHECK_EVERY !== 0) return false;

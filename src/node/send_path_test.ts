@@ -39,9 +39,9 @@ describe("publish", () => {
       "publish Tick: unknown option timeout; it takes id, headers, signal",
     );
     const takes = "it takes id, key, node, timeout, signal, headers";
-    // @ts-expect-error: every node has one attempt
+    // @ts-expect-error: a broadcast does not take the option `retries`: each node gets one attempt
     assertThrows(() => app.broadcast(Tick, { n: 1 }, { retries: 1 }), TypeError, takes);
-    // @ts-expect-error: there is nothing to route
+    // @ts-expect-error: a broadcast does not take the option `route`, because it goes to every node
     assertThrows(() => app.broadcast(Tick, { n: 1 }, { route: "hash" }), TypeError, takes);
   });
 

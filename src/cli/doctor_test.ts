@@ -94,7 +94,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     const blind = (await on.findings("denied", "blind")).map(({ kind, about }) => [kind, about]);
     assertEquals(blind[0], ["forbidden", "$JS.API.CONSUMER.CREATE.KV_catga_denied_nodes.>"]);
     assertEquals(blind.filter(([kind]) => kind === "no-nodes"), []);
-    // not reported: that the namespace is empty, or that the program is frozen
+    // the doctor must not report that the namespace is empty, or that the program is frozen
     const denied = async (user: string) => (await on.findings("denied", user)).map(({ kind }) => kind);
     assertEquals(new Set(await denied("mute")), new Set(["forbidden"]));
     assertEquals(new Set(await denied("shut")), new Set(["forbidden"]));

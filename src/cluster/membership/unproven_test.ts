@@ -96,7 +96,7 @@ describe("a record whose process does not answer", () => {
 
   it("is removed after two bounces a second apart, on a lone server", async () => {
     await using cluster = await Cluster.of("a", "b");
-    await cluster.clock.advance(5_000); // enough time for the grace after a reconnect to end
+    await cluster.clock.advance(5_000); // 5 s are enough for the grace after a reconnect to end
     await forge(cluster.network, ["x1"]);
     await cluster.clock.advance(2_500);
     assertEquals(await cluster.record("x1"), undefined);

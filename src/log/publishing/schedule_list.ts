@@ -41,7 +41,7 @@ export function nextTimes(
     const cron = parseLocalCron(when, zone);
     for (let time = cron.next(now); time !== undefined && times.length < most; time = cron.next(time)) times.push(time);
   } catch {
-    return []; // an extension of the server, which Catga cannot read
+    return []; // the cron uses an extension of the server, which Catga cannot read
   }
   return times;
 }

@@ -146,7 +146,7 @@ export interface RunLogMessage {
    */
   readonly holder: string | undefined;
   readonly entries: readonly JournalEntry[];
-  /** Name of the message, by which its writer recognizes it; empty if it cannot be read. */
+  /** Name of the message, by which the process that wrote it recognizes it; empty if the message cannot be read. */
   readonly mark: string;
 }
 
@@ -202,15 +202,15 @@ export class Journal {
   startedAt = 0;
   changedAt = 0;
   /**
-   * By step: its outcome. `index`: number of the entry; `undo`: true if the step had an `undo` when the outcome was
-   * recorded.
+   * By step: its outcome. `index`: number of the entry with the outcome; `undo`: true if the step had an `undo` when
+   * the outcome was recorded.
    */
   readonly outcomes = new Map<string, RecordedOutcome & { readonly index: number; readonly undo: boolean }>();
   /** Steps whose outcome an operator gave by hand, and of which no other entry exists. */
   readonly strays = new Set<string>();
   /** The names of steps, sleeps and waits that have ended, in the order of their ends. */
   readonly ends: string[] = [];
-  /** By step without an outcome: its failed attempts; the handler's are under the empty name. */
+  /** Failed attempts of the steps that have no outcome, by step, and of the handler, under the empty name. */
   readonly failures = new Map<string, Failures>();
   /**
    * Names of steps with an `undo` that may have begun, and had no outcome when the handler threw; `undefined`: not
@@ -271,7 +271,7 @@ export class Journal {
     }
   }
 
-  /** Returns the value of the signal with this number, which a wait took. */
+  /** Returns the value of the signal with this number, which a wait of the run took. */
   signal(n: number): unknown {
     return this.#signals[n]?.value;
   }
@@ -437,7 +437,7 @@ export class Journal {
     return limited ? [...times, [TIME_OUT, startedAt + started!.timeout!]] : times;
   }
 
-  /** Returns the steps, ended ones included, whose schedules will fire after this time, in ms since 1970. */
+  /** Returns the steps, including ended ones, that have a schedule which fires after this time, in ms since 1970. */
   schedulesAfter(time: number): readonly string[] {
     return [...this.#schedules].flatMap(([step, at]) => at > time ? [step] : []);
   }

@@ -1,6 +1,6 @@
 /**
- * Tests of things that end late, or on another node, while a run ends: children, cancels, other branches, steps of an
- * `undo`.
+ * Tests of calls that end late, or on another node, while a run ends: children, cancels, other branches of the handler,
+ * and steps of an `undo`.
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";

@@ -52,7 +52,7 @@ export class NoticeQueue {
   readonly #log: NoticeLog;
   /** By run: entries that wait for the append in progress; a run without an append has no list. */
   readonly #pending = new Map<string, PendingNotice[]>();
-  /** By run: notices about messages that this process has stored, which the run's executing node has not answered. */
+  /** By run: sent notices about stored messages, to which the node that executes the run has not answered yet. */
   readonly #unanswered = new Map<string, Set<Promise<void>>>();
 
   constructor(log: NoticeLog) {
@@ -80,7 +80,7 @@ export class NoticeQueue {
     const key = keyOf(ref);
     const all = this.#unanswered.get(key) ?? new Set();
     this.#unanswered.set(key, all);
-    // without an answer, the subscription of the run's messages calls for its execution
+    // if no answer comes, the subscription of the run's messages calls for the execution of the run
     const own = answer.catch(() => {}).then(() => {
       all.delete(own);
       if (all.size === 0 && this.#unanswered.get(key) === all) this.#unanswered.delete(key);
@@ -132,7 +132,8 @@ export class NoticeQueue {
       try {
         const entry = one.entryFor(holder);
         if (entry instanceof Promise && told.length > 0) {
-          // stored alone: this entry depends on a read of the run, so nothing may be stored before it
+          // this entry depends on a read of the run, so it is stored in a message of its own, and nothing may be stored
+          // before it
           entry.catch(() => {});
           waiting.unshift(...some.slice(i));
           break;

@@ -65,8 +65,8 @@ export function errorOf({ code, message, retryable, details }: RecordedError): C
 }
 
 /**
- * Returns the value that the program's code threw; if it cannot be read, such as a proxy that throws, an error in its
- * place.
+ * Returns the value that the program's code threw; returns an error in its place if the value cannot be read, such as a
+ * proxy that throws.
  */
 export function readable(thrown: unknown): unknown {
   try {
@@ -78,8 +78,8 @@ export function readable(thrown: unknown): unknown {
 }
 
 /**
- * Returns the text of the error that an attempt threw, or that the handler of its message threw in this process; an
- * empty object if it is not known.
+ * Returns the text of the error that an attempt threw, or, for an attempt that sent a message, of the error that the
+ * message's handler threw in this process; an empty object if no text is known.
  */
 export function causeOf(error: unknown): { readonly cause?: string } {
   const thrown = isCatgaError(error) ? error.cause : error;

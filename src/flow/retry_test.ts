@@ -3,7 +3,9 @@ import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { CatgaError } from "../error.ts";
 import { retry } from "./retry.ts";
 
-/** Calls that fail with these codes, one after the other, and then succeed; and the pauses between them. */
+/**
+ * Makes calls that fail with these codes, one after the other, and then succeed, and a list of the pauses between them.
+ */
 function failing(...codes: readonly string[]) {
   const left = [...codes];
   const pauses: number[] = [];

@@ -99,8 +99,8 @@ export class RunDeliveries implements RunDriver {
 }
 
 /**
- * Returns the node that, by an entry of a run, executes the run ("" if none does); `undefined` if the payload is no
- * such entry.
+ * Returns the node that executes the run according to an entry of the run, "" if no node does. `undefined`: the payload
+ * is no entry after which a run has to be executed.
  */
 function holderOf(payload: unknown): string | undefined {
   const entry = entryOf(payload) as CalledEntry | undefined;

@@ -52,7 +52,7 @@ export class RunEnding {
   }
 }
 
-/** Returns the first names that have this many bytes together, as JSON, at most. */
+/** Returns as many of the first names as fit, encoded as JSON, into this number of bytes. */
 function first(names: readonly string[], mostBytes: number): readonly string[] {
   let left = mostBytes;
   return names.filter((name) => (left -= byteLength(JSON.stringify(name)) + 1) >= 0);

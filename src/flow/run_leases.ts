@@ -159,7 +159,7 @@ export class RunLeases {
       lease.waiting.unshift(...waiting);
       if (lease.isAbandoned) return lease.fail();
       lease.due = -Infinity;
-      // a NATS server without schedules will not have them half a second later, either
+      // a NATS server that does not support schedules will not support them half a second later, either
       const unsupported = isCatgaError(error) && error.code === "UNSUPPORTED";
       lease.retry = clock.monotonic() + (unsupported ? UNSUPPORTED_PAUSE : PAUSE);
       if (lease.runs.size === 0) this.#unlease(lease);

@@ -70,7 +70,8 @@ export class RunLog {
   }
 
   /**
-   * Marks what was read as doubtful, because the store may have lost its last messages, and may reuse their sequences.
+   * Marks the messages read so far as doubtful, because the store may have lost its last messages and may use their
+   * sequences again.
    */
   doubt(): void {
     this.epoch++;
@@ -88,8 +89,8 @@ export class RunLog {
   }
 
   /**
-   * Returns true if the message with this sequence belongs to something else: the run's message is lost. Rejects with
-   * `UNAVAILABLE`.
+   * Returns true if the message with this sequence does not belong to the run: the run's message of this sequence is
+   * lost. Rejects with `UNAVAILABLE`.
    */
   async isReplaced(ref: RunRef, sequence: number): Promise<boolean> {
     const message = await (await this.#host.stream()).at(sequence);
@@ -332,7 +333,10 @@ export class RunLog {
     this.#notices.awaitAnswer(ref, answer);
   }
 
-  /** Returns the sequence of the message with this name (`mark`) after a place; `undefined`: it is not stored. */
+  /**
+   * Returns the sequence of the message with this name (`mark`) after `after`, a position in the run; `undefined`: it
+   * is not stored.
+   */
   async #find(ref: RunRef, mark: string, after: RunPlace): Promise<number | undefined> {
     let found: number | undefined;
     await this.readOn(ref, after, (stored) => {

@@ -117,7 +117,7 @@ function isRefusedRun(value: unknown): value is RefusedRun {
   return isTried(value) && typeof (value as Partial<RefusedRun>).why === "string";
 }
 
-/** Maximum time that a node has to execute a run to its end, or until it waits, in ms. */
+/** Maximum time for a node, to which a call was passed on, to execute the run to its end or until it waits, in ms. */
 const PASS_ON_TIMEOUT = 30_000;
 /** Maximum time for an answer of the node that executes runs to a question about them, in ms. */
 const ANSWER_TIMEOUT = 5_000;

@@ -47,7 +47,10 @@ export class RunSchedules {
     await this.#schedule(workflow, name, { run: name, step: LEASE, at, lease });
   }
 
-  /** Removes a lease of runs. If that fails, the lease expires, when its runs have ended already. */
+  /**
+   * Removes a lease of runs. If the removal fails, the lease expires later, which has no effect because its runs have
+   * ended.
+   */
   unlease({ workflow, name }: Pick<RunLease, "workflow" | "name">): void {
     const { due } = this.#node.contractsOf(workflow);
     this.#node.app.durable().then((log) => log.unschedule(due as AnyContract, name)).catch(() => {});

@@ -47,8 +47,8 @@ export class RunVersions {
   }
 
   /**
-   * Returns the live nodes that execute runs of a workflow, each with the shape of the workflow there. If no version
-   * has a shape, all nodes are equal.
+   * Returns the live nodes that execute runs of a workflow, each with its shape of the workflow. If no version of the
+   * workflow has a shape, one node is as good as another.
    */
   #takers(workflow: string): readonly (ShapedNode & { readonly endpoint: string })[] {
     const { app } = this.#node;

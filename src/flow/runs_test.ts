@@ -358,7 +358,7 @@ describe("runs", () => {
       isMended = true;
       await retry();
       const result = await app.result(Misused, run, { timeout: 60_000 });
-      // a run that was failing can no longer return a value: its steps are undone
+      // a run that has begun to fail can no longer return a value: its steps are undone
       assertEquals(result.value ?? result.error?.code, what.startsWith("an undo") ? "NO" : "mended");
     });
   }

@@ -11,7 +11,7 @@ interface TimedApp {
   readonly app: { readonly timeout: number };
 }
 
-/** A schema, and the name of its subject, which errors mention. */
+/** A schema, and the name of the value that it checks, for errors. */
 interface NamedSchema {
   readonly name: string;
   readonly schema: Schema<never, unknown>;

@@ -45,7 +45,7 @@ export abstract class StepCall implements PendingCall {
     this.settle = settle;
   }
 
-  /** True if the step has its outcome, or was given up. */
+  /** True if the step has its outcome, or has been given up. */
   get isOver(): boolean {
     return this.#isOver;
   }

@@ -148,7 +148,7 @@ export class Steps {
       return this.#call(name, rest, make, { isSend: true, isChild: true });
     }
     const timeout = rest.timeout ?? contract.options.timeout ?? state.host.app.timeout;
-    // a send ends at its own timeout; the attempt's timeout is for a send that does not end
+    // a send ends at its own timeout; the attempt has a longer timeout, for a send that does not end then
     const make = this.#attempted(
       Math.min(MAX_TIMEOUT, timeout + SEND_GRACE),
       sending(state, contract, payload, timeout),

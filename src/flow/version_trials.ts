@@ -23,7 +23,7 @@ export class VersionTrials {
     }
   }
 
-  /** Notes that a node has given the run up, and had read it up to this message. */
+  /** Notes that a node has given the run up, after it had read the run up to the message of this sequence. */
   gaveUp(endpoint: string, sequence: number): void {
     this.#gaveUp.set(endpoint, sequence);
   }

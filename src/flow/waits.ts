@@ -48,8 +48,8 @@ export class Waits {
   }
 
   /**
-   * Stops the ends of all sleeps and waits, because the calls that would follow from them are not known. Called when
-   * the handler has thrown and will be called again.
+   * From now on no sleep or wait of the handler ends, because the calls that would follow from its end are not known.
+   * Called when the handler has thrown and will be called again.
    */
   stop(): void {
     this.#isStopped = true;
@@ -189,7 +189,7 @@ export class Waits {
     if (!isFresh) times.mayBeScheduled(name, timeOf(until, host.latest));
   }
 
-  /** Returns true if no further end of this sleep or wait is to be recorded. */
+  /** Returns true if no other end of this sleep or wait may be recorded. */
   #isDecided(call: PendingCall): boolean {
     return this.#state.isHalting || this.#isStopped || this.#noted.has(call);
   }

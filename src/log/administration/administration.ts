@@ -107,7 +107,9 @@ export class Administration {
     return await subscriptionInfos({ namespace, clock, kept, streams, nodes, stored });
   }
 
-  /** Returns the live nodes, and the leaders of the given subscriptions that are not among them but answer. */
+  /**
+   * Returns the live nodes, and also leaders of the given subscriptions that are not among the live nodes but answer.
+   */
   async nodes(stored: readonly StoredSubscription[]): Promise<readonly NodeInfo[]> {
     const nodes = await this.#options.nodes();
     const leaders = new Set(stored.map(({ state }) => state.head.leader));

@@ -4,8 +4,8 @@ import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { newest } from "./newest.ts";
 
 /**
- * Makes a stream of `count` messages, of which those for which `each` returns true have the read subject. `reads`
- * counts its reads.
+ * Makes a stream of `count` messages. The messages for which `each` returns true have the subject that the test reads.
+ * `reads` counts the reads of the stream.
  */
 function streamOf(count: number, each: (sequence: number) => boolean) {
   const all = Array.from({ length: count }, (_, i) => ({ sequence: i + 1 }) as StoredMessage);

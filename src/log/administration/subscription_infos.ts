@@ -134,7 +134,7 @@ class LogView {
     return { last: last.sequence, first };
   }
 
-  /** Reads the message with this sequence, or the next message of the stream. */
+  /** Reads the message with this sequence or, if there is none, the next message of the stream. */
   async at(sequence: number): Promise<StoredMessage | undefined> {
     return (await this.#stream.read(messagePattern(this.#namespace, this.#stream.name), { from: sequence, most: 1 }))[
       0

@@ -33,7 +33,7 @@ export interface EventFeedOptions {
 
 /** A follower that waits for the next event, or for the end of the feed. */
 export interface FeedFollower {
-  /** Called by the feed at each new event and at its end; must not throw. */
+  /** Called by the feed at each new event, and when the feed ends; must not throw. */
   changed(): void;
 }
 
@@ -43,7 +43,7 @@ export interface StoredEvents {
   readonly events: readonly StoredEvent[];
 }
 
-/** The newest events of one contract, for the followers in this process. */
+/** Keeps the newest events of one contract in memory, for all followers in this process. */
 export class EventFeed {
   readonly #options: EventFeedOptions;
   readonly #listeners = new Set<FeedFollower>();

@@ -61,8 +61,7 @@ export interface Place {
    */
   readonly epoch: number;
   /**
-   * True after a rewind until the next leader has begun: runs that still go on at nodes belong to the time before the
-   * rewind.
+   * True from a rewind until the next leader has begun: messages that still run at nodes were begun before the rewind.
    */
   readonly rewound?: boolean;
 }
@@ -268,8 +267,8 @@ function readDoubt(value: unknown): Doubt | undefined {
 }
 
 /**
- * Encodes open messages, grouped by their number of attempts. Each position is written as its distance from the one
- * before, mostly one to three characters.
+ * Encodes open messages, grouped by their number of attempts. Each position is written as its distance from the
+ * position before, mostly one to three characters.
  */
 function writeOpen(entries: readonly OpenEntry[]): (readonly [attempts: number, positions: string])[] {
   const groups = new Map<number, number[]>();

@@ -40,7 +40,7 @@ export interface EntityCommand {
   readonly id: string;
   /** Number of the message's events that this command emitted. */
   readonly events: number;
-  /** Result of the command as `encodeValue` writes it; `undefined`: its result is `undefined`. */
+  /** Result of the command, as text of `encodeValue`; `undefined`: the command's result is the value `undefined`. */
   readonly result: string | undefined;
   /**
    * Fingerprint of the command's payload; `undefined`: Catga made the command's id, so no other payload has this id.

@@ -58,7 +58,7 @@ interface GroupSchedule {
   /** Due time of the schedule, in ms since 1970; 0: the schedule is a cron, which fires repeatedly. */
   readonly due: number;
   readonly counted?: CountedCron | undefined;
-  /** The cron expression and its time zone, if nats-server interprets them as Catga does. */
+  /** Cron expression and time zone of a cron that nats-server interprets as Catga does; absent for other schedules. */
   readonly cron?: { readonly cron: string; readonly zone?: string | undefined } | undefined;
 }
 
@@ -175,7 +175,10 @@ export function readGroup(
   return messages;
 }
 
-/** Returns true if this process made the stored message with `first` as the number of its first item. Never throws. */
+/**
+ * Returns true if the process with this endpoint made the stored message, with `first` as the number of the first item.
+ * Never throws.
+ */
 export function isPublication(data: Uint8Array, { endpoint, first }: Pick<GroupHead, "endpoint" | "first">): boolean {
   const parsed = parseGroup(data);
   return "items" in parsed && parsed.endpoint === endpoint && parsed.first === first;

@@ -200,8 +200,8 @@ export interface RunFailure {
    */
   readonly refused?: boolean;
   /**
-   * True if the shape of the message's writer does not count among the shapes that refuse the message, whatever shape
-   * is stored with it.
+   * True if no live version of a workflow accepts the run, but the version that wrote the run would: the message then
+   * waits for a node with that version.
    */
   readonly awaitsWriter?: boolean;
   /** Duration in ms for which the outage of a service that the handler called may last before attempts count. */

@@ -14,8 +14,8 @@ export interface SnapshotHead {
   /** Sequence of the last message that the state includes. */
   readonly sequence: number;
   /**
-   * Mark (publisher and its number) of the message with that sequence; it tells the message from another of this
-   * sequence.
+   * Mark of the message with that sequence (its publisher, and the publisher's number for it). After a loss another
+   * message may have the same sequence, but not the same mark.
    */
   readonly mark: string;
   /** Number of events that the state includes. */

@@ -100,7 +100,9 @@ class Overwriting {
   #foundDue = Infinity;
   /** A schedule that was due before the last fence and still exists after the fence: the server will not fire it. */
   #stuck: { readonly found: StoredMessage; readonly fence: number } | undefined;
-  /** Time at which the new message was first stored in place of the schedule found now, by the server's clock. */
+  /**
+   * Time at which the new message was first stored in place of the schedule that is found now, by the server's clock.
+   */
   #time: number | undefined;
   #fenced = false;
   #fences = 0;
@@ -242,7 +244,7 @@ class Overwriting {
     if (isHeld(found)) return -Infinity;
     const due = dueOf(found, -Infinity);
     if (due !== -Infinity) return due;
-    // `Infinity` for an equal cron: its firing can only move the new message to the time that it has anyway
+    // `Infinity` if both crons are equal: the firing of the old cron can only move the new message to its own next time
     const { at, zone } = this.#replacement.write(stream, { version: 0, notBefore: 0 }).options.schedule ?? {};
     const same = at === header(found, "Nats-Schedule") && zone === header(found, "Nats-Schedule-Time-Zone");
     return same ? Infinity : due;

@@ -75,7 +75,10 @@ export class BatchRun {
   #failures: ReadonlyMap<BatchMember, CatgaError> = new Map();
   /** Errors of members whose payload the schema refused. */
   readonly #refused = new Set<CatgaError>();
-  /** Members as the handler received them, by index; an error: the handler did not receive the member. */
+  /**
+   * Members of the batch, by index, as the handler received them. An error stands for a member that the handler did not
+   * receive.
+   */
   #parsed: readonly (BatchMember | CatgaError)[] = [];
 
   /**

@@ -413,7 +413,7 @@ export class ReadModel {
     late: () => string,
   ): Promise<Outcome> {
     let over = false;
-    // called when the run is aborted, and when its handlers have ended
+    // this callback is called when the run is aborted, and when its handlers have ended
     ctx.execution.begin(() => {
       if (over || ctx.waiting || ctx.aborted?.code !== "TIMEOUT") return;
       this.#pause(this.#options.handlers.get(ctx.contract.name)!.timeout).then(() => { // there is a handler: it has run

@@ -16,7 +16,7 @@ import { ReadModel, type ReadModelOptions } from "./read_model.ts";
 export interface ReadModelsOptions
   extends Pick<ReadModelOptions, "host" | "namespace" | "clock" | "random" | "observer" | "causes"> {
   readonly service: string;
-  /** `watched`: true if the app has observers beside its log. */
+  /** `watched`: true if the app has observers other than its own logger. */
   readonly hooks: { readonly watched: boolean };
   /** Default timeout of handlers, from the app's options, in ms. */
   readonly timeout: number;
@@ -51,7 +51,7 @@ export class ReadModels {
     }
   }
 
-  /** True if all read models have caught up that read the log from its start. */
+  /** True if all read models that read the log from its start have caught up. */
   get caughtUp(): boolean {
     return this.#models.every(({ model, fromStart }) => !fromStart || model.caughtUp);
   }

@@ -76,7 +76,7 @@ export class SubscriptionRuns {
     return { contract: contract.name, node, count: late.length, since: clock.now() - Math.max(...late) };
   }
 
-  /** Ids of messages whose runs have ended in the last seconds. If there are many, only the last ones are known. */
+  /** Ids of messages whose runs have ended in the last seconds; only of the last ones if many runs have ended. */
   get ended(): Iterable<string> {
     const since = this.#options.host.wheel.now() - LATELY;
     return Array.from({ length: MAX_ENDED_RUNS }, (_, i) => this.#ended.subarray(3 * i, 3 * i + 3))
@@ -285,8 +285,8 @@ export class SubscriptionRuns {
   }
 
   /**
-   * Answers a leader that asks for one message of a running batch: failures of the batch's other messages do not
-   * count.
+   * Makes the answer to a leader that asks for a single message of a running batch, whatever happens to the batch's
+   * other messages.
    */
   async #answerOf(answer: Promise<Outcome>, i: number, ctx: MessageContext): Promise<Outcome> {
     const outcome = await answer;

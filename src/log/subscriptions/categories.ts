@@ -45,8 +45,8 @@ export class Categories {
   }
 
   /**
-   * Returns the category of this contract name. If this node has no handler of it, the settings that other nodes
-   * announce apply.
+   * Returns the category of this contract name. If this node has no handler of the contract, the category has the
+   * settings that other nodes announce.
    */
   of(name: string): Category {
     let category = this.all.get(name);

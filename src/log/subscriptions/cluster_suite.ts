@@ -305,8 +305,8 @@ export function ofKey(count: number, keys: number, key: number): number[] {
 }
 
 /**
- * Throws unless all wanted numbers were handled, each in order at its first time, and, after a repetition, all
- * numbers behind it again.
+ * Throws unless all wanted numbers were handled: each number in order when it is handled for the first time, and after
+ * a repeated number all numbers behind it again.
  */
 export function inOrder(handled: readonly unknown[], wanted: readonly number[]): void {
   let next = 0;

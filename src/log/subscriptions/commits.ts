@@ -58,8 +58,8 @@ export interface TakeOptions {
   /** Number of parked messages below which each commit lists all of them; with more, most commits list only changes. */
   readonly few: number;
   /**
-   * Increase of the leader's token, at least 1. Random, so that no two terms have the same token after the store has
-   * lost its last messages.
+   * Number by which the new leader's token is greater than the last leader's, at least 1. Random, so that no two terms
+   * have the same token after the store has lost its last messages.
    */
   readonly jump?: number;
   /** Returns true if this node may take the lead from the leader with this endpoint; "": no node leads. */
@@ -86,7 +86,7 @@ export class Commits {
    * next commit must be full.
    */
   base: number | undefined;
-  /** Number of commits of this term since the last full commit. */
+  /** Number of commits of this term that were written after its last full commit (commit with all parked messages). */
   #since = 0;
   /** Greatest commit number used in this term. */
   #used = 1;
@@ -120,8 +120,8 @@ export class Commits {
     const before = yield* stored(base, sequence);
     if (typeof before !== "object") return before && typeof commit === "string" ? commit : before;
     const { id: prev, head, parked } = before;
-    // ask with the leader of the last commit even if that commit is invalid: its leader may not know yet that it does
-    // not lead
+    // `may` is asked about the leader of the last commit even if that commit is invalid: the leader may not know yet
+    // that another node leads
     if (options.may?.((known ?? before).head.leader) === false) return undefined;
     // nodes may have seen the token of an invalid commit, and refuse lower tokens for a while
     const token = Math.max(head.token, known?.head.token ?? 0, sequence) + jump;
@@ -164,8 +164,8 @@ export class Commits {
       const isOwn = typeof theirs === "object" && theirs.id[0] === this.#options.term;
       const id = isOwn ? theirs.id : found === undefined ? this.#id : yield* this.#lastBefore(found);
       if (id === undefined) return undefined;
-      // the store has lost its last commits, or another node has written one without knowing ours: write the present
-      // state in a new commit
+      // the store has lost its last commits, or another node has written a commit without knowing this term's: write
+      // the present state in a new commit
       this.#id = id;
       if (isOwn || found === undefined) this.base = undefined; // otherwise `base` (the last full commit) stays: it is still valid, and another full commit would cost more
       this.sequence = found?.sequence ?? 0;
@@ -231,7 +231,10 @@ export class Commits {
 /** Maximum number of commits between two full commits. A new leader reads no more to find all parked messages. */
 const MAX_PARTIAL_COMMITS = 50;
 
-/** Makes the text of a subscription's first commit. `base`: to replace invalid commits, a sequence behind them. */
+/**
+ * Makes the text of a subscription's first commit. `base`: if the commit replaces invalid commits, a sequence behind
+ * them.
+ */
 export function firstCommit(term: string, head: Head, base = 0): string {
   return writeCommit({
     id: [term, 1],

@@ -60,8 +60,8 @@ export class HandingOut {
    */
   readonly #outages = new Map<Item, WaitedOutage>();
   /**
-   * Messages whose handler still runs after its timeout, each with the time since which that is known, in ms since
-   * 1970.
+   * Messages whose handler still runs after its timeout, each with the time, in ms since 1970, at which that became
+   * known.
    */
   readonly #hanging = new Map<Item, number>();
   /** Requests that nodes have answered in this turn of the event loop, and whose messages are not settled yet. */
@@ -367,7 +367,7 @@ export class HandingOut {
     return timer;
   }
 
-  /** Removes this timer and returns the message that was waiting for it. */
+  /** Removes a timer that has fired, or was cancelled, and returns the message that was waiting for it. */
   #removeTimer(timer: Timer): Item {
     const [item] = this.#waiting.get(timer)!; // `#waiting` has an entry for each timer that runs
     this.#waiting.delete(timer);
@@ -382,7 +382,7 @@ export class HandingOut {
     }
   }
 
-  /** Registers the outages for whose end parked messages wait; the last leader has recorded them. */
+  /** Registers the outages for whose end parked messages wait, as the last leader has recorded them. */
   takeOver(): void {
     for (const item of this.#options.ledger.parked.values()) if (item.dead === 0) this.#beginOutage(item);
   }
@@ -509,8 +509,8 @@ export class HandingOut {
     const attempts = after.type !== "dead letter" && after.outage ? item.attempts : item.attempts + 1;
     if (attempts > item.attempts) this.#endOutage(item);
     if (after.type === "dead letter") return ledger.failed(item, { attempts, error, dead: now() });
-    // the run may go on at that node, so the next attempt goes there, too; but a node that twice did not answer may
-    // be frozen
+    // the run may go on at that node, so the next attempt goes to the same node; but a node that did not answer twice
+    // may be frozen
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;
     const { pause } = after;
     if (attempts > item.attempts) {

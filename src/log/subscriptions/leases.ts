@@ -26,7 +26,9 @@ interface SeenSequence {
   at: number;
 }
 
-/** The lease of this node, and the leases of other nodes as this node sees them. */
+/**
+ * Renews the lease of this node, watches the leases of other nodes, and overwrites a lease that is no longer renewed.
+ */
 export class Leases {
   readonly #options: LeasesOptions;
   readonly #seen = new Map<string, SeenSequence>();

@@ -112,7 +112,7 @@ export class Ledger {
    * message waits for that time.
    */
   pause: number | undefined = undefined;
-  /** Id of the node that ran a message when this leader took over, by the message's id. */
+  /** Id of the node at which a message ran when this leader took over, by the message's id. */
   #joined: ReadonlyMap<string, string> = new Map();
   readonly #doneUpTo = new Map<string, { readonly position: number; readonly time: number; readonly node: string }>();
   #changed = new Map<string, Item | undefined>();
@@ -259,7 +259,7 @@ export class Ledger {
     }
   }
 
-  /** Returns true if a batch of this category would be full now. */
+  /** Returns true if the messages of this category that may run now would fill a batch. */
   isFull(category: Category): boolean {
     let left = category.batch?.max ?? Infinity;
     for (const head of this.filling.get(category) ?? []) {

@@ -18,7 +18,7 @@ export interface MeasuringOptions {
   readonly signal: AbortSignal;
 }
 
-/** A subscription that this node leads, as it is measured. */
+/** A subscription that this node leads, with the position up to which it has read, for {@link Measuring}. */
 export interface Measured {
   readonly key: string;
   readonly categories: Iterable<string>;

@@ -19,7 +19,7 @@ import type { SubscriptionStoreOptions } from "./store.ts";
 export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" | "stream" | "namespace" | "fault"> {
   /** Called with messages read, in order. `size`: size of each message in the log, in bytes. */
   onMessages(messages: readonly LoggedMessage[], size: number): void;
-  /** Called for a stored message that cannot be read, with a message that stands in for it. `reason`: why. */
+  /** Called for a stored message that cannot be read. `message` stands in for it; `reason`: why it cannot be read. */
   onGarbage(message: LoggedMessage, reason: string): void;
   /** Called whenever reading starts. `end`: end of the log; `read`: position behind which reading goes on. */
   onEnd(end: number, read: number): void;
@@ -48,8 +48,8 @@ export class LeaderReading {
   /** Returns true if a stored message has no event of `#categories`; set only for the stream of entities. */
   #isForeign: ((data: Uint8Array) => boolean) | undefined;
   /**
-   * After a loss: the place at which reading goes on once all earlier messages are settled. Earlier messages may have
-   * the same positions.
+   * Position at which reading goes on after a loss, once all messages read before the loss are settled: those messages
+   * may have the same positions as new ones.
    */
   #behindLoss: Omit<Place, "epoch"> | undefined;
   /**
@@ -83,7 +83,10 @@ export class LeaderReading {
     return this.#reader?.fault;
   }
 
-  /** Reads these categories, and no others, from the present place on. The list may be empty, in a forged commit. */
+  /**
+   * From now on reads only messages of these categories, behind the present place in the log. The list may be empty, in
+   * a forged commit.
+   */
   follow(categories: readonly string[]): void {
     const { stream, namespace } = this.#options;
     const { created, read, time } = this.#ledger.place;

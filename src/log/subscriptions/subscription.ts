@@ -279,7 +279,9 @@ export class LogSubscription {
     this.#warnings.passesOver(behind);
   }
 
-  /** Reports the categories of this node with `from: "start"` that begin later than that according to a commit. */
+  /**
+   * Reports the categories of this node that are to be read from the start of the log but, by a commit, begin later.
+   */
   #ignoresFrom({ head: { began } }: Commit): void {
     const ignored = [...this.spec.categories].flatMap(([name, { from }]) =>
       from === "start" && began[name] > 0 ? [name] : []

@@ -107,7 +107,7 @@ export class Subscriptions {
     this.#offNodes = host.onNodes(() => this.#refresh());
     await this.#follow();
     if (signal.aborted) return;
-    // `ensure` may wait for a leader, and this node may have to become that leader
+    // this tick may make this node a leader, for which `ensure` may wait
     this.#tick();
     await fewAtOnce([...this.#all.values()], MAX_CONCURRENT_RECORDS, async (subscription) => {
       await subscription.ensure(signal);

@@ -14,7 +14,7 @@ interface SuspectGroup {
   readonly ids: Set<string>;
   /** Endpoint of the process that ran the group's messages and ended. */
   readonly endpoint?: string;
-  /** The only message that this process ran; `undefined`: it ran several. */
+  /** The only message that ran in this process; `undefined`: several messages ran in it. */
   alone?: Item | undefined;
   /**
    * Set for the group of all messages that were open at the crash: time for which each message of it that begins
@@ -147,7 +147,7 @@ export class Suspicion {
     // the number of groups shows how many processes have ended
     const grown = MOMENT * 4 ** Math.min(8, Math.max(0, this.#groups.length - 3));
     const since = (ms: number) => [...this.#begun].flatMap(([item, at]) => now - at < ms ? [item] : []);
-    // only messages of one group run at a time: so a crash is known to be due to one of that group
+    // only messages of one group run at a time, so that a crash is known to be due to a message of that group
     const group = this.#groups.find(({ ids, moment = grown }) => {
       return ids.size > 0 && (ready.some(({ id }) => ids.has(id)) || since(moment).some(({ id }) => ids.has(id)));
     });

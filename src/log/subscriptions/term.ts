@@ -160,8 +160,7 @@ export class SubscriptionTerm {
    * stored.
    */
   onCommit(sequence: number): void {
-    // this node is writing no commit, so another leader wrote this one: the next commit of this node's term will show
-    // that
+    // this node is writing no commit, so another leader wrote this one, which this node's next commit will reveal
     if (this.#writing === undefined && sequence > this.#options.commits.sequence) this.#dirty = true;
   }
 
@@ -438,12 +437,12 @@ export class SubscriptionTerm {
       return this.#join(request.began);
     }
     const item = ledger.parked.get(request.message);
-    // an idempotent command that runs again under its id would be answered with its recorded failure: remove that
-    // first
+    // the recorded failure of an idempotent command is removed first: otherwise the command, which runs again under its
+    // id, would be answered with this failure
     if (request.kind === "replay" && service === COMMANDS && item !== undefined) {
       await host.forgetFailure(item.category.name, item.message.id);
     }
-    // an edited letter keeps its earlier payload, so the payload must be loaded
+    // an edited dead letter keeps its earlier payload, so that payload must be in memory
     if (request.kind === "replay" && request.payload !== undefined && item !== undefined) await store.load(item);
     ledger.carryOut(sequence, request);
   }
@@ -464,7 +463,8 @@ export class SubscriptionTerm {
     if (this.#over) return;
     const { host, nodes, warnings, store, stream, ending } = this.#options;
     let [last, to] = [sequence, Math.min(position, ledger.place.read)];
-    // rewinds that were requested while runs ended are carried out together with this one: to the smallest position
+    // rewinds that were requested while this one waited are carried out together with it, to the smallest of all
+    // positions
     for (const [next, request] of await store.requests(sequence)) {
       if (this.#over || typeof request === "string" || request.kind !== "rewind") break;
       [last, to] = [next, Math.min(to, request.to)];
@@ -475,8 +475,8 @@ export class SubscriptionTerm {
     const live = new Set(nodes().flatMap(({ categories }) => [...categories.keys()]));
     const began = Object.entries(categories.began).flatMap(([category, from]) => {
       if (live.has(category)) return [[category, Math.min(from, read)] as const];
-      // a category that no live node handles keeps its position if reading goes back; otherwise the subscription
-      // drops it
+      // if reading goes back, a category that no live node handles keeps its position; else the subscription drops the
+      // category
       return read < ledger.place.read ? [[category, Math.max(from, ledger.settled(category))] as const] : [];
     });
     const parked = [...ledger.parked.values()].map(({ position }) => sequenceOf(position)).sort((a, b) => a - b);

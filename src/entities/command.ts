@@ -22,7 +22,7 @@ import { type CommandIdentity, type FoundCommand, PROMISED, SKEW } from "./store
 import { numberOf } from "./recent_commands.ts";
 import type { QueuedCommand } from "./turns.ts";
 
-/** What a {@link PendingCommand}, a command that waits for its entity, is made from. */
+/** Parts from which a {@link PendingCommand}, a command that waits for its entity, is made. */
 interface PendingCommandOptions {
   readonly host: EntitiesHost;
   readonly body: EntityBody;
@@ -96,7 +96,10 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   readonly named: boolean;
   /** Number of conflicts: each time another command was stored first, and this command's handler was called again. */
   conflicts = 0;
-  /** The handler's decision that is still to be stored, and the state on which it was made. */
+  /**
+   * The handler's decision (events and result) that is still to be stored, and the state of the entity on which it was
+   * made.
+   */
   deciding: (CommandStanding & { readonly decided: CommandDecision | Promise<CommandDecision> }) | undefined =
     undefined;
   /** True if an append of the command got no answer, and this node has not yet read the messages stored since then. */
@@ -319,8 +322,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /**
-   * Ends a command that cannot be handled or stored on this node; with `OUTCOME_UNKNOWN` if an earlier attempt may have
-   * been stored, or may still be.
+   * Ends a command that cannot be handled or stored on this node; fails the command with `OUTCOME_UNKNOWN` if an
+   * earlier attempt may have been stored, or may still be stored.
    */
   fail(error: unknown): void {
     if (!this.again && !this.unsure) return this.reject(error);
@@ -363,7 +366,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     return settled.value;
   }
 
-  /** Throws `TOO_LARGE` if the texts would not fit into a message. */
+  /** Throws `TOO_LARGE` if the encoded command and its events would not fit into a message. */
   #checkSize(command: string, events: string): void {
     const limit = largestGroup(this.#host.network.maxPayload);
     if ((command.length + 1 + events.length) * 3 <= limit) return;
@@ -471,7 +474,7 @@ export function emittedBy(
   for (const { event, payload } of events) {
     const text = payload === undefined ? undefined : toText(payload, "INVALID_MESSAGE", "the payload", event);
     items.push(eventText(event.slice(definition.name.length + 1), text));
-    // frozen, so that an `apply` that changes its argument throws now, before anything is stored
+    // the state is frozen, so that an `apply` that changes its argument throws now, before anything is stored
     state = freezePlain(applied(definition, state, event, text === undefined ? undefined : decodeText(text)));
   }
   return {

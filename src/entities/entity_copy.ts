@@ -1,4 +1,4 @@
-/** A copy of an entity in memory, made from the stored messages of the entity up to a certain one. */
+/** A copy of an entity in memory, made from the entity's stored messages up to one of them. */
 import { applied, type EntityDefinition, type Inapplicable, initialState } from "../contract/entity_definition.ts";
 import { encodeValue } from "../data/encoding.ts";
 import { ofAnotherVersion } from "../dispatch/outcome.ts";
@@ -100,8 +100,9 @@ export class EntityCopy<State> {
   }
 
   /**
-   * Returns whether a snapshot should be written: `now`; `later`, when the last one is old enough; `undefined`: no.
-   * Busy entities get fewer snapshots: one for each hundred events would cost a third of what their commands cost.
+   * Returns when a snapshot of the copy should be written: `now`; `later`, once the last snapshot is old enough;
+   * `undefined`: not yet. Busy entities get fewer snapshots: one for each hundred events would cost a third of the cost
+   * of their commands.
    */
   snapshotDue(now: number): "now" | "later" | undefined {
     const { version, at } = this.snapshot;
@@ -180,7 +181,7 @@ export class EntityCopy<State> {
       ? `${of}: its event ${version}, ${event}, is not in this node's definition of ${this.definition.name}: deploy the definition with ` +
         `${event} to all nodes first, and what emits it after that`
       : `${of}: its event ${version} cannot be applied: ${message}; the schema of an event has to accept all that is stored`;
-    // not retryable if a schema refuses the event, because then only a deploy helps
+    // the error is not retryable if a schema refuses the event, because then only a deploy helps
     return ofAnotherVersion(
       new CatgaError("UNAVAILABLE", text, { cause: error, retryable: cause === "unknown event" }),
     );

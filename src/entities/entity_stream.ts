@@ -64,7 +64,10 @@ export class EntityStream {
     this.#commands = commands;
   }
 
-  /** Returns the stream, opened. Rejects with a `CatgaError` if it cannot be opened; the next call then tries again. */
+  /**
+   * Returns the stream, opened. Rejects with a `CatgaError` if the stream cannot be opened; the next call then tries to
+   * open it.
+   */
   get(): LogStream | Promise<LogStream> {
     return this.#stream ?? this.#open();
   }
@@ -139,8 +142,8 @@ export class EntityStream {
     const stream = this.until(due);
     await stream.opened();
     const subject = this.subject(definition.name, id);
-    // the epoch before the reads: if the store turns out to have lost messages during the reads, this copy is doubtful,
-    // too
+    // the epoch is read before the stream: if the store turns out to have lost messages meanwhile, this copy is
+    // doubtful, too
     let epoch = this.#epoch;
     const snapshot = known === undefined ? this.#snapshot(definition, id) : undefined;
     const last = await stream.last(subject, { latest: true });

@@ -129,7 +129,7 @@ export class Rounds {
       return void this.#serve(subject, [command]);
     }
     command.keepContext();
-    // no array literal, because V8 would keep it in memory for longer than this array (`CommandDecision` says why)
+    // this is no array literal, because V8 would keep a literal in memory for longer (`CommandDecision` says why)
     const message = this.#message(copy, Array.of(new AppendedCommand(command, decided)));
     stream.append(message, subject, message.text, this.#appending(message, now));
   }
@@ -325,7 +325,8 @@ export class Rounds {
     const time = stream.timeAt(now);
     const from = time - command.reach(now, time);
     let found: FoundCommand | undefined;
-    // with a margin, because this process knows the server's time less exactly than the messages' time stamps
+    // a margin is added, because this process knows the server's time less exactly than the messages' time stamps give
+    // it
     await stream.since(subject, { from: from - DEADLINE_MARGIN, upTo: copy.sequence, due: command.due }, (message) => {
       const stored = commandsOf(name, message);
       commands.add(subject, stored, message, stream.timeAt(this.#now));
@@ -445,7 +446,8 @@ export class Rounds {
   ): Promise<EntityCopy<unknown> | { readonly failed: unknown }> {
     const { stream, host: { clock } } = this.#options;
     const due = Math.max(...entries.map(({ command }) => command.due));
-    // read into a copy, so that the first copy stays unchanged even if the read continues after the deadline
+    // the entity is read into a second copy, so that the first stays unchanged even if the read goes on after the
+    // deadline
     const known = copy.toRead();
     const late = new AbortController();
     try {

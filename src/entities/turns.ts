@@ -142,7 +142,10 @@ class TurnWaiter<Command extends QueuedCommand> extends Deadlined {
   readonly command: Command;
   /** Timer of the second deadlock check; `undefined`: the running command does not wait for this command. */
   deadlock: Timer | undefined = undefined;
-  /** True if the command no longer waits. It stays in the queue until its turn, because many may leave at once. */
+  /**
+   * True if the command no longer waits. Such a command stays in the queue until its turn, because many may stop
+   * waiting at once.
+   */
   over = false;
 
   constructor(command: Command) {

@@ -31,7 +31,7 @@ class LateState implements SharedState {
     const open = this.#open = openOnce(async () => {
       const { openState } = await load();
       const opened = openState(options);
-      // a state that is closed before it is open refuses with the errors of its parts
+      // a state that is closed before its parts are made closes them at once: their methods then reject with `CLOSED`
       if (this.#closed) await Promise.all([opened.close(), opened.leaders.close()]);
       return this.#opened = opened;
     });

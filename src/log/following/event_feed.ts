@@ -23,7 +23,7 @@ export interface EventFeedOptions {
   readonly namespace: string;
   readonly clock: Clock;
   readonly observer: Observer;
-  /** Opens the stream that has the events. */
+  /** Opens the stream in which the events are stored. */
   stream(): MaybePromise<LogStream>;
   /** Maximum number of messages of the stream in memory; default 1,024. */
   readonly maxRecent?: number;
@@ -47,7 +47,7 @@ export interface StoredEvents {
 export class EventFeed {
   readonly #options: EventFeedOptions;
   readonly #listeners = new Set<FeedFollower>();
-  /** The newest messages of the stream with events of the contract. */
+  /** The newest messages of the stream that have events of the contract, oldest first. */
   readonly #recent = new Fifo<StoredEvents & { readonly bytes: number }>();
   #bytes = 0;
   /**

@@ -174,7 +174,7 @@ export function readEntityMessage(
     const wrong = whyMalformed(type, items[index], known);
     if (wrong !== undefined) return unreadable(`event ${index}: ${wrong}`);
   }
-  // `whyMalformed` has found no malformed item
+  // the casts are safe, because `whyMalformed` has found no malformed item
   return {
     mark: markOf({ endpoint, first }),
     endpoint,

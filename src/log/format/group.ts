@@ -62,7 +62,7 @@ interface GroupSchedule {
   readonly cron?: { readonly cron: string; readonly zone?: string | undefined } | undefined;
 }
 
-/** An item to be written. */
+/** A message of the program, to be written as an item of a message of the stream. */
 export interface GroupItem {
   /** Payload as `encodeValue` writes it; `undefined` for the payload `undefined`. */
   readonly text: string | undefined;
@@ -105,7 +105,7 @@ export function groupText(
   return `[${GROUP_VERSION},${JSON.stringify(endpoint)},${first},${sentAt},${head},${items}]`;
 }
 
-/** Makes the id of an item that a process published without an id. */
+/** Makes the id of an item (a published message) that the process has published without an id. */
 export function madeId(endpoint: string, number: number): string {
   return `${endpoint}.e${number}`;
 }

@@ -42,7 +42,7 @@ export class KnownNames {
 export function parseGroup(data: Uint8Array, known = new KnownNames()): ParsedGroup | UnreadableGroup {
   const value = parsedJson(data);
   if (!Array.isArray(value)) return unreadable("it is not a JSON array");
-  // a nesting level takes two bytes at least
+  // the depth is checked only for long texts, because each nesting level takes two bytes at least
   if (data.length > 2 * MAX_DEPTH && isTooDeep(value)) return unreadable("it is nested too deeply");
   const [version, endpoint, first, sentAt, head] = value;
   if (version !== GROUP_VERSION) {
@@ -63,7 +63,7 @@ export function parseGroup(data: Uint8Array, known = new KnownNames()): ParsedGr
 
 /** Form of an item's payload: plain JSON. */
 export const PLAIN = 0;
-/** Form of an item's payload: a text with tags. */
+/** Form of an item's payload: a text with tags (marks of values that JSON lacks). */
 export const TAGGED = 1;
 /** Form of an item's payload: left out, because the payload is `undefined`. */
 export const UNDEFINED = 2;

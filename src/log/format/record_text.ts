@@ -44,7 +44,7 @@ export function readNumbers(text: unknown): number[] | undefined {
     numbers.push(value % 2 === 0 ? value / 2 : -(value + 1) / 2);
     [value, weight] = [0, 1];
   }
-  // invalid if the text ends in the middle of a number
+  // the text is invalid if it ends in the middle of a number
   return weight === 1 ? numbers : undefined;
 }
 

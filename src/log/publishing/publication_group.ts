@@ -86,7 +86,7 @@ export class PublicationGroup implements Attempted {
     else stream.then((opened) => this.#measure(opened), (error) => this.#failed(error));
   }
 
-  /** Measures the difference to the server's clock before a schedule is stored. */
+  /** Has the difference between this process's clock and the server's clock measured before a schedule is stored. */
   #measure(stream: LogStream): void {
     const measuring = this.publications[0].planned === undefined ? undefined : stream.measureTime();
     if (measuring === undefined) this.#attempt(stream);
@@ -216,7 +216,7 @@ export class PublicationGroup implements Attempted {
     this.#timer = this.#parts.clock.after(pause, () => this.begin());
   }
 
-  /** Ends the publications after the message was refused for good. A message that is too large is split instead. */
+  /** Acts on a final refusal of the message: ends its publications, or splits the message if it is too large. */
   #refused(error: CatgaError): void {
     this.error = error;
     if (this.#unanswered) return this.#endAll("the last attempt was refused");

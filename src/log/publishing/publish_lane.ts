@@ -101,7 +101,7 @@ export class PublishLane {
     }).begin();
   }
 
-  /** Returns the first publication of a queue that has not ended. */
+  /** Returns the first publication of a queue that has not ended yet, and removes ended ones before it. */
   #firstOf(queue: Fifo<Publication>): Publication | undefined {
     for (;;) {
       const { first } = queue;

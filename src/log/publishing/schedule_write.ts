@@ -85,7 +85,10 @@ class Overwriting {
   #version = 0;
   /** Due time of the earliest write of this version that got no answer; `undefined`: all writes got one. */
   #unanswered: number | undefined;
-  /** Server time from which the stored message may have fired and be gone; `undefined`: nothing was stored yet. */
+  /**
+   * Time, by the server's clock, from which on the stored message may have fired and so may no longer exist;
+   * `undefined`: nothing was stored yet.
+   */
   #goneFrom: number | undefined;
   /** Due time of the replaced schedule, by the server's clock. */
   #replacedDue = Infinity;

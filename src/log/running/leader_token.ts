@@ -89,8 +89,8 @@ export class LeaderToken {
       this.#known = current;
       return;
     }
-    // tokens only grow: a lower one was read from a server that lags behind, or an older copy of the stream was
-    // restored
+    // tokens only grow: a lower token comes from a server that lags behind, or from an older copy of the stream that
+    // was restored
     const now = clock.monotonic();
     if (this.#lowerSince === Infinity) this.#lowerSince = now;
     if (now - this.#lowerSince >= LAG) {

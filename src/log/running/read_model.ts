@@ -373,8 +373,8 @@ export class ReadModel {
   }
 
   /**
-   * Runs a message. Returns true if the message is finished, else the reason for another attempt; or a promise of
-   * either.
+   * Runs a message. Returns, at once or by a promise, true if the message is finished, else the reason for another
+   * attempt.
    */
   #run(message: LoggedMessage, attempt: number): MaybePromise<true | ReadRetry> {
     const { host, handlers } = this.#options;

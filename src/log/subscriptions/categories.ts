@@ -39,7 +39,7 @@ export class Categories {
     return Object.fromEntries(this.#began);
   }
 
-  /** Longest timeout of the categories' runs, in ms. */
+  /** Longest timeout that a run of a message has in these categories, in ms. */
   get patience(): number {
     return Math.max(this.#timeout, ...[...this.all.values()].map(({ timeout }) => timeout));
   }

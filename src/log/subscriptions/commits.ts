@@ -35,7 +35,7 @@ export type Request =
 /** A commit (the state of a subscription) as it was read from the stream. */
 export interface StoredCommit {
   readonly sequence: number;
-  /** The parsed commit. A string: why it is invalid. */
+  /** The parsed commit; a string: the reason why the commit is invalid. */
   readonly commit: Commit | string;
 }
 
@@ -107,8 +107,8 @@ export class Commits {
   }
 
   /**
-   * Takes the lead of a subscription by storing a commit. Returns `undefined` if another node has the lead, a string
-   * if the stored commits are invalid (why).
+   * Takes the lead of a subscription by storing a commit. Returns `undefined` if another node has the lead, a string,
+   * the reason, if the stored commits are invalid.
    */
   static *take(options: TakeOptions): CommitSteps<TakenLead | string | undefined> {
     const { leader, term, jump = 1 } = options;
@@ -249,9 +249,9 @@ export function firstCommit(term: string, head: Head, base = 0): string {
 }
 
 /**
- * Reads the state of the subscription after the commit with the sequence `upTo`, from the commits since `base`, or
- * from earlier ones if those are not enough. Returns `undefined` if no commit has the sequence `upTo`, a string if no
- * commit is valid (why).
+ * Reads the state of the subscription after the commit with the sequence `upTo`, from the commits since `base`, or from
+ * earlier ones if those are not enough. Returns `undefined` if no commit has the sequence `upTo`, a string, the reason,
+ * if no commit is valid.
  */
 function* stored(base: number, upTo: number): CommitSteps<StoredState | string | undefined> {
   for (let from = Math.min(base, upTo);;) {

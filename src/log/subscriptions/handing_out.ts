@@ -44,7 +44,7 @@ export interface HandingOutOptions {
 /** An outage (of a service that handlers call) for whose end messages wait; in the subscription's health. */
 type WaitedOutage = NonNullable<SubscriptionHealth["outage"]>;
 
-/** Hands out the messages of one leader to nodes. */
+/** Sends the messages of one subscription to nodes that handle them, for the subscription's leader. */
 export class HandingOut {
   readonly #options: HandingOutOptions;
   /** Messages that wait for their next attempt, by their timer, each with its due time by the monotonic clock. */
@@ -55,7 +55,7 @@ export class HandingOut {
   /** The newest failure of a handler, for the subscription's health. */
   lastFailure: SubscriptionHealth["lastFailure"];
   /**
-   * Messages that wait for the end of an outage of a service that their handler calls, in the order in which they
+   * Messages that wait for the end of an outage (of a service that their handlers call), in the order in which they
    * began to wait.
    */
   readonly #outages = new Map<Item, WaitedOutage>();
@@ -80,7 +80,7 @@ export class HandingOut {
     this.#options = options;
   }
 
-  /** The first outage of a service for whose end messages wait; `undefined`: none. */
+  /** The first outage of a service that messages wait for; `undefined`: no message waits for the end of an outage. */
   get outage(): WaitedOutage | undefined {
     return this.#outages.values().next().value;
   }
@@ -123,7 +123,7 @@ export class HandingOut {
     if (this.#readable.length > 0) this.#wakeReadable();
     ledger.begin(now, this.send);
     if (ledger.pause !== undefined) this.#pumpAfter(ledger.pause);
-    // a check first, because an iterator for each message is expensive (measured)
+    // `filling` is checked first, because an iterator for each message is expensive (measured)
     if (ledger.filling.size > 0) { for (const category of ledger.filling.keys()) this.#fill(category); }
     if (ledger.waitsForCommit || ledger.changed) onProgress();
   }
@@ -358,7 +358,7 @@ export class HandingOut {
   /** Sends the message again after `ms`, unless it is settled before. A commit has to record its failure first. */
   #retryAfter(item: Item, ms: number): Timer {
     const { ledger, host: { clock } } = this.#options;
-    // a foreground timer: a process on the memory network must not end before the next attempt
+    // the timer is a foreground timer: a process on the memory network must not end before the next attempt
     const timer = clock.after(ms, () => {
       ledger.retry(this.#removeTimer(timer));
       this.pump();

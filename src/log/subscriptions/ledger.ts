@@ -221,8 +221,8 @@ export class Ledger {
   }
 
   /**
-   * Ends the suspicion of messages that are still to be read. Call when all messages have been read that the log had
-   * when the leader began to read.
+   * Ends the suspicion of messages that are still to be read: none of them has ended the last leader's process. Call
+   * when all messages have been read that the log had when the leader began to read.
    */
   caughtUp(): void {
     this.#suspicion?.caughtUp();
@@ -420,7 +420,7 @@ export class Ledger {
 
   /**
    * Parks the later messages of the key that has the most open messages, if that key has half of all open messages or
-   * more, so that reading and other keys go on. Messages parked so take at most half of the room for parked ones.
+   * more, so that reading and other keys go on. Such messages take at most half of the room for parked ones.
    */
   spillHotKey(keep = KEPT_OF_KEY): void {
     let [most, open] = [new KeyLine(), 0];
@@ -507,8 +507,9 @@ export class Ledger {
   }
 
   /**
-   * Restores the state of a parked message after a takeover. A message found in the log is parked again. It waits at
-   * most for the longest pause of its category, even if the clock of the leader that parked it was wrong.
+   * Restores the state of a parked message after a takeover. A message found in the log is parked again. The message
+   * waits at most for the longest pause of its category, even if the clock of the leader that parked the message was
+   * wrong.
    */
   #restore(state: ParkedState, found: FoundMessage, now: number): void {
     const { message } = found;
@@ -598,7 +599,7 @@ export class Ledger {
   }
 
   #beginInDoubt(suspicion: Suspicion, now: () => number): readonly Item[] {
-    // no batches while messages are suspected: a commit must name each message before it begins
+    // no batches are filled while messages are suspected: a commit must name each message before the message begins
     for (const item of [...this.filling.values()].flat()) this.#push(item);
     this.filling.clear();
     const [ready, joined]: Item[][] = [[], []];

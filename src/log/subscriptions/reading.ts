@@ -211,8 +211,8 @@ export class LeaderReading {
     }
     const { created, read, at } = this.#ledger.place;
     if (lost === undefined) {
-      // time 0 (unknown): the skipped messages are of other categories and may be removed, which must not be taken
-      // for a loss
+      // the time is 0 (unknown): the skipped messages are of other categories, and their removal must not be taken for
+      // a loss
       if (created === "" || place.read > read) {
         this.#goTo({ ...place, time: 0, at: state.last === mark.sequence ? state.now : at });
       }

@@ -67,7 +67,7 @@ export class SubscriptionStore {
       if (id !== undefined && !ids.has(id)) garbage.add(id);
       else if (id !== undefined) this.#list(found, id, message);
     }
-    // the server that answered may lag behind and lack the last messages: read these from the stream's leader
+    // the server that answered may lag behind: messages that it lacks are read from the stream's leader
     for (const id of ids) {
       if (found.has(id)) continue;
       const message = await this.#again(() => this.#options.stream.last(this.#parked(id), { latest: true }));

@@ -71,8 +71,8 @@ export class Suspicion {
   }
 
   /**
-   * Restores the suspects that the last leader has recorded, or makes them after its crash; `undefined`: there are
-   * none. `items`: messages that the last leader may have begun.
+   * Returns the messages that the last leader has recorded as suspects, or that it may have begun before its crash;
+   * `undefined`: there are no suspects. `items`: messages that the last leader may have begun.
    */
   static after(
     before: Doubt | undefined,

@@ -58,7 +58,7 @@ export class SubscriptionTerm {
   #untaken: CatgaError | undefined;
   /** The write of a commit that is under way; `undefined`: none is. */
   #writing: Promise<boolean> | undefined;
-  /** True if the state has changed since the last commit was drafted. */
+  /** True if the state has changed since the last commit was made, so that another commit has to be written. */
   #dirty = true;
   /** The position in the log that the last commit recorded. */
   #told: Place | undefined;
@@ -469,7 +469,7 @@ export class SubscriptionTerm {
       if (this.#over || typeof request === "string" || request.kind !== "rewind") break;
       [last, to] = [next, Math.min(to, request.to)];
     }
-    // a position inside a stored message means the whole message
+    // a position inside a stored message is moved to the message's beginning: a stored message is read as a whole
     const whole = to === endOf(sequenceOf(to)) ? to : endOf(Math.max(0, sequenceOf(to) - 1));
     const read = sequenceOf(whole) === 0 ? 0 : whole;
     const live = new Set(nodes().flatMap(({ categories }) => [...categories.keys()]));

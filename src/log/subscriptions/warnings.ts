@@ -24,7 +24,10 @@ export class Warnings {
     this.label = label;
   }
 
-  /** Reports that messages cannot be parked in the store, or can be parked again (`undefined`). `error`: why not. */
+  /**
+   * Reports that messages cannot be parked in the store. `error`: the reason; `undefined`: messages can be parked
+   * again.
+   */
   stop(error: CatgaError | undefined): void {
     this.stopped = error !== undefined;
     this.state(error === undefined ? "going on" : "stopped", error?.message);

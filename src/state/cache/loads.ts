@@ -112,8 +112,8 @@ export class Loads {
   }
 
   /**
-   * Call before a key is deleted. Callers from now on do not get the value of a load that is running, and this value
-   * is not written to the store.
+   * Keeps the value of a running load of this key from callers that ask for the key from now on, and from the store.
+   * Call before the key is deleted.
    */
   async supersede(key: string): Promise<void> {
     const loads = [...this.#running].filter((load) => load.key === key);

@@ -28,8 +28,8 @@ export const LEASE = MAX_PROCESS_PAUSE + RENEWAL + RENEWAL_TIMEOUT;
  */
 export const FRESH = LEASE - MAX_PROCESS_PAUSE;
 /**
- * Mean pause after a failed renewal, in ms, varied by half of it: so a renewal follows soon after a lost connection
- * is back.
+ * Mean pause after a failed renewal, in ms, varied at random by half of it, so that a renewal follows soon after a lost
+ * connection is back.
  */
 const RETRY_DELAY = 500;
 /**
@@ -38,8 +38,8 @@ const RETRY_DELAY = 500;
  */
 const ANSWER_LIMIT = 3_000;
 /**
- * Returns the timeout of a claim's write after so many failures, in ms. It grows, because a store may be slow; it is
- * short at first, because a leader of the stream that is deposed during the write never answers.
+ * Returns the timeout of a claim's write after the given number of failures, in ms. It grows, because a store may be
+ * slow; it is short at first, because a leader of the stream that is deposed during the write never answers.
  */
 export const answerLimit = (failures: number): number => doubled(failures, 2_000, 8_000);
 

@@ -39,7 +39,7 @@ interface GuardedCall {
   readonly claim: RunningClaim;
   readonly text: string;
   readonly claimant: Claimant;
-  /** Runs the command's handler; called at most once. */
+  /** Runs the command's handler under the claim; called at most once. */
   readonly run: ClaimedRun;
   readonly deadline: CallerDeadline;
   /** Known runs of the command's id. */
@@ -115,8 +115,8 @@ export class IdempotencyStore implements Claims {
   }
 
   /**
-   * Ends waiting and renewing. A running handler may still end; its result is recorded if its lease has not ended by
-   * then.
+   * Ends the waits of senders and the renewals of claims. A running handler may still end; its result is recorded if
+   * its lease has not ended by then.
    */
   close(): Promise<void> {
     this.#closing.abort(claimsClosed());

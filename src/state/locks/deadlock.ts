@@ -36,7 +36,7 @@ export class DeadlockDetector {
     this.#options = options;
   }
 
-  /** Call when lock records have changed: cycles are searched 100 ms later, once for all changes until then. */
+  /** Searches cycles of waiters 100 ms later, once for all changes until then. Call when lock records have changed. */
   changed(): void {
     if (this.#closed) return;
     this.#timer ??= this.#host.clock.after(SEARCH_DELAY, () => {
@@ -143,7 +143,7 @@ export function findCycle(
 ): LockWait[] | undefined {
   if (waits.holder(youngest.key)?.record.nonce === youngest.record.nonce) return undefined;
   const reached = new Set<SeenWaiter>();
-  // breadth first: each waiter reached, with the path to it
+  // the search is breadth first; `front` has each waiter reached, with the path to it
   let front: { readonly waiter: SeenWaiter; readonly path: readonly LockWait[] }[] = [{ waiter: youngest, path: [] }];
   while (front.length > 0) {
     const beyond: typeof front = [];

@@ -179,7 +179,7 @@ export async function releaseOrHandOver(
       const next = host.next(key, record.nonce);
       return next === undefined ? bucket.delete(entry.key, { revision }) : handOver(host, bucket, next, revision);
     }).catch((error) => {
-      // without a connection nothing can be done: the record expires
+      // without a connection no further try is made, because the record expires
       if (!isCatgaError(error) || error.code !== "CLOSED") throw error;
     });
   const repeat = async () => {

@@ -124,5 +124,7 @@ export interface LockHost {
   background(during: string, work: Promise<unknown>): void;
 }
 
-/** Time for which a write waits for the store's answer, in ms; then its outcome is read. */
+/**
+ * Time for which a write of a lock record waits for the store's answer, in ms; then the outcome of the write is read.
+ */
 export const ANSWER_LIMIT = 1_500;

@@ -200,7 +200,7 @@ export class LockManager implements Locks {
           const revision = await this.#host.answers.within(ANSWER_LIMIT, creating);
           if (revision !== undefined) {
             const held = this.#hold(key, record, revision, sent);
-            // this node may have been frozen since the write: confirm that it holds the key
+            // the key is confirmed, because this node may have been frozen since the write
             if (held.stale && !await held.confirm()) continue;
             return held;
           }

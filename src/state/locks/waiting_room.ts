@@ -151,8 +151,9 @@ export class WaitingRoom {
   }
 
   /**
-   * Returns the waiters for a key, the oldest first, without waiters that have ended here or got the key from here.
-   * (Otherwise two nodes would hand the key back and forth between ended waiters whose places are not removed yet.)
+   * Returns the waiters for a key, the oldest first, without waiters of this node that have ended, and waiters of other
+   * nodes to which this node has handed the key over. (Otherwise two nodes would hand the key back and forth between
+   * ended waiters whose places are not removed yet.)
    */
   #queue(key: string): SeenWaiter[] {
     const view = this.#all?.listed ? this.#all : this.#queues;

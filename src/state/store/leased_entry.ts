@@ -78,7 +78,10 @@ export class LeasedEntry {
     return `it could not be renewed for ${since} ms, of a ttl of ${this.#ttl.toLocaleString("en")} ms${why}`;
   }
 
-  /** Call when the entry is known not to be in the store: the next write then creates it. */
+  /**
+   * Forgets the entry's revision, so that the next write creates the entry. Call when the entry is known not to be in
+   * the store.
+   */
   forget(): void {
     this.#revision = 0;
   }

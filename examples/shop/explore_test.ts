@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it, mock } from "node:test";
 import { explore } from "@catga/catga/testing";
+import { exploredByThisRuntime } from "../../test/support/of_this_runtime.ts";
 import { Aftercare, Charge, FindOrder, PlaceOrder } from "./contracts.ts";
 import * as mails from "./mails.ts";
 import * as orders from "./orders.ts";
@@ -14,7 +15,7 @@ describe("the shop under faults", () => {
   it("keeps each order that it has acknowledged", async () => {
     using _log = quiet();
     const { situations } = await explore({
-      seeds: 50,
+      ...exploredByThisRuntime(50),
       nodes: {
         orders: 2,
         payments: { count: 1, handlers: payments },

@@ -5,14 +5,15 @@ import { describe, it } from "node:test";
 import process from "node:process";
 import { explore } from "@catga/catga/testing";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
+import { exploredByThisRuntime } from "../support/of_this_runtime.ts";
 import { EXPLORED_WORKFLOWS } from "./explored_workflows.ts";
 
-const SEEDS = 20;
+const PLAYED = exploredByThisRuntime(20);
 
 describe("explore over workflows", () => {
   for (const [name, program] of Object.entries(EXPLORED_WORKFLOWS)) {
-    it(`${name}: ${SEEDS} seeds break no promise`, { timeout: 600_000 }, async () => {
-      assertEquals((await explore({ ...program, seeds: SEEDS })).seeds, SEEDS);
+    it(`${name}: ${PLAYED.seeds} seeds from ${PLAYED.seed} break no promise`, { timeout: 600_000 }, async () => {
+      assertEquals((await explore({ ...program, ...PLAYED })).seeds, PLAYED.seeds);
     });
   }
 

@@ -11,5 +11,14 @@ export function seedsOfThisRuntime(count: number): number[] {
   return ofThisRuntime(Array.from({ length: count }, (_, seed) => seed));
 }
 
+/**
+ * The seeds of `explore` that this runtime plays, as its options: the first third of them in Deno, the rest in Bun.
+ * They follow one another, as `explore` steers each seed by the ones before it.
+ */
+export function exploredByThisRuntime(count: number): { readonly seed: number; readonly seeds: number } {
+  const third = Math.ceil(count / 3);
+  return "Bun" in globalThis ? { seed: 1 + third, seeds: count - third } : { seed: 1, seeds: third };
+}
+
 /** To start a program in. */
 export const THIS_RUNTIME = "Bun" in globalThis ? "bun" : "deno";

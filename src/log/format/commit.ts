@@ -300,8 +300,8 @@ function readOpen(value: unknown): OpenEntry[] | undefined {
 }
 
 /**
- * Encodes parked messages: each position and time of storing as the distance from those of the message before; the
- * times of the next attempt and of the death as distances from the time of storing.
+ * Encodes parked messages: position and time of storing as distances from the message before, times of the next attempt
+ * and of the death as distances from the time of storing.
  */
 function writeParked(parked: readonly ParkedState[]): string {
   const numbers: number[] = [];

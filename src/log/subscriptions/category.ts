@@ -50,8 +50,8 @@ export class Category {
     this.attempts = attempts;
     this.delay = delay;
     this.batch = batch;
-    // the timeout is longer than that of the run itself, at which the node aborts the run: the node's answer needs time
-    // to arrive
+    // this timeout is longer than the timeout at which the node aborts the run, because the node's answer needs time to
+    // arrive
     this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + ANSWER_TIMEOUT);
     this.contract = internalCommand(runName(subscription.service, subscription.name, name));
     this.options = Object.freeze({ route: "least-loaded", timeout: this.timeout });

@@ -134,7 +134,8 @@ export function definitionsSuite(harness: EntitiesHarness): void {
     const fill = (n: number, { self }: typeof a) => a.send(FillJar, { id: "x", n }, { node: self.id, timeout: 2_000 });
     unwrap(await fill(1, a));
     unwrap(await fill(9, b));
-    // the first node has the entity in memory, and notices the event of the second node only when it stores
+    // node `a` has the entity in memory, and notices the event that node `b` has stored only when it stores an event
+    // itself
     for (let n = 0; n < 2; n++) assertEquals((await fill(1, a)).error?.code, "HANDLER_FAILED");
     assertEquals(unwrap(await fill(1, b)), 11);
   });

@@ -26,7 +26,8 @@ describe("commands of entities on three servers, whose stream's leader is killed
       const killed = Number(leader.slice(1));
       assert([0, 1, 2].includes(killed), leader);
       await cluster.servers[killed].kill("SIGKILL");
-      // of commands to idle entities, the entity is read first; commands to entities in memory are appended at once
+      // the entity of a command is read first if it is not in memory; commands to entities in memory are appended at
+      // once
       const all = carts.flatMap((cart) => [send(cart), send(cart)]);
       assertEquals((await Promise.all(all)).flatMap(({ error }) => error?.code ?? []), []);
     },

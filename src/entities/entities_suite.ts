@@ -153,7 +153,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     assertEquals([version, state.paid], [2, true]);
   });
 
-  // regression: with an id that Catga made, the command was applied twice
+  // regression: a command whose id Catga had made was applied twice
   it("a command is applied once, although a behavior that throws has retry() run it again", async () => {
     let runs = 0;
     const throwsOnce: Behavior = async (_, next) => {
@@ -200,7 +200,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
       assertEquals(unwrap(await send("old", 1, options)), "x");
       assertEquals(codeOf(await send("old", 2, options)), "ID_REUSED");
     }
-    // a command that certainly was not applied before is applied
+    // a command is applied if it certainly was not applied before
     assertEquals(unwrap(await send("new", 3, { firstSent })), "xxx");
     assertEquals((await app.load(Bin, "b", { latest: true })).version, 6);
   });
@@ -555,7 +555,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
       return cart.state.items.length;
     }, {
       retry: { delay: [1, 1] },
-      // a behavior that makes the first run fail after its events were stored
+      // this behavior makes the first run fail after its events were stored
       behaviors: [async (_, next) => {
         const result = await next();
         return ++runs === 1 ? { ok: false, error: new CatgaError("UNAVAILABLE", "it cannot be said") } : result;

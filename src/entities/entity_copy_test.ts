@@ -117,7 +117,7 @@ describe("EntityCopy", () => {
   it("its size is about that of its state, however long the messages were that made it", () => {
     const copy = filled();
     for (let n = 2; n < 100; n++) copy.take(put(n, "z"), { ...at(7 + n), size: 200 });
-    // the state has 412 characters in 100 items, the messages had 19,600
+    // the state has 412 characters in 100 items, while the messages had 19,600 characters
     assertLess(copy.size, 2_500);
     copy.take(put(100, "z".repeat(2_000_000)), { ...at(107), size: 2_000_100 });
     assertGreater(copy.size, 2_000_000);

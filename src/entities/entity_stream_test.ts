@@ -151,7 +151,7 @@ describe("a cold load", () => {
     const first = await append("1");
     for (let n = 2; n <= 1_300; n++) await append(`${n}`);
     let reads = 0;
-    // reads as if the first message were missing from the stream
+    // the stream is read as if its first message were missing
     instead.read = (_, options) => {
       reads++;
       return stream.read(subject, { ...options, from: first + 1 });

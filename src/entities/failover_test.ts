@@ -196,7 +196,7 @@ describe("commands of entities when a node dies", () => {
       }),
     );
     const { last } = (await cluster.clock.until(log.state()))!;
-    // holds the second attempt of a command that emits no events
+    // the second attempt of a command that emits no events is held up
     const held = Promise.withResolvers<string>();
     await cluster.clock.until(app.drain());
     let first = true;

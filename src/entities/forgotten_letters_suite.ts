@@ -1,4 +1,6 @@
-/** Tests of what subscriptions keep of an entity that was forgotten; they run in memory and over NATS. */
+/**
+ * Tests of dead letters that subscriptions have of a forgotten entity's events; the tests run in memory and over NATS.
+ */
 import { assertEquals } from "@std/assert";
 import { it } from "node:test";
 import { command, type DeadLetter, entity, fail, unwrap } from "../../mod.ts";

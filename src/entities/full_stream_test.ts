@@ -8,7 +8,7 @@ import { delay } from "../ports/clock.ts";
 import type { Appended, AppendReceiver, ConditionalAppend, LogStream } from "../ports/event_log.ts";
 import { AddItem, handlers } from "./entities_suite.ts";
 
-// loaded before the tests: while a node loads this module, virtual time would pass
+// this module is loaded before the tests: while a node loads it, virtual time would pass
 import "./entities.ts";
 
 /** Time that the stream takes to answer, in ms. */

@@ -12,7 +12,7 @@ const Take = command<{ seat: string }, number>("Take", {
   key: ({ seat }) => seat,
 });
 
-/** Makes handlers of an entity whose event has this field. */
+/** Makes handlers of an entity. Its event has a field of the given name. */
 function version(field: "buyer" | "holder") {
   const Seat = entity("Seat", { initial: () => ({ count: 0 }) });
   const Taken = Seat.event<Record<string, string>>("Taken", ({ count }) => ({ count: count + 1 }), {
@@ -67,7 +67,7 @@ describe("an entity with an event that one version cannot apply", () => {
     const { error } = await web.send(Take, { seat: "a" });
     assertEquals([error?.code, error?.retryable], ["UNAVAILABLE", false]);
     assertMatch(error!.message, /Seat a: its event 1 cannot be applied: .*buyer/);
-    // a node with a version that can read the entity
+    // start a node with a version of the program that can read the entity
     await shop.start("new2");
     await eventually("its next answer", async () => (await web.send(Take, { seat: "a" })).ok);
   });

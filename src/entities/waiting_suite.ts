@@ -50,7 +50,7 @@ export function waitingSuite(harness: EntitiesHarness): void {
     await using app = await harness.start({ handlers: self });
     await using sender = await harness.start({});
     for (const [n, from] of [app, sender].entries()) {
-      // an hour, so that the test shows a deadlock, not a timeout
+      // the timeout is an hour, so that the test shows a deadlock, not a timeout
       const said = unwrap(await from.send(Self, { id: `d-${n}`, left: 1 }, { timeout: 3_600_000 }));
       assertMatch(said, new RegExp(`^DEADLOCK: Self of Court d-${n} was not applied: .* waits for this one`));
       assertEquals((await app.load(Court, `d-${n}`, { latest: true })).version, 1);

@@ -143,7 +143,8 @@ export class AttemptedStep extends StepCall {
     } catch (thrown) {
       if (this.isSettled) return undefined;
       const error = readable(thrown);
-      // no failure: a step without `undo` that is aborted may throw any error
+      // the error is no failure of the step, which is given up: a step without `undo` that is aborted may throw any
+      // error
       if (!this.needsOutcome && this.#isGivenUp()) return undefined;
       if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof DecidedFailure)) {
         state.leaving = true;
@@ -166,8 +167,8 @@ export class AttemptedStep extends StepCall {
   }
 
   /**
-   * Aborts an attempt after its timeout. The timer is set in a later turn of the event loop, because many attempts have
-   * ended by then.
+   * Aborts an attempt after its timeout. The timer is set in a later turn of the event loop, because many attempts need
+   * no timer: they have ended by then.
    */
   #limitTime(attempt: StepAttempt, began: number): Timer {
     const { name, state } = this;

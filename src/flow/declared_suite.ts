@@ -78,7 +78,7 @@ export function declaredSuite(name: string, options: object, open: () => Promise
     it("failures: a declared code and Catga's own are as they are, another one is INVALID_RESPONSE", async () => {
       const Pay = workflow("Pay", { failures: ["DECLINED"] });
       const codes = ["DECLINED", "TIMEOUT", "OTHER"];
-      // the cast, because the types refuse the code "OTHER"
+      // the cast is needed, because the types refuse the code "OTHER"
       const pay = Pay.handle((flow) => fail(codes[Number(flow.id)] as "DECLINED", "no"));
       await using harness = await open();
       const app = await harness.start([pay]);

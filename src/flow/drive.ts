@@ -154,8 +154,8 @@ export class Drive {
   }
 
   /**
-   * The error because of which this version of the workflow refused the run, if this execution of it ended for that
-   * reason.
+   * The error because of which this version of the workflow refused the run; set if this execution of the run ended
+   * with a refusal.
    */
   get refusal(): unknown {
     return this.#refusal;
@@ -375,7 +375,8 @@ export class Drive {
     const fate = host.afterRefusal(ref, this.journal, new Set(refusedBy));
     if (fate !== "waits") return fate !== "stuck";
     if (this.#state.isHalting && this.#hasReachedAllBegunSteps) return false; // this version can undo all begun steps
-    // the handler's error may be temporary, so the handler is retried a few times first
+    // the handler is called a few times again before another version takes the run over, because its error may be
+    // temporary
     return error === this.#inputRefusal || this.#failures.isLast("", error, ATTEMPTS_BEFORE_WAIT);
   }
 
@@ -453,8 +454,8 @@ export class Drive {
   }
 
   /**
-   * Fails the handler's attempt if the handler, for as long as the app's timeout, awaits something else than a call of
-   * `flow`: otherwise nobody would notice that it never continues.
+   * Fails the handler's attempt if the handler awaits something other than a call of `flow` for as long as the app's
+   * timeout: otherwise nobody would notice that the handler never continues.
    */
   #strays(): void {
     const state = this.#state;

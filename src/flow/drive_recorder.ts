@@ -245,7 +245,7 @@ export class DriveRecorder {
       await this.#noteStuck(entries);
       if (!await this.#append(entries)) return this.#drive.stop("superseded");
       if (this.#mustRestart) {
-        // while the handler has to restart: drops decisions, and stores only outcomes
+        // while the handler has to restart, decisions are dropped, and only outcomes are stored
         while (this.#queue.length + this.#behindEnd.length > 0) {
           const more = [...this.#queue.splice(0), ...this.#behindEnd.splice(0)].filter((entry) =>
             this.#isOutcome(entry)
@@ -325,7 +325,7 @@ export class DriveRecorder {
   async #readOn(): Promise<boolean> {
     const [ref, journal] = [this.#ref, this.#journal];
     const found = await this.#host.log.readOn(ref, journal, (stored) => {
-      // a message of this recorder may be read after it was applied
+      // skip a message that was applied already: this node's messages are applied when their append is acknowledged
       if (stored.sequence <= journal.sequence) return;
       // lost also after a late message of an earlier execution on this node, because the handler has not seen its
       // entries
@@ -388,8 +388,8 @@ export class DriveRecorder {
   }
 
   /**
-   * Returns the entry; but if it says that a step is stuck, and an operator has retried the run since, the entry lets
-   * the next attempt follow at once.
+   * Returns the entry. If the entry says that a step is stuck, and an operator has retried the run since, returns an
+   * entry after which the next attempt follows at once.
    */
   #asRetried(entry: JournalEntry): JournalEntry {
     if (entry.t !== "failed" || entry.next !== undefined) return entry;

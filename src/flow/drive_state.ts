@@ -50,7 +50,10 @@ export interface DriveOptions {
    * them (`DriveState.begun`).
    */
   readonly begun?: readonly string[] | undefined;
-  /** {@link DriveTimes.unrecorded} of the previous execution. */
+  /**
+   * By step: schedules that may be stored without being recorded, as the previous execution knew them ({@link
+   * DriveTimes.unrecorded}).
+   */
   readonly unrecorded?: ReadonlyMap<string, number> | undefined;
   /** Shapes (versions) of the workflow other than this node's that have refused the run. */
   readonly refusedBy?: ReadonlySet<string> | undefined;
@@ -349,7 +352,10 @@ export class DriveState {
   }
 }
 
-/** Errors of invalid calls of `flow`. One set for all drives: one for each costs a tenth of a short run. */
+/**
+ * Errors of invalid calls of `flow`. One set serves all drives, because a set for each drive costs a tenth of a short
+ * run.
+ */
 export const MISUSES: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
 const NO_SHAPES: ReadonlySet<string> = new Set();
 /** Maximum number of entries of a run. */

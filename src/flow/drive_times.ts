@@ -35,7 +35,10 @@ export class DriveTimes {
   readonly #unrecorded: Map<string, number>;
   readonly #givenBack: Promise<string | undefined>[] = [];
 
-  /** `unrecorded`: {@link DriveTimes.unrecorded} of the previous execution. */
+  /**
+   * `unrecorded`: the previous execution's {@link DriveTimes.unrecorded}, schedules that may be stored without being
+   * recorded.
+   */
   constructor(
     { host, ref, journal, activity, refuse }: TimedDrive,
     { due, unrecorded }: { readonly due: readonly DueTime[]; readonly unrecorded: ReadonlyMap<string, number> },
@@ -144,8 +147,8 @@ export class DriveTimes {
     for (const step of this.#woken.keys()) {
       const at = failures.get(step)?.next ?? sleeps.get(step)?.until ?? waits.get(step)?.until;
       if (at === undefined) continue;
-      // not at once, because a message that is due already is published only once for its id. If the schedule cannot be
-      // stored, the earlier one fires instead
+      // the schedule is due a second from now at the earliest, because a message that is due already is published only
+      // once for its id. If the schedule cannot be stored, the earlier one fires instead
       const time = Math.max(at, this.#host.clock.now() + 1_000);
       this.#givenBack.push(this.#host.wake(this.#ref, step, time).then(() => step, () => undefined));
     }
@@ -157,5 +160,8 @@ export class DriveTimes {
  * needed.
  */
 const MAX_AHEAD = 60_000;
-/** A schedule that fires after this time, in ms, fires late. An earlier one stays: its firing has no effect. */
+/**
+ * Time from now, in ms, after which a schedule counts as one that fires late, and is removed. A schedule that fires
+ * earlier stays, because its firing has no effect.
+ */
 const FIRES = 600_000;

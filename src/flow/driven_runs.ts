@@ -51,7 +51,7 @@ export interface DeliveredCall {
   readonly ref: RunRef;
   /** Sequence of the stored message up to which the run has to be read before the call is done; 0: no message. */
   readonly sequence: number;
-  /** When that message was stored, in ms since 1970; `undefined`: not known. */
+  /** Time at which the stored message was stored, in ms since 1970; `undefined`: not known. */
   readonly stored?: number | undefined;
   readonly due?: DueTime | undefined;
   /** Versions of the workflow that were tried; set once a version has refused the run. */
@@ -379,7 +379,7 @@ export class Drives {
   async #isForgotten({ ref, sequence, stored }: DeliveredCall, looks: number): Promise<boolean> {
     const { log, clock } = this.#host;
     if (sequence > 0 && await log.isReplaced(ref, sequence)) return true;
-    // not forgotten: the run was stored a moment ago, and every run is kept for longer
+    // the run is not forgotten: it was stored a moment ago, and every run is kept for longer
     if (stored !== undefined && clock.now() - stored < SHORTEST_KEEP) return false;
     return looks >= LOOKS;
   }
@@ -427,8 +427,8 @@ export class Drives {
   }
 
   /**
-   * Removes schedules of a run that has ended, and tries again until they are removed. Rejects if this node leaves
-   * before: the run is brought to another one.
+   * Removes schedules of a run that has ended, and tries again until they are removed. Rejects if this node stops
+   * before: the run is then called at another node.
    */
   async #takeBack(ref: RunRef, steps: readonly string[]): Promise<void> {
     const host = this.#host;

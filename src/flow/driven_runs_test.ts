@@ -396,8 +396,8 @@ describe("drives", () => {
       });
       assertEquals(await one.clock.until(Promise.all([before, after])).then((all) => all.length), 2);
     }
-    // entries that do not fit go into another message; an entry that cannot be stored, or that depends on a read of the
-    // run, does not hold up the others
+    // entries that do not fit are stored in another message; an entry that cannot be stored, or that depends on a read
+    // of the run, does not delay the others
     texts.length = 0;
     const large = "x".repeat(one.log.mostBytes / 2);
     const ended = await one.clock.until(Promise.allSettled([

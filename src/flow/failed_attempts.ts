@@ -56,7 +56,7 @@ export class FailedAttempts {
       await state.recorder.stored();
       return;
     }
-    // something is out of reach, and will return at some time: pauses grow with the time since the first failure
+    // a service is out of reach, and will be back at some time: pauses grow with the time since the first failure
     const lasted = failures === undefined || failures.attempts === 0 ? 0 : clock.now() - failures.first;
     const pause = passing ? Math.min(longest, Math.max(first, lasted / 5)) : doubled(failed - 1, first, longest);
     const next = clock.now() + pause * (0.75 + random() / 4);

@@ -135,7 +135,7 @@ describe("failures of a workflow", () => {
     const handlers = [
       Charge.handle(broken),
       Order.handle(async (flow, where) => {
-        // long pauses, so that no second attempt begins during the test
+        // the pauses are long, so that no second attempt begins during the test
         const retry = { delay: [600_000, 600_000] } as const;
         if (where === "step") await flow.step("charge", broken, { retry });
         else unwrap(await flow.send(Charge, undefined, { name: "charge", retry }));

@@ -47,7 +47,7 @@ describe("workflow", () => {
   });
 
   it("a handler that awaits for ever what no call of flow returned has failed, and a cancel ends its run", async () => {
-    // regression: the run went on for ever, no log said so, and a cancel changed nothing
+    // regression: a run went on for ever, nothing was logged about it, and a cancel changed nothing
     let undone = 0;
     const first = Promise.withResolvers<void>();
     const hangs = Export.handle(async (flow) => {
@@ -452,7 +452,7 @@ describe("workflow", () => {
     const thaws = Promise.withResolvers<void>();
     const ran: string[] = [];
     const Child = workflow<string, void>("Child", {
-      // a schema that holds up the first start, as a frozen node does
+      // this schema delays the first start, as a frozen node does
       input: counting((input: string) => input === "slow" ? thaws.promise.then(() => input) : input),
     });
     const Parent = workflow<void, void>("Parent", { id: () => "p" });

@@ -37,7 +37,7 @@ async function waiting(cluster: TestCluster, app: Catga, id: string): Promise<vo
   while ((await infoOf(app, id))?.status !== "waiting") await cluster.advance(10);
 }
 
-/** Returns functions that write messages to the stream of runs that no node would write. */
+/** Returns functions that write invalid messages, such as no node writes, to the stream of runs. */
 async function writer({ network }: TestCluster) {
   const { log } = network.connect();
   const stream = await log.open(streamName("default", "entities"), streamOptions("default", "entities", 1));
@@ -220,7 +220,7 @@ describe("announcements that a run has ended", () => {
     assertEquals(reads.length, 1);
     reads[0](undefined);
     await new Promise((resolve) => setTimeout(resolve));
-    // the run was read once more, for all announcements during the first read
+    // the run was read only once more, whatever number of announcements came during the first read
     assertEquals(reads.length, 2);
     reads[1]({ ok: true, value: "end" });
     await new Promise((resolve) => setTimeout(resolve));

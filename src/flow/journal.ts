@@ -222,12 +222,12 @@ export class Journal {
   /** Names of all steps with an `undo` that, by any recorded error of the handler, may have begun. */
   readonly everBegun = new Set<string>();
   readonly sleeps = new Map<string, Timed>();
-  /** By sleep that has ended: the number of the entry that ended it. */
+  /** Sleeps that have ended: by name, the number of the entry that ended the sleep. */
   readonly woken = new Map<string, number>();
   readonly waits = new Map<string, Timed & { readonly signal: string }>();
   /**
-   * By wait that has ended: `n`, number of the signal that it took (`undefined`: it timed out), and `index`, number of
-   * the entry.
+   * Waits that have ended: by name, `n`, the number of the signal that the wait took (`undefined`: it timed out), and
+   * `index`, the number of the entry.
    */
   readonly took = new Map<string, { readonly n: number | undefined; readonly index: number }>();
   /** By name of a signal: the numbers of the received signals that no wait has taken, oldest first. */
@@ -480,7 +480,7 @@ export function isOwn(step: string): boolean {
   return step === "" || (step.startsWith("@") && !isUndo(step));
 }
 
-/** Types of entries which show that the handler has got further. */
+/** Types of entries that show that the handler has got further than in its last failed attempt. */
 const PROGRESS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "slept", "woken", "waits", "took", "child"]);
 
 /** Takes the place of the shape (hash of the declaration) of a workflow whose validator has no JSON Schema. */

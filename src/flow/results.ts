@@ -206,7 +206,7 @@ export class Results {
   }
 
   #check(entry: Waited): void {
-    // read once at a time, because any process may publish announcements
+    // a run is read by one read at a time, because any process may publish announcements
     if (entry.reading !== false) return void (entry.reading = "again");
     entry.reading = true;
     this.#reads.pass((leave) => this.#read(entry, leave));

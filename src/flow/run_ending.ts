@@ -60,6 +60,6 @@ function first(names: readonly string[], mostBytes: number): readonly string[] {
 
 /**
  * Maximum length of the steps that an `ended` entry names because of their schedules, in bytes: half of what a value
- * leaves free in a message. More schedules fire, which has no effect.
+ * leaves free in a message. The schedules of further steps fire, which has no effect.
  */
 const MAX_SCHEDULES = 4_096;

@@ -176,12 +176,12 @@ export class RunLeases {
 class Lease {
   readonly workflow: string;
   readonly name: string;
-  /** By run of the lease: the function that is called when the lease is stored. */
+  /** Functions that are called when the lease is stored, by the runs that the lease covers. */
   readonly runs = new Map<string, (epoch: number) => void>();
   chars = 0;
   /** When the lease is to be renewed, by the monotonic clock. */
   due = -Infinity;
-  /** After a failed write: earliest time of the next one, by the monotonic clock. */
+  /** Earliest time of the next write after a failed write of the lease, by the monotonic clock. */
   retry = -Infinity;
   isWriting = false;
   /** True if the lease may be stored on the server. */

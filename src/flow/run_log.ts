@@ -264,7 +264,7 @@ export class RunLog {
     over: () => boolean,
   ): Promise<number | "conflict"> {
     const { clock } = this.#host;
-    // a copy, because the run may be read further during the append
+    // `place` is copied, because the run may be read further during the append
     const { sequence: expect, entries, mark: last, sure } = place;
     const after: RunPlace = { sequence: expect, entries, mark: last, sure };
     const subject = this.subject(ref);

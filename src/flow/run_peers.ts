@@ -45,7 +45,7 @@ export class RunPeers {
       ...(tried && { tried }),
     };
     const gone = new AbortController();
-    // ends the wait for a frozen node, which does not answer, and leaves the membership after a while
+    // a frozen node does not answer, but leaves the membership after a while: then the wait for its answer ends
     const off = this.#node.app.onNodes(() => {
       if (!this.alive(endpoint)) gone.abort();
     });

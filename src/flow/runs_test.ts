@@ -954,7 +954,7 @@ describe("runs", () => {
 
   it("a scheduled start comes again while nobody knows whether the run is stored", async () => {
     const { clock, stream, body, runs } = scripted();
-    // the first attempt may have stored the start, however often later attempts are refused
+    // the first attempt may have stored the start, even if all later attempts are refused
     for (const later of [SILENCE, NO_LEADER]) {
       stream.reply = () => {
         stream.reply = () => later;

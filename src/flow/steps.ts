@@ -88,8 +88,8 @@ export class Steps {
   }
 
   /**
-   * Called when the execution of the run ends. With `restarts`, attempts in progress are left to the next execution;
-   * otherwise they are aborted.
+   * Leaves attempts in progress to the next execution if `restarts` is true, else aborts them. Called when the
+   * execution of the run ends.
    */
   stopped(why: () => CatgaError, restarts: boolean): void {
     const { handedOver, journal: { failures } } = this.#state;
@@ -105,8 +105,8 @@ export class Steps {
   }
 
   /**
-   * Called when the run is cancelled: aborts steps that need not be undone, and ends the pauses before further
-   * attempts.
+   * Aborts steps that need not be undone, and ends the pauses before further attempts. Called when the run is
+   * cancelled.
    */
   cancelled(message: string): void {
     for (const step of this.#steps.values()) {

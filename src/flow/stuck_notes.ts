@@ -62,7 +62,7 @@ export class StuckNotes {
 
 function readRef(data: Uint8Array): RunRef | undefined {
   const { workflow, run } = (parsedJson(data) ?? {}) as Partial<RunRef>;
-  // checked, because both are parts of a subject
+  // both texts are checked, because both are parts of a subject
   return isToken(workflow) && typeof run === "string" && run.isWellFormed() ? { workflow, run } : undefined;
 }
 

@@ -22,7 +22,7 @@ describe("an undo that never settles", () => {
     const run = unwrap(await app.start(Trip));
     assertEquals((await app.result(Trip, run, { timeout: 60_000 })).error?.code, "NO");
     assertEquals(attempts, 3);
-    // two attempts of 2 s each, and pauses of up to 1 s and 2 s
+    // 8 s: two attempts of 2 s each, and pauses of up to 1 s and 2 s
     assertLess(cluster.clock.now() - began, 8_000);
   });
 

@@ -42,7 +42,7 @@ export class Waits {
     this.#state = state;
   }
 
-  /** Cancels all timers, because the handler has ended. */
+  /** Cancels the timers of all sleeps and waits, because the handler has ended. */
   abandon(): void {
     for (const timer of this.#ticking.values()) timer.cancel();
   }

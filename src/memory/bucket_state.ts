@@ -40,7 +40,7 @@ export class BucketState {
     this.#next = Math.floor(clock.now() * 1_000);
   }
 
-  /** Number of entries. */
+  /** Number of entries that the bucket has. */
   get size(): number {
     return this.#stored.size;
   }

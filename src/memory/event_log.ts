@@ -200,7 +200,7 @@ export class MemoryEventLog implements EventLog {
     throw new TypeError(`there is no stream ${JSON.stringify(name)}; there are ${others}`);
   }
 
-  /** Call before a stream loses messages, to remember its greatest sequence. */
+  /** Remembers the stream's greatest sequence. Call before the stream loses messages. */
   #noteGreatest(name: string, { next }: StreamState): void {
     this.#greatest.set(name, Math.max(this.#greatest.get(name) ?? 0, next - 1));
   }

@@ -38,7 +38,10 @@ export class MemoryProcess {
     return this.#state === "dead";
   }
 
-  /** Runs a callback when the process runs; used for everything that reaches the process, or that it sends. */
+  /**
+   * Runs a callback when the process runs. Everything that reaches the process, or that the process sends, goes through
+   * this method.
+   */
   enter(callback: () => void): void {
     if (this.#state === "running") callback();
     else if (this.#state === "frozen") this.#arrivals.push(callback);

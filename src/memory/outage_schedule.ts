@@ -46,7 +46,7 @@ export class OutageSchedule {
     this.#victims.delete(victim);
   }
 
-  /** Call when the faults have changed: all outages that have not begun are scheduled anew. */
+  /** Schedules all outages anew that have not begun. Call when the faults have changed. */
   refresh(): void {
     for (const timer of this.#timers) timer.cancel();
     this.#timers = new Set();

@@ -14,7 +14,7 @@ describe("seededRandom", () => {
     const tenths = new Array(10).fill(0);
     for (const number of drawn) tenths[Math.floor(number * 10)]++;
     assert(drawn.every((number) => number >= 0 && number < 1));
-    // 475 is five standard deviations
+    // 475 is five standard deviations of the number of draws, of 100,000, that fall into one tenth
     for (const count of tenths) assert(Math.abs(count - 10_000) < 475, String(tenths));
   });
 

@@ -67,8 +67,8 @@ export class ServerLink {
   }
 
   /**
-   * Call when the process has died. `noticed` is called when the server notices that, after everything that the
-   * process has sent.
+   * Ends the link of a process that has died. `noticed` is called when the server notices the death, after everything
+   * that the process has sent.
    */
   hangUp(noticed: () => void): void {
     this.#toServer.put(noticed, noticed, this.#faults.lag());

@@ -13,7 +13,7 @@ export type SessionClient = Pick<Transport, "status" | "onStatus" | "maxPayload"
 
 /** Options of {@link StoreSession.call}. */
 export interface StoreCallOptions {
-  /** Called in the store with the operation; performs the operation at once or later. */
+  /** Called on the side of the store with the operation, `perform`; calls it at once or later. */
   readonly gate?: (perform: () => void) => void;
   readonly limit?: number;
 }

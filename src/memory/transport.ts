@@ -248,7 +248,7 @@ class MemorySubscription implements Subscription, BrokerSubscriber {
 
   drain(): Promise<void> {
     this.#remove();
-    // resolves after everything that the server has sent so far was delivered
+    // the promise resolves after everything that the server has sent so far was delivered
     return new Promise((resolve) =>
       this.client.roundTrip(() => {
         this.close();

@@ -195,8 +195,8 @@ export class ItemReceiver {
   }
 
   /**
-   * Called when frames of either direction may be lost: reports to the sender which items were received, and asks for
-   * missing items.
+   * Reports to the sender which items were received, and asks for missing items. Called when frames of either direction
+   * may be lost.
    */
   doubt(source: ItemSource): void {
     source.word(this.#consumed, this.#received, true);

@@ -266,7 +266,7 @@ export function streamsSuite(harness: StreamsHarness): void {
     "a handler reads streams with its context, and they end with it",
     within(async ({ reader }) => {
       assertEquals((await reader.send(Sum, { to: 500 })).value, 125_250);
-      // repeated, because on a busy machine a request may not be sent in time, which is a TIMEOUT
+      // the request is repeated, because on a busy machine it may not be sent in time, which is a TIMEOUT
       await eventually("one that has begun", async () => {
         const { error } = await reader.send(Sum, { to: 1e9 }, { timeout: 1_000 });
         return error?.code === "OUTCOME_UNKNOWN";

@@ -42,7 +42,7 @@ describe("a cron whose zone changes its clocks, over NATS", await requireNatsSer
     const settings = { subjects: logSubjects("default"), replicas: 1, schedules: true };
     const stream = await new NatsEventLog(transport).open(streamName("default", "log"), settings);
     const hour = Number(new Intl.DateTimeFormat("en", { timeZone: ZONE, hour: "numeric", hourCycle: "h23" }).format());
-    /** crons for the hours in which the test may run, and for hours in which it does not run */
+    /** `here`: crons for the hours in which the test may run; `elsewhere`: crons for hours in which it does not run */
     const [here, elsewhere] = [[hour, (hour + 1) % 24], [(hour + 12) % 24]].map((hours) => `* * ${hours} * * *`);
     for (const [id, cron] of [["needless", elsewhere], ["due", here]]) {
       const counted = { cron, zone: ZONE, server: "* * * * * *" };

@@ -349,8 +349,8 @@ describe("Ledger", () => {
       const given = found(head, { running, messages: inLog(positions.map(keyless)) });
       return leastTime(() => Promise.resolve(void new Kit(head).ledger.takeOver(given)));
     };
-    // how the time grows for eight times as many messages; measured several times, because the garbage of other tests
-    // may be collected during any try
+    // the growth is the factor by which the time grows for eight times as many messages; measured several times,
+    // because the garbage of other tests may be collected during any try
     const growth = async () => await taken(8_000) / Math.max(await taken(1_000), 1);
     assertLess(await chances(5, growth, (times) => times < 24), 24, "64 times would be its square");
   });

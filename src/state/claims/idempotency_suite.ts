@@ -140,7 +140,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       );
       const { run, result } = await begin(first, "a");
       const duplicates = Array.from({ length: 50 }, () => guard(second, "a", handler()));
-      // each waiting attempt reads the claim twice: before its watch begins, and after that
+      // each waiting attempt reads the claim twice: before its watch begins, and after the watch has begun
       await harness.until(eventually("50 who wait", () => reads === 100));
       run.end(1);
       await harness.until(Promise.all([result, ...duplicates]));

@@ -191,7 +191,8 @@ describe("deadlocks of a cluster", () => {
 
     const check = (edges: readonly DeadlockEdge[]) => {
       for (const { call, waitsFor, heldBy } of edges) {
-        // a run may be the victim of another cycle that was found at the same time; the run waits no longer then
+        // the run may have failed as the victim of another cycle that was found at the same time: then it no longer
+        // waits
         if (h.clock.now() - (failed.get(call) ?? -Infinity) < 500) continue;
         assert(waiting.get(call)?.has(waitsFor), `${call} does not wait for ${waitsFor}`);
         assertEquals(holding.get(waitsFor), heldBy.call);
@@ -229,7 +230,7 @@ describe("deadlocks of a cluster", () => {
           held.push(await lock(nodes[Math.floor(random() * 4)], key, who));
           holds.push(key);
           await delay(h.clock, random() * 200);
-          // a nested run takes the next key
+          // the next key is taken by a nested run, a handler that the run has called
           if (random() < 0.3) who = { call: `${who.call}/child`, ancestry: [...who.ancestry, who.call] };
         }
         done++;

@@ -299,7 +299,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
       const made = nodes.map(({ writes }, i) => writes.made - before[i].made).reduce((a, b) => a + b);
       const lines = nodes.flatMap(({ writes }, i) => writes.log.slice(before[i].lines));
-      // not counted: renewals of the places in the queue, and of the lock while the test took longer
+      // two kinds of renewals are not counted: of places in the queue, and of the lock if the test took longer
       const renewals = lines.filter((line) => line.startsWith("update w/")).length +
         Math.floor((h.clock.monotonic() - began) / 3_000);
       assert(made - renewals <= 3 * 101, `${made} writes, ${renewals} of them renewals`);

@@ -1,6 +1,6 @@
 /**
- * The cluster side of a node: makes membership, routing and wire, and passes what one of them notices to the others
- * that need it.
+ * The cluster side of a node: makes its membership, its routing and its wire (endpoint and event channel), and passes
+ * events such as "this process is alive" from one part to the others.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { NodeChange, NodeInfo } from "../contract/node_info.ts";
@@ -319,8 +319,8 @@ export class Cluster implements Remote {
     this.#failureDetector.report(news === "alive" ? processOf(endpoint) : endpoint, news);
     if (news === "alive") this.router.reachable(peer);
     if (news === "bounced") this.router.deliveryFailed(peer);
-    // after a conclusive bounce no request remains to be moved: the endpoint ends the requests under way at that
-    // process
+    // A bounce (the server's answer that nobody subscribes to the process's endpoint) moves no requests if it proves
+    // that the process is gone: the endpoint then ends the requests that were under way there.
     if (news === "silent" || (news === "bounced" && !this.#endpoint.concludes(peer))) this.router.moveFrom(peer);
   }
 

@@ -15,8 +15,8 @@ const Never = query<void, string>("Never");
 const Happened = event<void>("Happened", { durable: true });
 
 /**
- * Delays the watches of apps that connect from now on by `ms`, but not their writes: as if the server had no room for
- * another consumer.
+ * Delays the watches of apps that connect after this call by `ms`, but not their writes, like a server that has no room
+ * for another consumer.
  */
 function delayWatches({ network, clock }: MemoryCluster, ms: number): void {
   const connect = network.connect.bind(network);

@@ -50,7 +50,7 @@ describe("nodes of two versions beside each other", () => {
     for (let n = 0; n < 20; n++) {
       assertEquals(await oldWeb.send(v1.Sell, { seat: "A1", buyer: "ada" }), { ok: true, value: { by: "web" } });
       assertEquals(await newWeb.send(v2.Sell, { seat: "A1", holder: "ada" }), { ok: true, value: { by: "kiosk" } });
-      // a node that handles the contract itself sends like the others
+      // a node that has a handler of the contract itself gets the same answers as the nodes without one
       assertEquals((await old.send(v1.Sell, { seat: "A1", buyer: "ada" })).value, { by: "web" });
       assertEquals((await now.send(v2.Sell, { seat: "A1", holder: "ada" })).value, { by: "kiosk" });
     }

@@ -1,6 +1,6 @@
 /**
- * Tests of processes that join, leave and end: nothing keeps them alive afterwards, and joining waits for answers
- * only.
+ * Tests of processes that join, leave and end: nothing keeps them alive afterwards, and a join waits only for the
+ * answers of the server and of other nodes, not for a timer.
  */
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { after, before, describe, it } from "node:test";
@@ -135,8 +135,8 @@ describe("a process with NATS", await requireNatsServer(), () => {
           `registering and reading the others ${round(median - connect - bucket)}), the first of the process, which ` +
           `loads the client of NATS, ${round(first)}; then the first answer within ${round(firstAnswer)}`,
       );
-      // the fastest of all joins may take 30 ms, or 10 times as long as its bare steps (connecting, opening a
-      // bucket); a needless wait would be part of each join
+      // the fastest of all joins may take 30 ms, or 10 times as long as its bare steps (connecting, opening a bucket):
+      // a needless wait would slow down every join
       assertLessOrEqual(Math.min(...all), Math.max(30, 10 * (connect + bucket)));
     });
   }

@@ -38,7 +38,9 @@ describe("events that were ok when their process ends", await requireNatsServer(
     await server?.stop();
   });
 
-  /** Publishes 500 events in a process that ends in this way. Returns the events that have reached the server. */
+  /**
+   * Publishes 500 events in a process that then ends as `how` says. Returns the events that have reached the server.
+   */
   async function published(runtime: Runtime, how: string, driver: string): Promise<unknown[]> {
     arrived = [];
     await using program = await startProgram<PublisherLine>(runtime, "test/processes/publisher.ts", [

@@ -72,17 +72,18 @@ describe("a nats-server that is killed and started anew", required, () => {
             { length: 100 },
             (_, i) => timed(sender.send(Do, { entry: `hasty-${i}` }, { timeout: 400 })),
           );
-          // a node leaves while its leave cannot be reported
+          // a node drains while the server is down, so that the other nodes do not notice that it leaves
           const leaver = workers.pop()!;
           await leaver.drain({ timeout: 2_000 });
-          // a node joins meanwhile
+          // another node starts while the server is down
           const newcomer = worker("w0", { servers: server.url, waitOnFirstConnect: true });
           for (const { result, took } of await Promise.all(hasty)) {
             assertEquals(result.error?.code, "UNAVAILABLE");
             assertEquals(result.error?.retryable, true);
             assertGreaterOrEqual(took - (down - began), 395);
           }
-          // the server is still down: the requests above ended at their deadlines, without it
+          // the server was down until now: the hasty requests have ended at their deadlines, although no server
+          // answered
           await server.stop();
           const storeDir = join(folder, store === "its" ? "first" : "second");
           server = await startNatsServer({ port: server.port, storeDir });

@@ -10,7 +10,7 @@ import { cpuUsage, memoryUsage } from "node:process";
 import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
 import { byteLength, exceeds } from "../data/utf8.ts";
 
-/** Where a node's statistics come from. */
+/** Dependencies of a {@link StatsAnswer} on its node. */
 interface StatsAnswerOptions {
   readonly clock: Clock;
   readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;

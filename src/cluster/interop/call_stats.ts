@@ -10,7 +10,10 @@ export class CallStats {
   #ms = 0;
   #lastError = "";
 
-  /** Counts a request that was answered after `ms` milliseconds. `error`: its failure, if it failed. */
+  /**
+   * Counts a request that was answered after `ms` milliseconds. `error`: the error of the answer; `undefined`: the
+   * request succeeded.
+   */
   count(ms: number, error: CatgaError | undefined): void {
     this.#requests++;
     this.#ms += ms;

@@ -115,7 +115,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     for (const body of ["{}", "{}", '{"fail":"NOPE"}']) {
       await client.request("catga.default.call.Count", body, PATIENT);
     }
-    // a request from one node to another, which the NATS service's statistics do not count
+    // a request between two nodes: the statistics of the NATS service must not include it
     await apps[2].send(Count, {});
     const stats = await all((services) => services.stats("orders"), 2);
     assertEquals(stats.map(({ type }) => type), Array(2).fill("io.nats.micro.v1.stats_response"));

@@ -26,7 +26,7 @@ export interface InteropHarness extends AsyncDisposable {
   ask(subject: string, body: string | Uint8Array, headers?: Record<string, string>): Promise<PlainAnswer | undefined>;
   /** Publishes a message. */
   publish(subject: string, body: string, reply?: string): void;
-  /** Calls `onMessage` for each message on a subject. Resolves with a function that ends this. */
+  /** Calls `onMessage` for each message on a subject. Resolves with a function that ends the subscription. */
   listen(
     subject: string,
     onMessage: (text: string, headers: Readonly<Record<string, string>>) => void,

@@ -77,7 +77,7 @@ export class PlainCalls {
   /** Controllers of the streams that are being sent to plain clients, by number; abort ends a stream. */
   readonly #streams: Map<number, AbortController> = new Map();
   #count = 0;
-  /** Number of items that were sent before the end of a stream, by the stream's result. */
+  /** Number of items that a stream had when it ended, by the result with which the stream ended. */
   readonly #ends: WeakMap<Result<string>, string> = new WeakMap();
 
   constructor(options: PlainCallsOptions) {
@@ -131,8 +131,8 @@ export class PlainCalls {
         return result.ok ? this.#asText(contract, result.value) : result;
       }
       const result = await send(plain, payload, options);
-      // the result is validated but not transformed: the client gets the value that the handler returned, as a node
-      // does
+      // the result is validated but not transformed: the plain client gets the value that the handler returned, as a
+      // sender on another node does
       const checked = await this.#checked(contract, result, due);
       if (!checked.ok && schemaThrew(checked.error)) throw checked.error; // an error of the schema itself is thrown, so that it is reported
       return checked.ok ? this.#asText(contract, result.value) : checked;
@@ -241,8 +241,8 @@ export class PlainCalls {
 }
 
 /**
- * Returns the contract without its input schema and items, because a node with another version may accept the
- * request, and this node's schemas would not fit its answers.
+ * Returns the contract without its input schema and items. The request may be accepted by a node with another version
+ * of the contract, and the schemas of this node's version would not fit the answers of that node.
  */
 function ofAnyVersion(plain: AnyContract): AnyContract {
   const { input: _, items: __, ...options } = plain.options;

@@ -60,7 +60,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     const options = { nats: server.url, namespace: "drained", handlers: work };
     await using _b = await catga({ ...options, id: "b" });
     for (let round = 0; round < 5; round++) {
-      // with a concurrency of 4 most calls wait for their turn when the drain begins
+      // with a concurrency of 4, most calls are still queued on the leaving node when its drain begins
       const leaving = await catga({ ...options, id: "a", concurrency: 4 });
       const calls = traffic("drained", "Work", () => "2");
       await eventually("some calls", () => calls.count("ok") > 50);

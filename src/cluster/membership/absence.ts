@@ -103,7 +103,7 @@ class Question {
   #sent = { wall: 0, monotonic: 0 };
   /** Time at which the last ping that has bounced was sent, by both clocks; `undefined`: none has. */
   #bounced: { readonly wall: number; readonly monotonic: number } | undefined;
-  /** Arrival of the first of the successive bounces that count, by the monotonic clock. */
+  /** Arrival of the first bounce in the present series of bounces that prove an absence, by the monotonic clock. */
   #since = 0;
 
   constructor(options: AbsenceOptions, endpoint: string) {

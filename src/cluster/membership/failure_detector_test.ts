@@ -57,7 +57,7 @@ describe("a node that dies", () => {
   it("costs an idle node less than 1.5 timers a second among others, 0.5 alone", async () => {
     for (const [ids, most] of [[["a"], 0.5], [["a", "b", "c"], 1.5]] as const) {
       await using cluster = await Cluster.of(...ids);
-      // 20 s for everything that follows the joins
+      // wait 20 s, until all work that follows the joins of the nodes has ended
       await cluster.clock.advance(20_000);
       const { clock } = cluster;
       const after = clock.after.bind(clock);

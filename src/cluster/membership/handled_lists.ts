@@ -6,7 +6,7 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Kind } from "../../contract/contract.ts";
 import { internalNames } from "../../contract/send_options.ts";
 
-/** The lists of the contracts that nodes handle. */
+/** Keeps the lists of the contracts that nodes handle, and counts the nodes for each list and each contract. */
 export class HandledLists {
   readonly #unhandled: (name: string) => void;
   /** Lists by their key: the names and kinds of their contracts, joined to one text. */
@@ -57,7 +57,7 @@ export class HandledLists {
         this.#unhandled(name);
       } else this.#nodes.set(name, left);
     }
-    // the number of remembered names is limited, because a node may announce other names again and again
+    // the number of remembered names is limited, because a node may announce ever new names
     for (const oldest of this.#wereOfEntities) {
       if (this.#wereOfEntities.size <= MAX_REMEMBERED_LISTS) break;
       this.#wereOfEntities.delete(oldest);

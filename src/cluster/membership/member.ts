@@ -25,7 +25,7 @@ export class Member {
   recordGone: "expire" | "vanish" | undefined;
 
   constructor(info: NodeInfo, revision: number, handled: HandledList) {
-    // all members with equal lists share one object
+    // all members that handle the same contracts share one `HandledList`
     const { names: handles, subscriptions, entities } = handled;
     const own = info.handles === handles && info.subscriptions === subscriptions && info.entities === entities;
     this.info = own ? info : freeze({

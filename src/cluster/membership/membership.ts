@@ -153,7 +153,7 @@ export class Membership {
   removeMember(member: Member, why: "bounced" | "silent"): void {
     const { id } = member.info;
     if (this.view.get(id) !== member) return;
-    // `leave`: the node may have deleted its record itself while the watch of the records was interrupted
+    // `leave`: the node may have deleted its own record while this node's watch of the records was interrupted
     this.#remove(id, member.recordGone === "vanish" && why === "bounced" ? "leave" : "lost");
     if (why === "bounced") return;
     this.#silent.set(id, member);
@@ -249,11 +249,15 @@ export class Membership {
     this.view.remove(id, how);
   }
 
-  /** Reads the record of a process that has shown that it is alive: the record may be one that was skipped. */
+  /**
+   * Reads the record of a process that has shown that it is alive: this node may have ignored the record earlier,
+   * because it had too many.
+   */
   async #lookUp(endpoint: string): Promise<void> {
     const { bucket, observer } = this.#options;
     const id = nodeOf(endpoint);
-    // a node that is skipped here becomes a member with the next write of its record
+    // at the limit of concurrent reads the record is not read: its node becomes a member with the next write of the
+    // record
     if (this.#lookingUp.has(id) || this.#lookingUp.size >= MAX_AT_ONCE) return;
     this.#lookingUp.add(id);
     try {

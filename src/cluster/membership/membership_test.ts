@@ -179,7 +179,7 @@ describe("a record", () => {
   });
 });
 
-/** Returns a bucket with some methods replaced. */
+/** Returns a bucket that behaves like `bucket`, with the methods in `ways` in place of its own. */
 function over(bucket: Bucket, ways: Partial<Bucket>): Bucket {
   return {
     name: bucket.name,

@@ -99,8 +99,8 @@ export class MembershipView {
   }
 
   /**
-   * Removes the node with this id, if there is one. `leave`: the node has deleted its record itself; `lost`: it has
-   * not.
+   * Removes the node with this id, if there is one. `leave`: the node has deleted its own record; `lost`: the node is
+   * gone without deleting it.
    */
   remove(id: string, how: "leave" | "lost"): void {
     const known = this.#byId.get(id);

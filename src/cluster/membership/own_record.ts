@@ -141,14 +141,15 @@ export class OwnRecord {
     const interval = lifetime * (1 - SPREAD * (1 - random())) - heartbeat * RESERVE;
     this.#timer = clock.after(interval, () => {
       this.refresh();
-      // while nothing can be written
+      // sets the next attempt: `refresh` writes nothing while the connection is lost
       this.#beat();
     }, { background: true });
   }
 
   #ttl(): { readonly ttl: number } {
     const { bucket, heartbeat } = this.#options;
-    // this node has read no other record when it writes its own for the first time
+    // at its first write this node has not read the other nodes' records yet: the number of records in the bucket
+    // stands for the number of nodes
     const nodes = this.#kept ? this.#nodes() : Math.max(this.#nodes(), bucket.size);
     return { ttl: heartbeat * Math.max(1, nodes / FEW) };
   }
@@ -157,7 +158,7 @@ export class OwnRecord {
     this.#revision = revision;
     this.#lifetime = ttl;
     this.#expires = sent + ttl;
-    // in a cluster that has shrunk, this record ends before the time that was set for the next write
+    // set the time again: in a cluster that has shrunk, the record's new lifetime may end before the next write was due
     this.#beat();
   }
 

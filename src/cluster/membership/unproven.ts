@@ -35,7 +35,7 @@ interface UnprovenRecord {
   pings: number;
   /** Time of the first bounce of a ping to the record's process, by the monotonic clock; -1: none. */
   bouncedAt: number;
-  /** True if the record was removed; the queues then skip it. */
+  /** True if the record was removed from the unproven records; it may still be in a queue, which then skips it. */
   gone: boolean;
   /** Time at which the next ping to the record's process is due, by the monotonic clock. */
   dueAt: number;
@@ -99,7 +99,7 @@ export class Unproven {
     this.#new.push(pending);
     this.#order.push(pending);
     while (this.#byId.size > MAX_UNPROVEN) this.#drop();
-    // removes the records that are gone from the queue
+    // drops removed records from the queue, which would otherwise grow without a limit
     if (this.#order.size > 2 * MAX_UNPROVEN) this.#order.keep(({ gone }) => !gone);
     if (this.#new.length > 2 * MAX_UNPROVEN) this.#new = this.#new.filter(({ gone, pings }) => !gone && pings === 0);
     // while a long list of records is read most records wait; when the list ends, the newest are pinged first

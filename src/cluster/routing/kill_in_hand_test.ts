@@ -67,7 +67,7 @@ describe("kill -9 of a node process with 1,000 commands in hand", await requireN
         victim.kill("SIGKILL");
         const during = records("during");
         await victim.end();
-        // until it notices the death, the server writes messages to the socket of the dead process
+        // until the server notices the death, it still writes messages to the socket of the dead process
         await eventually(
           "the server to notice its death",
           () =>

@@ -39,7 +39,10 @@ export interface KnownShapes {
 
 /** The nodes that handle one contract, in groups. */
 interface ContractNodes {
-  /** Kind of the contract on these nodes; `undefined` if no node tells it, `"mixed"` if it differs. */
+  /**
+   * Kind of the contract on these nodes; `undefined` if no node's record names the kind, `"mixed"` if the nodes have
+   * different kinds.
+   */
   readonly kind: Kind | "mixed" | undefined;
   /** All nodes that handle the contract. */
   readonly all: readonly NodeInfo[];
@@ -168,8 +171,8 @@ export class Candidates {
   }
 
   /**
-   * Returns a random node of a service that handles another version of a contract than this node, preferably one that
-   * is not suspect; `undefined`: none.
+   * Returns a random node of `service` that handles another version of a contract than this node does; nodes that are
+   * not suspect are preferred. `undefined`: there is none.
    */
   ofAnotherVersion(contract: AnyContract, service: string): NodeInfo | undefined {
     const { self, random } = this.#options;
@@ -225,7 +228,8 @@ export class Candidates {
     if (candidates.length === 1 && typeof route === "string") return candidates[0];
     const { self } = this.#options;
     if (admit !== undefined && (route === "round-robin" || route === "random")) {
-      // NATS has picked this node for the request already
+      // a request of a plain NATS client stays at this node: NATS has already chosen this node among all nodes with a
+      // handler
       const own = candidates.find(({ id }) => id === self);
       if (own !== undefined) return own;
     }

@@ -35,7 +35,7 @@ const TABLE: Row[] = [
   [undelivered("NO_HANDLER"), 0, "NO_HANDLER", "NO_HANDLER", "NO_HANDLER"],
   [undelivered("TOO_LARGE"), 3, "TOO_LARGE", "TOO_LARGE", "TOO_LARGE"],
   [undelivered("TOO_LARGE"), 0, "TOO_LARGE", "TOO_LARGE", "TOO_LARGE"],
-  // the call was lost with its process
+  // the process that had the call is gone, or (`answered`) its answer was lost
   [{ how: "lost" }, 1, "again", "OUTCOME_UNKNOWN", "again"],
   [{ how: "lost" }, 0, "UNAVAILABLE!", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
   [{ how: "lost", answered: true }, 1, "again", "OUTCOME_UNKNOWN", "again"],

@@ -26,7 +26,7 @@ const asked = ({ frames }: Player): number =>
     0,
   );
 const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? value;
-/** Options of a send: to the node with this id, or to another candidate if it is none. */
+/** Options of a send to the node with this id; to the first candidate if the node with this id is not a candidate. */
 const first = (id: string) => ({
   route: (nodes: readonly NodeInfo[]) => nodes.find((node) => node.id === id) ?? nodes[0],
 });
@@ -494,7 +494,8 @@ describe("a retry", () => {
       codes.add((await cluster.until(sent)).error?.code);
       assertEquals(cluster.recorder.handled(Drop), []);
     }
-    // the bounce counts: deadlines expire after everything else of the same moment
+    // the call fails with the error for its bounce, not for its deadline: bounce and deadline fall into one moment, and
+    // deadlines expire after everything else of that moment
     assertEquals([...codes], ["UNAVAILABLE"]);
   });
 });
@@ -629,7 +630,7 @@ describe("a request that a handler sends", () => {
 });
 
 describe("an answer that is parsed", () => {
-  /** Functions that end the checks of this slow schema. */
+  /** Functions each of which ends one pending check by this slow schema. */
   const gates: (() => void)[] = [];
   const slowly: Schema<unknown, unknown> = {
     "~standard": {

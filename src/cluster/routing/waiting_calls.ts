@@ -32,7 +32,7 @@ interface WaitingCallsOptions {
 interface NodeWait {
   /** Timer that ends the wait; `undefined`: the call waits until its deadline. */
   timer: Timer | undefined;
-  /** True if the call was sent to nodes that handle its contract, and these had gone. */
+  /** True if the call was sent to nodes that handle its contract before, and all of these nodes had gone. */
   readonly away: boolean;
 }
 
@@ -201,8 +201,8 @@ export class WaitingCalls {
   }
 
   /**
-   * Checks the waiting calls again after a pause: the return of a node may cause no change of the membership, because
-   * a node that stops is not suspect.
+   * Checks the waiting calls again after a pause. No change of the membership may announce that a node is back: a
+   * process that was stopped for a moment has not become suspect.
    */
   #poll(): void {
     if (this.#polling) return;

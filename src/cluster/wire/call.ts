@@ -13,9 +13,9 @@
  * The owner of a call (`routing/router.ts`) ends it at its deadline, and `routing/retry_decision.ts` decides with
  * which error, or whether another attempt follows a failure.
  *
- * A waiting call waits for a connection, for a node with a handler, or for the end of a backoff; the router has it. A
- * gathered or sent call is in the ledger of its peer (the other process). A lost call may have run: its process is
- * gone, or does not respond.
+ * A waiting call waits in the router for a connection, for a node with a handler, or for the end of a backoff. A
+ * gathered or sent call is in the ledger (list of unanswered requests) of its peer (the other process). A lost call may
+ * have run: its process is gone, or does not respond.
  */
 import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
@@ -62,7 +62,7 @@ export interface Answerer {
   settle(call: Call): void;
   /**
    * Sends the process the progress of a stream's reader: how many items it has consumed and received. `again`: items
-   * sent since may be lost.
+   * beyond these may be lost, and must be sent again.
    */
   word(call: Call, consumed: number, received: number, again: boolean): void;
 }
@@ -200,7 +200,7 @@ export class Call extends Deadlined {
 
   /**
    * Sends the process that feeds this stream the progress of its reader: how many items it has consumed and received.
-   * `again`: items sent since may be lost.
+   * `again`: items beyond these may be lost, and must be sent again.
    */
   word(consumed: number, received: number, again: boolean): void {
     this.peer?.word(this, consumed, received, again);

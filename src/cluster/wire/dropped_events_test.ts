@@ -5,8 +5,8 @@ import type { Observation } from "../../contract/observer.ts";
 import { DroppedEvents } from "./dropped_events.ts";
 
 /**
- * Makes a count of dropped events. `told`: its reports, each with the ms since the start, the contract and the
- * number.
+ * Makes a counter of dropped events. `told`: the reports that it made, each with the ms since the start, the contract
+ * and the number of events.
  */
 function counting() {
   const clock = new VirtualClock();

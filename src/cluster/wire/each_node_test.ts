@@ -10,7 +10,10 @@ const EVENTS = 50;
 
 const SERVICES: Readonly<Record<string, string>> = { a: "web", b: "web", c: "billing", d: "billing" };
 
-/** Starts two services of two nodes each. `seen`: which handler of which node got which event. */
+/**
+ * Starts two services of two nodes each. `seen`: a text for each event that a handler got, with the handler and its
+ * node.
+ */
 async function four(): Promise<{ cluster: TestCluster; seen: string[] }> {
   const seen: string[] = [];
   const cluster = await testCluster(Object.keys(SERVICES), {

@@ -50,7 +50,7 @@ export class EventChannel {
   readonly #subjects: Map<string, string> = new Map();
   #seq = 0;
   #runs = 0;
-  /** Number of events published since events were last sent. */
+  /** Number of events published since this channel last sent its messages. */
   #gathered = 0;
   #ticking = false;
   #closing = false;

@@ -38,7 +38,7 @@ export type FailureItem = ["e", seq: number, index: number, error: unknown, refu
 type RefusalItem = ["n", seq: number, index: number, code: string];
 /**
  * `["c", seq, index]`: the caller of a request has given up. With a 1 at the end: the request has moved to another
- * node; a run that holds the request's id may go on.
+ * node; a handler here that has acquired the claim (record that reserves the request's id) may go on.
  */
 export type CancelItem = ["c", seq: number, index: number, moved?: 1];
 /**
@@ -52,7 +52,7 @@ type AskItem = ["a", seq: number, index: number, n: number];
 type EndItem = ["z", seq: number, index: number, n: number];
 /**
  * `["w", seq, index, consumed, received]`: progress of a stream's reader: the number of items consumed and received.
- * With a 1 at the end: items sent since may be lost.
+ * With a 1 at the end: items beyond these may be lost, and must be sent again.
  */
 export type WordItem = ["w", seq: number, index: number, consumed: number, received: number, again?: 1];
 /**
@@ -356,7 +356,7 @@ function withoutUnreadable(item: FrameItem): FrameItem[] {
   // the error ends the stream: its reader gets none of these items
   if (item[0] === "i" && value !== undefined) return [["e", item[1], item[2], invalidResponse("an item", value)]];
   if (item[0] !== "e" || value === undefined) return [item];
-  // only the details can be unreadable here, because they are read last
+  // only the member `details` of an error can be unreadable here, because it is read after all other members
   return [["e", item[1], item[2], { ...value.given as object, details: "(the details could not be read)" }]];
 }
 

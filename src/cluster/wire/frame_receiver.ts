@@ -190,8 +190,8 @@ export class FrameReceiver {
           peer.lostUpTo = item[3][item[3].length - 1];
           peer.doubt();
         }
-        // calls are ended as lost only if no gap is left; answers lost since that ping are asked for with the next
-        // ping
+        // calls are ended as lost only if no frame of the peer is missing any more; the next ping asks again for the
+        // answers in frames that were lost after this one
         if (item[5] !== undefined && peer.received.settle(item[1])) peer.ledger.inHand(item[2], item[5]);
         return index;
       case "b":

@@ -139,7 +139,10 @@ export class FrameSender {
   readonly subject: string;
   /** Prefix of the subjects to which frames to the process bounce; the frame's number follows. */
   readonly bounces: string;
-  /** Time at which answers were last repeated at the process's request, by the monotonic clock; -1: never. */
+  /**
+   * Time at which this process last repeated its answers because the other process asked for them, by the monotonic
+   * clock; -1: never.
+   */
   answeredAgainAt = -1;
   readonly #turn: SendTurn;
   readonly #ledger: RequestLedger;

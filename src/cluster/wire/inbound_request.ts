@@ -50,15 +50,12 @@ export class InboundRequest extends WireEnvelope {
     return this.#items ??= { line: new ReaderLine(this) };
   }
 
-  /**
-   * Registers the run of the request, so that it can be cancelled. Called when the request begins to run, or to wait
-   * for its turn.
-   */
+  /** Registers the handler's run (or wait for a turn) for this request, so that it can be cancelled. */
   begun(run: RunningRequest): void {
     this.peer.running.begun(this.seq, this.index, run);
   }
 
-  /** Forgets the run of the request. Called when the request no longer runs or waits. */
+  /** Removes the registration made by `begun`. Called when the request no longer runs or waits. */
   ended(): void {
     this.peer.running.ended(this.seq, this.index);
   }

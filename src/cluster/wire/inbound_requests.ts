@@ -204,8 +204,8 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /**
-   * Aborts the run of a request whose sender has given up, or has moved it to another node. If it was moved, a run
-   * that has claimed its id goes on.
+   * Aborts the run of a request whose sender has given up, or has moved it to another node. If it was moved, a handler
+   * that has acquired the claim (record that reserves the request's id) goes on.
    */
   cancel(peer: Peer, [, seq, index, moved]: CancelItem): void {
     const run = peer.running.find(seq, index);
@@ -260,15 +260,15 @@ export class InboundRequests implements AdmissionWatcher {
       counts.endInHand(outcome);
       counts.took(now - request.at);
       const { aborted } = ctx;
-      // the error of an abort does not say how far the handler had come
+      // an abort does not show how far the handler had come: the sender must be told that the request may have run
       const gaveUp = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
       request.answer(gaveUp ? abandoned(ctx.contract, aborted) : outcome, this.#options);
     });
   }
 
   /**
-   * Runs the handler of a stream. It does not count among the handlers that run at once, because most of the time it
-   * waits for its reader.
+   * Runs the handler of a stream. The handler is not one of the limited number of handlers that run at once, because
+   * most of the time it waits for the stream's reader.
    */
   #feed(request: InboundRequest, { ctx, result, counts }: Receipt): void {
     request.begun(ctx);
@@ -285,7 +285,10 @@ export class InboundRequests implements AdmissionWatcher {
     this.#queue.stepAside();
   }
 
-  /** Returns true if these runs, and no others, are all that may run at once. */
+  /**
+   * Returns true if the maximum number of handlers runs, and each of them is one of `runs`: then no other message can
+   * begin before one of `runs` ends.
+   */
   #heldBy(runs: readonly string[]): boolean {
     const holders = [...this.#admitted ?? []].filter(({ aside }) => !aside);
     return this.#queue.full && holders.length === this.#queue.running && areAmong(runs, holders);
@@ -298,7 +301,8 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /**
-   * Waits for a handler that returned a promise, or that waits for a turn of its own; calls `ended` with its outcome.
+   * Waits for a handler that returned a promise, or whose message waits for its handler's limit or its key; calls
+   * `ended` with the outcome.
    */
   #onEnd(ctx: MessageContext, result: Later, ended: (outcome: Outcome, now: number) => void): void {
     this.#watch(ctx);
@@ -311,7 +315,8 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /**
-   * Watches a message, so that it does not count as running while it waits for a turn of its own or for another run.
+   * Watches a message, so that it does not count as running while it waits for its handler's limit, for its key, or for
+   * the outcome of another message.
    */
   #watch(ctx: MessageContext): void {
     if (ctx.aside) this.waits(ctx.contract);
@@ -319,7 +324,10 @@ export class InboundRequests implements AdmissionWatcher {
     this.#admitted?.add(ctx);
   }
 
-  /** Records the end of a handler that returned a promise. `now`: time by the clock of the turn budget. */
+  /**
+   * Records the end of a handler that returned a promise. `now`: time that the turn budget returned, by the monotonic
+   * clock.
+   */
   #finished(ctx: MessageContext, outcome: Outcome, now: number): void {
     this.#admitted?.delete(ctx);
     if (ctx.aside) {

@@ -16,8 +16,8 @@ const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? valu
 const DRIFT = 30;
 
 /**
- * Starts two nodes: `server` handles, and records what it runs; `client` sends. Each may have a wall clock of its
- * own.
+ * Starts two nodes: `server` handles commands and records them; `client` sends them. Each node may have a wall clock of
+ * its own.
  */
 async function pair(options: CatgaOptions = {}) {
   const clock = new VirtualClock();

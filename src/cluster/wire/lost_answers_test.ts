@@ -48,7 +48,7 @@ describe("an answer that is lost, while both sides stay connected", () => {
     assertEquals(asked.filter(({ ok }) => !ok), []);
     assertEquals(new Set(ran.filter((entry) => entry.startsWith("Do"))).size, 201); // each command ran once
     assertEquals(ran.filter((entry) => entry.startsWith("Do")).length, 201);
-    // the requests that still run were not ended
+    // the requests that were still running were not aborted
     assertEquals(slowEnded, 0);
     release(1_000);
     assertEquals((await clock.until(Promise.all<Result<string>>(slow))).map(({ ok }) => ok), [true, true]);
@@ -124,7 +124,7 @@ describe("a ping that lists missing frames", () => {
   });
 });
 
-/** Starts a caller and a worker, whose runs end when the test says so. */
+/** Starts a caller and a worker; the worker's handlers end when the test calls `release`. */
 async function open() {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1 });
@@ -146,7 +146,7 @@ async function open() {
     clock,
     ran,
     caller: apps[0],
-    /** Ends the run with this number. */
+    /** Ends the handler of the request with this number. */
     release: (n: number, text = "") => open.get(n)!.resolve(text),
     /** Calls `act`; messages sent during this call and shortly after are lost. */
     losing: async (act: () => void) => {

@@ -38,8 +38,8 @@ describe("a live node on NATS", await requireNatsServer(), () => {
         await using program = node.program;
         await eventually("the caller to see it", () => app.nodes().length === 2);
 
-        // of the subjects for plain clients only that of Who is attacked: calls of all contracts treat invalid
-        // messages alike
+        // among the subjects of calls by plain clients only the subject of Who is attacked, because all contracts treat
+        // invalid calls alike
         const calls = `catga.${namespace}.call.`;
         const subjects = (await subscriptions(server, "catga target"))
           .filter((subject) => !subject.startsWith(calls) || subject === `${calls}Who`);
@@ -76,7 +76,8 @@ describe("a live node on NATS", await requireNatsServer(), () => {
         // the hostile client has overwritten the record of this node
         await eventually("a new node to see it", () => newcomer.nodes().some(({ id }) => id === "target"));
         await behavesAsBefore(app, log, "later");
-        // lines about handlers do not count: a valid message at whose payload a handler throws is reported each time
+        // log lines about handlers are not counted: each valid message whose payload makes a handler throw has its own
+        // line
         const said = program.output.split("\n")
           .filter((line) => line.startsWith("catga target:") && !line.includes("the handler of"));
         assertLessOrEqual(said.length, 10, said.join("\n"));

@@ -2,7 +2,7 @@
  * The streams that handlers of this process feed for readers in other processes: sends their items, and ends streams
  * that have lost their readers. A reader's process pings, because it awaits an answer; a process that is silent is
  * pinged, and counts as gone 3 s after a bounce. A reader that has ended, and whose cancellation was lost, is found
- * by a question every 10 s.
+ * because it leaves the questions unanswered that every reader is sent, one every 10 s.
  */
 import type { Bursts, ItemLine, LineSender } from "../../dispatch/item_ports.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
@@ -73,8 +73,8 @@ export class ReaderLine implements ItemLine {
   }
 
   /**
-   * Passes the progress of the reader (items consumed and received) to the stream's sender. `again`: items sent since
-   * may be lost.
+   * Passes the progress of the reader (items consumed and received) to the stream's sender. `again`: items beyond these
+   * may be lost, and must be sent again.
    */
   word(consumed: number, received: number, again: boolean): void {
     this.asked = 0;

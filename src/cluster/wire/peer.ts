@@ -94,7 +94,10 @@ export class Peer {
     this.received = new ReceivedFrames({ forgotten });
   }
 
-  /** True if nothing is under way to or from the peer, so that the peer may be forgotten. */
+  /**
+   * True if no request of either process is unanswered and nothing waits to be sent to the peer, so that the peer may
+   * be forgotten.
+   */
   get idle(): boolean {
     return this.ledger.outstanding === 0 && this.running.none && this.outgoing.idle;
   }

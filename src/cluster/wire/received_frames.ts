@@ -16,8 +16,8 @@ export class ReceivedFrames {
   /** Number of the last ping that listed gaps, and the highest frame number received when it was sent. */
   #asked: { readonly ping: number; readonly upTo: number } = { ping: 0, upTo: 0 };
   /**
-   * Frame number up to which the sender has dealt with gaps: it has sent the answers in their frames again, if it had
-   * them.
+   * Frame number up to which the sender has dealt with all gaps: it has sent the answers of the missing frames again,
+   * as far as it still had them.
    */
   #settled = 0;
   /**

@@ -27,7 +27,10 @@ interface ResendBufferOptions {
   readonly clock: Clock;
   /** Returns true if this process is connected, so that frames can be sent. */
   connected(): boolean;
-  /** Returns true if the sender still stands for its process: a process may be forgotten and its sender made again. */
+  /**
+   * Returns true if `to` is the present sender of frames to its process: a process may be forgotten, and a new sender
+   * made for it later.
+   */
   isCurrent(to: FrameSender): boolean;
 }
 

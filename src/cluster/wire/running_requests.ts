@@ -47,7 +47,10 @@ export class RunningRequests {
     frame.open++;
   }
 
-  /** Removes a request that has ended, or left its queue. */
+  /**
+   * Removes a request whose handler has ended, or that has left its queue: dropped, or about to run, which adds it
+   * again.
+   */
   ended(seq: number, index: number): void {
     const frame = this.#frames.get(seq);
     if (frame === undefined) return;

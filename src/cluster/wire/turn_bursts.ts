@@ -1,4 +1,7 @@
-/** Limits the bursts of stream items that one process sends in one turn of the event loop. */
+/**
+ * Limits the bursts of stream items (groups of items sent together) that one process sends in one turn of the event
+ * loop.
+ */
 import type { Bursts } from "../../dispatch/item_ports.ts";
 import { Fifo } from "../../data/fifo.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -12,7 +15,7 @@ export class TurnBursts implements Bursts {
   readonly #sends: { readonly number: number };
   readonly #waiting: Fifo<() => void> = new Fifo();
   #left = MAX_BURSTS;
-  /** Number of the turn of the event loop for which `#left` counts. */
+  /** Number of the turn of the event loop in which `#left` more bursts may be sent. */
   #turn = 0;
   #resumes = false;
 

@@ -80,7 +80,7 @@ export class Watchdog {
     // a late check shows that this process stood still: answers may be unread in its socket
     const onTime = now - this.#checkAt < STANDSTILL;
     for (const peer of connected() ? owing : []) {
-      // a live process may be moving to another server, or leaving: its late answer still counts
+      // a live process may be moving to another server, or leaving: its answer may still come for some time
       const mayAnswer = clustered() || peer.leaving;
       if (mayAnswer && peer.bouncedAt >= 0 && now - peer.bouncedAt >= MAY_RETURN) {
         this.#gone(peer, peer.bouncedSeq);
@@ -92,7 +92,9 @@ export class Watchdog {
     this.start();
   }
 
-  /** Fails the calls in frames before `before`, because their process is gone: they may have run. */
+  /**
+   * Fails the calls in the frames sent before frame number `before`: their process is gone, and the calls may have run.
+   */
   #gone(peer: Peer, before: number): void {
     const inHand = peer.ledger.lost(before);
     if (inHand > 0) this.#options.observer({ type: "gone", endpoint: peer.endpoint, inHand });

@@ -61,8 +61,8 @@ describe("pings", () => {
 
 describe("a process that answers late", () => {
   /**
-   * Makes the process `other` answer requests and pings after `ms`. `suspected`: returns how often it became suspect
-   * since the last call.
+   * Makes the process `other` answer requests and pings after `ms`. The function `suspected` returns how often the
+   * process became suspect since the last call of `suspected`.
    */
   async function late(ms: number) {
     const stage = await openTrio();
@@ -106,7 +106,10 @@ describe("a process that answers late", () => {
 });
 
 describe("a process that does not respond", () => {
-  /** Starts nodes `a` and `b`, which handle, and `client`, which sends. `ends`: functions that end the runs. */
+  /**
+   * Starts nodes `a` and `b`, which have handlers, and `client`, which sends. `ends`: functions each of which ends one
+   * running handler.
+   */
   async function paused() {
     const cluster = new MemoryCluster();
     const runs: string[] = [];

@@ -20,7 +20,7 @@ export abstract class WireEnvelope implements Envelope {
     this.#meta = meta;
   }
 
-  /** Returns the name of this run, which no other run has. */
+  /** Returns the unique name of this run of a handler. */
   protected abstract name(): string;
 
   /** Returns the id of a message whose sender has given it none. */

@@ -45,6 +45,7 @@ export const memory: Measure = async (stage, effort, company) => {
     notes: [
       "under load: the most that was seen of the node, and what the client has at the end; " +
       "idle: the difference to one NATS connection is what Catga costs",
+      "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js",
     ],
   }];
 };
@@ -57,6 +58,11 @@ function idlers({ url, transports, rawTransports }: Stage): { name: string; file
       name: `one NATS connection${overOf(transport, rawTransports)}`,
       file: "idle",
       args: ["nats", url, transport],
+    })),
+    ...rawTransports.map((transport) => ({
+      name: `a node by hand${overOf(transport, rawTransports)}`,
+      file: "idle",
+      args: ["by-hand", url, transport],
     })),
     ...transports.map((transport) => ({
       name: `a node of Catga${overOf(transport, transports)}`,

@@ -424,7 +424,7 @@ export class Drive {
     const { begun, done } = this.#missing;
     const [step] = isHalted ? [...begun, ...done] : [];
     if (step === undefined) return this.#undoing.begin(error);
-    const message = `the handler does not get to ${step}, which is to be undone`;
+    const message = `the handler does not get to ${step}, which may have to be undone`;
     if (host.afterRefusal(ref, this.journal, new Set(refusedBy)) !== "stuck") {
       this.#refusal = new Error(message);
       return state.stop("refused");
@@ -433,9 +433,8 @@ export class Drive {
     if (open === undefined) return this.#undoing.begin(error, true);
     const failures = this.journal.failures.get(open);
     if (failures !== undefined && failures.next === undefined) return this.#suspend(); // it is stuck already
-    const why = "the handler was changed, or stops, before it; " +
-      `${open} may be done: deploy one that calls it, and retry, or skip "${open}"`;
-    state.recorder.recordStuck(open, { code: "HANDLER_FAILED", message: `${message}: ${why}` });
+    const advice = `deploy a handler that calls ${open}, and retry, or skip "${open}"`;
+    state.recorder.recordStuck(open, { code: "HANDLER_FAILED", message: `${message}: ${advice}` });
   }
 
   /**

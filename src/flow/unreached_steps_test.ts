@@ -90,7 +90,7 @@ describe("a step with an undo that has failed, and that the handler of a cancell
       assertEquals([status, name], ["stuck", "pay"]);
       assertMatch(
         error!.message,
-        /does not get to pay, which is to be undone.*deploy one that calls it, and retry, or skip/,
+        /does not get to pay, which may have to be undone: deploy a handler that calls pay, and retry, or skip/,
       );
       await cluster.advance(120_000);
       assertEquals((await infoOf(app, run)).timeline.length, timeline.length);

@@ -129,4 +129,21 @@ describe("a run that was started by a step, and that waits for a signal", () => 
       assertEquals(undone, ["pack"]);
     });
   }
+
+  it("and whose parent's handler has thrown meanwhile, is cancelled with it (the parent was stuck)", async () => {
+    const throwing = async (flow: Flow) => {
+      const shipped = flow.send(Parcel, undefined, { name: "ship" });
+      await flow.step("check", () => 1);
+      if (throws) throw new Error("not now");
+      await shipped;
+    };
+    let throws = true;
+    const undone = await changed([throwing, (flow) => flow.wait(Go)], async (app, run) => {
+      throws = false;
+      unwrap(await app.cancel(Order, run, "enough"));
+      assertEquals((await app.result(Order, run)).error?.code, "CANCELLED");
+      assertEquals((await app.result(Parcel, `Order:${run}:ship`)).error?.code, "CANCELLED");
+    });
+    assertEquals(undone, ["pack"]);
+  });
 });

@@ -438,17 +438,18 @@ export class Drive {
   }
 
   /**
-   * Names of recorded steps with an `undo` that the handler has not called. `begun`: steps without an outcome; `done`:
-   * steps that have succeeded.
+   * Names of recorded steps with an `undo` that the handler has not called. `begun`: steps without an outcome, except
+   * those whose child runs are recorded, because these are cancelled with the run; `done`: steps that have succeeded.
    */
   get #missing(): { readonly begun: readonly string[]; readonly done: readonly string[] } {
     const { names, notReached } = this.#state;
-    const { outcomes, undone, failures, failing } = this.journal;
+    const { children, outcomes, undone, failures, failing } = this.journal;
     const failed = [...failures].flatMap(([step, { undo }]) => undo ? [step] : []);
     const done = [...outcomes].flatMap(([step, { ok, undo }]) => ok && undo && !undone.has(step) ? [step] : []);
     const isMissing = (step: string) => !names.has(step);
     // once `failing` is recorded, all steps that had begun have an outcome
-    const begun = failing === undefined ? [...new Set([...notReached, ...failed.filter(isMissing)])] : [];
+    const open = new Set([...notReached, ...failed.filter(isMissing)]);
+    const begun = failing === undefined ? [...open].filter((step) => !children.has(step)) : [];
     return { begun, done: done.filter(isMissing) };
   }
 

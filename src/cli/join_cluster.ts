@@ -24,7 +24,7 @@ export async function joinCluster(
     service: "cli",
     id: `cli-${token(view.transport.random, 8)}`,
     logger: { debug() {}, info() {}, warn, error: warn },
-    // `replicas` as of the existing bucket: it would not open with another number
+    // `replicas` is the number that the existing bucket has, because the bucket does not open with another number
     ...(replicas === undefined ? {} : { replicas }),
     ...options,
   });

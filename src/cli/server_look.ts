@@ -25,7 +25,10 @@ export class ServerLook {
   #mayNotAsk = false;
   /** Time for which an answer of the server is awaited, in ms. */
   #patience = FIRST_LOOK;
-  /** Number of looks in a row at which a copy of a stream was not current, by stream and server. */
+  /**
+   * Number of successive looks (readings of the state) at which a copy of a stream was not current, by stream and
+   * server.
+   */
   readonly #behind = new Map<string, number>();
   /** Streams that this user may not see. */
   readonly #unseen = new Set<string>();
@@ -151,7 +154,9 @@ function isSilence(error: unknown): error is JetStreamRefusal {
 
 /** Time without news from a copy of a stream after which it counts as away, in ns; copies send news each second. */
 const SILENT = 2.5e9;
-/** Number of looks in a row at which a copy was not current, after which it counts as behind. */
+/**
+ * Number of successive looks (readings of the state) at which a copy was not current, after which it counts as behind.
+ */
 const BEHIND = 3;
 /**
  * Time for which the answer of a stream, or of the account, is awaited at the first look, in ms; `doctor` judges

@@ -53,7 +53,7 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
   });
   after(async () => {
     stop.abort();
-    // undefined if the server did not start; then the error of `before` is the one to see
+    // `ended` is undefined if the server did not start: the test then fails with the error of `before`
     if (ended !== undefined) assertEquals(await ended, 0);
     await app?.drain();
     await server?.stop();
@@ -143,7 +143,8 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
     const looker = await DashboardLooker.open(address.trim());
     await eventually("messages", async () => await count() > busy + 20);
     looker.close();
-    // what is under way is answered first; then there must be 2.5 s of silence, longer than most parts pause
+    // wait until the requests under way are answered, and no message has come for 2.5 s, which is longer than the pause
+    // of most parts
     let [last, since] = [await count(), performance.now()];
     await eventually("silence", async () => {
       const now = await count();
@@ -153,8 +154,8 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
     });
     const subscriptions = (await own()).subscriptions_list ?? [];
     assertEquals(subscriptions.filter((subject) => !subject.startsWith("_INBOX")), []);
-    // however often somebody looked: one for answers to requests, one for each of three streams that are read, and
-    // one for acknowledgements of replayed messages
+    // the number does not grow with the number of visits: one subscription for answers to requests, one for each of
+    // three streams that are read, and one for acknowledgements of replayed messages
     assertEquals(subscriptions.length <= 5, true, subscriptions.join(" "));
   });
 });

@@ -156,7 +156,8 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
       await other.api("STREAM.DELETE.KV_used", {});
       const republish = { src: "$KV.used.>", dest: "catga.default.node.>" };
       await createStream(transport, { ...wanted("used"), republish });
-      // the client never met "no stream"
+      // this write reaches the new stream at once: the client never got the refusal "no stream", after which it would
+      // check the settings
       await bucket.put("a", "2");
       ahead = 30_000;
       const operations = [
@@ -166,7 +167,7 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
         () => bucket.delete("b"),
       ];
       for (const operation of operations) await refused(operation);
-      // until an operator changes it back
+      // operations are refused until an operator restores the settings
       await refused(operations[0]);
       await other.api("STREAM.UPDATE.KV_used", { ...wanted("used"), republish: undefined });
       assertEquals((await bucket.get("a"))?.value, "2");
@@ -193,7 +194,7 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
     await eventually("the notice", () => notices.length > 0);
     assertMatch(notices[0], /^watching \$KV\.watched\.> anew: the bucket watched exists with republish /);
     await other.api("STREAM.UPDATE.KV_watched", { ...wanted("watched"), republish: undefined });
-    // what was read of the settings before they were undone refuses it
+    // the first writes may still be refused, by a check that read the wrong settings before the operator restored them
     await eventually("a write", () => bucket.put("after", "").then(() => true, () => false));
     await eventually("the watch to go on", () => seen.includes("after"));
     assertEquals(notices.length, 1);

@@ -61,7 +61,7 @@ export class BucketStream extends OwnedStream {
 
   /**
    * Returns the records that had not expired at `asked`, the time of the request that read them, by the monotonic
-   * clock. Reads the server's clock before it leaves a record out.
+   * clock. Before any record is left out, this process reads the server's clock again.
    */
   async alive(records: readonly StreamRecord[], asked: number): Promise<readonly StreamRecord[]> {
     const expired = (record: StreamRecord) => this.serverClock.endOf(record) <= asked;

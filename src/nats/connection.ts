@@ -57,8 +57,8 @@ const DEFAULTS = {
 } satisfies ConnectionOptions & { pendingLimit: number };
 
 /**
- * Defaults for transport-deno. The limit is larger, because it waits for each write before the next:
- * docs/internals/packages.md, row `transport-deno`.
+ * Defaults for transport-deno. Its limit `pendingLimit` is larger, because transport-deno waits for each write before
+ * the next: docs/internals/packages.md, row `transport-deno`.
  */
 const OFFICIAL_DEFAULTS = { ...DEFAULTS, pendingLimit: 32_768 };
 
@@ -94,7 +94,7 @@ export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions
 
 function checkVersion(connection: NatsConnection): void {
   const version = connection.info?.version;
-  // the version is not known while a given connection is reconnecting
+  // the server's version is not known while a connection that the user has opened is reconnecting
   if (version === undefined) return;
   const [major, minor] = version.split(".").map(Number);
   if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return;

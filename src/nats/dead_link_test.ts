@@ -71,7 +71,8 @@ async function startFleetingServer(nth: number) {
       const pongs = "PONG\r\n".repeat(pings);
       if (!fleeting) return void socket.write(pongs);
       socket.end(pongs);
-      // answer and end of the connection are both there when the client, in the same process, reads next
+      // blocks this process, in which the client runs, too: the client's next read then finds the answer and the end of
+      // the connection together
       block(50);
     });
     socket.write('INFO {"server_id":"S","version":"2.15.0","proto":1,"max_payload":1048576,"headers":true}\r\n');

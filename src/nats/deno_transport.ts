@@ -36,8 +36,8 @@ export function connect(options: ConnectionOptions): Promise<NatsConnection> {
  *
  * nats-core has one factory for all connections of a process, which it calls at every dial, and which cannot be read.
  * So a connection of the user's that dials again after one of Catga's was opened gets this transport, which works for
- * it just as well. {@link DenoTransport.discard} gives Catga's connections this one again, whoever opened a
- * connection meanwhile.
+ * it just as well. {@link DenoTransport.discard} sets this transport again before each dial of Catga's connections,
+ * because another client of nats.js may have set its own transport meanwhile.
  */
 function useDenoTransport(): void {
   setTransportFactory(FACTORY);

@@ -16,7 +16,10 @@ export interface Unreachable {
   readonly reason: string;
 }
 
-/** Options of {@link firstConnect}: those of nats.js, with the duration of an attempt and the pause after it, in ms. */
+/**
+ * Options of {@link firstConnect}: the options of nats.js, with the timeout of an attempt to connect and the pause
+ * after the attempt, in ms.
+ */
 type FirstConnectOptions = ConnectionOptions & { readonly timeout: number; readonly reconnectTimeWait: number };
 
 /**
@@ -105,7 +108,7 @@ function unreachable(error: Error, options: FirstConnectOptions): Error {
       `NATS at ${where} refused the credentials (${error.message}): check user and pass, token or authenticator in \`nats\``,
     );
   }
-  // the texts of Deno's own sockets, and of Deno's name lookups for Node's client
+  // matches the error texts of Deno's own sockets, and of Deno's name lookups on behalf of Node's client
   if (/requires net access|getaddrinfo EPERM/i.test(error.message)) {
     return unavailable(`Deno does not let the node connect to NATS at ${where}: run it with --allow-net`);
   }

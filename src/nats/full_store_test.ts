@@ -171,7 +171,7 @@ interface Client extends AsyncDisposable {
   readonly bucket: Bucket;
   readonly signal: AbortSignal;
   ask(operation: string, body?: unknown): Promise<unknown>;
-  /** Writes until the store takes no more. */
+  /** Writes until the store accepts no further message. */
   fill(): Promise<void>;
 }
 
@@ -185,7 +185,7 @@ async function start(
   const bucket = await store.open(name, { direct });
   const end = new AbortController();
   let filled = 0;
-  /** Whether the store takes `size` bytes. Writes once; a bucket would try again. */
+  /** Returns true if the store accepts `size` bytes. Writes once, unlike a bucket, which would repeat the write. */
   const fits = async (size: number) => {
     const subject = `$KV.${name}.fill.${filled}`;
     const answer = await transport.connection.request(subject, "x".repeat(size), PATIENT);

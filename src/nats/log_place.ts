@@ -81,15 +81,16 @@ export function toState(stream: OwnedStream, info: StreamInfo): LogState {
 }
 
 /**
- * Detects that the stream has another message at the sequence that was read last. Returns the last sequence whose
- * message is not younger than the message read, so that no message stored after the loss is skipped; `undefined`:
- * nothing was replaced.
+ * Detects that the stream has another message at the sequence of the message that was read last. In that case returns
+ * the last sequence whose message is not younger than the message read last, so that no message stored after the loss
+ * is skipped; `undefined`: no message was replaced.
  */
 async function findReplaced(stream: OwnedStream, after: LogMark, state: LogState): Promise<number | undefined> {
   const { sequence, time } = after;
   if (time === undefined || state.messages === 0) return undefined;
   const found = await messageFrom(stream, sequence);
-  // if the message has expired, the next one must not be older
+  // if the message read last has expired, `found` is the message after it: the stream is another one if that message is
+  // older
   const replaced = found !== undefined &&
     (found.sequence === sequence ? Math.abs(found.time - time) > 1 : found.time < time - 1);
   return replaced ? await lastAt(stream, time, state) : undefined;

@@ -41,7 +41,10 @@ export class NatsLogReader implements LogReader, SharingReader {
   #mark: LogMark | undefined;
   #caughtUp = false;
   #paused = false;
-  /** Ends the present start of reading, so that another one follows. */
+  /**
+   * Stops the attempt to begin reading that is under way; the reader then begins anew. `undefined`: no attempt is under
+   * way.
+   */
   #breakOff: (() => void) | undefined;
   /** Sequence of the last message that was passed on. */
   #sequence = 0;
@@ -155,8 +158,8 @@ export class NatsLogReader implements LogReader, SharingReader {
   }
 
   /**
-   * Reads until reading must begin again. Resolves with true if the reader has joined a shared consumer or received
-   * anything. Rejects if it could not begin.
+   * Looks up the place, joins a consumer, and reads from it until the reader has left the consumer. Resolves with true
+   * if the reader has joined a shared consumer or received a message. Rejects if it could not begin.
    */
   async #follow(): Promise<boolean> {
     const { clock } = this.#stream.transport;
@@ -176,7 +179,7 @@ export class NatsLogReader implements LogReader, SharingReader {
       if (broken || signal.aborted) return false;
       shares = clock.monotonic() >= this.#joinsAt && await this.#join(consumers.sharedBy(this));
       if (!shares) {
-        // if the connection was lost while waiting for the turn, the place must be looked up again
+        // if the connection was lost while this reader waited for its turn to begin, it must look up its place again
         const alone = async () => !broken && await this.#join(this.#own = consumers.own());
         if (signal.aborted || !await this.#atTurn(alone)) return false;
       }

@@ -37,7 +37,7 @@ export function logSettings(options: LogOptions): Readonly<Record<string, unknow
     deny_delete: false,
     allow_direct: true,
     duplicate_window: DUPLICATE_WINDOW * 1_000_000,
-    // this setting is left out unless needed: servers that do not know it may refuse it
+    // the setting is set only if the log needs schedules: servers that do not know it may refuse it
     ...(schedules ? { allow_msg_schedules: true } : {}),
     // "old", because a full stream that refuses new messages cannot have schedules. The last setting, so that an
     // error names other wrong settings first

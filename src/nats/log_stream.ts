@@ -64,10 +64,7 @@ export class NatsLogStream implements LogStream {
   readonly #options: LogOptions;
   #version: string | undefined;
   #abilities: LogAbilities | undefined;
-  /**
-   * Settings of the stream if a server without schedules made it, and it is used as it is; `undefined` for other
-   * streams.
-   */
+  /** Settings of a stream that lacks the schedules that this log needs; `undefined`: the stream lacks none. */
   #withoutSchedules: Readonly<Record<string, unknown>> | undefined;
   /** Error because of which schedules could not be enabled for the stream; `undefined`: none. */
   #noSchedules: unknown;
@@ -269,7 +266,7 @@ export class NatsLogStream implements LogStream {
         { details: { version: abilities?.version }, cause: this.#noSchedules },
       );
     }
-    // unknown abilities: the server's answer will tell
+    // with unknown abilities of the server, the append is sent, and the server refuses it if need be
     if (abilities === undefined || (typeof at === "number" ? abilities.at : abilities.cron)) return undefined;
     const [what, needed] = typeof at === "number" ? ["messages for later", "2.12"] : ["cron", "2.14"];
     return new CatgaError(

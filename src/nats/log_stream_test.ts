@@ -36,7 +36,7 @@ describe("NatsLogStream: a stream that was lost", await requireNatsServer(), () 
       assertGreater(first.sequence, before);
       before = await last() + 1_000_000;
       await remove();
-      // a reader with a mark beyond every sequence that this process has seen
+      // a reader goes on behind a sequence that is higher than all sequences that this process has seen
       const other = await log.open("other", { ...OPTIONS, subjects: ["other.>"], replicas: 1 });
       await transport.connection.request("$JS.API.STREAM.DELETE.other");
       const after = { created: (await other.state())?.created ?? "", sequence: before + 1_000_000 };
@@ -72,7 +72,7 @@ describe("NatsLogStream: schedules", await requireNatsServer(), () => {
       const first = stored.find(({ headers }) => headers!.x === "0")!;
       assertGreater(first.time, due - 50);
       assertEquals(await stream.read("at.>", { from: 0 }), []);
-      // no schedule fires a second time
+      // wait for the end of the reading: no schedule may fire a second time until then
       await store(stream, "end");
       await eventually("the end", () => texts.at(-1) === "end");
       assertEquals(texts.length, 4);
@@ -351,8 +351,8 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
         if (i > 1) throw error;
         note(error);
       }
-      // the first user may not create the stream and finds none, so it cannot open the log; later users find the
-      // stream
+      // the first user may not create the stream, which does not exist yet, and so cannot open the log; for later users
+      // the stream exists
       assert(errors.some((message) => message.includes(subject)), `${subject}: ${errors}`);
       await transport.close();
     }

@@ -72,7 +72,7 @@ export class PendingAppends {
     this.#onStored = onStored;
     this.#inbox = `${transport.inbox()}.`;
     transport.onStatus(({ state }) => {
-      // the user's permissions may have changed
+      // the user may have other permissions after a reconnect
       this.#deafness = undefined;
       if (state === "connected") return;
       const cause = notConnected(state);

@@ -24,7 +24,10 @@ export interface PrivateProtocol {
    * messages are sent by `publish`.
    */
   sendCommand?(command: Uint8Array): void;
-  /** Writes published data to the socket within the turn of the event loop; Catga needs it with `sendCommand`. */
+  /**
+   * Writes published data to the socket before the turn of the event loop ends. Catga calls it after `sendCommand`; if
+   * either of the two methods is missing, messages are sent by `publish`.
+   */
   flushPending?(): void;
   readonly transport?: {
     /**
@@ -32,11 +35,11 @@ export interface PrivateProtocol {
      * written, for a quarter of an hour with 20 MB published into a dead link. Without this field, Catga waits as long.
      */
     readonly socket?: { destroy(): void };
-    /** The socket in Deno, which Catga closes when a link is dead, as `socket` of transport-node. */
+    /** The socket in Deno, which Catga closes when a link is dead, for the reason given at `socket`. */
     readonly conn?: { close(): void };
     /**
-     * True if the link is lost. Catga reads it because an attempt to connect that succeeds at the moment of the loss
-     * hides it: nats.js never dials again.
+     * True if the link is lost. Catga reads this field after each attempt to connect: if the link was lost at the
+     * moment at which the attempt succeeded, nats.js does not notice the loss, and never dials again.
      */
     readonly isClosed?: boolean;
   };

@@ -14,7 +14,7 @@ interface Answers {
   readonly writes: readonly (number | undefined | Error)[];
   /** Answers to requests for the last message of the key. */
   readonly last?: readonly (Partial<StreamRecord> | undefined)[];
-  /** Answers to erasures: whether there was such a message. */
+  /** Answers to erasures: true if the store had such a message. */
   readonly erased?: readonly boolean[];
 }
 

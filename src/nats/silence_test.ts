@@ -80,7 +80,8 @@ describe("SilenceWatch", () => {
 
   it("does not report a server whose messages were read just after the check", async () => {
     const { clock, watch, silent } = setUp();
-    // the process was paused, and so the check was first
+    // the clock moves past the time of the check before the message comes, as in a process that was paused and reads
+    // its socket only after the check
     await clock.advance(2.5 * HEARTBEAT + 10);
     watch.message();
     await clock.advance(HEARTBEAT);

@@ -21,7 +21,7 @@ function answer(lines: readonly string[], { plain = false, first = "NATS/1.0" } 
   const headers = makeHeaders();
   for (const line of lines) headers.append(line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim());
   const inside = plain ? {} : { _rdata: bytes, _msg: { hdr: head.length } };
-  // cast: the only members of a message that Catga reads
+  // cast: the object has only the members of a message that Catga reads
   return { data: bytes.subarray(head.length), headers, ...inside } as unknown as Msg;
 }
 

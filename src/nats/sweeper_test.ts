@@ -122,7 +122,7 @@ async function reconnect(transport: NatsTransport, proxy: TcpProxy): Promise<voi
   await reached(transport, "connected");
 }
 
-/** Whether the server has the entry of a sweeper's turn. */
+/** Returns true if the server has the entry that names the client whose turn it is to sweep. */
 function turnIn({ connection }: NatsTransport): Promise<boolean> {
   const last = JSON.stringify({ last_by_subj: "$KV.test.=sweep" });
   return connection.request("$JS.API.STREAM.MSG.GET.KV_test", last, PATIENT).then((answer) =>
@@ -159,7 +159,10 @@ function loseTtl({ connection }: NatsTransport): void {
   };
 }
 
-/** Lists the turns that begin and end at a sweeper. The first `failing` ends do not reach the server. */
+/**
+ * Returns a list to which each beginning (`turn`) and each end (`end`) of the sweeper's turns is added as it happens.
+ * The first `failing` ends do not reach the server.
+ */
 function tell({ connection }: NatsTransport, options: { failing: number }): string[] {
   const said: string[] = [];
   const request = connection.request.bind(connection);

@@ -182,7 +182,7 @@ export class NatsTransport implements Transport {
     if (state === "closed" || this.#closing !== undefined) throw connectionClosed();
     const size = texts.publish(message, this.maxPayload);
     if (size > 0) throw tooLarge(size, this.#maxPayload);
-    // the message was checked, and is lost, as with `publish`
+    // the message was valid, but the transport is not connected: the message is dropped, as `publish` would drop it
     if (state !== "connected") texts.drop();
   }
 

@@ -98,7 +98,7 @@ describe("NatsTransport", required, () => {
     await other.flush();
     proxy.cut();
     await reached(transport, "disconnected");
-    // publish also during the dial; nats.js would send such messages after it
+    // messages are also published while nats.js dials: nats.js would keep them and send them after the reconnect
     const publishing = setInterval(() =>
       transport.status.state === "disconnected" && transport.publish("cut.lost", "")
     );

@@ -236,7 +236,8 @@ class Watch {
     // leader's answer
     const before = this.#entries.highestPresent;
     if (reader?.caughtUp && before === 0) {
-      // no entry could have been lost; the last sequence is shared with other watches
+      // nothing but new messages can be missing, since there is no entry that the store could have lost; the last
+      // sequence comes from a reading that other watches of the bucket share
       const end = await this.#stream.consumers.lastSequence();
       if (reader.upTo >= end) return;
       // a heartbeat contains the position that an idle consumer had at the heartbeat before (nats-server 2.15)

@@ -108,7 +108,8 @@ export class WatchExpiry {
   async #end(over: WatchedEntry[]): Promise<void> {
     if (this.#options.passive) {
       for (const entry of over) {
-        // the end is reported with the entry's own revision, because the next revision may be a new write
+        // the removal is reported with the revision that the entry has: a revision higher by one may belong to a new
+        // write of the key
         if (this.#entries.has(entry)) this.#entries.vanish(entry, entry.revision);
       }
       return;

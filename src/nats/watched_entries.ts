@@ -28,8 +28,8 @@ export interface WatchedEntry {
   /** Time at which this process received the entry, by the monotonic clock. */
   readonly receivedAt: number;
   /**
-   * Latest time at which the entry expires, by the monotonic clock: `receivedAt` plus ttl and margin. It counts even
-   * if the entry's time of storing is wrong.
+   * Latest time at which the entry expires, by the monotonic clock: `receivedAt` plus ttl and margin. This limit holds
+   * even if the entry's time of storing is wrong.
    */
   readonly latestEnd: number;
   /** Time at which the entry expires, by the monotonic clock: `latestEnd`, or earlier by the server's clock. */

@@ -55,7 +55,10 @@ class App {
   }
 }
 
-/** Makes a driven app. `take` returns how many promises were driven since its last call. */
+/**
+ * Makes an app whose promises are passed to a function `drive`. `take` returns how many promises were passed to `drive`
+ * since the last call of `take`.
+ */
 function setUp() {
   const real = new App();
   let count = 0;

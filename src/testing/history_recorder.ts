@@ -96,7 +96,7 @@ export class HistoryRecorder {
   readonly #clock: Clock;
   #origin = 0;
   #place = 0;
-  /** True after the end of the run: nothing more is recorded. */
+  /** True after {@link HistoryRecorder.close}: nothing more is recorded. */
   #closed = false;
   readonly #running = new Set<RunningCode>();
   readonly #dead = new Set<RecordedProcess>();
@@ -110,7 +110,7 @@ export class HistoryRecorder {
     this.#origin = this.#clock.monotonic();
   }
 
-  /** Ends the recording. Called when the run is over. */
+  /** Ends the recording: nothing is added to the history any more. Called when the run of the seed has ended. */
   close(): void {
     this.#closed = true;
   }

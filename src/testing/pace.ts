@@ -12,7 +12,10 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 export interface Pace {
   /** The clock of the cluster's network. */
   readonly clock: Clock;
-  /** True if time passes in steps. Code that is loaded meanwhile would then come too late. */
+  /**
+   * True if virtual time is advanced in steps. Modules must then be loaded beforehand: a node that loads one meanwhile
+   * would go on only after some virtual time has passed.
+   */
   readonly isVirtual: boolean;
   /**
    * Called when the test awaits a promise of a node: time passes until the promise has settled, unless time passes by

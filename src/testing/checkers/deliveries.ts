@@ -42,8 +42,8 @@ interface ObservedDelivery {
   readonly began: number;
   readonly start: number;
   /**
-   * Place in the history at which a run that handled the message ended, in a process that was alive then;
-   * `undefined`: it has not.
+   * Place in the history of the end of a run that handled the message, in a process that was alive at that place;
+   * `undefined`: no run has handled it.
    */
   readonly done: number | undefined;
   readonly attempt: HandlerAttempt;

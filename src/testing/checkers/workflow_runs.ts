@@ -11,10 +11,10 @@ import { isScheduled } from "./deliveries.ts";
 export type WorkflowHistory = Pick<History, "operations" | "steps" | "runs" | "faults" | "processes">;
 
 /**
- * Returns a breach for each broken promise of these workflows: a started run that has not ended, unless it waits for
- * a signal or a time; a recorded step that no attempt has done; an undone step that goes on or begins again behind
- * its undo; an undo of a step that was not done; a run that is done though its cancel was `ok`; an entry behind the
- * end.
+ * Returns a breach for each broken promise of these workflows: a started run that has not ended, unless it waits for a
+ * signal or a time; a recorded step that no attempt has done; an undone step that goes on or begins again behind its
+ * undo; an undo of a step that was not done; a run that is done though its cancel was `ok`; an entry of the timeline
+ * after the run's end.
  *
  * A step on a node that was frozen, cut off or killed may go on after its undo, because another node has taken the
  * run over.

@@ -7,7 +7,8 @@ import { issueWithPath, type Schema, schemaThrew, validate } from "../contract/s
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { fewAtOnce } from "../data/gate.ts";
 import { CatgaError } from "../error.ts";
-import { isOwn, isUndo, type Journal, type JournalEntry } from "../flow/journal.ts";
+import { isOwn, isUndo, type Journal } from "../flow/journal.ts";
+import type { JournalEntry } from "../flow/journal_entry.ts";
 import { Drive } from "../flow/drive.ts";
 import type { DriveHost } from "../flow/drive_host.ts";
 import type { DriveEnd } from "../flow/drive_state.ts";

@@ -14,7 +14,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { FailedAttempts, StepRetry } from "./failed_attempts.ts";
-import type { RecordedOutcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal_entry.ts";
 import { DecidedFailure, errorOf, Passing, readable } from "./recorded_error.ts";
 import { type AttemptWork, type OngoingAttempt, StepAttempt, stepId } from "./step_attempt.ts";
 import { type CalledStep, StepCall } from "./step_call.ts";

@@ -6,7 +6,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
 import type { DriveState } from "./drive_state.ts";
-import type { Parent } from "./journal.ts";
+import type { Parent } from "./journal_entry.ts";
 import { PASSING, recorded } from "./recorded_error.ts";
 import type { RunRef } from "./run_ref.ts";
 import { stepId } from "./step_attempt.ts";

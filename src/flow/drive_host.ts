@@ -8,7 +8,8 @@ import type { Result } from "../contract/result.ts";
 import type { RunTracer } from "../contract/run_tracer.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import type { Journal, Parent, RecordedError } from "./journal.ts";
+import type { Journal } from "./journal.ts";
+import type { Parent, RecordedError } from "./journal_entry.ts";
 import type { RunLog } from "./run_log.ts";
 import type { RunRef } from "./run_ref.ts";
 

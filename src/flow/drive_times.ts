@@ -4,7 +4,8 @@
  */
 import type { Activity } from "./activity.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
-import type { Journal, RecordedError } from "./journal.ts";
+import type { Journal } from "./journal.ts";
+import type { RecordedError } from "./journal_entry.ts";
 import { recorded, UNSTORED } from "./recorded_error.ts";
 import type { RunRef } from "./run_ref.ts";
 

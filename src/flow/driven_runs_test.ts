@@ -7,7 +7,8 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 import { type Clock, delay } from "../ports/clock.ts";
 import type { Appended, StoredMessage } from "../ports/event_log.ts";
 import { Drives, type DrivesHost } from "./driven_runs.ts";
-import { type CalledEntry, Journal, type JournalEntry, type Started } from "./journal.ts";
+import { Journal } from "./journal.ts";
+import type { CalledEntry, JournalEntry, Started } from "./journal_entry.ts";
 import { RunLog, type RunStream } from "./run_log.ts";
 import type { RunRef } from "./run_ref.ts";
 

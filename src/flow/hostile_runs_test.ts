@@ -12,7 +12,7 @@ import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
 import { runContracts } from "../contract/workflow.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import type { RecordedOutcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal_entry.ts";
 import { Results } from "./results.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 

@@ -6,7 +6,8 @@
  */
 import { exceeds } from "../data/utf8.ts";
 import { unavailable } from "../error.ts";
-import type { CalledEntry, Journal } from "./journal.ts";
+import type { Journal } from "./journal.ts";
+import type { CalledEntry } from "./journal_entry.ts";
 import { entryText, type RunEnd, type RunMessage, type RunMessages } from "./run_message.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 

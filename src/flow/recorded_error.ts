@@ -8,7 +8,7 @@ import { exceeds } from "../data/utf8.ts";
 import { isFailure } from "../contract/result.ts";
 import { UNSENDABLE_DETAILS } from "../dispatch/error_encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import type { RecordedError } from "./journal.ts";
+import type { RecordedError } from "./journal_entry.ts";
 
 /** An error after which the step is tried again for as long as the run may take, such as an outage. */
 export class Passing extends CatgaError {

@@ -4,7 +4,7 @@
  */
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { exceeds } from "../data/utf8.ts";
-import type { RecordedOutcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal_entry.ts";
 import { DecidedFailure, errorOf } from "./recorded_error.ts";
 
 /**

@@ -6,7 +6,7 @@ import type { AnyWorkflow, ResultOptions } from "../contract/flow.ts";
 import type { Result } from "../contract/result.ts";
 import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
 import { onAbort, within } from "../ports/clock.ts";
-import type { JournalEntry } from "./journal.ts";
+import type { JournalEntry } from "./journal_entry.ts";
 import type { Results } from "./results.ts";
 import { failed, failedWith, LAST_LOOK, noRun, resultOf } from "./run_answers.ts";
 import { checkExistingRun, definitionOf } from "./run_arguments.ts";

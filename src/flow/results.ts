@@ -14,7 +14,7 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";
 import { ENDED } from "../contract/contract.ts";
 import { runType } from "../contract/workflow.ts";
-import type { RecordedOutcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal_entry.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
 /** What {@link Results}, the pending waits for ends of runs, need from a node. */

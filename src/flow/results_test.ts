@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import type { RecordedOutcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal_entry.ts";
 import { Results } from "./results.ts";
 
 describe("the end of a run that is not announced", () => {

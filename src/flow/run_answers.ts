@@ -1,7 +1,7 @@
 /** Makes the answers to a program's calls about runs (`start`, `result`, `tell`, `cancel`). */
 import type { Result } from "../contract/result.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import type { RecordedOutcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal_entry.ts";
 import { errorOf, readable, recorded } from "./recorded_error.ts";
 import { ownOf } from "./recorded_value.ts";
 import type { RunRef } from "./run_ref.ts";

@@ -19,7 +19,7 @@ import { isStringArray } from "../data/checks.ts";
 import { unavailable } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import type { Drives } from "./driven_runs.ts";
-import { type CalledEntry, entryOf } from "./journal.ts";
+import { type CalledEntry, entryOf } from "./journal_entry.ts";
 import type { RunRef } from "./run_ref.ts";
 import { isTried, type RunPeers } from "./run_peers.ts";
 import type { RunStarts } from "./run_starts.ts";

@@ -4,7 +4,7 @@
  */
 import { byteLength } from "../data/utf8.ts";
 import type { DriveState } from "./drive_state.ts";
-import type { RecordedOutcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal_entry.ts";
 import type { Steps } from "./steps.ts";
 
 /** Ends a run, and the execution of it. */

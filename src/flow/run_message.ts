@@ -18,7 +18,7 @@ import {
 } from "../log/format/entity_group.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
-import { entryOf, type JournalEntry, type RunLogMessage } from "./journal.ts";
+import { entryOf, type JournalEntry, type RunLogMessage } from "./journal_entry.ts";
 import type { RunRef } from "./run_ref.ts";
 
 /** A message of a run that is to be appended. `mark`: the message's name. */

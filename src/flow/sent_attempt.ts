@@ -6,7 +6,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { MessageHeaders } from "../contract/run_tracer.ts";
 import { isErrorCode } from "../error.ts";
 import type { DriveState } from "./drive_state.ts";
-import type { RecordedOutcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal_entry.ts";
 import { decided, DecidedFailure, PASSING, Passing, recorded } from "./recorded_error.ts";
 import { copyOf } from "./recorded_value.ts";
 import type { AttemptWork, StepAttempt } from "./step_attempt.ts";

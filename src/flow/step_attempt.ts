@@ -7,7 +7,7 @@ import type { MessageHeaders } from "../contract/run_tracer.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { CatgaError } from "../error.ts";
 import type { DriveHost } from "./drive_host.ts";
-import type { RecordedOutcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal_entry.ts";
 import type { RunRef } from "./run_ref.ts";
 
 /** The part of a drive (the execution of a run) that an attempt uses. */

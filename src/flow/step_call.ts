@@ -4,7 +4,7 @@
  */
 import { CatgaError } from "../error.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
-import type { RecordedOutcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal_entry.ts";
 import type { OngoingAttempt } from "./step_attempt.ts";
 
 /** Parameters with which a step was called. */

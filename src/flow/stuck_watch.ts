@@ -5,7 +5,8 @@
  */
 import type { Observer } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";
-import { type Journal, type RecordedError, statusOf } from "./journal.ts";
+import { type Journal, statusOf } from "./journal.ts";
+import type { RecordedError } from "./journal_entry.ts";
 import type { RunLog } from "./run_log.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 

@@ -1,8 +1,8 @@
 /**
  * The state that follows from the entries of a run (`journal_entry.ts`): pure functions and data, without time, input
- * or output. A run is the list of its entries; `Journal` is their sum, as maps that grow with each entry, so that a long
- * run is resumed in linear time. `steps.ts` records entries, `run_log.ts` stores them, and `drive.ts` shows them to the
- * handler.
+ * or output. A run is the list of its entries; `Journal` is their sum, as maps that grow with each entry, so that a
+ * long run is resumed in linear time. `steps.ts` records entries, `run_log.ts` stores them, and `drive.ts` shows them
+ * to the handler.
  */
 import type { RunStatus } from "../contract/flow.ts";
 import type { JournalEntry, RecordedError, RecordedOutcome, RunLogMessage, Started } from "./journal_entry.ts";

@@ -31,7 +31,8 @@ export function sealed<L extends SealablePorts>(
 ): L {
   const { store } = link;
   const sealing = new Sealing(codec);
-  // only frames and events are encoded: programs without Catga, and operators' requests to nodes, have no codec
+  // only frames (messages between nodes) and events are encoded: programs without Catga, and operators' requests to
+  // nodes, have no codec
   const prefixes = [nodeSubject(namespace, "").slice(0, -1), eventSubject(namespace)];
   const seals = (subject: string) => prefixes.some((prefix) => subject.startsWith(prefix));
   const transport = link.transport && new SealedTransport(link.transport, sealing, seals, onError);

@@ -52,7 +52,10 @@ export type Observation =
    * such as `command Brew (2)`, or steps that the store has not confirmed.
    */
   | { readonly type: "held-up"; readonly ms: number; readonly by: readonly string[] }
-  /** Messages arrived that are not valid frames. `count`: their number since the last such observation. */
+  /**
+   * Messages arrived that are not valid frames (network messages of Catga). `count`: their number since the last such
+   * observation.
+   */
   | { readonly type: "malformed"; readonly subject: string; readonly reason: string; readonly count: number }
   /** The connection to NATS was lost, closed, or established again. */
   | {

@@ -120,7 +120,8 @@ export function dueOfFiring(
     return second;
   }
   const isAfter = (at: number) => (times.next(at) ?? Infinity) > time;
-  // doubles the span before `time` until it contains a time of the cron, and then takes the last one in the span
+  // the loop doubles the span before `time` until the span contains a time of the cron, and then takes the last time in
+  // the span
   let span = 1_000;
   while (span < YEARS * 366 * DAY && isAfter(time - span)) span *= 2;
   let [before, after] = [time - span, time];

@@ -41,7 +41,8 @@ function isJsonArray(value: readonly unknown[], levels: number): boolean {
 function isJsonObject(value: object, levels: number): boolean {
   const prototype = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return false;
-  // inherited members are visited, too: one that is not JSON leads to the closer check, which sees only own members
+  // inherited members are visited, too: an inherited member that is not JSON leads to the closer check, which sees only
+  // own members
   for (const key in value) {
     const member = (value as Record<string, unknown>)[key];
     // the check for strings saves a call for most members, because V8 does not inline a recursive function

@@ -248,7 +248,9 @@ export interface Locks {
   close(): Promise<void>;
 }
 
-/** An idempotent command, for whose id one result shall be recorded. */
+/**
+ * An idempotent command that needs the claim (record that reserves its id), because one result is recorded for the id.
+ */
 export interface Claimant {
   readonly contract: string;
   readonly id: string;
@@ -270,7 +272,7 @@ export interface Claimant {
   lost(reason: CatgaError): void;
 }
 
-/** Claims of message ids, for idempotent commands: one recorded result for each id. */
+/** Claims (records that reserve message ids) for idempotent commands: one recorded result for each id. */
 export interface Claims {
   /**
    * Acquires the claim of the command's id. If the id is new, calls `run` with the claim's revision (the fencing
@@ -287,7 +289,7 @@ export interface Claims {
   close(): Promise<void>;
 }
 
-/** Tells whether processes live, for leases; the cluster implements it. */
+/** Finds out whether a process has died, for leases that it may hold; the cluster implements it. */
 export interface Liveness {
   /**
    * Resolves with true if a process is certainly dead: pings to its endpoint have come back undelivered for longer than
@@ -307,7 +309,7 @@ export interface Holdings {
   readonly cycles: number;
 }
 
-/** The locks, claims, cache and leadership of one node. */
+/** The locks, claims (records that reserve ids of commands), cache and leaderships of one node. */
 export interface SharedState {
   /** The locks and leaderships that the node holds; computed at each reading. */
   readonly holdings: Holdings;
@@ -318,6 +320,6 @@ export interface SharedState {
   lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
   /** Gives up every leadership; other nodes take over at once. */
   abdicate(): Promise<void>;
-  /** Releases the locks and claims that this node holds. */
+  /** Releases the locks and claims (records that reserve ids of commands) that this node holds. */
   close(): Promise<void>;
 }

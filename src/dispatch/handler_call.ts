@@ -24,7 +24,7 @@ export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise
 export class HandlerCall {
   /** The function that the program gave. */
   readonly fn: (payload: unknown, ctx: Context) => unknown;
-  /** Counts of the handler's contract. */
+  /** Counts of the messages, failures and durations of the handler's contract. */
   readonly counts: ContractCounts;
   /** Handlers of commands of entities only: the entity that handles them, to be called instead of `fn`. */
   readonly entity: EntityBody | undefined;
@@ -60,7 +60,8 @@ export class HandlerCall {
     return new Promise((resolve) => {
       const { counts } = this;
       counts.localBegun++;
-      // the command did not wait for admission, so it cannot have been refused
+      // the cast is safe: the command did not wait for admission (a place at its handler), so it cannot have been
+      // refused
       ctx.execution.begin(resolve as (outcome: Outcome) => void);
       this.decideLater(entity, payload, ctx).then((result) => ctx.execution.end(counts.localEnd(result, timing)));
     });

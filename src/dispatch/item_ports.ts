@@ -16,7 +16,9 @@ export interface ItemLine {
   readonly limit: number;
   /** Limits how many items the streams of the process send in one turn of the event loop. */
   readonly bursts: Bursts;
-  /** Set by the handler: gets the reader's reports, and writes the items. */
+  /**
+   * The handler's end of the connection, which the handler sets: it gets the reader's reports, and writes the items.
+   */
   sender: LineSender | undefined;
   /** Requests a call of {@link LineSender.write} at the end of this turn of the event loop. */
   gather(): void;

@@ -82,7 +82,7 @@ function visit(value: Handlers, name: string, found: Map<Handler, Registration>)
 /** Returns the handlers that a module exports, with their names, including those in its arrays and its modules. */
 function handlersIn(module: object, name: string): [name: string, handler: Handler][] {
   const found: [name: string, handler: Handler][] = [];
-  // remembers visited values, because modules may export each other, and large data
+  // visited values are remembered, because modules may export each other, and large data
   const seen = new Set<unknown>([module]);
   const left: [name: string, value: object][] = [[name, module]];
   for (const [name, value] of left) {

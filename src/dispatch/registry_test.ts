@@ -41,7 +41,7 @@ describe("collect", () => {
   it("of arrays and modules that a module exports: none was found beside a handler, and nothing said so", () => {
     const Price = query<void, number>("Price");
     const around: Record<string, unknown> = { price: Price.handle(() => 1), list: [[orders.announce], 7], limits: [1] };
-    // modules that export each other
+    // the two modules export each other
     Object.assign(around, { deep: { orders: { default: orders.default, around } }, around });
     assertEquals(names(around), {
       "handlers.price": "Price",

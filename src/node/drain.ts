@@ -48,8 +48,8 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   const until = begun + timeout;
   const closed = new CatgaError("CLOSED", `node ${node.node} is stopping`);
 
-  // 1. Send every message through the router from now on: messages that only this node handles run here, all others go
-  // to other nodes.
+  // 1. Send every message through the router from now on: messages that only this node handles are handled here, all
+  // others go to other nodes.
   steps.endFastPaths();
 
   // 2. Leave the membership, refuse requests of other nodes, give up leadership. A store that does not answer delays
@@ -77,7 +77,7 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   await within(clock, Math.max(HANDLERS_END_WITHIN, until - clock.monotonic()), steps.closeLog());
   await within(clock, HANDLERS_END_WITHIN, state.close());
 
-  // 7. Send the last answers and end the subscriptions. Limited in time, because a connection that carries nothing
+  // 7. Send the last answers and end the subscriptions. Limited in time, because a server that cannot be reached
   // confirms nothing.
   await within(
     clock,

@@ -42,8 +42,8 @@ export class Forbidden {
   add(violation: Violation): void {
     const { operation } = violation;
     const kind = this.#kinds.find((prefix) => violation.subject.startsWith(prefix)) ?? violation.subject;
-    // a report about frames names the exact subject: a permission for the subjects of all frames would let the node
-    // send in the name of every other node
+    // a report about frames (network messages) names the exact subject: a permission for the subjects of all frames
+    // would let the node send in the name of every other node
     const subject = this.#plain.includes(kind) ? `${kind}>` : violation.subject;
     const answer = operation === "publish" && !OWNED.test(subject);
     if (this.#essential(violation)) this.#first ??= violation;

@@ -190,7 +190,7 @@ export class NodeAlarms {
     }
   }
 
-  /** Returns the nodes that are alive, and remembers them, so that an alarm can name one that dies. */
+  /** Returns the nodes that are alive, and remembers them, so that an alarm can name a node that dies later. */
   #look(): readonly NodeInfo[] {
     const nodes = this.#nodes();
     for (const info of nodes) this.#seen.set(info.id, info);

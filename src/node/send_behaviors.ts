@@ -200,8 +200,8 @@ function withoutValue(result: Result<unknown>): Result<void> {
 }
 
 /**
- * Returns the app as the host of behaviors around sends: a drain waits for the behaviors, but they do not count as in
- * flight.
+ * Returns the app as the host of behaviors around sends: a drain waits for the behaviors, but {@link App.inFlight} does
+ * not include them.
  */
 function hostOf(app: App): Pick<ContextHost, "wheel" | "underWay"> {
   return {

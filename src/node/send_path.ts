@@ -435,7 +435,7 @@ class TurnYield {
   spent(): boolean {
     if (this.#turn !== undefined) return true;
     if (++this.#sends % CHECK_EVERY !== 0) return false;
-    // the wall clock is good enough: if it jumps, this only yields too early
+    // the wall clock is good enough: if it jumps, the senders only yield to the event loop too early
     if (this.#since >= 0) return Math.abs(this.#clock.now() - this.#since) > MAX_TURN;
     this.#since = this.#clock.now();
     afterOrAtEnd(this.#clock, 0, () => {

@@ -58,8 +58,8 @@ export class DeadlineWheel {
   #added = 0;
   #addedAt = -1;
   /**
-   * Timer at which the timeouts of the entries begin that are added before it fires; `undefined`: the clock is read for
-   * each entry.
+   * Timer for {@link DeadlineWheel.addFor}: when it fires, the timeouts of all entries that were added meanwhile begin.
+   * `undefined`: the clock is read for each entry.
    */
   #coarse: Timer | undefined;
 

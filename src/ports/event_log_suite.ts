@@ -1049,7 +1049,8 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         await append("a", "in its place");
         await append("a", "3");
         const { created } = (await stream.state())!;
-        // the mark of a message with that sequence, stored 10 ms after the first; both were lost
+        // the mark (place in the stream) of a message with the next sequence, stored 10 ms after the first message;
+        // both messages are lost
         const mark = { created, sequence: sequence + 1, time: before!.time + 10 };
         const all = follow(stream, ">", { after: mark });
         await reached("the last", () => all.texts.at(-1) === "3");

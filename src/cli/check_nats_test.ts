@@ -172,7 +172,7 @@ describe("catga check --nats", await requireNatsServer(), () => {
           "this program does not handle Sell",
         );
 
-        // messages that were handled are not handled again by themselves
+        // once the messages are handled, their refusal is only a note: they are not handled again by themselves
         gate.resolve();
         await eventually(
           "all is handled",

@@ -120,7 +120,8 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
     });
     await on.api("STREAM.PURGE.catga_removed_log", { filter: "catga.removed.at.>" });
     assertEquals(await on.findings("removed"), []); // the run is not due yet
-    // the run as it reads an hour later; a second sleep `week`, which is not due, is the last message
+    // makes the run overdue: its sleep `night` has ended two minutes ago. The last stored message is a second sleep
+    // `week`, which is not due
     on.admin.publish(subject, text!.replace(/("until":)\d+/, `$1${Date.now() - 120_000}`));
     on.admin.publish(subject, text!.replace('"night"', '"week"'));
     await on.admin.flush();

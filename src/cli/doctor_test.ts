@@ -90,7 +90,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     unwrap(await app.publish(Placed, { n: 1 }));
     const found = (await on.findings("denied", "few")).map(({ kind, about }) => [kind, about]);
     assertEquals(found[0], ["forbidden", "$JS.API.STREAM.MSG.GET.catga_denied_subscriptions"]);
-    // a user who cannot read the nodes does not know whether there are any
+    // a user who may not read the records of the nodes: the doctor cannot report whether the namespace has nodes
     const blind = (await on.findings("denied", "blind")).map(({ kind, about }) => [kind, about]);
     assertEquals(blind[0], ["forbidden", "$JS.API.CONSUMER.CREATE.KV_catga_denied_nodes.>"]);
     assertEquals(blind.filter(([kind]) => kind === "no-nodes"), []);

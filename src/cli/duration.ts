@@ -33,7 +33,7 @@ export function showTime(time: Date): string {
   return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
 }
 
-/** Returns a text for a table: only the beginning of one that is too long. */
+/** Returns a text for a table; of a text that is too long, only its beginning and its length. */
 export function showShort(text: string): string {
   return text.length <= LONG ? text : `${text.slice(0, LONG).toWellFormed()}… (${text.length} characters)`;
 }

@@ -163,7 +163,7 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
   });
 
   it("top: prints one line for each node and contract; with --json one for all", { timeout: 120_000 }, async () => {
-    // takes two seconds or more: failures of one second are shown in the next
+    // takes two seconds or more: `top` shows the failures of one second in its next update
     const screen = await topUntil([], "NO_HANDLER: forged");
     assert(!HIDDEN.test(screen.replace("\x1b[H\x1b[2J", "")), JSON.stringify(screen));
     // a title, two headings, two nodes, an empty line, three contracts

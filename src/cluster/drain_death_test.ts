@@ -5,6 +5,7 @@ import { testCluster } from "../testing/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 // docs/cluster.md, crash semantics, "drain": requests in hand there
+// (requests that handlers of the draining node run when the node dies)
 describe("a node that dies while it drains", () => {
   it("its command in hand ends 3 s later, its query goes to another node then", async () => {
     const Pay = command<void, void>("Pay");

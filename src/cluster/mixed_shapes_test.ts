@@ -83,7 +83,7 @@ describe("nodes of two versions beside each other", () => {
     await using now = await catga({ ...on, id: "new", handlers: New.handle(() => ({ by: "kiosk" as const })) });
     await using web = await catga({ ...on, id: "web" });
     await sees(old, now, web);
-    // the node `web` chooses right only after it knows the shapes of both other nodes
+    // before the node `web` knows the shapes of both other nodes, it may choose a node whose answer it cannot read
     await eventually("20 answers in a row that it can read", async () => {
       for (let n = 0; n < 20; n++) if (!(await web.send(Old, { seat: "A1" })).ok) return false;
       return true;

@@ -78,7 +78,8 @@ describe("AlarmBoard", () => {
     assertEquals(raised({ lag: 2, retrying: 1 }), [
       "No running program has the subscription shop/mails. Up to 3 messages wait.",
     ]);
-    // regression: messages that the program had begun when it crashed were in no count, and no alarm came
+    // regression: no alarm was raised for messages that the program had begun when it crashed, because no count
+    // included them
     assertEquals(raised({ open: 4 }), ["No running program has the subscription shop/mails. Up to 4 messages wait."]);
   });
 

@@ -52,7 +52,7 @@ export class NodeBook {
   readonly #onChange: (what: NodeEvent, node: NodeInfo, more?: string) => void;
   readonly #began: number;
   #turn = 0;
-  /** Time at which there was no connection to NATS for the last time, by the monotonic clock. */
+  /** Last time at which there was no connection to NATS, by the monotonic clock. */
   #lost = -Infinity;
 
   /**
@@ -76,8 +76,8 @@ export class NodeBook {
   }
 
   /**
-   * Time by which NATS's clock is ahead of this process's clock, in ms. `undefined`: unknown; the median of the
-   * nodes' clocks then counts as right.
+   * Time by which NATS's clock is ahead of this process's clock, in ms. `undefined`: unknown; the median of the nodes'
+   * clocks is then taken as the right time.
    */
   serverAhead: number | undefined;
 
@@ -272,11 +272,11 @@ export class NodeBook {
       // wait once more: after silence, as over a link that carried nothing, the deletion of the record may still be
       // on its way
       if (node.silences > 0) return void (node.silences = 0);
-      // a vanished record counts as left in order, as it does for the nodes; if they know better, they report an
-      // alarm
+      // a node whose record vanished is shown as left in order, as nodes treat it; a node that has seen it die reports
+      // an alarm
       return this.#become(node, node.without === "vanish" && node.state !== "gone" ? "drained" : "gone");
     } else {
-      // a gone node does not become suspect later, when another node has taken its place
+      // a gone node stays gone, because another node may have taken its place
       if (++node.silences >= SILENCES && node.state !== "gone") this.#become(node, "suspect");
       return;
     }

@@ -124,7 +124,7 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
   const mistaken = Object.entries(MISTAKEN).find(([name]) => given[name] !== undefined);
   if (mistaken) throw new TypeError(`nats: there is no option ${mistaken[0]}; it is called \`${mistaken[1]}\``);
   for (const [name, [least, most, unit]] of Object.entries(NUMBERS)) {
-    // cast: checkNumber refuses other types
+    // cast: `checkNumber` throws if the value is not a number
     if (given[name] !== undefined) checkNumber(`nats.${name}`, given[name] as number, least, most, unit);
   }
   for (const name of TEXTS) {

@@ -165,7 +165,7 @@ describe("credentials", await requireNatsServer(), () => {
       const servers = server.url;
       const refused = [{ servers, tls: { handshakeFirst }, timeout: 500 }];
       await works(server, () => ({ servers, tls: { caFile, handshakeFirst } }), refused);
-      // the certificate names localhost too
+      // the certificate of the server contains the name localhost as well
       await using app = await catga({ nats: { servers: `localhost:${server.port}`, tls: { caFile, handshakeFirst } } });
       assertEquals(app.health().ready, true);
     }

@@ -87,7 +87,7 @@ describe("DenoTransport", inDeno, () => {
     await transport.close(new Error("late"));
     await assertRejects(() => connecting, Error);
     await gone;
-    // a transport that is closed before it connects
+    // this transport is closed before it connects
     const never = new DenoTransport();
     await never.close();
     await assertRejects(() => never.connect(server.address, {}), Error, "abort");

@@ -10,7 +10,7 @@ import type { Driver } from "./driver.ts";
 
 /** Reason why the first connection does not exist yet. */
 export interface Unreachable {
-  /** The addresses that are tried, without the credentials in them. */
+  /** The addresses that are tried, without credentials. */
   readonly address: string;
   /** Error text of the last attempt. */
   readonly reason: string;

@@ -15,7 +15,7 @@ import { PATIENT } from "../../test/support/patient.ts";
 const slow = { timeout: 300_000 };
 /**
  * How long after its ttl an entry may still be there, in ms. Catga promises 1,500 ms; the rest is for a busy machine.
- * Time in which the machine stood still does not count.
+ * Time in which the machine stood still is subtracted.
  */
 const LATE = 4_000;
 const SMALL = `jetstream { max_file_store: 60000 }`;

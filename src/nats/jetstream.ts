@@ -77,7 +77,7 @@ export interface StreamInfo {
   readonly asked: number;
 }
 
-/** Maximum number of consumers for a new stream; without it, nats-server 2.15 would allow 1,000. */
+/** Maximum number of consumers of a new stream; if it were not set, nats-server 2.15 would allow 1,000. */
 const MAX_CONSUMERS = 100_000;
 
 /**

@@ -130,7 +130,7 @@ class NatsBucket implements Bucket {
     checkKey(key);
     const subject = encodeKey(key);
     if (revision === undefined) {
-      // nothing to remove: a marker here would reach every watch as a deletion
+      // nothing to remove: watches would report a marker written here as a deletion
       if ((await this.#last(subject, false))?.type !== "put") return true;
     } else if (!isRevision(revision)) return false;
     const removed = await remove(this.#stream, { subject, key, revision, note });

@@ -19,7 +19,7 @@ export type RequestFailure =
   | "too large"
   | "other";
 
-/** Returns why a request with nats.js was rejected, or why publishing with it threw. */
+/** Returns the kind of failure with which nats.js rejected a request, or threw when publishing. */
 export function failure(error: unknown): RequestFailure {
   // nats.js wraps the cause in a RequestError
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {

@@ -17,8 +17,8 @@ const OPERATION_LIMIT = 5_000;
 /** Time for which opening a stream is repeated, in ms: an election in a cluster takes up to 10 s. */
 const OPEN_LIMIT = 12_000;
 /**
- * Time for which an operation waits for room in a full store, in ms. It is shorter than locks and claims wait for an
- * answer, so that they get the reason.
+ * Time for which an operation waits for room in a full store, in ms. Locks and claims (records that reserve ids of
+ * commands) wait longer for an answer, so that their callers get the error that the store is full.
  */
 const FULL_LIMIT = 1_000;
 /**

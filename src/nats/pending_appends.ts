@@ -107,7 +107,7 @@ export class PendingAppends {
       if (this.#deafness !== undefined) return this.settle(receiver, notStored(false, this.#deafness));
       if (typeof data === "string") this.#transport.publishText({ subject, reply, headers, text: data, awaited });
       else this.#transport.publish(subject, data, headers === undefined ? { reply } : { reply, headers });
-      // the transport has checked the message, and dropped it
+      // not connected: `publish` has checked the message and dropped it
       if (state !== "connected") return this.settle(receiver, notStored(true, connectionLost()));
     } catch (error) {
       if (error instanceof CatgaError) return this.settle(receiver, notStored(false, error));

@@ -50,7 +50,7 @@ export async function remove(
     if (!isFull(error)) throw error;
   }
   if (!await erase(stream, subject, revision)) return undefined;
-  // after the erasure there may be room for a marker, which watches receive at once
+  // the erasure may have made room for a marker: watches receive the marker at once
   try {
     const marker = await writeMarker(0);
     return marker === undefined ? {} : { marker };

@@ -47,7 +47,7 @@ export interface SharingReader {
   readonly filters: readonly string[];
   /** True if the reader takes no messages at present. */
   readonly paused: boolean;
-  /** The last message that the reader has read, and the stream that it was in. */
+  /** Position of the last message that the reader has read, and the creation time of the stream that contained it. */
   readonly position: LogMark;
   /** Sequence up to which the reader has received all of its messages. */
   readonly upTo: number;

@@ -13,7 +13,7 @@ const MAX_FILTERS = 64;
 /** Number of readers and watches of a stream that may begin at the same time. */
 const AT_ONCE = 16;
 
-/** Time for which the last sequence read from the stream's leader is used again, in ms. */
+/** Time for which a last sequence that was read from the stream's leader is reused, in ms. */
 const RECENT = 1_000;
 
 /** Keeps the consumers that this process's readers of one stream share. */

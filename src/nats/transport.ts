@@ -216,7 +216,8 @@ export class NatsTransport implements Transport {
         }, queue),
       allowed: () => {
         subscriber.allowed?.();
-        // permissions that were taken together are often restored together: try all subscriptions
+        // another subscription is allowed again: permissions are often restored together, so all forbidden
+        // subscriptions are made again
         for (const each of this.#subscriptions) each.again();
       },
       ended: () => this.#subscriptions.delete(handle),

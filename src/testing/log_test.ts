@@ -149,7 +149,8 @@ describe("the log in a test cluster", () => {
   });
 
   // docs/log.md, crash semantics, "handled at least once": crashed
-  // with its leader cut off later, the question whether the node had ended had no answer, and each of them had failed
+  // regression: each message failed if the leader was cut off for a moment after the kill, because the leader then got
+  // no answer to its question if the killed node had ended
   for (const cutAfter of [undefined, 4_000]) {
     const when = cutAfter === undefined ? "" : `, and its leader is cut off ${cutAfter} ms later`;
     it(`a node is killed with many messages in hand${when}: they run elsewhere within 3 s, no attempt of any`, async () => {

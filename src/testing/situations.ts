@@ -215,7 +215,7 @@ const PHASES_ELSEWHERE: Readonly<Record<string, Situation["phase"]>> = {
   "retry begins": "handled",
   "retry ends": "answered",
 };
-/** Number of faults at a moment after which a situation that still was not met counts as impossible. */
+/** Number of faults aimed at a moment after which a situation that no seed has met is taken as impossible. */
 const MAX_TRIES = 6;
 
 /** Returns situations as a table for printing: a line for each operation and phase, with the faults that were met. */

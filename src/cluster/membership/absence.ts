@@ -87,7 +87,7 @@ export class Absence {
   }
 }
 
-/** The question if one process is gone, and the bounces that speak for it. */
+/** The question if one process is gone, and the bounces that prove its absence so far. */
 class Question {
   readonly answer: Promise<boolean>;
   readonly #options: AbsenceOptions;

@@ -12,7 +12,7 @@ const ABSENT = 6_000;
 function asking() {
   const clock = new VirtualClock();
   const state = {
-    /** Outcome of pings: the process answers, they bounce, or nothing comes back. */
+    /** Outcome of the pings: the process answers them, they bounce, or neither an answer nor a bounce comes. */
     there: "bounces" as "answers" | "bounces" | "nothing",
     conclusive: true,
     /** Time by which the wall clock is ahead of the monotonic clock, in ms. */

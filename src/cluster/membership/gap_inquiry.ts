@@ -29,7 +29,9 @@ export interface GapInquiryOptions {
 /** Questions of this node about contracts without a handler, and its answers to the same questions of others. */
 export class GapInquiry {
   readonly #options: GapInquiryOptions;
-  /** Names of the contracts asked about, each with the time until which an answer counts, by the monotonic clock. */
+  /**
+   * Names of the contracts asked about, each with the time until which an answer is accepted, by the monotonic clock.
+   */
   readonly #asked: Map<string, number> = new Map();
 
   constructor(options: GapInquiryOptions) {

@@ -9,7 +9,7 @@ import { internalNames } from "../../contract/send_options.ts";
 /** Keeps the lists of the contracts that nodes handle, and counts the nodes for each list and each contract. */
 export class HandledLists {
   readonly #unhandled: (name: string) => void;
-  /** Lists by their key: the names and kinds of their contracts, joined to one text. */
+  /** The lists of contracts, by a text that joins the names and kinds of their contracts. */
   readonly #lists: Map<string, HandledList> = new Map();
   /** Number of nodes that handle each contract. */
   readonly #nodes: Map<string, number> = new Map();
@@ -86,7 +86,10 @@ type Handling =
   & Pick<NodeInfo, "handles" | "kinds" | "subscriptions" | "entities">
   & Partial<Pick<NodeInfo, "service">>;
 
-/** The contracts that one or more nodes handle: the lists of their records, frozen. */
+/**
+ * The contracts of one node, or of several nodes that handle the same contracts. The lists are frozen, because nodes
+ * share them.
+ */
 export class HandledList {
   readonly names: readonly string[];
   readonly subscriptions: readonly string[] | undefined;

@@ -3,7 +3,7 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import { freeze } from "./node_record.ts";
 import type { HandledList } from "./handled_lists.ts";
 
-/** One node as this node sees it. All times are those of the monotonic clock. */
+/** One node as this node sees it. All times are by the monotonic clock. */
 export class Member {
   readonly info: NodeInfo;
   /** The contracts that the node handles. */

@@ -43,7 +43,7 @@ interface MembershipOptions
 
 /** Knows which nodes are in the cluster, as this node sees it, and keeps this node's own record in the store. */
 export class Membership {
-  /** The members, as other parts read them. */
+  /** The members of the cluster, for the other parts of this node to read. */
   readonly view: MembershipView;
   /** The contracts that members handled lately and that no member handles now. */
   readonly gaps: GapInquiry;
@@ -220,7 +220,7 @@ export class Membership {
     const known = this.view.get(info.id);
     if (known !== undefined && known.revision >= revision) return;
     const { endpoint } = info;
-    // a new process with a member's id must answer a ping, too; until then the member stays
+    // a new process under a member's id must answer a ping before it replaces the old process as the member
     if (endpoint === known?.info.endpoint || endpoint === this.#self.endpoint || this.#options.isAlive(endpoint)) {
       this.#unproven.delete(info.id);
       this.#admit(info, revision);
@@ -273,7 +273,7 @@ export class Membership {
   /** Deletes a record whose process does not exist, unless the record was rewritten. */
   async #removeUnproven({ id }: NodeInfo, revision: number): Promise<void> {
     const { bucket, observer } = this.#options;
-    // with too many deletions under way nothing is deleted: the next bounce tries again
+    // too many deletions are under way: the deletion is tried again after the next bounce of a ping
     if (this.#removing >= MAX_AT_ONCE) return;
     this.#removing++;
     try {

@@ -66,7 +66,8 @@ export class Prover {
   }
 
   /**
-   * Handles the bounce of a ping. Any client may publish to this subject; only a bounce by the server itself counts.
+   * Handles the bounce of a ping. Any client may publish to this subject, so bounces that are not from the server
+   * itself are ignored.
    */
   #onBounce({ subject, data, noResponders }: TransportMessage): void {
     if (!noResponders || data.length > 0 || !subject.startsWith(this.#bounces)) return;

@@ -108,7 +108,7 @@ export class ShapeView {
     if (this.#known.size > 0) this.#askLooks();
     for (const [hash, endpoint] of hashes) if (!this.#known.has(hash)) this.#ask("shapes", hash, endpoint, []);
     if (this.#openQuestions("shapes").length === 0 || this.#timer !== undefined) return;
-    // ask again if no answer comes: a question, or its answer, may be lost
+    // asks again after a while, because the question or its answer may be lost
     this.#timer = clock.after(ANSWER_WAIT, () => {
       this.#timer = undefined;
       this.look();

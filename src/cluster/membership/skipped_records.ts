@@ -6,7 +6,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { OnceAMinute } from "../../ports/once_a_minute.ts";
 
-/** Counts records whose nodes did not become members, because there were too many. */
+/** Counts node records whose nodes did not become members, because there were too many records or members. */
 export class SkippedRecords {
   readonly #reports: OnceAMinute;
   readonly #observer: Observer;

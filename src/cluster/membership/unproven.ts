@@ -23,7 +23,7 @@ interface UnprovenOptions {
   conclusive(): boolean;
   /** Called when two pings to the record's process, a second apart, have bounced: the process does not exist. */
   gone(info: NodeInfo, revision: number): void;
-  /** Called when the oldest record was dropped, because there were too many. */
+  /** Called when the oldest record was dropped, because there were too many records of unproven nodes. */
   dropped(): void;
 }
 
@@ -75,7 +75,7 @@ export class Unproven {
     return this.#byId.size;
   }
 
-  /** True if a record was ever dropped because there were too many. */
+  /** True if a record was ever dropped because there were too many records of unproven nodes. */
   get lossy(): boolean {
     return this.#lossy;
   }

@@ -1,4 +1,4 @@
-/** A broadcast: one request for each node that handles the contract, encoded once. */
+/** A broadcast: one request to each node that handles the contract; the payload is encoded only once. */
 import type { Failure, Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";

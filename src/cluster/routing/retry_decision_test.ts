@@ -43,7 +43,7 @@ const TABLE: Row[] = [
   // the process does not answer pings: the request may have run, and may still be running
   [{ how: "silent" }, 1, "again", "wait", "again"],
   [{ how: "silent" }, 0, "wait", "wait", "wait"],
-  // the deadline has passed
+  // the call's deadline has passed; `sent`: an attempt may have run
   [{ how: "expired", sent: false }, 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
   [{ how: "expired", sent: true }, 0, "TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
   // the caller has given up, or the app has stopped

@@ -261,7 +261,8 @@ export class Router implements CallOwner, RequestRouter {
     const { observer, clock, random, endpoint } = this.#options;
     const { contract, meta, ofEntity } = call.request;
     const undelivered = failed.how === "undelivered";
-    // in the grace after a reconnect the node may be reconnecting, too: bounced attempts are not counted then
+    // a bounced attempt uses up no retry in the grace (the time after a reconnect of this node): the other node may be
+    // reconnecting as well
     const returning = undelivered && failed.code === "BOUNCED" && endpoint.grace.running;
     const stuck = undelivered && failed.code === "DEADLOCK" && !this.#mayMove(call, node);
     (call.failedOn ??= new Set()).add(node);

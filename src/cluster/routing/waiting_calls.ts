@@ -86,7 +86,7 @@ export class WaitingCalls {
       return this.#options.fail(call, error);
     }
     call.failedOn = undefined;
-    // the last retry was used up on a node that had gone: allow one more
+    // the call has used its last retry on a node that had gone, and is allowed one more
     call.retriesLeft = Math.max(call.retriesLeft, 1);
     this.#forNode.set(call, { timer: undefined, away: true });
     this.#away++;
@@ -190,7 +190,7 @@ export class WaitingCalls {
    */
   #check(): void {
     const { candidates, retry } = this.#options;
-    // a copy, because a call may have to wait again
+    // iterates over a copy, because `retry` may put a call back into the map
     for (const [call, { away }] of [...this.#forNode]) {
       if (call.done) continue;
       const sendable = away ? candidates.reachable(call.request.contract.name) : candidates.of(call).length > 0;

@@ -142,7 +142,7 @@ describe("many peers", () => {
       if (i % 500 === 0) await stage.settle();
     }
     await stage.settle();
-    // regression: frame numbers were used again, so that the other process ignored new requests as old ones
+    // regression: numbers of earlier frames were used again, so that the other process ignored new requests as old ones
     const seqs = other.frames.map(({ seq }) => seq);
     const answer = await clock.until(app.send(There, "after", { timeout: 5_000 }));
     assertEquals(answer.value, "after");

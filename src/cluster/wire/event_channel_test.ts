@@ -11,7 +11,7 @@ import { QUIET } from "../../../test/support/quiet.ts";
 const Seen = event<unknown>("orders.Seen");
 const Moved = event<unknown>("Moved");
 
-/** Opens a stage whose other process also receives events. */
+/** Opens a stage (a node and a simulated process) whose simulated process also receives events. */
 async function listening(options: StageOptions = {}): Promise<Stage & { batches: unknown[][]; texts: string[] }> {
   const stage = await openStage(options);
   const batches: unknown[][] = [];

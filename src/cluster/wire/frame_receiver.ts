@@ -214,7 +214,10 @@ export class FrameReceiver {
   }
 }
 
-/** Kinds of items that are handled in the order of the frame, because the place of a request in the frame counts. */
+/**
+ * Kinds of items that must be handled in the order of the frame, because answers name a request by its place in the
+ * frame.
+ */
 type OtherItem = Exclude<FrameItem, PingItem | VersionsItem | StatsAskedItem | ShapesAskedItem>;
 
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;

@@ -260,7 +260,7 @@ describe("answers that arrive", () => {
     await settle();
     other.send(from, ["r", other.frames[1].seq, 0, "right"]);
     assertEquals(unwrap(await clock.until(second)), "right");
-    // a second answer and a refusal of the same request
+    // the other process sends a second answer to a request, and then a refusal of it
     other.send(from, ["r", other.frames[1].seq, 0, "again"], ["n", other.frames[1].seq, 0, "LATE"]);
     await settle();
     assertEquals([requests(stage).length, app.self.load.inFlight], [2, 0]);

@@ -89,7 +89,7 @@ describe("a live node in memory", () => {
         assertEquals((await clock.until(waiting, 100)).value, "asked before");
         const seq = other.send(own, ["q", "Echo", 1_000, 1], ["q", "Later", 1_000, 2]);
         await settle();
-        // the answers may be one item or two
+        // the two answers may come as one item or as two items
         const answers = other.items("r").filter(([, of]) => of === seq).flatMap(([, , , ...values]) => values);
         assertEquals(answers, [1, 2]);
         assertEquals((await clock.until(app.send(There, "asked after"), 100)).value, "asked after");

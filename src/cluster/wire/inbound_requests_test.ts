@@ -309,7 +309,7 @@ describe("handlers that compute", () => {
       else await client.sendAll(Slow, Array.from({ length: 200 }, (_, n) => n));
       await server.drain();
       clearInterval(turns);
-      // about three handlers, plus the handlers that run between two looks at the clock
+      // expected are about three handlers in one turn, and the handlers that run between two readings of the clock
       assertLess(most, 30, `${most} of 200 handlers ran in one turn of the event loop`);
     });
   }

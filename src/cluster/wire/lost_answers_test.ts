@@ -110,7 +110,7 @@ describe("a ping that lists missing frames", () => {
       for (const item of items) {
         if (item[0] !== "p") continue;
         pings.push(item);
-        // at first the other process ignores the list of missing frames
+        // the other process answers the first three pings as if it ignored their list of missing frames
         const inHand = pings.length < 4 ? [] : [[asked.seq, 0]];
         other.send(from, ["o", item[1], seq, [], [0, 0], ...inHand]);
       }

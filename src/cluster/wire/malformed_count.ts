@@ -5,7 +5,7 @@ import type { Observer } from "../../contract/observer.ts";
 import { OnceAMinute } from "../../ports/once_a_minute.ts";
 import type { Transport } from "../../ports/transport.ts";
 
-/** The count of malformed messages of one node. */
+/** Counts the malformed messages that one node has received. */
 export class MalformedCount {
   readonly #observer: Observer;
   readonly #reports: OnceAMinute;

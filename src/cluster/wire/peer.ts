@@ -150,8 +150,8 @@ export class Peer {
   release(may: (call: Call) => boolean): void {
     this.ledger.release((call) => {
       if (!may(call)) return false;
-      // an idempotent command is marked as moved: a run that has claimed its id goes on, and the other node waits for
-      // its result
+      // an idempotent command is cancelled as moved: if a handler here has acquired the claim (record that reserves the
+      // command's id), it goes on, and the other node waits for its result
       if (!call.request.contract.options.idempotent) this.cancel(call);
       else if (call.frame !== undefined) this.outgoing.add(["c", call.frame.seq, call.index, 1]);
       return true;

@@ -12,7 +12,7 @@ export class PeerTable {
   readonly #peers: Map<string, Peer> = new Map();
   readonly #bySlot: Map<number, Peer> = new Map();
   #slots = 0;
-  /** True if peers have been forgotten: a new peer may then be one of them. */
+  /** True if peers have been forgotten: a peer that is made now may be one of the forgotten ones. */
   #forgot = false;
   /**
    * Highest number of a frame that was sent to a forgotten peer. If the next frame to it had a lower number, the peer

@@ -97,7 +97,7 @@ export class ReceivedFrames {
     return [...this.#refused, ...this.#missing].filter(([, to]) => to > this.#settled);
   }
 
-  /** Forgets the oldest gap if there are too many; each frame adds one gap at most. */
+  /** Forgets the oldest gap if there are more than {@link MAX_GAPS}; each frame adds one gap at most. */
   #bound(): void {
     if (this.#missing.length > MAX_GAPS) this.#forgotten = this.#missing.shift()![1];
   }

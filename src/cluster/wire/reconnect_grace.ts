@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../ports/clock.ts";
 
-/** Knows for one node if a reconnect was so lately that bounces prove nothing. */
+/** Returns for one node if it reconnected so recently that bounces of its frames prove nothing. */
 export class ReconnectGrace {
   readonly #clock: Pick<Clock, "monotonic">;
   #begunAt = -Infinity;

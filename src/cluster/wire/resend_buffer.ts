@@ -75,7 +75,7 @@ export class ResendBuffer {
     this.#wait();
   }
 
-  /** Stops sending answers again, because the process leaves. */
+  /** Stops sending answers again, because this process leaves the cluster. */
   stop(): void {
     this.#timer?.cancel();
     this.#timer = undefined;

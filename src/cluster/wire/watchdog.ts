@@ -28,7 +28,7 @@ interface WatchdogOptions {
   observed(peer: Peer, sign: "bounced" | "silent"): void;
 }
 
-/** Watches the unanswered requests of one process; it runs only while there are any. */
+/** Watches the unanswered requests of one process. The checks run only while requests are unanswered. */
 export class Watchdog {
   /** True while checks of unanswered requests are going on. */
   running = false;

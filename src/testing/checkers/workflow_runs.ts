@@ -1,6 +1,6 @@
 /**
  * Checks workflows: every run must end, no effect may be missing or follow its undo, and a signal or cancel whose
- * result was `ok` must count.
+ * result was `ok` must have had its effect.
  */
 import type { RunInfo } from "../../contract/flow.ts";
 import type { History, HistoryOperation, HistorySpan, WorkflowStep } from "../history.ts";

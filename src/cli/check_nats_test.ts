@@ -280,7 +280,8 @@ describe("catga check --nats", await requireNatsServer(), () => {
       "break: messages of Sold that shop/mails has put aside are refused: holder: missing (sold-1)",
       "note: dead letters of Sold in shop/billing are refused: holder: missing (sold-1)",
     ];
-    // the store learns that a message is put aside with the next commit of its subscription
+    // the store shows that a message was put aside (parked for a later attempt) after the next commit of its
+    // subscription
     await eventually("both are found", async () => {
       const found = await check("holder");
       return lines.every((line) => found.includes(line));

@@ -288,7 +288,7 @@ describe("cli", await requireNatsServer(), () => {
     const { code, err } = await run("call", "Feast", "-n", "feasts");
     assertEquals(code, 1);
     assertMatch(err, /\nFeast is a workflow: a program starts it\n$/);
-    // the contracts with which the runs of Feast are driven are not listed
+    // the list of handled contracts has only Feast itself, not the internal contracts that drive the workflow's runs
     assertMatch((await run("call", "Fast", "-n", "feasts")).err, /\nthere are handlers for Feast\n$/);
     assertMatch((await run("nodes", "-n", "feasts")).out, / Feast\n$/);
   });

@@ -163,7 +163,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     await client.close();
     const args = ["--nats", small.url, "--namespace", "small"];
     await eventually("the end of its record", async () => (await cliHere(["nodes", "--json", ...args])).out === "");
-    // in a full store the subscriptions cannot commit what they handle
+    // the store is full, so the subscriptions cannot store (commit) which messages they have handled
     await eventually("both to be stalled", () => app.health().subscriptions.every(({ state }) => state === "stalled"));
     const { out } = await cliHere(["doctor", "--json", ...args]);
     const { findings, looked }: { findings: Finding[]; looked: string[] } = JSON.parse(out);

@@ -1,4 +1,7 @@
-/** Tests of the commands about the log, on a real server. The test itself writes the commits and parked messages. */
+/**
+ * Tests of the commands about the log, on a real server. The commits (stored progress of subscriptions) and the parked
+ * messages are written by the test itself.
+ */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { groupText, itemText } from "../log/format/group.ts";
@@ -49,8 +52,8 @@ describe("the tool and the log", await requireNatsServer(), () => {
   const rows = (text: string) => text.trimEnd().split("\n").map((line) => line.split(/ {2,}/));
 
   /**
-   * Returns the commit of a subscription that has read the first message; everything else is as in a new
-   * subscription.
+   * Returns the commit (stored progress) of a subscription that has read the first message; all members that `more`
+   * does not set are those of a new subscription.
    */
   const read = (more: Partial<Head> = {}): Partial<Head> => ({
     leader: "",

@@ -31,7 +31,7 @@ describe("Pinger", () => {
     const sent: number[] = [];
     process("a.1", ({ seq, n, answer }) => {
       sent.push(seq);
-      // the first ping is answered last
+      // the process answers the first ping last
       clock.after(100 - 10 * n, () => answer(["o", n, 0, [], [n, 0]]));
     });
     process("b.1", ({ n, answer }) => answer(["o", n, 0, [], [n, 7]]));

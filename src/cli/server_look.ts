@@ -63,7 +63,7 @@ export class ServerLook {
     this.#patience = LATER_LOOK;
     const silent = [room, ...found].filter((one) => one instanceof JetStreamRefusal);
     if (silent.length === found.length + 1) throw silent[0];
-    // without an answer the store has no leader at the moment; the other answers may show why
+    // no answer about the store: it has no leader at the moment, and the answers about the streams may show the reason
     if (!(room instanceof JetStreamRefusal)) this.#lastRoom = room;
     const streams = found.map((stream, i) => {
       const last = this.#lastStreams.get(names[i]);

@@ -133,7 +133,8 @@ describe("catga setup", await requireNatsServer(), () => {
   it("a bucket whose question whether it exists had no answer is made with its own settings", async () => {
     await using server = await startNatsServer();
     const client = await connect({ servers: server.url });
-    // the proxy sends the first question to a subject of the same length, on which a client listens and never answers
+    // through the proxy, the first request of `setup` goes to another subject of the same length: a client listens on
+    // that subject and never answers
     client.subscribe("$XX.API.STREAM.INFO.>");
     await client.flush();
     await using link = await rewritingProxy(server.port, "$JS.API.STREAM.INFO.KV_catga_default_cache", "$XX");

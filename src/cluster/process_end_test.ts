@@ -18,7 +18,7 @@ import { eventually } from "../../test/support/eventually.ts";
 async function ended(args: readonly [Runtime, ...string[]], last: AppsLine["event"]): Promise<Run> {
   const [runtime, ...rest] = args;
   await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", rest);
-  // each step is waited for separately, and so has its own time limit
+  // the steps are awaited one by one, because each step has a time limit of its own
   for (const step of ["together", "answered"] as const) await program.line(({ event }) => event === step);
   const { at } = await program.line(({ event }) => event === last);
   const ended = await program.end();

@@ -207,7 +207,7 @@ export function shownCause(error: FailedWith | undefined): string {
   const line = error?.cause?.split("\n", 1)[0];
   // the message is enough for an error that the handler decided on, because its code is shown beside it
   const text = line === undefined || line.startsWith("CatgaError ") ? error?.message ?? "" : line;
-  // numbers are replaced, because ids differ from letter to letter
+  // numbers are replaced, so that failures that differ only in ids and numbers fall into one group
   return shownText(text.replace(/\b\d[\d.,:-]*\b/g, "#"), 300);
 }
 

@@ -27,7 +27,8 @@ export class SubscriptionRates {
     const past = this.#past.get(key) ?? { sequence, at: monotonic, rate: 0, noted: -Infinity, lags: [] };
     this.#past.set(key, past);
     const seconds = (monotonic - past.at) / 1_000;
-    // no rate for the first progress from 0, because sequences begin with the time at which the stream was created
+    // the first progress from position 0 gives no rate: sequences begin with the time at which the stream was created,
+    // so the distance says nothing
     if (seconds > 0.2) {
       const read = sequence - past.sequence;
       past.rate = read < 0 || past.sequence === 0 ? 0 : read / seconds;

@@ -228,7 +228,8 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
 });
 
 /**
- * Resolves when the operation is refused: the first ones may be done before the check of the settings has come back.
+ * Repeats the operation until it is refused: the first attempts may still succeed, before the check of the settings has
+ * ended.
  */
 function refused(operation: () => Promise<unknown>): Promise<boolean> {
   const refusal = () => operation().then(() => false, (error) => error.code === "BUCKET_MISMATCH");

@@ -45,7 +45,7 @@ export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): bo
   const protocol = protocolOf(connection);
   const lost = () => !connection.isClosed() && protocol?.transport?.isClosed === true;
   if (!lost()) return false;
-  // the link is checked in a later turn, because nats.js may dial by itself
+  // the link is checked in a later turn of the event loop, because nats.js may have begun to dial by itself until then
   clock.soon(() => lost() && protocol?.connectPromise === null && void protocol.disconnected?.());
   return true;
 }

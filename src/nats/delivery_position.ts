@@ -42,7 +42,7 @@ export class DeliveryPosition {
     this.delivery = this.#number(reply);
     const start = this.#at;
     const end = reply.indexOf(".", start);
-    // the last six digits are the ns within a ms
+    // the last six digits of the time are the ns within a ms, and are left out
     if (end - start < 7 || end - start > DIGITS + 6) return false;
     this.time = 0;
     for (let i = start; i < end - 6; i++) {

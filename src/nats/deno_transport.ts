@@ -165,7 +165,8 @@ export class DenoTransport implements Transport {
       this.#encrypted = true;
     } else {
       const { signal } = this.#dial;
-      // autoSelectFamily: an unresolved name may have addresses of both families
+      // autoSelectFamily: a name that was not resolved before may have IPv4 and IPv6 addresses, which are then both
+      // tried
       this.#take(await Deno.connect({ hostname, port, signal, autoSelectFamily: true })).setNoDelay(true);
       if (tls?.handshakeFirst === true) await this.#startTls(server, tls);
     }
@@ -248,11 +249,11 @@ export class DenoTransport implements Transport {
   }
 
   /**
-   * Ends the connection; a second call does nothing. `flush`: waits until the waiting frames are written;
-   * `dialAgain`: makes nats.js connect again.
+   * Ends the connection. A second call only closes the socket at once. `flush`: waits until the waiting frames are
+   * written; `dialAgain`: makes nats.js connect again.
    */
   async #end(reason: Error | undefined, { flush, dialAgain }: { flush: boolean; dialAgain: boolean }): Promise<void> {
-    // a second call does not wait, and ends the wait of the first
+    // the second call closes the socket at once, which also ends the first call's wait for unwritten frames
     if (this.#ended) return this.#release();
     this.#ended = true;
     if (reason !== undefined) this.closeError = reason;

@@ -234,7 +234,8 @@ export class JetStream {
       await this.manage((jsm) => jsm.streams.deleteMessage(stream, revision, false), limit);
       return true;
     } catch (error) {
-      // error code 10043, or 10057 with the store's own words for an unknown sequence, which differ in a cluster
+      // no message has this sequence: error code 10043, or 10057 with one of several texts, which differ between a
+      // single server and a cluster
       const none = /found|EOF|deleted message/;
       if (error instanceof JetStreamRefusal && error.refusal === "other" && none.test(error.message)) return false;
       throw error;

@@ -1,6 +1,6 @@
 /**
- * Tests of false answers in place of JetStream's. Every client that may subscribe to the API's subjects can give
- * them.
+ * Tests of false answers to requests to JetStream: every client that may subscribe to the subjects of JetStream's API
+ * can send them.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { describe, it } from "node:test";

@@ -78,7 +78,7 @@ describe("findPlace", () => {
     const stream = streamOf({ 1: 10, 2: 20, 3: 300, 4: 400 });
     assertEquals(await stream.place(mark(3, 30)), { at: 2, lost: { reason: "replaced", after: 3, next: 3 } });
     assertEquals(await stream.place(mark(4, 350)), { at: 3, lost: { reason: "replaced", after: 4, next: 4 } });
-    // the message of the mark is gone, and the message after it is older than the mark
+    // the message at the mark (the position read last) is gone, and the message after it is older than the mark's time
     assertEquals(await streamOf({ 1: 10, 5: 20 }).place(mark(3, 30)), {
       at: 5,
       lost: { reason: "replaced", after: 3, next: 6 },

@@ -286,7 +286,7 @@ export class NatsLogReader implements LogReader, SharingReader {
 
   onInterrupted(): void {
     this.#caughtUp = false;
-    // leave the own consumer, to look for a shared one
+    // the reader leaves its own consumer, and then looks for a shared one
     if (this.#isAlone) this.#joined!.leave(this);
   }
 

@@ -134,8 +134,8 @@ describe("NatsLogReader", await requireNatsServer(), () => {
     await eventually("the clock to move", () => Date.now() > time + 5);
     for (const text of ["1", "2", "3"]) await store(stream, text);
     const { created } = (await stream.state())!;
-    // the mark looks as if the stream had lost the messages after the first, and had given their sequences to other
-    // messages
+    // the mark (the position read last) looks as if the stream had lost all messages but the first, and had then given
+    // their sequences to new messages
     const { texts, losses } = follow(stream, { after: { created, sequence: first + 2, time: time + 2 } });
     await eventually("the messages", () => texts.length === 3);
     assertEquals(losses[0], { reason: "replaced", after: first + 2, next: first + 1 });

@@ -131,7 +131,7 @@ export class NatsLogStream implements LogStream {
   }
 
   get abilities(): LogAbilities | undefined {
-    // `undefined` while disconnected: the last known version then stays valid
+    // the version is `undefined` while disconnected: the last known abilities then stay valid
     const version = this.#transport.connection.info?.version;
     if (version !== undefined && version !== this.#version) {
       this.#version = version;
@@ -225,7 +225,8 @@ export class NatsLogStream implements LogStream {
     const request = { filter: subject, ...(before === undefined ? {} : { seq: before }) };
     const { purged } = await this.#stream.attempt(
       (limit) => js.manage((jsm) => jsm.streams.purge(name, request), limit),
-      // the purge is sent once, because a repeated purge would not count the messages that the first has removed
+      // the purge is not repeated after a lost answer, because a second purge would not count the messages that the
+      // first one has removed
       { once: true },
     );
     return Number(purged ?? 0);

@@ -91,7 +91,10 @@ class Watch {
     return first.promise;
   }
 
-  /** Opens one feed after another. Rejects when the watch ends, or if the first feed cannot be opened in time. */
+  /**
+   * Opens one feed (consumer of this watch alone) after another. Rejects when the watch ends, or if the first feed
+   * cannot be opened in time.
+   */
   async #run(onFirst: () => void): Promise<never> {
     const { clock, random } = this.#stream.transport;
     let listed = false;
@@ -121,7 +124,10 @@ class Watch {
     }
   }
 
-  /** Follows one feed, from its opening to its end. Rejects with the error that ended it. */
+  /**
+   * Follows one feed (the watch's own consumer), from its opening to its end. Rejects with the error that ended the
+   * feed.
+   */
   async #follow(onListed: () => void): Promise<never> {
     const { transport } = this.#stream;
     const { clock } = transport;

@@ -48,8 +48,7 @@ export class Interop {
     if (!this.#serves) return;
     this.calls.start();
     this.#directory.start();
-    // errors are ignored: if the connection is lost at this moment, the subscriptions are made with the next
-    // connection
+    // errors are ignored: if the connection is lost at this moment, nats.js subscribes again after the reconnect
     await this.#transport.flush().catch(() => {});
   }
 

@@ -311,7 +311,8 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
 
     it("a request whose reply subject belongs to NATS or Catga is dropped", async () => {
       const received: string[] = [];
-      // subjects of Catga and NATS to which no node may answer; on the first three no other messages appear
+      // reply subjects that belong to Catga or NATS, so that no node may answer to them; without an answer, the first
+      // three carry no messages at all
       const replies = ["catga.default.event.X", "$KV.catga_default_nodes.a", "CATGA.x"];
       for (const reply of replies) await harness.listen(reply, (text) => received.push(text));
       const before = contexts.length;
@@ -319,7 +320,7 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
         harness.publish("catga.default.call.Tell", "1", reply);
         harness.publish("$SRV.PING", "", reply);
       }
-      // valid calls to both nodes, handled after the messages above
+      // valid calls to both nodes: when they are answered, the invalid messages above have been processed
       for (let n = 0; n < 20; n++) await call("Tell", "1");
       assertEquals([contexts.length - before, received], [20, []]);
     });

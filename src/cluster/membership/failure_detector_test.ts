@@ -305,7 +305,10 @@ describe("on several servers", () => {
   });
 });
 
-/** Starts nodes, connected to the servers in turn. */
+/**
+ * Starts nodes and connects them to the servers in turn: the first node to the first server, the second node to the
+ * second server, and so on.
+ */
 async function spread(servers: number, ...ids: string[]): Promise<Cluster> {
   const cluster = new Cluster({ servers });
   for (const id of ids) await cluster.start(id);
@@ -313,7 +316,10 @@ async function spread(servers: number, ...ids: string[]): Promise<Cluster> {
   return cluster;
 }
 
-/** Makes frames between these two apps, which connect from now on, bounce while `cut` is true. */
+/**
+ * Connections that these two apps make after this call are cut off from each other while `cut` is true: frames between
+ * the two apps then bounce.
+ */
 function divide(network: MemoryNetwork, one: string, two: string): { cut: boolean } {
   const route = { cut: false };
   const connect = network.connect.bind(network);

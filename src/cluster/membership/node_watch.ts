@@ -13,7 +13,7 @@ export class NodeWatch implements AsyncIterableIterator<NodeChange> {
     const off = watch((event) => {
       const next = this.#waiting.shift();
       if (next !== undefined) return next({ done: false, value: event });
-      // a slow reader gets only the latest update of a node: earlier updates would pile up
+      // of several unread updates of a node, a slow reader gets only the latest, so that unread updates do not pile up
       const place = event.type === "update" ? this.#events.findLastIndex(({ node }) => node.id === event.node.id) : -1;
       const unread = this.#events[place];
       if (unread === undefined || unread.type === "leave") this.#events.push(event);

@@ -102,7 +102,8 @@ export class Unproven {
     // drops removed records from the queue, which would otherwise grow without a limit
     if (this.#order.size > 2 * MAX_UNPROVEN) this.#order.keep(({ gone }) => !gone);
     if (this.#new.length > 2 * MAX_UNPROVEN) this.#new = this.#new.filter(({ gone, pings }) => !gone && pings === 0);
-    // while a long list of records is read most records wait; when the list ends, the newest are pinged first
+    // while the records of the bucket are listed, most records wait for their first ping; when the listing ends, the
+    // newest records are pinged first
     if (!this.#listing || this.#tokens > BURST - EAGER) this.#pingDue();
   }
 

@@ -154,7 +154,8 @@ export class Router implements CallOwner, RequestRouter {
     app.wheel.delete(call);
     call.at = app.node;
     const { request, meta } = call;
-    // the first attempt needs no copy of the request
+    // if neither the time left nor the meta has changed, as in the first attempt, the request is passed on without a
+    // copy
     const isSame = left === request.timeout && meta === request.meta;
     const own = isSame ? request : { ...request, timeout: Math.max(1, left), meta };
     app.runner.local(own, call.attempt).then((outcome) => {

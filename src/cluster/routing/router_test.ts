@@ -299,7 +299,7 @@ describe("a pong", () => {
     const seq = firstFrame(other);
     other.send(app.self.endpoint, ["o", 1, seq + 1, [seq, seq], [0, 0]]);
     assertEquals((await clock.until(Promise.all(sent))).map(unwrap), ["Do", "Ask"]);
-    // the late answer of the first node is ignored
+    // the first node answers late, after another node has answered: this answer is ignored
     other.send(app.self.endpoint, ["r", seq, 0, "too late", "too late"]);
     await assertIdle(stage);
   });

@@ -62,8 +62,8 @@ describe("messages to nobody", () => {
     network.connect = (options) => {
       const transport = connect(options);
       const publish = transport.publish.bind(transport);
-      // publishing fails with CLOSED while the status is still "connected", as with NATS during a drain; the first
-      // message is sent at the start
+      // `publish` throws CLOSED while the status is still "connected", as with NATS during a drain; only the first test
+      // message, sent at the start, is published
       transport.publish = (subject, data, more) => {
         if (data === "" && ++sent > 1) throw new CatgaError("CLOSED", "the connection to NATS is closed");
         publish(subject, data, more);

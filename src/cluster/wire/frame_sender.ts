@@ -43,7 +43,10 @@ export class SendTurn implements OpenFrame {
    * limit.
    */
   payloadLimit = 0;
-  /** Limits how many bursts of stream items this process sends in one turn of the event loop. */
+  /**
+   * Limits how many bursts of stream items (groups of items sent together) this process sends in one turn of the event
+   * loop.
+   */
   readonly bursts: TurnBursts;
   /**
    * Wall clock minus monotonic clock at the start of this process. Added to the monotonic clock, it gives a time that
@@ -156,7 +159,7 @@ export class FrameSender {
   /** Answers and other items that wait for the connection, by the frame in which they were to be sent. */
   readonly #offline: { readonly items: string; readonly answering: boolean }[] = [];
 
-  /** `ledger`: the requests to the process that have no answer yet. */
+  /** `ledger`: the list of requests to the process that have no answer yet. */
   constructor(turn: SendTurn, ledger: RequestLedger, { endpoint, subject, bounces, after }: FrameAddress) {
     this.#turn = turn;
     this.#ledger = ledger;

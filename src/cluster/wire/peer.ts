@@ -111,7 +111,7 @@ export class Peer {
     this.outgoing.request(call, ttl);
   }
 
-  /** Removes a call from the ledger: no answer to it is awaited any more. */
+  /** Removes a call from the ledger (list of unanswered requests): no answer to the call is awaited any more. */
   settle(call: Call): void {
     this.ledger.settle(call);
   }

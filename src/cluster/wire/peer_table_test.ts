@@ -6,7 +6,7 @@ import { Peer } from "./peer.ts";
 import { SendTurn } from "./frame_sender.ts";
 import type { Transport } from "../../ports/transport.ts";
 
-/** Makes a turn for a process that sends nothing but pings. */
+/** Makes the {@link SendTurn} of a process that sends only pings. */
 function turn(): SendTurn {
   const clock = { now: () => 0, monotonic: () => 0 };
   const transport = { clock, status: { state: "connected" }, maxPayload: 1_000_000, publish() {} };

@@ -12,7 +12,7 @@ import { isWithin } from "./received_frames.ts";
 export class RequestLedger {
   /** Number of requests to the process that have no result yet. */
   outstanding = 0;
-  /** Number of requests that were ever put into this ledger. */
+  /** Number of requests to the process that were ever gathered for sending. */
   requested = 0;
   /** Number of requests that the process answered with a value. */
   succeeded = 0;

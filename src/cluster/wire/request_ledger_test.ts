@@ -8,8 +8,8 @@ import { RequestLedger } from "./request_ledger.ts";
 const request = { contract: query("Ask") } as unknown as RemoteRequest; // all that a ledger's calls are asked for
 
 /**
- * Makes a ledger with `count` calls in each of `frames` frames, numbered from 1. Records the outcome of each call,
- * named `<frame>.<place>`.
+ * Makes a ledger (list of unanswered requests) with `count` calls in each of `frames` frames, numbered from 1. Records
+ * the outcome of each call, named `<frame>.<place>`.
  */
 function make({ frames = 1, count = 1 } = {}) {
   const ledger = new RequestLedger("b", "a.1.2.");

@@ -75,8 +75,8 @@ export function alarmsSection(
       say(byId("alarms-title"), what === "" ? "Alarms" : `Alarms: ${what}`);
       const title = document.title.replace(/^\(\d+\) /, "");
       document.title = view.length === 0 ? title : `(${view.length}) ${title}`;
-      // users of screen readers hear of the alarms only after the first time: a page that was just opened shows them
-      // anyway
+      // later changes of the alarms are announced to users of screen readers; the first alarms are not, because a
+      // reader reads a newly opened page anyway
       if (!isFirst) say(byId("alarms-said"), what === "" ? "no alarms" : what);
       isFirst = false;
     },

@@ -1,7 +1,8 @@
 /**
- * Permissions that the NATS server denies this node. A denial is reported once a minute for each subject. If the node
- * cannot work without the permission, its start fails. Subjects of one kind share a report, so that the many reply
- * subjects that plain NATS clients choose do not fill the log.
+ * Permissions that the NATS server denies this node. A denial is reported once a minute for each operation and kind of
+ * subject: subjects of frames, or of plain NATS clients, share a report, so that the many reply subjects that such
+ * clients choose do not fill the log; every other subject is a kind of its own. If the node cannot work without the
+ * permission, its start fails.
  */
 import { callSubject, eventSubject, framePrefixes } from "../contract/subjects.ts";
 import type { Clock } from "../ports/clock.ts";

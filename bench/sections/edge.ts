@@ -63,7 +63,8 @@ async function commandsOf(stage: Stage, effort: Effort): Promise<Table> {
 
 async function readersOf(stage: Stage, effort: Effort): Promise<Table[]> {
   const words = stage.setting.runtime.startsWith("Deno") ? ["--v8-flags=--expose-gc"] : [];
-  const half = effort.count(4_900, 2_400, 100);
+  // fewer can fit into memory that the process has already: the figure of a trial would be 0
+  const half = effort.count(4_900, 2_400, 1_000);
   const open = async (program: Program) => {
     await program.ask("open", { count: 200 }); // the program is compiled
     const first = await program.ask<{ heap: number; resident: number }>("open", { count: half });

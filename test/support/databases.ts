@@ -1,7 +1,7 @@
 /** Real databases for tests: PGlite, fetched into `.cache/` with npm, and the PostgreSQL that is installed here. */
 import { execFile, spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -25,9 +25,7 @@ export async function findPglite(): Promise<DatabaseSource> {
   const module = join(CACHE, "node_modules", "@electric-sql", "pglite", "dist", "index.js");
   try {
     if (!existsSync(module)) {
-      await mkdir(CACHE, { recursive: true });
-      await writeFile(join(CACHE, "package.json"), "{}");
-      await run("npm", ["install", "--prefix", CACHE, "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]);
+      await fetchPglite();
     }
   } catch (error) {
     return { missing: `PGlite cannot be fetched: ${(error as Error).message.split("\n")[0]}` };
@@ -44,6 +42,22 @@ export async function findPglite(): Promise<DatabaseSource> {
     };
   };
   return { open };
+}
+
+async function fetchPglite(): Promise<void> {
+  await mkdir(dirname(CACHE), { recursive: true });
+  // beside its place, so that the rename is atomic and the tests of both runtimes may fetch at once
+  const folder = await mkdtemp(`${CACHE}-`);
+  try {
+    await writeFile(join(folder, "package.json"), "{}");
+    await run("npm", ["install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]);
+    await rename(folder, CACHE).catch((error) => {
+      // the other runtime was faster
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+    });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /** Folder in which Debian has PostgreSQL, by its version. */

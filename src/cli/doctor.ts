@@ -155,7 +155,7 @@ async function settings(view: ClusterView, findings: DoctorFinding[]): Promise<N
       });
     }
   };
-  // only buckets that each user of the tool may see are checked
+  // only the buckets are checked that the documented permissions let every user of the tool see
   for (const kind of SEEN) await check(bucketName(view.namespace, kind), () => view.bucket(kind));
   for (const kind of STREAM_KINDS) await check(streamName(view.namespace, kind), () => view.stream(kind));
   const listed = await view.nodes().catch(() => undefined);
@@ -330,7 +330,8 @@ function distinct(findings: readonly DoctorFinding[]): DoctorFinding[] {
   for (const each of findings) {
     const isUnreadable = each.kind === "unreadable";
     if (isUnreadable && denied.some((subject) => each.message.includes(subject))) continue;
-    // one key for the same cause, with and without its error code, because many parts fail for one cause
+    // a key that is equal for findings of one cause, with and without its error code, so that one cause is reported
+    // once although many parts fail
     const key = `${each.kind} ${isUnreadable ? each.message.replace(/^[A-Z_]+: /, "") : each.about}`
       .replace(/_INBOX\.[^.\s]+/, "_INBOX"); // the name of the inbox is random for each connection
     if (!all.has(key)) all.set(key, each);

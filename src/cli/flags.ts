@@ -211,7 +211,7 @@ function complaint({ message }: Error): string {
   // Bun (1.4) omits the dash of an option that follows another one, as in -wx
   const [, unknown] = /^unknown option ['"]-?([^'"]*)['"]/i.exec(message) ?? [];
   if (unknown !== undefined) return `there is no option -${unknown}`;
-  // matches 'Option '-s, --nats <value>' argument missing'
+  // the pattern matches texts such as 'Option '-s, --nats <value>' argument missing'
   const [, option] = /['"](?:-\w, )?(-[^'"]*)['"]/.exec(message) ?? [];
   const name = option?.replace(/^-+/, "").replace(/[ =].*$/, "") ?? "";
   const [long, spec] = Object.entries(FLAGS).find(([long, { short }]) => long === name || short === name) ?? [name];

@@ -22,7 +22,7 @@ import { quietTerminal } from "../../test/support/quiet_terminal.ts";
  */
 const KEY = `${HIDDEN_TEXT.replace(/[\0\p{Cs}]/gu, "")}\nreleased others: bank had it`;
 const TEXT = `${HIDDEN_TEXT}\nNO_HANDLER: forged`;
-/** The characters of the key that a subject can have. */
+/** The part of {@link KEY} with the characters that a subject can have. */
 const SUBJECT_PART = KEY.replace(/[\0-\x20\x7f-\x9f.\u2028\u2029\ufeff]/g, "");
 const HOSTILE = { [TEXT]: TEXT, deep: [{ [TEXT]: [TEXT] }] };
 

@@ -168,7 +168,8 @@ export class JetStream {
    */
   async ask<T>(work: (js: JetStreamClient) => Promise<T>, limit: number): Promise<T> {
     try {
-      // one client for each call, because a client has one timeout; making client and manager takes 3 µs
+      // each call gets a client of its own, because a client has one timeout for all its requests; making client and
+      // manager takes 3 µs
       return await work(await this.#client(MAX_REQUESTS, { checkAPI: false, timeout: inMs(limit) }));
     } catch (error) {
       throw refusalIn(error);

@@ -104,7 +104,7 @@ describe("readBatch", await requireNatsServer(), () => {
 });
 
 describe("reads of large messages", await requireNatsServer(), () => {
-  // together more than 64 MiB; at that much unread data a server disconnects a client
+  // together the messages have more than 64 MiB: a server disconnects a client for which so much unread data waits
   const COUNT = 120;
   const LARGE = "x".repeat(900_000);
 

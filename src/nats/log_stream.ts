@@ -267,7 +267,7 @@ export class NatsLogStream implements LogStream {
         { details: { version: abilities?.version }, cause: this.#noSchedules },
       );
     }
-    // with unknown abilities of the server, the append is sent, and the server refuses it if need be
+    // with unknown abilities of the server, the append is sent; a server that cannot schedule it refuses it
     if (abilities === undefined || (typeof at === "number" ? abilities.at : abilities.cron)) return undefined;
     const [what, needed] = typeof at === "number" ? ["messages for later", "2.12"] : ["cron", "2.14"];
     return new CatgaError(

@@ -165,7 +165,7 @@ export class PendingAppends {
       return this.#settle(pending, notStored(true, error));
     }
     const appended = this.#reader.read(data);
-    // a text says why the answer is not the stream's: the stream's own answer may still come
+    // a string means that the answer did not come from the stream: the stream's own answer may still come
     if (typeof appended === "string") this.#strange = appended;
     else this.#settle(pending, appended);
   }

@@ -107,7 +107,7 @@ export class SharedConsumer implements Progress {
     this.#onEnd = onEnd;
     const { transport } = stream;
     const stops = [transport.onStatus(() => this.#interrupt()), stream.onRecreated(() => this.#interrupt())];
-    // the consumer begins in a microtask, because its first reader joins meanwhile
+    // the consumer is started in a microtask, because the caller adds the first reader right after the construction
     queueMicrotask(() =>
       this.#run().finally(() => {
         for (const stop of stops) stop();

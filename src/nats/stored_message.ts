@@ -34,7 +34,7 @@ export class DeliveredMessage implements StoredMessage {
       try {
         this.#headers = this.#read(this.#message.headers);
       } catch {
-        // a name or value is invalid: the message then has no headers
+        // a header has an invalid name or value: the headers stay `undefined`
       }
       this.#message = undefined;
     }

@@ -76,7 +76,7 @@ export class SubscriptionHandle implements Subscription {
       // the connection drains: no new subscription is possible
       return;
     }
-    // the server's report of a violation would come before its answer to a flush
+    // if the server denied the subscription, its report would come before its answer to this flush
     this.#transport.flush().then(() => {
       if (made !== this.#subscription || made.isClosed()) return;
       this.forbidden = false;

@@ -223,7 +223,7 @@ class Watch {
         feed.close();
       },
       onFault: ({ message }) => {
-        // a fault before the reader has begun does not matter: the feed goes on
+        // faults of the reader before it has begun are ignored: until then the feed delivers the changes
         if (begun && reader.fault !== undefined) onBroken(message);
       },
     });

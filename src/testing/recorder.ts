@@ -143,7 +143,7 @@ export class MessageRecorder implements Recorder {
       const label = subscription === undefined ? contract.name : `${contract.name} in ${subscription}`;
       const returned = this.#enter(node, label);
       this.#watchClock(ctx);
-      // an aborted handler no longer counts: it may run for ever, and no sender waits for it
+      // an aborted handler is no longer counted as running: it may run for ever, and no sender waits for it
       ctx.signal.addEventListener("abort", ended, { once: true });
       const result = await next().finally(returned);
       ended();

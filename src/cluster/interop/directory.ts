@@ -25,7 +25,9 @@ export class Directory {
     this.#options = options;
   }
 
-  /** Subscribes to the questions and begins to answer them. */
+  /**
+   * Subscribes to NATS's questions about services (`$SRV.PING`, `$SRV.INFO`, `$SRV.STATS`) and begins to answer them.
+   */
   start(): void {
     const { transport, malformed, info: { service, id } } = this.#options;
     const ping = () => JSON.stringify({ type: `${TYPE}.ping_response`, ...this.#identity() });

@@ -60,7 +60,10 @@ export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "
    * Returns the name of this node's shape of a contract, if nodes with other shapes handle it, too; else `undefined`.
    */
   shapeBesideOthers(contract: AnyContract): string | undefined;
-  /** Reads a stream from the node that feeds it, as this node. */
+  /**
+   * Reads a stream for a plain client: this node requests the stream from a node that handles it, and returns its
+   * items.
+   */
   stream(contract: AnyContract, payload: unknown, options: StreamOptions): AsyncIterable<unknown>;
   /**
    * Prefix of the reply subjects of stream items; the stream's number follows. An item without a subscriber bounces

@@ -212,8 +212,8 @@ export class FailureDetector {
     if (witnesses.length > 0) {
       accuse(witnesses[Math.floor(random() * witnesses.length)].info.endpoint, endpoint, id);
     } else if (member.info.server === id) {
-      // no live node is on another server. If the dead node was on this server, its record is removed; otherwise the
-      // record expires
+      // no live node is on another server. The record is removed if the dead node was connected to this node's server;
+      // otherwise the record expires by itself
       this.#removeRecord(member);
     }
   }

@@ -183,7 +183,7 @@ describe("on several servers", () => {
     route.cut = true;
     for (const id of ["a", "b", "c"]) await cluster.start(id);
     await cluster.clock.advance(120_000);
-    // b is no member for a either, because its pings to a cannot be answered
+    // node b is not a member in the view of node a either, because node a gets no answers to its pings to node b
     assertEquals(cluster.views(), ["a c", "b c", "a b c"]);
     route.cut = false;
     await cluster.clock.advance(1_100);

@@ -15,8 +15,8 @@ const Who = query<void, string>("Who");
 const FORGED = 20_000;
 
 /**
- * Starts an app, again and again while the store is too busy with the flood to answer, or still has the record of the
- * attempt before.
+ * Starts an app. Repeats the attempt while the store is too busy with the flood to answer, or still has the record that
+ * the attempt before has left.
  */
 async function patiently<T>(start: () => Promise<T>): Promise<T> {
   const began = performance.now();

@@ -166,7 +166,10 @@ describe("a record's lifetime", () => {
   });
 });
 
-/** The record of a node that nobody else reads, in a cluster of so many nodes; its writes, with their ttls. */
+/**
+ * Makes the record of a node in a cluster whose number of nodes `nodes` returns, without the other nodes. Returns the
+ * writes of the record, each with its time and ttl.
+ */
 async function lonelyRecord(nodes: () => number, { others = 0 } = {}) {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 7 });

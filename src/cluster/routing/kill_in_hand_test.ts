@@ -84,7 +84,8 @@ describe("kill -9 of a node process with 1,000 commands in hand", await requireN
             `${tally(atOnce)}; sent to it after its death: ${tally(dead)}`,
         );
         assertEquals(lost.filter(({ result }) => result.error?.code !== "OUTCOME_UNKNOWN"), []);
-        // the limit is wide; the fault suite, alone on its machine, checks how soon the results come
+        // the limit is wide, because other tests run on this machine; the fault suite, alone on its machine, checks how
+        // soon the results come
         assertLess(Math.max(...lost.map(({ after }) => after)), DEADLINE / 2);
         assertEquals(atOnce.filter(({ ok, error }) => !ok && error?.code !== "OUTCOME_UNKNOWN"), []);
         assertEquals(dead.filter(({ ok }) => !ok), []);

@@ -1,6 +1,6 @@
 /**
  * Tests that a live node in memory goes on as before whatever anybody publishes to it; malformed_traffic_test.ts has
- * the same on NATS.
+ * such tests on NATS.
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";

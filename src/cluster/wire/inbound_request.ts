@@ -45,7 +45,9 @@ export class InboundRequest extends WireEnvelope {
     this.sentAt = this.at - peer.late;
   }
 
-  /** The line on which the items of the request's stream are sent to its reader; only for streams. */
+  /**
+   * The {@link ReaderLine} that sends the items of the requested stream to its reader; only for requests of streams.
+   */
   get items(): { readonly line: ReaderLine } {
     return this.#items ??= { line: new ReaderLine(this) };
   }

@@ -1,6 +1,6 @@
 /**
- * Tests of a node that gets more work than it can do: which messages wait, which are refused, and which are still
- * read.
+ * Tests of a node that gets more work than it can do: which requests and events wait, which are refused, and that
+ * handlers give way to the event loop.
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";

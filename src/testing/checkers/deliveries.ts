@@ -107,7 +107,7 @@ function missing(
       });
     }
     if (mayHaveHappened(outcome) || outcome?.type !== "failed") return [];
-    // another operation may have stored a message under this id
+    // the id belongs to more than one operation, so it does not show which operation stored the message
     if (id !== undefined && [...ids].some(([other, otherId]) => other !== operation && otherId === id)) return [];
     const own = deliveries.find(isOf);
     if (own === undefined) return [];

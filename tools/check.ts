@@ -4,6 +4,11 @@
  *
  * What runs as published needs a JSR registry that accepts packages: CATGA_REGISTRY names its `registry.ts`,
  * `../shared/jsr/registry.ts` unless set. Without one it is left out, and the output says so.
+ *
+ *   deno task check                          all of it
+ *   deno task check --no-published-tests     without the tests as published, which wait for a server as others do
+ *   deno task check --published-tests        these alone
+ *
  * Ends with `N passed, N failed`: of the tests and programs that ran as published; a failed check counts as 1 failed.
  *
  * @module
@@ -18,6 +23,12 @@ import { sourceFiles } from "./sources.ts";
 import { printSummary, type Row } from "./test_run.ts";
 
 const MINUTES = 60_000;
+const [ALONE, LEFT_OUT] = ["--published-tests", "--no-published-tests"];
+const unknown = Deno.args.filter((word) => word !== ALONE && word !== LEFT_OUT);
+if (unknown.length > 0 || Deno.args.length > 1) {
+  console.error(`${unknown.join(" ") || Deno.args.join(" ")}: known are ${ALONE} or ${LEFT_OUT}`);
+  Deno.exit(2);
+}
 /** What hangs is ended after this; beside other work, as in `.ci/run`, a check takes many times as long as alone. */
 const LIMIT = 60 * MINUTES;
 
@@ -31,7 +42,7 @@ const code = ["mod.ts", "src", "examples", "bench/*.ts", "bench/programs", "benc
 
 using processes = new Processes();
 // side by side: a check of types keeps one core busy, and most tests wait
-const rows = await Promise.all([
+const checks = () => [
   check("format", [deno, "fmt", "--check"]),
   check("lint", [deno, "lint"]),
   check("types, lock file", [deno, "check", "--frozen", ...code]),
@@ -42,10 +53,14 @@ const rows = await Promise.all([
     ...[deno, "run", "-A", "src/cli/main.ts", "check", "--against", "examples/shop/contracts.json"],
     ...["contracts", "orders", "mails", "payments"].map((name) => `examples/shop/${name}.ts`),
   ]),
-  ...(published
-    ? [testPublished, consumePublished].map((test) => test(processes, root, registry))
-    : [publishing(), untested()]),
+  ...(published ? [consumePublished(processes, root, registry)] : [publishing(), untested()]),
+];
+const publishedTests = () => published ? [testPublished(processes, root, registry)] : [];
+const rows = await Promise.all<Row | Row[]>([
+  ...(Deno.args.includes(ALONE) ? [] : checks()),
+  ...(Deno.args.includes(LEFT_OUT) ? [] : publishedTests()),
 ]);
+if (rows.length === 0) rows.push(untested());
 const { failed } = printSummary(rows.flat());
 Deno.exit(failed > 0 ? 1 : 0);
 

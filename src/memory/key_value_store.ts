@@ -169,11 +169,15 @@ async function watchBucket(state: BucketState, session: StoreSession, request: S
   signal.throwIfAborted();
   /** The last change of each key that happened while the connection was cut. */
   const missed = new Map<string, Change>();
+  /** By key: revision of the last change that arrived before the present entries were reported. */
+  const early = new Map<string, number>();
+  let listed = false;
   const undo: (() => void)[] = [];
 
   function arrive(change: Change): void {
     if (signal.aborted) return;
     missed.delete(change.key);
+    if (!listed && "revision" in change) early.set(change.key, change.revision);
     if (session.connected) onChange(change);
     else missed.set(change.key, change);
   }
@@ -196,8 +200,11 @@ async function watchBucket(state: BucketState, session: StoreSession, request: S
     });
     for (const entry of current) {
       signal.throwIfAborted();
-      onChange({ type: "put", ...entry });
+      // a change of the entry, such as its deletion, may have arrived before the list of entries
+      if ((early.get(entry.key) ?? 0) < entry.revision) onChange({ type: "put", ...entry });
     }
+    listed = true;
+    early.clear();
     signal.throwIfAborted();
   } catch (error) {
     end();

@@ -82,6 +82,30 @@ describe("MemoryKeyValueStore", () => {
     assertEquals(changes.map((change) => change.type === "put" ? change.value : ""), ["2", "", "1"]);
   });
 
+  it("watch: an entry that is deleted while it is listed is not reported behind its deletion", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock });
+    const bucket = await clock.until(network.connect().store.open("bucket"));
+    const others = await clock.until(network.connect().store.open("bucket"));
+    await clock.until(others.put("key", "value"));
+    const { signal } = new AbortController();
+    for (let turns = 0; turns < 40; turns++) {
+      const last = new Map<string, string>();
+      const revisions: number[] = [];
+      const watching = bucket.watch("", (change) => {
+        last.set(change.key, change.type);
+        if ("revision" in change) revisions.push(change.revision);
+      }, { signal });
+      for (let turn = 0; turn < turns; turn++) await null;
+      const deleted = others.delete("key");
+      await clock.until(Promise.all([watching, deleted]));
+      await clock.advance(10);
+      assertEquals(revisions, revisions.toSorted((a, b) => a - b));
+      assertEquals(last.get("key") ?? "delete", "delete");
+      await clock.until(others.put("key", "value"));
+    }
+  });
+
   it("watch: rejects with the signal's reason when that aborts before the current entries came", async () => {
     const bucket = await new MemoryNetwork().store.open("bucket");
     await bucket.put("key", "value");

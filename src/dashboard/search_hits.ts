@@ -24,7 +24,10 @@ export class SearchHits {
     return this.hits.length >= MAX_HITS || this.allowance.spent;
   }
 
-  /** Adds a message to the hits if it matches the search. `where`, `place`: where it was found. */
+  /**
+   * Adds a message to the hits if it matches the search. `where`: the kind of store in which it was found; `place`: the
+   * place there, as text for the page.
+   */
   take(message: LoggedMessage, where: SearchHit["where"], place: string): void {
     const { id, key, meta, category, time } = message;
     if (![id, key, meta?.c, meta?.a].includes(this.#text) || this.hits.length >= MAX_HITS) return;

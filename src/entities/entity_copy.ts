@@ -20,7 +20,7 @@ interface CopyParts<State> {
 /** The change of an entity by the commands of one stored message. */
 interface EntityChange<State> extends StoredAt {
   readonly state: State;
-  /** Number of the entity's events after the message. */
+  /** Number of events that the entity has had, those of this message included. */
   readonly version: number;
   readonly mark: string;
 }

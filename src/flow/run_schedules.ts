@@ -15,7 +15,7 @@ import type { RunRef } from "./run_ref.ts";
 import type { RunsNode } from "./runs_node.ts";
 import { wakeId } from "./step_attempt.ts";
 
-/** Stores and removes schedules of runs. */
+/** Stores and removes the scheduled messages that start runs, resume them, or call for the runs of an expired lease. */
 export class RunSchedules {
   readonly #node: RunsNode;
 

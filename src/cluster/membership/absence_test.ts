@@ -8,7 +8,7 @@ import { Absence, CUT } from "./absence.ts";
 /** Time for which pings must bounce until a process counts as gone, in ms. */
 const ABSENT = 6_000;
 
-/** Makes an `Absence` that asks about another process, over a link on which a ping takes 1 ms. */
+/** Makes an `Absence`, which finds out if another process is gone, over a link on which a ping takes 1 ms. */
 function asking() {
   const clock = new VirtualClock();
   const state = {

@@ -31,9 +31,12 @@ interface CandidatesOptions {
 
 /** Shapes of contracts (hashes of schemas and options), as this node knows them. */
 export interface KnownShapes {
-  /** Returns the shape of a contract on a node; `undefined`: unknown. */
+  /**
+   * Returns the shape (hash of schemas and options) that a contract has on a node; `undefined`: this node does not know
+   * the shape.
+   */
   of(node: NodeInfo, name: string): string | undefined;
-  /** Returns the shape of a contract of this program; `undefined`: unknown. */
+  /** Returns the shape (hash of schemas and options) of this program's own contract; `undefined`: it has none. */
   own(contract: AnyContract): string | undefined;
 }
 

@@ -102,8 +102,8 @@ export class OverdueSchedules {
   }
 
   /**
-   * Stores a cron again if it was due between `began` and `now`, by the server's clock. If the cron is about to fire,
-   * waits for that first.
+   * Stores a cron schedule again, so that it goes on firing, if one of its times was between `began` (the store may be
+   * full since then) and `now`, by the server's clock. If the cron is about to fire, waits until it has fired.
    */
   async #rewriteCron(stream: LogStream, cron: StoredMessage, { began, now }: { began: number; now: number }) {
     const text = header(cron, "Nats-Schedule")!; // `dueOf` has found it

@@ -24,7 +24,10 @@ export interface Planned {
   readonly subject: string;
 }
 
-/** State of a message of the stream, for the publications (messages of the program) that it contains. */
+/**
+ * The attempts to store one message of the stream. It contains the publications (messages that the program published)
+ * that were gathered for it, and each publication reads here how the attempts went.
+ */
 export interface Attempted {
   /** True if an attempt that got no answer may have stored the message. */
   readonly ambiguous: boolean;

@@ -180,7 +180,8 @@ class Overwriting {
 
   async #whenNothing(stream: LogStream): Promise<boolean | undefined> {
     if (!this.#replacement.alone) return false; // the schedule was removed, or it has fired, which removes its replacement
-    // a firing cron removes nothing: it had moved the new message to an earlier time, so the new message has fired
+    // a cron that fires does not remove the schedule that has replaced it, but brings its time forward: so a new
+    // schedule that is gone has fired itself
     const moved = this.#replacedCron !== undefined && this.#goneFrom !== Infinity;
     if (this.#goneFrom !== undefined && (moved || this.#goneFrom <= stream.latestServerTime)) {
       throw new RefusedSchedule(

@@ -521,7 +521,8 @@ export class Ledger {
     }
     item.place = "parked";
     const awaits = state.dead === 0 && item.error?.refusedBy !== undefined;
-    // a message that waits for a shape runs again when a node with that shape is live, not at a time
+    // a message that all present versions of the contract have refused waits for a node with another version, so its
+    // time `due` is left as it was stored
     item.due = awaits ? state.due : Math.min(state.due, Math.ceil(now + item.category.delay[1]));
     item.dead = state.dead;
     if (item.dead > 0) this.dead++;

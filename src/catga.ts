@@ -123,8 +123,10 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // 3. Make the app: its handlers, and the state that it shares with other nodes. No message reaches the app yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
     const { durable } = mediator;
-    // the state is opened here, because otherwise the first idempotent command would wait until it is open
-    if (mediator.handled.some(({ options }) => "idempotent" in options && options.idempotent)) await parts.state();
+    // loaded here, because otherwise the first idempotent command would wait for the code, and with a network in memory
+    // virtual time would pass meanwhile
+    const isIdempotent = mediator.handled.some(({ options }) => "idempotent" in options && options.idempotent);
+    if (isIdempotent || options.network !== undefined) await parts.state();
     const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
     const decided = registrations.flatMap(({ handler }) => handler["~handler"].entity?.definition ?? []);
     const shapes = new ContractShapes(workflows.map(({ definition }) => definition), decided);

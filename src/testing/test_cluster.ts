@@ -333,15 +333,14 @@ export class TestCluster implements AsyncDisposable {
 let loaded: Promise<void> | undefined;
 
 /**
- * Loads the modules for the log, entities, workflows, streams and the shared state now; otherwise virtual time would
- * pass while a node loads them.
+ * Loads the modules for the log, entities, workflows and streams now; otherwise virtual time would pass while a node
+ * loads them.
  */
 async function loadModules(): Promise<void> {
   // a copy of the machine's clock, because with fake timers no app may start on that clock itself
   const network = new MemoryNetwork({ clock: { ...systemClock } });
   const app = await catga({ network, handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
   await app.load(entity("Loaded", { initial: () => 0 }), "none");
-  await app.cache.get("none");
   await app.cancel(workflow("Loaded"), "none", "there is none");
   await app.stream(stream("Items")).next().catch(() => {}); // the call fails, because the stream has no handler
   await app.drain();

@@ -23,7 +23,8 @@ class LateState implements SharedState {
   #closed = false;
   readonly #open: () => Promise<OpenState>;
   readonly #leadership: Leadership;
-  readonly #locks: Locks;
+  /** All requests pass through here, also after the parts are made: so none overtakes requests that wait for them. */
+  readonly locks: Locks;
   readonly #claims: Claims;
   readonly #cache: Cache;
 
@@ -37,7 +38,7 @@ class LateState implements SharedState {
     });
     const { clock, endpoint, observer } = options;
     this.#leadership = new Leadership({ locks: locksOf(open, "leaders"), clock, endpoint, observer });
-    this.#locks = locksOf(open, "locks");
+    this.locks = locksOf(open, "locks");
     this.#claims = {
       guard: async (claimant: Claimant, run: ClaimedRun) => (await open()).claims.guard(claimant, run),
       forgetFailure: async (contract, id) => (await open()).claims.forgetFailure(contract, id),
@@ -54,10 +55,6 @@ class LateState implements SharedState {
   get holdings(): Holdings {
     const { held = 0, cycles = 0 } = this.#opened?.locks ?? {};
     return { leads: this.#leadership.leads, locks: held, cycles };
-  }
-
-  get locks(): Locks {
-    return this.#opened?.locks ?? this.#locks;
   }
 
   get claims(): Claims {

@@ -15,7 +15,7 @@ function setUp() {
   const network = new MemoryNetwork({ clock });
   const connection = network.connect();
   const opened: string[] = [];
-  const loads = { count: 0, failing: false };
+  const loads = { count: 0, failing: false, loading: loadState };
   const store: KeyValueStore = {
     open(bucket, options) {
       opened.push(bucket);
@@ -35,7 +35,7 @@ function setUp() {
     maxPayload: () => 1_048_576,
   }, () => {
     loads.count++;
-    return loads.failing ? Promise.reject(new Error("the load failed")) : loadState();
+    return loads.failing ? Promise.reject(new Error("the load failed")) : loads.loading();
   });
   return { clock, state, opened, loads };
 }
@@ -100,6 +100,27 @@ describe("sharedState", () => {
     assertEquals((await clock.until(lock)).code, "CLOSED");
     assertEquals(state.holdings.locks, 0);
   });
+
+  for (let microtasks = 0; microtasks < 12; microtasks++) {
+    it(`a lock requested ${microtasks} microtasks after the load gets the key behind those requested before`, async () => {
+      const { clock, state, loads } = setUp();
+      const { promise, resolve } = Promise.withResolvers<Awaited<ReturnType<typeof loadState>>>();
+      loads.loading = () => promise;
+      const order: number[] = [];
+      const holdOnce = async (n: number) => {
+        const lock = await state.locks.lock("key", {}, { call: `run ${n}`, ancestry: [] });
+        order.push(n);
+        await lock.release();
+      };
+      const held = [holdOnce(1), holdOnce(2)];
+      resolve(await loadState());
+      for (let n = 0; n < microtasks; n++) await undefined;
+      held.push(holdOnce(3));
+      await clock.until(Promise.all(held));
+      assertEquals(order, [1, 2, 3]);
+      await clock.until(state.close());
+    });
+  }
 
   it("loads its parts at the first use, and again after a load that failed", async () => {
     const { clock, state, loads } = setUp();

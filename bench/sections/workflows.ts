@@ -96,7 +96,7 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
       id: "workflows-latency",
       title: "Workflows: the same, from start to result",
       unit: "ms",
-      columns: columns.flatMap((column) => [`${column}, p50`, `p99`]),
+      columns: columns.flatMap((column) => [`${column}, p50`, `${column}, p99`]),
       rows: p50.map(({ name, cells }, at) => ({ name, cells: cells.flatMap((cell, n) => [cell, p99[at].cells[n]]) })),
       pairs,
       notes: [],

@@ -169,15 +169,14 @@ async function watchBucket(state: BucketState, session: StoreSession, request: S
   signal.throwIfAborted();
   /** The last change of each key that happened while the connection was cut. */
   const missed = new Map<string, Change>();
-  /** By key: revision of the last change that arrived before the present entries were reported. */
-  const early = new Map<string, number>();
-  let listed = false;
+  /** By key: revision of the last change that arrived early; `undefined` once the present entries were reported. */
+  let early: Map<string, number> | undefined = new Map();
   const undo: (() => void)[] = [];
 
   function arrive(change: Change): void {
     if (signal.aborted) return;
     missed.delete(change.key);
-    if (!listed && "revision" in change) early.set(change.key, change.revision);
+    if ("revision" in change) early?.set(change.key, change.revision);
     if (session.connected) onChange(change);
     else missed.set(change.key, change);
   }
@@ -201,10 +200,9 @@ async function watchBucket(state: BucketState, session: StoreSession, request: S
     for (const entry of current) {
       signal.throwIfAborted();
       // a change of the entry, such as its deletion, may have arrived before the list of entries
-      if ((early.get(entry.key) ?? 0) < entry.revision) onChange({ type: "put", ...entry });
+      if ((early?.get(entry.key) ?? 0) < entry.revision) onChange({ type: "put", ...entry });
     }
-    listed = true;
-    early.clear();
+    early = undefined;
     signal.throwIfAborted();
   } catch (error) {
     end();

@@ -21,7 +21,6 @@ class LateState implements SharedState {
   /** The parts, once they are made. */
   #opened: OpenState | undefined;
   #closed = false;
-  readonly #open: () => Promise<OpenState>;
   readonly #leadership: Leadership;
   /** All requests pass through here, also after the parts are made: so none overtakes requests that wait for them. */
   readonly locks: Locks;
@@ -29,7 +28,7 @@ class LateState implements SharedState {
   readonly #cache: Cache;
 
   constructor(options: StateOptions, load: LoadState) {
-    const open = this.#open = openOnce(async () => {
+    const open = openOnce(async () => {
       const { openState } = await load();
       const opened = openState(options);
       // a state that is closed before its parts are made closes them at once: their methods then reject with `CLOSED`

@@ -445,7 +445,7 @@ interface Emitted {
   readonly result: string | undefined;
 }
 
-/** What a handler returned, and the events that it emitted. */
+/** The return value of a handler, and the events that it emitted. */
 interface Returned {
   /** Name of the command's contract. */
   readonly name: string;

@@ -17,7 +17,7 @@ const Box = entity<unknown>("Box", { initial: () => [] });
 const Put = Box.event<string>("Put", (all, one) => [...all as string[], one]);
 const { "~entity": definition } = Box;
 
-/** What the stream in a test answers to an append; calling `store` stores the message. */
+/** The answer of the stream in a test to an append; calling `store` stores the message. */
 type Answer = (store: () => Promise<Appended>) => Promise<Appended>;
 const lost: Answer = async (store) => (await store(), SILENCE);
 const dropped: Answer = () => Promise.resolve(SILENCE);

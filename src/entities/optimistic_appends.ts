@@ -23,7 +23,7 @@ import type { EntitiesHost } from "./snapshots.ts";
 import { type FoundCommand, foundIn, type StoredCommands } from "./stored_commands.ts";
 import { Turns } from "./turns.ts";
 
-/** What {@link Rounds}, which run the commands of entities, depend on. */
+/** Dependencies of {@link Rounds}, which run the commands of entities, on their node. */
 export interface RoundsOptions {
   readonly host: EntitiesHost;
   readonly stream: EntityStream;

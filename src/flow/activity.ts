@@ -7,7 +7,7 @@ import { MAX_TIMEOUT } from "../data/checks.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { retry } from "./retry.ts";
 
-/** What {@link Activity}, the count of what is in progress in an execution of a run, needs from the execution. */
+/** Dependencies of {@link Activity}, the count of what is in progress in an execution of a run, on the execution. */
 export interface ActivityHost {
   readonly clock: Clock;
   /** Calls `callback` in a later turn of the event loop. */

@@ -61,7 +61,7 @@ export class Drive {
   readonly #ending: RunEnding;
   readonly #undoing: Undoing;
   /**
-   * What follows as soon as nothing is in progress: undoing, or another attempt of the handler. Set when the handler
+   * The next action as soon as nothing is in progress: undoing, or another attempt of the handler. Set when the handler
    * has failed, or cannot continue.
    */
   #finish: (() => void) | undefined;

@@ -102,7 +102,7 @@ export interface DriveHost {
 }
 
 /**
- * What happens to a run that a version refused. `next`: endpoint of a node whose version may accept it; `waits`: for a
+ * The fate of a run that a version refused. `next`: endpoint of a node whose version may accept it; `waits`: for a
  * node with another version; `stuck`: an operator has to decide.
  */
 export type RefusedRunFate = { readonly next: string } | "waits" | "stuck";

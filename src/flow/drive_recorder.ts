@@ -33,7 +33,7 @@ import { UNSTORED } from "./recorded_error.ts";
 import { isCalled } from "./run_message.ts";
 import type { RunRef } from "./run_ref.ts";
 
-/** What {@link DriveRecorder}, which stores the entries of a run, needs from the execution of the run. */
+/** Dependencies of {@link DriveRecorder}, which stores the entries of a run, on the execution of the run. */
 export interface RecordedDrive {
   readonly host: DriveHost;
   readonly ref: RunRef;

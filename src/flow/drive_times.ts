@@ -9,7 +9,7 @@ import type { RecordedError } from "./journal_entry.ts";
 import { recorded, UNSTORED } from "./recorded_error.ts";
 import type { RunRef } from "./run_ref.ts";
 
-/** What {@link DriveTimes}, the schedules and pauses of a run, need from the execution of the run. */
+/** Dependencies of {@link DriveTimes}, the schedules and pauses of a run, on the execution of the run. */
 export interface TimedDrive {
   readonly host: DriveHost;
   readonly ref: RunRef;

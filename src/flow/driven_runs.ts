@@ -29,7 +29,7 @@ import { SettledRuns } from "./settled_runs.ts";
 import { VersionTrials } from "./version_trials.ts";
 import { SHORTEST_KEEP } from "./run_sweep.ts";
 
-/** What {@link Drives}, the runs that a node executes, need from the node. */
+/** Dependencies of {@link Drives}, the runs that a node executes, on the node. */
 export interface DrivesHost extends DriveHost, Omit<RunLeasesHost, "log"> {
   /** Returns true if the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;

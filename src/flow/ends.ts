@@ -4,7 +4,7 @@
  */
 import type { Journal } from "./journal.ts";
 
-/** What {@link Ends}, which pass ends of steps to a handler, need from the execution of the run. */
+/** Dependencies of {@link Ends}, which pass ends of steps to a handler, on the execution of the run. */
 export interface EndsHost {
   readonly journal: Journal;
   /** The names of the steps, sleeps and waits that the handler has called. */

@@ -11,7 +11,7 @@ import type { CalledEntry } from "./journal_entry.ts";
 import { entryText, type RunEnd, type RunMessage, type RunMessages } from "./run_message.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
-/** What a {@link NoticeQueue}, a queue of entries for runs, needs from the log of runs. */
+/** Dependencies of a {@link NoticeQueue}, a queue of entries for runs, on the log of runs. */
 interface NoticeLog {
   readonly epoch: number;
   readonly messages: RunMessages;

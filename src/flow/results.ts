@@ -17,7 +17,7 @@ import { runType } from "../contract/workflow.ts";
 import type { RecordedOutcome } from "./journal_entry.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
-/** What {@link Results}, the pending waits for ends of runs, need from a node. */
+/** Dependencies of {@link Results}, the pending waits for ends of runs, on a node. */
 export interface ResultsHost {
   readonly namespace: string;
   readonly clock: Clock;

@@ -7,7 +7,7 @@ import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
-/** What {@link RunLeases}, a node's leases of the runs that it executes, need from the node. */
+/** Dependencies of {@link RunLeases}, a node's leases of the runs that it executes, on the node. */
 export interface RunLeasesHost {
   readonly endpoint: string;
   readonly clock: Clock;

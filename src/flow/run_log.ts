@@ -19,7 +19,7 @@ import { endOf, readMessage, type RunEnd, type RunMessage, RunMessages, storedOf
 import type { RunRef } from "./run_ref.ts";
 import { StuckNotes } from "./stuck_notes.ts";
 
-/** What {@link RunLog}, the log of a namespace's runs, needs from a node. */
+/** Dependencies of {@link RunLog}, the log of a namespace's runs, on a node. */
 export interface RunLogHost extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
   /** Opens the stream of entities, once. Rejects with a `CatgaError`. */
   stream(): RunStream | Promise<RunStream>;

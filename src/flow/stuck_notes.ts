@@ -15,7 +15,7 @@ export interface NotedRun {
   readonly sequence: number;
 }
 
-/** What {@link StuckNotes}, the notes of stuck runs, need from a node. */
+/** Dependencies of {@link StuckNotes}, the notes of stuck runs, on a node. */
 interface StuckNotesHost {
   readonly namespace: string;
   /** Returns the stream of entities, opened. Rejects with a `CatgaError`. */

@@ -301,8 +301,12 @@ interface MetaCluster {
   readonly replicas?: readonly { readonly current: boolean; readonly offline?: boolean }[];
 }
 
+/** The first port of {@link freePorts}: one above 10080, to which no `fetch` and no browser sends a request. */
+export const FIRST_PORT = 10_081;
+/** How many ports {@link freePorts} has. */
+export const PORTS = 22_000;
 /** Where {@link freePorts} goes on: it begins elsewhere in each test file, so that few are looked at twice. */
-let tried = Math.floor(Math.random() * 22_000);
+let tried = Math.floor(Math.random() * PORTS);
 /** Each holds a port for this process, as long as it runs. */
 const claims: Server[] = [];
 
@@ -314,7 +318,7 @@ const claims: Server[] = [];
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {
-    const port = 10_000 + tried++ % 22_000;
+    const port = FIRST_PORT + tried++ % PORTS;
     // a listener that nobody connects to says to other processes that the port is taken before its server listens
     const claim = await listen(port + 32_768);
     if (claim === undefined) continue;

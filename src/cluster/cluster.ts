@@ -293,6 +293,10 @@ export class Cluster implements Remote {
     await within(transport.clock, LEAVE, left);
     // messages that NATS has delivered to this process already are still handled
     await Promise.all([this.#events.close(), this.#interop.close()]);
+    this.refuse();
+  }
+
+  refuse(): void {
     this.#endpoint.refuse(this.#membership.view.members.map(({ info }) => info.endpoint));
   }
 

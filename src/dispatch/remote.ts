@@ -49,6 +49,8 @@ export interface Remote {
   publish(event: RemoteEvent): Result<void>;
   /** Removes this node from the membership; afterwards it refuses new requests. */
   leave(): Promise<void>;
+  /** Refuses new requests with `DRAINING`, even if the node has not left the membership yet. */
+  refuse(): void;
   /** Sends all messages that are waiting to be sent, and ends every subscription. */
   close(): Promise<void>;
 }

@@ -29,7 +29,7 @@ export interface DrainSteps {
   /** Waits for publications in progress, and closes the log. */
   closeLog(): Promise<void>;
   /** Returns the cluster; `undefined` for an app in memory. */
-  remote(): Pick<Remote, "leave" | "close"> | undefined;
+  remote(): Pick<Remote, "leave" | "refuse" | "close"> | undefined;
   /** Makes every send from now on fail with `CLOSED`. */
   stopSends(): void;
   /** Reports that the drain has waited for `ms` milliseconds, and that handlers or sends have still not ended. */
@@ -69,8 +69,9 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
     await underWay.none(clock, clock.monotonic() + HANDLERS_END_WITHIN);
   }
 
-  // 5. Refuse sends, and abort the sends that began meanwhile.
+  // 5. Refuse sends, and the requests of nodes that do not know yet that this one leaves; abort what began meanwhile.
   steps.stopSends();
+  steps.remote()?.refuse();
   wheel.abort(closed);
 
   // 6. Wait for publications in progress, and give back locks and claims.
@@ -85,7 +86,8 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
     Promise.resolve(steps.remote()?.close()),
   );
 
-  // 8. Close the connection.
+  // 8. Abort the handlers of events that arrived after step 5, since nothing else ends them. Close the connection.
+  wheel.abort(closed);
   await steps.release();
 }
 

@@ -4,6 +4,8 @@ import { assertEquals, assertMatch, assertRejects, assertStrictEquals, assertThr
 import { catga } from "../catga.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { command, event, query } from "../contract/definition.ts";
+import type { Handler } from "../contract/handler.ts";
+import type { Result } from "../contract/result.ts";
 import { workflow } from "../contract/workflow.ts";
 import { CatgaError } from "../error.ts";
 import { errorOf } from "../../test/support/error_of.ts";
@@ -207,6 +209,48 @@ describe("drain", () => {
     assertEquals([errorOf(await result).code, state.settled], ["CLOSED", false]);
     await clock.advance(10);
     await drained;
+  });
+
+  it("leaves no timer of messages that arrive while it ends, whose handlers never do", async () => {
+    for (const timeout of [0, 5]) {
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed: 1, faults: { delay: 8 } });
+      const never = () => new Promise<never>(() => {});
+      const handlers = [Slow.handle(never), Tick.on(never)];
+      const app = await clock.until(catga({ network, id: "a", handlers, logger: QUIET }));
+      const other = await clock.until(catga({ network, id: "b", logger: QUIET }));
+      await clock.until(other.send(Quick, undefined, { timeout: 1_000 }));
+      const drained = watched(app.drain({ timeout }));
+      while (!drained.settled) {
+        other.send(Slow);
+        other.publish(Tick);
+        await clock.advance(1);
+      }
+      await clock.until(other.drain({ timeout: 100 }));
+      await clock.advance(1);
+      assertEquals(clock.timers, 0);
+    }
+  });
+
+  it("moves commands that arrive behind its timeout to other nodes (they ran, and were OUTCOME_UNKNOWN)", async () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed, faults: { delay: 50 } });
+      const start = (id: string, handlers: Handler[]) => clock.until(catga({ network, id, handlers, logger: QUIET }));
+      const app = await start("a", [Work.handle(() => new Promise<never>(() => {}))]);
+      const other = await start("b", [Work.handle(() => "at b")]);
+      const sender = await start("c", []);
+      await clock.advance(1_000);
+      const drained = watched(app.drain({ timeout: 0 }));
+      const sent: Promise<Result<string>>[] = [];
+      while (!drained.settled) {
+        sent.push(sender.send(Work));
+        await clock.advance(1);
+      }
+      const results = await clock.until(Promise.all(sent));
+      assertEquals(results.filter(({ value }) => value !== "at b"), []);
+      await clock.until(Promise.all([other, sender].map((each) => each.drain())));
+    }
   });
 
   it("is idempotent: later calls wait for the first, whatever their options", async () => {

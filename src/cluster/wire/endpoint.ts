@@ -185,7 +185,7 @@ export class Endpoint {
    * record is gone.
    */
   refuse(others: readonly string[]): void {
-    this.inbound.refuse();
+    if (!this.inbound.refuse()) return;
     for (const other of others) if (other !== this.endpoint) this.peer(other).outgoing.add(["n", 0, 0, "DRAINING"]);
   }
 

@@ -77,10 +77,15 @@ export class InboundRequests implements AdmissionWatcher {
     return this.#queue.backlog;
   }
 
-  /** Refuses new and waiting requests with `DRAINING` from now on; waiting events are still handled. */
-  refuse(): void {
+  /**
+   * Refuses new and waiting requests with `DRAINING` from now on; waiting events are still handled. Returns false if
+   * it does so already.
+   */
+  refuse(): boolean {
+    if (this.#refusing) return false;
     this.#refusing = true;
     for (const entry of this.#queue.entries()) if (entry.due < Infinity) entry.quit("DRAINING");
+    return true;
   }
 
   /** Like {@link InboundRequests.refuse}, but also drops the waiting events. */

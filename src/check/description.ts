@@ -92,12 +92,15 @@ export function described(validator: Schema<never, unknown> | undefined): Descri
   return rest;
 }
 
-/** Returns the content of the file `contracts.json`. */
+/** Returns the text of the file `contracts.json`, which `catga contracts` prints and {@link readDescription} parses. */
 export function descriptionText(description: Description): string {
   return `${JSON.stringify(description, undefined, 2)}\n`;
 }
 
-/** Parses the content of the file `contracts.json`. If it is invalid, returns a string that says what is wrong. */
+/**
+ * Parses and checks the text of `contracts.json`, the file with a program's contracts that `catga contracts` has made.
+ * Returns the contracts; if the text is invalid, a string that says what is wrong with it.
+ */
 export function readDescription(text: string): Description | string {
   const value = parsedJson(text);
   if (!isRecord(value)) return "it is not a JSON object: `catga contracts FILES… > contracts.json` makes it";

@@ -6,9 +6,9 @@ import { fewAtOnce } from "../data/gate.ts";
 import type { Pinger } from "./pinger.ts";
 
 /**
- * Asks each node for the shapes (hashes of schemas and options) of its contracts, and one node for the schemas behind
- * each shape. `names`: the contracts to ask for; `"differing"`: all contracts that have several shapes in the
- * cluster. `silent`: the nodes without an answer.
+ * Asks each node for the shapes of its contracts (hashes of schemas and options), and for each shape one node for the
+ * schemas. `names`: the contracts to ask for; `"differing"`: all contracts of which the nodes have different shapes.
+ * `silent`: the nodes without an answer.
  */
 export async function looksOf(
   asker: Pinger,
@@ -29,8 +29,8 @@ export async function looksOf(
       ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true })),
       ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false })),
     ].filter(({ name }) => wantedNames.has(name));
-    // a node that does not know its own shape of a contract (`null`) is asked itself, because no other node can
-    // answer for it
+    // a node that cannot compute the shape of a contract (`null`, its validator has no JSON Schema) is asked itself for
+    // the schemas, because no other node is known to have the same ones
     const keyOf = ({ name, shape }: { name: string; shape: string | null }) => `${name} ${shape ?? `?${endpoint}`}`;
     let left = wanted.filter((each) => !known.has(keyOf(each)));
     while (left.length > 0) {
@@ -56,7 +56,7 @@ export async function looksOf(
   return { looks: found.flat(), silent };
 }
 
-/** Returns the names of contracts that have several shapes in the cluster. */
+/** Returns the names of contracts of which the nodes have different shapes (hashes of schemas and options). */
 function differing(all: readonly NodeShapes[]): ReadonlySet<string> {
   const shapes = new Map<string, Set<string | null>>();
   for (const { handles, sends } of all) {

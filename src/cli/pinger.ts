@@ -1,6 +1,7 @@
 /**
- * Pings processes as nodes do, without being a node, and asks them for their statistics. The results distinguish a
- * process that has ended from one that does not answer.
+ * Pings processes as nodes do, without being a node, and asks them for their statistics. A ping has one of three
+ * results: the process answers; it is silent; or the server returns the ping, because no process receives it: that
+ * process has ended, or has lost its connection.
  */
 import { bounceSubject, nodeSubject } from "../contract/subjects.ts";
 import { isEndpoint, readFrame } from "../cluster/wire/frame.ts";
@@ -72,8 +73,9 @@ export class Pinger implements SourceAsker {
   }
 
   /**
-   * Asks a node for the shapes (hashes) of its contracts, or, with `names`, for those contracts' descriptions;
-   * `undefined`: no answer within `limit` ms.
+   * Asks a node for the shapes of its contracts (hashes that identify their versions), or, with `names`, for the
+   * descriptions of those contracts, with their schemas. Resolves with `undefined` if there is no answer within `limit`
+   * ms.
    */
   async looks(endpoint: string, names: readonly string[], limit: number): Promise<unknown> {
     const told = await this.#ask(endpoint, "k", limit, names);

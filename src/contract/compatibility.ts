@@ -25,9 +25,9 @@ export type Compatibility =
   | { readonly reads: "unknown"; readonly keyword: string };
 
 /**
- * Returns the JSON Schema of a validator's input side, because payloads and answers travel and are stored unparsed.
- * `undefined`: the library does not offer Standard JSON Schema, or has none for a part of this schema, such as a `Date`
- * (zod throws; arktype is made to throw; effect's schema is discarded).
+ * Returns the JSON Schema of the values that a validator accepts, because payloads and answers are sent and stored
+ * before they are parsed. `undefined`: the library does not offer Standard JSON Schema, or has none for a part of this
+ * schema, such as a `Date` (zod throws; arktype is made to throw; effect's schema is discarded).
  */
 export function jsonSchemaOf(schema: Schema<never, unknown>): JsonSchema | undefined {
   const { vendor, jsonSchema } = schema["~standard"] as {

@@ -1,8 +1,8 @@
 /**
- * The shape of a contract: a short hash of its declaration. Two programs have the same shape exactly if other programs
- * can see no difference between their versions of the contract. The shape covers the kind, the options that other
- * programs depend on, the failures, the JSON Schemas of input, output and items, and `version`. Descriptions, and the
- * order of members, are ignored.
+ * The shape of a contract identifies a version of the contract: it is a short hash of the contract's declaration. Two
+ * programs have the same shape of a contract exactly if other programs can see no difference between their
+ * declarations. The hash covers the kind, the options that other programs depend on, the failures, the JSON Schemas of
+ * input, output and items, and `version`; not descriptions, nor the order of members.
  */
 import { isCount, isRecord } from "../data/checks.ts";
 import { fingerprint } from "../data/fingerprint.ts";
@@ -27,8 +27,9 @@ export interface ContractDescription {
 }
 
 /**
- * The shapes (hashes of the declarations) of a program's contracts. A shape is computed when it is first needed, which
- * takes some 0.5 ms. The internal contracts of a workflow have the shape of the workflow.
+ * The shapes of a program's contracts: of each, a hash of its declaration, which identifies its version. A shape is
+ * computed when it is first needed, which takes some 0.5 ms. The internal contracts of a workflow have the shape of the
+ * workflow.
  */
 export class ContractShapes {
   readonly #workflows: ReadonlyMap<string, WorkflowDefinition>;
@@ -42,7 +43,10 @@ export class ContractShapes {
     this.#entities = [...new Set(entities)];
   }
 
-  /** The shapes of the entities' events that this program can apply, under names that no contract can have. */
+  /**
+   * The shapes (hashes of the declarations) of the entities' events that this program can apply, under names that no
+   * contract can have.
+   */
   get ofEvents(): Readonly<Record<string, string | null>> {
     return Object.fromEntries(
       this.#entities.flatMap(({ events }) =>
@@ -52,15 +56,18 @@ export class ContractShapes {
   }
 
   /**
-   * Returns true if a contract has a shape: it has a schema or a version. For the internal contract of a workflow: if
-   * the workflow has a shape.
+   * Returns true if a contract has a shape (a hash of its declaration): if it has a schema or a version. For the
+   * internal contract of a workflow, returns true if the workflow has a shape.
    */
   has(contract: AnyContract): boolean {
     const workflow = this.#workflowOf(contract);
     return workflow === undefined ? isShaped(contract) : isShapedWorkflow(workflow);
   }
 
-  /** Returns the shape of a contract; `undefined`: the contract has none, or a validator has no JSON Schema. */
+  /**
+   * Returns the shape of a contract (a hash of its declaration); `undefined`: the contract has neither a schema nor a
+   * version, or a validator has no JSON Schema.
+   */
   of(given: AnyContract): string | undefined {
     const contract = this.#copies.get(given) ?? given;
     const workflow = this.#workflowOf(contract);
@@ -69,8 +76,8 @@ export class ContractShapes {
   }
 
   /**
-   * Returns the shape of a workflow, from its schemas, failures and version; `undefined`: it has none, or a validator
-   * has no JSON Schema.
+   * Returns the shape of a workflow: a hash of its schemas, failures and version. `undefined`: the workflow has no
+   * schema and its version is 1, or a validator has no JSON Schema.
    */
   ofWorkflow(workflow: WorkflowDefinition): string | undefined {
     if (!isShapedWorkflow(workflow)) return undefined;
@@ -78,7 +85,10 @@ export class ContractShapes {
     return this.#of(workflow, () => ({ kind: "command", version, ...schemasOf({ input, output, failures }) }));
   }
 
-  /** Gives `copy`, a copy of a contract without some of its options, the shape of the original contract. */
+  /**
+   * Gives `copy`, a copy of a contract without some of its options, the shape (hash of the declaration) of the original
+   * contract, so that both count as one version.
+   */
   copied(copy: AnyContract, contract: AnyContract): void {
     this.#copies.set(copy, contract);
   }
@@ -97,16 +107,16 @@ export class ContractShapes {
 }
 
 /**
- * Returns true if a workflow has a shape, by which its versions are told apart: it has a schema, or its version is
- * above 1.
+ * Returns true if a workflow has a shape (a hash of its declaration), by which its versions are told apart: if it has a
+ * schema, or its version is above 1.
  */
 export function isShapedWorkflow({ input, output, version }: WorkflowDefinition): boolean {
   return (input ?? output) !== undefined || version > 1;
 }
 
 /**
- * Returns true if a contract has a shape, by which its versions are told apart: it has a validator, or a version.
- * Without both, no node refuses its messages.
+ * Returns true if a contract has a shape (a hash of its declaration), by which its versions are told apart: if it has a
+ * validator, or a version. Without both, no node refuses its messages.
  */
 export function isShaped({ options: { input, output, items, version } }: AnyContract): boolean {
   return (input ?? output ?? items ?? version) !== undefined;
@@ -136,7 +146,8 @@ function schemasOf(
 }
 
 /**
- * Returns the shape of a description; `undefined` if a validator has no JSON Schema, or one that is nested too deep.
+ * Returns the shape (the hash) of a contract's description; `undefined` if a validator has no JSON Schema, or one that
+ * is nested too deep.
  */
 export function shapeOf(description: ContractDescription): string | undefined {
   const { input, output, items } = description;
@@ -151,7 +162,10 @@ export function shapeOf(description: ContractDescription): string | undefined {
   }
 }
 
-/** Returns one hash of the shapes of all contracts that a node handles. */
+/**
+ * Returns one hash of the shapes of all contracts that a node handles: nodes with the same hash handle the same
+ * contracts, in the same versions, as far as their shapes are known.
+ */
 export function shapesHash(shapes: NodeShapes["handles"]): string {
   return fingerprint(shapes).slice(0, SHAPE_LENGTH);
 }
@@ -205,7 +219,10 @@ const VALUES = new Set(["enum", "const"]);
 
 // The answer of a node that is asked for the shapes of its contracts.
 
-/** The shapes of a node's contracts, by contract name; `null`: the shape is unknown. */
+/**
+ * The shapes (hashes of the declarations) of a node's contracts, by contract name; `null`: the node does not know the
+ * shape, because a validator has no JSON Schema.
+ */
 export interface NodeShapes {
   /** Shapes of contracts that the node has handlers for. */
   readonly handles: Readonly<Record<string, string | null>>;

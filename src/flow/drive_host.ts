@@ -91,7 +91,8 @@ export interface DriveHost {
    */
   shapeOf(workflow: string): string;
   /**
-   * Returns a name for the shape of a workflow in this process; if the shape is unknown, a name that no other node has.
+   * Returns a name for the shape of a workflow (hash of the declaration) in this process; if the shape is unknown, a
+   * name that no other node has.
    */
   shapeNameOf(workflow: string): string;
   /**

@@ -28,7 +28,10 @@ import type { RunVersions } from "./run_versions.ts";
 import type { RunsNode } from "./runs_node.ts";
 import { refusedInTime } from "./schema_in_time.ts";
 
-/** What a start gives a run besides its input: shape of the workflow, parent run, and headers. */
+/**
+ * Further data that a start gives a run, besides the input: shape (hash of the declaration) of the workflow, parent
+ * run, and headers.
+ */
 interface StartHow {
   readonly shape?: string | undefined;
   readonly parent?: Parent;

@@ -17,7 +17,10 @@ export class RunVersions {
     this.#node = node;
   }
 
-  /** Returns the shape of the workflow in this process, in the form in which it is stored with the start of a run. */
+  /**
+   * Returns the shape of the workflow (hash of the declaration) in this process, in the form in which it is stored with
+   * the start of a run.
+   */
   ofStart(definition: WorkflowDefinition): { readonly shape?: string } {
     if (!isShapedWorkflow(definition)) return {};
     return { shape: this.#node.app.shapes.ofWorkflow(definition) ?? UNKNOWN_SHAPE };
@@ -30,7 +33,8 @@ export class RunVersions {
   }
 
   /**
-   * Returns a name for the shape of a workflow in this process: the implementation of {@link DriveHost.shapeNameOf}.
+   * Returns a name for the shape of a workflow (hash of the declaration) in this process: the implementation of
+   * {@link DriveHost.shapeNameOf}.
    */
   shapeNameOf(workflow: string): string {
     return shapeName({ id: this.#node.app.node, shape: known(this.shapeOf(workflow)) });
@@ -47,8 +51,9 @@ export class RunVersions {
   }
 
   /**
-   * Returns the live nodes that execute runs of a workflow, each with its shape of the workflow. If no version of the
-   * workflow has a shape, one node is as good as another.
+   * Returns the live nodes that execute runs of a workflow, each with its shape (hash of the declaration) of the
+   * workflow. If the workflow has no shape in this process, a node whose shape is unknown counts as having none,
+   * either.
    */
   #takers(workflow: string): readonly (ShapedNode & { readonly endpoint: string })[] {
     const { app } = this.#node;
@@ -62,14 +67,16 @@ export class RunVersions {
   }
 }
 
-/** Returns a stored shape, or `undefined` if it stands for an unknown one. */
+/**
+ * Returns a stored shape (hash of a workflow's declaration), or `undefined` if the text stands for an unknown shape.
+ */
 function known(shape: string): string | undefined {
   return shape === UNKNOWN_SHAPE ? undefined : shape;
 }
 
 /**
- * Returns the shape that wrote the run: of the process that started it, or of the node that executed it last;
- * preferably one that has not refused the run.
+ * Returns the shape (hash of the workflow's declaration) of the process that started the run, or of the node that
+ * executed it last; preferably one that has not refused the run.
  */
 function writerOf({ started, shape: driver }: Journal, refusedBy: ReadonlySet<string>): string | undefined {
   const writers = [known(started?.shape ?? ""), known(driver)];

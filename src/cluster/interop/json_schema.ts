@@ -22,8 +22,8 @@ export function jsonSchemas({ options: { input, output } }: AnyContract): { inpu
 }
 
 /**
- * Returns the JSON Schema of a validator's input, which is what is sent. (The validator's output exists only in
- * programs that have the validator.)
+ * Returns, as JSON text, the JSON Schema of the values that a validator accepts: they are sent as they are, and the
+ * receiver parses them. A schema of the values that the validator returns would not describe any message.
  */
 function jsonSchema(schema: { readonly "~standard": object } | undefined): string | undefined {
   try {

@@ -48,7 +48,7 @@ export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "
   timeLeft(contract: AnyContract): number;
   /**
    * Sends a request as this node. May throw, or reject with, any error that a user's routing strategy throws.
-   * `refusedBy`: names of shapes (hashes of schemas and options) that have refused the payload.
+   * `refusedBy`: names of the shapes (hashes that identify versions of the contract) that have refused the payload.
    */
   send(
     contract: AnyContract,
@@ -57,7 +57,8 @@ export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "
     refusedBy?: ReadonlySet<string>,
   ): Promise<Result<unknown>>;
   /**
-   * Returns the name of this node's shape of a contract, if nodes with other shapes handle it, too; else `undefined`.
+   * Returns the name of this node's shape of a contract (the hash of its version), if nodes with other versions handle
+   * the contract, too; else `undefined`.
    */
   shapeBesideOthers(contract: AnyContract): string | undefined;
   /**
@@ -244,8 +245,9 @@ export class PlainCalls {
 }
 
 /**
- * Returns the contract without its input schema and items. The request may be accepted by a node with another version
- * of the contract, and the schemas of this node's version would not fit the answers of that node.
+ * Returns a copy of the contract without the schemas of its input and its items. A request that this node's schema has
+ * refused may be accepted by a node with another version of the contract; this node's schemas must check neither that
+ * request nor the items of that node's answer.
  */
 function ofAnyVersion(plain: AnyContract): AnyContract {
   const { input: _, items: __, ...options } = plain.options;

@@ -84,8 +84,8 @@ export class MembershipView {
   /** Adds the node of a record, replacing a node with the same id. */
   put(info: NodeInfo, revision: number): void {
     const known = this.#byId.get(info.id);
-    // every change is logged, except one that only refreshes a record; a new process or the end of a suspicion is
-    // logged
+    // a log line is written if the node is new, runs as another process than before, or was suspected to be dead; not
+    // if its process has only written its record again
     const logged = known === undefined || known.info.endpoint !== info.endpoint || known.suspect;
     this.#add(new Member(info, revision, this.#handled.retain(info)), logged);
   }

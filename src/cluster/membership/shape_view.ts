@@ -1,8 +1,9 @@
 /**
- * The shapes of contracts (hashes of schemas and options) on the nodes of the cluster, as this node knows them. Each
- * node announces one hash of all its shapes in its record, computed after the node has joined. A node that sees
- * another hash than its own asks one of the nodes with that hash, once. So nodes of one version ask each other
- * nothing. A node whose contracts have no schemas announces nothing.
+ * A node's knowledge of the versions of contracts on the other nodes of the cluster. The shape of a contract is a hash
+ * of its schemas and options, which identifies its version. Each node announces one hash of all its shapes in its
+ * record, computed after the node has joined. A node that sees another hash than its own asks one of the nodes with
+ * that hash, once, for the shapes. So nodes whose contracts have the same versions ask each other nothing. A node whose
+ * contracts have no schemas announces nothing.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
@@ -34,13 +35,17 @@ export interface ShapeViewOptions {
   /** Returns the nodes of the cluster, this node included. */
   members(): readonly { readonly info: NodeInfo; readonly suspect: boolean }[];
   /**
-   * Asks a process for the shapes of its contracts, or, with `names`, for the descriptions of those contracts.
-   * {@link ShapeView.answered} is called with the answer to question `n`.
+   * Sends question `n` to a process: for the shapes of all its contracts (hashes that identify their versions), or,
+   * with `names`, for the declarations of those contracts, with their schemas. {@link ShapeView.answered} is called
+   * with the answer.
    */
   ask(endpoint: string, n: number, names: readonly string[]): void;
-  /** Called when this node's hash of shapes is computed, so that its record can announce it. */
+  /**
+   * Called when this node has computed the hash of all its shapes (versions of contracts), so that its record can
+   * announce the hash.
+   */
   announce(): void;
-  /** Called when this node has learned shapes of other nodes. */
+  /** Called when this node has learned the shapes (versions of contracts) of other nodes. */
   changed(): void;
 }
 
@@ -49,11 +54,11 @@ export class ShapeView {
   readonly #options: ShapeViewOptions;
   readonly #handled: ReadonlyMap<string, AnyContract>;
   #hash: string | undefined;
-  /** Shapes of the nodes with a hash, by that hash. */
+  /** Shapes of the contracts of other nodes, by the hash that those nodes announce. */
   readonly #known = new Map<string, NodeShapes>();
   /**
-   * Descriptions of contracts of which this node has sent messages: by the other nodes' hash of shapes, then by
-   * contract name.
+   * Descriptions (kind, options, schemas) of contracts of which this node has sent messages: by the hash of all shapes
+   * that other nodes announce, then by contract name.
    */
   readonly #looks = new Map<string, Map<string, ContractDescription>>();
   readonly #mismatches = new SchemaMismatches();
@@ -70,14 +75,14 @@ export class ShapeView {
     );
   }
 
-  /** Hash of all shapes of this node; `undefined` until it is computed. */
+  /** One hash of the shapes (versions) of all contracts of this node; `undefined` until it is computed. */
   get hash(): string | undefined {
     return this.#hash;
   }
 
   /**
-   * Computes this node's shapes, a few in each turn of the event loop, and announces their hash. Called when this
-   * node has joined.
+   * Computes the shapes (hashes) of this node's contracts, a few in each turn of the event loop, and announces one hash
+   * of them all. Called when this node has joined.
    */
   begin(): void {
     const left = [...this.#handled.values()];
@@ -95,7 +100,10 @@ export class ShapeView {
     clock.soon(next);
   }
 
-  /** Asks for the shapes behind hashes that are new to this node. Called when the members have changed. */
+  /**
+   * Asks other nodes for the shapes of their contracts, if they announce a hash that is new to this node. Called when
+   * the members have changed.
+   */
   look(): void {
     const { members, clock, self } = this.#options;
     if (this.#closed) return;
@@ -130,8 +138,8 @@ export class ShapeView {
   }
 
   /**
-   * Asks for the descriptions of contracts of which this node has sent messages, and whose shapes differ on other
-   * nodes.
+   * Asks other nodes for the descriptions (kind, options, schemas) of contracts of which this node has sent messages,
+   * and whose shapes (hashes) there differ from its own.
    */
   #askLooks(): void {
     const { shapes, members, sent } = this.#options;
@@ -150,7 +158,10 @@ export class ShapeView {
     }
   }
 
-  /** Asks a process about the shapes behind a hash, unless the same question is pending, or too many are. */
+  /**
+   * Asks a process that announces a hash for the shapes of its contracts, or for descriptions of contracts, unless the
+   * same question is pending, or too many questions are.
+   */
   #ask(about: ShapeQuestion["about"], hash: string, endpoint: string, names: readonly string[]): void {
     const open = this.#openQuestions(about);
     if (open.length >= MAX_ASKED || open.some((question) => question.hash === hash)) return;
@@ -166,7 +177,7 @@ export class ShapeView {
     return [...this.#questions.values()].filter((question) => question.about === about);
   }
 
-  /** Returns the shape of a contract on a node; `undefined`: unknown. */
+  /** Returns the shape of a contract (a hash that identifies its version) on a node; `undefined`: unknown. */
   of({ id, shapes: hash }: NodeInfo, name: string): string | undefined {
     const { self, shapes } = this.#options;
     if (id === self || (hash !== undefined && hash === this.#hash)) {
@@ -178,8 +189,8 @@ export class ShapeView {
   }
 
   /**
-   * Returns this node's answer to another node, as JSON of at most `limit` bytes: its shapes, or, with `names`, the
-   * descriptions of these contracts.
+   * Returns this node's answer to another node, as JSON of at most `limit` bytes: the shapes (hashes) of its contracts,
+   * or, with `names`, the descriptions of these contracts.
    */
   answer(names: readonly string[], limit: number): string {
     if (names.length === 0) {
@@ -241,7 +252,10 @@ export class ShapeView {
   }
 }
 
-/** A pending question to a process: about its shapes or its contracts, and the hash of its shapes. */
+/**
+ * A pending question to a process that announces `hash`: for the shapes (hashes) of its contracts, or for descriptions
+ * of contracts.
+ */
 interface ShapeQuestion {
   readonly about: "shapes" | "looks";
   readonly hash: string;

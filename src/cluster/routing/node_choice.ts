@@ -55,7 +55,7 @@ interface ContractNodes {
   readonly trusted: readonly NodeInfo[];
   /** The trusted nodes; if there are none, the allowed nodes. */
   readonly preferred: readonly NodeInfo[];
-  /** Shapes of the contract by node id; `undefined` if all nodes have the same shape. */
+  /** Shapes of the contract (hashes of its versions) by node id; `undefined` if all nodes have the same version. */
   readonly shapes: ReadonlyMap<string, string | undefined> | undefined;
 }
 
@@ -127,8 +127,8 @@ export class Candidates {
   }
 
   /**
-   * Returns the groups of nodes without the nodes whose shapes have refused the call. Nodes with this node's own
-   * shape are preferred, unless the call's key, or the user's routing strategy, chooses the node.
+   * Returns the groups of nodes without the nodes whose versions (shapes) of the contract have refused the call. Nodes
+   * with this node's own version are preferred, unless the call's key, or the user's routing strategy, chooses a node.
    */
   #ofShapes(
     table: ContractNodes,
@@ -152,9 +152,9 @@ export class Candidates {
   }
 
   /**
-   * Records that the input schema of a node has refused a call: nodes with the same shape of the contract are no
-   * longer candidates. `ofStored`: the node refused the stored state or events of the call's entity, so no node of
-   * the same version is a candidate.
+   * Records that the input schema of a node has refused a call: nodes with the same version (shape) of the contract are
+   * no longer candidates. `ofStored`: the node refused the stored state or events of the call's entity, so no node with
+   * the same versions of all contracts is a candidate.
    */
   refused(call: Call, node: string, ofStored = false): void {
     const { name } = call.request.contract;
@@ -165,7 +165,8 @@ export class Candidates {
   }
 
   /**
-   * Returns the name of this node's shape of a contract, if nodes with other shapes handle it, too; else `undefined`.
+   * Returns the name of this node's shape of a contract (the hash of its version), if nodes with other versions handle
+   * the contract, too; else `undefined`.
    */
   shapeBesideOthers({ name }: AnyContract): string | undefined {
     const { self } = this.#options;
@@ -187,14 +188,17 @@ export class Candidates {
     return candidates[Math.floor(random() * candidates.length)]?.info;
   }
 
-  /** Returns the nodes whose shapes of the contract have not refused this call. */
+  /** Returns the nodes whose versions (shapes) of the contract have not refused this call. */
   unrefused(call: Call): readonly ShapedNode[] {
     const { request: { contract }, refusedBy = new Set(), refusedByVersions } = call;
     const nodes = this.#shapedMembers(contract).filter(({ info }) => !refusedByVersions?.has(versionOf(info)));
     return untriedNodes(nodes, refusedBy);
   }
 
-  /** Returns the members that handle a contract, with their shapes of the contract. */
+  /**
+   * Returns the members that handle a contract, each with its shape of the contract (a hash that identifies the
+   * version).
+   */
   #shapedMembers({ name, kind }: AnyContract) {
     const { shapes, members } = this.#options;
     return members().flatMap(({ info, suspect, handled }) => {
@@ -289,7 +293,10 @@ export class Candidates {
     return { kind, all, allowed, trusted, preferred, shapes: this.#shapesOf(name, all) };
   }
 
-  /** Returns the shapes of a contract on these nodes, by node id; `undefined` if all nodes have the same shape. */
+  /**
+   * Returns the shapes of a contract (hashes of its versions) on these nodes, by node id; `undefined` if all nodes have
+   * the same version.
+   */
   #shapesOf(name: string, nodes: readonly NodeInfo[]): ReadonlyMap<string, string | undefined> | undefined {
     if (nodes.every(({ shapes }) => shapes === undefined)) return undefined;
     const shapes = new Map(nodes.map((info) => [info.id, this.#options.shapes.of(info, name)]));
@@ -311,7 +318,10 @@ export class Candidates {
   }
 }
 
-/** Returns the version of a node: the hash of all its shapes; if it has none, a name that only this node has. */
+/**
+ * Returns the version of a node: one hash of the shapes (versions) of all its contracts; if it has none, a name that
+ * only this node has.
+ */
 function versionOf({ id, shapes }: Pick<NodeInfo, "id" | "shapes">): string {
   return shapes ?? `?${id}`;
 }

@@ -168,7 +168,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Returns the name of this node's shape of a contract, if nodes with other shapes handle it, too; else `undefined`.
+   * Returns the name of this node's shape of a contract (the hash of its version), if nodes with other versions handle
+   * the contract, too; else `undefined`.
    */
   shapeBesideOthers(contract: AnyContract): string | undefined {
     return this.#candidates.shapeBesideOthers(contract);
@@ -328,8 +329,8 @@ export class Router implements CallOwner, RequestRouter {
 
   /**
    * Handles the refusal of a call, before a handler began, by a node's input schema or because of the stored state of
-   * the call's entity. The call goes on to one node of each other shape of the contract, which uses up no retry. A
-   * request for one particular node ends here.
+   * the call's entity. The call goes on to one node of each other version (shape) of the contract, which uses up no
+   * retry. A request for one particular node ends here.
    */
   #refused(call: Call, { error, ofStored }: SchemaRefusal): void {
     if (call.done) return;

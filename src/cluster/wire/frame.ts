@@ -94,7 +94,8 @@ type StatsItem = ["t", n: number, stats: unknown];
  */
 export type ShapesAskedItem = ["k", n: number, ...names: string[]];
 /**
- * `["l", n, answer]`: the answer to question `n` about shapes: a `NodeShapes`, or descriptions of contracts by name.
+ * `["l", n, answer]`: the answer to question `n`: the shapes (hashes) of a node's contracts, as `NodeShapes`; or
+ * descriptions of contracts, by name.
  */
 type ShapesItem = ["l", n: number, answer: unknown];
 

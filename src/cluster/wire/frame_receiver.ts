@@ -54,9 +54,12 @@ export interface FrameReceiverOptions {
   gap(name: string, left: number): void;
   /** Returns the statistics of this node, as JSON. */
   stats(): string;
-  /** Returns the shapes of this node's contracts as JSON; with `names`, the descriptions of these contracts. */
+  /**
+   * Returns the shapes (hashes of the versions) of this node's contracts as JSON; with `names`, the descriptions of
+   * these contracts.
+   */
   shapes(names: readonly string[]): string;
-  /** Called with another node's answer to this node's question `n` about shapes. */
+  /** Called with another node's answer to this node's question `n` for the shapes or descriptions of its contracts. */
   shapesKnown(n: number, answer: unknown): void;
 }
 

@@ -195,8 +195,8 @@ export interface RunFailure {
   /** True if the message must not be tried again. */
   readonly final: boolean;
   /**
-   * True if a node's input schema refused the message before a handler began: a node with another shape of the
-   * contract may accept it.
+   * True if a node's input schema refused the message before a handler began: a node with another version (shape) of
+   * the contract may accept it.
    */
   readonly refused?: boolean;
   /**

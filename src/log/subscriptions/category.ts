@@ -174,11 +174,13 @@ export class Item {
   refusals = 0;
   /** Time of the message's first failure, by the monotonic clock. */
   failedAt: number | undefined = undefined;
-  /** Names of the shapes whose schemas refused the message since its last attempt. */
+  /**
+   * Names of the shapes (hashes of the contract's versions) whose schemas refused the message since its last attempt.
+   */
   refusedBy: Set<string> | undefined = undefined;
   /**
-   * True if the message waits for a node with another shape of its contract, or waits behind such a message of its
-   * key. Such messages do not count towards `mostParked`.
+   * True if the message waits for a node with another version (shape) of its contract, or waits behind such a message
+   * of its key. Such messages do not count towards `mostParked`.
    */
   awaitsShape = false;
   /** The queue of the message's key, while the message is in it. */

@@ -66,7 +66,7 @@ export class HandingOut {
   readonly #hanging = new Map<Item, number>();
   /** Requests that nodes have answered in this turn of the event loop, and whose messages are not settled yet. */
   #answers: HandedOut[] = [];
-  /** Messages that waited for a node with another shape of their contract, which is live now; in reverse order. */
+  /** Messages that waited for a node with another version of their contract, which is live now; in reverse order. */
   #readable: Item[] = [];
   /** Timers of incomplete batches, by category: when a timer ends, its batch is sent incomplete. */
   readonly #filling = new Map<Category, Timer>();
@@ -403,8 +403,8 @@ export class HandingOut {
   }
 
   /**
-   * Acts on a message that the input schema of a node refused: sends it to a node with another shape of the contract,
-   * or lets it wait for one. Returns false if the message must become a dead letter.
+   * Acts on a message that the input schema of a node refused: sends it to a node with another version (shape) of the
+   * contract, or lets it wait for such a node. Returns false if the message must become a dead letter.
    */
   #tryOtherShape(item: Item, { code, message, cause, awaitsWriter, outage = 0 }: RunFailure, at: string): boolean {
     const { ledger, now, onProgress, host } = this.#options;
@@ -447,7 +447,10 @@ export class HandingOut {
     return AGAIN + AGAIN_EACH * this.#options.ledger.awaiting.size;
   }
 
-  /** Returns the live nodes that handle a contract of this subscription, each with its shape of the contract. */
+  /**
+   * Returns the live nodes that handle a contract of this subscription, each with its shape of the contract (a hash
+   * that identifies the version).
+   */
   #shapedNodes(contract: string): readonly ShapedNode[] {
     const { host, nodes } = this.#options;
     const capable = new Set(nodes().flatMap(({ id, categories }) => categories.has(contract) ? [id] : []));
@@ -457,8 +460,8 @@ export class HandingOut {
   }
 
   /**
-   * Ends the wait of messages that a node may be able to read now. Call when the live nodes or their known shapes
-   * have changed.
+   * Ends the wait of messages that a node may be able to read now. Call when the live nodes have changed, or when this
+   * node has learned which versions (shapes) of contracts they have.
    */
   refresh(): void {
     const { ledger: { awaiting } } = this.#options;
@@ -475,8 +478,8 @@ export class HandingOut {
   }
 
   /**
-   * Sends some of the messages that waited for a shape that is live now; not all, because thousands at once would be
-   * refused.
+   * Sends some of the messages that waited for a version (shape) of their contract that is live now; not all, because
+   * thousands at once would be refused.
    */
   #wakeReadable(): void {
     const { ledger, host: { random } } = this.#options;
@@ -561,14 +564,19 @@ function nodeOfKey(nodes: readonly ShapedNode[], key: string | undefined, random
   return nodes.reduce((best, node) => weight(key, node.id) > weight(key, best.id) ? node : best).id;
 }
 
-/** Stands for "no shape": no contract has this text as its shape. */
+/**
+ * Given as the shape (version) of a publisher, to say that no live node has it: no contract has this text as its shape.
+ */
 const AWAY = "";
 /** Pause before a workflow run that waits for another version is tried again, in ms. */
 const AGAIN = 60_000;
 /** Time by which the pause grows for each workflow run that waits for another version, in ms. */
 const AGAIN_EACH = 30;
 
-/** While fewer messages than this number run, messages that waited for a node with another shape are sent again. */
+/**
+ * While fewer messages than this number run, messages that waited for another version (shape) of their contract are
+ * sent again.
+ */
 const MAX_WOKEN = 256;
 
 /** Approximate size of a message in a request to a node, in bytes. */

@@ -83,9 +83,15 @@ export class Ledger {
   readonly parked: Map<string, Item> = new Map();
   /** Messages that may run and wait for a batch to fill, by category: the first message of each key. */
   readonly filling: Map<Category, Item[]> = new Map();
-  /** Parked messages that every live shape of their contract has refused: each waits for a node with another shape. */
+  /**
+   * Parked messages that every live version (shape) of their contract has refused: each waits for a node with another
+   * version.
+   */
   readonly awaiting: Set<Item> = new Set();
-  /** Number of parked messages that wait for a node with another shape, or behind such a message of their key. */
+  /**
+   * Number of parked messages that wait for a node with another version (shape) of their contract, or behind such a
+   * message of their key.
+   */
   #awaitingShape = 0;
   /** Position in the log up to which messages were read. */
   place: Place;
@@ -703,8 +709,8 @@ export class Ledger {
   }
 
   /**
-   * Number of parked messages for the limit `mostParked`; messages that wait for a node with another shape do not
-   * count.
+   * Number of parked messages for the limit `mostParked`; messages that wait for a node with another version (shape) of
+   * their contract do not count.
    */
   get #counted(): number {
     return this.parked.size - this.#awaitingShape;
@@ -727,8 +733,8 @@ export class Ledger {
   }
 
   /**
-   * Lets a waiting message run when it is first of its key. Call when a node is live whose shape of the contract has
-   * not refused this message.
+   * Lets a waiting message run when it is first of its key. Call when a node is live whose version (shape) of the
+   * contract has not refused this message.
    */
   wakeAwaiting(item: Item): void {
     if (this.awaiting.has(item)) this.#offer(item);
@@ -770,7 +776,10 @@ export class Ledger {
   }
 }
 
-/** Returns true if a message with this failure is parked until a node with another shape of its contract is live. */
+/**
+ * Returns true if a message with this failure is parked until a node with another version (shape) of its contract is
+ * live.
+ */
 function isAwaiting({ dead, error }: FailedMessage): boolean {
   return dead === undefined && error.refusedBy !== undefined;
 }
@@ -801,8 +810,8 @@ function lineId({ category, key }: LoggedMessage): string {
 /** Number of messages of a slow key that stay open (in memory); the messages behind them are parked. */
 const KEPT_OF_KEY = 16;
 /**
- * Number of messages that may wait for a shape, as a multiple of `mostParked`. Limited because each full commit lists
- * all parked messages.
+ * Maximum number of messages that wait for another version (shape) of their contract, as a multiple of `mostParked`. It
+ * is limited because each full commit lists all parked messages.
  */
 const AWAITING = 4;
 /**

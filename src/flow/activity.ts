@@ -98,12 +98,12 @@ export class Activity {
 
   /**
    * Calls `what` until it succeeds, with growing pauses. Resolves with `undefined` if the execution of the run ends
-   * before. Rejects with an error whose code is not in `passing`; without `passing`, every error is retried.
+   * before. Rejects with the first error for which `isPassing` returns false; by default every error is retried.
    */
-  insist<T>(what: () => Promise<T>, passing: ReadonlySet<string> | undefined): Promise<T | undefined> {
+  insist<T>(what: () => Promise<T>, isPassing: (error: unknown) => boolean = () => true): Promise<T | undefined> {
     return this.during(() =>
       retry(what, {
-        passing,
+        isPassing,
         pauses: PAUSES,
         pause: (ms) => new Promise((resolve) => this.timer(ms, resolve)),
         isOver: () => this.#isOver,

@@ -87,7 +87,7 @@ export class ChildStep extends StepCall {
     const { state, state: { activity, host } } = this;
     this.#isCancelled = true;
     const { message } = state.journal.cancelled!.error;
-    const hasStarted = await activity.insist(() => host.cancelChild(child, message, this.#contract), undefined);
+    const hasStarted = await activity.insist(() => host.cancelChild(child, message, this.#contract));
     if (hasStarted ?? true) return;
     // the child was never started, so there is nothing to undo
     this.end();

@@ -29,7 +29,7 @@ import type { DriveHost } from "./drive_host.ts";
 import type { Ends } from "./ends.ts";
 import type { Journal } from "./journal.ts";
 import type { JournalEntry, RecordedError, RunLogMessage } from "./journal_entry.ts";
-import { UNSTORED } from "./recorded_error.ts";
+import { isUnstored } from "./recorded_error.ts";
 import { isCalled } from "./run_message.ts";
 import type { RunRef } from "./run_ref.ts";
 
@@ -276,7 +276,7 @@ export class DriveRecorder {
       if (entry.t !== "failed" || entry.next !== undefined) continue;
       await this.#activity.insist(
         () => this.#host.stuck(this.#ref, entry.step, entry.error, THROWN.get(entry)),
-        UNSTORED,
+        isUnstored,
       );
     }
   }

@@ -6,7 +6,7 @@ import type { Activity } from "./activity.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
 import type { Journal } from "./journal.ts";
 import type { RecordedError } from "./journal_entry.ts";
-import { recorded, UNSTORED } from "./recorded_error.ts";
+import { isUnstored, recorded } from "./recorded_error.ts";
 import type { RunRef } from "./run_ref.ts";
 
 /** Dependencies of {@link DriveTimes}, the schedules and pauses of a run, on the execution of the run. */
@@ -116,7 +116,7 @@ export class DriveTimes {
     this.#due.delete(step); // forgets a schedule that fired too early
     this.#woken.set(step, at);
     try {
-      await this.#activity.insist(() => this.#host.wake(this.#ref, step, Math.ceil(at)), UNSTORED);
+      await this.#activity.insist(() => this.#host.wake(this.#ref, step, Math.ceil(at)), isUnstored);
     } catch (error) {
       this.#refuse(step, recorded(error));
       return false;

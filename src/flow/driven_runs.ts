@@ -16,13 +16,14 @@ import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workfl
 import { Gate } from "../data/gate.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { delay, doubled, type Timer, within } from "../ports/clock.ts";
-import { recorded, UNSTORED } from "./recorded_error.ts";
+import { isUnstored, recorded } from "./recorded_error.ts";
 import type { OngoingAttempts } from "./step_attempt.ts";
 import { Drive } from "./drive.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
 import type { DriveEnd } from "./drive_state.ts";
 import type { Journal } from "./journal.ts";
 import type { RunLogMessage } from "./journal_entry.ts";
+import { retry } from "./retry.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 import { RunLeases, type RunLeasesHost } from "./run_leases.ts";
 import { SettledRuns } from "./settled_runs.ts";
@@ -432,17 +433,18 @@ export class Drives {
    * before: the run is then called at another node.
    */
   async #takeBack(ref: RunRef, steps: readonly string[]): Promise<void> {
+    if (steps.length === 0) return;
     const host = this.#host;
-    for (let failures = 0; steps.length > 0; failures++) {
-      try {
-        return await host.takeBack(ref, steps);
-      } catch (error) {
-        if (this.#leaving) throw error;
-        if (!isCatgaError(error) || !UNSTORED.has(error.code)) {
-          return host.app.observer({ type: "fault", during: `removing schedules of run ${ref.run}`, error });
-        }
-        await delay(host.clock, doubled(failures, 100, 2_000));
-      }
+    try {
+      await retry(() => host.takeBack(ref, steps), {
+        isPassing: (error) => !this.#leaving && isUnstored(error),
+        pauses: REMOVAL_PAUSES,
+        pause: (ms) => delay(host.clock, ms),
+        isOver: () => false,
+      });
+    } catch (error) {
+      if (this.#leaving) throw error;
+      host.app.observer({ type: "fault", during: `removing schedules of run ${ref.run}`, error });
     }
   }
 
@@ -561,6 +563,7 @@ const FEW = 256;
 const BRIEF = 200;
 const MANY_TICK = 100; // ms between two looks while there are many runs
 const REMEMBERED = 5_000;
+const REMOVAL_PAUSES = [100, 2_000] as const; // ms, the first and the longest pause before removing schedules again
 /** Maximum number of executions that check at once whether the store has lost messages. */
 const MAX_LOSS_CHECKS = 32;
 const MAX_TURNS = 8;

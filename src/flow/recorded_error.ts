@@ -118,6 +118,11 @@ function brief(text: string): string {
   return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
 }
 
+/** Returns true for an error after which storing a schedule, or the start of a run, is tried again. */
+export function isUnstored(error: unknown): boolean {
+  return isCatgaError(error) && UNSTORED.has(error.code);
+}
+
 /** Error codes after which a send in a step is tried again for as long as the run may take. */
 export const PASSING: ReadonlySet<string> = new Set([
   "UNAVAILABLE",
@@ -131,7 +136,7 @@ export const PASSING: ReadonlySet<string> = new Set([
   "CONFLICT",
   "CLOSED",
 ]);
-/** Error codes after which storing a schedule, or the start of a run, is tried again. */
-export const UNSTORED: ReadonlySet<string> = new Set(["UNAVAILABLE", "OUTCOME_UNKNOWN", "OVERLOADED"]);
+/** Error codes of {@link isUnstored}. */
+const UNSTORED: ReadonlySet<string> = new Set(["UNAVAILABLE", "OUTCOME_UNKNOWN", "OVERLOADED"]);
 const MAX_DETAILS = 4_096;
 const MAX_TEXT = 1_024;

@@ -1,11 +1,10 @@
 /** Repeats an operation on the store until it succeeds or fails for good. */
-import { isCatgaError } from "../error.ts";
 import { doubled } from "../ports/clock.ts";
 
 /** When {@link retry} repeats its operation. */
 interface RepeatOptions {
-  /** Codes of the errors after which the operation is repeated; `undefined`: it is repeated after every error. */
-  readonly passing: ReadonlySet<string> | undefined;
+  /** Returns true if the operation is repeated after this error. */
+  isPassing(error: unknown): boolean;
   /** First and longest pause between two calls, in ms; each pause is twice as long as the one before. */
   readonly pauses: readonly [first: number, longest: number];
   /** Resolves after a pause of `ms`. */
@@ -16,17 +15,17 @@ interface RepeatOptions {
 
 /**
  * Calls `work` until it succeeds, with growing pauses. Resolves with `undefined` if `isOver` returns true before.
- * Rejects with an error whose code is not in `passing`.
+ * Rejects with the first error for which `isPassing` returns false.
  */
 export async function retry<T>(
   work: () => Promise<T>,
-  { passing, pauses: [first, longest], pause, isOver }: RepeatOptions,
+  { isPassing, pauses: [first, longest], pause, isOver }: RepeatOptions,
 ): Promise<T | undefined> {
   for (let failures = 0; !isOver(); failures++) {
     try {
       return await work();
     } catch (error) {
-      if (passing !== undefined && !(isCatgaError(error) && passing.has(error.code))) throw error;
+      if (!isPassing(error)) throw error;
       await pause(doubled(failures, first, longest));
     }
   }

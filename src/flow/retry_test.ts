@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { CatgaError } from "../error.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
 import { retry } from "./retry.ts";
 
 /**
@@ -16,7 +16,7 @@ function failing(...codes: readonly string[]) {
       return code === undefined ? Promise.resolve("done") : Promise.reject(new CatgaError(code, "no"));
     },
     options: {
-      passing: new Set(["UNAVAILABLE"]),
+      isPassing: (error: unknown) => isCatgaError(error) && error.code === "UNAVAILABLE",
       pauses: [50, 120] as const,
       pause: (ms: number) => Promise.resolve(void pauses.push(ms)),
       isOver: () => pauses.length === 4,
@@ -31,15 +31,17 @@ describe("retry", () => {
     assertEquals(pauses, [50, 100, 120]);
   });
 
-  it("rejects at once with an error whose code is not among those that pass", async () => {
+  it("rejects at once with an error that does not pass", async () => {
     const { work, options, pauses } = failing("UNAVAILABLE", "FORBIDDEN");
     const error = await assertRejects(() => retry(work, options), CatgaError);
     assertEquals([error.code, pauses], ["FORBIDDEN", [50]]);
   });
 
-  it("repeats after every error if no codes are given", async () => {
-    const { work, options } = failing("FORBIDDEN", "TIMEOUT");
-    assertEquals(await retry(work, { ...options, passing: undefined }), "done");
+  it("asks for each error whether it passes, so that the answer may change", async () => {
+    const { work, options, pauses } = failing("UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE");
+    const isPassing = () => pauses.length < 2;
+    const error = await assertRejects(() => retry(work, { ...options, isPassing }), CatgaError);
+    assertEquals([error.code, pauses], ["UNAVAILABLE", [50, 100]]);
   });
 
   it("resolves with undefined when it is over", async () => {

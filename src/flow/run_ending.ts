@@ -46,7 +46,7 @@ export class RunEnding {
   announce(): void {
     const state = this.#state;
     state.activity.work(async () => {
-      await state.activity.insist(() => state.host.ended(state.ref, state.journal), undefined);
+      await state.activity.insist(() => state.host.ended(state.ref, state.journal));
       state.stop("completed");
     });
   }

@@ -6,7 +6,7 @@ import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { fewAtOnce } from "../data/gate.ts";
 import { delay } from "../ports/clock.ts";
 import type { Drives } from "./driven_runs.ts";
-import { UNSTORED } from "./recorded_error.ts";
+import { isUnstored } from "./recorded_error.ts";
 import { retry } from "./retry.ts";
 import type { RunsNode } from "./runs_node.ts";
 
@@ -47,7 +47,7 @@ export class RunRecovery {
   #insist<T>(work: () => Promise<T>): Promise<T | undefined> {
     const { clock } = this.#node;
     return retry(work, {
-      passing: UNSTORED,
+      isPassing: isUnstored,
       pauses: PAUSES,
       pause: (ms) => delay(clock, ms),
       isOver: () => this.#node.isClosed,

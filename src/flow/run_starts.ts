@@ -18,7 +18,7 @@ import { token } from "../ports/clock.ts";
 import type { Drives } from "./driven_runs.ts";
 import { Journal } from "./journal.ts";
 import type { CalledEntry, Parent, Started } from "./journal_entry.ts";
-import { UNSTORED } from "./recorded_error.ts";
+import { isUnstored } from "./recorded_error.ts";
 import { failed, failedWith, inTime, notStarted } from "./run_answers.ts";
 import { checkRun, checkStartOptions, definitionOf } from "./run_arguments.ts";
 import type { RunRef } from "./run_ref.ts";
@@ -150,7 +150,7 @@ export class RunStarts {
     const how = { shape, headers: isStrings(headers) ? headers : undefined };
     const input = start === "" || start === undefined ? undefined : decodeText(start);
     const started = await this.#start(definition, run, input, how);
-    if (!started.ok && UNSTORED.has(started.error.code)) throw started.error;
+    if (!started.ok && isUnstored(started.error)) throw started.error;
     if (started.ok) return;
     const { name } = definition;
     this.#node.fault(`starting run ${run} of ${name} at its time (${started.error.code})`, started.error);

@@ -72,7 +72,7 @@ export class Undoing {
     if (left.length === 0) return this.#undoSteps(why);
     activity.work(async () => {
       for (const [, { workflow, run }] of left) {
-        await activity.insist(() => host.cancelChild({ workflow, run }, why.message), undefined);
+        await activity.insist(() => host.cancelChild({ workflow, run }, why.message));
       }
       if (!activity.isOver) this.#undoSteps(why);
     });

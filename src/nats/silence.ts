@@ -3,6 +3,7 @@
  * heartbeats come, one timer fires for each two or three of them; the clock is not read for each message.
  */
 import type { Clock, Timer } from "../ports/clock.ts";
+import { stoodStill } from "../ports/standstill.ts";
 
 /** Number of heartbeat intervals without a sign after which the server is suspected of silence. */
 const SUSPICION = 2.5;
@@ -11,8 +12,6 @@ const SUSPICION = 2.5;
  * it reads its socket meanwhile.
  */
 const CONFIRMATION = 0.25;
-/** Delay of a timer, in ms, that shows that this process was paused. */
-const LATE = 250;
 
 /** Watches one sender of heartbeats, from its construction on. */
 export class SilenceWatch {
@@ -82,7 +81,7 @@ export class SilenceWatch {
       return this.#checkIn(this.#step);
     }
     // this process was paused, and messages may wait in its socket: give it time to read them
-    if (now - this.#checkAt >= LATE) this.#signAt(now);
+    if (stoodStill(now, this.#checkAt)) this.#signAt(now);
     const left = this.#lastSign + this.#limit - now;
     if (left > 0) return this.#checkIn(left);
     if (!this.#isSuspected) {

@@ -56,3 +56,14 @@ export class Standstill {
     }, { background: true });
   }
 }
+
+/**
+ * Returns true if a timer that was due at `due` and fires `now`, both by the monotonic clock, is so late that this
+ * process must have stood still: answers that arrived meanwhile may be unread in its sockets.
+ */
+export function stoodStill(now: number, due: number): boolean {
+  return now - due >= MAX_TIMER_DELAY;
+}
+
+/** Delay of a timer, in ms, that shows that this process stood still. */
+const MAX_TIMER_DELAY = 250;

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { MemoryNetwork } from "../memory/network.ts";
-import { Standstill } from "./standstill.ts";
+import { Standstill, stoodStill } from "./standstill.ts";
 
 describe("Standstill", () => {
   it("is none while timers run on time", async () => {
@@ -41,5 +41,11 @@ describe("Standstill", () => {
     await clock.advance(1_000);
     slept = 60_000;
     assertEquals(standstill.ended, clock.monotonic());
+  });
+});
+
+describe("stoodStill", () => {
+  it("is true for a timer that fires 250 ms or more after its time", () => {
+    assertEquals([0, 249, 250, 5_000].map((late) => stoodStill(1_000 + late, 1_000)), [false, false, true, true]);
   });
 });

@@ -20,6 +20,7 @@
  * nobody.
  */
 import type { Timer } from "../../ports/clock.ts";
+import { stoodStill } from "../../ports/standstill.ts";
 import { RECONNECT_GRACE, type ReconnectGrace } from "../wire/reconnect_grace.ts";
 import type { Member } from "./member.ts";
 import type { Membership } from "./membership.ts";
@@ -154,7 +155,7 @@ export class FailureDetector {
     const timer = clock.after(limit, () => {
       timers.delete(timer);
       // if the timer is late, this process was paused: answers may still be unread in its socket
-      if (clock.monotonic() - now < limit + STANDSTILL) this.#silent(endpoint);
+      if (!stoodStill(clock.monotonic(), now + limit)) this.#silent(endpoint);
     }, { background: true });
     timers.add(timer);
   }
@@ -237,8 +238,6 @@ function successorsOf(id: string, members: readonly Member[]): Member[] {
 
 /** Time between two rounds of pings, in ms. */
 const PERIOD = 1_000;
-/** Delay of a timer, in ms, that shows that this process was paused. */
-const STANDSTILL = 250;
 /**
  * Minimum time between the first bounce and the bounce that removes a node's record, in ms: a period, less the
  * inaccuracy of timers.

@@ -3,6 +3,7 @@
  * that a process is gone with its requests, and from unanswered pings that it does not respond.
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
+import { stoodStill } from "../../ports/standstill.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Peer } from "./peer.ts";
 
@@ -78,7 +79,7 @@ export class Watchdog {
     if (owing.length === 0) return;
     const now = clock.monotonic();
     // a late check shows that this process stood still: answers may be unread in its socket
-    const onTime = now - this.#checkAt < STANDSTILL;
+    const onTime = !stoodStill(now, this.#checkAt);
     for (const peer of connected() ? owing : []) {
       // a live process may be moving to another server, or leaving: its answer may still come for some time
       const mayAnswer = clustered() || peer.leaving;
@@ -105,6 +106,5 @@ const CHECK_EVERY = 50; // ms
 const OWED = 50; // ms without an answer until the first ping
 const PING_EVERY = 100; // ms
 const PING_EACH = 5; // ms: interval of pings for each process that owes an answer, if there are more than 20
-const STANDSTILL = 250; // ms: maximum delay of a check that counts; after a longer one this process stood still
 /** Time that a live process may need to move to another server, or for its last answers to arrive, in ms. */
 export const MAY_RETURN = 3_000;

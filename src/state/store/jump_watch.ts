@@ -3,6 +3,7 @@
  * not notice that. (Leases of subscriptions and of workflow runs are checked elsewhere.)
  */
 import { type Clock, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
+import { stoodStill } from "../../ports/standstill.ts";
 
 /** A lease that must be checked when a clock jumps, because timers do not notice that a machine slept. */
 export interface Leased {
@@ -53,8 +54,9 @@ export class JumpWatch {
       const now = stamp(this.#clock);
       const gained = now.wall - last.wall - (now.monotonic - last.monotonic);
       // after a pause of the process this timer is one of the first to run: renewals follow later
-      const stoodStill = now.monotonic - due > STANDSTILL;
-      if (gained > MAX_GAIN || stoodStill) { for (const leased of [...this.#leased]) leased.check(); }
+      if (gained > MAX_GAIN || stoodStill(now.monotonic, due)) {
+        for (const leased of [...this.#leased]) leased.check();
+      }
       // `last` stays the time of the last jump, so that many small gains of a drifting clock add up to a jump
       this.#compareLater(Math.abs(gained) > MAX_GAIN ? now : last);
     }, { background: true });
@@ -63,4 +65,3 @@ export class JumpWatch {
 
 const CHECK_INTERVAL = 250; // ms
 const MAX_GAIN = 50; // ms by which the wall clock may run ahead of the monotonic clock before leases are checked
-const STANDSTILL = 250; // ms by which the timer may be late before the process counts as having stood still

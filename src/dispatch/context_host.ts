@@ -285,8 +285,6 @@ export interface Claims {
    * answer.
    */
   forgetFailure(contract: string, id: string): Promise<void>;
-  /** Ends pending attempts to get claims (records that reserve ids), and stops renewing claims. */
-  close(): Promise<void>;
 }
 
 /** Finds out whether a process has died, for leases that it may hold; the cluster implements it. */

@@ -14,7 +14,7 @@ const Pay = command<void, string>("Pay", { idempotent: true });
 /** Runs a handler under these claims (the implementation of `guard`), for a message with a timeout of 1,000 ms. */
 function runUnder(guard: Claims["guard"], run: HandlerRun, options: { ttl?: number } = {}) {
   const { inside, clock } = localApp();
-  const claims = { guard, forgetFailure: () => Promise.resolve(), close: () => Promise.resolve() };
+  const claims = { guard, forgetFailure: () => Promise.resolve() };
   const state: SharedState = { ...inside.state, claims };
   const host = Object.create(inside, { state: { value: state } });
   const ctx = new MessageContext(host, Pay, 1_000, inside.runner.envelope({ id: "m1" }));

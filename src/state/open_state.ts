@@ -1,6 +1,6 @@
 /** Locks, claims and the cache of a node, on buckets that are opened on first use. `state.ts` loads this file. */
 import { type BucketKind, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
-import type { Liveness, SharedState } from "../dispatch/context_host.ts";
+import type { Liveness } from "../dispatch/context_host.ts";
 import { SharedCache } from "./cache/cache.ts";
 import { IdempotencyStore } from "./claims/idempotency_store.ts";
 import { LockManager, type LockManagerOptions } from "./locks/lock_manager.ts";
@@ -17,10 +17,11 @@ export interface StateOptions extends Omit<LockManagerOptions, "bucket" | "space
 }
 
 /** The parts of a shared state, without its leaderships. */
-export interface OpenState extends Pick<SharedState, "claims"> {
+export interface OpenState {
   readonly locks: LockManager;
   /** Locks in a space of their own, whose keys are the names of leaderships. */
   readonly leaders: LockManager;
+  readonly claims: IdempotencyStore;
   readonly cache: SharedCache;
   /** Releases the locks and claims of programs. Call before the locks of leaderships are closed. */
   close(): Promise<void>;

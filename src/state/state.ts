@@ -41,7 +41,6 @@ class LateState implements SharedState {
     this.#claims = {
       guard: async (claimant: Claimant, run: ClaimedRun) => (await open()).claims.guard(claimant, run),
       forgetFailure: async (contract, id) => (await open()).claims.forgetFailure(contract, id),
-      close: async () => (await open()).claims.close(),
     };
     this.#cache = {
       get: async (key) => (await open()).cache.get(key),

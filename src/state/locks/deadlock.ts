@@ -8,7 +8,8 @@
 import type { Timer } from "../../ports/clock.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { ANSWER_LIMIT, type DeadlockEdge, type LockHost } from "./lock_error.ts";
-import { type LockRecord, readLockRecord, type SeenRecord, type SeenWaiter } from "./lock_record.ts";
+import { type LockRecord, readLockRecord } from "./lock_record.ts";
+import type { SeenRecord, SeenWaiter } from "./lock_record_watch.ts";
 
 /** Dependencies of a {@link DeadlockDetector} on the node's waiting room for locks. */
 interface DetectorOptions {

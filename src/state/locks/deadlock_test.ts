@@ -10,7 +10,8 @@ import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { DeadlockDetector, findCycle, type LockRecords, waitsByRun } from "./deadlock.ts";
 import { asker, type LockNode, memoryLockHarness } from "./lock_harness_suite.ts";
 import type { DeadlockEdge, LockHost } from "./lock_error.ts";
-import { LockKeys, type LockRecord, type SeenRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";
+import { LockKeys, type LockRecord, writeLockRecord } from "./lock_record.ts";
+import type { SeenRecord, SeenWaiter } from "./lock_record_watch.ts";
 
 describe("findCycle", () => {
   /**

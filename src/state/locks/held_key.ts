@@ -10,7 +10,8 @@ import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import type { Leased } from "../store/jump_watch.ts";
 import { LeasedEntry } from "../store/leased_entry.ts";
 import { ANSWER_LIMIT, type LockHost, lockLost } from "./lock_error.ts";
-import { type LockRecord, readLockRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";
+import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
+import type { SeenWaiter } from "./lock_record_watch.ts";
 
 /** A key of a lock, from its acquisition to its release or loss. */
 export class HeldKey implements Leased {

@@ -2,7 +2,8 @@
 import { CatgaError, unavailable } from "../../error.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
 import { printable, printableJson } from "../../data/printable.ts";
-import type { LockKeys, LockRecord, SeenWaiter } from "./lock_record.ts";
+import type { LockKeys, LockRecord } from "./lock_record.ts";
+import type { SeenWaiter } from "./lock_record_watch.ts";
 import type { Clock, Random, Stamp } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";

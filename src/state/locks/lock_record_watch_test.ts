@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { memoryLockHarness } from "./lock_harness_suite.ts";
-import { JUNK, LockKeys, type LockRecord, LockRecordWatch, writeLockRecord } from "./lock_record.ts";
+import { LockKeys, type LockRecord, writeLockRecord } from "./lock_record.ts";
+import { JUNK, LockRecordWatch } from "./lock_record_watch.ts";
 
 const keys = new LockKeys();
 

@@ -1,6 +1,6 @@
 /**
  * The waiting room: the waiters of a node for all keys of locks. The waiters for one key, at all nodes, get it in the
- * order in which their records were first written (`LockRecordWatch.queue` in `lock_record.ts`). The waiters of a node
+ * order in which their records were first written (`LockRecordWatch.queue`). The waiters of a node
  * share one watch of all lock records, which lasts a little longer than they do. A node that only holds locks watches
  * the queues alone, to know to which waiter it must hand a key over.
  */
@@ -8,7 +8,8 @@ import type { Stamp, Timer } from "../../ports/clock.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
 import { DeadlockDetector } from "./deadlock.ts";
 import { deadlock, type LockHost } from "./lock_error.ts";
-import { JUNK, type LockRecord, LockRecordWatch, type SeenWaiter } from "./lock_record.ts";
+import type { LockRecord } from "./lock_record.ts";
+import { JUNK, LockRecordWatch, type SeenWaiter } from "./lock_record_watch.ts";
 import { LockWaiter } from "./waiter.ts";
 
 /** A waiter that has ended. Another node, whose watch lags behind, may still hand a key over to it. */

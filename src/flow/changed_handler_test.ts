@@ -55,15 +55,17 @@ describe("a step that was recorded with an undo, and that a changed handler does
     const [{ name, error }] = (await infoOf(app, run)).pending;
     assertEquals([name, error?.message.includes("the handler was changed")], ["@undo charge", true]);
   };
+  /** Cancels a run, which becomes stuck, and retries with the first handler: the run ends. */
+  const cancelAndRetry = async (app: Catga, run: string, change: (version: number) => void) => {
+    unwrap(await app.cancel(Order, run, "enough"));
+    await stuck(app, run);
+    change(0);
+    await (await infoOf(app, run)).retry();
+    assertEquals((await app.result(Order, run)).error?.code, "CANCELLED");
+  };
 
   it("has a cancelled run stuck until a handler calls it (the run ended, and the charge stayed)", async () => {
-    const undone = await changed([waiting, checking], async (app, run, change) => {
-      unwrap(await app.cancel(Order, run, "enough"));
-      await stuck(app, run);
-      change(0);
-      await (await infoOf(app, run)).retry();
-      assertEquals((await app.result(Order, run)).error?.code, "CANCELLED");
-    });
+    const undone = await changed([waiting, checking], cancelAndRetry);
     assertEquals(undone, ["charge, version 0"]);
   });
 
@@ -78,13 +80,7 @@ describe("a step that was recorded with an undo, and that a changed handler does
   });
 
   it("has a cancelled run stuck whose handler returns without it (the run ended, and the charge stayed)", async () => {
-    const undone = await changed([waiting, () => Promise.resolve()], async (app, run, change) => {
-      unwrap(await app.cancel(Order, run, "enough"));
-      await stuck(app, run);
-      change(0);
-      await (await infoOf(app, run)).retry();
-      assertEquals((await app.result(Order, run)).error?.code, "CANCELLED");
-    });
+    const undone = await changed([waiting, () => Promise.resolve()], cancelAndRetry);
     assertEquals(undone, ["charge, version 0"]);
   });
 

@@ -4,8 +4,8 @@
  */
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
-import { type Flow, unwrap, workflow } from "@catga/catga";
-import { testCluster } from "@catga/catga/testing";
+import { type Catga, type Flow, unwrap, workflow } from "@catga/catga";
+import { type TestCluster, testCluster } from "@catga/catga/testing";
 import { QUIET } from "../../test/support/quiet.ts";
 import { infoOf } from "./run_suite.ts";
 
@@ -64,6 +64,17 @@ const paying = async (flow: Flow, did: string[], works: () => boolean) => {
   await flow.wait(Go);
 };
 
+/** Starts a run, changes its handler a second later, and cancels it. Resolves a second after that. */
+async function cancelAfter(cluster: TestCluster, change: () => void): Promise<{ app: Catga; run: string }> {
+  const app = cluster.app("node-1");
+  const run = unwrap(await app.start(Order()));
+  await cluster.advance(1_000);
+  change();
+  unwrap(await app.cancel(Order(), run, "enough"));
+  await cluster.advance(1_000);
+  return { app, run };
+}
+
 describe("a step with an undo that has failed, and that the handler of a cancelled run does not call any more", () => {
   const changed: [what: string, handler: (flow: Flow) => Promise<unknown>][] = [
     ["waits", (flow) => flow.wait(Go)],
@@ -80,12 +91,7 @@ describe("a step with an undo that has failed, and that the handler of a cancell
           await (isChanged ? handler(flow) : paying(flow, did, () => works));
         }),
       });
-      const app = cluster.app("node-1");
-      const run = unwrap(await app.start(Order()));
-      await cluster.advance(1_000);
-      isChanged = true;
-      unwrap(await app.cancel(Order(), run, "enough"));
-      await cluster.advance(1_000);
+      const { app, run } = await cancelAfter(cluster, () => isChanged = true);
       const { status, pending: [{ name, error }], timeline } = await infoOf(app, run);
       assertEquals([status, name], ["stuck", "pay"]);
       assertMatch(
@@ -108,12 +114,7 @@ describe("a step with an undo that has failed, and that the handler of a cancell
       logger: QUIET,
       handlers: Order().handle((flow) => isChanged ? flow.wait(Go) as Promise<void> : paying(flow, did, () => false)),
     });
-    const app = cluster.app("node-1");
-    const run = unwrap(await app.start(Order()));
-    await cluster.advance(1_000);
-    isChanged = true;
-    unwrap(await app.cancel(Order(), run, "enough"));
-    await cluster.advance(1_000);
+    const { app, run } = await cancelAfter(cluster, () => isChanged = true);
     await (await infoOf(app, run)).skip("pay", undefined, "by hand");
     assertEquals((await app.result(Order(), run)).error?.code, "CANCELLED");
     assertEquals(did, ["pay"]);

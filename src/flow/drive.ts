@@ -171,20 +171,20 @@ export class Drive {
   }
 
   /** Reads the entries that other processes have stored for the run. `due`: a schedule that has fired. */
-  tell(due?: DueTime): Promise<void> {
+  readNews(due?: DueTime): Promise<void> {
     if (this.over) return Promise.resolve();
     if (due !== undefined) this.#state.times.timerFired(due);
     if (due?.step === TIME_OUT) this.#timeLimit.scheduleFired();
     this.#behind = true;
-    return this.#news ??= this.#readNews().finally(() => this.#news = undefined);
+    return this.#news ??= this.#readAll().finally(() => this.#news = undefined);
   }
 
   /** Reads stored entries until a read finds none: a read may miss an entry that is stored while the read runs. */
-  async #readNews(): Promise<void> {
+  async #readAll(): Promise<void> {
     while (this.#behind && !this.over) {
       this.#behind = false;
       if (!await this.#state.recorder.readNews()) {
-        return void this.#state.activity.timer(NEWS, () => void this.tell(), true);
+        return void this.#state.activity.timer(NEWS, () => void this.readNews(), true);
       }
     }
   }

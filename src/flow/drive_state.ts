@@ -71,7 +71,7 @@ export interface PendingCall {
 }
 
 /** Callbacks from the state of a drive to the {@link Drive} (one execution of a run). */
-export interface DriveOwner {
+export interface DriveCallbacks {
   /** Called in a turn in which nothing is in progress, the handler has nothing to see, and nothing is to be stored. */
   rest(): void;
   /** Returns true if a wait of the handler, whose end is not stored yet, could take a stored signal. */
@@ -130,7 +130,7 @@ export class DriveState {
   readonly recorder: DriveRecorder;
   /** Schedules of the run, and pauses before attempts. */
   readonly times: DriveTimes;
-  readonly #owner: DriveOwner;
+  readonly #callbacks: DriveCallbacks;
   readonly #resolve: (end: DriveEnd) => void;
   /** True if this node has just started the run, and this is its first execution. */
   readonly #isFirst: boolean;
@@ -147,7 +147,7 @@ export class DriveState {
   /** True if entries of other processes were applied, and the next turn has not yet let the pending calls continue. */
   #hasNews = false;
 
-  constructor(options: DriveOptions, owner: DriveOwner) {
+  constructor(options: DriveOptions, callbacks: DriveCallbacks) {
     const { host, ref, journal, due, fresh = false, handedOver = new Map(), refusedBy = NO_SHAPES } = options;
     this.refusedBy = refusedBy;
     this.host = host;
@@ -163,7 +163,7 @@ export class DriveState {
       broken: (error) => this.broken(error),
     });
     this.ends = new Ends({ journal, names: this.names, askForTurn: () => this.activity.askForTurn() });
-    this.#owner = owner;
+    this.#callbacks = callbacks;
     this.recorder = new DriveRecorder(this, options.gaveUp ?? false);
     const refuse = this.recorder.refuse.bind(this.recorder);
     const { unrecorded = new Map() } = options;
@@ -211,7 +211,7 @@ export class DriveState {
     // ends of other branches that come after the handler has thrown do not prove that the handler has come as far as in
     // an earlier execution
     const isKnown = this.#begunBefore !== undefined || (this.#wasFresh ?? this.isFresh);
-    return isKnown ? [...this.#owner.undoable(), ...this.notReached] : undefined;
+    return isKnown ? [...this.#callbacks.undoable(), ...this.notReached] : undefined;
   }
 
   /** True once the handler has called all steps with an `undo` that may have begun and have no outcome. */
@@ -281,11 +281,11 @@ export class DriveState {
   }
 
   needsOutcome(step: string): boolean {
-    return this.#owner.needsOutcome(step) || this.notReached.includes(step);
+    return this.#callbacks.needsOutcome(step) || this.notReached.includes(step);
   }
 
   couldTakeSignal(): boolean {
-    return this.#owner.couldTakeSignal();
+    return this.#callbacks.couldTakeSignal();
   }
 
   /**
@@ -314,7 +314,7 @@ export class DriveState {
   #turn(): void {
     if (this.#hasNews) {
       this.#hasNews = false;
-      this.#owner.onNews();
+      this.#callbacks.onNews();
       return this.activity.askForTurn();
     }
     if (this.ends.goOn()) return this.activity.askForTurn();
@@ -322,7 +322,7 @@ export class DriveState {
     if (this.activity.isGoingOn) return;
     if (this.leaving) return this.stop("shutdown");
     if (this.ends.passOver(true)) return this.activity.askForTurn();
-    this.#owner.rest();
+    this.#callbacks.rest();
   }
 
   /** Ends the execution of the run at once. */
@@ -331,7 +331,7 @@ export class DriveState {
     this.activity.stop();
     this.recorder.endStarvation();
     if (end === "superseded") this.times.giveBack();
-    this.#owner.stopped(
+    this.#callbacks.stopped(
       () =>
         end === "superseded"
           ? new CatgaError("CANCELLED", `another node drives ${this.label} now`)

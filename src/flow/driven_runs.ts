@@ -143,7 +143,7 @@ export class Drives {
    * for something else. Resolves with {@link RefusedRun} if no version on a live node accepts the run, which then waits
    * for another version. Rejects with `UNAVAILABLE` if the call has to be tried again, on another node.
    */
-  async call(body: WorkflowBody, call: DeliveredCall, holder?: string): Promise<RefusedRun | undefined> {
+  async execute(body: WorkflowBody, call: DeliveredCall, holder?: string): Promise<RefusedRun | undefined> {
     const host = this.#host;
     const key = keyOf(call.ref);
     const trials = new VersionTrials(call.tried);
@@ -186,14 +186,14 @@ export class Drives {
         if (this.#leaving) throw runUnavailable(call.ref, "goes on at another node", ALONE);
         held = this.#load(body, call, due, { trials, looks: turn });
       } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
-        held.drive.tell(due);
+        held.drive.readNews(due);
       }
       const end = await Promise.race([held.end, held.leased]);
       if (end === "leased") {
         // the leases are stored again: the lease whose expiry made this call is used up, and a lease that was stored
         // before the store lost messages may be lost
         if (isLease || held.leaseEpoch !== host.log.epoch) await this.#leases.again([call.ref]);
-        await held.drive?.tell(due);
+        await held.drive?.readNews(due);
         if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) {
           return undefined;
         }
@@ -295,12 +295,12 @@ export class Drives {
   async news(body: WorkflowBody | undefined, call: DeliveredCall): Promise<void> {
     const held = this.#held.get(keyOf(call.ref));
     if (held?.drive !== undefined) {
-      void held.drive.tell();
+      void held.drive.readNews();
       return await held.drive.starved;
     }
     const { clock } = this.#host;
     if (body === undefined || this.#leaving) return await delay(clock, UNDRIVEN_PAUSE);
-    const goesOn: Promise<unknown> = held === undefined ? this.call(body, call).catch(() => {}) : held.end;
+    const goesOn: Promise<unknown> = held === undefined ? this.execute(body, call).catch(() => {}) : held.end;
     await within(clock, UNDRIVEN_PAUSE, goesOn);
   }
 
@@ -310,7 +310,7 @@ export class Drives {
    */
   doubt(): void {
     for (const held of this.#held.values()) {
-      this.#looks.pass((leave) => void (held.drive?.tell() ?? Promise.resolve()).finally(leave));
+      this.#looks.pass((leave) => void (held.drive?.readNews() ?? Promise.resolve()).finally(leave));
     }
   }
 
@@ -318,7 +318,7 @@ export class Drives {
    * Executes a run for which there may be no call any more, because the store has lost its last messages. Rejects with
    * a `CatgaError` if the run cannot be read or executed now.
    */
-  async bring(body: WorkflowBody, ref: RunRef): Promise<void> {
+  async recover(body: WorkflowBody, ref: RunRef): Promise<void> {
     const host = this.#host;
     const journal = await host.log.load(ref);
     if (journal === undefined || journal.ended !== undefined) return;
@@ -327,7 +327,7 @@ export class Drives {
       if (ended !== undefined) await host.ended(child, ended);
     }
     for (const [step, at] of journal.scheduled) await host.wake(ref, step, at);
-    await this.call(body, { ref, sequence: 0 });
+    await this.execute(body, { ref, sequence: 0 });
   }
 
   /** Begins no more attempts of steps, in any run. */

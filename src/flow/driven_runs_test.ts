@@ -151,7 +151,7 @@ function node(
     endpoint = next;
     drives = new Drives(hostOf(), few);
   };
-  const bring = () => void drives.call(body, { ref: REF, sequence: 1 }).catch(() => {}); // the new process may die, too
+  const bring = () => void drives.execute(body, { ref: REF, sequence: 1 }).catch(() => {}); // the new process may die, too
   const { "~handler": { workflow: body } } = workflow<void, unknown>("One").handle(fn) as unknown as {
     "~handler": { workflow: WorkflowBody };
   };
@@ -166,19 +166,19 @@ function node(
     );
     drives.start(body, REF, stored, journal);
     await stored;
-    await drives.call(body, { ref: REF, sequence: 1 });
+    await drives.execute(body, { ref: REF, sequence: 1 });
   };
-  const call = (sequence: number, stored?: number) => drives.call(body, { ref: REF, sequence, stored });
+  const call = (sequence: number, stored?: number) => drives.execute(body, { ref: REF, sequence, stored });
   /** Has the run retried, as an operator does. */
   const retry = async () => {
-    await log.tell(REF, (by) => ({ t: "retried", by }), () => true);
-    await drives.call(body, { ref: REF, sequence: messages.length });
+    await log.appendNotice(REF, (by) => ({ t: "retried", by }), () => true);
+    await drives.execute(body, { ref: REF, sequence: messages.length });
   };
   /** Notifies the node that there may be a new entry. */
   const news = () => drives.news(body, { ref: REF, sequence: messages.length });
   /** Stores an entry, as another node does, and notifies the node. */
   const tell = async (entry: (by: string) => CalledEntry) => {
-    await log.tell(REF, entry, () => true);
+    await log.appendNotice(REF, entry, () => true);
     news();
   };
   const cancel = () => tell((by) => ({ t: "cancelled", code: "CANCELLED", reason: "enough", by }));
@@ -212,7 +212,7 @@ describe("drives", () => {
     run().catch(() => {}); // not awaited, because the run continues below
     await clock.advance(100);
     messages.pop();
-    await log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true);
+    await log.appendNotice(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true);
     log.doubt();
     step.resolve(2);
     await clock.advance(100);
@@ -383,7 +383,7 @@ describe("drives", () => {
     await one.clock.until(one.run());
     texts.length = 0;
     const tell = (id: string, value: unknown = null) =>
-      one.log.tell(REF, (by) => ({ t: "signalled", signal: "Other", id, value, by }), () => false);
+      one.log.appendNotice(REF, (by) => ({ t: "signalled", signal: "Other", id, value, by }), () => false);
     const told = await one.clock.until(Promise.all(Array.from({ length: 20 }, (_, i) => tell(`${i}`))));
     assertEquals([texts.length, told.filter((told) => told?.isFirst).length], [2, 2]);
     const ids = texts.flatMap((text) => [...text.matchAll(/"id":"(\d+)"/g)].map(([, id]) => Number(id)));
@@ -403,8 +403,8 @@ describe("drives", () => {
     const large = "x".repeat(one.log.mostBytes / 2);
     const ended = await one.clock.until(Promise.allSettled([
       ...[tell("first"), tell("20", large), tell("21", large), tell("bad", () => {}), tell("22")],
-      one.log.tell(REF, (by) => Promise.resolve({ t: "retried", by }), () => false),
-      one.log.tell(REF, () => Promise.reject(new Error("read")), () => false),
+      one.log.appendNotice(REF, (by) => Promise.resolve({ t: "retried", by }), () => false),
+      one.log.appendNotice(REF, () => Promise.reject(new Error("read")), () => false),
       tell("23"),
     ]));
     assertEquals(ended.map(({ status }) => status === "fulfilled"), [true, true, true, false, true, true, false, true]);
@@ -527,7 +527,7 @@ describe("drives", () => {
     await one.clock.advance(100);
     one.die("b.1");
     wake = () => Promise.resolve();
-    await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
+    await one.clock.until(one.log.appendNotice(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
     await one.clock.until(one.call(one.messages.length));
     assertEquals([await one.ended(), taken], [true, ["Go"]]);
   });
@@ -596,7 +596,7 @@ describe("drives", () => {
       takeBack: () => ++attempts < 4 ? Promise.reject(unavailable()) : Promise.resolve(),
     });
     await one.clock.until(one.run());
-    await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
+    await one.clock.until(one.log.appendNotice(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
     await one.clock.until(one.call(one.messages.length));
     assertEquals([await one.ended(), attempts], [true, 4]);
   });
@@ -611,7 +611,7 @@ describe("drives", () => {
         },
       });
       await one.clock.until(one.run());
-      await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
+      await one.clock.until(one.log.appendNotice(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
       const refused = one.call(one.messages.length).then(() => "done", ({ code }) => code);
       assertEquals(await one.clock.until(refused), "UNAVAILABLE");
     }
@@ -676,7 +676,7 @@ describe("drives", () => {
       takeBack: () => takenBack,
     });
     await one.clock.until(one.run());
-    await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
+    await one.clock.until(one.log.appendNotice(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
     let isOver = false;
     const called = one.call(one.messages.length).then(() => isOver = true);
     await one.clock.advance(1_000);
@@ -715,7 +715,9 @@ describe("drives", () => {
     const run = one.run();
     await one.clock.advance(10);
     const signal = (by: string) => ({ t: "signalled", signal: "Go", by }) as const;
-    await one.clock.until(Promise.all(Array.from({ length: 10_000 }, () => one.log.tell(REF, signal, () => false))));
+    await one.clock.until(
+      Promise.all(Array.from({ length: 10_000 }, () => one.log.appendNotice(REF, signal, () => false))),
+    );
     one.news();
     step.resolve();
     await one.clock.until(run);
@@ -730,7 +732,11 @@ describe("drives", () => {
       append: (text) => {
         if (!text.includes('"done"') || isCancelled) return undefined;
         isCancelled = true;
-        void one.log.tell(REF, (by) => ({ t: "cancelled", code: "CANCELLED", reason: "enough", by }), () => true);
+        void one.log.appendNotice(
+          REF,
+          (by) => ({ t: "cancelled", code: "CANCELLED", reason: "enough", by }),
+          () => true,
+        );
         return { type: "not stored", passing: true, error: unavailable() };
       },
     });
@@ -742,7 +748,7 @@ describe("drives", () => {
     const one = node((flow) => flow.wait({ workflow: "One", name: "Go" }), { lag: 40 });
     const run = one.run();
     await one.clock.until(run);
-    await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
+    await one.clock.until(one.log.appendNotice(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
     const news = one.news();
     const more = one.news(); // a second notice, while the run is being loaded
     await one.clock.until(Promise.race([news, more]));

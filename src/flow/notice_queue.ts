@@ -60,8 +60,8 @@ export class NoticeQueue {
     this.#log = log;
   }
 
-  /** Appends an entry for a process that does not execute the run; {@link RunLog.tell} says more. */
-  tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
+  /** Appends an entry for a process that does not execute the run; {@link RunLog.appendNotice} says more. */
+  add(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
     return new Promise((resolve, reject) => {
       const notice = { entryFor, over, resolve, reject };
       const key = keyOf(ref);

@@ -65,7 +65,7 @@ export class RunDeliveries implements RunDriver {
     if (by === undefined || run === undefined || position === undefined) return;
     const ref = { workflow: body.definition.name, run };
     const call = { ref, sequence: sequenceOf(position), stored: stored?.getTime() };
-    throwIfRefused(ref, await this.#drives.call(body, call, by));
+    throwIfRefused(ref, await this.#drives.execute(body, call, by));
   }
 
   async due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void> {
@@ -80,7 +80,7 @@ export class RunDeliveries implements RunDriver {
     const run = cron ? ctx.id.slice(startName("").length) : named;
     if (start !== undefined) return await this.#starts.startDue(definition, run, due);
     const ref = { workflow: definition.name, run };
-    throwIfRefused(ref, await this.#drives.call(body, { ref, sequence: 0, due: { step, at } }));
+    throwIfRefused(ref, await this.#drives.execute(body, { ref, sequence: 0, due: { step, at } }));
   }
 
   async join(body: WorkflowBody, join: RunJoin): Promise<RunJoined> {
@@ -90,7 +90,7 @@ export class RunDeliveries implements RunDriver {
     const { run, sequence, stored, due, news, tried } = join;
     const ref = { workflow, run };
     if (news) return await this.#drives.news(body, { ref, sequence });
-    return await this.#drives.call(body, { ref, sequence, stored, due, tried: isTried(tried) ? tried : undefined });
+    return await this.#drives.execute(body, { ref, sequence, stored, due, tried: isTried(tried) ? tried : undefined });
   }
 
   #areOver(workflow: string, asked: RunsAsked["asked"]): readonly (0 | 1)[] {

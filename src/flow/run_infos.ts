@@ -20,7 +20,7 @@ export type TellRun = (ref: RunRef, entry: EntryFor) => Promise<void>;
  * which `entry` rejects.
  */
 export async function tellRun(log: RunLog, ref: RunRef, entry: EntryFor): Promise<void> {
-  if (await log.tell(ref, entry, () => true) !== undefined) return;
+  if (await log.appendNotice(ref, entry, () => true) !== undefined) return;
   throw new CatgaError("NO_RUN", `workflow ${ref.workflow} has no run ${ref.run}, or it has ended`);
 }
 

@@ -321,8 +321,8 @@ export class RunLog {
    * process that wait go into the same message. Resolves with `undefined` if the run has ended, or was never started.
    * Rejects with a `CatgaError` (`OUTCOME_UNKNOWN`: the entry may be stored), or with an error of `entryFor`.
    */
-  tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
-    return this.#notices.tell(ref, entryFor, over);
+  appendNotice(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
+    return this.#notices.add(ref, entryFor, over);
   }
 
   /**

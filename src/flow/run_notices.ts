@@ -57,7 +57,7 @@ export class RunNotices {
     } catch (cause) {
       return failed("INVALID_MESSAGE", `signal ${name} cannot be sent: ${(cause as Error).message}`, cause);
     }
-    const stored = this.tell({ workflow, run }, (by) => ({ t: "signalled", signal: name, id, value, by }));
+    const stored = this.append({ workflow, run }, (by) => ({ t: "signalled", signal: name, id, value, by }));
     return await inTime(this.#node, at, stored);
   }
 
@@ -75,7 +75,7 @@ export class RunNotices {
     const { name } = definitionOf("cancel", workflow);
     checkExistingRun(`cancel ${name}: run`, run);
     checkString(`cancel ${name}: reason`, reason);
-    const stored = this.tell({ workflow: name, run }, this.#node.log.cancelled(reason));
+    const stored = this.append({ workflow: name, run }, this.#node.log.cancelled(reason));
     return await inTime(this.#node, `cancel ${name}`, stored);
   }
 
@@ -83,22 +83,24 @@ export class RunNotices {
    * Appends an entry to a run, within the app's timeout. Fails with `NO_RUN` if the run has ended, or was never
    * started.
    */
-  async tell(ref: RunRef, entry: EntryFor): Promise<Result<void, never>> {
+  async append(ref: RunRef, entry: EntryFor): Promise<Result<void, never>> {
     try {
-      return await this.#append(ref, entry, this.#node.callerTime()) ? { ok: true, value: undefined } : noRun(ref);
+      return await this.#appendAndNotify(ref, entry, this.#node.callerTime())
+        ? { ok: true, value: undefined }
+        : noRun(ref);
     } catch (error) {
       return failedWith(error);
     }
   }
 
   /** Appends the end of a child run to its parent. Rejects with a `CatgaError` if the end may not be stored. */
-  async tellParent(
+  async appendChildEnd(
     { workflow, run, step }: Parent,
     child: RunRef,
     outcome: RecordedOutcome,
     over: () => boolean,
   ): Promise<void> {
-    await this.#append({ workflow, run }, (by) => ({ t: "told", step, ...child, outcome, by }), over);
+    await this.#appendAndNotify({ workflow, run }, (by) => ({ t: "told", step, ...child, outcome, by }), over);
   }
 
   /** Cancels a child run; resolves with true if the child was started. Implements {@link DriveHost.cancelChild}. */
@@ -108,7 +110,7 @@ export class RunNotices {
     const outcome = { ok: false, error: { code: "CANCELLED", message: reason } };
     const over = () => this.#node.isClosed;
     while (true) {
-      if (await this.#append(ref, cancelled, over)) return true;
+      if (await this.#appendAndNotify(ref, cancelled, over)) return true;
       const end = await log.end(ref);
       if (end?.ended) return end.entries[0]?.t !== "started";
       if (end !== undefined) continue; // tries again: the child was started meanwhile
@@ -125,9 +127,9 @@ export class RunNotices {
    * Appends an entry to a run. Resolves with `false` if the run has ended, or was never started. Rejects with a
    * `CatgaError` if the entry may not be stored.
    */
-  async #append(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
+  async #appendAndNotify(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
     const { log } = this.#node;
-    const stored = await log.tell(ref, entry, over);
+    const stored = await log.appendNotice(ref, entry, over);
     if (stored?.isFirst) log.awaitAnswer(ref, this.#news(ref, stored));
     return stored !== undefined;
   }

@@ -40,7 +40,7 @@ export class RunRecovery {
   async #bringAll(body: WorkflowBody): Promise<void> {
     const open = await this.#insist(() => this.#node.log.all(body.definition.name)) ?? [];
     const going = open.filter(({ ended }) => !ended);
-    await fewAtOnce(going, BROUGHT_AT_ONCE, ({ ref }) => this.#insist(() => this.#drives.bring(body, ref)));
+    await fewAtOnce(going, BROUGHT_AT_ONCE, ({ ref }) => this.#insist(() => this.#drives.recover(body, ref)));
   }
 
   /** Calls `work` until it succeeds, fails for good, or the node stops. Never rejects. */

@@ -248,7 +248,7 @@ export class RunStarts {
       const { parent } = how;
       const outcome = parent && await log.outcome(ref);
       if (typeof outcome === "object") {
-        await this.#notices.tellParent(parent!, ref, outcome, this.#node.callerTime());
+        await this.#notices.appendChildEnd(parent!, ref, outcome, this.#node.callerTime());
       }
       return { ok: true, value: run };
     } catch (error) {

@@ -132,7 +132,7 @@ export class Runs implements DrivesHost, NodeRuns {
   async *infos(options: RunsOptions): AsyncIterableIterator<RunInfo> {
     checkRunsOptions(options);
     yield* runInfos(this.log, options, async (ref, entry) => {
-      const told = await this.#notices.tell(ref, entry);
+      const told = await this.#notices.append(ref, entry);
       if (!told.ok) throw told.error;
     });
   }
@@ -217,7 +217,7 @@ export class Runs implements DrivesHost, NodeRuns {
     if (ended === undefined) return;
     this.#results.ended(ref, ended);
     const { parent } = started ?? {};
-    if (parent !== undefined) await this.#notices.tellParent(parent, ref, ended, () => this.#node.isClosed);
+    if (parent !== undefined) await this.#notices.appendChildEnd(parent, ref, ended, () => this.#node.isClosed);
   }
 
   async stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void> {

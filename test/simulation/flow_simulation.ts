@@ -708,7 +708,7 @@ class Process implements DrivesHost {
       simulation.after(
         simulation.latency(),
         other.guard(() =>
-          other.drives.call(simulation.runs.get(call.ref.run)!.bodyIn(other), call).then(
+          other.drives.execute(simulation.runs.get(call.ref.run)!.bodyIn(other), call).then(
             (refused) => void simulation.after(simulation.latency(), () => end(refused ?? true)),
             () => void simulation.after(simulation.latency(), () => end(false)),
           )
@@ -1111,7 +1111,7 @@ class SimulatedRun {
     if (process === undefined) return void simulation.after(500, () => this.#tell(...entries));
     for (const entry of entries) {
       let done = false;
-      process.log.tell(
+      process.log.appendNotice(
         { workflow: "Flow", run: this.id },
         (by) => ({ ...entry, by }) as unknown as CalledEntry,
         () => false,
@@ -1144,7 +1144,7 @@ class SimulatedRun {
     while (this.#flooded < FLOOD && !this.over) {
       const id = `f${this.#flooded++}`;
       const entry = (by: string): CalledEntry => ({ t: "signalled", signal: FLOODED, id, value: undefined, by });
-      const told = await client.log.tell(ref, entry, () => false).catch(() => {});
+      const told = await client.log.appendNotice(ref, entry, () => false).catch(() => {});
       if (told === undefined) await pause(500);
       else simulation.sums.floods++;
       if (told?.isFirst) client.log.awaitAnswer(ref, this.#answer(client, told));
@@ -1276,8 +1276,8 @@ class SimulatedRun {
         const call = { ref, sequence, stored, due };
         const body = this.bodyIn(process);
         const taken = sequence > 0 || due !== undefined
-          ? process.drives.call(body, call, by)
-          : process.drives.bring(body, ref);
+          ? process.drives.execute(body, call, by)
+          : process.drives.recover(body, ref);
         // one that waits for a version is brought again
         taken.then((refused) => end(refused !== undefined), () => end(true));
       }),

@@ -1,7 +1,7 @@
 /**
  * Watches the records of locks, and has the queue of each key, the oldest waiter first. A watch of all records reports
- * changes in the order of the writes: when it has reported a holder, it has reported every earlier write. A watch of the
- * queues alone costs less, and is enough to release locks.
+ * changes in the order of the writes: when it has reported a holder, it has reported every earlier write. A watch of
+ * the queues alone costs less, and is enough to release locks.
  */
 import type { Bucket, Change } from "../../ports/key_value_store.ts";
 import { type Clock, delay, doubled } from "../../ports/clock.ts";

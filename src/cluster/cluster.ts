@@ -234,14 +234,16 @@ export class Cluster implements Remote {
    * id.
    */
   async join(): Promise<void> {
-    await this.#membership.join();
+    // plain requests (of NATS clients) are accepted only when this node can no longer fail to join: a process that
+    // fails would lose them. The server confirms the subscriptions while the other nodes answer their first pings.
+    let accepting: Promise<void> | undefined;
+    await this.#membership.join(() => accepting = this.#interop.start());
     this.router.joined();
     this.#joined = true;
     this.#options.host.refresh();
     this.#shapes.begin();
     this.#failureDetector.start();
-    // plain requests (of NATS clients) are accepted only after joining: a process that fails to join would lose them
-    await this.#interop.start();
+    await accepting;
   }
 
   nodes(): readonly NodeInfo[] {

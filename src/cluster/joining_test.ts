@@ -6,7 +6,7 @@ import { command, event, query } from "../contract/definition.ts";
 import { CatgaError } from "../error.ts";
 import { delay } from "../ports/clock.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
-import { MemoryCluster } from "../../test/support/memory_cluster.ts";
+import { BUCKET, MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Outer = command<void, unknown>("Outer");
@@ -56,6 +56,33 @@ describe("a node that others know before it knows them", () => {
     const { value } = await clock.until(apps.get("sender")!.send(Outer, undefined, { retries: 0 }));
     assertEquals(value, { inner: "starting", never: "NO_HANDLER", late: "UNAVAILABLE", all: ["starting"] });
     await clock.until((await clock.until(starting)).drain());
+  });
+});
+
+describe("a node that waits for the first answer of another node", () => {
+  it("handles requests of plain clients meanwhile (a start waited for their subscriptions afterwards)", async () => {
+    await using cluster = await MemoryCluster.of("other");
+    const { apps, clock, network } = cluster;
+    const client = network.connect({ name: "plain" });
+    // the record of a process that subscribes, and answers no ping
+    const silent = { ...JSON.parse((await cluster.record("other"))!), id: "silent", endpoint: "silent.aaaaaaaaaaaa" };
+    client.subscribe("catga.default.node.silent.>", {}, () => {});
+    await (await network.store.open(BUCKET)).create("silent", JSON.stringify(silent));
+    const began = clock.monotonic();
+    let joined = 0;
+    const starting = catga({ network, id: "starting", handlers: Inner.handle((_, ctx) => ctx.node), logger: QUIET });
+    starting.then(() => joined = clock.monotonic() - began);
+    await clock.advance(100);
+    let answer: { text: string; at: number } | undefined;
+    client.subscribe("_INBOX.1", {}, ({ data }) => {
+      answer = { text: new TextDecoder().decode(data), at: clock.monotonic() - began };
+    });
+    client.publish("catga.default.call.Inner", "", { reply: "_INBOX.1" });
+    await clock.advance(2_000);
+    assertEquals({ joined, answer }, { joined: 1_000, answer: { text: '"starting"', at: 100 } });
+    await clock.until(apps.get("other")!.drain());
+    await clock.until((await starting).drain());
+    await client.close();
   });
 });
 

@@ -115,10 +115,20 @@ export class Feed {
   }
 
   async #open(config: { readonly filter_subject: string; readonly [setting: string]: unknown }, limit: number) {
-    const { transport } = this.#stream;
-    const consumer = await createConsumer(this.#stream, config, limit, (name) => this.#name = name);
+    const stream = this.#stream;
+    const { expected } = await createConsumer(stream, config, limit, (name, inbox) => {
+      this.#name = name;
+      // subscribed before the consumer is made: its first messages come with its creation, not a round trip later
+      this.#delivery = this.#subscribe({ stream, name, inbox, expected: undefined });
+    });
     if (this.#ended) return;
-    this.#delivery = new LogDelivery(transport, { stream: this.#stream, ...consumer }, {
+    if (expected === 0) this.#tellListed();
+    this.#delivery?.begin(expected);
+  }
+
+  #subscribe(consumer: ConstructorParameters<typeof LogDelivery>[1]): LogDelivery {
+    const { transport } = this.#stream;
+    return new LogDelivery(transport, consumer, {
       onMessage: (message, revision, stored) => {
         this.#upTo = revision;
         this.#listener.onMessage(new DeliveredMessage(message, revision, stored));
@@ -131,7 +141,6 @@ export class Feed {
       onCaughtUp: () => this.#tellListed(),
       onBroken: (why) => this.#break(why),
     });
-    if (consumer.expected === 0) this.#tellListed();
   }
 
   #tellListed(): void {

@@ -50,6 +50,32 @@ describe("Feed", await requireNatsServer(), () => {
     await transport.close();
   });
 
+  it("subscribes before it asks for its consumer, whose messages come with the answer (a start took a round trip more)", async () => {
+    await using client = await startLogClient();
+    for (const subject of ["log.a", "log.b"]) sequenceOf(await client.stream.append(subject, "", { timeout: TIMEOUT }));
+    const transport = await openTransport(client.server.url);
+    const stream = await new NatsEventLog(transport).open(STREAM, OPTIONS);
+    const { connection } = transport;
+    const calls: string[] = [];
+    const subscribe = connection.subscribe.bind(connection);
+    const request = connection.request.bind(connection);
+    connection.subscribe = (subject, options) => {
+      calls.push("subscribe");
+      return subscribe(subject, options);
+    };
+    connection.request = (subject, ...rest) => {
+      calls.push(subject.split(".").slice(2, 4).join(" "));
+      return request(subject, ...rest);
+    };
+    const found: string[] = [];
+    await stream.lasts("log.>", ({ subject }) => void found.push(subject));
+    assertEquals({ calls: calls.slice(0, 2), found }, {
+      calls: ["subscribe", "CONSUMER CREATE"],
+      found: ["log.a", "log.b"],
+    });
+    await transport.close();
+  });
+
   it("gives a user who may not answer the flow control what has come", { timeout: 120_000 }, async () => {
     const config = `authorization { users: [
       { user: all, password: a }

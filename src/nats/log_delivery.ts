@@ -25,6 +25,18 @@ interface DeliveryListener {
   onBroken(why: string): void;
 }
 
+/** The consumer of a {@link LogDelivery}. */
+interface DeliveringConsumer {
+  readonly stream: Pick<OwnedStream, "name" | "heartbeat">;
+  readonly name: string;
+  readonly inbox: string;
+  /**
+   * Number of messages that existed when the consumer was made; `undefined` before it is made: the delivery then keeps
+   * the messages back until {@link LogDelivery.begin}.
+   */
+  readonly expected: number | undefined;
+}
+
 /** Receives the messages that a consumer of a stream delivers, and ends when one is missing or the server is silent. */
 export class LogDelivery {
   /** Number of messages that the delivery has received. */
@@ -34,17 +46,15 @@ export class LogDelivery {
   readonly #subscription: Subscription;
   readonly #silence: SilenceWatch;
   /** Number of messages that existed when the consumer was made; `Infinity` once all of them have arrived. */
-  #expected: number;
+  #expected = Infinity;
+  /** The messages that have arrived before {@link LogDelivery.begin}; `undefined` after it. */
+  #early: Msg[] | undefined = [];
   #ended = false;
 
-  constructor(
-    transport: NatsTransport,
-    consumer: { stream: Pick<OwnedStream, "name" | "heartbeat">; name: string; inbox: string; expected: number },
-    listener: DeliveryListener,
-  ) {
+  /** Subscribes to the consumer's inbox, before or after the consumer is made. */
+  constructor(transport: NatsTransport, consumer: DeliveringConsumer, listener: DeliveryListener) {
     this.#listener = listener;
     this.#position = new DeliveryPosition(consumer.stream.name, consumer.name);
-    this.#expected = consumer.expected === 0 ? Infinity : consumer.expected;
     this.#silence = new SilenceWatch(
       transport.clock,
       consumer.stream.heartbeat,
@@ -52,13 +62,21 @@ export class LogDelivery {
     );
     this.#subscription = transport.listen(consumer.inbox, (error, message) => {
       if (error) return this.#break(error.message);
-      try {
-        this.#receive(message);
-      } catch (thrown) {
-        // the header is unreadable: the message is not the consumer's
-        this.#break((thrown as Error).message);
-      }
+      if (this.#early === undefined) this.#take(message);
+      else this.#early.push(message);
     });
+    if (consumer.expected !== undefined) this.begin(consumer.expected);
+  }
+
+  /**
+   * Passes on the messages that have arrived so far, and then each one as it arrives. Called when the consumer is made;
+   * `expected`: number of messages that existed then.
+   */
+  begin(expected: number): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    if (expected > 0) this.#expected = expected;
+    for (const message of early) this.#take(message);
   }
 
   /** Ends the delivery; `onBroken` is not called. Idempotent. */
@@ -67,6 +85,15 @@ export class LogDelivery {
     this.#ended = true;
     this.#silence.close();
     if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
+  }
+
+  #take(message: Msg): void {
+    try {
+      this.#receive(message);
+    } catch (thrown) {
+      // the header is unreadable: the message is not the consumer's
+      this.#break((thrown as Error).message);
+    }
   }
 
   #receive(message: Msg): void {

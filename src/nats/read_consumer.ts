@@ -8,7 +8,7 @@ import type { OwnedStream } from "./owned_stream.ts";
 /** Time without a subscriber after which the server deletes a consumer, in ms. */
 const INACTIVE = 5_000;
 
-/** A consumer that delivers nothing until it has a subscriber. */
+/** A consumer that delivers nothing while it has no subscriber. */
 export interface ReadConsumer {
   readonly name: string;
   /** Subject to which the consumer delivers. */
@@ -18,20 +18,21 @@ export interface ReadConsumer {
 }
 
 /**
- * Makes a consumer that begins to deliver when it has a subscriber. `onNamed` is called with the consumer's name
- * before the request, because without an answer the consumer may exist nevertheless. Rejects like
+ * Makes a consumer that begins to deliver when it has a subscriber. `onNamed` is called with the consumer's name and
+ * inbox before the request, because without an answer the consumer may exist nevertheless; who subscribes there need
+ * not wait a round trip longer for the messages, which may arrive before the promise settles. Rejects like
  * `JetStream.createConsumer`.
  */
 export async function createConsumer(
   stream: OwnedStream,
   config: { readonly [setting: string]: unknown; readonly filter_subject?: string },
   limit: number,
-  onNamed: (name: string) => void,
+  onNamed: (name: string, inbox: string) => void,
 ): Promise<ReadConsumer> {
   const { transport } = stream;
   const name = `catga_${token(transport.random, 16)}`;
   const inbox = transport.inbox();
-  onNamed(name);
+  onNamed(name, inbox);
   const expected = await stream.js.createConsumer(stream.name, {
     ...config,
     name,

@@ -94,9 +94,10 @@ export class Membership {
   /**
    * Registers this node; at the same time reads the records of the other nodes and pings those nodes. Nodes that
    * answer within 1 s are members when the promise resolves. If the store does not answer, waits for as long as an
-   * election of its leader takes. Rejects with `ID_TAKEN` if this node's id belongs to a live process.
+   * election of its leader takes. Rejects with `ID_TAKEN` if this node's id belongs to a live process. `onListed` is
+   * called before the wait for answers, when this node can no longer fail to join.
    */
-  async join(): Promise<void> {
+  async join(onListed: () => void): Promise<void> {
     const { bucket } = this.#options;
     const { signal } = this.#stop;
     try {
@@ -104,6 +105,7 @@ export class Membership {
         throughElection(this.#options, signal, () => this.#own.register()),
         throughElection(this.#options, signal, () => bucket.watch("", (change) => this.#onChange(change), { signal })),
       ]);
+      onListed();
       await this.#unproven.listed(FIRST_ANSWERS);
     } catch (error) {
       this.#stop.abort();

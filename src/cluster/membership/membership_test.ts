@@ -76,7 +76,7 @@ describe("a record", () => {
       update: (...write) => bucket.update(...write).then((revision) => acknowledge.then(() => revision)),
     });
     const membership = solitary(slow, network);
-    await membership.join();
+    await membership.join(() => {});
     const written = Promise.withResolvers<void>();
     acknowledge = written.promise;
     await clock.advance(3_000); // the record is written, and the acknowledgement is held back
@@ -96,7 +96,7 @@ describe("a record", () => {
     let report = (_: Change) => {};
     const watched = over(bucket, { watch: (_, onChange) => Promise.resolve(void (report = onChange)) });
     const membership = solitary(watched, network);
-    await membership.join();
+    await membership.join(() => {});
     await bucket.delete("b");
     report({ type: "vanish", key: "b", revision: 1 }); // the report is about a revision that is older than the last acknowledged revision
     await clock.advance(0);
@@ -228,7 +228,7 @@ describe("what nodes handle", () => {
     const bucket = await network.store.open(BUCKET);
     const changes: boolean[] = [];
     const membership = solitary(bucket, network, (handled) => changes.push(handled));
-    await membership.join();
+    await membership.join(() => {});
     const [a, b] = membership.view.members;
     assertEquals([a.info.id, a.info.handles, b.info.id, b.info.handles], ["a", ["Who"], "b", []]);
     assertEquals([membership.view.alone("Who"), membership.view.alone("Gone")], [false, true]);

@@ -29,8 +29,8 @@ export interface OpenLogOptions {
   /** The app, which makes the contexts of handlers. */
   readonly app: ContextHost;
   /**
-   * Returns the dead letters of a subscription whose handlers still run at this node although their timeout has passed:
-   * the first one, and their number.
+   * Lists dead letters of a subscription whose handlers still run at this node although their timeout has passed: the
+   * contract and the number of these messages, and since when; `undefined`: there are none.
    */
   hanging(service: string, name: string): SubscriptionHealth["hanging"];
 }

@@ -30,8 +30,8 @@ export interface LogHost extends StreamsHost {
   /** Returns the shape of a contract (a hash of its schemas and options) in this program; `undefined`: unknown. */
   shapeOf(contract: AnyContract): string | undefined;
   /**
-   * Resolves with true when pings to the endpoint have bounced for 6 s: its process has ended. Resolves with false as
-   * soon as that can no longer be certain.
+   * Resolves with true when NATS has answered all pings to the endpoint for 6 s with "no responders": its process has
+   * ended. Resolves with false as soon as that can no longer be proved.
    */
   gone(endpoint: string): Promise<boolean>;
   /**

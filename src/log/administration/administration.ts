@@ -1,7 +1,7 @@
 /**
- * Administration of the durable log for operators, from any node and from the command line. The administration leads
- * no subscription: it stores requests in the stream of subscriptions, and the leader of the subscription carries them
- * out.
+ * Administration of the durable log for operators, from any node and from the command line. The administration leads no
+ * subscription: it stores requests in the stream `catga_<ns>_subscriptions`, and the leader of the subscription carries
+ * them out.
  */
 import { CatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/durable_messages.ts";

@@ -73,10 +73,7 @@ export async function* settled(
   while (begun.size > 0) yield await next();
 }
 
-/**
- * A subscription whose dead letters are listed. `latest` reads the subscription's present state: waiting calls share
- * one read, and only new commits are read.
- */
+/** The stream `catga_<ns>_subscriptions`, in which the leaders of subscriptions store commits and parked messages. */
 interface LetterSource extends KeptCommits {
   readonly network: { readonly maxPayload: number };
   readonly latest: () => Promise<StoredSubscription | undefined>;

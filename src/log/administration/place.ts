@@ -66,8 +66,8 @@ async function firstAt(
 }
 
 /**
- * Difference between this process's clock and the server's clock, in ms, below which the clocks count as equal: so
- * the time stamp of a message denotes exactly that message.
+ * Clocks of this process and of the server that differ by less than this many ms count as equal: a date copied from a
+ * message's time stamp then finds exactly that message.
  */
 const SAME = 1_000;
 /** Maximum time by which a server may lag behind the stream's leader, in ms. */

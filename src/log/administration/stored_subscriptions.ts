@@ -19,7 +19,7 @@ import { sequenceOf } from "../format/group_text.ts";
 import { type ParkedMessage, readParked } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 
-/** Access to the stream of subscriptions, and the clock for pauses between reads. */
+/** The stream in which the state of subscriptions is stored, and the clock for pauses between reads. */
 export interface KeptCommits {
   readonly namespace: string;
   readonly clock: Clock;
@@ -149,7 +149,7 @@ export function inOrder(parked: ReadonlyMap<string, ParkedState>): (readonly [id
 
 /**
  * Reads the last request stored under an id, unless the leader has carried it out. `sequence`: sequence of the last
- * message under this id, which a new request must expect; 0: there is none.
+ * message under this id (0: there is none), which a new request must name as the message that it replaces.
  */
 export async function pendingRequest(
   { stream, namespace }: KeptCommits,

@@ -1,6 +1,6 @@
 /**
- * A stream of subscriptions in memory, with messages as leaders would have stored them, for tests of code that reads
- * them.
+ * The NATS stream in which leaders store the state of subscriptions, here in memory and filled by a test instead of
+ * leaders: for tests of code that reads stored subscriptions.
  */
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
@@ -18,8 +18,8 @@ export const NAMESPACE = "default";
 export const stored = (position: number) => 1_795_000_000_000 + position;
 
 /**
- * How a parked message of a test differs from the default: a message with three failed attempts, whose next attempt is
- * due.
+ * A parked message of a test. Members that are absent have defaults: the message has failed three times, and its next
+ * attempt is due.
  */
 export interface GivenParked extends Partial<ParkedState> {
   readonly position: number;
@@ -36,7 +36,9 @@ export function headOf(given: Partial<Head> = {}): Head {
   return { leader: "a.1", token: 1, place, open: [], began: {}, requests: 0, doubt: undefined, ...given };
 }
 
-/** Makes a stream of subscriptions in memory. */
+/**
+ * Makes the stream in which leaders store the state of subscriptions, empty and in memory, with its clock and network.
+ */
 export async function subscriptionsStream() {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1 });

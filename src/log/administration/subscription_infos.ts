@@ -19,7 +19,7 @@ import type { StoredSubscription } from "./stored_subscriptions.ts";
 export interface InfoSources {
   readonly namespace: string;
   readonly clock: Clock;
-  /** The stream of subscriptions. */
+  /** The stream in which the state of subscriptions is stored. */
   readonly kept: LogStream;
   /** Streams of the log and of entities; `undefined`: the stream does not exist. */
   readonly streams: readonly (LogStream | undefined)[];

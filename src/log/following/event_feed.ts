@@ -51,8 +51,8 @@ export class EventFeed {
   readonly #recent = new Fifo<StoredEvents & { readonly bytes: number }>();
   #bytes = 0;
   /**
-   * Lower bound of the events in memory: `#recent` has all events of the contract in messages with a greater
-   * sequence.
+   * Sequence behind which `#recent` has all events of the contract; a follower at a smaller sequence must read from the
+   * store. `Infinity`: the feed has not begun to read.
    */
   #coveredAfter = Infinity;
   /** Sequence up to which the feed has read the stream. */
@@ -63,7 +63,7 @@ export class EventFeed {
   #reader: LogReader | undefined;
   readonly #started: Promise<void>;
   /**
-   * Number of times that the stream has lost messages; a follower that began before the last loss ends with an error.
+   * Number of times that the stream has lost messages. A follower that began before the last loss ends with an error.
    */
   #losses = 0;
   #lastLoss: CatgaError | undefined;
@@ -145,8 +145,8 @@ export class EventFeed {
 
   /**
    * Reads messages behind a sequence from the store, in order, until they have {@link MAX_STORE_READ_BYTES} bytes.
-   * Resolves with the messages and with `upTo`, the sequence up to which no event is missing in `found`. Rejects with
-   * `LOG_MISMATCH` if the stream has lost some of these events.
+   * Resolves with the messages and with `upTo`: `found` has all events of the contract between `sequence` and `upTo`.
+   * Rejects with `LOG_MISMATCH` if the stream has lost some of these events.
    */
   async readStore(sequence: number): Promise<{ readonly found: StoredEvents[]; readonly upTo: number }> {
     const stream = this.#stream!; // only followers call this, after the feed has started
@@ -209,7 +209,7 @@ export class EventFeed {
     const { first, last } = await this.#state(this.#stream!);
     const sequence = sequenceOf(position);
     const { contract } = this.#options;
-    // if the position is inside a message, the later events of that message must still exist, too
+    // a position inside a message: the events of that message behind the position must still exist, too
     const wanted = position === endOf(sequence) ? sequence + 1 : sequence;
     if (sequence > last) throw lossError(contract, { reason: "truncated", after: sequence, next: last + 1 });
     if (wanted < first) throw lossError(contract, { reason: "expired", after: sequence, next: first });

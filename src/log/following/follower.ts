@@ -26,7 +26,10 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
   #position: number | undefined;
   /** Sequence up to which all events were returned or are in `#ready`. */
   #sequence = 0;
-  /** Position behind which the follower began: events up to this position in the same message are skipped. */
+  /**
+   * Position behind which the follower began. Events at or before it are skipped, also those that share a message of
+   * the stream with later events.
+   */
   #after = 0;
   #losses = 0;
   /** Events of one message of the stream, to be returned next. */
@@ -85,7 +88,8 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     } else if (from instanceof Date) this.#after = await positionAt(from);
     this.#position = this.#after;
     const sequence = sequenceOf(this.#after);
-    // the message at the start position may have further events behind it: read that message again
+    // the message that contains the start position may have further events, behind that position: read that message
+    // again
     this.#sequence = this.#after === endOf(sequence) ? sequence : Math.max(0, sequence - 1);
   }
 

@@ -61,7 +61,8 @@ export interface Place {
    */
   readonly epoch: number;
   /**
-   * True from a rewind until the next leader has begun: messages that still run at nodes were begun before the rewind.
+   * True after a rewind until a leader has begun its next term. That leader first waits for runs that were begun before
+   * the rewind, because it hands their messages out again.
    */
   readonly rewound?: boolean;
 }
@@ -107,8 +108,8 @@ export interface Commit {
   /** True if `parked` lists all parked messages; false: only the messages that have changed since the commit before. */
   readonly full: boolean;
   /**
-   * Sequence of the commit before the last full commit. A reader that starts with that commit finds all parked
-   * messages.
+   * Sequence of the commit that precedes the last full commit. A reader of all commits from this sequence on finds all
+   * parked messages.
    */
   readonly base: number;
   readonly head: Head;

@@ -77,7 +77,10 @@ export interface EntityMessage {
   readonly items: readonly StoredItem[];
 }
 
-/** A stored event: the event's name (without the entity's name), its payload, and the payload's form. */
+/**
+ * A stored event: the event's name (without the entity's name), its payload, and the payload's form ({@link PLAIN},
+ * {@link TAGGED} or {@link UNDEFINED}).
+ */
 export type StoredItem = readonly [event: string, payload: unknown, form?: 0 | 1 | 2];
 
 /** A message of the stream of entities as subscribers receive it. */

@@ -1,9 +1,10 @@
 /**
- * A message of the stream: messages that one process published in one category while its previous message of the stream
- * was being stored. A JSON text, `[1, endpoint, first, sentAt, head, item, …]`, with up to 512 items of the form
- * `[payload, key, id, meta, form]`, whose trailing defaults are left out. The category is in the subject. A firing
- * schedule appends such a message with one item, and its head names the schedule. Stored messages are not trusted: a
- * message is read as a whole or not at all.
+ * A message of the stream: it contains the messages that one process published in one category (of one contract) while
+ * that process's previous message of the stream was being stored. It is a JSON text, `[1, endpoint, first, sentAt,
+ * head, item, …]`, with up to 512 items of the form `[payload, key, id, meta, form]`, whose trailing defaults are left
+ * out; `form` says how the payload is encoded ({@link formOf}). The category is in the subject. A firing schedule
+ * appends such a message with one item, and its head names the schedule. Stored messages are not trusted: a message is
+ * read as a whole or not at all.
  */
 import { isShape } from "../../contract/shape.ts";
 import { isCount, isRecord, isStringArray } from "../../data/checks.ts";
@@ -42,8 +43,8 @@ export interface GroupHead {
   /** Time for which the message is kept, in ms; `undefined`: 7 days; 0: for ever. */
   readonly keep: number | undefined;
   /**
-   * The schedule that appended the message. `counted`: its cron, if nats-server interprets the cron otherwise than
-   * Catga when clocks change: readers then skip the additional firings.
+   * The schedule that appended the message. `counted`: its cron, if nats-server fires it at more times than Catga means
+   * when clocks change; readers then skip the additional firings.
    */
   readonly schedule: GroupSchedule | undefined;
   /** True if the message has queued commands, not events. */
@@ -125,8 +126,9 @@ function timeFor({ due, counted, cron = counted }: GroupSchedule, stored: number
 }
 
 /**
- * Reads the messages in a stored message of either stream, or returns why it cannot be read. Returns an empty list if a
- * cron fired at a time at which it must not fire, because the clocks of its time zone change. Never throws.
+ * Reads the messages (events or queued commands) that a stored message contains, both of the log's stream and of the
+ * stream of entities. Returns the reason if it cannot be read. Returns an empty list if a cron fired at a time at which
+ * it must not fire, because the clocks of its time zone change. Never throws.
  */
 export function readGroup(
   namespace: string,

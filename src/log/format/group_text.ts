@@ -29,8 +29,9 @@ export interface ParsedGroup {
 }
 
 /**
- * Names that were valid in the message read before: most messages have the same names, which are then not checked
- * again. NaN stands for no name yet: it is equal to nothing.
+ * Names (endpoint, command, event) of the last message that was read: most messages have the same names as the one
+ * before, and equal names need no second check. NaN: no name was read yet; NaN is equal to nothing, so the first name
+ * is checked.
  */
 export class KnownNames {
   endpoint: unknown = NaN;

@@ -89,8 +89,9 @@ export function payloadOf({ payload, tagged }: Pick<LoggedMessage, "payload" | "
 }
 
 /**
- * Returns a dead letter with another payload (a text of `encodeValue`). The present payload is added to `earlier`,
- * cut to a limit. Repeating the same edit has no effect.
+ * Returns a dead letter with another payload (a text of `encodeValue`). The present payload is added to `earlier`, cut
+ * to a limit. An edit that is carried out twice (with the same `dead`, the time of the message's death) adds the
+ * payload only once.
  */
 export function withPayload(message: LoggedMessage, text: string, dead: number): LoggedMessage {
   const { earlier = [] } = message;

@@ -1,7 +1,8 @@
 /**
- * A parked message: a message of a subscription that waits in the store for its next attempt, or is dead, with its
- * last error. It is stored in the stream `catga_<ns>_subscriptions`, under `parkedSubject(…)`. The subscription's
- * commits say whether it is still parked, and until when. Anybody with access can write one, so it is validated.
+ * A parked message: a message of a subscription that waits in the store for its next attempt, or is dead, with its last
+ * error. This file defines the text that is stored in the stream `catga_<ns>_subscriptions`, under `parkedSubject(…)`.
+ * The subscription's commits say whether the message is still parked, and until when. Anybody with access can write
+ * such a text, so it is validated.
  */
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isContractName } from "../../contract/contract.ts";
@@ -45,8 +46,10 @@ export interface ListedMessage extends ParkedMessage {
 }
 
 /**
- * Encodes a parked message. The text of its error is cut to `mostOfError` characters, the error's code to 200, so
- * that a large payload fits into the store, too. With 0, the cause and earlier payloads are left out.
+ * Encodes a parked message for the store. `mostOfError`: maximum length of the error's text, in characters, longer
+ * texts being cut, as error codes are to 200, so that a large payload has room. With 0, the error's cause and the
+ * payloads that an operator's edits have replaced (`LoggedMessage.earlier`) are left out, too: for a message that is
+ * too large otherwise.
  */
 export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
   const { position, category, id, key, payload, tagged, meta, time } = message;

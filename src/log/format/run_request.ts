@@ -42,30 +42,43 @@ export type BatchRequest = readonly ["batch", ...RunRequest[]];
 const MAX_BATCH_MESSAGES = 1_000;
 
 /**
- * Answer to a batch of messages that were not all handled: the outcome of each message. `2`: the message waits behind
- * one of its key that failed. `3`: the message did not run, or took too long, and is to be sent alone. A batch whose
- * handler failed is answered like a single message.
+ * Answer to a request to run a batch, if not all of its messages were handled: the outcome of each message, in the
+ * order of the request.
+ * - `0`: handled.
+ * - `2`: to be run again without counting an attempt: it did not run, or an earlier message of its key in the batch
+ *   failed.
+ * - `3`: to be run again alone.
+ * - A {@link FailedRun}: the message failed.
+ *
+ * If the handler failed as a whole, the answer is a {@link FailedRun} instead, as for a single message.
  */
 export interface BatchAnswer {
   readonly of: readonly (0 | 2 | 3 | FailedRun)[];
 }
 
 /**
- * Answer of a node that was asked to run a message. `0`: handled without failure. `1`: not run, because the node
- * knows a later leader (a greater token). An array: the handler failed. Members of the array: `final`, 1: no further
- * attempt (`fail(…, { final: true })`, or the contract refuses the payload); 2: no further attempt here: the input
- * schema refused it, and no handler began; 3: no further attempt here: no live version of the workflow accepts the
- * run, but the version that wrote it would. `cause`: the thrown error, for operators. `outage`: a service that the
- * handler called was unavailable, which does not count as an attempt until it has lasted for so many ms.
+ * Answer of a node to a request to run a message.
+ * - `0`: handled.
+ * - `1`: not run, because the node obeys a later leader of the subscription (with a greater token).
+ * - A {@link FailedRun}: the handler failed, or the node refused the message.
  *
- * The command itself fails, and names the node, with `TIMEOUT` (the handler did not end in time and may go on), with
- * `OUTCOME_UNKNOWN` (the node stopped during the run), and with `UNAVAILABLE` and the details {@link STILL_RUNNING}
- * (not run, because the handler of an earlier attempt goes on there). Other failures mean that the message did not
- * run.
+ * A node that cannot give an answer fails the internal command that carried the request; the error names the node.
+ * `TIMEOUT`: the handler did not end in time and may go on. `OUTCOME_UNKNOWN`: the node stopped during the run.
+ * `UNAVAILABLE` with the details {@link STILL_RUNNING}: not run, because the handler of an earlier attempt goes on at
+ * that node. {@link NOT_RUN} has the other codes after which the message certainly did not run.
  */
 export type RunAnswer = 0 | 1 | FailedRun;
 
-/** Answer of a node whose handler failed; see {@link RunAnswer} for its members. */
+/**
+ * Answer of a node on which the run of a message failed.
+ * - `final` 0: the message may be tried again. 1: it becomes a dead letter, because of `fail(…, { final: true })`,
+ *   because a handler's contract refuses the payload, or because this was its last attempt. 2: the input schema refused
+ *   the message before a handler began; a node with another version of the contract may accept it. 3: no live version
+ *   of the workflow accepts the run; the version that wrote the run would.
+ * - `cause`: the thrown error, for operators.
+ * - `outage`: maximum duration in ms of an outage (a service that the handler called is unavailable, or no node accepts
+ *   the message) during which failed attempts do not count; absent: the attempt counts.
+ */
 export type FailedRun = readonly [
   code: string,
   message: string,
@@ -92,8 +105,9 @@ export const MAX_ANSWER_CODE = 128;
 export type BarrierRequest = readonly ["barrier", token: number];
 
 /**
- * Answer of a node to a barrier: the ids of messages that run there, and of messages whose runs have ended in the
- * last seconds. A later request to run a message that already runs joins that run.
+ * Answer of a node to a barrier: the ids of messages that run there, and of messages whose runs have ended in the last
+ * 10 s. If the new leader hands a message out that runs there already, the node does not run it a second time, but
+ * answers with the outcome of that run.
  */
 export type BarrierAnswer = { readonly running: readonly string[]; readonly ended: readonly string[] };
 
@@ -257,7 +271,7 @@ export function outcomeOfError(error: unknown): RunOutcome {
   return { code: "INVALID_MESSAGE", message: String(error), final: false, node: undefined };
 }
 
-/** Error codes of run requests whose messages certainly did not run. */
+/** Error codes with which a run request fails if the message certainly did not run. */
 const NOT_RUN: ReadonlySet<string> = new Set([
   "NO_HANDLER",
   "UNAVAILABLE",

@@ -22,9 +22,10 @@ interface Host extends Pick<StreamsHost, "namespace" | "endpoint" | "clock" | "o
 /**
  * Stores schedules again that the server no longer fires, after a full store has room again. A schedule for one time
  * then fires at once, under the same id; a cron at its next time. A schedule for one time counts as overdue if it was
- * due before a fence (a schedule that is due at once) and still exists after the fence has fired. When the server
- * will fire a cron is unknown, so each cron that was due since the store was full is stored again. Each write expects
- * the message that it replaces, so that a schedule replaced or taken back meanwhile is not restored.
+ * due before a fence (a schedule that is due at once) and still exists after the fence has fired. When the server will
+ * fire a cron is unknown, so each cron with a time since the store became full is stored again. Each write names the
+ * sequence of the message that it replaces, so it fails if another process has replaced the schedule or taken it back
+ * since this process read it.
  */
 export class OverdueSchedules {
   readonly #host: Host;

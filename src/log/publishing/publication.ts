@@ -25,8 +25,8 @@ export interface Planned {
 }
 
 /**
- * The attempts to store one message of the stream. It contains the publications (messages that the program published)
- * that were gathered for it, and each publication reads here how the attempts went.
+ * How the attempts to store one message of the stream have gone: read by each publication (message that the program
+ * published) that the message of the stream contains.
  */
 export interface Attempted {
   /** True if an attempt that got no answer may have stored the message. */

@@ -23,7 +23,10 @@ export interface LaneParts {
   readonly messages: StreamMessages;
   /** Stores schedules under their subjects, and takes them back. */
   readonly schedules: ScheduleStore;
-  /** Called when a message of the stream was stored, with its contract's name and its number of published messages. */
+  /**
+   * Called when a message of the stream was stored. `contract`: contract of the published messages that it contains;
+   * `count`: their number.
+   */
   readonly onStored?: ((contract: string, count: number) => void) | undefined;
 }
 

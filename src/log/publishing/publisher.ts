@@ -1,9 +1,9 @@
 /**
  * Publishes the messages of one process into the log. A lane queues the messages of one subject: it sends one message
- * of the stream at a time, which keeps the order, and messages published meanwhile travel together in the next one. A
- * message with an id given by the program is a message of the stream by itself, because the stream detects duplicates
- * by that id; of these, several are sent at once, one for each key. A message is sent at once if its lane is idle. The
- * number of waiting messages is limited.
+ * of the stream at a time, which keeps the order, and messages published while it is being stored travel together in
+ * the next one. A message with an id given by the program is a message of the stream by itself, because the stream
+ * detects duplicates by that id; messages with such ids are sent beside each other, one for each key at a time. A
+ * message is sent at once if its lane is idle. The number of waiting messages is limited.
  */
 import { KEEP } from "../../contract/defaults.ts";
 import type { AnyContract } from "../../contract/contract.ts";
@@ -24,8 +24,8 @@ export interface PublisherOptions extends StreamMessagesOptions {
   /** Returns the opened stream of the log, as {@link LaneParts.stream} does. */
   readonly stream: LaneParts["stream"];
   /**
-   * Called when a message of the stream was stored. `contract`: name of its contract; `count`: number of published
-   * messages in it.
+   * Called when a message of the stream was stored. `contract`: contract of the published messages that it contains;
+   * `count`: their number.
    */
   readonly onStored?: ((contract: string, count: number) => void) | undefined;
   /** Maximum number of messages that wait or are being sent; default 262,144. */

@@ -1,6 +1,6 @@
 /**
- * Stores schedules under their subjects and takes them back, with a mark of this process's own for each write. A drain
- * waits for these writes.
+ * Stores schedules under their subjects and takes them back. Each write gets a mark (a text that no other writer uses),
+ * by which the writer recognizes its own message. A drain waits for these writes.
  */
 import type { StreamsHost } from "../../dispatch/node_host.ts";
 import type { LogStream } from "../../ports/event_log.ts";

@@ -1,16 +1,17 @@
 /**
  * Stores a schedule in place of an existing one so that it certainly stays stored.
  *
- * The problem: nats-server (2.15) takes all due schedules in hand and fires them one after the other (3,000 take 0.1
- * s). Meanwhile it accepts a new message in place of a schedule in hand; the firing then removes the new message, or,
- * if a cron fires, moves the new message's time.
+ * The problem: nats-server (2.15) lists all due schedules and fires them one after the other (3,000 take 0.1 s). While
+ * a schedule is on that list, the server accepts a new message in its place; firing the old schedule then removes the
+ * new message, or, if the old schedule is a cron, moves the new message's time to the cron's next time.
  *
- * So each write expects the message that it replaces (compare-and-set). If the old schedule cannot have been due, the
- * write is safe. Else the new schedule is first written "held": with a time after the following steps. Then a fence is
- * awaited (a schedule that is due at once and fires after all that the server had in hand). Then the new schedule is
- * written with its own time, or once more if it was removed. This is not done shortly before the held message may fire
- * (a firing cron may have moved it to the cron's next time), but after a fence behind that time. If this process dies
- * meanwhile, the old schedule has fired, or the new one is stored and fires at most {@link HELD} ms late.
+ * The solution: each write names the message that it replaces (compare-and-set). If the old schedule cannot have been
+ * due, the write is safe. Otherwise there are three steps. 1: the new schedule is written "held", with a time {@link
+ * HELD} ms from now. 2: a fence is awaited (a schedule that is due at once, and fires after all that were on the
+ * server's list). 3: the new schedule is written with its own time, in place of the held message or, if that was
+ * removed, once more. Step 3 could make the schedule fire twice if the held message fired at the same time; so if the
+ * held message is about to fire, step 3 waits until that time has passed, and for another fence. If this process dies
+ * between the steps, the old schedule has fired, or the new one is stored and fires at most {@link HELD} ms late.
  */
 import { nextOfCron } from "../../data/cron.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
@@ -36,7 +37,8 @@ export interface OverwriteOptions {
 /** A schedule, or a mark, that is to be stored in place of a schedule. */
 export interface Replacement {
   /**
-   * Makes the message to be stored. A schedule for one time must not fire before `notBefore`, by the server's clock.
+   * Makes the message to be stored. `version`: number of this operation's writes that were stored before. `notBefore`:
+   * earliest time at which a schedule for one time may fire, by the server's clock.
    */
   write(stream: LogStream, options: { version: number; notBefore: number }): Written;
   /** Returns true if a stored message is this replacement, stored by an earlier attempt. */
@@ -44,8 +46,8 @@ export interface Replacement {
   /** Returns true if the stored message of another writer must not be replaced. */
   yieldsTo(found: StoredMessage): boolean;
   /**
-   * True if the replacement is stored even if no schedule exists to be replaced; storing without one is then tried
-   * first.
+   * True if the replacement is to be stored even if no schedule exists under the subject; the first attempt then
+   * assumes that none exists. False: without a schedule to replace, nothing is stored.
    */
   readonly alone: boolean;
   /**
@@ -95,8 +97,8 @@ class Overwriting {
   /** Cron expression of the replaced schedule, or of one replaced by an earlier write; `undefined`: no cron. */
   #replacedCron: string | undefined;
   /**
-   * Latest time to which the firing of the replaced cron may have moved the new message; `Infinity`: it has not moved
-   * it.
+   * Latest time to which the replaced cron, by firing, may have moved the new message; `Infinity`: it cannot have moved
+   * the message.
    */
   #movedTo = Infinity;
   /** Due time of the last schedule of another writer that was found under the subject. */
@@ -104,7 +106,8 @@ class Overwriting {
   /** A schedule that was due before the last fence and still exists after the fence: the server will not fire it. */
   #stuck: { readonly found: StoredMessage; readonly fence: number } | undefined;
   /**
-   * Time at which the new message was first stored in place of the schedule that is found now, by the server's clock.
+   * Time, by the server's clock, at which the new message was first stored in place of the other writer's schedule that
+   * this operation last found; `undefined`: not stored yet.
    */
   #time: number | undefined;
   #fenced = false;
@@ -146,8 +149,8 @@ class Overwriting {
   }
 
   /**
-   * Takes the next step, given the message found under the subject. Resolves with the operation's result, or with
-   * `undefined` if another step must follow.
+   * Takes the next step. `found`: the message that is stored under the subject. Resolves with the operation's result,
+   * or with `undefined` if another step must follow.
    */
   async #next(stream: LogStream, found: StoredMessage | undefined): Promise<boolean | undefined> {
     if (found === undefined) return await this.#whenNothing(stream);
@@ -180,8 +183,8 @@ class Overwriting {
 
   async #whenNothing(stream: LogStream): Promise<boolean | undefined> {
     if (!this.#replacement.alone) return false; // the schedule was removed, or it has fired, which removes its replacement
-    // a cron that fires does not remove the schedule that has replaced it, but brings its time forward: so a new
-    // schedule that is gone has fired itself
+    // a cron that fires does not remove the schedule that has replaced it, but brings that schedule's time forward: so
+    // a new schedule that is gone has fired itself
     const moved = this.#replacedCron !== undefined && this.#goneFrom !== Infinity;
     if (this.#goneFrom !== undefined && (moved || this.#goneFrom <= stream.latestServerTime)) {
       throw new RefusedSchedule(
@@ -224,8 +227,8 @@ class Overwriting {
   }
 
   /**
-   * Resolves with true if the schedule replaced by this writer's message has certainly not fired: the server will not
-   * fire it, and no new leader of the stream (which would fire it) was elected meanwhile.
+   * Resolves with true if the schedule replaced by this writer's message has certainly not fired: the server has given
+   * it up, and, since the last fence, no new leader of the stream has fired it.
    */
   async #hasNotFired(stream: LogStream, own: StoredMessage): Promise<boolean> {
     const target = this.#stuck && header(this.#stuck.found, "Nats-Schedule-Target");
@@ -255,9 +258,9 @@ class Overwriting {
   }
 
   /**
-   * Writes the new message if the last message of the subject has the sequence `expect`. `held`: with a later time,
-   * see the file's comment. Resolves with true if it was stored, with false if the message now under the subject must
-   * be looked at.
+   * Writes the new message if the last message of the subject has the sequence `expect`. `held`: writes it with a later
+   * time, see the file's comment. Resolves with true if it was stored; with false if the caller must read the subject's
+   * last message to find out what happened.
    */
   async #write(stream: LogStream, expect: number, held: boolean): Promise<boolean> {
     const notBefore = held ? stream.latestServerTime + HELD : 0;

@@ -14,9 +14,9 @@ export function dueOf(found: StoredMessage, again: number): number {
 }
 
 /**
- * Returns the time until a cron that is due about now has fired, in ms; 0: it is not due soon, or is due again at
- * once. Wait so long before replacing it: the server counts a new cron from its storing on, so a firing that was due
- * before and has not happened is lost.
+ * Returns the time until a cron that is due about now has fired, in ms; 0: it is not due soon, or is due again at once.
+ * Wait so long before replacing the cron: the server fires a new cron only at times after its storing, so a firing of
+ * the old cron that is due but has not happened would be lost.
  */
 export function firesWithin(stream: LogStream, found: StoredMessage): number {
   const cron = header(found, "Nats-Schedule");

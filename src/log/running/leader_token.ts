@@ -2,8 +2,8 @@
  * Decides which leader of a subscription a node obeys: the leader whose token is in the subscription's last commit. A
  * token that this node has not seen yet is checked against that commit, so that a forged token neither runs anything
  * nor blocks the real leader. The known token is checked again after this process stood still, and for a request that
- * was sent long ago (as over a link that carried nothing for a while): another leader may have taken over meanwhile,
- * and have handled the same message.
+ * was sent long ago (as over a link that carried nothing for a while): another leader may have taken over in that time,
+ * and the message may have been handled.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -128,8 +128,9 @@ export class LeaderToken {
 }
 
 /**
- * Maximum age of a request of the known leader, and of the last confirmation of its token, in ms. Another leader can
- * exist 0.6 s after that at the earliest, and first asks this node (for up to 3 s) before it hands out anything.
+ * Maximum time in ms since the token of the known leader was last confirmed, or since the request was sent, for which a
+ * request with that token is obeyed without a check. Another leader can exist 0.6 s after this time at the earliest,
+ * and first asks this node (for up to 3 s) before it hands out anything.
  */
 const TOKEN_TRUSTED_FOR = 2_000;
 /** Time for which the last commit must have had a lower token before the lower token is accepted, in ms. */

@@ -89,8 +89,9 @@ export class ReadModel {
   }
 
   /**
-   * True once all messages have been handled that the log had when this read model began to read it (again after a
-   * loss). Messages that wait behind one that fails again and again do not count, because that may last for ever.
+   * True once this read model has handled all messages that the log had when it began to read it. Becomes false when
+   * reading begins again after a loss of messages. Messages that wait behind one that fails again and again do not
+   * count, because that may last for ever.
    */
   get caughtUp(): boolean {
     if (this.#caughtUp || this.#retrying < this.#open) return this.#caughtUp;
@@ -111,8 +112,9 @@ export class ReadModel {
   }
 
   /**
-   * Counts of messages that this read model has received and not handled. `retrying`: messages that failed, and those
-   * that wait behind them. `oldest`: age of the oldest message, in ms.
+   * Counts of messages that this read model has received and not handled. `open`: published messages (events) that were
+   * parsed; `lag`: messages of the stream that wait to be parsed; `oldest`: age of the oldest of all these, in ms;
+   * `retrying`: messages that failed, and those that wait behind them.
    */
   get figures(): { readonly open: number; readonly lag: number; readonly oldest: number; readonly retrying: number } {
     const [first = this.#group[this.#next] ?? this.#stored.first] = this.#held;
@@ -319,7 +321,7 @@ export class ReadModel {
 
   /**
    * Frees a key after a batch has ended, so that the messages queued behind it run. `left`: messages of the key that
-   * are not done, each with its error.
+   * the batch has not handled, each with its error (`undefined`: it waits behind one that failed).
    */
   #release(key: string | undefined, left: readonly (readonly [Open, CatgaError | undefined])[]): void {
     const lanes = this.#lanes;

@@ -17,8 +17,8 @@ export interface Logged {
 }
 
 /**
- * What identifies a run in the envelope of its message. `call`, the id of the run, is read only when needed. For a
- * request of a leader, `dueAt` returns the deadline until which the leader waits.
+ * Identity of a run in the envelope of its message. `call`: id of the run, made only when it is read. `dueAt`, in
+ * requests of leaders only: the deadline until which the leader waits.
  */
 export interface RunOf {
   readonly envelope: { readonly call: string };

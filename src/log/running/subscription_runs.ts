@@ -64,8 +64,8 @@ export class SubscriptionRuns {
   }
 
   /**
-   * Messages whose last attempt runs longer than twice its timeout: they are dead letters by now, and no leader asks
-   * for them again. `undefined`: there are none.
+   * Messages that are dead letters although their handlers still run: their last attempts have run for more than twice
+   * their timeout, and no leader asks for them again. `undefined`: there are none.
    */
   get hanging(): SubscriptionHealth["hanging"] {
     const { host: { clock, node }, handlers: { contract, timeout } } = this.#options;
@@ -285,8 +285,8 @@ export class SubscriptionRuns {
   }
 
   /**
-   * Makes the answer to a leader that asks for a single message of a running batch, whatever happens to the batch's
-   * other messages.
+   * Answers a leader that asks for a single message while the batch with this message runs (`i`: index of the message):
+   * waits for the batch and returns this message's outcome, also if other messages of the batch fail.
    */
   async #answerOf(answer: Promise<Outcome>, i: number, ctx: MessageContext): Promise<Outcome> {
     const outcome = await answer;

@@ -204,8 +204,8 @@ export class Commits {
   }
 
   /**
-   * Makes a commit from a draft (the ledger's state and its changes). `base`: makes a full commit, with this sequence
-   * as the start for readers that need earlier commits.
+   * Makes a commit from a draft (the ledger's state and its changes). `base`, if given: the commit is full, and a
+   * reader that needs earlier commits starts at this sequence.
    */
   #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string, base?: number): Commit {
     const counts = { parked: ledger.parked.size, dead: ledger.dead };

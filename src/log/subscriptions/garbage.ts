@@ -1,7 +1,8 @@
 /**
  * Garbage in a subscription's store: commits, requests and parked messages that a later commit has made unnecessary.
- * Garbage is erased once the store can no longer lose that commit, and only by a leader right after it has stored
- * another commit: a later leader may still need the garbage.
+ * Garbage is erased once the store can no longer lose that commit, and only right after its leader has stored another
+ * commit, which proves that it still leads: a leader that another one has replaced could erase messages that its
+ * successor needs.
  */
 import type { SubscriptionStore } from "./store.ts";
 

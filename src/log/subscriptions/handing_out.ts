@@ -60,8 +60,8 @@ export class HandingOut {
    */
   readonly #outages = new Map<Item, WaitedOutage>();
   /**
-   * Messages whose handler still runs after its timeout, each with the time, in ms since 1970, at which that became
-   * known.
+   * Messages whose handler still runs after its timeout, each with the time, in ms since 1970, at which this node
+   * learned that.
    */
   readonly #hanging = new Map<Item, number>();
   /** Requests that nodes have answered in this turn of the event loop, and whose messages are not settled yet. */

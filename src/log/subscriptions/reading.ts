@@ -53,7 +53,8 @@ export class LeaderReading {
    */
   #behindLoss: Omit<Place, "epoch"> | undefined;
   /**
-   * Stored messages and starts of the reader that arrived while reading was paused, and those that arrived after them.
+   * Stored messages, and starts of the reader ({@link ReaderStart}), that arrived while reading was paused; or after
+   * that, while earlier ones still waited here.
    */
   #held = new Fifo<StoredMessage | ReaderStart>();
   #paused = false;
@@ -125,9 +126,9 @@ export class LeaderReading {
   }
 
   /**
-   * Moves the place twice a minute behind messages of other categories, so that their removal from the log is not
-   * taken for a loss. Moves it only behind messages that this reader has passed, because another server may lag
-   * behind. Call often while no message is open.
+   * Moves the subscription's place (position in the log) twice a minute behind messages of other categories, so that
+   * the removal of those messages from the log is not taken for a loss. Moves it only behind messages that this reader
+   * has received, because another server may lag behind. Call often while no message is open.
    */
   skipOthers(now: number): void {
     const { stream, namespace, fault } = this.#options;
@@ -211,8 +212,8 @@ export class LeaderReading {
     }
     const { created, read, at } = this.#ledger.place;
     if (lost === undefined) {
-      // the time is 0 (unknown): the skipped messages are of other categories, and their removal must not be taken for
-      // a loss
+      // time 0 (unknown): the message at this position is of another category, and its removal must not be taken for a
+      // loss
       if (created === "" || place.read > read) {
         this.#goTo({ ...place, time: 0, at: state.last === mark.sequence ? state.now : at });
       }

@@ -59,8 +59,8 @@ export class LogSubscription {
   #ending = new AbortController();
   #leaving = false;
   /**
-   * Earliest time at which this node competes for the lead, by the monotonic clock: other nodes go first after this
-   * node's term has failed, and the present leader must be known.
+   * Earliest time at which this node competes for the lead, by the monotonic clock; `Infinity`: not before this node
+   * has read the last commit. After a term of this node has failed, the time is later, so that other nodes go first.
    */
   #stands = 0;
   /**
@@ -94,8 +94,8 @@ export class LogSubscription {
   }
 
   /**
-   * True if this node has open messages of the subscription, or is about to lead it: the node's process must not end
-   * by itself meanwhile.
+   * True if this node has open messages of the subscription, or is about to lead it. While it is true, the node's
+   * process must not end by itself.
    */
   get busy(): boolean {
     if (this.term !== undefined) return this.term.open > 0 && !this.#warnings.stopped;
@@ -305,8 +305,9 @@ export class LogSubscription {
   }
 
   /**
-   * Hands the lead over when another node should have led for `SETTLED` ms; otherwise the first node to start would
-   * keep all leads. At most once in `HAND_OVER_PAUSE` ms, because nodes may disagree about which nodes live.
+   * Hands the lead over if another node has been the one that should lead for {@link SETTLED} ms; otherwise the first
+   * node to start would keep all leads. At most once in {@link HAND_OVER_PAUSE} ms, because nodes may disagree about
+   * which nodes live.
    */
   #giveWay(now: number): void {
     if (this.#first) this.#secondSince = undefined;

@@ -17,8 +17,8 @@ interface SuspectGroup {
   /** The only message that ran in this process; `undefined`: several messages ran in it. */
   alone?: Item | undefined;
   /**
-   * Set for the group of all messages that were open at the crash: time for which each message of it that begins
-   * keeps the others waiting, in ms.
+   * For the group of all messages that were open at a crash: time in ms for which each message of the group, once
+   * begun, keeps other messages from beginning. Absent for other groups.
    */
   readonly moment?: number;
 }

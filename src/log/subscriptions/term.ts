@@ -165,8 +165,8 @@ export class SubscriptionTerm {
   }
 
   /**
-   * Reads the requests of operators at once, and once more when all servers should have them. Call when the store may
-   * have a new request.
+   * Reads the requests of operators at once, and again a little later, when servers that lag behind should have them,
+   * too. Call when the store may have a new request.
    */
   onRequest(): void {
     const now = this.#options.host.clock.monotonic();
@@ -437,8 +437,8 @@ export class SubscriptionTerm {
       return this.#join(request.began);
     }
     const item = ledger.parked.get(request.message);
-    // the recorded failure of an idempotent command is removed first: otherwise the command, which runs again under its
-    // id, would be answered with this failure
+    // the recorded failure of an idempotent command is removed first: otherwise the command, which runs again under the
+    // same id, would get this failure as its result
     if (request.kind === "replay" && service === COMMANDS && item !== undefined) {
       await host.forgetFailure(item.category.name, item.message.id);
     }

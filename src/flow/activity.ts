@@ -1,7 +1,7 @@
 /**
  * Counts what is in progress in one execution of a run (a drive): attempts of steps, appends to the log, reads and
- * timers. As long as anything is, the execution is not suspended. When something ends, or state changes that a turn of
- * the execution reads, another turn is requested.
+ * timers. As long as anything is, the execution is not suspended. When something ends, or when state changes that the
+ * execution reacts to, the execution is asked to take its next step (a turn: {@link ActivityHost.turn}).
  */
 import { MAX_TIMEOUT } from "../data/checks.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -98,7 +98,8 @@ export class Activity {
 
   /**
    * Calls `what` until it succeeds, with growing pauses. Resolves with `undefined` if the execution of the run ends
-   * before. Rejects with the first error for which `isPassing` returns false; by default every error is retried.
+   * before `what` has succeeded. Rejects with the first error for which `isPassing` returns false; by default every
+   * error is retried.
    */
   insist<T>(what: () => Promise<T>, isPassing: (error: unknown) => boolean = () => true): Promise<T | undefined> {
     return this.during(() =>

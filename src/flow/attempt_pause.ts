@@ -6,9 +6,9 @@ import type { Timer } from "../ports/clock.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
 
 /**
- * Returns true if the next attempt of the handler or `undo` with this name has to wait; `next` is called once the
- * attempt may begin. During a long pause, which a schedule ends, and while an operator has to decide, the execution of
- * the run can be suspended.
+ * Returns false if the next attempt of the handler or `undo` with this name may begin now. Otherwise returns true, and
+ * calls `next` when the attempt may begin. The execution of the run can be suspended during a long pause, which a
+ * schedule ends, and while an operator has to decide.
  */
 export function pausesBefore(state: DriveState, name: string, next: () => void): boolean {
   if (state.times.pauseOf(name) === 0) return false;

@@ -3,9 +3,9 @@
  *
  * | state      | it waits for                                                     | then                          |
  * | ---------- | ---------------------------------------------------------------- | ----------------------------- |
- * | idle       | a schedule, an operator, or an entry that another process stored | attempts, when news come      |
+ * | idle       | a schedule, an operator, or an entry that another process stored | attempts                      |
  * | pauses     | the pause after a failed attempt, on this node                   | attempts                      |
- * | begins     | the store, to have earlier entries and this node as the holder   | attempts, or is idle          |
+ * | begins     | the store, which records that this node executes the run         | attempts, or is idle          |
  * | attempts   | the work, within its timeout                                     | outcome, pauses, or is idle   |
  * | given up   | nothing: the run is cancelled, and there is nothing to undo      | –                             |
  */
@@ -92,8 +92,8 @@ export class AttemptedStep extends StepCall {
   }
 
   /**
-   * Runs attempts until the step has an outcome. Resolves with `undefined` if the step waits for an event from outside,
-   * or no longer needs an outcome.
+   * Runs attempts until the step has an outcome. Resolves with `undefined` if the step waits for a schedule, an
+   * operator or an entry of another process, or no longer needs an outcome.
    */
   async #toOutcome(): Promise<RecordedOutcome | undefined> {
     const { name, state } = this;
@@ -118,8 +118,9 @@ export class AttemptedStep extends StepCall {
   }
 
   /**
-   * Performs one attempt. Resolves with `undefined` if the attempt does not count, because the step or the execution of
-   * the run has ended, or the node stops.
+   * Performs one attempt. Resolves with the outcome of the step; with "failed" once the failure of the attempt is
+   * recorded; with `undefined` if the attempt does not count, because the step or the execution of the run has ended,
+   * the run is cancelled, or the node stops.
    */
   async #attemptOnce(): Promise<RecordedOutcome | "failed" | undefined> {
     const { name, state } = this;
@@ -143,8 +144,8 @@ export class AttemptedStep extends StepCall {
     } catch (thrown) {
       if (this.isSettled) return undefined;
       const error = readable(thrown);
-      // the error is no failure of the step, which is given up: a step without `undo` that is aborted may throw any
-      // error
+      // the step is given up because the run is cancelled: the error is not recorded, since a step without `undo` that
+      // is aborted may throw any error
       if (!this.needsOutcome && this.#isGivenUp()) return undefined;
       if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof DecidedFailure)) {
         state.leaving = true;
@@ -167,8 +168,8 @@ export class AttemptedStep extends StepCall {
   }
 
   /**
-   * Aborts an attempt after its timeout. The timer is set in a later turn of the event loop, because many attempts need
-   * no timer: they have ended by then.
+   * Aborts an attempt after its timeout. The timer is set in a later turn of the event loop, because an attempt that
+   * has ended before that turn needs none.
    */
   #limitTime(attempt: StepAttempt, began: number): Timer {
     const { name, state } = this;

@@ -1,7 +1,8 @@
 /**
  * A step that starts another run (its child), and waits for the child's end, which the child reports. When the run is
- * cancelled, its child is cancelled, too, and reports its end. A child that was never started is stored as ended, so
- * that it can never be started later. If certainly nobody has tried to start the child, the step is simply given up.
+ * cancelled, its child is cancelled, too, and reports its end. If the child was never started, it is stored as ended,
+ * so that it can never be started later. If certainly no execution of the run has tried to start the child, nothing is
+ * stored, and the step is given up.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
@@ -71,8 +72,8 @@ export class ChildStep extends StepCall {
   }
 
   /**
-   * Gives the step up if the run is cancelled, and nobody has tried to start the child. Returns true if the step is
-   * given up.
+   * Gives the step up if the run is cancelled, and certainly no execution of the run has tried to start the child.
+   * Returns true if the step is given up.
    */
   #isGivenUp(): boolean {
     const { state, state: { journal, phase } } = this;

@@ -5,19 +5,21 @@
  * something outside, or when another node has taken the run over.
  *
  * The rules, each held by `test/simulation/flow_simulation_test.ts`:
- * 1. No step begins before all that the handler has seen is stored, and the run is stored as this node's. Outcomes that
- *    are ready together are one append; the last step and the end are one.
- * 2. Each append expects the last message that was read. If another driver has stored a message after the last one, or
- *    if the last one is lost, this drive ends at once: a store that has lost its end reuses sequences.
+ * 1. No step begins before all that the handler has seen is stored, and an entry which says that this node executes the
+ *    run. Outcomes that are ready together are stored by one append; so are the outcome of the last step and the end of
+ *    the run.
+ * 2. Each append expects the last message that was read. If another node has stored, as the executing node, a message
+ *    after that one, or if that one is lost, this drive ends at once: a store that has lost its last messages gives
+ *    their sequences to other messages.
  * 3. A schedule is stored before the entry that waits for it.
  * 4. A run that fails waits for the outcomes of all steps that began, then undoes them, the latest first. A run whose
  *    handler returns ends at once, and nothing is recorded after its end.
  * 5. The handler sees no entry that was recorded after a cancel; steps with `undo` that may have begun get an outcome,
  *    and are undone. A handler that has not called all recorded steps with `undo` does not undo a cancelled run:
- *    another version does, or the run is stuck. A handler that has thrown undoes only if all steps that may have begun
- *    are known.
- * 6. The handler sees ends of steps, sleeps and waits in the order of the journal, one at a time: each replay takes the
- *    same way.
+ *    another version does, or the run is stuck. If the handler of a cancelled run throws, steps are undone only if all
+ *    steps with `undo` that may have begun are known.
+ * 6. The handler sees ends of steps, sleeps and waits in the order of the journal, one at a time, so that each replay
+ *    takes the same path through the handler.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { STEP_PAUSES } from "../contract/defaults.ts";
@@ -333,7 +335,7 @@ export class Drive {
 
   /**
    * Lets the run fail: its steps are undone as soon as nothing is in progress. The run ends with `error`, unless
-   * another error, or a cancel, is recorded by then.
+   * another error, or a cancel, is recorded before undoing begins.
    */
   #fails(error?: RecordedError): void {
     this.#finish = () => this.#undo(error, this.journal.cancelled !== undefined);

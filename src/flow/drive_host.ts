@@ -103,8 +103,8 @@ export interface DriveHost {
 }
 
 /**
- * The fate of a run that a version refused. `next`: endpoint of a node whose version may accept it; `waits`: for a
- * node with another version; `stuck`: an operator has to decide.
+ * The fate of a run that a version refused. `next`: endpoint of a node whose version may accept it; `waits`: the run
+ * waits until a node with another version joins; `stuck`: an operator has to decide.
  */
 export type RefusedRunFate = { readonly next: string } | "waits" | "stuck";
 

@@ -2,26 +2,29 @@
  * Records the entries of a run during one execution of it (a drive): it queues entries, appends them to the log, one
  * message at a time, and applies messages that other processes have stored.
  *
- * A decision follows from the journal (the list of the run's entries), the handler and the clock; it holds only on the
- * journal on which it was made. Messages of others may come between a decision and its append. The rules, without each
- * of which `flow_simulation_test.ts` fails:
- * 1. When a message of others is applied, all entries in flight, split off or queued are checked before a call sees the
- *    message. If one decision fails, all decisions are dropped, and the handler runs from its top on the same journal.
- * 2. Outcomes are no decisions: `done`, `failed` of a step, `child`, `undone`, `held` and `limited` are stored before
- *    the handler runs again, except a `done` whose step has an outcome by then, which drops the decisions. `failed` of
- *    the handler is a decision. Attempts under way are handed to the next run of the handler, with their timeouts.
- * 3. `woken`, and `took` without a signal, fail on a cancel, and if an open wait could take a stored signal. They are
- *    decided when the handler has seen all that is stored, and has called the waits that follow from it; a handler that
- *    has thrown decides none. Handlers see them before they are stored, so that an end that follows from them is one
- *    append with them.
- * 4. `took` of a signal always holds. `ended` and `failing` fail if a cancel is stored that they were decided without,
- *    and whenever an earlier decision fails. Steps that lost a race are aborted when `ended` is stored. A cancelled run
- *    whose handler throws fails once the handler has called all steps with an `undo` that may have begun
- *    (`Journal.begun`).
- * 5. An entry that says that a step, or an `undo`, is stuck always holds; after a `retried` it becomes a failed attempt
- *    that the next attempt follows at once.
- * 6. Messages of others do not keep a run from storing: a process that appends one sends news to the driver, which
- *    answers when the append that met a conflict is stored. A process stores few messages of a run without an answer.
+ * A decision is an entry that follows from the journal (the list of the run's entries), the handler and the clock; it
+ * holds only on the journal on which it was made. Messages of other processes may be stored between a decision and its
+ * append. The rules, without each of which `flow_simulation_test.ts` fails:
+ * 1. When a message of another process is applied, all entries that are not stored yet are checked before any call of
+ *    the handler sees the message. If one decision no longer holds, all decisions are dropped, and the handler runs
+ *    from its top again, on the journal with that message.
+ * 2. Outcomes are no decisions, because they record what has happened: `done`, `failed` of a step, `child`, `undone`,
+ *    `held` and `limited` are stored before the handler runs again. A `done` whose step has got another outcome is the
+ *    exception: it is dropped, together with all decisions. `failed` of the handler is a decision. Attempts in progress
+ *    are handed to the next run of the handler, with their timeouts.
+ * 3. `woken`, and `took` without a signal, no longer hold after a cancel, or if an open wait could take a stored
+ *    signal. They are decided when the handler has seen all that is stored, and has called the waits that follow from
+ *    it; after the handler has thrown, none is decided. The handler sees them before they are stored, so that an end of
+ *    the run that follows from them is stored by the same append.
+ * 4. `took` of a signal always holds by itself. `ended` and `failing` no longer hold if a cancel is stored that they
+ *    were decided without, and whenever an earlier decision no longer holds. Steps that still run when the handler
+ *    returns are aborted once `ended` is stored. A cancelled run whose handler throws fails once the handler has called
+ *    all steps with an `undo` that may have begun (`Journal.begun`).
+ * 5. An entry that says that a step, or an `undo`, is stuck always holds; if an operator's `retried` is stored before
+ *    it, it becomes a failed attempt that the next attempt follows at once.
+ * 6. Messages of other processes do not keep the executing node from storing: a process that appends a message notifies
+ *    that node, which answers when its append that met a conflict is stored. A process stores few messages of a run
+ *    without an answer.
  */
 import { exceeds } from "../data/utf8.ts";
 import type { Activity } from "./activity.ts";
@@ -159,8 +162,8 @@ export class DriveRecorder {
   }
 
   /**
-   * Makes an entry `failed` that says that no attempt follows; for the handler it names the steps that had begun, if
-   * they are known.
+   * Makes an entry `failed` that says that no attempt follows. An entry about the handler (empty `step`) also names the
+   * steps with an `undo` that may have begun, if they are known.
    */
   failedAttempt(step: string, error: RecordedError): JournalEntry & { readonly t: "failed" } {
     const begun = step === "" ? this.#drive.begun : undefined;
@@ -228,7 +231,7 @@ export class DriveRecorder {
 
   /**
    * Begins to store the queued entries, if there are any. Called in each turn of the execution in which the handler has
-   * nothing more to see.
+   * seen all stored ends.
    */
   flush(): void {
     if (this.#queue.length > 0) void this.#storeQueue();
@@ -283,8 +286,8 @@ export class DriveRecorder {
 
   /**
    * Appends entries after the last message of the run, and applies them. Messages that other processes have stored
-   * meanwhile are applied first. Resolves with `false` if another node executes the run, or the run no longer exists.
-   * Rejects with a `CatgaError`: with `OUTCOME_UNKNOWN` if the entries may be stored.
+   * after the last message that was read are applied first. Resolves with `false` if another node executes the run, or
+   * the run no longer exists. Rejects with a `CatgaError`: with `OUTCOME_UNKNOWN` if the entries may be stored.
    */
   async #append(entries: readonly JournalEntry[]): Promise<boolean> {
     const { log, endpoint: holder } = this.#host;
@@ -328,8 +331,9 @@ export class DriveRecorder {
     const found = await this.#host.log.readOn(ref, journal, (stored) => {
       // skip a message that was applied already: this node's messages are applied when their append is acknowledged
       if (stored.sequence <= journal.sequence) return;
-      // lost also after a late message of an earlier execution on this node, because the handler has not seen its
-      // entries
+      // a message with the executing node's own entries, other than the append in progress, means that another node
+      // executes the run, or that a message of an earlier execution on this node was stored late: the handler has not
+      // seen its entries
       this.#lost ||= stored.mark !== this.#appending && !stored.entries.every(isCalled);
       this.#apply(stored);
     });
@@ -389,8 +393,8 @@ export class DriveRecorder {
   }
 
   /**
-   * Returns the entry. If the entry says that a step is stuck, and an operator has retried the run since, returns an
-   * entry after which the next attempt follows at once.
+   * Returns the entry. If the entry says that a step is stuck, and an operator has retried the run after the entry was
+   * made, returns an entry after which the next attempt follows at once.
    */
   #asRetried(entry: JournalEntry): JournalEntry {
     if (entry.t !== "failed" || entry.next !== undefined) return entry;

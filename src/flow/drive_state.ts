@@ -4,10 +4,10 @@
  * turn (`activity.ts`).
  *
  * Invariants:
- * 1. The handler sees ends in the order of the journal, one in a turn, so that all calls that follow from one end have
- *    been made before the next end (`ends.ts`).
- * 2. An attempt of a step begins only when all that is recorded is stored, and the run is stored as this node's
- *    (`DriveRecorder.ready`).
+ * 1. The handler sees the ends of steps, sleeps and waits in the order of the journal, one in a turn, so that the
+ *    handler has made all calls that follow from one end before it sees the next end (`ends.ts`).
+ * 2. An attempt of a step begins only when all recorded entries are stored, and one of them says that this node
+ *    executes the run (`DriveRecorder.ready`).
  * 3. The execution is suspended only in a turn in which the handler has nothing to see, nothing is to be stored, and
  *    nothing is in progress: no attempt, append, read or timer.
  */
@@ -26,10 +26,12 @@ import { DriveRecorder } from "./drive_recorder.ts";
 import type { RunRef } from "./run_ref.ts";
 
 /**
- * How an execution of a run (a drive) ends. `completed`: the run has ended; `suspended`: all pending calls wait for
- * something outside; `superseded`: another node executes the run, or the run no longer exists; `restart`: decisions
- * were dropped, or an attempt of the handler failed, and the handler runs from its top; `shutdown`: the node stops;
- * `refused`: this version of the workflow does not accept the run, and another version may.
+ * How an execution of a run (a drive) ends. `completed`: the run has ended; `suspended`: all pending calls of the
+ * handler wait for a time, a signal, a child run or an operator; `superseded`: another node executes the run, or the
+ * run no longer exists; `restart`: the run has to be executed from the top of its handler again, because the handler or
+ * an `undo` failed, because entries of other processes contradict what the handler has seen or decided, or because of
+ * an error of the store; `shutdown`: the node stops; `refused`: this version of the workflow does not accept the run,
+ * and another version may.
  */
 export type DriveEnd = "completed" | "suspended" | "superseded" | "restart" | "shutdown" | "refused";
 
@@ -51,8 +53,8 @@ export interface DriveOptions {
    */
   readonly begun?: readonly string[] | undefined;
   /**
-   * By step: schedules that may be stored without being recorded, as the previous execution knew them ({@link
-   * DriveTimes.unrecorded}).
+   * By step: schedules that may be stored without being recorded, as the previous execution knew them
+   * ({@link DriveTimes.unrecorded}).
    */
   readonly unrecorded?: ReadonlyMap<string, number> | undefined;
   /** Shapes (versions) of the workflow other than this node's that have refused the run. */
@@ -139,10 +141,7 @@ export class DriveState {
    * known.
    */
   readonly #begunBefore: ReadonlySet<string> | undefined;
-  /**
-   * True if no earlier execution can have begun a step that was called when the handler threw ({@link
-   * DriveState.isFresh}); `undefined`: the handler has not thrown.
-   */
+  /** {@link DriveState.isFresh} at the time when the handler threw; `undefined`: the handler has not thrown. */
   #wasFresh: boolean | undefined;
   /** True if entries of other processes were applied, and the next turn has not yet let the pending calls continue. */
   #hasNews = false;
@@ -199,8 +198,8 @@ export class DriveState {
   }
 
   /**
-   * True if no earlier execution can have begun a step that is called now. Entries that this execution has stored do
-   * not prove it: the handler may still be at a place that an earlier execution had reached.
+   * True if no earlier execution of the run can have begun a step that the handler calls now. That this execution has
+   * stored entries does not prove it: the handler may still be at a place that an earlier execution had reached.
    */
   get isFresh(): boolean {
     return this.#isFirst || this.ends.isBehindOthers;
@@ -208,8 +207,8 @@ export class DriveState {
 
   /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: not known. */
   get begun(): readonly string[] | undefined {
-    // ends of other branches that come after the handler has thrown do not prove that the handler has come as far as in
-    // an earlier execution
+    // after the handler has thrown, `isFresh` may become true by an end that another branch of the handler awaited;
+    // that does not prove that the branch that threw had come as far as in an earlier execution
     const isKnown = this.#begunBefore !== undefined || (this.#wasFresh ?? this.isFresh);
     return isKnown ? [...this.#callbacks.undoable(), ...this.notReached] : undefined;
   }

@@ -55,8 +55,8 @@ export class DriveTimes {
 
   /** Notes that a schedule of the run has fired, for this time of the step. */
   timerFired({ step, at }: DueTime): void {
-    // a process may report any time of a firing, so the time counts only if it is at most `MAX_AHEAD` ms ahead of this
-    // node's clock
+    // any process may claim that a schedule has fired, so the time counts only if it is at most `MAX_AHEAD` ms ahead of
+    // this node's clock
     const time = Math.min(at, this.#host.clock.now() + MAX_AHEAD);
     this.#due.set(step, Math.max(time, this.#due.get(step) ?? 0));
   }
@@ -102,7 +102,7 @@ export class DriveTimes {
 
   /**
    * Returns true if a schedule of the step is stored and has not fired. If one has fired, even too early, the answer is
-   * false: a node that had lost the run may have replaced the schedule by an earlier one.
+   * false: a node that no longer executes the run may have replaced the schedule by one that fires earlier.
    */
   isScheduled(step: string, { scheduled }: { readonly scheduled: boolean }): boolean {
     return scheduled && !this.#due.has(step);
@@ -139,8 +139,8 @@ export class DriveTimes {
   }
 
   /**
-   * Stores the run's schedules again, for the node that executes the run now: schedules that this node stored may have
-   * replaced them, and may fire later.
+   * Stores the run's schedules again when another node has taken the run over: schedules that this node stored may have
+   * replaced that node's, and may fire later.
    */
   giveBack(): void {
     const { failures, sleeps, waits, ended } = this.#journal;
@@ -149,7 +149,7 @@ export class DriveTimes {
       const at = failures.get(step)?.next ?? sleeps.get(step)?.until ?? waits.get(step)?.until;
       if (at === undefined) continue;
       // the schedule is due a second from now at the earliest, because a message that is due already is published only
-      // once for its id. If the schedule cannot be stored, the earlier one fires instead
+      // once for its id. If it cannot be stored, the schedule that is stored already fires
       const time = Math.max(at, this.#host.clock.now() + 1_000);
       this.#givenBack.push(this.#host.wake(this.#ref, step, time).then(() => step, () => undefined));
     }

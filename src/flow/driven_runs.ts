@@ -1,15 +1,17 @@
 /**
- * The runs that this node executes; each execution is a {@link Drive}. A node is called to execute a run by a stored
+ * The runs that this node executes; each execution is a {@link Drive}. A call to execute a run comes from a stored
  * entry, by a schedule that fires, or by a start. As long as the run's holder lives (the node that the run's last
  * message names), other nodes pass calls for the run on to it.
  *
- * A call waits until the run has ended or waits for something else, so that the call is delivered again, to another
- * node, if this process dies. A run that takes long, and each run while there are many, has a lease instead: a schedule
- * that calls for the run's execution, and that this process sets to a later time again and again while it lives.
+ * A call is acknowledged only when the run has ended or is suspended (it waits for a time, a signal, a child run or an
+ * operator), so that it is delivered again, to another node, if this process dies. The call for a run that takes long,
+ * and for each run while there are many, is acknowledged earlier, because the run gets a lease: a schedule that calls
+ * for the run's execution, and that this process sets to a later time again and again while it lives.
  *
- * If this node's version of the workflow refuses a run, a node of another version may take it over: then this node does
- * nothing more for the run without first storing that it holds the run again. If no version accepts the run, and no
- * node has the version that wrote it, the call resolves with {@link RefusedRun}, and the run waits.
+ * If this node's version of the workflow refuses a run, a node of another version may take it over: then, before this
+ * node does anything more for the run, it stores an entry which says that it holds the run again. If no version accepts
+ * the run, and no live node has the version that wrote it, the call resolves with {@link RefusedRun}, and the run waits
+ * for a node with another version.
  */
 import { ALONE } from "../contract/send_options.ts";
 import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workflow_body.ts";
@@ -40,8 +42,9 @@ export interface DrivesHost extends DriveHost, Omit<RunLeasesHost, "log"> {
    */
   passOn(endpoint: string, call: DeliveredCall): Promise<boolean | RefusedRun>;
   /**
-   * Asks the node at an endpoint to postpone its leases of these runs, so that they expire later. Resolves with 1 for
-   * each run that needs no call, else 0; with `undefined` if the node does not answer.
+   * Asks the node at an endpoint to postpone its leases of these runs, so that they expire later. Resolves with a
+   * number for each run: 1 if no node has to be called to execute the run, else 0; or with `undefined` if the node does
+   * not answer.
    */
   putOffAt(endpoint: string, workflow: string, runs: readonly string[]): Promise<readonly (0 | 1)[] | undefined>;
   /** Stores a call to execute each of these runs, as an expired lease would. Rejects with a `CatgaError`. */
@@ -90,8 +93,8 @@ export class Drives {
   readonly #held = new Map<string, HeldRun>();
   readonly #settled: SettledRuns;
   /**
-   * By run that this node's version refused: the last message of the run that was read. Other nodes may hold these
-   * runs.
+   * By key of a run that this node's version of the workflow refused: sequence of the last message of the run that this
+   * node had read. Other nodes may hold these runs.
    */
   readonly #gaveUp = new Map<string, number>();
   readonly #looks = new Gate(MAX_LOSS_CHECKS);
@@ -139,9 +142,11 @@ export class Drives {
   }
 
   /**
-   * Executes a run on this node, or has the node that holds it execute it. Resolves when the run has ended, or waits
-   * for something else. Resolves with {@link RefusedRun} if no version on a live node accepts the run, which then waits
-   * for another version. Rejects with `UNAVAILABLE` if the call has to be tried again, on another node.
+   * Executes a run on this node, or has the node that holds it execute it. Resolves with `undefined` once the call need
+   * not be delivered again: the run has ended, is suspended (it waits for a time, a signal, a child run or an
+   * operator), or has a lease; or the message that called for it is lost. Resolves with {@link RefusedRun} if the
+   * version of the workflow on each live node refuses the run, which then waits for another version. Rejects with
+   * `UNAVAILABLE` if the call has to be delivered again, to another node.
    */
   async execute(body: WorkflowBody, call: DeliveredCall, holder?: string): Promise<RefusedRun | undefined> {
     const host = this.#host;
@@ -220,7 +225,7 @@ export class Drives {
       }
       if (end === "completed") return undefined;
       // otherwise the run is loaded again: the execution that has ended may not have seen the message of the call, or
-      // its `due`
+      // `due`, the schedule that has fired
       if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return undefined;
       if (end === "suspended" && isLoaded && !await pause()) return undefined;
       if (end === "superseded") await delay(host.clock, 20);
@@ -228,9 +233,10 @@ export class Drives {
   }
 
   /**
-   * Passes a run, which this node has given up, on to a node of another version. Resolves with `false` if this node has
-   * to load the run again: a node was out of reach, or all versions have refused the run, and an operator has to
-   * decide.
+   * Passes the call for a run, which this node has given up, on to a node of another version. Resolves with true if
+   * that node has carried it out; with {@link RefusedRun} if the run has to wait for a version that no live node has;
+   * with `false` if this node has to load the run again, because that node was out of reach, or because all versions
+   * have refused the run and an operator has to decide.
    */
   async #handOn(
     call: DeliveredCall,
@@ -265,8 +271,9 @@ export class Drives {
   }
 
   /**
-   * Stores the leases of these runs again, after a lease that this node had stored has expired. Resolves with 1 for
-   * each run that needs no call, because it has a lease again, or has ended here; else with 0.
+   * Stores the leases of these runs again, after a lease that this node had stored has expired. Resolves with a number
+   * for each run: 1 if no node has to be called to execute the run, because it has a lease again or has ended on this
+   * node; else 0.
    */
   async putOff(workflow: string, runs: readonly string[]): Promise<readonly (0 | 1)[]> {
     await this.#leases.again(runs.map((run) => ({ workflow, run })));
@@ -274,8 +281,8 @@ export class Drives {
   }
 
   /**
-   * Returns true if no node needs to be called to execute the run because of this message: the run has read the
-   * message, and has ended, waits for something else, or has a lease.
+   * Returns true if no node has to be called to execute the run because of this message: this node has read the
+   * message, and the run has ended, has a lease, or is suspended (which does not suffice if `sequence` is 0).
    */
   isOver(ref: RunRef, sequence: number): boolean {
     const key = keyOf(ref);
@@ -289,8 +296,8 @@ export class Drives {
    * Lets a run that this node executes, or executed last, continue at once after an entry was stored for it. (The
    * subscription of the run's messages would do the same, but later while it has no leader.) If this node executes the
    * run: resolves when its own append, which conflicted with the entry, is stored. Otherwise: resolves when the run has
-   * continued, or after {@link UNDRIVEN_PAUSE} ms, because a node that begins to execute the run has to store an entry
-   * first.
+   * continued, or at the latest after {@link UNDRIVEN_PAUSE} ms: until then the sender stores no more messages of the
+   * run, so that the node that begins to execute the run can store its first entry.
    */
   async news(body: WorkflowBody | undefined, call: DeliveredCall): Promise<void> {
     const held = this.#held.get(keyOf(call.ref));
@@ -315,8 +322,8 @@ export class Drives {
   }
 
   /**
-   * Executes a run for which there may be no call any more, because the store has lost its last messages. Rejects with
-   * a `CatgaError` if the run cannot be read or executed now.
+   * Executes a run that stored messages and schedules may no longer call for, because the store has lost its last
+   * messages. Rejects with a `CatgaError` if the run cannot be read or executed at present.
    */
   async recover(body: WorkflowBody, ref: RunRef): Promise<void> {
     const host = this.#host;
@@ -430,7 +437,7 @@ export class Drives {
 
   /**
    * Removes schedules of a run that has ended, and tries again until they are removed. Rejects if this node stops
-   * before: the run is then called at another node.
+   * before they are removed: another node is then called to execute the run, and removes them.
    */
   async #takeBack(ref: RunRef, steps: readonly string[]): Promise<void> {
     if (steps.length === 0) return;
@@ -449,8 +456,8 @@ export class Drives {
   }
 
   /**
-   * Removes schedules that this node has stored again for another node that executes the run, if the run has ended
-   * meanwhile.
+   * Removes schedules that this node has stored again for another node that executes the run, if that node ended the
+   * run before the schedules were stored.
    */
   async #takeBackGiven(ref: RunRef, given: Promise<readonly string[]>): Promise<void> {
     const steps = await given;
@@ -494,8 +501,8 @@ export class Drives {
 
   /**
    * Ends the lease of a run that this node no longer executes. Unless the run has ended or waits, a node is called to
-   * execute it, even if another node executes it: that node may be dead, and calls that came to this node relied on the
-   * lease.
+   * execute it, even if another node executes it: that node may be dead, and the calls that this node acknowledged
+   * because of the lease are not delivered again.
    */
   #endLease(ref: RunRef, end: HeldEnd | { readonly failed: unknown }): void {
     const leases = this.#leases;
@@ -505,8 +512,8 @@ export class Drives {
   }
 
   /**
-   * Stores leases when they are due, and gives a lease to each run that takes long; while there are many runs, to each
-   * run that is not brief.
+   * Stores leases when they are due, and gives a lease to each run that takes long; with more than `FEW` runs, to each
+   * run that takes longer than `BRIEF` ms.
    */
   #watch(): void {
     const { clock } = this.#host;

@@ -111,9 +111,9 @@ export class Ends {
   }
 
   /**
-   * Skips ends that the handler does not await, because it was changed, or because an operator gave the outcome: ends
-   * whose steps it has not called; and with `rests` (nothing else is in progress) any end. Returns true if an end was
-   * skipped, or decisions can follow.
+   * Skips ends that the handler does not await, because it was changed, or because an operator gave the outcome of a
+   * step that the handler does not call. Skips only ends whose steps the handler has not called; with `rests`, which
+   * says that nothing else is in progress, any end. Returns true if an end was skipped, or decisions can follow.
    */
   passOver(rests: boolean): boolean {
     if (this.#asked === 0 && this.#behindStored.length === 0) return false;

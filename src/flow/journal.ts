@@ -71,7 +71,8 @@ export class Journal {
   readonly failures = new Map<string, Failures>();
   /**
    * Names of steps with an `undo` that may have begun, and had no outcome when the handler threw; `undefined`: not
-   * known, because a process may have continued the run since, or did not know which steps earlier processes had begun.
+   * known, because a process may have continued the run after the handler threw, or did not know which steps earlier
+   * processes had begun.
    */
   begun: ReadonlySet<string> | undefined;
   /** Steps, ended ones included, of which a failed attempt is recorded. */
@@ -272,9 +273,9 @@ export class Journal {
   }
 
   /**
-   * Cuts short the pause before the next attempt of a step after a cancel of the run, once for each step: the present
-   * pause, or the pause after the attempt in progress. A handler that is stuck is called again, too: a cancelled run
-   * does not need it to get further.
+   * If the run is cancelled, lets the next attempt of a failed step begin at once instead of after its pause. This
+   * happens once for each step, so the pauses after later failures are kept. A handler that is stuck is called again,
+   * too: a cancelled run can end without the handler getting further.
    */
   #hasten(step: string): void {
     const failures = this.failures.get(step);

@@ -1,6 +1,6 @@
 /**
- * The entries of a run: each type of entry with its members, and the check of an entry that was read. Anybody who may
- * write to the stream may have written it.
+ * The entries of a run: each type of entry with its members, and the check of an entry that was read. Any process that
+ * may write to the stream may have written the entry.
  */
 import { isCount, isRecord, isStringArray, isStrings, isToken } from "../data/checks.ts";
 
@@ -113,8 +113,8 @@ export type DrivenEntry =
   | { readonly t: "failing"; readonly error: RecordedError }
   | { readonly t: "undone"; readonly step: string }
   /**
-   * The run has ended. `schedules`: steps that may have a schedule which no entry records, and which fires late: it is
-   * to be removed.
+   * The run has ended. `schedules`: steps that may have a schedule which no entry records, and which fires so late
+   * after the end of the run that it has to be removed.
    */
   | {
     readonly t: "ended";

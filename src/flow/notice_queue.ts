@@ -1,8 +1,8 @@
 /**
  * Appends entries to runs for processes that do not execute them (signals, cancels, ends of children). Messages of one
  * run are appended one after the other, because of several appends at once all but one would be refused. Entries that
- * wait go into one message. A process stores only a few messages of a run before the run's executing node has confirmed
- * them, so that this node can store messages of its own.
+ * wait go into one message. A process stores only a few messages of a run before the node that executes the run has
+ * answered, so that the executing node can store messages of its own.
  */
 import { exceeds } from "../data/utf8.ts";
 import { unavailable } from "../error.ts";
@@ -27,8 +27,8 @@ interface NoticeLog {
 }
 
 /**
- * Makes an entry for a run; `by`: the node that executes the run. Called again if another message was stored meanwhile,
- * so that what the function has read of the run is still true when the entry is stored.
+ * Makes an entry for a run; `by`: the node that executes the run. Called again if another message of the run was stored
+ * before the entry, so that what the function has read of the run is still true when the entry is stored.
  */
 export type EntryFor = (by: string) => CalledEntry | Promise<CalledEntry>;
 
@@ -115,7 +115,7 @@ export class NoticeQueue {
 
   /**
    * Appends the entries that fit into one message. The others go back to the front of the queue, and so do all entries
-   * if another message was stored meanwhile. Never rejects.
+   * if another process has stored a message of the run first. Never rejects.
    */
   async #append(ref: RunRef, some: readonly PendingNotice[], waiting: PendingNotice[]): Promise<void> {
     const log = this.#log;
@@ -133,8 +133,8 @@ export class NoticeQueue {
       try {
         const entry = one.entryFor(holder);
         if (entry instanceof Promise && told.length > 0) {
-          // this entry depends on a read of the run, so it is stored in a message of its own, and nothing may be stored
-          // before it
+          // this entry was made from a read of the run, which an entry before it in the same message would make
+          // obsolete: it becomes the first entry of the next message
           entry.catch(() => {});
           waiting.unshift(...some.slice(i));
           break;

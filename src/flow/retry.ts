@@ -14,8 +14,8 @@ interface RepeatOptions {
 }
 
 /**
- * Calls `work` until it succeeds, with growing pauses. Resolves with `undefined` if `isOver` returns true before.
- * Rejects with the first error for which `isPassing` returns false.
+ * Calls `work` until it succeeds, with growing pauses. Resolves with `undefined` if `isOver` returns true before `work`
+ * has succeeded. Rejects with the first error for which `isPassing` returns false.
  */
 export async function retry<T>(
   work: () => Promise<T>,

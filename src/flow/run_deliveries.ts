@@ -75,8 +75,8 @@ export class RunDeliveries implements RunDriver {
       if (!isStringArray(lease.runs) || typeof lease.by !== "string") return;
       return await this.#drives.leaseOver({ workflow: definition.name, ...lease });
     }
-    // the id of a message of a cron schedule is the schedule's name with the time: without its prefix, it is the id of
-    // the run
+    // the id of a message of a cron schedule is the schedule's name with the time: without the prefix of that name, it
+    // is the id of the run
     const run = cron ? ctx.id.slice(startName("").length) : named;
     if (start !== undefined) return await this.#starts.startDue(definition, run, due);
     const ref = { workflow: definition.name, run };

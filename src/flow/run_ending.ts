@@ -18,8 +18,9 @@ export class RunEnding {
   }
 
   /**
-   * Records the end of the run, and ends the execution when the end is stored. If an earlier decision turns out not to
-   * hold, the end is dropped.
+   * Records the end of the run, and ends the execution when the end is stored. The end is dropped if it, or an entry
+   * that was recorded before it and is not stored either, contradicts what another process stores first
+   * (`drive_recorder.ts`).
    */
   endWith(outcome: RecordedOutcome): void {
     const state = this.#state;
@@ -59,7 +60,7 @@ function first(names: readonly string[], mostBytes: number): readonly string[] {
 }
 
 /**
- * Maximum length of the steps that an `ended` entry names because of their schedules, in bytes: half of what a value
- * leaves free in a message. The schedules of further steps fire, which has no effect.
+ * Maximum length of the steps that an `ended` entry names because of their schedules, in bytes: half of the 8 kB of a
+ * message that values leave free ({@link RunLog.mostBytes}). The schedules of further steps fire, which has no effect.
  */
 const MAX_SCHEDULES = 4_096;

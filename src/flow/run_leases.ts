@@ -1,7 +1,7 @@
 /**
- * Leases of the runs that a node executes. A lease is a schedule after which other nodes are called to execute its
- * runs, unless the node sets it to a later time, which it does once a second while it lives. A lease covers up to 64
- * runs of one workflow, so that thousands of runs cost tens of writes.
+ * Leases of the runs that a node executes. A lease is a schedule that calls other nodes to execute its runs when it
+ * fires. While the node lives, it sets the lease to a later time once a second, so that it does not fire. A lease
+ * covers up to 64 runs of one workflow, so that thousands of runs cost tens of writes.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -48,7 +48,7 @@ export class RunLeases {
 
   /**
    * Adds a run to a lease. `onStored` is called each time that a lease with this run is stored, until the run is
-   * removed; its argument is the epoch of the store when the write began.
+   * removed; its argument is the epoch of the store (the number of its possible losses) when the write began.
    */
   add(ref: RunRef, onStored: (epoch: number) => void): void {
     if (this.#byRun.has(keyOf(ref))) return;
@@ -78,7 +78,7 @@ export class RunLeases {
 
   /**
    * Removes a run that this node no longer executes although the run has not ended. The lease that covers the run is
-   * not renewed, so it expires, and a node is called to execute the run.
+   * not renewed, so it expires, and a node is called to execute the run; other runs of that lease get another one.
    */
   abandon(ref: RunRef): void {
     const lease = this.#take(ref);

@@ -132,9 +132,9 @@ export class RunLog {
   }
 
   /**
-   * Appends the first message of a run; `place`, the position up to which the run has been read, has to be empty.
-   * Resolves with "conflict" if the run exists. Rejects with a `CatgaError`: with `OUTCOME_UNKNOWN` if the message may
-   * be stored.
+   * Appends the first message of a run; `place` stands for a run of which nothing was read: its sequence is 0. Resolves
+   * with "conflict" if the run exists. Rejects with a `CatgaError`: with `OUTCOME_UNKNOWN` if the message may be
+   * stored.
    */
   async begin(ref: RunRef, message: RunMessage, place: RunPlace, over: () => boolean): Promise<number | "conflict"> {
     for (let after = place;;) {
@@ -317,9 +317,10 @@ export class RunLog {
   }
 
   /**
-   * Appends an entry for a process that does not execute the run, unless the run has ended. Other entries of this
-   * process that wait go into the same message. Resolves with `undefined` if the run has ended, or was never started.
-   * Rejects with a `CatgaError` (`OUTCOME_UNKNOWN`: the entry may be stored), or with an error of `entryFor`.
+   * Appends an entry for a process that does not execute the run, unless the run has ended. Entries of this process
+   * that wait to be stored in the same run go into the same message. Resolves with `undefined` if the run has ended, or
+   * was never started. Rejects with a `CatgaError` (`OUTCOME_UNKNOWN`: the entry may be stored), or with an error of
+   * `entryFor`.
    */
   appendNotice(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
     return this.#notices.add(ref, entryFor, over);
@@ -328,7 +329,7 @@ export class RunLog {
   /**
    * Counts a stored message as unanswered until `answer` settles: the answer of the run's executing node to the notice
    * about it. While too many are unanswered, this process stores no other message of the run, so that the executing
-   * node can store one. `answer` has to settle in time.
+   * node can store one. `answer` has to settle even if that node sends none: messages of the run may wait for it.
    */
   awaitAnswer(ref: RunRef, answer: Promise<void>): void {
     this.#notices.awaitAnswer(ref, answer);

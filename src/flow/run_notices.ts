@@ -125,7 +125,7 @@ export class RunNotices {
 
   /**
    * Appends an entry to a run. Resolves with `false` if the run has ended, or was never started. Rejects with a
-   * `CatgaError` if the entry may not be stored.
+   * `CatgaError` if the entry is not stored, or is not known to be stored.
    */
   async #appendAndNotify(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
     const { log } = this.#node;

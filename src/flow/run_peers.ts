@@ -58,16 +58,16 @@ export class RunPeers {
   }
 
   /**
-   * Asks the node at an endpoint to renew its leases of these runs. Resolves with 1 for each run that needs no call,
-   * else 0; with `undefined` if the node does not answer.
+   * Asks the node at an endpoint to renew its leases of these runs. Resolves with a number for each run: 1 if no node
+   * has to be called to execute the run, else 0; or with `undefined` if the node does not answer.
    */
   putOff(endpoint: string, workflow: string, leased: readonly string[]): Promise<readonly (0 | 1)[] | undefined> {
     return this.#ask(workflow, endpoint, { leased });
   }
 
   /**
-   * Asks the node at an endpoint which of its runs have ended or wait: resolves with 1 for each such run, else 0; with
-   * `undefined` if the node does not answer.
+   * Asks the node at an endpoint which of these runs have ended, wait or have a lease: resolves with a number for each
+   * run, 1 for such a run, else 0; or with `undefined` if the node does not answer.
    */
   async areOver(
     endpoint: string,

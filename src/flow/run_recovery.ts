@@ -1,6 +1,6 @@
 /**
- * Recovery after the streams have lost messages that may have called for the execution of runs: all open runs of the
- * workflow are executed on.
+ * Recovery after the streams have lost messages that may have called for the execution of runs: each run of the
+ * workflow that has not ended is loaded and executed again.
  */
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { fewAtOnce } from "../data/gate.ts";

@@ -226,8 +226,8 @@ export class RunStarts {
       const journal = new Journal();
       const appending = log.begin(ref, message, journal, this.#node.callerTime());
       if (body !== undefined && holder !== "") {
-        // this node begins to hold the run before the start is stored, so that calls for the run that come meanwhile
-        // wait for the start
+        // this node begins to hold the run before the start is stored, so that a call for the run that comes before the
+        // start is stored waits for it
         const { mark } = message;
         const first = appending.then(
           (sequence) =>

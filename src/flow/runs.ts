@@ -1,6 +1,6 @@
 /**
  * The runs of workflows, as one node starts, executes, reaches and shows them. `Runs` creates the other parts of this
- * folder, and delegates to them. Opens nothing until it is first needed.
+ * folder, and delegates to them. Opens no stream until it is first needed.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";

@@ -70,8 +70,8 @@ export class RunsNode {
   }
 
   /**
-   * Begins to measure the time that a caller has. Returns a function that returns true once the time is over, or the
-   * node is closed.
+   * Begins to measure the app's timeout for a call. Returns a function that returns true once the timeout is over, or
+   * the node is closed.
    */
   callerTime(): () => boolean {
     const due = this.clock.monotonic() + this.app.timeout;

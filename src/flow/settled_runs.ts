@@ -1,6 +1,7 @@
 /**
- * Remembers runs that ended on this node lately, or began to wait: another call to execute such a run has nothing to
- * do. A run counts only in the epoch of the store in which it was read.
+ * Remembers runs that lately ended on this node, or began to wait there: a further call to execute such a run has
+ * nothing to do. What is remembered of a run counts only as long as the store has lost no messages since the run was
+ * read ({@link RunLog.epoch}).
  */
 import type { RunLog } from "./run_log.ts";
 
@@ -18,8 +19,8 @@ export class SettledRuns {
   readonly #log: Pick<RunLog, "epoch">;
   #runs = new Map<string, SettledRun>();
   /**
-   * The runs that were added before the present map was begun. Two maps are used, because a single map that removes its
-   * oldest entry for each new one would cost a tenth of a run.
+   * Runs that were added before those in `#runs`: when `#runs` is full, it takes the place of this map. A single map
+   * that removes its oldest entry for each new one would cost a tenth of the time of a run.
    */
   #before: ReadonlyMap<string, SettledRun> = new Map();
 
@@ -28,8 +29,9 @@ export class SettledRuns {
   }
 
   /**
-   * Returns true if the run had read the message of this sequence, and has ended or waits. With sequence 0 only an
-   * ended run counts: another node may have executed a waiting run since, and died.
+   * Returns true if this node has read the run up to the message with this sequence, and the run then ended or waited.
+   * With sequence 0, which names no message, only a run that has ended counts: after this node, another one may have
+   * continued a waiting run, and died while it executed the run.
    */
   has(key: string, sequence: number): boolean {
     const settled = this.#runs.get(key) ?? this.#before.get(key);

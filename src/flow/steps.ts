@@ -89,8 +89,8 @@ export class Steps {
   }
 
   /**
-   * Leaves attempts in progress to the next execution if `restarts` is true, else aborts them. Called when the
-   * execution of the run ends.
+   * Called when the execution of the run ends. Attempts in progress are left to the next execution if `restarts` is
+   * true (the handler runs from its top again), and are aborted otherwise.
    */
   stopped(why: () => CatgaError, restarts: boolean): void {
     const { handedOver, journal: { failures } } = this.#state;
@@ -106,8 +106,9 @@ export class Steps {
   }
 
   /**
-   * Aborts steps that need not be undone, and ends the pauses before further attempts. Called when the run is
-   * cancelled.
+   * Aborts the attempts in progress of steps whose outcome a cancelled run does not need
+   * ({@link CalledStep.needsOutcome}) and wakes each step that pauses between two attempts: the step begins its next
+   * attempt at once, or is given up. Called when the run is cancelled.
    */
   cancelled(message: string): void {
     for (const step of this.#steps.values()) {
@@ -233,8 +234,8 @@ export class Steps {
   }
 
   /**
-   * Returns true if a step without an outcome must not begin any more. `isMain`: the handler, not an `undo`, has called
-   * it.
+   * Returns true if a call of a step without an outcome never settles, because the run fails or is cancelled, or
+   * because the `undo` that called the step is over. `isMain`: the handler called the step; false: an `undo` did.
    */
   #isAbandoned(isMain: boolean, needsOutcome: boolean): boolean {
     const { phase, failed, isFresh, journal: { failing, cancelled } } = this.#state;

@@ -48,9 +48,9 @@ export class Undoing {
   }
 
   /**
-   * Begins to undo the run's steps. The run ends with `error`, unless another error, or a cancel, is recorded.
-   * `isHalted`: the handler has not ended; a changed handler may not have called some of the steps that are to be
-   * undone.
+   * Begins to undo the run's steps. The run ends with `error`, unless the journal already has another error, or a
+   * cancel. `isHalted`: the handler has not ended; a changed handler may not have called some of the steps that are to
+   * be undone.
    */
   begin(error?: RecordedError, isHalted = false): void {
     const state = this.#state;

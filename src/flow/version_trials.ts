@@ -34,8 +34,8 @@ export class VersionTrials {
   }
 
   /**
-   * Returns true if a node has given the run up after the message `heldAt`, by which it had taken the run over; with 0:
-   * at any time.
+   * Returns true if a node has given the run up. `heldAt`: sequence of the message by which the node took the run over;
+   * only a refusal after that message counts (0: any refusal counts).
    */
   hasGivenUp(endpoint: string, heldAt = 0): boolean {
     return (this.#gaveUp.get(endpoint) ?? -1) >= heldAt;

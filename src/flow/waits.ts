@@ -1,7 +1,7 @@
 /**
- * Sleeps and waits of a workflow's handler. The beginning of a wait is stored after the schedule that ends it. The end
- * of a wait that took a signal is stored before the handler continues, so that the next calls of a run that was just
- * loaded follow from stored entries only.
+ * Sleeps and waits of a workflow's handler. The schedule that ends a sleep or wait is stored before the entry about its
+ * beginning. The entry about a signal that a wait took is stored before the handler continues: so all that the handler
+ * does first, after a run was loaded, follows from stored entries only.
  */
 import type { Signal, WaitOptions } from "../contract/flow.ts";
 import type { Schema } from "../contract/schema.ts";
@@ -138,8 +138,8 @@ export class Waits {
   }
 
   /**
-   * Parses the value of a signal by its schema. `then` is called with the value, or with an error if the present schema
-   * refuses the stored value.
+   * Parses the value of a signal by its schema. Calls `then` with the parsed value, or with an error if the handler's
+   * schema refuses the stored value or takes too long.
    */
   #parse(
     call: PendingCall,
@@ -204,9 +204,9 @@ export class Waits {
   }
 
   /**
-   * Ends a sleep or wait whose time is over. The handler continues before the entry is stored, so that an end of the
-   * run that follows is stored together with it. A signal that is stored by then has precedence, even if a replay calls
-   * its wait only after steps that have ended.
+   * Ends a sleep or wait whose time is over. The end is recorded only after the handler has seen all stored ends: a
+   * wait that the handler calls after them may take a stored signal, which has precedence. The handler continues before
+   * the recorded end is stored, so that, if it then returns, that end and the end of the run are stored in one message.
    */
   #timeIsOver(call: PendingCall, entry: JournalEntry & { readonly t: "woken" | "took" }, see: () => void): void {
     const state = this.#state;
@@ -251,8 +251,8 @@ export class Waits {
   }
 
   /**
-   * Returns true if the time of a sleep or wait is over. If it will be over soon, sets a timer that lets the call
-   * continue then.
+   * Returns true if the time of a sleep or wait is over. If it is not over, and no stored schedule ends the sleep or
+   * wait, sets a timer that lets the call continue when the time is over.
    */
   #isDue(name: string, timed: Timed, call: PendingCall): boolean {
     const state = this.#state;

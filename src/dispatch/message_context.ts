@@ -46,13 +46,12 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   readonly #host: ContextHost;
   readonly #timeout: number;
   #envelope: Envelope | undefined;
-  #execution: Execution | undefined;
-  #pending: PendingMessage<MessageContext> | undefined;
   /**
-   * True if the message is in the stage `preparing` (a schema or behavior runs before its handler); not used once
-   * `#execution` is set.
+   * Without an execution, `null` if the message is in the stage `preparing` (a schema or behavior runs before its
+   * handler), `undefined` if it is not: each further field would take 8 bytes of every send.
    */
-  #preparing: boolean;
+  #execution: Execution | null | undefined;
+  #pending: PendingMessage<MessageContext> | undefined;
 
   /**
    * `timeout`: in ms, counted from the first use of the deadline; `envelope`: the metadata that came with the message;
@@ -65,7 +64,6 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     this.#envelope = envelope;
     this.#execution = undefined;
     this.#pending = undefined;
-    this.#preparing = false;
   }
 
   /** The message's {@link Execution} (deadline, abort, locks), made when it is first needed. */
@@ -78,7 +76,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     const host = this.#host;
     const due = pending === undefined ? now + this.#timeout : host.wheel.dueOf(pending, now);
     const execution = new Execution(host, this.contract, due);
-    if (this.#preparing) execution.stage = "preparing";
+    if (this.preparing) execution.stage = "preparing";
     if (pending !== undefined) {
       execution.begin(pending.settle!); // called first, so that a drain finds at least one run in progress
       this.#endPending(pending);
@@ -88,13 +86,13 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   /** True if the message is in the stage `preparing`: a schema or a behavior runs before its handler. */
   get preparing(): boolean {
-    return this.#execution === undefined ? this.#preparing : this.#execution.stage === "preparing";
+    return this.#execution === null || this.#execution?.stage === "preparing";
   }
 
   /** Sets the message's stage to `preparing` or `handler`. */
   set preparing(preparing: boolean) {
-    if (this.#execution === undefined) this.#preparing = preparing;
-    else this.#execution.stage = preparing ? "preparing" : "handler";
+    if (this.#execution) this.#execution.stage = preparing ? "preparing" : "handler";
+    else this.#execution = preparing ? null : undefined;
   }
 
   /**
@@ -104,7 +102,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
    */
   begin(settle: (outcome: Outcome) => void, pending: PendingMessage<MessageContext> = new PendingMessage()): void {
     pending.ctx = this;
-    if (this.#execution !== undefined) return this.#execution.begin(settle);
+    if (this.#execution) return this.#execution.begin(settle);
     const { wheel, underWay } = this.#host;
     pending.settle = settle;
     wheel.addFor(this.#pending = pending, this.#timeout);
@@ -113,7 +111,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   /** Reports that the handler has ended, after {@link MessageContext.begin}. */
   end(outcome: Outcome): void {
-    if (this.#execution !== undefined) return this.#execution.end(outcome);
+    if (this.#execution) return this.#execution.end(outcome);
     const pending = this.#pending!;
     pending.settle!(outcome);
     this.#endPending(pending);

@@ -41,8 +41,8 @@ export interface ClientOptions {
    */
   credentials?: RequestCredentials | undefined;
   /**
-   * First and longest pause before a broken stream, or following of events, is opened again, in ms. Default: `[250,
-   * 10_000]`.
+   * First and longest pause before a broken stream, or a broken connection that follows events, is opened again, in ms.
+   * Default: `[250, 10_000]`.
    */
   pause?: readonly [first: number, longest: number] | undefined;
 }
@@ -56,8 +56,9 @@ export interface CallOptions {
 /** Options of a call that sends a command, starts a run, or sends a signal to a run. */
 export interface ClientSendOptions extends CallOptions {
   /**
-   * The `Idempotency-Key`: all sends of an idempotent command with one key get one result, so that a send without an
-   * answer may be repeated. Default: a random key for each call, because a browser may repeat a request by itself.
+   * The `Idempotency-Key`: all sends of an idempotent command with one key get the same result, so that a program may
+   * repeat a send to which no answer came. Default: a random key for each call, because a browser may repeat a request
+   * by itself.
    */
   id?: string | undefined;
 }
@@ -67,8 +68,9 @@ export class ClientError<Code extends string = string> extends Error {
   /** Distinguishes this error from other errors. */
   override readonly name = "ClientError";
   /**
-   * Code of the error. `OUTCOME_UNKNOWN`: the request may have been carried out, but its answer was not received.
-   * `UNAVAILABLE`: the request was a query, or was not sent.
+   * Code of the error: the code that the handler, Catga or the edge gave, or a code of this client. `OUTCOME_UNKNOWN`:
+   * no answer came, and the request may have been carried out. `UNAVAILABLE`: no answer to a query came, or a status
+   * from 500 on without a code, as a proxy sends it.
    */
   readonly code: Code;
   /** HTTP status of the response; 0: there was no response. */

@@ -2,8 +2,8 @@
 import type { MaybePromise } from "../contract/schema.ts";
 
 /**
- * A queue of values, passed on in order. A value that is known at once, with no other waiting before it, is passed on
- * at once.
+ * A queue of values that are passed on in the order of the calls of `pass`, although some are promises. A value that is
+ * no promise is passed on within the call, if no earlier value waits.
  */
 export class InOrder {
   #waiting = 0;

@@ -1,7 +1,7 @@
 /**
  * Sealed texts and bytes: the output of a codec, with a mark by which readers recognize it. A sealed text is
- * `~"~sealed:<base64>"`: it has the form of a text with a tag (which stands for a value that JSON lacks), so that
- * stored formats which contain payloads treat it like any text with tags.
+ * `~"~sealed:<base64>"`: it has the form of a text with a tag (a mark of a value that JSON lacks), so that code which
+ * reads stored messages treats it like any payload with tags.
  */
 import type { MaybePromise } from "../contract/schema.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";

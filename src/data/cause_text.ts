@@ -7,7 +7,8 @@ export const MAX_CAUSE = 4_096;
 /**
  * Returns the text of a thrown value, at most 4 kB: the first line is `name: message`; then the stack frames, first the
  * program's, then the frames of packages and of the runtime; then `caused by` and the same for its cause. `undefined`
- * for a `CatgaError` without frames and cause, because the failure has all its data. Never throws, whatever was thrown.
+ * for a `CatgaError` without frames and cause, because its code and message, which are reported anyway, are all that it
+ * has. Never throws, whatever was thrown.
  */
 export function causeText(thrown: unknown): string | undefined {
   const parts: string[] = [];

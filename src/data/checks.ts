@@ -12,8 +12,8 @@ export const TEN_YEARS = 10 * 366 * 86_400_000;
 export const LONGEST_TTL = 100 * 365 * 86_400_000;
 
 /**
- * Last time for which programs can schedule a message, in ms since 1970: months before the server's ns overflow,
- * because clocks differ.
+ * Last time for which programs can schedule a message, in ms since 1970. It is months before the last time that fits
+ * into the ns of nats-server (64 bits), because clocks differ.
  */
 export const LATEST = Date.UTC(2262, 0) - 1;
 

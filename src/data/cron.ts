@@ -37,9 +37,9 @@ export function parseCron(pattern: string, zone = "UTC"): Cron {
 
 /**
  * Parses a cron pattern like {@link parseCron}, but the result has the times that Catga promises. A schedule at fixed
- * hours (no `*` or `/` in the field of hours) occurs once for each local time: at the end of the gap if the change of
- * clocks skips that local time, and the first time if it occurs twice. Other schedules occur as often as time passes,
- * as on the server.
+ * hours (no `*`, `?` or `/` in the field of hours) occurs once for each local time: at the end of the gap if the change
+ * of clocks skips that local time, and the first time if it occurs twice. Other schedules (such as every 10 minutes)
+ * occur at regular intervals of real time, whatever the wall clock shows, as on the server.
  */
 export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
   const [fields, local] = [readFields(pattern), localTime(zone)];
@@ -154,7 +154,7 @@ interface Fields {
   readonly days: CronField;
   readonly months: CronField;
   readonly weekdays: CronField;
-  /** True if the schedule is at fixed hours: the field of hours has neither `*` nor `/`. */
+  /** True if the schedule is at fixed hours: the field of hours has no `*`, `?` or `/`. */
   readonly isFixed: boolean;
 }
 
@@ -331,8 +331,8 @@ function localTime(zone: string): LocalTime {
   return {
     at,
     instant(wall, after) {
-      // the offset of the day before, or of the day after, is the right one; in a gap, the earlier offset gives the
-      // time that follows it
+      // the time zone's offset is that of the day before or that of the day after; if `wall` is in a gap, neither gives
+      // a time at which the clock shows `wall`, and the offset of the day before gives a time after the gap
       const [early, late] = [offset(wall - DAY), offset(wall + DAY)];
       const found = [wall - early, wall - late].find((time) => at(time) === wall) ?? wall - early;
       return Math.max(found, after + 1_000);

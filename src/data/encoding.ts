@@ -43,7 +43,7 @@ export function parsedJson(data: string | Uint8Array): unknown {
 
 /**
  * Encodes a value as text, like {@link encodeValue}, but throws a `CatgaError` with this code for a value that cannot
- * be sent. The error's message begins with `what` and the name of `of`; `root`: beginning of the path of a part.
+ * be sent. The error's message begins with `what` and `of`, the name of the message.
  */
 export function toText(
   value: unknown,

@@ -1,7 +1,7 @@
 /** Limits of concurrency: a gate for operations of many callers, and calls for a list of values. */
 
 /**
- * Limits how many operations run at once, because with a thousand requests at once all would be late. Further
+ * Limits how many operations run at once, because if a thousand requests ran at once, all would end late. Further
  * operations wait, in the order of their arrival.
  */
 export class Gate {

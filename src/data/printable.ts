@@ -21,15 +21,15 @@ export function printable(text: string): string {
  * parentheses.
  */
 export function printableJson(value: unknown, indent?: number): string | undefined {
-  // escapes are possible, because only strings contain hidden characters; JSON itself escapes all below U+0020 in
-  // strings, so the other ones are JSON's own line breaks
+  // only strings contain hidden characters, apart from the line breaks that `indent` makes: these stay, because
+  // HIDDEN_IN_JSON matches no character below U+0020 (JSON has escaped all of those in strings already)
   return json(value, indent)?.replace(HIDDEN_IN_JSON, jsonEscaped);
 }
 
 const MARKS = "(?<=\\p{M}{4})\\p{M}";
 /**
- * Matches characters that a reader cannot see: controls, formats, line and paragraph separators, lone surrogates, and
- * characters without a glyph.
+ * Matches characters that a reader cannot see: controls, formats, line and paragraph separators, lone surrogates,
+ * characters without a glyph, and the fifth and further marks on one letter.
  */
 const HIDDEN = new RegExp(`[\\p{Cc}\\p{Cf}\\p{Cs}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}]|${MARKS}`, "gu");
 const HIDDEN_IN_JSON = new RegExp(

@@ -68,8 +68,8 @@ class Redactor {
   }
 
   /**
-   * Copies a value without its hidden members. `paths`: the paths that lead through this value, without the names on
-   * the way from the payload to the value.
+   * Copies a value without its hidden members. `paths`: the paths of the hidden members as seen from this value, except
+   * those of the form `**.name`.
    */
   without(value: unknown, paths: readonly string[] = this.#paths, depth = 0): unknown {
     if (typeof value !== "object" || value === null) return value;

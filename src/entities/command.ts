@@ -161,8 +161,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /**
-   * Returns the time before `now`, in ms, since which an earlier attempt of the command may have been stored, or its
-   * send may have ended. `now`: the time by the monotonic clock; `time`: the same moment by the server's clock.
+   * Returns a duration in ms: within this time before `now`, an earlier attempt of the command may have been stored, or
+   * its send may have ended. `now`: the time by the monotonic clock; `time`: the same moment by the server's clock.
    */
   reach(now: number, time: number): number {
     const { span, sentAt = this.arrived, storedAt } = this.ctx.envelope;
@@ -190,8 +190,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /**
-   * Calls the handler with a state of the entity. Returns a promise only if the handler is asynchronous. Never throws
-   * or rejects.
+   * Calls the handler with a state of the entity (its argument `on`). Returns a promise only if the handler is
+   * asynchronous. Never throws or rejects.
    */
   decide(on: CommandStanding): CommandDecision | Promise<CommandDecision> {
     const { ctx, body: { definition, decide } } = this;
@@ -336,8 +336,9 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /**
-   * Ends the command if other commands were stored first too often; then it was not applied. Returns true if it has
-   * ended.
+   * Ends the command if it has had more than {@link MAX_CONFLICTS} conflicts (another command of its entity was stored
+   * first). It then fails with `CONFLICT`, and was not applied; with `OUTCOME_UNKNOWN` if an earlier attempt of it may
+   * still be decided. Returns true if it has ended.
    */
   isTired(): boolean {
     if (this.conflicts <= MAX_CONFLICTS) return false;
@@ -348,8 +349,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /**
-   * Makes a decision without events. If another attempt of the command may be stored, or may still be handled, the
-   * decision stores a record that prevents that attempt from being applied.
+   * Makes a decision without events. If another attempt of the command may have been stored, or may still be handled,
+   * the decision stores a record in the stream that prevents that attempt from being applied.
    */
   #without(on: CommandStanding, outcome: { readonly threw: boolean; readonly value: unknown }): CommandDecision {
     if (!this.again) return new CommandDecision(on, outcome);
@@ -432,8 +433,8 @@ function withRedactions(
 const MAX_CONFLICTS = 8;
 const ANSWER_MARGIN = 50; // ms that are left for the answer to the sender
 
-// The events of a command, encoded as they are stored, so that neither this process nor another can change them any
-// more.
+// The events of a command in the encoding in which they will be stored. They are encoded as soon as the handler has
+// returned: a handler that later changes an object that it emitted does not change the event.
 
 /** A command's encoded events, which are to be stored, and its result. */
 interface Emitted {
@@ -454,8 +455,9 @@ interface Returned {
 }
 
 /**
- * Encodes the events, and applies them to the state as a reader will do later. Throws a `CatgaError` for too many
- * events and for values that cannot be sent, and the errors of `apply` functions.
+ * Encodes the events that a handler emitted, and applies their decoded copies to the state, as every later reader of
+ * the stream will. Throws a `CatgaError` for too many events and for values that cannot be sent, and the errors of
+ * `apply` functions.
  */
 export function emittedBy(
   { definition, id, state: before }: {

@@ -69,8 +69,8 @@ export class EntityCopy<State> {
   }
 
   /**
-   * State of the entity, frozen because handlers and readers share it. It is not frozen for each event that is read,
-   * because that would cost a walk through the state each time.
+   * State of the entity, frozen because handlers and readers share it. It is frozen when it is read here, not after
+   * each event of the stream is applied, because freezing costs a walk through the state.
    */
   get state(): State {
     return freezePlain(this.#state);
@@ -100,9 +100,9 @@ export class EntityCopy<State> {
   }
 
   /**
-   * Returns when a snapshot of the copy should be written: `now`; `later`, once the last snapshot is old enough;
-   * `undefined`: not yet. Busy entities get fewer snapshots: one for each hundred events would cost a third of the cost
-   * of their commands.
+   * Returns when a snapshot of the copy should be written: `now`; `later`: when the last snapshot is old enough;
+   * `undefined`: after more events. Busy entities get fewer snapshots: one for each hundred events would cost a third
+   * of the cost of their commands.
    */
   snapshotDue(now: number): "now" | "later" | undefined {
     const { version, at } = this.snapshot;

@@ -142,8 +142,8 @@ export class EntityStream {
     const stream = this.until(due);
     await stream.opened();
     const subject = this.subject(definition.name, id);
-    // the epoch is read before the stream: if the store turns out to have lost messages meanwhile, this copy is
-    // doubtful, too
+    // the epoch is read before the stream: if this node learns, during the read, that the store has lost messages, this
+    // copy has an older epoch and is compared again
     let epoch = this.#epoch;
     const snapshot = known === undefined ? this.#snapshot(definition, id) : undefined;
     const last = await stream.last(subject, { latest: true });
@@ -173,9 +173,9 @@ export class EntityStream {
   }
 
   /**
-   * Reads an entity from its snapshot or from its first event, from a server that may lag behind, until `due` at most.
-   * The snapshot and the last message are requested at once: usually the snapshot ends with that message; otherwise the
-   * message says how far to read.
+   * Reads an entity from its snapshot or from its first event, from a server that may lag behind. Rejects with
+   * `UNAVAILABLE` if that takes longer than `due`, by the monotonic clock. The snapshot and the last message are
+   * requested at once: usually the snapshot ends with that message; otherwise the message says how far to read.
    */
   async load<State>(definition: EntityDefinition<State>, id: string, due: number): Promise<EntityCopy<State>> {
     const subject = this.subject(definition.name, id);
@@ -380,9 +380,9 @@ export class EntityStream {
 }
 
 /**
- * Reads of the stream that are tried again until a deadline, because the election of a leader may take longer than a
- * single read waits. After the deadline, and after an error that will not pass, each method rejects like the method of
- * `LogStream` with the same name.
+ * Reads of the stream, each of which is repeated after a failure until a deadline, because the election of a leader may
+ * take longer than a single read waits. After the deadline, and after an error that will not pass, each method rejects
+ * like the method of `LogStream` with the same name.
  */
 export class PatientReads {
   readonly #open: () => LogStream | Promise<LogStream>;

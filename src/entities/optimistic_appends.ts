@@ -325,8 +325,8 @@ export class Rounds {
     const time = stream.timeAt(now);
     const from = time - command.reach(now, time);
     let found: FoundCommand | undefined;
-    // a margin is added, because this process knows the server's time less exactly than the messages' time stamps give
-    // it
+    // `from` is moved back by a margin, because this process knows the server's time less exactly than the time stamps
+    // of messages are
     await stream.since(subject, { from: from - DEADLINE_MARGIN, upTo: copy.sequence, due: command.due }, (message) => {
       const stored = commandsOf(name, message);
       commands.add(subject, stored, message, stream.timeAt(this.#now));
@@ -492,8 +492,8 @@ export class Rounds {
   }
 
   /**
-   * Confirms decisions without events, which are valid if no message of the entity was stored since. Resolves with the
-   * commands whose handlers must be called again.
+   * Confirms decisions without events, which are valid if no message of the entity was stored after the state `copy` on
+   * which they were made. Resolves with the commands whose handlers must be called again.
    */
   async #confirm(copy: EntityCopy<unknown>, entries: readonly AppendedCommand[]): Promise<readonly PendingCommand[]> {
     const { stream, warm } = this.#options;

@@ -32,7 +32,8 @@ export class Snapshots {
 
   /**
    * Reads an entity from its snapshot. Resolves with `undefined` if there is no snapshot for this stream and this
-   * version of the definition, or if the store does not answer: the events alone give the same state.
+   * version of the definition, or if the store does not answer; the caller then reads all events, which give the same
+   * state.
    */
   async get<State>(
     definition: EntityDefinition<State>,

@@ -1,7 +1,8 @@
 /**
  * Finds recently stored commands and their outcomes in the stream. An id that Catga made is used again only by attempts
- * of the same send; an id that a program gave may be used again for {@link PROMISED} ms. Both are looked up among the
- * recent commands, and otherwise in the messages of the entity, back in time.
+ * of the same send; an id that a program gave may be used again for {@link PROMISED} ms. A node remembers in which
+ * messages the recent commands are ({@link RecentCommands}); where it does not remember, the entity's messages of that
+ * time are searched (`optimistic_appends.ts`).
  */
 import type { EntityCommand } from "../log/format/entity_group.ts";
 import type { Clock } from "../ports/clock.ts";

@@ -64,8 +64,8 @@ export class Turns<Command extends QueuedCommand> {
     // one check at the beginning of the wait is enough: a run that waits for this command cannot get the entity's turn
     // later
     if (command.ancestry.length > 0 && command.ancestry.includes(holder)) {
-      // the check is repeated later: no deadlock exists if the running handler sent this command without awaiting it,
-      // and ends meanwhile
+      // the check is repeated after a delay: there is no deadlock if the running handler has sent this command without
+      // awaiting it, and ends before the check
       const check = () => {
         if (turn.holder !== holder) return;
         this.#end(waiter);

@@ -4,8 +4,9 @@ import type { EntityCopy } from "./entity_copy.ts";
 /** The copies of entities that a node keeps in memory. */
 export class WarmCopies {
   /**
-   * By subject: the copies, oldest first. To make room, the first copy is removed, or moved to the end if it was used
-   * since it was put there. (Moving a copy at every use would take as much time as everything else here: V8, measured.)
+   * By subject: the copies of entities. To make room, copies are removed from the beginning of the list; but a copy
+   * that was used since it was put at the end of the list is moved to the end again. (Moving a copy at every use would
+   * take as much time as everything else here: V8, measured.)
    */
   readonly #copies: Map<string, KeptCopy> = new Map();
   readonly #most: number;

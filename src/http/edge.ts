@@ -27,8 +27,8 @@ export interface Edge<E extends EdgeEntries> {
   readonly "~entries"?: E;
   /**
    * Makes the function that handles HTTP requests, for `Deno.serve`, `Bun.serve`, Hono and Node. Throws a `TypeError`
-   * or `RangeError` if an option is invalid. `authorize` has to return a `caller` of the type in `ProgramTypes`,
-   * `undefined`, or a refusal.
+   * or `RangeError` if an option is invalid. The option `authorize` has to return the caller (of the type `caller` in
+   * `ProgramTypes`), `undefined`, or a refusal.
    */
   handler<Given extends Caller | undefined>(
     app: Catga,

@@ -43,8 +43,8 @@ export function eventBytes(id: string | number | undefined, item: unknown, value
 }
 
 /**
- * Returns true if the thrown error says that a node shuts down, of the stream or of this response: the client then
- * continues on another node.
+ * Returns true if the thrown error says that a node shuts down: the node that sends the stream's items, or the node
+ * that sends this response. The client then continues on another node.
  */
 function isDraining(thrown: unknown): boolean {
   return isCatgaError(thrown) && (thrown.code === "CLOSED" || thrown.code === "DRAINING");

@@ -72,8 +72,8 @@ export interface EdgeHandlerOptions<Given = unknown> {
 }
 
 /**
- * A rate limit for each caller, by a bucket of `burst` tokens that is filled at `rate`. A call without a token gets
- * status 429 with `Retry-After`.
+ * A rate limit for each caller, by a bucket of at most `burst` tokens that gets `rate` tokens a second. Each call takes
+ * a token; a call without one gets status 429 with `Retry-After`.
  */
 export interface EdgeLimit {
   /** Calls per second, more than 0. */

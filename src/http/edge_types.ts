@@ -26,9 +26,10 @@ export interface EdgeEntryOptions {
   /** Workflows only: true if a caller may cancel a run. Default: false. */
   cancel?: boolean | undefined;
   /**
-   * Streams only: how a client that has lost its connection continues after the last item that it got: functions that
-   * make a text of an item, of at most 4,096 characters, and the input with which the stream continues after the item
-   * with this text. Default with `resume` in the contract: the item itself is the text; otherwise none.
+   * Streams only: how a client that has lost its connection continues after the last item that it got: a function that
+   * makes a text of an item (of at most 4,096 characters), and one that makes the input with which the stream continues
+   * after the item with this text. Default: for a contract with `resume`, the item itself is the text; for others,
+   * none, and the client cannot continue.
    */
   resume?: EdgeResume | undefined;
 }

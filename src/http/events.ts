@@ -6,8 +6,8 @@ import { COMMENT, END, EVENT_STREAM_HEADERS, eventStreamBody, failureEvent, item
 /** Options of {@link events}, which sends a stream's items as server-sent events. */
 export interface EventsOptions<T> {
   /**
-   * The signal of the HTTP request: aborting it ends the stream. The stream also ends when the client leaves. Default:
-   * none.
+   * The signal of the HTTP request: when it aborts, the stream ends. The stream also ends when the client closes the
+   * response. Default: none.
    */
   signal?: AbortSignal | undefined;
   /**

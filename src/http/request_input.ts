@@ -127,8 +127,8 @@ export class BodyReader {
   }
 
   /**
-   * Called while the node drains: cancels the timer of the time limit if no body is being read. Before a drain the
-   * timer is kept, so that it need not be set for each body.
+   * Called while the node drains: cancels the timer that ends requests whose bodies take too long, if no body is being
+   * read. Before a drain the timer is kept, so that it need not be set for each body.
    */
   #rest(): void {
     if (this.#pending.size > 0) return;

@@ -72,8 +72,8 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
   let offs: readonly (() => void)[] = [];
   let over = false;
   /**
-   * Pause before the next comment, in ms. It is short at first: a comment tells the client the place from which it can
-   * continue, which it needs if it soon loses its connection.
+   * Pause before the next comment, in ms; it grows. It is short at first, because a comment also tells the client the
+   * id after which it can continue: a client that loses its connection soon needs it.
    */
   let pause = FIRST_PAUSE;
 

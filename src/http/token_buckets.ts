@@ -40,8 +40,8 @@ export class TokenBuckets {
     bucket.at = now;
     this.#buckets.delete(caller);
     this.#buckets.set(caller, bucket);
-    // the least recently used bucket is most likely full, and a full bucket needs no memory; another one is lost only
-    // if very many callers call at once
+    // the least recently used bucket is most likely full, and a caller without a bucket gets a full one; a bucket that
+    // is not full is removed only if very many callers call at once
     if (this.#buckets.size > most) this.#buckets.delete(this.#buckets.keys().next().value!);
     if (bucket.tokens < 1) return (1 - bucket.tokens) / rate * 1_000;
     bucket.tokens--;

@@ -134,8 +134,8 @@ class LeaderTerm implements Term {
   }
 
   /**
-   * Runs `fn`. Resolves when `fn` has ended, but at the latest a ttl after the end of the term. Reports if `fn` has not
-   * ended a ttl after its signal aborted.
+   * Runs `fn`. Resolves when `fn` has ended or, if this node ends the term first, at most one `ttl` of the lock (in ms)
+   * after the term's end. Reports an `fn` that still runs one `ttl` after its signal has aborted.
    */
   async #run(lock: Lock): Promise<void> {
     const { clock } = this.#options;

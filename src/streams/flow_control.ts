@@ -1,9 +1,9 @@
 /**
  * Flow control (backpressure): brings the items of one stream from its handler to its reader in another process, over
  * frames that may be lost, by two state machines without time. Items are numbered. The sender keeps each item until the
- * reader has consumed it, and is at most a window of items ahead (`WINDOW` in `contract/defaults.ts`). The receiver
- * accepts only the item with the next number, and asks for missing items. Neither machine has timers: the code that
- * carries the frames calls {@link ItemReceiver.doubt} when frames of either direction were lost.
+ * reader has consumed it, and never has more than a window of unconsumed items (`WINDOW` in `contract/defaults.ts`).
+ * The receiver accepts only the item with the next number, and asks for missing items. Neither machine has timers: the
+ * code that carries the frames calls {@link ItemReceiver.doubt} when frames of either direction were lost.
  */
 import type { Window } from "../contract/stream.ts";
 import { Fifo } from "../data/fifo.ts";

@@ -1,6 +1,6 @@
 /**
  * The reader's end of a stream: an iterator over the stream's items. It sends the stream's request when an item is
- * first requested, and sends another after a break if the contract has `resume`.
+ * first requested, and sends another request after the stream broke, if the contract has `resume`.
  */
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
@@ -146,8 +146,8 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
       this.#timer = undefined;
       if (this.#over) return;
       const now = clock.monotonic();
-      // the wait begins anew after a standstill of the process: in Deno, timers run before messages received meanwhile
-      // are read
+      // the wait begins anew after a standstill of the process: in Deno, timers run before messages that were received
+      // during the standstill are read
       if (now - due > STANDSTILL && this.#waitingSince >= 0) this.#waitingSince = now;
       const waited = this.#waitingSince < 0 ? 0 : now - this.#waitingSince;
       if (waited < this.#idle) return this.#watch(this.#idle - waited);
@@ -157,8 +157,8 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
   }
 
   /**
-   * Parses an item by the schema. Resolves with `undefined` if the reader has given up meanwhile: the idle time, or the
-   * signal, ends the wait for a schema that never settles.
+   * Parses an item by the schema. Resolves with `undefined` if the iteration ends before the schema settles: a schema
+   * that never settles is ended by the idle time, or by the reader's signal.
    */
   async #parsed(
     schema: Schema<never, unknown>,
@@ -295,8 +295,8 @@ class ReadAttempt extends ItemReceiver implements ItemSink {
   }
 
   /**
-   * Returns the error of an attempt that broke; `undefined`: it is complete. Throws the error that a function of the
-   * program threw.
+   * Returns the error of an attempt that broke; `undefined`: all items of the stream were received. Throws the error
+   * that a strategy or key function of the program threw.
    */
   failure(): CatgaError | undefined {
     if (this.#threw !== undefined) throw this.#threw.error;
@@ -362,8 +362,8 @@ class LocalOutlet implements ItemOutlet {
   }
 
   /**
-   * Notes that the reader has taken an item. Lets the sender continue if it waits and at most half a window of items is
-   * left.
+   * Called when the reader has taken an item. Lets the handler continue, in a later turn of the event loop, if it waits
+   * and the reader has at most half a window of items still to take.
    */
   took(): void {
     if (!this.#waiting.some || this.#left < 0 || 2 * this.#receiver.size > this.#window) return;

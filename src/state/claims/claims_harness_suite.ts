@@ -30,8 +30,8 @@ export interface ClaimNode {
 }
 
 /**
- * Makes nodes with claim stores on one network in memory. `wall.slept`: the ms by which the first node's wall clock
- * is ahead.
+ * Makes nodes with claim stores on one network in memory. `wall.slept`, in ms: a test sets it to put the wall clock of
+ * the first node forward by this time, as after its machine slept; the node's monotonic clock stays.
  */
 export function claimCluster(size: number, options: MemoryNetworkOptions = {}) {
   const clock = new VirtualClock();

@@ -23,8 +23,8 @@ const RENEWAL_TIMEOUT = 2_000;
 /** Time to live of a claim in the store, in ms: the time for which the claim outlives its process. */
 export const LEASE = MAX_PROCESS_PAUSE + RENEWAL + RENEWAL_TIMEOUT;
 /**
- * Maximum age of a claim at which its handler may begin, in ms. At this age the claim still outlives the longest
- * pause.
+ * Maximum age of a claim, in ms, at which its handler may begin: the claim then still lives for the longest pause of a
+ * process ({@link MAX_PROCESS_PAUSE}), so that no other attempt begins during such a pause.
  */
 export const FRESH = LEASE - MAX_PROCESS_PAUSE;
 /**
@@ -105,7 +105,8 @@ export class HeldClaim extends Deadlined implements Leased {
   }
 
   /**
-   * Gives the claim up if its lease may have ended, by the wall clock or the monotonic clock, whichever is further on.
+   * Gives the claim up if its lease may have ended, by the wall clock or the monotonic clock, whichever has advanced
+   * more.
    */
   check(): void {
     if (this.#entry.left <= 0) this.#lose(this.#entry.overdue);

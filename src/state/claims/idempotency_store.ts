@@ -55,15 +55,16 @@ type ClaimStep = { readonly result: Result<unknown> } | { readonly found: Entry 
  * The claims of one node. A new command costs two writes.
  *
  * - A result is kept for the claimant's `ttl`. A failure is kept only when it is `final`; any other frees the id for
- *   the next attempt. Every attempt returns the result as it was kept, a copy, the one that ran the handler too.
+ *   the next attempt. Every attempt, also the one that ran the handler, returns a copy of the result as it was kept.
  * - A result that cannot be sent, or that is too large, is kept as a final failure (`INVALID_RESPONSE`, `TOO_LARGE`):
  *   the handler has had its effects, and must not have them again.
- * - A claim outlives its holder for 20 s ({@link LEASE}), or until `liveness` reports the holder gone. So a run is
- *   the only one even if its process stands still for up to 15 s. A run whose claim may be lost is aborted
- *   ({@link Claimant.lost}). A run whose claim is lost cannot record its result: it returns the recorded one, or
- *   `OUTCOME_UNKNOWN`.
- * - Without the store nothing runs: `UNAVAILABLE`. Nothing runs either under a claim whose acknowledgement was lost,
- *   until the attempt that wrote it has found it; such a claim keeps other nodes waiting for one lease.
+ * - A claim outlives its holder for 20 s ({@link LEASE}), or until `liveness` reports the holder gone. So no other
+ *   attempt runs the handler at the same time, even if the process of the run stands still for up to 15 s. A run whose
+ *   claim may be lost is aborted ({@link Claimant.lost}). A run whose claim is lost cannot record its result: it
+ *   returns the recorded one, or `OUTCOME_UNKNOWN`.
+ * - Without the store nothing runs: `UNAVAILABLE`. If the acknowledgement of a claim's write was lost, the handler
+ *   begins only when its attempt has read that claim in the store; other attempts of the id wait for it, at most until
+ *   the claim expires ({@link LEASE}).
  * - A sender that gives up gets `OUTCOME_UNKNOWN` when the command may have run, and may send it again.
  */
 export class IdempotencyStore implements Claims {
@@ -115,8 +116,8 @@ export class IdempotencyStore implements Claims {
   }
 
   /**
-   * Ends the waits of senders and the renewals of claims. A running handler may still end; its result is recorded if
-   * its lease has not ended by then.
+   * Ends the waits of senders and the renewals of claims. A running handler may still end; its result is recorded,
+   * unless the lease of its claim has ended before the handler does.
    */
   close(): Promise<void> {
     this.#closing.abort(claimsClosed());
@@ -250,8 +251,8 @@ export class IdempotencyStore implements Claims {
     if (!result.ok && !result.error.final) {
       // if the store does not answer, the claim expires
       const ending = await deadline.wait(held.free()).catch((): Ending => "unknown");
-      // the handler may have failed only because it was aborted: then the result of the attempt that has the claim
-      // counts
+      // the handler may have failed only because it was aborted after its claim was lost: then the result of the
+      // attempt that has the claim counts
       return held.lost || ending === "lost" ? { found: undefined } : { result };
     }
     return await this.#record(held, claim, claimant, result);

@@ -2,8 +2,8 @@
  * Finds deadlocks: cycles of waiters. While a run of a handler waits for a lock, this run, and the runs that wait for
  * its end, cannot release the locks that they hold. So an edge leads from a waiter for a key to each waiter of the run
  * that holds the key, and to each waiter of the runs for whose end the holding run waits. The youngest waiter of a
- * cycle fails, after a second read of every edge at the stream's leader: an edge that exists at both times existed in
- * between, so all edges of the cycle existed at once.
+ * cycle fails, after every edge was read a second time, at the stream's leader: an edge that exists in both reads
+ * existed between them, so all edges of the cycle existed at once.
  */
 import type { Timer } from "../../ports/clock.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
@@ -116,7 +116,8 @@ interface LockWait {
 }
 
 /**
- * Groups waiters by run of a handler. A run has its own waiters, and the waiters of the runs for whose end it waits.
+ * Groups waiters by run of a handler. The waiters of a run are those that it has made itself, and those of the runs for
+ * whose end it waits.
  */
 export function waitsByRun(waits: LockRecords): Map<string, SeenWaiter[]> {
   const byRun = new Map<string, SeenWaiter[]>();
@@ -134,8 +135,8 @@ export function waitsByRun(waits: LockRecords): Map<string, SeenWaiter[]> {
 }
 
 /**
- * Finds the shortest cycle of waits through the waiter `youngest` that has no younger waiter; `youngest` comes first
- * in the result.
+ * Finds the shortest cycle of waits that contains the waiter `youngest`, and no waiter that is younger. Returns the
+ * waits of the cycle, the wait of `youngest` first; `undefined`: there is no such cycle.
  */
 export function findCycle(
   waits: LockRecords,

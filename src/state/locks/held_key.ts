@@ -1,7 +1,7 @@
 /**
  * A key of a lock that this node holds, renewed at a third of its ttl until it is released or lost. When it is lost,
- * the signal of its lock aborts: `check` notices the end of its lease, `#tryToRenew` that its record is gone or the
- * connection closed; `LockManager.close` gives it up when the app stops.
+ * the signal of its lock aborts: `check` notices the end of its lease, `#tryToRenew` notices that its record is gone or
+ * that the connection is closed; `LockManager.close` gives the key up when the app stops.
  */
 import { delay, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
@@ -32,8 +32,8 @@ export class HeldKey implements Leased {
   #timer: Timer | undefined;
 
   /**
-   * `revision`: revision of the holder's record; `sent`: time from which the record lives for at least its ttl. `ended`
-   * is called once, when the key is no longer held.
+   * `revision`: revision of the holder's record; `sent`: time at which the write of this record was sent; the record
+   * lives for at least its ttl from then on. `ended` is called once, when the key is no longer held.
    */
   constructor(
     host: LockHost,

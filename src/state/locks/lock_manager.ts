@@ -176,8 +176,8 @@ export class LockManager implements Locks {
   }
 
   /**
-   * Writes the holder's record, unless the key is `contended` or held. Resolves with `undefined` if the call must
-   * wait.
+   * Writes the holder's record, unless another record is there. `contended`: true if another call is known to hold the
+   * key or to wait for it; nothing is written then. Resolves with `undefined` if the call must wait.
    */
   async #tryToTake(
     key: string,

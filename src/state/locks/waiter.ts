@@ -50,8 +50,8 @@ export class LockWaiter {
   readonly #ttl: number;
   readonly #start: Stamp;
   /**
-   * The last acknowledged writes of the place in the queue, with the time at which each was sent, which is before any
-   * write of a greater revision.
+   * The last acknowledged writes of this waiter's record, each with the time at which it was sent. A write of a greater
+   * revision happened after that time.
    */
   #acknowledged: { readonly revision: number; readonly sent: Stamp }[] = [];
   readonly #entry: LeasedEntry;
@@ -142,8 +142,8 @@ export class LockWaiter {
   }
 
   /**
-   * Returns the time of sending of the last write that is known to be older than this revision: the key's ttl began
-   * no earlier.
+   * Returns the time of sending of this waiter's last write that is known to be older than this revision. The ttl of
+   * the key's record, whose write has this revision, began no earlier.
    */
   #sentBefore(revision: number): Stamp {
     return this.#acknowledged.findLast((write) => write.revision < revision)?.sent ?? this.#start;
@@ -158,8 +158,8 @@ export class LockWaiter {
   }
 
   /**
-   * Removes the place in the queue. `withKey`: true if the waiter got the key; else this method reads whether
-   * the key was handed over to the waiter meanwhile, and then releases the key.
+   * Removes the waiter's place in the queue. `withKey`: true if the waiter got the key; false: this method then reads
+   * whether the key was handed over to the waiter before its place was removed, and if so releases the key.
    */
   async #removePlace(withKey: boolean): Promise<void> {
     const { host } = this.#options;

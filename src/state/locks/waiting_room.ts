@@ -38,7 +38,8 @@ export class WaitingRoom {
   /** Waiters of this node that have ended, by nonce. */
   readonly #ended = new Map<string, EndedWaiter>();
   /**
-   * Places of other nodes' waiters to which this node has handed a key over; a place counts again once it is renewed.
+   * Places of other nodes' waiters to which this node has handed a key over. A place that is renewed after that is
+   * another object, and counts as waiting again.
    */
   readonly #handedOver = new WeakSet<SeenWaiter>();
   /** Attempts of this node's waiters, by key, to take a key without a holder: which waiter, and when. */

@@ -12,7 +12,8 @@ export interface Leased {
 }
 
 /**
- * Checks all given leases when the wall clock jumps ahead: with one timer for all of them, and none without a lease.
+ * Checks all given leases when the wall clock jumps ahead. One timer serves all leases; while there is no lease, no
+ * timer is set.
  */
 export class JumpWatch {
   readonly #clock: Clock;

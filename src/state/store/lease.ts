@@ -1,7 +1,7 @@
 /**
  * The lease of an entry that this process has written with a ttl: the time for which the process may rely on the entry.
  * It lasts one margin less than the ttl, counted from before the write was sent, by the wall clock or the monotonic
- * clock, whichever is further on. So a lease ends in this process before its entry can expire in the store.
+ * clock, whichever has advanced more. So a lease ends in this process before its entry can expire in the store.
  */
 import { type Clock, elapsed, type Stamp } from "../../ports/clock.ts";
 

@@ -1,7 +1,7 @@
 /**
- * An entry that this process wrote under a nonce of its own: the record of a lock that it holds, its place in a
- * queue, the claim of an id. Compare-and-set decides every race, and the nonce shows whose entry it is, whichever
- * acknowledgements are lost.
+ * An entry of a bucket that this process wrote with a nonce of its own in the text: the record of a lock that the
+ * process holds, its place in a lock's queue, its claim of a command's id. Compare-and-set decides every race. The
+ * nonce shows whose entry it is, even if the acknowledgement of a write was lost.
  *
  * | state  | the store has                                             | next                                         |
  * | ------ | --------------------------------------------------------- | -------------------------------------------- |
@@ -105,10 +105,12 @@ export class LeasedEntry {
   }
 
   /**
-   * Performs a write at the last known revision until the store has reported the outcome. `write` resolves with a new
-   * revision, with true, or with another value if the entry is at another revision. The entry is then read back; if it
-   * is this process's own (its acknowledgement was lost, so its age is unknown), it is written again. Rejects as
-   * `write` does, and with `UNAVAILABLE` if the write or the read takes longer than `limit` ms.
+   * Performs a write at the last known revision, again and again until its outcome is known. `write` resolves with the
+   * entry's new revision; with true, if the write leaves no entry; or with another value, if the entry has another
+   * revision than expected. In the last case the entry is read. If it is this process's own (the acknowledgement of an
+   * earlier write was lost, so the entry's age is unknown), it is written again; otherwise this method resolves with
+   * {@link Gone}. Rejects as `write` does, and with `UNAVAILABLE` if the write or the read takes longer than `limit`
+   * ms, or if the server that answered the read lags behind.
    */
   async change(
     limit: number,

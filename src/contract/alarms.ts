@@ -1,7 +1,6 @@
 /**
  * Alarms for operators: `alarmsOf` makes alarms of observations of a cluster, for `health()`, metrics, `catga top`,
  * `catga doctor` and the dashboard. An alarm lasts as long as its cause; `docs/alarms.md` has a section for each kind.
- * The file is long because it has all kinds of alarms, and the observations from which each is concluded.
  */
 import { listed } from "../data/printable.ts";
 import { isErrorCode } from "../error.ts";
@@ -11,14 +10,17 @@ import { drivenWorkflow } from "./workflow.ts";
 /** An alarm, as `app.health()` returns it. */
 export type Alarm = Health["alarms"][number];
 
-/** Observations of a cluster, from which alarms are made. All times are in ms since 1970, by the observer's clock. */
+/**
+ * Observations of a cluster, from which alarms are made. The observer is the process that makes the alarms: a node or a
+ * tool. All times are in ms since 1970, by the observer's clock.
+ */
 export interface Observed {
   readonly now: number;
   /** Time since which the observer has no connection to NATS. */
   readonly disconnected?: { readonly since: number } | undefined;
   /**
-   * `gone`: the node's process ended without a drain. `ahead`: by how much the node's clock is ahead of the right time,
-   * in ms.
+   * `gone`: the node's process ended without a drain. `ahead`: time in ms by which the node's clock is ahead of NATS's
+   * clock, or, if that is not known, of the median of the nodes' clocks; negative: behind.
    */
   readonly nodes?: readonly {
     readonly label: string;
@@ -101,10 +103,7 @@ export interface ObservedContract {
   readonly since?: number | undefined;
   readonly signedOff?: boolean;
   readonly wanted?: boolean;
-  /**
-   * Failures of the contract's handlers in the last seconds, counted by code, without failures that a handler returned
-   * on purpose.
-   */
+  /** Numbers of failures of the contract's handlers in the last 3 s, by code. */
   readonly failures?: Readonly<Record<string, number>>;
   /** The error that a handler of the contract threw, or failed with, if known. */
   readonly cause?: string | undefined;
@@ -121,9 +120,12 @@ export interface ObservedSubscription {
   readonly cause?: string | undefined;
   readonly abandoned?: boolean;
   readonly lag: number;
-  /** True if the number of unread messages has grown in several counts in a row. */
+  /** True if the number of unread messages has grown in each of the last {@link GROWN} counts. */
   readonly growing?: boolean;
-  /** Time until the oldest unhandled message is deleted from the log, in ms; `undefined`: not soon. */
+  /**
+   * Time until the oldest unhandled message is deleted from the log, in ms; `undefined`: none is unhandled, or more
+   * than a quarter of its `keep` is left.
+   */
   readonly ends?: number | undefined;
   /**
    * Only for a read model, which retries a failed event instead of giving it up: the failure, and the number of

@@ -11,14 +11,13 @@ import type { Result } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 
 /**
- * Wraps a handler. A behavior may change the result, call
- * `next` again, or not call it. The app's behaviors come first, outermost first, then the handler's own. `next` never
- * rejects: an error that the handler throws comes back as
+ * Wraps a handler. A behavior may change the result, call `next` again, or not call it. The app's behaviors come first,
+ * outermost first, then the handler's own. `next` never rejects: an error that the handler throws comes back as
  * `HANDLER_FAILED`; an error that the behavior throws becomes `HANDLER_FAILED`, too. A behavior runs on the node that
  * handles the message, once for each attempt there.
  *
  * `F`: the codes that the behavior itself fails with, besides Catga's own: `Behavior<"FORBIDDEN">`. For a handler whose
- * contract declares failures, `F` must be among these failures. `ProgramTypes` names the behaviors around apps.
+ * contract declares failures, `F` must be among these failures. {@link ProgramTypes} declares the behaviors of apps.
  *
  * Most behaviors are just a function. The function may have members: `send` wraps the app's sends; `attach` is called
  * with the app, to observe events outside of handlers.

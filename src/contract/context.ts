@@ -46,8 +46,8 @@ export interface Context extends Sender {
   readonly deadline: number;
   /**
    * Aborts with a `CatgaError` when the sender gives up (`CANCELLED`), the deadline passes (`TIMEOUT`), or the app
-   * stops (`CLOSED`); for an idempotent command also when its claim is lost and another attempt may run
-   * (`OUTCOME_UNKNOWN`).
+   * stops (`CLOSED`); for an idempotent command also when its claim (the record that reserves its id for this run) is
+   * lost, and another attempt may run (`OUTCOME_UNKNOWN`).
    */
   readonly signal: AbortSignal;
   /**
@@ -96,8 +96,9 @@ export interface Context extends Sender {
   readonly stored: Date | undefined;
   /**
    * Scheduled messages (`delay`, `at`, `cron`) only: the time for which the message was scheduled, by the server's
-   * clock, however late it arrives: for a nightly job, the night that the job is for. With `cron`, the schedule's
-   * latest time. `undefined` for other messages, and for a message that was due when it was published.
+   * clock, however late it arrives: for a nightly job, the night that the job is for. With `cron`, the last of the
+   * schedule's times before the message was stored. `undefined` for other messages, and for a message that was due when
+   * it was published.
    */
   readonly due: Date | undefined;
   /**

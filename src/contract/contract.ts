@@ -126,7 +126,9 @@ export function isContractName(name: string): boolean {
   return name.length <= MAX_NAME_LENGTH && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
 }
 
-/** Returns true for the name of an internal contract, which begins with `@`. */
+/**
+ * Returns true for the name of an internal contract (whose messages only Catga's nodes send), which begins with `@`.
+ */
 export function isInternalName(name: string): boolean {
   return name.charCodeAt(0) === 64;
 }

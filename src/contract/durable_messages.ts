@@ -58,7 +58,7 @@ export interface DeadLetter {
   readonly position: number;
   /**
    * Failure of the last attempt. `cause`: the error that the handler threw, for operators: `name: message` on the first
-   * line, then the stack; 4 kB at most; absent with `causes: false`.
+   * line, then the stack; 4 kB at most; absent if the handler's node has the option `causes: false`.
    */
   readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined };
   /** Number of attempts to handle the message so far. */

@@ -97,9 +97,9 @@ export interface Entity<State> {
   /**
    * Makes the handler of a command whose `key` is the entity's id. The events that `decide` emits are stored together
    * or not at all, and the command is applied once for its message id; the value or failure that `decide` returns is
-   * the command's result. `decide` may run again if another command changed the entity meanwhile: put side effects into
-   * a subscription to the events. A command with `durable: true` may be enqueued, too: it then runs later, and is
-   * applied once.
+   * the command's result. `decide` runs again if another command has changed the entity before the events are stored:
+   * put side effects into a subscription to the events. A command with `durable: true` may be enqueued, too: it then
+   * runs later, and is applied once.
    */
   handle<In, Out, F extends string, Payload, Returned>(
     command: KeyedCommand<In, Out, F, Payload, Returned>,

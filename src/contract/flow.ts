@@ -126,35 +126,35 @@ export interface Flow {
    */
   readonly caller: Caller | undefined;
   /**
-   * Runs a function as a step of the run: until it returns, and then never again. Records the value or failure that it
-   * returned (1 MiB at most). Several steps may run at once.
+   * Runs a function as a step of the run: again and again until it returns, and never again after that. Records the
+   * value or failure that it returned (1 MiB at most). Several steps may run at once.
    */
   step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options?: StepOptions<NoInfer<T>>): Promise<T>;
   /**
    * Sends a command or a query as a step, with the step's id as message id; or runs another workflow to its end. After
-   * a failure that the handler did not choose (`UNAVAILABLE`, `OVERLOADED`, `TIMEOUT`, …) the step is tried again for
-   * as long as the run may take.
+   * a failure that the handler did not choose (`UNAVAILABLE`, `OVERLOADED`, `TIMEOUT`, …) the step is tried again until
+   * it succeeds, or until the run's `timeout`.
    */
   send<In, Out, F extends string>(
     contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
     ...args: SendArgs<In, FlowSendOptions<Out>>
   ): Promise<Decided<Out, F | ProgramCode>>;
-  /** Resolves at a time, or after a number of ms. The wait is stored: no process has to live meanwhile. */
+  /** Resolves at a time, or after a number of ms. The wait is stored: no process has to live until it ends. */
   sleep(name: string, until: number | Date): Promise<void>;
   /**
-   * Resolves with the oldest signal of this kind that the run has received and not yet waited for; waits for one if
-   * there is none.
+   * Resolves with the payload of this signal: of the signals of this name that were sent to the run, the oldest that no
+   * earlier `wait` has returned. Waits until one is sent if there is none.
    */
   wait<T>(signal: Signal<never, T>, options?: { name?: string | undefined; timeout?: undefined }): Promise<T>;
   /**
-   * Resolves with the oldest signal of this kind that the run has received and not yet waited for, or with `undefined`
-   * after `timeout`.
+   * Resolves with the payload of the oldest signal of this name that no earlier `wait` has returned, or with
+   * `undefined` if none is sent before the end of the `timeout`.
    */
   wait<T>(signal: Signal<never, T>, options: WaitOptions): Promise<T | undefined>;
   /**
    * Tells people which stage the run has reached: `RunInfo.stage`, 1 to 64 characters. The stage is recorded once,
-   * before the next step begins, which costs an append; in an `undo` the call does nothing. Throws a `TypeError` for an
-   * invalid name.
+   * before the next step begins, which costs an append to the log; in an `undo` the call does nothing. Throws a
+   * `TypeError` for an invalid name.
    */
   stage(name: string): void;
 }
@@ -219,8 +219,8 @@ export interface PendingStep {
   readonly next: Date | undefined;
   /**
    * Error of the step's last attempt. `cause`: the error that the step threw, or that the handler of the step's message
-   * threw in the same process: the message in the first line, then the stack; 4 kB at most; absent with `causes:
-   * false`.
+   * threw in the same process: the message in the first line, then the stack; 4 kB at most; absent if the node that
+   * executed the step has the option `causes: false`.
    */
   readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined } | undefined;
 }

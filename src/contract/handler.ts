@@ -26,9 +26,10 @@ export interface RetryOptions {
   /**
    * Retry of a message of the log. `attempts`: number of attempts, the first included (1 to 1,000; default: 10); then
    * the message becomes a dead letter. `delay`: the first and the longest pause in ms (a day at most; default:
-   * `[1_000, 300_000]`); pauses double, and are drawn at random. `outage`: for this time, in ms, a run that throws a
-   * `CatgaError` with a send's code `UNAVAILABLE`, `NO_HANDLER`, `OVERLOADED` or `TIMEOUT` does not count as an attempt
-   * (ten years at most; default: 7 days; 0: each failure counts).
+   * `[1_000, 300_000]`); pauses double, and are drawn at random. `outage`: a run that throws a `CatgaError` with a
+   * send's code `UNAVAILABLE`, `NO_HANDLER`, `OVERLOADED` or `TIMEOUT` does not count as an attempt until so many ms
+   * have passed since the first of such failures of the message in a row (ten years at most; default: 7 days; 0: each
+   * failure counts).
    */
   retry?: {
     attempts?: number | undefined;
@@ -120,7 +121,10 @@ export interface SubscriptionSettings {
   readonly attempts: number;
   /** The first and the longest pause between attempts, in ms. */
   readonly delay: readonly [first: number, longest: number];
-  /** Time, in ms, during which failures because of an outage do not count as attempts. */
+  /**
+   * Time since a message's first failure because of an outage, in ms, in which further such failures in a row do not
+   * count as attempts.
+   */
   readonly outage: number;
   /** Timeout of one run of the handler, in ms; `undefined`: the `timeout` of `catga()`. */
   readonly timeout: number | undefined;

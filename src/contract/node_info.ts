@@ -71,10 +71,11 @@ export interface RouteRequest {
 }
 
 /**
- * Chooses the node for a request: returns one of the candidates, or `undefined` for none, which ends the send with
- * `NO_HANDLER` 500 ms later. Candidates are the live nodes that handle the contract, at least one; suspect nodes, nodes
- * whose circuit breaker is open, and nodes that this send has failed on are left out as long as there are others.
- * Called for every attempt; must be quick. The send rejects with an error that the strategy throws.
+ * Chooses the node for a request: returns one of the candidates, or `undefined` for none: the send then fails with
+ * `NO_HANDLER` after 500 ms, unless the strategy, called again when nodes have joined, changed or left in this time,
+ * chooses one. Candidates are the live nodes that handle the contract, at least one; suspect nodes, nodes whose circuit
+ * breaker is open, and nodes that this send has failed on are left out as long as there are others. Called for every
+ * attempt; must be quick. The send rejects with an error that the strategy throws.
  *
  * @example
  * ```ts
@@ -212,8 +213,8 @@ export interface SubscriptionHealth {
    */
   readonly open: number;
   /**
-   * Number of messages of the stream that the subscription has not read, at most 10 s old; each message has 1 to 512
-   * events. For a read model: only messages that have arrived.
+   * Number of messages of the log's stream that the subscription has not read; each has 1 to 512 events. The count is
+   * up to 10 s old. For a read model: only messages that this node has received.
    */
   readonly lag: number;
   /**
@@ -258,9 +259,8 @@ export interface SubscriptionHealth {
     readonly since: number;
   };
   /**
-   * Messages whose handlers were aborted at their `timeout`, and were still running when the same time had passed
-   * again. Their next attempts wait for the end of the handlers. `contract` and `node` (its id): of the first of these
-   * messages.
+   * Messages whose handlers were aborted at their `timeout`, and were still running one more `timeout` later. Their
+   * next attempts wait for the end of the handlers. `contract` and `node` (its id): of the first of these messages.
    */
   readonly hanging?: {
     readonly contract: string;

@@ -114,7 +114,7 @@ export function countedBetween(
 
 /**
  * Returns the counts of a contract since an earlier answer of the same process; without one, since the process's start.
- * Counts only grow: a count that has become less belongs to something else, and its difference is taken as 0.
+ * A count that is smaller than before gives 0.
  */
 function countedSince(now: ContractStats, before: ContractStats | undefined) {
   const grown = (to: number, from = 0) => Math.max(0, to - from);

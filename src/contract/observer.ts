@@ -129,7 +129,10 @@ export type Observation =
   }
   /** A stream with a size limit is nearly full, and will soon delete its oldest messages. */
   | { readonly type: "log-filling"; readonly stream: string; readonly bytes: number; readonly maxBytes: number }
-  /** A message of the stream was stored in the log; it contains `count` messages of the contract. Not logged. */
+  /**
+   * A message of NATS was stored in the log's stream; `count` published messages of the contract are bundled in it. Not
+   * logged.
+   */
   | { readonly type: "stored"; readonly contract: string; readonly count: number }
   /**
    * Messages of a contract were handled for a subscription. `count`: their number since the last such observation. Not

@@ -5,8 +5,9 @@
 
 /**
  * Types of the program. `caller`: the type of `ctx.caller`; `meta`: the type of the option `meta` of contracts;
- * `behaviors`: the type of the array of behaviors around its apps, whose codes every send may fail with. A member that
- * is not added has a default: `caller` is `unknown`, `meta` an object, and no behavior adds a code.
+ * `behaviors`: the type of the array that the program passes to `catga({ behaviors })`; every send may fail with the
+ * codes of these behaviors. A member that is not added has a default: `caller` is `unknown`, `meta` an object, and no
+ * behavior adds a code.
  *
  * @example
  * ```ts ignore
@@ -29,11 +30,12 @@ export type Caller = ProgramTypes extends { caller: infer Given } ? Given : unkn
 export type ContractMeta = ProgramTypes extends { meta: infer Given } ? Given : Readonly<Record<string, unknown>>;
 
 /**
- * The failure codes of the behaviors around the program's apps, from {@link ProgramTypes}; `never`: none are declared.
+ * The failure codes of the {@link Behavior}s that {@link ProgramTypes} declares for the program's apps; `never`: none
+ * are declared.
  */
 export type ProgramCode = BehaviorCodes<ProgramTypes>;
 
-/** The failure codes of the behaviors in the member `behaviors` of a type. */
+/** The failure codes of the behaviors that the member `behaviors` of `Types` lists; `never` without this member. */
 export type BehaviorCodes<Types> = Types extends { behaviors: readonly (infer Given)[] } ? CodeOfBehavior<Given>
   : never;
 
@@ -41,8 +43,8 @@ export type BehaviorCodes<Types> = Types extends { behaviors: readonly (infer Gi
 export type CodeOfBehavior<B> = B extends { readonly "~fails"?: () => infer F extends string } ? F : never;
 
 /**
- * The failure codes that a behavior around an app may have: the codes that {@link ProgramTypes} declares, or any code
- * if it declares none.
+ * The failure codes that a behavior in the option `behaviors` of `catga()` may have: the codes that
+ * {@link ProgramTypes} declares, or any code if it declares none.
  */
 export type AppBehaviorCode = ProgramTypes extends { behaviors: unknown } ? ProgramCode : string;
 

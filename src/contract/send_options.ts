@@ -187,8 +187,8 @@ export interface Retry {
 }
 
 /**
- * Combines the retry settings of two handlers that both run for each message of one subscription and contract: more
- * attempts, longer pauses.
+ * Combines the retry settings of two handlers that both run for each message of one subscription and contract: the
+ * greater number of attempts, and the longer pauses.
  */
 export function morePatient(one: Retry, other: Retry): Retry {
   return {
@@ -198,9 +198,9 @@ export function morePatient(one: Retry, other: Retry): Retry {
 }
 
 /**
- * Makes the entry of `NodeInfo.subscriptions` for one kind of message that a node handles: `<subscription>/<contract>`,
- * or `@/<contract>` for a queued command. Retry settings other than the defaults follow another slash:
- * `<attempts>,<first pause>,<longest pause>`.
+ * Makes the entry of `NodeInfo.subscriptions` for a contract whose stored messages a node handles:
+ * `<subscription>/<contract>`, or `@/<contract>` for a queued command. `category`: the contract's name. Retry settings
+ * other than the defaults follow another slash: `<attempts>,<first pause>,<longest pause>`.
  */
 export function announcement(service: string, name: string, category: string, retry: Retry = DEFAULT_RETRY): string {
   const { attempts, delay: [first, longest] } = retry;
@@ -244,16 +244,16 @@ export function internalNames(service: string, text: string): readonly string[] 
 }
 
 /**
- * Returns the name of the internal contract with which a subscription's leader sends stored messages of one kind to a
- * node.
+ * Returns the name of the internal contract with which the leader of the subscription `name` sends stored messages to
+ * the nodes that handle them. `category`: the name of the messages' own contract.
  */
 export function runName(service: string, name: string, category: string): string {
   return `@${service}/${name}/${category}`;
 }
 
 /**
- * Returns the name of the internal contract with which a subscription's leader sends control requests (barriers) to the
- * nodes of the subscription.
+ * Returns the name of the internal contract with which a subscription's leader asks each node of the subscription to
+ * refuse messages of earlier leaders (a barrier).
  */
 export function controlName(service: string, name: string): string {
   return `@${service}/${name}`;

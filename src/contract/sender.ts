@@ -136,9 +136,10 @@ export interface Sender extends Sharing {
   ): Promise<Result<Out, F | ProgramCode>[]>;
   /**
    * Reads a stream: returns its items in order, each once; a failure is thrown as a `CatgaError` after the items before
-   * it. The first `next()` sends the request. `break`, `return()`, the signal and the reader's end also end the
-   * handler. `STREAM_BROKEN`: the stream's node died; `DRAINING`: the node shuts down; `details.received`: number of
-   * items received. A stream is read once: a second iteration, after the first has ended, throws a `TypeError`.
+   * it. The first `next()` sends the request. `break`, `return()`, the signal and the death of the reader's process
+   * also end the handler. `STREAM_BROKEN`: the stream's node died; `DRAINING`: the node shuts down; `details.received`:
+   * number of items received. A stream is read once: a second iteration, after the first has ended, throws a
+   * `TypeError`.
    *
    * @example
    * ```ts
@@ -251,8 +252,8 @@ export interface Sender extends Sharing {
   ): Promise<Result<string, never>>;
   /**
    * Resolves with the result of a run as soon as the run has ended. Resolves with `NOT_ENDED` after the `timeout`, or
-   * when the `signal` aborts; the run then continues. `NO_RUN`: the run was never started, or was removed some time
-   * after its end.
+   * when the `signal` aborts; the run then continues. `NO_RUN`: the run was never started, or was removed when the
+   * workflow's `keep` had passed since its end.
    */
   result<Out, F extends string>(
     workflow: WorkflowContract<never, Out, F>,

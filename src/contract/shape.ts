@@ -156,7 +156,7 @@ export function shapeOf(description: ContractDescription): string | undefined {
     const [own, answer, item] = [input, output, items].map((schema) => significant(schema));
     return fingerprint({ ...description, input: own, output: answer, items: item }).slice(0, SHAPE_LENGTH);
   } catch (error) {
-    // an input of the fingerprint is nested deeper than the stack, or contains a value that JSON lacks
+    // a schema of the description is nested deeper than the stack allows, or contains a value that JSON lacks
     if (error instanceof RangeError || error instanceof TypeError) return undefined;
     throw error;
   }

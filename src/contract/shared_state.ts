@@ -83,8 +83,8 @@ export interface Term extends AsyncDisposable {
   /** True while this node leads and its function runs. */
   readonly leading: boolean;
   /**
-   * Ends the candidacy: the signal aborts, and another node may lead when the function has ended, or a ttl later.
-   * Repeated calls do nothing.
+   * Ends the candidacy: the signal aborts, and another node may lead when the function has ended, at the latest a ttl
+   * after this call. Repeated calls do nothing.
    */
   resign(): Promise<void>;
 }
@@ -154,10 +154,10 @@ export interface Cache {
    * another node's load). An error that `load` throws is thrown, and not stored.
    *
    * Waits until the load ends, until `timeout` or `signal` ends the wait, and in `ctx.cache` until the message's
-   * deadline. A load that no caller waits for any more goes on, and its value is stored unless the key has one by then;
-   * the next call that misses begins another load. After a `delete` by this node the next call also begins another
-   * load: the value of a load that ran meanwhile is not stored. A `load` that would wait for itself, by its own key or
-   * through other loads of this node, is a `DEADLOCK`.
+   * deadline. A load that no caller waits for any more goes on, and its value is stored unless the key has a value when
+   * the load ends; the next call that misses begins another load. After a `delete` by this node the next call also
+   * begins another load: the value of a load that was running at the `delete` is not stored. A `load` that would wait
+   * for itself, by its own key or through other loads of this node, is a `DEADLOCK`.
    */
   getOrSet<T>(key: CacheKey<T>, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T>;
 }

@@ -254,7 +254,7 @@ function workflowHandler(body: WorkflowBody): Handler {
     timeout: 30_000,
   } as const;
   const others = [
-    // most runs have ended within these 100 ms
+    // a batch waits 100 ms for more starts: within this time most runs have ended on the node that started them
     begun.onBatch(async (batch, ctx) => await (await runs(ctx)).started(body, batch), { ...options, within: 100 }),
     due.on(async (payload, ctx) => await (await runs(ctx)).due(body, payload, ctx), options),
     join.handle(async (payload, ctx) => await (await runs(ctx)).join(body, payload)),

@@ -102,7 +102,7 @@ export type RunJoin = RunCall | RunsAsked | RunsLeased;
 /** A message about one run, which the receiver may be executing. */
 export interface RunCall {
   readonly run: string;
-  /** Sequence of the message of the stream up to which the receiver must have read. */
+  /** Sequence, in the stream of entities, of the message up to which the receiver must have read the stream. */
   readonly sequence: number;
   /** Time at which the message with this sequence was stored, in ms since 1970, if known. */
   readonly stored?: number | undefined;
@@ -121,15 +121,16 @@ export interface TriedVersions {
   /** The names of the shapes (hashes of the declarations) of the versions that refused the run. */
   readonly refusedBy: readonly string[];
   /**
-   * Endpoints of nodes that have stopped executing the run because their version refused it, each with the last message
-   * of the stream that the node had read: after a later message it may be executing the run again.
+   * Endpoints of nodes that have stopped executing the run because their version refused it, each with the sequence of
+   * the last message of the stream of entities that the node had read: when it has read a later message, it may be
+   * executing the run again.
    */
   readonly gaveUp: readonly (readonly [endpoint: string, sequence: number])[];
 }
 
 /**
- * A question to another node: which of these runs have ended, or wait? With each run, the sequence of the message of
- * the stream up to which the receiver must have read.
+ * A question to another node: which of these runs have ended, or wait? With each run, the sequence, in the stream of
+ * entities, of the message up to which the receiver must have read.
  */
 export interface RunsAsked {
   readonly asked: readonly (readonly [run: string, sequence: number])[];

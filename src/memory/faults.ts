@@ -57,8 +57,8 @@ export interface Faults {
   /** Times at which the logs have no leader: no message is stored or read, and readers begin anew. */
   readonly noLeader?: Outages | undefined;
   /**
-   * Times at which the leader of the logs has no quorum: it stores the messages that arrive meanwhile when the outage
-   * is over, in order, even if their senders have given up.
+   * Times at which the leader of the logs has no quorum: it stores the messages that arrive during the outage when the
+   * outage ends, in order, even if their senders have given up.
    */
   readonly noQuorum?: Outages | undefined;
 }

@@ -169,7 +169,10 @@ async function watchBucket(state: BucketState, session: StoreSession, request: S
   signal.throwIfAborted();
   /** The last change of each key that happened while the connection was cut. */
   const missed = new Map<string, Change>();
-  /** By key: revision of the last change that arrived early; `undefined` once the present entries were reported. */
+  /**
+   * By key: revision of the last change that arrived before the list of present entries; `undefined` once these were
+   * reported.
+   */
   let early: Map<string, number> | undefined = new Map();
   const undo: (() => void)[] = [];
 

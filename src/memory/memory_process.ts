@@ -13,7 +13,7 @@ export class MemoryProcess {
   readonly #clock: RestingClock;
   readonly #random: Random;
   #state: "running" | "frozen" | "dead" = "running";
-  /** Difference of the process's wall clock to the network's, in ms; positive: ahead. */
+  /** Time in ms by which the process's wall clock is ahead of the network's; negative: behind. */
   skew = 0;
   #arrivals: (() => void)[] = [];
   #timers: (() => void)[] = [];
@@ -52,8 +52,8 @@ export class MemoryProcess {
   }
 
   /**
-   * Lets a frozen process go on. Everything that has arrived meanwhile is handled in turns of its own, before later
-   * arrivals.
+   * Lets a frozen process go on. Everything that arrived during the freeze is handled in turns of the event loop of its
+   * own, before anything that arrives after this call.
    */
   resume(): void {
     if (this.#state !== "frozen") return;

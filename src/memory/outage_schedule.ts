@@ -75,7 +75,8 @@ export class OutageSchedule {
       what.begin();
       this.#clock.after(random() * outages.lasts, () => {
         what.end();
-        // if `#timers` is another set, the faults have changed meanwhile, and the next outage is scheduled already
+        // if `#timers` is another set, the faults have changed since this outage was scheduled, and the next outage is
+        // scheduled already
         if (timers === this.#timers) this.#wait(kind, what);
       }, { background: true });
     }, { background: true });

@@ -120,8 +120,9 @@ class Channel {
   }
 
   /**
-   * Loses everything in transit, except the first messages. `survivors` returns how many of them arrive nevertheless,
-   * and how many ms later; these arrive independently of messages sent afterwards.
+   * Loses everything in transit, except the first messages. `survivors` gets the number of messages in transit; it
+   * returns how many of them still arrive, and by how many ms each of these is further delayed. They may arrive after
+   * messages that are sent after this call.
    */
   cut(survivors: (count: number) => [count: number, later: number]): void {
     if (this.#transits.length === 0) return;

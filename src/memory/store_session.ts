@@ -23,8 +23,8 @@ export interface SessionChannel {
   /** True while the client's connection is the one for which the channel was made. */
   readonly open: boolean;
   /**
-   * Calls `callback` in a later turn of the event loop, after all earlier answers, unless the connection is lost
-   * before.
+   * Calls `callback` in a later turn of the event loop, after all answers that were sent before it, unless the
+   * connection is lost first.
    */
   send(callback: () => void): void;
 }
@@ -138,7 +138,10 @@ export class StoreSession {
     };
   }
 
-  /** Calls `callback` in a later turn of the event loop, after all earlier answers, even if the connection is lost. */
+  /**
+   * Calls `callback` in a later turn of the event loop, after all answers that were sent before it, even if the
+   * connection is lost.
+   */
   soon(callback: () => void): void {
     if (this.#alone) return queueMicrotask(callback);
     const link = this.#client?.link;

@@ -161,7 +161,8 @@ export class StreamSchedules {
         ...(schedule.seconds === undefined ? {} : { "Nats-TTL": `${schedule.seconds}s` }),
       }),
     });
-    // another message that was stored there meanwhile is removed, too, as nats-server does
+    // a message that was stored under the schedule's subject since the schedule became due is removed, too, as
+    // nats-server does
     if (next === undefined) return this.#stream.purge(subject);
     const standing = this.#standing.get(subject);
     standing?.timer?.cancel();

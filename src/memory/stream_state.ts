@@ -162,7 +162,7 @@ export class StreamState {
     return purged.length;
   }
 
-  /** Loses all messages behind a sequence, with their ids and ttls: the next message gets the sequence behind it. */
+  /** Loses all messages behind a sequence, with their ids and ttls: the next message gets the sequence `last` + 1. */
   truncate(last: number): void {
     for (let sequence = Math.max(last + 1, this.#log.first); sequence < this.next; sequence++) this.#remove(sequence);
     this.#log.truncate(last);

@@ -135,8 +135,8 @@ export class MemoryTransport implements Transport, BrokerClient {
   /** Reconnects to the next server; a frozen process reconnects when it goes on. Only the network calls this method. */
   restore(): void {
     this.link.process.enter(() => {
-      // a process that has just gone on has not noticed yet that its connection was cut meanwhile: try again in a later
-      // turn
+      // a process that has just gone on has not noticed yet that its connection was cut while it was frozen: try again
+      // in a later turn
       if (this.#status.state === "connected" && !this.link.attached) return this.clock.soon(() => this.restore());
       if (this.#status.state !== "disconnected") return;
       this.link.attach();

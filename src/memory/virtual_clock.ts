@@ -8,7 +8,7 @@ import { openOnce } from "../ports/open_once.ts";
 
 /**
  * Loads parts of Catga now that an app would load on first use; on a busy machine a minute of virtual time would pass
- * during that.
+ * while they load.
  */
 const loadParts = openOnce(async () => await (await import("../catga.ts")).loadParts());
 
@@ -26,7 +26,10 @@ interface DueTimer {
  */
 const QUIET_TURNS = 3;
 const START = Date.UTC(2026, 0, 1);
-/** Interval, in turns, at which the event loop itself gets a turn, so that other code of the process can go on. */
+/**
+ * A clock of {@link VirtualClock.ofTicks} waits for an immediate, instead of a tick, once in this number of turns, so
+ * that other code of the process can go on.
+ */
 const OWN_TURN = 64;
 /** The last time that a `Date` can hold, in ms since 1970. */
 const MAX_DATE = 8_640_000_000_000_000;
@@ -135,10 +138,10 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Lets `ms` pass (0 or more, as far as a `Date` goes): runs the timers that come due, including timers set
-   * meanwhile, in the order of their times. Before each timer, and at the end, it waits until the event loop has come
-   * to rest: promises, `process.nextTick` and `setImmediate`, but no input or output, nor timers that are not of this
-   * clock. Rejects with an `Error` when the code under test never comes to rest.
+   * Lets `ms` pass (0 or more, as far as a `Date` goes): runs the timers that come due, including timers that are set
+   * while it runs, in the order of their times. Before each timer, and at the end, it waits until the event loop has
+   * come to rest: promises, `process.nextTick` and `setImmediate`, but no input or output, nor timers that are not of
+   * this clock. Rejects with an `Error` when the code under test never comes to rest.
    */
   async advance(ms: number): Promise<void> {
     checkNumber("advance: ms", ms, 0, this.#left, "ms");

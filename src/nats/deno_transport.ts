@@ -37,7 +37,7 @@ export function connect(options: ConnectionOptions): Promise<NatsConnection> {
  * nats-core has one factory for all connections of a process, which it calls at every dial, and which cannot be read.
  * So a connection of the user's that dials again after one of Catga's was opened gets this transport, which works for
  * it just as well. {@link DenoTransport.discard} sets this transport again before each dial of Catga's connections,
- * because another client of nats.js may have set its own transport meanwhile.
+ * because another client of nats.js may have set its own transport since the last dial.
  */
 function useDenoTransport(): void {
   setTransportFactory(FACTORY);
@@ -93,7 +93,7 @@ export class DenoTransport implements Transport {
       checkOptions(info, options);
       const wanted = info.tls_required || (info.tls_available === true && options.tls !== null);
       if (wanted && !this.#encrypted) await this.#startTls(server, options.tls);
-      // the timeout of the attempt to connect has closed this transport meanwhile
+      // if the attempt to connect timed out before this point, nats.js has closed this transport
       if (this.#ended) this.#release();
     } catch (error) {
       this.#release();

@@ -66,8 +66,8 @@ export class Feed {
   }
 
   /**
-   * Calls `onMessage` with the last message of each subject that matches `filter` (twice for a subject that is
-   * written meanwhile), then ends. Rejects like `JetStream.createConsumer`, and with the refusal "no answer" if the
+   * Calls `onMessage` with the last message of each subject that matches `filter` (twice for a subject that is written
+   * during the listing), then ends. Rejects like `JetStream.createConsumer`, and with the refusal "no answer" if the
    * feed breaks.
    */
   static async list(

@@ -97,8 +97,8 @@ class NatsBucket implements Bucket {
     const subject = encodeKey(key);
     let expected = this.#markers.get(subject) ?? 0;
     this.#markers.delete(subject);
-    // a marker, or an expired entry, is overwritten at its revision; repeated, because the revision may have changed
-    // meanwhile
+    // a marker, or an expired entry, is overwritten at its revision; repeated, because another client may write the key
+    // between the read of the revision and the write
     for (let tries = 0; tries < 10; tries++) {
       const revision = await this.#write(subject, key, value, { ...options, expected });
       if (revision !== undefined) return revision;

@@ -123,8 +123,8 @@ export class LogDelivery {
     const stalled = headers.get("Nats-Consumer-Stalled");
     if (stalled !== "") this.#listener.onFlow(stalled, true);
     if (Number(headers.get("Nats-Last-Consumer") || this.received) !== this.received) return this.#break(LOST);
-    // a heartbeat says that nothing is left to deliver: messages that were counted at the start may have expired
-    // since
+    // a heartbeat says that nothing is left to deliver: messages that were counted when the consumer was made may have
+    // expired
     if (stalled !== "") return;
     this.#caughtUp();
     const sequence = Number(headers.get("Nats-Last-Stream"));

@@ -90,7 +90,7 @@ async function findReplaced(stream: OwnedStream, after: LogMark, state: LogState
   if (time === undefined || state.messages === 0) return undefined;
   const found = await messageFrom(stream, sequence);
   // if the message read last has expired, `found` is the message after it: the stream is another one if that message is
-  // older
+  // older than the message read last
   const replaced = found !== undefined &&
     (found.sequence === sequence ? Math.abs(found.time - time) > 1 : found.time < time - 1);
   return replaced ? await lastAt(stream, time, state) : undefined;

@@ -63,7 +63,8 @@ async function batchOfLeader(
     }
     let fresh = 0;
     for (const message of answers) {
-      // stop at the first gap: answers to later sequences may contain messages that were stored meanwhile
+      // stop at the first gap: the answers behind the gap may have messages that were stored after the server looked
+      // for the missing one
       if (message === undefined) return found.slice(0, most);
       if (message.sequence < next) continue;
       found.push(message);

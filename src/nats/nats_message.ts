@@ -32,7 +32,8 @@ export class NatsMessage implements TransportMessage {
   get noResponders(): boolean {
     if (this.#message.data.length > 0) return false;
     const { headers } = this.#message;
-    // a stored message (of a stream) is never a bounce: servers before 2.15 also store the status 503
+    // a message that a stream delivers is never a bounce, even if it has the status 503, which servers before 2.15
+    // store as well
     return headers?.code === 503 && !headers.has("Nats-Stream");
   }
 }

@@ -273,8 +273,8 @@ export class OwnedStream {
           if (error.refusal === "no stream") return await this.#create(limit);
         } catch (second) {
           if (!(second instanceof JetStreamRefusal)) throw second;
-          // "other settings": another client has created the stream meanwhile, with another `first_seq`; that is
-          // accepted
+          // "other settings": another client has created the stream since this one found it missing, with another
+          // `first_seq`, which is accepted
           if (second.refusal !== "other settings") this.#throwUnlessPassing(second, end);
         }
         this.#throwUnlessPassing(error, end);

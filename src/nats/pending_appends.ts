@@ -221,7 +221,8 @@ export class PendingAppends {
       }
     }
     if (next !== Infinity) this.#wake(next);
-    // no answer and no bounce came: another program may listen to the subjects of a lost stream
+    // neither an acknowledgement nor a bounce (no responders) came: the stream may be lost, and another program may
+    // subscribe to its subjects
     if (silent) this.#onSilence();
   }
 

@@ -17,8 +17,8 @@ import { distinctFilters } from "./subject_filter.ts";
 import { SubjectRoutes } from "./subject_routes.ts";
 
 /**
- * Maximum distance of a reader from the other readers to join them, in sequences. The messages between them are
- * delivered again to the others.
+ * Maximum distance, in sequences, between the position of a reader that joins and that of the consumer's readers. If
+ * the joining reader is behind, the messages in between are delivered again to the consumer's other readers.
  */
 const NEAR = 4_096;
 /** Time before the first consumer is made, in ms, because many readers mostly join at once. */
@@ -64,7 +64,10 @@ export interface SharingReader {
   /** Called when delivery is interrupted until {@link SharingReader.onRestart}. */
   onInterrupted(): void;
   onRestart(place: LogPlace): void;
-  /** Called with an error of an operation that is repeated. `reading`: true if no messages arrive meanwhile. */
+  /**
+   * Called with an error of an operation that is repeated. `reading`: true if no messages arrive until the operation
+   * succeeds.
+   */
   onFault(error: unknown, reading: boolean): void;
   /** Called when the reader has left this consumer, or was removed from it. */
   onLeft(consumer: SharedConsumer): void;
@@ -235,12 +238,12 @@ export class SharedConsumer implements Progress {
         opt_start_seq: start,
       };
       const made = await stream.attempt((limit) => createConsumer(stream, config, limit, (name) => unused = name));
-      // the stream is checked again, because it may have been created anew meanwhile; nothing is delivered before the
-      // subscription
+      // the stream is checked again, because it may have been created anew before this consumer was made; the consumer
+      // delivers nothing until `#switch` subscribes to it
       const state = await readState(stream);
       if (interruptions !== this.#interruptions) return;
       if (state.created !== base.created || state.last < start - 1) {
-        // the stream is another one: the joining readers must look up their places again
+        // the stream was created anew or has lost messages: the joining readers must look up their places again
         this.#turnAway(joining);
         return this.#interrupt();
       }
@@ -252,8 +255,8 @@ export class SharedConsumer implements Progress {
   }
 
   /**
-   * Finds the place at which the consumer goes on after an interruption, for the readers that are furthest; the other
-   * readers must look up their own places.
+   * Finds the place at which the consumer goes on after an interruption: behind the last message of the reader with the
+   * greatest position. Removes the readers at other positions, which must look up their own places.
    */
   async #placeAfterInterruption(): Promise<LogPlace | undefined> {
     if (this.#current !== undefined || this.#readers.size === 0) return undefined;

@@ -8,8 +8,8 @@ import { stoodStill } from "../ports/standstill.ts";
 /** Number of heartbeat intervals without a sign after which the server is suspected of silence. */
 const SUSPICION = 2.5;
 /**
- * Time between the suspicion and the report, in heartbeat intervals: if this process was paused until the suspicion,
- * it reads its socket meanwhile.
+ * Time between the suspicion and the report, in heartbeat intervals: if this process was paused until the suspicion, it
+ * reads its socket in this time.
  */
 const CONFIRMATION = 0.25;
 

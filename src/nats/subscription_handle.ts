@@ -96,7 +96,7 @@ export class SubscriptionHandle implements Subscription {
     try {
       if (!this.#subscription.isClosed()) await this.#subscription.drain();
     } catch {
-      // the connection was closed meanwhile: nothing is left to deliver
+      // the connection was closed during the drain: nothing is left to deliver
     } finally {
       this.#options.ended();
     }

@@ -136,8 +136,8 @@ export class Sweeper {
   }
 
   /**
-   * Ends a turn to sweep even if the sweep fails or may not list entries, because the next turn, which would replace
-   * this one, may be hours away.
+   * Erases the entry of a turn to sweep after `ms`, even if the sweep fails or may not list entries: the next turn,
+   * whose entry would replace this one, may be hours away.
    */
   #endTurnLater(turn: number, ms: number): void {
     const current = this.#sameConnection();

@@ -29,7 +29,7 @@ export class TextPublisher {
   #messages: WaitingPublish[] = [];
   /** Length of `#waiting` when it was last checked for further messages; -1: no check is planned. */
   #seen = -1;
-  /** Number of messages added since that check whose senders wait for the outcome. */
+  /** Number of messages added since the last check (see `#seen`) whose senders wait for the outcome. */
   #awaited = 0;
 
   private constructor(protocol: Protocol) {

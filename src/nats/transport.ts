@@ -168,9 +168,9 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * Publishes a message at the end of this turn of the event loop, together with others of the turn; else like
-   * {@link NatsTransport.publish}. For many small messages whose order relative to `publish` does not matter. The
-   * subject must have been checked.
+   * Publishes a message at the end of this turn of the event loop, together with others of the turn; in all other
+   * respects like {@link NatsTransport.publish}. For many small messages whose order relative to `publish` does not
+   * matter. The subject must have been checked.
    */
   publishText(message: TextMessage): void {
     const texts = this.#texts;
@@ -309,8 +309,8 @@ export class NatsTransport implements Transport {
     try {
       await Promise.race([work, delay(this.clock, CLOSE_LIMIT, limit.signal)]);
     } catch {
-      // the connection was lost meanwhile: messages that the server has not received are lost, as
-      // {@link Transport.publish} says
+      // `work` has failed, or the connection was lost before `work` ended: messages that the server has not received
+      // are lost, as {@link Transport.publish} says
     } finally {
       stop();
       limit.abort();

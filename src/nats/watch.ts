@@ -238,8 +238,8 @@ class Watch {
     const { transport: { clock }, js, name } = this.#stream;
     this.#entries.forgetRemovals();
     await this.#stream.check();
-    // the highest revision is read before the leader is asked: messages that arrive meanwhile may be newer than the
-    // leader's answer
+    // the highest revision is read before the leader is asked: messages that arrive while the answer is under way may
+    // be newer than the answer
     const before = this.#entries.highestPresent;
     if (reader?.caughtUp && before === 0) {
       // nothing but new messages can be missing, since there is no entry that the store could have lost; the last
@@ -264,7 +264,8 @@ class Watch {
       await delay(clock, LAG, signal);
       if (revision > this.#entries.lastRevision) throw new Error(`revision ${revision} did not come`);
     } else if (revision < this.#entries.lastRevision) {
-      // the last message was a marker that has expired; otherwise the store has lost an entry
+      // the leader lacks the last message that was received: either it was a marker, and has expired, or the store has
+      // lost an entry
       const highest = Math.min(before, this.#entries.highestPresent);
       if (revision < highest) throw new Error(`revision ${highest} has gone`);
     }

@@ -1,11 +1,10 @@
 /**
  * Removes the entries of a watch that have expired although the server still has them (`expiry.ts`): 100 to 200 ms
  * after its expiry an entry is removed from the store, at its revision, so that neither a wrong clock nor a late
- * message can remove an entry that was written again. The watch receives that removal, and reports it, like any
- * other.
+ * message can remove an entry that was written again. The watch receives that removal, and reports it, like any other.
  *
- * An entry has expired by the server's clock, which is read again before that is relied on; or by the monotonic
- * clock, a ttl after this process received it, if it has not changed since.
+ * An entry counts as expired by the server's clock, which is read again before a removal; or, by the monotonic clock,
+ * when this process received it a ttl ago and no newer revision has come.
  */
 import { fewAtOnce } from "../data/gate.ts";
 import type { BucketStream } from "./bucket_stream.ts";

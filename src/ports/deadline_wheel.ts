@@ -2,10 +2,10 @@
  * The deadlines of all running messages in one timing wheel (Varghese and Lauck, 1987) of intrusive, doubly linked
  * lists: adding and removing an entry takes 5–13 ns, a timer each would take 100–1,270 ns (measured).
  *
- * While a process is paused, nothing settles. When it resumes, all deadlines that passed meanwhile expire in the first
- * tick; the process reads messages that arrived meanwhile before or after that tick (measured: Deno runs timers first,
- * Bun reads first). So a send whose deadline passed in the pause ends at once, with the answer that had arrived or with
- * the deadline's error; both are correct.
+ * While a process is paused, nothing settles. When it resumes, all deadlines that passed during the pause expire in the
+ * first tick; the process reads messages that arrived during the pause before or after that tick (measured: Deno runs
+ * timers first, Bun reads first). So a send whose deadline passed in the pause ends at once, with the answer that had
+ * arrived or with the deadline's error; both are correct.
  */
 import { outside } from "../data/async_context.ts";
 import type { CatgaError } from "../error.ts";
@@ -58,8 +58,8 @@ export class DeadlineWheel {
   #added = 0;
   #addedAt = -1;
   /**
-   * Timer for {@link DeadlineWheel.addFor}: when it fires, the timeouts of all entries that were added meanwhile begin.
-   * `undefined`: the clock is read for each entry.
+   * Timer for {@link DeadlineWheel.addFor}: when it fires, the timeouts of all entries that were added since it was set
+   * begin. `undefined`: the clock is read for each entry.
    */
   #coarse: Timer | undefined;
 

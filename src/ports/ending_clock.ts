@@ -4,8 +4,8 @@ import { OverClock } from "./over_clock.ts";
 
 /**
  * A clock for one node, with the time of another clock. When the node ends, {@link EndingClock.end} cancels the
- * background timers, and later ones are never set; a `delay` or `within` ends at once, because its caller then finds
- * everything closed. Other timers continue.
+ * background timers, and no further background timer is set; a `delay` or `within` ends at once, because its caller
+ * then finds everything closed. Other timers continue.
  */
 export class EndingClock extends OverClock implements ClockWithEnd {
   readonly #background = new Set<Timer>();

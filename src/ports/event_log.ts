@@ -304,8 +304,8 @@ export interface LogMark {
   readonly created: string;
   readonly sequence: number;
   /**
-   * Time stamp of the message with that sequence, in ms since 1970; `undefined`: not known, or there is no such
-   * message.
+   * Time stamp of the message with the sequence {@link LogMark.sequence}, in ms since 1970; `undefined`: not known, or
+   * there is no such message.
    */
   readonly time?: number | undefined;
 }
@@ -323,7 +323,7 @@ export interface FollowOptions {
   /**
    * Called before the first message and after every interruption, with the place from which reading continues. `lost`:
    * set if messages were lost, so that reading does not continue after the last message read: because the stream was
-   * made anew, ends earlier, or has another message with its sequence.
+   * made anew, ends before that message, or has another message with that message's sequence.
    */
   onStart(start: { readonly mark: LogMark; readonly state: LogState; readonly lost: LogLoss | undefined }): void;
   /** Called with an error after which reading continues, such as a missing stream: at once, and then once a minute. */

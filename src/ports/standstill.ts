@@ -59,7 +59,7 @@ export class Standstill {
 
 /**
  * Returns true if a timer that was due at `due` and fires `now`, both by the monotonic clock, is so late that this
- * process must have stood still: answers that arrived meanwhile may be unread in its sockets.
+ * process must have stood still: answers that arrived during the standstill may be unread in its sockets.
  */
 export function stoodStill(now: number, due: number): boolean {
   return now - due >= MAX_TIMER_DELAY;

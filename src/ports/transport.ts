@@ -87,8 +87,8 @@ export interface TransportPublishOptions {
    */
   headers?: Readonly<Record<string, string>> | undefined;
   /**
-   * True: sends the message at once, not at the end of this turn of the event loop, so that receivers can work on it
-   * meanwhile.
+   * True: sends the message at once, not at the end of this turn of the event loop, so that receivers begin to work on
+   * it during this turn.
    */
   now?: boolean | undefined;
 }

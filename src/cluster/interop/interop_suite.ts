@@ -22,7 +22,10 @@ export interface PlainAnswer {
 export interface InteropHarness extends AsyncDisposable {
   /** Starts a node on the network. */
   start(options: CatgaOptions): Promise<Catga>;
-  /** Publishes a message with a reply subject. Resolves with the first answer; `undefined` if the message bounces. */
+  /**
+   * Publishes a message with a reply subject. Resolves with the first answer; `undefined` if the subject has no
+   * subscriber.
+   */
   ask(subject: string, body: string | Uint8Array, headers?: Record<string, string>): Promise<PlainAnswer | undefined>;
   /** Publishes a message. */
   publish(subject: string, body: string, reply?: string): void;
@@ -311,8 +314,8 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
 
     it("a request whose reply subject belongs to NATS or Catga is dropped", async () => {
       const received: string[] = [];
-      // reply subjects that belong to Catga or NATS, so that no node may answer to them; without an answer, the first
-      // three carry no messages at all
+      // reply subjects that belong to Catga or NATS, so that no node may answer to them; unless a node answers, nothing
+      // is published to these three
       const replies = ["catga.default.event.X", "$KV.catga_default_nodes.a", "CATGA.x"];
       for (const reply of replies) await harness.listen(reply, (text) => received.push(text));
       const before = contexts.length;

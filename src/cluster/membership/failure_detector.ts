@@ -40,7 +40,7 @@ interface FailureDetectorOptions
   patience(endpoint: string): number;
   /**
    * Asks `witness`, a node on another server, to ping the process at `endpoint`, because frames to it bounce on this
-   * node's server. The witness then calls {@link FailureDetector.accused}.
+   * node's server. The witness then calls {@link FailureDetector.accused}. `server`: this node's server.
    */
   accuse(witness: string, endpoint: string, server: string): void;
 }
@@ -71,7 +71,10 @@ export class FailureDetector {
     this.membersChanged();
   }
 
-  /** Call when a member has joined. */
+  /**
+   * Sets the timer of the next round of pings, if no timer is set and there is a member besides this node. Call when a
+   * member has joined.
+   */
   membersChanged(): void {
     const { clock, membership: { view: { members } }, self } = this.#options;
     if (!this.#started || this.#stopped || this.#timer !== undefined) return;

@@ -75,7 +75,8 @@ export class GapInquiry {
    * sends no answer.
    */
   answer(name: string): number {
-    // the contract may have a handler that the asking node does not know, because its pings are not answered yet
+    // a member may handle the contract: the asking node does not know a member before its ping to the member is
+    // answered
     const { gaps, view } = this.#options;
     return view.handles(name) ? REMEMBERED : Math.ceil(gaps.left(name));
   }

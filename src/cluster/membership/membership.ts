@@ -131,8 +131,8 @@ export class Membership {
   }
 
   /**
-   * Writes this node's record again, because it may have expired, or the store may be another one. Called when the
-   * connection is back.
+   * Writes this node's record again, because it may have expired, or the store may have been replaced by an empty one.
+   * Called when the connection is back.
    */
   resume(): void {
     this.#own.refresh();

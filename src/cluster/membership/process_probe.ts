@@ -20,8 +20,9 @@ export class ProcessProbe {
 
   /**
    * Pings an endpoint. Resolves with true if a process answers, false if the ping bounces; `undefined` if neither
-   * happens within 1 s, twice: the server may still route to a process that was killed a moment ago. At most one
-   * question at a time for each endpoint. Rejects with `UNAVAILABLE` if the connection is lost meanwhile.
+   * happens within 1 s, twice: the server may still route to a process that was killed a moment ago. Do not call again
+   * for this endpoint before the promise has settled. Rejects with `UNAVAILABLE` if the connection is lost before the
+   * answer.
    */
   async isAlive(endpoint: string): Promise<boolean | undefined> {
     const { transport, ping } = this.#options;

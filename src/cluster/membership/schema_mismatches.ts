@@ -63,8 +63,8 @@ export class SchemaMismatches {
 }
 
 /**
- * Paths of values in two schemas, each with the reason in words. `unread`: values that are sent and cannot be read;
- * `unreadable`: values that are answered and cannot be read.
+ * Paths of values in two schemas, each with the reason in words. `unread`: values that this node may send and the other
+ * nodes' schemas refuse; `unreadable`: values that the other nodes may answer and this node's schemas refuse.
  */
 interface Paths {
   readonly unread: readonly string[];

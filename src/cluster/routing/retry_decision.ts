@@ -81,7 +81,10 @@ export function decideRetry(
   }
 }
 
-/** Returns true if the failure shows that the node did not exist, as while the only replica of a service restarts. */
+/**
+ * Returns true if the node of the failed attempt could not be reached: the request bounced, the node drains, or its
+ * circuit breaker is open. This happens while the only replica of a service restarts.
+ */
 export function isAway(failed: Failed): boolean {
   return failed.how === "undelivered" &&
     (failed.code === "BOUNCED" || failed.code === "DRAINING" || failed.code === "BREAKER_OPEN");

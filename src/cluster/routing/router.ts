@@ -188,7 +188,7 @@ export class Router implements CallOwner, RequestRouter {
     this.#waiting.gapFound(name);
   }
 
-  /** Limits the wait of calls for a node that joins to 500 ms from now on. Called when this node stops. */
+  /** Lets calls that wait for a node wait for 500 ms more at most. Called when this node stops. */
   stop(): void {
     this.#waiting.stop();
   }
@@ -318,8 +318,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Ends a call that was answered. An earlier attempt may have run if the answer is `UNAVAILABLE` (the node could not
-   * claim the message's id).
+   * Ends a call with the result that a node has answered. If the answer is `UNAVAILABLE` (the node could not claim the
+   * message's id) and an earlier attempt may have run, the result is `OUTCOME_UNKNOWN`.
    */
   #conclude(call: Call, result: Result<unknown>): void {
     if (result instanceof SchemaRefusal) return this.#refused(call, result);
@@ -330,7 +330,7 @@ export class Router implements CallOwner, RequestRouter {
   /**
    * Handles the refusal of a call, before a handler began, by a node's input schema or because of the stored state of
    * the call's entity. The call goes on to one node of each other version (shape) of the contract, which uses up no
-   * retry. A request for one particular node ends here.
+   * retry. A request for one particular node fails with the refusal.
    */
   #refused(call: Call, { error, ofStored }: SchemaRefusal): void {
     if (call.done) return;

@@ -32,7 +32,7 @@ interface WaitingCallsOptions {
 interface NodeWait {
   /** Timer that ends the wait; `undefined`: the call waits until its deadline. */
   timer: Timer | undefined;
-  /** True if the call was sent to nodes that handle its contract before, and all of these nodes had gone. */
+  /** True if the call waits because the node of its last attempt was gone ({@link WaitingCalls.forReturn}). */
   readonly away: boolean;
 }
 
@@ -42,7 +42,7 @@ export class WaitingCalls {
   /** Calls that wait for the connection, in the order in which they came. */
   readonly #forConnection: Set<Call> = new Set();
   readonly #forNode: Map<Call, NodeWait> = new Map();
-  /** Number of calls that wait because their node had gone. */
+  /** Number of waiting calls whose {@link NodeWait.away} is true. */
   #away = 0;
   #checking = false;
   #polling = false;
@@ -113,7 +113,7 @@ export class WaitingCalls {
   }
 
   /**
-   * Limits the wait of calls for a node to 500 ms from now on. Called when this node stops, and no longer notices
+   * Lets calls that wait for a node wait for 500 ms more at most. Called when this node stops, and no longer notices
    * nodes that join.
    */
   stop(): void {
@@ -121,7 +121,10 @@ export class WaitingCalls {
     for (const [call, wait] of this.#forNode) wait.timer ??= this.#limit(call);
   }
 
-  /** Sends the calls that waited for the connection, or for this node to join. Called when either has happened. */
+  /**
+   * Sends the calls that waited for the connection, or for this node to join. Called when the connection is back, or
+   * this node has joined.
+   */
   connected(): void {
     const calls = [...this.#forConnection];
     this.#forConnection.clear();
@@ -129,8 +132,8 @@ export class WaitingCalls {
   }
 
   /**
-   * Checks the calls that wait for a node in the next tick, once for many changes. Called when the membership has
-   * changed.
+   * Checks in the next tick of the event loop if calls that wait for a node can be sent; several calls of this method
+   * before that tick cause one check. Called when the membership has changed.
    */
   nodesChanged(): void {
     if (this.#forNode.size === 0 || this.#checking) return;
@@ -201,8 +204,8 @@ export class WaitingCalls {
   }
 
   /**
-   * Checks the waiting calls again after a pause. No change of the membership may announce that a node is back: a
-   * process that was stopped for a moment has not become suspect.
+   * Checks the waiting calls again after a pause. A node may be back without a change of the membership: a process that
+   * was stopped for a moment has not become suspect.
    */
   #poll(): void {
     if (this.#polling) return;

@@ -33,8 +33,8 @@ export type AttemptFailure =
    */
   | { readonly how: "undelivered"; readonly code: NotRunCode }
   /**
-   * The request was, or may have been, delivered. Its process is gone; with `answered`, the process lives, and its
-   * answer was lost.
+   * The request was, or may have been, delivered, and the process that it was sent to is gone; with `answered`, that
+   * process lives, and its answer was lost.
    */
   | { readonly how: "lost"; readonly answered?: true }
   /** The process does not answer pings: the request may have run, and may still be running. */
@@ -99,8 +99,8 @@ export type NotRunCode =
   | "BREAKER_OPEN";
 
 /**
- * Codes with which a node refuses a request before it runs. A refusal with another code means the same: the request
- * did not run.
+ * Codes with which a node refuses a request before it runs. A request that is refused with any other code did not run
+ * either.
  */
 const REFUSALS = ["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"] as const;
 
@@ -123,8 +123,8 @@ export class Call extends Deadlined {
   /** Number of attempts that went on to another node without using up a retry. */
   moves = 0;
   /**
-   * Id of the message: given by the sender, or else the name of the request in its first frame. The same in every
-   * attempt.
+   * Id of the message, the same in every attempt: given by the sender, or else the name that the request had in its
+   * first frame (processes, number of the frame, place in it).
    */
   id: string | undefined;
   /** The process whose answer this call waits for; `undefined`: none. */
@@ -136,8 +136,8 @@ export class Call extends Deadlined {
   /** Id of the node where an earlier attempt of a command may have run, whatever the outcome of the present one. */
   ran: string | undefined = undefined;
   /**
-   * Words that describe the call in its error if the last attempt certainly did not run; they differ if an earlier
-   * attempt may have run.
+   * Words for the call in its error if the last attempt certainly did not run: `was not answered` if an earlier attempt
+   * may have run, else `did not run`.
    */
   fate: "did not run" | "was not answered" = "did not run";
   /** Index of this call among the requests of its frame. */

@@ -32,8 +32,9 @@ export interface EndpointOptions
   readonly observer: Observer;
   readonly malformed: MalformedCount;
   /**
-   * Called when another process was seen alive after a while, when a frame to it has bounced, or when it does not
-   * answer pings.
+   * Called with `alive` when a frame comes from another process for the first time, for the first time after a bounce,
+   * or while a ping to it is unanswered; with `bounced` when a frame to it has bounced; with `silent` when it has not
+   * answered a ping in time.
    */
   observed(peer: Peer, sign: "alive" | "bounced" | "silent"): void;
   /** Called when the connection to NATS is back. */
@@ -133,16 +134,18 @@ export class Endpoint {
   }
 
   /**
-   * True if a bounce proves that a process, or its connection, is gone with the requests that it had. False with
-   * several servers, and while other processes may be reconnecting after an outage.
+   * True if a bounce (NATS: no responders) proves that the process at the frame's subject, or its connection, is gone,
+   * so that requests sent to it earlier get no answer. False with several servers, and while other processes may be
+   * reconnecting after an outage.
    */
   get conclusive(): boolean {
     return !this.#transport.server.clustered && !this.grace.running;
   }
 
   /**
-   * Returns true if a bounce proves that this process is gone with the requests that it had. False for a process that
-   * leaves: it has answered its requests, and the bounce has overtaken the answers.
+   * Returns true if the bounce of a frame to this peer proves that its process is gone, so that requests sent to it
+   * earlier get no answer. False for a peer that leaves the cluster: it has answered its requests, and the bounce has
+   * overtaken the answers.
    */
   concludes(peer: Peer): boolean {
     return this.conclusive && !peer.leaving;

@@ -14,7 +14,10 @@ import type { Meta } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { PROTOCOL } from "../../version.ts";
 
-/** Stands for the version of the format in a batch of events whose payloads have tags. */
+/**
+ * First item of a batch of events whose payloads have tags (texts for values that JSON lacks, `data/tags.ts`), in place
+ * of the format's version.
+ */
 export const TAGGED_PROTOCOL = "~1";
 
 /**
@@ -56,8 +59,8 @@ type EndItem = ["z", seq: number, index: number, n: number];
  */
 export type WordItem = ["w", seq: number, index: number, consumed: number, received: number, again?: 1];
 /**
- * `["p", n]`: a ping. With a 1, its sender has reconnected, and asks for all answers again. `missing`: frames whose
- * answers it asks for, because they have not arrived.
+ * `["p", n]`: a ping. With a 1, its sender has reconnected, and asks for all answers again. `missing`: numbers of the
+ * receiver's frames that have not arrived at the sender; the sender asks for the answers in them.
  */
 export type PingItem = ["p", n: number, again?: 0 | 1, missing?: number[]];
 /**
@@ -244,7 +247,8 @@ function isItem(item: unknown): item is FrameItem {
 }
 
 /**
- * For each kind of item, a function that returns true if an item has the form of its type. Meta is checked elsewhere.
+ * For each kind of item, a function that returns true if an item has the form of its type. `checkMeta` checks the meta
+ * of requests.
  */
 const SHAPES: ReadonlyMap<string, (item: readonly unknown[]) => boolean> = new Map([
   ["q", isRequest],

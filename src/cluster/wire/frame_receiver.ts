@@ -1,8 +1,8 @@
 /**
  * Handles the frames (messages of other processes) that arrive. Each frame is checked, and shows that its sender is
- * alive; its requests go to their handlers, its answers to the calls that wait for them. A frame that has come
- * before, or was reported missing, is refused. If a frame is late, its lateness is subtracted from the time that its
- * requests have.
+ * alive; its requests go to their handlers, its answers to the calls that wait for them. A frame that has come before,
+ * or that a pong has reported missing to its sender, is refused. If a frame is late, its lateness is subtracted from
+ * the time that its requests have.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { TransportMessage } from "../../ports/transport.ts";
@@ -38,7 +38,10 @@ export interface FrameReceiverOptions {
   readonly inbound: InboundRequests;
   readonly resends: ResendBuffer;
   readonly malformed: MalformedCount;
-  /** Called for the first frame of a sender, and for frames that follow a ping: the sender is alive. */
+  /**
+   * Called when a frame shows that its sender is alive: when it is the sender's first frame, or its first after a
+   * bounce, or arrives while a ping to the sender is unanswered.
+   */
   observed(peer: Peer): void;
   /** Called when another node reports that frames to the process at `endpoint` bounce on its server. */
   accused(endpoint: string, server: string): void;
@@ -120,7 +123,8 @@ export class FrameReceiver {
         malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
       } else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
     }
-    // stream items in the missing frames, or progress sent to the peer meanwhile, may never arrive
+    // frames before this one are missing, and with them perhaps stream items; the peer may have lost frames with the
+    // progress of this process's readers as well
     if (upTo > 0 && frame.seq > upTo + 1) peer.doubt();
     if (index > 0) inbound.busyAt = peer.lastSeenAt;
     // one pong and one answer for each frame, however many pings or questions the frame has

@@ -125,7 +125,7 @@ export interface FrameAddress {
   readonly subject: string;
   /** Prefix of the subjects to which frames to the process bounce; the frame's number follows. */
   readonly bounces: string;
-  /** Number after which frames to the process are numbered. */
+  /** The first frame to the process gets the number that follows this one. */
   readonly after: number;
 }
 
@@ -222,8 +222,9 @@ export class FrameSender {
   }
 
   /**
-   * Sends the gathered items as one frame. `now`: writes it to the socket at once, not at the end of the turn.
-   * Without a connection, requests go back to their owner, and answers wait.
+   * Sends the gathered items as one frame. `now`: writes it to the socket at once, not at the end of the turn. Without
+   * a connection, the router gets the requests back ({@link CallOwner.disconnected}), and the answers wait for
+   * {@link FrameSender.resume}.
    */
   flush(now = false): void {
     this.#flushScheduled = false;

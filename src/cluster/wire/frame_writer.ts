@@ -37,7 +37,10 @@ export class FrameWriter {
   #answering = false;
   /** Frame number of the requests that the last item of `#others` answers. */
   #openSeq = 0;
-  /** Place in that frame after the last request that the item answers. */
+  /**
+   * Place that follows the last request answered by the last item of `#others`, in the frame with the number
+   * `#openSeq`.
+   */
   #openIndex = 0;
   #answersTagged = false;
 

@@ -44,8 +44,8 @@ export class InboundRequests implements AdmissionWatcher {
   readonly #counts: Counts;
   readonly #streams: OpenStreams;
   /**
-   * Number of admitted messages that do not run, because they wait for their handler or key; other messages run
-   * meanwhile.
+   * Number of admitted messages that do not run, because they wait for their handler's `concurrency` or for their key.
+   * They do not count among the {@link InboundRequestsOptions.concurrency} running handlers.
    */
   #aside = 0;
   #refusing = false;
@@ -79,7 +79,7 @@ export class InboundRequests implements AdmissionWatcher {
 
   /**
    * Refuses new and waiting requests with `DRAINING` from now on; waiting events are still handled. Returns false if
-   * it does so already.
+   * requests were refused already.
    */
   refuse(): boolean {
     if (this.#refusing) return false;
@@ -364,7 +364,10 @@ class QueuedTurn extends QueueEntry {
   }
 }
 
-/** Maximum number of admitted messages that wait for their handler or key; more would fill the memory. */
+/**
+ * Maximum number of admitted messages that wait for their handler's `concurrency` or for their key; more would fill the
+ * memory.
+ */
 const MAX_ASIDE = 65_536;
 const MAX_ANCESTORS = 64; // maximum number of runs in a chain, each waiting for the next
 const MAX_TTL = 2_147_483_647;

@@ -15,7 +15,7 @@ import { RequestLedger } from "./request_ledger.ts";
 export interface PeerIdentity {
   /** Number that this process has given the peer; it is part of the subjects to which frames to the peer bounce. */
   readonly slot: number;
-  /** Number after which frames to the peer are numbered. */
+  /** The first frame to the peer gets the number that follows this one. */
   readonly after: number;
   /** True if frames may have been exchanged with the peer before, and it was forgotten. */
   readonly forgotten: boolean;
@@ -57,8 +57,8 @@ export class Peer {
   /** Time at which the last ping to the peer was sent, by the monotonic clock. */
   lastPingAt = -1;
   /**
-   * Shortest time in which the peer has answered a ping, in ms. The value grows slowly while pongs are slower,
-   * because the peer may be busy, not far away.
+   * Shortest time in which the peer has answered a ping, in ms. A slower pong makes the value grow by 1 % at most: a
+   * slow pong may come from a busy peer over a quick link.
    */
   #quickest = Infinity;
   /** Number of the ping whose answer is being timed, and the time at which it was sent. */
@@ -150,8 +150,8 @@ export class Peer {
   release(may: (call: Call) => boolean): void {
     this.ledger.release((call) => {
       if (!may(call)) return false;
-      // an idempotent command is cancelled as moved: if a handler here has acquired the claim (record that reserves the
-      // command's id), it goes on, and the other node waits for its result
+      // an idempotent command is cancelled as moved: if a handler of the peer has acquired the claim (record that
+      // reserves the command's id), that handler goes on, and the node to which the call moves waits for its result
       if (!call.request.contract.options.idempotent) this.cancel(call);
       else if (call.frame !== undefined) this.outgoing.add(["c", call.frame.seq, call.index, 1]);
       return true;

@@ -70,7 +70,9 @@ export class RequestLedger {
     if (frame !== undefined && --frame.open === 0) this.sent.delete(frame.seq);
   }
 
-  /** Gives a call back to its owner, because the connection was lost before the call's frame was sent. */
+  /**
+   * Gives a call back to the router (its `owner`), because the connection was lost before the call's frame was sent.
+   */
   disconnected(call: Call): void {
     this.settle(call);
     call.at = undefined;
@@ -129,7 +131,7 @@ export class RequestLedger {
   }
 
   /**
-   * Takes back the sent calls for which `go` returns true, to be sent elsewhere. Called when the process does not
+   * Takes back the sent calls for which `go` returns true, to be sent to other nodes. Called when the process does not
    * respond.
    */
   release(go: (call: Call) => boolean): void {

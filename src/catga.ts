@@ -124,7 +124,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
     const { durable } = mediator;
     // loaded here, because otherwise the first idempotent command would wait for the code, and with a network in memory
-    // virtual time would pass meanwhile
+    // virtual time would pass while the code is loaded
     const isIdempotent = mediator.handled.some(({ options }) => "idempotent" in options && options.idempotent);
     if (isIdempotent || options.network !== undefined) await parts.state();
     const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
@@ -260,8 +260,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
 
-    // 11. If a signal has begun a drain meanwhile, wait until the drain has ended before returning the app: otherwise
-    // an error that the program throws because its app is stopping would interrupt the drain.
+    // 11. If a signal has begun a drain during the start, wait until the drain has ended before returning the app:
+    //     otherwise an error that the program throws because its app is stopping would interrupt the drain.
     if (app.isDraining) await app.drain().then(() => app.closed);
     evaluation?.add(app);
     return face;
@@ -281,8 +281,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
 function drainAtSignals(app: App, joined: Promise<void>): void {
   const drain = () => app.drain();
   const off = onSignals(() => joined.then(drain, drain));
-  // the listener is removed a turn later than `closed` settles: another app of this process may wait for that, to end
-  // the process when no listener is left
+  // the listener is removed a turn later than `closed` settles: another app of this process may wait until `closed` has
+  // settled, and then end the process if no listener is left
   const later = () => systemClock.soon(off);
   app.closed.then(later, later);
 }

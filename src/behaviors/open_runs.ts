@@ -17,10 +17,7 @@ export interface OpenRunCount {
 /** The numbers of open runs that this node counts. */
 export class OpenRuns {
   readonly #app: Catga;
-  /**
-   * Numbers by workflow and status. A workflow and status that was counted once stays, with 0, because an SDK keeps
-   * reporting the last value.
-   */
+  /** Numbers of open runs, by workflow and status. A workflow and status that was counted once stays in this map, */
   readonly #counts = new Map<string, Map<RunStatus, number>>();
   #timer: Timer;
   #closed = false;

@@ -86,11 +86,12 @@ const OPTIONS: ReadonlySet<string> = new Set<keyof RetryBehaviorOptions>(["attem
  * message is aborted as by its deadline: `ctx.signal` aborts with `TIMEOUT`, the handler's sends are cancelled, its
  * waits for locks end, and no attempt of `retry()` follows. A sender in this process gets the failure at once:
  * `TIMEOUT` of a query, `OUTCOME_UNKNOWN` of a command; `UNAVAILABLE` if a behavior inside has not called the handler,
- * which then does not run. A sender elsewhere gets its result when the handler has ended, or fails at its own deadline.
+ * which then does not run. A sender in another process gets its result when the handler has ended, or fails at its own
+ * deadline.
  *
  * A handler that ignores `ctx.signal` cannot be stopped: it continues, counts for `concurrency`, and keeps its locks
- * until it has ended. Its late result is the result for a sender elsewhere, and the recorded result of an idempotent
- * command.
+ * until it has ended. Its late result is the result for a sender in another process, and the recorded result of an
+ * idempotent command.
  *
  * @example
  * ```ts
@@ -140,9 +141,9 @@ export interface RateLimitOptions {
 /**
  * Lets messages pass at a limited rate, and refuses the others at once, without running their handler: `RATE_LIMITED`,
  * which is `retryable`; `details.retryAfter` is the time in ms after which a message would pass. A refused message does
- * not wait, because it would take the place of another one; and it does not go to another node, because the refusal is
- * the handler's answer. A refused event is lost, and logged, unless it is durable; a refused durable message is tried
- * again later, and the refusal does not count as an attempt.
+ * not wait, because it would take the place of another message at the handler; and it does not go to another node,
+ * because the refusal is the handler's answer. A refused event is lost, and logged, unless it is durable; a refused
+ * durable message is tried again later, and the refusal does not count as an attempt.
  *
  * The behavior's type names its code: a contract that declares failures has to declare `RATE_LIMITED`, too.
  *

@@ -1,7 +1,8 @@
 /**
- * Compares two versions of a program by their descriptions: `before`, which other nodes still run, and `after`, which
- * is to be deployed. The new version has to read messages of nodes that still run the old one, and stored messages;
- * nodes that are not deployed have to read messages of the new version.
+ * Compares two versions of a program by their descriptions: `before`, which runs now, and `after`, which is to be
+ * deployed in its place. The new version has to read stored messages, and the messages of nodes that still run the old
+ * version. Those nodes, and nodes of other programs, which this deploy does not replace, have to read the messages of
+ * the new version.
  */
 import { reads } from "../contract/compatibility.ts";
 import type { Described, DescribedContract, Description } from "./description.ts";

@@ -19,8 +19,9 @@ export interface RunningProgram {
 }
 
 /**
- * Returns the service of which the program is a new version: the service whose nodes handle most of the program's
- * contracts, or whose subscriptions have most of its names; `undefined`: none.
+ * Returns the service of which the program is a new version: the service that has most in common with it, counted as
+ * the program's contracts that each node of the service handles and the program's subscriptions that the service has
+ * stored. `undefined`: no service has anything in common with the program.
  */
 export function serviceOf(
   { contracts, workflows, subscriptions }: Program,
@@ -87,8 +88,8 @@ export function compareRunning(
       const read = (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text));
       const durable = read.some(({ category }) => category === name) || node.entities?.includes(name);
       const isDurable = Boolean(contract.options.durable);
-      // the option `durable` is not compared for commands of entities, which nodes accept both as durable and as not
-      // durable
+      // `durable` is compared for events only: commands of entities, for example, are accepted both as durable and as
+      // not durable
       if (contract.kind !== "event" || durable === isDurable || (durable && handled)) continue;
       const [is, was] = isDurable ? ["durable", "not"] : ["not durable", "durable"];
       found.push({

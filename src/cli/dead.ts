@@ -112,8 +112,8 @@ function hasCause({ message, cause = "" }: DeadLetter["error"], text: string): b
 }
 
 /**
- * Prints that no dead letter was found (unless the command line had ids, each of which is reported itself), and
- * returns the exit code.
+ * Prints that there are no dead letters, and returns the exit code 0. If the command line named letters by id, prints
+ * nothing, because each missing id is reported by itself.
  */
 function none(run: DeadCommand): number {
   if (run.ids.length === 0) run.terminal.say(`no dead letters${where(run)}`);

@@ -11,7 +11,7 @@ import { LATENCY_BUCKETS } from "../data/latency_buckets.ts";
 
 /**
  * Returns the statistics in the answer of the process at this endpoint, or a string that says why the answer is
- * malformed. Counts that the answer leaves out are 0, lists are empty.
+ * malformed. Counts that the answer leaves out are 0, and lists that it leaves out are empty.
  */
 export function readNodeStats(endpoint: string, answer: unknown): NodeStats | string {
   if (!isRecord(answer)) return "the answer is not an object";

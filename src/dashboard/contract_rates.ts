@@ -76,8 +76,8 @@ export class ContractRates {
   }
 
   /**
-   * Data from which alarms are computed, by contract name: failures of the last seconds by code, the last failure,
-   * and if requests find no node.
+   * Data from which alarms are computed, by contract name: failures of the last seconds by code, the last failure, and
+   * whether requests found no node that handles the contract.
    */
   get observed(): ReadonlyMap<string, Required<Pick<ObservedContract, "failures" | "wanted" | "cause">>> {
     return new Map([...this.#contracts.values()].map(({ name, seconds, failure: cause }) => {

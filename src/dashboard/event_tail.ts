@@ -1,6 +1,6 @@
 /**
- * The newest events for the page: the end of the log, and events that are not durable as they are published. If
- * events come faster than a page can show, some are skipped, and counted.
+ * The newest events for the page: the last durable events, read from the log, and events that are not durable, received
+ * when nodes publish them. Events that come faster than the page can show them are left out, and counted.
  */
 import { shownPayload } from "../contract/redaction.ts";
 import { eventSubject } from "../contract/subjects.ts";

@@ -1,7 +1,7 @@
 /**
  * Observes the nodes of a cluster: the changes of their records, and an answer of each node about once a second. The
- * ping of a process that has ended, or has no connection at the moment, bounces at once; a node that does not answer
- * is suspect.
+ * NATS server returns a ping at once (here called a bounce) if the process has ended, or has no connection at the
+ * moment; a node that does not answer is suspect.
  */
 import { readRecord, SIGNED_OFF } from "../cluster/membership/node_record.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
@@ -25,8 +25,9 @@ interface Watched {
   /** True if the node has a record, or its record has expired or vanished; the node is then asked. */
   recorded: boolean;
   /**
-   * How the node's record has gone without being deleted; `undefined`: it is there. A node whose record vanished
-   * while this watch was interrupted may have left in order.
+   * How the node's record has gone without being deleted: its ttl has passed (`expire`), or it was missing when this
+   * watch, after an interruption, read the records again (`vanish`): such a node may have deleted its record itself,
+   * and left in order. `undefined`: neither.
    */
   without: "expire" | "vanish" | undefined;
   load: readonly [number, number];
@@ -56,8 +57,8 @@ export class NodeBook {
   #lost = -Infinity;
 
   /**
-   * `onStats`: called with a node's statistics, and its earlier ones. `onChange`: called with each event in the life
-   * of a node, and a text about it for people.
+   * `onStats`: called with a node's statistics, and with those of its previous answer. `onChange`: called with each
+   * event in the life of a node, and a text about it for people.
    */
   constructor(
     clock: Clock,
@@ -102,9 +103,10 @@ export class NodeBook {
   }
 
   /**
-   * Alarms that only nodes can notice, because they ran before this watch, and while it was interrupted. Two kinds
-   * are left out: that a node is gone, if this watch knows that the node is present or has left in order; and that no
-   * node handles a contract, if a present node does according to its record, which is newer.
+   * Alarms that only nodes can notice, because the nodes ran before this watch began, and while it was interrupted. Two
+   * alarms are left out: that a node is gone, if this watch knows that the node is present or has left in order; and
+   * that no node handles a contract, if a present node handles it according to its record, which is newer than the
+   * alarm.
    */
   get alarms(): readonly Alarm[] {
     const all = [...this.#nodes.values()];
@@ -146,8 +148,8 @@ export class NodeBook {
   take(change: Change): void {
     const known = this.#nodes.get(change.key);
     if (change.type !== "put") {
-      // a node whose record has expired or vanished is asked: it may be unable to write its record, as in a full
-      // store
+      // a node whose record has expired or vanished stays, and is asked: it may live, and be unable to write its
+      // record, as when the store is full
       if (known === undefined) return;
       if (change.type !== "delete") return void (known.without ??= change.type);
       known.recorded = false;
@@ -168,8 +170,8 @@ export class NodeBook {
   }
 
   /**
-   * Begins a time in which silence and bounces prove nothing, because nodes reconnect, too. Called when there is no
-   * connection to NATS.
+   * Begins a time in which it proves nothing that a node does not answer, or that the server returns its ping: the node
+   * may be reconnecting to NATS, like this process. Called while there is no connection to NATS.
    */
   lost(): void {
     this.#lost = this.#clock.monotonic();
@@ -269,8 +271,8 @@ export class NodeBook {
       node.pings = only ? node.pings - 1 : PINGS;
     } else if (this.#clock.monotonic() - this.#lost < SILENCE_GRACE) return;
     else if (told?.type === "bounce" || echo?.type === "bounce") {
-      // wait once more: after silence, as over a link that carried nothing, the deletion of the record may still be
-      // on its way
+      // a ping that the server returns after unanswered pings does not count: the link may have carried nothing, so
+      // that a deletion of the node's record, by which it left in order, may still be on its way
       if (node.silences > 0) return void (node.silences = 0);
       // a node whose record vanished is shown as left in order, as nodes treat it; a node that has seen it die reports
       // an alarm

@@ -1,6 +1,6 @@
 /**
- * Computes the rates of requests between nodes, from the counts that each node has of the others. In a cluster of
- * many nodes, computes the rates between services.
+ * Computes the rates of requests between nodes, from the numbers of requests that each node has sent to each other
+ * node. In a cluster of many nodes, computes the rates between services.
  */
 import type { NodeStats } from "../contract/node_stats.ts";
 import { shownText } from "./shown.ts";

@@ -11,7 +11,7 @@ import type { Outcome } from "./outcome.ts";
 /**
  * Drops a waiting entry of a queue with `DEADLOCK` if every run that occupies a place of this queue waits for the entry
  * itself (then `held` returns true). `held` is asked when the entry enters, and again 100 ms later: the delay excludes
- * handlers that send without awaiting, and end meanwhile.
+ * handlers that do not await what they send, and end within these 100 ms.
  */
 export function watchForDeadlock(
   clock: Clock,
@@ -53,8 +53,8 @@ export class QueuedMessage extends QueueEntry {
   readonly #then: { start(): void; drop(why: Dropped): void };
 
   /**
-   * `then`: when the message is admitted, `start` is called; if it leaves the queue without running, `drop`. One of
-   * them is called, once.
+   * `then`: when the message is admitted, `start` is called; if it leaves the queue without having run, `drop` is
+   * called. Exactly one of the two is called, once.
    */
   constructor(ctx: MessageContext, clock: Clock, then: { start(): void; drop(why: Dropped): void }) {
     super(ctx.dueAt(clock.monotonic()));

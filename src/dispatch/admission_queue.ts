@@ -82,8 +82,8 @@ export class AdmissionQueue {
   #first: QueueEntry | undefined;
   #last: QueueEntry | undefined;
   /**
-   * True while waiting entries are being started. An entry that ends while it is started must not begin a second loop
-   * of starts.
+   * True while waiting entries are being started. An entry whose run ends within its `start` must not begin a second
+   * loop of starts.
    */
   #starting = false;
   /** True if a callback for the next turn of the event loop is set, which starts further entries. */
@@ -202,8 +202,8 @@ export class AdmissionQueue {
   }
 
   /**
-   * Frees the place of a running entry that has not ended, because it waits for something else, or does not run after
-   * all: the next waiting entry starts.
+   * Frees the place of a running entry that has not ended, because it waits for another run, or does not run after all:
+   * the next waiting entry starts.
    */
   stepAside(): void {
     this.#running--;

@@ -57,8 +57,8 @@ export function fold<Ctx extends Context>(
           outcome = inner(payload, ctx);
           return given = outcome instanceof Promise ? outcome : Promise.resolve(outcome);
         });
-        // if the behavior returned the promise of `next` unchanged, the result of the inner function was checked there,
-        // and is returned as it is
+        // if the behavior returned the promise of `next` unchanged, its result is returned without a check, because the
+        // inner function has checked it
         if (result === given && outcome !== undefined) return outcome;
         if (!isThenable(result)) return checked(result, ctx);
         return Promise.resolve(result).then((result) => checked(result, ctx), (error) => caught(error, ctx));

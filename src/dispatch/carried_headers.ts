@@ -8,8 +8,8 @@ import { decodeText } from "../data/encoding.ts";
 export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
 /**
- * Returns the headers that a message is sent with: its own, and the inherited headers with these names; its own win.
- * `undefined`: there are none.
+ * Returns the headers that a message is sent with: its own headers, and the inherited headers with these names that it
+ * does not have itself. `undefined`: there are none.
  */
 export function withCarried(
   names: readonly string[],
@@ -26,8 +26,8 @@ export function withCarried(
 }
 
 /**
- * Returns the caller in a message's headers: the sender of the first message of the chain, as an edge named it;
- * `undefined`: no edge named one.
+ * Returns the caller from a message's headers: the user or program for whom the first message of the chain was sent, as
+ * the HTTP edge (the server that takes requests from outside) named it; `undefined`: no edge named one.
  */
 export function callerIn(headers: Readonly<Record<string, string>>): unknown {
   const text = headers[CALLER_HEADER];

@@ -45,8 +45,8 @@ export interface Envelope {
    */
   readonly span?: number | undefined;
   /**
-   * True for an event that another node of the service refused and passed on to this node: only handlers that run once
-   * in each service get it, and it is not passed on again.
+   * True for an event that the schema of another node of the service refused, so that this node got it in its place:
+   * only handlers that run once in each service get it, and it is not passed on again.
    */
   readonly passedOn?: true | undefined;
   /**
@@ -133,7 +133,7 @@ export interface Settling {
  * | stage       | what runs                                    | when it is aborted                           |
  * | ----------- | -------------------------------------------- | -------------------------------------------- |
  * | `preparing` | an asynchronous schema, or a behavior        | it is dropped; its handler does not begin    |
- * | `claiming`  | acquiring the claim of an idempotent command | the claim handles the abort, and settles it  |
+ * | `claiming`  | acquiring the claim of an idempotent command | the claim is aborted, and gives the outcome  |
  * | `turn`      | a command waits for its turn at its entity   | it fails; its handler does not begin         |
  * | `handler`   | the handler, or nothing before it            | it fails; a command may have had its effect  |
  */

@@ -1,5 +1,6 @@
 /**
- * Counts of a node by contract: plain fields of objects that each message passes anyway. Tools read them at intervals.
+ * Counts of a node by contract. They are plain fields of objects that the code of each message uses anyway, so that
+ * counting costs little. Tools read them at intervals.
  */
 import { isHandlerFailing } from "../contract/alarms.ts";
 import { type AnyContract, isInternalName, type Kind } from "../contract/contract.ts";
@@ -88,8 +89,9 @@ export class ContractCounts {
 
   /**
    * Begins to measure the duration of a run of the handler. Returns `undefined` if this run is not measured: an earlier
-   * measured run stands for it, too. Reading the clock takes longer than a run may (80 ns in Deno), so the more runs in
-   * a ms, the fewer are timed. Not for requests of other processes, which have the time of their arrival.
+   * measured run stands for it, too. Reading the clock takes longer than a run may (80 ns in Deno), so the more runs
+   * follow each other in a ms, the fewer of them are measured. Not used for requests of other processes, whose
+   * durations count from their arrival.
    */
   timing(clock: Clock): Timing | undefined {
     return --this.#untimed > 0 ? undefined : this.#timing(clock);

@@ -57,7 +57,7 @@ interface Sent {
 
 /**
  * Settles like `work`; or with the value of `onAbort` if, before that, the message's deadline passes, its sender
- * aborts, or the app stops. A drain waits for it.
+ * aborts, or the app stops. A drain waits until this promise has settled.
  */
 export function untilDeadline<T>(
   host: Pick<ContextHost, "wheel" | "underWay">,

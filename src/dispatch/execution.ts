@@ -52,8 +52,8 @@ export class Execution extends Deadlined {
   /** The stage in which the message is on its way to its handler. */
   stage: Stage = "handler";
   /**
-   * Set while the handler runs under a claim (the lock of an idempotent command's id): checks whether the claim's lease
-   * has ended, and then calls {@link Execution.loseClaim}.
+   * Set while the handler runs under a claim (record that reserves an idempotent command's id): checks whether the
+   * claim's lease has ended, and then calls {@link Execution.loseClaim}.
    */
   checkClaim: (() => void) | undefined = undefined;
   /** Durable contracts only: the error that the handler threw because something that it had called was out of reach. */

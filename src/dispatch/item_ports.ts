@@ -27,8 +27,8 @@ export interface ItemLine {
 /** The handler's end of a connection to a reader in another process. */
 export interface LineSender {
   /**
-   * Called when the reader reports how many items it has consumed and received. `again`: items sent since then may have
-   * been lost on the way.
+   * Called when the reader reports how many items it has consumed and received. `again`: true if the items after the
+   * received ones may have been lost on the way.
    */
   word(consumed: number, received: number, again: boolean): void;
   /** Writes the items and reports that are waiting to be sent. */
@@ -66,8 +66,8 @@ export interface Bursts {
 /** The connection of a stream's reader back to the handler, for one attempt of the handler. */
 export interface ItemSource {
   /**
-   * Reports how many items the reader has consumed and received; `again`: items sent since then may have been lost on
-   * the way.
+   * Reports how many items the reader has consumed and received; `again`: true if the items after the received ones may
+   * have been lost on the way.
    */
   word(consumed: number, received: number, again: boolean): void;
 }

@@ -154,8 +154,8 @@ export interface Meta {
    */
   readonly span?: number | undefined;
   /**
-   * True for an event that another node of the service refused and passed on to this node: only handlers that run once
-   * in each service get it, and it is not passed on again.
+   * True for an event that the schema of another node of the service refused, so that this node got it in its place:
+   * only handlers that run once in each service get it, and it is not passed on again.
    */
   readonly passedOn?: true | undefined;
 }

@@ -8,8 +8,8 @@ import type { HandlerRun } from "./handler_call.ts";
 
 /**
  * Runs the handler under a claim (record that reserves the message id), and records its result. A second message with
- * the same id waits for the recorded result; meanwhile it takes no place of the handler's `concurrency`. `ttl`: how
- * long the result is kept, in ms.
+ * the same id waits for the recorded result; while it waits, it takes no place of the handler's `concurrency`. `ttl`:
+ * how long the result is kept, in ms.
  */
 export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, clock: Clock, run: HandlerRun): HandlerRun {
   return async (payload, ctx) => {

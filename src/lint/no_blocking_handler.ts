@@ -5,8 +5,8 @@ import { isFunction, parentOf } from "./scopes.ts";
 
 /**
  * Reports calls in a handler that stop the event loop: `Deno.*Sync`, `Bun.*Sync`, `*Sync` of Node's modules,
- * `outputSync` of a `Deno.Command`, and `Atomics.wait`. Meanwhile the node answers no ping, renews no lock and reads no
- * cancellation; after half a second other nodes treat it as frozen.
+ * `outputSync` of a `Deno.Command`, and `Atomics.wait`. While the event loop is stopped, the node answers no ping,
+ * renews no lock and reads no cancellation; after half a second other nodes treat it as frozen.
  */
 export const noBlockingHandler: Deno.lint.Rule = rule((file, context) => {
   const handlers = new HandlerFunctions(file);

@@ -1,7 +1,7 @@
 /**
  * Stops old apps under `bun --hot`. When a file has changed, Bun evaluates a program's modules, Catga's included, again
- * in the same process, and stops nothing: so a new evaluation drains the apps of the evaluation before it starts its
- * first app.
+ * in the same process, and stops nothing: so each evaluation drains the apps of the previous one, and only then starts
+ * its first app.
  */
 import process from "node:process";
 

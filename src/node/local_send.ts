@@ -1,6 +1,6 @@
 /**
  * The fastest way of a send to an asynchronous handler in this process. Everything that a send needs beside its context
- * and its promise, three functions among it, is made once and used again for later sends
+ * and its promise, including three functions, is made once and used again for later sends
  * (docs/internals/measurements.md).
  */
 import type { ContractCounts, Timing } from "../dispatch/contract_counts.ts";

@@ -79,8 +79,9 @@ export class RequestBuilder {
   }
 
   /**
-   * Returns true if a send of this contract without options needs no preparation: no schema, no missing key, no id, and
-   * no strategy of the program's, which would be called even when there is only one node.
+   * Returns true if a send of this contract without options needs no preparation: the contract has no schema, is
+   * neither ordered nor idempotent, and has a `key` function if its messages are routed by key; and its route is no
+   * strategy of the program's, which would be called even when there is only one node.
    */
   needsNothing(contract: AnyContract): boolean {
     const { kind, options: { input, output, key, ordered, idempotent } } = contract;

@@ -156,8 +156,8 @@ export class AppWithSendBehaviors extends App {
     return untilDeadline(this.#host, sent, result, (reason) => {
       sends.over = reason;
       if (!sends.begun) return notSent(contract, reason);
-      // sends that the behaviors have begun end at the deadline, too; a turn of the event loop later, the behaviors can
-      // no longer change the result
+      // sends that the behaviors have begun end at the deadline, too; then the behaviors have one more turn of the
+      // event loop to return a result
       const known = sends.ended().then(() => new Promise<void>((resolve) => this.clock.soon(resolve)));
       return Promise.race([result, known.then(() => sends.verdict(reason))]);
     });

@@ -212,8 +212,9 @@ export class SendPath {
   };
 
   /**
-   * Repeats a request that the handler in this process has refused, in this process or on another node that can handle
-   * it by then.
+   * Handles the refusal of a request by the handler in this process. The router repeats the request, on this node or on
+   * another one that handles the contract. Without a cluster, and while this node drains, returns the failure that
+   * stands for the refusal.
    */
   #refused(request: RemoteRequest, refusal: Refusal): MaybePromise<Result<unknown>> {
     const remote = this.#remote;

@@ -29,11 +29,11 @@ export interface Explored {
 }
 
 /**
- * Runs a workload under faults, once for each seed: nodes are killed, frozen and cut off, answers are lost, programs
- * are deployed and taken back, in virtual time. Rejects with an {@link ExploreError} for the first seed whose run
- * breaks a promise: a check throws, the workload throws, or what it caused is not handled. The error's message is a
- * timeline of the smallest such run. Rejects with a `TypeError` for invalid options, and for a program that differs
- * when it is run again.
+ * Runs a workload under faults, once for each seed: nodes are killed, frozen and cut off, answers are lost, other
+ * versions of the program are deployed and rolled back, in virtual time. Rejects with an {@link ExploreError} for the
+ * first seed whose run breaks a promise: a check throws, the workload throws, or messages that the workload caused are
+ * not handled in time. The error's message is a timeline of the smallest such run that was found. Rejects with a
+ * `TypeError` if the options are invalid, or if two runs of the first seed differ.
  *
  * @example
  * ```ts

@@ -20,10 +20,10 @@ import type { History } from "./history.ts";
  * A kind of fault of `explore`. `kill`: a node's process dies as by SIGKILL, and is started again. `freeze`: a node
  * stops as by SIGSTOP, and resumes. `cut`: a node's connection breaks, and is restored. `skew`: a node's wall clock
  * jumps, and jumps back. `drop`: messages between nodes are lost. `lostAck`: the store carries a request out, and the
- * answer is lost. `staleRead`: reads of the log lack the last 100 ms. `redelivery`: a reader of the log gets old
- * messages again. `noLeader`, `noQuorum`: the log has no leader or quorum for a while. `full`: the log stores no more
- * messages for a while. `lostTail`: the log loses its last messages, which were acknowledged; not in `"all"`, because
- * a cluster of servers with replicas does not lose them.
+ * answer is lost. `staleRead`: reads of the log lack what was stored in the last 100 ms. `redelivery`: a reader of the
+ * log gets old messages again. `noLeader`, `noQuorum`: the log has no leader or quorum for a while. `full`: the log
+ * stores no more messages for a while. `lostTail`: the log loses its last messages, which were acknowledged; not in
+ * `"all"`, because a cluster of servers with replicas does not lose them.
  */
 export type ExploreFault =
   | "kill"
@@ -48,8 +48,8 @@ export const EXPLORE_FAULTS: readonly ExploreFault[] = [
 /** Options of `explore`. `World`: the type of the value that `world` returns. */
 export interface ExploreOptions<World = undefined> {
   /**
-   * The actions of the clients. The run of a seed ends when this function has settled, and all messages and workflow
-   * runs that it caused are handled.
+   * The actions of the clients. The run of a seed ends when this function has settled, all messages that it caused are
+   * handled, and each workflow run that it caused has ended, or waits for a signal or a later time.
    */
   workload: (run: Workload<World>) => MaybePromise<unknown>;
   /**
@@ -58,14 +58,14 @@ export interface ExploreOptions<World = undefined> {
    */
   handlers?: Handlers | ((start: ProcessStart<World>) => Handlers) | undefined;
   /**
-   * Nodes: a number, or groups by name, which is their service. A number in place of a group is its count. A group
-   * named `client` without handlers of its own has none, and is not killed: the workload calls its first node. Default:
-   * `{ app: 2, client: 1 }`.
+   * Nodes: a number, or groups by name, which is their service. A number in place of a group is its count. The nodes of
+   * the group named `client`, which is added if it is missing, get only the handlers of that group, and are not killed;
+   * the workload calls the first of them. Default: `{ app: 2, client: 1 }`.
    */
   nodes?: number | Readonly<Record<string, number | ExploreGroup<World>>> | undefined;
   /**
-   * Other versions of the program. Each is rolled out over the nodes at some time of a run, and mostly back. Default:
-   * none.
+   * Other versions of the program. Each is rolled out, node by node, at some time of a run; in half of the runs it is
+   * then rolled back. Default: none.
    */
   deploys?: readonly ExploreDeploy<World>[] | undefined;
   /**
@@ -94,8 +94,8 @@ export interface ExploreOptions<World = undefined> {
   /** Options of `catga` for every node. Default: none. */
   options?: ExploreNodeOptions | undefined;
   /**
-   * Time limit of a run, in ms of virtual time, from the beginning of the workload until everything that it caused is
-   * handled; 1 to 2^31 - 1. Default: 300,000.
+   * Time limit of a run, in ms of virtual time, from the beginning of the workload until all messages that it caused
+   * are handled; 1 to 2^31 - 1. Default: 300,000.
    */
   limit?: number | undefined;
   /**
@@ -207,8 +207,8 @@ export interface ExploreOutcome<World = undefined> {
   /** History of operations, handlers, steps and nodes. */
   readonly history: History;
   /**
-   * An app of the cluster, which has no faults any more. Its `load`, `runs` and `send` show the state at the end of
-   * the run.
+   * An app of the cluster, after all faults have ended. Its `load`, `runs` and `send` show the state at the end of the
+   * run.
    */
   readonly state: Catga;
   /** The value that the option `world` made for this run. */

@@ -589,8 +589,8 @@ const LIMIT = 300_000; // ms of virtual time
 const START_LIMIT = 60_000;
 const SETTLE = 120_000;
 /**
- * Time for which faults go on after the end of the workload, in ms, while everything that the workload caused is
- * handled.
+ * Maximum time for which faults go on after the end of the workload, in ms; they end earlier if all messages that the
+ * workload caused are handled.
  */
 const GRACE = 60_000;
 const DRAIN = 5_000;

@@ -29,8 +29,9 @@ export type Guaranteed =
  *   agrees with the runs of its handler
  * - a durable event or command that is `ok` was handled by each subscription of which a handler ran, or is a dead
  *   letter; those of one key in order
- * - a run of a workflow ends, no effect is missing, none comes after its undo, and a cancel that is `ok` is seen
- * - an entity is the same wherever it is loaded at one version, and versions grow
+ * - a run of a workflow ends, each recorded step has run, no step runs after its `undo`, and a run whose cancel was
+ *   `ok` does not end with success
+ * - all nodes that load an entity at one version get the same state, and versions grow
  *
  * @example
  * ```ts
@@ -174,8 +175,8 @@ function observationsOf(
 }
 
 /**
- * Returns how the runs of a command are checked: if the command was sent several times under one id, as runs of an
- * idempotent command.
+ * Returns how the runs of a command are checked: like runs of an idempotent command if the command was sent several
+ * times under one id; else by its own kind.
  */
 function kindOfRun(kind: RequestKind, sends: number | undefined): RequestKind {
   return kind === "command" && (sends ?? 1) > 1 ? "idempotent" : kind;

@@ -32,8 +32,8 @@ export interface HistorySpan {
   /** Place of the entry's beginning among all beginnings and ends in the history, from 0. Each place occurs once. */
   readonly began: number;
   /**
-   * Place of the entry's end; `undefined`: it has not ended, because its node was killed or the run of the seed was
-   * over.
+   * Place of the entry's end among all events of the history; `undefined`: it has not ended, because its node was
+   * killed or the run of the seed was over.
    */
   readonly ended: number | undefined;
   /** Time of the entry's beginning, in ms of virtual time since the first operation could begin. */

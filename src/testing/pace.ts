@@ -13,8 +13,8 @@ export interface Pace {
   /** The clock of the cluster's network. */
   readonly clock: Clock;
   /**
-   * True if virtual time is advanced in steps. Modules must then be loaded beforehand: a node that loads one meanwhile
-   * would go on only after some virtual time has passed.
+   * True if virtual time is advanced in steps. Modules must then be loaded before the nodes need them: while a node
+   * loads a module, virtual time would pass.
    */
   readonly isVirtual: boolean;
   /**
@@ -199,13 +199,13 @@ export class RealPace implements Pace {
 }
 
 /**
- * Number of virtual ms that take at least 1 ms of real time while handlers run. So a handler that waits for a file,
- * or for a real timer, has 300 ms before a timeout of 30 s has passed.
+ * Number of virtual ms after which at least 1 ms of real time passes, while handlers run. So a handler that waits for a
+ * file, or for a real timer, has 300 ms of real time before a timeout of 30 s of virtual time has passed.
  */
 const MAX_BUSY = 100;
 /**
- * Like `MAX_BUSY`, while no running handler waits for `ctx.clock`: they wait for a file, a socket, a real timer, or
- * Catga. They have a second of real time before 10 s of virtual time have passed.
+ * Like `MAX_BUSY`, for times in which no running handler waits for `ctx.clock`, but for a file, a socket, a real timer
+ * or Catga: it has a second of real time before 10 s of virtual time have passed.
  */
 const MAX_OUTSIDE = 10;
 const PATIENCE = 1_000; // ms of real time

@@ -89,7 +89,7 @@ export interface RecorderTime {
 }
 
 /**
- * Makes a recorder of the messages of your own apps; a `TestCluster` has one already.
+ * Makes a recorder for apps that a test starts by `catga()`; a `TestCluster` has one already.
  *
  * @example
  * ```ts

@@ -67,8 +67,8 @@ export class GlobalsWatch implements Disposable {
 }
 
 /**
- * Place in the program from which a stack comes, as `file:line:column`; `undefined`: Catga or the runtime called. A
- * package that the program calls counts as the program's line.
+ * Place in the program from which a stack comes, as `file:line:column`; `undefined`: Catga or the runtime called. If a
+ * package made the call, the place is the line of the program that called the package.
  */
 function programPlace(stack: string): string | undefined {
   const frames = stack.split("\n").map((line) => /((?:file:\/\/|https?:\/\/|\/)[^\s()]+:\d+:\d+)/.exec(line)?.[1]);

@@ -5,8 +5,8 @@ import { BrokenPromise } from "./history.ts";
 
 /**
  * Returns the smallest failing run that is found in time. `play` runs a plan; `isTime` returns false when the time is
- * over. Faults, deploys and steps of the workload are left out, in halves and then one by one, and the rest is
- * shortened.
+ * over. Faults, deploys and steps of the workload are left out, at first many at once, at last one by one; the
+ * remaining faults and deploys are shortened. This is repeated until the plan gets no smaller.
  */
 export async function shrink(
   red: ExploredRun,
@@ -52,8 +52,8 @@ async function leaveOut<T>(list: () => readonly T[], attempt: (left: readonly T[
 }
 
 /**
- * Tries to begin faults at earlier moments of the same kind, so that the actions of the workload before can be left
- * out.
+ * Tries to begin faults at earlier moments of the same kind, so that the actions of the workload between the earlier
+ * moment and the present one can be left out.
  */
 async function moveUp(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean>): Promise<void> {
   for (let i = 0; i < plan().faults.length; i++) {

@@ -108,8 +108,8 @@ export class Situations implements RunObserver {
   }
 
   /**
-   * Draws a fault and the moment at which it begins. Prefers faults that lead to a situation that no seed has met,
-   * then moments at which plans have aimed least often. Returns `undefined` if no moment is known yet.
+   * Draws a fault and the moment at which it begins. Prefers faults that lead to a situation that no seed has met, then
+   * moments at which earlier plans have aimed least often. Returns `undefined` if no moment is known yet.
    */
   aim(
     faults: readonly ExploreFault[],

@@ -20,7 +20,7 @@ export interface Operation<In = unknown, Out = unknown> {
   readonly from: number;
   /**
    * Time of the return, in the unit of `from`: ms, or numbers of events. `undefined`: the outcome is unknown; the
-   * operation may have happened at any time since `from`, or never.
+   * operation may have happened at any time after `from`, or never.
    */
   readonly to?: number | undefined;
   /** Name of the caller, for reports. */
@@ -153,8 +153,8 @@ function search<State, In, Out>(
 }
 
 /**
- * Sorts the calls and returns of operations by time. At the same time calls come first, so that operations which
- * touch are concurrent.
+ * Sorts the calls and returns of operations by time. At one time calls come before returns: an operation that is called
+ * at the very time at which another returns counts as concurrent with it.
  */
 function listOf(operations: readonly Operation[]): SearchPlace {
   const events = operations.flatMap(({ from, to }, n) => {

@@ -57,8 +57,9 @@ export interface LockHistory {
 
 /**
  * Returns a breach for each broken promise of locks: two holders of one key at a time, unless the first was away while
- * it held; a token that is not greater than those before, unless its holder was away since; an accepted write with a
- * smaller token than one before; a write with a token that its writer never had; a refused write of the holder.
+ * it held; a token that is not greater than the last one given before, unless its holder was away after that one was
+ * given; an accepted write with a smaller token than an earlier accepted write; a write with a token that its writer
+ * was never given; a refused write of the present holder.
  *
  * @example
  * ```ts
@@ -91,8 +92,8 @@ function tokensThatDoNotGrow(holds: readonly ObservedHold[], away: readonly Away
       last.set(key, { by, token, from });
       return [];
     }
-    // a smaller token is allowed if the holder was frozen while the store answered: it notices late that it has lost
-    // the lock
+    // a smaller token is allowed if its holder was away when the store answered it: the holder notices only afterwards
+    // that it has lost the lock
     if (wasAway({ by, from: before.from }, from, away)) return [];
     const text = `${by} was given the token ${token}, after ${before.by} had ${before.token}`;
     return [{ promise: "lock: tokens of a key grow", subject: key, text, at: from }];

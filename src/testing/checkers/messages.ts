@@ -1,6 +1,6 @@
 /**
- * Checks commands, queries and events without a log: how often each ran, by when its sender had a result, and that
- * the result agrees with its runs.
+ * Checks commands, queries, and events that are not durable: how often each ran, at what time its sender had a result,
+ * and that the result agrees with its runs.
  */
 import { checkNumber } from "../../data/checks.ts";
 import { isAllowed, isUndecided, type RequestKind } from "./allowed_results.ts";
@@ -59,8 +59,8 @@ export interface MessageCheckOptions {
   /** Returns the right value of a query, as text. Default: the value of any of its runs is right. */
   readonly answer?: ((message: string | number) => string) | undefined;
   /**
-   * Time after a message's deadline in which its send may settle and a run may begin, in ms. Default: 20, for a tick
-   * of the deadline wheel and a turn of the event loop.
+   * Time after a message's deadline in which its send may settle and a run may begin, in ms. Default: 20, for the
+   * granularity at which deadlines are checked, and a turn of the event loop.
    */
   readonly margin?: number | undefined;
 }

@@ -12,12 +12,12 @@ export type WorkflowHistory = Pick<History, "operations" | "steps" | "runs" | "f
 
 /**
  * Returns a breach for each broken promise of these workflows: a started run that has not ended, unless it waits for a
- * signal or a time; a recorded step that no attempt has done; an undone step that goes on or begins again behind its
- * undo; an undo of a step that was not done; a run that is done though its cancel was `ok`; an entry of the timeline
- * after the run's end.
+ * signal or a time; a recorded step of which no attempt has ended; a step that goes on, or begins again, after its
+ * `undo` has begun; an `undo` of a step that was not done; a run that ended with success though its cancel had the
+ * result `ok`; an entry of the timeline after the run's end.
  *
- * A step on a node that was frozen, cut off or killed may go on after its undo, because another node has taken the
- * run over.
+ * A step on a node that was frozen, cut off or killed may go on after its `undo` has begun, because another node has
+ * taken the run over.
  */
 export function checkRuns(history: WorkflowHistory, workflows: readonly string[]): Breach[] {
   const names = new Set(workflows);

@@ -19,6 +19,8 @@ export const types: Measure = async (_stage, effort) => {
       { name: ONE, text: contracts(1) },
       { name: "200 contracts", text: contracts(200) },
       { name: ZOD_ALONE, text: schemas(200, byHand) },
+      { name: INFERRED_ALONE, text: GENERIC + schemas(200, inferred) },
+      { name: INFERRED_BESIDE, text: PING + GENERIC + schemas(200, inferred) },
       { name: WITH_SCHEMAS, text: schemas(200, withContracts) },
       { name: "a model with 1 reference to itself", text: recursive(1) },
       { name: "a model with 3 references to itself", text: recursive(3) },
@@ -38,11 +40,16 @@ export const types: Measure = async (_stage, effort) => {
       rows: [...rounds].map(([name, cells]) => ({ name, cells: [cells] })),
       pairs: [
         ...programs.slice(1).map(({ name }) => ({ row: name, against: ONE })),
+        { row: INFERRED_ALONE, against: ZOD_ALONE },
         { row: WITH_SCHEMAS, against: ZOD_ALONE },
+        { row: INFERRED_BESIDE, against: ZOD_ALONE },
+        { row: WITH_SCHEMAS, against: INFERRED_BESIDE },
       ],
       notes: [
         "each contract has two models of its own, a handler and a send; the rest is the start of Deno, and the types of Catga",
         "by hand: the same schemas, a function that takes and returns their types, and a call of a send with these types",
+        "inferred by hand: the least that infers the types of key, handler, send and result from the schemas, with no " +
+        "comparison of payloads with what can be sent, and no failures",
       ],
     }];
   } finally {
@@ -53,6 +60,8 @@ export const types: Measure = async (_stage, effort) => {
 const ONE = "one contract";
 const WITH_SCHEMAS = "200 contracts with schemas of zod";
 const ZOD_ALONE = "200 functions with schemas of zod, by hand";
+const INFERRED_ALONE = "200 functions with schemas of zod, inferred by hand";
+const INFERRED_BESIDE = "200 functions inferred by hand, in a program with a command of Catga";
 const ROOT = new URL("../../", import.meta.url);
 let checks = 0;
 
@@ -138,6 +147,38 @@ export const send${n} = (
   send: (name: string, input: z.input<typeof Order${n}>) => Promise<z.output<typeof Placed${n}> | undefined>,
 ) => send("Place${n}", { id: "a", at: new Date(), kind: "b", lines: [] }).then((result) => result?.total ?? 0);
 `,
+};
+
+/** What a program would write to have its types inferred from two schemas, and no more. */
+const GENERIC = `
+interface Schema<In, Out> {
+  readonly "~standard": { readonly types?: { readonly input: In; readonly output: Out } | undefined };
+}
+type Later<T> = T | Promise<T>;
+interface Contract<Sent, Received, Returned, Result> {
+  readonly name: string;
+  handle(run: (input: Received) => Later<Returned>): Handler;
+  readonly "~types"?: [Sent, Result];
+}
+interface Handler { readonly name: string }
+interface OwnApp {
+  send<Sent, Result>(contract: { readonly "~types"?: [Sent, Result] }, input: Sent): Promise<Answer<Result>>;
+}
+type Answer<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: Error };
+declare function define<Sent, Received, Returned, Result>(name: string, options: {
+  readonly input: Schema<Sent, Received>;
+  readonly output: Schema<Returned, Result>;
+  readonly idempotent?: boolean;
+  readonly key?: (input: Received) => string;
+}): Contract<Sent, Received, Returned, Result>;
+`;
+
+/** A command as small as it may be: what comes with it are Catga's types. */
+const PING = `${importing("command")}export const Ping = command<void, void>("Ping");\n`;
+
+const inferred = {
+  lines: (n: number) =>
+    withContracts.lines(n).replace("(app: Catga)", "(app: OwnApp)").replace("= command(", "= define("),
 };
 
 function recursive(references: number): string {

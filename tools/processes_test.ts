@@ -40,7 +40,7 @@ it("run: at its limit ends the child and the child's children", async () => {
   using processes = new Processes();
   const { late, code, output } = await processes.run(["sh", "-c", "sleep 60 & echo $!; wait"], {
     ...quiet,
-    limit: 2_000,
+    limit: 5_000,
   });
   assert(late);
   assertEquals(code, 137);

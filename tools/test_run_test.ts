@@ -56,11 +56,11 @@ describe("runTests", () => {
   });
 
   it("a runner that does not end is killed and has failed", async () => {
-    assertEquals(await row(`${report(passes("a"))} sleep 60`, 2_000), {
+    assertEquals(await row(`${report(passes("a"))} sleep 60`, 5_000), {
       passed: 1,
       failed: 1,
       skipped: 0,
-      notes: ["killed after 2 s"],
+      notes: ["killed after 5 s"],
     });
   });
 

@@ -8,6 +8,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { aesCodec } from "./aes_codec.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
 const Noted = event<{ text: string }>("Noted", { durable: true });
 const Diary = entity("Diary", { initial: (): string[] => [] });
@@ -80,7 +81,7 @@ describe("a rotation of keys", await requireNatsServer(), () => {
     assertEquals((await before.load(Diary, "d", { latest: true })).state, all);
     await before.drain();
     const connection = await connect({ servers: server.url });
-    const manager = await jetstreamManager(connection);
+    const manager = await jetstreamManager(connection, PATIENT);
     let stored = 0;
     for await (const { config: { name }, state: { first_seq, last_seq } } of manager.streams.list()) {
       for (let seq = first_seq; seq <= last_seq; seq++) {

@@ -16,6 +16,7 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools
 import { QUIET } from "../../test/support/quiet.ts";
 import { codecSuite } from "./codec_suite.ts";
 import { keyCodec } from "../../test/support/key_codec.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
 codecSuite("over NATS", await requireNatsServer(), async () => {
   // with -V the server logs each message that it receives; a subscription to all subjects would keep nodes from finding
@@ -30,7 +31,7 @@ codecSuite("over NATS", await requireNatsServer(), async () => {
       return app;
     },
     async stored() {
-      const manager = await jetstreamManager(connection);
+      const manager = await jetstreamManager(connection, PATIENT);
       const all: string[] = [];
       for await (const { config: { name }, state: { first_seq, last_seq } } of manager.streams.list()) {
         for (let seq = first_seq; seq <= last_seq; seq++) {

@@ -131,7 +131,7 @@ export function definitionsSuite(harness: EntitiesHarness): void {
     };
     await using a = await harness.start({ handlers: of(1) });
     await using b = await harness.start({ handlers: of(9) });
-    const fill = (n: number, { self }: typeof a) => a.send(FillJar, { id: "x", n }, { node: self.id, timeout: 2_000 });
+    const fill = (n: number, { self }: typeof a) => a.send(FillJar, { id: "x", n }, { node: self.id });
     unwrap(await fill(1, a));
     unwrap(await fill(9, b));
     // node `a` has the entity in memory, and notices the event that node `b` has stored only when it stores an event

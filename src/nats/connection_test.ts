@@ -1,7 +1,7 @@
-import { createServer, type Server } from "node:net";
+import { createServer } from "node:net";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
-import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { freePorts, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { connectNats } from "./connection.ts";
@@ -10,7 +10,7 @@ import { firstConnect } from "./first_connect.ts";
 
 describe("connectNats: without a server", () => {
   it("connectNats: without a server it is UNAVAILABLE, with the address and what to do", async () => {
-    const { port } = await fakeServer(() => {}, (server) => server.close());
+    const [port] = await freePorts(1);
     const error = await assertRejects(() => connectNats(`nats://127.0.0.1:${port}`), CatgaError);
     assertEquals(error.code, "UNAVAILABLE");
     assertStringIncludes(error.message, `127.0.0.1:${port}`);
@@ -216,7 +216,7 @@ describe("connectNats", await requireNatsServer(), () => {
 
   it("connectNats: goes to a server later that was away at the start (nats.js had removed it)", async () => {
     await using live = await startNatsServer({ jetstream: false });
-    const { port } = await fakeServer(() => {}, (server) => server.close());
+    const [port] = await freePorts(1);
     for (const waitOnFirstConnect of [false, true]) {
       const servers = [`127.0.0.1:${port}`, `127.0.0.1:${live.port}`];
       const options = { servers, noRandomize: true, waitOnFirstConnect, reconnectTimeWait: 10 };
@@ -227,7 +227,7 @@ describe("connectNats", await requireNatsServer(), () => {
   });
 
   it("connectNats: with waitOnFirstConnect waits for the server", async () => {
-    const { port } = await fakeServer(() => {}, (server) => server.close());
+    const [port] = await freePorts(1);
     const connecting = connectNats({ servers: `127.0.0.1:${port}`, waitOnFirstConnect: true, reconnectTimeWait: 10 });
     await using _server = await startNatsServer({ jetstream: false, port });
     const { connection } = await connecting;
@@ -292,10 +292,7 @@ describe("connectNats", await requireNatsServer(), () => {
  * Starts a server on a free port that calls itself nats-server 2.9.0. `answer`: what the server sends back for a line
  * of the client; it sends no INFO if `answer("INFO")` is undefined.
  */
-async function fakeServer(
-  answer: (line: string) => string | void,
-  then: (server: Server) => void = () => {},
-): Promise<{ port: number } & AsyncDisposable> {
+async function fakeServer(answer: (line: string) => string | void): Promise<{ port: number } & AsyncDisposable> {
   const sockets = new Set<{ destroy(): void }>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -308,7 +305,6 @@ async function fakeServer(
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
-  then(server);
   return {
     port,
     async [Symbol.asyncDispose]() {

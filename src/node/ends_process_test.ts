@@ -13,8 +13,8 @@ describe("a process whose schemas, behaviors, handlers and loads never end", awa
     it(`has a result of each send, drains, and ends by itself: ${runtime}`, { timeout: 300_000 }, async () => {
       await using server = await startNatsServer();
       await using program = await startProgram<HungLine>(runtime, "test/processes/hung_code.ts", [server.url]);
-      await program.line(({ event }) => event === "drained", 40_000);
-      const ended = await program.end(5_000);
+      await program.line(({ event }) => event === "drained");
+      const ended = await program.end(20_000);
       assertEquals(ended.by, 0, program.output);
       const codes: Record<string, string | undefined> = {};
       for (const line of program.lines) {

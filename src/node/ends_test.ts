@@ -413,7 +413,15 @@ describe("sendAll", () => {
   it("endless payloads: read no further when the signal has aborted, and the event loop is given back meanwhile", async () => {
     const { catga } = await import("../catga.ts");
     await using app = await catga({ handlers: Half.handle((n) => n / 2) });
-    const results = await app.sendAll(Half, endless(), { signal: AbortSignal.timeout(50) });
+    const stop = new AbortController();
+    let read = 0;
+    function* counted() {
+      for (const n of endless()) yield read = n;
+    }
+    // a timer, which fires only if the event loop is given back
+    const timer = setInterval(() => read > 100 && stop.abort(), 1);
+    const results = await app.sendAll(Half, counted(), { signal: stop.signal });
+    clearInterval(timer);
     assertEquals(results.at(-1)?.error?.code, "CANCELLED");
     assert(results.length > 100);
   });

@@ -31,8 +31,9 @@ describe("the sanitized node:test", () => {
   it("fails a test that leaves a timer, also one that fires before the suite ends, and not its neighbours", async () => {
     const row = await run(`
       describe("suite", () => {
-        it("leaves one", () => void setTimeout(() => {}, 500));
-        describe("inner", () => it("waits", () => new Promise((resolve) => setTimeout(resolve, 2_000))));
+        let fired;
+        it("leaves one", () => void (fired = new Promise((resolve) => setTimeout(resolve, 3_000))));
+        describe("inner", () => it("waits", () => fired));
         it("is clean", () => {});
       });
     `);

@@ -8,6 +8,7 @@ import { eventually } from "../../../test/support/eventually.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { streamName } from "../format/stream_name.ts";
 import { followingSuite, Placed } from "./following_suite.ts";
+import { PATIENT } from "../../../test/support/patient.ts";
 
 followingSuite("over NATS", await requireNatsServer(), async () => {
   const server = await startNatsServer();
@@ -47,7 +48,7 @@ describe("follow, over a server that is killed", await requireNatsServer(), () =
     await publish(50);
     {
       const connection = await connect({ servers: server.url });
-      const { consumers } = await jetstreamManager(connection);
+      const { consumers } = await jetstreamManager(connection, PATIENT);
       let count = 0;
       for await (const info of consumers.list(streamName("default", "log"))) {
         count += info.config.filter_subject === undefined ? 0 : 1;

@@ -102,48 +102,54 @@ describe("publishing on NATS", required, () => {
   });
 
   it("a schedule fires once, not before its time; the same id replaces it; one that is taken back does not fire", async () => {
-    await using server = await startNatsServer();
-    await using app = await catga({ nats: server.url, logger: QUIET });
-    const begin = Date.now();
-    const later = { delay: 60_000 };
-    await ok(app.enqueue(Mail, { n: 1 }, { id: "replaced", ...later }));
-    await ok(app.enqueue(Mail, { n: 2 }, { id: "replaced", delay: 400 }));
-    await ok(app.enqueue(Mail, { n: 3 }, { id: "taken back", delay: 3_000 }));
-    assertEquals(await app.unschedule(Mail, "taken back"), true);
-    // the message is due after the schedule that was taken back
-    await ok(app.publish(Placed, { n: 4 }, { at: new Date(begin + 3_500) }));
-    await ok(app.publish(Placed, { n: 5 }, { at: new Date(begin - 60_000), id: "past" }));
-    await ok(app.enqueue(Mail, { n: 6 }, { id: "again", cron: "* * * * * *" }));
-    assertEquals(await app.unschedule(Mail, "taken back"), false);
-    assertEquals(await app.unschedule(Mail, "never"), false);
-    const stored = await eventually("all to fire", async () => {
-      const stored = await all(server.url);
-      return new Set(numbers(stored)).size === 4 && numbers(stored).filter((n) => n === 6).length > 1
-        ? stored
-        : undefined;
-    });
-    assert(stored !== undefined);
-    assertEquals(await app.unschedule(Mail, "again"), true);
-    assertEquals(await app.unschedule(Mail, "replaced"), false);
-    const { length } = await all(server.url);
-    assertEquals(numbers(stored).filter((n) => n !== 6).sort(), [2, 4, 5]);
-    for (const { payload, time, id } of stored) {
-      const { n } = payload as { n: number };
-      if (n === 2) {
-        assert(time >= begin + 400, `${time - begin}`);
-        assert(/^replaced@\d+$/.test(id), id);
+    // if a busy machine takes it back when it is due already, the test is repeated with more time
+    for (let lead = 3_000;; lead *= 3) {
+      await using server = await startNatsServer();
+      await using app = await catga({ nats: server.url, logger: QUIET });
+      const begin = Date.now();
+      const later = { delay: 60_000 };
+      await ok(app.enqueue(Mail, { n: 1 }, { id: "replaced", ...later }));
+      await ok(app.enqueue(Mail, { n: 2 }, { id: "replaced", delay: 400 }));
+      await ok(app.enqueue(Mail, { n: 3 }, { id: "taken back", delay: lead }));
+      const takenBack = await app.unschedule(Mail, "taken back");
+      if (Date.now() >= begin + lead) continue;
+      assertEquals(takenBack, true);
+      // the message is due after the schedule that was taken back
+      await ok(app.publish(Placed, { n: 4 }, { at: new Date(begin + lead + 500) }));
+      await ok(app.publish(Placed, { n: 5 }, { at: new Date(begin - 60_000), id: "past" }));
+      await ok(app.enqueue(Mail, { n: 6 }, { id: "again", cron: "* * * * * *" }));
+      assertEquals(await app.unschedule(Mail, "taken back"), false);
+      assertEquals(await app.unschedule(Mail, "never"), false);
+      const stored = await eventually("all to fire", async () => {
+        const stored = await all(server.url);
+        return new Set(numbers(stored)).size === 4 && numbers(stored).filter((n) => n === 6).length > 1
+          ? stored
+          : undefined;
+      });
+      assert(stored !== undefined);
+      assertEquals(await app.unschedule(Mail, "again"), true);
+      assertEquals(await app.unschedule(Mail, "replaced"), false);
+      const { length } = await all(server.url);
+      assertEquals(numbers(stored).filter((n) => n !== 6).sort(), [2, 4, 5]);
+      for (const { payload, time, id } of stored) {
+        const { n } = payload as { n: number };
+        if (n === 2) {
+          assert(time >= begin + 400, `${time - begin}`);
+          assert(/^replaced@\d+$/.test(id), id);
+        }
+        if (n === 4) assert(time >= begin + lead + 500, `${time - begin}`);
+        if (n === 6) assertEquals(id, `again@${time}`);
       }
-      if (n === 4) assert(time >= begin + 3_500, `${time - begin}`);
-      if (n === 6) assertEquals(id, `again@${time}`);
+      const ids = stored.map(({ id }) => id);
+      assertEquals(new Set(ids).size, ids.length);
+      await wait(1_500); // 1.5 s are long enough: a cron that still existed would fire in each second
+      assertEquals((await all(server.url)).length, length);
+      // the id of a schedule that was taken back may be used again
+      await ok(app.enqueue(Mail, { n: 7 }, { id: "taken back", delay: 0 }));
+      await eventually("it to fire", async () => numbers(await all(server.url)).includes(7));
+      assert(!numbers(await all(server.url)).includes(3));
+      return;
     }
-    const ids = stored.map(({ id }) => id);
-    assertEquals(new Set(ids).size, ids.length);
-    await wait(1_500); // 1.5 s are long enough: a cron that still existed would fire in each second
-    assertEquals((await all(server.url)).length, length);
-    // the id of a schedule that was taken back may be used again
-    await ok(app.enqueue(Mail, { n: 7 }, { id: "taken back", delay: 0 }));
-    await eventually("it to fire", async () => numbers(await all(server.url)).includes(7));
-    assert(!numbers(await all(server.url)).includes(3));
   });
 
   it("what is due already is stored once for its id, and takes the place of what was scheduled", async () => {
@@ -152,7 +158,7 @@ describe("publishing on NATS", required, () => {
     for (let i = 0; i < 2; i++) {
       await ok(app.enqueue(Mail, { n: 1 }, { id: "twice", delay: 0 }));
       await ok(app.enqueue(Mail, { n: 2 }, { id: "past", at: new Date(Date.now() - 60_000) }));
-      await ok(app.enqueue(Mail, { n: 3 }, { id: "books", cron: "* * * * 1 *" }));
+      await ok(app.enqueue(Mail, { n: 3 }, { id: "books", cron: "0 0 0 29 2 *" }));
       await ok(app.enqueue(Mail, { n: 4 }, { id: "books", delay: 0 }));
       await wait(400);
     }

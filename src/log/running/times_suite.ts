@@ -70,13 +70,18 @@ export function timesSuite(name: string, options: object, start: TimesHarness): 
       await using harness = await start([Sweep.handle((_, ctx) => void seen.push(timesOf(ctx)))]);
       const { app } = harness;
       unwrap(await app.enqueue(Sweep, undefined, { id: "every", cron: "* * * * * *", zone: "Europe/Berlin" }));
-      await eventually("two firings", () => seen.length >= 2);
+      const late = ({ stored, due }: Times) => stored!.getTime() - due!.getTime();
+      // on a busy machine a firing may be late, but not each
+      await eventually(
+        "two firings, one within its second",
+        () => seen.length >= 2 && seen.some((t) => late(t) < 1_000),
+      );
       await app.unschedule(Sweep, "every");
-      for (const { stored, due } of seen) {
-        assertEquals(due!.getTime() % 1_000, 0);
-        const late = stored!.getTime() - due!.getTime();
-        assert(late >= 0 && late < 1_000, `${late}`);
+      for (const times of seen) {
+        assertEquals(times.due!.getTime() % 1_000, 0);
+        assert(late(times) >= 0, `${late(times)}`);
       }
+      assertEquals(new Set(seen.map(({ due }) => due!.getTime())).size, seen.length);
     });
 
     it("neither for what is not durable", async () => {

@@ -330,8 +330,8 @@ function distinct(findings: readonly DoctorFinding[]): DoctorFinding[] {
   for (const each of findings) {
     const isUnreadable = each.kind === "unreadable";
     if (isUnreadable && denied.some((subject) => each.message.includes(subject))) continue;
-    // a key that is equal for findings of one cause, with and without its error code, so that one cause is reported
-    // once although many parts fail
+    // findings of one cause have an equal key, whether or not their messages begin with an error code, so that one
+    // cause is reported once although many parts fail
     const key = `${each.kind} ${isUnreadable ? each.message.replace(/^[A-Z_]+: /, "") : each.about}`
       .replace(/_INBOX\.[^.\s]+/, "_INBOX"); // the name of the inbox is random for each connection
     if (!all.has(key)) all.set(key, each);

@@ -1,6 +1,6 @@
 /**
- * Watches the alarms of a cluster, for tools without a page. They are collected as for the page, from construction
- * on.
+ * Watches the alarms of a cluster, for tools without a page. Their data are collected as for the dashboard's page, from
+ * the construction of this object on.
  */
 import type { AlarmView, Problem, ServerView, Topic, Topics } from "./view.ts";
 import type { DashboardSource, SourceAsker } from "./dashboard_source.ts";

@@ -1,9 +1,9 @@
 /**
  * A queue that limits how many entries run at once; further entries wait, first in, first out. An entry that, at the
- * present pace, could not start before its deadline is refused at once: its result would come too late, and it would
- * delay the entries after it. Requests of other nodes wait in one queue (`cluster/wire/inbound_requests.ts`, which
- * refuses them with `OVERLOADED`); messages of a handler with a `concurrency` wait in a queue of its own
- * (`concurrency_limit.ts`).
+ * pace at which entries have ended in the last second, could not start before its deadline is refused at once: its
+ * result would come too late, and it would delay the entries after it. Requests of other nodes wait in one queue
+ * (`cluster/wire/inbound_requests.ts`, which refuses them with `OVERLOADED`); messages of a handler with a
+ * `concurrency` wait in a queue of its own (`concurrency_limit.ts`).
  */
 import type { Clock } from "../ports/clock.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";
@@ -259,8 +259,8 @@ export class AdmissionQueue {
     // the counts cover the whole of the oldest tenth of a second, and the past part of the newest
     const counted = now - 100 * (this.#tenth - TENTHS + 1);
     if (ended > 0) return Math.min(counted, now - this.#busySince) / ended;
-    // if no run has ended in the last second: the best guess is that all present runs will need as much time as has
-    // passed since the last end
+    // if no run has ended in the last second: the best guess is that each run in progress will need as much time as has
+    // passed since the last end of a run
     return (now - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
   }
 

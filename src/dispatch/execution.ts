@@ -15,7 +15,7 @@ import { DeadlinedWait } from "./deadlined_wait.ts";
 
 /**
  * Callbacks about a message: it stops running, because it waits for admission (a place at its handler) or for another
- * run of a handler, and later it runs on.
+ * run of a handler, and it runs again when that wait has ended.
  */
 export interface AdmissionWatcher {
   /**
@@ -24,8 +24,8 @@ export interface AdmissionWatcher {
    */
   waits(contract: AnyContract): void;
   /**
-   * Called when the message runs on: it was admitted, or the other run for which it waited runs on. Not called if the
-   * message is dropped instead.
+   * Called when the wait has ended and the message runs again: it was admitted, or the run for which it waited runs
+   * again. Not called if the message is dropped instead.
    */
   goes(contract: AnyContract): void;
 }
@@ -256,7 +256,7 @@ export class Execution extends Deadlined {
 
   /**
    * Call this method when the message begins to wait for another run of a handler. Until {@link Execution.wake}, or
-   * until it ends, the message is treated as not running, and gives its place to others.
+   * until it ends, the message is treated as not running: other messages get its place at the handler.
    */
   rest(): void {
     const { aside } = this;

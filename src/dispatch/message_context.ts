@@ -424,8 +424,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   /**
    * Called when a run of a handler that this message has begun does not run, because it waits for admission or for a
-   * further run. Until {@link MessageContext.goes}, this message is treated as not running, and gives its place to
-   * others.
+   * further run. Until {@link MessageContext.goes}, this message is treated as not running: other messages get its
+   * place at the handler.
    */
   waits(): void {
     this.execution.rest();

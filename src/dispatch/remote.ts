@@ -43,8 +43,8 @@ export interface Remote {
    */
   gone(endpoint: string): Promise<boolean>;
   /**
-   * Publishes an event. It is sent within two turns of the event loop; if the node closes before, by
-   * {@link Remote.close}.
+   * Publishes an event. It is sent within two turns of the event loop, or by {@link Remote.close} if the node closes
+   * earlier.
    */
   publish(event: RemoteEvent): Result<void>;
   /** Removes this node from the membership; afterwards it refuses new requests. */

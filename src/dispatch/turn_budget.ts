@@ -59,8 +59,8 @@ export class TurnBudget {
   }
 
   /**
-   * Ends a short turn when the present callback of the event loop has returned, without a timer, which would cost as
-   * much as ten of its handlers.
+   * Ends a turn with little work of handlers when the callback of the event loop that runs now has returned. This needs
+   * no timer, which would cost as much as ten handlers of such a turn.
    */
   readonly #ended = (): void => {
     if (!this.#long) this.#begin();

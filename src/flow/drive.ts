@@ -63,8 +63,8 @@ export class Drive {
   readonly #ending: RunEnding;
   readonly #undoing: Undoing;
   /**
-   * The next action as soon as nothing is in progress: undoing, or another attempt of the handler. Set when the handler
-   * has failed, or cannot continue.
+   * The action that follows as soon as nothing is in progress: undoing the steps, or another attempt of the handler.
+   * Set when the handler has failed, or cannot continue.
    */
   #finish: (() => void) | undefined;
   /** True once the handler has been called in this execution of the run. */
@@ -76,9 +76,7 @@ export class Drive {
   /** Timer that runs while the handler awaits a promise that does not come from a call of `flow`. */
   #stray: Timer | undefined;
   #news: Promise<void> | undefined;
-  /**
-   * True if entries may have been stored that the read in progress does not find, so that another read has to follow.
-   */
+  /** True if entries may have been stored after the read in progress began, so that another read has to follow. */
   #behind = false;
   /** The error of the schema that refused the run's input. */
   #inputRefusal: Error | undefined;
@@ -346,8 +344,8 @@ export class Drive {
   #threw(error: unknown): void {
     if (this.#handlerIsOver) return;
     this.#state.handlerThrew();
-    // the handler is called again, or another version of the workflow takes the run over and undoes the steps that have
-    // begun
+    // a run that is not cancelled or failing calls its handler again; a run that another version of the workflow may
+    // take over is left to that version, which undoes the steps that have begun
     if (!this.#state.isHalting || this.#mayBeTaken(error)) return this.#runAgain(error);
     // other branches of the handler may still call the remaining steps
     this.#finish = () => this.#hasReachedAllBegunSteps ? this.#undoing.begin() : this.#runAgain(error);

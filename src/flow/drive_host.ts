@@ -82,7 +82,7 @@ export interface DriveHost {
    */
   stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void>;
   /**
-   * Receives the present state of a run, after its entries were read, or this node has executed it; `journal` is
+   * Called with the state of a run after its entries were read, and after this node has executed the run; `journal` is
    * `undefined` if there is no such run.
    */
   read(ref: RunRef, journal: Journal | undefined): void;

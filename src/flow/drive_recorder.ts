@@ -355,8 +355,8 @@ export class DriveRecorder {
   }
 
   /**
-   * Applies a message to the journal, unless it was applied before: messages are also read while entries are being
-   * stored.
+   * Applies a message to the journal, unless it was applied before. One message can come here twice, because messages
+   * are also read while an append is in progress.
    */
   #apply(stored: RunLogMessage): void {
     if (stored.sequence <= this.#journal.sequence) return;
@@ -367,8 +367,8 @@ export class DriveRecorder {
   }
 
   /**
-   * Checks whether the decisions that are not stored yet still hold on the present journal; if one does not, the
-   * handler restarts.
+   * Checks whether the decisions that are not stored yet still hold after a message was applied to the journal; if one
+   * does not, the handler restarts.
    */
   #checkDecisions(): void {
     const { cancelled, failing, outcomes } = this.#journal;

@@ -294,10 +294,10 @@ export class Drives {
 
   /**
    * Lets a run that this node executes, or executed last, continue at once after an entry was stored for it. (The
-   * subscription of the run's messages would do the same, but later while it has no leader.) If this node executes the
-   * run: resolves when its own append, which conflicted with the entry, is stored. Otherwise: resolves when the run has
-   * continued, or at the latest after {@link UNDRIVEN_PAUSE} ms: until then the sender stores no more messages of the
-   * run, so that the node that begins to execute the run can store its first entry.
+   * subscription of the run's messages calls for the run, too, but only once it has a leader.) If this node executes
+   * the run: resolves when its own append, which conflicted with the entry, is stored. Otherwise: resolves when the run
+   * has continued, or at the latest after {@link UNDRIVEN_PAUSE} ms: until then the sender stores no more messages of
+   * the run, so that the node that begins to execute the run can store its first entry.
    */
   async news(body: WorkflowBody | undefined, call: DeliveredCall): Promise<void> {
     const held = this.#held.get(keyOf(call.ref));

@@ -1,6 +1,7 @@
 /**
  * Passes the ends of steps, sleeps and waits to a workflow's handler: in the order in which they are recorded, one at a
- * time, each after all calls that follow from the previous end. So each replay takes the same way through the handler.
+ * time, each after all calls that follow from the previous end. So each replay of the run takes the same path through
+ * the handler.
  */
 import type { Journal } from "./journal.ts";
 
@@ -82,8 +83,8 @@ export class Ends {
   }
 
   /**
-   * Takes over the ends that messages have added to the journal. Returns true if the handler has already seen an end
-   * that comes after a new one in the journal: then it has to restart.
+   * Takes over the ends that applied messages have added to the journal. Returns true if the handler has already seen
+   * an end that comes after one of these ends in the journal: then the handler has to restart.
    */
   takeIn(): boolean {
     const { ends } = this.#drive.journal;

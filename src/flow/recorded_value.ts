@@ -8,8 +8,8 @@ import type { RecordedOutcome } from "./journal_entry.ts";
 import { DecidedFailure, errorOf } from "./recorded_error.ts";
 
 /**
- * Makes the value or failure that a step returns to the handler, from its recorded outcome. `raw`: a value, too, is
- * returned in a `Result`.
+ * Makes the value or failure that a step returns to the handler, from its recorded outcome. `raw`: true to return a
+ * value as a `Result`, as `flow.send` does.
  */
 export function valueOf({ ok, value, error }: RecordedOutcome, raw: boolean): unknown {
   if (ok) return raw ? { ok: true, value: ownOf(value) } : ownOf(value);

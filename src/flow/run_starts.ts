@@ -243,8 +243,8 @@ export class RunStarts {
       if (!await this.#isSame(ref, input)) {
         return failed("ID_REUSED", `run ${run} of ${workflow} was started with another input`);
       }
-      // the end of a child that has already ended is reported again: the first report may have gone to an earlier
-      // parent run with the same id
+      // the end of a child that has already ended is reported again: the first report may have gone to a previous run
+      // that had the id of this parent
       const { parent } = how;
       const outcome = parent && await log.outcome(ref);
       if (typeof outcome === "object") {

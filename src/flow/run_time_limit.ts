@@ -49,8 +49,8 @@ export class RunTimeLimit {
    */
   get isKept(): boolean {
     const { times, journal: { limited: scheduled } } = this.#state;
-    // a schedule that fired too early does not fire again, so another one is stored: the first one may have been set
-    // for a start that is earlier than the stored start of the run
+    // a schedule that fired too early does not fire again, so another one is stored. A schedule is too early if it was
+    // set for an attempt to start the run before the attempt that is stored
     return this.#deadline === undefined || times.isScheduled(TIME_OUT, { scheduled }) || times.isStuck(TIME_OUT);
   }
 

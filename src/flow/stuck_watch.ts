@@ -43,8 +43,8 @@ export class StuckRuns {
   }
 
   /**
-   * Checks whether stuck runs were resumed by other nodes: some runs in each call, and not again within `PAUSE` ms.
-   * Called when somebody asks for the stuck runs.
+   * Checks whether stuck runs were resumed by other nodes: each call checks some of the runs, and each run once in
+   * `PAUSE` ms at most. Called when a program or tool asks for the stuck runs.
    */
   look(): void {
     const now = this.#clock.monotonic();

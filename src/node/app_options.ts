@@ -71,9 +71,9 @@ export interface CatgaOptions {
    */
   concurrency?: number | undefined;
   /**
-   * Ttl of the record by which other nodes know this node, in ms: 3,000 to 2^31 - 1; n / 32 times as long in a cluster
-   * of n > 32 nodes. The node writes its record again after a third of the ttl, in larger
-   * clusters when 5/9 of `heartbeat` are left. Default: 30,000.
+   * Ttl of the record by which other nodes know this node, in ms: 3,000 to 2^31 - 1; in a cluster of n > 32 nodes the
+   * record has n / 32 times this ttl. The node writes its record again after a third of the ttl; in a cluster of more
+   * than 32 nodes, at the latest when 5/9 of `heartbeat` are left until the record expires. Default: 30,000.
    */
   heartbeat?: number | undefined;
   /**

@@ -160,8 +160,8 @@ export interface ProcessStart<World = undefined> {
   /** The value that the option `world` made for this run. */
   readonly world: World;
   /**
-   * Waits for a promise of something outside of the cluster, like {@link Workload.io}; no virtual time passes
-   * meanwhile.
+   * Waits for a promise of something outside of the cluster, like {@link Workload.io}: no virtual time passes
+   * until the promise has settled.
    */
   readonly io: <T>(promise: Promise<T>) => Promise<T>;
 }
@@ -214,8 +214,8 @@ export interface ExploreOutcome<World = undefined> {
   /** The value that the option `world` made for this run. */
   readonly world: World;
   /**
-   * Waits for a promise of something outside of the cluster, like {@link Workload.io}; no virtual time passes
-   * meanwhile.
+   * Waits for a promise of something outside of the cluster, like {@link Workload.io}: no virtual time passes
+   * until the promise has settled.
    */
   readonly io: <T>(promise: Promise<T>) => Promise<T>;
 }

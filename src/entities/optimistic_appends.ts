@@ -2,8 +2,9 @@
  * Runs the commands of entities in rounds (handlers are called, then their events are stored) with optimistic
  * concurrency. The events of a command are stored only if no message of the entity was stored since the entity was
  * read; otherwise the newer messages are read, and the command's handler is called again. An append without an answer
- * is repeated with the same bytes; the handler is called again only when the stream's leader has other messages without
- * this one. So a command is applied once, or certainly not, or its sender gets `OUTCOME_UNKNOWN`.
+ * is repeated with the same bytes; the handler is called again only when the stream's leader has newer messages of the
+ * entity, and the repeated message is not among them. So a command is applied once, or certainly not, or its sender
+ * gets `OUTCOME_UNKNOWN`.
  *
  * Commands that wait while another one is being stored are handled together, each on the state after the command before
  * it, and stored in one message, if their handlers return at once. A result without events is valid once that message

@@ -1,7 +1,8 @@
 /**
  * Server-sent events of an edge: items of streams, and durable events that a client follows. Each has an id; a client
  * that reconnects continues after the last id that it got. The last event is followed by `end`, or by `failure` with
- * problem details. A response that ends without either was cut off, or its node drains: the client reconnects.
+ * problem details. A response that ends without `end` and without `failure` was cut off, or its node drains: the client
+ * reconnects.
  */
 import { encode } from "../data/utf8.ts";
 import { isCatgaError } from "../error.ts";

@@ -32,7 +32,8 @@ export interface Head {
   /** Start position by contract name: the subscription does not handle the contract's messages up to this position. */
   readonly began: Readonly<Record<string, number>>;
   /**
-   * Sequence of the last request of the stream of subscriptions that the leader has carried out, with all before it.
+   * Sequence of the last request (message of the stream `catga_<ns>_subscriptions`) that the leader has carried out,
+   * with all requests before it.
    */
   readonly requests: number;
   /**

@@ -30,8 +30,8 @@ export interface LoggedMessage {
 }
 
 /**
- * Makes a stand-in for a payload that cannot be kept. Mark it as tagged: people can read it, and no handler receives
- * it, because it cannot be decoded.
+ * Makes a stand-in for a payload that cannot be kept. Set `tagged` in a message that gets this payload: people can read
+ * the text, and no handler receives the message, because the text cannot be decoded.
  */
 export function unusable(why: string, excerpt: string): string {
   return `(${why}) ${excerpt.slice(0, MAX_EXCERPT)}`;

@@ -1,7 +1,8 @@
 /**
- * Requests of nodes and operators to a subscription's leader: messages of the stream `catga_<ns>_subscriptions`,
- * under `requestSubject(…)`. The leader carries requests out in the order in which they are stored; its commits
- * contain the sequence of the last one. Anybody with access can write a request, so requests are validated.
+ * Requests of nodes and operators to a subscription's leader: messages of the stream `catga_<ns>_subscriptions`, under
+ * `requestSubject(…)`. The leader carries requests out in the order in which they are stored; its commits contain the
+ * sequence of the last request that it has carried out. Anybody with access can write a request, so requests are
+ * validated.
  */
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord } from "../../data/checks.ts";

@@ -13,9 +13,9 @@ export interface Fence {
 }
 
 /**
- * Stores a fence under a subject and resolves when the fence has fired. By then all schedules that the server was
- * about to fire have fired, too: the server fires due schedules in rounds, one round after the other. Rejects with
- * `UNAVAILABLE`.
+ * Stores a fence under a subject and resolves when the fence has fired. When that has happened, all schedules that the
+ * server was about to fire at the call have fired, too: the server fires due schedules in rounds, one round after the
+ * other. Rejects with `UNAVAILABLE`.
  */
 export async function passFence(
   stream: LogStream,

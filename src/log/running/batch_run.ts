@@ -41,7 +41,7 @@ export function memberOf(
 
 /**
  * Runs a handler with a batch of these members. Returns the handler's outcome, and each member for which the handler
- * has called `fail` with its error; later calls of `fail` throw.
+ * has called `fail` with its error; calls of `fail` after the handler's end throw.
  */
 export function runBatch(
   handler: DurableHandler,

@@ -34,7 +34,9 @@ export interface BatchHandler extends BatchSettings {
   run(run: BatchRun, ctx: MessageContext): MaybePromise<Outcome>;
 }
 
-/** Combines the handlers of one contract in one subscription, at least one. `timeout`: the app's default, in ms. */
+/**
+ * Combines the handlers of one contract in one subscription: one handler or more. `timeout`: the app's default, in ms.
+ */
 export function categoryHandlers(given: readonly DurableHandler[], timeout: number): CategoryHandlers {
   const handlers = given.map((handler) => handler.settings.batch === undefined ? handler : ofOne(handler));
   const [first] = handlers;

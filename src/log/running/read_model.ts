@@ -289,8 +289,8 @@ export class ReadModel {
   }
 
   /**
-   * Runs a batch. Messages that failed in the batch run alone afterwards, before those queued behind them. Never
-   * rejects.
+   * Runs a batch. Messages that failed in the batch run alone afterwards, before the later messages of their keys.
+   * Never rejects.
    */
   async #runBatch(
     handlers: CategoryHandlers,

@@ -1,6 +1,7 @@
 /**
  * The runs of one contract of a subscription on this node. A message never runs twice at once: a second request for a
- * running message joins the run; after the run's timeout it waits for the handler's end.
+ * running message gets the outcome of that run; if the run's timeout has passed, the second request waits until the
+ * handler has ended, and then runs the message.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { MaybePromise } from "../../contract/schema.ts";

@@ -59,7 +59,10 @@ export class Categories {
     return category;
   }
 
-  /** Returns true if a message is to be skipped: the subscription does not read its category, or begins behind it. */
+  /**
+   * Returns true if a message is to be skipped: the subscription does not read its category, or begins to read it
+   * behind the message's position.
+   */
   passes({ category, position }: LoggedMessage): boolean {
     return position <= (this.#began.get(category) ?? 0);
   }

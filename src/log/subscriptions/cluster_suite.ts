@@ -118,7 +118,7 @@ export class Cluster {
     return this.#stream ??= await this.again(() => log.open(streamName(NAMESPACE, "log"), options));
   }
 
-  /** Opens the stream of subscriptions, over a connection of its own. */
+  /** Opens the stream in which the state of subscriptions is stored, over a connection of its own. */
   async kept(): Promise<LogStream> {
     const { log } = this.#observer ??= this.network.connect();
     const [name, options] = [streamName(NAMESPACE, "subscriptions"), streamOptions(NAMESPACE, "subscriptions", 1)];

@@ -306,7 +306,7 @@ export class HandingOut {
 
   /**
    * Resolves with true as soon as the process with this endpoint has left the live nodes or has certainly ended; with
-   * false if its end cannot be proved, as when this node's own connection was lost meanwhile.
+   * false if its end cannot be proved, as when this node loses its own connection during the wait.
    */
   async #hasLeft(endpoint: string): Promise<boolean> {
     const { host, nodes, warnings } = this.#options;
@@ -355,7 +355,10 @@ export class HandingOut {
     }
   }
 
-  /** Sends the message again after `ms`, unless it is settled before. A commit has to record its failure first. */
+  /**
+   * Sends the message again after `ms`, and after a commit has recorded its failure, unless the message is settled
+   * before that.
+   */
   #retryAfter(item: Item, ms: number): Timer {
     const { ledger, host: { clock } } = this.#options;
     // the timer is a foreground timer: a process on the memory network must not end before the next attempt

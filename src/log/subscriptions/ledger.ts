@@ -652,7 +652,7 @@ export class Ledger {
     this.#ready.push(item);
   }
 
-  /** Records that the message's run has an outcome. Returns false if the message has left the ledger meanwhile. */
+  /** Records that the message's run has an outcome. Returns false if the message is no longer in the ledger. */
   #ended(item: Item): boolean {
     this.notRun(item);
     this.#suspicion?.cleared(item);

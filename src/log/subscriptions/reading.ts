@@ -179,8 +179,8 @@ export class LeaderReading {
   }
 
   /**
-   * Reads the messages in `#held`, in several turns of the event loop, so that the node's lease is renewed in
-   * between.
+   * Reads the messages in `#held`, in several turns of the event loop, so that the node's lease is renewed between two
+   * turns.
    */
   #drain(): void {
     while (!this.#paused && !this.#waits && this.#held.size > 0) {

@@ -25,7 +25,7 @@ export interface SubscriptionParts {
   readonly host: LogHost;
   /** The stream that has the subscription's messages. */
   readonly stream: LogStream;
-  /** The stream of subscriptions, which has their commits. */
+  /** The stream in which the commits of all subscriptions are stored. */
   readonly kept: LogStream;
   readonly leases: Leases;
   readonly mostParked: number;

@@ -29,7 +29,7 @@ import { token } from "../../data/subject_token.ts";
 /** Options of {@link Subscriptions}. */
 export interface SubscriptionsOptions {
   readonly host: LogHost;
-  /** The stream of subscriptions, which has their commits, parked messages and requests. */
+  /** The stream in which commits, parked messages and requests of all subscriptions are stored. */
   readonly kept: LogStream;
   /** The streams that subscriptions read, each with the node's handlers of its durable contracts. */
   readonly sources: readonly Source[];
@@ -132,7 +132,7 @@ export class Subscriptions {
     for (const subscription of this.#all.values()) subscription.close();
   }
 
-  /** Follows commits, requests and leases in the stream of subscriptions from now on. */
+  /** Follows commits, requests and leases in the stream in which they are stored, from now on. */
   async #follow(): Promise<void> {
     const { host, kept } = this.#options;
     const { namespace } = host;

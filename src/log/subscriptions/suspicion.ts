@@ -14,7 +14,7 @@ interface SuspectGroup {
   readonly ids: Set<string>;
   /** Endpoint of the process that ran the group's messages and ended. */
   readonly endpoint?: string;
-  /** The only message that ran in this process; `undefined`: several messages ran in it. */
+  /** The only message that ran in the process at `endpoint`; `undefined`: several messages ran in it. */
   alone?: Item | undefined;
   /**
    * For the group of all messages that were open at a crash: time in ms for which each message of the group, once
@@ -135,8 +135,8 @@ export class Suspicion {
   /**
    * Divides the messages that are ready to run: `begins` begin with the next commit, `later` wait. A message that has
    * run for some time no longer keeps others waiting, so that slow handlers do not hold a subscription up for hours;
-   * this time grows with each process that ends nevertheless. `pause`: time until the oldest running message no
-   * longer keeps others waiting, in ms.
+   * this time becomes longer with each further process that ends while it runs suspected messages. `pause`: time until
+   * the oldest running message no longer keeps others waiting, in ms.
    */
   choose(ready: readonly Item[], now: number): {
     readonly begins: readonly Item[];

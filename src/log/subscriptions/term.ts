@@ -442,7 +442,7 @@ export class SubscriptionTerm {
     if (request.kind === "replay" && service === COMMANDS && item !== undefined) {
       await host.forgetFailure(item.category.name, item.message.id);
     }
-    // an edited dead letter keeps its earlier payload, so that payload must be in memory
+    // an edited dead letter keeps the payload that it had before the edit, so that payload must be in memory
     if (request.kind === "replay" && request.payload !== undefined && item !== undefined) await store.load(item);
     ledger.carryOut(sequence, request);
   }

@@ -1,6 +1,6 @@
 /**
- * A claim that a process holds while it runs the handler of an idempotent command: the claim is renewed during the
- * run, then replaced by the result or removed. The nonce in the entry identifies the claim's owner even if
+ * A claim that a process holds while it runs the handler of an idempotent command: the claim is renewed during the run,
+ * then replaced by the result or removed. The nonce in the entry shows which attempt has the claim, even if
  * acknowledgements are lost; compare-and-set decides every race.
  */
 import { backoff, type Clock, delay, doubled, elapsed, type Random, type Stamp } from "../../ports/clock.ts";

@@ -1,16 +1,15 @@
 /**
  * A waiter for one key: its record in the store, which is its place in the queue, and how it becomes the holder.
  *
- * | state | its place in the queue | next |
- * | --------- | ---------------------------- |
- * ------------------------------------------------------------------------- |
- * | `waiting` | written, renewed | `taking`: the key was handed over to it, or is free and its turn has come |
- * | | | `over`: it was given up (caller, deadlock, or an error of the store) |
- * | `taking` | renewed | `over`: it holds the key (`held` resolves), or was given up |
- * | | | `waiting`: another waiter was faster, or the store did not answer |
- * | `over` | removed, in the background | |
+ * | state     | its place in the queue     | next                                                                  |
+ * | --------- | -------------------------- | --------------------------------------------------------------------- |
+ * | `waiting` | written, renewed           | `taking`: it was handed the key, or the key is free and its turn came |
+ * |           |                            | `over`: it was given up (caller, deadlock, or an error of the store)  |
+ * | `taking`  | renewed                    | `over`: it holds the key (`held` resolves), or was given up           |
+ * |           |                            | `waiting`: another waiter was faster, or the store did not answer     |
+ * | `over`    | removed, in the background |                                                                       |
  *
- * A waiter that was given up (`held` rejects) releases the key if it gets it all the same.
+ * If the key is handed over to a waiter that was given up (`held` rejects), the waiter releases the key.
  */
 import { delay, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
@@ -118,7 +117,7 @@ export class LockWaiter {
     notTaken(this);
   }
 
-  /** Ends waiting with an error. If the key is handed over to this waiter nevertheless, it is released. */
+  /** Ends waiting with an error. If the key is handed over to this waiter after that, it is released. */
   giveUp(error: unknown): void {
     if (this.#state === "over") return;
     this.#result.reject(error);

@@ -116,7 +116,7 @@ async function changeAll(
         await (verb === "retry" ? retry() : view.cancelRun(workflow, id, reason!)); // `reason` is set: it was checked above
       } catch (error) {
         if (!isCatgaError(error)) throw error;
-        // an error for one run does not stop the others: the run may have ended meanwhile
+        // an error for one run does not stop the others: the run may have ended after it was listed
         failed++;
         terminal.say(printable(`${workflow} ${id}: ${error.code}: ${error.message}`));
         continue;

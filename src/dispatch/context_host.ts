@@ -135,7 +135,7 @@ export interface Settling {
  * | `preparing` | an asynchronous schema, or a behavior        | it is dropped; its handler does not begin    |
  * | `claiming`  | acquiring the claim of an idempotent command | the claim is aborted, and gives the outcome  |
  * | `turn`      | a command waits for its turn at its entity   | it fails; its handler does not begin         |
- * | `handler`   | the handler, or nothing before it            | it fails; a command may have had its effect  |
+ * | `handler`   | the handler, or nothing before it begins     | it fails; a command may have had its effect  |
  */
 export type Stage = "preparing" | "claiming" | "turn" | "handler";
 

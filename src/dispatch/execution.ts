@@ -63,7 +63,7 @@ export class Execution extends Deadlined {
    * send with a refusal.
    */
   drop: ((reason: CatgaError) => void) | undefined = undefined;
-  /** Notified when the message begins to wait for admission or for another run of a handler, and when it runs on. */
+  /** Notified when the message begins to wait for admission or for another run of a handler, and when it runs again. */
   watcher: AdmissionWatcher | undefined = undefined;
   readonly #host: ContextHost;
   readonly #contract: AnyContract;

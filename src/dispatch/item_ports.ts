@@ -17,7 +17,8 @@ export interface ItemLine {
   /** Limits how many items the streams of the process send in one turn of the event loop. */
   readonly bursts: Bursts;
   /**
-   * The handler's end of the connection, which the handler sets: it gets the reader's reports, and writes the items.
+   * The handler's end of the connection, which the handler sets. This end gets the reader's reports, and writes the
+   * items.
    */
   sender: LineSender | undefined;
   /** Requests a call of {@link LineSender.write} at the end of this turn of the event loop. */

@@ -431,7 +431,9 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     this.execution.rest();
   }
 
-  /** Called when the run of a handler that this message has begun runs on: this message is treated as running again. */
+  /**
+   * Called when the run of a handler that this message has begun runs again: this message is treated as running, too.
+   */
   goes(): void {
     this.execution.wake();
   }

@@ -170,9 +170,9 @@ export class Runner {
   /**
    * Calls `take` for each handler of an event from another process: for the handlers that run once in each service, or
    * for the handlers that run on every node. `envelope`: makes the metadata of one run. `take` gets a function that
-   * runs the handler, and has to call it when the message is admitted; this function never throws, and its result never
-   * rejects. `passOn`: sends an event that the schema refuses to a node with another version of the contract; returns
-   * false if there is none.
+   * runs the handler, and has to call it when the message is admitted; the passed function never throws, and its result
+   * never rejects. `passOn`: sends an event that the schema refuses to a node with another version of the contract;
+   * returns false if there is none.
    */
   deliver(
     name: string,

@@ -377,7 +377,7 @@ export class DriveRecorder {
       this.#drive.phase !== "undoing";
     const byTime = (entry: JournalEntry) => entry.t === "woken" || (entry.t === "took" && entry.n === undefined);
     const holds = (entry: JournalEntry) => {
-      // a step's end is not stored if an operator has given the step an outcome meanwhile
+      // a step's end is not stored if an operator has given the step an outcome while its attempt ran
       if (entry.t === "done") return !outcomes.has(entry.step);
       if (entry.t === "ended" || entry.t === "failing") return !isCancelled;
       return !byTime(entry) || !isCancelled;

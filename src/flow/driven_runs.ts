@@ -562,8 +562,9 @@ export const UNDRIVEN_PAUSE = 200;
 const HELD = 10_000;
 const TICK = 500; // ms between two looks at the leases of executed runs
 /**
- * Number of executed runs above which a node gives each run a lease after `BRIEF` ms. Until then the message that
- * called for the run is not acknowledged, and a node has at most 1,024 such messages.
+ * Number of executed runs above which a node gives each run a lease after `BRIEF` ms. The message that called for a run
+ * is not acknowledged before the run has a lease or has ended, and a node gets at most 1,024 messages that it has not
+ * acknowledged.
  */
 const FEW = 256;
 /** Time for which a run is executed without a lease while there are more than `FEW` runs, in ms. */

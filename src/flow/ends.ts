@@ -104,8 +104,8 @@ export class Ends {
   }
 
   /**
-   * Lets the handler continue with the next end, makes the next decision, or skips an end whose step the handler has
-   * not called. Returns false if there is nothing to do.
+   * Lets the handler continue with the next end, calls the next function that {@link Ends.afterStored} was given, or
+   * skips an end whose step the handler has not called. Returns false if there is nothing to do.
    */
   goOn(): boolean {
     return this.#deliverNext() || this.#decideNext() || this.passOver(false);
@@ -114,7 +114,9 @@ export class Ends {
   /**
    * Skips ends that the handler does not await, because it was changed, or because an operator gave the outcome of a
    * step that the handler does not call. Skips only ends whose steps the handler has not called; with `rests`, which
-   * says that nothing else is in progress, any end. Returns true if an end was skipped, or decisions can follow.
+   * says that nothing else is in progress, any end. Returns false if the handler awaits no end, and
+   * {@link Ends.afterStored} was given no function; or if, without `rests`, an end stays that may still be awaited.
+   * Otherwise returns true.
    */
   passOver(rests: boolean): boolean {
     if (this.#asked === 0 && this.#behindStored.length === 0) return false;

@@ -5,7 +5,7 @@
  */
 import type { RunLog } from "./run_log.ts";
 
-/** A run that has ended, or waits for something outside. */
+/** A run that has ended, or waits for a time, a signal, a child run or an operator. */
 interface SettledRun {
   /** Sequence of the last message of the run that was read. */
   readonly sequence: number;
@@ -14,7 +14,7 @@ interface SettledRun {
   readonly epoch: number;
 }
 
-/** By key: the runs that, on this node, have ended or wait for something outside. */
+/** By key: the runs that, on this node, have ended, or wait for a time, a signal, a child run or an operator. */
 export class SettledRuns {
   readonly #log: Pick<RunLog, "epoch">;
   #runs = new Map<string, SettledRun>();

@@ -150,7 +150,7 @@ export class Steps {
       return this.#call(name, rest, make, { isSend: true, isChild: true });
     }
     const timeout = rest.timeout ?? contract.options.timeout ?? state.host.app.timeout;
-    // a send ends at its own timeout; the attempt has a longer timeout, for a send that does not end then
+    // a send ends at its own timeout; the attempt has a longer timeout, for a send that fails to end at its timeout
     const make = this.#attempted(
       Math.min(MAX_TIMEOUT, timeout + SEND_GRACE),
       sending(state, contract, payload, timeout),

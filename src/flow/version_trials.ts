@@ -8,7 +8,10 @@ import type { TriedVersions } from "../contract/workflow_body.ts";
 export class VersionTrials {
   /** Names of the shapes (versions of the workflow) that have refused the run. */
   readonly refusedBy = new Set<string>();
-  /** By endpoint of a node that has given the run up: sequence of the last message that it had read then. */
+  /**
+   * By endpoint of a node that has given the run up: sequence of the last message that it had read when it gave the run
+   * up.
+   */
   readonly #gaveUp = new Map<string, number>();
 
   constructor(tried: TriedVersions | undefined) {

@@ -1,4 +1,4 @@
-/** `catga/no-blocking-handler`: a handler must not block, because its node answers no requests meanwhile. */
+/** `catga/no-blocking-handler`: a handler must not block, because its node answers no requests while it blocks. */
 import { type CatgaFile, memberName, methodCall, rule } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
 import { isFunction, parentOf } from "./scopes.ts";

@@ -18,7 +18,10 @@ interface Evaluation {
    * failure.
    */
   drainEarlier(): Promise<void>;
-  /** Adds an app that has started. If a later evaluation has begun meanwhile, the app is drained at once. */
+  /**
+   * Adds an app that has started. If a later evaluation has begun while the app was starting, the app is drained at
+   * once.
+   */
   add(app: Reloadable): void;
 }
 

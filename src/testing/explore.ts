@@ -22,7 +22,9 @@ import { type Situation, Situations, situationTable } from "./situations.ts";
 export interface Explored {
   /** Number of seeds that were run. */
   readonly seeds: number;
-  /** The situations that the seeds have met: an operation, its phase, the fault that began meanwhile, and how often. */
+  /**
+   * The situations that the seeds have met: an operation, its phase, the fault that began in this phase, and how often.
+   */
   readonly situations: readonly Situation[];
   /** The situations as a table, for printing. */
   readonly report: string;
@@ -32,8 +34,8 @@ export interface Explored {
  * Runs a workload under faults, once for each seed: nodes are killed, frozen and cut off, answers are lost, other
  * versions of the program are deployed and rolled back, in virtual time. Rejects with an {@link ExploreError} for the
  * first seed whose run breaks a promise: a check throws, the workload throws, or messages that the workload caused are
- * not handled in time. The error's message is a timeline of the smallest such run that was found. Rejects with a
- * `TypeError` if the options are invalid, or if two runs of the first seed differ.
+ * not handled, or its workflow runs not ended, within `limit`. The error's message is a timeline of the smallest such
+ * run that was found. Rejects with a `TypeError` if the options are invalid, or if two runs of the first seed differ.
  *
  * @example
  * ```ts

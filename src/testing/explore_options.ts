@@ -49,7 +49,7 @@ export const EXPLORE_FAULTS: readonly ExploreFault[] = [
 export interface ExploreOptions<World = undefined> {
   /**
    * The actions of the clients. The run of a seed ends when this function has settled, all messages that it caused are
-   * handled, and each workflow run that it caused has ended, or waits for a signal or a later time.
+   * handled, and each workflow run that it caused has ended, is stuck, or waits for a signal.
    */
   workload: (run: Workload<World>) => MaybePromise<unknown>;
   /**
@@ -80,7 +80,8 @@ export interface ExploreOptions<World = undefined> {
   world?: (() => World) | undefined;
   /**
    * Function that throws if the run has broken a promise, or several such functions, called one after the other.
-   * Without a check, a run fails if the workload throws, or if not everything that it caused is handled in time.
+   * Without a check, a run fails if the workload throws, or if messages that it caused are not handled, or workflow
+   * runs not ended, within `limit`.
    */
   check?: ExploreCheck<World> | readonly ExploreCheck<World>[] | undefined;
   /** Number of seeds, 1 or more. Default: 100. */
@@ -94,8 +95,8 @@ export interface ExploreOptions<World = undefined> {
   /** Options of `catga` for every node. Default: none. */
   options?: ExploreNodeOptions | undefined;
   /**
-   * Time limit of a run, in ms of virtual time, from the beginning of the workload until all messages that it caused
-   * are handled; 1 to 2^31 - 1. Default: 300,000.
+   * Time limit of a run, in ms of virtual time, from the beginning of the workload until all messages and workflow runs
+   * that it caused are done, as {@link ExploreOptions.workload} says; 1 to 2^31 - 1. Default: 300,000.
    */
   limit?: number | undefined;
   /**

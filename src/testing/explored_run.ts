@@ -439,7 +439,9 @@ class RunOfPlan<World> {
 
   // waiting until everything is handled ------------------------------------------------------------------
 
-  /** Resolves when all stored messages are handled, and no workflow run goes on by itself. */
+  /**
+   * Resolves when all stored messages are handled, and each workflow run has ended, is stuck, or waits for a signal.
+   */
   async #handled(): Promise<void> {
     for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
       const next = await this.#left().catch((error) => {
@@ -590,7 +592,7 @@ const START_LIMIT = 60_000;
 const SETTLE = 120_000;
 /**
  * Maximum time for which faults go on after the end of the workload, in ms; they end earlier if all messages that the
- * workload caused are handled.
+ * workload caused are handled, and no workflow run goes on by itself.
  */
 const GRACE = 60_000;
 const DRAIN = 5_000;

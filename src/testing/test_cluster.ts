@@ -167,7 +167,7 @@ export class TestCluster implements AsyncDisposable {
     this.#frozen.add(id);
   }
 
-  /** Resumes the frozen node with this id: it now receives all messages that were sent to it meanwhile. */
+  /** Resumes the frozen node with this id: it receives all messages that were sent to it while it was frozen. */
   resume(id: string): void {
     this.app(id);
     this.network.resume(id);

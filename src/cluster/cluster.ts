@@ -314,8 +314,8 @@ export class Cluster implements Remote {
   }
 
   /**
-   * Tells the parts of the cluster that another process is alive, that a frame (message) to it bounced, or that it
-   * did not answer a ping.
+   * Tells the parts of the cluster that another process is alive, that a frame (message) to it bounced (no responders),
+   * or that it did not answer a ping.
    */
   #onPeer(peer: Peer, news: "alive" | "bounced" | "silent"): void {
     const { endpoint } = peer;

@@ -123,8 +123,8 @@ export class Broker {
     const { link } = subscriber.client;
     const { epoch, processClear } = link;
     const arrive = () => {
-      // the bounce is lost if the connection broke while the bounce was under way, even if the connection is restored
-      // by now
+      // the bounce (no responders) is lost if the connection broke while the bounce was under way, even if the
+      // connection is restored by now
       if (!link.has(epoch)) return;
       if (link.process.running) subscriber.deliver(message);
       else link.process.enter(() => subscriber.deliver(message));

@@ -67,8 +67,8 @@ export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "
    */
   stream(contract: AnyContract, payload: unknown, options: StreamOptions): AsyncIterable<unknown>;
   /**
-   * Prefix of the reply subjects of stream items; the stream's number follows. An item without a subscriber bounces
-   * to its reply subject.
+   * Prefix of the reply subjects of stream items; the stream's number follows. If an item has no subscriber, the server
+   * reports this on its reply subject (no responders).
    */
   readonly bounces: string;
 }
@@ -165,8 +165,8 @@ export class PlainCalls {
   }
 
   /**
-   * Ends the stream with this number, because its client has unsubscribed. Called when items of the stream have
-   * bounced.
+   * Ends the stream with this number, because its client has unsubscribed. Called when items of the stream have bounced
+   * (no responders).
    */
   unread(stream: number): void {
     this.#streams.get(stream)?.abort();

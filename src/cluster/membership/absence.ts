@@ -20,13 +20,15 @@ export const CUT = 4_000;
 const REDIAL = 1_250; // ms
 /** Time that the handshake of a reconnect may take on a busy machine. */
 const HANDSHAKE = 750; // ms
-/** Time for which pings to a process must bounce until the process counts as gone, in ms. */
+/** Time for which pings to a process must bounce (no responders) until the process counts as gone, in ms. */
 const ABSENT = CUT + REDIAL + HANDSHAKE;
-/** Pause between the bounce of a ping and the next ping to the same process. */
+/** Pause between the bounce (no responders) of a ping and the next ping to the same process. */
 const PING_INTERVAL = 250; // ms
-/** Maximum time between two bounces that prove that the process was absent between them. */
+/** Maximum time between two bounces (no responders) that prove that the process was absent between them. */
 const GAP = 1_000; // ms
-/** Time without a bounce and without an answer after which {@link Absence.gone} resolves with `false`. */
+/**
+ * Time without a bounce (no responders) and without an answer after which {@link Absence.gone} resolves with `false`.
+ */
 const ENDS_AFTER = 1_000; // ms
 
 /** Dependencies of an {@link Absence} on its node. */
@@ -74,14 +76,17 @@ export class Absence {
   }
 
   /**
-   * Counts a bounce for the question about the process at this endpoint. Called when the frame with this number has
-   * bounced.
+   * Counts a bounce (no responders) for the question about the process at this endpoint. Called when the frame with
+   * this number has bounced.
    */
   bounced(endpoint: string, seq: number): void {
     this.#questions.get(endpoint)?.bounced(seq);
   }
 
-  /** Answers all questions with `false`: this process has lost its connection, so earlier bounces prove nothing. */
+  /**
+   * Answers all questions with `false`: this process has lost its connection, so earlier bounces (no responders) prove
+   * nothing.
+   */
   reset(): void {
     for (const question of this.#questions.values()) question.end(false);
   }
@@ -94,16 +99,19 @@ class Question {
   readonly #endpoint: string;
   readonly #resolve: (gone: boolean) => void;
   #timer: Timer | undefined;
-  /** Number of the last frame sent before the ping that waits for its bounce; -1 if no ping waits. */
+  /** Number of the last frame sent before the ping that waits for its bounce (no responders); -1 if no ping waits. */
   #before = -1;
   /**
    * Time at which the last ping was sent, by both clocks: the monotonic clock may stand still while a machine is
    * suspended.
    */
   #sent = { wall: 0, monotonic: 0 };
-  /** Time at which the last ping that has bounced was sent, by both clocks; `undefined`: none has. */
+  /** Time at which the last ping that has bounced (no responders) was sent, by both clocks; `undefined`: none has. */
   #bounced: { readonly wall: number; readonly monotonic: number } | undefined;
-  /** Arrival of the first bounce in the present series of bounces that prove an absence, by the monotonic clock. */
+  /**
+   * Arrival of the first bounce (no responders) in the present series of bounces that prove an absence, by the
+   * monotonic clock.
+   */
   #since = 0;
 
   constructor(options: AbsenceOptions, endpoint: string) {

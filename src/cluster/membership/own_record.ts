@@ -28,8 +28,8 @@ export interface OwnRecordOptions {
   /** Returns the NATS server that this node is connected to. */
   server(): ServerInfo;
   /**
-   * Asks if a process is alive. Resolves with `true` if it answers at that endpoint, `false` if a ping bounces,
-   * `undefined` if neither happens.
+   * Asks if a process is alive. Resolves with `true` if it answers at that endpoint, `false` if a ping bounces (no
+   * responders), `undefined` if neither happens.
    */
   probe(endpoint: string): Promise<boolean | undefined>;
   /** Called when another live process has taken this node's id: this node must stop. */
@@ -188,7 +188,7 @@ export class OwnRecord {
 
   /**
    * Asks if the other process with this node's id is alive. Resolves with true if it is, false if it is not;
-   * `undefined` if it neither answers nor bounces.
+   * `undefined` if it neither answers nor bounces (no responders).
    */
   async #alive({ endpoint, server: theirs }: NodeInfo): Promise<boolean | undefined> {
     const { clock, probe, server } = this.#options;

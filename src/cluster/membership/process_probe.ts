@@ -19,10 +19,10 @@ export class ProcessProbe {
   }
 
   /**
-   * Pings an endpoint. Resolves with true if a process answers, false if the ping bounces; `undefined` if neither
-   * happens within 1 s, twice: the server may still route to a process that was killed a moment ago. Do not call again
-   * for this endpoint before the promise has settled. Rejects with `UNAVAILABLE` if the connection is lost before the
-   * answer.
+   * Pings an endpoint. Resolves with true if a process answers, false if the ping bounces (no responders); `undefined`
+   * if neither happens within 1 s, twice: the server may still route to a process that was killed a moment ago. Do not
+   * call again for this endpoint before the promise has settled. Rejects with `UNAVAILABLE` if the connection is lost
+   * before the answer.
    */
   async isAlive(endpoint: string): Promise<boolean | undefined> {
     const { transport, ping } = this.#options;
@@ -46,7 +46,10 @@ export class ProcessProbe {
     }
   }
 
-  /** Answers the question about a process: a frame has come from it (`alive`), or a frame to it has bounced. */
+  /**
+   * Answers the question about a process: a frame has come from it (`alive`), or a frame to it has bounced (no
+   * responders).
+   */
   report(endpoint: string, alive: boolean): void {
     this.#pending.get(endpoint)?.(alive);
   }

@@ -14,11 +14,14 @@ import { HEADERS } from "../wire/malformed_count.ts";
 interface ProverOptions extends Pick<EndpointOptions, "transport" | "namespace" | "endpoint" | "malformed"> {
   /** Called when the process at this endpoint has answered a ping. */
   alive(endpoint: string): void;
-  /** Called when a ping to the process at this endpoint has bounced. */
+  /** Called when a ping to the process at this endpoint has bounced (no responders). */
   bounced(endpoint: string): void;
 }
 
-/** Sends pings to unproven processes (which have a record and never answered), and reports answers and bounces. */
+/**
+ * Sends pings to unproven processes (which have a record and never answered), and reports answers and bounces (no
+ * responders).
+ */
 export class Prover {
   readonly #options: ProverOptions;
   readonly #endpoint: string;
@@ -26,7 +29,7 @@ export class Prover {
   readonly #bounces: string;
   readonly #subscriptions: readonly Subscription[];
 
-  /** Subscribes to answers and bounces at once. */
+  /** Subscribes to answers and bounces (no responders) at once. */
   constructor(options: ProverOptions) {
     const { transport, namespace } = this.#options = options;
     this.#endpoint = proverOf(options.endpoint);
@@ -66,8 +69,8 @@ export class Prover {
   }
 
   /**
-   * Handles the bounce of a ping. Any client may publish to this subject, so bounces that are not from the server
-   * itself are ignored.
+   * Handles the bounce (no responders) of a ping. Any client may publish to this subject, so bounces that are not from
+   * the server itself are ignored.
    */
   #onBounce({ subject, data, noResponders }: TransportMessage): void {
     if (!noResponders || data.length > 0 || !subject.startsWith(this.#bounces)) return;

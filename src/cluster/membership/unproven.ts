@@ -21,7 +21,10 @@ interface UnprovenOptions {
   ping(endpoint: string, n: number): void;
   /** Returns true if the bounce of a ping proves that no process subscribes to the endpoint. */
   conclusive(): boolean;
-  /** Called when two pings to the record's process, a second apart, have bounced: the process does not exist. */
+  /**
+   * Called when two pings to the record's process, a second apart, have bounced (no responders): the process does not
+   * exist.
+   */
   gone(info: NodeInfo, revision: number): void;
   /** Called when the oldest record was dropped, because there were too many records of unproven nodes. */
   dropped(): void;
@@ -33,7 +36,7 @@ interface UnprovenRecord {
   readonly revision: number;
   /** Number of pings sent to the record's process. */
   pings: number;
-  /** Time of the first bounce of a ping to the record's process, by the monotonic clock; -1: none. */
+  /** Time of the first bounce (no responders) of a ping to the record's process, by the monotonic clock; -1: none. */
   bouncedAt: number;
   /** True if the record was removed from the unproven records; it may still be in a queue, which then skips it. */
   gone: boolean;
@@ -55,7 +58,7 @@ export class Unproven {
    * time.
    */
   readonly #again: readonly Fifo<UnprovenRecord>[] = PAUSES.map(() => new Fifo());
-  /** Records whose processes were pinged once, and have neither answered nor bounced yet. */
+  /** Records whose processes were pinged once, and have neither answered nor bounced (no responders) yet. */
   readonly #open: Set<UnprovenRecord> = new Set();
   #settled: (() => void)[] = [];
   #lossy = false;
@@ -127,7 +130,9 @@ export class Unproven {
     return pending;
   }
 
-  /** Counts a bounce of a ping to this process; the second bounce shows that the process does not exist. */
+  /**
+   * Counts a bounce (no responders) of a ping to this process; the second bounce shows that the process does not exist.
+   */
   bounced(endpoint: string): void {
     const pending = this.#byEndpoint.get(endpoint);
     if (pending === undefined) return;
@@ -140,8 +145,8 @@ export class Unproven {
   }
 
   /**
-   * Pings the newest nodes, and resolves when each of their processes has answered or bounced, or after `limit` ms.
-   * Called when all records of the bucket have been read.
+   * Pings the newest nodes, and resolves when each of their processes has answered or bounced (no responders), or after
+   * `limit` ms. Called when all records of the bucket have been read.
    */
   async listed(limit: number): Promise<void> {
     this.#listing = false;
@@ -242,12 +247,12 @@ export const RATE = 256;
 const EAGER = 256;
 const TICK_INTERVAL = 20; // ms
 /**
- * Pauses between the pings to one process, in ms. They begin short because pings from another server bounced for up
- * to 30 ms after a start (`docs/internals/measurements.md`).
+ * Pauses between the pings to one process, in ms. They begin short because pings from another server bounced (no
+ * responders) for up to 30 ms after a start (`docs/internals/measurements.md`).
  */
 const PAUSES = [20, 40, 80, 160, 320, 640, 1_000];
 /**
- * Minimum time between the first bounce and the bounce that shows that a process does not exist, in ms; as in
- * `failure_detector.ts`.
+ * Minimum time between the first bounce (no responders) and the bounce that shows that a process does not exist, in ms;
+ * as in `failure_detector.ts`.
  */
 const GONE = 900;

@@ -11,13 +11,16 @@ interface BounceProbeOptions {
   readonly transport: Transport;
   /** A subject to which no part of Catga subscribes. */
   readonly subject: string;
-  /** Subject to which the bounce is sent; its subscriber calls {@link BounceProbe.stop}. */
+  /** Subject to which the bounce (no responders) is sent; its subscriber calls {@link BounceProbe.stop}. */
   readonly reply: string;
   /** Called at most once, if messages to a subject without subscribers do not bounce. */
   noBounces(): void;
 }
 
-/** One test if messages bounce. It is repeated once if no bounce comes, because a single message may get lost. */
+/**
+ * One test if messages bounce (no responders). It is repeated once if no bounce comes, because a single message may get
+ * lost.
+ */
 export class BounceProbe {
   readonly #options: BounceProbeOptions;
   #unanswered = 0;

@@ -29,7 +29,8 @@ import { tooLarge } from "./frame_limits.ts";
 /** Failure of an attempt to have a call handled by a node. */
 export type AttemptFailure =
   /**
-   * The request certainly did not run at the node: it bounced, was refused, or a pong has reported its frame missing.
+   * The request certainly did not run at the node: it bounced (no responders), was refused, or a pong has reported its
+   * frame missing.
    */
   | { readonly how: "undelivered"; readonly code: NotRunCode }
   /**

@@ -75,8 +75,8 @@ export type PongItem = ["o", n: number, upTo: number, missing: number[], load: [
  */
 export type VersionsItem = ["v", ...versions: number[]];
 /**
- * `["b", endpoint, server]`: frames to that process bounce on that server. The receiver, on another server, pings the
- * process.
+ * `["b", endpoint, server]`: frames to that process bounce (no responders) on that server. The receiver, on another
+ * server, pings the process.
  */
 type BouncesItem = ["b", endpoint: string, server: string];
 /** `["h", name]`: asks if the receiver remembers a node that handled this contract; if not, it sends no answer. */

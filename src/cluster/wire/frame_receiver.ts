@@ -40,10 +40,10 @@ export interface FrameReceiverOptions {
   readonly malformed: MalformedCount;
   /**
    * Called when a frame shows that its sender is alive: when it is the sender's first frame, or its first after a
-   * bounce, or arrives while a ping to the sender is unanswered.
+   * bounce (no responders), or arrives while a ping to the sender is unanswered.
    */
   observed(peer: Peer): void;
-  /** Called when another node reports that frames to the process at `endpoint` bounce on its server. */
+  /** Called when another node reports that frames to the process at `endpoint` bounce (no responders) on its server. */
   accused(endpoint: string, server: string): void;
   /**
    * Returns how long this node will remember that some node handled this contract, in ms; 0: it does not remember

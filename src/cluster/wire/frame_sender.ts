@@ -123,7 +123,10 @@ export interface FrameAddress {
   readonly endpoint: string;
   /** Subject of frames to the process. */
   readonly subject: string;
-  /** Prefix of the subjects to which frames to the process bounce; the frame's number follows. */
+  /**
+   * Prefix of the reply subjects of frames to the process: there the server reports a frame that bounced (no
+   * responders). The frame's number follows.
+   */
   readonly bounces: string;
   /** The first frame to the process gets the number that follows this one. */
   readonly after: number;
@@ -140,7 +143,10 @@ export class FrameSender {
   readonly endpoint: string;
   /** Subject of frames to the process. */
   readonly subject: string;
-  /** Prefix of the subjects to which frames to the process bounce; the frame's number follows. */
+  /**
+   * Prefix of the reply subjects of frames to the process: there the server reports a frame that bounced (no
+   * responders). The frame's number follows.
+   */
   readonly bounces: string;
   /**
    * Time at which this process last repeated its answers because the other process asked for them, by the monotonic

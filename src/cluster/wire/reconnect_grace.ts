@@ -1,10 +1,10 @@
 /**
- * The grace: the time after this node's own reconnect in which bounces and silence of other nodes prove nothing. An
- * outage of the server cuts off every node, and the others may still be reconnecting.
+ * The grace: the time after this node's own reconnect in which bounces (no responders) and silence of other nodes prove
+ * nothing. An outage of the server cuts off every node, and the others may still be reconnecting.
  */
 import type { Clock } from "../../ports/clock.ts";
 
-/** Returns for one node if it reconnected so recently that bounces of its frames prove nothing. */
+/** Returns for one node if it reconnected so recently that bounces (no responders) of its frames prove nothing. */
 export class ReconnectGrace {
   readonly #clock: Pick<Clock, "monotonic">;
   #begunAt = -Infinity;

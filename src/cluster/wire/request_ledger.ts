@@ -1,7 +1,7 @@
 /**
- * The requests of this process on their way to one other process: gathered for its next frame, or sent and
- * unanswered. Each request leaves the ledger once: answered, refused, bounced, lost (with the process or the answer),
- * taken back, or given up. `call.ts` documents the states of a call.
+ * The requests of this process on their way to one other process: gathered for its next frame, or sent and unanswered.
+ * Each request leaves the ledger once: answered, refused, bounced (no responders), lost (with the process or the
+ * answer), taken back, or given up. `call.ts` documents the states of a call.
  */
 import type { AttemptFailure, Call, NotRunCode, SentFrame } from "./call.ts";
 import type { AnswersItem } from "./frame.ts";

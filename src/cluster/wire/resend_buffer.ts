@@ -1,8 +1,8 @@
 /**
- * Keeps the answers that were sent lately, to send them again. An answer whose frame bounces is sent again until its
- * caller is back; answers that a server, or a dying connection of either side, may have lost are sent again after a
- * reconnect; answers whose frames a caller's ping lists as missing are sent again at once. Otherwise a caller would
- * wait until its deadline although the work is done.
+ * Keeps the answers that were sent lately, to send them again. An answer whose frame bounces (no responders) is sent
+ * again until its caller is back; answers that a server, or a dying connection of either side, may have lost are sent
+ * again after a reconnect; answers whose frames a caller's ping lists as missing are sent again at once. Otherwise a
+ * caller would wait until its deadline although the work is done.
  */
 import { answersIn } from "./frame.ts";
 import { isWithin, MAX_GAPS } from "./received_frames.ts";
@@ -37,7 +37,10 @@ interface ResendBufferOptions {
 /** The last answers of one process to all others: at most 256 frames, and about 4 MiB. */
 export class ResendBuffer {
   readonly #options: ResendBufferOptions;
-  /** Sent frames in the order of sending, from index `#first` on; `undefined` in place of a frame that has bounced. */
+  /**
+   * Sent frames in the order of sending, from index `#first` on; `undefined` in place of a frame that has bounced (no
+   * responders).
+   */
   readonly #last: (SentAnswers | undefined)[] = [];
   /**
    * Index of the first kept frame. An index, because removing the first element for each frame costs as much as all
@@ -66,7 +69,7 @@ export class ResendBuffer {
     while (this.#count > MAX_FRAMES || (this.#size > MAX_SIZE && this.#count > 1)) this.#take(this.#first);
   }
 
-  /** Plans to send the answers of a bounced frame again after a pause. */
+  /** Plans to send the answers of a bounced frame (no responders) again after a pause. */
   bounced(to: FrameSender, seq: number): void {
     const at = this.#last.findIndex((sent) => sent?.to === to && sent.seq === seq);
     if (at < 0) return;
@@ -92,8 +95,8 @@ export class ResendBuffer {
   }
 
   /**
-   * Sends the kept answers to another process again, because they may have been lost without a bounce; at most once a
-   * second. Called when that process has reconnected.
+   * Sends the kept answers to another process again, because they may have been lost without a bounce (no responders);
+   * at most once a second. Called when that process has reconnected.
    */
   again(to: FrameSender): void {
     const now = this.#options.clock.monotonic();
@@ -118,7 +121,7 @@ export class ResendBuffer {
     if (this.#due.length > 0) this.#resend();
   }
 
-  /** Number of kept frames, including bounced ones whose place is still in the list. */
+  /** Number of kept frames, including frames that bounced (no responders) and are still in the list. */
   get #count(): number {
     return this.#last.length - this.#first;
   }

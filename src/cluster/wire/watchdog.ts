@@ -1,6 +1,6 @@
 /**
- * Finds out what became of unanswered requests: pings the processes to which they were sent, concludes from bounces
- * that a process is gone with its requests, and from unanswered pings that it does not respond.
+ * Finds out what became of unanswered requests: pings the processes to which they were sent, concludes from bounces (no
+ * responders) that a process is gone with its requests, and from unanswered pings that it does not respond.
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
 import { stoodStill } from "../../ports/standstill.ts";
@@ -19,13 +19,13 @@ interface WatchdogOptions {
    */
   clustered(): boolean;
   /**
-   * Returns true if a bounce proves that the process is gone; false if it may be reconnecting, or connected to
-   * another server, or leaving in order.
+   * Returns true if a bounce (no responders) proves that the process is gone; false if it may be reconnecting, or
+   * connected to another server, or leaving in order.
    */
   conclusive(peer: Peer): boolean;
   /** Returns all other processes with which frames were exchanged. */
   peers(): Iterable<Peer>;
-  /** Called when a frame to the process has bounced, or the process has not answered a ping in time. */
+  /** Called when a frame to the process has bounced (no responders), or the process has not answered a ping in time. */
   observed(peer: Peer, sign: "bounced" | "silent"): void;
 }
 
@@ -57,8 +57,8 @@ export class Watchdog {
   }
 
   /**
-   * Handles the bounce of frame `seq` to a process: its requests did not run, and the process, or its connection, is
-   * gone.
+   * Handles the bounce (no responders) of frame `seq` to a process: its requests did not run, and the process, or its
+   * connection, is gone.
    */
   bounced(peer: Peer, seq: number): void {
     const { clock, conclusive, observed, observer } = this.#options;

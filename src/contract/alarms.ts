@@ -128,8 +128,8 @@ export interface ObservedSubscription {
    */
   readonly ends?: number | undefined;
   /**
-   * Only for a read model, which retries a failed event instead of giving it up: the failure, and the number of
-   * messages that are not handled yet.
+   * Only for a read model (a subscription with `each: "node"`), which retries a failed event instead of giving it up:
+   * the failure, and the number of messages that are not handled yet.
    */
   readonly failing?: { readonly contract: string; readonly code: string; readonly count: number } | undefined;
   /** Messages whose handlers are still running long after their timeout. */

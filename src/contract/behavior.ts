@@ -103,9 +103,9 @@ export type SendBehavior = (
 /** The message whose send a {@link SendBehavior}, a function around sends, wraps. */
 export interface OutgoingMessage {
   /**
-   * The method that was called; `"send"` for each message of `sendAll`. The value of a broadcast is the array of its
-   * answers. The value of a stream is its number of items: `next` resolves when the stream has ended. A stream that has
-   * delivered items is not sent again.
+   * The method that was called; `"send"` for each message of `sendAll`. For `"broadcast"`, the value of the result is
+   * the array of the answers. For `"stream"`, it is the number of items: `next` resolves when the stream has ended. A
+   * stream that has delivered items is not sent again.
    */
   readonly method: "send" | "publish" | "broadcast" | "enqueue" | "stream";
   /** The contract that is sent. */

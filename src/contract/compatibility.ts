@@ -100,8 +100,8 @@ class Comparison {
   readonly #reader: JsonSchema;
   readonly #writer: JsonSchema;
   /**
-   * Pairs of subschemas whose comparison has begun, with the length of the path there: a recursive schema reaches the
-   * same pair again.
+   * Pairs of subschemas (reader's, writer's) whose comparison has begun, each with the length of the path at which it
+   * began: a recursive schema reaches the same pair again.
    */
   readonly #open = new Map<unknown, Map<unknown, number>>();
   /**
@@ -321,7 +321,7 @@ class Comparison {
 
   /**
    * Returns the members that a writer's object schema declares, and the schema of undeclared members, if it allows any.
-   * A record whose names are listed declares these names.
+   * If `propertyNames` lists the names that an object may have, the object declares these names.
    */
   #membersOf(w: Node): { names: SchemaMembers; more: JsonSchema | undefined } {
     const own = w.properties as SchemaMembers ?? {};

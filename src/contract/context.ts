@@ -37,9 +37,9 @@ export interface Context extends Sender {
    */
   readonly headers: Readonly<Record<string, string>>;
   /**
-   * The sender of the first message of this chain, as returned by the `authorize` function of an edge. Messages that
-   * handlers send inherit it, like the headers of `carry`. `undefined`: no edge named a caller. {@link ProgramTypes}
-   * sets its type.
+   * The sender of the first message of this chain, as returned by the `authorize` function of an HTTP edge
+   * (`@catga/catga/http`). Messages that handlers send inherit it, like the headers of `carry`. `undefined`: no HTTP
+   * edge named a caller. {@link ProgramTypes} sets its type.
    */
   readonly caller: Caller | undefined;
   /** Deadline: the time at which the sender stops waiting, in ms since 1970 by this node's clock. */

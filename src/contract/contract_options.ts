@@ -46,7 +46,8 @@ export interface DurableEventOptions<In, Payload = In> {
    */
   redact?: readonly RedactedPath<NoInfer<In>>[] | undefined;
   /**
-   * Metadata of the contract, for the program's behaviors and its edge: a plain object, which is frozen. Default: none.
+   * Metadata of the contract, for the program's behaviors and its HTTP edge: a plain object, which is frozen. Default:
+   * none.
    */
   meta?: ContractMeta | undefined;
   /**
@@ -141,7 +142,8 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
   /** Number of further attempts of a send after the first: 0 to 1,000. Default: the `retries` of `catga()`. */
   retries?: number | undefined;
   /**
-   * Metadata of the contract, for the program's behaviors and its edge: a plain object, which is frozen. Default: none.
+   * Metadata of the contract, for the program's behaviors and its HTTP edge: a plain object, which is frozen. Default:
+   * none.
    */
   meta?: ContractMeta | undefined;
   /**

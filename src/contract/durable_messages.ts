@@ -79,9 +79,9 @@ export interface DeadLetter {
    */
   readonly history: readonly { readonly at: Date; readonly payload: string }[];
   /**
-   * Has the message handled again, with all its attempts, and then the messages that wait behind it. `payload` replaces
-   * the message's payload; its key stays. Resolves when the request is stored. Rejects with `TOO_LARGE` for a payload
-   * that is too large for `publish`.
+   * Has the message handled again, with a full number of attempts, and then the messages that wait behind it. `payload`
+   * replaces the message's payload; its key stays. Resolves when the request is stored. Rejects with `TOO_LARGE` for a
+   * payload that is too large for `publish`.
    */
   replay(options?: { readonly payload?: unknown }): Promise<void>;
   /** Removes the dead letter; messages that waited behind it are then handled. Resolves when the request is stored. */
@@ -115,7 +115,10 @@ export interface SubscriptionInfo {
   readonly dead: number;
   /** The id of the node that leads the subscription; `undefined`: none. */
   readonly leader: string | undefined;
-  /** True if no live node handles the subscription; it stays until it is removed. */
+  /**
+   * True if no live node handles the subscription; the subscription and its dead letters are kept until an operator
+   * removes them.
+   */
   readonly abandoned: boolean;
   /**
    * True while an operator's `rewind`, `replay` or `discard` is waiting for the subscription's leader to carry it out.

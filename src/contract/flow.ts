@@ -121,8 +121,8 @@ export interface Flow {
   /** The headers given to `start`, or inherited from the handler or run that started this run. */
   readonly headers: Readonly<Record<string, string>>;
   /**
-   * The caller that an edge named for the start of the run; `undefined`: no edge named one. A new value at each
-   * reading.
+   * The caller that an HTTP edge named for the start of the run; `undefined`: no HTTP edge named one. A new value at
+   * each reading.
    */
   readonly caller: Caller | undefined;
   /**

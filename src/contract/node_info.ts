@@ -109,7 +109,8 @@ export interface Health {
   /**
    * Status of the node:
    *
-   * - `"starting"`: its read models are still reading the log, for the first time, or anew because the log was lost.
+   * - `"starting"`: its read models (handlers of durable events with `each: "node"`) are still reading the log, for the
+   *   first time, or anew because the log was lost.
    * - `"ready"`: it takes requests of other nodes.
    * - `"disconnected"`: the connection to NATS is lost; the node reconnects by itself.
    * - `"unlisted"`: it is connected, but its record is not in the store, so that other nodes do not see it, or soon

@@ -84,9 +84,11 @@ export type Observation =
   /** The app was given `nats: undefined`, perhaps from a variable that is not set: it runs alone, in memory. */
   | { readonly type: "island" }
   /**
-   * The state of a subscription (`<service>/<name>`) changed: this node leads it, or no longer does (`deposed`: another
-   * node took it over); it has stopped, waits, continues, or went back in the log; it is new and has `begun` after the
-   * stored messages; or it is `existing`, so that its `from` has no effect.
+   * The state of a subscription (`<service>/<name>`) changed. `leading`: this node leads it; `deposed`: another node
+   * has taken the lead from this node; `handed over`: this node has given up the lead; `stopped`: failed messages
+   * cannot be stored, so no message is given to a handler; `waiting`: for a node that handles a contract, or for the
+   * end of an outage; `going on`: it no longer is `stopped` or `waiting`; `rewound`: it went back in the log; `begun`:
+   * it is new, and begins after the stored messages; `existing`: it is not new, so that its `from` has no effect.
    */
   | {
     readonly type: "subscription";

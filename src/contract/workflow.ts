@@ -55,7 +55,7 @@ export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends stri
    * `flow.version` tells the handler the version at the run's start. Default: 1.
    */
   version?: number | undefined;
-  /** Metadata of the workflow, for the program's edge: a plain object, which is frozen. Default: none. */
+  /** Metadata of the workflow, for the program's HTTP edge: a plain object, which is frozen. Default: none. */
   meta?: ContractMeta | undefined;
   /**
    * Paths of members that tools hide in all recorded values of a run: its input, the values of its steps and signals,

@@ -151,7 +151,7 @@ export interface RefusedRun extends TriedVersions {
 
 /**
  * The answer to a message about runs. To {@link RunsAsked}, which asks whether runs have ended or wait: 1 for each run
- * that has, as far as the receiver knows, else 0. To {@link RunsLeased}, which says that a lease has expired: 1 for
- * each run that has a lease again, or needs none.
+ * that has ended or waits, as far as the receiver knows, else 0. To {@link RunsLeased}, which says that a lease has
+ * expired: 1 for each run that has a lease again, or needs none.
  */
 export type RunJoined = readonly (0 | 1)[] | RefusedRun | void;

@@ -181,7 +181,7 @@ export class MemoryEventLog implements EventLog {
     return lost;
   }
 
-  /** Fires the schedules that are due now, in all streams. Call when the time of day was set. */
+  /** Fires the schedules that are due now, in all streams. Call when the clock's time of day has jumped. */
   leapt(): void {
     for (const state of this.#streams.values()) state.leapt();
   }

@@ -108,7 +108,7 @@ export class StreamSchedules {
     while (this.#taken.shift() !== undefined);
   }
 
-  /** Fires the schedules that are due now. Call when the time of day was set. */
+  /** Fires the schedules that are due now. Call when the clock's time of day has jumped. */
   leapt(): void {
     for (const standing of this.#standing.values()) {
       if (standing.timer === undefined) continue;

@@ -122,7 +122,7 @@ export class StreamState {
     return sequence === undefined ? undefined : this.at(sequence);
   }
 
-  /** Fires the schedules that are due now. Call when the time of day was set. */
+  /** Fires the schedules that are due now. Call when the clock's time of day has jumped. */
   leapt(): void {
     this.#schedules.leapt();
   }

@@ -111,7 +111,7 @@ export class MemoryTransport implements Transport, BrokerClient {
     if (this.#status.state !== "closed") {
       for (const subscription of this.#subscriptions) subscription.close();
       this.#change({ state: "closed", generation: this.#status.generation });
-      // the server closes the connection only after earlier publications
+      // the server closes the connection only after it has received everything that was published before
       this.link.toServer(() => this.link.detach());
     }
     return new Promise((resolve) =>

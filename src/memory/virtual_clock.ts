@@ -74,8 +74,8 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Makes a clock that, before each timer, waits for promises and ticks, but for immediates only now and then: this
-   * takes a third of the time.
+   * Makes a clock that, before each timer, waits for promises and ticks, but for immediates only now and then: so time
+   * is advanced in a third of the time that another clock takes.
    *
    * @internal
    */

@@ -72,7 +72,7 @@ export class ConnectionStatus {
           break;
         case "disconnect":
         case "forceReconnect":
-        // nats.js emits it at each attempt to connect; it makes up for a missed `disconnect`
+        // nats.js emits "reconnecting" at each attempt to connect; the event makes up for a missed "disconnect"
         case "reconnecting":
           this.#staleTimer?.cancel();
           this.#move("disconnected");

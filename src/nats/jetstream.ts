@@ -94,7 +94,9 @@ export class JetStream {
   #replies: Replies | undefined;
   /** Clock of the server that answered a request last. */
   readonly #time: ServerClock;
-  /** Kinds of direct gets that the server has forbidden to the user on this connection. */
+  /**
+   * Kinds of direct gets (see {@link JetStream.direct}) that the server has forbidden to the user on this connection.
+   */
   readonly #forbidden = new Set<string>();
 
   constructor(transport: NatsTransport) {

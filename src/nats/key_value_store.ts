@@ -193,7 +193,8 @@ class NatsBucket implements Bucket {
   /** Reads the last message of each subject that matches a filter, by ascending revision. */
   async #list(filter: string, limit: number): Promise<StreamRecord[]> {
     const { js, name, prefix } = this.#stream;
-    // the server that lists may lag behind: the listing must reach the revision that the leader has at its beginning
+    // the server that lists may lag behind: the listing must reach the revision that the leader has when the listing
+    // begins
     const leading = this.#options.replicas > 1 ? js.last(name, prefix + filter, limit) : undefined;
     leading?.catch(() => {});
     // a map, because a key that is written during the listing is delivered twice

@@ -64,7 +64,10 @@ export class NatsLogStream implements LogStream {
   readonly #options: LogOptions;
   #version: string | undefined;
   #abilities: LogAbilities | undefined;
-  /** Settings of a stream that lacks the schedules that this log needs; `undefined`: the stream lacks none. */
+  /**
+   * Settings of the stream while schedules are off in it although this log needs them; `undefined`: they are on, or not
+   * needed.
+   */
   #withoutSchedules: Readonly<Record<string, unknown>> | undefined;
   /** Error because of which schedules could not be enabled for the stream; `undefined`: none. */
   #noSchedules: unknown;

@@ -82,8 +82,9 @@ export class ReadLimiter {
 }
 
 /**
- * Time for which a read waits for its turn while no other read is answered, in ms: if a server hangs, all waiting
- * reads fail. Behind a slow server they go on waiting; otherwise a list of runs was given up behind 3,000 busy ones.
+ * Time for which a read waits for its turn while no other read is answered, in ms: if a server hangs, all waiting reads
+ * fail. While a slow server still answers other reads, they go on waiting: with a limit, a listing of runs was given up
+ * behind the reads of 3,000 busy runs.
  */
 const LONGEST_WAIT = 5_000;
 

@@ -319,7 +319,7 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * Reports an error that the server has sent. Errors of a subscription arrive twice, once at the subscription's
+   * Reports an error that the server has sent. An error of a subscription also arrives at the subscription's own
    * callback.
    */
   #report(error: Error): void {

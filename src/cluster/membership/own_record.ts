@@ -203,12 +203,13 @@ export class OwnRecord {
 
 /**
  * Number of nodes up to which a record lives for `heartbeat`, and is written again after a third of it. With n times as
- * many nodes it lives n times as long, and is written again when {@link RESERVE} of its lifetime is left.
+ * many nodes it lives n times as long, and is written again at the latest {@link RESERVE} of `heartbeat` before its
+ * end.
  */
 export const FEW = 32;
 /**
- * Time before the end of its lifetime at which a record is written again at the latest, as a share of `heartbeat`,
- * whatever the size of the cluster: for so long the store may be away without a loss of records.
+ * Minimum time between the regular write of a record and the end of the record that it replaces, as a share of
+ * `heartbeat`, whatever the size of the cluster: for so long the store may be away without a loss of records.
  */
 const RESERVE = 5 / 9;
 /** Difference between the longest and the shortest interval between two writes, as a share of the lifetime. */

@@ -80,8 +80,8 @@ export class Prover {
 }
 
 /**
- * Returns the endpoint of the process that has sent a frame from this endpoint, which may be the process's prover:
- * its frames show that the process is alive.
+ * Returns the endpoint of the process to which this endpoint belongs: as the process's own endpoint, or as that of its
+ * {@link Prover}, whose frames show as well that the process is alive.
  */
 export function processOf(endpoint: string): string {
   return endpoint.endsWith(SUFFIX) ? endpoint.slice(0, -SUFFIX.length) : endpoint;

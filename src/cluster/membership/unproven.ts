@@ -54,8 +54,8 @@ export class Unproven {
   /** Records whose processes were never pinged. The last one, which is the newest, is pinged first. */
   #new: UnprovenRecord[] = [];
   /**
-   * Records whose processes were pinged: one queue for each number of pings. All records of a queue wait for the same
-   * time.
+   * Records whose processes were pinged: one queue for each number of pings. The pause before the next ping is the same
+   * for all records of a queue.
    */
   readonly #again: readonly Fifo<UnprovenRecord>[] = PAUSES.map(() => new Fifo());
   /** Records whose processes were pinged once, and have neither answered nor bounced (no responders) yet. */

@@ -88,8 +88,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Sends the calls that waited for this node to join. Called when its membership has the other nodes and itself;
-   * other nodes may have sent it requests before.
+   * Sends the calls that waited for this node to join. Called when this node's membership has the other nodes and this
+   * node; other nodes may have sent requests to this node before.
    */
   joined(): void {
     this.#joined = true;
@@ -297,8 +297,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Makes another attempt, unless the call's deadline has passed: the timer that ends calls is up to two ticks late,
-   * and later after a freeze.
+   * Makes another attempt, unless the call's deadline has passed: the timer that ends calls is up to two ticks (of 10
+   * ms) late, and later after a freeze.
    */
   #retry(call: Call): void {
     const left = call.due - this.#options.clock.monotonic();

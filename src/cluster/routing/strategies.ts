@@ -1,6 +1,7 @@
 /**
- * The built-in routing strategies: functions that choose a node among the candidates. Each contract has an instance
- * of its strategy, so that contracts do not share turns.
+ * The built-in routing strategies: functions that choose a node among the candidates. Each contract has an instance of
+ * its strategy, so that round robin picks the nodes of one contract in turn, however many requests of other contracts
+ * are sent.
  */
 import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";
 import type { Random } from "../../ports/clock.ts";

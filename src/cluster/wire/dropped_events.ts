@@ -33,7 +33,7 @@ export class DroppedEvents {
   }
 
   #report(contract: string, count: number): void {
-    // after a minute the events dropped since are reported, even if no other is dropped
+    // after a minute the events dropped since are reported, even if no further event is dropped
     const timer = this.#clock.after(60_000, () => this.#endMinute(contract), { background: true });
     this.#reported.set(contract, { count: 0, timer });
     this.#observer({ type: "event-dropped", contract, count });

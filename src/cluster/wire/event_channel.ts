@@ -232,7 +232,10 @@ class EventEnvelope extends WireEnvelope {
     return `${sender}.e${meta.seq}.${this.#index}`;
   }
 
-  /** Always empty: the publisher does not wait for the handlers, so they cannot cause a deadlock with it. */
+  /**
+   * Always empty: the publisher of an event does not wait for its handlers, so the handlers cannot cause a deadlock
+   * with the publisher.
+   */
   override get ancestry(): readonly string[] {
     return [];
   }

@@ -41,7 +41,7 @@ export type FailureItem = ["e", seq: number, index: number, error: unknown, refu
 type RefusalItem = ["n", seq: number, index: number, code: string];
 /**
  * `["c", seq, index]`: the caller of a request has given up. With a 1 at the end: the request has moved to another
- * node; a handler here that has acquired the claim (record that reserves the request's id) may go on.
+ * node; a handler of the receiver that has acquired the claim (record that reserves the request's id) may go on.
  */
 export type CancelItem = ["c", seq: number, index: number, moved?: 1];
 /**
@@ -64,10 +64,10 @@ export type WordItem = ["w", seq: number, index: number, consumed: number, recei
  */
 export type PingItem = ["p", n: number, again?: 0 | 1, missing?: number[]];
 /**
- * `["o", n, upTo, missing, load]`: a pong, the answer to ping `n`. Its sender has received frames up to `upTo`,
- * except those in `missing` (`[from, to, from, to, …]`, both included), whose requests it will never run. `load`: its
- * number of requests in flight and queued. If the ping listed missing frames, the pong adds the requests of the
- * pinging process that run or wait here, `[seq, index, seq, index, …]`.
+ * `["o", n, upTo, missing, load]`: a pong, the answer to ping `n`. Its sender has received frames up to
+ * `upTo`, except those in `missing` (`[from, to, from, to, …]`, both included), whose requests it will never run.
+ * `load`: its number of requests in flight and queued. If the ping listed missing frames, the pong adds the requests of
+ * the pinging process that run or wait in the pong's sender, `[seq, index, seq, index, …]`.
  */
 export type PongItem = ["o", n: number, upTo: number, missing: number[], load: [number, number], inHand?: number[]];
 /**

@@ -1,4 +1,6 @@
-/** Keeps sent frames by their number, in a ring: numbers follow each other, so that few frames need a map. */
+/**
+ * Keeps sent frames by their number, in a ring: numbers follow each other, so that only a few old frames need a map.
+ */
 
 /**
  * Values by ascending frame number: a ring for the 256 newest, and a small `Map` for older ones that remain. A `Map`

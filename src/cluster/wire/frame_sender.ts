@@ -216,7 +216,7 @@ export class FrameSender {
     this.#schedule();
   }
 
-  /** Refuses the request at place `index` of the process's frame `seq`: it will not run here. */
+  /** Refuses the request at place `index` of the process's frame `seq`: it will not run in this process. */
   refuse(seq: number, index: number, code: Dropped | "NO_HANDLER"): void {
     this.add(["n", seq, index, code], true);
   }

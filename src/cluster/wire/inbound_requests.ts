@@ -306,8 +306,8 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /**
-   * Waits for a handler that returned a promise, or whose message waits for its handler's limit or its key; calls
-   * `ended` with the outcome.
+   * Waits for a handler that returned a promise, or whose message waits for its handler's `concurrency` or for its key;
+   * calls `ended` with the outcome.
    */
   #onEnd(ctx: MessageContext, result: Later, ended: (outcome: Outcome, now: number) => void): void {
     this.#watch(ctx);
@@ -320,8 +320,8 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /**
-   * Watches a message, so that it does not count as running while it waits for its handler's limit, for its key, or for
-   * the outcome of another message.
+   * Watches a message, so that it does not count as running while it waits for its handler's `concurrency`, for its
+   * key, or for the outcome of another message.
    */
   #watch(ctx: MessageContext): void {
     if (ctx.aside) this.waits(ctx.contract);

@@ -168,8 +168,8 @@ export class Peer {
 
   /**
    * Pings the peer: asks if it is alive and which frames it has received. `again`: also asks for its last answers
-   * again. The ping lists the peer's frames that are missing here, to get their answers. Returns the number of the
-   * last frame sent to the peer.
+   * again. The ping lists the peer's frames that have not arrived in this process, to get the answers in them. Returns
+   * the number of the last frame sent to the peer.
    */
   ping(again = false): number {
     const now = this.turn.now();
@@ -200,8 +200,8 @@ export class Peer {
   }
 
   /**
-   * Answers ping `n` of the peer. `lacking`: true if the ping listed missing frames: its sender must then know which
-   * of its requests run or wait here.
+   * Answers ping `n` of the peer. `lacking`: true if the ping listed missing frames: its sender must then know which of
+   * its requests run or wait in this process.
    */
   pong(n: number, load: readonly [number, number], lacking = false): void {
     const pong: PongItem = ["o", n, this.received.upTo, this.received.report(), [...load]];

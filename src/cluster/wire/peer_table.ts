@@ -59,9 +59,9 @@ export class PeerTable {
   }
 
   /**
-   * Returns the number after which frames to a new peer are numbered: random, so that nobody can guess which requests
-   * the peer may answer. It is above the numbers used for forgotten peers, in a small part of the remaining range, so
-   * that the range lasts however many peers are forgotten.
+   * Returns a number for a new peer, whose first frame gets the next number: random, so that nobody can guess which
+   * requests the peer may answer. It is above the numbers used for forgotten peers, in a small part of the remaining
+   * range, so that the range lasts however many peers are forgotten.
    */
   #begin(): number {
     const range = (HIGHEST_BEGIN - this.#forgottenSeq) / (this.#forgot ? 65_536 : 16);

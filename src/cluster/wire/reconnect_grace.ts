@@ -4,7 +4,10 @@
  */
 import type { Clock } from "../../ports/clock.ts";
 
-/** Returns for one node if it reconnected so recently that bounces (no responders) of its frames prove nothing. */
+/**
+ * Knows for one node if it reconnected so recently that bounces (no responders) of the frames that it sends prove
+ * nothing.
+ */
 export class ReconnectGrace {
   readonly #clock: Pick<Clock, "monotonic">;
   #begunAt = -Infinity;

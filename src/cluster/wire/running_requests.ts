@@ -39,7 +39,10 @@ export class RunningRequests {
     return this.#frames.get(seq)?.requests[index];
   }
 
-  /** Adds a request of the newest frame that begins to run, or to wait for its turn. */
+  /**
+   * Adds a request that begins to run, or to wait for its turn. Its frame `seq` must be the newest one, or one that has
+   * requests in this list.
+   */
   begun(seq: number, index: number, request: RunningRequest): void {
     let frame = this.#frames.get(seq);
     if (frame === undefined) this.#frames.add(frame = { seq, requests: [], open: 0 });

@@ -40,8 +40,8 @@ export interface LogHost extends StreamsHost {
    */
   forgetFailure(contract: string, id: string): Promise<void>;
   /**
-   * Called when a subscription that this node leads has noticed a loss of messages in its stream. `contracts`: names
-   * of the subscription's contracts.
+   * Called when a subscription that this node leads has noticed that the stream that it reads has lost messages.
+   * `contracts`: names of the subscription's contracts.
    */
   lost(contracts: readonly string[]): void;
   /** Sends an internal command, without running behaviors: to this node, or through the router. */

@@ -117,8 +117,8 @@ class LogView {
   }
 
   /**
-   * Returns the sequence of a contract's last message, and the contract's first message behind a position;
-   * `undefined`: no message is behind it.
+   * Returns the sequence of a contract's last message, and the contract's first message behind a position; `undefined`:
+   * the contract has no message behind that position.
    */
   async behind(category: string, position: number): Promise<{ last: number; first: StoredMessage } | undefined> {
     const subject = categoryPattern(this.#namespace, this.#stream.name, category);

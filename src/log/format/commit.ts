@@ -37,8 +37,8 @@ export interface Head {
    */
   readonly requests: number;
   /**
-   * Set while a message is suspected of ending the process that runs it. Until that is settled, a message begins only
-   * after a commit that names it.
+   * Set while some messages are suspected of ending the process that runs them. While it is set, a message begins only
+   * after a commit that names it ({@link Doubt.begun}) is stored.
    */
   readonly doubt: Doubt | undefined;
 }
@@ -52,8 +52,8 @@ export interface Place {
   /** Time stamp of the message at `read`, in ms since 1970; 0: unknown. */
   readonly time: number;
   /**
-   * Server time at which the log had no message of this subscription behind the position `read`, in ms; absent:
-   * unknown.
+   * Server time at which the log had no message of this subscription behind the position `read`, in ms since 1970;
+   * absent: unknown.
    */
   readonly at?: number | undefined;
   /**
@@ -76,8 +76,8 @@ export interface Doubt {
   /** Position up to which the crashed leader may have begun messages. */
   readonly upTo: number;
   /**
-   * Groups of messages that ran when a leader's process ended, the group of the last leader first. At most `size`
-   * messages of a group run at once.
+   * Groups of messages that ran when a leader's process ended, the newest group first. At most `size` messages of a
+   * group run at once.
    */
   readonly groups: readonly { readonly size: number; readonly ids: readonly string[] }[];
   /** Ids of messages that have begun, or begin with this commit. */

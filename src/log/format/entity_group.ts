@@ -230,8 +230,8 @@ export function readEntityGroup(
 
 /**
  * Returns a predicate for stored messages: true if the message has this format version and no event of these contracts.
- * The predicate searches the text, which is cheaper than parsing it, because a subscription handles only a part of an
- * entity's messages (that of a workflow one in four).
+ * The predicate searches the text, which is cheaper than parsing it, because most messages have no event for the
+ * subscription that reads them: for the subscription of a workflow, three in four.
  */
 export function withoutEvents(categories: Iterable<string>): (data: Uint8Array) => boolean {
   const begins = `[${GROUP_VERSION},"`;

@@ -43,8 +43,8 @@ export interface GroupHead {
   /** Time for which the message is kept, in ms; `undefined`: 7 days; 0: for ever. */
   readonly keep: number | undefined;
   /**
-   * The schedule that appended the message. `counted`: its cron, if nats-server fires it at more times than Catga means
-   * when clocks change; readers then skip the additional firings.
+   * The schedule that appended the message. `counted`: its cron, if nats-server also fires it at times that Catga does
+   * not promise, because clocks change; readers skip these firings.
    */
   readonly schedule: GroupSchedule | undefined;
   /** True if the message has queued commands, not events. */
@@ -112,8 +112,8 @@ export function madeId(endpoint: string, number: number): string {
 }
 
 /**
- * Makes the id of a message that a schedule has appended; each firing gets its own id. `due`: due time of the
- * schedule; 0: a cron, for which the time of storing is used.
+ * Makes the id of a message that a schedule has appended; each firing gets its own id. `due`: due time of the schedule;
+ * 0: a cron, whose ids contain the time at which the message was stored instead.
  */
 function firedId({ id, due }: GroupSchedule, stored: number): string {
   return `${id}@${due === 0 ? stored : due}`;
@@ -248,8 +248,8 @@ function readCounted([cron, zone, server]: readonly string[]): CountedCron | und
 }
 
 /**
- * Returns the cron of a schedule if nats-server interprets it otherwise when clocks change; else `undefined`. Never
- * throws.
+ * Returns the cron of a schedule if nats-server also fires it at times that Catga does not promise, because clocks
+ * change; else `undefined`. Never throws.
  */
 export function countedCron(data: Uint8Array): CountedCron | undefined {
   const parsed = parseGroup(data);

@@ -1,8 +1,8 @@
 /**
- * Common text format of the messages of the log and of entities, `[version, endpoint, first, sentAt, head, item, …]`
- * in JSON; and positions, each of which names one item of a message. A message holds up to 512 items, so a position
- * is the message's sequence and, in the lowest 10 bits, the item's index. Sequences begin with a time in ms (41
- * bits): a position is a safe integer.
+ * Common text format of the messages of the log and of entities, `[version, endpoint, first, sentAt, head, item, …]` in
+ * JSON; and positions, each of which names one item of a message. A message holds up to 512 items, so a position is the
+ * message's sequence and, in the lowest 10 bits, the item's index. The first sequence of a stream is the time in ms at
+ * which the stream was made (41 bits), so a position is a safe integer.
  */
 import { isTagged } from "../../data/tags.ts";
 import { isTooDeep } from "../../data/is_json.ts";

@@ -120,7 +120,8 @@ export function readSubscriptionKey(key: string): { service: string; name: strin
 }
 
 /**
- * The patterns of the subjects of the stream of subscriptions: commits, parked messages, requests, and leases of nodes.
+ * The patterns of the subjects of the stream `catga_<ns>_subscriptions`: commits, parked messages, requests, and leases
+ * of nodes.
  */
 export function subscriptionsSubjects(namespace: string): readonly string[] {
   return [`${below(namespace, "sub")}>`];

@@ -19,7 +19,7 @@ export interface FailedWith {
   readonly cause?: string | undefined;
   /**
    * Time since which a service that the handler calls has been unavailable, in ms since 1970. Failed attempts do not
-   * count at the beginning of such an outage.
+   * count until the outage has lasted for the handler's option `outage`.
    */
   readonly outage?: number | undefined;
   /**
@@ -46,10 +46,9 @@ export interface ListedMessage extends ParkedMessage {
 }
 
 /**
- * Encodes a parked message for the store. `mostOfError`: maximum length of the error's text, in characters, longer
- * texts being cut, as error codes are to 200, so that a large payload has room. With 0, the error's cause and the
- * payloads that an operator's edits have replaced (`LoggedMessage.earlier`) are left out, too: for a message that is
- * too large otherwise.
+ * Encodes a parked message for the store. The text of its error is cut to `mostOfError` characters, the error's code to
+ * 200, so that a large payload has room. If `mostOfError` is 0, the error's cause, and the payloads that operators'
+ * edits have replaced (`LoggedMessage.earlier`), are left out, too.
  */
 export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
   const { position, category, id, key, payload, tagged, meta, time } = message;

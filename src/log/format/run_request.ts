@@ -195,8 +195,8 @@ const MAX_ID = 512;
 
 /**
  * Outcome of an attempt to run a message at a node. `done`: handled. `not run`: certainly not run. `busy`: not run,
- * because the handler of an earlier attempt goes on at the node with this id. `alone`: not run as part of a batch,
- * and to be sent alone. Else the failure.
+ * because the handler of an earlier attempt goes on at the node with this id. `alone`: in its batch, the message did
+ * not run or took too long, and it is to be sent alone. Else the failure.
  */
 export type RunOutcome = "done" | "not run" | "alone" | { readonly busy: string | undefined } | RunFailure;
 

@@ -1,6 +1,6 @@
 /**
  * A fence: a schedule that is due at once. When the fence has fired, all schedules that the server was about to fire
- * before it have fired, too.
+ * when the fence was stored have fired, too.
  */
 import { CatgaError, unavailable } from "../../error.ts";
 import { type Clock, delay, doubled } from "../../ports/clock.ts";

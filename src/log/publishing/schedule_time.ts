@@ -14,7 +14,7 @@ export function dueOf(schedule: Schedule, clock: Clock): number | string {
 
 /**
  * Converts a due time of this process's monotonic clock to the server's time, in ms since 1970. The result is never
- * earlier than meant, and not before now. A cron expression stays unchanged.
+ * earlier than the due time, and not before the present time. A cron expression stays unchanged.
  */
 export function timeOf(due: number | string, clock: Clock, { latestServerTime }: LogStream): number | string {
   return typeof due === "string" ? due : Math.ceil(latestServerTime + Math.max(0, due - clock.monotonic()));

@@ -43,7 +43,7 @@ export interface WorkerOptions {
 
 /**
  * Returns the announcements of these handlers for the node's record, sorted. An announcement names a subscription, a
- * contract and the retry settings. `undefined`: none.
+ * contract and the retry settings. `undefined`: there are no announcements.
  */
 export function announced(service: string, handlers: readonly DurableHandler[]): readonly string[] | undefined {
   const texts = [...byCategory(service, handlers).values()].map(({ owner, name, category, handlers }) =>

@@ -120,8 +120,8 @@ export class Commits {
     const before = yield* stored(base, sequence);
     if (typeof before !== "object") return before && typeof commit === "string" ? commit : before;
     const { id: prev, head, parked } = before;
-    // `may` is asked about the leader of the last commit even if that commit is invalid: the leader may not know yet
-    // that another node leads
+    // `may` is asked about the leader of the last commit even if that commit is invalid: its leader may have written it
+    // without knowing that another node leads
     if (options.may?.((known ?? before).head.leader) === false) return undefined;
     // nodes may have seen the token of an invalid commit, and refuse lower tokens for a while
     const token = Math.max(head.token, known?.head.token ?? 0, sequence) + jump;
@@ -164,8 +164,8 @@ export class Commits {
       const isOwn = typeof theirs === "object" && theirs.id[0] === this.#options.term;
       const id = isOwn ? theirs.id : found === undefined ? this.#id : yield* this.#lastBefore(found);
       if (id === undefined) return undefined;
-      // the store has lost its last commits, or another node has written a commit without knowing this term's: write
-      // the present state in a new commit
+      // the store has lost its last commits, or another node has written a commit without knowing this term's commits:
+      // in both cases the present state is written in a new commit
       this.#id = id;
       if (isOwn || found === undefined) this.base = undefined; // otherwise `base` (the last full commit) stays: it is still valid, and another full commit would cost more
       this.sequence = found?.sequence ?? 0;
@@ -178,8 +178,8 @@ export class Commits {
   }
 
   /**
-   * Returns true if this stored commit of this term is valid. It is invalid if the store has lost commits, and its
-   * predecessor is no longer the commit that it names.
+   * Returns true if this stored commit of this term is valid. It is invalid if the store has lost commits, so that the
+   * commit before it is no longer the one that its `prev` names.
    */
   *#counts({ id, base }: Commit, sequence: number): CommitSteps<boolean> {
     while (this.inDoubt) {
@@ -191,8 +191,8 @@ export class Commits {
   }
 
   /**
-   * Returns the identity of the last valid commit if that commit is of this term; behind it may be an invalid commit of
-   * another leader. `undefined`: the last valid commit is of another term.
+   * Returns the identity of the last valid commit if that commit is of this term; an invalid commit of another leader
+   * may follow it. `undefined`: the last valid commit is of another term.
    */
   *#lastBefore({ sequence }: StoredCommit): CommitSteps<CommitId | undefined> {
     const state = this.base === undefined ? undefined : yield* stored(this.base, sequence);

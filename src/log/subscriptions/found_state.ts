@@ -185,7 +185,8 @@ export async function storedMessages(
 }
 
 /**
- * Returns the number of sequences that one request reads: from the sequence at index `at` to the last one near enough.
+ * Returns the number of sequences that one request reads: from the sequence at index `at` to the last one that is near
+ * enough ({@link MAX_READ_GAP}, {@link MAX_READ_SPAN}).
  */
 function near(sequences: readonly number[], at: number): number {
   let last = at;

@@ -43,8 +43,8 @@ export class Garbage {
   }
 
   /**
-   * Adds the garbage that a stored commit makes. `progress`: true if the commit has changes; false if it was written
-   * only to erase garbage.
+   * Adds what a commit that was stored has made unnecessary. `progress`: true if the commit has changes; false if it
+   * was written only to erase garbage.
    */
   stored({ base, requests, ended, parked }: Replaced, now: number, progress: boolean): void {
     if (progress && (this.#commits.at(-1)?.[0] ?? 0) < base) push(this.#commits, base, now);

@@ -71,8 +71,8 @@ export class HandingOut {
   /** Timers of incomplete batches, by category: when a timer ends, its batch is sent incomplete. */
   readonly #filling = new Map<Category, Timer>();
   /**
-   * Timer that ends when more messages may be sent; until then they wait, so that messages suspected of ending their
-   * process run for a while without them.
+   * Timer that ends when more messages may be sent; until then these messages wait, so that messages suspected of
+   * ending their process run for a while without them.
    */
   #pause: Timer | undefined;
 
@@ -173,7 +173,7 @@ export class HandingOut {
 
   /**
    * Settles the messages of a batch, each with its own outcome. A message counts as not run if an earlier message of
-   * its key in the batch is not done.
+   * its key in the batch failed or did not run.
    */
   #eachAnswered(items: readonly Item[], outcomes: readonly RunOutcome[], at: string): void {
     const held = new Set<string | undefined>();
@@ -515,8 +515,8 @@ export class HandingOut {
     const attempts = after.type !== "dead letter" && after.outage ? item.attempts : item.attempts + 1;
     if (attempts > item.attempts) this.#endOutage(item);
     if (after.type === "dead letter") return ledger.failed(item, { attempts, error, dead: now() });
-    // the run may go on at that node, so the next attempt goes to the same node; but a node that did not answer twice
-    // may be frozen
+    // the run may go on at that node, so the next attempt goes to the same node; but if two runs there had no answer,
+    // the node may be frozen, and the next attempt goes to any node
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;
     const { pause } = after;
     if (attempts > item.attempts) {

@@ -66,7 +66,7 @@ export function mayLead(
 
 /**
  * Time without a renewal of the leader's lease after which other nodes take the lead, in ms. The leader itself stops
- * handing out earlier.
+ * handing out messages before this time has passed (`leases.ts`).
  */
 const STILL = 3_000;
 /** Time by which each node of the order waits longer than the node before it, in ms. */

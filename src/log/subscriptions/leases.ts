@@ -78,8 +78,8 @@ export class Leases {
   }
 
   /**
-   * Returns the time since the last renewal of another node's lease, in ms; if none was seen, the time since the
-   * first call for that node.
+   * Returns the time since the last renewal of another node's lease, in ms; if none was seen, the time since this
+   * method was first called for that node.
    */
   still(endpoint: string, now: number): number {
     return now - this.#seenOf(endpoint, now).at;

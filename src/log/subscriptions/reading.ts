@@ -24,8 +24,8 @@ export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" |
   /** Called whenever reading starts. `end`: end of the log; `read`: position behind which reading goes on. */
   onEnd(end: number, read: number): void;
   /**
-   * Called when messages of the log were lost and reading goes on at another position. `back`: true if that is lower
-   * than before; messages read before must be settled first.
+   * Called when messages of the log were lost and reading goes on at another position. `back`: true if that position is
+   * lower than the one reached; reading then goes on only when all messages read before are settled.
    */
   onLoss(loss: LogLoss, back: boolean): void;
   /** Returns true if all messages read so far are settled. */
@@ -228,10 +228,10 @@ export class LeaderReading {
   }
 
   /**
-   * Returns true if all messages removed from the log behind the place were of other categories, such as schedules
-   * that have fired. That is so if the place was checked less than a minute ago, because messages of its own
-   * categories are kept for a minute at least. (A stream purged within that minute looks the same, unless it had a
-   * message of its own categories that must still exist.)
+   * Returns true if all messages removed from the log behind the place (the position reached) were of other categories,
+   * such as schedules that have fired. That is so if the log had no message of the subscription's categories behind the
+   * place less than a minute ago, because such messages are kept for a minute at least. A purge of the stream within
+   * that minute goes unnoticed, unless the message at the place is less than a minute old itself, and must still exist.
    */
   #onlyOthers({ now, maxBytes }: ReaderStart["state"]): boolean {
     const { at, time } = this.#ledger.place;

@@ -56,8 +56,8 @@ export class SubscriptionStore {
   }
 
   /**
-   * Reads the parked messages with these ids; messages that the store has lost are missing from `found`. `garbage`:
-   * ids of other messages in the store. May be called again.
+   * Reads the parked messages with these ids; messages that the store has lost are missing from `found`. `garbage`: ids
+   * of other messages in the store.
    */
   async listed(ids: ReadonlySet<string>): Promise<{ found: Map<string, ListedMessage>; garbage: string[] }> {
     const found = new Map<string, ListedMessage>();

@@ -176,8 +176,8 @@ export class LogSubscription {
   }
 
   /**
-   * Takes the lead, works as the leader, or gives the lead up, as is due now. Call every 100 ms. `may`: true if this
-   * node may begin another takeover.
+   * Takes the lead, works as the leader, or gives the lead up, whichever is due at the time `now`. Call every 100 ms.
+   * `may`: true if this node may begin another takeover.
    */
   tick(now: number, may: boolean): void {
     if (now >= this.#checks && !this.#leaving && this.#options.host.connected) this.#check(now);
@@ -280,7 +280,8 @@ export class LogSubscription {
   }
 
   /**
-   * Reports the categories of this node that are to be read from the start of the log but, by a commit, begin later.
+   * Reports the categories of this node that are to be read from the start of the log, but for which the commit records
+   * a later start position.
    */
   #ignoresFrom({ head: { began } }: Commit): void {
     const ignored = [...this.spec.categories].flatMap(([name, { from }]) =>

@@ -11,8 +11,8 @@ export function isAmbiguous(error: unknown): boolean {
 }
 
 /**
- * Makes the error for a read that contradicts the write before it: its server lags behind, and another attempt may
- * reach the stream's leader.
+ * Makes the error for a read that contradicts the write before it: the server that answered the read lags behind, and a
+ * repeated read may reach the stream's leader.
  */
 export function staleAnswer(): CatgaError {
   return unavailable("the store's answer came from a server that lags behind");

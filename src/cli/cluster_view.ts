@@ -303,7 +303,7 @@ const NEEDED: readonly BucketKind[] = ["nodes", "locks"];
 
 /** Time for which an answer of a process is awaited, in ms. */
 const PROCESS_TIMEOUT = 1_000;
-/** Time for which the server's answer to the question if a bucket exists is awaited, in ms. */
+/** Time for which the server's answer to the question whether a bucket exists is awaited, in ms. */
 const SERVER_TIMEOUT = 2_000;
 /** Maximum number of attempts to read a bucket's settings; after that, the bucket is opened without them. */
 const MAX_ATTEMPTS = 3;

@@ -52,7 +52,8 @@ export class EventTail {
     this.#read = from - 1;
     if (from > state.last) return;
     const messages = await stream.read(messagePattern(this.#namespace, stream.name), { from, most: MAX_BATCH });
-    // reading goes on behind the last message that was read: the answering server may lag behind the state
+    // the next read begins after the last message that was read: the server that answered may lack messages that the
+    // state counts
     this.#read = messages.at(-1)?.sequence ?? this.#read;
     for (const message of messages) {
       const group = readGroup(this.#namespace, message);

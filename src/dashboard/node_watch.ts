@@ -196,7 +196,10 @@ export class NodeBook {
     await Promise.all(turn.map((node) => this.#ask(node, asker, limit)));
   }
 
-  /** Asks a process that has no record, as in a full store. If it answers, it is added as a node, and returned. */
+  /**
+   * Asks a process that has no record, for example because the store is full. If it answers, it is added as a node, and
+   * returned.
+   */
   async meet(endpoint: string, asker: SourceAsker, limit: number): Promise<NodeInfo | undefined> {
     const told = await asker.stats(endpoint, limit);
     const { id } = told.type === "stats" ? told.stats : { id: "" };

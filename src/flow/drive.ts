@@ -136,7 +136,10 @@ export class Drive {
     return this.#state.begun;
   }
 
-  /** Schedules of the run: schedules that may be stored without being recorded, and schedules that fire late. */
+  /**
+   * Schedules of the run: schedules that may be stored without being recorded, and schedules that fire so late that
+   * they are removed at the end of the run.
+   */
   get times(): Pick<DriveTimes, "unrecorded" | "late" | "givenBack"> {
     return this.#state.times;
   }

@@ -33,7 +33,7 @@ export interface DriveApp {
   ofEntity(contract: AnyContract): boolean;
   /** Called when this node begins to execute a run. A drain waits until {@link DriveApp.over} is called. */
   begun(): void;
-  /** Ends the hold of {@link DriveApp.begun} on a drain. Called when this node has stopped executing a run. */
+  /** Called when this node has stopped executing a run: a drain no longer waits for it. */
   over(): void;
 }
 

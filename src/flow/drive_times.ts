@@ -78,7 +78,7 @@ export class DriveTimes {
     return times;
   }
 
-  /** Steps that may have a schedule which fires late and which no entry records. */
+  /** Steps that may have a schedule which no entry records, and which fires later than `FIRES` ms from now. */
   get unrecordedLate(): readonly string[] {
     const late = this.#host.clock.now() + FIRES;
     const recorded = new Set(this.#journal.schedulesAfter(late));
@@ -90,7 +90,9 @@ export class DriveTimes {
     return Promise.all(this.#givenBack).then((steps) => steps.filter((step) => step !== undefined));
   }
 
-  /** Steps that may have a schedule which fires late; such a schedule is removed when the run has ended. */
+  /**
+   * Steps that may have a schedule which fires later than `FIRES` ms from now; it is removed when the run has ended.
+   */
   get late(): readonly string[] {
     return [...this.#journal.schedulesAfter(this.#host.clock.now() + FIRES), ...this.unrecordedLate];
   }

@@ -93,7 +93,10 @@ export class RunNotices {
     }
   }
 
-  /** Appends the end of a child run to its parent. Rejects with a `CatgaError` if the end may not be stored. */
+  /**
+   * Appends the end of a child run to its parent. Rejects with a `CatgaError` if the end is not stored, or is not known
+   * to be stored.
+   */
   async appendChildEnd(
     { workflow, run, step }: Parent,
     child: RunRef,

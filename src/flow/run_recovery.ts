@@ -10,7 +10,7 @@ import { isUnstored } from "./recorded_error.ts";
 import { retry } from "./retry.ts";
 import type { RunsNode } from "./runs_node.ts";
 
-/** Has open runs executed on after messages that may have called for their execution were lost. */
+/** Has open runs loaded and executed after messages that may have called for their execution were lost. */
 export class RunRecovery {
   readonly #node: RunsNode;
   readonly #drives: Drives;

@@ -80,11 +80,11 @@ const { then } = Promise.prototype;
 
 /** One send in progress, or an ended one that is free to be used again. */
 class LocalSend extends PendingMessage<MessageContext> {
-  /** The handler to call, if nothing runs around the handler. */
+  /** The handler to call, if no behavior and no limit runs around it. */
   call: HandlerCall | undefined = undefined;
-  /** The payload, if something runs around the handler. */
+  /** The payload, if a behavior or a limit runs around the handler. */
   payload: unknown = undefined;
-  /** Repeats the send if it is refused; only set if something runs around the handler. */
+  /** Repeats the send if it is refused; only set if a behavior or a limit runs around the handler. */
   path: RefusedSends | undefined = undefined;
   timing: Timing | undefined = undefined;
   /** The next object in the list of free ones. */

@@ -347,6 +347,6 @@ async function loadModules(): Promise<void> {
 }
 
 const DRAIN = 5_000; // ms that running handlers get to end when nodes are drained
-/** First interval between checks if everything is handled, in ms; `LONGEST_STEP`: longest interval. */
+/** First interval between checks whether all stored messages are handled, in ms; `LONGEST_STEP`: longest interval. */
 const FIRST_STEP = 10;
 const LONGEST_STEP = 1_000;

@@ -116,7 +116,8 @@ export class EntityStream {
   }
 
   /**
-   * Appends a message, by `LogStream.appendNext`. The stream has to be open; it is, because the copy was read from it.
+   * Appends a message, by `LogStream.appendNext`. Call only after the stream was opened: it is open once a copy was
+   * read from it.
    */
   append(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void {
     this.#stream!.appendNext(receiver, subject, text, options);

@@ -81,8 +81,8 @@ export function waitingSuite(harness: EntitiesHarness): void {
     const hung = app.send(Hang, { id: "w", left: 0 }, { timeout: 2_000 });
     const { error } = await app.send(Self, { id: "w", left: 0 }, { timeout: 300 });
     assertEquals([error?.code, error?.retryable], ["UNAVAILABLE", true]);
-    // the error comes from the entity, shortly before the deadline, or from the node if the process stood still until
-    // then
+    // the error comes from the entity, shortly before the deadline, or from the node, if the process stood still until
+    // the deadline had passed
     assertMatch(error?.message ?? "", /its turn had not come (when its deadline passed|in time)/);
     assertEquals(codeOf(await hung), "OUTCOME_UNKNOWN");
     assertEquals((await app.load(Court, "w", { latest: true })).version, 0);

@@ -39,9 +39,10 @@ export class Leadership {
   }
 
   /**
-   * Runs `fn` whenever this node leads `name`. When `fn` has ended (returned, thrown, or lost the lock with
-   * `LOCK_LOST`), the next node of the queue leads, and this node queues again a second later, behind the others.
-   * Errors of `fn` go to the observer. Throws a `TypeError` or `RangeError` for an invalid name or invalid options.
+   * Runs `fn` whenever this node leads `name`. When `fn` has ended (it returned, threw, or was aborted with `LOCK_LOST`
+   * because the lock was lost), the next node of the queue leads, and this node queues again a second later, behind the
+   * others. Errors of `fn` go to the observer. Throws a `TypeError` or `RangeError` for an invalid name or invalid
+   * options.
    */
   lead(name: string, fn: Lead, options: LeadOptions = {}): Term {
     checkKnown("lead", options, OPTIONS);

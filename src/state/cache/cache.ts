@@ -34,8 +34,8 @@ interface CacheOptions {
 /**
  * The cache of one node.
  *
- * - Every read returns a copy of the value. `undefined`, and what cannot be sent, is a `TypeError`; a value that is too
- *   large is `TOO_LARGE`, with key, size and limit.
+ * - Every read returns a copy of the value. A value that is `undefined`, or that cannot be sent, is refused with a
+ *   `TypeError`; one that is too large with `TOO_LARGE`, whose text has key, size and limit.
  * - A fence (the greatest fencing token with which a key was written) lasts as long as the key's entry: after the entry
  *   has expired or was deleted, or after a write without a fence, any token is accepted.
  * - With several replicas of the bucket, reads may lag behind writes of other nodes; `once` may then load again.
@@ -219,8 +219,8 @@ async function writeFenced(
 function readEntry({ key, value }: Entry): { nonce: string | undefined; fence: number | undefined; text: string } {
   const end = value.indexOf("\n");
   try {
-    // the end of the first line is checked, because a text of one line has no head: "420" without its last character
-    // would be JSON, too
+    // only a text with a line break has a head; without the check of `end`, the last character of other texts would be
+    // cut off, and "420" would have the head "42"
     const head: unknown = JSON.parse(value.slice(0, Math.max(0, end)));
     // a JSON value that is no object has neither `nonce` nor `fence`
     const { nonce, fence } = (head ?? {}) as { nonce?: string; fence?: number };

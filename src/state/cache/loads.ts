@@ -112,8 +112,8 @@ export class Loads {
   }
 
   /**
-   * Keeps the value of a running load of this key from callers that ask for the key from now on, and from the store.
-   * Call before the key is deleted.
+   * Keeps the value of a load that runs now for this key out of the store, and from callers that ask for the key from
+   * now on. Resolves when no value of such a load is being written. Call before the key is deleted.
    */
   async supersede(key: string): Promise<void> {
     const loads = [...this.#running].filter((load) => load.key === key);

@@ -54,8 +54,9 @@ type ClaimStep = { readonly result: Result<unknown> } | { readonly found: Entry 
 /**
  * The claims of one node. A new command costs two writes.
  *
- * - A result is kept for the claimant's `ttl`. A failure is kept only when it is `final`; any other frees the id for
- *   the next attempt. Every attempt, also the one that ran the handler, returns a copy of the result as it was kept.
+ * - A result is kept for the claimant's `ttl`. A failure is kept only when it is `final`; any other failure frees the
+ *   id for the next attempt. Every attempt, also the one that ran the handler, returns a copy of the result as it was
+ *   kept.
  * - A result that cannot be sent, or that is too large, is kept as a final failure (`INVALID_RESPONSE`, `TOO_LARGE`):
  *   the handler has had its effects, and must not have them again.
  * - A claim outlives its holder for 20 s ({@link LEASE}), or until `liveness` reports the holder gone. So no other

@@ -131,8 +131,8 @@ export interface ClientStream<In, Item> {
 /** Options for following a durable event: from where, and which events. */
 export interface TailOptions extends CallOptions {
   /**
-   * The first event: new events only, all stored events, events after a position, or events since a time. Default:
-   * `"now"`.
+   * The first event. `"now"`: new events only; `"start"`: all stored events; a number: events after this position; a
+   * date: events stored since that time. Default: `"now"`.
    */
   from?: "now" | "start" | number | Date | undefined;
   /** Only events with this key. Default: all events. */

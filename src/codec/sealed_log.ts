@@ -1,7 +1,8 @@
 /**
  * Streams whose payloads a codec encodes ("seals"): appended messages are sealed first, in the order of the calls, and
- * messages that are read are opened (decoded). A payload that cannot be opened, for instance because its key is unknown
- * here, stays sealed: readers that need its value find it unreadable, and a dead letter keeps it as it is.
+ * messages that are read are opened (decoded). A payload that cannot be opened, for instance because its encryption key
+ * is unknown in this process, stays sealed: readers that need its value find it unreadable, and a dead letter keeps it
+ * as it is.
  */
 import { CatgaError } from "../error.ts";
 import type { MaybePromise } from "../contract/schema.ts";

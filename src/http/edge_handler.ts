@@ -346,8 +346,8 @@ class EdgeHandler<Given> {
   }
 
   /**
-   * Returns the signals that end a response of server-sent events: the client leaves, or this node drains, and the
-   * client reconnects to another node.
+   * Returns the signals that end a response of server-sent events: that of the request, which aborts when the client
+   * closes it, and that of this node, which aborts when the node drains; the client then reconnects to another node.
    */
   #endsOf(request: Request): readonly AbortSource[] {
     return [ownAbort(request.signal), this.#draining];

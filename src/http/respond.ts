@@ -15,8 +15,8 @@ export interface RespondOptions<F extends string = AnyCode> extends ResponseInit
  * Makes the HTTP response for a result. For a success: the value as JSON, with the given `status` (default: 200; 204
  * for `undefined`) and `headers`. For a failure: problem details (RFC 9457) with the status of the error's code, and
  * `status`, `title`, `detail`, `code` and `details`; for statuses from 500 on, only the code says what went wrong. If
- * another try may help, the header `Retry-After` says after how many s: 1, or the value of `rateLimit`. Throws a
- * `CatgaError` `INVALID_RESPONSE` for a value of this process that JSON cannot hold.
+ * another try may help, the header `Retry-After` says after how many s: 1; for an error of the behavior `rateLimit`,
+ * the time in its details. Throws a `CatgaError` `INVALID_RESPONSE` for a value of this process that JSON cannot hold.
  *
  * @example
  * ```ts
@@ -51,7 +51,10 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
   return new Response(problem(error, failed), { ...init, status: failed, statusText: "", headers });
 }
 
-/** Returns the header `retry-after`, with a number of s, if another try may help: 1, or the value of `rateLimit`. */
+/**
+ * Returns the header `retry-after`, in s, if another try may help: 1; for an error of the behavior `rateLimit`,
+ * `details.retryAfter`.
+ */
 export function retryAfter({ code, details, retryable }: CatgaError, status: number): Readonly<Record<string, string>> {
   if (status !== 503 && !retryable) return {};
   const limited = code === "RATE_LIMITED" && isRecord(details) ? details.retryAfter : undefined;

@@ -72,8 +72,8 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
   let offs: readonly (() => void)[] = [];
   let over = false;
   /**
-   * Pause before the next comment, in ms; it grows. It is short at first, because a comment also tells the client the
-   * id after which it can continue: a client that loses its connection soon needs it.
+   * Pause before the next comment, in ms; it grows. It is short at first, because a comment also tells the client after
+   * which item it can continue, which a client needs that soon loses its connection.
    */
   let pause = FIRST_PAUSE;
 

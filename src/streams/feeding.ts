@@ -26,8 +26,8 @@ import { ItemSender, SingleWait } from "./flow_control.ts";
 /**
  * Runs a stream's handler and sends its items. Resolves with the number of items, or with the handler's failure;
  * rejects with the error that the handler throws. The generator has ended when the promise settles. A repeated call for
- * the same message, as by `retry()`, waits for the earlier run: if that has sent an item, the handler does not run
- * again, and the call settles like the earlier run.
+ * the same message, as by `retry()`, waits for the earlier run: if the earlier run has sent an item, the handler does
+ * not run again, and the call settles like that run.
  */
 export async function feed(
   contract: AnyContract,

@@ -33,7 +33,8 @@ import {
 } from "../src/http/mod.ts";
 import { logging, rateLimit, retry, timeout } from "../src/behaviors/mod.ts";
 import type { LoggingOptions } from "../src/behaviors/logging.ts";
-import type { RateLimitOptions, RetryBehaviorOptions as RetryBehaviorOptions } from "../src/behaviors/retry.ts";
+import type { RateLimitOptions } from "../src/behaviors/rate_limit.ts";
+import type { RetryBehaviorOptions } from "../src/behaviors/retry.ts";
 import {
   explore,
   type ExploreOptions,

@@ -20,7 +20,8 @@ import {
 } from "../mod.ts";
 import { logging, rateLimit, retry } from "../src/behaviors/mod.ts";
 import type { LoggingOptions } from "../src/behaviors/logging.ts";
-import type { RateLimitOptions, RetryBehaviorOptions } from "../src/behaviors/retry.ts";
+import type { RateLimitOptions } from "../src/behaviors/rate_limit.ts";
+import type { RetryBehaviorOptions } from "../src/behaviors/retry.ts";
 import {
   explore,
   type ExploreDeploy,

@@ -43,9 +43,23 @@ const internals = all.filter((file) => file.startsWith("docs/internals/"));
 /** Generated tables: of the bench, of the rooms, of what users of NATS may do. */
 const figures = all.filter((file) => file.startsWith("docs/figures/"));
 const pages = all.filter((file) => !internals.includes(file) && !figures.includes(file));
+const architecture = await read("docs/internals/architecture.md");
 
-/** Folders in the table of the architecture that are no rooms: files of other rooms stand in a folder of `src/`. */
+/** Sections of the index of decisions that are no rooms. */
 const OUTSIDE_ROOMS = ["src", "test", "tools", "bench", "examples"];
+/** Folders of which the index has each file that is no test. */
+const INDEXED = ["src", "tools", "examples", "bench/peers", "bench/sections", "test/simulation"];
+/** A row of the index: what is decided, the file, a name in it. */
+const DECIDED = /^\| (.+?) +\| `([\w./]+\.ts)` +\| `(#?\w+)` +\|$/g;
+
+/** The files that a text names in backticks. */
+function filesIn(text: string): string[] {
+  return [...text.matchAll(/`([\w./]+\.ts)`/g)].map(([, file]) => file);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
 
 describe("docs", () => {
   for (const name of ["README.md", "README.zh-CN.md"]) {
@@ -83,24 +97,55 @@ describe("docs", () => {
     assertEquals(named.filter((file) => !existsSync(join(root, file))), []);
   });
 
-  it("docs/internals/architecture.md: where something is decided names a file of each room, and a name in it", async () => {
-    const rows = [...(await read("docs/internals/architecture.md"))
-      .matchAll(/^\| `(\w+)` +\| (.+?) +\| `([\w./]+\.ts)` +\| `(#?\w+)` +\|$/gm)];
-    assertGreater(rows.length, 100);
-    const wrong: string[] = [];
-    for (const [, room, text, file, name] of rows) {
-      const folder = OUTSIDE_ROOMS.includes(room) ? room : `src/${room}`;
-      for (const other of [file, ...[...text.matchAll(/`([\w./]+\.ts)`/g)].map(([, path]) => path)]) {
-        if (!existsSync(join(root, folder, other))) wrong.push(`${folder}/${other} does not exist`);
+  describe('docs/internals/architecture.md: the index "Where is it decided?"', () => {
+    const [index] = architecture.split("\n## Where is it decided?\n")[1].split("\n## ");
+    const sections = index.split("\n### ").slice(1).map((section) => {
+      const [folder, ...lines] = section.split("\n");
+      const table = lines.filter((line) => line.startsWith("|")).slice(2);
+      return { folder, table, rows: table.flatMap((line) => [...line.matchAll(DECIDED)]) };
+    });
+    /** Files that a row names, in its column or in its text. */
+    const named = new Set(
+      sections.flatMap(({ folder, rows }) =>
+        rows.flatMap(([, text, file]) => [file, ...filesIn(text)].map((path) => `${folder}/${path}`))
+      ),
+    );
+
+    it("has a section for each folder of src/, in which each line is a row", () => {
+      const folders = readdirSync(join(root, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+      const wanted = [...folders.map(({ name }) => `src/${name}`), ...OUTSIDE_ROOMS];
+      assertEquals(sections.map(({ folder }) => folder).sort(), wanted.sort());
+      assertEquals(sections.filter(({ table, rows }) => rows.length < 2 || rows.length !== table.length), []);
+      const listed = [...index.split("\n### ")[0].matchAll(/^\| \[([\w/]+)\]/gm)].map(([, folder]) => folder);
+      assertEquals(listed, sections.map(({ folder }) => folder));
+    });
+
+    it("names files that exist, and a name that each contains", async () => {
+      const wrong: string[] = [];
+      for (const { folder, rows } of sections) {
+        for (const [, , file, name] of rows) {
+          const source = existsSync(join(root, folder, file)) ? await read(`${folder}/${file}`) : "";
+          if (!new RegExp(`(?<![\\w#])${name}(?!\\w)`).test(source)) wrong.push(`${folder}/${file} has no ${name}`);
+        }
       }
-      const source = existsSync(join(root, folder, file)) ? await read(`${folder}/${file}`) : "";
-      if (!new RegExp(`(?<![\\w#])${name}(?!\\w)`).test(source)) wrong.push(`${folder}/${file} has no ${name}`);
-    }
-    assertEquals(wrong, []);
-    const rooms = readdirSync(join(root, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
-    const few = [...rooms.map(({ name }) => name), ...OUTSIDE_ROOMS]
-      .filter((name) => rows.filter(([, room]) => room === name).length < 2);
-    assertEquals(few, []);
+      assertEquals(wrong, []);
+      assertEquals([...named].filter((file) => !existsSync(join(root, file))), []);
+    });
+
+    it("has each file of src/, tools/ and examples/, and what is measured and simulated", async () => {
+      const files = await sourceFiles(root, INDEXED);
+      const missing = files.filter((file) => file.endsWith(".ts") && !/_test\.ts$/.test(file) && !named.has(file));
+      assertEquals(missing, []);
+    });
+
+    it("says each thing once, and orders the rows of a section by file", () => {
+      for (const { folder, rows } of sections) {
+        const texts = rows.map(([, text]) => text);
+        assertEquals(texts.filter((text, at) => texts.indexOf(text) !== at), [], folder);
+        const files = rows.map(([, , file]) => file);
+        assertEquals(files, files.toSorted((a, b) => compare(dirname(a), dirname(b)) || compare(a, b)), folder);
+      }
+    });
   });
 
   it("in docs/figures/ are each named in another page, and have no empty table", async () => {

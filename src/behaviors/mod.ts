@@ -18,8 +18,11 @@
 
 export { logging } from "./logging.ts";
 export { metrics } from "./metrics.ts";
-export { rateLimit, retry, timeout } from "./retry.ts";
+export { rateLimit } from "./rate_limit.ts";
+export { retry } from "./retry.ts";
+export { timeout } from "./timeout.ts";
 export { tracing } from "./tracing.ts";
 export type { Observation } from "../contract/observer.ts";
 export type { LoggingOptions } from "./logging.ts";
-export type { RateLimitOptions, RetryBehaviorOptions } from "./retry.ts";
+export type { RateLimitOptions } from "./rate_limit.ts";
+export type { RetryBehaviorOptions } from "./retry.ts";

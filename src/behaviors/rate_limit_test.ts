@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { query } from "../../mod.ts";
 import { localApp } from "../../test/support/local_app.ts";
-import { rateLimit, type RateLimitOptions } from "./retry.ts";
+import { rateLimit, type RateLimitOptions } from "./rate_limit.ts";
 
 const Ask = query<void, string>("Ask");
 const Tell = query<void, string>("Tell");

@@ -1,10 +1,9 @@
 /** `retry()`: runs a handler again, on the same node, after a temporary failure. */
 import type { Behavior } from "../contract/behavior.ts";
 import { delay, doubled } from "../ports/clock.ts";
-import { CatgaError, type Code } from "../error.ts";
-import { checkInteger, checkKnown, checkNumber, isStringArray, MAX_TIMEOUT, show, TEN_YEARS } from "../data/checks.ts";
+import type { CatgaError, Code } from "../error.ts";
+import { checkInteger, checkKnown, checkNumber, isStringArray, MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Abortable } from "../contract/context.ts";
-import { fail } from "../contract/result.ts";
 
 /** Options of {@link retry}, the behavior that runs a failed handler again. */
 export interface RetryBehaviorOptions {
@@ -78,120 +77,3 @@ function mayPass({ retryable, code }: CatgaError): boolean {
 }
 
 const OPTIONS: ReadonlySet<string> = new Set<keyof RetryBehaviorOptions>(["attempts", "on", "backoff"]);
-
-// `timeout()`: a time limit for a handler, shorter than the timeout of its senders.
-
-/**
- * Limits the time of a handler, together with the behaviors inside of this one, to `ms` (1 to 2^31 - 1). Then the
- * message is aborted as by its deadline: `ctx.signal` aborts with `TIMEOUT`, the handler's sends are cancelled, its
- * waits for locks end, and no attempt of `retry()` follows. A sender in this process gets the failure at once:
- * `TIMEOUT` of a query, `OUTCOME_UNKNOWN` of a command; `UNAVAILABLE` if a behavior inside has not called the handler,
- * which then does not run. A sender in another process gets its result when the handler has ended, or fails at its own
- * deadline.
- *
- * A handler that ignores `ctx.signal` cannot be stopped: it continues, counts for `concurrency`, and keeps its locks
- * until it has ended. Its late result is the result for a sender in another process, and the recorded result of an
- * idempotent command.
- *
- * @example
- * ```ts
- * import { catga, query } from "@catga/catga";
- * import { timeout } from "@catga/catga/behaviors";
- *
- * const Slow = query<void, string>("Slow");
- * const slow = Slow.handle(
- *   (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
- *   { behaviors: [timeout(20)] },
- * );
- * await using app = await catga({ handlers: slow });
- * console.log((await app.send(Slow)).error?.code); // TIMEOUT
- * ```
- */
-export function timeout(ms: number): Behavior {
-  checkNumber("timeout: ms", ms, 1, MAX_TIMEOUT, "ms");
-  return async ({ contract: { kind, name }, ctx, clock }, next) => {
-    // the cast is safe, because the context of every handler is `Abortable`
-    const message = ctx as typeof ctx & Abortable;
-    const timer = clock.after(ms, () => {
-      message.abort(new CatgaError("TIMEOUT", `${kind} ${name} was to be handled within ${ms} ms`, { node: ctx.node }));
-    });
-    try {
-      return await next();
-    } finally {
-      timer.cancel();
-    }
-  };
-}
-
-// `rateLimit()`: a limit of messages per time, by a token bucket.
-
-/** Options of {@link rateLimit}, the behavior that limits the number of messages per time. */
-export interface RateLimitOptions {
-  /**
-   * Number of messages that pass in `per` ms, on average: more than 0, at most 1,000,000,000, and at least one in ten
-   * years.
-   */
-  rate: number;
-  /** Period to which `rate` refers, in ms, more than 0. Default: 1,000. */
-  per?: number | undefined;
-  /** Number of messages that may pass at once after a pause, at least 1. Default: `rate`, or 1 if `rate` is less. */
-  burst?: number | undefined;
-}
-
-/**
- * Lets messages pass at a limited rate, and refuses the others at once, without running their handler: `RATE_LIMITED`,
- * which is `retryable`; `details.retryAfter` is the time in ms after which a message would pass. A refused message does
- * not wait, because it would take the place of another message at the handler; and it does not go to another node,
- * because the refusal is the handler's answer. A refused event is lost, and logged, unless it is durable; a refused
- * durable message is tried again later, and the refusal does not count as an attempt.
- *
- * The behavior's type names its code: a contract that declares failures has to declare `RATE_LIMITED`, too.
- *
- * The bucket is in this process. Given to an app, all of its handlers share one bucket; given to a handler, the handler
- * has its own.
- *
- * @example
- * ```ts
- * import { catga, query } from "@catga/catga";
- * import { rateLimit } from "@catga/catga/behaviors";
- *
- * const Search = query<string, number>("Search");
- * const search = Search.handle((text) => text.length, { behaviors: [rateLimit({ rate: 2, per: 60_000 })] });
- * await using app = await catga({ handlers: search });
- * const results = await app.sendAll(Search, ["tea", "cup", "pot"]);
- * console.log(results.map(({ value, error }) => value ?? error?.code)); // [ 3, 3, "RATE_LIMITED" ]
- * ```
- */
-export function rateLimit(options: RateLimitOptions): Behavior<"RATE_LIMITED"> {
-  checkKnown("rateLimit", options, RATE_LIMIT_OPTIONS);
-  const { rate, per = 1_000 } = options;
-  checkNumber("rateLimit: rate", rate, Number.MIN_VALUE, 1_000_000_000);
-  checkNumber("rateLimit: per", per, Number.MIN_VALUE, Number.MAX_VALUE, "ms");
-  checkNumber("rateLimit: per / rate", per / rate, 0, TEN_YEARS, "ms");
-  const { burst = Math.max(1, rate) } = options;
-  checkNumber("rateLimit: burst", burst, 1, 1_000_000_000);
-  let tokens = burst;
-  let at = -Infinity;
-  return ({ contract: { kind, name }, ctx, clock }, next) => {
-    const now = clock.monotonic();
-    tokens = Math.min(burst, tokens + Math.max(0, now - at) * rate / per);
-    at = now;
-    if (tokens >= 1 - ROUNDING) {
-      tokens--;
-      return next();
-    }
-    const retryAfter = Math.ceil((1 - tokens) * per / rate);
-    return fail("RATE_LIMITED", `${kind} ${name} did not run on node ${ctx.node}: the limit is ${rate} in ${per} ms`, {
-      retryable: true,
-      details: { retryAfter },
-    });
-  };
-}
-
-/**
- * Tolerance, in tokens, for rounding errors in sums of times: without it, a sender that has waited for `retryAfter` may
- * be refused for 1 ms more. In the long run no more messages pass, because each takes a whole token.
- */
-const ROUNDING = 1e-4;
-
-const RATE_LIMIT_OPTIONS: ReadonlySet<string> = new Set<keyof RateLimitOptions>(["rate", "per", "burst"]);

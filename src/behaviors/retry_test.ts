@@ -4,7 +4,8 @@ import { type Behavior, catga, type CatgaError, command, fail, type SendOptions 
 import { localApp } from "../../test/support/local_app.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
-import { retry, type RetryBehaviorOptions, timeout } from "./retry.ts";
+import { retry, type RetryBehaviorOptions } from "./retry.ts";
+import { timeout } from "./timeout.ts";
 import type { FailOptions } from "../contract/result.ts";
 
 const Do = command<void, string>("Do");

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { type Behavior, command, query } from "../../mod.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
-import { timeout } from "./retry.ts";
+import { timeout } from "./timeout.ts";
 
 const Ask = query<void, string>("Ask");
 const Do = command<void, string>("Do");

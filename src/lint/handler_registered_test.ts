@@ -1,4 +1,4 @@
-import { handlerRegistered } from "./handler_functions.ts";
+import { handlerRegistered } from "./handler_registered.ts";
 import { ruleSuite } from "./rule_suite.ts";
 
 ruleSuite("handler-registered", handlerRegistered, {

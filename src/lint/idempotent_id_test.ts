@@ -1,4 +1,4 @@
-import { idempotentId } from "./contract_name.ts";
+import { idempotentId } from "./idempotent_id.ts";
 import { ruleSuite } from "./rule_suite.ts";
 
 ruleSuite("idempotent-id", idempotentId, {

@@ -12,11 +12,15 @@
  *
  * @module
  */
-import { contractName, idempotentId } from "./contract_name.ts";
-import { handlerRegistered } from "./handler_functions.ts";
-import { lockUsing, noTopLevelUsing } from "./lock_using.ts";
-import { noBlockingHandler, noBusyLoop } from "./no_blocking_handler.ts";
-import { noFloating, noIgnoredResult } from "./no_floating.ts";
+import { contractName } from "./contract_name.ts";
+import { handlerRegistered } from "./handler_registered.ts";
+import { idempotentId } from "./idempotent_id.ts";
+import { lockUsing } from "./lock_using.ts";
+import { noBlockingHandler } from "./no_blocking_handler.ts";
+import { noBusyLoop } from "./no_busy_loop.ts";
+import { noFloating } from "./no_floating.ts";
+import { noIgnoredResult } from "./no_ignored_result.ts";
+import { noTopLevelUsing } from "./no_top_level_using.ts";
 import { preferContext } from "./prefer_context.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { noBusyLoop } from "./no_blocking_handler.ts";
+import { noBusyLoop } from "./no_busy_loop.ts";
 import { ruleSuite } from "./rule_suite.ts";
 
 ruleSuite("no-busy-loop", noBusyLoop, {

@@ -1,4 +1,4 @@
-import { noIgnoredResult } from "./no_floating.ts";
+import { noIgnoredResult } from "./no_ignored_result.ts";
 import { ruleSuite } from "./rule_suite.ts";
 
 ruleSuite("no-ignored-result", noIgnoredResult, {

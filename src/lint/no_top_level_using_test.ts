@@ -1,4 +1,4 @@
-import { noTopLevelUsing } from "./lock_using.ts";
+import { noTopLevelUsing } from "./no_top_level_using.ts";
 import { ruleSuite } from "./rule_suite.ts";
 
 ruleSuite("no-top-level-using", noTopLevelUsing, {

@@ -326,14 +326,14 @@ export class Cluster implements Remote {
     if (news === "alive") this.router.reachable(peer);
     if (news === "bounced") this.router.deliveryFailed(peer);
     // A bounce (the server's answer that nobody subscribes to the process's endpoint) moves no requests if it proves
-    // that the process is gone: the endpoint then ends the requests that were under way there.
+    // that the process is gone: the endpoint then ends the requests that were under way to the process.
     if (news === "silent" || (news === "bounced" && !this.#endpoint.concludes(peer))) this.router.moveFrom(peer);
   }
 
   /**
    * Passes an event that this node's schema refuses to a node of the service with another version of the contract,
-   * once. If the event fails there, too, the failure is observed like any failure of an event. Returns false if no
-   * such node exists.
+   * once. If the event fails on that node, too, the failure is observed like any failure of an event. Returns false if
+   * no such node exists.
    */
   #passOn(host: NodeHost, service: string, ctx: MessageContext, payload: unknown): boolean {
     const { contract, envelope: { id, correlation, causation, headers } } = ctx;

@@ -45,7 +45,7 @@ export class StatsAnswer {
     const { clock, info: { id, endpoint, service }, host, endpoint: { inbound, payloadLimit } } = this.#options;
     const { user, system } = cpuUsage();
     const { leads, locks, cycles } = host.holdings;
-    // errors that handlers threw are left out: more users may read statistics than may read the log
+    // errors that handlers threw are left out: more users may read statistics than may read the app's log lines
     const alarms = host.alarms.slice(0, MAX_ALARMS).map(({ cause: _, ...alarm }) => alarm);
     const unreadable = host.unreadable.slice(0, MAX_UNREADABLE).map(({ why, ...entity }) => {
       return { ...entity, why: why.slice(0, LONGEST_WHY) };

@@ -33,7 +33,7 @@ export interface Context extends Sender {
   readonly causationId: string | undefined;
   /**
    * Headers of the message: the sender's `headers`; and, if a handler sent the message, the trace headers and `carry`
-   * headers of the message that this handler was handling. `{}` if there are none.
+   * headers of the message that the sending handler was handling. `{}` if there are none.
    */
   readonly headers: Readonly<Record<string, string>>;
   /**
@@ -85,8 +85,8 @@ export interface Context extends Sender {
   readonly fence: number | undefined;
   /**
    * Messages of the log only: the message's position in the log, a safe integer that grows with each message of its
-   * stream; `undefined` for other messages. Store it in one transaction with your changes, and skip positions that are
-   * not greater: then a message that is handled again has one effect.
+   * NATS stream; `undefined` for other messages. Store it in one transaction with your changes, and skip positions that
+   * are not greater: then a message that is handled again has one effect.
    */
   readonly position: number | undefined;
   /**

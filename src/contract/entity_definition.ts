@@ -69,8 +69,8 @@ export interface LoadedEntity<State> {
 /** Options of `app.load`, which reads an entity. */
 export interface LoadOptions {
   /**
-   * True reads up to the newest event, from the NATS server that leads the stream; false may read from another server,
-   * which may lag a little. Default: `false`.
+   * True reads up to the newest event, from the NATS server that leads the stream of events; false may read from
+   * another server, which may lag a little. Default: `false`.
    */
   latest?: boolean | undefined;
 }

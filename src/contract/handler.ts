@@ -80,7 +80,7 @@ export type Batch<Payload> =
     /** The message id; the same in every attempt. */
     readonly id: string;
     readonly key: string | undefined;
-    /** The message's position in the log, a safe integer that grows with each message of the stream. */
+    /** The message's position in the log, a safe integer that grows with each message of its NATS stream. */
     readonly position: number;
     /** The time at which the message was stored, by the server's clock; a new `Date` at each reading. */
     readonly stored: Date;

@@ -107,8 +107,8 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   deadLetters(options?: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
   /**
-   * Returns the runs of workflows of this namespace; the run that changed longest ago comes first. Runs are forgotten
-   * some time after their end. Rejects with `UNAVAILABLE` if the stream does not answer.
+   * Returns the runs of workflows of this namespace; the run that changed longest ago comes first. A run is forgotten
+   * when its workflow's `keep` has passed since its end. Rejects with `UNAVAILABLE` if the store does not answer.
    *
    * @example
    * ```ts

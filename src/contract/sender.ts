@@ -70,9 +70,9 @@ export interface Sharing {
   lock(key: string | readonly string[], options?: LockOptions): Promise<Lock>;
   /**
    * Reads an entity: its state (the initial state if it has no events), and the number of its events. Any node may read
-   * it. Rejects with `UNAVAILABLE` if the stream does not answer, with `FORGOTTEN` if the entity was forgotten, and
-   * with an error that an `apply` function throws; in a handler's context also when the message is aborted, with the
-   * reason.
+   * it. Rejects with `UNAVAILABLE` if the store of the events does not answer, with `FORGOTTEN` if the entity was
+   * forgotten, and with an error that an `apply` function throws; in a handler's context also when the message is
+   * aborted, with the reason.
    *
    * @example
    * ```ts

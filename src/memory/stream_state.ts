@@ -8,7 +8,7 @@ import type { NewMessage } from "./new_message.ts";
 import { scheduled, type ScheduleStream, type ScheduleTimes, StreamSchedules } from "./stream_schedules.ts";
 import { isPattern, matcher } from "./subject_match.ts";
 
-/** Outcome of {@link StreamState.append}, which is always known here. */
+/** Outcome of {@link StreamState.append}, which is always known to the simulated server. */
 export type Verdict = Exclude<Appended, { readonly type: "unknown" }>;
 
 /** How a stream was made: when, and with which first sequence. */

@@ -153,7 +153,8 @@ export const BUCKETS: Readonly<Record<BucketKind, Required<Pick<BucketOptions, "
   locks: { direct: false },
   idempotency: { direct: false },
   cache: { direct: true },
-  // direct reads are safe: a snapshot contains the mark of a message of the stream, with which it is compared
+  // reads from a server that lags behind do no harm: a snapshot says which message of the stream it includes last, is
+  // ignored if the stream does not have that message, and later events are read from the stream
   snapshots: { direct: true },
 };
 

@@ -1,7 +1,7 @@
 /**
- * Serves NATS clients without Catga: accepts the node's commands and queries as plain requests (`plain_calls.ts`),
- * and presents the node as a NATS service, which `nats micro` lists (`directory.ts`). Requests between nodes do not
- * pass through here.
+ * Serves NATS clients without Catga: accepts the node's commands and queries as plain requests (`plain_calls.ts`), and
+ * presents the node as a NATS service, which `nats micro` lists (`directory.ts`). Requests between nodes do not pass
+ * through {@link Interop}.
  */
 import { callSubject } from "../../contract/subjects.ts";
 import { CallStats } from "./call_stats.ts";

@@ -39,7 +39,7 @@ interface AbsenceOptions {
    * of this process, and if the cluster has several servers.
    */
   conclusive(): boolean;
-  /** Sends a ping to a process. Returns the number of the last frame that was sent to it before. */
+  /** Sends a ping to a process. Returns the number of the last frame that was sent to it before the ping. */
   ping(endpoint: string): number;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Asks other nodes if a contract that no node handles now was handled lately: a node that has just started cannot
- * know. Questions are sent only when needed, and name one contract, so that records and frames carry no lists of
- * names.
+ * Asks other nodes if a contract that no node handles now was handled in the last 5 minutes: a node that has just
+ * started cannot know. Questions are sent only when needed, and name one contract, so that records and frames carry no
+ * lists of names.
  */
 import type { Member } from "./member.ts";
 import type { Clock } from "../../ports/clock.ts";

@@ -1,7 +1,7 @@
 /**
- * Gaps: contracts that a member handled lately and that no member handles now, as while the only replica of a service
- * restarts. A send of such a contract waits for a node until its deadline; a send of a contract that was never
- * handled fails soon.
+ * Gaps: contracts that a member handled in the last 5 minutes and that no member handles now, as while the only replica
+ * of a service restarts. A send of such a contract waits for a node until its deadline; a send of another contract
+ * without a handler fails after 500 ms.
  */
 import type { Clock } from "../../ports/clock.ts";
 

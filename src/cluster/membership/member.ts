@@ -10,7 +10,10 @@ export class Member {
   handled: HandledList;
   /** Revision of the node's record. */
   readonly revision: number;
-  /** True if the node has not answered lately; requests then prefer other nodes. */
+  /**
+   * True if a frame to the node has bounced (no responders), or a ping to it was not answered in time, since the node
+   * last showed that it is alive; requests then prefer other nodes.
+   */
   suspect = false;
   /**
    * Time of the first bounce (no responders) of a frame to the node since it last showed that it is alive; -1: none.

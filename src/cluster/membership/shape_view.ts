@@ -139,7 +139,7 @@ export class ShapeView {
 
   /**
    * Asks other nodes for the descriptions (kind, options, schemas) of contracts of which this node has sent messages,
-   * and whose shapes (hashes) there differ from its own.
+   * and whose shapes (hashes) on the other nodes differ from this node's.
    */
   #askLooks(): void {
     const { shapes, members, sent } = this.#options;
@@ -170,7 +170,9 @@ export class ShapeView {
     this.#options.ask(endpoint, n, names);
   }
 
-  /** Returns the pending questions of this kind; drops those whose answer has not come in time. */
+  /**
+   * Returns the pending questions `about` shapes, or about descriptions; drops those whose answer has not come in time.
+   */
   #openQuestions(about: ShapeQuestion["about"]): readonly ShapeQuestion[] {
     const now = this.#options.clock.monotonic();
     for (const [n, { at }] of this.#questions) if (now - at >= ANSWER_WAIT) this.#questions.delete(n);
@@ -266,7 +268,7 @@ interface ShapeQuestion {
 const MAX_SHAPES_A_TURN = 8;
 /** Time for which a question waits for its answer before another node is asked, in ms. */
 const ANSWER_WAIT = 1_000;
-/** Maximum number of pending questions of each kind. */
+/** Maximum number of pending questions for shapes, and of pending questions for descriptions. */
 const MAX_ASKED = 64;
 /** Maximum number of contracts named in one question. */
 const MAX_LOOKS = 64;

@@ -1,6 +1,6 @@
 /**
- * Counts the node records that this node has ignored because there were too many, and reports the counts at most once
- * a minute, so that a flood of records is one line in the log.
+ * Counts the node records that this node has ignored because there were too many, and reports the counts at most once a
+ * minute, so that a flood of records causes one log line a minute.
  */
 import type { Observer } from "../../contract/observer.ts";
 import type { Clock } from "../../ports/clock.ts";

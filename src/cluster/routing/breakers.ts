@@ -12,7 +12,10 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 /** A node of the cluster, with what the breakers need to know of it. */
 export interface KnownNode {
   readonly info: NodeInfo;
-  /** True if the node did not answer lately; requests then prefer other nodes. */
+  /**
+   * True if a frame to the node has bounced (no responders), or a ping to it was not answered in time; requests then
+   * prefer other nodes.
+   */
   readonly suspect: boolean;
   /** Contracts that the node handles, with their kinds as far as they are known. */
   readonly handled: { readonly kinds: ReadonlyMap<string, Kind | undefined> };

@@ -51,7 +51,7 @@ interface ContractNodes {
   readonly all: readonly NodeInfo[];
   /** Nodes whose circuit breakers allow requests. */
   readonly allowed: readonly NodeInfo[];
-  /** Nodes of `allowed` that are not suspect: they have answered lately. */
+  /** Nodes of `allowed` that are not suspect (no bounce, no unanswered ping). */
   readonly trusted: readonly NodeInfo[];
   /** The trusted nodes; if there are none, the allowed nodes. */
   readonly preferred: readonly NodeInfo[];

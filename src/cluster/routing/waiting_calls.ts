@@ -6,7 +6,10 @@ import type { Call } from "../wire/call.ts";
 import type { Candidates } from "./node_choice.ts";
 import { nextTick } from "node:process";
 
-/** Contracts in a gap: a node handled them lately, and no node handles them now, perhaps because it restarts. */
+/**
+ * Contracts in a gap: a node handled them in the last 5 minutes, and no node handles them now, perhaps because that
+ * node restarts.
+ */
 export interface KnownGaps {
   /** Returns true if this node knows that the contract was handled lately. */
   knows(name: string): boolean;
@@ -62,8 +65,8 @@ export class WaitingCalls {
   }
 
   /**
-   * Lets a call wait for a node that handles it: until its deadline if the contract was handled lately, else for 500
-   * ms.
+   * Lets a call wait for a node that handles it: until its deadline if the contract was handled in the last 5 minutes,
+   * else for 500 ms.
    */
   forNode(call: Call): void {
     if (this.#full) return this.#refuse(call, "no node handles it now");

@@ -9,7 +9,10 @@ import type { Clock, Timer } from "../../ports/clock.ts";
 export class DroppedEvents {
   readonly #clock: Clock;
   readonly #observer: Observer;
-  /** Contracts whose dropped events were reported less than a minute ago, with the events dropped since. */
+  /**
+   * Contracts whose dropped events were reported less than a minute ago, with the number of events dropped since that
+   * report.
+   */
   readonly #reported: Map<string, Unreported> = new Map();
 
   constructor(clock: Clock, observer: Observer) {

@@ -182,7 +182,10 @@ export class Endpoint {
     return this.#peers.get(endpoint);
   }
 
-  /** Sends a request with `ttl` ms left until its deadline. Its outcome is reported to the call's owner. */
+  /**
+   * Sends a request with `ttl` ms left until its deadline. Its outcome is reported to the router, by the methods of
+   * {@link CallOwner}.
+   */
   send(call: Call, peer: Peer, ttl: number): void {
     peer.request(call, ttl);
     if (!this.#watchdog.running) this.#watchdog.start();

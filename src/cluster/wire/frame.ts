@@ -28,8 +28,8 @@ type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
 /** `["m", name, ttl, meta, payload]`: one request whose meta (id, headers and the like) is not the default. */
 type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: unknown];
 /**
- * `["r", seq, index, value, …]`: answers to consecutive requests of frame `seq`, from place `index` on. Without a
- * value: one answer `undefined`.
+ * `["r", seq, index, value, …]`: answers to consecutive requests of frame `seq`; the first value answers the request at
+ * index `index` among the frame's requests (from 0). Without a value: one answer `undefined`.
  */
 export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]];
 /**
@@ -45,8 +45,8 @@ type RefusalItem = ["n", seq: number, index: number, code: string];
  */
 export type CancelItem = ["c", seq: number, index: number, moved?: 1];
 /**
- * `["i", seq, index, n, value, …]`: items of the stream that answers the request at this place; the first has number
- * `n`.
+ * `["i", seq, index, n, value, …]`: items of the stream that answers request `index` of frame `seq`; the first item has
+ * number `n`.
  */
 type ItemsItem = ["i", seq: number, index: number, n: number, ...values: unknown[]];
 /** `["a", seq, index, n]`: asks the reader of a stream to report when it has consumed `n` items. */

@@ -107,9 +107,9 @@ export class FrameWriter {
   }
 
   /**
-   * Adds items of the stream that answers the request at this place. `list`: the items, as JSON texts or, if `strings`
-   * is true, as strings that are not encoded yet; `first`: index in `list` of the first item to be added; `n`: number
-   * of that item in the stream.
+   * Adds items of the stream that answers request `index` of frame `seq`. `list`: the items, as JSON texts or, if
+   * `strings` is true, as strings that are not encoded yet; `first`: index in `list` of the first item to be added;
+   * `n`: number of that item in the stream.
    */
   streamItems(seq: number, index: number, n: number, list: readonly string[], first: number, strings = false): void {
     for (let from = first, to = first; from < list.length; from = to) {

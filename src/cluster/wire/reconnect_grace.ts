@@ -16,7 +16,7 @@ export class ReconnectGrace {
     this.#clock = clock;
   }
 
-  /** Begins the grace anew. Called when the connection is back. */
+  /** Begins the grace (in which bounces prove nothing) anew. Called when the connection is back. */
   begin(): void {
     this.#begunAt = this.#clock.monotonic();
   }

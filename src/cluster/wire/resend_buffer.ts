@@ -1,8 +1,8 @@
 /**
- * Keeps the answers that were sent lately, to send them again. An answer whose frame bounces (no responders) is sent
- * again until its caller is back; answers that a server, or a dying connection of either side, may have lost are sent
- * again after a reconnect; answers whose frames a caller's ping lists as missing are sent again at once. Otherwise a
- * caller would wait until its deadline although the work is done.
+ * Keeps the last answers that were sent (256 frames at most, for 10 s), to send them again. An answer whose frame
+ * bounces (no responders) is sent again until its caller is back; answers that a server, or a dying connection of
+ * either side, may have lost are sent again after a reconnect; answers whose frames a caller's ping lists as missing
+ * are sent again at once. Otherwise a caller would wait until its deadline although the work is done.
  */
 import { answersIn } from "./frame.ts";
 import { isWithin, MAX_GAPS } from "./received_frames.ts";

@@ -168,6 +168,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
           },
           shapeOf: (contract) => shapes.of(contract),
           gone: (endpoint) => app.gone(endpoint),
+          absent: (endpoint) => app.absent(endpoint),
           forgetFailure: (contract, id) => app.state.claims.forgetFailure(contract, id),
           lost: (contracts) => app.lost(contracts),
           send: app.sendInternal.bind(app),

@@ -282,6 +282,10 @@ export class Cluster implements Remote {
     return isEndpoint(endpoint) ? this.#absence.gone(endpoint) : Promise.resolve(false);
   }
 
+  absent(endpoint: string): number {
+    return isEndpoint(endpoint) ? this.#absence.absent(endpoint) : 0;
+  }
+
   async leave(): Promise<void> {
     this.#failureDetector.stop();
     this.#shapes.close();

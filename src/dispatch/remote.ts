@@ -42,6 +42,8 @@ export interface Remote {
    * long enough; with false if that is not known.
    */
   gone(endpoint: string): Promise<boolean>;
+  /** Returns for how long pings to an endpoint are known to bounce, in ms; 0: its process may be there. */
+  absent(endpoint: string): number;
   /**
    * Publishes an event. It is sent within two turns of the event loop, or by {@link Remote.close} if the node closes
    * earlier.

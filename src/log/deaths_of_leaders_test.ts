@@ -2,7 +2,7 @@
  * Tests of dead letters and parked messages when their leaders die, and when the log loses its last messages, with
  * whole apps in memory.
  */
-import { assertEquals, assertLess, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertLess, assertNotEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { fail } from "../../mod.ts";
 import type { SubscriptionOptions } from "../contract/handler.ts";
@@ -224,6 +224,43 @@ describe("two dead letters at one position", () => {
 });
 
 describe("a takeover", () => {
+  it("comes 1.7 s after the last renewal of a leader whose process has ended (it came after 3 s)", async () => {
+    for (const after of [0, 250, 500, 750]) {
+      await using apps = await LogApps.open();
+      for (const id of ["a", "b", "c"]) await apps.start(id);
+      const leader = await apps.leader();
+      await apps.clock.advance(10_000 + after);
+      const killed = apps.clock.monotonic();
+      apps.kill(leader);
+      await apps.publish({ n: 0, key: "x" });
+      await apps.until("the message to be handled", () => apps.handled(0), 5_000);
+      const took = apps.clock.monotonic() - killed;
+      assert(took <= 1_700 + 100 + 50, `${took} ms`);
+    }
+  });
+
+  it("does not come while the leader stands still for 2 s, or has lost its connection for half a second", async () => {
+    await using apps = await LogApps.open();
+    for (const id of ["a", "b", "c"]) await apps.start(id);
+    await apps.publish({ n: 0, key: "x" });
+    await apps.clock.advance(40_000);
+    const { network } = apps.cluster;
+    const leader = await apps.leader();
+    const before = apps.cluster.log.length;
+    for (let round = 0; round < 8; round++) {
+      network.pause(leader);
+      await apps.clock.advance(2_000 + 25 * round);
+      network.resume(leader);
+      await apps.clock.advance(3_100);
+      network.cut(leader);
+      await apps.clock.advance(500);
+      network.restore(leader);
+      await apps.clock.advance(3_100);
+    }
+    const changes = apps.cluster.log.slice(before).filter((line) => line.includes("subscription"));
+    assertEquals([await apps.leader(), changes], [leader, []]);
+  });
+
   it("waits no longer for a frozen node than for the dead leader", async () => {
     await using apps = await LogApps.open();
     for (const id of ["a", "b", "c"]) await apps.start(id);

@@ -35,6 +35,12 @@ export interface LogHost extends StreamsHost {
    */
   gone(endpoint: string): Promise<boolean>;
   /**
+   * Returns for how long pings to the endpoint are known to bounce, in ms: its process has ended, or lost its
+   * connection. 0: it may be there, or this node has just begun to ask. Always 0 with several NATS servers, and soon
+   * after a reconnect of this node.
+   */
+  absent(endpoint: string): number;
+  /**
    * Removes the recorded failure of an idempotent command, so that the command may be tried again under the same id.
    * Rejects when the store does not answer.
    */

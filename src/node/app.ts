@@ -309,6 +309,11 @@ export class App implements NodeHost, DrainableNode {
     return this.#remote?.gone(endpoint) ?? Promise.resolve(false);
   }
 
+  /** Returns for how long the process of an endpoint has been absent, in ms, as far as the cluster can tell. */
+  absent(endpoint: string): number {
+    return this.#remote?.absent(endpoint) ?? 0;
+  }
+
   /** Sends a command or a query. Not async: an async wrapper alone costs as much as the whole fast path (measured). */
   send(
     contract: AnyContract,

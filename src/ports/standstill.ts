@@ -49,7 +49,7 @@ export class Standstill {
   }
 
   #later(): void {
-    this.#timer = this.#clock.after(this.#limit / 4, () => {
+    this.#timer = this.#clock.after(this.#limit / 2.5, () => {
       if (this.#closed || this.#over()) return;
       void this.ended;
       this.#later();

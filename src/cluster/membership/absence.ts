@@ -68,6 +68,15 @@ export class Absence {
   }
 
   /**
+   * Returns for how long the absence of the process at this endpoint is proved by now, in ms; 0: it is not. Asks about
+   * the process from now on, like {@link Absence.gone}: call again.
+   */
+  absent(endpoint: string): number {
+    void this.gone(endpoint);
+    return this.#questions.get(endpoint)?.absent ?? 0;
+  }
+
+  /**
    * Answers the question about the process at this endpoint; called with `false` when a frame has come from the
    * process.
    */
@@ -120,6 +129,11 @@ class Question {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.answer = promise;
     this.#resolve = resolve;
+  }
+
+  /** Time for which the absence of the process is proved, in ms. */
+  get absent(): number {
+    return this.#bounced === undefined ? 0 : Math.max(0, this.#bounced.monotonic - this.#since);
   }
 
   ask(): void {

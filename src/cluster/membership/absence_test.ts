@@ -148,6 +148,20 @@ describe("Absence", () => {
     assertEquals(state.frames, 1);
   });
 
+  it("says for how long it is proved by now: from the first bounce on, and not at all while a bounce proves nothing", async () => {
+    const { clock, state, absence } = asking();
+    assertEquals(absence.absent("a.1"), 0);
+    await clock.advance(650);
+    assertEquals(absence.absent("a.1"), 2 * 251 - 1);
+    state.there = "answers";
+    await clock.advance(300);
+    assertEquals(absence.absent("a.1"), 0);
+    state.there = "bounces";
+    state.conclusive = false;
+    await clock.advance(5_000);
+    assertEquals(absence.absent("a.1"), 0);
+  });
+
   it("with the bug that a soak can plant, a process is gone at the first bounce", async () => {
     const mend = freeClaimsAtFirstBounce();
     try {

@@ -146,6 +146,6 @@ function control(
 
 /**
  * Duration of a standstill of this process after which another node may lead a subscription of this node, in ms: less
- * than the 3 s after which an unrenewed lease is taken over.
+ * than the 1.7 s after which the lease of a leader that lost its connection as well is taken over.
  */
-const STOOD_STILL = 2_000;
+const STOOD_STILL = 1_300;

@@ -16,7 +16,8 @@ const silence = () => fail("UNAVAILABLE", "no answer");
 function setUp(answers: Readonly<Record<string, () => Result<unknown>>>, takes = 0) {
   const clock = new VirtualClock();
   const asked: { readonly node: string | undefined; readonly contract: string; readonly payload: unknown }[] = [];
-  const gone = new Set<string>();
+  /** For how long pings to an endpoint have bounced, in ms. */
+  const absent = new Map<string, number>();
   const live = new Set(Object.keys(answers));
   const abort = new AbortController();
   const pass = () =>
@@ -28,14 +29,15 @@ function setUp(answers: Readonly<Record<string, () => Result<unknown>>>, takes =
           if (takes > 0) await new Promise<void>((resolve) => clock.after(takes, resolve));
           return answers[node!]();
         },
-        gone: (endpoint) => Promise.resolve(gone.has(endpoint)),
+        absent: (endpoint) => absent.get(endpoint) ?? 0,
       },
       spec: { service: "shop", name: "billing" },
       commits: { token: 7 },
       nodes: () => [...live].map((id) => ({ id, endpoint: `${id}.1`, categories: new Map() })),
+      last: "z.1",
       signal: abort.signal,
     });
-  return { clock, asked, gone, live, abort, pass };
+  return { clock, asked, absent, live, abort, pass };
 }
 
 describe("barrier", () => {
@@ -57,12 +59,25 @@ describe("barrier", () => {
   });
 
   it("passes over a node whose process is gone, or that is not among the live ones any more", async () => {
-    const { clock, gone, live, asked, pass } = setUp({ a: silence, b: silence, c: () => running(5) });
-    gone.add("a.1");
+    const { clock, absent, live, asked, pass } = setUp({ a: silence, b: silence, c: () => running(5) });
+    absent.set("a.1", 900);
     const passed = pass();
     live.delete("b");
     assertEquals([...(await clock.until(passed)).running], [["5-0", "c"]]);
     assertEquals({ asked: asked.length, at: clock.monotonic() }, { asked: 3, at: 0 });
+  });
+
+  it("asks a node whose pings bounce for 0.9 s, the last leader for 0.6 s: it may come back", async () => {
+    for (const [id, ms] of [["a", 900], ["z", 600]] as const) {
+      const { clock, absent, pass } = setUp({ [id]: silence, c: () => running(5) });
+      const bounce = () => {
+        absent.set(`${id}.1`, clock.monotonic());
+        clock.after(100, bounce);
+      };
+      bounce();
+      assertEquals([...(await clock.until(pass())).running], [["5-0", "c"]]);
+      assertEquals(Math.ceil(clock.monotonic() / 100) * 100, ms);
+    }
   });
 
   it("passes over one that is silent for 3 s: it may be frozen", async () => {

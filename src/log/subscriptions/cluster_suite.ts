@@ -417,6 +417,7 @@ export class Node {
     };
     // deno-lint-ignore no-this-alias
     const node = this;
+    const isAlive = (endpoint: string) => this.#cluster.nodes.some((each) => each.endpoint === endpoint && each.alive);
     const host: LogHost = {
       namespace: NAMESPACE,
       service: this.service,
@@ -443,8 +444,8 @@ export class Node {
       shapeOf: () => undefined,
       forgetFailure: () => this.#cluster.forgetFailure(),
       lost() {},
-      gone: (endpoint) =>
-        Promise.resolve(!this.#cluster.nodes.some((each) => each.endpoint === endpoint && each.alive)),
+      gone: (endpoint) => Promise.resolve(!isAlive(endpoint)),
+      absent: (endpoint) => isAlive(endpoint) ? 0 : Infinity,
       send: (contract, payload, options) => this.#send(contract, payload, options),
       handOut: (contract, payload, options, caller) => {
         this.#send(contract, payload, options, caller).then((result) => caller.resolve(result));

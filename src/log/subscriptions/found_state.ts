@@ -14,7 +14,7 @@ import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import { type BarrierRequest, internalCommand, readBarrierAnswer } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
-import type { CapableNode } from "./leader_election.ts";
+import { ABSENT, type CapableNode } from "./leader_election.ts";
 import type { Commits, TakenLead } from "./commits.ts";
 import type { FoundMessage, FoundState } from "./ledger.ts";
 import { garbageMessage } from "./reading.ts";
@@ -23,11 +23,13 @@ import { readAgain, type SubscriptionStore } from "./store.ts";
 
 /** Options of {@link barrier}, with which a new leader asks all nodes what they run. */
 export interface BarrierOptions {
-  readonly host: Pick<LogHost, "clock" | "send" | "gone">;
+  readonly host: Pick<LogHost, "clock" | "send" | "absent">;
   readonly spec: Pick<SubscriptionSpec, "service" | "name">;
   readonly commits: Pick<Commits, "token">;
   /** The live nodes that handle the subscription. */
   nodes(): readonly CapableNode[];
+  /** Endpoint of the last leader; default: it has handed the lead over, or is not known. */
+  readonly last?: string;
   readonly signal: AbortSignal;
 }
 
@@ -50,12 +52,13 @@ export async function takeOver(
   options: TakeoverOptions,
 ): Promise<{ readonly found: Omit<FoundState, "now">; readonly garbage: readonly string[] }> {
   const { host: { clock }, store, stored, signal } = options;
-  let runs = await barrier(options);
+  const asked = { ...options, last: stored.head.leader };
+  let runs = await barrier(asked);
   // after a rewind all messages are handed out again: wait first until runs begun before the rewind have ended
   const { rewound } = stored.head.place;
   for (let waits = 0; rewound && runs.running.size > 0 && waits < MAX_RUNNING_WAITS; waits++) {
     await delay(clock, RUNNING_WAIT, signal);
-    runs = await barrier(options);
+    runs = await barrier(asked);
   }
   const { found: parked, garbage } = await store.listed(new Set(stored.parked.keys()));
   const { writer } = stored;
@@ -89,7 +92,7 @@ export async function barrier(options: BarrierOptions): Promise<NodeAnswers> {
 }
 
 async function ask(
-  { host, commits: { token }, nodes, signal }: BarrierOptions,
+  { host, commits: { token }, nodes, last, signal }: BarrierOptions,
   contract: AnyContract,
   { id, endpoint }: CapableNode,
   { running, ended, alive }: NodeAnswers,
@@ -107,13 +110,20 @@ async function ask(
       for (const each of said?.ended.slice(0, MAX_MESSAGES_OF_NODE) ?? []) ended.add(each);
       return;
     }
-    if (!nodes().some((node) => node.endpoint === endpoint) || await host.gone(endpoint)) return;
-    await delay(clock, doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
+    if (!nodes().some((node) => node.endpoint === endpoint)) return;
+    const absent = host.absent(endpoint);
+    if (absent >= (endpoint === last ? ABSENT : GONE)) return;
+    await delay(clock, absent > 0 ? FIRST_PAUSE : doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
   }
 }
 
 /** First and longest pause before a node is asked again, and time that a node gets to answer, in ms. */
 const [FIRST_PAUSE, LONGEST_PAUSE, ANSWER_TIMEOUT] = [50, 1_000, 2_000];
+/**
+ * Time for which pings to a node must bounce until it is passed over, in ms: as long as until its record is removed
+ * (`src/cluster/membership/failure_detector.ts`). The last leader's lease is over as well, so less is enough for it.
+ */
+const GONE = 900;
 /** Time that all nodes together get to tell a new leader what they run, in ms. */
 const PATIENCE = 3_000;
 /** Maximum number of message ids accepted from one node. */

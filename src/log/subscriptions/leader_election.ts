@@ -51,24 +51,39 @@ export function capableNodes(
 /**
  * Returns true if the node at this place in the order of nodes may take the lead now. `leader`: endpoint of the
  * leader; "": the lead was handed over; `undefined`: the last commit is invalid. `stood`: time since this node saw
- * the last commit, in ms. `still`: time for which the leader has not renewed its lease, in ms.
+ * the last commit, in ms. `still`: time for which the leader has not renewed its lease, in ms. `ended`: true if the
+ * leader's process has ended, as far as bounces tell, and the leader would have stopped by now.
  */
 export function mayLead(
   place: number,
   leader: string | undefined,
-  { stood, still }: { stood: number; still: (leader: string) => number },
+  { stood, still, ended }: {
+    readonly stood: number;
+    still(leader: string): number;
+    ended(leader: string): boolean;
+  },
 ): boolean {
-  const turn = Math.min(place, LAST_RANK) * TURN;
+  const turn = turnOf(place);
   if (leader === undefined) return stood >= STILL + turn;
   if (leader === "") return stood >= turn;
-  return still(leader) >= STILL + turn;
+  return still(leader) >= STILL + turn || ended(leader);
 }
 
+/** Returns the time by which the node at this place in the order waits longer than the first one, in ms. */
+export function turnOf(place: number): number {
+  return Math.min(place, LAST_RANK) * TURN;
+}
+
+/**
+ * Time for which pings to a leader whose lease is over must bounce before its process counts as ended, in ms: a process
+ * that has lost its connection dials again after 250 ms.
+ */
+export const ABSENT = 600;
 /**
  * Time without a renewal of the leader's lease after which other nodes take the lead, in ms. The leader itself stops
  * handing out messages before this time has passed (`leases.ts`).
  */
-const STILL = 3_000;
+export const STILL = 3_000;
 /** Time by which each node of the order waits longer than the node before it, in ms. */
 const TURN = 300;
 /** Place in the order from which on all nodes wait equally long. */

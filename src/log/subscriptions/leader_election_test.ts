@@ -45,10 +45,15 @@ describe("capableNodes", () => {
 });
 
 describe("mayLead", () => {
-  const signs = (stood: number, still = 0) => ({ stood, still: () => still });
+  const signs = (stood: number, still = 0, ended = false) => ({ stood, still: () => still, ended: () => ended });
 
   it("waits until the leader's lease has stood still for 3 s, and 300 ms longer for each node in front", () => {
     assertEquals([0, 1, 2].map((place) => mayLead(place, "a.1", signs(9_000, 3_300))), [true, true, false]);
+  });
+
+  it("takes over from a leader whose process has ended, and that would have stopped, before its lease ends", () => {
+    assertEquals(mayLead(0, "a.1", signs(9_000, 1_700, true)), true);
+    assertEquals(mayLead(0, "a.1", signs(9_000, 1_700)), false);
   });
 
   it("takes at once what was handed over, in the same order", () => {

@@ -1,12 +1,14 @@
 /**
- * The leases of nodes that lead subscriptions. Such a node renews its lease once a second, one message for all its
- * subscriptions. If a lease is not renewed for 3 s, other nodes take over those subscriptions. They overwrite the lease
+ * The leases of nodes that lead subscriptions. Such a node renews its lease every 0.8 s, one message for all its
+ * subscriptions. If a lease is not renewed for 3 s, other nodes take over those subscriptions; if its owner's process
+ * has ended as well, they do so once the owner would have stopped by the time in its lease. They overwrite the lease
  * first, so that its owner notices and ends its terms before it writes or hands out anything more.
  */
 import { type CatgaError, unavailable } from "../../error.ts";
 import { type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { leaseSubject, readLeaseSubject } from "../format/names.ts";
 import { readRecord } from "../format/record_text.ts";
+import { STILL } from "./leader_election.ts";
 import type { SubscriptionStoreOptions } from "./store.ts";
 
 /** Options of {@link Leases}. */
@@ -19,11 +21,12 @@ export interface LeasesOptions extends Pick<SubscriptionStoreOptions, "stream" |
 
 interface SeenSequence {
   sequence: number;
-  /**
-   * Time at which this node last saw a renewal of the lease, by the monotonic clock; `-Infinity`: a node has
-   * overwritten the lease, so its owner does not lead.
-   */
+  /** Time at which this node last saw a message of the lease, by the monotonic clock. */
   at: number;
+  /** True if a node has overwritten the lease, so that its owner does not lead. */
+  fenced: boolean;
+  /** Time for which the owner leads without a renewal, in ms; `undefined`: the lease does not say so. */
+  leads: number | undefined;
 }
 
 /**
@@ -79,16 +82,26 @@ export class Leases {
 
   /**
    * Returns the time since the last renewal of another node's lease, in ms; if none was seen, the time since this
-   * method was first called for that node.
+   * method was first called for that node. If the lease was overwritten: the time since then, and {@link STILL}.
    */
   still(endpoint: string, now: number): number {
-    return now - this.#seenOf(endpoint, now).at;
+    const { at, fenced } = this.#seenOf(endpoint, now);
+    return now - at + (fenced ? STILL : 0);
+  }
+
+  /**
+   * Returns true if the owner of another node's lease, when it cannot renew it, has stopped handing out by its own
+   * rules; false for an owner whose lease does not say when it stops.
+   */
+  stopped(endpoint: string, now: number): boolean {
+    const { leads = Infinity } = this.#seenOf(endpoint, now);
+    return this.still(endpoint, now) >= leads + STOPS_WITHIN;
   }
 
   #seenOf(endpoint: string, now: number): SeenSequence {
     let seen = this.#seen.get(endpoint);
     if (seen === undefined) {
-      this.#seen.set(endpoint, seen = { sequence: 0, at: now });
+      this.#seen.set(endpoint, seen = { sequence: 0, at: now, fenced: false, leads: undefined });
       this.#find(endpoint, seen).catch((error) => this.#options.fault(error));
     }
     return seen;
@@ -98,7 +111,8 @@ export class Leases {
   async #find(endpoint: string, seen: SeenSequence): Promise<void> {
     const { stream, namespace } = this.#options;
     const found = await stream.last(leaseSubject(namespace, endpoint), { latest: true });
-    if (found !== undefined && found.sequence > seen.sequence) seen.sequence = found.sequence;
+    if (found === undefined || found.sequence <= seen.sequence) return;
+    Object.assign(seen, { sequence: found.sequence, leads: readLease(found.data).leads });
   }
 
   /** Takes note of a message of a lease: the lease's owner has renewed it, or another node has overwritten it. */
@@ -107,7 +121,8 @@ export class Leases {
     const endpoint = readLeaseSubject(namespace, subject);
     if (endpoint === undefined || endpoint === own) return;
     if (this.#seen.size > MAX_LEASES) this.#seen.clear();
-    this.#seen.set(endpoint, { sequence, at: holderOf(data) === endpoint ? clock.monotonic() : -Infinity });
+    const { by, leads } = readLease(data);
+    this.#seen.set(endpoint, { sequence, at: clock.monotonic(), fenced: by !== endpoint, leads });
   }
 
   /**
@@ -118,11 +133,11 @@ export class Leases {
     const { stream, namespace, endpoint: own, clock, fault } = this.#options;
     const subject = leaseSubject(namespace, endpoint);
     const seen = this.#seenOf(endpoint, clock.monotonic());
-    if (seen.at > -Infinity) {
+    if (!seen.fenced) {
       const options = { timeout: ANSWER_TIMEOUT, expect: seen.sequence, ttl: LEASE_KEPT_FOR };
       const appended = await stream.append(subject, JSON.stringify({ v: 1, by: own }), options);
       if (appended.type === "stored") {
-        Object.assign(seen, { sequence: appended.sequence, at: -Infinity });
+        Object.assign(seen, { sequence: appended.sequence, at: clock.monotonic(), fenced: true });
         return true;
       }
     }
@@ -136,7 +151,7 @@ export class Leases {
       fault(error);
       return false;
     }
-    return this.#seen.get(endpoint)?.at === -Infinity;
+    return this.#seen.get(endpoint)?.fenced === true;
   }
 
   #renew(): Promise<boolean> {
@@ -147,7 +162,8 @@ export class Leases {
     const { stream, endpoint, clock, onLost, fault } = this.#options;
     const sent = this.#sent = clock.monotonic();
     const options = { timeout: ANSWER_TIMEOUT, expect: this.#sequence, rollup: true, ttl: LEASE_KEPT_FOR };
-    const appended = await stream.append(this.#subject, JSON.stringify({ v: 1, by: endpoint }), options);
+    const text = JSON.stringify({ v: 1, by: endpoint, leads: LEADS_UNRENEWED_FOR });
+    const appended = await stream.append(this.#subject, text, options);
     if (appended.type === "stored") {
       this.#sequence = appended.sequence;
       this.#renewed = sent;
@@ -159,7 +175,7 @@ export class Leases {
     try {
       const found = await stream.last(this.#subject, { latest: true });
       this.#sequence = found?.sequence ?? 0; // the last write of this node's lease may have been stored although its answer was lost
-      if (found === undefined || holderOf(found.data) !== endpoint) {
+      if (found === undefined || readLease(found.data).by !== endpoint) {
         // this node's lease has expired, or another node has overwritten it
         this.#renewed = -Infinity;
         onLost();
@@ -171,22 +187,32 @@ export class Leases {
   }
 }
 
-/**
- * Returns the endpoint in a lease's message: the owner's, or that of the node that has overwritten the lease;
- * `undefined`: unreadable.
- */
-function holderOf(data: Uint8Array): string | undefined {
+/** Message of a lease. A member is `undefined` if the message is unreadable, or of an earlier version. */
+interface LeaseMessage {
+  /** Endpoint of the owner, or of the node that has overwritten the lease. */
+  readonly by: string | undefined;
+  /** Time for which the owner leads without a renewal, in ms. */
+  readonly leads: number | undefined;
+}
+
+function readLease(data: Uint8Array): LeaseMessage {
   const value = readRecord(textOf({ data }));
-  return typeof value === "object" && typeof value.by === "string" ? value.by : undefined;
+  const { by, leads }: Record<string, unknown> = typeof value === "object" ? value : {};
+  return {
+    by: typeof by === "string" ? by : undefined,
+    leads: typeof leads === "number" && leads >= 0 ? leads : undefined,
+  };
 }
 
 /** Interval between renewals of a lease, in ms. */
-const RENEW_INTERVAL = 1_000;
+const RENEW_INTERVAL = 800;
 /**
- * Time for which a node may go on leading without a renewal of its lease, in ms: less than the time after which
- * others take over.
+ * Time for which a node may go on leading without a renewal of its lease, in ms: 0.4 s more than two renewals are
+ * apart, for the store's answer. The lease says it, because others take over by it.
  */
-const LEADS_UNRENEWED_FOR = 2_400;
+const LEADS_UNRENEWED_FOR = 1_300;
+/** Time after which a node whose lease is over has noticed that, in ms: it looks every 100 ms. */
+const STOPS_WITHIN = 400;
 const ANSWER_TIMEOUT = 2_000; // ms
 /** Time without a successful renewal after which this node's subscriptions count as stalled, in ms. */
 const UNRENEWED = 5_000;

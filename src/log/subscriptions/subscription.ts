@@ -12,7 +12,7 @@ import { categorySubject, commitSubject, requestSubject, subscriptionKey } from 
 import { endOf } from "../format/group_text.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import type { LogHost } from "../log_host.ts";
-import { type CapableNode, mayLead } from "./leader_election.ts";
+import { ABSENT, type CapableNode, mayLead, turnOf } from "./leader_election.ts";
 import { Commits, firstCommit } from "./commits.ts";
 import type { Leases } from "./leases.ts";
 import type { SubscriptionSpec } from "./spec.ts";
@@ -106,6 +106,12 @@ export class LogSubscription {
       if (leader !== "" && leader !== this.#options.host.endpoint) return false;
     }
     return this.#first;
+  }
+
+  /** True if the last leader has handed the lead over, and no node leads yet, as far as this node knows. */
+  get free(): boolean {
+    const commit = this.#commit;
+    return typeof commit === "object" && commit.head.leader === "" && !this.leads;
   }
 
   /** Takes note of a commit of the subscription that any node has stored. Call for each commit. */
@@ -327,13 +333,35 @@ export class LogSubscription {
   }
 
   #mayLead(now: number): boolean {
-    const { host, nodes, leases } = this.#options;
-    const place = Math.max(0, nodes().findIndex(({ id }) => id === host.node));
+    const { host, leases } = this.#options;
+    const place = this.#place();
     const [seen, commit] = [this.#seen, this.#commit];
     if (seen === undefined || commit === undefined) return place === 0;
     const leader = typeof commit === "string" ? undefined : commit.head.leader;
-    const still = (leader: string) => leases.still(leader, now);
-    return leader === host.endpoint || mayLead(place, leader, { stood: now - seen.at, still });
+    return leader === host.endpoint || mayLead(place, leader, {
+      stood: now - seen.at,
+      still: (leader) => leases.still(leader, now),
+      ended: (leader) => this.#hasEnded(leader, now),
+    });
+  }
+
+  /** Place of this node in the order of those that may lead, without the node with the endpoint `without`. */
+  #place(without?: string): number {
+    const { host, nodes } = this.#options;
+    const order = nodes().filter(({ endpoint }) => endpoint !== without);
+    return Math.max(0, order.findIndex(({ id }) => id === host.node));
+  }
+
+  /**
+   * Returns true if the leader's process has ended, or lost its connection, as bounces show, and if it has stopped
+   * handing out in the latter case: the first node of the order then takes the lead. Asks about the process as soon as
+   * its lease is late.
+   */
+  #hasEnded(leader: string, now: number): boolean {
+    const { host, leases } = this.#options;
+    const turn = turnOf(this.#place(leader));
+    if (leases.still(leader, now) < LATE + turn) return false;
+    return host.absent(leader) >= ABSENT && leases.stopped(leader, now - turn);
   }
 
   async #take(ending: AbortController): Promise<void> {
@@ -448,6 +476,8 @@ const MAX_REPORTED_CATEGORIES = 16;
  */
 const SETTLED = 30_000;
 const HAND_OVER_PAUSE = 600_000;
+/** Time without a renewal after which a leader's lease is late, in ms: leaders renew theirs every 0.8 to 0.9 s. */
+const LATE = 1_000;
 /** Time that running messages get to end when the lead is handed over, in ms. */
 const PATIENCE = 2_000;
 /** Time for which this node leaves the lead to other nodes after its term has failed, in ms. */

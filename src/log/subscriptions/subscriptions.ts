@@ -169,7 +169,11 @@ export class Subscriptions {
   #onMessage(message: StoredMessage): void {
     const { namespace } = this.#options.host;
     const key = readCommitSubject(namespace, message.subject);
-    if (key !== undefined) return this.#all.get(key)?.onCommit(message);
+    if (key !== undefined) {
+      const subscription = this.#all.get(key);
+      subscription?.onCommit(message);
+      return this.#takeIfFree(subscription);
+    }
     const request = readRequestSubject(namespace, message.subject);
     if (request !== undefined) this.#all.get(request.key)?.term?.onRequest();
     else this.#leases.onMessage(message);
@@ -213,7 +217,16 @@ export class Subscriptions {
 
   #refresh(): void {
     this.#nodes = undefined;
-    for (const { term } of this.#all.values()) term?.refresh();
+    for (const subscription of this.#all.values()) {
+      subscription.term?.refresh();
+      this.#takeIfFree(subscription);
+    }
+  }
+
+  /** Takes the lead of a subscription that was handed over if it is this node's turn, without waiting for a tick. */
+  #takeIfFree(subscription: LogSubscription | undefined): void {
+    if (subscription?.free !== true || this.#timer === undefined) return;
+    subscription.tick(this.#options.host.clock.monotonic(), this.#beginning < MAX_TAKEOVERS);
   }
 }
 

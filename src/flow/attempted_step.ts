@@ -39,8 +39,8 @@ export class AttemptedStep extends StepCall {
   /** True once an attempt has begun in this execution of the run. */
   #hasBegun = false;
   /**
-   * True while an attempt is under way: in the states "pauses", "begins" and "attempts" of the table at the top of this
-   * file.
+   * True in the states "pauses", "begins" and "attempts" of the table at the top of this file: this node works towards
+   * the step's outcome.
    */
   #isUnderWay = false;
   #attempt: StepAttempt | undefined;

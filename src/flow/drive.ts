@@ -1,13 +1,13 @@
 /**
  * A drive: one execution of a run on this node, by replay. The handler runs from its top; recorded steps return their
  * recorded outcomes (`DriveState.sees`), and new steps are performed and recorded (`steps.ts`, `waits.ts`); the steps
- * of a failed run are undone (`undoing.ts`). A drive ends when the run has ended, when all pending calls wait for
- * something outside, or when another node has taken the run over.
+ * of a failed run are undone (`undoing.ts`). A drive ends when the run has ended, when all pending calls of the handler
+ * wait for a time, a signal, a child run or an operator, or when another node has taken the run over.
  *
  * The rules, each held by `test/simulation/flow_simulation_test.ts`:
- * 1. No step begins before all that the handler has seen is stored, and an entry which says that this node executes the
- *    run. Outcomes that are ready together are stored by one append; so are the outcome of the last step and the end of
- *    the run.
+ * 1. A step begins only when two things are stored: all that the handler has seen, and an entry which says that this
+ *    node executes the run. Outcomes that are ready together are stored by one append; so are the outcome of the last
+ *    step and the end of the run.
  * 2. Each append expects the last message that was read. If another node has stored, as the executing node, a message
  *    after that one, or if that one is lost, this drive ends at once: a store that has lost its last messages gives
  *    their sequences to other messages.

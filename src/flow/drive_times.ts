@@ -150,8 +150,8 @@ export class DriveTimes {
     for (const step of this.#woken.keys()) {
       const at = failures.get(step)?.next ?? sleeps.get(step)?.until ?? waits.get(step)?.until;
       if (at === undefined) continue;
-      // the schedule is due a second from now at the earliest, because a message that is due already is published only
-      // once for its id. If it cannot be stored, the schedule that is stored already fires
+      // the schedule is due a second from now at the earliest, because the log publishes a message that is due already
+      // only once for each id. If it cannot be stored, the schedule that is stored already fires
       const time = Math.max(at, this.#host.clock.now() + 1_000);
       this.#givenBack.push(this.#host.wake(this.#ref, step, time).then(() => step, () => undefined));
     }

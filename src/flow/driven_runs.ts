@@ -1,6 +1,6 @@
 /**
  * The runs that this node executes; each execution is a {@link Drive}. A call to execute a run comes from a stored
- * entry, by a schedule that fires, or by a start. As long as the run's holder lives (the node that the run's last
+ * entry, from a schedule that fires, or from a start. As long as the run's holder lives (the node that the run's last
  * message names), other nodes pass calls for the run on to it.
  *
  * A call is acknowledged only when the run has ended or is suspended (it waits for a time, a signal, a child run or an
@@ -563,8 +563,8 @@ const HELD = 10_000;
 const TICK = 500; // ms between two looks at the leases of executed runs
 /**
  * Number of executed runs above which a node gives each run a lease after `BRIEF` ms. The message that called for a run
- * is not acknowledged before the run has a lease or has ended, and a node gets at most 1,024 messages that it has not
- * acknowledged.
+ * is not acknowledged before the run has a lease, has ended or is suspended, and a node gets at most 1,024 messages
+ * that it has not acknowledged.
  */
 const FEW = 256;
 /** Time for which a run is executed without a lease while there are more than `FEW` runs, in ms. */

@@ -1,8 +1,8 @@
 /**
  * Appends entries to runs for processes that do not execute them (signals, cancels, ends of children). Messages of one
  * run are appended one after the other, because of several appends at once all but one would be refused. Entries that
- * wait go into one message. A process stores only a few messages of a run before the node that executes the run has
- * answered, so that the executing node can store messages of its own.
+ * wait for the same append go into one message. A process stores only a few messages of a run before the node that
+ * executes the run has answered, so that the executing node can store messages of its own.
  */
 import { exceeds } from "../data/utf8.ts";
 import { unavailable } from "../error.ts";
@@ -74,8 +74,8 @@ export class NoticeQueue {
   }
 
   /**
-   * Waits with further messages of the run until `answer` settles, if {@link MAX_UNANSWERED} messages of the run have
-   * no answer; {@link RunLog.awaitAnswer} says more.
+   * Delays further messages of the run until `answer` settles, if {@link MAX_UNANSWERED} messages of the run are
+   * without an answer; {@link RunLog.awaitAnswer} says more.
    */
   awaitAnswer(ref: RunRef, answer: Promise<void>): void {
     const key = keyOf(ref);

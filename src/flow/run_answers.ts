@@ -37,8 +37,8 @@ function asError(error: unknown): CatgaError {
 }
 
 /**
- * Resolves or rejects as the promise `asked` (a sent request) does; but resolves with `OUTCOME_UNKNOWN` when the app's
- * timeout and one more second have passed, because the request may still be carried out.
+ * Resolves or rejects as the promise `asked` (a sent request) does; but if it has not settled when the app's timeout
+ * and one more second have passed, resolves with `OUTCOME_UNKNOWN`, because the request may still be carried out.
  */
 export function inTime<T>(
   { app: { timeout }, clock }: Pick<DriveHost, "app" | "clock">,

@@ -60,8 +60,8 @@ export class RunLeases {
   }
 
   /**
-   * Stores the leases that cover these runs again, after one of the leases has expired. Rejects with `UNAVAILABLE` if a
-   * lease is no longer renewed.
+   * Stores the leases that cover these runs again, after one of the leases has expired. Rejects with `UNAVAILABLE` if
+   * this node no longer renews one of them.
    */
   async again(refs: readonly RunRef[]): Promise<void> {
     const leases = new Set(refs.flatMap((ref) => this.#byRun.get(keyOf(ref)) ?? []));

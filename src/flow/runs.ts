@@ -1,6 +1,6 @@
 /**
- * The runs of workflows, as one node starts, executes, reaches and shows them. `Runs` creates the other parts of this
- * folder, and delegates to them. Opens no stream until it is first needed.
+ * The runs of workflows, as one node starts, executes, signals, cancels and lists them. `Runs` creates the other parts
+ * of this folder, and delegates to them. It opens no stream before one is first needed.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
@@ -40,7 +40,7 @@ import type { RunsHost } from "./runs_host.ts";
 import { RunsNode } from "./runs_node.ts";
 import { StuckRuns } from "./stuck_watch.ts";
 
-/** The runs of a namespace, as one node starts, executes, reaches and shows them. */
+/** The runs of a namespace, as one node starts, executes, signals, cancels and lists them. */
 export class Runs implements DrivesHost, NodeRuns {
   readonly app: RunsHost;
   readonly endpoint: string;

@@ -108,7 +108,8 @@ export class Steps {
   /**
    * Aborts the attempts in progress of steps whose outcome a cancelled run does not need
    * ({@link CalledStep.needsOutcome}) and wakes each step that pauses between two attempts: the step begins its next
-   * attempt at once, or is given up. Called when the run is cancelled.
+   * attempt if that is due (a cancel makes it due at once, see `journal.ts`), or is given up. Called when entries were
+   * read of which one cancels the run, and for later entries.
    */
   cancelled(message: string): void {
     for (const step of this.#steps.values()) {

@@ -35,9 +35,9 @@ export interface LogHost extends StreamsHost {
    */
   gone(endpoint: string): Promise<boolean>;
   /**
-   * Returns for how long pings to the endpoint are known to bounce, in ms: its process has ended, or lost its
-   * connection. 0: it may be there, or this node has just begun to ask. Always 0 with several NATS servers, and soon
-   * after a reconnect of this node.
+   * Returns for how long NATS has answered every ping to the endpoint with "no responders", in ms: the process there
+   * has ended, or has lost its connection. 0: the process may be connected, or this node has just begun to ask. Always
+   * 0 if there are several NATS servers, and for a while after a reconnect of this node.
    */
   absent(endpoint: string): number;
   /**

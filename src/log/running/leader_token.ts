@@ -129,8 +129,9 @@ export class LeaderToken {
 
 /**
  * Maximum time in ms since the token of the known leader was last confirmed, or since the request was sent, for which a
- * request with that token is obeyed without a check. Another leader can exist 0.4 s after the request was sent at
- * the earliest, and first asks this node (for up to 3 s) before it hands out anything.
+ * request with that token is obeyed without a check. Another leader can exist 0.4 s after the request was sent at the
+ * earliest (its sender leads for up to 1.3 s after the last renewal of its lease, and is replaced 1.7 s after it at the
+ * earliest); the other leader first asks this node (for up to 3 s) before it hands out anything.
  */
 const TOKEN_TRUSTED_FOR = 2_000;
 /** Time for which the last commit must have had a lower token before the lower token is accepted, in ms. */

@@ -145,7 +145,7 @@ function control(
 }
 
 /**
- * Duration of a standstill of this process after which another node may lead a subscription of this node, in ms: less
- * than the 1.7 s after which the lease of a leader that lost its connection as well is taken over.
+ * Duration of a standstill of this process, in ms, after which another node may lead a subscription of this node: less
+ * than the 1.7 s without a renewal of a leader's lease after which, at the earliest, another node takes the lead.
  */
 const STOOD_STILL = 1_300;

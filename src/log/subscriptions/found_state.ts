@@ -28,7 +28,7 @@ export interface BarrierOptions {
   readonly commits: Pick<Commits, "token">;
   /** The live nodes that handle the subscription. */
   nodes(): readonly CapableNode[];
-  /** Endpoint of the last leader; default: it has handed the lead over, or is not known. */
+  /** Endpoint of the last leader; absent: that leader has handed the lead over, or is not known. */
   readonly last?: string;
   readonly signal: AbortSignal;
 }
@@ -120,8 +120,10 @@ async function ask(
 /** First and longest pause before a node is asked again, and time that a node gets to answer, in ms. */
 const [FIRST_PAUSE, LONGEST_PAUSE, ANSWER_TIMEOUT] = [50, 1_000, 2_000];
 /**
- * Time for which pings to a node must bounce until it is passed over, in ms: as long as until its record is removed
- * (`src/cluster/membership/failure_detector.ts`). The last leader's lease is over as well, so less is enough for it.
+ * Time in ms for which NATS must have answered every ping to a node with "no responders" until the new leader goes on
+ * without the node's answer: as long as until other nodes remove the node's record
+ * (`src/cluster/membership/failure_detector.ts`). For the last leader, whose lease is over as well, {@link ABSENT} is
+ * enough.
  */
 const GONE = 900;
 /** Time that all nodes together get to tell a new leader what they run, in ms. */

@@ -49,10 +49,10 @@ export function capableNodes(
 }
 
 /**
- * Returns true if the node at this place in the order of nodes may take the lead now. `leader`: endpoint of the
- * leader; "": the lead was handed over; `undefined`: the last commit is invalid. `stood`: time since this node saw
- * the last commit, in ms. `still`: time for which the leader has not renewed its lease, in ms. `ended`: true if the
- * leader's process has ended, as far as bounces tell, and the leader would have stopped by now.
+ * Returns true if the node at this place in the order of nodes may take the lead now. `leader`: endpoint of the leader;
+ * "": the lead was handed over; `undefined`: the last commit is invalid. `stood`: time since this node saw the last
+ * commit, in ms. `still`: time for which the leader has not renewed its lease, in ms. `ended`: returns true if the
+ * leader's process has ended, or has lost its connection and must have stopped leading.
  */
 export function mayLead(
   place: number,
@@ -75,8 +75,8 @@ export function turnOf(place: number): number {
 }
 
 /**
- * Time for which pings to a leader whose lease is over must bounce before its process counts as ended, in ms: a process
- * that has lost its connection dials again after 250 ms.
+ * Time in ms for which NATS must have answered every ping to a leader with "no responders" until the leader's process
+ * counts as ended. It is long enough for a process that has only lost its connection, and dials again after 250 ms.
  */
 export const ABSENT = 600;
 /**

@@ -1,8 +1,9 @@
 /**
  * The leases of nodes that lead subscriptions. Such a node renews its lease every 0.8 s, one message for all its
- * subscriptions. If a lease is not renewed for 3 s, other nodes take over those subscriptions; if its owner's process
- * has ended as well, they do so once the owner would have stopped by the time in its lease. They overwrite the lease
- * first, so that its owner notices and ends its terms before it writes or hands out anything more.
+ * subscriptions. If a lease is not renewed for 3 s, other nodes take over those subscriptions; if the owner's process
+ * has ended, or has lost its connection, they do so earlier: as soon as the owner must have stopped leading by the time
+ * that its lease states. They overwrite the lease first, so that its owner notices and ends its terms before it writes
+ * or hands out anything more.
  */
 import { type CatgaError, unavailable } from "../../error.ts";
 import { type StoredMessage, textOf } from "../../ports/event_log.ts";
@@ -23,9 +24,9 @@ interface SeenSequence {
   sequence: number;
   /** Time at which this node last saw a message of the lease, by the monotonic clock. */
   at: number;
-  /** True if a node has overwritten the lease, so that its owner does not lead. */
+  /** True if another node has overwritten the lease, so that its owner does not lead. */
   fenced: boolean;
-  /** Time for which the owner leads without a renewal, in ms; `undefined`: the lease does not say so. */
+  /** Time for which the owner goes on leading without a renewal, in ms; `undefined`: the lease does not state it. */
   leads: number | undefined;
 }
 
@@ -82,7 +83,8 @@ export class Leases {
 
   /**
    * Returns the time since the last renewal of another node's lease, in ms; if none was seen, the time since this
-   * method was first called for that node. If the lease was overwritten: the time since then, and {@link STILL}.
+   * method was first called for that node. If another node has overwritten the lease: {@link STILL} more than the time
+   * since that, so that the owner counts as stopped.
    */
   still(endpoint: string, now: number): number {
     const { at, fenced } = this.#seenOf(endpoint, now);
@@ -90,8 +92,8 @@ export class Leases {
   }
 
   /**
-   * Returns true if the owner of another node's lease, when it cannot renew it, has stopped handing out by its own
-   * rules; false for an owner whose lease does not say when it stops.
+   * Returns true if the owner of another node's lease must have stopped handing out messages by now, even if its
+   * process lives and only cannot renew the lease; false if the lease does not state when its owner stops.
    */
   stopped(endpoint: string, now: number): boolean {
     const { leads = Infinity } = this.#seenOf(endpoint, now);
@@ -187,11 +189,14 @@ export class Leases {
   }
 }
 
-/** Message of a lease. A member is `undefined` if the message is unreadable, or of an earlier version. */
+/**
+ * Message of a lease. A member is `undefined` if the message is unreadable, or was written by an earlier version of
+ * Catga.
+ */
 interface LeaseMessage {
   /** Endpoint of the owner, or of the node that has overwritten the lease. */
   readonly by: string | undefined;
-  /** Time for which the owner leads without a renewal, in ms. */
+  /** Time for which the owner goes on leading without a renewal, in ms. */
   readonly leads: number | undefined;
 }
 
@@ -207,11 +212,14 @@ function readLease(data: Uint8Array): LeaseMessage {
 /** Interval between renewals of a lease, in ms. */
 const RENEW_INTERVAL = 800;
 /**
- * Time for which a node may go on leading without a renewal of its lease, in ms: 0.4 s more than two renewals are
- * apart, for the store's answer. The lease says it, because others take over by it.
+ * Time for which a node may go on leading without a renewal of its lease, in ms: the interval between two renewals (0.8
+ * to 0.9 s), and 0.4 s for the store's answer. The lease states this time, because other nodes take over by it.
  */
 const LEADS_UNRENEWED_FOR = 1_300;
-/** Time after which a node whose lease is over has noticed that, in ms: it looks every 100 ms. */
+/**
+ * Time within which a node stops handing out messages after its lease has ended, in ms: it checks the lease every 100
+ * ms.
+ */
 const STOPS_WITHIN = 400;
 const ANSWER_TIMEOUT = 2_000; // ms
 /** Time without a successful renewal after which this node's subscriptions count as stalled, in ms. */

@@ -353,9 +353,10 @@ export class LogSubscription {
   }
 
   /**
-   * Returns true if the leader's process has ended, or lost its connection, as bounces show, and if it has stopped
-   * handing out in the latter case: the first node of the order then takes the lead. Asks about the process as soon as
-   * its lease is late.
+   * Returns true if NATS answers pings to the leader's process with "no responders" (the process has ended, or has lost
+   * its connection), and the leader must have stopped handing out messages by the time that its lease states; later by
+   * the turn of this node, so that the first node of the order takes the lead. Asks about the process from the moment
+   * on at which its lease is late ({@link LATE}).
    */
   #hasEnded(leader: string, now: number): boolean {
     const { host, leases } = this.#options;

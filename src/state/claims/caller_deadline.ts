@@ -1,6 +1,6 @@
 /**
  * Limits how long the sender of an idempotent command waits: until its deadline passes, its signal aborts, or the store
- * of claims ({@link IdempotencyStore}) is closed.
+ * of claims (`IdempotencyStore`) is closed.
  */
 import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { CatgaError } from "../../error.ts";

@@ -338,7 +338,7 @@ function* ofContract(
   full: boolean,
 ): Iterable<Raised> {
   if (handlers === 0) {
-    // no alarm: all nodes that handled the contract have left in an orderly way, or have been gone for a long time, and
+    // no alarm: all nodes that handled the contract have left in an orderly way, or have been gone for 15 minutes, and
     // no node sends messages of it
     if (waiting === 0 && !wanted && (signedOff || now - (since ?? now) > GONE)) return;
     const [one, more] = signedOff ? ["has signed off", "have signed off"] : ["is gone", "are gone"];

@@ -70,7 +70,7 @@ export interface Context extends Sender {
    * number than the last. For an idempotent command it is the revision of its claim, which grows with each run of the
    * handler for this id: a run that was paused for more than 15 s, or had no connection for more than 4 s, may still be
    * going on when the next run begins. For a message of the log it is the token of the subscription's leader, which
-   * grows with each new leader. `undefined` for other messages, and in read models.
+   * grows with each new leader. `undefined` for other messages, and in handlers with `each: "node"`.
    *
    * @example
    * ```ts

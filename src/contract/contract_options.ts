@@ -241,8 +241,8 @@ export interface Idempotent {
 /** Options of a command, durable or not. */
 export interface MaybeDurable {
   /**
-   * True or `{ keep }`: `enqueue` may store the command; a stored command then runs at least once, on any service that
-   * handles it. Default: `false`.
+   * True or `{ keep }`: `enqueue` may store the command; a stored command then runs at least once, on a node of any
+   * service that handles it. Default: `false`.
    */
   durable?: boolean | Durable | undefined;
 }
@@ -250,8 +250,8 @@ export interface MaybeDurable {
 /** Options of a durable command. */
 export interface DurableOption {
   /**
-   * True or `{ keep }`: `enqueue` may store the command; a stored command then runs at least once, on any service that
-   * handles it.
+   * True or `{ keep }`: `enqueue` may store the command; a stored command then runs at least once, on a node of any
+   * service that handles it.
    */
   durable: Durable;
 }

@@ -141,8 +141,8 @@ export interface Health {
   /** Number of messages of other nodes that wait on this node for their handlers. */
   readonly queued: number;
   /**
-   * The subscriptions that this node has handlers for, as far as this node knows, read models included. The method
-   * `subscriptions()` asks the store for all subscriptions.
+   * The subscriptions that this node has handlers for, as far as this node knows, read models (subscriptions with
+   * `each: "node"`) included. The method `subscriptions()` asks the store for all subscriptions.
    */
   readonly subscriptions: readonly SubscriptionHealth[];
   /**
@@ -215,7 +215,7 @@ export interface SubscriptionHealth {
   readonly open: number;
   /**
    * Number of messages of the log's stream that the subscription has not read; each has 1 to 512 events. The count is
-   * up to 10 s old. For a read model: only messages that this node has received.
+   * up to 10 s old. For a read model (`each: "node"`): only messages that this node has received.
    */
   readonly lag: number;
   /**
@@ -236,8 +236,8 @@ export interface SubscriptionHealth {
   readonly unhandled?: Readonly<Record<string, number>>;
   /**
    * The newest failure of a handler of the subscription since this node leads it: its message, and the error that the
-   * handler threw (`cause`, as in a dead letter). For a read model: the failure of the first message that it keeps
-   * retrying, as long as it does.
+   * handler threw (`cause`, as in a dead letter). For a read model (`each: "node"`): the failure of the first message
+   * that this node keeps retrying, as long as it does.
    */
   readonly lastFailure?: {
     readonly contract: string;

@@ -165,7 +165,8 @@ export type Observation =
   }
   /**
    * An attempt of a step of a run failed with `error`; it is tried again after `pause` ms. `step` is empty if the
-   * workflow's handler itself failed. An outage is reported at the first attempt only.
+   * workflow's handler itself failed. Further failures are not reported if they have the code of the failure before,
+   * and that code is one of an outage, such as `UNAVAILABLE`.
    */
   | {
     readonly type: "run-failed";

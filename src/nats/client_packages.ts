@@ -23,8 +23,8 @@ export function importNodeClient(): Promise<unknown> {
 }
 
 /**
- * Loads the file of `@nats-io/transport-node` that contains its TCP connection; `undefined`: the installed version
- * has it elsewhere.
+ * Loads the file of `@nats-io/transport-node` that contains its TCP connection; `undefined`: the installed version has
+ * no such file.
  */
 export function importNodeTransport(): Promise<unknown> {
   const name = `${specifier("npm", "transport-node")}/lib/node_transport.js`;

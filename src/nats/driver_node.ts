@@ -40,8 +40,8 @@ interface NodeTransportFile {
 }
 
 /**
- * Loads the driver. If the installed version has the file of the TCP connection elsewhere, the package's own
- * transport is used for connections without TLS.
+ * Loads the driver. If the installed version lacks the file of the TCP connection, the package's own transport is used
+ * for connections without TLS.
  */
 export async function loadNodeDriver(): Promise<Shared & Connects> {
   const [client, file] = await Promise.all([importNodeClient(), importNodeTransport()]) as [

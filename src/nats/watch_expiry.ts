@@ -23,7 +23,7 @@ const LAST_RETRY = 30_000;
 
 /** Options of {@link WatchExpiry}. */
 export interface WatchExpiryOptions {
-  /** True: an expired entry is reported as vanished, and stays in the store. */
+  /** True: an expired entry is reported as gone (`vanish`), and stays in the store. */
   readonly passive: boolean;
   /** Called with failed removals, and with the reason when the watch opens another feed. */
   readonly onNotice: (notice: string) => void;

@@ -195,8 +195,8 @@ export class DeadlineWheel {
   }
 
   /**
-   * Expires entries after everything else that happens at this moment, so that a message that ends exactly at its
-   * deadline has ended in time.
+   * Expires the entries that are due, after one more timer of 0 ms, so that a message that ends exactly at its deadline
+   * has ended in time.
    */
   #wake(): void {
     if (this.#due(this.#clock.monotonic()).length === 0) return this.#process();

@@ -25,8 +25,8 @@ export class Member {
    */
   accusedAt = -1;
   /**
-   * Reason why the node's record is gone from the store; absent: it is there. The node stays a member as long as it
-   * answers pings.
+   * Reason why the node's record is gone from the store: its ttl has ended (`expire`), or the reason is not known
+   * (`vanish`); absent: the record is there. The node stays a member as long as it answers pings.
    */
   recordGone: "expire" | "vanish" | undefined;
 

@@ -4,9 +4,9 @@
  * Each node has a record in the store (`own_record.ts`), which every node watches. A record alone makes no member: its
  * process has to answer a ping, or send a frame, first (`unproven.ts`). A record that was deleted ends the membership:
  * a node deletes its own when it leaves, and the failure detector (`failure_detector.ts`) deletes the record of a node
- * that died. A record that expired or vanished does not, because the store may have been away: the node stays as long
- * as it answers pings (`wire/peer.ts` answers them). The members and the events of their changes are in
- * `membership_view.ts`.
+ * that died. A record that expired, or vanished (is gone from the store for an unknown reason), does not, because the
+ * store may have been away: the node stays as long as it answers pings (`wire/peer.ts` answers them). The members and
+ * the events of their changes are in `membership_view.ts`.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { throughElection } from "../../ports/election.ts";
@@ -37,7 +37,10 @@ interface MembershipOptions
   ping(endpoint: string, n: number): void;
   /** Returns true if the bounce of a frame proves that no process subscribes to the endpoint. */
   conclusive(): boolean;
-  /** Called when the record of a member has expired or vanished: the member must then show that it is alive. */
+  /**
+   * Called when the record of a member has expired, or is gone from the store for an unknown reason: the member must
+   * then show that it is alive.
+   */
   recordGone(member: Member): void;
 }
 

@@ -154,8 +154,8 @@ export class Router implements CallOwner, RequestRouter {
     app.wheel.delete(call);
     call.at = app.node;
     const { request, meta } = call;
-    // if neither the time left nor the meta has changed, as in the first attempt, the request is passed on without a
-    // copy
+    // if neither the time left nor the meta (id, headers and the like) has changed, as in the first attempt, the
+    // request is passed on without a copy
     const isSame = left === request.timeout && meta === request.meta;
     const own = isSame ? request : { ...request, timeout: Math.max(1, left), meta };
     app.runner.local(own, call.attempt).then((outcome) => {

@@ -1,7 +1,7 @@
 /**
- * Sends and receives events. Events of one name and one meta that are published in one turn of the event loop travel
- * as one message, or events of two turns if there are few. Nodes of a service subscribe in a queue group named after
- * the service, so that one of them gets each event.
+ * Sends and receives events. Events of one contract with equal meta (headers and the like) that are published in one
+ * turn of the event loop travel as one message; if a turn has few events, they travel together with those of the next
+ * turn. Nodes of a service subscribe in a queue group named after the service, so that one of them gets each event.
  */
 import { eventSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
@@ -33,7 +33,7 @@ interface EventChannelOptions
   deliver(name: string, payload: unknown, from: { envelope: () => Envelope; each: "service" | "node" }): void;
 }
 
-/** Events of one name and one meta, to be sent as one message. */
+/** Events of one contract with equal meta (headers and the like), to be sent as one message. */
 interface EventBatch {
   readonly name: string;
   readonly meta: Meta | undefined;

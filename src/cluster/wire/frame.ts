@@ -126,9 +126,9 @@ export type FrameItem =
   | ShapesItem;
 
 /**
- * A frame that has been checked: every item has the form of its kind. Items of unknown kinds are left out. `Q`, `M`,
- * `R`, `E` and `I` on the wire are `q`, `m`, `r`, `e` and `i` with tagged payloads, values and errors; here the tags
- * have been read.
+ * A frame that has been checked: every item has the form of its kind. Items of unknown kinds are left out.
+ * `Q`, `M`, `R`, `E` and `I` on the wire are `q`, `m`, `r`, `e` and `i` with tagged payloads, values and errors (tags
+ * are texts for values that JSON lacks); a checked frame has the values instead.
  */
 export interface Frame {
   readonly seq: number;
@@ -147,8 +147,8 @@ export interface WireMeta extends Meta {
 }
 
 /**
- * A batch of events as sent: `[1, sender, sentAt, meta, payload, …]`. `seq` in `meta` is the number of the batch
- * among the sender's.
+ * A batch of events as sent: `[1, sender, sentAt, meta, payload, …]`. `meta`: headers and the like, the same for all
+ * events of the batch; its `seq` is the number of the batch among the sender's batches.
  */
 export interface EventFrame {
   readonly sender: string;
@@ -305,11 +305,11 @@ function isNumbered(item: readonly unknown[]): boolean {
 }
 
 /**
- * Replaces the tagged values of an item by the values they stand for, and its kind by the kind without tags. Returns
- * true if a value is {@link Unreadable}.
+ * Replaces the tags in an item (texts for values that JSON lacks) by the values they stand for, and its kind by the
+ * kind without tags. Returns true if a value is {@link Unreadable}.
  */
 function readTags(item: FrameItem): boolean {
-  // a sent item may have kinds (with tags) that a parsed item does not have
+  // a sent item may have a kind for values with tags, such as `Q`, that a parsed item does not have
   const kind: string = item[0];
   if (kind !== "Q" && kind !== "M" && kind !== "R" && kind !== "E" && kind !== "I") return false;
   (item as unknown[])[0] = kind.toLowerCase();
@@ -332,8 +332,8 @@ function readTagsFrom(values: unknown[], first: number): boolean {
 }
 
 /**
- * Returns the value that a tagged value stands for, or an {@link Unreadable} with the reason: then only the message
- * with this value is refused, not its frame.
+ * Returns the value that a value with tags (texts for values that JSON lacks) stands for, or an {@link Unreadable} with
+ * the reason: then only the message with this value is refused, not its frame.
  */
 function untagged(value: unknown): unknown {
   try {

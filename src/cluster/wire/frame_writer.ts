@@ -182,7 +182,7 @@ export function frameText(seq: number, sentAt: number, items: string): string {
 
 /**
  * Makes the text of a batch of events. `payloads`: JSON texts, each after a comma; `tagged`: true if all of them have
- * tags.
+ * tags (texts for values that JSON lacks).
  */
 export function eventFrameText(
   sender: string,

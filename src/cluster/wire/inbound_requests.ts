@@ -330,7 +330,7 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /**
-   * Records the end of a handler that returned a promise. `now`: time that the turn budget returned, by the monotonic
+   * Records the end of a handler that returned a promise. `now`: time at which the end is recorded, by the monotonic
    * clock.
    */
   #finished(ctx: MessageContext, outcome: Outcome, now: number): void {

@@ -51,8 +51,8 @@ export class RunningRequests {
   }
 
   /**
-   * Removes a request whose handler has ended, or that has left its queue: dropped, or about to run, which adds it
-   * again.
+   * Removes a request whose handler has ended, or that has left its queue: because it was dropped, or because it is
+   * about to run (`begun` then adds it again).
    */
   ended(seq: number, index: number): void {
     const frame = this.#frames.get(seq);

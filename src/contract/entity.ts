@@ -73,8 +73,8 @@ export interface Entity<State> {
   /** Internal: the initial state, events and version of the type of entity. */
   readonly "~entity": EntityDefinition<State>;
   /**
-   * The event `<Entity>.forgotten`, the only event left of an entity after `forget`. Read models handle it by removing
-   * their data about the entity.
+   * The event `<Entity>.forgotten`, the only event left of an entity after `forget`. A handler that keeps data about
+   * entities (a read model) removes its data about this entity.
    */
   readonly forgotten: EmittedEvent<{ readonly id: string }>;
   /**

@@ -142,8 +142,8 @@ const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
 };
 
 // Entries of `NodeInfo.subscriptions`, with which a node tells other nodes which messages of the log it handles:
-// `<subscription>/<event>`, and `@/<command>` for queued commands; and the names of the internal contracts that the
-// node with such an entry handles.
+// `<subscription>/<event>`, and `@/<command>` for queued commands; and the names of the internal contracts (between a
+// subscription's leader and its nodes) that the node with such an entry handles.
 
 /**
  * Takes the place of the service in the keys of subscriptions to queued commands: each command has one subscription,
@@ -237,7 +237,10 @@ function readRetry(text: string): Retry | undefined {
   return attempts === undefined || first > longest ? undefined : { attempts, delay: [first, longest] };
 }
 
-/** Returns the names of the internal contracts that a node of a service handles if its record has the entry `text`. */
+/**
+ * Returns the names of the internal contracts (between a subscription's leader and its nodes) that a node of a service
+ * handles if its record has the entry `text`.
+ */
 export function internalNames(service: string, text: string): readonly string[] {
   const { service: owner, name, category } = readAnnouncement(service, text);
   return [runName(owner, name, category), controlName(owner, name)];

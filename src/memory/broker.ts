@@ -1,7 +1,7 @@
 /**
- * The simulated nats-server of a {@link MemoryNetwork}: chooses the subscribers of each message, and bounces a
- * message that has none. The {@link ServerLink} of each client decides how messages travel to and from the broker:
- * late, or not at all.
+ * The simulated nats-server of a {@link MemoryNetwork}: chooses the subscribers of each message, and tells the
+ * publisher of a message that has none (the message bounces). The {@link ServerLink} of each client decides how
+ * messages travel to and from the broker: late, or not at all.
  */
 import { outside } from "../data/async_context.ts";
 import type { Clock, Random } from "../ports/clock.ts";
@@ -107,8 +107,8 @@ export class Broker {
   }
 
   /**
-   * Tells the publisher that no one subscribes to a subject: sends a bounce to one of the publisher's own subscriptions
-   * that has no queue group, and to no other subscription, as nats-server does.
+   * Tells the publisher that no one subscribes to a subject: sends a bounce (no responders) to one of the publisher's
+   * own subscriptions that has no queue group, and to no other subscription, as nats-server does.
    */
   #bounce(from: BrokerClient, epoch: number, reply: string): void {
     if (!from.link.has(epoch)) return;

@@ -44,7 +44,10 @@ export interface ScheduleStream {
   /** Draws the time between a schedule's due time and its firing, in ms. */
   lag(): number;
   append(message: NewMessage): void;
-  /** Removes the message stored under the subject of a finished schedule, even if it is another message by now. */
+  /**
+   * Removes the message stored under the subject of a finished schedule, even if another message has been stored there
+   * since the schedule became due.
+   */
   purge(subject: string): void;
 }
 

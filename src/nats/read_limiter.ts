@@ -90,7 +90,8 @@ const LONGEST_WAIT = 5_000;
 
 /**
  * Maximum number of concurrent reads; `FEWEST_READS`: minimum number; `READ_ROOM`: maximum size of their answers, in
- * bytes. Over a slow link more would take longer than a read waits, and repeated reads would add to them.
+ * bytes. Over a slow link, more reads at once would take longer than a read waits for its answer, and would then be
+ * repeated.
  */
 const MAX_CONCURRENT_READS = 64;
 const FEWEST_READS = 4;

@@ -67,8 +67,8 @@ export class WatchExpiry {
   }
 
   /**
-   * Starts to remove the expired entries, and reports entries that were withheld and turn out to be alive. Rejects if
-   * the server's clock cannot be read.
+   * Starts to remove the expired entries, and reports entries that were not reported because they seemed expired, and
+   * turn out to be alive. Rejects if the server's clock cannot be read.
    */
   async sweep(): Promise<void> {
     const { transport: { clock, status }, serverClock } = this.#stream;

@@ -71,8 +71,8 @@ export interface Bucket {
   /**
    * Calls `onChange` for every current entry whose key starts with `prefix`, resolves, and then calls it for every
    * change; for each key the revisions only grow. The watch survives reconnects, and a store that lost everything: of
-   * the changes during an interruption, the last one of each key is reported when the interruption ends. It ends when
-   * the signal aborts or the store is closed. `onChange` must not throw.
+   * the changes during an interruption, the last one of each key is reported when the interruption ends. The watch ends
+   * when the signal aborts or the store is closed. `onChange` must not throw.
    */
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void>;
 }

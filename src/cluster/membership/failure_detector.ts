@@ -30,7 +30,7 @@ import type { OwnRecordOptions } from "./own_record.ts";
 interface FailureDetectorOptions
   extends Pick<OwnRecordOptions, "clock" | "random" | "observer" | "connected" | "server"> {
   readonly membership: Membership;
-  /** `running`: true for some time after a reconnect of this node, while other nodes may still be reconnecting. */
+  /** `running`: true for 2.5 s after a reconnect of this node, while other nodes may still be reconnecting. */
   readonly grace: Pick<ReconnectGrace, "running">;
   /** This node's id. */
   readonly self: string;

@@ -20,8 +20,8 @@ export interface GapInquiryOptions {
    */
   askGap(endpoint: string, name: string): void;
   /**
-   * Called when another node answers that this contract was handled lately: calls of the contract then wait for a
-   * node.
+   * Called when another node answers that this contract was handled in the last 5 minutes: calls of the contract then
+   * wait for a node.
    */
   gapFound(name: string): void;
 }

@@ -48,7 +48,7 @@ interface MembershipOptions
 export class Membership {
   /** The members of the cluster, for the other parts of this node to read. */
   readonly view: MembershipView;
-  /** The contracts that members handled lately and that no member handles now. */
+  /** The contracts that members handled in the last 5 minutes and that no member handles now. */
   readonly gaps: GapInquiry;
   readonly #options: MembershipOptions;
   readonly #own: OwnRecord;

@@ -27,7 +27,7 @@ export class SchemaMismatches {
 
   /**
    * Returns the contracts whose schemas do not fit together. `sent`: contracts of which this node has sent messages;
-   * `handling`: nodes with other shapes.
+   * `handling`: nodes that have other versions of contracts.
    */
   find(sent: Iterable<AnyContract>, handling: readonly HandlingNodes[]): readonly ObservedMismatch[] {
     const found: ObservedMismatch[] = [];

@@ -1,6 +1,6 @@
 /**
  * Decides what follows a failed attempt of a call, also after a node's death: another attempt, or the error of the
- * call. One function decides every combination.
+ * call. One function decides for every combination of failure, kind of message, and attempts left.
  */
 import { CatgaError, unavailable } from "../../error.ts";
 import { backoff, type Random } from "../../ports/clock.ts";

@@ -182,7 +182,7 @@ export class Router implements CallOwner, RequestRouter {
 
   /**
    * Lets calls of a contract wait until their deadlines. Called when another node reports that this contract was
-   * handled lately.
+   * handled in the last 5 minutes.
    */
   gapFound(name: string): void {
     this.#waiting.gapFound(name);

@@ -33,10 +33,10 @@ const BUILT_IN: Record<RouteName, (host: StrategyHost) => Strategy> = {
 
 /**
  * Makes a strategy that picks the candidates in turn. Once more than 32 requests are sent within one turn of the event
- * loop, each candidate gets 32 successive requests at a time: full frames have 1.5 to 2 times the rate
- * (docs/internals/measurements.md). While more than 32 requests for each candidate are under way, each candidate gets
- * 32 successive requests from the first request of a turn on, so that the requests that follow the answers of one turn
- * share a frame.
+ * loop, each candidate gets 32 successive requests at a time: in full frames a node sends 1.5 to 2 times as many
+ * requests per second (docs/internals/measurements.md). While more than 32 requests for each candidate are under way,
+ * each candidate gets 32 successive requests from the first request of a turn on, so that the requests that follow the
+ * answers of one turn share a frame.
  */
 function roundRobin({ random, turn, underWay }: StrategyHost): Strategy {
   let next = Math.floor(random() * 65_536); // random: many senders must not begin with the same node

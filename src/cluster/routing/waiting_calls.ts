@@ -11,11 +11,11 @@ import { nextTick } from "node:process";
  * node restarts.
  */
 export interface KnownGaps {
-  /** Returns true if this node knows that the contract was handled lately. */
+  /** Returns true if this node knows that the contract was handled in the last 5 minutes. */
   knows(name: string): boolean;
   /**
    * Asks other nodes about a contract; {@link WaitingCalls.gapFound} is called if one of them remembers that it was
-   * handled lately.
+   * handled in the last 5 minutes.
    */
   ask(name: string): void;
 }
@@ -104,7 +104,7 @@ export class WaitingCalls {
 
   /**
    * Lets the calls of a contract that would wait for 500 ms wait until their deadlines. Called when it becomes known
-   * that the contract was handled lately.
+   * that the contract was handled in the last 5 minutes.
    */
   gapFound(name: string): void {
     if (this.#stopping) return;

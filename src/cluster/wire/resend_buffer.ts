@@ -14,8 +14,8 @@ interface SentAnswers {
   readonly to: FrameSender;
   readonly seq: number;
   /**
-   * The frame's text; a large one as bytes, because large texts cost a quarter of the rate
-   * (docs/internals/measurements.md).
+   * The frame's text; a large one as bytes, because with large texts the garbage collector takes so long that a node
+   * sends a quarter fewer messages per second (docs/internals/measurements.md).
    */
   readonly frame: string | Uint8Array;
   /** Time after which the answers are not sent again, by the monotonic clock. */

@@ -38,10 +38,7 @@ export interface DrainSteps {
   release(): Promise<void>;
 }
 
-/**
- * Drains a node. `timeout`: maximum time for running handlers and sends, in ms. Rejects with the rejection of one of
- * the last three steps.
- */
+/** Drains a node. `timeout`: maximum time for running handlers and sends, in ms. Rejects with the error of a step. */
 export async function drain(node: DrainableNode, timeout: number, steps: DrainSteps): Promise<void> {
   const { clock, wheel, state, underWay } = node;
   const begun = clock.monotonic();

@@ -223,12 +223,22 @@ describe("client", () => {
     assertEquals((await lost.list.query(undefined, { signal: AbortSignal.abort() })).error?.code, "CANCELLED");
   });
 
-  it("an answer of a proxy that is no JSON is an error with its status", async () => {
+  it("an answer of a proxy that is no JSON is an error with its status; what it may have passed on is OUTCOME_UNKNOWN", async () => {
     const behind = client<typeof api>("http://shop.example", {
       fetch: () => Promise.resolve(new Response("<html>busy", { status: 503, headers: { "retry-after": "2" } })),
     });
-    const { error } = await behind.list.query();
-    assertEquals([error?.code, error?.status, error?.retryAfter, error?.retryable], ["UNAVAILABLE", 503, 2_000, true]);
+    const order = { sku: "tea", on: new Date(5), cents: 9n };
+    const run = behind.checkout.run("1");
+    const results = [
+      ["UNAVAILABLE", await behind.list.query()],
+      ["OUTCOME_UNKNOWN", await behind.create.send(order)],
+      ["OUTCOME_UNKNOWN", await behind.checkout.start({ order: "1" })],
+      ["OUTCOME_UNKNOWN", await run.tell("approved", { by: "nobody" })],
+      ["OUTCOME_UNKNOWN", await run.cancel()],
+    ] as const;
+    for (const [code, { error }] of results) {
+      assertEquals([error?.code, error?.status, error?.retryAfter, error?.retryable], [code, 503, 2_000, true]);
+    }
   });
 });
 

@@ -68,9 +68,9 @@ export class ClientError<Code extends string = string> extends Error {
   /** Distinguishes this error from other errors. */
   override readonly name = "ClientError";
   /**
-   * Code of the error: the code that the handler, Catga or the edge gave, or a code of this client. `OUTCOME_UNKNOWN`:
-   * no answer came, and the request may have been carried out. `UNAVAILABLE`: no answer to a query came, or a status
-   * from 500 on without a code, as a proxy sends it.
+   * Code of the error: the code that the handler, Catga or the edge gave, or a code of this client. No answer, or a
+   * status from 500 on without a code, as a proxy sends it, is `UNAVAILABLE` for what only reads, and `OUTCOME_UNKNOWN`
+   * for anything else: it may have been carried out.
    */
   readonly code: Code;
   /** HTTP status of the response; 0: there was no response. */
@@ -287,10 +287,10 @@ async function call(
       body,
     );
     const text = await response.text();
-    if (!response.ok) return { ok: false, error: failure(response, text) };
+    if (!response.ok) return { ok: false, error: failure(response, text, unanswered(method)) };
     return { ok: true, value: text === "" ? undefined : valueOf(response, text), status: response.status };
   } catch (cause) {
-    const code = signal?.aborted ? "CANCELLED" : method === "GET" ? "UNAVAILABLE" : "OUTCOME_UNKNOWN";
+    const code = signal?.aborted ? "CANCELLED" : unanswered(method);
     return {
       ok: false,
       error: new ClientError(code, `${method} ${url} has no answer`, { retryable: !signal?.aborted, cause }),
@@ -336,12 +336,12 @@ async function* events(
       if (signal?.aborted) return;
       const headers = { accept: `text/event-stream, ${VALUES}`, ...(last === "" ? {} : { "last-event-id": last }) };
       const response = await request(options, "GET", url, headers, over.signal);
-      if (!response.ok) error = failure(response, await response.text());
+      if (!response.ok) error = failure(response, await response.text(), unanswered("GET"));
       else {
         for await (const { type, id, data } of sse(response)) {
           if (id !== undefined) last = id;
           if (type === "end") return;
-          if (type === "failure") throw problem(read(data), 200);
+          if (type === "failure") throw problem(read(data), 200, unanswered("GET"));
           if (data === "") continue;
           failures = 0;
           received++;
@@ -399,17 +399,24 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
   }
 }
 
-function failure(response: Response, text: string): ClientError {
+/** Returns the code of a call that got no answer of the edge: whatever is not read may have been carried out. */
+function unanswered(method: string): string {
+  return method === "GET" ? "UNAVAILABLE" : "OUTCOME_UNKNOWN";
+}
+
+/** Returns the error of a response. `other`: the code of a response from 500 on that has none. */
+function failure(response: Response, text: string, other: string): ClientError {
+  const after = response.headers.get("retry-after");
   try {
-    return problem(valueOf(response, text), response.status, response.headers.get("retry-after"));
+    return problem(valueOf(response, text), response.status, other, after);
   } catch {
     // the response comes from a proxy, not from the edge
-    return problem({}, response.status, response.headers.get("retry-after"));
+    return problem({}, response.status, other, after);
   }
 }
 
-function problem(value: unknown, status: number, after: string | null = null): ClientError {
-  const { code = status >= 500 ? "UNAVAILABLE" : "INVALID_RESPONSE", detail, title, details, retryable, status: own } =
+function problem(value: unknown, status: number, other: string, after: string | null = null): ClientError {
+  const { code = status >= 500 ? other : "INVALID_RESPONSE", detail, title, details, retryable, status: own } =
     value as Record<string, unknown>;
   const retryAfter = after !== null && Number(after) >= 0 ? Number(after) * 1_000 : undefined;
   return new ClientError(`${code}`, `${detail ?? title ?? code}`, {

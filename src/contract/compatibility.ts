@@ -628,7 +628,7 @@ function shown(value: unknown): string {
   return shortened(JSON.stringify(value));
 }
 
-/** Shows the values that the reader accepts, for a message. */
+/** Returns the values that the reader accepts, as text for a message to people. */
 function listed(values: readonly unknown[]): string {
   const texts = values.map((value) => (typeof value === "string" ? value : JSON.stringify(value)));
   return shortened([...new Set(texts)].join(", "));

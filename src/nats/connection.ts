@@ -119,7 +119,7 @@ function isConnection(nats: unknown): nats is NatsConnection {
 function connectionOptions(nats: string | readonly string[] | ConnectionOptions): ConnectionOptions {
   if (typeof nats === "string" || Array.isArray(nats)) return withServers([nats].flat(), {});
   if (!isPlain(nats)) throw malformed(nats);
-  // cast: arrays returned above; TypeScript does not narrow readonly arrays
+  // cast: `nats` is no array any more, but TypeScript does not exclude readonly arrays by `Array.isArray`
   const given = nats as ConnectionOptions & Record<string, unknown>;
   const mistaken = Object.entries(MISTAKEN).find(([name]) => given[name] !== undefined);
   if (mistaken) throw new TypeError(`nats: there is no option ${mistaken[0]}; it is called \`${mistaken[1]}\``);

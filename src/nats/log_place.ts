@@ -14,7 +14,7 @@ import type { OwnedStream } from "./owned_stream.ts";
  * cluster may still be applying its log.
  */
 const BEHIND = 2_000;
-/** Interval at which the stream's leader is asked again, in ms. */
+/** Pause before the stream's leader is asked again for the last sequence, in ms. */
 const AGAIN = 100;
 
 /** Place at which a reader goes on, and the loss of messages, if there was one. */

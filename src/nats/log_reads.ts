@@ -103,7 +103,7 @@ function batchDirect(stream: OwnedStream, request: BatchRead, limit: number): Pr
     if (settled) return;
     const stored = DirectMessage.of(message, times);
     if (stored === undefined) return settle(endOf(message, `no responders on ${api}`));
-    // the sequence before does not fit: a message was lost on the way
+    // the answer names another preceding message than the one that arrived before it: a message was lost on the way
     if (stored.sequence < request.from || stored.before !== (found.at(-1)?.sequence ?? 0)) {
       return settle(new JetStreamRefusal("busy", "a message of a batch was lost"));
     }

@@ -331,7 +331,7 @@ export class NatsTransport implements Transport {
     // a missing permission for direct gets is not reported: reads then use the stream's leader
     if (forbidden?.subject.startsWith("$JS.API.DIRECT.GET.")) return;
     if (forbidden === undefined || this.#onForbidden === undefined) this.#onError(error);
-    // the report names all inboxes, because their names are random
+    // the report names the pattern of all inboxes, because each inbox has a random name
     else if (forbidden.operation === "subscribe" && forbidden.subject.startsWith(`${this.#inboxPrefix}.`)) {
       this.#onForbidden({ operation: "subscribe", subject: `${this.#inboxPrefix}.>` });
     } else this.#onForbidden(forbidden);

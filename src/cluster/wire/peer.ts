@@ -222,7 +222,7 @@ export class Peer {
   }
 }
 
-/** Time without an answer that makes a nearby process suspect, in ms. */
+/** Time without an answer to a ping after which a process with a fast link is suspect, in ms. */
 const SILENT_FOR = 500;
 /** Time without an answer to a ping after which any process is suspect, in ms, however slow the link. */
 const LONGEST_SILENCE = 3_000;

@@ -147,7 +147,7 @@ export interface ObservedLetters {
   readonly count: number;
   /** True if not all dead letters were read, so that there may be more than `count`. */
   readonly partial?: boolean;
-  /** Times at which the first and the last of these messages became dead letters. */
+  /** Times at which the first and the last of these dead letters were made, in ms since 1970. */
   readonly first: number;
   readonly last: number;
 }

@@ -256,7 +256,7 @@ export interface SubscriptionHealth {
     readonly contract: string;
     readonly code: string;
     readonly message: string;
-    /** Time since which the first message waits because of the outage, in ms since 1970. */
+    /** Time at which the first of the waiting messages first failed because of the outage, in ms since 1970. */
     readonly since: number;
   };
   /**
@@ -267,7 +267,7 @@ export interface SubscriptionHealth {
     readonly contract: string;
     readonly node: string | undefined;
     readonly count: number;
-    /** Time since which the first of these handlers is known to hang, in ms since 1970. */
+    /** Time since which the first of the aborted handlers is known to hang, in ms since 1970. */
     readonly since: number;
   };
 }

@@ -104,7 +104,7 @@ export interface RunCall {
   readonly run: string;
   /** Sequence, in the stream of entities, of the message up to which the receiver must have read the stream. */
   readonly sequence: number;
-  /** Time at which the message with this sequence was stored, in ms since 1970, if known. */
+  /** Time at which the message with the sequence `sequence` was stored, in ms since 1970, if known. */
   readonly stored?: number | undefined;
   /** The schedule of the run that has fired; `undefined`: none. */
   readonly due?: Pick<RunDue, "step" | "at"> | undefined;

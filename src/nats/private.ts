@@ -35,7 +35,10 @@ export interface PrivateProtocol {
      * written, for a quarter of an hour with 20 MB published into a dead link. Without this field, Catga waits as long.
      */
     readonly socket?: { destroy(): void };
-    /** The socket in Deno, which Catga closes when a link is dead, for the reason given at `socket`. */
+    /**
+     * The socket in Deno, which Catga closes when a link is dead, because nats.js would wait until its buffers are
+     * written.
+     */
     readonly conn?: { close(): void };
     /**
      * True if the link is lost. Catga reads this field after each attempt to connect: if the link was lost at the

@@ -277,7 +277,7 @@ export class SharedConsumer implements Progress {
     return foremost;
   }
 
-  /** Returns the readers that are near enough to join, and turns the others away. */
+  /** Returns the joining readers whose positions are near that of the consumer, and turns the others away. */
   #nearTo(base: { created: string; upTo: number }): readonly SharingReader[] {
     const isNear = ({ position, upTo }: SharingReader) =>
       position.created === base.created && Math.abs(upTo - base.upTo) <= NEAR;

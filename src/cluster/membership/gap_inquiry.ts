@@ -38,7 +38,7 @@ export class GapInquiry {
     this.#options = options;
   }
 
-  /** Returns true if this node knows that some node handled this contract lately. */
+  /** Returns true if this node knows that some node handled this contract in the last 5 minutes. */
   knows(name: string): boolean {
     return this.#options.gaps.left(name) > 0;
   }

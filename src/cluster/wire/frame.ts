@@ -81,7 +81,7 @@ export type VersionsItem = ["v", ...versions: number[]];
 type BouncesItem = ["b", endpoint: string, server: string];
 /** `["h", name]`: asks if the receiver remembers a node that handled this contract; if not, it sends no answer. */
 type HandledItem = ["h", name: string];
-/** `["g", name, left]`: the sender remembers that a node handled this contract lately, for `left` ms more. */
+/** `["g", name, left]`: the sender will remember for `left` ms more that a node handled this contract. */
 type GapItem = ["g", name: string, left: number];
 /** `["s", n]`: asks for the receiver's statistics; `n` is the question's number. */
 export type StatsAskedItem = ["s", n: number];

@@ -191,8 +191,9 @@ export class Rounds {
   }
 
   /**
-   * Calls the handlers of the commands in `open`, then of commands that wait for the entity, as long as all can be
-   * stored in one message. Moves each command whose handler has decided to `entries`.
+   * Calls the handlers of the commands in `open`, then of commands that wait for the entity, and ends before a command
+   * whose events cannot be stored in one message with the events before them. Moves each command whose handler has
+   * returned from `open` to `entries`.
    */
   async #decideAll(
     subject: string,

@@ -1,15 +1,15 @@
 /**
- * The state of one execution of a run (a drive), and its turns. An execution advances only in its turns (`#turn`), and
- * waits between two of them: this is its only suspension point. A change of state that a turn reads requests the next
- * turn (`activity.ts`).
+ * The state of one execution of a run (a drive), and its turns. An execution advances only in its turns (`#turn`);
+ * between two turns it awaits the next one, and it awaits nothing else. A change of state that a turn reads requests
+ * the next turn (`activity.ts`).
  *
  * Invariants:
  * 1. The handler sees the ends of steps, sleeps and waits in the order of the journal, one in a turn, so that the
  *    handler has made all calls that follow from one end before it sees the next end (`ends.ts`).
  * 2. An attempt of a step begins only when all recorded entries are stored, and one of them says that this node
  *    executes the run (`DriveRecorder.ready`).
- * 3. The execution is suspended only in a turn in which the handler has nothing to see, nothing is to be stored, and
- *    nothing is in progress: no attempt, append, read or timer.
+ * 3. The node gives the run up until something happens to it only in a turn in which the handler has nothing to see,
+ *    nothing is to be stored, and nothing is in progress: no attempt, append, read or timer.
  */
 import { MAX_NAME_LENGTH } from "../contract/contract.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";

@@ -260,7 +260,7 @@ export class MemoryNetwork {
   }
 
   /**
-   * Restores the connection of the app with this id after a cut: it becomes `connected`, to the next server. The
+   * Restores the connection of the app with this id after a cut, to another server if the network has several. The
    * connection of a frozen app is restored when the app goes on.
    */
   restore(app: string): void {

@@ -300,8 +300,8 @@ export class JetStream {
   }
 
   /**
-   * Sends a request, which ends at its limit, or at once if the connection is lost. Rejects with a
-   * {@link JetStreamRefusal}, or with a `CatgaError` if there is no connection.
+   * Sends a request. Rejects with a {@link JetStreamRefusal}, with the refusal `no answer` after `limit` ms, and with a
+   * `CatgaError` as soon as there is no connection.
    */
   request(subject: string, data: Uint8Array | string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
     const { connection, status } = this.#transport;

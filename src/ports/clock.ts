@@ -27,8 +27,8 @@ export interface Clock {
 export interface AppClock extends Clock {
   /**
    * Resolves after `ms` (0 to 2^31 - 1); rejects with the signal's reason if the signal aborts first. `ctx.clock.sleep`
-   * also rejects when `ctx.signal` aborts, which need not be passed. Rejects with a `RangeError` for an `ms` out of
-   * range, and with a `TypeError` for other values.
+   * also rejects when `ctx.signal` aborts, which need not be passed. Rejects with a `RangeError` if `ms` is out of
+   * range, and with a `TypeError` if `ms` is no number, or `signal` no `AbortSignal`.
    *
    * @example
    * ```ts

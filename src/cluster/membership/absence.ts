@@ -68,8 +68,7 @@ export class Absence {
   }
 
   /**
-   * Returns for how long the absence of the process at this endpoint is proved by now, in ms; 0: it is not. Asks about
-   * the process from now on, like {@link Absence.gone}: call again.
+   * Returns for how many ms all pings to the process at this endpoint have bounced; 0: no two in a row have. The first call begins to ping the process, until it answers or {@link Absence.gone} is known.
    */
   absent(endpoint: string): number {
     void this.gone(endpoint);

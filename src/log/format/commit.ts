@@ -109,8 +109,8 @@ export interface Commit {
   /** True if `parked` lists all parked messages; false: only the messages that have changed since the commit before. */
   readonly full: boolean;
   /**
-   * Sequence of the commit that precedes the last full commit. A reader of all commits from this sequence on finds all
-   * parked messages.
+   * Sequence of the commit before the last `full` one (this commit, if it is full). The commits behind that sequence
+   * list all parked messages.
    */
   readonly base: number;
   readonly head: Head;

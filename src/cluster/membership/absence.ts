@@ -68,7 +68,8 @@ export class Absence {
   }
 
   /**
-   * Returns for how many ms all pings to the process at this endpoint have bounced; 0: no two in a row have. The first call begins to ping the process, until it answers or {@link Absence.gone} is known.
+   * Returns for how many ms all pings to the process at this endpoint have bounced (no responders); 0: no two in a row
+   * have. The first call begins to ping the process, until it answers or {@link Absence.gone} is known.
    */
   absent(endpoint: string): number {
     void this.gone(endpoint);

@@ -90,8 +90,8 @@ export class ReadModel {
 
   /**
    * True once this read model has handled all messages that the log had when it began to read it. Becomes false when
-   * reading begins again after a loss of messages. A message whose handler has failed, and those of its key behind it, do
-   * not count as unhandled, because it may fail for ever.
+   * reading begins again after a loss of messages. A message whose handler has failed, and those of its key behind it,
+   * do not count as unhandled, because it may fail for ever.
    */
   get caughtUp(): boolean {
     if (this.#caughtUp || this.#retrying < this.#open) return this.#caughtUp;

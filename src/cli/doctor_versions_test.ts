@@ -56,7 +56,7 @@ describe("catga doctor on versions of a contract", await requireNatsServer(), ()
     await eventually("the alarm of the sender", () => web.health().alarms.some((each) => each.message === message));
     const found = await on.findings("versions");
     assertEquals(found.filter(({ kind }) => kind === "schema-mismatch").map(({ message }) => message), [message]);
-    const top = await cliHere(["top", "--once", ...on.args("versions")]);
+    const top = await cliHere(["top", "--once", "--timeout", "30s", ...on.args("versions")]);
     assertStringIncludes(top.out, "schema-mismatch");
   });
 

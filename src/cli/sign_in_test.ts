@@ -199,8 +199,13 @@ describe("cli: signing in", await requireNatsServer(), () => {
     await using app = await catga({ nats, id: "n", handlers: Brewed.on(() => {}) });
     await using _lock = await app.lock("order:1");
     const as = ["-s", server.url, "--user", "cli", "--password", "secret", "--json"];
-    for (const [command, wanted] of [["nodes", '"id":"n"'], ["ping", '"answered":5'], ["locks", '"key":"order:1"']]) {
-      const { code, out, err } = await cliHere([command, ...as]);
+    const commands = [
+      [["nodes"], '"id":"n"'],
+      [["ping", "--timeout", "30s"], '"answered":5'],
+      [["locks"], '"key":"order:1"'],
+    ] as const;
+    for (const [command, wanted] of commands) {
+      const { code, out, err } = await cliHere([...command, ...as]);
       assertEquals([code, err], [0, ""]);
       assertStringIncludes(out, wanted);
     }

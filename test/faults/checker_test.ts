@@ -57,7 +57,7 @@ describe("a checker of the fault suite", await requireNatsServer(), () => {
       await Promise.all([cluster.start(leaky, { plant: "leak" }), cluster.start("d2")]);
       await cluster.complete();
       const flood = { to: "d2", count: 100_000 };
-      const { growth } = unwrap(await cluster.caller.send(Flood, flood, { node: leaky, timeout: 50_000 }));
+      const { growth } = unwrap(await cluster.caller.send(Flood, flood, { node: leaky, timeout: 200_000 }));
       assert(growth[3] > FLAT, `the heap grew by ${growth} bytes`);
     });
   }

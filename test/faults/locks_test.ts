@@ -8,6 +8,7 @@ import process from "node:process";
 import type { FencedWrite } from "../../src/testing/checkers/locks.ts";
 import type { LockLine } from "../processes/lock_node.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { chances } from "../support/chances.ts";
 import { LockCluster, TTL } from "../support/lock_cluster.ts";
 import { acquisitions, handovers, type LockHistory, lockViolations } from "../support/lock_history.ts";
 
@@ -39,19 +40,23 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
     const [plant, says] of [["deaf", /held it from|was refused, and it held/], ["made-up", /never given/]] as const
   ) {
     it(`a process that is ${plant} is found by the resource and by the checker`, { timeout: 300_000 }, async () => {
-      await using nats = await startNatsServer();
-      const ids = ["d1", "b1"];
-      const node = { [plant === "deaf" ? "d1" : "b1"]: { plant } };
-      await using cluster = await LockCluster.open({ ids, keys: ["a"], urls: [nats.url], namespace: plant, node });
-      const buggy = Object.keys(node)[0];
-      const end = Date.now() + 20_000;
-      // its link dies while it holds the lock, and it works on
-      const { watchers } = cluster.resource;
-      const strike = ({ by }: FencedWrite) => by === buggy && plant === "deaf" && cluster.link(by).freeze();
-      watchers.add(strike);
-      await cluster.refused(5, end);
-      const history = await cluster.history(LIMIT);
-      const violations = lockViolations(history);
+      const observed = async () => {
+        await using nats = await startNatsServer();
+        const ids = ["d1", "b1"];
+        const node = { [plant === "deaf" ? "d1" : "b1"]: { plant } };
+        await using cluster = await LockCluster.open({ ids, keys: ["a"], urls: [nats.url], namespace: plant, node });
+        const buggy = Object.keys(node)[0];
+        const end = Date.now() + 20_000;
+        // its link dies while it holds the lock, and it works on
+        const { watchers } = cluster.resource;
+        const strike = ({ by }: FencedWrite) => by === buggy && plant === "deaf" && cluster.link(by).freeze();
+        watchers.add(strike);
+        await cluster.refused(5, end);
+        const history = await cluster.history(LIMIT);
+        return lockViolations(history);
+      };
+      // on a busy machine no other may have had the lock in the time in which the link was dead
+      const violations = await chances(3, observed, (found) => says.test(found.join("\n")));
       console.log(`${plant}: ${violations.length} violations, such as ${violations[0]}`);
       assertMatch(violations.join("\n"), says);
     });

@@ -69,10 +69,11 @@ export interface Bucket {
   /** Reads the entries whose keys start with `prefix`, ordered by revision. */
   entries(prefix: string): Promise<Entry[]>;
   /**
-   * Calls `onChange` for every current entry whose key starts with `prefix`, resolves, and then calls it for every
-   * change; for each key the revisions only grow. The watch survives reconnects, and a store that lost everything: of
-   * the changes during an interruption, the last one of each key is reported when the interruption ends. The watch ends
-   * when the signal aborts or the store is closed. `onChange` must not throw.
+   * Calls `onChange` for every current entry whose key starts with `prefix`, and for every change from then on; for
+   * each key the revisions only grow. Resolves when the current entries were reported. A change may be reported before
+   * the watch resolves, and before the write that made it resolves, or after either. The watch survives reconnects, and
+   * a store that lost everything: of the changes during an interruption, the last one of each key is reported when the
+   * interruption ends. The watch ends when the signal aborts or the store is closed. `onChange` must not throw.
    */
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void>;
 }

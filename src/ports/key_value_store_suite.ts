@@ -494,6 +494,27 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         }
       });
 
+      it("watch: of a key that changes while the watch begins, the last change is reported last", async () => {
+        const [mine, yours] = await openTwice();
+        for (let round = 0; round < 20; round++) {
+          for (const key of ["written", "deleted"]) await yours.put(key, "before");
+          const told: Change[] = [];
+          const stop = new AbortController();
+          const watching = mine.watch("", (change) => told.push(change), { signal: stop.signal });
+          const [written] = await Promise.all([yours.put("written", "meanwhile"), yours.delete("deleted"), watching]);
+          const end = await yours.put("end", "");
+          await eventually("the last write", () => told.some(({ revision }) => revision === end));
+          const of = (key: string) => told.filter((change) => change.key === key);
+          await eventually("the last revision", () => of("written").at(-1)?.revision === written);
+          await eventually("no entry", () => of("deleted").at(-1)?.type !== "put");
+          for (const key of ["written", "deleted"]) {
+            const revisions = of(key).map(({ revision }) => revision);
+            assertEquals(revisions, [...new Set(revisions)].sort((a, b) => a - b));
+          }
+          stop.abort();
+        }
+      });
+
       it("watch: a prefix is any beginning, of current entries and of changes", async () => {
         const bucket = await openNew();
         const keys = ["a", "ab", "a/b", "a.b", "b", "*", "你好", ""];

@@ -63,12 +63,8 @@ class NodeLog implements DurableLog {
     const seen = async () => await mostRead({ namespace, clock, stream: await kept.get() });
     const source = this.#source = new StreamSource(host, "log", seen);
     const entities = this.#entities = new StreamSource(host, "entities", seen);
-    const stream = (again: boolean) => again ? source.again() : source.get();
-    const onStored = (contract: string, count: number) => {
-      if (host.hooks.watched) observer({ type: "stored", contract, count });
-    };
     this.#publisher = new Publisher({
-      ...{ namespace, endpoint, clock, stream, onStored },
+      ...{ namespace, endpoint, clock, observer, source, hooks: host.hooks },
       host: app,
       maxPayload: () => host.network.maxPayload,
       shapeOf: (contract) => host.shapeOf(contract),

@@ -1112,7 +1112,7 @@ class SimLeader {
     const run = this.#run;
     const ledger = this.#ledger!; // it leads
     if (this.#goesBack || run.now - this.#written > STILL * 0.8) return;
-    ledger.begin(() => run.now, (item) => this.#send(item));
+    for (const item of ledger.begin(() => run.now)) this.#send(item);
     for (const category of ledger.filling.keys()) {
       while (ledger.isFull(category)) this.#sendBatch(ledger.batch(category, 1_000, () => 1));
       if (run.random() < 0.5) this.#sendBatch(ledger.batch(category, 1_000, () => 1));

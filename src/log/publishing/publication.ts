@@ -33,7 +33,7 @@ export interface Attempted {
   readonly ambiguous: boolean;
   /** Error of the last attempt to store the message. */
   readonly error: CatgaError | undefined;
-  /** Notes that one of the message's publications has ended: if none is left, the message is no longer sent. */
+  /** Notes that a publication has ended before the message was stored: if none is left, the message is not sent again. */
   left(): void;
 }
 
@@ -126,7 +126,10 @@ export class Publication extends Deadlined {
     return this.#settle === undefined;
   }
 
-  /** Ends the publication with this result. Does nothing if the publication has ended already. */
+  /**
+   * Ends the publication with this result. Does nothing if the publication has ended already. Called when the attempts
+   * to store its message have ended.
+   */
   end(result: Result<void>): void {
     const settle = this.#settle;
     if (settle === undefined) return;
@@ -140,18 +143,24 @@ export class Publication extends Deadlined {
     this.item = "";
     settle(result); // settled before `underWay.end()`: the code that awaits the result may start work for which a drain must wait
     this.#host.underWay.end();
-    this.attempted?.left();
   }
 
   override expire(): void {
-    this.end(this.#failed("its deadline has passed"));
+    this.#giveUp(this.#failed("its deadline has passed"));
   }
 
   override abort(reason: CatgaError): void {
-    if (reason.code === "CANCELLED") this.end({ ok: false, error: reason });
+    if (reason.code === "CANCELLED") this.#giveUp({ ok: false, error: reason });
     else if (reason.code === "CLOSED" && !this.attempted?.ambiguous) {
-      this.end({ ok: false, error: new CatgaError("CLOSED", `${this.#name} was not stored: ${reason.message}`) });
-    } else this.end(this.#failed(reason.message));
+      this.#giveUp({ ok: false, error: new CatgaError("CLOSED", `${this.#name} was not stored: ${reason.message}`) });
+    } else this.#giveUp(this.#failed(reason.message));
+  }
+
+  /** Ends the publication before the attempts to store it have ended. */
+  #giveUp(result: Result<void>): void {
+    if (this.over) return;
+    this.end(result);
+    this.attempted?.left();
   }
 
   /**

@@ -2,10 +2,12 @@
  * A message of the stream that contains publications (messages of the program). It is sent again until it is stored
  * or until no sender waits for it; once an attempt may have stored it, it is repeated unchanged.
  */
+import type { Observer } from "../../contract/observer.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, doubled, type Timer } from "../../ports/clock.ts";
 import type { Appended, LogStream } from "../../ports/event_log.ts";
+import type { StreamSource } from "../stream_source.ts";
 import type { Attempted, Publication } from "./publication.ts";
 import { textOf } from "./schedule_time.ts";
 import type { ScheduleStore } from "./schedule_store.ts";
@@ -14,20 +16,15 @@ import type { NamedSchedule, StreamMessage, StreamMessages } from "./stream_mess
 /** Parts of the publisher that its queues (`PublishLane`) and their messages use. */
 export interface LaneParts {
   readonly clock: Clock;
-  /**
-   * Returns the opened stream. `again`: true after a failed attempt, because the stream may be gone. Rejects with a
-   * `CatgaError`.
-   */
-  stream(again: boolean): LogStream | Promise<LogStream>;
+  /** The stream in which messages are stored. */
+  readonly source: Pick<StreamSource, "get" | "again">;
   /** Makes the messages of the stream. */
   readonly messages: StreamMessages;
   /** Stores schedules under their subjects, and takes them back. */
   readonly schedules: ScheduleStore;
-  /**
-   * Called when a message of the stream was stored. `contract`: contract of the published messages that it contains;
-   * `count`: their number.
-   */
-  readonly onStored?: ((contract: string, count: number) => void) | undefined;
+  /** Gets an event for each message of the stream that was stored, while `hooks.watched` is true. */
+  readonly observer: Observer;
+  readonly hooks: { readonly watched: boolean };
 }
 
 /**
@@ -70,7 +67,7 @@ export class PublicationGroup implements Attempted {
     return this.#unanswered || this.#sending;
   }
 
-  /** Notes that one of the message's publications has ended. If none is left, the message is no longer sent. */
+  /** Notes that a publication has ended before the message was stored. If none is left, the message is not sent again. */
   left(): void {
     if (--this.#alive > 0 || this.#over) return;
     this.#over = true;
@@ -81,7 +78,8 @@ export class PublicationGroup implements Attempted {
   begin(): void {
     let stream: LogStream | Promise<LogStream>;
     try {
-      stream = this.#parts.stream(this.error !== undefined);
+      const { source } = this.#parts;
+      stream = this.error === undefined ? source.get() : source.again();
     } catch (error) {
       return this.#failed(error);
     }
@@ -184,7 +182,9 @@ export class PublicationGroup implements Attempted {
     this.#over = true;
     this.#finish(false); // finished before the senders continue, so that the queue's next message is sent first
     for (const publication of this.publications) publication.end(STORED);
-    this.#parts.onStored?.(this.publications[0].contract.name, this.publications.length);
+    const { observer, hooks } = this.#parts;
+    if (!hooks.watched) return;
+    observer({ type: "stored", contract: this.publications[0].contract.name, count: this.publications.length });
   }
 
   /**

@@ -85,14 +85,17 @@ describe("Publication", () => {
     assertEquals([events, woken], [["ended", "ended", "idle"], ["result", "drained"]]);
   });
 
-  it("leaves its message of the stream once, when it has ended", () => {
+  it("leaves its message of the stream once, when it has given up; not when it is stored", () => {
     const { begin } = start();
-    const publication = begin(Placed);
-    const over: boolean[] = [];
-    publication.attempted = { ambiguous: false, error: undefined, left: () => void over.push(publication.over) };
-    publication.end(OK);
-    publication.end(OK);
-    assertEquals(over, [true]);
+    const [late, stored] = [begin(Placed), begin(Placed)];
+    const left: string[] = [];
+    late.attempted = { ambiguous: false, error: undefined, left: () => void left.push(`late, over: ${late.over}`) };
+    stored.attempted = { ambiguous: false, error: undefined, left: () => void left.push("stored") };
+    late.expire();
+    late.expire();
+    stored.end(OK);
+    stored.expire();
+    assertEquals(left, ["late, over: true"]);
   });
 
   it("of a queued command ends with the handler that sends it; that of an event does not", async () => {

@@ -7,6 +7,7 @@
  */
 import { KEEP } from "../../contract/defaults.ts";
 import type { AnyContract } from "../../contract/contract.ts";
+import type { Observer } from "../../contract/observer.ts";
 import type { Result } from "../../contract/result.ts";
 import type { DurableMessage } from "../../dispatch/remote.ts";
 import type { CatgaError } from "../../error.ts";
@@ -21,13 +22,11 @@ import { StreamMessages, type StreamMessagesOptions, unstored } from "./stream_m
 export interface PublisherOptions extends StreamMessagesOptions {
   /** The node, whose drain waits for all publications. */
   readonly host: PublicationHost;
-  /** Returns the opened stream of the log, as {@link LaneParts.stream} does. */
-  readonly stream: LaneParts["stream"];
-  /**
-   * Called when a message of the stream was stored. `contract`: contract of the published messages that it contains;
-   * `count`: their number.
-   */
-  readonly onStored?: ((contract: string, count: number) => void) | undefined;
+  /** The stream of the log. */
+  readonly source: LaneParts["source"];
+  /** Gets an event for each message of the stream that was stored, while `hooks.watched` is true. */
+  readonly observer: Observer;
+  readonly hooks: LaneParts["hooks"];
   /** Maximum number of messages that wait or are being sent; default 262,144. */
   readonly most?: number | undefined;
 }
@@ -46,10 +45,11 @@ export class Publisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    const { clock, stream, onStored } = options;
+    const { clock, source, observer, hooks } = options;
     this.#messages = new StreamMessages(options);
     this.#backlog = new PublishBacklog(options.most);
-    this.#laneParts = { clock, stream, onStored, messages: this.#messages, schedules: new ScheduleStore(options) };
+    const schedules = new ScheduleStore(options);
+    this.#laneParts = { clock, source, observer, hooks, messages: this.#messages, schedules };
   }
 
   /** Publishes a message. Resolves with ok when it is stored. Never rejects. */

@@ -2,6 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { command, event } from "../../contract/definition.ts";
 import type { AnyContract } from "../../contract/contract.ts";
+import type { Observer } from "../../contract/observer.ts";
 import type { Result } from "../../contract/result.ts";
 import { encode } from "../../data/utf8.ts";
 import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
@@ -58,7 +59,11 @@ describe("Publisher", () => {
 
   it("says how many are stored, for each message of the stream", async () => {
     const seen: [string, number][] = [];
-    const { publish, stream } = start({ onStored: (contract, count) => void seen.push([contract, count]) });
+    const { publish, stream } = start({
+      observer: (event) => {
+        if (event.type === "stored") seen.push([event.contract, event.count]);
+      },
+    });
     const sent = [1, 2, 3].map((n) => publish(Placed, n));
     stream.appends[0].answer(stored());
     await sent[0];
@@ -683,7 +688,7 @@ class JumpingClock extends VirtualClock {
 }
 
 interface StartOptions {
-  readonly onStored?: (contract: string, count: number) => void;
+  readonly observer?: Observer;
   readonly clock?: VirtualClock;
   readonly stream?: ScriptedStream;
   readonly opens?: () => ScriptedStream | Promise<ScriptedStream>;
@@ -692,19 +697,27 @@ interface StartOptions {
 }
 
 function start(
-  { clock = new VirtualClock(), stream = new ScriptedStream(), opens, most, maxPayload = 1_048_576, onStored }:
-    StartOptions = {},
+  {
+    clock = new VirtualClock(),
+    stream = new ScriptedStream(),
+    opens,
+    most,
+    maxPayload = 1_048_576,
+    observer = () => {},
+  }: StartOptions = {},
 ) {
   const host = { wheel: new DeadlineWheel(clock), underWay: new UnderWay() };
+  const open = () => opens === undefined ? stream : opens();
   const publisher = new Publisher({
     namespace: "shop",
     endpoint: "here.1",
     clock,
     host,
-    stream: () => opens === undefined ? stream : opens(),
+    source: { get: open, again: open },
+    observer,
+    hooks: { watched: true },
     maxPayload: () => maxPayload,
     most,
-    onStored,
   });
   type More = Partial<Omit<DurableMessage, "contract">> & { id?: string };
   const publish = (contract: AnyContract, n: number, { id, ...more }: More = {}): Promise<Result<void>> =>

@@ -3,7 +3,7 @@
  * by which the writer recognizes its own message. A drain waits for these writes.
  */
 import type { StreamsHost } from "../../dispatch/node_host.ts";
-import type { LogStream } from "../../ports/event_log.ts";
+import type { StreamSource } from "../stream_source.ts";
 import type { PublicationHost } from "./publication.ts";
 import { overwrite, type OverwriteOptions } from "./schedule_write.ts";
 import type { NamedSchedule } from "./stream_message.ts";
@@ -13,11 +13,8 @@ import { unschedule } from "./unschedule.ts";
 export interface ScheduleStoreOptions extends Pick<StreamsHost, "endpoint" | "clock"> {
   /** The node, whose drain waits for all writes. */
   readonly host: Pick<PublicationHost, "underWay">;
-  /**
-   * Returns the opened stream. `again`: true after a failed attempt, because the stream may be gone. Rejects with a
-   * `CatgaError`.
-   */
-  stream(again: boolean): LogStream | Promise<LogStream>;
+  /** The stream in which schedules are stored. */
+  readonly source: Pick<StreamSource, "get" | "again">;
 }
 
 /** The schedules that one process stores and takes back. */
@@ -46,7 +43,8 @@ export class ScheduleStore {
   }
 
   async #trying<T>(limit: number, work: (options: OverwriteOptions) => Promise<T>): Promise<T> {
-    const { endpoint, clock, host, stream } = this.#options;
+    const { endpoint, clock, host, source } = this.#options;
+    const stream = (again: boolean) => again ? source.again() : source.get();
     const mark = `${endpoint}.${this.#marks++}`;
     const timeout = Math.min(limit, 60_000); // less than the time for which a mark, and a message's id, are kept in the stream
     host.underWay.begin(); // a drain waits for `work`

@@ -121,7 +121,7 @@ export class HandingOut {
     if (this.paused) return;
     const { ledger, now, onProgress } = this.#options;
     if (this.#readable.length > 0) this.#wakeReadable();
-    ledger.begin(now, this.send);
+    for (const item of ledger.begin(now)) this.send(item);
     if (ledger.pause !== undefined) this.#pumpAfter(ledger.pause);
     // `filling` is checked first, because an iterator for each message is expensive (measured)
     if (ledger.filling.size > 0) { for (const category of ledger.filling.keys()) this.#fill(category); }

@@ -243,19 +243,20 @@ export class Ledger {
   }
 
   /**
-   * Passes the messages that may run now to `run`. While messages are suspected of ending their process, only
-   * messages that run already are passed; {@link Ledger.stored} returns the others once a commit names them. `now` is
-   * called only if needed.
+   * Begins the runs of messages that may run now, and returns these messages. While messages are suspected of ending
+   * their process, returns only messages that run already; {@link Ledger.stored} returns the others once a commit names
+   * them. `now` is called only if needed.
    */
-  begin(now: () => number, run: (item: Item) => void): void {
+  begin(now: () => number): readonly Item[] {
     if (this.#due.size > 0) this.#wake(now());
     this.pause = undefined;
     if (this.#suspicion?.isOver(this.place.read)) this.#suspicion = undefined;
-    if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now).forEach(run);
+    if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now);
+    const begun: Item[] = [];
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (!this.#mayRun(item, now)) continue;
       const { category } = item;
-      if (category.batch === undefined || item.alone || item.joins || !item.loaded) run(this.#run(item));
+      if (category.batch === undefined || item.alone || item.joins || !item.loaded) begun.push(this.#run(item));
       else {
         item.turn = "ready";
         const heads = this.filling.get(category);
@@ -263,6 +264,7 @@ export class Ledger {
         else heads.push(item);
       }
     }
+    return begun;
   }
 
   /** Returns true if the messages of this category that may run now would fill a batch. */

@@ -34,9 +34,7 @@ class Kit {
 
   /** Begins the messages that may run, and returns them by position. */
   begin(now = NOW): Map<number, Item> {
-    const runs = new Map<number, Item>();
-    this.ledger.begin(() => now, (item) => runs.set(item.position, item));
-    return runs;
+    return new Map(this.ledger.begin(() => now).map((item) => [item.position, item]));
   }
 
   commit(): Map<number, Item> {

@@ -4,14 +4,12 @@
  * execution reacts to, the execution is asked to take its next step (a turn: {@link ActivityHost.turn}).
  */
 import { MAX_TIMEOUT } from "../data/checks.ts";
-import type { Clock, Timer } from "../ports/clock.ts";
+import type { Timer } from "../ports/clock.ts";
+import type { DriveHost } from "./drive_host.ts";
 import { retry } from "./retry.ts";
 
-/** Dependencies of {@link Activity}, the count of what is in progress in an execution of a run, on the execution. */
-export interface ActivityHost {
-  readonly clock: Clock;
-  /** Calls `callback` in a later turn of the event loop. */
-  soon(callback: () => void): void;
+/** Callbacks from {@link Activity}, the count of what is in progress in an execution of a run, to the execution. */
+interface ActivityCallbacks {
   /**
    * Lets the execution of the run take its next step. Called in a later turn of the event loop than the request for it,
    * and never after {@link Activity.stop}.
@@ -23,15 +21,17 @@ export interface ActivityHost {
 
 /** Counts what is in progress in one execution of a run. */
 export class Activity {
-  readonly #host: ActivityHost;
+  readonly #host: Pick<DriveHost, "clock" | "soon">;
+  readonly #callbacks: ActivityCallbacks;
   /** Number of attempts, appends, reads and timers in progress. */
   #count = 0;
   #isTurnAskedFor = false;
   #isOver = false;
   readonly #timers = new Set<Timer>();
 
-  constructor(host: ActivityHost) {
+  constructor(host: Pick<DriveHost, "clock" | "soon">, callbacks: ActivityCallbacks) {
     this.#host = host;
+    this.#callbacks = callbacks;
   }
 
   /** True while an attempt, append, read or timer is in progress. */
@@ -43,13 +43,13 @@ export class Activity {
     return this.#isOver;
   }
 
-  /** Requests a turn: the host's `turn` is called after all callbacks that follow from the present event have run. */
+  /** Requests a turn: the callback `turn` is called after all callbacks that follow from the present event have run. */
   askForTurn(): void {
     if (this.#isTurnAskedFor || this.#isOver) return;
     this.#isTurnAskedFor = true;
     this.#host.soon(() => {
       this.#isTurnAskedFor = false;
-      if (!this.#isOver) this.#host.turn();
+      if (!this.#isOver) this.#callbacks.turn();
     });
   }
 
@@ -68,7 +68,7 @@ export class Activity {
    * with its error.
    */
   work(work: () => Promise<void>): void {
-    this.during(work).catch((error) => this.#host.broken(error));
+    this.during(work).catch((error) => this.#callbacks.broken(error));
   }
 
   /** Starts a timer. It counts as in progress until it fires or is cancelled, unless `background` is set. */
@@ -112,7 +112,7 @@ export class Activity {
     );
   }
 
-  /** Cancels all timers. From now on no timer fires, and the host's `turn` is not called. */
+  /** Cancels all timers. From now on no timer fires, and the callback `turn` is not called. */
   stop(): void {
     this.#isOver = true;
     for (const timer of this.#timers) timer.cancel();

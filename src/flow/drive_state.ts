@@ -155,13 +155,8 @@ export class DriveState {
     this.#isFirst = fresh;
     this.#begunBefore = options.begun === undefined ? journal.begun : new Set(options.begun);
     this.handedOver = handedOver;
-    this.activity = new Activity({
-      clock: host.clock,
-      soon: (callback) => host.soon(callback),
-      turn: () => this.#turn(),
-      broken: (error) => this.broken(error),
-    });
-    this.ends = new Ends({ journal, names: this.names, askForTurn: () => this.activity.askForTurn() });
+    this.activity = new Activity(host, { turn: () => this.#turn(), broken: (error) => this.broken(error) });
+    this.ends = new Ends({ journal, names: this.names, activity: this.activity });
     this.#callbacks = callbacks;
     this.recorder = new DriveRecorder(this, options.gaveUp ?? false);
     const refuse = this.recorder.refuse.bind(this.recorder);

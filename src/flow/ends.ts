@@ -3,6 +3,7 @@
  * time, each after all calls that follow from the previous end. So each replay of the run takes the same path through
  * the handler.
  */
+import type { Activity } from "./activity.ts";
 import type { Journal } from "./journal.ts";
 
 /** Dependencies of {@link Ends}, which pass ends of steps to a handler, on the execution of the run. */
@@ -10,8 +11,7 @@ export interface EndsHost {
   readonly journal: Journal;
   /** The names of the steps, sleeps and waits that the handler has called. */
   readonly names: ReadonlySet<string>;
-  /** Requests another turn of the execution. */
-  askForTurn(): void;
+  readonly activity: Pick<Activity, "askForTurn">;
 }
 
 /** The recorded end of a step, sleep or wait, which the handler has not seen yet. */
@@ -65,7 +65,7 @@ export class Ends {
       if (end.see === undefined) this.#asked++;
       end.see = see;
     }
-    this.#drive.askForTurn();
+    this.#drive.activity.askForTurn();
   }
 
   /**
@@ -74,7 +74,7 @@ export class Ends {
    */
   afterStored(decide: () => void): void {
     this.#behindStored.push(decide);
-    this.#drive.askForTurn();
+    this.#drive.activity.askForTurn();
   }
 
   /** Adds the end of a step, sleep or wait that is about to be stored. */

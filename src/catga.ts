@@ -153,28 +153,21 @@ async function start(options: CatgaOptions): Promise<Catga> {
       log: async (app) => {
         const [{ openLog }, log] = await Promise.all([parts.log(), link.log()]);
         const { timeout } = settings;
-        const host: LogHost = {
-          ...{ namespace, service, node: id, endpoint, replicas, timeout, clock, random, observer, log, store },
+        const host: LogHost & { readonly app: App } = {
+          ...{ app, namespace, service, node: id, endpoint, replicas, timeout, clock, random, observer, log, store },
           ...{ network, hooks, causes },
           get connected() {
             return transport === undefined || transport.status.state === "connected";
           },
-          nodes: () => app.nodes(),
-          onNodes: (listener) => app.onNodes(listener),
           shapeAt: (node, name) => {
             if (node.id !== id) return app.shapeAt(node, name);
             const own = handledHere.get(name);
             return own && shapes.of(own);
           },
           shapeOf: (contract) => shapes.of(contract),
-          gone: (endpoint) => app.gone(endpoint),
-          absent: (endpoint) => app.absent(endpoint),
           forgetFailure: (contract, id) => app.state.claims.forgetFailure(contract, id),
-          lost: (contracts) => app.lost(contracts),
-          send: app.sendInternal.bind(app),
-          handOut: app.handOut.bind(app),
         };
-        return await openLog({ host, handlers: durable, app, hanging: (service, name) => hanging?.(service, name) });
+        return await openLog({ host, handlers: durable, hanging: (service, name) => hanging?.(service, name) });
       },
       runs: async (app) => {
         const [{ Runs }, log] = await Promise.all([parts.runs(), link.log()]);

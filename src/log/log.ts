@@ -23,11 +23,9 @@ import { Subscriptions } from "./subscriptions/subscriptions.ts";
 /** Arguments of {@link openLog}, from the composition root. */
 export interface OpenLogOptions {
   /** Dependencies of the log on its node. */
-  readonly host: LogHost;
+  readonly host: LogHost & { readonly app: ContextHost };
   /** The node's handlers of durable contracts. */
   readonly handlers: readonly DurableHandler[];
-  /** The app, which makes the contexts of handlers. */
-  readonly app: ContextHost;
   /**
    * Lists dead letters of a subscription whose handlers still run at this node although their timeout has passed: the
    * contract and the number of these messages, and since when; `undefined`: there are none.
@@ -57,8 +55,8 @@ class NodeLog implements DurableLog {
   #left = false;
 
   constructor(options: OpenLogOptions) {
-    const { host, app, handlers } = this.#options = options;
-    const { namespace, service, endpoint, clock, random, observer, timeout, causes } = host;
+    const { host, handlers } = this.#options = options;
+    const { app, namespace, service, endpoint, clock, random, observer, timeout, causes } = host;
     const kept = this.#kept = new StreamSource(host, "subscriptions");
     const seen = async () => await mostRead({ namespace, clock, stream: await kept.get() });
     const source = this.#source = new StreamSource(host, "log", seen);
@@ -83,7 +81,7 @@ class NodeLog implements DurableLog {
       stream: async () => await source.get(),
       entities: async () => await entities.get(),
       kept: async () => await kept.get(),
-      nodes: () => host.nodes(),
+      nodes: () => app.nodes(),
     });
   }
 

@@ -7,28 +7,12 @@ import type { SendOptions } from "../contract/send_options.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
 import type { Random } from "../ports/clock.ts";
 
-/** Dependencies of the durable log on its node. */
-export interface LogHost extends StreamsHost {
-  readonly service: string;
-  /** Id of this node. */
-  readonly node: string;
-  /** `maxPayload`: maximum size of a message that the network accepts at present, in bytes. */
-  readonly network: { readonly maxPayload: number };
-  readonly random: Random;
-  /** `watched`: true if observers want figures of stored and handled messages, which the node does not log. */
-  readonly hooks: { readonly watched: boolean };
-  /** True if recorded failures include the errors that handlers throw. */
-  readonly causes: boolean;
-  /** True if the node is connected to its network. */
-  readonly connected: boolean;
+/** The app of a node, as the node's log uses it. */
+export interface LogApp {
   /** Returns the live nodes, including this one; `subscriptions` of a node lists the contracts that it handles. */
   nodes(): readonly NodeInfo[];
-  /** Calls the listener when {@link LogHost.nodes} has changed. Returns a function that removes the listener. */
+  /** Calls the listener when {@link LogApp.nodes} has changed. Returns a function that removes the listener. */
   onNodes(listener: () => void): () => void;
-  /** Returns the shape of a contract (a hash of its schemas and options) on a node; `undefined`: unknown. */
-  shapeAt(node: NodeInfo, contract: string): string | undefined;
-  /** Returns the shape of a contract (a hash of its schemas and options) in this program; `undefined`: unknown. */
-  shapeOf(contract: AnyContract): string | undefined;
   /**
    * Resolves with true when NATS has answered all pings to the endpoint for 6 s with "no responders": its process has
    * ended. Resolves with false as soon as that can no longer be proved.
@@ -41,17 +25,38 @@ export interface LogHost extends StreamsHost {
    */
   absent(endpoint: string): number;
   /**
-   * Removes the recorded failure of an idempotent command, so that the command may be tried again under the same id.
-   * Rejects when the store does not answer.
-   */
-  forgetFailure(contract: string, id: string): Promise<void>;
-  /**
    * Called when a subscription that this node leads has noticed that the stream that it reads has lost messages.
    * `contracts`: names of the subscription's contracts.
    */
   lost(contracts: readonly string[]): void;
   /** Sends an internal command, without running behaviors: to this node, or through the router. */
-  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** Like {@link LogHost.send}, but passes the result to `caller` instead of returning a promise of it. */
+  sendInternal(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+  /** Like {@link LogApp.sendInternal}, but passes the result to `caller` instead of returning a promise of it. */
   handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void;
+}
+
+/** Dependencies of the durable log on its node. */
+export interface LogHost extends StreamsHost {
+  readonly app: LogApp;
+  readonly service: string;
+  /** Id of this node. */
+  readonly node: string;
+  /** `maxPayload`: maximum size of a message that the network accepts at present, in bytes. */
+  readonly network: { readonly maxPayload: number };
+  readonly random: Random;
+  /** `watched`: true if observers want figures of stored and handled messages, which the node does not log. */
+  readonly hooks: { readonly watched: boolean };
+  /** True if recorded failures include the errors that handlers throw. */
+  readonly causes: boolean;
+  /** True if the node is connected to its network. */
+  readonly connected: boolean;
+  /** Returns the shape of a contract (a hash of its schemas and options) on a node; `undefined`: unknown. */
+  shapeAt(node: NodeInfo, contract: string): string | undefined;
+  /** Returns the shape of a contract (a hash of its schemas and options) in this program; `undefined`: unknown. */
+  shapeOf(contract: AnyContract): string | undefined;
+  /**
+   * Removes the recorded failure of an idempotent command, so that the command may be tried again under the same id.
+   * Rejects when the store does not answer.
+   */
+  forgetFailure(contract: string, id: string): Promise<void>;
 }

@@ -24,12 +24,14 @@ function setUp(answers: Readonly<Record<string, () => Result<unknown>>>, takes =
     barrier({
       host: {
         clock,
-        send: async ({ name: contract }, payload, { node }: SendOptions) => {
-          asked.push({ node, contract, payload });
-          if (takes > 0) await new Promise<void>((resolve) => clock.after(takes, resolve));
-          return answers[node!]();
+        app: {
+          sendInternal: async ({ name: contract }, payload, { node }: SendOptions) => {
+            asked.push({ node, contract, payload });
+            if (takes > 0) await new Promise<void>((resolve) => clock.after(takes, resolve));
+            return answers[node!]();
+          },
+          absent: (endpoint) => absent.get(endpoint) ?? 0,
         },
-        absent: (endpoint) => absent.get(endpoint) ?? 0,
       },
       spec: { service: "shop", name: "billing" },
       commits: { token: 7 },

@@ -435,21 +435,23 @@ export class Node {
       get connected() {
         return node.alive;
       },
-      nodes: () => this.#cluster.nodes.filter(({ alive }) => alive).map(({ info }) => info),
-      onNodes: (listener) => {
-        this.listeners.add(listener);
-        return () => this.listeners.delete(listener);
+      app: {
+        nodes: () => this.#cluster.nodes.filter(({ alive }) => alive).map(({ info }) => info),
+        onNodes: (listener) => {
+          this.listeners.add(listener);
+          return () => this.listeners.delete(listener);
+        },
+        lost() {},
+        gone: (endpoint) => Promise.resolve(!isAlive(endpoint)),
+        absent: (endpoint) => isAlive(endpoint) ? 0 : Infinity,
+        sendInternal: (contract, payload, options) => this.#send(contract, payload, options),
+        handOut: (contract, payload, options, caller) => {
+          this.#send(contract, payload, options, caller).then((result) => caller.resolve(result));
+        },
       },
       shapeAt: () => undefined,
       shapeOf: () => undefined,
       forgetFailure: () => this.#cluster.forgetFailure(),
-      lost() {},
-      gone: (endpoint) => Promise.resolve(!isAlive(endpoint)),
-      absent: (endpoint) => isAlive(endpoint) ? 0 : Infinity,
-      send: (contract, payload, options) => this.#send(contract, payload, options),
-      handOut: (contract, payload, options, caller) => {
-        this.#send(contract, payload, options, caller).then((result) => caller.resolve(result));
-      },
     };
     const handlers = [
       ...Object.entries(this.options.handles).flatMap(([name, categories]) =>

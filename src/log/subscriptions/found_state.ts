@@ -13,7 +13,7 @@ import { controlName, messagePattern } from "../format/names.ts";
 import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import { type BarrierRequest, internalCommand, readBarrierAnswer } from "../format/run_request.ts";
-import type { LogHost } from "../log_host.ts";
+import type { LogApp, LogHost } from "../log_host.ts";
 import { ABSENT, type CapableNode } from "./leader_election.ts";
 import type { Commits, TakenLead } from "./commits.ts";
 import type { FoundMessage, FoundState } from "./ledger.ts";
@@ -23,7 +23,7 @@ import { readAgain, type SubscriptionStore } from "./store.ts";
 
 /** Options of {@link barrier}, with which a new leader asks all nodes what they run. */
 export interface BarrierOptions {
-  readonly host: Pick<LogHost, "clock" | "send" | "absent">;
+  readonly host: Pick<LogHost, "clock"> & { readonly app: Pick<LogApp, "sendInternal" | "absent"> };
   readonly spec: Pick<SubscriptionSpec, "service" | "name">;
   readonly commits: Pick<Commits, "token">;
   /** The live nodes that handle the subscription. */
@@ -97,11 +97,11 @@ async function ask(
   { id, endpoint }: CapableNode,
   { running, ended, alive }: NodeAnswers,
 ): Promise<void> {
-  const { clock } = host;
+  const { clock, app } = host;
   const begun = clock.monotonic();
   const request: BarrierRequest = ["barrier", token];
   for (let failures = 0; clock.monotonic() - begun < PATIENCE; failures++) {
-    const answer = await host.send(contract, request, { node: id, timeout: ANSWER_TIMEOUT, retries: 0 });
+    const answer = await app.sendInternal(contract, request, { node: id, timeout: ANSWER_TIMEOUT, retries: 0 });
     signal.throwIfAborted();
     if (answer.ok) {
       alive.add(endpoint);
@@ -111,7 +111,7 @@ async function ask(
       return;
     }
     if (!nodes().some((node) => node.endpoint === endpoint)) return;
-    const absent = host.absent(endpoint);
+    const absent = app.absent(endpoint);
     if (absent >= (endpoint === last ? ABSENT : GONE)) return;
     await delay(clock, absent > 0 ? FIRST_PAUSE : doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
   }

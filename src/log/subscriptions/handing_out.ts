@@ -234,7 +234,7 @@ export class HandingOut {
     const { host } = this.#options;
     const handed = new HandedOut(items, host.endpoint, this.#onAnswer);
     try {
-      host.handOut(contract, request, options, handed);
+      host.app.handOut(contract, request, options, handed);
     } catch (error) {
       handed.reject(error); // the key of the message cannot be sent
     }
@@ -309,14 +309,14 @@ export class HandingOut {
    * false if its end cannot be proved, as when this node loses its own connection during the wait.
    */
   async #hasLeft(endpoint: string): Promise<boolean> {
-    const { host, nodes, warnings } = this.#options;
+    const { host: { app }, nodes, warnings } = this.#options;
     const isMissing = () => !nodes().some((node) => node.endpoint === endpoint);
     if (isMissing()) return true;
     const left = Promise.withResolvers<void>();
-    const unlisten = host.onNodes(() => {
+    const unlisten = app.onNodes(() => {
       if (isMissing()) left.resolve();
     });
-    const gone = await Promise.race([left.promise, host.gone(endpoint)]).catch((error) =>
+    const gone = await Promise.race([left.promise, app.gone(endpoint)]).catch((error) =>
       warnings.fault("handing out", error)
     );
     unlisten();
@@ -457,7 +457,7 @@ export class HandingOut {
   #shapedNodes(contract: string): readonly ShapedNode[] {
     const { host, nodes } = this.#options;
     const capable = new Set(nodes().flatMap(({ id, categories }) => categories.has(contract) ? [id] : []));
-    return host.nodes().flatMap((info) =>
+    return host.app.nodes().flatMap((info) =>
       capable.has(info.id) ? [{ id: info.id, shape: host.shapeAt(info, contract) }] : []
     );
   }

@@ -2,6 +2,7 @@
  * Election of a subscription's leader: the order of the live nodes that handle the subscription, and when each of
  * them may take the lead. `leases.ts` has the leases of leaders, and the write that stops the last leader.
  */
+import type { NodeInfo } from "../../contract/node_info.ts";
 import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";
@@ -24,14 +25,14 @@ export type CapableNodes = ReadonlyMap<string, readonly CapableNode[]>;
  * say so yet) and others.
  */
 export function capableNodes(
-  { node, endpoint, nodes }: Pick<LogHost, "node" | "endpoint" | "nodes">,
+  { node, endpoint, nodes }: Pick<LogHost, "node" | "endpoint"> & { readonly nodes: readonly NodeInfo[] },
   specs: readonly SubscriptionSpec[],
 ): CapableNodes {
   const found = new Map<string, (CapableNode & { categories: Map<string, Retry> })[]>();
   for (const { service, name, categories } of specs) {
     found.set(subscriptionKey(service, name), [{ id: node, endpoint, categories: new Map(categories) }]);
   }
-  for (const { id, endpoint, service: its, subscriptions } of nodes()) {
+  for (const { id, endpoint, service: its, subscriptions } of nodes) {
     if (id === node) continue;
     for (const text of subscriptions ?? []) {
       const { service, name, category, retry } = readAnnouncement(its, text);

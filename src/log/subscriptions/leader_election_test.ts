@@ -22,7 +22,7 @@ describe("capableNodes", () => {
       node("c", "else", "@/Mail", "billing/Placed"),
       node("d", "shop"),
     ];
-    const found = capableNodes({ node: "a", endpoint: "a.1", nodes: () => nodes }, specs);
+    const found = capableNodes({ node: "a", endpoint: "a.1", nodes }, specs);
     const billing = found.get("shop.billing") ?? [];
     assertEquals(billing.map(({ id }) => id).sort(), ["a", "b"]);
     assertEquals([...billing.find(({ id }) => id === "b")!.categories.keys()].sort(), ["Paid", "Placed"]);
@@ -34,7 +34,7 @@ describe("capableNodes", () => {
     const ids = ["a", "b", "c", "d"];
     const specs = Array.from({ length: 100 }, (_, i) => spec("shop", `s${i}`, "Placed"));
     const nodes = ids.map((id) => node(id, "shop", ...specs.map(({ name }) => `${name}/Placed`)));
-    const views = ids.map((id) => capableNodes({ node: id, endpoint: `${id}.1`, nodes: () => nodes }, specs));
+    const views = ids.map((id) => capableNodes({ node: id, endpoint: `${id}.1`, nodes }, specs));
     const firsts = [...views[0].keys()].map((key) => {
       const [first, ...others] = views.map((view) => view.get(key)![0].id);
       for (const other of others) assertEquals(other, first);

@@ -362,7 +362,7 @@ export class LogSubscription {
     const { host, leases } = this.#options;
     const turn = turnOf(this.#place(leader));
     if (leases.still(leader, now) < LATE + turn) return false;
-    return host.absent(leader) >= ABSENT && leases.stopped(leader, now - turn);
+    return host.app.absent(leader) >= ABSENT && leases.stopped(leader, now - turn);
   }
 
   async #take(ending: AbortController): Promise<void> {

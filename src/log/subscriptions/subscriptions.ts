@@ -104,7 +104,7 @@ export class Subscriptions {
     if (this.#all.size === 0) return;
     const { host, kept } = this.#options;
     const { signal } = this.#ending;
-    this.#offNodes = host.onNodes(() => this.#refresh());
+    this.#offNodes = host.app.onNodes(() => this.#refresh());
     await this.#follow();
     if (signal.aborted) return;
     // this tick may make this node a leader, for which `ensure` may wait
@@ -211,7 +211,9 @@ export class Subscriptions {
   }
 
   #capable(key: string): readonly CapableNode[] {
-    this.#nodes ??= capableNodes(this.#options.host, [...this.#all.values()].map(({ spec }) => spec));
+    const { node, endpoint, app } = this.#options.host;
+    const specs = [...this.#all.values()].map(({ spec }) => spec);
+    this.#nodes ??= capableNodes({ node, endpoint, nodes: app.nodes() }, specs);
     return this.#nodes.get(key) ?? [];
   }
 

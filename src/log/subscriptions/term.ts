@@ -287,7 +287,7 @@ export class SubscriptionTerm {
         ledger.place = { ...ledger.place, epoch: ledger.place.epoch + 1 };
         if (back) categories.reset();
         warnings.loss(loss);
-        host.lost(Object.keys(categories.began));
+        host.app.lost(Object.keys(categories.began));
         this.#dirty = true;
       },
       settled: () => ledger.open.size === 0,

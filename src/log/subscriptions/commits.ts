@@ -62,8 +62,8 @@ export interface TakeOptions {
    * have the same token after the store has lost its last messages.
    */
   readonly jump?: number;
-  /** Returns true if this node may take the lead from the leader with this endpoint; "": no node leads. */
-  may?(leader: string): boolean;
+  /** Endpoints of the leaders from which this node may take the lead; "": no node leads. Absent: from any leader. */
+  readonly predecessors?: readonly string[] | undefined;
 }
 
 /** Result of taking the lead: the commits of the new term, and the state found. */
@@ -120,9 +120,9 @@ export class Commits {
     const before = yield* stored(base, sequence);
     if (typeof before !== "object") return before && typeof commit === "string" ? commit : before;
     const { id: prev, head, parked } = before;
-    // `may` is asked about the leader of the last commit even if that commit is invalid: its leader may have written it
-    // without knowing that another node leads
-    if (options.may?.((known ?? before).head.leader) === false) return undefined;
+    // the leader of the last commit counts even if that commit is invalid: the leader may not know yet that another node
+    // leads
+    if (options.predecessors?.includes((known ?? before).head.leader) === false) return undefined;
     // nodes may have seen the token of an invalid commit, and refuse lower tokens for a while
     const token = Math.max(head.token, known?.head.token ?? 0, sequence) + jump;
     const id: CommitId = [term, 1];

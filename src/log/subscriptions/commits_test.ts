@@ -66,6 +66,15 @@ describe("Commits", () => {
     assertEquals(next.stored.id, ["a", 2]);
   });
 
+  it("takes the lead from no other leader than the named ones: another node may have taken it meanwhile", () => {
+    const store = new Store();
+    take(store, "a");
+    const options = { leader: "c", term: "c", few: 10, jump: 1 };
+    assertEquals(store.carryOut(Commits.take({ ...options, predecessors: ["", "c", "b"] })), undefined);
+    assertEquals(store.texts.length, 2);
+    assertEquals(typeof store.carryOut(Commits.take({ ...options, predecessors: ["", "c", "a"] })), "object");
+  });
+
   it("one whose commit of taking it does not count does not, though its own stand behind that", () => {
     const store = new Store();
     const a = take(store, "a");

@@ -390,7 +390,7 @@ export class LogSubscription {
       few: MAX_LISTED_PARKED,
       jump: 1 + Math.floor(host.random() * MAX_TOKEN_STEP),
       // another node may have taken the lead since this node checked that it may lead
-      may: (leader) => typeof commit === "string" || leader === "" || leader === host.endpoint || leader === last,
+      predecessors: typeof commit === "string" ? undefined : ["", host.endpoint, last],
     }));
     ending.signal.throwIfAborted();
     if (typeof taken !== "object") return await this.#lost(taken);

@@ -33,7 +33,7 @@ export interface Attempted {
   readonly ambiguous: boolean;
   /** Error of the last attempt to store the message. */
   readonly error: CatgaError | undefined;
-  /** Notes that a publication has ended before the message was stored: if none is left, the message is not sent again. */
+  /** Notes that a publication has given up: if none is left, the message is not sent again. */
   left(): void;
 }
 

@@ -7,17 +7,16 @@ import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, doubled, type Timer } from "../../ports/clock.ts";
 import type { Appended, LogStream } from "../../ports/event_log.ts";
-import type { StreamSource } from "../stream_source.ts";
 import type { Attempted, Publication } from "./publication.ts";
 import { textOf } from "./schedule_time.ts";
-import type { ScheduleStore } from "./schedule_store.ts";
+import type { LogSource, ScheduleStore } from "./schedule_store.ts";
 import type { NamedSchedule, StreamMessage, StreamMessages } from "./stream_message.ts";
 
 /** Parts of the publisher that its queues (`PublishLane`) and their messages use. */
 export interface LaneParts {
   readonly clock: Clock;
   /** The stream in which messages are stored. */
-  readonly source: Pick<StreamSource, "get" | "again">;
+  readonly source: LogSource;
   /** Makes the messages of the stream. */
   readonly messages: StreamMessages;
   /** Stores schedules under their subjects, and takes them back. */
@@ -67,7 +66,7 @@ export class PublicationGroup implements Attempted {
     return this.#unanswered || this.#sending;
   }
 
-  /** Notes that a publication has ended before the message was stored. If none is left, the message is not sent again. */
+  /** Notes that a publication has given up. If none is left, the message is not sent again. */
   left(): void {
     if (--this.#alive > 0 || this.#over) return;
     this.#over = true;

@@ -3,18 +3,26 @@
  * by which the writer recognizes its own message. A drain waits for these writes.
  */
 import type { StreamsHost } from "../../dispatch/node_host.ts";
-import type { StreamSource } from "../stream_source.ts";
+import type { LogStream } from "../../ports/event_log.ts";
 import type { PublicationHost } from "./publication.ts";
 import { overwrite, type OverwriteOptions } from "./schedule_write.ts";
 import type { NamedSchedule } from "./stream_message.ts";
 import { unschedule } from "./unschedule.ts";
+
+/** The stream of the log, opened when it is first needed (`stream_source.ts`). */
+export interface LogSource {
+  /** Returns the opened stream. Rejects with a `CatgaError`. */
+  get(): LogStream | Promise<LogStream>;
+  /** Returns the stream after a failed attempt: it is made anew if it is gone. Rejects with a `CatgaError`. */
+  again(): LogStream | Promise<LogStream>;
+}
 
 /** Options of a {@link ScheduleStore}. */
 export interface ScheduleStoreOptions extends Pick<StreamsHost, "endpoint" | "clock"> {
   /** The node, whose drain waits for all writes. */
   readonly host: Pick<PublicationHost, "underWay">;
   /** The stream in which schedules are stored. */
-  readonly source: Pick<StreamSource, "get" | "again">;
+  readonly source: LogSource;
 }
 
 /** The schedules that one process stores and takes back. */

@@ -120,8 +120,8 @@ export class Commits {
     const before = yield* stored(base, sequence);
     if (typeof before !== "object") return before && typeof commit === "string" ? commit : before;
     const { id: prev, head, parked } = before;
-    // the leader of the last commit counts even if that commit is invalid: the leader may not know yet that another node
-    // leads
+    // the leader of the last commit counts even if that commit is invalid: its leader may have written it without
+    // knowing that another node leads
     if (options.predecessors?.includes((known ?? before).head.leader) === false) return undefined;
     // nodes may have seen the token of an invalid commit, and refuse lower tokens for a while
     const token = Math.max(head.token, known?.head.token ?? 0, sequence) + jump;

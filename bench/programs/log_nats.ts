@@ -1,7 +1,8 @@
 /**
  * JetStream by nats.js: `js.publish`, and `consume()` with explicit acknowledgements; one process, in no order. As it
  * is, `consume()` iterates, with 100 messages in hand; the variant `callback` gives them to a callback, as many in hand
- * as two nodes of Catga have.
+ * as two nodes of Catga have. The variant `by key` is two processes: one consumes, and sends every second key to the
+ * other one, as a leader of Catga does, and acknowledges when that has answered.
  */
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { runLogged, type Stored } from "./logged.ts";
@@ -23,6 +24,12 @@ await runLogged({
       filter_subject: `${group}.placed`,
       max_ack_pending: AT_ONCE,
     });
+    if (options.variant === "by key" && !await isFirst(nc, group)) {
+      nc.subscribe(`${group}.run`, {
+        callback: (_, message) => void Promise.resolve(handle(message.json<Stored>())).then(() => message.respond()),
+      });
+      return;
+    }
     const consumer = await jetstream(nc).consumers.get(group, "billing");
     if (options.variant === "callback") {
       await consumer.consume({
@@ -31,6 +38,18 @@ await runLogged({
           const handling = handle(message.json<Stored>());
           if (handling === undefined) message.ack();
           else handling.then(() => message.ack());
+        },
+      });
+      return;
+    }
+    if (options.variant === "by key") {
+      await consumer.consume({
+        max_messages: AT_ONCE,
+        callback(message) {
+          const stored = message.json<Stored>();
+          const handled = stored.qty % 2 === 0 ? handle(stored) : nc.request(`${group}.run`, message.data, PATIENT);
+          if (handled === undefined) message.ack();
+          else handled.then(() => message.ack());
         },
       });
       return;
@@ -56,6 +75,12 @@ await runLogged({
 
 /** The server of a busy machine may take longer than the 5 s that nats.js waits by default. */
 const PATIENT = { timeout: 60_000 };
+
+/** Resolves with true in one process of a group. */
+async function isFirst(nc: Awaited<ReturnType<typeof open>>, group: string): Promise<boolean> {
+  const { duplicate } = await jetstream(nc).publish(`${group}.first`, "", { msgID: "first" });
+  return !duplicate;
+}
 
 async function open({ url, transport }: RemoteOptions) {
   const { connect } = transport === "deno"

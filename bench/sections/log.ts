@@ -21,12 +21,10 @@ const PATIENCE = 60_000;
 
 /** Measures the log. */
 export const log: Measure = async (stage, effort, company) => {
-  const contestants = await company.engage([...ours(stage), ...effort.peers ? PEERS : []]);
-  const tables = [
-    ...await publishing(contestants, effort),
-    await handling(contestants, effort),
-    await alone(contestants, effort),
-  ];
+  const all = [...ours(stage), ...effort.peers ? PEERS : []];
+  const contestants = await company.engage(all);
+  const tables = [...await publishing(contestants, effort), await handling(contestants, effort)];
+  tables.push(await alone(await company.engage([...all, ...oneOrTwo(stage)]), effort));
   tables.push(await batches(stage, effort, company), ...await behind(stage, effort, company));
   return [...tables, await takeovers(stage, effort)];
 };
@@ -45,12 +43,27 @@ function ours({ transports, rawTransports }: Stage): Contestant[] {
       file: "programs/log_catga.ts",
       nodes: 2,
       options: { transport },
-      against: [NATS, BY_CALLBACK, ...PEERS.map(({ name }) => name)],
+      against: [NATS, BY_CALLBACK, BY_KEY, ...PEERS.map(({ name }) => name)],
     },
   ];
 }
 
+/** One node of Catga, without a way to another one; and the same two processes by hand, with that way. */
+function oneOrTwo({ transports: [transport], rawTransports }: Stage): Contestant[] {
+  return [
+    {
+      name: BY_KEY,
+      file: "programs/log_nats.ts",
+      nodes: 2,
+      options: { transport: rawTransports[0], variant: "by key" },
+      against: [NATS],
+    },
+    { name: "Catga, one node", file: "programs/log_catga.ts", options: { transport }, against: [NATS] },
+  ];
+}
+
 const CATGA = "Catga, two nodes";
+const BY_KEY = "consume(), by hand to one of two processes by key";
 const NATS = "consume()";
 const BY_CALLBACK = "consume(), callback, 2,048 in hand";
 
@@ -200,7 +213,10 @@ async function alone(contestants: readonly Running[], effort: Effort): Promise<T
     columns: ["p50"],
     rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds] })),
     pairs: pairsOf(contestants),
-    notes: ["Catga: about every second event is handled by the node that does not lead"],
+    notes: [
+      "Catga, two nodes: about every second event is handled by the node that does not lead, as its key says",
+      "by hand to one of two processes: nc.request for every second key, acknowledged when it is answered",
+    ],
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * Detects a deadlock of admission: a message waits to be admitted to its handler, and the runs that could make room
- * wait for this very message.
+ * Detects a deadlock of admission: a message waits for a place at its handler, which runs a limited number of messages
+ * at once, and the runs that hold all these places wait for this very message.
  */
 import type { Clock } from "../ports/clock.ts";
 import { type Dropped, QueueEntry } from "./admission_queue.ts";
@@ -9,9 +9,10 @@ import type { MaybePromise } from "../contract/schema.ts";
 import type { Outcome } from "./outcome.ts";
 
 /**
- * Drops a waiting entry of a queue with `DEADLOCK` if every run that occupies a place of this queue waits for the entry
- * itself (then `held` returns true). `held` is asked when the entry enters, and again 100 ms later: the delay excludes
- * handlers that do not await what they send, and end within these 100 ms.
+ * Drops a waiting entry of a queue with `DEADLOCK` if `held` returns true both now and 100 ms later. `held` has to
+ * return true if every run that occupies a place of this queue waits for the entry itself. The second check spares
+ * entries for which the runs do not wait, because their handlers sent it without awaiting it, and end within these 100
+ * ms. `ancestry`: names of the runs that wait for the entry; if it is empty, there can be no deadlock.
  */
 export function watchForDeadlock(
   clock: Clock,
@@ -35,15 +36,15 @@ export function areAmong(runs: readonly string[], messages: Iterable<MessageCont
 /** Time that a deadlock has to last before it is reported, in ms; the deadlock detection of locks waits as long. */
 export const DEADLOCK_DELAY = 100;
 
-// Admission to a handler (a limited number of messages run at once): the functions that let a message run, and the
-// entry of a message that waits for admission.
+// Admission to a handler, which runs a limited number of messages at once: the functions that let a message run, and
+// the entry of a message that waits for a place.
 
 /** Runs the handler of a message that has been admitted. Never throws, never rejects. */
 export type RunNow = () => MaybePromise<Outcome>;
 
 /**
- * Runs a handler as soon as its message is admitted (has a place at the handler), or returns a `Refusal` (the handler
- * did not run). Never throws, never rejects.
+ * Runs a handler as soon as its message is admitted (gets a place at the handler, which may be at once), and returns
+ * its outcome; or returns a `Refusal`, which promises that the handler did not run. Never throws, never rejects.
  */
 export type Admission = (ctx: MessageContext, run: RunNow) => MaybePromise<Outcome>;
 

@@ -119,9 +119,9 @@ export class AdmissionQueue {
   }
 
   /**
-   * The state of a queue whose places are all taken. `count`: number of entries that wait; `since`: time since which
-   * new entries find all places taken; `endedAt`: time at which an entry last ended; both by the monotonic clock.
-   * `undefined`: there is room.
+   * State of the queue since all its places were taken; `undefined`: a place is free. `count`: number of entries that
+   * wait; `since`: time since which each new entry has found all places taken; `endedAt`: time at which an entry last
+   * ended; both by the monotonic clock.
    */
   get backlog(): Backlog | undefined {
     return this.#fullSince < 0 ? undefined : { count: this.#waiting, since: this.#fullSince, endedAt: this.#endedAt };
@@ -138,9 +138,9 @@ export class AdmissionQueue {
   }
 
   /**
-   * Takes a place for the run of a message that has no entry in this queue. Call this method if the queue is
-   * {@link AdmissionQueue.open}, if the run had given up its place by {@link AdmissionQueue.stepAside}, or if the run
-   * may exceed the limit.
+   * Takes a place for a run that has no entry in this queue, even if all places are taken. For three cases: the queue
+   * is {@link AdmissionQueue.open}; the run goes on after {@link AdmissionQueue.stepAside}; or the run is allowed to
+   * exceed the limit.
    */
   occupy(): void {
     this.#running++;
@@ -202,8 +202,8 @@ export class AdmissionQueue {
   }
 
   /**
-   * Frees the place of a running entry that has not ended, because it waits for another run, or does not run after all:
-   * the next waiting entry starts.
+   * Frees the place of a running entry that has not ended: the next waiting entry starts. Call it when the run of the
+   * entry waits for another run, or when the entry will not run although it has a place.
    */
   stepAside(): void {
     this.#running--;
@@ -292,8 +292,9 @@ const TENTHS = 10;
 const LEARN = 100; // ms of waiting before the pace is known, and between two drops of late entries
 
 /**
- * Returns the maximum time that a message may wait for admission, in ms. `left`: time that its sender will still wait;
- * `lasts`: maximum time of the handler's run; both in ms.
+ * Returns the maximum time that a message may wait for admission, in ms, so that its sender still gets the result.
+ * `left`: time that the sender will still wait; `lasts`: maximum time of the handler's run, `undefined`: no limit, so
+ * that the message may wait as long as its sender; both in ms.
  */
 export function patience(left: number, lasts: number | undefined): number {
   return lasts === undefined ? left : Math.max(0, left - lasts - ANSWERING);

@@ -36,12 +36,13 @@ export interface Envelope {
   /** Ordered contracts only: the routing key that the sender gave in its options. */
   readonly key?: string | undefined;
   /**
-   * Only for commands of entities to which the sender gave an id: a name of this send, the same in all of its attempts.
+   * Name of this send, the same in all of its attempts. Only commands of entities to which the sender gave an id have
+   * it; `undefined` for all other messages.
    */
   readonly send?: string | undefined;
   /**
-   * Only for commands of entities that an earlier send with this id may have applied: time from the first send to the
-   * deadline, in ms.
+   * Time from the first send to the deadline, in ms. Only commands of entities that an earlier send with this id may
+   * have applied have it; `undefined` for all other messages.
    */
   readonly span?: number | undefined;
   /**
@@ -49,10 +50,7 @@ export interface Envelope {
    * only handlers that run once in each service get it, and it is not passed on again.
    */
   readonly passedOn?: true | undefined;
-  /**
-   * True if the message came without metadata: this run of its handler is its only attempt, and its id was made for
-   * this run.
-   */
+  /** True if the message came without metadata, so that this process made its id: no other attempt of it exists. */
   readonly only?: true;
   /**
    * Time at which the message was first sent, as far as this process knows, by its monotonic clock; absent: it was sent
@@ -70,8 +68,10 @@ export interface Envelope {
   /** Messages of the log only: the fencing token of the subscription's leader. */
   readonly fence?: number | undefined;
   /**
-   * Only for messages of the log whose timeout begins when they are admitted to their handler: returns the time until
-   * which the subscription's leader waits for the result, by the monotonic clock.
+   * For messages of the log: returns the time until which the subscription's leader would wait for the result of a
+   * handler that is still waiting for a place, by the monotonic clock; `now`: the present time of that clock. Such a
+   * message's timeout begins only when its handler begins. Absent, or returns `undefined`, if the timeout begins when
+   * the message arrives.
    */
   senderWaits?(now: number): number | undefined;
 }
@@ -249,7 +249,8 @@ export interface Locks {
 }
 
 /**
- * An idempotent command that needs the claim (record that reserves its id), because one result is recorded for the id.
+ * An idempotent command, for which a claim has to be acquired before its handler runs: the record that reserves the
+ * command's id, for which one result is recorded.
  */
 export interface Claimant {
   readonly contract: string;
@@ -261,8 +262,8 @@ export interface Claimant {
   /** Deadline of the command's sender, by the monotonic clock. */
   readonly due: number;
   /**
-   * Called with the attempt to get the claim (record that reserves the id), at most once: the attempt is aborted when
-   * the message is aborted, or at once if the message was aborted before.
+   * Called at most once, with the attempt to get the claim (record that reserves the id). Has to abort the attempt when
+   * the message is aborted; at once if the message was aborted before the call.
    */
   adopt(attempt: Deadlined): void;
   /**

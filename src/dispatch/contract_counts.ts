@@ -24,8 +24,8 @@ export class ContractCounts {
   heard = 0;
   published = 0;
   /**
-   * Number of sends from this process to its own handler by the fast path (`local_fast_path.ts`); each is also part of
-   * the counts `sent` and `handled` of an answer.
+   * Number of sends from this process to its own handler by the fast path (`local_fast_path.ts`). In answers to tools
+   * it is added to both `sent` and `handled`, which do not contain it here.
    */
   local = 0;
   /** Number of sends by the fast path to an asynchronous handler that have begun. */
@@ -88,10 +88,10 @@ export class ContractCounts {
   }
 
   /**
-   * Begins to measure the duration of a run of the handler. Returns `undefined` if this run is not measured: an earlier
-   * measured run stands for it, too. Reading the clock takes longer than a run may (80 ns in Deno), so the more runs
-   * follow each other in a ms, the fewer of them are measured. Not used for requests of other processes, whose
-   * durations count from their arrival.
+   * Begins to measure the duration of a run of the handler. Returns `undefined` if this run is not measured: then the
+   * last measured run before it stands for it, too. Reading the clock may take longer than a run (80 ns in Deno), so
+   * the more runs follow each other in a ms, the fewer of them are measured. Not used for requests of other processes,
+   * whose durations count from their arrival.
    */
   timing(clock: Clock): Timing | undefined {
     return --this.#untimed > 0 ? undefined : this.#timing(clock);

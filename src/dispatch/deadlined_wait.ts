@@ -15,8 +15,8 @@ export class DeadlinedWait<T> extends Deadlined {
   readonly #abort: (reason: CatgaError) => void;
 
   /**
-   * `onAbort`: returns the outcome if the wait is aborted before `work` has settled. `ended`: called once, when the
-   * wait has ended.
+   * `due`: time at which the wait is aborted with `TIMEOUT`, by the monotonic clock. `onAbort`: returns the outcome if
+   * the wait is aborted before `work` has settled. `ended`: called once, when the wait has ended in any way.
    */
   constructor(
     due: number,

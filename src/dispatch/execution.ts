@@ -176,9 +176,9 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Releases the handler's locks, and cancels its pending requests for locks. Call it when the handler has ended; or,
-   * with a `scope`, when one attempt of a behavior has ended: locks that were requested before that scope remain. The
-   * promise never rejects; the method returns `undefined` if there is no lock.
+   * Releases the handler's locks, and cancels its pending requests for locks: all of them without `scope`, when the
+   * handler has ended; with `scope`, when one attempt of a behavior has ended, only those that were requested since
+   * that scope began. Returns `undefined` if there is no lock; the returned promise never rejects.
    */
   releaseLocks(scope?: number): Promise<unknown> | undefined {
     if (scope === undefined) this.#running = false;
@@ -238,8 +238,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Sets the time until which the message may wait for admission (`due`), and the maximum time that its handler may run
-   * after that (`lasts`), in ms.
+   * Limits the wait for admission to the time `due`, by the monotonic clock, and the run of the handler after that to
+   * `lasts` ms.
    */
   hurry(due: number, lasts: number): void {
     this.#lasts = lasts;
@@ -275,8 +275,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Begins the execution of an asynchronous handler: from now on the message fails at its deadline. `ended`: called
-   * with the outcome when the handler has ended.
+   * Begins the execution of an asynchronous handler: the message is aborted if its deadline passes after this call.
+   * `ended`: called with the outcome when the handler has ended.
    */
   run(handler: Later, ended: (outcome: Outcome) => void): void {
     this.#start();
@@ -285,7 +285,7 @@ export class Execution extends Deadlined {
 
   /**
    * Begins the execution of an asynchronous handler, whose end the caller reports by {@link Execution.end}. `settle`:
-   * called with the outcome, or before that with a failure if the message is aborted first.
+   * called with the outcome at that end; and before it with a failure, if the message is aborted first.
    */
   begin(settle: (outcome: Outcome) => void): void {
     this.#settle = settle;

@@ -50,9 +50,9 @@ export interface ItemWriter {
 }
 
 /**
- * Limits how many items the streams of a process send in a turn of the event loop. The streams send in bursts (limited
- * numbers of items of one stream), one stream after the other, so that the items of each stream stay together, and
- * there is time for other work.
+ * Limits how many items the streams of a process send in a turn of the event loop. Each stream sends a burst at a time:
+ * a limited number of its items, one after the other; then another stream may. So the items of a stream travel
+ * together, and there is time for other work.
  */
 export interface Bursts {
   /**

@@ -47,8 +47,9 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   readonly #timeout: number;
   #envelope: Envelope | undefined;
   /**
-   * Without an execution, `null` if the message is in the stage `preparing` (a schema or behavior runs before its
-   * handler), `undefined` if it is not: each further field would take 8 bytes of every send.
+   * The execution of the message. While there is none: `null` in the stage `preparing` (a schema or behavior runs
+   * before the handler), `undefined` in the other stages. A field of its own for the stage would take 8 bytes of every
+   * send.
    */
   #execution: Execution | null | undefined;
   #pending: PendingMessage<MessageContext> | undefined;
@@ -168,8 +169,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   /**
-   * The name of this run of the handler; `undefined`: no code has read the name yet, so that no other run can refer to
-   * it.
+   * The name of this run of the handler; `undefined`: the run has no name, because no code has asked for one, so that
+   * no other run can refer to it.
    */
   get call(): string | undefined {
     return this.#envelope?.call;
@@ -450,8 +451,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   /**
-   * Begins the execution of an asynchronous handler: from now on the message fails at its deadline. `ended`: called
-   * with the outcome.
+   * Begins the execution of an asynchronous handler: the message is aborted if its deadline passes after this call.
+   * `ended`: called with the outcome when the handler has ended.
    */
   run(handler: Later, ended: (outcome: Outcome) => void): void {
     this.execution.run(handler, ended);

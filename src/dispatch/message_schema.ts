@@ -120,8 +120,8 @@ export function orRefusal(ctx: MessageContext, work: Promise<Outcome>): Promise<
 
 /**
  * The outcome of a message that was aborted before its handler began: a refusal (the handler did not run), with two
- * exceptions that are failures. First, a message of the log that timed out: if it were refused, it would be tried
- * without end, and would probably time out again. Second, a message whose sender still has time: the behavior
+ * exceptions that are failures. First, a message of the log that timed out: after a refusal it would be tried without
+ * end, and would probably time out each time. Second, a message whose own deadline has not passed, because the behavior
  * `timeout()` gave it less time.
  */
 export function refusalOf(ctx: MessageContext, reason: CatgaError): Outcome {

@@ -37,8 +37,8 @@ export interface NodeHost extends ContextHost {
   /** The names of the headers that messages sent by handlers inherit. */
   readonly carried: readonly string[];
   /**
-   * Sends a message for a plain NATS client (a program without Catga). If handlers of this node run it, it first has to
-   * be admitted by `admit`.
+   * Sends a message for a plain NATS client (a program without Catga). If this node's own handler is to run it, `admit`
+   * is called first, which lets the handler run when there is room.
    */
   relay(
     contract: AnyContract,

@@ -55,8 +55,8 @@ export function isOfAnotherVersion(error: unknown): boolean {
 const OF_ANOTHER_VERSION: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
 
 /**
- * Returns a result in the form that a program gets: a refusal by a schema becomes a plain failure, so that it proves
- * nothing about a handler that returns it as its own result.
+ * Returns a result in the form that a program gets: a {@link SchemaRefusal} becomes a plain failure. Otherwise a
+ * handler that returns the result of its own send would seem not to have run.
  */
 export function plainResult(result: Result<unknown>): Result<unknown> {
   return result instanceof SchemaRefusal ? { ok: false, error: result.error } : result;

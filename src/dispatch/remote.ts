@@ -26,15 +26,15 @@ export interface Remote {
   /** Returns the shape (hash of the declaration) of a contract on a node; `undefined`: unknown. */
   shapeAt(node: NodeInfo, name: string): string | undefined;
   /**
-   * Mismatches between versions of contracts: parts of messages and answers that nodes of other versions would refuse
-   * from this node, or this node from them, as far as known.
+   * Parts of messages and answers that this node and nodes with other versions of a contract would refuse from each
+   * other, as far as known.
    */
   readonly mismatches: readonly ObservedMismatch[];
   /** Returns true if this node has joined, and knows no other node that handles the contract. */
   alone(name: string): boolean;
   /**
-   * Returns true if all nodes that handle a contract declare it as a command of an entity. If no node handles it now:
-   * the answer for the last node that did.
+   * Returns true if all nodes that handle a contract declare it as a command of an entity. If no node handles it at the
+   * time of the call: the answer that held for the last node that handled it.
    */
   ofEntity(name: string): boolean;
   /**
@@ -106,8 +106,8 @@ export interface RemoteRequest {
   /** Streams only: receives the items. */
   readonly items?: ItemSink | undefined;
   /**
-   * Admits the request to a handler of this process; set for requests of plain NATS clients. Absent: the handler runs
-   * at once.
+   * Lets the handler of this process run when there is room, if the request comes here. Set for requests of plain NATS
+   * clients (programs without Catga); absent: the handler runs at once.
    */
   readonly admit?: Admission | undefined;
   /** The names of the shapes (versions of the contract) whose schemas have refused the request, if any. */
@@ -195,8 +195,8 @@ export interface DurableLog {
   publish(message: DurableMessage): Promise<Result<void>>;
   unschedule(contract: AnyContract, id: string): Promise<boolean>;
   /**
-   * Starts the read models of this node, before the node joins its cluster. Resolves when they have handled the
-   * messages that the log had.
+   * Starts the read models of this node (subscriptions with `each: "node"`), before the node joins its cluster.
+   * Resolves when they have handled the messages that were in the log at the call.
    */
   catchUp(): Promise<void>;
   /**

@@ -68,16 +68,14 @@ export class Runner {
     return this.#mediator.counts;
   }
 
-  /**
-   * Returns true for a request whose handler is called at once, without waiting for admission (a place at the handler).
-   */
+  /** Returns true for a request whose handler is called at once, even if all places at the handler are taken. */
   always(name: string, payload: unknown): boolean {
     return this.#mediator.find(name)?.always?.(payload) === true;
   }
 
   /**
-   * Maximum time that a request may wait for admission (a place at its handler), in ms. `timeout`: time that its sender
-   * waits, in ms.
+   * Returns the maximum time that a request may wait for admission (a place at its handler), in ms, so that its sender
+   * still gets the result. `timeout`: time that the sender waits, in ms.
    */
   patience(name: string, timeout: number): number {
     return patience(timeout, this.#mediator.find(name)?.lasts);
@@ -168,11 +166,11 @@ export class Runner {
   }
 
   /**
-   * Calls `take` for each handler of an event from another process: for the handlers that run once in each service, or
-   * for the handlers that run on every node. `envelope`: makes the metadata of one run. `take` gets a function that
-   * runs the handler, and has to call it when the message is admitted; the passed function never throws, and its result
-   * never rejects. `passOn`: sends an event that the schema refuses to a node with another version of the contract;
-   * returns false if there is none.
+   * Prepares an event from another process for each of its handlers that run once in each service (`each: "service"`),
+   * or on every node (`each: "node"`), and gives `take` a function for each: it runs the handler, never throws, and its
+   * result never rejects; `take` has to call it when the event is admitted. `envelope`: makes the metadata of one run.
+   * `passOn`: sends an event that the schema refuses to a node with another version of the contract; returns false if
+   * there is none.
    */
   deliver(
     name: string,
@@ -336,8 +334,9 @@ function named(ctx: MessageContext, payload: unknown): Failure | undefined {
 }
 
 /**
- * Returns true if the sender's contract object parses the payload and makes the key like the handler's contract object:
- * two objects may have one name.
+ * Returns true if the contract object that the sender used has the input schema of the handler's contract object, and,
+ * for an ordered contract, its key function: then the payload is parsed already. Two contract objects may have one
+ * name.
  */
 function isPreparedFor({ contract }: Dispatch, { contract: sent }: RemoteRequest): boolean {
   if (contract === sent) return true;

@@ -59,16 +59,16 @@ export class TurnBudget {
   }
 
   /**
-   * Ends a turn with little work of handlers when the callback of the event loop that runs now has returned. This needs
-   * no timer, which would cost as much as ten handlers of such a turn.
+   * Ends this turn's count of time as soon as the running callback of the event loop has returned, unless handlers have
+   * taken much of that time. It uses no timer, which would cost as much as ten handlers.
    */
   readonly #ended = (): void => {
     if (!this.#long) this.#begin();
   };
 
   /**
-   * Sets a timer that ends this turn, so that further callbacks in the same turn of the event loop share its time for
-   * handlers.
+   * Sets a timer that ends this turn's count of time, so that further callbacks in the same turn of the event loop take
+   * their time for handlers from the same budget.
    */
   #lengthen(): void {
     this.#long = true;

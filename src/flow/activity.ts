@@ -1,7 +1,8 @@
 /**
  * Counts what is in progress in one execution of a run (a drive): attempts of steps, appends to the log, reads and
- * timers. As long as anything is, the execution is not suspended. When something ends, or when state changes that the
- * execution reacts to, the execution is asked to take its next step (a turn: {@link ActivityHost.turn}).
+ * timers. As long as anything is in progress, the execution is not suspended ({@link DriveEnd}). Whenever something
+ * ends, or state changes that the execution reacts to, a turn of the execution is requested ({@link
+ * ActivityHost.turn}).
  */
 import { MAX_TIMEOUT } from "../data/checks.ts";
 import type { Timer } from "../ports/clock.ts";
@@ -11,8 +12,8 @@ import { retry } from "./retry.ts";
 /** Callbacks from {@link Activity}, the count of what is in progress in an execution of a run, to the execution. */
 interface ActivityCallbacks {
   /**
-   * Lets the execution of the run take its next step. Called in a later turn of the event loop than the request for it,
-   * and never after {@link Activity.stop}.
+   * Runs one turn of the execution: pending calls react to what has changed (`drive_state.ts`). Called in a later turn
+   * of the event loop than the request for it, and never after {@link Activity.stop}.
    */
   turn(): void;
   /** Receives the error of work in progress that rejects. */
@@ -97,9 +98,9 @@ export class Activity {
   }
 
   /**
-   * Calls `what` until it succeeds, with growing pauses. Resolves with `undefined` if the execution of the run ends
-   * before `what` has succeeded. Rejects with the first error for which `isPassing` returns false; by default every
-   * error is retried.
+   * Calls `what` until it succeeds, with growing pauses, and resolves with its result. Resolves with `undefined` if the
+   * execution of the run ends before `what` has succeeded. Rejects with the first error for which `isPassing` returns
+   * false; by default every error is retried.
    */
   insist<T>(what: () => Promise<T>, isPassing: (error: unknown) => boolean = () => true): Promise<T | undefined> {
     return this.during(() =>

@@ -7,8 +7,9 @@ import type { DriveState, PendingCall } from "./drive_state.ts";
 
 /**
  * Returns false if the next attempt of the handler or `undo` with this name may begin now. Otherwise returns true, and
- * calls `next` when the attempt may begin. The execution of the run can be suspended during a long pause, which a
- * schedule ends, and while an operator has to decide.
+ * calls `next` as soon as the attempt may begin: after a timer of this node, after the schedule that is stored for a
+ * long pause, or after an operator has retried a stuck attempt. During the latter two waits the execution of the run
+ * can be suspended ({@link DriveEnd}).
  */
 export function pausesBefore(state: DriveState, name: string, next: () => void): boolean {
   if (state.times.pauseOf(name) === 0) return false;

@@ -1,13 +1,14 @@
 /**
- * A step that this node performs, in attempts, until one of them has an outcome.
+ * A step that this node performs, in attempts, until one of them has an outcome. The table has the states, what the
+ * step waits for in each, and what follows it.
  *
- * | state      | it waits for                                                     | then                          |
- * | ---------- | ---------------------------------------------------------------- | ----------------------------- |
- * | idle       | a schedule, an operator, or an entry that another process stored | attempts                      |
- * | pauses     | the pause after a failed attempt, on this node                   | attempts                      |
- * | begins     | the store, which records that this node executes the run         | attempts, or is idle          |
- * | attempts   | the work, within its timeout                                     | outcome, pauses, or is idle   |
- * | given up   | nothing: the run is cancelled, and there is nothing to undo      | –                             |
+ * | state    | waits for                                                        | followed by                               |
+ * | -------- | ---------------------------------------------------------------- | ----------------------------------------- |
+ * | idle     | a schedule, an operator, or an entry that another process stored | attempts                                  |
+ * | pauses   | the pause after a failed attempt, on this node                   | attempts                                  |
+ * | begins   | the store, which records that this node executes the run         | attempts; idle, if no attempt may begin   |
+ * | attempts | the work, within its timeout                                     | the outcome; pauses or idle after a failure |
+ * | given up | nothing: the run is cancelled, and there is nothing to undo      | nothing: the call never settles           |
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -185,8 +186,8 @@ export class AttemptedStep extends StepCall {
   }
 
   /**
-   * If the run is cancelled, gives the step up, unless it may have begun and has to be undone. Returns true if the step
-   * is given up.
+   * Gives the step up (its call never settles) if the run is cancelled, except if an attempt of the step may have begun
+   * and the step has an `undo`. Returns true if the step is given up.
    */
   #isGivenUp(): boolean {
     const { phase, journal } = this.state;

@@ -1,8 +1,9 @@
 /**
- * A step that starts another run (its child), and waits for the child's end, which the child reports. When the run is
- * cancelled, its child is cancelled, too, and reports its end. If the child was never started, it is stored as ended,
- * so that it can never be started later. If certainly no execution of the run has tried to start the child, nothing is
- * stored, and the step is given up.
+ * A step that starts another run (its child), and waits until an entry reports the child's end. When the run is
+ * cancelled, there are three cases. A child that was started is cancelled, too, and reports its end. If an execution of
+ * the run may have tried to start the child, but the store does not have it, it is stored as ended, so that it can
+ * never be started later. If certainly no execution has tried, nothing is stored. In the last two cases the step is
+ * given up: its call never settles.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
@@ -72,8 +73,8 @@ export class ChildStep extends StepCall {
   }
 
   /**
-   * Gives the step up if the run is cancelled, and certainly no execution of the run has tried to start the child.
-   * Returns true if the step is given up.
+   * Gives the step up (its call never settles) if the run is cancelled, and certainly no execution of the run has tried
+   * to start the child. Returns true if the step is given up.
    */
   #isGivenUp(): boolean {
     const { state, state: { journal, phase } } = this;

@@ -137,8 +137,9 @@ export class Drive {
   }
 
   /**
-   * Schedules of the run: schedules that may be stored without being recorded, and schedules that fire so late that
-   * they are removed at the end of the run.
+   * Schedules of the run: schedules that may be stored without being recorded (`unrecorded`), schedules that fire so
+   * late that they are removed at the end of the run (`late`), and schedules that were stored again for another node
+   * (`givenBack`).
    */
   get times(): Pick<DriveTimes, "unrecorded" | "late" | "givenBack"> {
     return this.#state.times;
@@ -371,7 +372,7 @@ export class Drive {
 
   /**
    * Returns true if a node with another version of the workflow is to execute the run: such a node lives, or the run
-   * has to wait for one.
+   * has to wait for one. `error`: the error that the handler threw.
    */
   #mayBeTaken(error: unknown): boolean {
     const { host, ref, refusedBy } = this.#state;
@@ -419,8 +420,9 @@ export class Drive {
   }
 
   /**
-   * Undoes the steps. `isHalted`: the run fails although its handler has not ended; if then the handler has not called
-   * a step that may have to be undone, a node of another version undoes the run, or an operator has to decide.
+   * Undoes the steps. `error`: the error with which the run then ends, unless the journal has one already. `isHalted`:
+   * the run is cancelled, and its handler has not ended. If such a handler has not called a step that may have to be
+   * undone, a node of another version undoes the run; if there is none, the run becomes stuck.
    */
   #undo(error: RecordedError | undefined, isHalted: boolean): void {
     const state = this.#state;
@@ -442,8 +444,9 @@ export class Drive {
   }
 
   /**
-   * Names of recorded steps with an `undo` that the handler has not called. `begun`: steps without an outcome, except
-   * those whose child runs are recorded, because these are cancelled with the run; `done`: steps that have succeeded.
+   * Recorded steps with an `undo` which the handler has not called although they may have to be undone, by name.
+   * `begun`: steps without an outcome, except steps whose child runs are recorded, because such a child is cancelled
+   * with the run; `done`: steps that have succeeded.
    */
   get #missing(): { readonly begun: readonly string[]; readonly done: readonly string[] } {
     const { names, notReached } = this.#state;

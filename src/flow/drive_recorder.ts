@@ -79,8 +79,9 @@ export class DriveRecorder {
   /** The append in progress; `undefined`: there is none. */
   #storing: Promise<void> | undefined;
   /**
-   * True if the handler has to restart, because a decision no longer holds, or because the handler has seen ends of
-   * calls in another order than they are stored in.
+   * True if the handler has to restart, for one of two reasons: an entry that waits to be stored contradicts an entry
+   * that another process has stored (rule 1 at the top of this file), or the handler has seen ends of calls in another
+   * order than they are stored in.
    */
   #mustRestart = false;
   /** True once the end of the run is recorded: no entry is recorded after it. */
@@ -230,8 +231,8 @@ export class DriveRecorder {
   }
 
   /**
-   * Begins to store the queued entries, if there are any. Called in each turn of the execution in which the handler has
-   * seen all stored ends.
+   * Begins to store the queued entries, if there are any. Called in each turn of the execution ({@link
+   * ActivityHost.turn}) in which the handler has seen all stored ends.
    */
   flush(): void {
     if (this.#queue.length > 0) void this.#storeQueue();
@@ -324,16 +325,16 @@ export class DriveRecorder {
 
   /**
    * Reads and applies messages that other processes have stored. Resolves with `false` if another node executes the
-   * run, or the run has ended or no longer exists. Rejects with `UNAVAILABLE`.
+   * run, or the run has ended or no longer exists. Rejects with `UNAVAILABLE` if the run cannot be read.
    */
   async #readOn(): Promise<boolean> {
     const [ref, journal] = [this.#ref, this.#journal];
     const found = await this.#host.log.readOn(ref, journal, (stored) => {
       // skip a message that was applied already: this node's messages are applied when their append is acknowledged
       if (stored.sequence <= journal.sequence) return;
-      // a message with the executing node's own entries, other than the append in progress, means that another node
-      // executes the run, or that a message of an earlier execution on this node was stored late: the handler has not
-      // seen its entries
+      // a message with entries of an executing node that is not the append in progress has one of two causes: another
+      // node executes the run, or a message of an earlier execution on this node was stored late. The handler has not
+      // seen its entries in either case
       this.#lost ||= stored.mark !== this.#appending && !stored.entries.every(isCalled);
       this.#apply(stored);
     });
@@ -367,8 +368,8 @@ export class DriveRecorder {
   }
 
   /**
-   * Checks whether the decisions that are not stored yet still hold after a message was applied to the journal; if one
-   * does not, the handler restarts.
+   * Checks, after a message was applied to the journal, whether the decisions that are not stored yet still hold (are
+   * what the handler would decide on this journal); if one does not, the handler restarts.
    */
   #checkDecisions(): void {
     const { cancelled, failing, outcomes } = this.#journal;

@@ -66,8 +66,8 @@ export interface DriveOptions {
 /** A call of the handler that has not settled, or the pause before the handler or an `undo` is called again. */
 export interface PendingCall {
   /**
-   * Lets the call continue if it can. Called when the call begins, and whenever entries of other processes were
-   * applied.
+   * Lets the call continue if what it waits for has happened. Called when the handler makes the call, and whenever
+   * entries of other processes were applied to the journal.
    */
   go(): void;
 }

@@ -103,16 +103,17 @@ export class DriveTimes {
   }
 
   /**
-   * Returns true if a schedule of the step is stored and has not fired. If one has fired, even too early, the answer is
-   * false: a node that no longer executes the run may have replaced the schedule by one that fires earlier.
+   * Returns true if a schedule of the step is stored and has not fired. `scheduled`: the journal says that one was
+   * stored. After any schedule of the step has fired, even too early, the answer is false: a node that no longer
+   * executes the run may have replaced the schedule by one that fires earlier.
    */
   isScheduled(step: string, { scheduled }: { readonly scheduled: boolean }): boolean {
     return scheduled && !this.#due.has(step);
   }
 
   /**
-   * Stores a schedule, trying again until it is stored. Resolves with `false` if the execution of the run ends before,
-   * or if the server refuses the schedule: then the run is stuck.
+   * Stores a schedule that fires at `at`, in ms since 1970, and tries until it is stored. Resolves with `false` if the
+   * execution of the run ends before, or if the server refuses the schedule: then the run is stuck.
    */
   async wake(step: string, at: number): Promise<boolean> {
     this.#due.delete(step); // forgets a schedule that fired too early
@@ -141,8 +142,8 @@ export class DriveTimes {
   }
 
   /**
-   * Stores the run's schedules again when another node has taken the run over: schedules that this node stored may have
-   * replaced that node's, and may fire later.
+   * Stores the schedules of this execution again, for the times that the journal says. Called when another node has
+   * taken the run over: this node's schedules may have replaced that node's, and may fire later.
    */
   giveBack(): void {
     const { failures, sleeps, waits, ended } = this.#journal;
@@ -150,8 +151,8 @@ export class DriveTimes {
     for (const step of this.#woken.keys()) {
       const at = failures.get(step)?.next ?? sleeps.get(step)?.until ?? waits.get(step)?.until;
       if (at === undefined) continue;
-      // the schedule is due a second from now at the earliest, because the log publishes a message that is due already
-      // only once for each id. If it cannot be stored, the schedule that is stored already fires
+      // the schedule is set to a second from now at the earliest, because the log publishes a message that is due
+      // already only once for each id. If it cannot be stored, the schedule that it would replace fires
       const time = Math.max(at, this.#host.clock.now() + 1_000);
       this.#givenBack.push(this.#host.wake(this.#ref, step, time).then(() => step, () => undefined));
     }

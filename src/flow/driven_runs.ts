@@ -281,8 +281,9 @@ export class Drives {
   }
 
   /**
-   * Returns true if no node has to be called to execute the run because of this message: this node has read the
-   * message, and the run has ended, has a lease, or is suspended (which does not suffice if `sequence` is 0).
+   * Returns true if no node has to be called to execute the run because of the message with this sequence: this node
+   * has read the message, and the run has ended, has a lease, or is suspended. With sequence 0, which names no message,
+   * a suspended run does not count: another node may have continued it and died.
    */
   isOver(ref: RunRef, sequence: number): boolean {
     const key = keyOf(ref);

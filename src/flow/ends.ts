@@ -55,8 +55,8 @@ export class Ends {
   }
 
   /**
-   * Registers that the handler awaits the end of a call. `see` lets the handler continue with the end, and is called in
-   * a turn.
+   * Registers that the handler awaits the end of the call with this name. `see` is called once, when it is this end's
+   * turn in the order of the journal, and gives the end to the handler.
    */
   deliver(name: string, see: () => void): void {
     const end = this.#unseen.get(name);
@@ -69,8 +69,7 @@ export class Ends {
   }
 
   /**
-   * Calls `decide` in a turn in which the handler has seen all stored ends, and has made the calls that follow from
-   * them.
+   * Calls `decide` once, as soon as the handler has seen all stored ends, and has made the calls that follow from them.
    */
   afterStored(decide: () => void): void {
     this.#behindStored.push(decide);
@@ -104,8 +103,9 @@ export class Ends {
   }
 
   /**
-   * Lets the handler continue with the next end, calls the next function that {@link Ends.afterStored} was given, or
-   * skips an end whose step the handler has not called. Returns false if there is nothing to do.
+   * Does one of three things: lets the handler continue with the next end; calls the next function that {@link
+   * Ends.afterStored} was given; or skips ends whose steps the handler has not called. Returns false if there is
+   * nothing to do.
    */
   goOn(): boolean {
     return this.#deliverNext() || this.#decideNext() || this.passOver(false);
@@ -113,10 +113,10 @@ export class Ends {
 
   /**
    * Skips ends that the handler does not await, because it was changed, or because an operator gave the outcome of a
-   * step that the handler does not call. Skips only ends whose steps the handler has not called; with `rests`, which
-   * says that nothing else is in progress, any end. Returns false if the handler awaits no end, and
-   * {@link Ends.afterStored} was given no function; or if, without `rests`, an end stays that may still be awaited.
-   * Otherwise returns true.
+   * step that the handler does not call: without `rests`, stored ends whose steps the handler has not called; with
+   * `rests`, which says that nothing else is in progress, any ends. Returns false if nobody is kept waiting by an end:
+   * the handler awaits none, and {@link Ends.afterStored} was given no function. Returns false, too, if without `rests`
+   * an end stays that the handler may still await. Otherwise returns true.
    */
   passOver(rests: boolean): boolean {
     if (this.#asked === 0 && this.#behindStored.length === 0) return false;

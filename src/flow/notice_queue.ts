@@ -134,7 +134,7 @@ export class NoticeQueue {
         const entry = one.entryFor(holder);
         if (entry instanceof Promise && told.length > 0) {
           // this entry was made from a read of the run, which an entry before it in the same message would make
-          // obsolete: it becomes the first entry of the next message
+          // obsolete: it is made again, as the first entry of the next message
           entry.catch(() => {});
           waiting.unshift(...some.slice(i));
           break;

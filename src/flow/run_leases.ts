@@ -106,7 +106,8 @@ export class RunLeases {
   }
 
   /**
-   * Stores the leases that are due for renewal, and leases with a run that no stored lease covers. To be called often.
+   * Stores the leases that are due for renewal, and leases with a run that no stored lease covers. To be called several
+   * times a second.
    */
   tick(): void {
     const now = this.#host.clock.monotonic();

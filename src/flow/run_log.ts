@@ -132,9 +132,9 @@ export class RunLog {
   }
 
   /**
-   * Appends the first message of a run; `place` stands for a run of which nothing was read: its sequence is 0. Resolves
-   * with "conflict" if the run exists. Rejects with a `CatgaError`: with `OUTCOME_UNKNOWN` if the message may be
-   * stored.
+   * Appends the first message of a run, and resolves with its sequence. `place` stands for a run of which nothing was
+   * read: its sequence is 0. Resolves with "conflict" if the run exists. Rejects with a `CatgaError`: with
+   * `OUTCOME_UNKNOWN` if the message may be stored. `over`: as of {@link RunLog.append}.
    */
   async begin(ref: RunRef, message: RunMessage, place: RunPlace, over: () => boolean): Promise<number | "conflict"> {
     for (let after = place;;) {
@@ -253,10 +253,10 @@ export class RunLog {
   }
 
   /**
-   * Appends one message to a run, after the message at `place`, and tries again until it is stored. Resolves with
-   * "conflict" if another message was stored first, or if the store has lost the message at `place`. Rejects with a
-   * `CatgaError` if the message is certainly not stored and another attempt would not help, or if `over` returns true
-   * after a failed attempt: with `OUTCOME_UNKNOWN` if the message may be stored.
+   * Appends one message to a run, after the message at `place`, and tries again until it is stored; resolves with its
+   * sequence. Resolves with "conflict" if another message was stored first, or if the store has lost the message at
+   * `place`. Rejects with a `CatgaError` if the message is certainly not stored and another attempt would not help, or
+   * if `over` returns true after a failed attempt: with `OUTCOME_UNKNOWN` if the message may be stored.
    */
   async append(
     ref: RunRef,
@@ -317,10 +317,11 @@ export class RunLog {
   }
 
   /**
-   * Appends an entry for a process that does not execute the run, unless the run has ended. Entries of this process
-   * that wait to be stored in the same run go into the same message. Resolves with `undefined` if the run has ended, or
-   * was never started. Rejects with a `CatgaError` (`OUTCOME_UNKNOWN`: the entry may be stored), or with an error of
-   * `entryFor`.
+   * Appends an entry to a run that has not ended. For callers that do not execute the run: the executing node uses
+   * {@link RunLog.append}. Entries for one run that this process wants to store at the same time go into one message.
+   * Resolves with `undefined` if the run has ended, or was never started. Rejects with a `CatgaError`
+   * (`OUTCOME_UNKNOWN`: the entry may be stored), or with an error of `entryFor`. `over`: returns true when no further
+   * attempt is to follow a failed one.
    */
   appendNotice(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
     return this.#notices.add(ref, entryFor, over);

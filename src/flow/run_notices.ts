@@ -95,7 +95,7 @@ export class RunNotices {
 
   /**
    * Appends the end of a child run to its parent. Rejects with a `CatgaError` if the end is not stored, or is not known
-   * to be stored.
+   * to be stored. `over`: as of {@link RunLog.appendNotice}.
    */
   async appendChildEnd(
     { workflow, run, step }: Parent,
@@ -128,7 +128,7 @@ export class RunNotices {
 
   /**
    * Appends an entry to a run. Resolves with `false` if the run has ended, or was never started. Rejects with a
-   * `CatgaError` if the entry is not stored, or is not known to be stored.
+   * `CatgaError` if the entry is not stored, or is not known to be stored. `over`: as of {@link RunLog.appendNotice}.
    */
   async #appendAndNotify(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
     const { log } = this.#node;

@@ -23,8 +23,8 @@ export class RunRecovery {
   }
 
   /**
-   * Has the open runs of a workflow executed, after a pause: losses that are noticed shortly one after the other count
-   * as one.
+   * Has all runs of a workflow that have not ended executed, after a pause: losses that are noticed shortly one after
+   * the other count as one.
    */
   lost(workflow: string): void {
     const { bodies, clock } = this.#node;

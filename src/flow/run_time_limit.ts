@@ -45,7 +45,8 @@ export class RunTimeLimit {
   }
 
   /**
-   * True if the execution of the run may be suspended: a schedule is stored for the time limit, or there is no limit.
+   * True if the execution of the run may be suspended: a schedule is stored for the time limit; or there is no limit;
+   * or the schedule could not be stored, so that the run is stuck.
    */
   get isKept(): boolean {
     const { times, journal: { limited: scheduled } } = this.#state;

@@ -19,7 +19,8 @@ export class RunVersions {
 
   /**
    * Returns the shape of the workflow (hash of the declaration) in this process, in the form in which it is stored with
-   * the start of a run.
+   * the start of a run: absent if the workflow's versions have no shape, {@link UNKNOWN_SHAPE} if it cannot be
+   * computed.
    */
   ofStart(definition: WorkflowDefinition): { readonly shape?: string } {
     if (!isShapedWorkflow(definition)) return {};
@@ -52,8 +53,8 @@ export class RunVersions {
 
   /**
    * Returns the live nodes that execute runs of a workflow, each with its shape (hash of the declaration) of the
-   * workflow. If the workflow has no shape in this process, a node whose shape is unknown counts as having none,
-   * either.
+   * workflow; `undefined`: the shape is unknown. If the workflow has no shape in this process (the text is empty), an
+   * unknown shape of another node is taken as empty, too.
    */
   #takers(workflow: string): readonly (ShapedNode & { readonly endpoint: string })[] {
     const { app } = this.#node;
@@ -75,8 +76,9 @@ function known(shape: string): string | undefined {
 }
 
 /**
- * Returns the shape (hash of the workflow's declaration) of the process that started the run, or of the node that
- * executed it last; preferably one that has not refused the run.
+ * Returns the shape (hash of the workflow's declaration) of the version that wrote the run: the shape of the process
+ * that started the run; but if that is unknown or has refused the run, the shape of the node that executed the run
+ * last, unless this is unknown or has refused the run, too. `undefined`: unknown.
  */
 function writerOf({ started, shape: driver }: Journal, refusedBy: ReadonlySet<string>): string | undefined {
   const writers = [known(started?.shape ?? ""), known(driver)];

@@ -30,8 +30,8 @@ export class SettledRuns {
 
   /**
    * Returns true if this node has read the run up to the message with this sequence, and the run then ended or waited.
-   * With sequence 0, which names no message, only a run that has ended counts: after this node, another one may have
-   * continued a waiting run, and died while it executed the run.
+   * With sequence 0, which names no message, only a run that has ended counts: another node may have continued a run
+   * that waited, and died while it executed the run.
    */
   has(key: string, sequence: number): boolean {
     const settled = this.#runs.get(key) ?? this.#before.get(key);

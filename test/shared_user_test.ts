@@ -7,7 +7,7 @@ import { requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { cli } from "../src/cli/main.ts";
 import { documentedUsers } from "./support/documented_users.ts";
 import { eventually } from "./support/eventually.ts";
-import { PATIENT } from "./support/patient.ts";
+import { isOfLateStore, PATIENT } from "./support/patient.ts";
 import { quietTerminal } from "./support/quiet_terminal.ts";
 import { runSetup } from "./support/run_setup.ts";
 
@@ -31,7 +31,9 @@ async function stage() {
   const said: string[] = [];
   const paid: number[] = [];
   const kept: number[] = [];
-  const say = (text: string) => void said.push(text);
+  const say = (text: string) => {
+    if (!isOfLateStore(text)) said.push(text);
+  };
   const handlers = [Pay.handle((n, ctx) => (paid.push(n), ctx.node)), Kept.on((n) => void kept.push(n))];
   const start = async (id: string) =>
     stack.use(

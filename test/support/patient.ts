@@ -17,3 +17,8 @@ export async function patiently<T>(work: () => Promise<T>): Promise<T> {
     }
   }
 }
+
+/** True for a line of a log that says that a store took long, which it may on a busy machine. */
+export function isOfLateStore(line: string): boolean {
+  return /did not acknowledge a message in time|does not answer: the request to \S+ timed out/.test(line);
+}

@@ -124,7 +124,7 @@ export interface ObservedSubscription {
   readonly growing?: boolean;
   /**
    * Time until the oldest unhandled message is deleted from the log, in ms; `undefined`: none is unhandled, or more
-   * than a quarter of its `keep` is left.
+   * than a quarter of the time for which the log keeps it (`keep`) is left.
    */
   readonly ends?: number | undefined;
   /**

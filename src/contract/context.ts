@@ -85,8 +85,8 @@ export interface Context extends Sender {
   readonly fence: number | undefined;
   /**
    * Messages of the log only: the message's position in the log, a safe integer that grows with each message of its
-   * NATS stream; `undefined` for other messages. Store it in one transaction with your changes, and skip positions that
-   * are not greater: then a message that is handled again has one effect.
+   * NATS stream; `undefined` for other messages. Store it in one transaction with your changes, and skip a message
+   * whose position is not greater than the one you stored last: then a message that is handled again has one effect.
    */
   readonly position: number | undefined;
   /**

@@ -105,8 +105,8 @@ export interface SubscriptionInfo {
   /** Age of the subscription's oldest unhandled message, in ms; 0 if there is none. */
   readonly oldest: number;
   /**
-   * Time until the first unhandled message is deleted from the log, in ms, if that is in the last quarter of its
-   * `keep`.
+   * Time until the oldest unhandled message is deleted from the log, in ms; absent while more than a quarter of the
+   * time for which the log keeps the message (`keep`) is left, or if none is unhandled.
    */
   readonly ends?: number | undefined;
   /** Number of messages that wait for their next attempt, or behind another message of their key. */

@@ -228,8 +228,8 @@ export interface SubscriptionHealth {
   /** Number of dead letters of the subscription. */
   readonly dead: number;
   /**
-   * Time until the subscription's oldest unhandled message is deleted from the log, in ms, if that is in the last
-   * quarter of its `keep`.
+   * Time until the subscription's oldest unhandled message is deleted from the log, in ms; absent while more than a
+   * quarter of the time for which the log keeps the message (`keep`) is left, or if none is unhandled.
    */
   readonly ends?: number;
   /** Number of messages that wait because no node handles their contract, by contract; absent if there are none. */

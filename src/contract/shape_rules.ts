@@ -27,8 +27,8 @@ export function untriedNodes<Node extends ShapedNode>(
 
 /**
  * Returns the nodes of the sender's own shape, if there are any: sender and handler then read each other's payloads and
- * answers. Other nodes might answer with a value that the sender refuses after the handler ran, which cannot be undone.
- * Returns all nodes if the sender's shape is unknown.
+ * answers. A node of another shape might run the handler and give an answer that the sender refuses, and what the
+ * handler did could not be undone. Returns all nodes if the sender's shape is unknown, or no node has it.
  */
 export function ownShapeFirst<Node extends ShapedNode>(
   nodes: readonly Node[],

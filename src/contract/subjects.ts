@@ -1,7 +1,7 @@
 /**
- * The NATS subjects of messages between processes, below `catga.<namespace>`. Without its last argument each function
- * returns a prefix of subjects. `log/format/names.ts` has the streams, and the subjects of the log, entities and
- * subscriptions; `bucketName` the buckets.
+ * The NATS subjects of messages between processes, below `catga.<namespace>`. A function that is called without its
+ * last argument returns a prefix: the beginning of many such subjects. `log/format/names.ts` has the streams, and the
+ * subjects of the log, entities and subscriptions; the function `bucketName` has the names of the buckets.
  */
 
 /** Returns the subject of frames (network messages) to a process; `from`: the sending process. */

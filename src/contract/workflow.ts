@@ -51,8 +51,8 @@ export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends stri
    */
   keep?: number | undefined;
   /**
-   * Version of the handler. Raise it once all nodes have a new handler that must treat open runs in the old way:
-   * `flow.version` tells the handler the version at the run's start. Default: 1.
+   * Version of the handler. Raise it once all nodes have a new handler that must treat runs which began before in the
+   * old way: `flow.version` tells the handler the version at the run's start. Default: 1.
    */
   version?: number | undefined;
   /** Metadata of the workflow, for the program's HTTP edge: a plain object, which is frozen. Default: none. */

@@ -1,6 +1,6 @@
 /**
- * A command of an entity, on its way through its node: its deadline, its conflicts with other commands, the decision of
- * its handler, and the answer to its sender.
+ * A command of an entity, on its way through its node: its deadline, its conflicts (another command of the entity was
+ * stored first), the events and the result that its handler has decided on, and the answer to its sender.
  */
 import { ContextSnapshot } from "../data/async_context.ts";
 import type { EntityBody } from "../contract/handler.ts";
@@ -97,8 +97,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   /** Number of conflicts: each time another command was stored first, and this command's handler was called again. */
   conflicts = 0;
   /**
-   * The handler's decision (events and result) that is still to be stored, and the state of the entity on which it was
-   * made.
+   * The handler's decision (events and result), kept to be stored later, and the state of the entity on which it was
+   * made; `undefined`: no decision is kept.
    */
   deciding: (CommandStanding & { readonly decided: CommandDecision | Promise<CommandDecision> }) | undefined =
     undefined;
@@ -161,8 +161,9 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /**
-   * Returns a duration in ms: within this time before `now`, an earlier attempt of the command may have been stored, or
-   * its send may have ended. `now`: the time by the monotonic clock; `time`: the same moment by the server's clock.
+   * Returns how long before `now`, in ms, an earlier attempt of the command can have been stored at most, or a record
+   * which says that its send has ended. `now`: the time by the monotonic clock; `time`: the same moment by the server's
+   * clock.
    */
   reach(now: number, time: number): number {
     const { span, sentAt = this.arrived, storedAt } = this.ctx.envelope;
@@ -190,8 +191,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /**
-   * Calls the handler with a state of the entity (its argument `on`). Returns a promise only if the handler is
-   * asynchronous. Never throws or rejects.
+   * Calls the handler with a state of the entity (`on`), and returns its decision: events and result. Returns a promise
+   * only if the handler is asynchronous. Never throws or rejects.
    */
   decide(on: CommandStanding): CommandDecision | Promise<CommandDecision> {
     const { ctx, body: { definition, decide } } = this;
@@ -305,8 +306,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /**
-   * Ends a command whose deadline has passed, or that was aborted. `unanswered`: true if an append of it may have been
-   * stored. `error`: error of the last attempt to store it.
+   * Ends a command whose deadline has passed, or that was aborted: with `OUTCOME_UNKNOWN` if it may have been applied.
+   * `unanswered`: true if an append of it may have been stored. `error`: error of the last attempt to store it.
    */
   over(unanswered: boolean, error: unknown): void {
     const { aborted } = this.ctx;
@@ -337,8 +338,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
 
   /**
    * Ends the command if it has had more than {@link MAX_CONFLICTS} conflicts (another command of its entity was stored
-   * first). It then fails with `CONFLICT`, and was not applied; with `OUTCOME_UNKNOWN` if an earlier attempt of it may
-   * still be decided. Returns true if it has ended.
+   * first), and returns true then. The command fails with `CONFLICT`, and was not applied; or with `OUTCOME_UNKNOWN` if
+   * another attempt of it may still be handled and stored.
    */
   isTired(): boolean {
     if (this.conflicts <= MAX_CONFLICTS) return false;

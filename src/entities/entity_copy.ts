@@ -35,8 +35,8 @@ export class EntityCopy<State> {
    */
   epoch = -1;
   /**
-   * Time since which the node remembers all commands of the entity that were stored, in ms since 1970 by the server's
-   * clock.
+   * Time since which the node remembers every stored command of the entity, in ms since 1970 by the server's clock;
+   * `Infinity`: the node remembers none for certain.
    */
   since = Infinity;
   /** The last snapshot that was written: its number of events, and its time by the monotonic clock. */

@@ -6,9 +6,10 @@
  * entity, and the repeated message is not among them. So a command is applied once, or certainly not, or its sender
  * gets `OUTCOME_UNKNOWN`.
  *
- * Commands that wait while another one is being stored are handled together, each on the state after the command before
- * it, and stored in one message, if their handlers return at once. A result without events is valid once that message
- * is stored.
+ * Commands that wait while another command of their entity is being stored are handled together, each on the state
+ * after the command before it, and their events are stored in one message, if their handlers return at once. A command
+ * without events gets its result once this message is stored, or, if nothing is stored for any of them, once the entity
+ * was read again and is unchanged.
  */
 import type { EntityBody } from "../contract/handler.ts";
 import { CatgaError, unavailable } from "../error.ts";
@@ -111,8 +112,8 @@ export class Rounds {
   }
 
   /**
-   * Runs a command whose turn it is. If the entity is in memory and the handler returns at once, appends without
-   * waiting for anything.
+   * Runs a command as soon as no earlier command of its entity runs. If the entity is in memory and the handler returns
+   * at once, appends without waiting for anything.
    */
   #start(command: PendingCommand, now: number): void {
     const { stream, warm } = this.#options;
@@ -191,9 +192,11 @@ export class Rounds {
   }
 
   /**
-   * Calls the handlers of the commands in `open`, then of commands that wait for the entity, and ends before a command
-   * whose events cannot be stored in one message with the events before them. Moves each command whose handler has
-   * returned from `open` to `entries`.
+   * Calls handlers, one after the other, each on the state after the events of the one before: of the commands in
+   * `open`, then of waiting commands of the entity whose handlers return at once. Moves each command whose handler has
+   * ended from `open` to `entries`, the commands to be stored in one message; a command that has got its result in
+   * another way only leaves `open`. Ends before the first command that does not fit into this message, and after an
+   * asynchronous handler.
    */
   async #decideAll(
     subject: string,
@@ -247,7 +250,8 @@ export class Rounds {
   }
 
   /**
-   * Returns true if a command can be handled on the state after the commands before it, and stored together with them.
+   * Returns true if the handler of a command can be called on the state after the commands in one message, and its
+   * events stored in that message. `names`: names and ids of these commands that came with an id of their senders.
    */
   #joins(copy: EntityCopy<unknown>, command: PendingCommand, names: ReadonlySet<string>): boolean {
     return this.#immediate.has(command.body) && command.body.definition === copy.definition && !command.again &&

@@ -76,8 +76,8 @@ export class Turns<Command extends QueuedCommand> {
   }
 
   /**
-   * Lets the command that has waited longest run together with the running one, if it `fits`: returns it. Only the
-   * running command may call this.
+   * Lets the command that has waited longest run together with the running one, and returns it; `undefined`: no command
+   * waits, or `fits` returns false for that command. Only the running command may call this.
    */
   next(entity: string, fits: (command: Command) => boolean): Command | undefined {
     const turn = this.#turns.get(entity);
@@ -131,8 +131,8 @@ export class Turns<Command extends QueuedCommand> {
 /** Which command of an entity runs, and which wait. */
 interface Turn<Command extends QueuedCommand> {
   /**
-   * Name of the command that runs; if several run together, of the last, because the others have been decided.
-   * `undefined`: none runs.
+   * Name of the command that runs; if several run together, of the one that joined last, because the handlers of the
+   * others have returned. `undefined`: none runs.
    */
   holder: string | undefined;
   waiting: Fifo<TurnWaiter<Command>> | undefined;

@@ -2,13 +2,13 @@
  * A step that this node performs, in attempts, until one of them has an outcome. The table has the states, what the
  * step waits for in each, and what follows it.
  *
- * | state    | waits for                                                        | followed by                               |
- * | -------- | ---------------------------------------------------------------- | ----------------------------------------- |
- * | idle     | a schedule, an operator, or an entry that another process stored | attempts                                  |
- * | pauses   | the pause after a failed attempt, on this node                   | attempts                                  |
- * | begins   | the store, which records that this node executes the run         | attempts; idle, if no attempt may begin   |
+ * | state    | waits for                                                        | followed by                                 |
+ * | -------- | ---------------------------------------------------------------- | ------------------------------------------- |
+ * | idle     | a schedule, an operator, or an entry that another process stored | attempts                                    |
+ * | pauses   | the pause after a failed attempt, on this node                   | attempts                                    |
+ * | begins   | the store, which records that this node executes the run         | attempts; idle, if no attempt may begin     |
  * | attempts | the work, within its timeout                                     | the outcome; pauses or idle after a failure |
- * | given up | nothing: the run is cancelled, and there is nothing to undo      | nothing: the call never settles           |
+ * | given up | nothing: the run is cancelled, and there is nothing to undo      | nothing: the call never settles             |
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { CatgaError, isCatgaError } from "../error.ts";

@@ -135,8 +135,9 @@ class LeaderTerm implements Term {
   }
 
   /**
-   * Runs `fn`. Resolves when `fn` has ended or, if this node ends the term first, at most one `ttl` of the lock (in ms)
-   * after the term's end. Reports an `fn` that still runs one `ttl` after its signal has aborted.
+   * Runs `fn`. Resolves when `fn` has ended; or, if this node ends its candidacy (a term, the result of `lead`), at
+   * most one `ttl` of the lock (in ms) after that. Reports an `fn` that still runs one `ttl` after its signal has
+   * aborted.
    */
   async #run(lock: Lock): Promise<void> {
     const { clock } = this.#options;

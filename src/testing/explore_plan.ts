@@ -19,8 +19,8 @@ export type FaultMoment =
 export interface PlannedFault {
   readonly fault: ExploreFault;
   /**
-   * Id of the node that the fault affects; `here`: the node at which the moment happens; `undefined`: the fault
-   * affects no single node.
+   * Id of the node that the fault affects; `here`: the node at which the moment of `when` happens; `undefined`: the
+   * fault affects no single node.
    */
   readonly node: string | undefined;
   readonly when: FaultMoment;

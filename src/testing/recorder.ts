@@ -68,9 +68,9 @@ export interface Recorder {
   /** Returns the records of handled messages of a contract, one for each run of a handler. */
   handled<In, Out, F extends string>(contract: Contract<Kind, In, Out, F>): readonly Recorded<In, Out, F>[];
   /**
-   * Resolves with the next record of a contract that has a result and that `next` has not returned yet for this type.
-   * (For the type `"started"`: the next whose handler has begun.) Earlier records come first, so that no record is
-   * missed between two calls. Rejects if no record comes within the limit.
+   * Resolves with the oldest record of a contract that has a result and that `next` has not returned yet for this type
+   * (an option); waits for one if there is none. For the type `"started"`: the oldest whose handler has begun. Rejects
+   * if no record comes within the limit, which is an option, too.
    */
   next<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,

@@ -52,8 +52,8 @@ async function leaveOut<T>(list: () => readonly T[], attempt: (left: readonly T[
 }
 
 /**
- * Tries to begin faults at earlier moments of the same kind, so that the actions of the workload between the earlier
- * moment and the present one can be left out.
+ * Tries to begin each fault at an earlier occurrence of the moment that the plan names for it, so that actions of the
+ * workload after that occurrence can be left out.
  */
 async function moveUp(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean>): Promise<void> {
   for (let i = 0; i < plan().faults.length; i++) {

@@ -198,8 +198,8 @@ const MOMENTS: Readonly<Record<string, Situation["phase"]>> = {
   "step ends": "done",
 };
 /**
- * Phase of the operation that a fault meets at a moment, by the place of the fault: at the node of the moment, or at
- * the caller's node.
+ * Phase of the operation when a fault begins at a moment, by the name of the moment. `PHASES`: the fault affects the
+ * node at which the moment happens; `PHASES_ELSEWHERE`: it affects another node.
  */
 const PHASES: Readonly<Record<string, Situation["phase"]>> = {
   "operation begins": "sent",

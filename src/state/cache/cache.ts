@@ -129,9 +129,9 @@ export class SharedCache implements Cache {
   }
 
   /**
-   * Writes the text of a value. Resolves with false if `fence` is smaller than the stored entry's fence. `load`: the
-   * load that has made the value. The value of a load replaces no value that was written during the load, and is not
-   * written if the key was deleted during the load.
+   * Writes the text of a value, and resolves with true. Resolves with false if nothing was written, for one of two
+   * reasons: `fence` is smaller than the stored entry's fence; or the value comes from a load (`load`), and during the
+   * load the key was deleted, or another value was written.
    */
   async #write(key: string, text: string, { ttl, fence }: CacheSetOptions, load?: Load): Promise<boolean> {
     checkSize(key, text, this.#options.maxPayload());

@@ -72,9 +72,10 @@ export class Loads {
   }
 
   /**
-   * Returns the value of a key's load: of the running load, else of a new one, which `begin` starts under a new
-   * `name`. Rejects with `DEADLOCK` if the caller is the function of a load that would then wait for itself; with
-   * `TIMEOUT`; and with the signal's reason, or `CANCELLED` if the reason is no `CatgaError`.
+   * Returns the value of a key's load: of the running load, else of a new one, which `begin` starts under a new `name`.
+   * Rejects with `DEADLOCK` if the caller is the function of a load that would then wait for itself; with `TIMEOUT`
+   * when the wait is longer than `limits` allow; and with the signal's reason, or `CANCELLED` if the reason is no
+   * `CatgaError`.
    */
   async value(
     key: string,
@@ -112,8 +113,8 @@ export class Loads {
   }
 
   /**
-   * Keeps the value of a load that runs now for this key out of the store, and from callers that ask for the key from
-   * now on. Resolves when no value of such a load is being written. Call before the key is deleted.
+   * Keeps the values of all running loads of this key out of the store. Callers that ask for the key after this call do
+   * not get these values either. Resolves when no such value is being written any more. Call before the key is deleted.
    */
   async supersede(key: string): Promise<void> {
     const loads = [...this.#running].filter((load) => load.key === key);

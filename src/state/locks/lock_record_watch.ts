@@ -29,8 +29,8 @@ interface LockRecordWatchOptions {
   readonly prefix: string;
   bucket(): Promise<Bucket>;
   /**
-   * Called for every change after the present records are known. `waiter`: nonce of the waiter whose record has
-   * changed; `undefined`: the holder's record has changed.
+   * Called for every change after the watch has reported the records that were there when it began. `waiter`: nonce of
+   * the waiter whose record has changed; `undefined`: the holder's record has changed.
    */
   changed(key: string, waiter: string | undefined, change: Change): void;
   /** Called when the watch cannot be opened. Opening it is tried again. */

@@ -1,13 +1,15 @@
 /**
- * A waiter for one key: its record in the store, which is its place in the queue, and how it becomes the holder.
+ * A waiter for one key: its record in the store, which is its place in the queue, and how it becomes the holder. The
+ * table has, for each state of the waiter, what happens to this record, and each next state with its cause.
  *
- * | state     | its place in the queue     | next                                                                  |
- * | --------- | -------------------------- | --------------------------------------------------------------------- |
- * | `waiting` | written, renewed           | `taking`: it was handed the key, or the key is free and its turn came |
- * |           |                            | `over`: it was given up (caller, deadlock, or an error of the store)  |
- * | `taking`  | renewed                    | `over`: it holds the key (`held` resolves), or was given up           |
- * |           |                            | `waiting`: another waiter was faster, or the store did not answer     |
- * | `over`    | removed, in the background |                                                                       |
+ * | state     | its place in the queue     | next state: cause                                                        |
+ * | --------- | -------------------------- | ------------------------------------------------------------------------ |
+ * | `waiting` | written, renewed           | `taking`: the holder handed the key over, or it was free and this waiter |
+ * |           |                            | is the oldest (or those before it did not take it in time)               |
+ * |           |                            | `over`: it was given up (caller, deadlock, or an error of the store)     |
+ * | `taking`  | renewed                    | `over`: it holds the key (`held` resolves), or was given up              |
+ * |           |                            | `waiting`: another waiter was faster, or the store did not answer        |
+ * | `over`    | removed, in the background | none                                                                     |
  *
  * If the key is handed over to a waiter that was given up (`held` rejects), the waiter releases the key.
  */

@@ -1,13 +1,14 @@
 /**
  * An entry of a bucket that this process wrote with a nonce of its own in the text: the record of a lock that the
  * process holds, its place in a lock's queue, its claim of a command's id. Compare-and-set decides every race. The
- * nonce shows whose entry it is, even if the acknowledgement of a write was lost.
+ * nonce shows whose entry it is, even if the acknowledgement of a write was lost. The table has the two states of the
+ * entry, what the store then has under its key, and how the other state is reached.
  *
- * | state  | the store has                                             | next                                         |
+ * | state  | in the store                                              | next state                                   |
  * | ------ | --------------------------------------------------------- | -------------------------------------------- |
- * | `held` | this entry, at `revision` or, without an acknowledgement, | `held` by each write; `gone` when a read     |
- * |        | at a later one                                            | shows the entry of another, or none          |
- * | `gone` | the entry of another, or none                             | `held` by a write without a revision         |
+ * | `held` | this entry, at `revision` or, if an acknowledgement was   | `gone`: a read shows the entry of another    |
+ * |        | lost, at a later one                                      | process, or none                             |
+ * | `gone` | the entry of another process, or none                     | `held`: a write creates this entry           |
  *
  * The entry's lease ends when `left` is 0 or less, in either state: its holder then gives up, and needs no answer of
  * the store for that.

@@ -57,9 +57,10 @@ export interface LockHistory {
 
 /**
  * Returns a breach for each broken promise of locks: two holders of one key at a time, unless the first was away while
- * it held; a token that is not greater than the last one given before, unless its holder was away after that one was
- * given; an accepted write with a smaller token than an earlier accepted write; a write with a token that its writer
- * was never given; a refused write of the present holder.
+ * it held; a token that is not greater than a token of the key that was given before, unless the holder of the new
+ * token was away (frozen, cut off or killed) between the beginnings of the two holds; an accepted write with a smaller
+ * token than an earlier accepted write; a write with a token that its writer was never given; a refused write of the
+ * present holder.
  *
  * @example
  * ```ts

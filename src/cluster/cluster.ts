@@ -318,8 +318,8 @@ export class Cluster implements Remote {
   }
 
   /**
-   * Tells the parts of the cluster that another process is alive, that a frame (message) to it bounced (no responders),
-   * or that it did not answer a ping.
+   * Tells the parts of the cluster what is known about another process. `alive`: it is alive; `bounced`: a frame
+   * (message) to it bounced (no responders); `silent`: it did not answer a ping in time.
    */
   #onPeer(peer: Peer, news: "alive" | "bounced" | "silent"): void {
     const { endpoint } = peer;
@@ -335,9 +335,8 @@ export class Cluster implements Remote {
   }
 
   /**
-   * Passes an event that this node's schema refuses to a node of the service with another version of the contract,
-   * once. If the event fails on that node, too, the failure is observed like any failure of an event. Returns false if
-   * no such node exists.
+   * Sends an event that this node's schema refuses to one node of the service that has another version of the contract,
+   * once: if the event fails there, too, the failure is only reported. Returns false if there is no such node.
    */
   #passOn(host: NodeHost, service: string, ctx: MessageContext, payload: unknown): boolean {
     const { contract, envelope: { id, correlation, causation, headers } } = ctx;

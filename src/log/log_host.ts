@@ -20,8 +20,9 @@ export interface LogApp {
   gone(endpoint: string): Promise<boolean>;
   /**
    * Returns for how long NATS has answered every ping to the endpoint with "no responders", in ms: the process there
-   * has ended, or has lost its connection. 0: the process may be connected, or this node has just begun to ask. Always
-   * 0 if there are several NATS servers, and for a while after a reconnect of this node.
+   * has ended, or has lost its connection. 0: the process may be connected, or this node has just begun to ask (the
+   * first call begins to ask). Always 0 if there are several NATS servers, and for a while after a reconnect of this
+   * node.
    */
   absent(endpoint: string): number;
   /**

@@ -38,7 +38,8 @@ export class BucketStream extends OwnedStream {
   /**
    * Writes a message to a subject below the bucket's prefix. With `expected`, writes once; without, repeats the write
    * until it is acknowledged, because an election of the stream's leader may lose a write without an answer. Resolves
-   * with the revision; `undefined`: the subject is not at the revision `expected`.
+   * with the new revision; `undefined`: nothing was written, because the subject's last message has another revision
+   * than `expected`.
    */
   async write(
     subject: string,

@@ -1,7 +1,8 @@
 /**
  * Follows the status of a NATS connection by the events of nats.js. A dead link is `disconnected` as soon as nats.js
- * finds it dead; each reconnect begins a new generation; `closed` is final. A socket that nats.js cannot end is
- * destroyed after 1 s, and a link that was lost at the end of an attempt to connect is dialled again.
+ * finds it dead; each reconnect begins a new generation; `closed` is final. Works around two faults of nats.js: a
+ * socket that it cannot end is destroyed after 1 s, and a link that was lost just as an attempt to connect succeeded is
+ * dialled again (`dead_link.ts`).
  */
 import type { NatsConnection, Status } from "@nats-io/nats-core";
 import { destroySocket, dialWhenLostAtOnce } from "./dead_link.ts";

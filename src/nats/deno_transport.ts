@@ -147,8 +147,8 @@ export class DenoTransport implements Transport {
   }
 
   /**
-   * Makes this class the transport of the connection's next dial, too. Called on the old transport right before
-   * nats.js makes the next.
+   * Makes this class the transport of the connection's next dial, too ({@link useDenoTransport}). nats.js calls this
+   * method on the old transport right before it makes the next one.
    */
   discard(): void {
     useDenoTransport();

@@ -62,8 +62,8 @@ export class ServerClock {
   #least = NaN;
   #most = NaN;
   /**
-   * Time of the last reading, by the monotonic clock; `#readWall`: by the wall clock; `#asked`: time at which it was
-   * requested.
+   * Time of the last reading of the server's clock, by the monotonic clock; `#readWall`: by the wall clock; `#asked`:
+   * time at which that reading was requested, by the monotonic clock.
    */
   #read = -Infinity;
   #readWall = -Infinity;
@@ -81,8 +81,8 @@ export class ServerClock {
   }
 
   /**
-   * True if the bounds are at most 50 ms apart (or settled) and were read in the last 30 s. The age is also measured
-   * by the wall clock, which goes on while a machine sleeps.
+   * True if the bounds of the server's time are at most 50 ms apart (or {@link ServerClock.settle} was called) and were
+   * read in the last 30 s. The age is also measured by the wall clock, which goes on while a machine sleeps.
    */
   get exact(): boolean {
     const age = this.#clock.monotonic() - this.#read;

@@ -1,8 +1,8 @@
 /**
- * A feed: the messages of a stream that match a filter, first the last message of each subject, then every new one,
- * in order and without gaps. A feed is one consumer on the server. If a message is missing, the server is silent or
- * the connection is lost, the feed breaks, and its owner opens another. An ordered consumer of `@nats-io/jetstream`
- * would be silent for long (docs/internals/packages.md, row `ordered-push`).
+ * A feed: the messages of a stream that match a filter, first the last message of each subject, then every new one, in
+ * order and without gaps. A feed is one consumer on the server. If a message is missing, the server is silent or the
+ * connection is lost, the feed breaks; its user, such as a watch, then opens another. An ordered consumer of
+ * `@nats-io/jetstream` would be silent for long (docs/internals/packages.md, row `ordered-push`).
  */
 import type { StoredMessage } from "../ports/event_log.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
@@ -92,8 +92,8 @@ export class Feed {
     this.#stream = stream;
     this.#listener = listener;
     this.#stopStatus = stream.transport.onStatus(() => this.#break("the connection was lost"));
-    // NATS forbids this user to answer flow control requests, so no more messages come: the listing ends with those
-    // received
+    // NATS forbids this user to answer flow control requests, so no more messages come: the listing ends with the
+    // messages received so far
     this.#stopViolation = stream.transport.onViolation(({ subject }) => {
       if (subject === this.#awaited) this.#tellListed();
     });

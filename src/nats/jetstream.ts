@@ -120,8 +120,8 @@ export class JetStream {
   }
 
   /**
-   * Creates a stream, unless it exists with these settings. The stream may have 100,000 consumers, or the account's
-   * maximum if that is lower.
+   * Creates a stream, or returns the existing one if it has these settings. Rejects with the refusal `other settings`
+   * if it has others. A new stream may have 100,000 consumers, or the account's maximum if that is lower.
    */
   async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
     const create = (settings: StreamConfig) => this.#dated((jsm) => jsm.streams.add({ ...settings }), limit);
@@ -165,8 +165,8 @@ export class JetStream {
   }
 
   /**
-   * Calls `work` with a client of the package, each of whose requests takes at most `limit` ms. Rejects with a {@link
-   * JetStreamRefusal}, or with a `CatgaError` if there is no connection.
+   * Calls `work` with a client of the package, each of whose requests takes at most `limit` ms. Rejects with a
+   * {@link JetStreamRefusal}, or with a `CatgaError` if there is no connection.
    */
   async ask<T>(work: (js: JetStreamClient) => Promise<T>, limit: number): Promise<T> {
     try {

@@ -13,8 +13,8 @@ import type { NatsTransport } from "./transport.ts";
 interface DeliveryListener {
   onMessage(message: Msg, sequence: number, time: number): void;
   /**
-   * Called when the server asks for a reply to this subject (flow control) before it sends many more messages;
-   * `stalled`: before it sends any.
+   * Called when the server asks for an empty message on the subject `reply` (flow control). `stalled`: true if it sends
+   * nothing before it gets that; false: it goes on for a while.
    */
   onFlow(reply: string, stalled: boolean): void;
   /** Called when the consumer has nothing left to deliver up to this sequence of the stream. */
@@ -31,8 +31,8 @@ interface DeliveringConsumer {
   readonly name: string;
   readonly inbox: string;
   /**
-   * Number of messages that existed when the consumer was made; `undefined` before it is made: the delivery then keeps
-   * the messages back until {@link LogDelivery.begin}.
+   * Number of messages that the consumer had to deliver when it was made; `undefined`: it is not made yet, and the
+   * delivery keeps its messages back until {@link LogDelivery.begin}.
    */
   readonly expected: number | undefined;
 }
@@ -70,7 +70,7 @@ export class LogDelivery {
 
   /**
    * Passes on the messages that have arrived so far, and then each one as it arrives. Called when the consumer is made;
-   * `expected`: number of messages that existed then.
+   * `expected`: number of messages that the consumer had to deliver at that time.
    */
   begin(expected: number): void {
     const early = this.#early ?? [];

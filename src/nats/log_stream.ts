@@ -281,8 +281,9 @@ export class NatsLogStream implements LogStream {
   }
 
   /**
-   * Tries to restore the stream. Returns the error if that failed. Call when appends get no acknowledgement, because
-   * the stream is lost or has no leader.
+   * Begins to find the stream, or create it anew. Returns at once: the error with which the last attempt failed;
+   * `undefined`: it did not fail, or none has ended. Call when appends get no acknowledgement, because the stream is
+   * lost or has no leader.
    */
   #restore(): CatgaError | undefined {
     this.#stream.restore().then(() => {

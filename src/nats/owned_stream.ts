@@ -225,8 +225,8 @@ export class OwnedStream {
   }
 
   /**
-   * Calls the listener whenever another stream, created anew by any process, was found under this name, until the
-   * returned function is called.
+   * Calls the listener each time when the stream of this name is found to be another one than before, because some
+   * process has created it anew. Returns a function that removes the listener.
    */
   onRecreated(listener: () => void): () => void {
     this.#onRecreated.add(listener);
@@ -234,9 +234,10 @@ export class OwnedStream {
   }
 
   /**
-   * Checks the stream's settings again if the last check is 30 s old, or from before the last reconnect: another
-   * client may have changed the stream or created it anew. Rejects with a mismatch while the settings are wrong;
-   * resolves if there is no answer. `now`: by the monotonic clock.
+   * Checks the stream's settings again if the last check is 30 s old, or from before the last reconnect: another client
+   * may have changed the stream or created it anew. Returns `undefined` if no check is due. The promise rejects with a
+   * mismatch while the settings are wrong, and resolves if they are right or there is no answer. `now`: by the
+   * monotonic clock.
    */
   check(now: number = this.transport.clock.monotonic()): Promise<void> | undefined {
     if (this.#checking !== undefined) return this.#checking;
@@ -274,7 +275,7 @@ export class OwnedStream {
         } catch (second) {
           if (!(second instanceof JetStreamRefusal)) throw second;
           // "other settings": another client has created the stream since this one found it missing, with another
-          // `first_seq`, which is accepted
+          // `first_seq`: the next try finds and accepts that stream
           if (second.refusal !== "other settings") this.#throwUnlessPassing(second, end);
         }
         this.#throwUnlessPassing(error, end);

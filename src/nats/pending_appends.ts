@@ -86,8 +86,8 @@ export class PendingAppends {
   }
 
   /**
-   * Sends a message to the stream. Its receiver gets the outcome in a microtask, at the latest at `due` (monotonic
-   * clock). Throws a `TypeError` for a message that NATS cannot carry.
+   * Sends a message to the stream. Its receiver gets the outcome in a microtask, at the time `due` at the latest
+   * (monotonic clock): it is then `unknown`. Throws a `TypeError` for a message that NATS cannot carry.
    */
   send(
     receiver: AppendReceiver,

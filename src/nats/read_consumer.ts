@@ -19,9 +19,9 @@ export interface ReadConsumer {
 
 /**
  * Makes a consumer that begins to deliver when it has a subscriber. `onNamed` is called with the consumer's name and
- * inbox before the request, because without an answer the consumer may exist nevertheless. If the caller subscribes to
- * the inbox in `onNamed`, the first messages come a round trip earlier, perhaps before the promise settles. Rejects
- * like `JetStream.createConsumer`.
+ * inbox before the request, because without an answer the consumer may exist nevertheless. A caller that subscribes to
+ * the inbox in `onNamed`, not after the promise has resolved, gets the first messages a round trip earlier, perhaps
+ * before the promise settles. Rejects like `JetStream.createConsumer`.
  */
 export async function createConsumer(
   stream: OwnedStream,

@@ -33,9 +33,9 @@ export class ReadLimiter {
   }
 
   /**
-   * Sends a request when its turn comes, and settles as it does. Fails like a request without an answer if other
-   * reads get no answer while it waits. `what`: a text that names the content of the read; waiting requests with the
-   * same text are sent once.
+   * Sends a request when its turn comes, and settles as it does. Rejects like a request without an answer if no read is
+   * answered for {@link LONGEST_WAIT} ms while this one waits. `what`: a text that names the content of the read;
+   * waiting requests with the same text are sent once.
    */
   do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number, what?: string): Promise<T> {
     this.#gate.most = Math.max(1, Math.min(this.#timely, READ_ROOM / this.#size));

@@ -27,8 +27,8 @@ export interface Removal {
 }
 
 /**
- * Removes an entry. Resolves with the revision of its marker, if one was written; `undefined` if the key is at
- * another revision.
+ * Removes an entry. Resolves with `marker`, the revision of the marker that replaces it, or without `marker` if the
+ * store has no room for one; `undefined`: nothing was removed, because the key has another revision.
  */
 export async function remove(
   stream: BucketStream,

@@ -128,8 +128,9 @@ export class SharedConsumer implements Progress {
   }
 
   /**
-   * Adds a reader. Resolves with true after `onJoined`; with false if the reader is too far from the others, or has
-   * left. Rejects like `OwnedStream.attempt` if no consumer can be made for it.
+   * Adds a reader. Resolves with true when the reader has joined (its `onJoined` was called); with false if its
+   * position is too far from the others' ({@link NEAR}), or if it has left. Rejects like `OwnedStream.attempt` if no
+   * consumer can be made for it.
    */
   join(reader: SharingReader): Promise<boolean> {
     for (const filter of reader.filters) this.#filters.set(filter, (this.#filters.get(filter) ?? 0) + 1);
@@ -256,7 +257,8 @@ export class SharedConsumer implements Progress {
 
   /**
    * Finds the place at which the consumer goes on after an interruption: behind the last message of the reader with the
-   * greatest position. Removes the readers at other positions, which must look up their own places.
+   * greatest position. Removes the readers at other positions, which must look up their own places. `undefined`: there
+   * was no interruption, or no reader is left.
    */
   async #placeAfterInterruption(): Promise<LogPlace | undefined> {
     if (this.#current !== undefined || this.#readers.size === 0) return undefined;

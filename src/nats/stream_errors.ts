@@ -1,6 +1,6 @@
 /**
- * Makes the errors of a stream for users: what a refusal of JetStream means, and what to do. `what` names the
- * stream's purpose, such as "the bucket x".
+ * Makes the errors of streams for users. Each says what a refusal of JetStream means, and what to do. `what`, in each
+ * function: words for the stream, such as "the bucket x".
  */
 import { byteLength } from "../data/utf8.ts";
 import { CatgaError, unavailable } from "../error.ts";

@@ -1,13 +1,14 @@
 /**
- * Sweeps buckets: removes entries whose ttl the server has forgotten. Swept are buckets without watches (results,
- * values of the cache), and the markers of removed entries in every bucket, which would fill the store for ever;
- * reads ignore both (`expiry.ts`). Servers forget ttls only at restarts, so a sweep begins 2 s after a reconnect, by
- * one client at a time, and is repeated at growing intervals until no entry with a ttl from before the reconnect is
- * left.
+ * Sweeps buckets: removes entries whose ttl the server has forgotten. Without sweeps, two kinds would fill the store
+ * for ever, although reads ignore them (`expiry.ts`): entries of buckets that no client watches (results, values of the
+ * cache), and markers (messages that replace removed entries) of every bucket. Servers forget ttls only at restarts, so
+ * the first sweep begins 2 s after a client's reconnect; sweeps are repeated at growing intervals until no entry with a
+ * ttl from before the reconnect is left. One client sweeps at a time.
  *
- * The client whose turn it is writes an entry into the bucket, and removes it at the end of the entry's ttl (which a
- * server may forget as well), and at once after the last sweep. If the entry exists for longer, its client has died
- * during a sweep: another client that opens the bucket then sweeps.
+ * A client that begins to sweep writes an entry into the bucket, which keeps other clients from sweeping (its turn).
+ * The client removes the entry itself when its ttl has passed (a server may forget that ttl as well), or after its last
+ * sweep. If the entry is there although its ttl has passed, its client has died during a sweep: a client that then
+ * opens the bucket sweeps.
  */
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 import type { Timer } from "../ports/clock.ts";
@@ -21,10 +22,7 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { remove } from "./removal.ts";
 import { recordOf, type StreamRecord } from "./stream_record.ts";
 
-/**
- * Shortest pause between two sweeps, in ms; `PART`: the pause as a part of the time since the reconnect, if that is
- * longer.
- */
+/** The pause between two sweeps is `PART` of the time since the reconnect, at least `LEAST` ms. */
 const LEAST = 2_000;
 const PART = 0.2;
 /** Subject of the entry that names the client whose turn it is to sweep; no key has this subject. */
@@ -102,8 +100,8 @@ export class Sweeper {
   }
 
   /**
-   * Removes the expired entries of the bucket. Resolves with the time until the next entry from before the reconnect
-   * expires, in ms; `Infinity` if there is none.
+   * Removes the expired entries of the bucket. Resolves with the time in ms until the next entry from before the
+   * reconnect expires; 0: another client has the turn, so this one tries again; `Infinity`: no such entry is left.
    */
   async #sweep(): Promise<number> {
     const { transport, js, name, prefix, serverClock } = this.#stream;
@@ -156,8 +154,8 @@ export class Sweeper {
   }
 
   /**
-   * Takes the turn to sweep, for the length of a pause. Resolves with the revision of the turn's entry; with 0 if the
-   * store has no room for the entry; with `undefined` if another client has the turn.
+   * Takes the turn to sweep (writes its entry), for `seconds`. Resolves with the revision of the turn's entry; with 0
+   * if the store has no room for the entry; with `undefined` if another client has the turn.
    */
   async #takeTurn(seconds: number): Promise<number | undefined> {
     const ttl = `${seconds}s`;
@@ -193,8 +191,8 @@ export class Sweeper {
   }
 
   /**
-   * Lists two groups of entries and markers: those that have expired, and those from before the reconnect that will
-   * expire.
+   * Lists the stored messages with a ttl (entries, and markers, which replace removed entries). `over`: those whose ttl
+   * has passed; `left`: of the others, those stored before the present connection was made.
    */
   async #list(): Promise<[over: StreamRecord[], left: StreamRecord[]]> {
     const { transport, prefix, serverClock } = this.#stream;

@@ -198,9 +198,9 @@ class Watch {
   }
 
   /**
-   * Reads on behind a feed that has listed its entries, with a reader that shares a consumer with other watches;
-   * closes the feed when the reader has begun. Returns `undefined` if the feed's position is not known yet. The
-   * caller must close the reader, also after it has broken.
+   * Reads on behind a feed that has listed its entries, with a reader that shares a consumer with other watches; closes
+   * the feed when the reader has begun. Returns `undefined` if the feed's position is not known yet. `onBroken` is
+   * called if the reader can no longer read; the caller must close the reader even then.
    */
   #readBehind(feed: Feed, onBroken: (why: string) => void): NatsLogReader | undefined {
     const { created, consumers } = this.#stream;
@@ -242,8 +242,8 @@ class Watch {
     // be newer than the answer
     const before = this.#entries.highestPresent;
     if (reader?.caughtUp && before === 0) {
-      // nothing but new messages can be missing, since there is no entry that the store could have lost; the last
-      // sequence comes from a reading that other watches of the bucket share
+      // this watch knows no entry, so the store cannot have lost one of its entries, and only new messages can be
+      // missing; the last sequence comes from a reading that other watches of the bucket share
       const end = await this.#stream.consumers.lastSequence();
       if (reader.upTo >= end) return;
       // a heartbeat contains the position that an idle consumer had at the heartbeat before (nats-server 2.15)

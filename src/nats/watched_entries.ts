@@ -220,8 +220,8 @@ export class WatchedEntries {
 }
 
 /**
- * Returns the earlier of two times at which an entry expires: `stamped`, by the server's clock, and `latestEnd`.
- * `stamped` may be unknown (`NaN`), or later if the message seems to be from the future.
+ * Returns the earlier of two times at which an entry expires: `stamped`, by the server's clock, and `latestEnd`. If
+ * `stamped` is `NaN` (the server's clock is not known yet), returns `latestEnd`.
  */
 export function earlier(stamped: number, latestEnd: number): number {
   return stamped < latestEnd ? stamped : latestEnd;

@@ -1,8 +1,8 @@
 /**
  * Requests of NATS clients without Catga, with JSON as payload and answer, on `catga.<namespace>.call.<Name>`. The
  * nodes that handle a contract share a queue group. The node that NATS picks sends the request as its own request, so
- * that keys, order, retries and ids work as they do between nodes; before this node's own handler runs, the request
- * waits until fewer than `concurrency` handlers run, like requests of other nodes.
+ * that keys, order, retries and ids work as they do between nodes; if this node's own handler gets it, the request
+ * waits until fewer than the app's `concurrency` handlers run, like requests of other nodes.
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";

@@ -27,7 +27,8 @@ const PING_INTERVAL = 250; // ms
 /** Maximum time between two bounces (no responders) that prove that the process was absent between them. */
 const GAP = 1_000; // ms
 /**
- * Time without a bounce (no responders) and without an answer after which {@link Absence.gone} resolves with `false`.
+ * Time without a bounce (no responders) after which {@link Absence.gone} resolves with `false`, although no answer has
+ * come either.
  */
 const ENDS_AFTER = 1_000; // ms
 

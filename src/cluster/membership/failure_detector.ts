@@ -183,8 +183,8 @@ export class FailureDetector {
   }
 
   /**
-   * Handles the bounce (no responders) of a frame to a member. `pinged`: the frame may have been a ping of this failure
-   * detector.
+   * Handles the bounce (no responders) of a frame to a member. `pinged`: false if the frame cannot have been a ping of
+   * this failure detector.
    */
   #bounced(member: Member, pinged: boolean): void {
     const { clock, grace, membership, server, self } = this.#options;

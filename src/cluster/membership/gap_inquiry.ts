@@ -75,8 +75,8 @@ export class GapInquiry {
    * sends no answer.
    */
   answer(name: string): number {
-    // a member may handle the contract: the asking node does not know a member before its ping to the member is
-    // answered
+    // if a member handles the contract now, the answer is the full time: the asking node may not know this member yet,
+    // because the member has not answered its ping
     const { gaps, view } = this.#options;
     return view.handles(name) ? REMEMBERED : Math.ceil(gaps.left(name));
   }

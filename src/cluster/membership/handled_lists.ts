@@ -24,8 +24,8 @@ export class HandledLists {
   }
 
   /**
-   * Counts a node with this record, and returns its list. Call `release` with the list when the node leaves, or
-   * handles other contracts.
+   * Counts a node with this record for each of its contracts, and returns the list of them, which nodes with equal
+   * records share. Call `release` with the list when the node leaves, or handles other contracts.
    */
   retain(info: Handling): HandledList {
     const { handles, kinds = "", service = "", subscriptions, entities } = info;

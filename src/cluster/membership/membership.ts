@@ -152,8 +152,8 @@ export class Membership {
   }
 
   /**
-   * Removes a member that has no record and does not show that it is alive. `silent`: it did not answer, and may come
-   * back.
+   * Removes a member that has no record and does not show that it is alive. `bounced`: its process is gone; `silent`:
+   * it did not answer pings, and becomes a member again when it does.
    */
   removeMember(member: Member, why: "bounced" | "silent"): void {
     const { id } = member.info;

@@ -88,8 +88,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Sends the calls that waited for this node to join. Called when this node's membership has the other nodes and this
-   * node; other nodes may have sent requests to this node before.
+   * Sends the calls that waited for this node to join. Called when this node has become a member and knows the other
+   * members; they may have sent requests to this node before.
    */
   joined(): void {
     this.#joined = true;

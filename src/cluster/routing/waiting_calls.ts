@@ -81,7 +81,7 @@ export class WaitingCalls {
   /**
    * Lets a call wait until its deadline for a node, and sends it again. Fails the call with `error` if it allows no
    * retries, or is for one particular node, or if too many calls wait or this node stops. Called when the call's
-   * attempts are used up and the node of the last attempt had gone.
+   * attempts are used up, and the node of the last attempt could not be reached ({@link isAway}).
    */
   forReturn(call: Call, error: CatgaError): void {
     const { request } = call;

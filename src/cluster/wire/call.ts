@@ -1,21 +1,23 @@
 /**
- * A request on its way to another process, from the send to its result. Its life:
+ * A request, from the send to its result. It is mostly handled by another process, the peer; the router
+ * (`routing/router.ts`) owns it. Its states, with the fields of {@link Call} that are set (–: `undefined`):
  *
- * | state     | `peer` | `frame` | `at`      | next                                                              |
- * | --------- | ------ | ------- | --------- | ----------------------------------------------------------------- |
- * | waiting   | –      | –       | –         | gathered, or running here: the router has chosen a node           |
- * | gathered  | set    | –       | the node  | sent; waiting when the connection is lost before the frame leaves |
- * | sent      | set    | set     | the node  | done by an answer; waiting when it certainly did not run          |
- * | lost      | –      | –       | the node  | gathered elsewhere, if it may run twice; else done                |
- * | here      | –      | –       | this node | done; waiting when this node refuses it                           |
- * | done      | –      | –       | any       | nothing: it has its result, in each state by deadline or abort    |
+ * | state    | meaning                                | `peer` | `frame` | `at`      | next state              |
+ * | -------- | -------------------------------------- | ------ | ------- | --------- | ----------------------- |
+ * | waiting  | the router has no node for it now      | –      | –       | –         | gathered, here          |
+ * | gathered | in the next frame to the peer          | set    | –       | the node  | sent, waiting           |
+ * | sent     | its frame was sent                     | set    | set     | the node  | waiting, lost           |
+ * | lost     | it may have run: no answer will come   | –      | –       | the node  | waiting                 |
+ * | here     | handled by this process                | –      | –       | this node | waiting                 |
+ * | done     | it has its result                      | –      | –       | unchanged | none                    |
  *
- * The owner of a call (`routing/router.ts`) ends it at its deadline, and `routing/retry_decision.ts` decides with
- * which error, or whether another attempt follows a failure.
+ * `at` is the id of the node where it may run or have run. Each state may be followed by done: by an answer, by an
+ * error after which `routing/retry_decision.ts` allows no other attempt, at the deadline, or when the caller gives up.
  *
- * A waiting call waits in the router for a connection, for a node with a handler, or for the end of a backoff. A
- * gathered or sent call is in the ledger (list of unanswered requests) of its peer (the other process). A lost call may
- * have run: its process is gone, or does not respond.
+ * A waiting call waits for a connection, for a node with a handler, or for the pause before another attempt. A gathered
+ * call waits again if the connection is lost before its frame is sent; a sent one, or one here, if it certainly did not
+ * run. A sent call is lost if the peer is gone, does not answer pings, or says that it has sent the answer; it waits
+ * again if it may run twice. Gathered and sent calls are in the peer's ledger (list of unanswered requests).
  */
 import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
@@ -34,8 +36,8 @@ export type AttemptFailure =
    */
   | { readonly how: "undelivered"; readonly code: NotRunCode }
   /**
-   * The request was, or may have been, delivered, and the process that it was sent to is gone; with `answered`, that
-   * process lives, and its answer was lost.
+   * The request was, or may have been, delivered, and no answer will come. `answered`: the process lives and has
+   * answered, but its answer was lost; absent: the process is gone.
    */
   | { readonly how: "lost"; readonly answered?: true }
   /** The process does not answer pings: the request may have run, and may still be running. */

@@ -216,9 +216,9 @@ export class Endpoint {
   }
 
   /**
-   * Waits until no request has arrived for 50 ms, at most 500 ms. A sender that does not know that this process leaves
-   * takes a bounce (no responders) as a loss of its requests: so no bounce may overtake the answers to, or the refusals
-   * of, earlier requests.
+   * Waits until no request has arrived for 50 ms, at most 500 ms, before the endpoint's subscriptions end. A sender
+   * that does not know that this process leaves takes the bounce (no responders) of a request as the loss of its
+   * earlier ones: so these must have been answered or refused before any request bounces.
    */
   async #linger(): Promise<void> {
     const until = this.turn.now() + LONGEST_LINGER;

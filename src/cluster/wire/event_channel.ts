@@ -67,8 +67,8 @@ export class EventChannel {
   }
 
   /**
-   * Subscribes to the events of this name. `each`: `"service"`: this node's share of the events of its service;
-   * `"node"`: all events.
+   * Subscribes to the events of this name. `each`: `"service"`: this node gets the events that NATS gives to it among
+   * the nodes of its service; `"node"`: it gets all events.
    */
   subscribe(name: string, each: "service" | "node"): void {
     const { transport, service } = this.#options;

@@ -197,8 +197,8 @@ export class FrameReceiver {
           peer.lostUpTo = item[3][item[3].length - 1];
           peer.doubt();
         }
-        // calls are ended as lost only if no frame of the peer is missing any more; the next ping asks again for the
-        // answers in frames that were lost after this one
+        // calls fail as lost only if the peer knows all of its frames that are missing here; otherwise the next ping
+        // lists those, and asks for the answers in them
         if (item[5] !== undefined && peer.received.settle(item[1])) peer.ledger.inHand(item[2], item[5]);
         return index;
       case "b":

@@ -38,8 +38,8 @@ export class FrameWriter {
   /** Frame number of the requests that the last item of `#others` answers. */
   #openSeq = 0;
   /**
-   * Place that follows the last request answered by the last item of `#others`, in the frame with the number
-   * `#openSeq`.
+   * Place after that of the request that was answered last, in the frame with the number `#openSeq`: an answer to the
+   * request at this place goes into the same item.
    */
   #openIndex = 0;
   #answersTagged = false;

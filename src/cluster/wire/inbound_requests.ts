@@ -44,14 +44,15 @@ export class InboundRequests implements AdmissionWatcher {
   readonly #counts: Counts;
   readonly #streams: OpenStreams;
   /**
-   * Number of admitted messages that do not run, because they wait for their handler's `concurrency` or for their key.
-   * They do not count among the {@link InboundRequestsOptions.concurrency} running handlers.
+   * Number of messages that have been let through the limit of running handlers and do not run, because they wait for
+   * their handler's `concurrency` or for their key. They do not count among the
+   * {@link InboundRequestsOptions.concurrency} running handlers.
    */
   #aside = 0;
   #refusing = false;
   /**
-   * Admitted messages, to detect deadlocks; `undefined` if so many may run at once that a chain of waiting messages
-   * cannot hold all places.
+   * Messages that have been let through the limit of running handlers and have not ended, to detect deadlocks;
+   * `undefined` if the limit is greater than the longest possible chain of messages that wait for each other.
    */
   readonly #admitted: Set<MessageContext> | undefined;
   /** Time at which a request last arrived or was answered, by the monotonic clock. */
@@ -144,8 +145,8 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /**
-   * Runs a handler of an event when its turn comes. Returns false if the event is dropped, because too many messages
-   * wait.
+   * Runs a handler of an event, at once or when fewer than the maximum number of handlers run. Returns false if the
+   * event is dropped, because too many messages wait.
    */
   event(name: string, begin: () => Receipt): boolean {
     const counts = this.#counts;
@@ -365,8 +366,8 @@ class QueuedTurn extends QueueEntry {
 }
 
 /**
- * Maximum number of admitted messages that wait for their handler's `concurrency` or for their key; more would fill the
- * memory.
+ * Maximum number of messages that have been let through the limit of running handlers and wait for their handler's
+ * `concurrency` or for their key; more would fill the memory.
  */
 const MAX_ASIDE = 65_536;
 const MAX_ANCESTORS = 64; // maximum number of runs in a chain, each waiting for the next

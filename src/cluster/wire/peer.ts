@@ -141,8 +141,8 @@ export class Peer {
   }
 
   /**
-   * Lets this process's readers of streams that the peer feeds report their progress. Called when frames to or from
-   * the peer may have been lost.
+   * Makes this process's readers of streams that the peer sends report their progress, so that lost items are sent
+   * again. Called when frames to or from the peer may have been lost.
    */
   doubt(): void {
     if (this.ledger.outstanding === 0) return;

@@ -16,8 +16,8 @@ export class ReceivedFrames {
   /** Number of the last ping that listed gaps, and the highest frame number received when it was sent. */
   #asked: { readonly ping: number; readonly upTo: number } = { ping: 0, upTo: 0 };
   /**
-   * Frame number up to which the sender has dealt with all gaps: it has sent the answers of the missing frames again,
-   * as far as it still had them.
+   * Frame number up to which the sender knows all gaps (numbers of missing frames): it has sent the answers that were
+   * in them again, as far as it still had them.
    */
   #settled = 0;
   /**
@@ -75,8 +75,8 @@ export class ReceivedFrames {
   }
 
   /**
-   * Returns the gaps that the sender has not dealt with yet, as `[from, to, …]`, to be listed in the ping of this
-   * number. Their frames may still arrive.
+   * Returns the gaps (numbers of missing frames) that the sender does not know yet, as `[from, to, from, to, …]`, to be
+   * listed in the ping of this number. Their frames may still arrive.
    */
   ask(ping: number): number[] {
     const gaps = this.#unsettled;
@@ -85,8 +85,8 @@ export class ReceivedFrames {
   }
 
   /**
-   * Records that the sender has dealt with the gaps listed in ping number `ping`. Returns true if no present gap is
-   * left that it has not dealt with.
+   * Records that the sender has answered ping number `ping`, and so knows the gaps that the ping listed. Returns true
+   * if there is no other gap now.
    */
   settle(ping: number): boolean {
     if (ping >= this.#asked.ping) this.#settled = this.#asked.upTo;

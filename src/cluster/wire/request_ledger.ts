@@ -98,8 +98,8 @@ export class RequestLedger {
   }
 
   /**
-   * Fails the calls in missing frames that were sent up to `upTo`, because the process will never run them. Called
-   * when the process reports the frames missing. `ranges`: `[from, to, from, to, …]`.
+   * Fails the calls in the frames that the peer process has reported missing, because it will never run them. `ranges`:
+   * numbers of the missing frames, `[from, to, from, to, …]`, both included; numbers above `upTo` are ignored.
    */
   missing(upTo: number, ranges: readonly number[]): void {
     if (this.sent.size === 0) return;
@@ -109,9 +109,9 @@ export class RequestLedger {
   }
 
   /**
-   * Ends the calls whose answers are lost. Called when the process has received frames up to `upTo`, and of their
-   * requests only those at these `places` run or wait there, `[seq, index, seq, index, …]`: it has answered all
-   * others.
+   * Fails the calls whose answers are lost. Called when the peer process has reported the last frame that it has
+   * received (`upTo`), and the places of the requests that run or wait there, `[seq, index, seq, index, …]`: it has
+   * answered all other requests in the frames up to `upTo`.
    */
   inHand(upTo: number, places: readonly number[]): void {
     if (this.sent.size === 0) return;
@@ -123,7 +123,7 @@ export class RequestLedger {
   }
 
   /**
-   * Fails the unanswered calls in frames before `seq`, which may have been delivered. Called when the process is
+   * Fails the unanswered calls in frames before `seq`, which may have been delivered. Called when the peer process is
    * gone. Returns the number of these calls.
    */
   lost(seq: number): number {
@@ -131,8 +131,8 @@ export class RequestLedger {
   }
 
   /**
-   * Takes back the sent calls for which `go` returns true, to be sent to other nodes. Called when the process does not
-   * respond.
+   * Takes back the sent calls for which `go` returns true, to be sent to other nodes. Called when the peer process does
+   * not answer pings.
    */
   release(go: (call: Call) => boolean): void {
     this.#fail(SILENT, go);

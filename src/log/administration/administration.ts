@@ -130,7 +130,8 @@ export class Administration {
   }
 
   /**
-   * Asks the leader of a subscription to handle the messages behind a position of the log again. If the service has no
+   * Asks the leader of a subscription to handle the messages behind `to` again: a position in the log; a date: behind
+   * the position before the first message stored at or after it; `"start"`: all messages. If the service has no
    * subscription of this name, the subscription of the queued command of this name is rewound. Resolves when the
    * request is stored. Rejects with a `TypeError` that lists the existing subscriptions if there is no such
    * subscription.

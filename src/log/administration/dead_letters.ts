@@ -54,7 +54,8 @@ export async function* listDeadLetters(
 
 /**
  * Calls `work` for several dead letters at once, because the link to the server may be slow. Yields the letters in
- * order, each with the `CatgaError` with which `work` rejected for it. Throws any other error of `work`.
+ * order, each with the `CatgaError` with which `work` rejected for it; without an error if `work` succeeded. Throws any
+ * other error of `work`.
  */
 export async function* settled(
   letters: AsyncIterable<DeadLetter>,

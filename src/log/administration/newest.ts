@@ -9,8 +9,8 @@ export interface MessagePart {
 }
 
 /**
- * Reads the messages of a subject (a pattern) in parts, the newest part first, down to the sequence `least`. A part
- * covers more sequences where messages of the subject are rare. Rejects like `LogStream.read`.
+ * Reads the messages of a subject (a pattern) in parts, the newest part first, down to the sequence `least`. The rarer
+ * messages of the subject are, the more sequences a part covers. Rejects like `LogStream.read`.
  */
 export async function* newest(
   stream: Pick<LogStream, "read">,

@@ -10,9 +10,9 @@ import type { KeptCommits } from "./stored_subscriptions.ts";
 
 /**
  * Stores a request under an id, if the last request stored under this id has the sequence `expect` (0: none is stored).
- * Resolves with true if the request was stored, with false if the last request under this id is another one; it may be
- * this very request, stored by an attempt whose answer was lost. Rejects with a `CatgaError` if the request cannot be
- * stored; with the code `OUTCOME_UNKNOWN` it may have been stored.
+ * Resolves with true if the request was stored, with false if the last request under this id has another sequence; that
+ * may be this very request, stored by an attempt whose answer was lost. Rejects with a `CatgaError` if the request
+ * cannot be stored; with the code `OUTCOME_UNKNOWN` it may have been stored.
  */
 export async function storeRequest(
   { stream, namespace, clock }: KeptCommits,

@@ -1,8 +1,8 @@
 /**
  * The stored events of one contract for all followers in this process: one reader of the stream keeps the newest events
- * in memory; a follower that wants older events reads them from the store first. Each follower gets every event behind
- * its position, in order, once, or an error that says from which position it may go on. A follower that does not ask
- * for its next event uses no memory and delays no other follower.
+ * in memory; a follower that begins at an older position reads the events from there on from the store first. Each
+ * follower gets every event behind its position, in order, once, or an error that says from which position it may go
+ * on. A follower that does not ask for its next event uses no memory and delays no other follower.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Observer } from "../../contract/observer.ts";

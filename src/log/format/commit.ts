@@ -52,8 +52,8 @@ export interface Place {
   /** Time stamp of the message at `read`, in ms since 1970; 0: unknown. */
   readonly time: number;
   /**
-   * Server time at which the log had no message of this subscription behind the position `read`, in ms since 1970;
-   * absent: unknown.
+   * Last server time at which the log was seen to have no message of this subscription behind the position `read`, in
+   * ms since 1970; absent: unknown.
    */
   readonly at?: number | undefined;
   /**
@@ -109,8 +109,8 @@ export interface Commit {
   /** True if `parked` lists all parked messages; false: only the messages that have changed since the commit before. */
   readonly full: boolean;
   /**
-   * Sequence of the commit before the last `full` one (this commit, if it is full). The commits behind that sequence
-   * list all parked messages.
+   * Sequence behind which a reader must read the commits to get all parked messages: mostly that of the commit before
+   * the last `full` one (which is this commit if it is full).
    */
   readonly base: number;
   readonly head: Head;

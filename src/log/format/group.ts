@@ -44,7 +44,8 @@ export interface GroupHead {
   readonly keep: number | undefined;
   /**
    * The schedule that appended the message. `counted`: its cron, if nats-server also fires it at times that Catga does
-   * not promise, because clocks change; readers skip these firings.
+   * not promise, around changes to and from daylight saving time ({@link isNeedlessFiring}); readers skip these
+   * firings.
    */
   readonly schedule: GroupSchedule | undefined;
   /** True if the message has queued commands, not events. */
@@ -127,8 +128,8 @@ function timeFor({ due, counted, cron = counted }: GroupSchedule, stored: number
 
 /**
  * Reads the messages (events or queued commands) that a stored message contains, both of the log's stream and of the
- * stream of entities. Returns the reason if it cannot be read. Returns an empty list if a cron fired at a time at which
- * it must not fire, because the clocks of its time zone change. Never throws.
+ * stream of entities. Returns the reason if it cannot be read. Returns an empty list if a cron fired at a time that
+ * Catga does not promise, around a change to or from daylight saving time ({@link isNeedlessFiring}). Never throws.
  */
 export function readGroup(
   namespace: string,
@@ -248,8 +249,8 @@ function readCounted([cron, zone, server]: readonly string[]): CountedCron | und
 }
 
 /**
- * Returns the cron of a schedule if nats-server also fires it at times that Catga does not promise, because clocks
- * change; else `undefined`. Never throws.
+ * Returns the cron of a schedule if nats-server also fires it at times that Catga does not promise, around changes to
+ * and from daylight saving time ({@link isNeedlessFiring}); else `undefined`. Never throws.
  */
 export function countedCron(data: Uint8Array): CountedCron | undefined {
   const parsed = parseGroup(data);

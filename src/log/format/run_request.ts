@@ -47,7 +47,8 @@ const MAX_BATCH_MESSAGES = 1_000;
  * - `0`: handled.
  * - `2`: to be run again without counting an attempt: it did not run, or an earlier message of its key in the batch
  *   failed.
- * - `3`: to be run again alone.
+ * - `3`: to be run again in a request of its own, without counting an attempt: its handler took too long in the batch,
+ *   or failed with the details `ALONE` (`contract/send_options.ts`).
  * - A {@link FailedRun}: the message failed.
  *
  * If the handler failed as a whole, the answer is a {@link FailedRun} instead, as for a single message.
@@ -195,8 +196,9 @@ const MAX_ID = 512;
 
 /**
  * Outcome of an attempt to run a message at a node. `done`: handled. `not run`: certainly not run. `busy`: not run,
- * because the handler of an earlier attempt goes on at the node with this id. `alone`: in its batch, the message did
- * not run or took too long, and it is to be sent alone. Else the failure.
+ * because the handler of an earlier attempt goes on at the node with this id (`undefined`: the node is not known).
+ * `alone`: the message, sent in a batch, is to be sent again in a request of its own (outcome `3` of
+ * {@link BatchAnswer}). A {@link RunFailure}: the attempt failed.
  */
 export type RunOutcome = "done" | "not run" | "alone" | { readonly busy: string | undefined } | RunFailure;
 

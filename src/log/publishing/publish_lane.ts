@@ -1,6 +1,7 @@
 /**
- * A queue of publications (messages to publish) with one subject, which keeps their order. Several publications
- * travel in one message of the stream, and few messages are sent at once.
+ * A queue of publications (messages to publish) with one subject, which keeps their order. Publications that wait are
+ * sent together in one message of the stream, and the next such message is sent when that one is stored; publications
+ * with ids of the program are sent one by one, several at once.
  */
 import { Fifo } from "../../data/fifo.ts";
 import { MAX_ITEMS_IN_GROUP } from "../format/group_text.ts";

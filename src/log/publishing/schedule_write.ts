@@ -6,8 +6,8 @@
  * new message, or, if the old schedule is a cron, moves the new message's time to the cron's next time.
  *
  * The solution: each write names the message that it replaces (compare-and-set). If the old schedule cannot have been
- * due, the write is safe. Otherwise there are three steps. 1: the new schedule is written "held", with a time {@link
- * HELD} ms from now. 2: a fence is awaited (a schedule that is due at once, and fires after all that were on the
+ * due, the write is safe. Otherwise there are three steps. 1: the new schedule is written "held", with a time
+ * {@link HELD} ms from now. 2: a fence is awaited (a schedule that is due at once, and fires after all that were on the
  * server's list). 3: the new schedule is written with its own time, in place of the held message or, if that was
  * removed, once more. Step 3 could make the schedule fire twice if the held message fired at the same time; so if the
  * held message is about to fire, step 3 waits until that time has passed, and for another fence. If this process dies
@@ -51,9 +51,9 @@ export interface Replacement {
    */
   readonly alone: boolean;
   /**
-   * True if an old schedule that may be firing now should fire first, as far as possible, because the caller needs to
-   * know if it has fired. (A server may accept a message in place of a schedule that is firing already; then both
-   * take effect.)
+   * True: before it replaces a schedule that may be firing now, the operation waits (for {@link MAX_FENCES} fences at
+   * most) until the schedule has fired, because the caller needs to know if it has fired. (A server may accept a
+   * message in place of a schedule that is firing already; then both take effect.)
    */
   readonly patient: boolean;
   /** Verb that errors use for the operation, such as "stored". */
@@ -68,8 +68,9 @@ interface Written {
 
 /**
  * Stores a replacement under a subject, so that it stays until it fires or another write replaces it. Resolves with
- * true when it is stored; with false if there was no schedule to replace, or if the existing message must stay.
- * Rejects with a `CatgaError`: `OUTCOME_UNKNOWN` if the message may have been stored, `UNAVAILABLE` if it was not.
+ * true when it is stored; with false if there was no schedule to replace, or if the existing message must stay
+ * ({@link Replacement.yieldsTo}). Rejects with a `CatgaError`: `OUTCOME_UNKNOWN` if the message may have been stored,
+ * `UNAVAILABLE` if it was not.
  */
 export function overwrite(subject: string, replacement: Replacement, options: OverwriteOptions): Promise<boolean> {
   return new Overwriting(subject, replacement, options).run();
@@ -106,8 +107,8 @@ class Overwriting {
   /** A schedule that was due before the last fence and still exists after the fence: the server will not fire it. */
   #stuck: { readonly found: StoredMessage; readonly fence: number } | undefined;
   /**
-   * Time, by the server's clock, at which the new message was first stored in place of the other writer's schedule that
-   * this operation last found; `undefined`: not stored yet.
+   * Server time of the first message of this operation that it found under the subject after the last message of
+   * another writer; `undefined`: none was found since.
    */
   #time: number | undefined;
   #fenced = false;
@@ -227,8 +228,9 @@ class Overwriting {
   }
 
   /**
-   * Resolves with true if the schedule replaced by this writer's message has certainly not fired: the server has given
-   * it up, and, since the last fence, no new leader of the stream has fired it.
+   * Resolves with true if the schedule replaced by this writer's message has certainly not fired: a fence has fired
+   * before it, so the server will not fire it ({@link Overwriting.#stuck}), and no new leader of the stream has fired
+   * it since that fence.
    */
   async #hasNotFired(stream: LogStream, own: StoredMessage): Promise<boolean> {
     const target = this.#stuck && header(this.#stuck.found, "Nats-Schedule-Target");

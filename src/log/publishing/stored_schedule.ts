@@ -3,8 +3,8 @@ import { nextOfCron } from "../../data/cron.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 
 /**
- * Returns the due time of a schedule, by the server's clock: for a cron the given `again`, for a message that is no
- * schedule `Infinity`.
+ * Returns the due time of a schedule for one time, in ms since 1970 by the server's clock. Returns the given `again`
+ * for a cron, and `Infinity` for a message that is no schedule.
  */
 export function dueOf(found: StoredMessage, again: number): number {
   const text = header(found, "Nats-Schedule");
@@ -14,9 +14,10 @@ export function dueOf(found: StoredMessage, again: number): number {
 }
 
 /**
- * Returns the time until a cron that is due about now has fired, in ms; 0: it is not due soon, or is due again at once.
- * Wait so long before replacing the cron: the server fires a new cron only at times after its storing, so a firing of
- * the old cron that is due but has not happened would be lost.
+ * Returns the time until a cron that is due about now has fired, in ms; 0: the cron is not due soon, or is due again
+ * within so short a time that a wait would meet its next firing. Wait so long before replacing the cron: the server
+ * fires a new cron only at times after its storing, so a firing of the old cron that is due but has not happened would
+ * be lost.
  */
 export function firesWithin(stream: LogStream, found: StoredMessage): number {
   const cron = header(found, "Nats-Schedule");

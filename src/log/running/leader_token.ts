@@ -12,8 +12,8 @@ import { type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 
 /**
- * Result of the check of a token. `leader`: the token is the present leader's; `earlier`: an earlier leader's; an
- * error: that cannot be found out now.
+ * Result of the check of a token. `leader`: the token is that of the leader in the subscription's last commit;
+ * `earlier`: that of an earlier leader; an error: the token is unknown, or the commit cannot be read now.
  */
 export type TokenCheck = "leader" | "earlier" | CatgaError;
 
@@ -60,8 +60,10 @@ export class LeaderToken {
   }
 
   /**
-   * Returns true if a request with this token is certainly from the present leader. `sentAt`: when it was sent, by
-   * the monotonic clock; default: now.
+   * Returns true if a request with this token may be obeyed without a check: the token is the known leader's, and the
+   * request was sent, or the token confirmed, in the last {@link TOKEN_TRUSTED_FOR} ms, so that no other leader can
+   * have handed out messages. False: {@link LeaderToken.check} must decide. `sentAt`: time at which the request was
+   * sent, by the monotonic clock; absent: just now.
    */
   obeys(token: number, sentAt = Infinity): boolean {
     return token === this.known && this.looked - Math.max(sentAt, this.#confirmed) <= TOKEN_TRUSTED_FOR;

@@ -55,8 +55,9 @@ export class PendingRun {
   }
 
   /**
-   * Time that has passed since the timeout of the run, in ms. Negative before the timeout, and while the run waits
-   * for its turn.
+   * Time that has passed since the timeout of the run, in ms; negative if the run was aborted before its timeout;
+   * `-Infinity` until the leader has got its answer, that is while the handler waits to begin, or runs within its
+   * timeout.
    */
   late(now: number): number {
     return this.answered ? -this.#ctx.remaining(now) : -Infinity;

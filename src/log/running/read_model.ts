@@ -90,8 +90,8 @@ export class ReadModel {
 
   /**
    * True once this read model has handled all messages that the log had when it began to read it. Becomes false when
-   * reading begins again after a loss of messages. A message whose handler has failed, and those of its key behind it,
-   * do not count as unhandled, because it may fail for ever.
+   * reading begins again after a loss of messages. It does not wait for messages whose handler has failed, nor for
+   * those of their keys behind them, because a message may fail for ever.
    */
   get caughtUp(): boolean {
     if (this.#caughtUp || this.#retrying < this.#open) return this.#caughtUp;
@@ -197,8 +197,8 @@ export class ReadModel {
   }
 
   /**
-   * Hands messages out to their handlers until the time of this turn of the event loop is used up or too many
-   * messages are open.
+   * Hands messages out to their handlers until the time of this turn of the event loop is used up (it goes on in the
+   * next turn), or too many messages are open (run, or wait for another attempt or behind others of their key).
    */
   #pump(): void {
     if (this.#pumping || this.#resumes) return;
@@ -405,8 +405,8 @@ export class ReadModel {
   }
 
   /**
-   * Waits for the end of a run that has not ended at once. If the run reaches its timeout, reports the text that `late`
-   * returns.
+   * Waits for the end of a run that has not ended at once, and resolves with its outcome. If the run reaches its
+   * timeout before, reports the text that `late` returns.
    */
   async #ended(
     outcome: Promise<Outcome>,
@@ -435,8 +435,8 @@ export class ReadModel {
   }
 
   /**
-   * Keeps other messages of the key from running until this message is finished, with retries; then runs the messages
-   * queued behind it.
+   * Runs a message of a key again until it is finished, and then the messages queued behind it; until then no other
+   * message of the key runs. `first`: outcome of the message's first run.
    */
   async #hold(open: Open, first: MaybePromise<true | ReadRetry>): Promise<void> {
     const lanes = this.#lanes;

@@ -14,9 +14,9 @@ export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
 
 /**
  * Turns the outcome of a handler into the outcome of the internal command with which the leader asked for the run. A
- * handler's failure becomes an answer, which counts as an attempt; a refusal, or a failure before the handler began,
- * stays as it is. `causes`: true if the leader gets the thrown error. `outage`: time for which a service that the
- * handler calls may be unavailable, in ms.
+ * handler's failure becomes an answer ({@link FailedRun}), which counts as an attempt; a {@link Refusal}, or a failure
+ * to acquire an idempotent command's claim, stays as it is, and does not count. `causes`: true if the leader gets the
+ * thrown error. `outage`: time for which a service that the handler calls may be unavailable, in ms.
  */
 export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, outage: number): Outcome {
   const outcome = refusedOver(given, ctx);

@@ -210,8 +210,8 @@ export class SubscriptionRuns {
   }
 
   /**
-   * Runs the messages of a batch one by one, because this node, unlike the leader's, has a handler of single
-   * messages.
+   * Runs the messages of a batch one by one, because this node's version of the handler takes single messages, while
+   * the leader has sent a batch.
    */
   async #oneByOne(requests: readonly RunRequest[], ctx: MessageContext): Promise<Outcome> {
     const held = new Set<string | null>();

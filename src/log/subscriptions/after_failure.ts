@@ -1,6 +1,6 @@
 /**
  * Decides what follows a failed run of a message: another attempt, or a dead letter. A message also becomes a dead
- * letter if it has no attempt left when its turn comes (`Ledger.begin`), or if it cannot be read
+ * letter if it has no attempt left when it is about to run (`Ledger.begin`), or if it cannot be read
  * (`Ledger.addUnreadable`).
  */
 import type { Retry } from "../../contract/send_options.ts";

@@ -79,8 +79,8 @@ export class Categories {
   }
 
   /**
-   * Corrects start positions behind the end of the log, whose categories would be skipped for ever: these now begin
-   * behind `read`. Returns the names of the corrected categories.
+   * Corrects start positions behind the end of the log, at which no message of their categories would ever be read:
+   * those categories now begin behind `read`. Returns the names of the corrected categories.
    */
   limit(end: number, read: number): readonly string[] {
     const beyond = [...this.#began].flatMap(([name, position]) => position > end ? [name] : []);
@@ -97,8 +97,8 @@ export class Categories {
   }
 
   /**
-   * Counts the live nodes that handle each category, and adapts the limit of open messages. Call when the live nodes,
-   * or the categories that they handle, have changed.
+   * Counts the live nodes that handle each category, and sets {@link Categories.window}, the limit of open messages, by
+   * the number of `nodes`. Call when the live nodes, or the categories that they handle, have changed.
    */
   refresh(nodes: readonly CapableNode[]): void {
     this.#nodes = nodes;

@@ -154,8 +154,8 @@ export class Item {
    */
   place: "open" | "parked" | "gone" = "open";
   /**
-   * `waits`: for its turn; `ready`: to be handed out to a node; `begun`: handed out, or to be handed out with the
-   * next commit.
+   * `waits`: it may not run yet; `ready`: it may run, and waits until a batch is sent; `begun`: it was sent to a node,
+   * or is to be sent as soon as the next commit is stored.
    */
   turn: "waits" | "ready" | "begun" = "waits";
   /** Time of the message's next attempt, in ms since 1970; 0: at once. */
@@ -180,7 +180,7 @@ export class Item {
   refusedBy: Set<string> | undefined = undefined;
   /**
    * True if the message waits for a node with another version (shape) of its contract, or waits behind such a message
-   * of its key. Such messages do not count towards `mostParked`.
+   * of its key. Such messages do not count towards `LedgerOptions.mostParked`.
    */
   awaitsShape = false;
   /** The queue of the message's key, while the message is in it. */

@@ -82,8 +82,8 @@ export class Commits {
   /** Sequence of the last commit that is known to be stored. */
   sequence: number;
   /**
-   * Sequence of the commit before the last full commit: the earliest commit that a reader needs. `undefined`: the
-   * next commit must be full.
+   * Sequence of the commit just before the last full commit (one that lists all parked messages): a reader needs only
+   * commits behind it. `undefined`: the next commit must be full.
    */
   base: number | undefined;
   /** Number of commits of this term that were written after its last full commit (commit with all parked messages). */
@@ -191,8 +191,8 @@ export class Commits {
   }
 
   /**
-   * Returns the identity of the last valid commit if that commit is of this term; an invalid commit of another leader
-   * may follow it. `undefined`: the last valid commit is of another term.
+   * Returns the identity of the last valid commit, after which an invalid commit of another leader may be stored.
+   * `undefined`: the last valid commit is of another term, or is not known.
    */
   *#lastBefore({ sequence }: StoredCommit): CommitSteps<CommitId | undefined> {
     const state = this.base === undefined ? undefined : yield* stored(this.base, sequence);
@@ -204,8 +204,8 @@ export class Commits {
   }
 
   /**
-   * Makes a commit from a draft (the ledger's state and its changes). `base`, if given: the commit is full, and a
-   * reader that needs earlier commits starts at this sequence.
+   * Makes a commit from a draft (the ledger's state and its changes). `base`, if given: the commit is full, and gets
+   * this {@link Commit.base}.
    */
   #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string, base?: number): Commit {
     const counts = { parked: ledger.parked.size, dead: ledger.dead };

@@ -71,8 +71,8 @@ export class HandingOut {
   /** Timers of incomplete batches, by category: when a timer ends, its batch is sent incomplete. */
   readonly #filling = new Map<Category, Timer>();
   /**
-   * Timer that ends when more messages may be sent; until then these messages wait, so that messages suspected of
-   * ending their process run for a while without them.
+   * Timer of the next call of {@link HandingOut.pump}; set while messages that are suspected of ending their process
+   * run, and others must wait for a while ({@link Ledger.pause}).
    */
   #pause: Timer | undefined;
 
@@ -443,8 +443,8 @@ export class HandingOut {
   }
 
   /**
-   * Pause before a workflow run that waits for another version is tried again, in ms: the version may have refused it
-   * only because of an error that passes.
+   * Pause before a workflow run that waits for another version is tried again, in ms: a live version may have refused
+   * it only because of an error that passes.
    */
   get #versionRetryPause(): number {
     return AGAIN + AGAIN_EACH * this.#options.ledger.awaiting.size;
@@ -463,8 +463,9 @@ export class HandingOut {
   }
 
   /**
-   * Ends the wait of messages that a node may be able to read now. Call when the live nodes have changed, or when this
-   * node has learned which versions (shapes) of contracts they have.
+   * Finds the messages that waited for another version of their contract and that a live node may accept now;
+   * {@link HandingOut.pump} then sends them. Call when the live nodes have changed, or when this node has learned which
+   * versions (shapes) of contracts they have.
    */
   refresh(): void {
     const { ledger: { awaiting } } = this.#options;

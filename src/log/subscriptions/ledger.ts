@@ -308,8 +308,8 @@ export class Ledger {
   }
 
   /**
-   * Lets messages run that waited for a node that handles this category, if there is one now. Call when these nodes
-   * have changed.
+   * Lets the messages of this category run that waited for a node, if a live node handles the category now. Call when
+   * the nodes that handle it have changed.
    */
   refresh(category: Category): void {
     if (category.capable === 0) return;

@@ -30,8 +30,8 @@ export interface Measured {
 export class Measuring {
   readonly #options: MeasuringOptions;
   /**
-   * Sequence of the last message of a subscription's categories, by subscription key, for subscriptions that had not
-   * read it.
+   * Sequence of the last message of a subscription's categories, by subscription key: only of subscriptions that had
+   * not read the whole stream at the last measurement.
    */
   readonly #last = new Map<string, number>();
   /** Sequence of the stream's first message at the last measurement. */

@@ -53,8 +53,8 @@ export class LeaderReading {
    */
   #behindLoss: Omit<Place, "epoch"> | undefined;
   /**
-   * Stored messages, and starts of the reader ({@link ReaderStart}), that arrived while reading was paused; or after
-   * that, while earlier ones still waited here.
+   * Stored messages, and starts of the reader ({@link ReaderStart}), that have arrived and wait: because reading is
+   * paused, or because earlier ones still wait here.
    */
   #held = new Fifo<StoredMessage | ReaderStart>();
   #paused = false;
@@ -230,8 +230,9 @@ export class LeaderReading {
   /**
    * Returns true if all messages removed from the log behind the place (the position reached) were of other categories,
    * such as schedules that have fired. That is so if the log had no message of the subscription's categories behind the
-   * place less than a minute ago, because such messages are kept for a minute at least. A purge of the stream within
-   * that minute goes unnoticed, unless the message at the place is less than a minute old itself, and must still exist.
+   * place less than a minute ago, because such messages are kept for a minute at least. False if the message at the
+   * place is less than a minute old itself: only a purge can have removed it. Also false if the stream has a size
+   * limit, above which it removes any message. A purge of the stream within that minute may go unnoticed.
    */
   #onlyOthers({ now, maxBytes }: ReaderStart["state"]): boolean {
     const { at, time } = this.#ledger.place;

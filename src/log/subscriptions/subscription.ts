@@ -1,6 +1,6 @@
 /**
- * A subscription as one of its nodes sees it: the last commit seen, and the term (the time for which this node
- * leads). The node takes the lead when its turn has come.
+ * A subscription as one of its nodes sees it: the last commit seen, and the term (the time for which this node leads).
+ * The node takes the lead when `mayLead` (`leader_election.ts`) says so.
  */
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError, unavailable } from "../../error.ts";
@@ -183,7 +183,7 @@ export class LogSubscription {
 
   /**
    * Takes the lead, works as the leader, or gives the lead up, whichever is due at the time `now`. Call every 100 ms.
-   * `may`: true if this node may begin another takeover.
+   * `may`: false if this node must not begin to take over a lead now, because it is taking over too many others.
    */
   tick(now: number, may: boolean): void {
     if (now >= this.#checks && !this.#leaving && this.#options.host.connected) this.#check(now);
@@ -354,9 +354,9 @@ export class LogSubscription {
 
   /**
    * Returns true if NATS answers pings to the leader's process with "no responders" (the process has ended, or has lost
-   * its connection), and the leader must have stopped handing out messages by the time that its lease states; later by
-   * the turn of this node, so that the first node of the order takes the lead. Asks about the process from the moment
-   * on at which its lease is late ({@link LATE}).
+   * its connection), and the leader must have stopped handing out messages by the time that its lease states. The later
+   * this node's place in the order of nodes, the later it returns true ({@link turnOf}), so that the first node takes
+   * the lead. Begins to ask about the process when its lease is late ({@link LATE}).
    */
   #hasEnded(leader: string, now: number): boolean {
     const { host, leases } = this.#options;

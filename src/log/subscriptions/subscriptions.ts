@@ -1,6 +1,6 @@
 /**
- * The subscriptions of one node: the node stores the first commits of new subscriptions, leads those whose turn is
- * its own, and watches the others.
+ * The subscriptions of one node: the node stores the first commits of new subscriptions, leads those that it should
+ * lead (by the order of nodes in `leader_election.ts`), and watches the others.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { fewAtOnce } from "../../data/gate.ts";

@@ -17,8 +17,8 @@ interface SuspectGroup {
   /** The only message that ran in the process at `endpoint`; `undefined`: several messages ran in it. */
   alone?: Item | undefined;
   /**
-   * For the group of all messages that were open at a crash: time in ms for which each message of the group, once
-   * begun, keeps other messages from beginning. Absent for other groups.
+   * Time in ms from its beginning for which a message of the group keeps further messages from beginning; set only for
+   * the group of all messages that were open at a crash. Absent: {@link MOMENT} ms or more.
    */
   readonly moment?: number;
 }
@@ -71,8 +71,9 @@ export class Suspicion {
   }
 
   /**
-   * Returns the messages that the last leader has recorded as suspects, or that it may have begun before its crash;
-   * `undefined`: there are no suspects. `items`: messages that the last leader may have begun.
+   * Makes the suspicion of a new leader: it has the suspects that the last leader's commit records (`before`), and,
+   * after a crash, the messages that the last leader may have begun. `undefined`: there are no suspects. `items`:
+   * messages that the last leader may have begun.
    */
   static after(
     before: Doubt | undefined,
@@ -133,10 +134,10 @@ export class Suspicion {
   }
 
   /**
-   * Divides the messages that are ready to run: `begins` begin with the next commit, `later` wait. A message that has
-   * run for some time no longer keeps others waiting, so that slow handlers do not hold a subscription up for hours;
-   * this time becomes longer with each further process that ends while it runs suspected messages. `pause`: time until
-   * the oldest running message no longer keeps others waiting, in ms.
+   * Divides the messages that are ready to run: `begins` begin with the next commit, `later` wait. A message that runs
+   * keeps others waiting for a limited time, so that slow handlers do not hold a subscription up for hours; the time
+   * becomes longer with each process that ends while it runs suspected messages. `pause`: time in ms after which the
+   * message that began first keeps no others waiting.
    */
   choose(ready: readonly Item[], now: number): {
     readonly begins: readonly Item[];

@@ -89,8 +89,8 @@ export class Warnings {
   }
 
   /**
-   * Warns if the oldest unhandled message will soon be removed from the log, and if messages wait for a node that
-   * handles them. Call often.
+   * Warns if the log will soon remove `oldest`, the oldest message that is not handled, and if messages wait because no
+   * live node handles their category. Call often.
    */
   check(oldest: LoggedMessage | undefined, now: number, categories: Iterable<Category>): void {
     if (oldest === undefined || !this.#reports.due("check", SECOND)) return;

@@ -524,8 +524,9 @@ export interface Lag {
 }
 
 /**
- * Returns the record of unread messages after a new count of `lag` messages. `known`: the record of the last count.
- * Counts are compared at most every 10 s; a count of 0 begins a new record.
+ * Returns the record of unread messages after a new count of `lag` messages at the time `now`, in ms since 1970.
+ * `known`: the record of the count before; `undefined`: there was none. Counts that follow within 10 s are ignored; a
+ * count of 0 begins a new record.
  */
 export function lagOf(known: Lag | undefined, lag: number, now: number): Lag {
   if (known === undefined) return { lag, at: now, grown: 0 };

@@ -200,7 +200,8 @@ class Comparison {
    * Compares a union of the reader with the writer's schema. Members that certainly accept none of the written values
    * are left out. If none is left, the verdict is `no`; if one is left, its verdict counts; if several are left, the
    * verdict is `yes` if one of them reads all written values (not with `oneOf`, which refuses a value that fits two
-   * members), and `unknown` otherwise. The keywords beside the union are compared, too.
+   * members), and `unknown` otherwise. The keywords beside the union are compared, too. `path`: place in the value, for
+   * the reason; `depth`: of nesting, which is limited.
    */
   #judgeAlternatives(r: Node, read: readonly JsonSchema[], w: Node, path: string, depth: number): Compatibility {
     const { anyOf: _, oneOf, ...rest } = r;

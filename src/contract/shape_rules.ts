@@ -39,9 +39,9 @@ export function ownShapeFirst<Node extends ShapedNode>(
 }
 
 /**
- * Decides about a request that a schema refused. `next`: a node of another shape tries it. If there is no such node,
- * the request fails: `invalid` (`INVALID_MESSAGE`), or `unknown` (`OUTCOME_UNKNOWN`) if an earlier attempt may have
- * run.
+ * Decides about a request that the schema of a node refused. `next`: one of the `untried` nodes, whose shapes have not
+ * refused it, gets it. If there are none, the request fails: `invalid` (`INVALID_MESSAGE`); or `unknown`
+ * (`OUTCOME_UNKNOWN`) with `mayHaveRun`, which says that an earlier attempt of the request may have run.
  */
 export function afterRefusedRequest(
   untried: readonly ShapedNode[],
@@ -53,9 +53,9 @@ export function afterRefusedRequest(
 
 /**
  * Decides about a stored message that a schema refused. `next`: a node of another shape (version of the contract),
- * which has not refused the message, tries it. If all shapes have refused it: `waits` if the shape of the node that
- * published the message is not among them, because a deploy or a rollback has removed that shape; `dead letter` if that
- * shape refused it, or is not known.
+ * which has not refused the message, tries it. If all shapes of `nodes` have refused it, the shape of the node that
+ * published the message (`writer`; `undefined`: unknown) decides. `dead letter`: this shape has refused the message, or
+ * is unknown. `waits`: it has not refused the message, and no node has it, because of a deploy or a rollback.
  */
 export function afterRefusedMessage(
   nodes: readonly ShapedNode[],

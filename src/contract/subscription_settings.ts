@@ -6,7 +6,8 @@ import type { BatchSettings, SubscriptionOptions, SubscriptionSettings } from ".
 
 /**
  * Returns the settings of a handler's subscription; `undefined` for a contract that is not durable. Throws a
- * `TypeError` or `RangeError` for an invalid option. `at`: text at the beginning of the error.
+ * `TypeError` or `RangeError` for an invalid option. `at`: text at the beginning of the error. `batches`: true for a
+ * handler that gets its events in batches, which only durable events can have.
  */
 export function subscriptionSettings(
   at: string,

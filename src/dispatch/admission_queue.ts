@@ -251,6 +251,7 @@ export class AdmissionQueue {
 
   /**
    * Returns the expected time between two starts, in ms, at the pace of the last second; 0 while the pace is unknown.
+   * `now`: the time by the monotonic clock.
    */
   #each(now: number): number {
     if (this.#busySince < 0 || now - this.#busySince < LEARN) return 0;

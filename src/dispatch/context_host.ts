@@ -128,14 +128,15 @@ export interface Settling {
 
 /**
  * Stage of a message on its way to its handler; the handler begins in the last stage. A message may wait for admission
- * (a free place at the handler) in any stage.
+ * (a free place at the handler) in any stage. The table has, for each stage, the code that runs in it, and what becomes
+ * of a message that is aborted in it.
  *
- * | stage       | what runs                                    | when it is aborted                           |
- * | ----------- | -------------------------------------------- | -------------------------------------------- |
- * | `preparing` | an asynchronous schema, or a behavior        | it is dropped; its handler does not begin    |
- * | `claiming`  | acquiring the claim of an idempotent command | the claim is aborted, and gives the outcome  |
- * | `turn`      | a command waits for its turn at its entity   | it fails; its handler does not begin         |
- * | `handler`   | the handler, or nothing before it begins     | it fails; a command may have had its effect  |
+ * | stage       | what runs                                                   | if the message is aborted                    |
+ * | ----------- | ----------------------------------------------------------- | -------------------------------------------- |
+ * | `preparing` | an asynchronous schema, or a behavior                       | it is dropped; its handler does not begin    |
+ * | `claiming`  | acquiring the claim of an idempotent command                | the claim is aborted, and gives the outcome  |
+ * | `turn`      | nothing: a command waits for earlier commands of its entity | it fails; its handler does not begin         |
+ * | `handler`   | the handler, or nothing before it begins                    | it fails; a command may have had its effect  |
  */
 export type Stage = "preparing" | "claiming" | "turn" | "handler";
 

@@ -140,8 +140,9 @@ export interface StreamOpening {
   readonly options: StreamOptions;
   readonly clock: Clock;
   /**
-   * Sends the request of the stream. Resolves when the stream has ended, with its result. `timeout`: time left for the
-   * whole stream, in ms. Rejects with an error that a strategy or key function of the program throws.
+   * Sends a request for the stream with this input; `sink` gets the items. Resolves when the stream has ended, with its
+   * result. `timeout`: time left for the whole stream, in ms; `undefined`: no limit. Rejects with an error that a
+   * strategy or key function of the program throws.
    */
   open(
     input: unknown,

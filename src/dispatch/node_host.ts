@@ -78,8 +78,8 @@ export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
    */
   look(): void;
   /**
-   * Continues the open runs of a workflow. Called when the streams have lost messages that may have been about these
-   * runs.
+   * Has all runs of a workflow that have not ended executed again. Called when the streams have lost messages that may
+   * have called for their execution.
    */
   lost(workflow: string): void;
   /**

@@ -147,12 +147,13 @@ export interface Meta {
   /** Ordered contracts only: the routing key, if it is not the key that the contract makes of the payload. */
   readonly key?: string | undefined;
   /**
-   * Only for commands of entities to which the sender gave an id: a name of this send, the same in all of its attempts.
+   * Name of this send, the same in all of its attempts. Only commands of entities to which the sender gave an id have
+   * it; `undefined` for all other messages.
    */
   readonly send?: string | undefined;
   /**
-   * Only for commands of entities that an earlier send with this id may have applied: time from the first send to the
-   * deadline, in ms.
+   * Time from the first send to the deadline, in ms. Only commands of entities that an earlier send with this id may
+   * have applied have it; `undefined` for all other messages.
    */
   readonly span?: number | undefined;
   /**

@@ -83,7 +83,7 @@ export class Runner {
 
   /**
    * Runs a request of a sender in this process (also if the router has chosen this node), with its deadline and abort.
-   * Resolves with the outcome, with the answer parsed.
+   * Resolves with the outcome, with the answer parsed. `attempt`: number of this attempt of the send, from 1 on.
    */
   local(request: RemoteRequest, attempt: number): Promise<Outcome> {
     const dispatch = this.#mediator.find(request.contract.name);
@@ -124,7 +124,8 @@ export class Runner {
 
   /**
    * Runs a request from another process: parses the payload, and checks the answer without changing it, because the
-   * sender parses it. Returns `undefined` if there is no handler. Never throws, never rejects.
+   * sender parses it. `timeout`: time that the sender still waits, in ms. Returns `undefined` if there is no handler.
+   * Never throws, never rejects.
    */
   receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined {
     const dispatch = this.#mediator.find(name);

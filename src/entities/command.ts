@@ -388,8 +388,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
 }
 
 /**
- * Returns the deadline of the attempts to store a command, by the monotonic clock: a little before the command's own
- * deadline, so that its sender still gets the reason of a failure.
+ * Returns the deadline of the attempts to store a command: a little before the command's own deadline, so that its
+ * sender still gets the reason of a failure. `now` and the deadline are times by the monotonic clock.
  */
 export function dueOf(ctx: DecidingMessage, now: number): number {
   const left = ctx.remaining(now);

@@ -196,16 +196,18 @@ export class EntityStream {
   }
 
   /**
-   * Reads an entity's later messages into its copy, for which the method {@link EntityStream.trusts} has returned true.
+   * Reads the messages of an entity that are later than its copy into the copy. The copy must be one for which {@link
+   * EntityStream.trusts} has returned true. Rejects with `UNAVAILABLE` if that takes longer than `due`, by the
+   * monotonic clock.
    */
   async readOn<State>(copy: EntityCopy<State>, due: number): Promise<EntityCopy<State>> {
     return await this.#advance(copy, { upTo: 0, due, noted: false });
   }
 
   /**
-   * Calls `onMessage` with the messages of a subject that were stored since a time (of the server), in order, up to the
-   * message with the sequence `upTo`, which exists. Rejects with `UNAVAILABLE` if that takes longer than `due`, by the
-   * monotonic clock.
+   * Calls `onMessage` with the messages of a subject that were stored at or after the time `from` (of the server, in ms
+   * since 1970), in order, up to the message with the sequence `upTo`, which has to exist. Rejects with `UNAVAILABLE`
+   * if that takes longer than `due`, by the monotonic clock.
    */
   async since(
     subject: string,
@@ -240,8 +242,8 @@ export class EntityStream {
   }
 
   /**
-   * Resolves with true if the stream still has the last message of a copy; then it has read the next messages into the
-   * copy. `end`: sequence of the entity's last message.
+   * Resolves with true if the stream still has the last message of a copy; the messages after it were then read into
+   * the copy. `end`: sequence of the entity's last message, if known: a copy that goes further is no longer valid.
    */
   async #continues<State>(
     copy: EntityCopy<State>,

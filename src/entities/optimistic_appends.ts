@@ -476,8 +476,9 @@ export class Rounds {
   }
 
   /**
-   * Handles a conflict: another message of the entity was stored first. Resolves with the commands whose handlers must
-   * be called again.
+   * Handles a conflict: another message of the entity was stored before `message`. `read`: the entity with that
+   * message; `unanswered`: an append of `message` got no answer, so that it may have been stored. Resolves with the
+   * commands whose handlers must be called again.
    */
   #redecide(
     { entries, copy }: MessageAppend,

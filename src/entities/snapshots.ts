@@ -31,9 +31,9 @@ export class Snapshots {
   }
 
   /**
-   * Reads an entity from its snapshot. Resolves with `undefined` if there is no snapshot for this stream and this
-   * version of the definition, or if the store does not answer; the caller then reads all events, which give the same
-   * state.
+   * Reads an entity from its snapshot. `created`: returns the identity of the stream. Resolves with `undefined` if
+   * there is no snapshot for this stream and this version of the definition, or if the store does not answer; the
+   * caller then reads all events, which give the same state.
    */
   async get<State>(
     definition: EntityDefinition<State>,
@@ -81,8 +81,8 @@ export class Snapshots {
   }
 
   /**
-   * Writes a snapshot. If the entity was forgotten during the write, removes the snapshot, even if it is unknown
-   * whether the snapshot was written.
+   * Writes a snapshot. `created`: returns the identity of the stream, which is stored with it. If the entity was
+   * forgotten during the write (`isForgotten`), removes the snapshot, even if it is unknown whether it was written.
    */
   async #write<State>(
     key: string,

@@ -169,8 +169,8 @@ export class AttemptedStep extends StepCall {
   }
 
   /**
-   * Aborts an attempt after its timeout. The timer is set in a later turn of the event loop, because an attempt that
-   * has ended before that turn needs none.
+   * Aborts an attempt when `timeout` ms have passed since `began`, the time at which it began. The timer is set in a
+   * later turn of the event loop, because an attempt that has ended before that turn needs none.
    */
   #limitTime(attempt: StepAttempt, began: number): Timer {
     const { name, state } = this;

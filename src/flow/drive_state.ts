@@ -193,8 +193,9 @@ export class DriveState {
   }
 
   /**
-   * True if no earlier execution of the run can have begun a step that the handler calls now. That this execution has
-   * stored entries does not prove it: the handler may still be at a place that an earlier execution had reached.
+   * True if no earlier execution of the run can have begun a step that the handler calls at this moment: it has gone
+   * further than any earlier execution can have. Entries that this execution has stored do not prove that: the handler
+   * may still be at a place that an earlier execution had reached.
    */
   get isFresh(): boolean {
     return this.#isFirst || this.ends.isBehindOthers;

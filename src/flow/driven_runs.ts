@@ -142,11 +142,12 @@ export class Drives {
   }
 
   /**
-   * Executes a run on this node, or has the node that holds it execute it. Resolves with `undefined` once the call need
-   * not be delivered again: the run has ended, is suspended (it waits for a time, a signal, a child run or an
-   * operator), or has a lease; or the message that called for it is lost. Resolves with {@link RefusedRun} if the
-   * version of the workflow on each live node refuses the run, which then waits for another version. Rejects with
-   * `UNAVAILABLE` if the call has to be delivered again, to another node.
+   * Executes a run on this node, or has the node that holds it execute it. `holder`: endpoint of the node that holds
+   * the run, as far as the caller knows. Resolves with `undefined` once the call need not be delivered again: the run
+   * has ended, is suspended (it waits for a time, a signal, a child run or an operator), or has a lease; or the message
+   * that called for it is lost. Resolves with {@link RefusedRun} if the version of the workflow on each live node
+   * refuses the run, which then waits for another version. Rejects with `UNAVAILABLE` if the call has to be delivered
+   * again, to another node.
    */
   async execute(body: WorkflowBody, call: DeliveredCall, holder?: string): Promise<RefusedRun | undefined> {
     const host = this.#host;
@@ -384,7 +385,8 @@ export class Drives {
 
   /**
    * Returns true if a run that was not found was forgotten, or is lost; false if it may still appear: a newly elected
-   * server may lack a message that another server has delivered.
+   * server may lack a message that another server has delivered. `looks`: number of earlier loads that did not find the
+   * run.
    */
   async #isForgotten({ ref, sequence, stored }: DeliveredCall, looks: number): Promise<boolean> {
     const { log, clock } = this.#host;

@@ -40,8 +40,9 @@ export class FailedAttempts {
   }
 
   /**
-   * Records a failed attempt, and when the next attempt follows. Resolves when the entry is stored, or the execution of
-   * the run has ended.
+   * Records a failed attempt of a step, of an `undo`, or of the handler (empty `name`), and when the next attempt
+   * follows. `thrown`: the error that the attempt threw, or the failure that it returned. Resolves when the entry is
+   * stored, or the execution of the run has ended.
    */
   async record(name: string, thrown: unknown, { attempts, delay: [first, longest] }: StepRetry): Promise<void> {
     const state = this.#state;

@@ -25,9 +25,9 @@ export class DecidedFailure extends CatgaError {
 }
 
 /**
- * Makes the record of a failure that a handler returned. The failure is recorded as a whole; only details that cannot
- * be sent are replaced by a note. Throws {@link DecidedFailure} with `TOO_LARGE` if the failure fits into no message of
- * the store.
+ * Makes the record of a failure that a handler or step (`what`, for the error) returned. The failure is recorded as a
+ * whole; only details that cannot be sent are replaced by a note. Throws {@link DecidedFailure} with `TOO_LARGE` if the
+ * failure has more than `maxBytes` bytes, which is what a message of the store takes.
  */
 export function decided(
   { code, message, retryable, details }: CatgaError,

@@ -22,8 +22,9 @@ export function ownOf(value: unknown): unknown {
 }
 
 /**
- * Returns the value in the form in which it will be read back. Throws {@link DecidedFailure} if the value cannot be
- * recorded; no further attempt follows then, because the step has run already.
+ * Returns a copy of a value, in the form in which it will be read back from its record. Throws {@link DecidedFailure}
+ * if the value cannot be recorded, or has more than `mostBytes` bytes; no further attempt follows then, because the
+ * step has run already. `what`: names the value in the error.
  */
 export function copyOf(value: unknown, what: string, mostBytes: number): unknown {
   if (value === undefined) return undefined;

@@ -39,6 +39,7 @@ function asError(error: unknown): CatgaError {
 /**
  * Resolves or rejects as the promise `asked` (a sent request) does; but if it has not settled when the app's timeout
  * and one more second have passed, resolves with `OUTCOME_UNKNOWN`, because the request may still be carried out.
+ * `what`: names the request in the error.
  */
 export function inTime<T>(
   { app: { timeout }, clock }: Pick<DriveHost, "app" | "clock">,

@@ -39,7 +39,7 @@ export function checkRun(at: string, id: string, most = MAX_RUN): void {
 
 /**
  * Checks the id of an existing run. It may be longer than an id that a program gives, because a child run has the id of
- * its step. Throws a `TypeError` if it is invalid.
+ * its step. Throws a `TypeError` if it is invalid, which begins with `at`.
  */
 export function checkExistingRun(at: string, id: string): void {
   checkRun(at, id, MAX_CHILD);

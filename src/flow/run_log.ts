@@ -24,8 +24,8 @@ export interface RunLogHost extends Pick<StreamsHost, "namespace" | "endpoint" |
   /** Opens the stream of entities, once. Rejects with a `CatgaError`. */
   stream(): RunStream | Promise<RunStream>;
   /**
-   * Reserves `events` consecutive numbers among the numbers of all events that this process stores in the stream;
-   * returns the first.
+   * Reserves `events` consecutive numbers for events of this process, which numbers all events that it stores in the
+   * stream; returns the first of them.
    */
   number(events: number): number;
   /** Returns the present maximum size of a network message, in bytes. */

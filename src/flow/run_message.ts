@@ -51,8 +51,8 @@ interface RunWriter {
   readonly endpoint: string;
   readonly clock: Clock;
   /**
-   * Reserves `events` consecutive numbers among the numbers of all events that this process stores in the stream;
-   * returns the first.
+   * Reserves `events` consecutive numbers for events of this process, which numbers all events that it stores in the
+   * stream; returns the first of them.
    */
   number(events: number): number;
 }

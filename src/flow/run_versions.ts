@@ -68,9 +68,7 @@ export class RunVersions {
   }
 }
 
-/**
- * Returns a stored shape (hash of a workflow's declaration), or `undefined` if the text stands for an unknown shape.
- */
+/** Returns a stored shape (hash of a workflow's declaration); `undefined` for {@link UNKNOWN_SHAPE}. */
 function known(shape: string): string | undefined {
   return shape === UNKNOWN_SHAPE ? undefined : shape;
 }

@@ -12,9 +12,9 @@ import { copyOf } from "./recorded_value.ts";
 import type { AttemptWork, StepAttempt } from "./step_attempt.ts";
 
 /**
- * Returns the work of an attempt, which sends the message once. It resolves with the outcome of the step: a value, or a
- * failure that the handler chose. It rejects with {@link Passing} if another attempt may help, with
- * {@link DecidedFailure} if no other attempt can help, and with the error of a handler that threw.
+ * Returns the work of an attempt, which sends the message once, with this `timeout` in ms. It resolves with the outcome
+ * of the step: a value, or a failure that the handler chose. It rejects with {@link Passing} if another attempt may
+ * help, with {@link DecidedFailure} if no other attempt can help, and with the error of a handler that threw.
  */
 export function sending(state: DriveState, contract: AnyContract, payload: unknown, timeout: number): AttemptWork {
   return (attempt, headers) => send(state, contract, payload, attempt, { timeout, headers });

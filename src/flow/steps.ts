@@ -90,7 +90,7 @@ export class Steps {
 
   /**
    * Called when the execution of the run ends. Attempts in progress are left to the next execution if `restarts` is
-   * true (the handler runs from its top again), and are aborted otherwise.
+   * true (the handler runs from its top again); otherwise they are aborted with the error that `why` makes.
    */
   stopped(why: () => CatgaError, restarts: boolean): void {
     const { handedOver, journal: { failures } } = this.#state;
@@ -237,6 +237,7 @@ export class Steps {
   /**
    * Returns true if a call of a step without an outcome never settles, because the run fails or is cancelled, or
    * because the `undo` that called the step is over. `isMain`: the handler called the step; false: an `undo` did.
+   * `needsOutcome`: a cancelled run has to wait for the step's outcome, because the step may have to be undone.
    */
   #isAbandoned(isMain: boolean, needsOutcome: boolean): boolean {
     const { phase, failed, isFresh, journal: { failing, cancelled } } = this.#state;

@@ -138,8 +138,8 @@ export class Waits {
   }
 
   /**
-   * Parses the value of a signal by its schema. Calls `then` with the parsed value, or with an error if the handler's
-   * schema refuses the stored value or takes too long.
+   * Parses `told`, the stored value of a signal, by the signal's schema. Calls `then` with the parsed value, or with an
+   * error if the schema refuses the value or takes too long.
    */
   #parse(
     call: PendingCall,
@@ -184,6 +184,7 @@ export class Waits {
 
   /**
    * Notes that an earlier execution of the run may have stored a schedule for this sleep or wait without recording it.
+   * `until`: the end of the sleep or wait as the handler gave it: a duration in ms, or a time.
    */
   #mayBeScheduled(name: string, until: number | Date): void {
     const { isFresh, times, host } = this.#state;
@@ -204,9 +205,10 @@ export class Waits {
   }
 
   /**
-   * Ends a sleep or wait whose time is over. The end is recorded only after the handler has seen all stored ends: a
-   * wait that the handler calls after them may take a stored signal, which has precedence. The handler continues before
-   * the recorded end is stored, so that, if it then returns, that end and the end of the run are stored in one message.
+   * Ends a sleep or wait whose time is over. `entry` is recorded only after the handler has seen all stored ends: a
+   * wait that the handler calls after them may take a stored signal, which has precedence over the end of a time. The
+   * handler continues (`see`) before the entry is stored, so that, if it then returns, the entry and the end of the run
+   * are stored in one message.
    */
   #timeIsOver(call: PendingCall, entry: JournalEntry & { readonly t: "woken" | "took" }, see: () => void): void {
     const state = this.#state;

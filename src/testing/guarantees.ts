@@ -175,8 +175,8 @@ function observationsOf(
 }
 
 /**
- * Returns how the runs of a command are checked: like runs of an idempotent command if the command was sent several
- * times under one id; else by its own kind.
+ * Returns how the runs of a command are checked. `sends`: how often the command was sent under its id. If that is more
+ * than once, its runs are checked like those of an idempotent command; else by the command's own kind.
  */
 function kindOfRun(kind: RequestKind, sends: number | undefined): RequestKind {
   return kind === "command" && (sends ?? 1) > 1 ? "idempotent" : kind;

@@ -255,8 +255,8 @@ function encode(key: string, value: unknown): string {
 }
 
 /**
- * Throws `TOO_LARGE` if a value's text does not fit into a message with its key, and with nonce, fence and headers
- * (512 bytes at most).
+ * Throws `TOO_LARGE` if the key and the text of a value, with up to 512 bytes of nonce, fence and headers, do not fit
+ * into a message of `maxPayload` bytes.
  */
 function checkSize(key: string, text: string, maxPayload: number): void {
   const limit = maxPayload - Math.max(2_048, byteLength(JSON.stringify(key)) + 512);

@@ -206,8 +206,9 @@ export class IdempotencyStore implements Claims {
   }
 
   /**
-   * Writes the claim, runs the handler under it, then records the result or frees the id. Resolves with no result if
-   * another attempt was faster, or if the claim was too old when it was acknowledged.
+   * Writes the claim (`write`), runs the handler under it, then records the result or frees the id. Resolves with
+   * `undefined`, and has not run the handler, if another attempt was faster, or if the claim was too old when it was
+   * acknowledged.
    */
   async #runUnder(
     attempt: GuardedCall,

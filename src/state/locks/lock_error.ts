@@ -119,8 +119,8 @@ export interface LockHost {
    */
   handedOver(waiter: SeenWaiter, revision: number, sent: Stamp): void;
   /**
-   * Takes charge of a promise that no caller awaits: `close` waits for it, and its failure is reported to the
-   * observer.
+   * Takes charge of a promise that no caller awaits: `close` waits for it, and its failure is reported to the observer.
+   * `during`: names the work in the report.
    */
   background(during: string, work: Promise<unknown>): void;
 }

@@ -15,7 +15,7 @@ export function margin(ttl: number): number {
 
 /**
  * Returns the remaining time of a lease, in ms; 0 or less once it has ended. `since`: time at which the entry's write
- * was sent.
+ * was sent; `ttl`: time to live of the entry, in ms.
  */
 export function left(clock: Clock, since: Stamp, ttl: number): number {
   return ttl - margin(ttl) - elapsed(clock, since);

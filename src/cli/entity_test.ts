@@ -14,7 +14,7 @@ import { entitySubject, snapshotKey } from "../log/format/names.ts";
 import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
 import { NatsEventLog } from "../nats/log_stream.ts";
-import { openNats } from "../nats/open.ts";
+import { openBareLink } from "../../test/support/bare_link.ts";
 import { BUCKETS } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
 
@@ -32,7 +32,7 @@ const addItem = Cart.handle(AddItem, (cart, { sku, times = 1 }) => {
 describe("the tool and entities", await requireNatsServer(), () => {
   let server: NatsServer;
   let app: Catga;
-  let hostile: Awaited<ReturnType<typeof openNats>>;
+  let hostile: Awaited<ReturnType<typeof openBareLink>>;
   let stream: LogStream;
   const run = (...args: string[]) => cliHere(["entity", ...args], { NATS_URL: server.url });
   const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
@@ -50,13 +50,7 @@ describe("the tool and entities", await requireNatsServer(), () => {
     app = await catga({ nats: server.url, handlers: addItem });
     unwrap(await app.send(AddItem, { cartId: "c-1", sku: "tea" }, { id: "first" }));
     unwrap(await app.send(AddItem, { cartId: "c-1", sku: "milk" }, { id: "second" }));
-    hostile = await openNats(server.url, {
-      name: "hostile",
-      transport: undefined,
-      onError: (error) => console.error(error),
-      onForbidden: ({ subject }) => console.error(subject),
-      onNotice: () => {},
-    });
+    hostile = await openBareLink(server.url, "hostile");
     stream = await new NatsEventLog(hostile.transport).open(
       streamName("default", "entities"),
       streamOptions("default", "entities", 1),

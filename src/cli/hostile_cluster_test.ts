@@ -10,7 +10,7 @@ import { entitySubject } from "../log/format/names.ts";
 import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
 import { NatsEventLog } from "../nats/log_stream.ts";
-import { openNats } from "../nats/open.ts";
+import { openBareLink } from "../../test/support/bare_link.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
@@ -38,7 +38,7 @@ const handlers = [
 describe("the tool in a hostile cluster", await requireNatsServer(), () => {
   let server: NatsServer;
   let app: Catga;
-  let hostile: Awaited<ReturnType<typeof openNats>>;
+  let hostile: Awaited<ReturnType<typeof openBareLink>>;
   const run = (...args: string[]) => cliHere(args, { NATS_URL: server.url });
   const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
   /** Writes the record of a lock that is held, and the record of a caller that waits for it. */
@@ -52,13 +52,7 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
     server = await startNatsServer();
     app = await catga({ nats: server.url, id: "bank", service: "bank", handlers });
     await (await app.lock("makes the bucket")).release();
-    hostile = await openNats(server.url, {
-      name: "hostile",
-      transport: undefined,
-      onError: (error) => console.error(error),
-      onForbidden: ({ subject }) => console.error(subject),
-      onNotice: () => {},
-    });
+    hostile = await openBareLink(server.url, "hostile");
     // the forged node seems frozen: somebody listens, so the other nodes do not remove its record
     hostile.transport.subscribe("catga.default.node.forged.1.>", {}, () => {});
     await (await hostile.store.open("catga_default_nodes")).put("forged", record("forged"), { ttl: 3_600_000 });

@@ -28,7 +28,7 @@ import { endOf, positionOf } from "../log/format/group_text.ts";
 import { streamOptions } from "../log/format/streams.ts";
 import { readRequest } from "../log/format/subscription_request.ts";
 import { NatsEventLog } from "../nats/log_stream.ts";
-import { openNats } from "../nats/open.ts";
+import { openBareLink } from "../../test/support/bare_link.ts";
 import type { LogState, LogStream } from "../ports/event_log.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
@@ -40,7 +40,7 @@ const ERROR = { code: "BROKE", message: "the printer" };
 
 describe("the tool and the log", await requireNatsServer(), () => {
   let server: NatsServer;
-  let client: Awaited<ReturnType<typeof openNats>>;
+  let client: Awaited<ReturnType<typeof openBareLink>>;
   let stream: LogStream;
   let state: LogState;
   let subscriptions: LogStream;
@@ -88,13 +88,7 @@ describe("the tool and the log", await requireNatsServer(), () => {
 
   before(async () => {
     server = await startNatsServer();
-    client = await openNats(server.url, {
-      name: "test",
-      transport: undefined,
-      onError: (error) => console.error(error),
-      onForbidden: ({ subject }) => console.error(subject),
-      onNotice: () => {},
-    });
+    client = await openBareLink(server.url, "test");
     for (const args of [["subscriptions"], ["dead"], ["schedules"]]) {
       const { code, out, err } = await run(...args);
       assertEquals([code, out], [0, ""]);

@@ -9,7 +9,7 @@ import { startCli } from "../../test/processes/cli_process.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";
-import { openNats } from "../nats/open.ts";
+import { openBareLink } from "../../test/support/bare_link.ts";
 import { cli } from "./main.ts";
 
 const Price = query<string, number>("Price");
@@ -19,7 +19,7 @@ describe("top", await requireNatsServer(), () => {
   let server: NatsServer;
   let shop: Catga;
   let client: Catga;
-  let other: Awaited<ReturnType<typeof openNats>>;
+  let other: Awaited<ReturnType<typeof openBareLink>>;
   /** The requests that the client sends without end; `stop` ends them. */
   let load: { stop(): Promise<void> };
 
@@ -31,13 +31,7 @@ describe("top", await requireNatsServer(), () => {
     ];
     shop = await catga({ nats: server.url, id: "shop", service: "shop", handlers });
     client = await catga({ nats: server.url, id: "client", service: "client" });
-    other = await openNats(server.url, {
-      name: "other",
-      transport: undefined,
-      onError: console.error,
-      onForbidden: ({ subject }) => console.error(subject),
-      onNotice: () => {},
-    });
+    other = await openBareLink(server.url, "other");
     load = sendTo(client);
   });
   after(async () => {

@@ -6,7 +6,7 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools
 import type { Runtime } from "../../test/processes/node_messages.ts";
 import { OWN_RUNTIMES, startProgram } from "../../test/processes/node_process.ts";
 import type { PublisherLine } from "../../test/processes/publisher_line.ts";
-import { openNats } from "../nats/open.ts";
+import { openBareLink } from "../../test/support/bare_link.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { readEventFrame } from "./wire/frame.ts";
 
@@ -16,18 +16,12 @@ const DRIVERS: readonly [Runtime, driver: "node" | "deno"][] = [["deno", "deno"]
 
 describe("events that were ok when their process ends", await requireNatsServer(), () => {
   let server: NatsServer;
-  let listener: Awaited<ReturnType<typeof openNats>>;
+  let listener: Awaited<ReturnType<typeof openBareLink>>;
   let arrived: unknown[] = [];
 
   before(async () => {
     server = await startNatsServer();
-    listener = await openNats(server.url, {
-      name: "listener",
-      transport: undefined,
-      onError: (error) => console.error(error),
-      onForbidden: ({ subject }) => console.error(subject),
-      onNotice: () => {},
-    });
+    listener = await openBareLink(server.url, "listener");
     listener.transport.subscribe("catga.default.event.Ticked", {}, ({ data }) => {
       arrived.push(...readEventFrame(data).payloads);
     });

@@ -16,6 +16,13 @@ const made = (version = 1) =>
 const copy = (version = 100, state: State = { at: new Date(7), text: "two\nlines" }) =>
   new EntityCopy(made(), "b", { state, version, sequence: 42, mark: "n.1.7", time: 5, size: 0 });
 
+/** Snapshots of a node, in this store. */
+function snapshotsIn(store: unknown, clock: VirtualClock): Snapshots {
+  const own = { namespace: "default", endpoint: "n.1", replicas: 1, timeout: 5_000, clock, observer() {}, carried: [] };
+  // safe: writing snapshots uses only these members of the node, and only `put` and `delete` of the store's buckets
+  return new Snapshots({ ...own, store } as unknown as EntitiesHost);
+}
+
 describe("a snapshot", () => {
   it("is read as it was written", () => {
     const text = snapshotText(copy(), "stream");
@@ -67,17 +74,7 @@ describe("a snapshot", () => {
       throw unavailable;
     };
     const slow = { open: () => Promise.resolve({ ...bucket, put, delete: (key: string) => bucket.delete(key) }) };
-    const own = {
-      namespace: "default",
-      endpoint: "n.1",
-      replicas: 1,
-      timeout: 5_000,
-      clock,
-      observer() {},
-      carried: [],
-    };
-    // safe: writing snapshots uses only these members of the node
-    const snapshots = new Snapshots({ ...own, store: slow } as unknown as EntitiesHost);
+    const snapshots = snapshotsIn(slow, clock);
     let asked = 0;
     const isForgotten = () => ++asked < 3 ? Promise.reject(unavailable) : Promise.resolve(true);
     snapshots.write(copy(), () => "stream", isForgotten);
@@ -89,16 +86,7 @@ describe("a snapshot", () => {
   it("is given up when its node ends, though the store does not say whether its entity was forgotten", async () => {
     const clock = new VirtualClock();
     const { store } = new MemoryNetwork({ clock, seed: 1 });
-    const own = {
-      namespace: "default",
-      endpoint: "n.1",
-      replicas: 1,
-      timeout: 5_000,
-      clock,
-      observer() {},
-      carried: [],
-    };
-    const snapshots = new Snapshots({ ...own, store } as unknown as EntitiesHost);
+    const snapshots = snapshotsIn(store, clock);
     snapshots.write(copy(), () => "stream", () => Promise.reject(new CatgaError("UNAVAILABLE", "no answer")));
     await clock.advance(10_000);
     await clock.until(snapshots.settled(), 3_000);

@@ -1,7 +1,7 @@
 /** Connections to NATS that are no node's: a test reads, writes and forges messages and entries over them. */
 import { openNats } from "../../src/nats/open.ts";
 
-/** Opens a connection to a server, with the stores on it. Errors of callbacks, and denied subjects, go to the console. */
+/** Opens a connection to a server, with its stores. Errors of callbacks, and denied subjects, go to the console. */
 export function openBareLink(server: string, name: string): ReturnType<typeof openNats> {
   return openNats(server, {
     name,

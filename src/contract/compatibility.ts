@@ -64,7 +64,7 @@ export function reads(reader: JsonSchema, writer: JsonSchema): Compatibility {
 
 /**
  * Options with which arktype throws for a type that JSON Schema cannot express, instead of describing it as "anything".
- * Predicates do not throw: refinements of other libraries have no JSON Schema either.
+ * It does not throw for a predicate (a refinement): the JSON Schemas of other libraries leave refinements out, too.
  */
 const THROWING = Object.fromEntries(
   ["arrayObject", "domain", "patternIntersection", "proto", "symbolKey", "unit", "date"].map((code) => [

@@ -127,7 +127,8 @@ export function isContractName(name: string): boolean {
 }
 
 /**
- * Returns true for the name of an internal contract (whose messages only Catga's nodes send), which begins with `@`.
+ * Returns true for a name that begins with `@`: the name of an internal contract, whose messages only Catga's nodes
+ * send.
  */
 export function isInternalName(name: string): boolean {
   return name.charCodeAt(0) === 64;

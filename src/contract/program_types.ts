@@ -1,6 +1,6 @@
 /**
- * Types that a program tells Catga: the type of a message's caller, and the type of contracts' metadata. A program
- * declares them once, by adding members to the interface {@link ProgramTypes}.
+ * Types that a program tells Catga: of a message's caller, of contracts' metadata, and of the app's behaviors. A
+ * program declares them once, by adding members to the interface {@link ProgramTypes}.
  */
 
 /**

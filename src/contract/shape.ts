@@ -183,8 +183,8 @@ function schemaOf(schema: Schema<never, unknown>): JsonSchema | null {
 }
 
 /**
- * Returns a JSON Schema without keywords for people, and with its sets sorted. `isMap`: the keys of `schema` are names
- * that the program chose, not keywords.
+ * Returns a JSON Schema without keywords for people, and with the items sorted in those keywords whose order has no
+ * meaning, such as `required`. `isMap`: the keys of `schema` are names that the program chose, not keywords.
  */
 function significant(schema: unknown, isMap = false): unknown {
   if (Array.isArray(schema)) return schema.map((each) => significant(each));

@@ -8,8 +8,8 @@ import { decodeText } from "../data/encoding.ts";
 export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
 /**
- * Returns the headers that a message is sent with: its own headers, and the inherited headers with these names that it
- * does not have itself. `undefined`: there are none.
+ * Returns the headers that a message is sent with: its own headers, and those inherited headers that are in `names` and
+ * are not among its own. `undefined`: there are none.
  */
 export function withCarried(
   names: readonly string[],

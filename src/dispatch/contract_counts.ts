@@ -229,7 +229,7 @@ export class Counts {
 
   /**
    * Moves one message from the count `inHand` (running) to the count `queued` (waiting): it begins to wait for
-   * admission (a place at its handler), or for another message.
+   * admission (a place at its handler), or a run of a handler that it has begun does. `name`: name of its contract.
    */
   stepAside(name: string): void {
     this.#move(name, 1);

@@ -71,8 +71,8 @@ const MAX_CODE = 128;
 /** Text in place of details that cannot be encoded. */
 export const UNSENDABLE_DETAILS = "(the details could not be sent)";
 
-// Makes plain errors of the errors that handlers and behaviors return or throw: programs may define any members on
-// them, and getters that throw.
+// Plain errors, whose members have the right types and are no getters, in place of the errors that handlers and
+// behaviors return or throw: programs may define any members on these, also getters that throw.
 
 /**
  * Returns the failure itself if its error is plain; else a failure with the readable members of the error. Never

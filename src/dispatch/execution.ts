@@ -14,18 +14,18 @@ import type { Later, Outcome } from "./outcome.ts";
 import { DeadlinedWait } from "./deadlined_wait.ts";
 
 /**
- * Callbacks about a message: it stops running, because it waits for admission (a place at its handler) or for another
- * run of a handler, and it runs again when that wait has ended.
+ * Callbacks about a message, which stops running when it begins to wait for admission (a place at its handler), and in
+ * the cases of {@link Execution.rest}; it runs again when that is over.
  */
 export interface AdmissionWatcher {
   /**
-   * Called when a message that ran, or was about to run, begins to wait for admission (a place at its handler), or for
-   * another run of a handler.
+   * Called when a message that ran, or was about to run, stops running: it waits for admission (a place at its
+   * handler), or {@link Execution.rest} was called.
    */
   waits(contract: AnyContract): void;
   /**
-   * Called when the wait has ended and the message runs again: it was admitted, or the run for which it waited runs
-   * again. Not called if the message is dropped instead.
+   * Called when the message runs again: it was admitted, or {@link Execution.wake} was called. Not called if the
+   * message is dropped instead.
    */
   goes(contract: AnyContract): void;
 }
@@ -87,8 +87,8 @@ export class Execution extends Deadlined {
    */
   #entry: QueueEntry | undefined = undefined;
   /**
-   * True from {@link Execution.rest} to {@link Execution.wake}: the message waits for another run of a handler, which
-   * it has begun.
+   * True from {@link Execution.rest}, which has the cases, to {@link Execution.wake}: the message is treated as not
+   * running, although its handler has begun.
    */
   #resting = false;
   /** Maximum time of the handler's run from its admission on, in ms, if the message has no other deadline. */
@@ -212,8 +212,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * True if the message does not run, because it waits for admission (a place at its handler), or for another run of a
-   * handler.
+   * True if the message does not run, because it waits for admission (a place at its handler), or in the cases of
+   * {@link Execution.rest}.
    */
   get aside(): boolean {
     return this.#resting || this.waiting;
@@ -255,8 +255,10 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Call this method when the message begins to wait for another run of a handler. Until {@link Execution.wake}, or
-   * until it ends, the message is treated as not running: other messages get its place at the handler.
+   * Call this method when a run of a handler that the message has begun stops running (it waits for admission, or for a
+   * run that it has begun itself), or when the message executes a run of a workflow, whose steps may need its place.
+   * Until {@link Execution.wake}, or until it ends, the message is treated as not running: other messages get its
+   * place.
    */
   rest(): void {
     const { aside } = this;
@@ -265,8 +267,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Call this method when the wait that {@link Execution.rest} began has ended: the message is treated as running
-   * again.
+   * Call this method when the run of a handler for which {@link Execution.rest} was called runs again: the message is
+   * treated as running again.
    */
   wake(): void {
     if (!this.#resting) return;

@@ -416,17 +416,17 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   /**
-   * True if the message does not run, because it waits for admission (a place at its handler), or for another run of a
-   * handler.
+   * True if the message does not run, because it waits for admission (a place at its handler), or in the cases of
+   * {@link Execution.rest}.
    */
   get aside(): boolean {
     return this.#execution?.aside ?? false;
   }
 
   /**
-   * Called when a run of a handler that this message has begun does not run, because it waits for admission or for a
-   * further run. Until {@link MessageContext.goes}, this message is treated as not running: other messages get its
-   * place at the handler.
+   * Called when a run of a handler that this message has begun stops running: it waits for admission, or a run that it
+   * has begun has stopped. Until {@link MessageContext.goes}, this message is treated as not running, too: other
+   * messages get its place at its handler.
    */
   waits(): void {
     this.execution.rest();
@@ -484,8 +484,9 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 }
 
 /**
- * The metadata of a message that came without metadata. A class, because objects of a class take less memory, and each
- * lives as long as an entity's append (docs/internals/measurements.md).
+ * The metadata of a message that came without metadata. It is a class, because objects of a class take less memory than
+ * literals, and many of them exist at once: one for each command that an entity is storing
+ * (docs/internals/measurements.md).
  */
 class OwnEnvelope implements Envelope {
   readonly call: string;

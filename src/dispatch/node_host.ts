@@ -78,8 +78,8 @@ export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
    */
   look(): void;
   /**
-   * Has all runs of a workflow that have not ended executed again. Called when the streams have lost messages that may
-   * have called for their execution.
+   * Loads and executes again every run of a workflow that has not ended. Called when the streams have lost messages
+   * that may have called for the execution of such runs.
    */
   lost(workflow: string): void;
   /**

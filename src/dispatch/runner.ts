@@ -335,9 +335,9 @@ function named(ctx: MessageContext, payload: unknown): Failure | undefined {
 }
 
 /**
- * Returns true if the contract object that the sender used has the input schema of the handler's contract object, and,
- * for an ordered contract, its key function: then the payload is parsed already. Two contract objects may have one
- * name.
+ * Returns true if the contract object that the sender used has the same input schema as the handler's contract object,
+ * and, if the contract is ordered, the same key function: then the payload is parsed already. Two contract objects may
+ * have one name.
  */
 function isPreparedFor({ contract }: Dispatch, { contract: sent }: RemoteRequest): boolean {
   if (contract === sent) return true;

@@ -561,8 +561,8 @@ function commandsOf(type: string, { data }: StoredMessage): readonly EntityComma
 /** Maximum number of characters of the events that several commands emit in one message. */
 const MAX_EVENT_CHARS = 65_536;
 /**
- * Timeout of the first append, and of later ones, in ms: during an election of the stream's leader some appends get no
- * answer.
+ * Timeout of the first append of a message (`FIRST_TRY`), and of each later append of it (`LATER_TRY`), in ms: during
+ * an election of the stream's leader some appends get no answer.
  */
 const FIRST_TRY = 2_000;
 const LATER_TRY = 5_000;

@@ -337,7 +337,8 @@ export class Drive {
 
   /**
    * Lets the run fail: its steps are undone as soon as nothing is in progress. The run ends with `error`, unless
-   * another error, or a cancel, is recorded before undoing begins.
+   * another error, or a cancel, is recorded before undoing begins; without `error`, with the error or cancel that is
+   * recorded.
    */
   #fails(error?: RecordedError): void {
     this.#finish = () => this.#undo(error, this.journal.cancelled !== undefined);
@@ -348,8 +349,8 @@ export class Drive {
   #threw(error: unknown): void {
     if (this.#handlerIsOver) return;
     this.#state.handlerThrew();
-    // a run that is not cancelled or failing calls its handler again; a run that another version of the workflow may
-    // take over is left to that version, which undoes the steps that have begun
+    // the handler of a run that is neither cancelled nor failing is called again; a run that another version of the
+    // workflow may take over is left to that version, which undoes the steps that have begun
     if (!this.#state.isHalting || this.#mayBeTaken(error)) return this.#runAgain(error);
     // other branches of the handler may still call the remaining steps
     this.#finish = () => this.#hasReachedAllBegunSteps ? this.#undoing.begin() : this.#runAgain(error);

@@ -39,7 +39,7 @@ export class Journal {
   mark = "";
   /**
    * Epoch of the log ({@link RunLog.epoch}, the number of its possible losses) in which the last applied message is
-   * known to be stored.
+   * known to be stored; -1: in none.
    */
   sure = -1;
   /** Number of entries that were applied. */

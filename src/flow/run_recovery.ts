@@ -23,8 +23,8 @@ export class RunRecovery {
   }
 
   /**
-   * Has all runs of a workflow that have not ended executed, after a pause: losses that are noticed shortly one after
-   * the other count as one.
+   * Starts the recovery of a workflow, after a pause: every run of it that has not ended is loaded and executed. Losses
+   * that are noticed shortly one after the other count as one.
    */
   lost(workflow: string): void {
     const { bodies, clock } = this.#node;

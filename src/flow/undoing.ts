@@ -1,15 +1,16 @@
 /**
  * Undoing: the last phase of a run that has failed or was cancelled. It cancels children whose steps the handler did
- * not reach, undoes finished steps, the latest first and one at a time, and ends the run with its error.
+ * not reach, undoes finished steps, the latest first and one at a time, and ends the run with its error. The table has
+ * the states, what undoing waits for in each, and what follows it.
  *
- * | state              | it waits for                                  | then                                      |
- * | ------------------ | --------------------------------------------- | ----------------------------------------- |
- * | cancels children   | the log, which stores each cancel             | next step                                 |
- * | next step          | the pause behind a failed attempt, if any     | runs `undo`; without steps: ends the run  |
- * | runs `undo`        | the function, within the timeout of its step  | next step, or restarts                    |
+ * | state            | waits for                                    | followed by                                         |
+ * | ---------------- | -------------------------------------------- | --------------------------------------------------- |
+ * | cancels children | the log, which stores each cancel            | next step                                           |
+ * | next step        | the pause after a failed `undo`, if any      | runs `undo`; the end of the run, if no step is left |
+ * | runs `undo`      | the function, within the timeout of its step | next step; a restart of the drive, if `undo` failed |
  *
- * A failed attempt and an `undo` that is stuck restart the drive: the handler then runs to where it was, and undoing
- * begins again with the steps that are not recorded as undone.
+ * A failed `undo`, and one that is stuck, restart the drive (the execution of the run): the handler then runs to where
+ * it was, and undoing begins again with the steps that are not recorded as undone.
  */
 import { type Failure, isFailure } from "../contract/result.ts";
 import { CatgaError } from "../error.ts";

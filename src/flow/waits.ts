@@ -1,7 +1,7 @@
 /**
  * Sleeps and waits of a workflow's handler. The schedule that ends a sleep or wait is stored before the entry about its
- * beginning. The entry about a signal that a wait took is stored before the handler continues: so all that the handler
- * does first, after a run was loaded, follows from stored entries only.
+ * beginning. The entry about a signal that a wait took is stored before the handler continues; so when the run is
+ * loaded again, the handler comes to the place where it was by stored entries only.
  */
 import type { Signal, WaitOptions } from "../contract/flow.ts";
 import type { Schema } from "../contract/schema.ts";
@@ -33,8 +33,8 @@ export class Waits {
   /** Waits whose signal is being parsed. */
   readonly #parsing = new Set<PendingCall>();
   /**
-   * Sleeps and waits whose time is over; `true`: the end may be recorded, because the handler has seen all that is
-   * stored.
+   * Sleeps and waits whose time is over. `true`: the end may be recorded, because the handler has seen all that is
+   * stored; `false`: it may not be recorded yet.
    */
   readonly #overdue = new Map<PendingCall, boolean>();
   #isStopped = false;
@@ -49,8 +49,8 @@ export class Waits {
   }
 
   /**
-   * From now on no sleep or wait of the handler ends, because the calls that would follow from its end are not known.
-   * Called when the handler has thrown and will be called again.
+   * Keeps the sleeps and waits that the handler has called from ending, because the calls that would follow from their
+   * ends are not known. Called when the handler has thrown and will be called again.
    */
   stop(): void {
     this.#isStopped = true;

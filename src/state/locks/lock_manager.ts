@@ -177,7 +177,8 @@ export class LockManager implements Locks {
 
   /**
    * Writes the holder's record, unless another record is there. `contended`: true if another call is known to hold the
-   * key or to wait for it; nothing is written then. Resolves with `undefined` if the call must wait.
+   * key or to wait for it; nothing is written then. Resolves with `undefined` if this call does not get the key by
+   * that: it has to wait, or to fail if it does not wait.
    */
   async #tryToTake(
     key: string,

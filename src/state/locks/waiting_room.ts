@@ -101,8 +101,8 @@ export class WaitingRoom {
   }
 
   /**
-   * Call when this node has handed a key over. A new holder in this node holds the key at once, before the watch
-   * reports its record; another node's waiter is no longer counted as waiting.
+   * Call when this node has handed a key over. If the new holder is a waiter of this node, it holds the key at once,
+   * before the watch reports its record; if it is a waiter of another node, it is no longer counted as waiting.
    */
   handedOver(to: SeenWaiter, revision: number, sent: Stamp): void {
     const waiter = this.#waiters.get(to.record.nonce);
@@ -153,9 +153,9 @@ export class WaitingRoom {
   }
 
   /**
-   * Returns the waiters for a key, the oldest first, without waiters of this node that have ended, and waiters of other
-   * nodes to which this node has handed the key over. (Otherwise two nodes would hand the key back and forth between
-   * ended waiters whose places are not removed yet.)
+   * Returns the waiters for a key, the oldest first. Two kinds are left out: waiters of this node that have ended, and
+   * other nodes' waiters that this node has handed the key to. (Otherwise two nodes would hand the key back and forth
+   * between ended waiters whose places are not removed yet.)
    */
   #queue(key: string): SeenWaiter[] {
     const view = this.#all?.listed ? this.#all : this.#queues;

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { catga, unwrap } from "@catga/catga";
+import { eventually } from "../../test/support/eventually.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { OrderBook } from "./order_book.ts";
 import { CreateOrder, FindOrder } from "./orders.ts";
@@ -48,7 +49,7 @@ describe("node.ts", await requireNatsServer(), () => {
       assertEquals((await client.send(CreateOrder, { sku: "tea", qty: 0 })).error?.code, "BAD_QUANTITY");
       child.kill("SIGTERM");
       assertMatch(await ended, /^SIGTERM $/);
-      assert(client.nodes().every(({ id }) => id !== "orders-1"), "it has left the view");
+      await eventually("it to have left the view", () => client.nodes().every(({ id }) => id !== "orders-1"));
     } finally {
       child.kill("SIGKILL");
       await rm(folder, { recursive: true });

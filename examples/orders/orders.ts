@@ -40,8 +40,10 @@ export function orders({ book, charge, pack }: Shop): Handlers {
       await charge(order);
       await book.append({ ...order, messageId: ctx.id, node: ctx.node });
       await pack(order);
-      const published = await ctx.publish(OrderCreated, order);
-      return published.ok ? { orderId: order.orderId } : published;
+      // the order is taken, also if its event, which each service gets at most once, cannot be published: to return
+      // that failure, UNAVAILABLE, would say that the order was not taken
+      await ctx.publish(OrderCreated, order);
+      return { orderId: order.orderId };
     }),
     find: FindOrder.handle(async ({ orderId }) => {
       const entry = await book.find(orderId);

@@ -71,7 +71,8 @@ describe("the tool and the log", await requireNatsServer(), () => {
     ...more,
     message: { category: "Paid", id, key: "k", payload: { i }, meta: { h: { a: "b" } } },
   });
-  const began = Date.now();
+  /** When the test began: the times of what is stored are given from then on, for they are shown as ages. */
+  let began = 0;
   const waiting = (i: number) => dead(i, { dead: 0, attempts: 0 });
   const billing = (...parked: GivenParked[]) => put("billing", parked, read({ leader: "shop-1.x" }));
   /** Returns the requests that a subscription got, in order. */
@@ -121,6 +122,7 @@ describe("the tool and the log", await requireNatsServer(), () => {
     await nodes.put("shop-1", JSON.stringify(node), { ttl: HOUR });
   });
   beforeEach(async () => {
+    began = Date.now();
     await subscriptions.purge("catga.default.sub.>");
     put = putter((subject, text) => appendTo(subscriptions, subject, text));
     await billing(dead(0), waiting(1));

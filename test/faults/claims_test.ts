@@ -9,6 +9,7 @@ import { Once } from "../processes/once_node.ts";
 import { catga } from "../../src/catga.ts";
 import type { Route } from "../../src/contract/node_info.ts";
 import type { Result } from "../../src/contract/result.ts";
+import { chances } from "../support/chances.ts";
 import { eventually } from "../support/eventually.ts";
 import { OnceCluster } from "../support/once_cluster.ts";
 
@@ -28,12 +29,21 @@ const PAUSE = 14_500; // ms, of the 15 s that are promised: a busy machine adds 
 const LONGER = 21_500; // ms: the lease is 20 s
 const TAKEN_OVER = 16_000; // ms: 6 to 7 s, and what a busy machine adds; the lease would end after 17 s at the soonest
 const TOLD = 5_000; // ms from a thaw
+/** Times for which a node may be away, and keeps its claims, in ms. */
+const MOST_AWAY = 4_000;
+const MOST_PAUSED = 15_000;
 
 describe("an idempotent command that other attempts wait for", await requireNatsServer(), () => {
   // docs/state.md, crash semantics, "one run of an id": crashed, paused, cut off
   it("runs once if its node is cut off for 4 s or frozen for 15 s, and again if it is killed", {
-    timeout: 300_000,
+    timeout: 600_000,
   }, async () => {
+    // where a busy machine kept nodes away for longer than is promised, it is tried again
+    assertEquals(await chances(3, attempt, (away) => away === undefined), undefined);
+  });
+
+  /** Returns for how long nodes were away, in ms, if that was too long. */
+  async function attempt(): Promise<{ away: number; paused: number } | undefined> {
     await using nats = await startNatsServer();
     await using cluster = await OnceCluster.open({
       handlers: HOLDERS,
@@ -81,19 +91,26 @@ describe("an idempotent command that other attempts wait for", await requireNats
 
     let killed = 0;
     let thawed = 0;
+    /** For how long nodes were away, in ms: on a busy machine longer than they were cut off, or were to be frozen. */
+    let [away, paused] = [0, 0];
     await Promise.all([
       (async () => {
         for (const ms of CUTS) {
+          const cut = performance.now();
           for (const holder of CUT) cluster.link(holder).cut();
           await wait(ms);
           for (const holder of CUT) cluster.link(holder).restore();
+          await eventually("the links", () => CUT.every((holder) => cluster.link(holder).connections > 0));
+          away = Math.max(away, performance.now() - cut);
           await wait(1_000);
         }
       })(),
       (async () => {
+        const stopped = performance.now();
         for (const holder of FROZEN) cluster.signal(holder, "SIGSTOP");
         await wait(PAUSE);
         for (const holder of FROZEN) cluster.signal(holder, "SIGCONT");
+        paused = performance.now() - stopped;
       })(),
       (async () => {
         for (const holder of LOST) cluster.signal(holder, "SIGSTOP");
@@ -121,7 +138,10 @@ describe("an idempotent command that other attempts wait for", await requireNats
       async () => (await told()).filter(({ event }) => event === "aborted").length >= of(LOST).length,
     );
     const lines = await told();
-    assertEquals({ cutOff: ranAgain(CUT), frozen: ranAgain(FROZEN) }, { cutOff: [], frozen: [] }, "ran twice");
+    const twice = { cutOff: ranAgain(CUT), frozen: ranAgain(FROZEN) };
+    const isBusy = away > MOST_AWAY || paused > MOST_PAUSED;
+    if (isBusy && twice.cutOff.length + twice.frozen.length > 0) return { away, paused };
+    assertEquals(twice, { cutOff: [], frozen: [] }, "ran twice");
     assertEquals(ranAgain(KILLED), of(KILLED));
     assertEquals(ranAgain(LOST), of(LOST));
     for (const entry of of(HOLDERS)) {
@@ -143,5 +163,5 @@ describe("an idempotent command that other attempts wait for", await requireNats
     const late = Math.max(...aborted.map(({ at }) => at - thawed));
     console.log(`signals of lost claims aborted within ${late} ms of the thaw`);
     assertLess(late, TOLD);
-  });
+  }
 });

@@ -83,7 +83,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
 
   /**
    * Connects to the cluster. Rejects like `catga` if that fails. `isNeeded`: returns true for a denied permission
-   * that is to be printed and to abort {@link ClusterView.refused}.
+   * without which the command cannot go on: it is printed, and aborts {@link ClusterView.refused}.
    */
   static async open(
     flags: Flags,

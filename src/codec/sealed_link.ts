@@ -21,8 +21,9 @@ export interface SealablePorts {
 }
 
 /**
- * Wraps the ports of a node so that a codec encodes all payloads. `onError`: called for messages that cannot be encoded
- * or decoded.
+ * Wraps the ports of a node so that a codec encodes and decodes payloads: of frames, events, messages of the log, and
+ * entries of the buckets that `sealed_store.ts` names. `onError`: called for messages that cannot be encoded or
+ * decoded.
  */
 export function sealed<L extends SealablePorts>(
   link: L,

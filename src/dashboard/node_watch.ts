@@ -27,7 +27,7 @@ interface Watched {
   /**
    * How the node's record has gone without being deleted: its ttl has passed (`expire`), or it was missing when this
    * watch, after an interruption, read the records again (`vanish`): such a node may have deleted its record itself,
-   * and left in order. `undefined`: neither.
+   * and left in order. `undefined`: the record is there, or was deleted.
    */
   without: "expire" | "vanish" | undefined;
   load: readonly [number, number];

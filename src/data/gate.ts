@@ -71,7 +71,7 @@ export class Gate {
 
 /**
  * Calls `work` for each value, at most `most` at once: the next call begins when one has succeeded; after a failure
- * none begins. Resolves with the results, in the order of the values.
+ * none begins. Resolves with the results, in the order of the values; rejects with the first failure.
  */
 export async function fewAtOnce<T, R>(
   values: readonly T[],

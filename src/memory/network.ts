@@ -251,9 +251,9 @@ export class MemoryNetwork {
   }
 
   /**
-   * Breaks the connection of the app with this id: it becomes `disconnected`, messages to and from it are lost, and
-   * other apps do not see it. Does nothing if it is cut already. Throws a `TypeError` if no app on this network has
-   * this id.
+   * Breaks the connection of the app with this id: the connection becomes `disconnected`, messages to and from the app
+   * are lost, and other apps do not see it. Does nothing if the connection is cut already. Throws a `TypeError` if no
+   * app on this network has this id.
    */
   cut(app: string): void {
     this.#find(app).cut();

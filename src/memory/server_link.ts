@@ -38,8 +38,8 @@ export class ServerLink {
   }
 
   /**
-   * True if {@link ServerLink.toServer} would call back at once. Callers check this first, to save a closure for each
-   * message.
+   * True if {@link ServerLink.toServer} would call `arrive` at once. Callers check this first, to save a closure for
+   * each message.
    */
   get serverClear(): boolean {
     return this.#attached && this.process.running && this.#toServer.clear && !this.#faults.late;

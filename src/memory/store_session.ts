@@ -75,8 +75,9 @@ export class StoreSession {
   }
 
   /**
-   * Runs an operation in the store and resolves with its result, unless the connection is lost first. With `gate`,
-   * the operation runs when `gate` says so. Rejects if no answer comes within `limit` ms.
+   * Runs an operation in the store and resolves with its result, unless the connection is lost first. With `gate`, the
+   * operation runs when `gate` calls the function that it gets. Rejects if the connection is lost, or if no answer
+   * comes within `limit` ms.
    */
   call<T>(operation: () => T, { gate, limit = ANSWER_LIMIT }: StoreCallOptions = {}): Promise<T> {
     const link = this.#client?.link;

@@ -9,8 +9,8 @@ export interface Delivery {
   /** Messages, each with its number within the consumer, from 1. */
   readonly messages: readonly CountedMessage[];
   /**
-   * The reader has all of its messages up to this sequence once it has received this delivery. {@link Delivery.count}
-   * is the number of the last of these messages.
+   * Sequence up to which the reader has all of its messages when it has received this delivery and all earlier ones.
+   * `count`: number, within the consumer, of the last of these messages.
    */
   readonly upTo: number;
   readonly count: number;

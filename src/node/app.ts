@@ -109,8 +109,8 @@ export class App implements NodeHost, DrainableNode {
   readonly state: SharedState;
   readonly underWay: UnderWay = new UnderWay();
   /**
-   * Number of behaviors around sends that are part of `underWay`. {@link App.inFlight} subtracts it, because the sends
-   * within these behaviors are part of `underWay`, too.
+   * Number of running behaviors around sends. `underWay` counts them and the sends that they make; {@link App.inFlight}
+   * counts only the sends.
    */
   around = 0;
   readonly observer: Observer;

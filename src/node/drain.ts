@@ -66,8 +66,8 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
     await underWay.none(clock, clock.monotonic() + HANDLERS_END_WITHIN);
   }
 
-  // 5. Refuse sends, and the requests of nodes that do not know yet that this one leaves; abort what began after step
-  //    4.
+  // 5. Refuse sends, and the requests of nodes that do not know yet that this one leaves; abort handlers that began
+  //   after step 4.
   steps.stopSends();
   steps.remote()?.refuse();
   wheel.abort(closed);

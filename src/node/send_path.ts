@@ -184,9 +184,9 @@ export class SendPath {
   }
 
   /**
-   * Returns true if this node handles the request without the router. A strategy of the program's is called even when
-   * there is only one node. While this node drains, the router does not choose it: handlers that still run may send to
-   * a handler that only this node has, and must be able to end.
+   * Returns true if this node handles the request without the router. False for a routing strategy of the program's,
+   * which is to be called even when there is only one node, unless this node drains: then the router does not choose
+   * this node, and handlers that still run must be able to send to a handler that only this node has.
    */
   #isForHere({ contract, route, node }: RemoteRequest): boolean {
     const here = node === undefined
@@ -229,7 +229,8 @@ export class SendPath {
   }
 
   /**
-   * Publishes an event: prepares and checks it like a send, then passes it to the cluster or to this node's handlers.
+   * Publishes an event: prepares and checks it like a send, and then stores it in the log if its contract is durable;
+   * else passes it to the cluster or, without a cluster, to this node's handlers.
    */
   publish(
     contract: AnyContract,

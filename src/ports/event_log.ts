@@ -75,7 +75,8 @@ export interface LogStream {
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended>;
   /**
    * Appends one message, like `append`, but calls the receiver in a microtask instead of returning a promise, because
-   * there may be many. Only for subjects that were read before; they are not checked again.
+   * there may be many. The subject must be one that `append` has accepted or a read has returned: it is not checked
+   * here.
    */
   appendNext(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void;
   /**

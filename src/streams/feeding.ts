@@ -160,8 +160,8 @@ class WireOutlet implements ItemOutlet, LineSender {
   readonly #waiting = new SingleWait();
   #closed = false;
   /**
-   * Number of items that may still be sent in the present burst (a group of items without a pause). The stream's first
-   * item needs no burst.
+   * Number of items that may still be sent in the present burst (a group of items without a pause). 1 at first, because
+   * the stream's first item is sent without waiting for a burst.
    */
   #left = 1;
   #queued = false;
@@ -219,7 +219,8 @@ class WireOutlet implements ItemOutlet, LineSender {
   }
 
   /**
-   * Begins another burst (a group of items without a pause) as soon as the reader has room: the handler then continues.
+   * Lets the handler continue: at once if the present burst (a group of items without a pause) is not used up,
+   * otherwise when this process may begin another burst ({@link ItemLine.bursts}).
    */
   #burst(): void {
     if (this.#left > 0) return this.#waiting.wake();

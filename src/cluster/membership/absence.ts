@@ -78,24 +78,24 @@ export class Absence {
   }
 
   /**
-   * Answers the question about the process at this endpoint; called with `false` when a frame has come from the
-   * process.
+   * Resolves the promise of {@link Absence.gone} for the process at this endpoint, if it is pending, with `gone`.
+   * Called with `false` when a frame has come from the process.
    */
   conclude(endpoint: string, gone: boolean): void {
     this.#questions.get(endpoint)?.end(gone);
   }
 
   /**
-   * Counts a bounce (no responders) for the question about the process at this endpoint. Called when the frame with
-   * this number has bounced.
+   * Counts a bounce (no responders) of a ping to the process at this endpoint, while {@link Absence.gone} is pending
+   * for it. Called when the frame with the number `seq` has bounced.
    */
   bounced(endpoint: string, seq: number): void {
     this.#questions.get(endpoint)?.bounced(seq);
   }
 
   /**
-   * Answers all questions with `false`: this process has lost its connection, so earlier bounces (no responders) prove
-   * nothing.
+   * Resolves all pending promises of {@link Absence.gone} with `false`. Called when this process has lost its
+   * connection, because earlier bounces (no responders) then prove nothing.
    */
   reset(): void {
     for (const question of this.#questions.values()) question.end(false);

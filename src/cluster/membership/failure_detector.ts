@@ -96,7 +96,7 @@ export class FailureDetector {
 
   /**
    * Forgets all bounces (no responders), because other nodes may still be reconnecting, and pings again when the grace
-   * ends. A node whose ping bounces after the grace is dead. Called when this node has reconnected.
+   * ({@link RECONNECT_GRACE} ms) ends. Called when this node has reconnected.
    */
   resume(): void {
     this.#forgetPings();

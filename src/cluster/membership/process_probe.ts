@@ -47,8 +47,8 @@ export class ProcessProbe {
   }
 
   /**
-   * Answers the question about a process: a frame has come from it (`alive`), or a frame to it has bounced (no
-   * responders).
+   * Ends the wait of {@link ProcessProbe.isAlive} for a process. `alive`: true: a frame has come from the process;
+   * false: a frame to it has bounced (no responders).
    */
   report(endpoint: string, alive: boolean): void {
     this.#pending.get(endpoint)?.(alive);

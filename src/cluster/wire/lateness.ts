@@ -29,10 +29,10 @@ interface LatenessWindow {
 }
 
 /**
- * The lateness of one sender's messages. The base is the smallest `receivedAt - sentAt` of the current and the last
- * window: a sender whose clock stood still (its machine was suspended) or was wrong is measured correctly again after
- * one to two windows. Windows change when a message arrives and not with time, so that the first messages after a
- * long pause are still measured by the messages before it.
+ * The lateness of one sender's messages. It is measured against the smallest `receivedAt - sentAt` in the current and
+ * the previous window (of 30 s each): a sender whose clock stood still (its machine was suspended) or was wrong is
+ * measured correctly again after one to two windows. A window ends only when a message arrives, so that the first
+ * messages after a long pause are measured against the messages before the pause.
  */
 export class Lateness {
   #last: LatenessWindow | undefined;

@@ -110,7 +110,7 @@ export class ResendBuffer {
 
   /**
    * Sends the answers in missing frames again. Called when the other process reports frames that it has not received,
-   * `[from, to, from, to, …]`. Ranges beyond the number that a process keeps are ignored.
+   * `[from, to, from, to, …]`. Ranges beyond {@link MAX_RANGES}, more than a process keeps, are ignored.
    */
   missing(to: FrameSender, listed: readonly number[]): void {
     const ranges = listed.slice(0, MAX_RANGES);

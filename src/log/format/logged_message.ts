@@ -89,9 +89,10 @@ export function payloadOf({ payload, tagged }: Pick<LoggedMessage, "payload" | "
 }
 
 /**
- * Returns a dead letter with another payload (a text of `encodeValue`). The present payload is added to `earlier`, cut
- * to a limit. An edit that is carried out twice (with the same `dead`, the time of the message's death) adds the
- * payload only once.
+ * Returns a dead letter with another payload (a text of `encodeValue`). Its present payload, cut to
+ * {@link MAX_EARLIER_PAYLOAD} characters, is added to `earlier`, unless `earlier` has a payload with the same `dead`
+ * already: then the same edit is carried out again. `dead`: time at which the message became a dead letter, in ms since
+ * 1970.
  */
 export function withPayload(message: LoggedMessage, text: string, dead: number): LoggedMessage {
   const { earlier = [] } = message;

@@ -42,8 +42,9 @@ export function entityPattern(namespace: string, type: string): string {
 }
 
 /**
- * Key of an entity's snapshot, for a version of the entity's definition. Snapshots of several versions coexist while
- * a new version is rolled out; versions whose numbers differ by 4 share a key.
+ * Key of an entity's snapshot, for a version of the entity's definition. Snapshots of {@link SNAPSHOTS} successive
+ * versions can coexist, as while a new version is rolled out: versions share a key only if the difference of their
+ * numbers is a multiple of that.
  */
 export function snapshotKey(type: string, id: string, version: number): string {
   return snapshotKeys(type, id)[version % SNAPSHOTS];

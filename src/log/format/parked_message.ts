@@ -23,8 +23,8 @@ export interface FailedWith {
    */
   readonly outage?: number | undefined;
   /**
-   * Names of the shapes (hashes of schemas and options) of the contract that refused the message: it waits for a node
-   * with another shape.
+   * Names of the contract's shapes (hashes of its schemas and options) that have refused the message; the message waits
+   * for a node with another shape. Absent: it does not.
    */
   readonly refusedBy?: readonly string[] | undefined;
 }

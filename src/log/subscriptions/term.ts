@@ -72,8 +72,8 @@ export class SubscriptionTerm {
    */
   #fullSince: number | undefined;
   /**
-   * State of the term. `runs`; `leaving`: no more messages are handed out; `ends`: the last commit is being written;
-   * `over`.
+   * State of the term. `runs`: messages are handed out; `leaving`: no more are, and answers are awaited; `ends`: the
+   * last commit is being written; `over`: the term has ended.
    */
   #phase: "runs" | "leaving" | "ends" | "over" = "runs";
 
@@ -475,8 +475,8 @@ export class SubscriptionTerm {
     const live = new Set(nodes().flatMap(({ categories }) => [...categories.keys()]));
     const began = Object.entries(categories.began).flatMap(([category, from]) => {
       if (live.has(category)) return [[category, Math.min(from, read)] as const];
-      // if reading goes back, a category that no live node handles keeps its position; else the subscription drops the
-      // category
+      // a category that no live node handles is not rewound: if the others go back, it begins again behind its handled
+      // messages; otherwise the subscription no longer reads it
       return read < ledger.place.read ? [[category, Math.max(from, ledger.settled(category))] as const] : [];
     });
     const parked = [...ledger.parked.values()].map(({ position }) => sequenceOf(position)).sort((a, b) => a - b);

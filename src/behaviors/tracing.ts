@@ -348,7 +348,7 @@ const [TRACEPARENT] = TRACE_HEADERS;
 
 /**
  * Parses a `traceparent` header by https://www.w3.org/TR/trace-context/#traceparent-header. Version 00 ends with the
- * flags; text that a later version appends is ignored.
+ * flags; text that a later version appends is ignored. `undefined`: the header is absent or invalid.
  */
 function read(traceparent: string | undefined): SpanContext | undefined {
   const found = traceparent?.match(

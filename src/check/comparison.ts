@@ -145,7 +145,7 @@ function answers(name: string, what: string, reader: Described, writer: Describe
 
 /**
  * Returns a finding if the reader's schema refuses values that the writer's schema allows, or if that cannot be
- * decided.
+ * decided; else an empty list. `about`, `what`, `advice`: the contract, the compared values in words, and what to do.
  */
 export function refusals(
   about: string,

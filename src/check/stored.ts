@@ -106,8 +106,8 @@ async function checkLog({ contracts, entities }: Program, stores: Stores, tally:
 }
 
 /**
- * Returns a function that tells, for a position in the log, whether a subscription of the program still has to handle
- * the message there.
+ * Returns a function that returns true for a position in the log if a subscription of the program still has to handle
+ * the message there. `fromStart`: true if a subscription that is not stored yet will begin at the start of the log.
  */
 function waitingFrom(
   { stored, service }: Stores,

@@ -138,8 +138,8 @@ async function ofVersions(view: ClusterView): Promise<DoctorFinding[]> {
 }
 
 /**
- * Opens each existing stream and bucket, which checks its settings, and adds the problems found. Returns the nodes,
- * if they can be read.
+ * Opens each existing stream and bucket, which checks its settings, and adds the problems found. Returns the nodes;
+ * `undefined`: they cannot be read.
  */
 async function settings(view: ClusterView, findings: DoctorFinding[]): Promise<Nodes | undefined> {
   const check = async (name: string, open: () => Promise<unknown>) => {

@@ -58,7 +58,7 @@ function* slotsIn(value: unknown): Generator<PayloadSlot> {
 
 /**
  * Finds the payload in an item of a stored message. `payload`, `form`: indexes of the payload and of its form in the
- * item.
+ * item. `undefined`: the payload is `undefined`, or malformed.
  */
 function itemSlot(item: unknown[], payload: number, form: number): PayloadSlot | undefined {
   const given = item[form] ?? PLAIN;

@@ -16,7 +16,8 @@ export type Letters = Pick<Administration, "deadLetters">;
 
 /**
  * Resolves with the payload of a dead letter; a string: why it cannot be edited; `undefined`: it is no longer a dead
- * letter.
+ * letter. `place`: service, subscription and id of the letter, as text (`parked_views.ts`); `showSecrets`: true to edit
+ * payloads with members that their contract hides, too.
  */
 export async function letterText(
   administration: Letters,
@@ -42,8 +43,8 @@ export async function letterText(
 }
 
 /**
- * Requests that a dead letter is handled again with another payload. Resolves with the reason of a refusal, or
- * `undefined`. Rejects with a `CatgaError` if the request cannot be stored.
+ * Requests that a dead letter is handled again with another payload. Resolves with `undefined` when the request is
+ * stored, or with the reason why it was refused. Rejects with a `CatgaError` if the request cannot be stored.
  */
 export async function editLetter(
   administration: Letters,

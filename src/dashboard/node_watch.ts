@@ -197,8 +197,8 @@ export class NodeBook {
   }
 
   /**
-   * Asks a process that has no record, for example because the store is full. If it answers, it is added as a node, and
-   * returned.
+   * Asks a process that has no record, for example because the store is full. If it answers within `limit` ms, it is
+   * added as a node, and returned; else `undefined`.
    */
   async meet(endpoint: string, asker: SourceAsker, limit: number): Promise<NodeInfo | undefined> {
     const told = await asker.stats(endpoint, limit);

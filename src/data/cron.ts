@@ -14,8 +14,8 @@ export interface Cron {
 }
 
 /**
- * Returns the next time after `time` at which nats-server fires a cron, in ms since 1970; `undefined`: never, or only
- * the server can read the pattern.
+ * Returns the next time after `time` at which nats-server fires a cron, in ms since 1970; `undefined`: never within
+ * five years, or only the server can read the pattern. `zone`: time zone; default: UTC.
  */
 export function nextOfCron(pattern: string, time: number, zone?: string): number | undefined {
   try {

@@ -52,8 +52,8 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
 }
 
 /**
- * Returns the header `retry-after`, in s, if another try may help: 1; for an error of the behavior `rateLimit`,
- * `details.retryAfter`.
+ * Returns the header `retry-after`, in s: 1, or for an error of the behavior `rateLimit` its `details.retryAfter`.
+ * Returns no header if another try would not help.
  */
 export function retryAfter({ code, details, retryable }: CatgaError, status: number): Readonly<Record<string, string>> {
   if (status !== 503 && !retryable) return {};

@@ -127,8 +127,8 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
 }
 
 /**
- * Returns an item as text: as a value with tags, or as JSON. The error for an item that cannot be sent is logged here,
- * because no node has logged it, and the client gets only a code.
+ * Returns an item as text. `values`: true: with tags (for Catga's client); false: as JSON. The error for an item that
+ * cannot be sent is logged here, because no node has logged it, and the client gets only a code.
  */
 export function itemText(item: unknown, values: boolean): string {
   try {
@@ -140,8 +140,8 @@ export function itemText(item: unknown, values: boolean): string {
 }
 
 /**
- * Encodes the event for an error that a stream threw, as problem details; an error that is not a `CatgaError` is
- * logged, too.
+ * Encodes the event for an error that a stream threw, as problem details. An error that is not a `CatgaError` is
+ * logged, too, and the client gets only its code. `values`: as for {@link itemText}.
  */
 export function failureEvent(thrown: unknown, values: boolean): Uint8Array {
   return encode(`event: failure\ndata: ${failureText(thrown, values)}\n\n`);

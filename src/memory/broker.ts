@@ -108,7 +108,8 @@ export class Broker {
 
   /**
    * Tells the publisher that no one subscribes to a subject: sends a bounce (no responders) to one of the publisher's
-   * own subscriptions that has no queue group, and to no other subscription, as nats-server does.
+   * own subscriptions that has no queue group, and to no other subscription, as nats-server does. `reply`: subject of
+   * the bounce; `epoch`: number of the publisher's connection: the bounce is lost if it has another one.
    */
   #bounce(from: BrokerClient, epoch: number, reply: string): void {
     if (!from.link.has(epoch)) return;

@@ -115,8 +115,9 @@ class MemoryBucket implements Bucket {
   }
 
   /**
-   * Writes an entry. Neither this method nor its callers are async: each async function would take 0.2 µs of an
-   * idempotent command of an app without NATS.
+   * Writes an entry if `allowed` returns true for the present one. Resolves with the revision; `undefined`: not
+   * allowed. Neither this method nor its callers are async: each async function would take 0.2 µs of an idempotent
+   * command of an app without NATS.
    */
   #write(
     key: string,

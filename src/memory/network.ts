@@ -43,7 +43,7 @@ export interface MemoryNetworkOptions {
 interface MemoryConnectOptions {
   /**
    * Name by which methods such as {@link MemoryNetwork.cut} find the connection: the id of an app. A later connection
-   * with the same name takes over the name.
+   * with the same name takes over the name. Default: none.
    */
   name?: string | undefined;
   /** Called with errors that callbacks of subscriptions throw; default: logs them to the console. */

@@ -41,11 +41,12 @@ export class StreamReader implements LogReader {
   readonly #queue = new Fifo<CountedMessage>();
   /**
    * The delivery whose messages are at the end of `#queue`; its position becomes the reader's once the queue is empty.
+   * `undefined`: the queue has no messages of a delivery.
    */
   #upTo: Delivery | undefined;
   /**
    * Position up to which the reader has received all of its messages. The message at that position may be of another
-   * subject.
+   * subject. `undefined`: reading has not begun.
    */
   #place: LogMark | undefined;
   #mark: LogMark | undefined;
@@ -54,8 +55,8 @@ export class StreamReader implements LogReader {
   #attempt = 0;
   #count = 0;
   /**
-   * Sequence of the last message that the stream had when reading began: from this sequence on, the reader is caught
-   * up.
+   * Sequence of the last message that the stream had when reading began: when the reader has reached it, it is caught
+   * up. `Infinity`: reading has not begun.
    */
   #target = Infinity;
   #asked = false;

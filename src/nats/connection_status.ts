@@ -23,8 +23,8 @@ export class ConnectionStatus {
   #staleTimer: Timer | undefined;
 
   /**
-   * `onError` is called with errors that the server reports; `onFailure` with errors that a listener of the status
-   * throws.
+   * `owned`: true if Catga opened the connection. `onError` is called with errors that the server reports; `onFailure`
+   * with errors that a listener of the status throws.
    */
   constructor(
     { connection, owned }: { connection: NatsConnection; owned: boolean },

@@ -63,7 +63,7 @@ export class ServerClock {
   #most = NaN;
   /**
    * Time of the last reading of the server's clock, by the monotonic clock; `#readWall`: by the wall clock; `#asked`:
-   * time at which that reading was requested, by the monotonic clock.
+   * time at which that reading was requested, by the monotonic clock. `-Infinity`: none.
    */
   #read = -Infinity;
   #readWall = -Infinity;

@@ -42,8 +42,8 @@ export class Feed {
   #ended = false;
 
   /**
-   * Opens a feed of the subjects that match `filter`, without the values if `headersOnly`. Rejects like
-   * `JetStream.createConsumer`.
+   * Opens a feed of the subjects that match `filter`, within `limit` ms; without the messages' data if `headersOnly`.
+   * Rejects like `JetStream.createConsumer`.
    */
   static async open(
     stream: OwnedStream,

@@ -1,7 +1,7 @@
 /**
- * Sends requests to JetStream for buckets and logs, through `@nats-io/jetstream`. Requests go over one connection,
- * and end at a limit or when the connection is lost. A refusal throws a `JetStreamRefusal`, which says if the
- * operation was certainly not done. Reads of messages wait for their turn (`ReadLimiter`).
+ * Sends requests to JetStream for buckets and logs, through `@nats-io/jetstream`. Requests go over one connection, and
+ * end at a limit or when the connection is lost. A refusal throws a `JetStreamRefusal`, which says if the operation was
+ * certainly not done. Reads of messages first wait until few enough others are under way (`ReadLimiter`).
  */
 import type { JetStreamClient, JetStreamManager, JetStreamManagerOptions, StoredMsg } from "@nats-io/jetstream";
 import type { Msg, MsgHdrs, NatsConnection, RequestOptions } from "@nats-io/nats-core";
@@ -81,8 +81,8 @@ export interface StreamInfo {
 const MAX_CONSUMERS = 100_000;
 
 /**
- * Sends requests to JetStream on one connection. A request takes at most `limit` ms; before that, a read may wait for
- * its turn.
+ * Sends requests to JetStream on one connection. A request takes at most `limit` ms; a read may wait longer, because
+ * the wait of the `ReadLimiter` before it does not count.
  */
 export class JetStream {
   /** Limits the number of concurrent reads of messages. */
@@ -135,7 +135,7 @@ export class JetStream {
 
   /**
    * Returns the wall clock of a server, in ms since 1970: read now, or extrapolated from an earlier answer about any
-   * stream. `undefined`: no server has ever answered.
+   * stream. `undefined`: no server has ever answered. Takes at most `limit` ms.
    */
   async time(limit: number): Promise<number | undefined> {
     const asked = this.#transport.clock.monotonic();
@@ -265,7 +265,7 @@ export class JetStream {
 
   /**
    * Reads the last message on a subject from any server that has the stream; the server may lag behind the leader. A
-   * user without the permission for direct gets receives the leader's answer.
+   * user without the permission for direct gets receives the leader's answer. `undefined`: the subject has no message.
    */
   lastDirect(stream: string, subject: string, limit: number): Promise<StoredMessage | undefined> {
     const direct = async () => {

@@ -2,8 +2,8 @@ import { token, untoken } from "../data/subject_token.ts";
 /**
  * Keys as subjects: no two keys have the same subject, and every subject is valid in NATS. A key is split at its first
  * "/" into two tokens, so that the server can filter a watch of `locks/`. A token of more than 200 characters is
- * hashed: `==` and its SHA-256, because a line of the protocol has at most 4,096 bytes; then the key is stored in front
- * of the value.
+ * hashed: `==` and its SHA-256, because a line of the protocol has at most 4,096 bytes; an entry with a hashed token
+ * has its key stored in front of its value.
  */
 import process from "node:process";
 

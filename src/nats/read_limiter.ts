@@ -8,10 +8,10 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
  *
  * - A server disconnects a client for which 64 MiB wait (`max_pending`), even if the client requested them: 200
  *   concurrent reads of 550 kB ended the connection, were sent again, and ended the next one.
- * - A server answers requests even when no client waits for them any more: 2,000 runs that were loaded at once took
- *   it 90 s, because most of their reads were sent several times; with this limit they take 3 s.
- * - A caller that waits too long gives up and reads again: 400 waiters of a lock over a slow link had 1,200 reads
- *   wait for their turn, and no other read of the node was sent in time.
+ * - A server answers requests even when no client waits for them any more: 2,000 runs that were loaded at once took it
+ *   90 s, because most of their reads were sent several times; with this limit they take 3 s.
+ * - A caller that waits too long gives up and reads again: 400 waiters of a lock over a slow link had 1,200 reads wait
+ *   to be sent, and no other read of the node was sent in time.
  */
 export class ReadLimiter {
   readonly #clock: Clock;
@@ -33,9 +33,9 @@ export class ReadLimiter {
   }
 
   /**
-   * Sends a request when its turn comes, and settles as it does. Rejects like a request without an answer if no read is
-   * answered for {@link LONGEST_WAIT} ms while this one waits. `what`: a text that names the content of the read;
-   * waiting requests with the same text are sent once.
+   * Sends a request as soon as few enough others are under way, and settles as it does. Rejects like a request without
+   * an answer if no read is answered for {@link LONGEST_WAIT} ms while this one waits. `what`: a text that names the
+   * content of the read; waiting requests with the same text are sent once.
    */
   do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number, what?: string): Promise<T> {
     this.#gate.most = Math.max(1, Math.min(this.#timely, READ_ROOM / this.#size));
@@ -82,7 +82,7 @@ export class ReadLimiter {
 }
 
 /**
- * Time for which a read waits for its turn while no other read is answered, in ms: if a server hangs, all waiting reads
+ * Time for which a read waits to be sent while no other read is answered, in ms: if a server hangs, all waiting reads
  * fail. While a slow server still answers other reads, they go on waiting: with a limit, a listing of runs was given up
  * behind the reads of 3,000 busy runs.
  */

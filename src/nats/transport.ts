@@ -192,8 +192,8 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * Subscribes like {@link NatsTransport.subscribe}, but passes messages of nats.js to the callback. The subject must
-   * have been checked.
+   * Subscribes like {@link NatsTransport.subscribe}, with the same options, but passes messages of nats.js to
+   * `subscriber`. The subject must have been checked.
    */
   keep(
     subject: string,

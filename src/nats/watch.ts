@@ -6,7 +6,8 @@
  * A watch opens a feed (a consumer of its own), and soon reads on with a consumer that it shares with other watches
  * (`shared_consumer.ts`). When either breaks, the watch opens another feed, and compares the feed's listing with the
  * entries that were reported (`watched_entries.ts`). Every 5 s it compares the messages that have come with the last
- * message that the stream's leader has. Entries that have expired by `expiry.ts` are removed (`watched_entries.ts`).
+ * message that the stream's leader has. Entries that have expired by the rule of `expiry.ts` are removed from the store
+ * (`watch_expiry.ts`).
  */
 import { CatgaError, unavailable } from "../error.ts";
 import { backoff, delay } from "../ports/clock.ts";

@@ -38,7 +38,7 @@ export interface WatchedEntry {
   reported: boolean;
   /**
    * Value of an entry that seemed expired when it was received. It is reported if the server's clock shows that the
-   * entry is alive.
+   * entry is alive. `undefined`: the value was reported, or must not be.
    */
   withheld: string | undefined;
   /** Number of failed attempts to remove the entry. */
@@ -176,8 +176,9 @@ export class WatchedEntries {
   }
 
   /**
-   * Adds an entry. `resurrected`: the entry had been removed, and a server has restored it; it will be removed again,
-   * and is not reported.
+   * Adds an entry, and reports it unless it has expired. `reported`: true if an earlier value of the key was reported.
+   * `resurrected`: the entry had been removed, and a server has restored it; it will be removed again, and is not
+   * reported.
    */
   #put(
     record: StreamRecord,

@@ -92,8 +92,8 @@ export interface CatgaOptions {
   carry?: readonly string[] | undefined;
   /**
    * True: when a handler of a durable message throws, the error, stack included, is stored with the message, for people
-   * who may read the log: in retries, dead letters, the dashboard. An error of a read model is in `health()` of its
-   * node. A sender never gets these errors. Default: `true`.
+   * who may read the log: in retries, dead letters, the dashboard. An error of a read model is not stored: it is in
+   * `health()` of its node. A sender never gets these errors. Default: `true`.
    */
   causes?: boolean | undefined;
   /**

@@ -193,9 +193,10 @@ export class RequestBuilder {
   }
 
   /**
-   * Returns the id given in the options. An idempotent command without an id gets one here, because every attempt must
-   * have the same id: the id that the contract makes (in {@link RequestBuilder.parse} if there is a schema), or a
-   * generated one. If the message is stored and has no id, the log makes one.
+   * Returns the id given in the options, else, for an idempotent command, an id that every attempt then has: made by
+   * the contract, or generated. `undefined`: no id is made here: the message needs none, or is stored (the log then
+   * makes one), or {@link RequestBuilder.parse} makes it of the parsed payload. A failure: the contract's function
+   * threw.
    */
   #idOf(
     contract: AnyContract,

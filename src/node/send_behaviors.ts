@@ -164,9 +164,9 @@ export class AppWithSendBehaviors extends App {
   }
 
   /**
-   * Returns the options with an id, which is generated for an idempotent command, or a command of an entity, that has
-   * none: a behavior that sends the message again must send the same id. An id that the contract makes of the payload
-   * is the same each time anyway.
+   * Returns the options, with a generated id for an idempotent command, or a command of an entity, that has none: a
+   * behavior that sends the message again must send the same id. If the contract makes ids of payloads, the options
+   * stay as they are (perhaps `undefined`): such an id is the same each time anyway.
    */
   #named<Options extends SendOptions>(contract: AnyContract, options: Options | undefined): Options | undefined {
     const { idempotent, id } = contract.options;

@@ -74,8 +74,8 @@ export interface Timer {
 /** A source of random numbers in [0, 1). */
 export type Random = () => number;
 
-// Timer functions, taken when this module is loaded: fake timers of a test library replace some of them later, and with
-// two different clocks, deadlines that have just begun would end at once.
+// Timer functions, taken when this module is loaded. A test library may replace some of them by fake timers later: the
+// functions would then follow different clocks, and deadlines would end as soon as they begin.
 const { clearTimeout, setImmediate: immediate, setTimeout: timeout } = timers;
 const { Date: ownDate, setTimeout: ownTimeout } = globalThis;
 

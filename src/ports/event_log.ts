@@ -92,7 +92,7 @@ export interface LogStream {
   follow(options: FollowOptions): LogReader;
   /**
    * Reads the last message of a subject: with `latest` from the stream's leader, otherwise from a server that may lag
-   * behind. Rejects with `UNAVAILABLE` or `CLOSED`.
+   * behind. `undefined`: the subject has no message. Rejects with `UNAVAILABLE` or `CLOSED`.
    */
   last(subject: string, options?: { latest?: boolean }): Promise<StoredMessage | undefined>;
   /**
@@ -203,6 +203,7 @@ export interface AppendOptions {
   readonly timeout: number;
   /**
    * Id of the message: the stream stores only one message with an id, whatever the subject, within 2 minutes at least.
+   * Absent: none.
    */
   readonly id?: string | undefined;
   /**
@@ -217,7 +218,7 @@ export interface AppendOptions {
   readonly rollup?: boolean | undefined;
   /**
    * Stores the message as a schedule, which later appends the same data to the subject `target`. The message's own
-   * subject identifies the schedule.
+   * subject identifies the schedule. Absent: the message is no schedule.
    */
   readonly schedule?: LogSchedule | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;

@@ -83,12 +83,12 @@ export interface TransportPublishOptions {
   reply?: string | undefined;
   /**
    * Headers of the message. Names are case-sensitive. Values must not have line breaks; spaces at their ends are
-   * removed.
+   * removed. Default: none.
    */
   headers?: Readonly<Record<string, string>> | undefined;
   /**
    * True: sends the message at once, not at the end of this turn of the event loop, so that receivers begin to work on
-   * it during this turn.
+   * it during this turn. Default: false.
    */
   now?: boolean | undefined;
 }
@@ -99,7 +99,7 @@ export interface SubscribeOptions {
   queue?: string | undefined;
   /**
    * True if it is normal that users lack the permission: a denied subscription is then tried again only after a
-   * reconnect.
+   * reconnect. Default: false.
    */
   optional?: boolean | undefined;
 }

@@ -23,7 +23,8 @@ export function jsonSchemas({ options: { input, output } }: AnyContract): { inpu
 
 /**
  * Returns, as JSON text, the JSON Schema of the values that a validator accepts: they are sent as they are, and the
- * receiver parses them. A schema of the values that the validator returns would not describe any message.
+ * receiver parses them. A schema of the values that the validator returns would not describe any message. `undefined`:
+ * there is no validator, or it has no JSON Schema.
  */
 function jsonSchema(schema: { readonly "~standard": object } | undefined): string | undefined {
   try {

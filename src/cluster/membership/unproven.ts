@@ -121,8 +121,8 @@ export class Unproven {
   }
 
   /**
-   * Removes the record of a process from the unproven records and returns it. Called when the process has shown that
-   * it is alive.
+   * Removes the record of a process from the unproven records and returns it; `undefined`: none of them is of this
+   * process. Called when the process has shown that it is alive.
    */
   prove(endpoint: string): { readonly info: NodeInfo; readonly revision: number } | undefined {
     const pending = this.#byEndpoint.get(endpoint);

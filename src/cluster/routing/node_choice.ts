@@ -256,8 +256,8 @@ export class Candidates {
   }
 
   /**
-   * Returns the groups of nodes that handle a contract. They are computed when needed, because most contracts are not
-   * sent between two changes of the membership.
+   * Returns the groups of nodes that handle a contract; `undefined`: no node does. The groups are computed when needed,
+   * because most contracts are not sent between two changes of the membership.
    */
   #table(name: string): ContractNodes | undefined {
     if (this.#stale) this.#update();

@@ -21,8 +21,8 @@ export type Failed = AttemptFailure | GivenUp;
  * Decides what follows the failure of an attempt on `node`. `"again"`: another attempt; `"wait"`: an answer may still
  * come; an error: the result of the call. `attempts`: number of attempts that are still allowed. A request that
  * certainly did not run is repeated whatever its kind; a request that may have run, only if it is a query, an
- * idempotent command, or a command of an entity. `fate`: how the error describes the request if this attempt did not
- * run.
+ * idempotent command, or a command of an entity (`ofEntity`). `fate`: how the error describes the request if this
+ * attempt did not run.
  */
 export function decideRetry(
   contract: AnyContract,

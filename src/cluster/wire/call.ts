@@ -101,10 +101,7 @@ export type NotRunCode =
   | "TOO_LARGE"
   | "BREAKER_OPEN";
 
-/**
- * Codes with which a node refuses a request before it runs. A request that is refused with any other code did not run
- * either.
- */
+/** Codes with which a node refuses a request before it runs. A refusal with any other code is handled as `LATE`. */
 const REFUSALS = ["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"] as const;
 
 /** Returns true if a code is one of a node's refusals. */
@@ -127,7 +124,8 @@ export class Call extends Deadlined {
   moves = 0;
   /**
    * Id of the message, the same in every attempt: given by the sender, or else the name that the request had in its
-   * first frame (processes, number of the frame, place in it).
+   * first frame (processes, number of the frame, place in it); `undefined`: the sender gave none, and no attempt has
+   * failed yet.
    */
   id: string | undefined;
   /** The process whose answer this call waits for; `undefined`: none. */
@@ -146,8 +144,8 @@ export class Call extends Deadlined {
   /** Index of this call among the requests of its frame. */
   index = 0;
   /**
-   * Ids of the nodes on which this call has failed; reset when it has failed on every node, so that each may be tried
-   * again.
+   * Ids of the nodes on which this call has failed (`undefined`: none); reset when it has failed on every node, so that
+   * each may be tried again.
    */
   failedOn: Set<string> | undefined = undefined;
   /** Names of the shapes (hashes of schemas and options) whose input schemas have refused this call. */
@@ -155,8 +153,8 @@ export class Call extends Deadlined {
   /** Error of the last refusal of this call by an input schema. */
   refusal: CatgaError | undefined = undefined;
   /**
-   * Versions of nodes (hashes of all their shapes) that have refused the stored state or events of this call's
-   * entity.
+   * Versions of nodes (hashes of all their shapes) that have refused the stored state or events of this call's entity;
+   * `undefined`: none has.
    */
   refusedByVersions: Set<string> | undefined = undefined;
   /** True when this call has its result. */

@@ -66,7 +66,7 @@ export class Peer {
   lastPingAt = -1;
   /**
    * Shortest time in which the peer has answered a ping, in ms. A slower pong makes the value grow by 1 % at most: a
-   * slow pong may come from a busy peer over a quick link.
+   * slow pong may come from a busy peer over a quick link. `Infinity`: no pong has come.
    */
   #quickest = Infinity;
   /** Number of the ping whose answer is being timed, and the time at which it was sent. */

@@ -1,6 +1,6 @@
 /**
- * The requests of one other process that run or wait for their turn in this process, by the number of their frame and
- * their place in it.
+ * The requests of one other process that run in this process or wait until it has room for them, by the number of their
+ * frame and their place in it.
  */
 import type { CatgaError } from "../../error.ts";
 import { FrameRing } from "./frame_ring.ts";
@@ -40,8 +40,8 @@ export class RunningRequests {
   }
 
   /**
-   * Adds a request that begins to run, or to wait for its turn. Its frame `seq` must be the newest one, or one that has
-   * requests in this list.
+   * Adds a request that begins to run, or to wait until there is room for it. Its frame `seq` must be the newest one,
+   * or one that has requests in this list.
    */
   begun(seq: number, index: number, request: RunningRequest): void {
     let frame = this.#frames.get(seq);

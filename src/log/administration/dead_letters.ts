@@ -23,8 +23,8 @@ import {
 } from "./stored_subscriptions.ts";
 
 /**
- * Lists the dead letters, sorted by service, subscription and position; each subscription is read when its turn
- * comes. `only`: ids of the messages to list; default: all.
+ * Lists the dead letters, sorted by service, subscription and position; a subscription is read only when all letters of
+ * those before it were taken. `only`: ids of the messages to list; default: all.
  */
 export async function* listDeadLetters(
   kept: Omit<LetterSource, "latest">,
@@ -53,7 +53,7 @@ export async function* listDeadLetters(
 }
 
 /**
- * Calls `work` for several dead letters at once, because the link to the server may be slow. Yields the letters in
+ * Calls `work` for several dead letters concurrently, because the link to the server may be slow. Yields the letters in
  * order, each with the `CatgaError` with which `work` rejected for it; without an error if `work` succeeded. Throws any
  * other error of `work`.
  */
@@ -162,7 +162,7 @@ interface LetterPlace {
 
 /**
  * Stores a request to replay or discard a dead letter. A discard replaces a replay that was not carried out yet: both
- * requests have the same id.
+ * requests have the same id. `payload`: text of the payload with which the letter is replayed; `undefined`: its own.
  */
 async function ask(
   kept: LetterSource,

@@ -180,8 +180,8 @@ async function* steps({ namespace, stream, type, id }: EntityPlace): AsyncGenera
 }
 
 /**
- * Returns the entity's snapshot if it belongs to the events of this stream; a string: why it is not used. `last`:
- * sequence of the entity's last message.
+ * Returns the entity's snapshot if it belongs to the events of this stream; a string: why it is not used; `undefined`:
+ * there is none. `last`: sequence of the entity's last message.
  */
 async function snapshotOf(
   { stream, snapshots, type, id }: EntityPlace,

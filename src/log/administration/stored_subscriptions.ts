@@ -148,8 +148,9 @@ export function inOrder(parked: ReadonlyMap<string, ParkedState>): (readonly [id
 }
 
 /**
- * Reads the last request stored under an id, unless the leader has carried it out. `sequence`: sequence of the last
- * message under this id (0: there is none), which a new request must name as the message that it replaces.
+ * Reads the last request stored under an id. `request`: `undefined` if there is none that is valid and that the leader
+ * has not carried out. `sequence`: sequence of the last message under this id (0: there is none), which a new request
+ * must name as the message that it replaces.
  */
 export async function pendingRequest(
   { stream, namespace }: KeptCommits,

@@ -43,9 +43,9 @@ export interface GroupHead {
   /** Time for which the message is kept, in ms; `undefined`: 7 days; 0: for ever. */
   readonly keep: number | undefined;
   /**
-   * The schedule that appended the message. `counted`: its cron, if nats-server also fires it at times that Catga does
-   * not promise, around changes to and from daylight saving time ({@link isNeedlessFiring}); readers skip these
-   * firings.
+   * The schedule that appended the message; `undefined`: a process published it. `counted`: its cron, if nats-server
+   * also fires it at times that Catga does not promise, around changes to and from daylight saving time
+   * ({@link isNeedlessFiring}); readers skip these firings.
    */
   readonly schedule: GroupSchedule | undefined;
   /** True if the message has queued commands, not events. */

@@ -19,7 +19,7 @@ export interface FailedWith {
   readonly cause?: string | undefined;
   /**
    * Time since which a service that the handler calls has been unavailable, in ms since 1970. Failed attempts do not
-   * count until the outage has lasted for the handler's option `outage`.
+   * count until the outage has lasted for the handler's option `outage`. Absent: the failure is not due to an outage.
    */
   readonly outage?: number | undefined;
   /**

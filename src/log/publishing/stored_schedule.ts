@@ -29,8 +29,8 @@ export function firesWithin(stream: LogStream, found: StoredMessage): number {
 }
 
 /**
- * Returns the cron expression of a message. For a held message, the cron expression of the schedule that it has
- * replaced, whose firing may move the message.
+ * Returns the cron expression of a message; for a held message, that of the schedule that it has replaced, whose firing
+ * may move the message. `undefined`: the schedule is no cron.
  */
 export function cronOf(found: StoredMessage): string | undefined {
   const held = header(found, HELD_HEADER);

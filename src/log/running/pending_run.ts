@@ -25,7 +25,7 @@ export class PendingRun {
 
   /**
    * `outer`: context of the leader's request. While the handler waits for a place among the node's concurrent messages,
-   * the request gives up its own place.
+   * the request gives up its own place. `causes`: true if the leader gets thrown errors.
    */
   constructor(ctx: MessageContext, outer: MessageContext, handlers: CategoryHandlers, causes: boolean) {
     this.#ctx = ctx;

@@ -50,7 +50,8 @@ export interface ReadModelOptions {
 export class ReadModel {
   readonly #options: ReadModelOptions;
   /**
-   * Queues of waiting messages, by key. A key has a queue while one of its messages runs or waits for its next attempt.
+   * Queues of waiting messages, by key (`undefined`: messages without a key). A key has a queue while one of its
+   * messages runs or waits for its next attempt.
    */
   readonly #lanes: Map<string | undefined, Fifo<Open>> = new Map();
   /** Batches that are not full yet, by contract name. */

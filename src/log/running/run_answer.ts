@@ -81,8 +81,8 @@ export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
 
 /**
  * Encodes the answer for a message that was refused before a handler began. `how`: 2: by the input schema; 3: by all
- * live versions of the workflow (see {@link FailedRun}). `outage`: time for which the message may wait for a node that
- * accepts it, in ms.
+ * live versions of the workflow (see {@link FailedRun}). `causes`: true to include the error's cause. `outage`: time
+ * for which the message may wait for a node that accepts it, in ms.
  */
 export function refusedAnswer(error: CatgaError, causes: boolean, outage: number, how: 2 | 3 = 2): FailedRun {
   const [code, message, , ...cause] = failureAnswer(error, causes);

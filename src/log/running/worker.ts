@@ -72,8 +72,8 @@ export function serve(options: WorkerOptions): (owner: string, name: string) => 
       const token = new LeaderToken({ service: owner, name, clock: host.clock, standstill, record });
       subscriptions.set(key, subscription = { token, categories: [] });
       const own = subscription;
-      // barriers are always admitted: if a full node refused one, another node would run this node's messages a second
-      // time
+      // a barrier runs even if the node has no room for other messages: if a full node refused it, another node would
+      // run this node's messages a second time
       const how = { always: ALWAYS };
       mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx), how);
     }

@@ -175,7 +175,8 @@ export class Item {
   /** Time of the message's first failure, by the monotonic clock. */
   failedAt: number | undefined = undefined;
   /**
-   * Names of the shapes (hashes of the contract's versions) whose schemas refused the message since its last attempt.
+   * Names of the shapes (hashes of the contract's versions) whose schemas refused the message since its last attempt;
+   * `undefined`: none has.
    */
   refusedBy: Set<string> | undefined = undefined;
   /**

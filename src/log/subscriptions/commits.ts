@@ -204,8 +204,8 @@ export class Commits {
   }
 
   /**
-   * Makes a commit from a draft (the ledger's state and its changes). `base`, if given: the commit is full, and gets
-   * this {@link Commit.base}.
+   * Makes a commit from a draft (the ledger's state and its changes). `leader`: endpoint of the leader, or empty if it
+   * hands the lead over. `base`, if given: the commit is full, and gets this {@link Commit.base}.
    */
   #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string, base?: number): Commit {
     const counts = { parked: ledger.parked.size, dead: ledger.dead };

@@ -133,7 +133,8 @@ const MAX_MESSAGES_OF_NODE = 10_000;
 
 /**
  * Reads from the log the messages that are open, that run at nodes, and that are parked but missing from the store.
- * `end`: last sequence of the log.
+ * `unclean`: true if the last leader's process has crashed, or does not answer. `end`, in the result: position of the
+ * log's end (0: not read, because nothing is needed from the log).
  */
 async function read(
   { host: { clock, namespace }, stream, stored: { head, parked }, signal, fault }: TakeoverOptions,

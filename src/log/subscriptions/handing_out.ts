@@ -172,8 +172,8 @@ export class HandingOut {
   }
 
   /**
-   * Settles the messages of a batch, each with its own outcome. A message counts as not run if an earlier message of
-   * its key in the batch failed or did not run.
+   * Settles the messages of a batch, each with its own outcome. `at`: endpoint of the node that ran them. A message
+   * counts as not run if an earlier message of its key in the batch failed or did not run.
    */
   #eachAnswered(items: readonly Item[], outcomes: readonly RunOutcome[], at: string): void {
     const held = new Set<string | undefined>();
@@ -407,7 +407,8 @@ export class HandingOut {
 
   /**
    * Acts on a message that the input schema of a node refused: sends it to a node with another version (shape) of the
-   * contract, or lets it wait for such a node. Returns false if the message must become a dead letter.
+   * contract, or lets it wait for such a node. Returns false if the message must become a dead letter. `at`: endpoint
+   * of the node.
    */
   #tryOtherShape(item: Item, { code, message, cause, awaitsWriter, outage = 0 }: RunFailure, at: string): boolean {
     const { ledger, now, onProgress, host } = this.#options;
@@ -560,7 +561,7 @@ class HandedOut implements TrackedCaller {
 
 /**
  * Returns the node to which messages of a key go, by rendezvous hash, as the route `hash` does; a random node for a
- * message without a key.
+ * message without a key; `undefined`: there are no nodes.
  */
 function nodeOfKey(nodes: readonly ShapedNode[], key: string | undefined, random: Random): string | undefined {
   if (nodes.length === 0) return undefined;

@@ -428,7 +428,8 @@ export class Ledger {
 
   /**
    * Parks the later messages of the key that has the most open messages, if that key has half of all open messages or
-   * more, so that reading and other keys go on. Such messages take at most half of the room for parked ones.
+   * more, so that reading and other keys go on. Such messages take at most half of the room for parked ones. `keep`:
+   * number of open messages that the key keeps at least.
    */
   spillHotKey(keep = KEPT_OF_KEY): void {
     let [most, open] = [new KeyLine(), 0];

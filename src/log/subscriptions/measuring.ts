@@ -98,8 +98,8 @@ export class Measuring {
   }
 
   /**
-   * Returns the sequence of the last message of a category. For a category of entities' events: the last sequence of
-   * the stream if an event of the category is unread, else 0.
+   * Returns the sequence of the last message of a category. For a category of entities' events: `end`, the last
+   * sequence of the stream, if an event of the category is stored behind the position `read`, else 0.
    */
   async #lastOf(category: string, end: number, read: number): Promise<number> {
     const { stream, namespace } = this.#options;

@@ -49,7 +49,7 @@ export class LeaderReading {
   #isForeign: ((data: Uint8Array) => boolean) | undefined;
   /**
    * Position at which reading goes on after a loss, once all messages read before the loss are settled: those messages
-   * may have the same positions as new ones.
+   * may have the same positions as new ones. `undefined`: reading does not wait for that.
    */
   #behindLoss: Omit<Place, "epoch"> | undefined;
   /**

@@ -68,7 +68,8 @@ export class LogSubscription {
    */
   #secondSince: number | undefined;
   /**
-   * Time at which this node next checks that the last commit has all categories of this node, by the monotonic clock.
+   * Time at which this node next checks that the last commit has all categories of this node, by the monotonic clock;
+   * `Infinity`: no check is planned.
    */
   #checks = Infinity;
   /** Time until which this node keeps the lead although another node should have it, by the monotonic clock. */

@@ -30,8 +30,8 @@ export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
   /** Maximum number of parked messages (in the store until their next attempt), dead letters included. */
   readonly mostParked: number;
   /**
-   * This node's leases. `holds`: true if no other node can lead yet; `unrenewed`: the error because of which the
-   * lease cannot be renewed.
+   * This node's leases. `holds`: true while this node's lease is recent enough, so that no other node can lead yet;
+   * `unrenewed`: the error because of which the lease could not be renewed for some seconds, else `undefined`.
    */
   readonly leases: { readonly holds: boolean; readonly unrenewed: CatgaError | undefined };
   /** Called once, when the term is over. */
@@ -354,7 +354,9 @@ export class SubscriptionTerm {
   }
 
   /**
-   * Writes the last commit of this term, after calling `change`, which may change the state. No other commit follows.
+   * Writes the last commit of this term, after calling `change`, which may change the state to be stored. `leader`:
+   * endpoint of this node, or empty if it hands the lead over. Resolves with false if nothing was written, because the
+   * term is over or another node leads.
    */
   async #writeLast(leader: string, change = () => {}): Promise<boolean> {
     while (this.#writing !== undefined) await this.#writing;

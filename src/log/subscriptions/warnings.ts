@@ -78,8 +78,8 @@ export class Warnings {
   }
 
   /**
-   * Reports an error at once, then at most once a minute for the same operation and text (numbers in the text do not
-   * count).
+   * Reports an error, at most once a minute for the same operation (`during`) and text; texts that differ only in
+   * numbers count as the same.
    */
   fault(during: string, error: unknown): void {
     const text = thrownMessage(error).replaceAll(/\d+/g, "0");

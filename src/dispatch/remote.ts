@@ -152,13 +152,13 @@ export interface Meta {
    */
   readonly send?: string | undefined;
   /**
-   * Time from the first send to the deadline, in ms. Only commands of entities that an earlier send with this id may
-   * have applied have it; `undefined` for all other messages.
+   * Time from the first send with this id to the deadline of this send, in ms. Only commands of entities that an
+   * earlier send or attempt with this id may have applied have it; `undefined` for all other messages.
    */
   readonly span?: number | undefined;
   /**
-   * True for an event that the schema of another node of the service refused, so that this node got it in its place:
-   * only handlers that run once in each service get it, and it is not passed on again.
+   * True for an event that another node of the service passed on to this node, because that node's schema had refused
+   * it: only handlers that run once in each service get it, and it is not passed on again.
    */
   readonly passedOn?: true | undefined;
 }

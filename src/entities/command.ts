@@ -287,8 +287,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /**
-   * Marks the command as begun when its turn has come. Returns true if its handler may be called, false if the command
-   * was aborted before.
+   * Marks the command as begun; called when no earlier command of its entity runs. Returns true if its handler may be
+   * called, false if the command was aborted before.
    */
   begins(): boolean {
     const { ctx } = this;

@@ -130,9 +130,9 @@ export class EntityCopy<State> {
   }
 
   /**
-   * Applies the next message of the entity. Returns a reason if the message was skipped because it does not follow the
-   * events read so far. Throws `UNAVAILABLE` if earlier events are missing or this node cannot apply an event, and any
-   * error of an `apply` function; the copy is then unchanged.
+   * Applies the next message of the entity. Returns `undefined`, or, if the message was skipped because it does not
+   * follow the events read so far, the reason. Throws `UNAVAILABLE` if earlier events are missing or this node cannot
+   * apply an event, and any error of an `apply` function; the copy is then unchanged.
    */
   take(message: EntityMessage, at: StoredAt): string | undefined {
     const { name } = this.definition;

@@ -6,7 +6,7 @@
  * explain, and a silence of the stream's leader, which hides a restart of servers to which this process is not
  * connected. A copy of an older epoch, or a snapshot, is valid only if the stream has the very message with which it
  * ends: the same sequence, publisher, and number of that publisher. So no command is decided on events that the store
- * has lost, because it came back from an older copy or without its last messages.
+ * has lost when it came back from an older copy or without its last messages.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { CatgaError, isCatgaError, unavailable } from "../error.ts";

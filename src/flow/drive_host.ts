@@ -72,8 +72,8 @@ export interface DriveHost {
    */
   cancelChild(child: RunRef, reason: string, contract?: AnyContract): Promise<boolean>;
   /**
-   * Announces the end of a run to the nodes that wait for its result, and appends an entry about the end to the run's
-   * parent. Rejects with a `CatgaError`.
+   * Announces the end of a run to the nodes that wait for its result; if the run is a child, also appends an entry
+   * about its end to its parent. Rejects with a `CatgaError`.
    */
   ended(ref: RunRef, journal: Journal): Promise<void>;
   /**

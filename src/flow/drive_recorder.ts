@@ -332,9 +332,9 @@ export class DriveRecorder {
     const found = await this.#host.log.readOn(ref, journal, (stored) => {
       // skip a message that was applied already: this node's messages are applied when their append is acknowledged
       if (stored.sequence <= journal.sequence) return;
-      // a message with entries of an executing node that is not the append in progress has one of two causes: another
-      // node executes the run, or a message of an earlier execution on this node was stored late. The handler has not
-      // seen its entries in either case
+      // a message that has entries of an executing node, and is not this node's append in progress, has one of two
+      // causes: another node executes the run, or a message of an earlier execution on this node was stored late. The
+      // handler has not seen its entries in either case
       this.#lost ||= stored.mark !== this.#appending && !stored.entries.every(isCalled);
       this.#apply(stored);
     });

@@ -53,8 +53,8 @@ export interface DriveOptions {
    */
   readonly begun?: readonly string[] | undefined;
   /**
-   * By step: schedules that may be stored without being recorded, as the previous execution knew them
-   * ({@link DriveTimes.unrecorded}).
+   * By step: the time, in ms since 1970, of a schedule that may be stored without being recorded, as the previous
+   * execution of the run knew it ({@link DriveTimes.unrecorded}).
    */
   readonly unrecorded?: ReadonlyMap<string, number> | undefined;
   /** Shapes (versions) of the workflow other than this node's that have refused the run. */

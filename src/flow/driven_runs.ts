@@ -4,14 +4,14 @@
  * message names), other nodes pass calls for the run on to it.
  *
  * A call is acknowledged only when the run has ended or is suspended (it waits for a time, a signal, a child run or an
- * operator), so that it is delivered again, to another node, if this process dies. The call for a run that takes long,
- * and for each run while there are many, is acknowledged earlier, because the run gets a lease: a schedule that calls
- * for the run's execution, and that this process sets to a later time again and again while it lives.
+ * operator), so that it is delivered again, to another node, if this process dies. A call is acknowledged earlier if
+ * its run takes long, or if there are many runs, because the run then gets a lease: a schedule that calls for the run's
+ * execution, and that this process sets to a later time again and again while it lives.
  *
- * If this node's version of the workflow refuses a run, a node of another version may take it over: then, before this
- * node does anything more for the run, it stores an entry which says that it holds the run again. If no version accepts
- * the run, and no live node has the version that wrote it, the call resolves with {@link RefusedRun}, and the run waits
- * for a node with another version.
+ * If this node's version of the workflow refuses a run, a node of another version may take it over. Before this node
+ * executes such a run after all, it stores an entry which says that it holds the run again. If no version accepts the
+ * run, and no live node has the version that wrote it, the call resolves with {@link RefusedRun}, and the run waits for
+ * a node with another version.
  */
 import { ALONE } from "../contract/send_options.ts";
 import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workflow_body.ts";
@@ -125,7 +125,7 @@ export class Drives {
 
   /**
    * Executes a run whose start this node is storing. `stored` resolves with the first message of the run, or with
-   * `undefined` if the start is not stored.
+   * `undefined` if the start is not stored. `journal`: an empty one, to which that message is applied.
    */
   start(body: WorkflowBody, ref: RunRef, stored: Promise<RunLogMessage | undefined>, journal: Journal): void {
     const key = keyOf(ref);

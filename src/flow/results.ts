@@ -64,8 +64,8 @@ export class Results {
   /** By workflow: ids of runs that have ended and are to be announced. */
   readonly #ended = new Map<string, string[]>();
   /**
-   * Ends of runs that were announced lately, oldest first, to be announced again after a reconnect: the connection may
-   * lose messages that it has accepted.
+   * Ends of runs that were announced in the last {@link ANNOUNCED} ms or a little longer ago, oldest first, to be
+   * announced again after a reconnect: the connection may lose messages that it has accepted.
    */
   #announced: Announced[] = [];
   readonly #offs: (() => void)[] = [];

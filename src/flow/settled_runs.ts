@@ -1,7 +1,7 @@
 /**
- * Remembers runs that lately ended on this node, or began to wait there: a further call to execute such a run has
- * nothing to do. What is remembered of a run counts only as long as the store has lost no messages since the run was
- * read ({@link RunLog.epoch}).
+ * Remembers the runs that were the last to end on this node, or to begin to wait there: a further call to execute such
+ * a run has nothing to do. What is remembered of a run counts only as long as the store has lost no messages since the
+ * run was read ({@link RunLog.epoch}).
  */
 import type { RunLog } from "./run_log.ts";
 

@@ -130,7 +130,8 @@ export class IdempotencyStore implements Claims {
   }
 
   /**
-   * Takes the steps of an attempt until there is a result, the sender gives up, or the store has failed for too long.
+   * Takes the steps of an attempt until there is a result, and resolves with it. Resolves with a failure if the sender
+   * gives up before, or the store has failed for too long.
    */
   async #settle(attempt: GuardedCall): Promise<Result<unknown>> {
     const { claimant, claim: { nonce }, deadline } = attempt;

@@ -40,7 +40,8 @@ export interface ContractOptions {
   /** Makes the message id of a payload. */
   readonly id?: ((payload: never) => string) | undefined;
   /**
-   * True or `{ ttl }`: the handler's result is recorded once for each message id, and repeated sends get the record.
+   * True or `{ ttl }`: the handler's result is recorded once for each message id, kept for `ttl` ms, and repeated sends
+   * get the record.
    */
   readonly idempotent?: boolean | { readonly ttl?: number | undefined } | undefined;
   /** Version of the contract's schemas, to be raised for changes that JSON Schemas do not show. */

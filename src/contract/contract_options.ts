@@ -31,8 +31,8 @@ export interface DurableEventOptions<In, Payload = In> {
   /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`). Default: none. */
   input?: Schema<In, Payload> | undefined;
   /**
-   * True or `{ keep }`: the event is stored in the log until every subscription has handled it; `publish` returns ok
-   * once the event is stored.
+   * True or `{ keep }` ({@link Durable}): the event is stored in the log until every subscription has handled it, at
+   * most for `keep` ms; `publish` returns ok once the event is stored.
    */
   durable: Durable;
   /**
@@ -218,8 +218,8 @@ export interface NotIdempotent {
 /** Options of a command without an `id` function, idempotent or not. */
 export interface WithoutId {
   /**
-   * `true` or `{ ttl }`: the handler's result is recorded for each message id, and repeated sends get the record.
-   * Default: `false`.
+   * `true` or `{ ttl }`: the handler's result is recorded for each message id, and repeated sends get the record, for
+   * `ttl` ms ({@link Idempotent.idempotent}). Default: `false`.
    */
   idempotent?: boolean | { ttl?: number | undefined } | undefined;
   /** Must be absent, because the command has no `id` function. */
@@ -241,8 +241,8 @@ export interface Idempotent {
 /** Options of a command, durable or not. */
 export interface MaybeDurable {
   /**
-   * True or `{ keep }`: `enqueue` may store the command; a stored command then runs at least once, on a node of any
-   * service that handles it. Default: `false`.
+   * True or `{ keep }` ({@link Durable}): `enqueue` may store the command; a stored command then runs at least once, on
+   * a node of any service that handles it. Default: `false`.
    */
   durable?: boolean | Durable | undefined;
 }
@@ -250,8 +250,8 @@ export interface MaybeDurable {
 /** Options of a durable command. */
 export interface DurableOption {
   /**
-   * True or `{ keep }`: `enqueue` may store the command; a stored command then runs at least once, on a node of any
-   * service that handles it.
+   * True or `{ keep }` ({@link Durable}): `enqueue` may store the command; a stored command then runs at least once, on
+   * a node of any service that handles it.
    */
   durable: Durable;
 }

@@ -52,8 +52,8 @@ export interface NodeInfo {
 export interface NodeChange {
   /**
    * `join`: the node has a record, and has answered. `leave`: its record was deleted, or has expired and the node does
-   * not answer. `update`: it wrote its record again, as it does at every third of its `heartbeat`, or another process
-   * took its id.
+   * not answer. `update`: it wrote its record again, as it does in intervals of a third of its `heartbeat` (longer ones
+   * in a cluster of more than 32 nodes), or another process took its id.
    */
   readonly type: "join" | "update" | "leave";
   /** The node, as this process last saw it. */

@@ -66,7 +66,7 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   nodes(): readonly NodeInfo[];
   /**
-   * Changes of the membership from now on: nodes that join, change and leave. Ends when the signal aborts or the app
+   * Changes of the membership after the call: nodes that join, change and leave. Ends when the signal aborts or the app
    * stops.
    *
    * @example

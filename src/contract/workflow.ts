@@ -51,7 +51,7 @@ export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends stri
    */
   keep?: number | undefined;
   /**
-   * Version of the handler. Raise it once all nodes have a new handler that must treat runs which began before in the
+   * Version of the handler. Raise it once all nodes have a new handler that must treat runs of the old handler in the
    * old way: `flow.version` tells the handler the version at the run's start. Default: 1.
    */
   version?: number | undefined;

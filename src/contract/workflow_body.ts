@@ -137,8 +137,8 @@ export interface RunsAsked {
 }
 
 /**
- * Tells another node that its lease of these runs (the scheduled message that calls another node if this one dies) has
- * expired: the receiver, which has stored the lease, must store it again.
+ * Tells another node that its lease of these runs has expired (a scheduled message that calls for the execution of the
+ * runs unless the node renews it in time): the receiver, which has stored the lease, must store it again.
  */
 export interface RunsLeased {
   readonly leased: readonly string[];

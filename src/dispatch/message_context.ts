@@ -485,8 +485,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
 /**
  * The metadata of a message that came without metadata. It is a class, because objects of a class take less memory than
- * literals, and many of them exist at once: one for each command that an entity is storing
- * (docs/internals/measurements.md).
+ * literals, and an entity's command keeps its metadata until it is stored (docs/internals/measurements.md).
  */
 class OwnEnvelope implements Envelope {
   readonly call: string;

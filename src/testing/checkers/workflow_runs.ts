@@ -78,8 +78,8 @@ function unended(run: RunInfo): Breach[] {
 }
 
 /**
- * Finds steps that the run has recorded as done without an attempt that has done them. (Steps that send messages have
- * no attempts in the history.)
+ * Returns a breach for each step that the run has recorded as done, and that no attempt in the history has done. (Steps
+ * that send messages are left out, because they have no attempts in the history.)
  */
 function missingEffects(run: RunInfo, steps: readonly WorkflowStep[]): Breach[] {
   const skipped = new Set(run.timeline.filter(({ type }) => type === "skipped").map(({ name }) => name));

@@ -253,8 +253,8 @@ function resume(
   // messages stored after the loss have sequences that were read before: read them by their time
   if (sequence > is.last) return lose("truncated", time === undefined ? is.last + 1 : state.since(time + 1));
   const there = state.at(sequence);
-  // another message now has the sequence of the last message read, which the stream has lost: read the messages that
-  // were stored since that message's time
+  // the stream has lost the last message that was read, and another message has its sequence now: read the messages
+  // that were stored since the time of the lost one
   if (time !== undefined && there && there.time !== time) {
     return lose("replaced", Math.min(state.since(time), sequence + 1));
   }

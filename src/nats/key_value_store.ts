@@ -212,8 +212,8 @@ class NatsBucket implements Bucket {
   }
 
   /**
-   * Converts a message of a bucket to an entry; `undefined` for a marker, and for a message that Catga has not
-   * written.
+   * Converts a message of a bucket to an entry; `undefined` for a marker (a message that replaces a removed entry), and
+   * for a message that Catga has not written.
    */
   #toEntry({ subject, revision, type, data }: StreamRecord): Entry | undefined {
     const below = subjectBelow(this.#stream.prefix, subject);

@@ -170,8 +170,8 @@ export class OwnedStream {
         if (refusal === "full") end = begun + FULL_LIMIT;
         const passing = PASSING.includes(refusal) || (!once && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {
-          // the time of the last attempt may have been too short for an answer: the refusal of an earlier attempt says
-          // more
+          // the limit of the last attempt may have been too short for an answer: the refusal with which an earlier
+          // attempt failed says more
           throw this.#failed(refusal === "no answer" ? waiting ?? error : error);
         }
         if (refusal === "no stream" || refusal === "no responders") await this.#ensure(end);

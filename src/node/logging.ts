@@ -27,8 +27,8 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
       if (seen.type === "stored" || seen.type === "handled") return; // counts for metrics, which are not logged
       if (seen.type === "connection") isLost = seen.state === "disconnected";
       const [own, text] = lineOf(seen);
-      // the log already has a line about a lost connection, or a stream that does not answer: every operation that
-      // needs it fails in the same way
+      // every operation that needs the lost connection, or the stream that does not answer, fails with the same cause:
+      // one line about it is enough
       const outage = seen.type === "fault" ? OUTAGE.exec(text) : null;
       const isKnown = outage !== null && (isLost || !outages.due(outage[1]));
       const level = isKnown || (seen.type === "fault" && isOfClosed(seen.error)) ? "debug" : own;

@@ -196,7 +196,7 @@ export class RequestBuilder {
    * Returns the id given in the options, else, for an idempotent command, an id that every attempt then has: made by
    * the contract, or generated. `undefined`: no id is made here: the message needs none, or is stored (the log then
    * makes one), or {@link RequestBuilder.parse} makes it of the parsed payload. A failure: the contract's function
-   * threw.
+   * threw, or returned no valid id.
    */
   #idOf(
     contract: AnyContract,

@@ -222,7 +222,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
   #brokenSince = 0;
   /**
    * Time at which the option `timeout` ends the stream, by the monotonic clock; the stream is not resumed after this
-   * time.
+   * time. `Infinity`: no option.
    */
   #due = Infinity;
 

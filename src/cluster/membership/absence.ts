@@ -36,8 +36,8 @@ const ENDS_AFTER = 1_000; // ms
 interface AbsenceOptions {
   readonly clock: Clock;
   /**
-   * Returns true if a bounce proves that no process subscribes to the endpoint. Returns false soon after a reconnect
-   * of this process, and if the cluster has several servers.
+   * Returns true if a bounce proves that no process subscribes to the endpoint. Returns false for a while after each
+   * reconnect of this process, and always if the cluster has several servers.
    */
   conclusive(): boolean;
   /** Sends a ping to a process. Returns the number of the last frame that was sent to it before the ping. */

@@ -226,8 +226,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Moves calls that may run twice from a process to another node, if a trusted node handles them. Called when the
-   * process does not answer pings.
+   * Moves calls that may run twice from a process to another node, if one handles them that is not suspect and whose
+   * circuit breaker is closed. Called when the process does not answer pings.
    */
   moveFrom(peer: Peer): void {
     peer.release((call) => {

@@ -89,8 +89,8 @@ class Overwriting {
   /** Due time of the earliest write of this version that got no answer; `undefined`: all writes got one. */
   #unanswered: number | undefined;
   /**
-   * Time, by the server's clock, from which on the stored message may have fired and so may no longer exist;
-   * `undefined`: nothing was stored yet.
+   * Time, by the server's clock, from which on the new message, if stored, may have fired and so may no longer exist;
+   * `undefined`: no write is known to have stored it.
    */
   #goneFrom: number | undefined;
   /** Due time of the replaced schedule, by the server's clock. */

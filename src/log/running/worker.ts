@@ -54,8 +54,8 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
 
 /**
  * Registers the internal contracts of the node's durable handlers with the mediator. Call before other nodes see this
- * node. Returns a function that reports the dead letters of a subscription whose handlers, at this node, still run
- * after their timeout.
+ * node. Returns a function that, for a subscription's service (`owner`) and name, reports its dead letters whose
+ * handlers still run at this node although their timeout has passed.
  */
 export function serve(options: WorkerOptions): (owner: string, name: string) => SubscriptionHealth["hanging"] {
   const { host, mediator, service, namespace, replicas, timeout, causes, log } = options;

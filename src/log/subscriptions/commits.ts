@@ -233,7 +233,7 @@ const MAX_PARTIAL_COMMITS = 50;
 
 /**
  * Makes the text of a subscription's first commit. `base`: if the commit replaces invalid commits, a sequence behind
- * them.
+ * them, so that no reader takes them into account; default: 0, there were none.
  */
 export function firstCommit(term: string, head: Head, base = 0): string {
   return writeCommit({

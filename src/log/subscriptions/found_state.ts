@@ -121,7 +121,7 @@ async function ask(
 const [FIRST_PAUSE, LONGEST_PAUSE, ANSWER_TIMEOUT] = [50, 1_000, 2_000];
 /**
  * Time in ms for which NATS must have answered every ping to a node with "no responders" until the new leader goes on
- * without the node's answer: as long as until other nodes remove the node's record
+ * without the node's answer: the time after which other nodes remove the node's record
  * (`src/cluster/membership/failure_detector.ts`). For the last leader, whose lease is over as well, {@link ABSENT} is
  * enough.
  */

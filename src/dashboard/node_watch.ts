@@ -39,8 +39,8 @@ interface Watched {
   stats: NodeStats | undefined;
   cpu: number | undefined;
   /**
-   * Number of further rounds in which the node is only pinged, because it has not answered the last question for
-   * statistics.
+   * Number of further questions to the node that are only pings, because it has not answered the last question for
+   * statistics; 0: it is asked for statistics.
    */
   pings: number;
 }
@@ -179,8 +179,8 @@ export class NodeBook {
   }
 
   /**
-   * Asks the nodes whose turn it is, at most {@link MAX_CONCURRENT_PINGS}, and resolves when all have answered or
-   * `limit` ms have passed.
+   * Asks the next {@link MAX_CONCURRENT_PINGS} nodes: successive calls go through all nodes in a circle. Resolves when
+   * those asked have answered, or after `limit` ms.
    */
   async ask(asker: SourceAsker, limit: number): Promise<void> {
     const now = this.#clock.now();

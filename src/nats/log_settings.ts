@@ -39,8 +39,8 @@ export function logSettings(options: LogOptions): Readonly<Record<string, unknow
     duplicate_window: DUPLICATE_WINDOW * 1_000_000,
     // the setting is set only if the log needs schedules: servers that do not know it may refuse it
     ...(schedules ? { allow_msg_schedules: true } : {}),
-    // "old" with schedules, because nats-server allows no schedules in a stream that refuses new messages when it is
-    // full. This setting is the last one, so that an error names other wrong settings first
+    // "old" if the log needs schedules: a stream that refuses new messages when it is full cannot have schedules. This
+    // setting is the last one, so that an error names other wrong settings first
     discard: schedules ? "old" : "new",
   };
 }

@@ -61,8 +61,8 @@ export class LocalFastPath implements RefusedSends {
   readonly #refused: TryAgain;
   readonly #sends: LocalSends;
   /**
-   * True if the fast path makes the routing key. The key of an entity's command is made later, when the entity handles
-   * it.
+   * True if the fast path makes the routing key; false for a contract without a key, and for a command of an entity,
+   * whose key is made later, when the entity handles it.
    */
   readonly #keyed: boolean;
 

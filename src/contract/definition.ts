@@ -110,8 +110,8 @@ export interface Query<In = void, Out = void, F extends string = AnyCode, Payloa
 /** An event (a message that reports something), made by {@link event}; programs publish it and subscribe to it. */
 export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
   /**
-   * Makes a handler of the event, which may have any number of handlers. The return value of `fn` is ignored; an error
-   * that `fn` throws is logged.
+   * Makes a handler of the event; an event may have any number of handlers. The return value of `fn` is ignored; an
+   * error that `fn` throws is logged.
    */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: EventHandlerOptions): Handler;
 }
@@ -121,7 +121,7 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
   /** The contract's options, which include `durable`. */
   readonly options: DurableContractOptions;
   /**
-   * Makes a handler of the event, which may have any number of handlers. The return value of `fn` is ignored, except
+   * Makes a handler of the event; an event may have any number of handlers. The return value of `fn` is ignored, except
    * `fail(…)`: after a failure, returned or thrown, the event is tried again, and after the last attempt becomes a dead
    * letter.
    */
@@ -145,8 +145,8 @@ export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload
    */
   readonly "~emitted"?: "commands of its entity emit it, and nobody publishes it";
   /**
-   * Makes a handler of the event, which may have any number of handlers; after a failure the event is tried again, and
-   * after the last attempt becomes a dead letter. `ctx.key` is the entity's id.
+   * Makes a handler of the event; an event may have any number of handlers. After a failure the event is tried again,
+   * and after the last attempt becomes a dead letter. `ctx.key` is the entity's id.
    */
   on(
     fn: (payload: Payload, ctx: Context & { readonly key: string }) => unknown,
@@ -202,8 +202,8 @@ export function command<In = void, Out = void, F extends string = AnyCode, Paylo
 ): KeyedCommand<In, Out, F, Payload, Returned>;
 /**
  * Defines any command. This last overload takes every option, because the compiler reports only the errors of the last
- * overload. Only this overload can be called without options: otherwise the compiler would report the error of a type
- * that cannot be sent once for each such overload.
+ * overload. Only this overload can be called without options: if several could be, the compiler would report a type
+ * that cannot be sent several times.
  */
 export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: SendableName<In, Returned>,

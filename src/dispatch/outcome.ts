@@ -39,8 +39,8 @@ export class SchemaRefusal implements Failure {
 }
 
 /**
- * Marks the error of an entity's stored event that this version of the program cannot apply: a node with another
- * version may be able to. Returns the error.
+ * Marks the error of a stored event of an entity: this version of the program cannot apply the event, but a node with
+ * another version may be able to. Returns the error.
  */
 export function ofAnotherVersion(error: CatgaError): CatgaError {
   OF_ANOTHER_VERSION.add(error);

@@ -234,10 +234,11 @@ export class Drives {
   }
 
   /**
-   * Passes the call for a run, which this node has given up, on to a node of another version. Resolves with true if
-   * that node has carried it out; with {@link RefusedRun} if the run has to wait for a version that no live node has;
-   * with `false` if this node has to load the run again, because that node was out of reach, or because all versions
-   * have refused the run and an operator has to decide.
+   * Passes a call on to a node of another version, because this node has given the call's run up. Resolves with true if
+   * that node has carried the call out; with {@link RefusedRun} if the run has to wait for a version that no live node
+   * has; with `false` if this node has to load the run again, because that node was out of reach, or because all
+   * versions have refused the run and an operator has to decide. `trials`: the versions and nodes that were tried for
+   * the run.
    */
   async #handOn(
     call: DeliveredCall,

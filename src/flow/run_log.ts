@@ -229,7 +229,9 @@ export class RunLog {
   }
 
   /**
-   * Yields the ends of a workflow's runs that were stored before a time, in ms since 1970. Rejects with `UNAVAILABLE`.
+   * Yields the ends of a workflow's runs, the oldest end first, if the end was stored before a time (`before`, in ms
+   * since 1970): the run, the sequence of the message with the end, and the time `until` which the run is kept. Rejects
+   * with `UNAVAILABLE`.
    */
   async *ends(
     workflow: string,

@@ -146,7 +146,7 @@ export class HistoryRecorder {
   }
 
   /**
-   * Returns the app of a node for the workload, whose calls are recorded as operations. `step`: returns the name of
+   * Returns an app for the workload: that of a node, with its calls recorded as operations. `step`: returns the name of
    * the step that calls; `leavesOut`: returns true if the next call outside of steps is to be refused.
    */
   app<T extends object>(

@@ -68,9 +68,9 @@ export interface Recorder {
   /** Returns the records of handled messages of a contract, one for each run of a handler. */
   handled<In, Out, F extends string>(contract: Contract<Kind, In, Out, F>): readonly Recorded<In, Out, F>[];
   /**
-   * Resolves with the oldest record of a contract that has a result and that `next` has not returned yet for this type
-   * (an option); waits for one if there is none. For the type `"started"`: the oldest whose handler has begun. Rejects
-   * if no record comes within the limit, which is an option, too.
+   * Resolves with the oldest record of this contract and type (an option) that `next` has not returned yet, and whose
+   * message has its result; waits for such a record if there is none. For the type `"started"`, the handler need only
+   * have begun. Rejects if no record comes within the limit, which is an option, too.
    */
   next<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,

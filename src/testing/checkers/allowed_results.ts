@@ -4,8 +4,8 @@
 export type RequestKind = "command" | "query" | "idempotent";
 
 /**
- * Error codes of messages that certainly did not run. `TIMEOUT`: the deadline of the handler that sent the message
- * had passed before the send.
+ * Error codes of commands that certainly did not run. `TIMEOUT`: a command gets it only from a handler that sends it
+ * after the handler's own deadline.
  */
 const NOT_RUN: readonly string[] = ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER", "TIMEOUT"];
 /** Error codes of commands that may have run. */

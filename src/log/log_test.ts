@@ -7,6 +7,7 @@ import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 // imported before the tests: `catga()` loads this file when needed, which takes real time, for which virtual time
 // does not wait
 import "./running/worker.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Placed = event<{ n: number }>("Placed", { durable: true, key: ({ n }) => `${n}` });
@@ -37,6 +38,7 @@ describe("the log of a node", () => {
     const start = async (from: "now" | "start", ...events: (typeof Placed)[]) => {
       const handlers = events.map((each) => each.on(() => {}, { name: "billing", from }));
       const app = await catga({ network, service: "shop", logger, handlers });
+      await eventually("it to lead", () => app.health().subscriptions.every(({ state }) => state === "leading"));
       await app.drain();
       return lines.splice(0).filter((line) => /^subscription .* (new|exists) /.test(line));
     };

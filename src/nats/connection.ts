@@ -176,8 +176,8 @@ const MISTAKEN = {
 };
 
 /**
- * Options that must be strings: nats-server closes a connection with another type, which nats.js would report as a
- * timeout.
+ * Options that must be strings: nats-server closes a connection on which one of them has another type, and nats.js
+ * would report that as a timeout.
  */
 const TEXTS = ["user", "pass", "token", "name"] as const;
 

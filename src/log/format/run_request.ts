@@ -73,9 +73,10 @@ export type RunAnswer = 0 | 1 | FailedRun;
 /**
  * Answer of a node on which the run of a message failed.
  * - `final` 0: the message may be tried again. 1: it becomes a dead letter, because of `fail(…, { final: true })`,
- *   because a handler's contract refuses the payload, or because this was its last attempt. 2: the input schema refused
- *   the message before a handler began; a node with another version of the contract may accept it. 3: no live version
- *   of the workflow accepts the run; the version that wrote the run would.
+ *   because some but not all of the subscription's handlers have contracts that refuse the payload, because its key
+ *   cannot be made, or because this was its last attempt. 2: the input schema refused the message before a handler
+ *   began; a node with another version of the contract may accept it. 3: no live version of the workflow accepts the
+ *   run; the version that wrote the run would.
  * - `cause`: the thrown error, for operators.
  * - `outage`: maximum duration in ms of an outage (a service that the handler called is unavailable, or no node accepts
  *   the message) during which failed attempts do not count; absent: the attempt counts.

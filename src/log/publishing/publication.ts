@@ -25,8 +25,8 @@ export interface Planned {
 }
 
 /**
- * How the attempts to store one message of the stream have gone: read by each publication (message that the program
- * published) that the message of the stream contains.
+ * Outcome so far of the attempts to store one message of the stream. It is read by each publication (message that the
+ * program published) in that message.
  */
 export interface Attempted {
   /** True if an attempt that got no answer may have stored the message. */

@@ -94,8 +94,8 @@ function ofOne(handler: DurableHandler): DurableHandler {
 }
 
 /**
- * Runs a handler with the payload parsed by the handler's contract. A payload that the contract refuses is a final
- * failure.
+ * Runs a handler with the payload parsed by the handler's contract. If the contract refuses the payload, the outcome is
+ * a {@link SchemaRefusal} whose error is final.
  */
 function parsedRun(
   { contract, run, entity }: DurableHandler,

@@ -53,8 +53,8 @@ export class Measuring {
   }
 
   /**
-   * Measures the stream every 10 s while this node leads a subscription; if the stream was reported as full, also after
-   * that, until it has room. Call often.
+   * Measures the stream every 10 s while this node leads a subscription; if the stream was reported as nearly full,
+   * also when this node leads none any more, until the stream has room. Call often.
    */
   tick(now: number, led: readonly Measured[]): void {
     if (led.length === 0 && this.#reported === -Infinity) return;

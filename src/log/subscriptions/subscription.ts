@@ -298,8 +298,8 @@ export class LogSubscription {
   }
 
   /**
-   * Stores a first commit or a request, if the subject's last message has the sequence `expect`. Resolves with true
-   * if it was stored.
+   * Stores a first commit or a request, if the subject's last message has the sequence `expect` (0: there is none;
+   * absent: in any case). Resolves with true if it was stored.
    */
   async #store(subject: string, text: string, expect?: number): Promise<boolean> {
     const { host: { clock }, kept } = this.#options;

@@ -238,8 +238,8 @@ export class StreamReader implements LogReader {
 }
 
 /**
- * Returns the first sequence to be read behind a mark (the last message read), and the loss of messages, if there was
- * one.
+ * Returns the first sequence to be read behind a mark (the last message read), and the loss of messages; `lost` is
+ * `undefined` if none was lost.
  */
 function resume(
   state: StreamState,

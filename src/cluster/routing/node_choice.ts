@@ -1,7 +1,8 @@
 /**
  * Candidates: the nodes that may handle a request, and the choice among them by the contract's routing strategy.
- * Candidates are nodes that answer (are not suspect), whose circuit breakers allow requests, and that have not failed
- * this call; if there are none, suspect nodes; if there are none either, all nodes.
+ * Candidates are the nodes that handle the contract, whose circuit breakers allow requests, and on which this call has
+ * not failed; suspect ones (after a bounce or an unanswered ping) only if there are no others. If no breaker allows
+ * requests, all nodes that handle the contract are candidates.
  */
 import type { AnyContract, Kind } from "../../contract/contract.ts";
 import { ownShapeFirst, type ShapedNode, shapeName, untriedNodes } from "../../contract/shape_rules.ts";

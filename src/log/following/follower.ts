@@ -16,8 +16,8 @@ export interface FollowerOptions extends Pick<FollowEventsOptions, "from" | "key
 type Next = IteratorResult<FollowedEvent<unknown>, undefined>;
 
 /**
- * A follower of an {@link EventFeed}. The follower ends with an error, when its iterator returns, when its signal
- * aborts, or when the feed ends.
+ * A follower of an {@link EventFeed}. It ends when its iterator returns, when its signal aborts, when the feed ends, or
+ * by an error, which its reader then gets.
  */
 export class Follower implements EventFollower<unknown>, FeedFollower {
   readonly #feed: EventFeed;

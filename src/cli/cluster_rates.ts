@@ -106,8 +106,8 @@ class Sum {
   }
 
   /**
-   * Adds the rates of a node for a contract over `seconds`. `counted`: the node's counts for the contract in that
-   * time; `undefined`: unknown.
+   * Adds a node's rates for this contract to the sums, and returns them (per second). `now`: the node's last answer;
+   * `counted`: its counts in the `seconds` before that; `undefined`: unknown, so the rates are 0.
    */
   add(
     now: ContractStats,

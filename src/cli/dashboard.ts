@@ -56,7 +56,7 @@ encryption. While no browser is connected, it asks the cluster for nothing.`,
 
 const PORT = 4280;
 /**
- * Error codes of the operating system that another port avoids: the port is in use, or reserved for privileged
- * processes.
+ * Error codes of the operating system with which listening fails because of the port: it is in use, or reserved for
+ * privileged processes. Another port may be free.
  */
 const OF_PORT: ReadonlySet<string> = new Set(["EADDRINUSE", "EACCES"]);

@@ -14,9 +14,10 @@ export interface RespondOptions<F extends string = AnyCode> extends ResponseInit
 /**
  * Makes the HTTP response for a result. For a success: the value as JSON, with the given `status` (default: 200; 204
  * for `undefined`) and `headers`. For a failure: problem details (RFC 9457) with the status of the error's code, and
- * `status`, `title`, `detail`, `code` and `details`; for statuses from 500 on, only the code says what went wrong. If
- * another try may help, the header `Retry-After` says after how many s: 1; for an error of the behavior `rateLimit`,
- * the time in its details. Throws a `CatgaError` `INVALID_RESPONSE` for a value of this process that JSON cannot hold.
+ * `status`, `title`, `detail`, `code` and `details`; for one of Catga's own codes with a status from 500 on, `detail`
+ * and `details` are left out. If another try may help, the header `Retry-After` says after how many s: 1; for an error
+ * of the behavior `rateLimit`, the time in its details. Throws a `CatgaError` `INVALID_RESPONSE` for a value of this
+ * process that JSON cannot hold.
  *
  * @example
  * ```ts
@@ -80,8 +81,8 @@ function checkStatus(option: string, status: number, hasBody: boolean): void {
 }
 
 /**
- * Returns problem details (RFC 9457) of an error as JSON. Details of internal errors are left out: they are only in the
- * log of the node where the error happened.
+ * Returns problem details (RFC 9457) of an error as JSON. For one of Catga's own codes with a status from 500 on, the
+ * message and the details of the error are left out: they are only in the log of the node where it happened.
  */
 export function problem(error: CatgaError, status: number): string {
   const { code, message, details } = error;

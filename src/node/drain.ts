@@ -67,7 +67,7 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   }
 
   // 5. Refuse sends, and the requests of nodes that do not know yet that this one leaves; abort handlers that began
-  //   after step 4.
+  // after step 4.
   steps.stopSends();
   steps.remote()?.refuse();
   wheel.abort(closed);

@@ -1,7 +1,7 @@
 /**
  * Section of the page: a picture of the requests between nodes. Circles are nodes (or services), dots on a line are
- * requests under way; more dots mean more requests. The picture does not move for users who want less motion, without
- * requests, and while it is hidden.
+ * requests under way; more dots mean more requests. The picture does not move for users who want less motion, while
+ * there are no requests, and while it is hidden.
  */
 import type { TrafficCircle, TrafficView } from "../view.ts";
 import type { Elements } from "./elements.ts";

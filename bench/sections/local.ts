@@ -22,6 +22,7 @@ const BY_HAND: readonly Contestant[] = [
   { name: "by hand, sync, no async function", file: "programs/by_hand.ts", args: ["sync", "plain"] },
   { name: "by hand, async, no async function", file: "programs/by_hand.ts", args: ["async", "plain"] },
   { name: "by hand, in the loop", file: "programs/by_hand.ts", args: ["sync", "inline"] },
+  { name: "by hand, idempotent", file: "programs/by_hand.ts", args: ["sync", "idempotent"] },
 ];
 
 /** Those whose packages are in `bench/package.json`. */
@@ -42,6 +43,7 @@ const PAIRS = [
   { row: "Catga, sync", against: "by hand, sync, no async function" },
   { row: "Catga, async", against: "by hand, async, no async function" },
   { row: "Catga, sync", against: "by hand, in the loop" },
+  { row: "Catga, idempotent", against: "by hand, idempotent" },
   ...PEERS.map(({ name, args: [kind] }) => ({ row: name, against: `Catga, ${kind}` })),
 ];
 
@@ -68,6 +70,8 @@ export const local: Measure = async (stage, effort) => {
     notes: [
       "by hand: an async function that looks a handler up in a Map, awaits what it gives and makes a result of it; " +
       "no async function: the same with Promise.resolve and then, as a careful hand writes it; in the loop: the same without a function of its own, so without a promise of a result",
+      "idempotent by hand: a hash of the payload, a claim and the result in its place in the store in memory that Catga " +
+      "has, and the result read from its text; no deadline, renewal, fence or other attempt",
     ],
   }];
   if (heap.length > 0) {

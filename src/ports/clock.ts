@@ -65,6 +65,11 @@ export function elapsed(clock: Clock, since: Stamp): number {
   return Math.max(clock.now() - since.wall, clock.monotonic() - since.monotonic);
 }
 
+/** Returns the time between two moments, as {@link elapsed} does, without reading the clocks again. */
+export function between(since: Stamp, now: Stamp): number {
+  return Math.max(now.wall - since.wall, now.monotonic - since.monotonic);
+}
+
 /** A timer that {@link Clock.after} has set: its callback runs after a time, unless the timer is cancelled. */
 export interface Timer {
   /** Cancels the timer; does nothing if it has fired already. */

@@ -3,7 +3,7 @@
  * then replaced by the result or removed. The nonce in the entry shows which attempt has the claim, even if
  * acknowledgements are lost; compare-and-set decides every race.
  */
-import { backoff, type Clock, delay, doubled, elapsed, type Random, type Stamp } from "../../ports/clock.ts";
+import { backoff, between, type Clock, delay, doubled, type Random, type Stamp, stamp } from "../../ports/clock.ts";
 import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
@@ -62,10 +62,11 @@ export interface ClaimStore {
   readonly closing: AbortSignal;
 }
 
-/** A claim that was acquired: its revision, and the time at which its write was sent. */
+/** A claim that was acquired: its revision, the time at which its write was sent, and the present time. */
 export interface Acquired {
   readonly revision: number;
   readonly sent: Stamp;
+  readonly now: Stamp;
 }
 
 /**
@@ -96,7 +97,7 @@ export class HeldClaim extends Deadlined implements Leased {
     };
     this.#entry = new LeasedEntry(store, key, LEASE, { ...acquired, isOwn });
     store.jumps.add(this);
-    this.#scheduleRenewal();
+    this.#scheduleRenewal(acquired.now);
   }
 
   /** True if another attempt has the claim, or may have it. */
@@ -108,16 +109,17 @@ export class HeldClaim extends Deadlined implements Leased {
    * Gives the claim up if its lease may have ended, by the wall clock or the monotonic clock, whichever has advanced
    * more.
    */
-  check(): void {
-    if (this.#entry.left <= 0) this.#lose(this.#entry.overdue);
+  check(now: Stamp = stamp(this.#store.clock)): void {
+    if (this.#entry.leftAt(now) <= 0) this.#lose(this.#entry.overdue);
   }
 
   /**
    * Replaces the claim by the command's result, which is kept for `ttl` ms. Rejects with `TOO_LARGE` if the result
-   * does not fit; the claim then stays.
+   * does not fit; the claim then stays. `now`: a moment before the call, if the caller has just read the clocks.
    */
-  keep(text: string, ttl: number): Promise<Ending> {
+  keep(text: string, ttl: number, now?: Stamp): Promise<Ending> {
     return this.#end(
+      now,
       (bucket, revision) => bucket.update(this.#entry.key, text, revision, { ttl }),
       // the nonce shows that an earlier try has written the result
       (record) => record?.nonce === this.#claim.nonce ? "done" : "lost",
@@ -127,6 +129,7 @@ export class HeldClaim extends Deadlined implements Leased {
   /** Removes the claim, so that another attempt can run. Resolves with `"lost"` if another attempt has it already. */
   free(): Promise<Ending> {
     return this.#end(
+      undefined,
       (bucket, revision) => bucket.delete(this.#entry.key, { revision }),
       (record) => record === undefined ? "done" : "lost",
     );
@@ -134,6 +137,7 @@ export class HeldClaim extends Deadlined implements Leased {
 
   /** Performs the last write of the claim. Repeats it until its outcome is known or the time of a lease has passed. */
   async #end(
+    now: Stamp | undefined,
     write: (bucket: Bucket, revision: number) => Promise<number | boolean | undefined>,
     verdict: (found: ClaimRecord | undefined) => Ending,
   ): Promise<Ending> {
@@ -141,10 +145,11 @@ export class HeldClaim extends Deadlined implements Leased {
     this.#stop();
     // wait for a running renewal, because it changes the revision
     if (this.#renewing !== undefined) await this.#renewing;
-    const end = clock.monotonic() + LEASE;
+    const began = now ?? stamp(clock);
+    const end = began.monotonic + LEASE;
     for (let failures = 0;; failures++) {
       try {
-        const made = await this.#entry.change(answerLimit(failures), write);
+        const made = await this.#entry.change(answerLimit(failures), write, failures === 0 ? began : undefined);
         return made === "written" ? "done" : verdict(made.found && readClaim(made.found.value));
       } catch (error) {
         if (!isCatgaError(error) || error.code === "TOO_LARGE") throw error;
@@ -186,16 +191,16 @@ export class HeldClaim extends Deadlined implements Leased {
     this.#onLost(why);
   }
 
-  #scheduleRenewal(): void {
-    this.#wakeIn(RENEWAL - elapsed(this.#store.clock, this.#entry.sent));
+  #scheduleRenewal(now: Stamp): void {
+    this.#wakeIn(RENEWAL - between(this.#entry.sent, now), now.monotonic);
   }
 
-  #wakeIn(ms: number): void {
-    const { clock, wheel, closing } = this.#store;
+  #wakeIn(ms: number, now: number = this.#store.clock.monotonic()): void {
+    const { wheel, closing } = this.#store;
     if (closing.aborted) this.#stop();
     if (this.#ended) return;
     wheel.delete(this);
-    this.due = clock.monotonic() + Math.max(0, ms);
+    this.due = now + Math.max(0, ms);
     wheel.add(this);
   }
 
@@ -203,8 +208,9 @@ export class HeldClaim extends Deadlined implements Leased {
     try {
       if (await this.#entry.renew(ANSWER_LIMIT, () => JSON.stringify(this.#claim)) === "written") {
         // the answer may have come after the end of the lease, so check the lease
-        this.check();
-        return this.#scheduleRenewal();
+        const now = stamp(this.#store.clock);
+        this.check(now);
+        return this.#scheduleRenewal(now);
       }
       this.#lose("the store has another attempt's claim, or none");
       this.#stop();

@@ -5,15 +5,21 @@
 import type { Clock, Timer } from "../../ports/clock.ts";
 import { unavailable } from "../../error.ts";
 
+/** A running call, in a list of all of them: a set would take memory for each call that it has had. */
 interface PendingStoreCall {
   readonly due: number;
-  readonly timeOut: () => void;
+  readonly limit: number;
+  readonly reject: (error: Error) => void;
+  previous: PendingStoreCall | undefined;
+  next: PendingStoreCall | undefined;
+  isOver: boolean;
 }
 
 /** The running calls of a node to the store that have a time limit. */
 export class AnswerTimeouts {
   readonly #clock: Clock;
-  readonly #pending = new Set<PendingStoreCall>();
+  #first: PendingStoreCall | undefined;
+  #last: PendingStoreCall | undefined;
   #timer: Timer | undefined;
   #closed = false;
 
@@ -29,30 +35,39 @@ export class AnswerTimeouts {
 
   /**
    * Settles as the given call does. Without an answer, rejects with `UNAVAILABLE` after `limit` to `limit` + 50 ms,
-   * because a call whose answer was lost would fail much later.
+   * because a call whose answer was lost would fail much later. `now`: the monotonic clock, if the caller has read it.
    */
-  within<T>(limit: number, call: Promise<T>): Promise<T> {
+  within<T>(limit: number, call: Promise<T>, now: number = this.#clock.monotonic()): Promise<T> {
     return new Promise((resolve, reject) => {
-      const pending = {
-        due: this.#clock.monotonic() + limit,
-        timeOut: () => {
-          const message = `no answer from the store in ${limit} ms; a write may have happened`;
-          reject(unavailable(message));
-        },
-      };
-      this.#pending.add(pending);
+      const previous = this.#last;
+      const pending: PendingStoreCall = { due: now + limit, limit, reject, previous, next: undefined, isOver: false };
+      if (previous === undefined) this.#first = pending;
+      else previous.next = pending;
+      this.#last = pending;
       if (this.#timer === undefined) this.#tick();
-      const settled = () => {
-        this.#pending.delete(pending);
-        if (this.#closed) this.#rest();
-      };
-      call.then(settled, settled);
-      call.then(resolve, reject);
+      call.then((value) => {
+        this.#remove(pending);
+        resolve(value);
+      }, (error) => {
+        this.#remove(pending);
+        reject(error);
+      });
     });
   }
 
+  #remove(pending: PendingStoreCall): void {
+    if (pending.isOver) return;
+    pending.isOver = true;
+    const { previous, next } = pending;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    if (this.#closed) this.#rest();
+  }
+
   #rest(): void {
-    if (this.#pending.size > 0) return;
+    if (this.#first !== undefined) return;
     this.#timer?.cancel();
     this.#timer = undefined;
   }
@@ -61,12 +76,12 @@ export class AnswerTimeouts {
     this.#timer = this.#clock.after(CHECK_INTERVAL, () => {
       this.#timer = undefined;
       const now = this.#clock.monotonic();
-      for (const pending of this.#pending) {
+      for (let pending = this.#first; pending !== undefined; pending = pending.next) {
         if (pending.due > now) continue;
-        this.#pending.delete(pending);
-        pending.timeOut();
+        this.#remove(pending);
+        pending.reject(unavailable(`no answer from the store in ${pending.limit} ms; a write may have happened`));
       }
-      if (this.#pending.size > 0) this.#tick();
+      if (this.#first !== undefined) this.#tick();
     }, { background: true });
   }
 }

@@ -3,7 +3,7 @@
  * It lasts one margin less than the ttl, counted from before the write was sent, by the wall clock or the monotonic
  * clock, whichever has advanced more. So a lease ends in this process before its entry can expire in the store.
  */
-import { type Clock, elapsed, type Stamp } from "../../ports/clock.ts";
+import { between, type Stamp } from "../../ports/clock.ts";
 
 /**
  * Returns the margin: the time before the end of the ttl at which a lease ends, in ms. 1 s, or a third of a ttl below
@@ -14,9 +14,9 @@ export function margin(ttl: number): number {
 }
 
 /**
- * Returns the remaining time of a lease, in ms; 0 or less once it has ended. `since`: time at which the entry's write
- * was sent; `ttl`: time to live of the entry, in ms.
+ * Returns the remaining time of a lease at `now`, in ms; 0 or less once it has ended. `since`: time at which the
+ * entry's write was sent; `ttl`: time to live of the entry, in ms.
  */
-export function left(clock: Clock, since: Stamp, ttl: number): number {
-  return ttl - margin(ttl) - elapsed(clock, since);
+export function left(now: Stamp, since: Stamp, ttl: number): number {
+  return ttl - margin(ttl) - between(since, now);
 }

@@ -69,7 +69,12 @@ export class LeasedEntry {
 
   /** Remaining time of the entry's lease, in ms; 0 or less once it has ended. */
   get left(): number {
-    return left(this.#store.clock, this.#sent, this.#ttl);
+    return this.leftAt(stamp(this.#store.clock));
+  }
+
+  /** Returns {@link LeasedEntry.left} at `now`, for a caller that has just read the clocks. */
+  leftAt(now: Stamp): number {
+    return left(now, this.#sent, this.#ttl);
   }
 
   /** Text for an error that says why the lease has ended. */
@@ -111,18 +116,19 @@ export class LeasedEntry {
    * revision than expected. In the last case the entry is read. If it is this process's own (the acknowledgement of an
    * earlier write was lost, so the entry's age is unknown), it is written again; otherwise this method resolves with
    * {@link Gone}. Rejects as `write` does, and with `UNAVAILABLE` if the write or the read takes longer than `limit`
-   * ms, or if the server that answered the read lags behind.
+   * ms, or if the server that answered the read lags behind. `now`: a moment before the write, if the caller has just
+   * read the clocks.
    */
   async change(
     limit: number,
     write: (bucket: Bucket, revision: number) => Promise<number | boolean | undefined>,
+    now?: Stamp,
   ): Promise<"written" | Gone> {
     const { clock, answers } = this.#store;
     const opening = this.#store.bucket();
     const bucket = opening instanceof Promise ? await opening : opening;
-    while (true) {
-      const sent = stamp(clock);
-      const written = await answers.within(limit, write(bucket, this.#revision));
+    for (let sent = now ?? stamp(clock);; sent = stamp(clock)) {
+      const written = await answers.within(limit, write(bucket, this.#revision), sent.monotonic);
       if (typeof written === "number") {
         this.#revision = written;
         this.#sent = sent;

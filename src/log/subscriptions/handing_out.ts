@@ -342,8 +342,8 @@ export class HandingOut {
   }
 
   /**
-   * Shortens the waits of two messages of a category that nodes had refused for lack of room. Call when a message of
-   * the category has run, so that there may be room now.
+   * Shortens the waits of two messages of a category that nodes have refused ({@link HandingOut.#refused}). Call when a
+   * message of the category has run, so that nodes may have room for others.
    */
   #shortenWaits({ refused }: Category): void {
     const now = this.#options.host.clock.monotonic();

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { requireNatsServer } from "../tools/nats_server.ts";
 import { readRun, type Run } from "./run.ts";
 import { median } from "./statistics.ts";
+import { findPostgres } from "../test/support/databases.ts";
 
 const file = fileURLToPath(new URL("bench.ts", import.meta.url));
 const command = "Bun" in globalThis ? ["run"] : ["run", "-A", "--no-check"];
@@ -26,6 +27,9 @@ function bench(...args: string[]): Promise<string> {
   });
 }
 
+/** Whether there is a PostgreSQL: without one its table is left out, and the bench says so. */
+const WITH_POSTGRES = "open" in findPostgres();
+
 /** The sections, with the tables that they make. */
 const SECTIONS: readonly (readonly [what: string, sections: readonly string[], tables: readonly string[]])[] = [
   ["the edge: commands, readers of a tail, the client", ["edge"], [
@@ -42,6 +46,7 @@ const SECTIONS: readonly (readonly [what: string, sections: readonly string[], t
     "log-handled",
     "log-latency",
     "log-batches",
+    ...WITH_POSTGRES ? ["log-postgres"] : [],
     "log-behind",
     "log-behind-memory",
     "log-model",
@@ -84,6 +89,7 @@ describe("bench", await requireNatsServer(), () => {
   it("prints the tables that it writes for a later run to be compared with", () => {
     assertStringIncludes(printed, run.setting.runtime);
     for (const { title } of run.tables) assertStringIncludes(printed, title);
+    if (!WITH_POSTGRES) assertStringIncludes(printed, "left out: events into PostgreSQL: no PostgreSQL is in");
     assertEquals(run.tables.map(({ id }) => id), SECTIONS.flatMap(([, , tables]) => tables));
   });
 

@@ -77,7 +77,12 @@ export class Stage implements AsyncDisposable {
     };
   }
 
-  /** The peers that failed, and why. */
+  /** Takes down that something was not measured, and why. */
+  leaveOut(name: string, why: string): void {
+    this.#leftOut.push(`${name}: ${why}`);
+  }
+
+  /** What was not measured, peers that failed among it, and why. */
   get leftOut(): readonly string[] {
     return this.#leftOut;
   }

@@ -5,8 +5,9 @@
  * other one, as a leader of Catga does, and acknowledges when that has answered.
  */
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/nats-core";
 import { runLogged, type Stored } from "./logged.ts";
-import type { RemoteOptions } from "./remote.ts";
+import { open } from "./connection.ts";
 
 /** As many as two nodes of Catga have in hand. */
 const AT_ONCE = 2_048;
@@ -77,14 +78,7 @@ await runLogged({
 const PATIENT = { timeout: 60_000 };
 
 /** Resolves with true in one process of a group. */
-async function isFirst(nc: Awaited<ReturnType<typeof open>>, group: string): Promise<boolean> {
+async function isFirst(nc: NatsConnection, group: string): Promise<boolean> {
   const { duplicate } = await jetstream(nc).publish(`${group}.first`, "", { msgID: "first" });
   return !duplicate;
-}
-
-async function open({ url, transport }: RemoteOptions) {
-  const { connect } = transport === "deno"
-    ? await import("@nats-io/transport-deno")
-    : await import("@nats-io/transport-node");
-  return await connect({ servers: url });
 }

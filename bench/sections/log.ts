@@ -8,6 +8,7 @@ import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import { median, type Rounds } from "../statistics.ts";
 import type { Table } from "../table.ts";
+import { fetchPostgresClient, findPostgres } from "../../test/support/databases.ts";
 import { type Company, type Contestant, pairsOf, type Running } from "./contestants.ts";
 import { takeovers } from "./log_takeover.ts";
 import type { Effort, Measure } from "./section.ts";
@@ -25,7 +26,11 @@ export const log: Measure = async (stage, effort, company) => {
   const contestants = await company.engage(all);
   const tables = [...await publishing(contestants, effort), await handling(contestants, effort)];
   tables.push(await alone(await company.engage([...all, ...oneOrTwo(stage)]), effort));
-  tables.push(await batches(stage, effort, company), ...await behind(stage, effort, company));
+  tables.push(
+    await batches(stage, effort, company),
+    ...await postgres(stage, effort, company),
+    ...await behind(stage, effort, company),
+  );
   return [...tables, await takeovers(stage, effort)];
 };
 
@@ -244,6 +249,45 @@ async function batches(stage: Stage, effort: Effort, company: Company): Promise<
       "journal_mode WAL, synchronous NORMAL, a row for each message id; batches of up to 500, of 900 keys in order",
     ],
   };
+}
+
+/** The same rows in PostgreSQL: by Catga and by hand, with a log and without one. */
+async function postgres(stage: Stage, effort: Effort, company: Company): Promise<Table[]> {
+  const found = findPostgres({ synced: true });
+  if ("missing" in found) {
+    stage.leaveOut("events into PostgreSQL", found.missing);
+    return [];
+  }
+  const client = await fetchPostgresClient().catch((error: Error) => {
+    stage.leaveOut("events into PostgreSQL", `its client cannot be fetched: ${error.message.split("\n")[0]}`);
+    return undefined;
+  });
+  if (client === undefined) return [];
+  await using server = await found.open();
+  const database = { socket: server.socket, client };
+  const file = "programs/log_postgres.ts";
+  const [transport] = stage.transports;
+  const [rawTransport] = stage.rawTransports;
+  const rows = "by hand, the rows are in memory";
+  const byHand = "by hand, consume()";
+  const contestants = await company.engage([
+    { name: rows, file, options: { transport: rawTransport, variant: "rows", database } },
+    { name: byHand, file, options: { transport: rawTransport, variant: "consume", database }, against: [rows] },
+    { name: "onBatch", file, options: { transport, variant: "batches", database }, against: [rows, byHand] },
+  ]);
+  const count = effort.count(50_000, 8_000, 1_000);
+  const figures = await backlogs(contestants, effort, { warm: 1, count: () => count });
+  await stage.clear();
+  return [{
+    ...figures,
+    id: "log-postgres",
+    title: "Log: stored events written into PostgreSQL a second, by one process, 500 rows a statement",
+    columns: ["written"],
+    notes: [
+      "INSERT … SELECT * FROM unnest(…) by node-postgres, two statements under way at most, a row for each message id; " +
+      "each commit synced",
+    ],
+  }];
 }
 
 /** A subscription that begins behind a long log, and a read model of it. */

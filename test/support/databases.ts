@@ -17,16 +17,23 @@ export interface Database extends AsyncDisposable {
 /** A way to have a database, or the reason why there is none. */
 export type DatabaseSource = { readonly open: () => Promise<Database> } | { readonly missing: string };
 
-const CACHE = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), ".cache", "pglite");
+/** A PostgreSQL server that runs. */
+interface PostgresServer extends Database {
+  /** Folder that has its socket: the host for clients, whose user is `tea`, and whose database is `postgres`. */
+  readonly socket: string;
+}
+
+const CACHE = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), ".cache");
+const PGLITE = join(CACHE, "pglite");
 const PACKAGE = "@electric-sql/pglite@0.5.16";
+const CLIENT = join(CACHE, "pg");
+const CLIENT_PACKAGE = "pg@8.23.1";
 
 /** PostgreSQL in this process, as WebAssembly. Fetching takes 10 s, once. */
 export async function findPglite(): Promise<DatabaseSource> {
-  const module = join(CACHE, "node_modules", "@electric-sql", "pglite", "dist", "index.js");
+  const module = join(PGLITE, "node_modules", "@electric-sql", "pglite", "dist", "index.js");
   try {
-    if (!existsSync(module)) {
-      await fetchPglite();
-    }
+    if (!existsSync(module)) await fetchPackage(PGLITE, PACKAGE);
   } catch (error) {
     return { missing: `PGlite cannot be fetched: ${(error as Error).message.split("\n")[0]}` };
   }
@@ -44,14 +51,21 @@ export async function findPglite(): Promise<DatabaseSource> {
   return { open };
 }
 
-async function fetchPglite(): Promise<void> {
-  await mkdir(dirname(CACHE), { recursive: true });
+/** Fetches node-postgres, once. Resolves with the folder from which it can be required as `pg`. */
+export async function fetchPostgresClient(): Promise<string> {
+  if (!existsSync(CLIENT)) await fetchPackage(CLIENT, CLIENT_PACKAGE);
+  return CLIENT;
+}
+
+/** Installs a package of npm with its dependencies in a folder. */
+async function fetchPackage(place: string, name: string): Promise<void> {
+  await mkdir(CACHE, { recursive: true });
   // beside its place, so that the rename is atomic and the tests of both runtimes may fetch at once
-  const folder = await mkdtemp(`${CACHE}-`);
+  const folder = await mkdtemp(`${place}-`);
   try {
     await writeFile(join(folder, "package.json"), "{}");
-    await run("npm", ["install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]);
-    await rename(folder, CACHE).catch((error) => {
+    await run("npm", ["install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", name]);
+    await rename(folder, place).catch((error) => {
       // the other runtime was faster
       if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
     });
@@ -63,8 +77,13 @@ async function fetchPglite(): Promise<void> {
 /** Folder in which Debian has PostgreSQL, by its version. */
 const INSTALLED = "/usr/lib/postgresql";
 
-/** A PostgreSQL of its own, in a folder of its own, reached by `psql`. */
-export function findPostgres(): DatabaseSource {
+/**
+ * A PostgreSQL of its own, in a folder of its own, reached by `psql`. `synced`: a transaction is on the disk when it is
+ * committed, as by default; without it the server is faster.
+ */
+export function findPostgres(
+  { synced = false } = {},
+): { readonly open: () => Promise<PostgresServer> } | { readonly missing: string } {
   const versions = existsSync(INSTALLED) ? readdirSync(INSTALLED).sort() : [];
   const programs = versions.map((version) => join(INSTALLED, version, "bin")).findLast((folder) =>
     ["initdb", "postgres", "psql"].every((name) => existsSync(join(folder, name)))
@@ -74,15 +93,18 @@ export function findPostgres(): DatabaseSource {
   const isRoot = process.getuid?.() === 0;
   const as = (file: string, args: string[]): [string, string[]] =>
     isRoot ? ["runuser", ["-u", "postgres", "--", join(programs, file), ...args]] : [join(programs, file), args];
-  const open = async (): Promise<Database> => {
+  const open = async (): Promise<PostgresServer> => {
     const folder = await mkdtemp(join(tmpdir(), "catga-postgres-"));
     const data = join(folder, "data");
     await chmod(folder, 0o777);
     await run(...as("initdb", ["-D", data, "-U", "tea", "-A", "trust", "--no-sync"]));
     // no port: a socket in the folder
-    const child = spawn(...as("postgres", ["-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]), {
-      stdio: "ignore",
-    });
+    const child = spawn(
+      ...as("postgres", ["-D", data, "-k", folder, "-c", "listen_addresses=", "-c", `fsync=${synced ? "on" : "off"}`]),
+      {
+        stdio: "ignore",
+      },
+    );
     const ended = new Promise((resolve) => child.once("close", resolve));
     const query = async (sql: string) => {
       const output = await run(join(programs, "psql"), [
@@ -101,6 +123,7 @@ export function findPostgres(): DatabaseSource {
     await eventually("PostgreSQL", () => query("select 1").then(() => true, () => false));
     return {
       query,
+      socket: folder,
       [Symbol.asyncDispose]: async () => {
         await run(...as("pg_ctl", ["-D", data, "-m", "immediate", "stop"]));
         await ended;

@@ -7,7 +7,7 @@ import { requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { cli } from "../src/cli/main.ts";
 import { documentedUsers } from "./support/documented_users.ts";
 import { eventually } from "./support/eventually.ts";
-import { isOfLateStore, PATIENT } from "./support/patient.ts";
+import { isOfLateStore } from "./support/patient.ts";
 import { quietTerminal } from "./support/quiet_terminal.ts";
 import { runSetup } from "./support/run_setup.ts";
 
@@ -54,7 +54,7 @@ async function stage() {
 describe("a NATS user of several nodes", await requireNatsServer(), () => {
   it(
     "with `*` for the id and one inbox has all of them work, and read what is sent to the others",
-    PATIENT,
+    { timeout: 300_000 },
     async () => {
       await using shared = await stage();
       const [first, second] = shared.nodes;
@@ -70,7 +70,7 @@ describe("a NATS user of several nodes", await requireNatsServer(), () => {
     },
   );
 
-  it("with `*` for the id and the inbox `_INBOX.>` is enough for `catga call`", PATIENT, async () => {
+  it("with `*` for the id and the inbox `_INBOX.>` is enough for `catga call`", { timeout: 300_000 }, async () => {
     await using shared = await stage();
     let out = "";
     const terminal = quietTerminal({ write: (text) => void (out += text) });
@@ -81,7 +81,7 @@ describe("a NATS user of several nodes", await requireNatsServer(), () => {
     assertEquals([code, out.trim(), shared.paid], [0, '"orders-2"', [3]]);
   });
 
-  it("that may send frames, as for `catga ping`, can send every command", PATIENT, async () => {
+  it("that may send frames, as for `catga ping`, can send every command", { timeout: 300_000 }, async () => {
     await using shared = await stage();
     const tool = await shared.client("cli");
     const frame = [1, 5_000, Date.now(), ["q", "Pay", 60_000, 666]];

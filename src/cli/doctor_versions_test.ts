@@ -7,7 +7,6 @@ import { requireNatsServer } from "../../tools/nats_server.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { Doctored } from "../../test/support/doctored.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { PATIENT } from "../../test/support/patient.ts";
 
 const seat = z.string();
 const sold = z.object({ by: z.enum(["web"]) });
@@ -28,7 +27,7 @@ async function see(...apps: Catga[]): Promise<void> {
 }
 
 describe("catga doctor on versions of a contract", await requireNatsServer(), () => {
-  it("names handlers that do not fit each other, before anybody sends", PATIENT, async () => {
+  it("names handlers that do not fit each other, before anybody sends", { timeout: 300_000 }, async () => {
     await using on = await Doctored.start();
     const is = { id: "shop-1", service: "shop", handlers: Old.handle(() => ({ by: "web" as const })) };
     const old = await on.app("versions", is);
@@ -43,7 +42,7 @@ describe("catga doctor on versions of a contract", await requireNatsServer(), ()
     }]);
   });
 
-  it("names senders and handlers that do not fit, and each field; top has it, too", PATIENT, async () => {
+  it("names senders and handlers that do not fit, and each field; top has it, too", { timeout: 300_000 }, async () => {
     await using on = await Doctored.start();
     const shop = { service: "shop", handlers: New.handle(() => ({ by: "web" as const })) };
     const one = await on.app("versions", { ...shop, id: "shop-1" });
@@ -62,7 +61,7 @@ describe("catga doctor on versions of a contract", await requireNatsServer(), ()
 
   it(
     "says nothing of a version that reads what the others write, although they refuse what it could write",
-    PATIENT,
+    { timeout: 300_000 },
     async () => {
       await using on = await Doctored.start();
       const shop = { service: "shop", handlers: Old.handle(() => ({ by: "web" as const })) };

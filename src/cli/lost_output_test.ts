@@ -38,7 +38,7 @@ describe("the tool's output", { skip: existsSync("/dev/full") ? false : "there i
 const { skip } = await requireNatsServer();
 
 describe("the tool's output of a cluster", { skip }, () => {
-  it("of watch that cannot be written ends it (in Deno it went on for ever)", { timeout: 60_000 }, async () => {
+  it("of watch that cannot be written ends it (in Deno it went on for ever)", { timeout: 300_000 }, async () => {
     await using server = await startNatsServer();
     const Ticked = event<void>("Ticked");
     await using app = await catga({ nats: server.url, handlers: Ticked.on(() => {}) });

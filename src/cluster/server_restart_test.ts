@@ -223,7 +223,7 @@ describe("an app on a connection of the user's", required, () => {
     await other.drain({ timeout: 0 });
   });
 
-  it("ends with CLOSED when the user closes the connection while the app starts", { timeout: 60_000 }, async () => {
+  it("ends with CLOSED when the user closes the connection while the app starts", { timeout: 300_000 }, async () => {
     for (let start = 0; start < 10; start++) {
       const connection = await connect({ servers: server.url });
       const logger = { ...QUIET, info: (line: string) => void (line.includes(": join") && connection.close()) };

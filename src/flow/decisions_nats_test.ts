@@ -8,7 +8,6 @@ import process from "node:process";
 import { type Catga, catga, unwrap, workflow } from "@catga/catga";
 import { delay, systemClock } from "../ports/clock.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
-import { PATIENT } from "../../test/support/patient.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { infoOf } from "./run_suite.ts";
@@ -89,7 +88,7 @@ describe("a cancel, a skip and a signal that are ok", await requireNatsServer(),
   for (const ms of LATENCIES) {
     it(
       `are seen by a run whose driver is ${ms} ms away from its server (up to 82 of 194 were not)`,
-      PATIENT,
+      { timeout: 300_000 },
       async () => {
         await using server = await startNatsServer();
         await using proxy = await startTcpProxy(server.port);

@@ -4,7 +4,6 @@ import { assertEquals } from "@std/assert";
 import { catga, unwrap, workflow } from "@catga/catga";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { PATIENT } from "../../test/support/patient.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { infoOf } from "./run_suite.ts";
 
@@ -14,7 +13,7 @@ const Approved = Order.signal<string>("Approved");
 describe("the schedules of a run", await requireNatsServer(), () => {
   it(
     "are gone when it has ended (each stood until its time: three days of a wait, a week of a workflow)",
-    PATIENT,
+    { timeout: 300_000 },
     async () => {
       await using server = await startNatsServer();
       const scheduled = async () => {

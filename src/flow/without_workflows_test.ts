@@ -2,7 +2,6 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PATIENT } from "../../test/support/patient.ts";
 import { startProgram } from "../../test/processes/node_process.ts";
 import { plantedTree } from "../../test/processes/planted_tree.ts";
 
@@ -27,7 +26,7 @@ await app.drain();
 `;
 
 describe("an app without workflows", () => {
-  it("loads none of src/flow: it runs where there is none", PATIENT, async () => {
+  it("loads none of src/flow: it runs where there is none", { timeout: 300_000 }, async () => {
     await using tree = await plantedTree("flow-order");
     await rm(join(tree.root, "src", "flow"), { recursive: true });
     await writeFile(join(tree.root, "test", "without.ts"), PROGRAM);

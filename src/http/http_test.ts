@@ -275,7 +275,7 @@ describe("events", () => {
     const file = new URL("./events.ts", import.meta.url).href;
     const program = `import { events } from "${file}"; events((async function* () {})(), { keepAlive: 1 });`;
     const ended = promisify(execFile)(process.execPath, ["run", ...("Deno" in globalThis ? ["--no-check"] : []), "-"], {
-      timeout: 20_000,
+      timeout: 60_000,
     });
     ended.child.stdin!.end(program);
     assertEquals((await ended).stderr, "");

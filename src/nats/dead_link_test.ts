@@ -40,7 +40,7 @@ describe("a dead link", await requireNatsServer(), () => {
 
   for (const lost of [1, 2]) {
     it(`dialWhenLostAtOnce: a link that is lost right behind the answer of dial ${lost} is replaced by a new one`, {
-      timeout: 60_000,
+      timeout: 300_000,
     }, async () => {
       await using server = await startFleetingServer(lost);
       const transport = new NatsTransport(await connectNats({ servers: server.url, reconnectTimeWait: 10 }));

@@ -4,7 +4,6 @@ import { assertEquals } from "@std/assert";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { type Catga, catga, command, entity, event, query, unwrap, workflow } from "@catga/catga";
 import { eventually } from "../../test/support/eventually.ts";
-import { PATIENT } from "../../test/support/patient.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
@@ -12,7 +11,7 @@ const PEOPLE = ["ann", "bob", "cat", "dan", "eve"];
 const user = new AsyncLocalStorage<string>();
 
 describe("the async context of handlers over NATS", await requireNatsServer(), () => {
-  it("is its sender's in the sender's process, and none elsewhere", PATIENT, async () => {
+  it("is its sender's in the sender's process, and none elsewhere", { timeout: 300_000 }, async () => {
     await using server = await startNatsServer();
     const Remote = query<string>("Remote");
     const Told = event<string>("Told");

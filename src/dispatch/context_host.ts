@@ -245,8 +245,6 @@ export interface Locks {
    * among others `LOCK_TIMEOUT` and `DEADLOCK`.
    */
   lock(keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock>;
-  /** Releases the locks that this node holds; pending requests for locks are rejected with `CLOSED`. */
-  close(): Promise<void>;
 }
 
 /**

@@ -88,6 +88,5 @@ function locksOf(open: () => Promise<OpenState>, which: "locks" | "leaders"): Lo
   return {
     lock: async (keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> =>
       await (await open())[which].lock(keys, options, asker),
-    close: async () => await (await open())[which].close(),
   };
 }

@@ -24,7 +24,7 @@ interface CacheOptions {
    */
   readonly bucket: () => Promise<Bucket>;
   /** Locks that `once` uses, so that only one node of the cluster loads a key at a time. */
-  readonly locks: Pick<Locks, "lock">;
+  readonly locks: Locks;
   readonly clock: Clock;
   readonly random: Random;
   /** Returns the maximum size of a message of the store, in bytes. */

@@ -275,7 +275,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
 }
 
 /** Makes a lock for one key, which all nodes of a test share: it has one holder at a time. */
-function oneLock(): Pick<Locks, "lock"> {
+function oneLock(): Locks {
   let free: Promise<void> = Promise.resolve();
   return {
     async lock(): Promise<Lock> {

@@ -115,8 +115,8 @@ export interface Health {
    * - `"disconnected"`: the connection to NATS is lost; the node reconnects by itself.
    * - `"unlisted"`: it is connected, but its record is not in the store, so that other nodes do not see it, or soon
    *   will not. The node writes its record again by itself.
-   * - `"forbidden"`: NATS denies the node's user the subscription to requests, undelivered frames or events. The app's
-   *   log names the denied subject; the node subscribes again by itself.
+   * - `"forbidden"`: NATS denies the node's user the subscription to requests, to its own messages that come back
+   *   undelivered, or to events. The app's log names the denied subject; the node subscribes again by itself.
    * - `"draining"`: it is leaving the cluster.
    * - `"stopped"`: it has stopped, after a drain or an error.
    */

@@ -48,7 +48,7 @@ export interface TracedStart extends RunOnNode {
   readonly ctx: Context | undefined;
 }
 
-/** The span of the start of a run. */
+/** The span of a call of `start`, which stores a run of a workflow. */
 export interface StartSpan {
   /** The headers with which the run is started; they contain the trace context of this span. */
   readonly headers: MessageHeaders;

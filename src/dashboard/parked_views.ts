@@ -37,7 +37,7 @@ export class ParkedViews {
   readonly #source: ParkedSource;
   readonly #showSecrets: boolean;
   #read = new Map<string, ParkedMessage>();
-  /** Summaries of the dead letters that were read, by their places. */
+  /** Summaries of the dead letters that were read, by subscription, message id and time of death (`placeOf`). */
   #known = new Map<string, Digest>();
   /** Stack traces, each kept once, because many dead letters have the same stack trace. */
   #stacks = new Map<string, string>();

@@ -218,8 +218,8 @@ export interface RunSender {
 export interface Entities {
   /**
    * Handles a command: loads the entity, calls the handler, and stores the emitted events. Resolves `to` with the
-   * handler's return value or failure; for a command that was applied already, with its recorded result. Rejects `to`
-   * with a `CatgaError`, or with an error that the handler throws.
+   * value that the handler returns, which may be a `fail(…)`; for a command that was applied already, with its recorded
+   * result. Rejects `to` with a `CatgaError`, or with what the handler throws.
    */
   decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
   load<State>(definition: EntityDefinition<State>, id: string, options: LoadOptions): Promise<LoadedEntity<State>>;

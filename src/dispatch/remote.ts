@@ -201,8 +201,8 @@ export interface DurableLog {
    */
   catchUp(): Promise<void>;
   /**
-   * Starts the subscriptions of this node's handlers, after the node has joined. Resolves when each subscription has a
-   * record in the store, so that messages published from then on are handled.
+   * Starts the subscriptions of this node's handlers; to be called after the node has joined. Resolves when each
+   * subscription has a record in the store, so that messages published from then on are handled.
    */
   start(): Promise<void>;
   /** True if each read model of this node has handled the messages that the log had when the read model began. */

@@ -79,7 +79,7 @@ export class ResultCalls {
   }
 }
 
-/** Says, for an error message, which work of a run goes on that has not ended, judging by the run's last entry. */
+/** Returns, for an error message, what an open run does at present, judging by the last entry of its journal. */
 function goingOn(workflow: string, holder: string, last: JournalEntry): string {
   if (holder === "") return `no node has begun it; does a node with a handler of ${workflow} run?`;
   if (last.t === "waits" || last.t === "slept" || last.t === "child") return `it waits for ${last.step}`;

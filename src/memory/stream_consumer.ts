@@ -14,7 +14,10 @@ export interface Delivery {
    */
   readonly upTo: number;
   readonly count: number;
-  /** Time of the message with the sequence {@link Delivery.upTo}. */
+  /**
+   * When the message with the sequence {@link Delivery.upTo} was stored, by the server's clock, in ms since 1970;
+   * `undefined`: it was removed.
+   */
   readonly time: number | undefined;
   /** True if the consumer is lost, and will send nothing more. */
   readonly lost: boolean;

@@ -333,8 +333,8 @@ export class JetStream {
 }
 
 /**
- * Maximum number of requests that one call of the package may send: a faulty server could always announce another
- * page.
+ * Maximum number of requests that one call of a method of `@nats-io/jetstream` may send: a faulty server could always
+ * announce another page.
  */
 const MAX_REQUESTS = 1_000;
 

@@ -52,8 +52,8 @@ export interface AttemptOptions {
   /** `"fail"`: if the store is full, rejects with the {@link JetStreamRefusal} instead of waiting for room. */
   readonly whenFull?: "fail";
   /**
-   * `"fail"`: if the stream is missing, rejects with the {@link JetStreamRefusal} instead of creating it anew; waits
-   * for a stream that is being created.
+   * `"fail"`: if the stream is missing, the operation rejects with the {@link JetStreamRefusal} instead of creating the
+   * stream anew; if another operation of this process is creating the stream, it first waits for that one.
    */
   readonly whenMissing?: "fail";
 }

@@ -23,7 +23,10 @@ export interface TextMessage {
 /** Publishes messages over one connection, many of one turn of the event loop in one write. */
 export class TextPublisher {
   readonly #protocol: Protocol;
-  /** The waiting messages as one text in NATS's protocol, if all of them are ASCII. */
+  /**
+   * The waiting messages as one text in NATS's protocol, with sizes as if all characters were ASCII; if they are not,
+   * {@link TextPublisher.flush} makes the text again from `#messages`.
+   */
   #waiting = "";
   /** The messages that wait to be published. */
   #messages: WaitingPublish[] = [];

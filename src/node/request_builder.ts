@@ -54,7 +54,8 @@ export class RequestBuilder {
   #stopped = false;
 
   /**
-   * `ofEntity`: returns true if every node that handles a contract of this name declares it as a command of an entity.
+   * `ofEntity`: returns true if all nodes that handle a contract of this name declare it as a command of an entity; if
+   * no node handles it, true if the last ones did.
    */
   constructor(host: ContextHost, defaults: SendDefaults, ofEntity: (name: string) => boolean = () => false) {
     this.#host = host;

@@ -105,8 +105,9 @@ export interface ExploreOptions<World = undefined> {
    */
   steer?: boolean | undefined;
   /**
-   * True: the first seed is run twice, and `explore` rejects if the two runs differ; differences of values alone, such
-   * as random ids, do not count. False: the first seed is run once. Default: true.
+   * True: the first seed is run twice, and `explore` rejects if the two runs differ in what happened when: messages,
+   * faults and recorded operations. Differences of values alone, such as random ids, do not count. False: the first
+   * seed is run once. Default: true.
    */
   repeatable?: boolean | undefined;
   /** Number of threads, 1 to 64. Each imports `program` and runs a part of the seeds. Default: 1. */

@@ -234,8 +234,8 @@ export class Unproven {
 /** Maximum number of records of nodes that have not answered; the oldest are dropped first. */
 export const MAX_UNPROVEN = 4_096;
 /**
- * Maximum number of pings at once: enough to ping a cluster of 1,000 nodes at once, while a flood of records causes
- * no flood of pings.
+ * Number of pings that may be sent before {@link RATE} limits them: enough to ping a cluster of 1,000 nodes at once,
+ * while a flood of records causes no flood of pings.
  */
 export const BURST = 1_024;
 /** Maximum number of pings a second, after the first {@link BURST}. */

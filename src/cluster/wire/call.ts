@@ -64,8 +64,8 @@ export interface Answerer {
   /** Called when no answer to the call is awaited any more. */
   settle(call: Call): void;
   /**
-   * Sends the process the progress of a stream's reader: how many items it has consumed and received. `again`: items
-   * beyond these may be lost, and must be sent again.
+   * Sends the process the progress of a stream's reader: how many items it has consumed and received. `again`: the
+   * items after the received ones may be lost, and must be sent again.
    */
   word(call: Call, consumed: number, received: number, again: boolean): void;
 }

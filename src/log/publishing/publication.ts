@@ -25,8 +25,8 @@ export interface Planned {
 }
 
 /**
- * Outcome so far of the attempts to store one message of the stream. It is read by each publication (message that the
- * program published) in that message.
+ * Outcome so far of the attempts to store one message of the stream. The message may contain several publications
+ * (messages that the program published), each of which reads this outcome.
  */
 export interface Attempted {
   /** True if an attempt that got no answer may have stored the message. */

@@ -43,7 +43,7 @@ async function stage(options: CatgaOptions = {}) {
   });
   const app = await catga({ nats: server.url, service: "shop", handlers, logger, ...options });
   const connection = await connect({ servers: server.url });
-  const manager = await jetstreamManager(connection, PATIENT);
+  const manager = await jetstreamManager(connection, { ...PATIENT });
   let probes = 0;
   /** Writes a message by hand; what the server says of it is no error. */
   const write = async (subject: string, data: string | Uint8Array, given: Record<string, string> = {}) => {

@@ -81,7 +81,7 @@ describe("a rotation of keys", await requireNatsServer(), () => {
     assertEquals((await before.load(Diary, "d", { latest: true })).state, all);
     await before.drain();
     const connection = await connect({ servers: server.url });
-    const manager = await jetstreamManager(connection, PATIENT);
+    const manager = await jetstreamManager(connection, { ...PATIENT });
     let stored = 0;
     for await (const { config: { name }, state: { first_seq, last_seq } } of manager.streams.list()) {
       for (let seq = first_seq; seq <= last_seq; seq++) {

@@ -31,7 +31,7 @@ codecSuite("over NATS", await requireNatsServer(), async () => {
       return app;
     },
     async stored() {
-      const manager = await jetstreamManager(connection, PATIENT);
+      const manager = await jetstreamManager(connection, { ...PATIENT });
       const all: string[] = [];
       for await (const { config: { name }, state: { first_seq, last_seq } } of manager.streams.list()) {
         for (let seq = first_seq; seq <= last_seq; seq++) {

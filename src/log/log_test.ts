@@ -40,7 +40,8 @@ describe("the log of a node", () => {
       const app = await catga({ network, service: "shop", logger, handlers });
       await eventually("it to lead", () => app.health().subscriptions.every(({ state }) => state === "leading"));
       await app.drain();
-      return lines.splice(0).filter((line) => /^subscription .* (new|exists) /.test(line));
+      // on a busy machine the node may lose its lead, and lead again
+      return [...new Set(lines.splice(0).filter((line) => /^subscription .* (new|exists) /.test(line)))];
     };
     await using publisher = await catga({ network, service: "web", logger });
     await publisher.publish(Placed, { n: 1 });

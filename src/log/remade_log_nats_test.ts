@@ -22,7 +22,7 @@ describe("a log that was deleted while no process ran", await requireNatsServer(
     const nats = { servers: server.url };
     const connection = await connect(nats);
     try {
-      const { streams } = await jetstreamManager(connection, PATIENT);
+      const { streams } = await jetstreamManager(connection, { ...PATIENT });
       const settings = logSettings(streamOptions("default", "log", 1));
       await connection.request(
         `$JS.API.STREAM.CREATE.${streamName("default", "log")}`,

@@ -39,7 +39,7 @@ describe("the traffic of subscriptions", await requireNatsServer(), () => {
     await eventually("all to have handled it", () => handled >= IDLE);
     const connection = await connect({ servers: server.url });
     try {
-      const manager = await jetstreamManager(connection, PATIENT);
+      const manager = await jetstreamManager(connection, { ...PATIENT });
       const written = async () => {
         let sum = 0;
         for await (const { config, state } of manager.streams.list()) {

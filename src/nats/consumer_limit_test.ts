@@ -119,7 +119,7 @@ async function started(server: NatsServer, options: CatgaOptions): Promise<void>
     await using _app = await catga({ ...options, nats: server.url });
   }
   const transport = await openTransport(server.url);
-  const { streams } = await jetstreamManager(transport.connection, PATIENT);
+  const { streams } = await jetstreamManager(transport.connection, { ...PATIENT });
   for (const stream of ["catga_default_log", "catga_default_subscriptions"]) {
     await eventually(`the consumers of ${stream} to go`, async () => {
       const { state } = await streams.info(stream);
@@ -135,7 +135,7 @@ async function started(server: NatsServer, options: CatgaOptions): Promise<void>
  */
 async function takeAll(server: NatsServer, stream: string): Promise<AsyncDisposable & { release(): Promise<void> }> {
   const transport = await openTransport(server.url);
-  const { streams, consumers } = await jetstreamManager(transport.connection, PATIENT);
+  const { streams, consumers } = await jetstreamManager(transport.connection, { ...PATIENT });
   const { config, state } = await streams.info(stream);
   const allow = (max_consumers: number) => {
     const settings = { ...config, max_consumers };

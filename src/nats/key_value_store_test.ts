@@ -90,7 +90,7 @@ describe("NatsKeyValueStore: servers that fail and return", required, () => {
     const end = new AbortController();
     await bucket.watch("", (change) => changes.push(change), { signal: end.signal });
     const revision = await bucket.put("before", "1");
-    const manager = await jetstreamManager(transport.connection, PATIENT);
+    const manager = await jetstreamManager(transport.connection, { ...PATIENT });
     const { cluster: state } = await manager.streams.info("KV_test");
     await cluster.servers[Number(state?.leader?.slice(1))].kill("SIGKILL");
     // in a cluster of three servers nothing is acknowledged for 4 to 7 s after the leader's death
@@ -149,7 +149,7 @@ describe("NatsKeyValueStore.open", required, () => {
 
   it("open: a bucket with other settings is BUCKET_MISMATCH, with the setting, both values, and what to do", async () => {
     await using client = await startClient();
-    await new Kvm(jetstream(client.transport.connection, PATIENT)).create("theirs", {
+    await new Kvm(jetstream(client.transport.connection, { ...PATIENT })).create("theirs", {
       history: 5,
       markerTTL: 1_000,
       allow_direct: false,
@@ -248,7 +248,7 @@ describe("NatsKeyValueStore: what is left on the server", required, () => {
 
   it("values: a value beyond the bucket's limit is TOO_LARGE", async () => {
     await using client = await startClient();
-    const manager = await jetstreamManager(client.transport.connection, PATIENT);
+    const manager = await jetstreamManager(client.transport.connection, { ...PATIENT });
     await manager.streams.update("KV_test", { max_msg_size: 1_000 });
     const error = await assertRejects(() => client.bucket.put("key", "x".repeat(1_001)), CatgaError);
     assertEquals(error.code, "TOO_LARGE");
@@ -257,9 +257,9 @@ describe("NatsKeyValueStore: what is left on the server", required, () => {
 });
 
 async function streamState(transport: NatsTransport) {
-  return await (await jetstreamManager(transport.connection, PATIENT)).streams.info("KV_test");
+  return await (await jetstreamManager(transport.connection, { ...PATIENT })).streams.info("KV_test");
 }
 
 async function removeStream(transport: NatsTransport): Promise<boolean> {
-  return await (await jetstreamManager(transport.connection, PATIENT)).streams.delete("KV_test");
+  return await (await jetstreamManager(transport.connection, { ...PATIENT })).streams.delete("KV_test");
 }

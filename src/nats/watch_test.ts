@@ -79,7 +79,7 @@ describe("watchBucket", await requireNatsServer(), () => {
       await using other = await startClient({ server: client.server });
       await client.bucket.put("a", "");
       const changes = await follow(client);
-      const manager = await jetstreamManager(other.transport.connection, PATIENT);
+      const manager = await jetstreamManager(other.transport.connection, { ...PATIENT });
       for await (const consumer of manager.consumers.list("KV_test")) {
         await manager.consumers.delete("KV_test", consumer.name);
       }
@@ -141,7 +141,7 @@ describe("watchBucket", await requireNatsServer(), () => {
     await other.bucket.put("a", "");
     const changes = await follow(client);
     // deleteMessage deletes the entry and writes no marker
-    const manager = await jetstreamManager(other.transport.connection, PATIENT);
+    const manager = await jetstreamManager(other.transport.connection, { ...PATIENT });
     await manager.streams.deleteMessage("KV_test", (await other.bucket.get("a"))!.revision);
     await eventually("the deletion", () => changes.length === 2);
     assertEquals(summary(changes), ["put a", "vanish a"]);
@@ -230,9 +230,9 @@ function assertGrowing(changes: readonly Change[]): void {
 }
 
 async function streamState(transport: NatsTransport) {
-  return await (await jetstreamManager(transport.connection, PATIENT)).streams.info("KV_test");
+  return await (await jetstreamManager(transport.connection, { ...PATIENT })).streams.info("KV_test");
 }
 
 async function removeStream(transport: NatsTransport): Promise<boolean> {
-  return await (await jetstreamManager(transport.connection, PATIENT)).streams.delete("KV_test");
+  return await (await jetstreamManager(transport.connection, { ...PATIENT })).streams.delete("KV_test");
 }

@@ -48,7 +48,7 @@ describe("follow, over a server that is killed", await requireNatsServer(), () =
     await publish(50);
     {
       const connection = await connect({ servers: server.url });
-      const { consumers } = await jetstreamManager(connection, PATIENT);
+      const { consumers } = await jetstreamManager(connection, { ...PATIENT });
       let count = 0;
       for await (const info of consumers.list(streamName("default", "log"))) {
         count += info.config.filter_subject === undefined ? 0 : 1;

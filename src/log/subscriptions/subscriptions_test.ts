@@ -97,6 +97,30 @@ describe("Subscriptions", () => {
     }
   });
 
+  it("hand over as soon as what runs has ended, and the next node leads at once", async () => {
+    const cluster = new Cluster(3);
+    const ran: number[] = [];
+    const run = async () => {
+      await delay(cluster.clock, 20);
+      ran.push(cluster.clock.monotonic());
+      return 0 as const;
+    };
+    for (const id of ["a", "b"]) await cluster.node(id, { handles: BILLING, run });
+    await cluster.stream();
+    const leader = await cluster.leader("billing");
+    const other = cluster.nodes.find((node) => node !== leader)!; // there are two nodes, so one is found
+    await cluster.clock.advance(10_000);
+    await cluster.publishNow("Placed", [[1, "k"]]);
+    await cluster.clock.advance(5);
+    assertEquals(ran.length, 0);
+    await cluster.clock.until(leader.subscriptions!.leave(500));
+    const [ended] = ran;
+    assert(cluster.clock.monotonic() - ended <= 5 + 5, `it left ${cluster.clock.monotonic() - ended} ms later`);
+    await cluster.until("the other one leads", () => other.leads("billing"), 1_000);
+    assert(cluster.clock.monotonic() - ended <= 30, `the other one led ${cluster.clock.monotonic() - ended} ms later`);
+    cluster.close();
+  });
+
   it("hand over soon and for good, so that the next node leads at once, in a slow store and under load", async () => {
     for (let seed = 0; seed < 20; seed++) {
       const cluster = new Cluster(seed, { delay: 300 });

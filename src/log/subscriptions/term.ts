@@ -412,7 +412,7 @@ export class SubscriptionTerm {
     const { clock } = this.#options.host;
     const begun = clock.monotonic();
     while (!this.#over && (this.#led?.ledger.running ?? 1) > 0 && clock.monotonic() - begun < patience) {
-      await delay(clock, LAG_POLL);
+      await delay(clock, ENDED_POLL);
     }
   }
 
@@ -510,4 +510,5 @@ const MAX_OPEN_BYTES = 33_554_432;
 const SLOW = 1_000;
 /** Maximum time by which a server may lag behind the stream's leader, in ms. */
 const LAG = 1_000;
-const LAG_POLL = 50; // ms
+/** Interval at which a leader that hands over looks if its messages have ended, in ms: the others wait for it. */
+const ENDED_POLL = 5;

@@ -67,8 +67,8 @@ export class AttemptedStep extends StepCall {
     return this.#ongoing;
   }
 
-  override abort(why: CatgaError): void {
-    this.#attempt?.abort(why);
+  override abort(why: () => CatgaError): void {
+    this.#attempt?.abort(why());
   }
 
   override endPause(): void {

@@ -1,7 +1,7 @@
 /** Tests of the ends of runs: their handler returns or throws, or they are cancelled. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
-import { type CatgaError, command, fail, type Flow, type Result, unwrap, workflow } from "@catga/catga";
+import { CatgaError, command, fail, type Flow, type Result, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { infoOf } from "./run_suite.ts";
 import { Journal } from "./journal.ts";
@@ -10,6 +10,33 @@ import { QUIET } from "../../test/support/quiet.ts";
 
 const Job = workflow<void, string, "NO">("Job");
 const never = () => new Promise<never>(() => {});
+
+describe("a run whose steps have their outcomes", () => {
+  it("makes no error when it ends (each step was aborted with one, a tenth of the run's processor)", async () => {
+    const job = Job.handle(async (flow) => `${await flow.step("a", () => 1)}${await flow.step("b", () => 2)}`);
+    await using cluster = await testCluster(1, { handlers: job, logger: QUIET });
+    const app = cluster.app("node-1");
+    const made: string[] = [];
+    const before = Object.getPrototypeOf(CatgaError);
+    Object.setPrototypeOf(
+      CatgaError,
+      class extends Error {
+        constructor(...[message, options]: ConstructorParameters<typeof Error>) {
+          super(message, options);
+          made.push(this.message);
+        }
+      },
+    );
+    try {
+      const run = unwrap(await app.start(Job));
+      assertEquals(unwrap(await app.result(Job, run)), "12");
+      await cluster.advance(1_000);
+    } finally {
+      Object.setPrototypeOf(CatgaError, before);
+    }
+    assertEquals(made, []);
+  });
+});
 
 describe("a handler that returns without what it has begun", () => {
   it("ends the run at once: an attempt is aborted, and no other follows", async () => {

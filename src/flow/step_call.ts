@@ -76,7 +76,7 @@ export abstract class StepCall implements PendingCall {
     const { journal, ends } = this.state;
     const outcome = journal.outcomes.get(this.name);
     if (outcome === undefined) return this.proceed();
-    this.abort(new CatgaError("CANCELLED", `${this.name} was given an outcome`));
+    this.abort(() => new CatgaError("CANCELLED", `${this.name} was given an outcome`));
     this.end();
     this.endPause();
     if (this.state.sees(outcome.index)) ends.deliver(this.name, () => this.settle(outcome));
@@ -87,12 +87,15 @@ export abstract class StepCall implements PendingCall {
   abandon(): void {
     if (this.isSettled) return;
     this.end();
-    this.abort(new CatgaError("CANCELLED", `${this.state.label} has ended without ${this.name}`));
+    this.abort(() => new CatgaError("CANCELLED", `${this.state.label} has ended without ${this.name}`));
     this.endPause();
   }
 
-  /** Aborts the step's attempt in progress, if there is one; a child run goes on. */
-  abort(_why: CatgaError): void {}
+  /**
+   * Aborts the step's attempt in progress, if there is one; a child run goes on. `why` is called only for an attempt:
+   * nearly all steps have none when their run ends, and an error costs its stack.
+   */
+  abort(_why: () => CatgaError): void {}
 
   /** Ends the pause before the next attempt, if there is one. */
   endPause(): void {}

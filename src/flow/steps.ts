@@ -101,7 +101,7 @@ export class Steps {
       }
       return;
     }
-    for (const step of this.#steps.values()) step.abort(why());
+    for (const step of this.#steps.values()) step.abort(why);
     for (const { attempt } of handedOver.values()) attempt.abort(why());
   }
 
@@ -113,7 +113,7 @@ export class Steps {
    */
   cancelled(message: string): void {
     for (const step of this.#steps.values()) {
-      if (!step.needsOutcome) step.abort(new CatgaError("CANCELLED", message));
+      if (!step.needsOutcome) step.abort(() => new CatgaError("CANCELLED", message));
       step.endPause();
     }
   }

@@ -14,13 +14,16 @@ import { findPostgres } from "../test/support/databases.ts";
 const file = fileURLToPath(new URL("bench.ts", import.meta.url));
 const command = "Bun" in globalThis ? ["run"] : ["run", "-A", "--no-check"];
 
+/** A busy machine takes many times as long as an idle one. */
+const slow = { timeout: 1_200_000 };
+
 /** Options of a run that is short; the file for its figures comes behind. */
 const TRIAL = ["--trial", "--no-peers", "--no-published", "--json"];
 
 /** Runs the bench without peers; gives what it printed on both channels. */
 function bench(...args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, [...command, file, ...args], { timeout: 300_000 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [...command, file, ...args], slow, (error, stdout, stderr) => {
       if (error) reject(new Error(`${stdout}${stderr}`, { cause: error }));
       else resolve(stdout);
     });
@@ -94,7 +97,7 @@ describe("bench", await requireNatsServer(), () => {
   });
 
   for (const [what, , tables] of SECTIONS) {
-    it(`measures ${what}: each figure of each table`, () => {
+    it(`measures ${what}: each figure of each table`, slow, () => {
       for (const { id, columns, rows } of run.tables.filter(({ id }) => tables.includes(id))) {
         for (const { name, cells } of rows) {
           assertEquals(cells.length, columns.length, `${id}: ${name}`);
@@ -104,7 +107,7 @@ describe("bench", await requireNatsServer(), () => {
     });
   }
 
-  it("takes turns with the bench of another tree", async () => {
+  it("takes turns with the bench of another tree", slow, async () => {
     const tree = fileURLToPath(new URL("..", import.meta.url));
     const text = await bench("local", ...TRIAL, join(folder, "turns.json"), "--compare", tree);
     assertStringIncludes(text, "figures are the same, as far as the rounds can tell");

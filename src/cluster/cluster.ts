@@ -234,16 +234,14 @@ export class Cluster implements Remote {
    * id.
    */
   async join(): Promise<void> {
-    // plain requests (of NATS clients) are accepted only when this node can no longer fail to join: a process that
-    // fails would lose them. The server confirms the subscriptions while the other nodes answer their first pings.
-    let accepting: Promise<void> | undefined;
-    await this.#membership.join(() => accepting = this.#interop.start());
+    // plain requests (of NATS clients) are accepted only when this node is registered: a process that fails to join
+    // would lose them. The server confirms the subscriptions while the other nodes answer their first pings.
+    await this.#membership.join(() => this.#interop.start());
     this.router.joined();
     this.#joined = true;
     this.#options.host.refresh();
     this.#shapes.begin();
     this.#failureDetector.start();
-    await accepting;
   }
 
   nodes(): readonly NodeInfo[] {

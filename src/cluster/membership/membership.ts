@@ -98,9 +98,9 @@ export class Membership {
    * Registers this node; at the same time reads the records of the other nodes and pings those nodes. Nodes that
    * answer within 1 s are members when the promise resolves. If the store does not answer, waits for as long as an
    * election of its leader takes. Rejects with `ID_TAKEN` if this node's id belongs to a live process. `onListed` is
-   * called before the wait for answers, when this node can no longer fail to join.
+   * called when this node is registered; the join waits for its promise as well as for the answers.
    */
-  async join(onListed: () => void): Promise<void> {
+  async join(onListed: () => Promise<void>): Promise<void> {
     const { bucket } = this.#options;
     const { signal } = this.#stop;
     try {
@@ -108,8 +108,7 @@ export class Membership {
         throughElection(this.#options, signal, () => this.#own.register()),
         throughElection(this.#options, signal, () => bucket.watch("", (change) => this.#onChange(change), { signal })),
       ]);
-      onListed();
-      await this.#unproven.listed(FIRST_ANSWERS);
+      await Promise.all([onListed(), this.#unproven.listed(FIRST_ANSWERS)]);
     } catch (error) {
       this.#stop.abort();
       this.#unproven.stop();

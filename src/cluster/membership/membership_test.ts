@@ -1,8 +1,9 @@
 /** Tests of the membership: joins, leaves and updates, lost and invalid records, and requests after changes. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { catga } from "../../catga.ts";
 import { command, query } from "../../contract/definition.ts";
+import { CatgaError } from "../../error.ts";
 import type { Bucket, Change } from "../../ports/key_value_store.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
@@ -76,7 +77,7 @@ describe("a record", () => {
       update: (...write) => bucket.update(...write).then((revision) => acknowledge.then(() => revision)),
     });
     const membership = solitary(slow, network);
-    await membership.join(() => {});
+    await membership.join(() => Promise.resolve());
     const written = Promise.withResolvers<void>();
     acknowledge = written.promise;
     await clock.advance(3_000); // the record is written, and the acknowledgement is held back
@@ -89,6 +90,15 @@ describe("a record", () => {
     assertEquals(await bucket.get("b"), undefined);
   });
 
+  it("of a join whose other part fails, as when the connection is closed now, is no error that nobody handles", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const bucket = await network.store.open(BUCKET);
+    const closed = new CatgaError("CLOSED", "the network connection was closed");
+    const join = solitary(bucket, network).join(() => Promise.reject(closed));
+    assertStrictEquals(await assertRejects(() => join), closed);
+  });
+
   it("that is gone with a store that lost the last write, too, is written again at once, not at the next heartbeat", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });
@@ -96,7 +106,7 @@ describe("a record", () => {
     let report = (_: Change) => {};
     const watched = over(bucket, { watch: (_, onChange) => Promise.resolve(void (report = onChange)) });
     const membership = solitary(watched, network);
-    await membership.join(() => {});
+    await membership.join(() => Promise.resolve());
     await bucket.delete("b");
     report({ type: "vanish", key: "b", revision: 1 }); // the report is about a revision that is older than the last acknowledged revision
     await clock.advance(0);
@@ -228,7 +238,7 @@ describe("what nodes handle", () => {
     const bucket = await network.store.open(BUCKET);
     const changes: boolean[] = [];
     const membership = solitary(bucket, network, (handled) => changes.push(handled));
-    await membership.join(() => {});
+    await membership.join(() => Promise.resolve());
     const [a, b] = membership.view.members;
     assertEquals([a.info.id, a.info.handles, b.info.id, b.info.handles], ["a", ["Who"], "b", []]);
     assertEquals([membership.view.alone("Who"), membership.view.alone("Gone")], [false, true]);

@@ -30,6 +30,8 @@ export class HeldKey implements Leased {
   #released: Promise<void> | undefined;
   #renewing: Promise<void> | undefined;
   #timer: Timer | undefined;
+  /** True during {@link HeldKey.confirm}: no caller relies on the lease, so that its end alone does not lose the key. */
+  #confirming = false;
 
   /**
    * `revision`: revision of the holder's record; `sent`: time at which the write of this record was sent; the record
@@ -66,15 +68,26 @@ export class HeldKey implements Leased {
     return this.#entry.left < this.record.ttl / 3;
   }
 
-  /** Renews the key now. Resolves with false if the key is lost. */
+  /**
+   * Renews the key before its caller gets it. Resolves with false if the key is lost. An acknowledged renewal begins a
+   * new lease, even after the end of the old one: the store makes it only while the key's record is this node's.
+   * (Otherwise, whoever finds the record after that end would renew it, and lose the key, again and again.)
+   */
   async confirm(): Promise<boolean> {
     this.#timer?.cancel();
+    this.#confirming = true;
     await this.#renew();
+    this.#confirming = false;
+    this.check();
     return this.#lost === undefined;
   }
 
   /** Gives the key up if its lease has ended. */
   check(): void {
+    if (!this.#confirming) this.#checkLease();
+  }
+
+  #checkLease(): void {
     if (this.#entry.left <= 0) this.lose(this.#entry.overdue);
   }
 
@@ -139,9 +152,9 @@ export class HeldKey implements Leased {
           return this.lose("its record is gone or another's; this process, or its way to the store, stood still");
         } catch (error) {
           if (isCatgaError(error) && error.code === "CLOSED") return this.lose("the connection is closed");
-          // the store has not answered: try again until the lease ends
+          // the store has not answered: try again until the lease ends, also for a key that has no caller yet
           await delay(clock, Math.min(500, ttl / 20) * (0.5 + random()));
-          this.check();
+          this.#checkLease();
         }
       }
     } finally {

@@ -1,6 +1,6 @@
 /** Tests of locks on virtual time: answers of the store get lost, nodes stop, and all faults come together. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertGreater, assertGreaterOrEqual } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLess } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
 import type { Faults } from "../../memory/faults.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
@@ -79,6 +79,25 @@ describe("locks when answers of the store get lost", () => {
     await h.run(held.release());
     await h.pass(10_000);
     assertEquals(await records(h), []);
+  });
+
+  it("a call that finds its own record after the lease's end takes the lock with a few renewals", slow, async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      await using h = memoryLockHarness({ seed });
+      const node = await h.node("node");
+      await h.run((await h.run(node.locks.lock("warm", {}, someone()))).release());
+      h.network.faults = { lostAck: 1, lateExpiry: 1 };
+      const locking = node.locks.lock("key", { ttl: 10_000, timeout: 60_000 }, someone());
+      locking.catch(() => {});
+      await h.pass(9_200); // 1 s before its ttl ends, a record is no lease any more
+      h.network.faults = { delay: 1_000 };
+      const lock = await h.run(locking);
+      const renewals = node.writes.log.filter((write) => write.startsWith("update h/key"));
+      assertLess(renewals.length, 5, `seed ${seed}`);
+      h.network.faults = {};
+      await h.run(lock.release());
+      assertEquals(await records(h), []);
+    }
   });
 
   it("UNAVAILABLE: within the timeout when the store does not answer", async () => {

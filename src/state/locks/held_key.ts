@@ -17,20 +17,19 @@ import type { SeenWaiter } from "./lock_record_watch.ts";
 export class HeldKey implements Leased {
   readonly key: string;
   readonly record: LockRecord;
-  /** Fencing token: the revision of the key's acquisition. */
-  readonly token: number;
   /** Called at most once, when the key is lost. */
   onLost: ((error: CatgaError) => void) | undefined;
   readonly #host: LockHost;
   readonly #ended: (held: HeldKey) => void;
   readonly #entry: LeasedEntry;
+  #token: number;
   #lost: CatgaError | undefined;
   /** True if the store has the record of another holder, or none, so that nothing is left to release. */
   #gone = false;
   #released: Promise<void> | undefined;
   #renewing: Promise<void> | undefined;
   #timer: Timer | undefined;
-  /** True during {@link HeldKey.confirm}: no caller relies on the lease, so that its end alone does not lose the key. */
+  /** True during {@link HeldKey.confirm}: no caller relies on the lease, so its end alone does not lose the key. */
   #confirming = false;
 
   /**
@@ -46,11 +45,16 @@ export class HeldKey implements Leased {
     this.#host = host;
     this.key = key;
     this.record = record;
-    this.token = held.revision;
+    this.#token = held.revision;
     this.#entry = entryOf(host, key, record, held);
     this.#ended = held.ended;
     host.jumps.add(this);
     this.#scheduleRenewal();
+  }
+
+  /** Fencing token: the revision of the key's acquisition, or of the renewal that confirmed it. */
+  get token(): number {
+    return this.#token;
   }
 
   /** Error because of which the key was lost; `undefined` while it is held, and if it was released first. */
@@ -71,13 +75,16 @@ export class HeldKey implements Leased {
   /**
    * Renews the key before its caller gets it. Resolves with false if the key is lost. An acknowledged renewal begins a
    * new lease, even after the end of the old one: the store makes it only while the key's record is this node's.
-   * (Otherwise, whoever finds the record after that end would renew it, and lose the key, again and again.)
+   * (Otherwise, whoever finds the record after that end would renew it, and lose the key, again and again.) The token
+   * becomes the revision of this renewal, because another node may have held the key, and handed it over again, since
+   * the revision that was known before.
    */
   async confirm(): Promise<boolean> {
     this.#timer?.cancel();
     this.#confirming = true;
     await this.#renew();
     this.#confirming = false;
+    this.#token = this.#entry.revision;
     this.check();
     return this.#lost === undefined;
   }
@@ -145,7 +152,7 @@ export class HeldKey implements Leased {
     try {
       while (this.#holding) {
         try {
-          const text = writeLockRecord({ ...this.record, token: this.token });
+          const text = writeLockRecord({ ...this.record, token: this.#confirming ? undefined : this.#token });
           // the answer may have come after the end of the lease, so check the lease
           if (await this.#entry.renew(Math.min(ANSWER_LIMIT, ttl / 6), () => text) === "written") return this.check();
           this.#gone = true;

@@ -208,7 +208,8 @@ describe("locks under all faults at once", () => {
   };
   for (const [kind, faults] of Object.entries(kinds)) {
     it(`${kind}: tokens grow, and no two holders of a key have signals that have not aborted`, slow, async () => {
-      for (let seed = 1; seed <= 4; seed++) await mistreat(seed, faults);
+      // "everything" by seed 97 and "pauses" by seed 234: a key comes back to a node that is still confirming it
+      for (const seed of [1, 2, 3, 4, 97, 234]) await mistreat(seed, faults);
     });
   }
 

@@ -22,8 +22,8 @@ export interface LockRecord {
    */
   readonly place?: number | undefined;
   /**
-   * Set when a holder renews its record: the fencing token, which is the revision of the acquisition. For people
-   * only.
+   * Set when a holder renews its record: the fencing token. Without it, the token is the revision of the record. For
+   * people only.
    */
   readonly token?: number | undefined;
 }

@@ -1,6 +1,5 @@
 /** What somebody who may write to the streams of the log can do to those who use it: nothing ends or wedges a node. */
 import { connect, headers } from "@nats-io/transport-node";
-import { jetstreamManager } from "@nats-io/jetstream";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, type CatgaOptions, type DeadLetter, entity, event } from "../mod.ts";
@@ -16,6 +15,7 @@ import { commitSubject, parkedSubject, requestSubject, subscriptionKey } from ".
 import { requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { eventually } from "./support/eventually.ts";
 import { PATIENT } from "./support/patient.ts";
+import { patientManager } from "./support/patient_jetstream.ts";
 
 const Placed = event<unknown>("Placed", {
   durable: true,
@@ -43,7 +43,7 @@ async function stage(options: CatgaOptions = {}) {
   });
   const app = await catga({ nats: server.url, service: "shop", handlers, logger, ...options });
   const connection = await connect({ servers: server.url });
-  const manager = await jetstreamManager(connection, { ...PATIENT });
+  const manager = await patientManager(connection);
   let probes = 0;
   /** Writes a message by hand; what the server says of it is no error. */
   const write = async (subject: string, data: string | Uint8Array, given: Record<string, string> = {}) => {

@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
@@ -8,7 +7,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { aesCodec } from "./aes_codec.ts";
-import { PATIENT } from "../../test/support/patient.ts";
+import { patientManager } from "../../test/support/patient_jetstream.ts";
 
 const Noted = event<{ text: string }>("Noted", { durable: true });
 const Diary = entity("Diary", { initial: (): string[] => [] });
@@ -81,7 +80,7 @@ describe("a rotation of keys", await requireNatsServer(), () => {
     assertEquals((await before.load(Diary, "d", { latest: true })).state, all);
     await before.drain();
     const connection = await connect({ servers: server.url });
-    const manager = await jetstreamManager(connection, { ...PATIENT });
+    const manager = await patientManager(connection);
     let stored = 0;
     for await (const { config: { name }, state: { first_seq, last_seq } } of manager.streams.list()) {
       for (let seq = first_seq; seq <= last_seq; seq++) {

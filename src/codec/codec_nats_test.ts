@@ -5,7 +5,6 @@ import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { dirname, join } from "node:path";
 import { connect } from "@nats-io/transport-node";
-import { jetstreamManager } from "@nats-io/jetstream";
 import { type Catga, catga, event, fail, unwrap, workflow } from "../../mod.ts";
 import { cli } from "../cli/main.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
@@ -16,7 +15,7 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools
 import { QUIET } from "../../test/support/quiet.ts";
 import { codecSuite } from "./codec_suite.ts";
 import { keyCodec } from "../../test/support/key_codec.ts";
-import { PATIENT } from "../../test/support/patient.ts";
+import { patientManager } from "../../test/support/patient_jetstream.ts";
 
 codecSuite("over NATS", await requireNatsServer(), async () => {
   // with -V the server logs each message that it receives; a subscription to all subjects would keep nodes from finding
@@ -31,7 +30,7 @@ codecSuite("over NATS", await requireNatsServer(), async () => {
       return app;
     },
     async stored() {
-      const manager = await jetstreamManager(connection, { ...PATIENT });
+      const manager = await patientManager(connection);
       const all: string[] = [];
       for await (const { config: { name }, state: { first_seq, last_seq } } of manager.streams.list()) {
         for (let seq = first_seq; seq <= last_seq; seq++) {

@@ -1,5 +1,4 @@
 /** Tests of a log that was deleted while no process ran, and whose sequences had grown faster than the clock. */
-import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
@@ -7,6 +6,7 @@ import { catga, event, unwrap } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
+import { patientManager } from "../../test/support/patient_jetstream.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { streamName } from "./format/stream_name.ts";
 import { streamOptions } from "./format/streams.ts";
@@ -22,7 +22,7 @@ describe("a log that was deleted while no process ran", await requireNatsServer(
     const nats = { servers: server.url };
     const connection = await connect(nats);
     try {
-      const { streams } = await jetstreamManager(connection, { ...PATIENT });
+      const { streams } = await patientManager(connection);
       const settings = logSettings(streamOptions("default", "log", 1));
       await connection.request(
         `$JS.API.STREAM.CREATE.${streamName("default", "log")}`,

@@ -2,7 +2,6 @@
  * Measures the traffic of subscriptions on a nats-server: of many without messages, and of a busy one to a node that
  * does not handle it.
  */
-import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
@@ -11,6 +10,7 @@ import { catga, event } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
+import { patientManager } from "../../test/support/patient_jetstream.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { SYSTEM_ACCOUNT } from "../../test/support/system_account.ts";
 
@@ -39,7 +39,7 @@ describe("the traffic of subscriptions", await requireNatsServer(), () => {
     await eventually("all to have handled it", () => handled >= IDLE);
     const connection = await connect({ servers: server.url });
     try {
-      const manager = await jetstreamManager(connection, { ...PATIENT });
+      const manager = await patientManager(connection);
       const written = async () => {
         let sum = 0;
         for await (const { config, state } of manager.streams.list()) {

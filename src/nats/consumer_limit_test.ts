@@ -1,5 +1,5 @@
 /** Tests of streams and buckets that may have few consumers, or that already have as many as they may. */
-import { AckPolicy, jetstreamManager } from "@nats-io/jetstream";
+import { AckPolicy } from "@nats-io/jetstream";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { catga, type CatgaOptions, event } from "../../mod.ts";
@@ -9,7 +9,7 @@ import { CatgaError } from "../error.ts";
 import { openTransport } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { follow, OPTIONS, startLogClient, STREAM } from "./log_harness_suite.ts";
-import { PATIENT } from "../../test/support/patient.ts";
+import { patientManager } from "../../test/support/patient_jetstream.ts";
 
 /** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
@@ -119,7 +119,7 @@ async function started(server: NatsServer, options: CatgaOptions): Promise<void>
     await using _app = await catga({ ...options, nats: server.url });
   }
   const transport = await openTransport(server.url);
-  const { streams } = await jetstreamManager(transport.connection, { ...PATIENT });
+  const { streams } = await patientManager(transport.connection);
   for (const stream of ["catga_default_log", "catga_default_subscriptions"]) {
     await eventually(`the consumers of ${stream} to go`, async () => {
       const { state } = await streams.info(stream);
@@ -135,7 +135,7 @@ async function started(server: NatsServer, options: CatgaOptions): Promise<void>
  */
 async function takeAll(server: NatsServer, stream: string): Promise<AsyncDisposable & { release(): Promise<void> }> {
   const transport = await openTransport(server.url);
-  const { streams, consumers } = await jetstreamManager(transport.connection, { ...PATIENT });
+  const { streams, consumers } = await patientManager(transport.connection);
   const { config, state } = await streams.info(stream);
   const allow = (max_consumers: number) => {
     const settings = { ...config, max_consumers };

@@ -1,4 +1,5 @@
 /** Harness for the tests of src/nats: transports and stores on a real nats-server, over links that can be cut. */
+import type { StreamInfo } from "@nats-io/jetstream";
 import type { Msg } from "@nats-io/nats-core";
 import { assertEquals } from "@std/assert";
 import { encode } from "../data/utf8.ts";
@@ -9,6 +10,7 @@ import type { Bucket } from "../ports/key_value_store.ts";
 import type { KeyValueHarness } from "../ports/key_value_store_suite.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
+import { patientManager } from "../../test/support/patient_jetstream.ts";
 import type { Transport, TransportStatus } from "../ports/transport.ts";
 import type { TransportHarness } from "../ports/transport_suite.ts";
 import { connectNats, type NatsAddress } from "./connection.ts";
@@ -32,6 +34,16 @@ export async function createStream(
     assertEquals(error, undefined, JSON.stringify(config));
     return true;
   });
+}
+
+/** Returns settings and state of the stream of the bucket `test`, which {@link startClient} opens. */
+export async function streamState({ connection }: NatsTransport): Promise<StreamInfo> {
+  return await (await patientManager(connection)).streams.info("KV_test");
+}
+
+/** Deletes the stream of the bucket `test`. Resolves with true if there was one. */
+export async function removeStream({ connection }: NatsTransport): Promise<boolean> {
+  return await (await patientManager(connection)).streams.delete("KV_test");
 }
 
 /** Returns a copy of an answer with another JSON body. */

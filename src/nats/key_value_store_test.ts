@@ -1,4 +1,3 @@
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
@@ -9,10 +8,10 @@ import type { Change } from "../ports/key_value_store.ts";
 import { keyValueSuite } from "../ports/key_value_store_suite.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { connectNats } from "./connection.ts";
-import { openTransport, startClient, startKeyValueHarness } from "./harness_suite.ts";
+import { openTransport, removeStream, startClient, startKeyValueHarness, streamState } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
-import { PATIENT } from "../../test/support/patient.ts";
+import { patientJetStream, patientManager } from "../../test/support/patient_jetstream.ts";
 
 const required = await requireNatsServer();
 /** Timeout of these tests; the default in Bun is 5 s. */
@@ -90,7 +89,7 @@ describe("NatsKeyValueStore: servers that fail and return", required, () => {
     const end = new AbortController();
     await bucket.watch("", (change) => changes.push(change), { signal: end.signal });
     const revision = await bucket.put("before", "1");
-    const manager = await jetstreamManager(transport.connection, { ...PATIENT });
+    const manager = await patientManager(transport.connection);
     const { cluster: state } = await manager.streams.info("KV_test");
     await cluster.servers[Number(state?.leader?.slice(1))].kill("SIGKILL");
     // in a cluster of three servers nothing is acknowledged for 4 to 7 s after the leader's death
@@ -149,7 +148,7 @@ describe("NatsKeyValueStore.open", required, () => {
 
   it("open: a bucket with other settings is BUCKET_MISMATCH, with the setting, both values, and what to do", async () => {
     await using client = await startClient();
-    await new Kvm(jetstream(client.transport.connection, { ...PATIENT })).create("theirs", {
+    await new Kvm(patientJetStream(client.transport.connection)).create("theirs", {
       history: 5,
       markerTTL: 1_000,
       allow_direct: false,
@@ -248,18 +247,10 @@ describe("NatsKeyValueStore: what is left on the server", required, () => {
 
   it("values: a value beyond the bucket's limit is TOO_LARGE", async () => {
     await using client = await startClient();
-    const manager = await jetstreamManager(client.transport.connection, { ...PATIENT });
+    const manager = await patientManager(client.transport.connection);
     await manager.streams.update("KV_test", { max_msg_size: 1_000 });
     const error = await assertRejects(() => client.bucket.put("key", "x".repeat(1_001)), CatgaError);
     assertEquals(error.code, "TOO_LARGE");
     assertStringIncludes(error.message, "1001");
   });
 });
-
-async function streamState(transport: NatsTransport) {
-  return await (await jetstreamManager(transport.connection, { ...PATIENT })).streams.info("KV_test");
-}
-
-async function removeStream(transport: NatsTransport): Promise<boolean> {
-  return await (await jetstreamManager(transport.connection, { ...PATIENT })).streams.delete("KV_test");
-}

@@ -16,7 +16,7 @@ import { openTransport } from "./harness_suite.ts";
 import { encodeKey } from "./key_subject.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
-import { PATIENT } from "../../test/support/patient.ts";
+import { patientJetStream } from "../../test/support/patient_jetstream.ts";
 
 const required = await requireNatsServer();
 const KINDS = Object.keys(BUCKETS) as readonly BucketKind[];
@@ -174,7 +174,7 @@ describe("another client of a namespace's buckets", required, () => {
     await using app = await catga({ nats: server.url });
     await app.cache.set("price:tea", { cents: 420 }, { ttl: 60_000 });
     const transport = await openTransport(server.url);
-    const cache = await new Kvm(jetstream(transport.connection, { ...PATIENT })).open("catga_default_cache");
+    const cache = await new Kvm(patientJetStream(transport.connection)).open("catga_default_cache");
     const tea = await cache.get("price=3Atea");
     assertEquals(JSON.parse(tea!.string().split("\n")[1]), { cents: 420 });
     await cache.create("price=3Acoffee", '{}\n{"cents":550}', "60s");
@@ -198,7 +198,7 @@ describe("another client of a namespace's buckets", required, () => {
     await using app = await catga({ nats: server.url });
     const lock = await app.lock("order:42", { ttl: 15_000 });
     const transport = await openTransport(server.url);
-    const locks = await new Kvm(jetstream(transport.connection, { ...PATIENT })).open("catga_default_locks");
+    const locks = await new Kvm(patientJetStream(transport.connection)).open("catga_default_locks");
     const held = await locks.get("h.order=3A42");
     assertEquals([held?.revision, held?.json<{ node: string }>().node], [lock.token, app.self.id]);
     const waiting = app.lock("order:42", { timeout: 30_000 });
@@ -218,7 +218,7 @@ describe("another client of a namespace's buckets", required, () => {
     const Pay = command<number, number>("Pay", { idempotent: true });
     await using app = await catga({ nats: server.url, id: "n-1", handlers: Pay.handle(() => ++runs) });
     const transport = await openTransport(server.url);
-    const kvm = new Kvm(jetstream(transport.connection, { ...PATIENT }));
+    const kvm = new Kvm(patientJetStream(transport.connection));
     const nodes = await kvm.open("catga_default_nodes");
     assertEquals((await nodes.get("n-1"))?.json<{ id: string }>().id, app.self.id);
     const pay = async () => (await app.send(Pay, 1, { id: "pay-42" })).value;
@@ -248,7 +248,7 @@ async function open(kind: BucketKind): Promise<Opened> {
   return {
     name,
     bucket: await new NatsKeyValueStore(ours).open(name, BUCKETS[kind]),
-    kv: await new Kvm(jetstream(theirs.connection, { ...PATIENT })).open(name),
+    kv: await new Kvm(patientJetStream(theirs.connection)).open(name),
     transport: theirs,
     async [Symbol.asyncDispose]() {
       await Promise.all([ours.close(), theirs.close()]);

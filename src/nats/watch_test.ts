@@ -1,4 +1,3 @@
-import { jetstreamManager } from "@nats-io/jetstream";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { assert, assertEquals, assertGreater } from "@std/assert";
@@ -7,10 +6,9 @@ import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { chances } from "../../test/support/chances.ts";
-import { openTransport, reached, startClient, type StoreClient } from "./harness_suite.ts";
+import { openTransport, reached, removeStream, startClient, type StoreClient, streamState } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
-import type { NatsTransport } from "./transport.ts";
-import { PATIENT } from "../../test/support/patient.ts";
+import { patientManager } from "../../test/support/patient_jetstream.ts";
 
 /** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
@@ -79,7 +77,7 @@ describe("watchBucket", await requireNatsServer(), () => {
       await using other = await startClient({ server: client.server });
       await client.bucket.put("a", "");
       const changes = await follow(client);
-      const manager = await jetstreamManager(other.transport.connection, { ...PATIENT });
+      const manager = await patientManager(other.transport.connection);
       for await (const consumer of manager.consumers.list("KV_test")) {
         await manager.consumers.delete("KV_test", consumer.name);
       }
@@ -141,7 +139,7 @@ describe("watchBucket", await requireNatsServer(), () => {
     await other.bucket.put("a", "");
     const changes = await follow(client);
     // deleteMessage deletes the entry and writes no marker
-    const manager = await jetstreamManager(other.transport.connection, { ...PATIENT });
+    const manager = await patientManager(other.transport.connection);
     await manager.streams.deleteMessage("KV_test", (await other.bucket.get("a"))!.revision);
     await eventually("the deletion", () => changes.length === 2);
     assertEquals(summary(changes), ["put a", "vanish a"]);
@@ -227,12 +225,4 @@ function assertGrowing(changes: readonly Change[]): void {
     assertGreater(revision, last.get(key) ?? 0);
     last.set(key, revision);
   }
-}
-
-async function streamState(transport: NatsTransport) {
-  return await (await jetstreamManager(transport.connection, { ...PATIENT })).streams.info("KV_test");
-}
-
-async function removeStream(transport: NatsTransport): Promise<boolean> {
-  return await (await jetstreamManager(transport.connection, { ...PATIENT })).streams.delete("KV_test");
 }

@@ -3,7 +3,7 @@ import type { CatgaError } from "../../src/error.ts";
 
 /**
  * For requests of plain NATS clients to which the answer is certain: nats.js gives up after 1 s, which a busy machine
- * may take. A manager gets a copy, because nats.js adds options of its own to those that it is given.
+ * may take. `patient_jetstream.ts` has clients of JetStream that wait as long.
  */
 export const PATIENT = { timeout: 60_000 };
 

@@ -1,6 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { catga } from "../../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
@@ -8,7 +7,7 @@ import { eventually } from "../../../test/support/eventually.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { streamName } from "../format/stream_name.ts";
 import { followingSuite, Placed } from "./following_suite.ts";
-import { PATIENT } from "../../../test/support/patient.ts";
+import { patientManager } from "../../../test/support/patient_jetstream.ts";
 
 followingSuite("over NATS", await requireNatsServer(), async () => {
   const server = await startNatsServer();
@@ -48,7 +47,7 @@ describe("follow, over a server that is killed", await requireNatsServer(), () =
     await publish(50);
     {
       const connection = await connect({ servers: server.url });
-      const { consumers } = await jetstreamManager(connection, { ...PATIENT });
+      const { consumers } = await patientManager(connection);
       let count = 0;
       for await (const info of consumers.list(streamName("default", "log"))) {
         count += info.config.filter_subject === undefined ? 0 : 1;

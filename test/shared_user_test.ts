@@ -51,26 +51,24 @@ async function stage() {
   return { url: server.url, nodes, said, paid, kept, client, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-describe("a NATS user of several nodes", await requireNatsServer(), () => {
-  it(
-    "with `*` for the id and one inbox has all of them work, and read what is sent to the others",
-    { timeout: 300_000 },
-    async () => {
-      await using shared = await stage();
-      const [first, second] = shared.nodes;
-      const heard: string[] = [];
-      const other = await shared.client("tool");
-      other.subscribe("catga.default.node.orders-2.>", { callback: (_, frame) => void heard.push(frame.string()) });
-      await other.flush();
-      assertEquals((await first.send(Pay, 4711, { node: "orders-2" })).value, "orders-2");
-      assertEquals((await second.send(Pay, 1, { node: "orders-1" })).value, "orders-1");
-      assertEquals((await first.publish(Kept, 7)).ok, true);
-      await eventually("the event", () => shared.kept.includes(7));
-      assertEquals([heard.some((frame) => frame.includes("4711")), shared.said], [true, []]);
-    },
-  );
+const slow = { timeout: 300_000 };
 
-  it("with `*` for the id and the inbox `_INBOX.>` is enough for `catga call`", { timeout: 300_000 }, async () => {
+describe("a NATS user of several nodes", await requireNatsServer(), () => {
+  it("with `*` for the id and one inbox has all of them work, and read what is sent to the others", slow, async () => {
+    await using shared = await stage();
+    const [first, second] = shared.nodes;
+    const heard: string[] = [];
+    const other = await shared.client("tool");
+    other.subscribe("catga.default.node.orders-2.>", { callback: (_, frame) => void heard.push(frame.string()) });
+    await other.flush();
+    assertEquals((await first.send(Pay, 4711, { node: "orders-2" })).value, "orders-2");
+    assertEquals((await second.send(Pay, 1, { node: "orders-1" })).value, "orders-1");
+    assertEquals((await first.publish(Kept, 7)).ok, true);
+    await eventually("the event", () => shared.kept.includes(7));
+    assertEquals([heard.some((frame) => frame.includes("4711")), shared.said], [true, []]);
+  });
+
+  it("with `*` for the id and the inbox `_INBOX.>` is enough for `catga call`", slow, async () => {
     await using shared = await stage();
     let out = "";
     const terminal = quietTerminal({ write: (text) => void (out += text) });
@@ -81,7 +79,7 @@ describe("a NATS user of several nodes", await requireNatsServer(), () => {
     assertEquals([code, out.trim(), shared.paid], [0, '"orders-2"', [3]]);
   });
 
-  it("that may send frames, as for `catga ping`, can send every command", { timeout: 300_000 }, async () => {
+  it("that may send frames, as for `catga ping`, can send every command", slow, async () => {
     await using shared = await stage();
     const tool = await shared.client("cli");
     const frame = [1, 5_000, Date.now(), ["q", "Pay", 60_000, 666]];

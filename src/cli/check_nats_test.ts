@@ -85,10 +85,12 @@ function handlersOf(gate: Promise<void>) {
 
 const TOMORROW = () => new Date(Date.now() + 86_400_000);
 
+const slow = { timeout: 300_000 };
+
 describe("catga check --nats", await requireNatsServer(), () => {
   it(
     "names what a deploy would break of what runs and of what is stored, and nothing of a safe one",
-    { timeout: 300_000 },
+    slow,
     async () => {
       const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
       const gate = Promise.withResolvers<void>();
@@ -193,7 +195,7 @@ describe("catga check --nats", await requireNatsServer(), () => {
 
   it(
     "names what programs of other services send that it refuses, and what it writes that they refuse",
-    { timeout: 300_000 },
+    slow,
     async () => {
       const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
       await using server = await startNatsServer();
@@ -235,32 +237,29 @@ describe("catga check --nats", await requireNatsServer(), () => {
     },
   );
 
-  it(
-    "names messages that were put aside and dead letters that a new schema refuses",
-    { timeout: 300_000 },
-    async () => {
-      const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
-      await using server = await startNatsServer();
-      const once = { retry: { attempts: 1 } };
-      const patient = { retry: { attempts: 9, delay: [3_600_000, 3_600_000] } } as const;
-      const Sold = event<{ seat: string }>("Sold", { durable: true });
-      const fails = () => {
-        throw new Error("out of paper");
-      };
-      await using app = await catga({
-        ...{ nats: server.url, service: "shop", id: "shop-1", logger: QUIET },
-        handlers: [Sold.on(fails, { name: "billing", ...once }), Sold.on(fails, { name: "mails", ...patient })],
-      });
-      unwrap(await app.publish(Sold, { seat: "A1" }, { id: "sold-1" }));
-      await eventually("one is dead, and one is put aside", () => {
-        const of = (name: string) => app.health().subscriptions.find((each) => each.name === name);
-        return of("billing")?.dead === 1 && of("mails")?.retrying === 1;
-      });
-      const file = join(folder, "program.mjs");
-      const check = async (input: string) => {
-        await writeFile(
-          file,
-          `
+  it("names messages that were put aside and dead letters that a new schema refuses", slow, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
+    await using server = await startNatsServer();
+    const once = { retry: { attempts: 1 } };
+    const patient = { retry: { attempts: 9, delay: [3_600_000, 3_600_000] } } as const;
+    const Sold = event<{ seat: string }>("Sold", { durable: true });
+    const fails = () => {
+      throw new Error("out of paper");
+    };
+    await using app = await catga({
+      ...{ nats: server.url, service: "shop", id: "shop-1", logger: QUIET },
+      handlers: [Sold.on(fails, { name: "billing", ...once }), Sold.on(fails, { name: "mails", ...patient })],
+    });
+    unwrap(await app.publish(Sold, { seat: "A1" }, { id: "sold-1" }));
+    await eventually("one is dead, and one is put aside", () => {
+      const of = (name: string) => app.health().subscriptions.find((each) => each.name === name);
+      return of("billing")?.dead === 1 && of("mails")?.retrying === 1;
+    });
+    const file = join(folder, "program.mjs");
+    const check = async (input: string) => {
+      await writeFile(
+        file,
+        `
         import { event } from ${JSON.stringify(MOD)};
         const needs = (name) => ({ "~standard": {
           version: 1, vendor: "test",
@@ -269,31 +268,30 @@ describe("catga check --nats", await requireNatsServer(), () => {
         const Sold = event("Sold", { input: needs("${input}"), durable: true });
         export const bills = Sold.on(() => {}, { name: "billing" });
         export const mails = Sold.on(() => {}, { name: "mails" });`,
-        );
-        const copy = file.replace("program", `program-${input}`);
-        await rename(file, copy);
-        const { out } = await cliHere(["check", copy, "--nats", server.url, "--json"]);
-        const { findings } = JSON.parse(out) as { findings: { level: string; message: string; example?: string }[] };
-        return findings.filter(({ level }) => level !== "unknown").map(({ level, message, example }) =>
-          `${level}: ${message} (${example})`
-        );
-      };
-      const lines = [
-        "break: messages of Sold that shop/mails has put aside are refused: holder: missing (sold-1)",
-        "note: dead letters of Sold in shop/billing are refused: holder: missing (sold-1)",
-      ];
-      // the store shows that a message was put aside (parked for a later attempt) after the next commit of its
-      // subscription
-      await eventually("both are found", async () => {
-        const found = await check("holder");
-        return lines.every((line) => found.includes(line));
-      });
-      assertEquals(await check("seat"), []);
-      await rm(folder, { recursive: true });
-    },
-  );
+      );
+      const copy = file.replace("program", `program-${input}`);
+      await rename(file, copy);
+      const { out } = await cliHere(["check", copy, "--nats", server.url, "--json"]);
+      const { findings } = JSON.parse(out) as { findings: { level: string; message: string; example?: string }[] };
+      return findings.filter(({ level }) => level !== "unknown").map(({ level, message, example }) =>
+        `${level}: ${message} (${example})`
+      );
+    };
+    const lines = [
+      "break: messages of Sold that shop/mails has put aside are refused: holder: missing (sold-1)",
+      "note: dead letters of Sold in shop/billing are refused: holder: missing (sold-1)",
+    ];
+    // the store shows that a message was put aside (parked for a later attempt) after the next commit of its
+    // subscription
+    await eventually("both are found", async () => {
+      const found = await check("holder");
+      return lines.every((line) => found.includes(line));
+    });
+    assertEquals(await check("seat"), []);
+    await rm(folder, { recursive: true });
+  });
 
-  it("needs no more permissions than docs/cli.md names", { timeout: 300_000 }, async () => {
+  it("needs no more permissions than docs/cli.md names", slow, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
     const config = `authorization { users: [
       { user: node, password: secret }
@@ -328,7 +326,7 @@ describe("catga check --nats", await requireNatsServer(), () => {
     }
   });
 
-  it("names commands that are queries where they run", { timeout: 300_000 }, async () => {
+  it("names commands that are queries where they run", slow, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
     await using server = await startNatsServer();
     await using _app = await catga({

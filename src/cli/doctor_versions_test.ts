@@ -26,8 +26,10 @@ async function see(...apps: Catga[]): Promise<void> {
     }));
 }
 
+const slow = { timeout: 300_000 };
+
 describe("catga doctor on versions of a contract", await requireNatsServer(), () => {
-  it("names handlers that do not fit each other, before anybody sends", { timeout: 300_000 }, async () => {
+  it("names handlers that do not fit each other, before anybody sends", slow, async () => {
     await using on = await Doctored.start();
     const is = { id: "shop-1", service: "shop", handlers: Old.handle(() => ({ by: "web" as const })) };
     const old = await on.app("versions", is);
@@ -42,7 +44,7 @@ describe("catga doctor on versions of a contract", await requireNatsServer(), ()
     }]);
   });
 
-  it("names senders and handlers that do not fit, and each field; top has it, too", { timeout: 300_000 }, async () => {
+  it("names senders and handlers that do not fit, and each field; top has it, too", slow, async () => {
     await using on = await Doctored.start();
     const shop = { service: "shop", handlers: New.handle(() => ({ by: "web" as const })) };
     const one = await on.app("versions", { ...shop, id: "shop-1" });
@@ -61,7 +63,7 @@ describe("catga doctor on versions of a contract", await requireNatsServer(), ()
 
   it(
     "says nothing of a version that reads what the others write, although they refuse what it could write",
-    { timeout: 300_000 },
+    slow,
     async () => {
       await using on = await Doctored.start();
       const shop = { service: "shop", handlers: Old.handle(() => ({ by: "web" as const })) };

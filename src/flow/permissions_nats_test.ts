@@ -40,39 +40,37 @@ async function stageOf(permissions: (documented: string) => string) {
   return { said, open, [Symbol.asyncDispose]: () => started.disposeAsync() };
 }
 
-describe("permissions of workflows", await requireNatsServer(), () => {
-  it(
-    "the docs name all that a node needs that drives runs, and a program that starts them",
-    { timeout: 300_000 },
-    async () => {
-      await using stage = await stageOf((starter) => starter);
-      const { said, open } = stage;
-      const handlers = [
-        Parcel.handle((flow, order) => flow.step("pack", () => `p-${order}`)),
-        Order.handle(async (flow, { order, waits }) => {
-          await flow.sleep("long enough for a schedule", 5_500);
-          if (waits) await flow.wait(Approved);
-          const parcel = await flow.send(Parcel, order);
-          return parcel.ok ? parcel.value : parcel.error.code;
-        }),
-      ];
-      await using _node = await open("node", "with entities", { handlers });
-      await using starter = await open("starter", "with runs", {});
-      for (const order of ["a", "b"]) unwrap(await starter.start(Order, { order, waits: true }));
-      unwrap(await starter.start(Order, { order: "c", waits: false }));
-      unwrap(await starter.tell(Approved, "a", "ada"));
-      unwrap(await starter.cancel(Order, "b", "enough"));
-      assertEquals(unwrap(await starter.result(Order, "a", { timeout: 30_000 })), "p-a");
-      assertEquals(unwrap(await starter.result(Order, "c")), "p-c");
-      assertEquals((await starter.result(Order, "b")).error?.code, "CANCELLED");
-      const ids: string[] = [];
-      for await (const { id } of starter.runs({ workflow: "Order" })) ids.push(id);
-      assertEquals(ids.sort(), ["a", "b", "c"]);
-      assertEquals(said, []);
-    },
-  );
+const slow = { timeout: 300_000 };
 
-  it("the docs name what a program needs besides that starts runs later", { timeout: 300_000 }, async () => {
+describe("permissions of workflows", await requireNatsServer(), () => {
+  it("the docs name all that a node needs that drives runs, and a program that starts them", slow, async () => {
+    await using stage = await stageOf((starter) => starter);
+    const { said, open } = stage;
+    const handlers = [
+      Parcel.handle((flow, order) => flow.step("pack", () => `p-${order}`)),
+      Order.handle(async (flow, { order, waits }) => {
+        await flow.sleep("long enough for a schedule", 5_500);
+        if (waits) await flow.wait(Approved);
+        const parcel = await flow.send(Parcel, order);
+        return parcel.ok ? parcel.value : parcel.error.code;
+      }),
+    ];
+    await using _node = await open("node", "with entities", { handlers });
+    await using starter = await open("starter", "with runs", {});
+    for (const order of ["a", "b"]) unwrap(await starter.start(Order, { order, waits: true }));
+    unwrap(await starter.start(Order, { order: "c", waits: false }));
+    unwrap(await starter.tell(Approved, "a", "ada"));
+    unwrap(await starter.cancel(Order, "b", "enough"));
+    assertEquals(unwrap(await starter.result(Order, "a", { timeout: 30_000 })), "p-a");
+    assertEquals(unwrap(await starter.result(Order, "c")), "p-c");
+    assertEquals((await starter.result(Order, "b")).error?.code, "CANCELLED");
+    const ids: string[] = [];
+    for await (const { id } of starter.runs({ workflow: "Order" })) ids.push(id);
+    assertEquals(ids.sort(), ["a", "b", "c"]);
+    assertEquals(said, []);
+  });
+
+  it("the docs name what a program needs besides that starts runs later", slow, async () => {
     const [, lines] = /```text\n# later runs.*\n([\s\S]*?)```/.exec(await page("workflows.md"))!;
     await using stage = await stageOf((starter) =>
       starter.replace("publish: { allow: [", (begin) => `${begin}\n${lines}`)

@@ -62,7 +62,7 @@ export function stamp(clock: Clock): Stamp {
  * the monotonic clock after the wall clock was set back.
  */
 export function elapsed(clock: Clock, since: Stamp): number {
-  return Math.max(clock.now() - since.wall, clock.monotonic() - since.monotonic);
+  return between(since, stamp(clock));
 }
 
 /** Returns the time between two moments, as {@link elapsed} does, without reading the clocks again. */

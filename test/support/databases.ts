@@ -33,7 +33,7 @@ const CLIENT_PACKAGE = "pg@8.23.1";
 export async function findPglite(): Promise<DatabaseSource> {
   const module = join(PGLITE, "node_modules", "@electric-sql", "pglite", "dist", "index.js");
   try {
-    if (!existsSync(module)) await fetchPackage(PGLITE, PACKAGE);
+    await fetchPackage(PGLITE, PACKAGE);
   } catch (error) {
     return { missing: `PGlite cannot be fetched: ${(error as Error).message.split("\n")[0]}` };
   }
@@ -53,12 +53,13 @@ export async function findPglite(): Promise<DatabaseSource> {
 
 /** Fetches node-postgres, once. Resolves with the folder from which it can be required as `pg`. */
 export async function fetchPostgresClient(): Promise<string> {
-  if (!existsSync(CLIENT)) await fetchPackage(CLIENT, CLIENT_PACKAGE);
+  await fetchPackage(CLIENT, CLIENT_PACKAGE);
   return CLIENT;
 }
 
-/** Installs a package of npm with its dependencies in a folder. */
+/** Installs a package of npm with its dependencies in the folder `place`, unless it is there. */
 async function fetchPackage(place: string, name: string): Promise<void> {
+  if (existsSync(place)) return;
   await mkdir(CACHE, { recursive: true });
   // beside its place, so that the rename is atomic and the tests of both runtimes may fetch at once
   const folder = await mkdtemp(`${place}-`);

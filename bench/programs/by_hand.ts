@@ -3,6 +3,9 @@
  * function, as a careful hand writes what is called often. What is `inline` has not even a function that sends, so that
  * there is no promise of a result: the least that can be done. What is `idempotent` records one result for each id, in
  * the store in memory that Catga has: a claim, the handler, and the result in the claim's place.
+ *
+ * Each form has a loop of its own: one loop for all would call the function that sends through a variable, which costs
+ * the plain form 3 ns of 25.
  */
 import process from "node:process";
 import { MemoryKeyValueStore } from "../../src/memory/key_value_store.ts";

@@ -99,7 +99,7 @@ export function descriptionText(description: Description): string {
 
 /**
  * Parses and checks the text of `contracts.json`, the file with a program's contracts that `catga contracts` has made.
- * Returns the contracts; if the text is invalid, a string that says what is wrong with it.
+ * Returns the description of the program, or, if the text is invalid, the reason as a string.
  */
 export function readDescription(text: string): Description | string {
   const value = parsedJson(text);

@@ -71,7 +71,7 @@ describe("the tool and the log", await requireNatsServer(), () => {
     ...more,
     message: { category: "Paid", id, key: "k", payload: { i }, meta: { h: { a: "b" } } },
   });
-  /** When the test began: the times of what is stored are given from then on, for they are shown as ages. */
+  /** Beginning of the test, in ms since 1970. Stored times are relative to it, because the tool prints their ages. */
   let began = 0;
   const waiting = (i: number) => dead(i, { dead: 0, attempts: 0 });
   const billing = (...parked: GivenParked[]) => put("billing", parked, read({ leader: "shop-1.x" }));

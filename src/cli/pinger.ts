@@ -73,9 +73,9 @@ export class Pinger implements SourceAsker {
   }
 
   /**
-   * Asks a node for the shapes of its contracts (hashes that identify their versions), or, with `names`, for the
-   * descriptions of those contracts, with their schemas. Resolves with `undefined` if there is no answer within `limit`
-   * ms.
+   * Asks a node about its contracts, and resolves with the answer; with `undefined` if none comes within `limit` ms. If
+   * `names` is empty, the question is for the shapes of all its contracts (hashes that identify their versions); else
+   * for the declarations, with their schemas, of the contracts with these names.
    */
   async looks(endpoint: string, names: readonly string[], limit: number): Promise<unknown> {
     const told = await this.#ask(endpoint, "k", limit, names);

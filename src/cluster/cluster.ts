@@ -316,8 +316,9 @@ export class Cluster implements Remote {
   }
 
   /**
-   * Tells the parts of the cluster what is known about another process. `alive`: it is alive; `bounced`: a frame
-   * (message) to it bounced (no responders); `silent`: it did not answer a ping in time.
+   * Reports news of another process to the parts that decide about it: `ProcessProbe`, `Absence`, the failure detector
+   * and the router. `alive`: the process has sent something; `bounced`: a frame (message) to it came back from the
+   * server (no responders); `silent`: it did not answer a ping in time.
    */
   #onPeer(peer: Peer, news: "alive" | "bounced" | "silent"): void {
     const { endpoint } = peer;

@@ -61,7 +61,7 @@ export interface AttemptOptions {
 /** Definition of the stream of a {@link OwnedStream}. */
 interface OwnedStreamOptions {
   readonly name: string;
-  /** What the stream is, in words for errors, such as "the bucket x". */
+  /** The stream's name in errors, such as "the bucket x". */
   readonly what: string;
   /** Returns the settings for creating the stream. */
   settings(): Readonly<Record<string, unknown>>;
@@ -83,7 +83,7 @@ interface OwnedStreamOptions {
 export class OwnedStream {
   /** The stream's name. */
   readonly name: string;
-  /** What the stream is, in words for errors, such as "the bucket x". */
+  /** The stream's name in errors, such as "the bucket x". */
   readonly what: string;
   readonly transport: NatsTransport;
   readonly js: JetStream;

@@ -245,9 +245,9 @@ export class PlainCalls {
 }
 
 /**
- * Returns a copy of the contract without the schemas of its input and its items. A request that this node's schema has
- * refused may be accepted by a node with another version of the contract; this node's schemas must check neither that
- * request nor the items of that node's answer.
+ * Returns a copy of the contract without the schemas of its input and its items. The copy is for a request that this
+ * node's schema has refused, and that a node with another version of the contract may accept: only the schemas of that
+ * other node then check the request, and the items of its answer.
  */
 function ofAnyVersion(plain: AnyContract): AnyContract {
   const { input: _, items: __, ...options } = plain.options;

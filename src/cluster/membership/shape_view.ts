@@ -35,9 +35,9 @@ export interface ShapeViewOptions {
   /** Returns the nodes of the cluster, this node included. */
   members(): readonly { readonly info: NodeInfo; readonly suspect: boolean }[];
   /**
-   * Sends question `n` to a process: for the shapes of all its contracts (hashes that identify their versions), or,
-   * with `names`, for the declarations of those contracts, with their schemas. {@link ShapeView.answered} is called
-   * with the answer.
+   * Sends question number `n` to a process, whose answer is given to {@link ShapeView.answered}. If `names` is empty,
+   * the question is for the shapes of all its contracts (hashes that identify their versions); else for the
+   * declarations, with their schemas, of the contracts with these names.
    */
   ask(endpoint: string, n: number, names: readonly string[]): void;
   /**

@@ -9,7 +9,7 @@ import type { Stage } from "../stage.ts";
 import { median, type Rounds } from "../statistics.ts";
 import type { Table } from "../table.ts";
 import { fetchPostgresClient, findPostgres } from "../../test/support/databases.ts";
-import { type Company, type Contestant, pairsOf, type Running } from "./contestants.ts";
+import { type Company, type Contestant, overOf, pairsOf, type Running } from "./contestants.ts";
 import { takeovers } from "./log_takeover.ts";
 import type { Effort, Measure } from "./section.ts";
 
@@ -35,21 +35,27 @@ export const log: Measure = async (stage, effort, company) => {
 };
 
 function ours({ transports, rawTransports }: Stage): Contestant[] {
-  const [transport] = transports;
   return [
-    { name: NATS, file: "programs/log_nats.ts", options: { transport: rawTransports[0] } },
+    ...rawTransports.map((transport) => ({
+      name: `${NATS}${overOf(transport, rawTransports)}`,
+      file: "programs/log_nats.ts",
+      options: { transport },
+    })),
     {
       name: BY_CALLBACK,
       file: "programs/log_nats.ts",
       options: { transport: rawTransports[0], variant: "callback" },
     },
-    {
-      name: CATGA,
+    ...transports.map((transport, at) => ({
+      name: `${CATGA}${overOf(transport, transports)}`,
       file: "programs/log_catga.ts",
       nodes: 2,
       options: { transport },
-      against: [NATS, BY_CALLBACK, BY_KEY, ...PEERS.map(({ name }) => name)],
-    },
+      against: [
+        `${NATS}${rawTransports.includes(transport) ? overOf(transport, rawTransports) : ""}`,
+        ...at === 0 ? [BY_CALLBACK, BY_KEY, ...PEERS.map(({ name }) => name)] : [CATGA],
+      ],
+    })),
   ];
 }
 
@@ -82,8 +88,10 @@ const PEERS: readonly Contestant[] = [
 ];
 
 async function publishing(contestants: readonly Running[], effort: Effort): Promise<Table[]> {
-  const players = contestants.filter(({ name }) => name === CATGA || name === NATS)
-    .map((player) => ({ ...player, name: player.name === NATS ? "js.publish" : "Catga" }));
+  const renamed = (name: string) => name.replace(CATGA, "Catga").replace(NATS, "js.publish");
+  const players = contestants
+    .filter(({ name, file }) => name !== BY_CALLBACK && !file.startsWith("peers/"))
+    .map((player) => ({ ...player, name: renamed(player.name), against: player.against.map(renamed) }));
   const levels = [256, 1_024];
   const storing = (outstanding: number, ms: number, ids = false) =>
     players.map(({ name, client }) => ({
@@ -102,7 +110,7 @@ async function publishing(contestants: readonly Running[], effort: Effort): Prom
   const [rows, withIds] = [await rates(false), await rates(true)];
   await alternate(storing(1, effort.ms(300, 50)), 1);
   const alone = await alternate(storing(1, effort.ms(600, 100)), effort.rounds(7, 3));
-  const pairs = [{ row: "Catga", against: "js.publish" }];
+  const pairs = pairsOf(players);
   return [{
     id: "log-publish",
     title: "Log: events stored a second, with so many publishes under way at once in one process",
@@ -167,7 +175,7 @@ async function backlogs(
 /** Many times what a system may have in hand before the gate opens; fewer for one that has one message in hand. */
 function countOf({ name }: Running, effort: Effort): number {
   if (name === PEERS[0].name) return effort.count(1_000, 500);
-  return name === CATGA ? effort.count(200_000, 60_000, 1_000) : effort.count(16_000, 8_000, 1_000);
+  return name.startsWith(CATGA) ? effort.count(200_000, 60_000, 1_000) : effort.count(16_000, 8_000, 1_000);
 }
 
 /** Stores so many while the nodes handle nothing, and gives how many they handle a second from then on. */

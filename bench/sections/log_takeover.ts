@@ -1,8 +1,10 @@
 /** How soon the next event is handled when the process ends that leads a subscription. */
+import type { TransportName } from "../arguments.ts";
 import type { Held, Manner } from "../programs/log_takeover.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
+import { overOf } from "./contestants.ts";
 import type { Effort } from "./section.ts";
 
 /** How the process ends, and what the leader has then. */
@@ -11,6 +13,7 @@ interface Ending {
   readonly nodes: number;
   readonly parked: number;
   readonly open: number;
+  readonly transport: TransportName;
 }
 
 /** So many are published at once. */
@@ -21,13 +24,21 @@ export async function takeovers(stage: Stage, effort: Effort): Promise<Table> {
   const [parked, open] = [effort.count(9_000, 9_000, 90), effort.count(8_000, 8_000, 80)];
   // each may have 1,024 messages in hand
   const nodes = effort.count(8, 8, 2);
+  const [transport, ...others] = stage.transports;
+  const drained: Ending = { by: "drain", nodes: 2, parked: 0, open: 0, transport };
+  const killed: Ending = { ...drained, by: "kill", nodes };
   const endings: Record<string, Ending> = {
-    "drained, one of 2 nodes": { by: "drain", nodes: 2, parked: 0, open: 0 },
-    [`killed, one of ${nodes}`]: { by: "kill", nodes, parked: 0, open: 0 },
+    "drained, one of 2 nodes": drained,
+    [`killed, one of ${nodes}`]: killed,
     [`killed, one of ${nodes}, with ${parked.toLocaleString("en")} parked and ${open.toLocaleString("en")} in hand`]: {
-      ...{ by: "kill", nodes, parked, open },
+      ...killed,
+      parked,
+      open,
     },
   };
+  for (const transport of others) {
+    endings[`killed, one of ${nodes}${overOf(transport, stage.transports)}`] = { ...killed, transport };
+  }
   const rows = [];
   for (const [name, ending] of Object.entries(endings)) {
     const took: number[] = [];
@@ -45,8 +56,8 @@ export async function takeovers(stage: Stage, effort: Effort): Promise<Table> {
   };
 }
 
-async function takeover(stage: Stage, { by, nodes: count, parked, open }: Ending): Promise<number> {
-  const options = JSON.stringify({ url: stage.url, group: stage.nextGroup(), transport: stage.transports[0] });
+async function takeover(stage: Stage, { by, nodes: count, parked, open, transport }: Ending): Promise<number> {
+  const options = JSON.stringify({ url: stage.url, group: stage.nextGroup(), transport });
   const start = (side: string) => stage.start("programs/log_takeover.ts", [side, options]);
   const nodes = await Promise.all(Array.from({ length: count }, () => start("node")));
   const client = await start("client");

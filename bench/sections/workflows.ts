@@ -7,7 +7,7 @@ import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
 import { startNatsServer } from "../../tools/nats_server.ts";
-import { type Contestant, pairsOf, type Running } from "./contestants.ts";
+import { type Contestant, overOf, pairsOf, type Running } from "./contestants.ts";
 import type { Effort, Measure } from "./section.ts";
 
 const AT_ONCE = [1, 64, 256];
@@ -19,9 +19,9 @@ const RESTATE: Contestant = { name: "Restate", file: "peers/restate.ts", nodes: 
 /** Measures workflows. */
 export const workflows: Measure = async (stage, effort, company) => {
   await using server = await startNatsServer({ config: "jetstream { sync_interval: always }" });
-  const [byHand, own] = ours(stage);
+  const [own] = ours(stage).filter(({ name }) => name === OWN);
   const synced = { ...own, name: SYNCED, options: { ...own.options, url: server.url }, against: [RESTATE.name] };
-  const contestants = await company.engage([byHand, own, synced, ...effort.peers ? [RESTATE] : []]);
+  const contestants = await company.engage([...ours(stage), synced, ...effort.peers ? [RESTATE] : []]);
   const catga = contestants.find(({ name }) => name === OWN)!;
   return [...await together(contestants, effort), await resuming(catga, effort), await waking(catga, effort)];
 };
@@ -56,10 +56,25 @@ export const workflowsGrowth: Measure = async (stage, effort, company) => {
 const PARTS = 4;
 const TASKS = 5;
 
-function ours({ transports: [transport], rawTransports }: Stage): Contestant[] {
+/** By hand and Catga, over each transport. */
+function ours({ transports, rawTransports }: Stage): Contestant[] {
   return [
-    { name: RAW, file: "programs/workflows_nats.ts", nodes: 0, options: { transport: rawTransports[0] } },
-    { name: OWN, file: "programs/workflows_catga.ts", nodes: 1, options: { transport }, against: [RAW, RESTATE.name] },
+    ...rawTransports.map((transport) => ({
+      name: `${RAW}${overOf(transport, rawTransports)}`,
+      file: "programs/workflows_nats.ts",
+      nodes: 0,
+      options: { transport },
+    })),
+    ...transports.map((transport, at) => ({
+      name: `${OWN}${overOf(transport, transports)}`,
+      file: "programs/workflows_catga.ts",
+      nodes: 1,
+      options: { transport },
+      against: [
+        `${RAW}${rawTransports.includes(transport) ? overOf(transport, rawTransports) : ""}`,
+        at === 0 ? RESTATE.name : OWN,
+      ],
+    })),
   ];
 }
 

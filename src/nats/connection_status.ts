@@ -1,11 +1,12 @@
 /**
  * Follows the status of a NATS connection by the events of nats.js. A dead link is `disconnected` as soon as nats.js
- * finds it dead; each reconnect begins a new generation; `closed` is final. Works around two faults of nats.js: a
- * socket that it cannot end is destroyed after 1 s, and a link that was lost just as an attempt to connect succeeded is
- * dialled again (`dead_link.ts`).
+ * finds it dead; each reconnect begins a new generation; `closed` is final. Works around three faults of nats.js: a
+ * socket that it cannot end is destroyed after 1 s, a link that was lost just as an attempt to connect succeeded is
+ * dialled again (`dead_link.ts`), and the socket of each dial sends without a delay (`no_delay.ts`).
  */
 import type { NatsConnection, Status } from "@nats-io/nats-core";
 import { destroySocket, dialWhenLostAtOnce } from "./dead_link.ts";
+import { sendWithoutDelay } from "./no_delay.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { TransportStatus } from "../ports/transport.ts";
 
@@ -35,6 +36,7 @@ export class ConnectionStatus {
     this.#clock = clock;
     this.#events = connection.status();
     this.#follow(onError).catch(onFailure);
+    sendWithoutDelay(connection);
     if (dialWhenLostAtOnce(connection, clock)) this.#move("disconnected");
     connection.closed().then((error) => this.#move("closed", error ?? undefined), onFailure);
     // a connection given by the user may be reconnecting already; only a ping shows that
@@ -79,6 +81,7 @@ export class ConnectionStatus {
           this.#move("disconnected");
           break;
         case "reconnect":
+          sendWithoutDelay(this.#connection);
           if (!dialWhenLostAtOnce(this.#connection, this.#clock)) this.#move("connected");
           break;
         case "error":

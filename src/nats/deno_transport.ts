@@ -161,6 +161,7 @@ export class DenoTransport implements Transport {
       if (tls?.handshakeFirst !== true) checkUnsupportedOption("tls.cert without tls.handshakeFirst", true);
       const name = nameOf(server);
       const options = { hostname: name, port, caCerts: await authorities(tls), ...certificate };
+      // Nagle's algorithm stays on here: only a TCP socket of Deno can turn it off, and `startTls` shows no certificate
       await this.#take(await Deno.connectTls(options)).handshake();
       this.#encrypted = true;
     } else {

@@ -37,9 +37,10 @@ export interface PrivateProtocol {
     readonly socket?: { destroy(): void };
     /**
      * The socket in Deno, which Catga closes when a link is dead, because nats.js would wait until its buffers are
-     * written.
+     * written. By `setNoDelay`, which a TLS socket lacks, small frames leave at once; without it they wait for the
+     * server's acknowledgement over transport-deno.
      */
-    readonly conn?: { close(): void };
+    readonly conn?: { close(): void; setNoDelay?(noDelay: boolean): void };
     /**
      * True if the link is lost. Catga reads this field after each attempt to connect: if the link was lost at the
      * moment at which the attempt succeeded, nats.js does not notice the loss, and never dials again.

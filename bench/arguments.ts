@@ -85,10 +85,11 @@ take some minutes, counts, types, and packages: whether the reasons in docs/inte
                        ../shared/jsr/registry.ts) to take those of JSR from, as a program that uses Catga does
   --json FILE          writes the figures of all rounds
   --compare FILE       says what has changed since the run whose figures FILE has
-  --compare FOLDER     takes turns with the bench of another tree, as a worktree of an earlier commit, and says what
-                       differs; --rounds N: so many turns
+  --compare FOLDER     takes turns with the sources of another tree, as a worktree of an earlier commit, below this
+                       bench, and says what differs; --rounds N: so many turns
   --markdown           prints tables as docs/figures/ has them
-  --docs FOLDER        puts the tables into deno.md or bun.md there: docs/figures
+  --docs FOLDER        puts the tables into deno.md or bun.md there: docs/figures; with --compare FOLDER: into
+                       compared-deno.md or compared-bun.md
   --svg FOLDER         writes the pictures of the README`;
 
 /** Reads the arguments; throws a `TypeError` that says what is wrong with them. */

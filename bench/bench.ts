@@ -68,7 +68,7 @@ if (args.includes("--help")) {
   const wanted = understood(args);
   if (wanted === undefined) process.exitCode = 2;
   else if (wanted.compare !== undefined && (await stat(wanted.compare)).isDirectory()) {
-    await compareTrees(wanted.compare, wanted);
+    process.exitCode = await compareTrees(wanted.compare, wanted);
   } else process.exitCode = await asPublished(wanted, args) ?? await bench(wanted);
 }
 

@@ -1,6 +1,6 @@
 import { assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import { execFile } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -107,12 +107,23 @@ describe("bench", await requireNatsServer(), () => {
     });
   }
 
-  it("takes turns with the bench of another tree", slow, async () => {
+  it("takes turns with the sources of another tree, and puts the figures of both into the docs", slow, async () => {
     const tree = fileURLToPath(new URL("..", import.meta.url));
-    const text = await bench("local", ...TRIAL, join(folder, "turns.json"), "--compare", tree);
+    const page = join(folder, `compared-${run.setting.runtime.split(" ")[0].toLowerCase()}.md`);
+    await writeFile(page, "# Both\n");
+    const text = await bench("local", ...TRIAL, join(folder, "turns.json"), "--compare", tree, "--docs", folder);
     assertStringIncludes(text, "figures are the same, as far as the rounds can tell");
     const { tables } = await readRun(join(folder, "turns.json"));
     assertEquals([tables[0].id, tables[0].rows[0].cells[0].length], ["local", 1]);
+    const docs = await readFile(page, "utf8");
+    for (const { name } of tables[0].rows) assertStringIncludes(docs, `| ${name} |`);
+  });
+
+  it("compares trees without a section that one of them cannot run, and says why", slow, async () => {
+    const tree = await mkdtemp(join(folder, "tree-"));
+    const [section, ...rest] = ["local", "--no-peers", "--trial", "--no-published"];
+    const text = await bench(section, ...rest, "--compare", tree);
+    assertStringIncludes(text, "left out: local, before: the bench ended with 1");
   });
 
   it("says what it was asked for in vain", async () => {

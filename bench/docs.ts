@@ -1,37 +1,64 @@
 /**
- * Figures in pages: a run's tables go into `<folder>/deno.md` or `<folder>/bun.md`, each between
- * `<!-- bench remote -->` and `<!-- /bench -->`, with what it was measured on.
+ * Figures in pages: a run's tables go into `<folder>/deno.md` or `<folder>/bun.md`, those of two builds side by side
+ * into `<folder>/compared-deno.md` or `<folder>/compared-bun.md`, each between `<!-- bench remote -->` and
+ * `<!-- /bench -->`, with what it was measured on.
  *
  * @module
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type Commits, comparedOn, comparedTables } from "./compared.ts";
 import { markdownOf } from "./report.ts";
 import type { Run } from "./run.ts";
-import type { Table } from "./table.ts";
+
+/** What stands between two marks: a table, and what it was measured on. */
+interface Block {
+  readonly id: string;
+  readonly text: string;
+  readonly measured: string;
+}
 
 /** Puts a run's figures into the page of its runtime. */
 export async function writeDocs(folder: string, run: Run): Promise<void> {
-  const [runtime] = run.setting.runtime.toLowerCase().split(" ");
-  const file = join(folder, `${runtime}.md`);
-  await writeFile(file, filled(await readFile(file, "utf8"), run));
+  await fill(join(folder, `${runtimeOf(run)}.md`), blocksOf(run));
 }
 
-/** A page with a run's tables: in place of earlier ones, or at its end. */
-export function filled(page: string, run: Run): string {
-  return run.tables.reduce((page, table) => {
-    const mark = `<!-- bench ${table.id} -->`;
+/** Puts the figures of two builds side by side into the page of their runtime. */
+export async function writeCompared(folder: string, before: Run, now: Run, commits: Commits): Promise<void> {
+  await fill(join(folder, `compared-${runtimeOf(now)}.md`), comparedBlocks(before, now, commits));
+}
+
+function runtimeOf({ setting: { runtime } }: Run): string {
+  return runtime.toLowerCase().split(" ")[0];
+}
+
+async function fill(file: string, blocks: readonly Block[]): Promise<void> {
+  await writeFile(file, filled(await readFile(file, "utf8"), blocks));
+}
+
+/** A page with these blocks: in place of earlier ones, or at its end. */
+export function filled(page: string, blocks: readonly Block[]): string {
+  return blocks.reduce((page, { id, text, measured }) => {
+    const mark = `<!-- bench ${id} -->`;
+    const block = [mark, text, measured, END].join("\n\n");
     const begin = page.indexOf(mark);
-    if (begin < 0) return `${page.trimEnd()}\n\n${blockOf(mark, table, run)}\n`;
+    if (begin < 0) return `${page.trimEnd()}\n\n${block}\n`;
     const end = page.indexOf(END, begin) + END.length;
-    return page.slice(0, begin) + blockOf(mark, table, run) + page.slice(end);
+    return page.slice(0, begin) + block + page.slice(end);
   }, page);
 }
 
-function blockOf(mark: string, table: Table, { date, setting }: Run): string {
+/** A run's tables. */
+export function blocksOf({ date, setting, tables }: Run): Block[] {
   const { runtime, machine, natsServer, transports } = setting;
   const measured = `${runtime}, nats-server ${natsServer}, ${transports}; ${machine}; ${date.slice(0, 10)}.`;
-  return [mark, markdownOf(table), measured, END].join("\n\n");
+  return tables.map((table) => ({ id: table.id, text: markdownOf(table), measured }));
+}
+
+/** The tables of two builds side by side. */
+export function comparedBlocks(before: Run, now: Run, commits: Commits): Block[] {
+  const measured = comparedOn(before, now, commits);
+  return comparedTables(before, now).map(({ id, text }) => ({ id, text, measured }));
 }
 
 const END = "<!-- /bench -->";

@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
-import { filled } from "./docs.ts";
+import { blocksOf, comparedBlocks, filled } from "./docs.ts";
 import { draw } from "./picture.ts";
 import { amount, markdownOf, textOf } from "./report.ts";
 import { changesOf, pairedChanges, type Run } from "./run.ts";
@@ -99,8 +99,46 @@ describe("report", () => {
     const figures = `${markdownOf(table)}\n\nDeno 2.9.6, nats-server 2.15.1, transport-node; 2 × CPU; 2026-11-22.`;
     const page = `# a\n\n${block("remote", "old")}\n\n${block("kept", "kept")}\n`;
     assertEquals(
-      filled(page, run("2026-11-22T04:00", [table, other])),
+      filled(page, blocksOf(run("2026-11-22T04:00", [table, other]))),
       `# a\n\n${block("remote", figures)}\n\n${block("kept", "kept")}\n\n${block("other", figures)}\n`,
+    );
+  });
+
+  it("comparedBlocks: each figure before and now, ratios of rows too, and names of what one tree has", () => {
+    const [raw, ours] = table.rows;
+    const faster = { ...ours, cells: [[5_500, 5_100, 4_900], [800_000, 600_000, 1_350_000]] };
+    const added = { ...raw, name: "raw, synced" };
+    const before = run("2026-11-21T04:00", [{ ...table, rows: [raw, ours, { ...raw, name: "gone" }] }]);
+    const now = run("2026-11-22T04:00", [{ ...table, rows: [raw, faster, added] }, { ...table, id: "new" }]);
+    const [{ text, measured }, ...others] = comparedBlocks(before, now, { before: "aaaa", now: "bbbb" });
+    assertEquals(text.split("\n"), [
+      "**Requests a second**",
+      "",
+      "|  | before | now | now ÷ before, more is better |",
+      "| --- | ---: | ---: | ---: |",
+      "| raw, 1 | 5.00 k/s ±2 % | 5.00 k/s ±2 % | × 1.00 (1.00–1.00) |",
+      "| raw, 64 | 45.0 k/s ±11 % | 45.0 k/s ±11 % | × 1.00 (1.00–1.00) |",
+      "| Catga, 1 | 5.10 k/s ±6 % | 5.10 k/s ±6 % | × 1.00 (1.00–1.00) |",
+      "| Catga, 64 | 450 k/s ±22 % | 800 k/s ±47 % | × 2.00 (1.00–3.00) |",
+      "| Catga ÷ raw, 1 | × 1.00 ±5 % | × 1.00 ±5 % | × 1.00 (1.00–1.00) |",
+      "| Catga ÷ raw, 64 | × 10.0 ±10 % | × 20.0 ±45 % | × 2.00 (1.00–3.00) |",
+      "",
+      "- only before: gone, 1; gone, 64",
+      "- only now: raw, synced, 1; raw, synced, 64",
+    ]);
+    assertEquals(
+      measured,
+      "before: aaaa, now: bbbb; transport-node; Deno 2.9.6, nats-server 2.15.1; 2 × CPU; 2026-11-22.",
+    );
+    assertEquals(others.map(({ id, text }) => [id, text]), [["new", "**Requests a second**\n\n- only now"]]);
+  });
+
+  it("comparedBlocks: says so if the trees ran on different packages", () => {
+    const before = { ...run("2026-11-21T04:00", [table]), setting: { ...setting, transports: "JSR's packages" } };
+    const [{ measured }] = comparedBlocks(before, run("2026-11-22T04:00", [table]), { before: "aaaa", now: "bbbb" });
+    assertStringIncludes(
+      measured,
+      "ON DIFFERENT PACKAGES: before: aaaa, JSR's packages; now: bbbb, transport-node; Deno 2.9.6",
     );
   });
 

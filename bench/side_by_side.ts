@@ -1,53 +1,121 @@
 /**
- * Two builds side by side: the bench of this tree and that of another one take turns, one round each, so that what the
- * machine does meanwhile falls on both alike, and each round of one has its counterpart.
+ * Two builds side by side: the sources of this tree and of another one, both below the bench of this tree, take turns,
+ * one round each, so that each figure is of the same program, what the machine does meanwhile falls on both alike, and
+ * each round of one has its counterpart.
  *
  * @module
  */
-import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { copyFile, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import type { Wanted } from "./arguments.ts";
+import { registryAt } from "../tools/registry.ts";
+import { sourceFiles } from "../tools/sources.ts";
+import type { Section, Wanted } from "./arguments.ts";
+import { comparedOn } from "./compared.ts";
+import { writeCompared } from "./docs.ts";
 import { alternate } from "./rounds.ts";
 import { pairedChanges, readRun, type Run, writeRun } from "./run.ts";
 
-/** Runs the sections in this tree and in `tree`, and prints what differs. Rejects if one of the benches fails. */
-export async function compareTrees(tree: string, wanted: Wanted): Promise<void> {
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** Parts of a tree that is measured. */
+const MEASURED = ["mod.ts", "src", "jsr.json", "deno.json", "deno.lock", "package.json", "bun.lock", "tsconfig.json"];
+/** Parts of this tree that measure. */
+const MEASURING = ["bench", "tools", "test/support", "test/processes", "docs/internals/packages.md"];
+
+/**
+ * Runs the sections on this tree and on `tree`, prints what differs, and writes it into the docs. A section that fails
+ * on one of them, as one that needs what an earlier tree does not have, is left out, with its error; gives 1 if one
+ * failed on this tree, else 0.
+ */
+export async function compareTrees(tree: string, wanted: Wanted): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
+  const failed: string[] = [];
+  const leftOut: string[] = [];
+  const tables: Run["tables"] = [];
+  let latest: Run | undefined;
   try {
-    const trees = { now: fileURLToPath(new URL("..", import.meta.url)), before: resolve(tree) };
-    const players = Object.entries(trees).map(([name, root]) => ({
-      name,
-      play: () => oneRound(root, join(folder, `${name}.json`), wanted),
-    }));
-    const runs = await alternate(players, wanted.rounds ?? (wanted.trial ? 1 : wanted.quick ? 3 : 7));
-    const [now, before] = players.map(({ name }) => joined(runs.get(name)!));
-    console.log(pairedChanges(before, now));
-    if (wanted.json !== undefined) await writeRun(wanted.json, now);
+    const commits = { before: await commitOf(resolve(tree)), now: await commitOf(ROOT) };
+    await layOut(resolve(tree), join(folder, "before"));
+    await layOut(ROOT, join(folder, "now"));
+    for (const section of wanted.sections) {
+      const players = (trial: boolean) =>
+        ["before", "now"].map((name) => ({
+          name,
+          play: () => oneRound(join(folder, name), section, { ...wanted, trial: wanted.trial || trial }),
+          drop(error: unknown) {
+            if (name === "now") failed.push(section);
+            leftOut.push(`${section}, ${name}: ${(error as Error).message.split("\n").slice(0, 4).join(" ")}`);
+          },
+        }));
+      const left = leftOut.length;
+      // Deno compiles what it has not run before; and a section that cannot run on a tree ends here
+      await alternate(players(true), 1);
+      if (leftOut.length > left) continue;
+      const runs = await alternate(
+        players(false),
+        wanted.rounds ?? (wanted.trial ? 1 : wanted.quick ? 3 : 7),
+      );
+      if (leftOut.length > left) continue;
+      const [before, now] = ["before", "now"].map((name) => joined(runs.get(name)!));
+      console.log(`${comparedOn(before, now, commits)}\n${pairedChanges(before, now)}\n`);
+      if (wanted.docs !== undefined) await writeCompared(wanted.docs, before, now, commits);
+      tables.push(...now.tables);
+      latest = now;
+    }
+    for (const why of leftOut) console.log(`left out: ${why}\n`);
+    if (wanted.json !== undefined && latest !== undefined) await writeRun(wanted.json, { ...latest, tables });
+    return failed.length === 0 ? 0 : 1;
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-/** The figures of one round, by the bench of that tree in a process of its own; peers are the same in both. */
-async function oneRound(root: string, file: string, { sections, ...wanted }: Wanted): Promise<Run> {
+/** Puts a tree's sources below this tree's bench, with the packages that the tree has. */
+async function layOut(tree: string, place: string): Promise<void> {
+  for (const [from, parts] of [[tree, MEASURED], [ROOT, MEASURING]] as const) {
+    const files = await sourceFiles(from, parts.filter((part) => existsSync(join(from, part))));
+    for (const folder of new Set(files.map(dirname))) await mkdir(join(place, folder), { recursive: true });
+    await Promise.all(files.map((file) => copyFile(join(from, file), join(place, file))));
+  }
+  const packages = join(tree, "node_modules");
+  if (existsSync(packages)) await symlink(packages, join(place, "node_modules"), "junction");
+}
+
+/** The commit of a tree, for people. */
+async function commitOf(tree: string): Promise<string> {
+  const git = (...args: string[]) =>
+    new Promise<string | undefined>((resolve) =>
+      execFile("git", ["-C", tree, ...args], (error, stdout) => resolve(error ? undefined : stdout.trim()))
+    );
+  const commit = await git("rev-parse", "--short=8", "HEAD");
+  if (commit === undefined) return "a tree without commits";
+  return await git("status", "--porcelain", "--", ...MEASURED) === "" ? commit : `${commit} with changes`;
+}
+
+/** The figures of one round of a section, in a process of its own; peers are the same beside both trees. */
+async function oneRound(root: string, section: Section, wanted: Wanted): Promise<Run> {
   const { quick, trial, published, transport } = wanted;
+  const file = join(root, "run.json");
   const options = [
     ...["--rounds", "1", "--no-peers", "--json", file],
     ...(trial ? ["--trial"] : quick ? ["--quick"] : []),
     ...(published ? [] : ["--no-published"]),
     ...(transport === undefined ? [] : ["--transport", transport]),
   ];
-  const runtime = process.versions.deno === undefined ? [] : ["run", "-A"];
-  const args = [...runtime, join(root, "bench", "bench.ts"), ...sections, ...options];
-  const child = spawn(process.execPath, args, { cwd: root, stdio: ["ignore", "ignore", "pipe"] });
+  const runtime = process.versions.deno === undefined ? [] : ["run", "-A", "--no-check"];
+  const args = [...runtime, join(root, "bench", "bench.ts"), section, ...options];
+  // both take JSR's packages from where this tree does
+  const registry = registryAt(ROOT);
+  const env = { ...process.env, NO_COLOR: "1", ...registry.exists ? { CATGA_REGISTRY: registry.path } : {} };
+  const child = spawn(process.execPath, args, { cwd: root, env, stdio: ["ignore", "ignore", "pipe"] });
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => errors = (errors + text).slice(-4_000));
   const code = await new Promise((ended, reject) => child.once("error", reject).once("close", ended));
-  if (code !== 0) throw new Error(`the bench of ${root} ended with ${code}\n${errors}`);
+  if (code !== 0) throw new Error(`the bench ended with ${code}\n${errors}`);
   return await readRun(file);
 }
 

@@ -261,6 +261,26 @@ describe("a takeover", () => {
     assertEquals([await apps.leader(), changes], [leader, []]);
   });
 
+  it("does not come for a leader that was cut off for 1 s, which hands out at once when it is back (100 to 200 ms later)", async () => {
+    await using apps = await LogApps.open();
+    for (const id of ["a", "b", "c"]) await apps.start(id);
+    await apps.publish({ n: 0, key: "x" });
+    await apps.clock.advance(40_000);
+    const { network } = apps.cluster;
+    const leader = await apps.leader();
+    for (let n = 1; n <= 10; n++) {
+      await apps.clock.advance(3_000 + 110 * n);
+      network.cut(leader);
+      await apps.publish({ n, key: "x" });
+      await apps.clock.advance(1_000);
+      network.restore(leader);
+      const restored = apps.clock.monotonic();
+      await apps.until("the message to be handled", () => apps.handled(n), 5_000, 1);
+      assertLess(apps.clock.monotonic() - restored, 30);
+    }
+    assertEquals(await apps.leader(), leader);
+  });
+
   it("waits no longer for a frozen node than for the dead leader", async () => {
     await using apps = await LogApps.open();
     for (const id of ["a", "b", "c"]) await apps.start(id);

@@ -18,6 +18,8 @@ export interface LeasesOptions extends Pick<SubscriptionStoreOptions, "stream" |
   readonly endpoint: string;
   /** Called when another node has overwritten this node's lease: this node then leads no subscription any more. */
   onLost(): void;
+  /** Called when this node's lease is held again after it had ended: this node may hand out messages. */
+  onHeld(): void;
 }
 
 interface SeenSequence {
@@ -76,7 +78,10 @@ export class Leases {
     return this.#sequence === 0 && await this.#renew(); // the lease had expired: make a new one
   }
 
-  /** Renews this node's lease when that is due. Call every 100 ms while this node leads a subscription. */
+  /**
+   * Renews this node's lease when that is due. Call every 100 ms while this node leads a subscription, and when it has
+   * reconnected.
+   */
   tick(now: number): void {
     if (this.#writing === undefined && now - this.#sent >= RENEW_INTERVAL) void this.#renew();
   }
@@ -161,15 +166,17 @@ export class Leases {
   }
 
   async #write(): Promise<boolean> {
-    const { stream, endpoint, clock, onLost, fault } = this.#options;
+    const { stream, endpoint, clock, onLost, onHeld, fault } = this.#options;
     const sent = this.#sent = clock.monotonic();
     const options = { timeout: ANSWER_TIMEOUT, expect: this.#sequence, rollup: true, ttl: LEASE_KEPT_FOR };
     const text = JSON.stringify({ v: 1, by: endpoint, leads: LEADS_UNRENEWED_FOR });
     const appended = await stream.append(this.#subject, text, options);
     if (appended.type === "stored") {
+      const { holds } = this;
       this.#sequence = appended.sequence;
       this.#renewed = sent;
       this.#failed = undefined;
+      if (!holds) onHeld();
       return true;
     }
     if (appended.type !== "conflict") fault(this.#failed = appended.error);

@@ -15,6 +15,7 @@ async function setUp(...endpoints: string[]) {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1 });
   const lost: string[] = [];
+  const held: string[] = [];
   const faults: unknown[] = [];
   const nodes: { leases: Leases; stream: LogStream; reader: LogReader }[] = [];
   for (const endpoint of endpoints) {
@@ -23,6 +24,7 @@ async function setUp(...endpoints: string[]) {
     const leases = new Leases({
       ...{ stream, namespace: NAMESPACE, endpoint, clock },
       onLost: () => lost.push(endpoint),
+      onHeld: () => held.push(endpoint),
       fault: (error) => faults.push(error),
     });
     const reader = stream.follow({
@@ -41,7 +43,7 @@ async function setUp(...endpoints: string[]) {
       await clock.advance(100);
     }
   };
-  return { clock, lost, faults, pass, nodes, leases: nodes.map(({ leases }) => leases), stream: nodes[0].stream };
+  return { clock, lost, held, faults, pass, nodes, leases: nodes.map(({ leases }) => leases), stream: nodes[0].stream };
 }
 
 describe("Leases", () => {
@@ -53,6 +55,16 @@ describe("Leases", () => {
     await pass(10_000, own);
     const after = (await clock.until(stream.state()))!;
     assertEquals([own.holds, after.last - before.last, after.messages], [true, 12, 1]);
+  });
+
+  it("are reported when they are held again, not when they are renewed", async () => {
+    const { clock, held, leases: [own], pass } = await setUp("a.1");
+    await clock.until(own.hold());
+    await pass(10_000, own);
+    assertEquals(held, ["a.1"]);
+    await pass(1_300);
+    await pass(1_000, own);
+    assertEquals([own.holds, held], [true, ["a.1", "a.1"]]);
   });
 
   it("are not held any more before others take over from one that stands still", async () => {

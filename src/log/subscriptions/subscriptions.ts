@@ -70,6 +70,10 @@ export class Subscriptions {
       onLost: () => {
         for (const subscription of this.#all.values()) subscription.onLost();
       },
+      // without waiting for the next tick: messages have waited for the lease
+      onHeld: () => {
+        for (const { term } of this.#all.values()) term?.tick(clock.monotonic());
+      },
       fault: (error) => {
         options.onError?.(error);
         this.#fault("renewing the lease of this node", error);
@@ -162,8 +166,13 @@ export class Subscriptions {
 
   /** Reads the last commits and the requests again, because this node may have missed messages of the stream. */
   #look(): void {
-    this.#looked = this.#options.host.clock.monotonic();
-    for (const subscription of this.#all.values()) subscription.onDoubt();
+    const now = this.#looked = this.#options.host.clock.monotonic();
+    let leads = false;
+    for (const subscription of this.#all.values()) {
+      subscription.onDoubt();
+      leads ||= subscription.leads;
+    }
+    if (leads) this.#leases.tick(now); // the lease may have ended while this node was not connected
   }
 
   #onMessage(message: StoredMessage): void {

@@ -26,8 +26,10 @@ describe("outcomeOf", () => {
     for (const code of ["NO_HANDLER", "UNAVAILABLE", "OVERLOADED", "DRAINING"] as const) {
       assertEquals(outcomeOf({ ok: false, error: new CatgaError(code, "no") }), "not run");
     }
-    const busy = new CatgaError("UNAVAILABLE", "no", { node: "b", details: STILL_RUNNING });
-    assertEquals(outcomeOf({ ok: false, error: busy }), { busy: "b" });
+    for (const late of [true, false]) {
+      const busy = new CatgaError("UNAVAILABLE", "no", { node: "b", details: STILL_RUNNING, retryable: late });
+      assertEquals(outcomeOf({ ok: false, error: busy }), { busy: "b", late });
+    }
     const unknown = outcomeOf({ ok: false, error: new CatgaError("OUTCOME_UNKNOWN", "late", { node: "b" }) });
     assertEquals(unknown, { code: "OUTCOME_UNKNOWN", message: "late", final: false, node: "b" });
     const large = outcomeOf({ ok: false, error: new CatgaError("TOO_LARGE", "4 MB", { node: "b" }) });

@@ -91,7 +91,8 @@ export type FailedRun = readonly [
 
 /**
  * `details` of the failure of a message that did not run, because an earlier run of the message goes on at the node:
- * the next attempt goes to the same node.
+ * the next attempt goes to the same node. The error is not `retryable` if that run is still in its time, which the
+ * node's version of the handler makes longer than the leader's.
  */
 export const STILL_RUNNING = "still running";
 
@@ -197,11 +198,18 @@ const MAX_ID = 512;
 
 /**
  * Outcome of an attempt to run a message at a node. `done`: handled. `not run`: certainly not run. `busy`: not run,
- * because the handler of an earlier attempt goes on at the node with this id (`undefined`: the node is not known).
+ * because the handler of an earlier attempt goes on at the node with this id (`undefined`: the node is not known);
+ * `late`: false if the handler's time is not over there, because the version of that node gives it more than the
+ * leader's, so that the attempt is still under way.
  * `alone`: the message, sent in a batch, is to be sent again in a request of its own (outcome `3` of
  * {@link BatchAnswer}). A {@link RunFailure}: the attempt failed.
  */
-export type RunOutcome = "done" | "not run" | "alone" | { readonly busy: string | undefined } | RunFailure;
+export type RunOutcome =
+  | "done"
+  | "not run"
+  | "alone"
+  | { readonly busy: string | undefined; readonly late: boolean }
+  | RunFailure;
 
 /** A failed attempt to run a message. */
 export interface RunFailure {
@@ -244,8 +252,8 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
       node: undefined,
     };
   }
-  const { error: { code, message, node, details, final } } = result;
-  if (NOT_RUN.has(code)) return details === STILL_RUNNING ? { busy: node } : "not run";
+  const { error: { code, message, node, details, final, retryable } } = result;
+  if (NOT_RUN.has(code)) return details === STILL_RUNNING ? { busy: node, late: retryable } : "not run";
   const unknown = code === "OUTCOME_UNKNOWN" || code === "TIMEOUT";
   return { code, message, final: final || code === "TOO_LARGE", node: unknown ? node : undefined };
 }

@@ -18,6 +18,7 @@ import {
   type FailedRun,
   readBatchRequest,
   readRunRequest,
+  type RunAnswer,
   type RunRequest,
   STILL_RUNNING,
 } from "../format/run_request.ts";
@@ -71,7 +72,8 @@ export class SubscriptionRuns {
   get hanging(): SubscriptionHealth["hanging"] {
     const { host: { clock, node }, handlers: { contract, timeout } } = this.#options;
     const now = clock.monotonic();
-    const late = [...this.#running.values()].flatMap(({ run, isLast }) => isLast ? run.late(now) - timeout : [])
+    const late = [...this.#running.values()]
+      .flatMap(({ run, kept, isLast }) => isLast && !kept ? run.late(now) - timeout : [])
       .filter((late) => late >= 0);
     if (late.length === 0) return undefined;
     return { contract: contract.name, node, count: late.length, since: clock.now() - Math.max(...late) };
@@ -123,14 +125,60 @@ export class SubscriptionRuns {
 
   /** Handles a request whose token was accepted: joins the run of its message, or begins a run. */
   #admitted(request: RunRequest, ctx: MessageContext): MaybePromise<Outcome> {
-    const going = this.#running.size === 0
-      ? undefined
-      : this.#running.get(messageId({ position: request[1], time: request[7] }));
+    const id = this.#running.size === 0 ? "" : messageId({ position: request[1], time: request[7] });
+    const going = this.#running.get(id);
     if (going === undefined) {
       return this.#options.host.isDraining ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
     }
     ctx.execution.rest(); // this request needs no place among the node's concurrent messages: the joined run has its own
-    return going.run.answered ? this.#after(going, request, ctx) : going.answer();
+    if (going.kept) this.#running.delete(id);
+    if (going.kept || going.owed || !going.run.answered) return this.#joined(going, ctx);
+    return this.#after(going, request, ctx);
+  }
+
+  /**
+   * Answers a request whose message runs: with the run's answer. If the leader waits for less time than the run may
+   * take, because its version of the handler has a shorter timeout, the leader is told in time that the run goes on;
+   * the answer of the run is then kept for the leader's next request.
+   */
+  #joined(going: RunningMessage, ctx: MessageContext): Promise<Outcome> {
+    const answer = going.answer();
+    going.owed = false;
+    const left = this.#left(ctx);
+    return left >= this.#options.handlers.timeout ? answer : this.#answeredWithin(left, answer, [going], ctx);
+  }
+
+  /** Time in ms after which the leader has to be told that a run with more time goes on. */
+  #left(ctx: MessageContext): number {
+    return ctx.remaining(this.#options.host.wheel.now()) - IN_TIME_MARGIN;
+  }
+
+  async #answeredWithin(
+    ms: number,
+    answer: Promise<Outcome>,
+    all: readonly RunningMessage[],
+    { node }: MessageContext,
+  ): Promise<Outcome> {
+    const { host: { clock }, handlers: { contract } } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const timer = clock.after(Math.max(0, ms), () => resolve(undefined));
+    const ended = await Promise.race([answer, promise]);
+    timer.cancel();
+    if (ended !== undefined) return ended;
+    for (const going of all) going.owed = true;
+    const message = `${contract.kind} ${contract.name} still runs on node ${node}, whose version gives it more time`;
+    const details = STILL_RUNNING;
+    return { ok: false, error: new CatgaError("UNAVAILABLE", message, { node, details, retryable: false }) };
+  }
+
+  /** Lists what runs no longer, unless its answer is kept for a leader ({@link SubscriptionRuns.#joined}). */
+  #leaves(id: string): void {
+    const going = this.#running.get(id);
+    if (!going?.owed) return void this.#running.delete(id);
+    going.kept = true;
+    this.#options.host.clock.after(KEPT_ANSWER, () => {
+      if (this.#running.get(id) === going) this.#running.delete(id);
+    }, { background: true });
   }
 
   /** Waits until the handler of the message's earlier attempt has ended, then runs the message. */
@@ -185,12 +233,14 @@ export class SubscriptionRuns {
     }
     const run = new PendingRun(ctx, outer, handlers, causes);
     const own = messageId({ position, time });
-    this.#running.set(own, { run, answer: () => run.answer, reported: false, isLast });
+    const answer = isLast ? run.answer.then(lastAnswer) : run.answer;
+    const going: RunningMessage = { run, answer: () => answer, reported: false, owed: false, kept: false, isLast };
+    this.#running.set(own, going);
     run.watch(outcome, () => {
-      this.#running.delete(own);
+      this.#leaves(own);
       this.#onEnded(position, time);
     });
-    return isLast ? run.answer.then(lastAnswer) : run.answer;
+    return this.#joined(going, outer);
   }
 
   #admittedTogether(requests: readonly RunRequest[], ctx: MessageContext): MaybePromise<Outcome> {
@@ -211,25 +261,29 @@ export class SubscriptionRuns {
 
   /**
    * Runs the messages of a batch one by one, because this node's version of the handler takes single messages, while
-   * the leader has sent a batch.
+   * the leader has sent a batch. A message begins only if the leader still leads, and waits long enough for its answer:
+   * the others are sent again.
    */
   async #oneByOne(requests: readonly RunRequest[], ctx: MessageContext): Promise<Outcome> {
     const held = new Set<string | null>();
     const of: BatchAnswer["of"][number][] = [];
     for (const request of requests) {
       const key = request[4];
-      const outcome = held.has(key) ? undefined : await this.#begin(request, ctx);
-      // 2 ("send again"): the message did not run; 3 ("send it alone"): its handler took too long, which counts as an
-      // attempt only if the message runs alone
-      const answer = outcome === undefined || outcome instanceof Refusal
-        ? 2
-        : outcome.ok
-        ? outcome.value as 0 | FailedRun
-        : 3;
+      const waits = this.#left(ctx) >= this.#options.handlers.timeout;
+      const begins = waits && !held.has(key);
+      const outcome = begins ? await this.#ofLeader(request, ctx, () => this.#beginApart(request, ctx)) : undefined;
+      const answer = oneOf(outcome, waits || of.includes(0));
       if (answer !== 0 && key !== null) held.add(key);
       of.push(answer);
     }
     return { ok: true, value: { of } };
+  }
+
+  /** Begins a run of one message of a batch, unless that has become impossible meanwhile. */
+  #beginApart(request: RunRequest, ctx: MessageContext): MaybePromise<Outcome> {
+    if (this.#options.host.isDraining) return new Refusal("DRAINING", ctx);
+    const id = messageId({ position: request[1], time: request[7] });
+    return this.#running.has(id) ? this.#notRun(ctx, STILL_RUNNING) : this.#begin(request, ctx);
   }
 
   #beginTogether(requests: readonly RunRequest[], outer: MessageContext): MaybePromise<Outcome> {
@@ -275,14 +329,24 @@ export class SubscriptionRuns {
     const run = new PendingRun(ctx, outer, handlers, causes);
     const answer = run.answer.then(answered);
     const ids = requests.map(([, position, , , , , , time]) => messageId({ position, time }));
-    for (const [i, id] of ids.entries()) {
-      this.#running.set(id, { run, answer: () => this.#answerOf(answer, i, ctx), reported: false, isLast: false });
-    }
+    const all = ids.map((id, i): RunningMessage => {
+      const going = {
+        run,
+        answer: () => this.#answerOf(answer, i, ctx),
+        reported: false,
+        owed: false,
+        kept: false,
+        isLast: false,
+      };
+      this.#running.set(id, going);
+      return going;
+    });
     run.watch(outcome, () => {
-      for (const id of ids) this.#running.delete(id);
+      for (const id of ids) this.#leaves(id);
       ended();
     });
-    return answer;
+    const left = this.#left(outer);
+    return left >= timeout ? answer : this.#answeredWithin(left, answer, all, outer);
   }
 
   /**
@@ -311,6 +375,18 @@ export class SubscriptionRuns {
   }
 }
 
+/**
+ * Returns the answer for one message of a batch whose messages run one by one. 2 ("send again"): the message did not
+ * run. 3 ("send it alone"): its handler took too long, which counts as an attempt only if the message runs alone, or
+ * none of the batch can run here. `again`: a batch may have messages for this node.
+ */
+function oneOf(outcome: Outcome | undefined, again: boolean): BatchAnswer["of"][number] {
+  if (outcome === undefined || outcome instanceof Refusal) return again ? 2 : 3;
+  if (!outcome.ok) return 3;
+  const value = outcome.value as RunAnswer; // `answerTo` has made this value, or it is that of DEPOSED
+  return value === 1 ? 2 : value;
+}
+
 /** Maximum number of ended runs that are remembered. */
 const MAX_ENDED_RUNS = 256;
 /** Time for which an ended run is remembered, in ms. */
@@ -323,6 +399,10 @@ interface RunningMessage {
   answer(): Promise<Outcome>;
   /** True if it was reported that the handler still runs after its timeout. */
   reported: boolean;
+  /** True if a leader was told that the message still runs, and has not asked for the answer of the run since. */
+  owed: boolean;
+  /** True if the handler has ended, and only the answer is kept for that leader. */
+  kept: boolean;
   /** True if this is the last attempt of the message. */
   readonly isLast: boolean;
 }
@@ -332,3 +412,7 @@ interface RunningMessage {
  * gets the answer.
  */
 const ANSWER_MARGIN = 50;
+/** Time before the deadline of a request, in ms, at which its leader is told that a run with more time goes on. */
+const IN_TIME_MARGIN = 250;
+/** Time for which the answer of a run is kept for a leader that was told that the run goes on, in ms. */
+const KEPT_ANSWER = 30_000;

@@ -48,6 +48,30 @@ describe("SubscriptionRuns", () => {
     }
   });
 
+  it("tells a leader that waits for less than its handler's time that the run goes on, and keeps its answer", async () => {
+    const { runs, clock, request, ends, attempts } = await start();
+    const first = request(5, { timeout: 600 });
+    await clock.advance(350);
+    const { error } = await first as Exclude<Outcome, Refusal>;
+    assertEquals([error?.code, error?.retryable, error?.details], ["UNAVAILABLE", false, STILL_RUNNING]);
+    ends[0]();
+    await clock.advance(1_000);
+    assertEquals([...runs.running], ["5-1"]);
+    assertEquals(await request(5, { timeout: 600 }), DONE);
+    assertEquals([[...runs.running], attempts], [[], [1]]);
+  });
+
+  it("forgets the answer that it keeps for a leader after 30 s", async () => {
+    const { runs, clock, request, ends } = await start();
+    void request(5, { timeout: 600 });
+    await clock.advance(500);
+    ends[0]();
+    await clock.advance(29_000);
+    assertEquals([...runs.running], ["5-1"]);
+    await clock.advance(1_001);
+    assertEquals([...runs.running], []);
+  });
+
   it("reports a handler that goes on after its time once, whoever waits for it", async () => {
     const { clock, request, seen } = await start();
     void request(5);
@@ -137,7 +161,7 @@ describe("SubscriptionRuns", () => {
 interface Asked {
   readonly token?: number;
   readonly attempt?: number;
-  /** Timeout of the request, in ms. */
+  /** Timeout of the request, in ms; by default 2 s longer than the handler's, as a leader of this version waits. */
   readonly timeout?: number;
 }
 
@@ -179,7 +203,7 @@ async function start(run?: HandlerRun) {
     token,
     causes: false,
   });
-  const request = (position: number, { token = 7, attempt = 1, timeout = 1_000 }: Asked = {}): Promise<Outcome> => {
+  const request = (position: number, { token = 7, attempt = 1, timeout = 3_000 }: Asked = {}): Promise<Outcome> => {
     const sent: RunRequest = [token, position, attempt, "m", null, {}, 0, 1, null];
     return Promise.resolve(runs.handle(sent, new MessageContext(inside, Placed, timeout, undefined)));
   };

@@ -45,8 +45,8 @@ export class Categories {
   }
 
   /**
-   * Returns the category of this contract name. If this node has no handler of the contract, the category has the
-   * settings that other nodes announce.
+   * Returns the category of this contract name. Its retry settings are the most patient ones of this node's handlers
+   * and of those that other nodes announce: each node ends the attempts of messages by its own handler's.
    */
   of(name: string): Category {
     let category = this.all.get(name);
@@ -110,8 +110,10 @@ export class Categories {
     const { name } = category;
     const announced = this.#nodes.flatMap(({ categories }) => categories.get(name) ?? []);
     category.capable = announced.length;
-    if (announced.length === 0 || this.#spec.categories.has(name)) return;
-    const { attempts, delay } = announced.reduce(morePatient);
+    const own = this.#spec.categories.get(name);
+    const retries = own === undefined ? announced : [own, ...announced];
+    if (retries.length === 0) return;
+    const { attempts, delay } = retries.reduce(morePatient);
     category.attempts = attempts;
     category.delay = delay;
   }

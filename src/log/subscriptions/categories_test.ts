@@ -27,7 +27,7 @@ describe("Categories", () => {
     assertEquals(categories.patience, categories.of("Newer").timeout);
   });
 
-  it("one that only other nodes handle has what they announce, the most patient of them, as soon as they do", () => {
+  it("has the most patient retry of this node's handlers, and of what other nodes announce, while they do", () => {
     const categories = new Categories(SPEC, { Placed: 0, Newer: 0 }, 30_000);
     const newer = categories.of("Newer");
     const node = (attempts: number, ...delay: [number, number]) => ({
@@ -36,9 +36,10 @@ describe("Categories", () => {
     });
     categories.refresh([node(20, 5, 60), node(15, 5, 70)]);
     assertEquals([newer.attempts, newer.delay, newer.capable], [20, [5, 70], 2]);
-    assertEquals(categories.of("Placed").attempts, 3);
+    assertEquals(categories.of("Placed").attempts, 20);
     categories.refresh([]);
     assertEquals([newer.attempts, newer.capable], [20, 0]);
+    assertEquals(categories.of("Placed").attempts, 3);
   });
 
   it("has no more of them than a commit may have", () => {

@@ -342,7 +342,9 @@ export class Node {
     this.options = options;
     const subscriptions = [
       ...Object.entries(options.handles).flatMap(([name, categories]) =>
-        Object.keys(categories).map((category) => announcement(this.service, name, category))
+        Object.entries(categories).map(([category, settings]) =>
+          announcement(this.service, name, category, settingsOf({ name, ...settings }))
+        )
       ),
       ...(options.commands ?? []).map((name) => announcement(COMMANDS, name, name)),
     ];

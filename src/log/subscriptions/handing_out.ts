@@ -266,6 +266,7 @@ export class HandingOut {
   #settle(item: Item, outcome: RunOutcome, at: string): void {
     const { ledger, handled, now } = this.#options;
     const isBusy = typeof outcome === "object" && "busy" in outcome;
+    if (isBusy && !outcome.late) return this.#goesOn(item, outcome.busy);
     if (isBusy) this.#hanging.set(item, this.#hanging.get(item) ?? now());
     else if (this.#hanging.size > 0) this.#hanging.delete(item);
     if (outcome === "done") {
@@ -280,6 +281,15 @@ export class HandingOut {
       if (outcome === "alone" || isBusy) item.alone = true;
       this.#refused(item, isBusy ? outcome.busy : undefined);
     }
+  }
+
+  /** Asks the node again on which the handler of a message still has time. */
+  #goesOn(item: Item, node: string | undefined): void {
+    const { ledger } = this.#options;
+    ledger.notRun(item);
+    item.alone = true; // a batch would not go to that node
+    item.node = node;
+    ledger.retry(item);
   }
 
   /**

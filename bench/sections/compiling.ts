@@ -1,60 +1,68 @@
-/** How long the compiler takes for contracts: `deno check` of generated programs. */
-import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { performance } from "node:perf_hooks";
+/** How long compilers take for contracts: `deno check` and `tsc` of generated programs. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpus } from "node:os";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { alternate } from "../rounds.ts";
+import { CATGA, type Compiler, denoCheck, tsc } from "./compilers.ts";
 import type { Measure } from "./section.ts";
 
-/** Measures `deno check`; with Bun, that of the `deno` on the PATH. */
-export const types: Measure = async (_stage, effort) => {
-  // within the project, whose package.json says which zod it is
-  const cache = fileURLToPath(new URL(".cache/", ROOT));
-  await mkdir(cache, { recursive: true });
-  const folder = await mkdtemp(join(cache, "types-"));
+/** Measures `deno check`, with Bun that of the `deno` on the PATH, and `tsc` of two versions in Node. */
+export const types: Measure = async (stage, effort) => {
+  await using compilers = new AsyncDisposableStack();
+  const all: Compiler[] = [compilers.use(await denoCheck())];
   try {
-    const programs = [
-      { name: ONE, text: contracts(1) },
-      { name: "200 contracts", text: contracts(200) },
-      { name: ZOD_ALONE, text: schemas(200, byHand) },
-      { name: INFERRED_ALONE, text: GENERIC + schemas(200, inferred) },
-      { name: INFERRED_BESIDE, text: PING + GENERIC + schemas(200, inferred) },
-      { name: WITH_SCHEMAS, text: schemas(200, withContracts) },
-      { name: "a model with 1 reference to itself", text: recursive(1) },
-      { name: "a model with 3 references to itself", text: recursive(3) },
-      { name: "a model with 8 references to itself", text: recursive(8) },
-    ];
-    const players = programs.map(({ name, text }, at) => ({
-      name,
-      play: () => check(join(folder, `program${at}.ts`), text),
-    }));
-    await players[0].play(); // loads what all have in common
-    const rounds = await alternate(players, effort.rounds(5, 2));
-    return [{
-      id: "types",
-      title: "Types: deno check of a program with contracts",
-      unit: "ms",
-      columns: ["takes"],
-      rows: [...rounds].map(([name, cells]) => ({ name, cells: [cells] })),
-      pairs: [
-        ...programs.slice(1).map(({ name }) => ({ row: name, against: ONE })),
-        { row: INFERRED_ALONE, against: ZOD_ALONE },
-        { row: WITH_SCHEMAS, against: ZOD_ALONE },
-        { row: INFERRED_BESIDE, against: ZOD_ALONE },
-        { row: WITH_SCHEMAS, against: INFERRED_BESIDE },
-      ],
-      notes: [
-        "each contract has two models of its own, a handler and a send; the rest is the start of Deno, and the types of Catga",
-        "by hand: the same schemas, a function that takes and returns their types, and a call of a send with these types",
-        "inferred by hand: the least that infers the types of key, handler, send and result from the schemas, with no " +
-        "comparison of payloads with what can be sent, and no failures",
-      ],
-    }];
-  } finally {
-    await rm(folder, { recursive: true });
+    for (const version of ["5.9.3", "7.0.2"]) all.push(compilers.use(await tsc(version)));
+  } catch (error) {
+    stage.leaveOut("types under tsc", (error as Error).message.split("\n")[0]);
   }
+  const programs: readonly CheckedProgram[] = [
+    { name: ONE, text: contracts(1) },
+    { name: "200 contracts", text: contracts(200), few: true },
+    { name: ZOD_ALONE, text: schemas(200, byHand) },
+    { name: INFERRED_ALONE, text: GENERIC + schemas(200, inferred), few: true },
+    { name: INFERRED_BESIDE, text: PING + GENERIC + schemas(200, inferred) },
+    { name: WITH_SCHEMAS, text: schemas(200, withContracts) },
+    { name: "a model with 1 reference to itself", text: recursive(1), few: true },
+    { name: "a model with 3 references to itself", text: recursive(3), few: true },
+    { name: RECURSIVE, text: recursive(8) },
+    { name: `${RECURSIVE}, beside a busy process a core`, text: recursive(8), busy: true },
+  ];
+  const players = programs.flatMap(({ name, text, few, busy }) =>
+    (few ? all.slice(0, 1) : all).map((compiler) => ({
+      name: nameOf(name, compiler),
+      play: async () => {
+        await using _ = busy ? await busyCores() : undefined;
+        return await compiler.check(text);
+      },
+    }))
+  );
+  for (const compiler of all) await refuse(compiler); // loads what all have in common
+  const rounds = await alternate(players, effort.rounds(5, 2));
+  return [{
+    id: "types",
+    title: "Types: check of a program with contracts",
+    unit: "ms",
+    columns: all.map(({ name }) => name),
+    rows: programs.map(({ name }) => ({
+      name,
+      cells: all.map((compiler) => rounds.get(nameOf(name, compiler)) ?? []),
+    })),
+    pairs: [
+      ...programs.slice(1).map(({ name }) => ({ row: name, against: ONE })),
+      { row: INFERRED_ALONE, against: ZOD_ALONE },
+      { row: WITH_SCHEMAS, against: ZOD_ALONE },
+      { row: INFERRED_BESIDE, against: ZOD_ALONE },
+      { row: WITH_SCHEMAS, against: INFERRED_BESIDE },
+    ],
+    notes: [
+      "each contract has two models of its own, a handler and a send; the rest is the start of the compiler, and the " +
+      "types of Catga: its sources for deno check, for tsc its declarations, as JSR's registry for npm has them",
+      "by hand: the same schemas, a function that takes and returns their types, and a call of a send with these types",
+      "inferred by hand: the least that infers the types of key, handler, send and result from the schemas, with no " +
+      "comparison of payloads with what can be sent, and no failures",
+    ],
+  }];
 };
 
 const ONE = "one contract";
@@ -62,22 +70,44 @@ const WITH_SCHEMAS = "200 contracts with schemas of zod";
 const ZOD_ALONE = "200 functions with schemas of zod, by hand";
 const INFERRED_ALONE = "200 functions with schemas of zod, inferred by hand";
 const INFERRED_BESIDE = "200 functions inferred by hand, in a program with a command of Catga";
-const ROOT = new URL("../../", import.meta.url);
-let checks = 0;
+const RECURSIVE = "a model with 8 references to itself";
 
-/** ms of `deno check` for a program, which differs each time: Deno remembers what it has checked. */
-async function check(file: string, text: string): Promise<number> {
-  await writeFile(file, `// ${process.pid} ${++checks}\n${text}`);
-  const deno = process.versions.deno === undefined ? "deno" : process.execPath;
-  const args = ["check", "--config", fileURLToPath(new URL("deno.json", ROOT)), file];
-  const start = performance.now();
-  await new Promise<void>((resolve, reject) => {
-    execFile(deno, args, { cwd: fileURLToPath(ROOT), timeout: 120_000 }, (error, _, stderr) => {
-      if (error) reject(new Error(`deno check failed: ${stderr}`, { cause: error }));
-      else resolve();
-    });
-  });
-  return performance.now() - start;
+/** A program to check. */
+interface CheckedProgram {
+  readonly name: string;
+  readonly text: string;
+  /** Whether the first compiler alone checks it. */
+  readonly few?: boolean;
+  /** Whether other work runs meanwhile. */
+  readonly busy?: boolean;
+}
+
+/** Rejects if a compiler lets a wrong payload pass, as one does that has not found the types of Catga. */
+async function refuse(compiler: Compiler): Promise<void> {
+  const wrong = contracts(1).replace('{ id: "a"', "{ id: 1");
+  const passed = await compiler.check(wrong).then(() => true, () => false);
+  if (passed) throw new Error(`${compiler.name} finds no mistake in a wrong program`);
+}
+
+function nameOf(program: string, { name }: Compiler): string {
+  return `${program}, ${name}`;
+}
+
+/** Has each core do other work until the disposal. */
+async function busyCores(): Promise<AsyncDisposable> {
+  const words = process.versions.deno === undefined ? ["-e"] : ["eval"];
+  const start = () => spawn(process.execPath, [...words, "for (;;);"], { stdio: "ignore" });
+  const spinning: ChildProcess[] = cpus().map(start);
+  await Promise.all(spinning.map((child) => once(child, "spawn")));
+  return {
+    async [Symbol.asyncDispose]() {
+      await Promise.all(spinning.map((child) => {
+        const ended = once(child, "close");
+        child.kill("SIGKILL");
+        return ended;
+      }));
+    },
+  };
 }
 
 function contracts(count: number): string {
@@ -192,5 +222,5 @@ export const Find = query<Model, Model>("Find");
 }
 
 function importing(names: string): string {
-  return `import { ${names} } from ${JSON.stringify(new URL("mod.ts", ROOT).href)};\n`;
+  return `import { ${names} } from ${JSON.stringify(CATGA)};\n`;
 }

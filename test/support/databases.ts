@@ -1,11 +1,12 @@
 /** Real databases for tests: PGlite, fetched into `.cache/` with npm, and the PostgreSQL that is installed here. */
 import { execFile, spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { fetchPackages } from "../../tools/npm_packages.ts";
 import { eventually } from "./eventually.ts";
 
 /** A database that runs. */
@@ -33,7 +34,7 @@ const CLIENT_PACKAGE = "pg@8.23.1";
 export async function findPglite(): Promise<DatabaseSource> {
   const module = join(PGLITE, "node_modules", "@electric-sql", "pglite", "dist", "index.js");
   try {
-    await fetchPackage(PGLITE, PACKAGE);
+    await fetchPackages(PGLITE, PACKAGE);
   } catch (error) {
     return { missing: `PGlite cannot be fetched: ${(error as Error).message.split("\n")[0]}` };
   }
@@ -53,26 +54,8 @@ export async function findPglite(): Promise<DatabaseSource> {
 
 /** Fetches node-postgres, once. Resolves with the folder from which it can be required as `pg`. */
 export async function fetchPostgresClient(): Promise<string> {
-  await fetchPackage(CLIENT, CLIENT_PACKAGE);
+  await fetchPackages(CLIENT, CLIENT_PACKAGE);
   return CLIENT;
-}
-
-/** Installs a package of npm with its dependencies in the folder `place`, unless it is there. */
-async function fetchPackage(place: string, name: string): Promise<void> {
-  if (existsSync(place)) return;
-  await mkdir(CACHE, { recursive: true });
-  // beside its place, so that the rename is atomic and the tests of both runtimes may fetch at once
-  const folder = await mkdtemp(`${place}-`);
-  try {
-    await writeFile(join(folder, "package.json"), "{}");
-    await run("npm", ["install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", name]);
-    await rename(folder, place).catch((error) => {
-      // the other runtime was faster
-      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
-    });
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }
 
 /** Folder in which Debian has PostgreSQL, by its version. */

@@ -1,0 +1,107 @@
+/** Compilers whose time for a program is measured: `deno check` over Catga's sources, `tsc` over its declarations. */
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { fetchPackages } from "../../tools/npm_packages.ts";
+
+/** How programs name Catga. */
+export const CATGA = "@catga/catga";
+
+/** A compiler, with a folder of its own until the disposal. */
+export interface Compiler extends AsyncDisposable {
+  readonly name: string;
+  /** Resolves with the ms that a check of a program takes; rejects with its errors. */
+  check(program: string): Promise<number>;
+}
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+// within the project, whose package.json says which zod it is
+const CACHE = join(ROOT, ".cache");
+let checks = 0;
+
+/** `deno check`: with Bun that of the `deno` on the PATH. */
+export async function denoCheck(): Promise<Compiler> {
+  await mkdir(CACHE, { recursive: true });
+  const folder = await mkdtemp(join(CACHE, "types-"));
+  const file = join(folder, "program.ts");
+  const deno = process.versions.deno === undefined ? "deno" : process.execPath;
+  const mod = new URL("../../mod.ts", import.meta.url).href;
+  return {
+    name: "deno check",
+    async check(program) {
+      // differs each time: Deno remembers what it has checked
+      const text = program.replaceAll(JSON.stringify(CATGA), JSON.stringify(mod));
+      await writeFile(file, `// ${process.pid} ${++checks}\n${text}`);
+      return await timeOf(deno, ["check", "--config", join(ROOT, "deno.json"), file]);
+    },
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
+  };
+}
+
+/**
+ * `tsc` of a version, in Node, for a project that has Catga installed as JSR's registry for npm serves it: with
+ * declarations. Rejects if npm cannot be reached.
+ */
+export async function tsc(version: string): Promise<Compiler> {
+  const { devDependencies: { zod } } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+  const packages = join(CACHE, `typescript-${version}-zod-${zod}`);
+  await fetchPackages(packages, `typescript@${version}`, `zod@${zod}`);
+  const compiler = join(packages, "node_modules", "typescript", "bin", "tsc");
+  // below the packages, which are found from there
+  const folder = await mkdtemp(join(packages, "project-"));
+  const dispose = () => rm(folder, { recursive: true, force: true });
+  const compile = (config: object) => {
+    return writeFile(join(folder, "tsconfig.json"), JSON.stringify(config))
+      .then(() => timeOf("node", [compiler, "--pretty", "false", "-p", join(folder, "tsconfig.json")]));
+  };
+  try {
+    const installed = join(folder, "node_modules", CATGA);
+    await mkdir(installed, { recursive: true });
+    await writeFile(join(folder, "package.json"), JSON.stringify({ type: "module" }));
+    const manifest = { name: CATGA, type: "module", exports: { ".": { types: "./mod.d.ts" } } };
+    await writeFile(join(installed, "package.json"), JSON.stringify(manifest));
+    const declared = { ...COMMON, declaration: true, emitDeclarationOnly: true, rootDir: ROOT, outDir: installed };
+    // the types of Node and Deno are missing; declarations of what programs import name none of them
+    const failed = await compile({ compilerOptions: declared, files: [join(ROOT, "mod.ts")] }).then(() => "", String);
+    if (!existsSync(join(installed, "mod.d.ts"))) throw new Error(`no declarations: ${failed}`);
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  return {
+    name: `tsc ${version.split(".").slice(0, version.startsWith("5") ? 2 : 1).join(".")}`,
+    async check(program) {
+      await writeFile(join(folder, "program.ts"), program);
+      return await compile({ compilerOptions: { ...COMMON, noEmit: true }, files: ["program.ts"] });
+    },
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+/** As `tsc --init` writes them, with the library of a server; sources of Catga import by file names. */
+const COMMON = {
+  target: "ES2023",
+  lib: ["ES2024", "ESNext", "DOM", "DOM.Iterable"],
+  module: "NodeNext",
+  moduleResolution: "NodeNext",
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  skipLibCheck: true,
+  allowImportingTsExtensions: true,
+  types: [],
+};
+
+/** ms of a command; rejects with what it printed if it fails. */
+function timeOf(command: string, args: readonly string[]): Promise<number> {
+  const start = performance.now();
+  return new Promise((resolve, reject) => {
+    execFile(command, [...args], { cwd: ROOT, timeout: 120_000 }, (error, stdout, stderr) => {
+      if (error) reject(new Error(`${stdout}${stderr}`.slice(0, 4_000) || error.message, { cause: error }));
+      else resolve(performance.now() - start);
+    });
+  });
+}

@@ -136,6 +136,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/flow/undo": 4,
   "src/memory/faults": 4,
   "test/leaks": 9,
+  "test/idle_timers": 12,
   "src/cluster/wire/inbound_requests": 4,
   "src/cluster/startup_errors": 4,
   "src/flow/full_nodes": 4,

@@ -1,6 +1,7 @@
 /**
  * A program that only opens a NATS connection, or, `by-hand`, does over the modules of nats.js what a node cannot do
- * without; and then waits. It does not listen to the bench, for that would take memory, too: it ends after a minute.
+ * without; and then waits. It does not listen to the bench, for that would take memory, too: it ends after
+ * three minutes.
  *
  * Its imports are computed: Deno reads the files behind a literal `import()` when a program starts, so that each of
  * these programs would pay for all of them.
@@ -30,7 +31,7 @@ if (what === "nats") {
   // the first change ends the listing of what others wrote
   for await (const _ of records) break;
 }
-setTimeout(() => process.exit(0), 60_000);
+setTimeout(() => process.exit(0), 180_000);
 console.log(`${MARK}{"value":"ready"}`);
 
 /** A package of nats.js by its name. */

@@ -1,25 +1,29 @@
-/** How much memory processes take: idle, and while they answer as many requests as they can. */
+/** What processes take while they wait, and how much memory while they answer as many requests as they can. */
+import { performance } from "node:perf_hooks";
 import process from "node:process";
+import { runtimeBinary } from "../../test/processes/node_process.ts";
+import { bundled } from "../bundled.ts";
 import type { Stage } from "../stage.ts";
+import type { Table } from "../table.ts";
 import { ours, overOf, type Running } from "./contestants.ts";
-import type { Measure } from "./section.ts";
+import type { Contestant, Effort, Measure } from "./section.ts";
 
-/** Measures resident memory. */
+/** Measures resident memory, and the processor of idle programs. */
 export const memory: Measure = async (stage, effort, company) => {
   if (process.platform === "win32") return []; // there is no ps
   await stage.clear();
+  await using bundle = await bundled(await runtimeBinary("bun"), "programs/idle_node.ts");
+  const all = idlers(stage, bundle.file);
   // Deno compiles what it has not run before, which takes memory
-  for (const { file, args } of idlers(stage)) await (await stage.start(`programs/${file}.ts`, args)).leave();
+  for (const { file, args } of all) await (await stage.start(file, args)).leave();
   const idle = await Promise.all(
-    idlers(stage).map(async ({ name, file, args }) => {
-      return { name, program: await stage.start(`programs/${file}.ts`, args) };
-    }),
+    all.map(async ({ name, file, args }) => ({ name, program: await stage.start(file, args) })),
   );
   const settle = effort.ms(3_000, 300);
   const rounds = 5;
   const figures = idle.map(() => [] as number[]);
   for (let round = 0; round < rounds; round++) {
-    await new Promise((resolve) => setTimeout(resolve, settle / rounds));
+    await pause(settle / rounds);
     for (const [at, { program }] of idle.entries()) figures[at].push(await program.megabytes());
   }
   await stage.clear();
@@ -45,31 +49,88 @@ export const memory: Measure = async (stage, effort, company) => {
     notes: [
       "under load: the most that was seen of the node, and what the client has at the end; " +
       "idle: the difference to one NATS connection is what Catga costs",
-      "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js",
+      BY_HAND,
+      "bundled: Catga and nats.js in few files, by bun build --minify --splitting; the difference is what files take",
     ],
-  }];
+  }, ...await processorOf(stage, effort)];
 };
 
-/** Who waits: nothing, a connection and a node over each transport. */
-function idlers({ url, transports, rawTransports }: Stage): { name: string; file: string; args: string[] }[] {
+const BY_HAND =
+  "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js";
+
+/** Who waits: nothing, a connection and a node over each transport, and a node of the bundle at this address. */
+function idlers({ url, transports, rawTransports }: Stage, bundle: string): Contestant[] {
+  const file = "programs/idle_node.ts";
   return [
-    { name: "a program that does nothing", file: "idle", args: ["bare"] },
-    ...rawTransports.map((transport) => ({
-      name: `one NATS connection${overOf(transport, rawTransports)}`,
-      file: "idle",
-      args: ["nats", url, transport],
-    })),
-    ...rawTransports.map((transport) => ({
-      name: `a node by hand${overOf(transport, rawTransports)}`,
-      file: "idle",
-      args: ["by-hand", url, transport],
-    })),
+    ...withoutCatga(url, rawTransports),
     ...transports.map((transport) => ({
       name: `a node of Catga${overOf(transport, transports)}`,
-      file: "idle_node",
+      file,
       args: [url, transport],
     })),
+    { name: "a node of Catga, bundled", file: bundle, args: [url, transports[0]] },
   ];
+}
+
+function withoutCatga(url: string, transports: Stage["rawTransports"]): Contestant[] {
+  const file = "programs/idle.ts";
+  return [
+    { name: "a program that does nothing", file, args: ["bare"] },
+    ...[["nats", "one NATS connection"], ["by-hand", "a node by hand"]].flatMap(([what, name]) =>
+      transports.map((transport) => ({
+        name: `${name}${overOf(transport, transports)}`,
+        file,
+        args: [what, url, transport],
+      }))
+    ),
+  ];
+}
+
+/** How much processor idle programs take of a second; no table where the system does not say so. */
+async function processorOf(stage: Stage, effort: Effort): Promise<Table[]> {
+  const { url, transports: [transport], rawTransports: [raw] } = stage;
+  const node = (name: string, namespace: string) => ({
+    name,
+    file: "programs/idle_node.ts",
+    args: [url, transport, "100", namespace],
+  });
+  const idle = await Promise.all(
+    [
+      ...withoutCatga(url, [raw]),
+      node("a node of Catga, 100 contracts", "idle-alone"),
+      ...Array.from({ length: 3 }, () => node("one of three nodes of Catga, 100 contracts", "idle-three")),
+    ].map(async ({ name, file, args }) => ({ name, program: await stage.start(file, args) })),
+  );
+  // the runtime goes on compiling what has run often
+  await pause(effort.ms(15_000, 300));
+  const figures = new Map(idle.map(({ name }) => [name, [] as number[]]));
+  const read = () => Promise.all(idle.map(({ program }) => program.processor()));
+  const [start, before] = [performance.now(), await read()];
+  await pause(effort.ms(60_000, 6_000));
+  const [after, seconds] = [await read(), (performance.now() - start) / 1_000];
+  for (const [at, { name }] of idle.entries()) {
+    const [from, to] = [before[at], after[at]];
+    if (from !== undefined && to !== undefined) figures.get(name)!.push((to - from) / seconds);
+  }
+  await stage.clear();
+  const rows = [...figures].map(([name, rounds]) => ({ name: `idle: ${name}`, cells: [rounds] }));
+  if (rows.some(({ cells: [rounds] }) => rounds.length === 0)) {
+    stage.leaveOut("the processor of idle programs", "only Linux has /proc/PID/task");
+    return [];
+  }
+  return [{
+    id: "idle",
+    title: "Idle: processor of a second, in the minute that begins 15 s after the start",
+    unit: "ms",
+    columns: ["a second"],
+    rows,
+    pairs: [],
+    notes: ["of all threads; 1 ms of a second is 0.1 % of a processor", BY_HAND],
+  }];
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 interface Peak {
@@ -83,7 +144,7 @@ async function underLoad({ client, nodes: [node] }: Running, ms: number): Promis
   let most = 0;
   while (!over) {
     most = Math.max(most, await node.megabytes());
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await pause(50);
   }
   await load;
   return { node: most, client: await client.megabytes() };

@@ -1,6 +1,8 @@
 /** How long it takes to become a node. */
 import { performance } from "node:perf_hooks";
 import type { TransportName } from "../arguments.ts";
+import { runtimeBinary } from "../../test/processes/node_process.ts";
+import { bundled } from "../bundled.ts";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import { overOf } from "./contestants.ts";
@@ -22,21 +24,23 @@ export const startup: Measure = async (stage, effort) => {
     joins.push(join);
   }
   await stage.clear();
+  await using bundle = await bundled(await runtimeBinary("bun"), "programs/idle_node.ts");
   const processes = await alternate(
     [
-      { name: "that does nothing", play: () => process(stage, "bare") },
+      { name: "that does nothing", play: () => process(stage, IDLE, ["bare"]) },
       ...rawTransports.map((transport) => ({
         name: `to connect() done${overOf(transport, rawTransports)}`,
-        play: () => process(stage, "nats", transport),
+        play: () => process(stage, IDLE, ["nats", url, transport]),
       })),
       ...rawTransports.map((transport) => ({
         name: `to a node by hand${overOf(transport, rawTransports)}`,
-        play: () => process(stage, "by-hand", transport),
+        play: () => process(stage, IDLE, ["by-hand", url, transport]),
       })),
       ...transports.map((transport) => ({
         name: `to catga() done${overOf(transport, transports)}`,
-        play: () => process(stage, "catga", transport),
+        play: () => process(stage, "programs/idle_node.ts", [url, transport]),
       })),
+      { name: BUNDLED, play: () => process(stage, bundle.file, [url, transports[0]]) },
     ],
     effort.rounds(7, 3),
   );
@@ -64,18 +68,22 @@ export const startup: Measure = async (stage, effort) => {
       { name: "catga() and the first answer to another node", cells: [joins.map(({ answered }) => answered)] },
       ...[...processes].map(([name, rounds]) => ({ name: `a process ${name}`, cells: [rounds] })),
     ],
-    pairs: rawTransports.map((transport) => overOf(transport, rawTransports)).flatMap((over) => {
-      const [connected, byHand] = [`a process to connect() done${over}`, `a process to a node by hand${over}`];
-      return [
-        { row: `a process to catga() done${over}`, against: connected },
-        { row: byHand, against: connected },
-        { row: `a process to catga() done${over}`, against: byHand },
-      ];
-    }),
+    pairs: [
+      ...rawTransports.map((transport) => overOf(transport, rawTransports)).flatMap((over) => {
+        const [connected, byHand] = [`a process to connect() done${over}`, `a process to a node by hand${over}`];
+        return [
+          { row: `a process to catga() done${over}`, against: connected },
+          { row: byHand, against: connected },
+          { row: `a process to catga() done${over}`, against: byHand },
+        ];
+      }),
+      { row: `a process ${BUNDLED}`, against: "a process to connect() done" },
+    ],
     notes: [
       "catga() resolves when the others can reach the node; processes do not check types",
       "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js; " +
       "what it takes beside connect() is the least for any node",
+      "bundled: Catga and nats.js in few files, by bun build --minify --splitting",
     ],
   }, {
     id: "startup-steps",
@@ -96,6 +104,9 @@ export const startup: Measure = async (stage, effort) => {
   }];
 };
 
+const IDLE = "programs/idle.ts";
+const BUNDLED = "to catga() done, bundled";
+
 /** ms by step. */
 type Steps = Readonly<Record<string, number>>;
 
@@ -109,11 +120,9 @@ async function fresh(stage: Stage, what: string, transport: TransportName): Prom
 }
 
 /** ms from the start of a process to its readiness. */
-async function process(stage: Stage, what: string, transport: string = "none"): Promise<number> {
+async function process(stage: Stage, file: string, args: readonly string[]): Promise<number> {
   const start = performance.now();
-  const program = what === "catga"
-    ? await stage.start("programs/idle_node.ts", [stage.url, transport])
-    : await stage.start("programs/idle.ts", [what, stage.url, transport]);
+  const program = await stage.start(file, args);
   const ms = performance.now() - start;
   // a node that was killed leaves a record, whose process the next one would look for
   await program.leave();

@@ -1,0 +1,20 @@
+/** An idle node wakes seldom: timers of Catga and of nats.js, over NATS. */
+import { describe, it } from "node:test";
+import { requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
+import type { IdleLine } from "./processes/idle_timers.ts";
+import { OWN_RUNTIMES, startProgram } from "./processes/node_process.ts";
+
+/** A node that has just started, and a busy machine, may take long to have nothing to do: in ms. */
+const LIMIT = 240_000;
+
+describe("two nodes that have nothing to do", await requireNatsServer(), () => {
+  for (const runtime of OWN_RUNTIMES) {
+    it(`have no timer that fires more than twice a second: ${runtime}`, { timeout: LIMIT }, async () => {
+      await using server = await startNatsServer();
+      await using program = await startProgram<IdleLine>(runtime, "test/processes/idle_timers.ts", [server.url]);
+      // each place in the code sets a timer for each of the two nodes
+      const isQuiet = ({ rates }: IdleLine) => rates.length > 0 && rates.every(([, rate]) => rate <= 2 * 2);
+      await program.line(isQuiet, LIMIT / 2);
+    });
+  }
+});

@@ -50,6 +50,8 @@ export interface Envelope {
    * it: only handlers that run once in each service get it, and it is not passed on again.
    */
   readonly passedOn?: true | undefined;
+  /** True for a command that an earlier attempt may have run; see `Meta.ran`. */
+  readonly ran?: true | undefined;
   /** True if the message came without metadata, so that this process made its id: no other attempt of it exists. */
   readonly only?: true;
   /**

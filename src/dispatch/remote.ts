@@ -161,6 +161,12 @@ export interface Meta {
    * it: only handlers that run once in each service get it, and it is not passed on again.
    */
   readonly passedOn?: true | undefined;
+  /**
+   * True for a command that may have run in an earlier attempt. Its sender repeats it because the command is
+   * idempotent, or one of an entity, as far as the sender knows; a node whose version of the contract is neither does
+   * not run it.
+   */
+  readonly ran?: true | undefined;
 }
 
 /** An event to be published. Its payload has passed the contract's schema. */

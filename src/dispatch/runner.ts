@@ -6,6 +6,7 @@ import type { Observer } from "../contract/observer.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
 import { onAbort } from "../ports/clock.ts";
+import { CatgaError } from "../error.ts";
 import { awaitedBy } from "../data/async_context.ts";
 import { NO_HEADERS } from "./carried_headers.ts";
 import type { ContextHost, Envelope } from "./context_host.ts";
@@ -93,6 +94,10 @@ export class Runner {
       const { kind, name } = request.contract;
       return Promise.resolve({ ok: false, error: wrongKind(kind, name, contract.kind, this.#host.node) });
     }
+    if (request.meta?.ran) {
+      const error = notRepeatable(dispatch, this.#host.node);
+      if (error !== undefined) return Promise.resolve({ ok: false, error });
+    }
     const ctx = new MessageContext(
       this.#host,
       contract,
@@ -132,6 +137,10 @@ export class Runner {
     if (dispatch === undefined) return undefined;
     const { contract, runs, counts, call, entity } = dispatch;
     const ctx = new MessageContext(this.#host, contract, timeout, envelope);
+    if (envelope.ran) {
+      const error = notRepeatable(dispatch, this.#host.node);
+      if (error !== undefined) return { ctx, result: { ok: false, error }, counts };
+    }
     const { input, output, ordered, idempotent, id } = contract.options;
     if (idempotent || entity) ctx.execution.payload = payload;
     const plain = input === undefined && output === undefined && !ordered && id === undefined;
@@ -249,9 +258,21 @@ export class Runner {
       key: meta?.key,
       send: meta?.send,
       span: meta?.span,
+      ran: meta?.ran,
       items,
     };
   }
+}
+
+/**
+ * Returns the error for a command that an earlier attempt may have run, if this node's version of the contract is
+ * neither idempotent nor handled by an entity, as the sender's is; else `undefined`.
+ */
+function notRepeatable({ contract: { kind, name, options }, entity }: Dispatch, node: string): CatgaError | undefined {
+  if (kind !== "command" || options.idempotent || entity) return undefined;
+  const message = `${kind} ${name} may have run in an earlier attempt, and does not run again on node ${node}, whose ` +
+    `version of it is not idempotent`;
+  return new CatgaError("OUTCOME_UNKNOWN", message, { node });
 }
 
 /**

@@ -2,9 +2,20 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
-import { type Catga, catga, type Command, command, event, fail, type Handlers, query } from "../../mod.ts";
+import {
+  type Catga,
+  catga,
+  type Command,
+  command,
+  event,
+  fail,
+  type Handlers,
+  type NodeInfo,
+  query,
+} from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { MemoryNetwork } from "../testing/mod.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { MemoryNetwork, testCluster } from "../testing/mod.ts";
 
 /** Starts a node with these handlers, and a node without handlers that sends to it. */
 async function pair(handlers: Handlers): Promise<{ sender: Catga; close: () => Promise<void> }> {
@@ -110,4 +121,40 @@ describe("an older and a newer contract of one name", () => {
     await eventually("the older one, and the other's log", () => seen.length === 3 && logged.length === 1);
     assertEquals([seen[2], logged[0].includes("event Sold")], [["older", { sku: "cup" }], true]);
   });
+});
+
+describe("a command that is idempotent at its sender, and at some of its handlers or at none", () => {
+  const Pay = {
+    plain: command<void, string>("Pay"),
+    idempotent: command<void, string>("Pay", { idempotent: true }),
+  };
+  for (const [first, next] of [["plain", "plain"], ["idempotent", "plain"], ["plain", "idempotent"]] as const) {
+    for (const fault of ["kill", "freeze"] as const) {
+      it(`runs again only where it is idempotent, after a ${fault}: ${first}, then ${next}`, async () => {
+        const runs: string[] = [];
+        const handlers = (version: keyof typeof Pay) =>
+          Pay[version].handle(async (_, { clock, node }) => {
+            runs.push(node);
+            await clock.sleep(3_000);
+            return node;
+          });
+        await using cluster = await testCluster(["first", "next", "sender"], {
+          logger: QUIET,
+          node: (id) => id === "sender" ? {} : { handlers: handlers(id === "first" ? first : next) },
+        });
+        const options = { id: "p-1", route: (nodes: readonly NodeInfo[]) => nodes[0] };
+        const sent = cluster.app("sender").send(Pay.idempotent, undefined, options);
+        await cluster.advance(500);
+        assertEquals(runs, ["first"]);
+        if (fault === "kill") cluster.kill("first");
+        else cluster.pause("first");
+        const { value, error } = await sent;
+        assertEquals(
+          [value ?? error?.code, runs],
+          next === "idempotent" ? ["next", ["first", "next"]] : ["OUTCOME_UNKNOWN", ["first"]],
+        );
+        if (fault === "freeze") cluster.resume("first");
+      });
+    }
+  }
 });

@@ -196,6 +196,7 @@ export class Call extends Deadlined {
   get meta(): Meta | undefined {
     const { request: { meta, ofEntity, timeout }, id, ran } = this;
     const span = meta?.span ?? (ofEntity && ran !== undefined ? timeout : undefined);
+    if (ran !== undefined) return { ...meta, id, span, ran: true };
     return id === undefined && span === undefined ? meta : { ...meta, id, span };
   }
 

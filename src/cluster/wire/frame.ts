@@ -376,7 +376,7 @@ function invalidResponse(what: string, { why }: Unreadable): object {
 
 function checkMeta(meta: unknown): asserts meta is WireMeta {
   if (!isRecord(meta)) throw new Malformed("meta is not an object");
-  const { id, correlation, causation, attempt, ancestry, headers, key, send, span, passedOn } = meta;
+  const { id, correlation, causation, attempt, ancestry, headers, key, send, span, passedOn, ran } = meta;
   if (key !== undefined && typeof key !== "string") throw new Malformed("meta.key is not a string");
   for (const text of [id, correlation, causation, send]) {
     if (text !== undefined && (typeof text !== "string" || text === "")) {
@@ -386,6 +386,7 @@ function checkMeta(meta: unknown): asserts meta is WireMeta {
   if (attempt !== undefined && !isCount(attempt)) throw new Malformed("meta.attempt is not a count");
   if (span !== undefined && !isTime(span)) throw new Malformed("meta.span is not a number");
   if (passedOn !== undefined && passedOn !== true) throw new Malformed("meta.passedOn is not true");
+  if (ran !== undefined && ran !== true) throw new Malformed("meta.ran is not true");
   if (ancestry !== undefined && !isStringArray(ancestry)) {
     throw new Malformed("meta.ancestry is not an array of strings");
   }

@@ -74,4 +74,8 @@ export abstract class WireEnvelope implements Envelope {
   get passedOn(): true | undefined {
     return this.#meta?.passedOn;
   }
+
+  get ran(): true | undefined {
+    return this.#meta?.ran;
+  }
 }

@@ -1,5 +1,5 @@
 /** Fault: a node process is stopped (SIGSTOP) for some seconds, with requests in hand, and goes on (SIGCONT). */
-import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import { Read, Record, Slow } from "../processes/node_messages.ts";
@@ -8,7 +8,8 @@ import { FaultCluster } from "../support/fault_cluster.ts";
 import { Load } from "../support/checked_sends.ts";
 
 const IN_HAND = 50;
-const SILENT = 500; // ms without an answer to a ping, after which a process is suspect
+/** How long handlers run that have begun when it freezes, in ms: the test has to see that they run, and to freeze it. */
+const RUNS_FOR = 2_000;
 
 describe("SIGSTOP, and SIGCONT three seconds later", await requireNatsServer(), () => {
   for (const victim of ["d1", "b1"]) {
@@ -30,9 +31,9 @@ describe("SIGSTOP, and SIGCONT three seconds later", await requireNatsServer(), 
         await sends.many(3, caller, Record, 0, { node: victim }); // now each has measured the other's clock
 
         // what is under way when it freezes: its handlers have begun, and take longer than that
-        const queries = sends.many(IN_HAND, caller, Read, 700, toVictim as never);
-        const commands = sends.many(IN_HAND, caller, Slow, 700, { node: victim });
-        const hasty = sends.many(IN_HAND, caller, Slow, 1_500, { node: victim, timeout: 1_200 });
+        const queries = sends.many(IN_HAND, caller, Read, RUNS_FOR, toVictim as never);
+        const commands = sends.many(IN_HAND, caller, Slow, RUNS_FOR, { node: victim });
+        const hasty = sends.many(IN_HAND, caller, Slow, 2 * RUNS_FOR, { node: victim, timeout: RUNS_FOR });
         await eventually(
           "all of it to run",
           async () => (await ran("Read")).length === IN_HAND && (await ran("Slow")).length === 2 * IN_HAND,
@@ -48,18 +49,19 @@ describe("SIGSTOP, and SIGCONT three seconds later", await requireNatsServer(), 
         );
         assertEquals(moved.filter(({ result }) => !result.ok), []);
         assert(moved.every(({ result }) => others.includes(result.value!)), "answered by it, though it is frozen");
-        assertGreaterOrEqual(Math.min(...after), SILENT);
-        assertLessOrEqual(Math.max(...after), SILENT + 700 + 1_000); // the handler's own time, and a busy machine's
+        // because it was silent, not by a bounce, which another mechanism would follow
+        const silent = `retrying Read: node ${victim} failed (silent)`;
+        assertEquals(cluster.said.filter((line) => line.includes(silent)).length, IN_HAND);
 
         assert(cluster.wasSuspect(victim));
+        const sentBefore = sends.sent.length;
         const load = new Load(16, (i) => sends.send(caller, i % 2 === 0 ? Record : Read));
         await eventually("new requests", () => load.done > 500);
         const given = [...await hasty, ...await late];
         assertEquals(new Set(given.map(({ result }) => result.error?.code)), new Set(["OUTCOME_UNKNOWN"]));
         await eventually("three seconds", () => Date.now() > frozen + 3_000);
         await load.stop();
-        const meanwhile = sends.sent.filter(({ began }) => began > frozen + 2 * SILENT);
-        assertEquals(meanwhile.filter(({ result }) => !others.includes(result?.value ?? "")), []);
+        assertEquals(sends.sent.slice(sentBefore).filter(({ result }) => !others.includes(result?.value ?? "")), []);
 
         const woken = cluster.signal(victim, "SIGCONT");
         const answered = await commands;

@@ -8,7 +8,7 @@ import { seededRandom } from "../../memory/seeded_random.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Lock } from "../../contract/shared_state.ts";
 import { LockManager } from "./lock_manager.ts";
-import { type LockNode, memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
+import { type LockNode, type MemoryLockHarness, memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
 
 // Timeout of these tests; the default in Bun is 5 s.
 const slow = { timeout: 300_000 };
@@ -53,17 +53,40 @@ describe("locks when answers of the store get lost", () => {
   it("`timeout: 0` leaves no record of its own behind when no answer came, also on a node that watches all records", async () => {
     await using h = memoryLockHarness();
     const node = await h.node("node");
-    const first = await h.run(node.locks.lock("warm", {}, someone()));
-    const second = node.locks.lock("warm", {}, someone());
-    await h.pass(100);
-    await h.run(first.release());
-    await h.run((await h.run(second)).release());
+    await watchAll(h, node);
     h.network.faults = { lostAck: 1 };
     const failed = h.run(node.locks.lock("key", { timeout: 0, ttl: 60_000 }, someone()).catch(() => "failed"));
     assertEquals(await failed, "failed");
     h.network.faults = {};
     await h.pass(5_000);
     assertEquals(await records(h), []);
+  });
+
+  it("ends with UNAVAILABLE, not with LOCK_TIMEOUT by its own record, on a node that watches all records", async () => {
+    await using h = memoryLockHarness();
+    const node = await h.node("node");
+    await watchAll(h, node);
+    h.network.faults = { lostAck: 1 };
+    const error = await h.run(node.locks.lock("key", { timeout: 2_000 }, someone()).catch((thrown) => thrown));
+    assertEquals([error.code, error.details.holder], ["UNAVAILABLE", undefined]);
+    h.network.faults = {};
+    await h.pass(20_000);
+    assertEquals(await records(h), []);
+  });
+
+  it("a call that has given up leaves no record, though the store writes it seconds later", slow, async () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      await using h = memoryLockHarness({ seed });
+      const node = await h.node("node");
+      h.network.faults = { delay: 9_000 };
+      const timeout = seed % 2 === 0 ? 0 : 2_000;
+      const locking = node.locks.lock("key", { timeout, ttl: 60_000 }, someone());
+      const lock = await h.run(locking.catch(() => undefined));
+      h.network.faults = {};
+      await h.pass(20_000);
+      if (lock !== undefined) await h.run(lock.release());
+      assertEquals(await records(h), [], `seed ${seed}`);
+    }
   });
 
   it("LOCK_TIMEOUT of several keys: within the timeout, though the release of those it has is not answered", async () => {
@@ -262,3 +285,12 @@ describe("locks under all faults at once", () => {
     await h[Symbol.asyncDispose]();
   }
 });
+
+/** Makes a node watch all records of locks, by a call that waits; it does so for some seconds. */
+async function watchAll(h: MemoryLockHarness, node: LockNode): Promise<void> {
+  const first = await h.run(node.locks.lock("warm", {}, someone()));
+  const second = node.locks.lock("warm", {}, someone());
+  await h.pass(100);
+  await h.run(first.release());
+  await h.run((await h.run(second)).release());
+}

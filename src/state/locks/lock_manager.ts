@@ -138,6 +138,7 @@ export class LockManager implements Locks {
   async #acquire(key: string, request: LockRequest): Promise<HeldKey> {
     const { endpoint, node, clock, random } = this.#host;
     const nonce = token(random, NONCE_LENGTH);
+    request.begin(nonce);
     const { asker: { call, ancestry }, ttl, mayWait, signal } = request;
     const record: LockRecord = { nonce, node, endpoint, call, ancestry, ttl, since: clock.now() };
     this.#room.watchQueues();

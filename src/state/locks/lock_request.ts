@@ -21,12 +21,14 @@ export class LockRequest implements Disposable {
   readonly asker: Asker;
   /** False for a `timeout` of 0: the call then fails if a key is taken. */
   readonly mayWait: boolean;
-  /** Holder of the key that was tried last; `undefined`: not known. */
+  /** Holder of the key that was tried last, which may be this call; `undefined`: not known. */
   holder: LockRecord | undefined;
   /**
    * The last error with which the store answered a write; if it has answered none, the first error without an answer.
    */
   failure: unknown;
+  /** Nonce of this call's record for the key that was tried last. */
+  #nonce = "";
   readonly #host: LockRequestHost;
   readonly #started: number;
   readonly #end = new AbortController();
@@ -80,11 +82,21 @@ export class LockRequest implements Disposable {
     return this.#why!(key);
   }
 
-  /** Makes the error of a timeout: `LOCK_TIMEOUT`, or `UNAVAILABLE` if the store has failed and no holder is known. */
+  /** Call before a key is tried: nothing is known of its holder. `nonce`: of this call's record for the key. */
+  begin(nonce: string): void {
+    this.#nonce = nonce;
+    this.holder = this.failure = undefined;
+  }
+
+  /**
+   * Makes the error of a timeout: `LOCK_TIMEOUT`, or `UNAVAILABLE` if the store has failed and no other holder is
+   * known: the record in the store may be this call's own, whose acknowledgement was lost.
+   */
   timedOut(key: string): CatgaError {
     const { clock } = this.#host;
     const waited = clock.monotonic() - this.#started;
-    const holder = this.#host.holder(key) ?? this.holder;
+    const known = this.#host.holder(key) ?? this.holder;
+    const holder = known?.nonce === this.#nonce ? undefined : known;
     return this.failure !== undefined && holder === undefined
       ? lockUnavailable(key, waited, this.failure)
       : lockTimeout(key, this.mayWait ? waited : 0, clock.now(), holder);

@@ -78,6 +78,22 @@ describe("LockRequest", () => {
     assertEquals(known.timedOut("a").code, "LOCK_TIMEOUT");
   });
 
+  it("names no holder that is this call, nor the holder or the failure of the key before", () => {
+    const holder = { nonce: "1", node: "red", endpoint: "red.0", call: "other", ancestry: [], ttl: 1_000, since: 0 };
+    using own = setUp(holder).request("a", { timeout: 0 });
+    own.begin("1");
+    assertEquals(own.timedOut("a").details, { key: "a", waited: 0, holder: undefined });
+    own.failure = new Error("no answer");
+    assertEquals(own.timedOut("a").code, "UNAVAILABLE");
+    using several = setUp().request(["a", "b"], { timeout: 0 });
+    several.begin("2");
+    several.holder = holder;
+    several.failure = own.failure;
+    several.begin("3");
+    assertEquals(several.timedOut("b").code, "LOCK_TIMEOUT");
+    assertEquals(several.timedOut("b").details, { key: "b", waited: 0, holder: undefined });
+  });
+
   it("leaves no timer behind", () => {
     const { clock, request } = setUp();
     const disposed = request("a", { timeout: 500 });

@@ -1,5 +1,6 @@
 /** Follows locks, leaderships and loads of cached values as they change, with the nodes that wait for them. */
 import { HeldLocks, type LockClaim } from "../state/locks/held_locks.ts";
+import { compareTexts } from "../data/text_order.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { Capped, LockView } from "./view.ts";
 
@@ -11,7 +12,7 @@ export class LockWatch extends HeldLocks {
    */
   view(most: number, label: (node: string) => string = shownText): Capped<LockView> {
     const all = this.all.toSorted((a, b) =>
-      b.waiters.size - a.waiters.size || (a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : a.key < b.key ? -1 : 1)
+      b.waiters.size - a.waiters.size || compareTexts(a.kind, b.kind) || compareTexts(a.key, b.key)
     );
     return { shown: all.slice(0, most).map((held) => viewOf(held, label)), total: all.length };
   }

@@ -6,6 +6,7 @@
 import { readRecord, SIGNED_OFF } from "../cluster/membership/node_record.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import { nodeOfStats, type NodeStats } from "../contract/node_stats.ts";
+import { compareTexts } from "../data/text_order.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { type Alarm, declaredName, nodeLabel, type Observed } from "../contract/alarms.ts";
@@ -214,7 +215,8 @@ export class NodeBook {
   view(most: number): Capped<NodeView> {
     const order = { suspect: 0, gone: 1, drained: 2, live: 3 } as const;
     const all = this.#shown.sort((a, b) =>
-      order[a.state] - order[b.state] || compare(a.info.service, b.info.service) || compare(a.info.id, b.info.id)
+      order[a.state] - order[b.state] || compareTexts(a.info.service, b.info.service) ||
+      compareTexts(a.info.id, b.info.id)
     );
     return { shown: all.slice(0, most).map(viewOf), total: all.length };
   }
@@ -225,7 +227,7 @@ export class NodeBook {
       .map(({ info, state }) => ({
         ...{ id: info.id, label: labelOf(info), endpoint: info.endpoint, service: info.service, state },
       }))
-      .sort((a, b) => compare(a.service, b.service) || compare(a.id, b.id));
+      .sort((a, b) => compareTexts(a.service, b.service) || compareTexts(a.id, b.id));
   }
 
   /** Returns the label of the node with this id; the id itself if there is no such node. */
@@ -419,8 +421,4 @@ function viewOf({ info, state, since, load: [busy, queued], ping, stats, cpu }: 
     memory: stats && Math.round(stats.process.rss / 1_000_000) * 1_000_000,
     cpu: cpu === undefined ? undefined : Math.round(cpu * 100) / 100,
   };
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

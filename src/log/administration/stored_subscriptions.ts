@@ -3,6 +3,7 @@
  * its commits, and its parked messages.
  */
 import { fewAtOnce } from "../../data/gate.ts";
+import { compareTexts } from "../../data/text_order.ts";
 import { unavailable } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
@@ -50,7 +51,7 @@ export async function storedSubscriptions(
   const keys = subjects.flatMap((subject) => readCommitSubject(namespace, subject) ?? []);
   const found = await fewAtOnce(keys, MAX_CONCURRENT_READS, (key) => storedSubscription(kept, key, known.get(key)));
   return found.filter((each) => each !== undefined).sort((a, b) =>
-    compare(a.service, b.service) || compare(a.name, b.name)
+    compareTexts(a.service, b.service) || compareTexts(a.name, b.name)
   );
 }
 
@@ -182,10 +183,6 @@ export async function requestedLetters(
 function commitOf(message: StoredMessage): Commit | undefined {
   const commit = readCommit(textOf(message));
   return typeof commit === "string" ? undefined : commit;
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** Number of subscriptions that are read at once. */

@@ -8,7 +8,7 @@ import { FaultCluster } from "../support/fault_cluster.ts";
 import { Load } from "../support/checked_sends.ts";
 
 const IN_HAND = 50;
-/** How long handlers run that have begun when it freezes, in ms: the test has to see that they run, and to freeze it. */
+/** How long handlers run that have begun when it freezes, in ms: the test has to see that they run, and freeze it. */
 const RUNS_FOR = 2_000;
 
 describe("SIGSTOP, and SIGCONT three seconds later", await requireNatsServer(), () => {

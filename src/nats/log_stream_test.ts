@@ -2,6 +2,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
 import { requireNatsServer, startNatsCluster, startNatsServer } from "../../tools/nats_server.ts";
+import { beforeItsTime } from "../../test/support/before_its_time.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { CatgaError } from "../error.ts";
 import type { LogStream, StoredMessage } from "../ports/event_log.ts";
@@ -83,8 +84,7 @@ describe("NatsLogStream: schedules", await requireNatsServer(), () => {
     "at: the same subject replaces it; cancelled by compare-and-set it does not fire, and a cancellation that comes too late is a conflict",
     slow,
     async () => {
-      // if they are due on a busy machine before they are replaced and cancelled, the test is repeated with more time
-      for (let lead = 1_500;; lead *= 3) {
+      await beforeItsTime(1_500, async (lead) => {
         await using client = await startLogClient();
         const { stream } = client;
         const { texts } = follow(stream);
@@ -98,7 +98,7 @@ describe("NatsLogStream: schedules", await requireNatsServer(), () => {
         const cancel = (id: string, expect: number) =>
           stream.append(`at.${id}`, "", { timeout, expect, rollup: true, ttl: 1_000 });
         const { type } = await cancel("cancelled", cancelled);
-        if (stream.serverTime >= at) continue;
+        if (stream.serverTime >= at) return false;
         assertEquals(type, "stored");
         await eventually("both", () => texts.length === 2);
         assertEquals((await cancel("late", late)).type, "conflict");
@@ -106,8 +106,8 @@ describe("NatsLogStream: schedules", await requireNatsServer(), () => {
         await store(stream, "end");
         await eventually("the end", () => texts.at(-1) === "end");
         assertEquals(texts.slice(0, -1).sort(), ["late", "second"]);
-        return;
-      }
+        return true;
+      });
     },
   );
 

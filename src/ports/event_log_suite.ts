@@ -1,6 +1,7 @@
 /** Tests of what {@link EventLog} promises, which every implementation has to pass. */
 import { after, afterEach, before, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { beforeItsTime } from "../../test/support/before_its_time.ts";
 import { CatgaError } from "../error.ts";
 import type {
   Appended,
@@ -514,15 +515,17 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
        * Does something to a schedule of a new stream before `at`, the time of that schedule, then calls the function
        * that this returns. If `at` comes first, as on a busy machine, it begins anew, with more time.
        */
-      async function beforeItsTime(
+      function newScheduleBeforeItsTime(
         work: (at: number, stream: LogStream) => Promise<() => Promise<void>>,
       ): Promise<void> {
-        for (let lead = 1_000;; lead *= 3) {
+        return beforeItsTime(1_000, async (lead) => {
           const [stream] = await newStream();
           const at = harness.now() + lead;
           const rest = await work(at, stream);
-          if (harness.now() < at) return await rest();
-        }
+          if (harness.now() >= at) return false;
+          await rest();
+          return true;
+        });
       }
 
       it("at: appends the data and headers to its target in its time, and is gone then", slow, async () => {
@@ -573,7 +576,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       });
 
       it("at: its subject is its identity: another one under it replaces it", slow, async () => {
-        await beforeItsTime(async (at, stream) => {
+        await newScheduleBeforeItsTime(async (at, stream) => {
           const due = follow(stream, "due");
           await schedule(stream, "1", at);
           await put(stream, "at.1", "replaced", { schedule: { at: at + 500, target: `${stream.name}.due` } });
@@ -585,7 +588,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       });
 
       it("at: is cancelled by an overwrite that expects it, with rollup and ttl", slow, async () => {
-        await beforeItsTime(async (at, stream) => {
+        await newScheduleBeforeItsTime(async (at, stream) => {
           const due = follow(stream, "due");
           const expect = await schedule(stream, "1", at);
           const { type } = await stream.append(`${stream.name}.at.1`, "", {
@@ -640,7 +643,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       );
 
       it("at: a purge cancels it", slow, async () => {
-        await beforeItsTime(async (at, stream) => {
+        await newScheduleBeforeItsTime(async (at, stream) => {
           const due = follow(stream, "due");
           await schedule(stream, "1", at);
           const purged = await stream.purge(`${stream.name}.at.1`);

@@ -9,6 +9,7 @@ import { connect } from "@nats-io/transport-node";
 import { catga, command, event, type Result, unwrap, workflow } from "../../../mod.ts";
 import { NatsEventLog } from "../../nats/log_stream.ts";
 import { openTransport } from "../../nats/harness_suite.ts";
+import { beforeItsTime } from "../../../test/support/before_its_time.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { PATIENT } from "../../../test/support/patient.ts";
 import { readAll } from "../../../test/support/read_log.ts";
@@ -102,8 +103,7 @@ describe("publishing on NATS", required, () => {
   });
 
   it("a schedule fires once, not before its time; the same id replaces it; one that is taken back does not fire", async () => {
-    // if a busy machine takes it back when it is due already, the test is repeated with more time
-    for (let lead = 3_000;; lead *= 3) {
+    await beforeItsTime(3_000, async (lead) => {
       await using server = await startNatsServer();
       await using app = await catga({ nats: server.url, logger: QUIET });
       const begin = Date.now();
@@ -112,7 +112,7 @@ describe("publishing on NATS", required, () => {
       await ok(app.enqueue(Mail, { n: 2 }, { id: "replaced", delay: 400 }));
       await ok(app.enqueue(Mail, { n: 3 }, { id: "taken back", delay: lead }));
       const takenBack = await app.unschedule(Mail, "taken back");
-      if (Date.now() >= begin + lead) continue;
+      if (Date.now() >= begin + lead) return false;
       assertEquals(takenBack, true);
       // the message is due after the schedule that was taken back
       await ok(app.publish(Placed, { n: 4 }, { at: new Date(begin + lead + 500) }));
@@ -148,8 +148,8 @@ describe("publishing on NATS", required, () => {
       await ok(app.enqueue(Mail, { n: 7 }, { id: "taken back", delay: 0 }));
       await eventually("it to fire", async () => numbers(await all(server.url)).includes(7));
       assert(!numbers(await all(server.url)).includes(3));
-      return;
-    }
+      return true;
+    });
   });
 
   it("what is due already is stored once for its id, and takes the place of what was scheduled", async () => {
@@ -194,7 +194,7 @@ describe("publishing on NATS", required, () => {
     "schedules that are due while the store is full fire once when there is room; crons and runs go on",
     slow,
     async () => {
-      for (let lead = 5_000;; lead *= 2) { // the test is repeated with more time, until the store is full before the schedules are due
+      await beforeItsTime(5_000, async (lead) => {
         await using server = await startNatsServer({ config: SMALL_STORE });
         const nap = Nap.handle(async (run) => {
           await run.sleep("nap", lead + 1_000);
@@ -213,7 +213,7 @@ describe("publishing on NATS", required, () => {
         const empty = await full(server.url);
         if (Date.now() >= at.getTime()) {
           await empty();
-          continue;
+          return false;
         }
         const end = at.getTime() + 2_000;
         await eventually("all to be due", () => Date.now() > end);
@@ -228,13 +228,13 @@ describe("publishing on NATS", required, () => {
         const once = (await mails()).map(({ id }) => id.split("@")[0]).filter((id) => id !== "often");
         assertEquals(once.sort(), ["1", "2", "3"]);
         assertEquals(await app.unschedule(Mail, "often"), true);
-        return;
-      }
+        return true;
+      });
     },
   );
 
   it("unschedule: one that was due while the store was full, and never fires, is taken back", slow, async () => {
-    for (let lead = 1_500;; lead *= 2) { // the test is repeated with more time, until the store is full before the schedules are due
+    await beforeItsTime(1_500, async (lead) => {
       await using server = await startNatsServer({ config: SMALL_STORE });
       await using app = await catga({ nats: server.url, logger: QUIET });
       const at = new Date(Date.now() + lead);
@@ -242,7 +242,7 @@ describe("publishing on NATS", required, () => {
       const empty = await full(server.url);
       if (Date.now() >= at.getTime()) {
         await empty();
-        continue;
+        return false;
       }
       await eventually("both to be due", () => Date.now() > at.getTime() + 1_500);
       await empty();
@@ -252,8 +252,8 @@ describe("publishing on NATS", required, () => {
       await ok(app.enqueue(Mail, { n: 4 }, { id: "4", delay: 500 }));
       await eventually("what follows to fire", async () => numbers(await all(server.url)).includes(4));
       assertEquals(numbers(await all(server.url)), [3, 4]);
-      return;
-    }
+      return true;
+    });
   });
 
   it("a bad cron, or zone, is refused by the server: an error that says so, at once", async () => {

@@ -135,3 +135,32 @@ describe("a subscription whose handler has more attempts in one version than in 
     assertEquals([...new Set(attempts.values())].sort(), [1, 4]);
   });
 });
+
+describe("a subscription whose batches are smaller in one version than in the other", () => {
+  it("led by the version with larger ones: none is larger than the version that handles it says", async () => {
+    const sizes: Record<string, number[]> = {};
+    const seen: string[] = [];
+    const handler = (max: number) =>
+      Sold.onBatch(async (batch, ctx) => {
+        (sizes[ctx.node] ??= []).push(batch.length);
+        seen.push(...batch.map(({ payload: { seat, n } }) => `${seat} ${n}`));
+        await ctx.clock.sleep(10);
+        const last = batch.at(-1)!;
+        if (last.payload.n % 50 === 7 && last.attempt === 1) batch.fail(last, "NOT_YET", "not yet");
+      }, { name: "sales", max, within: 100, retry: { attempts: 3, delay: [1, 1] } });
+    await deploy(handler(100), handler(10), async (cluster) => {
+      const web = cluster.app("web");
+      await Promise.all(
+        Array.from({ length: 1_000 }, (_, n) => web.publish(Sold, { seat: `${n % 20}`, n }, { id: `${n}` })),
+      );
+    });
+    assertEquals(Math.max(...sizes.second, ...sizes.third), 10);
+    assertEquals(new Set(seen).size, 1_000);
+    for (let seat = 0; seat < 20; seat++) {
+      const own = [...new Set(seen.filter((each) => each.startsWith(`${seat} `)))].map((each) =>
+        Number(each.split(" ")[1])
+      );
+      assertEquals(own, own.toSorted((a, b) => a - b));
+    }
+  });
+});

@@ -248,9 +248,7 @@ export class SubscriptionRuns {
     // one of the messages still runs: the leader then sends each message alone
     if (going) return this.#notRun(ctx, STILL_RUNNING);
     if (this.#options.host.isDraining) return new Refusal("DRAINING", ctx);
-    return this.#options.handlers.batch === undefined
-      ? this.#oneByOne(requests, ctx)
-      : this.#beginTogether(requests, ctx);
+    return requests.length > this.#mostTogether ? this.#inParts(requests, ctx) : this.#beginTogether(requests, ctx);
   }
 
   #notRun({ node }: MessageContext, details?: string): Outcome {
@@ -259,31 +257,48 @@ export class SubscriptionRuns {
     return { ok: false, error: unavailable(message, { node, details }) };
   }
 
+  /** Number of messages that this node's version of the handler takes at once; 0: it takes single messages. */
+  get #mostTogether(): number {
+    return this.#options.handlers.batch?.max ?? 0;
+  }
+
   /**
-   * Runs the messages of a batch one by one, because this node's version of the handler takes single messages, while
-   * the leader has sent a batch. A message begins only if the leader still leads, and waits long enough for its answer:
-   * the others are sent again.
+   * Runs the messages of a batch that is larger than this node's version of the handler takes, in smaller batches or
+   * one by one, one after the other. Each begins only if the leader still leads, and waits long enough for its answer:
+   * the other messages are sent again.
    */
-  async #oneByOne(requests: readonly RunRequest[], ctx: MessageContext): Promise<Outcome> {
+  async #inParts(requests: readonly RunRequest[], ctx: MessageContext): Promise<Outcome> {
+    const most = this.#mostTogether;
     const held = new Set<string | null>();
-    const of: BatchAnswer["of"][number][] = [];
-    for (const request of requests) {
-      const key = request[4];
-      const waits = this.#left(ctx) >= this.#options.handlers.timeout;
-      const begins = waits && !held.has(key);
-      const outcome = begins ? await this.#ofLeader(request, ctx, () => this.#beginApart(request, ctx)) : undefined;
-      const answer = oneOf(outcome, waits || of.includes(0));
-      if (answer !== 0 && key !== null) held.add(key);
-      of.push(answer);
+    const of: BatchAnswer["of"][number][] = requests.map(() => 2);
+    for (let next = 0; next < requests.length;) {
+      const part: number[] = [];
+      for (; next < requests.length && part.length < Math.max(1, most); next++) {
+        if (!held.has(requests[next][4])) part.push(next);
+      }
+      if (part.length === 0) break;
+      if (this.#left(ctx) < this.#options.handlers.timeout) {
+        // no batch fits into the leader's time, so each message is sent alone
+        if (part[0] === 0) of.fill(3);
+        break;
+      }
+      const own = part.map((i) => requests[i]);
+      const outcome = await this.#ofLeader(own[0], ctx, () => this.#beginPart(own, ctx));
+      for (const [i, at] of part.entries()) {
+        const key = requests[at][4];
+        of[at] = most === 0 ? answerOfOne(outcome) : answerOfPart(outcome, i);
+        if (of[at] !== 0 && key !== null) held.add(key);
+      }
     }
     return { ok: true, value: { of } };
   }
 
-  /** Begins a run of one message of a batch, unless that has become impossible meanwhile. */
-  #beginApart(request: RunRequest, ctx: MessageContext): MaybePromise<Outcome> {
+  /** Begins a run of a part of a batch, unless that has become impossible meanwhile. */
+  #beginPart(part: readonly RunRequest[], ctx: MessageContext): MaybePromise<Outcome> {
     if (this.#options.host.isDraining) return new Refusal("DRAINING", ctx);
-    const id = messageId({ position: request[1], time: request[7] });
-    return this.#running.has(id) ? this.#notRun(ctx, STILL_RUNNING) : this.#begin(request, ctx);
+    const going = part.some(([, position, , , , , , time]) => this.#running.has(messageId({ position, time })));
+    if (going) return this.#notRun(ctx, STILL_RUNNING);
+    return this.#mostTogether === 0 ? this.#begin(part[0], ctx) : this.#beginTogether(part, ctx);
   }
 
   #beginTogether(requests: readonly RunRequest[], outer: MessageContext): MaybePromise<Outcome> {
@@ -376,15 +391,27 @@ export class SubscriptionRuns {
 }
 
 /**
- * Returns the answer for one message of a batch whose messages run one by one. 2 ("send again"): the message did not
- * run. 3 ("send it alone"): its handler took too long, which counts as an attempt only if the message runs alone, or
- * none of the batch can run here. `again`: a batch may have messages for this node.
+ * Returns the answer for a message of a batch that ran by itself. 2 ("send again"): it did not run. 3 ("send it
+ * alone"): its handler took too long, which counts as an attempt only if the leader has sent the message alone.
  */
-function oneOf(outcome: Outcome | undefined, again: boolean): BatchAnswer["of"][number] {
-  if (outcome === undefined || outcome instanceof Refusal) return again ? 2 : 3;
+function answerOfOne(outcome: Outcome): BatchAnswer["of"][number] {
+  if (outcome instanceof Refusal) return 2;
   if (!outcome.ok) return 3;
   const value = outcome.value as RunAnswer; // `answerTo` has made this value, or it is that of DEPOSED
   return value === 1 ? 2 : value;
+}
+
+/**
+ * Returns the answer for the message at this index of a part of a batch. 3 ("send it alone"): the handler of the part
+ * failed as a whole, which is no attempt.
+ */
+function answerOfPart(outcome: Outcome, index: number): BatchAnswer["of"][number] {
+  if (outcome instanceof Refusal) return 2;
+  if (!outcome.ok) return 3;
+  const value = outcome.value as RunAnswer | BatchAnswer; // `#beginTogether` has made this value, or it is that of DEPOSED
+  if (value === 0) return 0;
+  if (value === 1) return 2;
+  return "of" in value ? value.of[index] : 3;
 }
 
 /** Maximum number of ended runs that are remembered. */

@@ -2,8 +2,10 @@
  * JetStream by nats.js: `js.publish`, and `consume()` with explicit acknowledgements; one process, in no order. As it
  * is, `consume()` iterates, with 100 messages in hand; the variant `callback` gives them to a callback, as many in hand
  * as two nodes of Catga have. The variant `by key` is two processes: one consumes, and sends every second key to the
- * other one, as a leader of Catga does, and acknowledges when that has answered.
+ * other one, as a leader of Catga does, and acknowledges when that has answered. The variant `id and ttl` iterates over
+ * messages with the headers that Catga's have, which the server reads and indexes.
  */
+import process from "node:process";
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { runLogged, type Stored } from "./logged.ts";
@@ -17,7 +19,11 @@ await runLogged({
     const { group } = options;
     const nc = await open(options);
     const manager = await jetstreamManager(nc);
-    await manager.streams.add({ name: group, subjects: [`${group}.>`] });
+    await manager.streams.add({
+      name: group,
+      subjects: [`${group}.>`],
+      allow_msg_ttl: options.variant === "id and ttl",
+    });
     await manager.consumers.add(group, {
       durable_name: "billing",
       ack_policy: AckPolicy.Explicit,
@@ -64,10 +70,14 @@ await runLogged({
     })();
   },
   async client(options) {
-    const { group } = options;
+    const { group, variant } = options;
     const js = jetstream(await open(options));
+    let ids = 0;
+    const placing = variant === "id and ttl"
+      ? () => ({ ...PATIENT, msgID: `${process.pid}.${ids++}`, ttl: "604800s" })
+      : () => PATIENT;
     return {
-      publish: (stored) => js.publish(`${group}.placed`, JSON.stringify(stored), PATIENT),
+      publish: (stored) => js.publish(`${group}.placed`, JSON.stringify(stored), placing()),
       store: (stored, id) =>
         js.publish(`${group}.noted`, JSON.stringify(stored), id === undefined ? PATIENT : { ...PATIENT, msgID: id }),
     };

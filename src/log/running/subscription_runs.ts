@@ -248,7 +248,10 @@ export class SubscriptionRuns {
     // one of the messages still runs: the leader then sends each message alone
     if (going) return this.#notRun(ctx, STILL_RUNNING);
     if (this.#options.host.isDraining) return new Refusal("DRAINING", ctx);
-    return requests.length > this.#mostTogether ? this.#inParts(requests, ctx) : this.#beginTogether(requests, ctx);
+    const { batch } = this.#options.handlers;
+    // this node's version of the handler takes single messages: the leader then sends each message alone
+    if (batch === undefined) return { ok: true, value: { of: requests.map(() => 3) } satisfies BatchAnswer };
+    return requests.length > batch.max ? this.#beginSome(batch.max, requests, ctx) : this.#beginTogether(requests, ctx);
   }
 
   #notRun({ node }: MessageContext, details?: string): Outcome {
@@ -257,48 +260,17 @@ export class SubscriptionRuns {
     return { ok: false, error: unavailable(message, { node, details }) };
   }
 
-  /** Number of messages that this node's version of the handler takes at once; 0: it takes single messages. */
-  get #mostTogether(): number {
-    return this.#options.handlers.batch?.max ?? 0;
-  }
-
   /**
-   * Runs the messages of a batch that is larger than this node's version of the handler takes, in smaller batches or
-   * one by one, one after the other. Each begins only if the leader still leads, and waits long enough for its answer:
-   * the other messages are sent again.
+   * Runs the first messages of a batch, as many as this node's version of the handler takes at once; the leader sends
+   * the others again. If the run fails as a whole, so does the batch.
    */
-  async #inParts(requests: readonly RunRequest[], ctx: MessageContext): Promise<Outcome> {
-    const most = this.#mostTogether;
-    const held = new Set<string | null>();
-    const of: BatchAnswer["of"][number][] = requests.map(() => 2);
-    for (let next = 0; next < requests.length;) {
-      const part: number[] = [];
-      for (; next < requests.length && part.length < Math.max(1, most); next++) {
-        if (!held.has(requests[next][4])) part.push(next);
-      }
-      if (part.length === 0) break;
-      if (this.#left(ctx) < this.#options.handlers.timeout) {
-        // no batch fits into the leader's time, so each message is sent alone
-        if (part[0] === 0) of.fill(3);
-        break;
-      }
-      const own = part.map((i) => requests[i]);
-      const outcome = await this.#ofLeader(own[0], ctx, () => this.#beginPart(own, ctx));
-      for (const [i, at] of part.entries()) {
-        const key = requests[at][4];
-        of[at] = most === 0 ? answerOfOne(outcome) : answerOfPart(outcome, i);
-        if (of[at] !== 0 && key !== null) held.add(key);
-      }
-    }
-    return { ok: true, value: { of } };
-  }
-
-  /** Begins a run of a part of a batch, unless that has become impossible meanwhile. */
-  #beginPart(part: readonly RunRequest[], ctx: MessageContext): MaybePromise<Outcome> {
-    if (this.#options.host.isDraining) return new Refusal("DRAINING", ctx);
-    const going = part.some(([, position, , , , , , time]) => this.#running.has(messageId({ position, time })));
-    if (going) return this.#notRun(ctx, STILL_RUNNING);
-    return this.#mostTogether === 0 ? this.#begin(part[0], ctx) : this.#beginTogether(part, ctx);
+  async #beginSome(count: number, requests: readonly RunRequest[], ctx: MessageContext): Promise<Outcome> {
+    const outcome = await this.#beginTogether(requests.slice(0, count), ctx);
+    if (outcome instanceof Refusal || !outcome.ok) return outcome;
+    const value = outcome.value as RunAnswer | BatchAnswer; // `#beginTogether` has made this value
+    if (typeof value === "object" && !("of" in value)) return outcome;
+    const of = requests.map((_, i) => i >= count ? 2 : value === 0 ? 0 : (value as BatchAnswer).of[i]);
+    return { ok: true, value: { of } satisfies BatchAnswer };
   }
 
   #beginTogether(requests: readonly RunRequest[], outer: MessageContext): MaybePromise<Outcome> {
@@ -388,30 +360,6 @@ export class SubscriptionRuns {
     this.#ended[this.#next + 2] = at;
     this.#next = (this.#next + 3) % this.#ended.length;
   }
-}
-
-/**
- * Returns the answer for a message of a batch that ran by itself. 2 ("send again"): it did not run. 3 ("send it
- * alone"): its handler took too long, which counts as an attempt only if the leader has sent the message alone.
- */
-function answerOfOne(outcome: Outcome): BatchAnswer["of"][number] {
-  if (outcome instanceof Refusal) return 2;
-  if (!outcome.ok) return 3;
-  const value = outcome.value as RunAnswer; // `answerTo` has made this value, or it is that of DEPOSED
-  return value === 1 ? 2 : value;
-}
-
-/**
- * Returns the answer for the message at this index of a part of a batch. 3 ("send it alone"): the handler of the part
- * failed as a whole, which is no attempt.
- */
-function answerOfPart(outcome: Outcome, index: number): BatchAnswer["of"][number] {
-  if (outcome instanceof Refusal) return 2;
-  if (!outcome.ok) return 3;
-  const value = outcome.value as RunAnswer | BatchAnswer; // `#beginTogether` has made this value, or it is that of DEPOSED
-  if (value === 0) return 0;
-  if (value === 1) return 2;
-  return "of" in value ? value.of[index] : 3;
 }
 
 /** Maximum number of ended runs that are remembered. */

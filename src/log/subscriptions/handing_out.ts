@@ -180,7 +180,8 @@ export class HandingOut {
     for (const [i, item] of items.entries()) {
       const own: RunOutcome = item.key !== undefined && held.has(item.key) ? "not run" : outcomes[i];
       if (own !== "done") held.add(item.key);
-      this.#settle(item, own, at);
+      if (own === "not run" || own === "alone") this.#afterBatch(item, own);
+      else this.#settle(item, own, at);
     }
   }
 
@@ -281,6 +282,19 @@ export class HandingOut {
       if (outcome === "alone" || isBusy) item.alone = true;
       this.#refused(item, isBusy ? outcome.busy : undefined);
     }
+  }
+
+  /**
+   * Sends a member of a batch again that did not run, although its node had room for it: the pause does not grow, as it
+   * does for messages that nodes refuse.
+   */
+  #afterBatch(item: Item, how: "not run" | "alone"): void {
+    const { ledger, host: { random } } = this.#options;
+    this.#hanging.delete(item);
+    ledger.notRun(item);
+    if (how === "alone") item.alone = true;
+    item.node = undefined;
+    this.#retryAfter(item, jittered(random, REFUSED[0]));
   }
 
   /** Asks the node again on which the handler of a message still has time. */

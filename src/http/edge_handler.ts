@@ -8,7 +8,8 @@ import type { RunInfo, Signal, WorkflowContract } from "../contract/flow.ts";
 import { MAX_ID } from "../contract/send_options.ts";
 import { CALLER_HEADER } from "../contract/program_types.ts";
 import type { Catga } from "../contract/running_node.ts";
-import type { MaybePromise } from "../contract/schema.ts";
+import { type MaybePromise, validate } from "../contract/schema.ts";
+import { describeContract, shapeOf } from "../contract/shape.ts";
 import {
   checkBoolean,
   checkFunction,
@@ -133,6 +134,8 @@ class EdgeHandler<Given> {
    */
   readonly #draining: AbortSource;
   readonly #buckets: TokenBuckets | undefined;
+  /** How streams that clients have asked for are resumed, by name of the entry. */
+  readonly #streamPlaces = new Map<string, { readonly place: StreamPlace | undefined }>();
   /** Encoded durable events, which all responses share: as JSON, and as values with tags. */
   readonly #texts = [new WeakMap<object, Uint8Array>(), new WeakMap<object, Uint8Array>()] as const;
 
@@ -329,13 +332,15 @@ class EdgeHandler<Given> {
     return new Response(text, { headers: { ...headers, "content-type": values ? VALUES : "application/json" } });
   }
 
-  #stream(called: Called<Given>): Response {
-    const { route: { contract, options: { resume } }, request, values } = called;
-    const of = contract as Contract<"stream", unknown, unknown>;
-    const place = placeOf(of, resume);
+  async #stream(called: Called<Given>): Promise<Response> {
+    const { route, request, values } = called;
+    const of = route.contract as Contract<"stream", unknown, unknown>;
+    const place = this.#placeOf(route, of);
     const last = request.headers.get("last-event-id");
     let input = inputOf(queryOf(request).get("input") ?? "");
-    if (last !== null && last !== "") input = place === undefined ? raise(NO_RESUME) : inputBehind(place, input, last);
+    if (last !== null && last !== "") {
+      input = place === undefined ? raise(NO_RESUME) : await inputBehind(place, input, last);
+    }
     const items = this.#app.stream(of, input, { headers: this.#headers(called), signal: request.signal });
     const event = (item: unknown) => eventBytes(place?.id(item), item, values);
     const { keepAlive = KEEP_ALIVE } = this.#options;
@@ -343,6 +348,15 @@ class EdgeHandler<Given> {
       { items, event, place: undefined, signals: this.#endsOf(request), finite: true, keepAlive },
       values,
     );
+  }
+
+  /** Returns how a stream is resumed after an item; `undefined`: the stream cannot be resumed. */
+  #placeOf({ name, options: { resume } }: EdgeRoute, contract: AnyContract): StreamPlace | undefined {
+    const known = this.#streamPlaces.get(name);
+    if (known !== undefined) return known.place;
+    const place = placeOf(contract, resume);
+    this.#streamPlaces.set(name, { place });
+    return place;
   }
 
   /**
@@ -463,16 +477,16 @@ function actionsOf(
  */
 interface StreamPlace {
   id(item: unknown): string;
-  from(input: unknown, id: string): unknown;
+  from(input: unknown, id: string): MaybePromise<unknown>;
 }
 
 /**
  * Returns the input with which a stream continues after an item. Throws a refusal if the program's function throws for
  * the text that the client sent.
  */
-function inputBehind(place: StreamPlace, input: unknown, id: string): unknown {
+async function inputBehind(place: StreamPlace, input: unknown, id: string): Promise<unknown> {
   try {
-    return place.from(input, id);
+    return await place.from(input, id);
   } catch (error) {
     if (error instanceof EdgeRefusal) throw error;
     throw new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind that item");
@@ -480,7 +494,8 @@ function inputBehind(place: StreamPlace, input: unknown, id: string): unknown {
 }
 
 /** Returns how a stream is resumed after an item; `undefined`: the stream cannot be resumed. */
-function placeOf({ options: { resume: own } }: AnyContract, resume: EdgeResume | undefined): StreamPlace | undefined {
+function placeOf(contract: AnyContract, resume: EdgeResume | undefined): StreamPlace | undefined {
+  const { name, options: { resume: own, items } } = contract;
   const named = (text: string) => {
     if (text.length <= MAX_PLACE && /^[\x21-\x7e]*$/.test(text)) return text;
     throw new CatgaError(
@@ -495,9 +510,24 @@ function placeOf({ options: { resume: own } }: AnyContract, resume: EdgeResume |
     };
   }
   if (own === undefined) return undefined;
+  if (items === undefined) {
+    return {
+      id: (item) => named(encodeURIComponent(encodeValue(item, "item"))),
+      from: (input, id) => own(input as never, inputOf(decodedPart(id)) as never),
+    };
+  }
+  const version = shapeOf(describeContract(contract)) ?? "";
   return {
-    id: (item) => named(encodeURIComponent(encodeValue(item, "item"))),
-    from: (input, id) => own(input as never, inputOf(decodedPart(id)) as never),
+    id: (item) => named(`${version}!${encodeURIComponent(encodeValue(item, "item"))}`),
+    async from(input, id) {
+      const [, by, text = ""] = /^(?:([\w-]*)!)?(.*)$/s.exec(id) ?? [];
+      const item = inputOf(decodedPart(text));
+      if (by === version) return own(input as never, item as never);
+      // an item of another version; those of this version are not parsed again, as the schema may transform them
+      const { ok, value } = await validate(items, item, "INVALID_MESSAGE", name);
+      if (!ok) throw new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind an item of that version");
+      return own(input as never, value as never);
+    },
   };
 }
 

@@ -1,0 +1,73 @@
+/** Tests of pages of one version of a program at a gateway of another version. */
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { z } from "zod";
+import { type Catga, catga, stream } from "../../mod.ts";
+import { client, ClientError } from "../client/mod.ts";
+import { edge } from "./mod.ts";
+
+const COUNT = 10;
+
+/** A version of the program: the gateway's edge, and a stream of items whose number has this name. */
+function version(items: z.ZodType, name: string) {
+  type Item = Record<string, number>;
+  const Lines = stream("Lines", {
+    input: z.object({ from: z.number() }),
+    items: items as z.ZodType<Item, Item>,
+    resume: (_, last) => ({ from: Number(last?.[name] ?? -1) + 1 }),
+  });
+  const lines = Lines.handle(function* ({ from }) {
+    for (let n = from; n < COUNT; n++) yield { [name]: n };
+  });
+  return { api: edge({ lines: Lines }), lines };
+}
+type Version = ReturnType<typeof version>;
+
+/** Reads the stream at a gateway of the first version, which is cut off after 3 items, then at one of the second. */
+async function read(before: Version, after: Version): Promise<{ numbers: unknown[]; error: unknown }> {
+  const numbers: unknown[] = [];
+  await using older: Catga = await catga({ handlers: before.lines });
+  await using newer: Catga = await catga({ handlers: after.lines });
+  const gateways = [
+    before.api.handler(older, { authorize: () => {} }),
+    after.api.handler(newer, { authorize: () => {} }),
+  ];
+  let requests = 0;
+  const fetch = async (url: string, init: RequestInit) => {
+    const gateway = gateways[Math.min(requests++, 1)];
+    const response = await gateway(new Request(url, init));
+    if (requests > 1) return response;
+    const events = (await response.text()).split("\n\n").slice(0, 4);
+    return new Response(`${events.join("\n\n")}\n\n`, response);
+  };
+  const page = client<typeof before.api>("http://shop.example", { fetch, pause: [1, 1] });
+  try {
+    for await (const item of page.lines.stream({ from: 0 })) numbers.push(Object.values(item)[0]);
+    return { numbers, error: undefined };
+  } catch (error) {
+    return { numbers, error };
+  }
+}
+
+describe("a page that reads a stream, when its gateway is replaced by one of another version", () => {
+  const all = Array.from({ length: COUNT }, (_, n) => n);
+  const lines = version(z.object({ n: z.number() }), "n");
+
+  it("gets each item once if that version reads its items", async () => {
+    const wider = version(z.object({ n: z.number(), by: z.string().default("nobody") }), "n");
+    for (const [before, after] of [[lines, lines], [lines, wider], [wider, lines]]) {
+      assertEquals(await read(before, after), { numbers: all, error: undefined });
+    }
+  });
+
+  it("is told that it cannot go on if that version does not (it got the first items again)", async () => {
+    const { numbers, error } = await read(lines, version(z.object({ line: z.number() }), "line"));
+    assertEquals(numbers, [0, 1, 2]);
+    assertEquals(error instanceof ClientError && [error.code, error.status], ["INVALID_MESSAGE", 400]);
+  });
+
+  it("goes on at a gateway of its own version though the schema does not read what it made of an item", async () => {
+    const text = version(z.object({ n: z.number().transform((n) => `${n}`) }), "n");
+    assertEquals(await read(text, text), { numbers: all.map(String), error: undefined });
+  });
+});

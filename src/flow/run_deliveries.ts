@@ -17,6 +17,7 @@ import type {
 } from "../contract/workflow_body.ts";
 import { isStringArray } from "../data/checks.ts";
 import { unavailable } from "../error.ts";
+import { type Clock, delay } from "../ports/clock.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import type { Drives } from "./driven_runs.ts";
 import { type CalledEntry, entryOf } from "./journal_entry.ts";
@@ -27,12 +28,17 @@ import type { RunStarts } from "./run_starts.ts";
 /** Passes calls to execute runs to {@link Drives}, the runs that this node executes. */
 export class RunDeliveries implements RunDriver {
   readonly #endpoint: string;
+  readonly #clock: Clock;
   readonly #drives: Drives;
   readonly #peers: RunPeers;
   readonly #starts: RunStarts;
 
-  constructor(endpoint: string, drives: Drives, peers: RunPeers, starts: RunStarts) {
+  constructor(
+    { endpoint, clock }: { readonly endpoint: string; readonly clock: Clock },
+    { drives, peers, starts }: { readonly drives: Drives; readonly peers: RunPeers; readonly starts: RunStarts },
+  ) {
     this.#endpoint = endpoint;
+    this.#clock = clock;
     this.#drives = drives;
     this.#peers = peers;
     this.#starts = starts;
@@ -46,14 +52,32 @@ export class RunDeliveries implements RunDriver {
       return by === undefined || run === undefined ? [] : [{ start, by, run, sequence: sequenceOf(start.position) }];
     });
     await Promise.all([...Map.groupBy(all, ({ by }) => by)].map(async ([holder, own]) => {
-      const asked = own.map(({ run, sequence }) => [run, sequence] as const);
+      for (const { start, run } of await this.#goingOn(holder, workflow, own)) {
+        starts.fail(start, "UNAVAILABLE", `run ${run} of ${workflow} goes on`, { details: ALONE });
+      }
+    }));
+  }
+
+  /**
+   * Resolves with the runs of a batch that go on, as far as is known: the node that executes them is asked again a few
+   * times, because most runs end soon, and each that goes on is delivered, passed on and answered by itself.
+   */
+  async #goingOn<Start extends { readonly run: string; readonly sequence: number }>(
+    holder: string,
+    workflow: string,
+    starts: readonly Start[],
+  ): Promise<readonly Start[]> {
+    let left = starts;
+    for (const pause of PAUSES) {
+      if (pause > 0) await delay(this.#clock, pause);
+      const asked = left.map(({ run, sequence }) => [run, sequence] as const);
       const over = holder === this.#endpoint
         ? this.#areOver(workflow, asked)
         : await this.#peers.areOver(holder, workflow, asked);
-      for (const [i, { start, run }] of own.entries()) {
-        if (over?.[i] !== 1) starts.fail(start, "UNAVAILABLE", `run ${run} of ${workflow} goes on`, { details: ALONE });
-      }
-    }));
+      left = left.filter((_, i) => over?.[i] !== 1);
+      if (left.length === 0 || over === undefined) break;
+    }
+    return left;
   }
 
   async called(
@@ -116,3 +140,9 @@ function throwIfRefused({ workflow, run }: RunRef, refused: RefusedRun | undefin
   const message = `run ${run} of ${workflow} waits for another version of ${workflow}: ${refused.why}`;
   throw unavailable(message, { details: AWAITS_VERSION });
 }
+
+/**
+ * Pauses before the node that executes the runs of a batch is asked about them, in ms; its other runs are then
+ * delivered one by one.
+ */
+const PAUSES = [0, 100, 200, 400];

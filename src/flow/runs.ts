@@ -76,7 +76,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const drives = this.#drives = new Drives(this);
     const notices = this.#notices = new RunNotices(node, peers, drives);
     this.#starts = new RunStarts(node, { drives, versions, schedules, notices });
-    this.#deliveries = new RunDeliveries(endpoint, drives, peers, this.#starts);
+    this.#deliveries = new RunDeliveries(node, { drives, peers, starts: this.#starts });
     this.#sweeps = [...bodies.values()].map(({ definition }) => startSweep(node, definition));
     this.#results = new Results({
       ...{ namespace: app.namespace, clock, transport: app.transport, soon },

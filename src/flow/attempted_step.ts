@@ -10,7 +10,7 @@
  * | attempts | the work, within its timeout                                     | the outcome; pauses or idle after a failure |
  * | given up | nothing: the run is cancelled, and there is nothing to undo      | nothing: the call never settles             |
  */
-import { AsyncLocalStorage } from "node:async_hooks";
+import { ContextSnapshot } from "../data/async_context.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import type { DriveState } from "./drive_state.ts";
@@ -31,7 +31,7 @@ export interface StepWork {
 /** A step that this node performs, in one or more attempts. */
 export class AttemptedStep extends StepCall {
   readonly #failures: FailedAttempts;
-  readonly #perform: (attempt: StepAttempt) => Promise<RecordedOutcome>;
+  readonly #work: AttemptWork;
   /** Timeout of one attempt of the step, in ms. */
   readonly #timeout: number;
   readonly #retry: StepRetry;
@@ -47,13 +47,16 @@ export class AttemptedStep extends StepCall {
   #attempt: StepAttempt | undefined;
   #ongoing: OngoingAttempt | undefined;
   #endPause: (() => void) | undefined;
+  /**
+   * The async context in which the step was called: the work runs in it, not in the context of the event that led to
+   * the attempt. Set when the step has not got an outcome at once: until then promises keep the context.
+   */
+  #context: ContextSnapshot | undefined;
 
   constructor(state: DriveState, failures: FailedAttempts, called: CalledStep, { work, timeout, retry }: StepWork) {
     super(state, called);
     this.#failures = failures;
-    // the work runs in the async context in which the step was called, not in the context of the event that led to this
-    // attempt
-    this.#perform = AsyncLocalStorage.bind((attempt) => attempt.perform(state, called.name, work));
+    this.#work = work;
     this.#timeout = timeout;
     this.#retry = retry;
     this.#isFresh = state.isFresh && !state.handedOver.has(called.name);
@@ -79,8 +82,10 @@ export class AttemptedStep extends StepCall {
     if (this.#isUnderWay) return this.endPause();
     this.#isUnderWay = true;
     const { state } = this;
-    this.#toOutcome().then((outcome) => {
+    const ended = this.#context?.run(() => this.#toOutcome()).then(({ returned }) => returned) ?? this.#toOutcome();
+    ended.then((outcome) => {
       this.#isUnderWay = false;
+      if (outcome === undefined) this.#context ??= new ContextSnapshot();
       if (this.isOver) state.halt();
       if (outcome === undefined || state.over) return;
       this.end();
@@ -134,7 +139,7 @@ export class AttemptedStep extends StepCall {
     const began = before?.began ?? state.now;
     const limit = this.#limitTime(attempt, began);
     try {
-      this.#ongoing = before ?? { attempt, outcome: attempt.outcome(this.#perform(attempt)), began };
+      this.#ongoing = before ?? { attempt, outcome: attempt.outcome(attempt.perform(state, name, this.#work)), began };
       const outcome = await this.#ongoing.outcome;
       if (this.isSettled) return undefined;
       if (outcome.error?.retryable && !this.#failures.isLastAttempt(name, retry)) {

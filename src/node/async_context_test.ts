@@ -290,6 +290,36 @@ describe("the async context of what has no sender here", () => {
   });
 });
 
+describe("the async context of a step", () => {
+  it("is the one in which it was called, also in an attempt that an operator asks for while another step goes on", async () => {
+    const seen: (string | undefined)[] = [];
+    const other = new AsyncLocalStorage<string>();
+    const again = Promise.withResolvers<void>();
+    const Job = workflow<void, void>("Job");
+    const job = Job.handle(async (flow) => {
+      const stuck = other.run("own", () =>
+        flow.step("stuck", ({ attempt }) => {
+          seen.push(other.getStore());
+          if (attempt === 1) throw new Error("no");
+          again.resolve();
+        }, { retry: { attempts: 1 } }));
+      await Promise.all([stuck, flow.step("long", () => again.promise)]);
+    });
+    await using app = await catga({ handlers: job, logger: quiet });
+    const run = unwrap(await other.run("starter", () => app.start(Job)));
+    await eventually("the step is stuck", async () => {
+      for await (const info of app.runs({ workflow: "Job", id: run })) {
+        if (!info.timeline.some(({ type, name }) => type === "failed" && name === "stuck")) return false;
+        await info.retry();
+        return true;
+      }
+      return false;
+    });
+    unwrap(await app.result(Job, run));
+    assertEquals([...new Set(seen)], ["own"]);
+  });
+});
+
 describe("the async context of a signal that aborts", () => {
   it("is no other sender's, when a deadline passes", async () => {
     const Hang = command<string>("Hang");

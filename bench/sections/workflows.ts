@@ -12,6 +12,8 @@ import type { Effort, Measure } from "./section.ts";
 
 const AT_ONCE = [1, 64, 256];
 const RAW = "by hand";
+const FOLLOWED = "by hand, followed by a second process";
+const RAW_SYNCED = "by hand, each write synced";
 const OWN = "Catga";
 const SYNCED = "Catga, each write synced";
 const RESTATE: Contestant = { name: "Restate", file: "peers/restate.ts", nodes: 1 };
@@ -19,9 +21,17 @@ const RESTATE: Contestant = { name: "Restate", file: "peers/restate.ts", nodes: 
 /** Measures workflows. */
 export const workflows: Measure = async (stage, effort, company) => {
   await using server = await startNatsServer({ config: "jetstream { sync_interval: always }" });
-  const [own] = ours(stage).filter(({ name }) => name === OWN);
-  const synced = { ...own, name: SYNCED, options: { ...own.options, url: server.url }, against: [RESTATE.name] };
-  const contestants = await company.engage([...ours(stage), synced, ...effort.peers ? [RESTATE] : []]);
+  const all = ours(stage);
+  const [byHand, own] = [RAW, OWN].map((row) => all.find(({ name }) => name === row)!);
+  const onSynced = ({ options, ...contestant }: Contestant, name: string, against: readonly string[]) => ({
+    ...{ ...contestant, name, against, options: { ...options, url: server.url } },
+  });
+  const contestants = await company.engage([
+    ...[...all, { ...byHand, name: FOLLOWED, nodes: 1 }],
+    onSynced(byHand, RAW_SYNCED, []),
+    onSynced(own, SYNCED, [RAW_SYNCED, RESTATE.name]),
+    ...effort.peers ? [RESTATE] : [],
+  ]);
   const catga = contestants.find(({ name }) => name === OWN)!;
   return [...await together(contestants, effort), await resuming(catga, effort), await waking(catga, effort)];
 };
@@ -72,7 +82,7 @@ function ours({ transports, rawTransports }: Stage): Contestant[] {
       options: { transport },
       against: [
         `${RAW}${rawTransports.includes(transport) ? overOf(transport, rawTransports) : ""}`,
-        at === 0 ? RESTATE.name : OWN,
+        ...at === 0 ? [FOLLOWED, RESTATE.name] : [OWN],
       ],
     })),
   ];
@@ -81,7 +91,7 @@ function ours({ transports, rawTransports }: Stage): Contestant[] {
 async function together(contestants: readonly Running[], effort: Effort): Promise<Table[]> {
   const figures: Map<string, Round[]>[] = [];
   for (const atOnce of AT_ONCE) {
-    const options: AtOnce = { atOnce, ms: effort.ms(1_500, 400) };
+    const options: AtOnce = { atOnce, ms: effort.ms(1_000, 400) };
     const players = contestants.map((running) => ({
       ...{ name: running.name, drop: running.drop },
       play: () => round(running, options),
@@ -104,6 +114,7 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
       pairs,
       notes: [
         "by hand: four appends, each of which expects the one before, in one process that decides nothing; a run is four appends",
+        "followed: the second process reads them and knows which runs are open, which is the least that lets it go on with them",
         "Restate syncs what it stores to the disk, nats-server every two minutes; each write: with sync_interval: always",
       ],
     },

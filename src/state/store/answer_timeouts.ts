@@ -1,6 +1,7 @@
 /**
  * Time limits for answers of the store. One timer serves all calls of a node, because nearly all answers come within a
- * millisecond.
+ * millisecond. A `DeadlineWheel` in place of this list would take 33 kB for each of a node's four (measured), and its
+ * entries are aborted when the node stops, while these calls still need their limits.
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
 import { unavailable } from "../../error.ts";

@@ -74,13 +74,15 @@ export async function compareTrees(tree: string, wanted: Wanted): Promise<number
   }
 }
 
-/** Puts a tree's sources below this tree's bench, with the packages that the tree has. */
+/** Puts a tree's sources below this tree's bench, with the packages that the tree has, and what this tree has fetched. */
 async function layOut(tree: string, place: string): Promise<void> {
   for (const [from, parts] of [[tree, MEASURED], [ROOT, MEASURING]] as const) {
     const files = await sourceFiles(from, parts.filter((part) => existsSync(join(from, part))));
     for (const folder of new Set(files.map(dirname))) await mkdir(join(place, folder), { recursive: true });
     await Promise.all(files.map((file) => copyFile(join(from, file), join(place, file))));
   }
+  await mkdir(join(ROOT, ".cache"), { recursive: true });
+  await symlink(join(ROOT, ".cache"), join(place, ".cache"), "junction");
   const packages = join(tree, "node_modules");
   if (existsSync(packages)) await symlink(packages, join(place, "node_modules"), "junction");
 }

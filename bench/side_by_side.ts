@@ -7,7 +7,7 @@
  */
 import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
@@ -81,10 +81,13 @@ async function layOut(tree: string, place: string): Promise<void> {
     for (const folder of new Set(files.map(dirname))) await mkdir(join(place, folder), { recursive: true });
     await Promise.all(files.map((file) => copyFile(join(from, file), join(place, file))));
   }
-  await mkdir(join(ROOT, ".cache"), { recursive: true });
-  await symlink(join(ROOT, ".cache"), join(place, ".cache"), "junction");
-  const packages = join(tree, "node_modules");
-  if (existsSync(packages)) await symlink(packages, join(place, "node_modules"), "junction");
+  const link = async (from: string, to: string) => {
+    if (existsSync(from)) await symlink(from, join(place, to), "junction");
+  };
+  await link(join(tree, "node_modules"), "node_modules");
+  await mkdir(join(place, ".cache"));
+  const fetched = await readdir(join(ROOT, ".cache")).catch(() => []);
+  for (const name of fetched) await link(join(ROOT, ".cache", name), join(".cache", name));
 }
 
 /** The commit of a tree, for people. */

@@ -1,6 +1,6 @@
 /**
  * A program that only opens a NATS connection, or, `by-hand`, does over the modules of nats.js what a node cannot do
- * without; and then waits. It does not listen to the bench, for that would take memory, too: it ends after
+ * without, or only imports Catga; and then waits. It does not listen to the bench, for that would take memory, too: it ends after
  * three minutes.
  *
  * Its imports are computed: Deno reads the files behind a literal `import()` when a program starts, so that each of
@@ -15,6 +15,9 @@ const [what, url, transport] = process.argv.slice(2);
 if (what === "nats") {
   const { connect } = await load<{ connect: typeof Connect }>(`transport-${transport}`);
   await connect({ servers: url });
+} else if (what === "import") {
+  const catga = "../../mod.ts";
+  await import(catga);
 } else if (what === "by-hand") {
   const [{ connect }, { Kvm }] = await Promise.all([
     load<{ connect: typeof Connect }>(`transport-${transport}`),

@@ -5,6 +5,7 @@ import { runtimeBinary } from "../../test/processes/node_process.ts";
 import { bundled } from "../bundled.ts";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
+import type { Row } from "../table.ts";
 import { overOf } from "./contestants.ts";
 import type { Measure } from "./section.ts";
 
@@ -27,7 +28,7 @@ export const startup: Measure = async (stage, effort) => {
   await using bundle = await bundled(await runtimeBinary("bun"), "programs/idle_node.ts");
   const processes = await alternate(
     [
-      { name: "that does nothing", play: () => process(stage, IDLE, ["bare"]) },
+      { name: BARE, play: () => process(stage, IDLE, ["bare"]) },
       ...rawTransports.map((transport) => ({
         name: `to connect() done${overOf(transport, rawTransports)}`,
         play: () => process(stage, IDLE, ["nats", url, transport]),
@@ -41,6 +42,7 @@ export const startup: Measure = async (stage, effort) => {
         play: () => process(stage, "programs/idle_node.ts", [url, transport]),
       })),
       { name: BUNDLED, play: () => process(stage, bundle.file, [url, transports[0]]) },
+      { name: IMPORTS, play: () => process(stage, IDLE, ["import"]) },
     ],
     effort.rounds(7, 3),
   );
@@ -57,54 +59,70 @@ export const startup: Measure = async (stage, effort) => {
   );
   const parts = steps.get("steps")!;
   const step = (of: readonly Steps[], name: string) => of.map((steps) => steps[name]);
-  return [{
-    id: "startup",
-    title: "Startup: from the call, or from the start of the process",
-    unit: "ms",
-    columns: ["takes"],
-    rows: [
-      { name: "connect() of nats.js", cells: [connects] },
-      { name: "catga()", cells: [joins.map(({ joined }) => joined)] },
-      { name: "catga() and the first answer to another node", cells: [joins.map(({ answered }) => answered)] },
-      ...[...processes].map(([name, rounds]) => ({ name: `a process ${name}`, cells: [rounds] })),
-    ],
-    pairs: [
-      ...rawTransports.map((transport) => overOf(transport, rawTransports)).flatMap((over) => {
-        const [connected, byHand] = [`a process to connect() done${over}`, `a process to a node by hand${over}`];
-        return [
-          { row: `a process to catga() done${over}`, against: connected },
-          { row: byHand, against: connected },
-          { row: `a process to catga() done${over}`, against: byHand },
-        ];
-      }),
-      { row: `a process ${BUNDLED}`, against: "a process to connect() done" },
-    ],
-    notes: [
-      "catga() resolves when the others can reach the node; processes do not check types",
-      "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js; " +
-      "what it takes beside connect() is the least for any node",
-      "bundled: Catga and nats.js in few files, by bun build --minify --splitting",
-    ],
-  }, {
-    id: "startup-steps",
-    title: "Startup: where it goes, in a fresh process",
-    unit: "ms",
-    columns: ["takes"],
-    rows: [
-      { name: "import of Catga", cells: [step(parts, "mod")] },
-      ...[...whole].map(([name, rounds]) => ({ name, cells: [step(rounds, "catga")] })),
-      { name: "of it: nats.js is loaded", cells: [step(parts, "nats")] },
-      { name: "of it: ours of NATS and of the cluster is loaded", cells: [step(parts, "ours")] },
-      { name: "of it: connect()", cells: [step(parts, "connect")] },
-      { name: "of it: the bucket is opened", cells: [step(parts, "bucket")] },
-      { name: "of it: a record is written, the others' are read", cells: [step(parts, "join")] },
-    ],
-    pairs: [],
-    notes: ["the steps one after the other in processes of their own; code runs for the first time in each"],
-  }];
+  const pairs = [
+    ...rawTransports.map((transport) => overOf(transport, rawTransports)).flatMap((over) => {
+      const [connected, byHand] = [`a process to connect() done${over}`, `a process to a node by hand${over}`];
+      return [
+        { row: `a process to catga() done${over}`, against: connected },
+        { row: byHand, against: connected },
+        { row: `a process to catga() done${over}`, against: byHand },
+      ];
+    }),
+    { row: `a process ${BUNDLED}`, against: "a process to connect() done" },
+  ];
+  const processors = processorsOf(processes);
+  return [
+    {
+      id: "startup",
+      title: "Startup: from the call, or from the start of the process",
+      unit: "ms",
+      columns: ["takes"],
+      rows: [
+        { name: "connect() of nats.js", cells: [connects] },
+        { name: "catga()", cells: [joins.map(({ joined }) => joined)] },
+        { name: "catga() and the first answer to another node", cells: [joins.map(({ answered }) => answered)] },
+        ...[...processes].map(([name, rounds]) => ({ name: `a process ${name}`, cells: [rounds.map(({ ms }) => ms)] })),
+      ],
+      pairs,
+      notes: [
+        "catga() resolves when the others can reach the node; processes do not check types",
+        "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js; " +
+        "what it takes beside connect() is the least for any node",
+        "bundled: Catga and nats.js in few files, by bun build --minify --splitting",
+      ],
+    },
+    ...processors.length === 0 ? [] : [{
+      id: "startup-processor",
+      title: "Startup: processor of all threads, from the start of the process",
+      unit: "ms" as const,
+      columns: ["takes"],
+      rows: processors,
+      pairs,
+      notes: ["import of Catga: that of a process that imports it, less that of one that does nothing, round by round"],
+    }],
+    {
+      id: "startup-steps",
+      title: "Startup: where it goes, in a fresh process",
+      unit: "ms",
+      columns: ["takes"],
+      rows: [
+        { name: "import of Catga", cells: [step(parts, "mod")] },
+        ...[...whole].map(([name, rounds]) => ({ name, cells: [step(rounds, "catga")] })),
+        { name: "of it: nats.js is loaded", cells: [step(parts, "nats")] },
+        { name: "of it: ours of NATS and of the cluster is loaded", cells: [step(parts, "ours")] },
+        { name: "of it: connect()", cells: [step(parts, "connect")] },
+        { name: "of it: the bucket is opened", cells: [step(parts, "bucket")] },
+        { name: "of it: a record is written, the others' are read", cells: [step(parts, "join")] },
+      ],
+      pairs: [],
+      notes: ["the steps one after the other in processes of their own; code runs for the first time in each"],
+    },
+  ];
 };
 
 const IDLE = "programs/idle.ts";
+const BARE = "that does nothing";
+const IMPORTS = "that imports Catga";
 const BUNDLED = "to catga() done, bundled";
 
 /** ms by step. */
@@ -119,13 +137,33 @@ async function fresh(stage: Stage, what: string, transport: TransportName): Prom
   return steps;
 }
 
-/** ms from the start of a process to its readiness. */
-async function process(stage: Stage, file: string, args: readonly string[]): Promise<number> {
+/** From the start of a process to its readiness, in ms. */
+interface Started {
+  readonly ms: number;
+  /** That of all threads; only Linux says so. */
+  readonly processor: number | undefined;
+}
+
+async function process(stage: Stage, file: string, args: readonly string[]): Promise<Started> {
   const start = performance.now();
   const program = await stage.start(file, args);
   const ms = performance.now() - start;
+  const processor = await program.processor();
   // a node that was killed leaves a record, whose process the next one would look for
   await program.leave();
   await stage.clear();
-  return ms;
+  return { ms, processor };
+}
+
+/** What starts take of the processor, and the import of it; no rows where the system does not say so. */
+function processorsOf(processes: ReadonlyMap<string, readonly Started[]>): Row[] {
+  const figures = new Map(
+    [...processes].map(([name, rounds]) => [name, rounds.map(({ processor = NaN }) => processor)]),
+  );
+  if ([...figures.values()].flat().some(Number.isNaN)) return [];
+  const [bare, imported] = [figures.get(BARE)!, figures.get(IMPORTS)!];
+  return [
+    ...[...figures].map(([name, rounds]) => ({ name: `a process ${name}`, cells: [rounds] })),
+    { name: "of it: import of Catga", cells: [imported.map((processor, round) => processor - bare[round])] },
+  ];
 }

@@ -43,22 +43,24 @@ export async function compareTrees(tree: string, wanted: Wanted): Promise<number
     await layOut(ROOT, join(folder, "now"));
     for (const section of wanted.sections) {
       const players = (trial: boolean) =>
-        ["before", "now"].map((name) => ({
-          name,
-          play: () => oneRound(join(folder, name), section, { ...wanted, trial: wanted.trial || trial }),
-          drop(error: unknown) {
+        ["before", "now"].map((name) => {
+          const play = () => oneRound(join(folder, name), section, { ...wanted, trial: wanted.trial || trial });
+          const drop = (error: unknown) => {
             if (name === "now") failed.push(section);
-            leftOut.push(`${section}, ${name}: ${(error as Error).message.split("\n").slice(0, 4).join(" ")}`);
-          },
-        }));
+            leftOut.push(`${section}, ${name}: ${briefly(error)}`);
+          };
+          const again = (error: unknown) => {
+            console.log(`repeated: ${section}, ${name}: ${briefly(error)}\n`);
+            return play();
+          };
+          // one failure must not cost the rounds of an hour
+          return { name, play: () => trial ? play() : play().catch(again), drop };
+        });
       const left = leftOut.length;
       // Deno compiles what it has not run before; and a section that cannot run on a tree ends here
       await alternate(players(true), 1);
       if (leftOut.length > left) continue;
-      const runs = await alternate(
-        players(false),
-        wanted.rounds ?? (wanted.trial ? 1 : wanted.quick ? 3 : 7),
-      );
+      const runs = await alternate(players(false), wanted.rounds ?? (wanted.trial ? 1 : wanted.quick ? 3 : 7));
       if (leftOut.length > left) continue;
       const [before, now] = ["before", "now"].map((name) => joined(runs.get(name)!));
       console.log(`${comparedOn(before, now, commits)}\n${pairedChanges(before, now)}\n`);
@@ -72,6 +74,10 @@ export async function compareTrees(tree: string, wanted: Wanted): Promise<number
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+function briefly(error: unknown): string {
+  return (error as Error).message.split("\n").slice(0, 4).join(" ");
 }
 
 /** Puts a tree's sources below this tree's bench, with the packages that the tree has, and what this tree has fetched. */

@@ -80,7 +80,7 @@ function briefly(error: unknown): string {
   return (error as Error).message.split("\n").slice(0, 4).join(" ");
 }
 
-/** Puts a tree's sources below this tree's bench, with the packages that the tree has, and what this tree has fetched. */
+/** Puts a tree's sources below this tree's bench, with the packages of the tree, and what this tree has fetched. */
 async function layOut(tree: string, place: string): Promise<void> {
   for (const [from, parts] of [[tree, MEASURED], [ROOT, MEASURING]] as const) {
     const files = await sourceFiles(from, parts.filter((part) => existsSync(join(from, part))));

@@ -1,7 +1,7 @@
 /**
  * A program that only opens a NATS connection, or, `by-hand`, does over the modules of nats.js what a node cannot do
- * without, or only imports Catga; and then waits. It does not listen to the bench, for that would take memory, too: it ends after
- * three minutes.
+ * without, or only imports Catga; and then waits. It does not listen to the bench, for that would take memory, too: it
+ * ends after three minutes.
  *
  * Its imports are computed: Deno reads the files behind a literal `import()` when a program starts, so that each of
  * these programs would pay for all of them.

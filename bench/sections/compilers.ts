@@ -14,8 +14,15 @@ export const CATGA = "@catga/catga";
 /** A compiler, with a folder of its own until the disposal. */
 export interface Compiler extends AsyncDisposable {
   readonly name: string;
-  /** Resolves with the ms that a check of a program takes; rejects with its errors. */
-  check(program: string): Promise<number>;
+  /** Checks a program; rejects with its errors. */
+  check(program: string): Promise<Check>;
+}
+
+/** Costs of a check, in ms. */
+export interface Check {
+  readonly ms: number;
+  /** That of all threads; `undefined` on Windows. */
+  readonly processor: number | undefined;
 }
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -36,7 +43,7 @@ export async function denoCheck(): Promise<Compiler> {
       // differs each time: Deno remembers what it has checked
       const text = program.replaceAll(JSON.stringify(CATGA), JSON.stringify(mod));
       await writeFile(file, `// ${process.pid} ${++checks}\n${text}`);
-      return await timeOf(deno, ["check", "--config", join(ROOT, "deno.json"), file]);
+      return await costOf(deno, ["check", "--config", join(ROOT, "deno.json"), file]);
     },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
   };
@@ -56,7 +63,7 @@ export async function tsc(version: string): Promise<Compiler> {
   const dispose = () => rm(folder, { recursive: true, force: true });
   const compile = (config: object) => {
     return writeFile(join(folder, "tsconfig.json"), JSON.stringify(config))
-      .then(() => timeOf("node", [compiler, "--pretty", "false", "-p", join(folder, "tsconfig.json")]));
+      .then(() => costOf("node", [compiler, "--pretty", "false", "-p", join(folder, "tsconfig.json")]));
   };
   try {
     const installed = join(folder, "node_modules", CATGA);
@@ -95,13 +102,20 @@ const COMMON = {
   types: [],
 };
 
-/** ms of a command; rejects with what it printed if it fails. */
-function timeOf(command: string, args: readonly string[]): Promise<number> {
+/** Costs of a command; rejects with what it printed if it fails. */
+async function costOf(command: string, args: readonly string[]): Promise<Check> {
   const start = performance.now();
-  return new Promise((resolve, reject) => {
-    execFile(command, [...args], { cwd: ROOT, timeout: 120_000 }, (error, stdout, stderr) => {
+  // the shell tells the user and system time of its children in the last line
+  const shell = process.platform === "win32" ? [] : ["sh", "-c", '"$@" || exit 1; times', "sh"];
+  const [file, ...words] = [...shell, command, ...args];
+  const output = await new Promise<string>((resolve, reject) => {
+    execFile(file, words, { cwd: ROOT, timeout: 120_000 }, (error, stdout, stderr) => {
       if (error) reject(new Error(`${stdout}${stderr}`.slice(0, 4_000) || error.message, { cause: error }));
-      else resolve(performance.now() - start);
+      else resolve(stdout);
     });
   });
+  const ms = performance.now() - start;
+  const times = [...output.trim().split("\n").at(-1)!.matchAll(/(\d+)m([\d.]+)s/g)];
+  const processor = times.reduce((sum, [, minutes, seconds]) => sum + (+minutes * 60 + +seconds) * 1_000, 0);
+  return { ms, processor: shell.length === 0 ? undefined : processor };
 }

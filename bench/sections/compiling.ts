@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { cpus } from "node:os";
 import process from "node:process";
 import { alternate } from "../rounds.ts";
-import { CATGA, type Compiler, denoCheck, tsc } from "./compilers.ts";
+import type { Table } from "../table.ts";
+import { CATGA, type Check, type Compiler, denoCheck, tsc } from "./compilers.ts";
 import type { Measure } from "./section.ts";
 
 /** Measures `deno check`, with Bun that of the `deno` on the PATH, and `tsc` of two versions in Node. */
@@ -39,14 +40,12 @@ export const types: Measure = async (stage, effort) => {
   );
   for (const compiler of all) await refuse(compiler); // loads what all have in common
   const rounds = await alternate(players, effort.rounds(5, 2));
-  return [{
-    id: "types",
-    title: "Types: check of a program with contracts",
-    unit: "ms",
+  const table = (of: (check: Check) => number) => ({
+    unit: "ms" as const,
     columns: all.map(({ name }) => name),
     rows: programs.map(({ name }) => ({
       name,
-      cells: all.map((compiler) => rounds.get(nameOf(name, compiler)) ?? []),
+      cells: all.map((compiler) => (rounds.get(nameOf(name, compiler)) ?? []).map(of)),
     })),
     pairs: [
       ...programs.slice(1).map(({ name }) => ({ row: name, against: ONE })),
@@ -55,6 +54,11 @@ export const types: Measure = async (stage, effort) => {
       { row: INFERRED_BESIDE, against: ZOD_ALONE },
       { row: WITH_SCHEMAS, against: INFERRED_BESIDE },
     ],
+  });
+  const tables: Table[] = [{
+    ...table(({ ms }) => ms),
+    id: "types",
+    title: "Types: check of a program with contracts",
     notes: [
       "each contract has two models of its own, a handler and a send; the rest is the start of the compiler, and the " +
       "types of Catga: its sources for deno check, for tsc its declarations, as JSR's registry for npm has them",
@@ -63,6 +67,15 @@ export const types: Measure = async (stage, effort) => {
       "comparison of payloads with what can be sent, and no failures",
     ],
   }];
+  if ([...rounds.values()].flat().every(({ processor }) => processor !== undefined)) {
+    tables.push({
+      ...table(({ processor = NaN }) => processor),
+      id: "types-processor",
+      title: "Types: the same, processor of all threads",
+      notes: [],
+    });
+  }
+  return tables;
 };
 
 const ONE = "one contract";

@@ -37,15 +37,15 @@ export async function requireCommit(commit: string): Promise<Requirement> {
   }
 }
 
-/** Lays the tree of a commit out. It takes its packages from where this one has them. */
-export async function olderTree(commit: string): Promise<OlderTree> {
+/** Lays the tree of a commit out, or these parts of it. It takes its packages from where this one has them. */
+export async function olderTree(commit: string, parts: readonly string[] = PARTS): Promise<OlderTree> {
   const folder = await mkdtemp(join(tmpdir(), "catga-older-"));
   const dispose = () => rm(folder, { recursive: true, force: true });
   try {
     const root = join(folder, "tree");
     const archive = join(folder, "tree.tar");
     await mkdir(root);
-    await run("git", ["-C", ROOT, "archive", "--format=tar", "-o", archive, commit, ...PARTS]);
+    await run("git", ["-C", ROOT, "archive", "--format=tar", "-o", archive, commit, ...parts]);
     await run("tar", ["-xf", archive, "-C", root]);
     // those of Bun
     if (existsSync(join(ROOT, "node_modules"))) {

@@ -1,0 +1,157 @@
+/**
+ * Fault: a deploy of another version of Catga, and its rollback. Nodes and clients of an earlier commit and of this
+ * tree, in both runtimes, a few milliseconds from a real server, use each other's messages, events, schedules, claims,
+ * entities, locks and runs: nothing fails, is lost, doubled or out of order.
+ */
+import { assertEquals } from "@std/assert";
+import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { DRAINED, type Program, startProgram } from "../processes/node_process.ts";
+import { olderTree, requireCommit } from "../processes/older_tree.ts";
+import { startTcpProxy } from "../processes/tcp_proxy.ts";
+import type { VersionLine } from "../processes/version_node.ts";
+import { eventually } from "../support/eventually.ts";
+
+/** A commit with all of these parts, protocol 1. Nothing is released yet; from then on, releases take its place. */
+const EARLIER = "daf8e28f85106f9807763cf9fa136d7c81566242";
+const PROGRAM = "test/processes/version_node.ts";
+/** What each client has done at least before the next step. */
+const ACTS = 40;
+
+type Node = Program<{ readonly event: "ready" | "done" }>;
+
+const nats = await requireNatsServer();
+const history = await requireCommit(EARLIER);
+
+describe("an earlier version of Catga, deployed over by this one, and back", nats.skip ? nats : history, () => {
+  it("nothing fails, is lost, doubled or out of order", { timeout: 900_000 }, async () => {
+    await using server = await startNatsServer();
+    await using proxy = await startTcpProxy(Number(new URL(server.url).port));
+    proxy.delay(2);
+    await using tree = await olderTree(EARLIER, [
+      "mod.ts",
+      "src",
+      "deno.json",
+      "deno.lock",
+      "package.json",
+      "tsconfig.json",
+    ]);
+    await copyFile(new URL("../processes/version_node.ts", import.meta.url), join(tree.root, "version_node.ts"));
+    const folder = await mkdtemp(join(tmpdir(), "catga-older-"));
+    const file = join(folder, "lines");
+    const lines = async () =>
+      (await readFile(file, "utf8")).split("\n").slice(0, -1).map((line) => JSON.parse(line) as VersionLine);
+    const all: Node[] = [];
+    const start = async (version: "earlier" | "this", role: "node" | "client") => {
+      const runtime = all.length % 2 === 0 ? "deno" : "bun";
+      const args = [proxy.url, `${role}-${all.length}`, file, ...role === "node" ? ["1", "0"] : ["0", "1"]];
+      const [path, root] = version === "this" ? [PROGRAM] : ["version_node.ts", tree.root];
+      const node: Node = await startProgram(runtime, path, args, root);
+      all.push(node);
+      await node.line(({ event }) => event === "ready");
+      return node;
+    };
+    const end = async (node: Node) => {
+      node.kill("SIGTERM");
+      assertEquals([0, ...DRAINED].includes((await node.end()).by), true, node.output);
+    };
+    /** The clients have done more of everything. */
+    const moreActs = async () => {
+      const counts = async () => {
+        const counted = new Map<string, number>();
+        for (const { what, node } of await lines()) {
+          if (what.endsWith(" ok")) counted.set(`${node} ${what}`, (counted.get(`${node} ${what}`) ?? 0) + 1);
+        }
+        return counted;
+      };
+      const before = await counts();
+      await eventually("the clients to do more", async () => {
+        const now = await counts();
+        return now.size === 16 && [...now].every(([what, count]) => {
+          const wanted = /later|order/.test(what) ? ACTS / 8 : ACTS;
+          return count >= (before.get(what) ?? 0) + wanted;
+        });
+      }, 120_000);
+    };
+    try {
+      const nodes = [await start("earlier", "node"), await start("earlier", "node")];
+      const clients = [await start("earlier", "client"), await start("this", "client")];
+      for (const version of ["this", "earlier", "this"] as const) {
+        for (let n = 0; n < 2; n++) {
+          nodes.push(await start(version, "node"));
+          await moreActs();
+          await end(nodes.shift()!);
+          await moreActs();
+        }
+      }
+      for (const client of clients) client.kill("SIGUSR1");
+      for (const client of clients) await client.line(({ event }) => event === "done");
+      const isHandled = async () => missing(await lines()).length === 0;
+      await eventually("all to be handled", isHandled, 60_000).catch(() => {});
+      for (const node of [...clients, ...nodes]) await end(node);
+      assertEquals(wrongs(await lines()), []);
+    } finally {
+      for (const node of all) await node.stop();
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+/** The lines of what was stored, and not handled. */
+function missing(lines: readonly VersionLine[]): readonly string[] {
+  const done = new Set(lines.map(({ what, of, n }) => `${what} ${of} ${n}`));
+  return lines.flatMap(({ what, of, n }) => {
+    const [, kind] = /^(tick|bulk|later|mail|act) ok$/.exec(what) ?? [];
+    return kind === undefined || done.has(`${kind} ${of} ${n}`) ? [] : [`${kind} ${of} ${n} was not handled`];
+  });
+}
+
+/** What the lines of a test say that must not be. */
+function wrongs(lines: readonly VersionLine[]): readonly string[] {
+  const found = [...missing(lines)];
+  const of = (what: string) => lines.filter((line) => line.what === what);
+  for (const { node, of: why } of of("failed")) found.push(`${node}: ${why}`);
+  for (const kind of ["tick", "bulk"]) {
+    const next = new Map<string, number>();
+    for (const { of: key, n } of of(kind)) {
+      const wanted = next.get(key) ?? 0;
+      if (n !== wanted) found.push(`${kind} ${key} ${n} came instead of ${wanted}`);
+      next.set(key, wanted + 1);
+    }
+  }
+  for (const kind of ["later", "mail", "act", "added", "once", "step"]) {
+    const seen = new Set<string>();
+    for (const { of: key } of of(kind)) {
+      if (seen.has(key)) found.push(`${kind} ${key} came twice`);
+      seen.add(key);
+    }
+  }
+  const back = new Set(of("later back").map(({ of: key }) => key));
+  for (const { of: key } of of("later")) if (back.has(key)) found.push(`later ${key} came, and was taken back`);
+  const results = new Map<string, unknown>();
+  for (const { of: key, n } of of("once ok")) {
+    if ((results.get(key) ?? n) !== n) found.push(`once ${key} has two results`);
+    results.set(key, n);
+  }
+  for (const cart of new Set(of("add ok").map(({ of: key }) => key))) {
+    const counts = of("add ok").flatMap((line) => line.of === cart ? [Number(line.n)] : []).sort((a, b) => a - b);
+    if (counts.some((count, i) => count !== i + 1)) found.push(`the results of ${cart} are not 1 to ${counts.length}`);
+  }
+  let token = 0;
+  let holder: VersionLine | undefined;
+  for (const line of lines) {
+    if (line.what === "locked") {
+      if (holder !== undefined) found.push(`${line.node} has the lock of ${holder.node}`);
+      if (Number(line.n) <= token) found.push(`the token ${line.n} came after ${token}`);
+      [token, holder] = [Number(line.n), line];
+    } else if (line.what === "unlocked") holder = undefined;
+  }
+  const ended = new Map(of("order ok").map(({ of: run, n }) => [run, n]));
+  for (const { of: run } of of("order begun")) {
+    if (ended.get(run) !== "right") found.push(`the run ${run} ended with ${ended.get(run)}`);
+  }
+  return found;
+}

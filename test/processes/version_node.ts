@@ -1,0 +1,172 @@
+/**
+ * A process that uses the parts of Catga that keep something for other processes, in this tree or an earlier one.
+ *
+ *   … test/processes/version_node.ts <nats url> <id> <file> <handles: 1 or 0> <sends: 1 or 0>
+ *
+ * Appends what it does to the file of its test. Sends until SIGUSR1; SIGTERM drains it.
+ *
+ * @module
+ */
+import { openSync, writeSync } from "node:fs";
+import process from "node:process";
+import { setTimeout as wait } from "node:timers/promises";
+import { type Catga, catga, command, entity, event, fail, type Handler, unwrap, workflow } from "@catga/catga";
+
+/** A line of the file: what was done, where, and of what. */
+export interface VersionLine {
+  readonly what: string;
+  readonly of: string;
+  readonly node: string;
+  /** Number of a message among those of its key, the value of a result, or the token of a lock. */
+  readonly n: number | string | undefined;
+}
+
+const [nats, id, path, handles, sends] = process.argv.slice(2);
+const file = openSync(path, "a");
+// one write each: lines of several processes do not mix, and stand in the order in which they were written
+const note = (what: string, of: string, n?: VersionLine["n"]) =>
+  void writeSync(file, `${JSON.stringify({ what, of, node: id, n } satisfies VersionLine)}\n`);
+
+const Tick = event<{ of: string; n: number }>("Tick", { durable: true, key: ({ of }) => of });
+const Bulk = event<{ of: string; n: number }>("Bulk", { durable: true, key: ({ of }) => of });
+const Later = event<{ of: string }>("Later", { durable: true });
+const Mail = command<{ of: string }>("Mail", { durable: true });
+const Act = command<{ of: string }>("Act");
+const Once = command<{ of: string }, string>("Once", { idempotent: true });
+const Cart = entity("Cart", { initial: () => 0 });
+const Added = Cart.event<{ of: string }>("Added", (count) => count + 1);
+const Add = command<{ cart: string; of: string }, number>("Add", { key: ({ cart }) => cart });
+const Step = command<{ of: string }>("Step", { idempotent: true });
+const Order = workflow<{ fails: boolean }, string, "NO">("Order");
+const Go = Order.signal<string>("Go");
+const Child = workflow<{ of: string }, string>("Child");
+
+const handlers: readonly Handler[] = [
+  Tick.on(async ({ of, n }) => {
+    note("tick", of, n);
+    if (n % 10 === 3) await wait(50);
+  }, { name: "ticks", from: "start" }),
+  Bulk.onBatch((batch) => {
+    for (const { payload: { of, n } } of batch) note("bulk", of, n);
+  }, { name: "bulks", from: "start" }),
+  Later.on(({ of }) => note("later", of), { name: "laters", from: "start" }),
+  Added.on(({ of }) => note("added", of), { name: "added", from: "start" }),
+  Mail.handle(({ of }) => note("mail", of)),
+  Act.handle(({ of }) => note("act", of)),
+  Once.handle(async ({ of }) => {
+    note("once", of);
+    await wait(20);
+    return `${id} ${Math.random()}`;
+  }),
+  Cart.handle(Add, (cart, { of }) => {
+    cart.emit(Added, { of });
+    return cart.state;
+  }),
+  Step.handle(({ of }) => note("step", of)),
+  Child.handle(async (flow, { of }) => {
+    unwrap(await flow.send(Step, { of: `${of} child` }));
+    await flow.sleep("a while", 20);
+    return "grown";
+  }),
+  Order.handle(async (flow, { fails }) => {
+    const of = flow.id;
+    const step = (name: string) =>
+      flow.send(Step, { of: `${of} ${name}` }, {
+        name,
+        undo: async () => void await flow.send(Step, { of: `${of} undo ${name}` }, { name: `undo ${name}` }),
+      });
+    await step("first");
+    await Promise.all([step("left"), step("right")]);
+    await flow.sleep("a while", 50);
+    const said = await flow.wait(Go);
+    unwrap(await flow.send(Child, { of }));
+    return fails ? fail("NO", "it was to fail") : said;
+  }),
+];
+
+if (import.meta.main) await main();
+
+async function main(): Promise<void> {
+  const failed = (message: string, { error }: { error?: unknown }) => note("failed", `${message}: ${error ?? ""}`);
+  const app = await catga({
+    nats,
+    id,
+    service: handles === "1" ? "app" : "clients",
+    handlers: handles === "1" ? handlers : [],
+    logger: { debug() {}, info() {}, warn() {}, error: failed },
+  });
+  let stops = false;
+  const loops = sends === "1" ? loopsOf(app, () => stops) : [];
+  console.log(JSON.stringify({ event: "ready" }));
+  const isDone = Promise.all(loops).then(
+    () => console.log(JSON.stringify({ event: "done" })),
+    (error) => note("failed", `${error?.stack ?? error}`),
+  );
+  process.once("SIGUSR1", () => stops = true);
+  process.once("SIGTERM", async () => {
+    stops = true;
+    await isDone;
+    await app.drain();
+    process.exit(0);
+  });
+}
+
+/** What a client does again and again, each next to the others. */
+function loopsOf(app: Catga, isOver: () => boolean): Promise<void>[] {
+  const loop = async (pause: number, once: (n: number) => Promise<unknown>) => {
+    for (let n = 0; !isOver(); n++) {
+      await once(n);
+      await wait(pause);
+    }
+  };
+  const runs: Promise<void>[] = [];
+  const ended = async (run: string, fails: boolean) => {
+    const { value, error } = await app.result(Order, run, { timeout: 300_000 });
+    note("order ok", run, (fails ? error?.code === "NO" : value === "on") ? "right" : `${error ?? value}`);
+  };
+  const keyed = (n: number) => ({ of: `${id}-${n % 3}`, n: Math.floor(n / 3) });
+  return [
+    loop(20, async (n) => {
+      unwrap(await app.publish(Tick, keyed(n), n % 2 ? {} : { id: `${id}-${n}` }));
+      note("tick ok", keyed(n).of, keyed(n).n);
+    }),
+    loop(10, async (n) => {
+      unwrap(await app.publish(Bulk, keyed(n)));
+      note("bulk ok", keyed(n).of, keyed(n).n);
+    }),
+    loop(100, async (n) => {
+      const of = `${id}-${n}`;
+      unwrap(await app.publish(Later, { of }, { id: of, delay: 300 + 500 * (n % 4) }));
+      const isBack = n % 4 === 3 && await app.unschedule(Later, of);
+      note(isBack ? "later back" : "later ok", of);
+    }),
+    loop(50, async (n) => {
+      unwrap(await app.enqueue(Mail, { of: `${id}-${n}` }));
+      note("mail ok", `${id}-${n}`);
+    }),
+    loop(20, async (n) => {
+      unwrap(await app.send(Act, { of: `${id}-${n}` }));
+      note("act ok", `${id}-${n}`);
+    }),
+    loop(50, async () => {
+      const of = `${Math.floor(Date.now() / 500)}`; // clients of both versions have the same ids
+      note("once ok", of, unwrap(await app.send(Once, { of }, { id: of })));
+    }),
+    loop(30, async (n) => {
+      const cart = n % 2 === 0 ? "shared" : id;
+      note("add ok", cart, unwrap(await app.send(Add, { cart, of: `${id}-${n}` })));
+    }),
+    loop(30, async () => {
+      await using lock = await app.lock("k", { timeout: 60_000 });
+      note("locked", "k", lock.token);
+      await wait(5);
+      note("unlocked", "k", lock.token);
+    }),
+    loop(150, async (n) => {
+      const run = unwrap(await app.start(Order, { fails: n % 3 === 0 }, { id: `${id}-${n}` }));
+      note("order begun", run);
+      unwrap(await app.tell(Go, run, "on"));
+      runs.push(ended(run, n % 3 === 0));
+    }).then(async () => void await Promise.all(runs)),
+  ];
+}

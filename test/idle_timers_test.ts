@@ -8,13 +8,16 @@ import { OWN_RUNTIMES, startProgram } from "./processes/node_process.ts";
 const LIMIT = 240_000;
 
 describe("two nodes that have nothing to do", await requireNatsServer(), () => {
-  for (const runtime of OWN_RUNTIMES) {
-    it(`have no timer that fires more than twice a second: ${runtime}`, { timeout: LIMIT }, async () => {
-      await using server = await startNatsServer();
-      await using program = await startProgram<IdleLine>(runtime, "test/processes/idle_timers.ts", [server.url]);
-      // each place in the code sets a timer for each of the two nodes
-      const isQuiet = ({ rates }: IdleLine) => rates.length > 0 && rates.every(([, rate]) => rate <= 2 * 2);
-      await program.line(isQuiet, LIMIT / 2);
-    });
+  for (const [what, ...kind] of [["that handle queries"], ["one of which leads a subscription", "durable"]]) {
+    for (const runtime of OWN_RUNTIMES) {
+      it(`${what}: no timer fires more than twice a second: ${runtime}`, { timeout: LIMIT }, async () => {
+        await using server = await startNatsServer();
+        const path = "test/processes/idle_timers.ts";
+        await using program = await startProgram<IdleLine>(runtime, path, [server.url, ...kind]);
+        // each place in the code sets a timer for each of the two nodes
+        const isQuiet = ({ rates }: IdleLine) => rates.length > 0 && rates.every(([, rate]) => rate <= 2 * 2);
+        await program.line(isQuiet, LIMIT / 2);
+      });
+    }
   }
 });

@@ -78,9 +78,14 @@ export class Leases {
     return this.#sequence === 0 && await this.#renew(); // the lease had expired: make a new one
   }
 
+  /** Time at which {@link Leases.tick} is to renew this node's lease, by the monotonic clock. */
+  get renewsAt(): number {
+    return this.#sent + RENEW_INTERVAL;
+  }
+
   /**
-   * Renews this node's lease when that is due. Call every 100 ms while this node leads a subscription, and when it has
-   * reconnected.
+   * Renews this node's lease when that is due. Call while this node leads a subscription: at {@link Leases.renewsAt},
+   * every 100 ms from then on until that time is later, and when this node has reconnected.
    */
   tick(now: number): void {
     if (this.#writing === undefined && now - this.#sent >= RENEW_INTERVAL) void this.#renew();
@@ -122,14 +127,19 @@ export class Leases {
     Object.assign(seen, { sequence: found.sequence, leads: readLease(found.data).leads });
   }
 
-  /** Takes note of a message of a lease: the lease's owner has renewed it, or another node has overwritten it. */
-  onMessage({ sequence, subject, data }: StoredMessage): void {
+  /**
+   * Takes note of a message of a lease. Returns true if another node has overwritten the lease; false if its owner has
+   * renewed it, or if it is this node's.
+   */
+  onMessage({ sequence, subject, data }: StoredMessage): boolean {
     const { namespace, endpoint: own, clock } = this.#options;
     const endpoint = readLeaseSubject(namespace, subject);
-    if (endpoint === undefined || endpoint === own) return;
+    if (endpoint === undefined || endpoint === own) return false;
     if (this.#seen.size > MAX_LEASES) this.#seen.clear();
     const { by, leads } = readLease(data);
-    this.#seen.set(endpoint, { sequence, at: clock.monotonic(), fenced: by !== endpoint, leads });
+    const fenced = by !== endpoint;
+    this.#seen.set(endpoint, { sequence, at: clock.monotonic(), fenced, leads });
+    return fenced;
   }
 
   /**

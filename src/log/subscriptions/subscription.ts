@@ -32,6 +32,8 @@ export interface SubscriptionParts {
   readonly spec: SubscriptionSpec;
   /** The live nodes that handle the subscription; the first should lead. */
   nodes(): readonly CapableNode[];
+  /** Called when something is to be done that {@link LogSubscription.tick} does. Must not throw. */
+  onChange(): void;
 }
 
 /** The last commit of the subscription that this node has seen. */
@@ -183,8 +185,23 @@ export class LogSubscription {
   }
 
   /**
-   * Takes the lead, works as the leader, or gives the lead up, whichever is due at the time `now`. Call every 100 ms.
-   * `may`: false if this node must not begin to take over a lead now, because it is taking over too many others.
+   * Returns the time until which this node has nothing to do unless `onChange` is called, by the monotonic clock; `now`
+   * or earlier: there is something to do, or soon may be.
+   */
+  restsUntil(now: number): number {
+    const { host, leases } = this.#options;
+    if (this.#taking || this.#leaving || now < this.#stands || !host.connected) return now;
+    if (this.term !== undefined) return this.term.rests ? this.#checks : now;
+    const commit = this.#commit;
+    const leader = typeof commit === "object" ? commit.head.leader : "";
+    if (leader === "" || leader === host.endpoint) return now;
+    const late = now - leases.still(leader, now) + LATE + turnOf(this.#place(leader));
+    return Math.min(late, this.#checks);
+  }
+
+  /**
+   * Takes the lead, works as the leader, or gives the lead up, whichever is due at the time `now`. Call every 100 ms
+   * unless the subscription rests ({@link LogSubscription.restsUntil}). `may`: false if this node must not begin to take over a lead now, because it is taking over too many others.
    */
   tick(now: number, may: boolean): void {
     if (now >= this.#checks && !this.#leaving && this.#options.host.connected) this.#check(now);
@@ -398,6 +415,7 @@ export class LogSubscription {
     this.#warnings.state("leading");
     this.term = new SubscriptionTerm({
       ...{ ...taken, host, stream, spec, warnings: this.#warnings, store, ending, mostParked, nodes, leases },
+      onChange: () => this.#options.onChange(),
       onEnd: (end) => this.#ended(end),
     });
     if (this.#leaving) await this.term.handOver(0);
@@ -428,6 +446,7 @@ export class LogSubscription {
   #ended(end: TermEnd): void {
     const { clock } = this.#options.host;
     this.term = undefined;
+    this.#options.onChange();
     if (end === "rewound") return;
     this.#warnings.state(end === "deposed" ? "deposed" : "handed over");
     this.#stands = Infinity;

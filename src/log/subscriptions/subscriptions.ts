@@ -53,6 +53,10 @@ export class Subscriptions {
   #nodes: CapableNodes | undefined;
   #offNodes: (() => void) | undefined;
   #timer: Timer | undefined;
+  /** Time of the last tick, by the monotonic clock. */
+  #ticked = 0;
+  /** True while the next tick may be more than {@link TICK_INTERVAL} away. */
+  #rests = false;
   readonly #leases: Leases;
   readonly #measuring = new Map<LogStream, Measuring>();
   #reader: LogReader | undefined;
@@ -84,7 +88,8 @@ export class Subscriptions {
       for (const spec of subscriptionSpecs(host.service, handlers)) {
         const key = subscriptionKey(spec.service, spec.name);
         const nodes = () => this.#capable(key);
-        this.#all.set(key, new LogSubscription({ host, stream, kept, leases, mostParked, spec, nodes }));
+        const onChange = () => this.#wake();
+        this.#all.set(key, new LogSubscription({ host, stream, kept, leases, mostParked, spec, nodes, onChange }));
       }
     }
   }
@@ -168,6 +173,7 @@ export class Subscriptions {
   #look(): void {
     const now = this.#looked = this.#options.host.clock.monotonic();
     let leads = false;
+    this.#wake();
     for (const subscription of this.#all.values()) {
       subscription.onDoubt();
       leads ||= subscription.leads;
@@ -181,36 +187,77 @@ export class Subscriptions {
     if (key !== undefined) {
       const subscription = this.#all.get(key);
       subscription?.onCommit(message);
+      if (subscription !== undefined) this.#wake();
       return this.#takeIfFree(subscription);
     }
     const request = readRequestSubject(namespace, message.subject);
     if (request !== undefined) this.#all.get(request.key)?.term?.onRequest();
-    else this.#leases.onMessage(message);
+    else if (this.#leases.onMessage(message)) this.#wake();
   }
 
   #fault(during: string, error: unknown): void {
     if (this.#reports.due(during)) this.#options.host.observer({ type: "fault", during, error });
   }
 
+  /** Works every 100 ms, but not while all subscriptions rest. */
   #tick(): void {
+    this.#ticked = this.#options.host.clock.monotonic();
+    this.#next(this.#ticked);
+  }
+
+  /** Sets the time of the next tick: a multiple of 100 ms behind the last one, not before `until`. */
+  #next(until: number): void {
+    if (this.#ending.signal.aborted) return;
     const { clock } = this.#options.host;
+    const ticks = Math.max(1, Math.ceil((until - this.#ticked) / TICK_INTERVAL));
+    this.#rests = ticks > 1;
     const background = ![...this.#all.values()].some(({ busy }) => busy);
-    this.#timer = clock.after(TICK_INTERVAL, () => {
+    const due = this.#ticked + ticks * TICK_INTERVAL;
+    this.#timer = clock.after(Math.max(0, due - clock.monotonic()), () => {
       if (this.#ending.signal.aborted) return;
-      this.#tick();
-      const now = clock.monotonic();
-      let leads = false;
-      let beginning = this.#beginning;
-      for (const subscription of this.#all.values()) {
-        const began = subscription.begins;
-        subscription.tick(now, beginning < MAX_TAKEOVERS);
-        if (!began && subscription.begins) beginning++;
-        leads ||= subscription.leads;
+      this.#ticked = clock.monotonic();
+      this.#rests = false;
+      try {
+        this.#work();
+      } finally {
+        this.#next(this.#restsUntil());
       }
-      if (leads) this.#leases.tick(now);
-      if (this.#reader?.fault !== undefined && now - this.#looked > LOOK_INTERVAL) this.#look();
-      for (const [stream, measuring] of this.#measuring) measuring.tick(now, this.#measured(stream));
     }, { background });
+  }
+
+  /** Ends a rest, because there is something to do: the next tick comes within 100 ms. */
+  #wake(): void {
+    if (!this.#rests) return;
+    this.#timer?.cancel();
+    this.#next(this.#options.host.clock.monotonic());
+    this.#rests = false;
+  }
+
+  /** Returns the time until which there is nothing to do, by the monotonic clock, unless something happens. */
+  #restsUntil(): number {
+    if (this.#reader === undefined || this.#reader.fault !== undefined) return this.#ticked;
+    let until = this.#ticked + MAX_REST;
+    for (const subscription of this.#all.values()) {
+      until = Math.min(until, subscription.restsUntil(this.#ticked));
+      if (subscription.leads) until = Math.min(until, this.#leases.renewsAt);
+      if (until <= this.#ticked) break;
+    }
+    return until;
+  }
+
+  #work(): void {
+    const now = this.#options.host.clock.monotonic();
+    let leads = false;
+    let beginning = this.#beginning;
+    for (const subscription of this.#all.values()) {
+      const began = subscription.begins;
+      subscription.tick(now, beginning < MAX_TAKEOVERS);
+      if (!began && subscription.begins) beginning++;
+      leads ||= subscription.leads;
+    }
+    if (leads) this.#leases.tick(now);
+    if (this.#reader?.fault !== undefined && now - this.#looked > LOOK_INTERVAL) this.#look();
+    for (const [stream, measuring] of this.#measuring) measuring.tick(now, this.#measured(stream));
   }
 
   #measured(stream: LogStream): readonly Measured[] {
@@ -228,6 +275,7 @@ export class Subscriptions {
 
   #refresh(): void {
     this.#nodes = undefined;
+    this.#wake();
     for (const subscription of this.#all.values()) {
       subscription.term?.refresh();
       this.#takeIfFree(subscription);
@@ -242,6 +290,8 @@ export class Subscriptions {
 }
 
 const TICK_INTERVAL = 100; // ms
+/** Maximum time between two ticks while there is nothing to do, in ms. */
+const MAX_REST = 1_000;
 /**
  * Maximum number of subscriptions whose commits are followed one by one; with more, all commits of their services are
  * followed.

@@ -89,6 +89,7 @@ describe("Subscriptions", () => {
       const subscription = new LogSubscription({
         ...{ host: host as LogHost, leases: leases as Leases, spec, kept: stream, stream, mostParked: 1 },
         nodes: () => [{ id: "a", endpoint: "a.1", categories: new Map() }],
+        onChange: () => {},
       });
       subscription.onCommit((await clock.until(stream.last(subject)))!); // the commit was just stored, so it is found
       subscription.tick(clock.monotonic(), true);

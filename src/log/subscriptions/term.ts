@@ -34,6 +34,8 @@ export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
    * `unrenewed`: the error because of which the lease could not be renewed for some seconds, else `undefined`.
    */
   readonly leases: { readonly holds: boolean; readonly unrenewed: CatgaError | undefined };
+  /** Called when something is to be done that {@link SubscriptionTerm.tick} does. Must not throw. */
+  onChange(): void;
   /** Called once, when the term is over. */
   onEnd(end: TermEnd): void;
 }
@@ -161,7 +163,7 @@ export class SubscriptionTerm {
    */
   onCommit(sequence: number): void {
     // this node is writing no commit, so another leader wrote this one, which this node's next commit will reveal
-    if (this.#writing === undefined && sequence > this.#options.commits.sequence) this.#dirty = true;
+    if (this.#writing === undefined && sequence > this.#options.commits.sequence) this.#change();
   }
 
   /**
@@ -171,16 +173,26 @@ export class SubscriptionTerm {
   onRequest(): void {
     const now = this.#options.host.clock.monotonic();
     this.#looks = [now, now + LAG];
+    this.#options.onChange();
   }
 
   /** Writes a commit and reads the requests again. Call when the store may have lost its last messages. */
   onDoubt(): void {
     this.#options.commits.inDoubt = true;
-    this.#dirty = true;
+    this.#change();
     this.onRequest();
   }
 
-  /** Hands out messages, writes commits and reads requests, as is due. Call every 100 ms. */
+  /** True if nothing is due, and nothing will be before `onChange` is called. */
+  get rests(): boolean {
+    if (this.#led === undefined || this.#phase !== "runs" || this.#reading?.caughtUp !== true) return false;
+    const { ledger: { open, parked, dead, place }, handing } = this.#led;
+    if (open.size > 0 || parked.size > dead || handing.paused || this.#fullSince !== undefined) return false;
+    if (place.created !== this.#told?.created || place.read !== this.#told.read) return false;
+    return !this.#dirty && this.#writing === undefined && this.#looks.length === 0 && !this.#carrying;
+  }
+
+  /** Hands out messages, writes commits and reads requests, as is due. Call every 100 ms unless the term rests. */
   tick(now: number): void {
     if (this.#led === undefined || this.#phase === "ends" || this.#over) return;
     const { categories, ledger, handing } = this.#led;
@@ -281,14 +293,14 @@ export class SubscriptionTerm {
         const beyond = categories.limit(end, read);
         if (beyond.length === 0) return;
         warnings.beyond(beyond);
-        this.#dirty = true;
+        this.#change();
       },
       onLoss: (loss, back) => {
         ledger.place = { ...ledger.place, epoch: ledger.place.epoch + 1 };
         if (back) categories.reset();
         warnings.loss(loss);
         host.app.lost(Object.keys(categories.began));
-        this.#dirty = true;
+        this.#change();
       },
       settled: () => ledger.open.size === 0,
       fault: (error) => warnings.fault("reading", error),
@@ -308,9 +320,14 @@ export class SubscriptionTerm {
     handing.pump();
   }
 
+  #change(): void {
+    this.#dirty = true;
+    this.#options.onChange();
+  }
+
   #progress(): void {
     const { ledger } = this.#led!; // `#led` is set: only a leader that has taken over makes progress
-    this.#dirty = true;
+    this.#change();
     if (ledger.waitsForCommit && this.#writing === undefined && this.#phase === "runs") void this.#write();
     this.#flow();
     if (ledger.open.size === 0) this.#reading?.settle();

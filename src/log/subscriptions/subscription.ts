@@ -201,7 +201,8 @@ export class LogSubscription {
 
   /**
    * Takes the lead, works as the leader, or gives the lead up, whichever is due at the time `now`. Call every 100 ms
-   * unless the subscription rests ({@link LogSubscription.restsUntil}). `may`: false if this node must not begin to take over a lead now, because it is taking over too many others.
+   * unless the subscription rests ({@link LogSubscription.restsUntil}). `may`: false if this node must not begin to
+   * take over a lead now, because it is taking over too many others.
    */
   tick(now: number, may: boolean): void {
     if (now >= this.#checks && !this.#leaving && this.#options.host.connected) this.#check(now);

@@ -152,7 +152,7 @@ export function readGroup(
   const { keep, schedule, shape } = common;
   if (schedule !== undefined && count !== 1) return unreadable("a schedule has more than one item");
   if (schedule?.counted !== undefined && isNeedlessFiring(schedule.counted, message.time)) return [];
-  const shared: LoggedMeta = {
+  const shared: LoggedMeta | undefined = head === 0 ? undefined : {
     ...(schedule === undefined ? {} : { d: timeFor(schedule, message.time) }),
     ...(keep === undefined ? {} : { k: keep }),
     ...(shape === undefined ? {} : { w: shape }),
@@ -268,7 +268,7 @@ function whyMalformed(item: unknown): string | undefined {
 }
 
 /** Reads the metadata of an item; unknown members are dropped. */
-function readMeta({ c, a, h }: ItemMeta, shared: LoggedMeta): LoggedMeta {
+function readMeta({ c, a, h }: ItemMeta, shared: LoggedMeta | undefined): LoggedMeta {
   return {
     ...(c === undefined ? {} : { c }),
     ...(a === undefined ? {} : { a }),

@@ -10,6 +10,7 @@
 import { openSync, writeSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
+import { z } from "zod";
 import { type Catga, catga, command, entity, event, fail, type Handler, unwrap, workflow } from "@catga/catga";
 
 /** A line of the file: what was done, where, and of what. */
@@ -29,15 +30,17 @@ const note = (what: string, of: string, n?: VersionLine["n"]) =>
 
 const Tick = event<{ of: string; n: number }>("Tick", { durable: true, key: ({ of }) => of });
 const Bulk = event<{ of: string; n: number }>("Bulk", { durable: true, key: ({ of }) => of });
-const Later = event<{ of: string }>("Later", { durable: true });
-const Mail = command<{ of: string }>("Mail", { durable: true });
-const Act = command<{ of: string }>("Act");
+// with schemas: nodes tell each other the versions of these contracts
+const about = z.object({ of: z.string() });
+const Later = event("Later", { durable: true, input: about });
+const Mail = command("Mail", { durable: true, input: about });
+const Act = command("Act", { input: about });
 const Once = command<{ of: string }, string>("Once", { idempotent: true });
 const Cart = entity("Cart", { initial: () => 0 });
-const Added = Cart.event<{ of: string }>("Added", (count) => count + 1);
+const Added = Cart.event("Added", (count) => count + 1, { input: about });
 const Add = command<{ cart: string; of: string }, number>("Add", { key: ({ cart }) => cart });
 const Step = command<{ of: string }>("Step", { idempotent: true });
-const Order = workflow<{ fails: boolean }, string, "NO">("Order");
+const Order = workflow<{ fails: boolean }, string, "NO">("Order", { input: z.object({ fails: z.boolean() }) });
 const Go = Order.signal<string>("Go");
 const Child = workflow<{ of: string }, string>("Child");
 

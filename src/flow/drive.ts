@@ -58,7 +58,8 @@ export class Drive {
   readonly #state: DriveState;
   readonly #failures: FailedAttempts;
   readonly #steps: Steps;
-  readonly #waits: Waits;
+  /** Made by the first sleep or wait: most runs have none, and its empty collections would take 1.3 kB of each. */
+  #madeWaits: Waits | undefined;
   readonly #timeLimit: RunTimeLimit;
   readonly #ending: RunEnding;
   readonly #undoing: Undoing;
@@ -89,7 +90,7 @@ export class Drive {
     this.#stagesBefore = options.journal.stages;
     const state = this.#state = new DriveState(options, {
       rest: () => this.#rest(),
-      couldTakeSignal: () => this.#waits.couldTakeSignal(),
+      couldTakeSignal: () => this.#madeWaits?.couldTakeSignal() ?? false,
       undoable: () => this.#steps.undoable,
       needsOutcome: (step) => this.#steps.needsOutcome(step),
       onNews: () => this.#onNews(),
@@ -98,7 +99,6 @@ export class Drive {
     this.end = state.end;
     this.#failures = new FailedAttempts(state);
     this.#steps = new Steps(state, this.#failures);
-    this.#waits = new Waits(state);
     this.#timeLimit = new RunTimeLimit(state);
     this.#ending = new RunEnding(state, this.#steps);
     this.#undoing = new Undoing(state, this.#steps, this.#failures, this.#ending);
@@ -119,6 +119,10 @@ export class Drive {
 
   get over(): boolean {
     return this.#state.over;
+  }
+
+  get #waits(): Waits {
+    return this.#madeWaits ??= new Waits(this.#state);
   }
 
   /** The names of the steps, sleeps and waits that the handler has called in this execution of the run. */
@@ -234,7 +238,6 @@ export class Drive {
 
   #flow(): Flow {
     const steps = this.#steps;
-    const waits = this.#waits;
     const { headers = NO_HEADERS } = this.journal;
     return {
       id: this.#state.ref.run,
@@ -246,8 +249,8 @@ export class Drive {
       step: (name, fn, options = {}) => steps.step(name, fn, options),
       send: (contract: unknown, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.send(contract as AnyContract, payload, options),
-      sleep: (name, until) => waits.sleep(name, until),
-      wait: <T>(signal: Signal<never, T>, options: WaitOptions = {}) => waits.wait(signal, options) as Promise<T>,
+      sleep: (name, until) => this.#waits.sleep(name, until),
+      wait: <T>(signal: Signal<never, T>, options: WaitOptions = {}) => this.#waits.wait(signal, options) as Promise<T>,
       stage: (name) => this.#stage(name),
     } as Flow;
   }
@@ -287,7 +290,7 @@ export class Drive {
     if (this.#handlerIsOver) return;
     if (state.isHalting) return this.#fails(); // a cancelled or failing run fails even if its handler returns
     state.phase = "finishing";
-    this.#waits.abandon();
+    this.#madeWaits?.abandon();
     state.calls.clear();
     const { definition: { output, name } } = this.#body;
     if (output === undefined) return this.#endWithValue(value);
@@ -343,7 +346,7 @@ export class Drive {
   #fails(error?: RecordedError): void {
     this.#finish = () => this.#undo(error, this.journal.cancelled !== undefined);
     this.#state.failed = true;
-    this.#waits.abandon();
+    this.#madeWaits?.abandon();
   }
 
   #threw(error: unknown): void {

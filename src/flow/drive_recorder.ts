@@ -247,7 +247,7 @@ export class DriveRecorder {
     const entries = this.#inFlight = this.#queue.splice(0, MAX_TOGETHER);
     const before = this.#journal.entries;
     try {
-      await this.#noteStuck(entries);
+      if (entries.some(isStuck)) await this.#noteStuck(entries);
       if (!await this.#append(entries)) return this.#drive.stop("superseded");
       if (this.#mustRestart) {
         // while the handler has to restart, decisions are dropped, and only outcomes are stored
@@ -277,7 +277,7 @@ export class DriveRecorder {
    */
   async #noteStuck(entries: readonly JournalEntry[]): Promise<void> {
     for (const entry of entries) {
-      if (entry.t !== "failed" || entry.next !== undefined) continue;
+      if (!isStuck(entry)) continue;
       await this.#activity.insist(
         () => this.#host.stuck(this.#ref, entry.step, entry.error, THROWN.get(entry)),
         isUnstored,
@@ -298,7 +298,7 @@ export class DriveRecorder {
       entries = entries.map((entry) => this.#asRetried(entry));
       if (entries.length === 0) return true;
       const time = log.now;
-      const message = log.messages.of(ref, entries, { version: journal.entries, holder });
+      const message = log.messages.of(ref, entries, { version: journal.entries, holder, time });
       if (entries.length > 1 && exceeds(message.text, log.mostBytes)) {
         const half = entries.length >> 1;
         const more = entries.slice(half);
@@ -398,7 +398,7 @@ export class DriveRecorder {
    * made, returns an entry after which the next attempt follows at once.
    */
   #asRetried(entry: JournalEntry): JournalEntry {
-    if (entry.t !== "failed" || entry.next !== undefined) return entry;
+    if (!isStuck(entry)) return entry;
     const decidedAt = DECIDED_AT.get(entry) ?? Infinity;
     return this.#journal.retriedAt < decidedAt ? entry : { ...entry, next: this.#host.log.now };
   }
@@ -429,6 +429,9 @@ const ENDS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "woken", "took"]);
 /** Types of entries that record what happened, and so hold whatever the handler has seen. */
 const OUTCOMES: ReadonlySet<JournalEntry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
 const isHeld = ({ t }: JournalEntry) => t === "held";
+/** Returns true for an entry by which a step, or the run, becomes stuck: no further attempt follows. */
+const isStuck = (entry: JournalEntry): entry is JournalEntry & { readonly t: "failed" } =>
+  entry.t === "failed" && entry.next === undefined;
 /** Maximum number of entries in one append. */
 const MAX_TOGETHER = 256;
 /** Maximum number of begun steps that an entry about the handler's error names; if there are more, it names none. */

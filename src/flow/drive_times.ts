@@ -73,6 +73,7 @@ export class DriveTimes {
 
   /** Times of schedules that may be stored without being recorded, in ms since 1970, by step. */
   get unrecorded(): ReadonlyMap<string, number> {
+    if (this.#woken.size === 0) return this.#unrecorded;
     const times = new Map(this.#unrecorded);
     for (const [step, at] of this.#woken) times.set(step, Math.max(at, times.get(step) ?? 0));
     return times;
@@ -80,6 +81,7 @@ export class DriveTimes {
 
   /** Steps that may have a schedule which no entry records, and which fires later than `FIRES` ms from now. */
   get unrecordedLate(): readonly string[] {
+    if (this.unrecorded.size === 0) return [];
     const late = this.#host.clock.now() + FIRES;
     const recorded = new Set(this.#journal.schedulesAfter(late));
     return [...this.unrecorded].flatMap(([step, at]) => at > late && !recorded.has(step) ? [step] : []);

@@ -31,6 +31,8 @@ export interface RunMessage {
 interface MessageOf {
   readonly version: number;
   readonly holder: string;
+  /** Time of the message, in ms since 1970; default: now. */
+  readonly time?: number;
 }
 
 /**
@@ -76,11 +78,11 @@ export class RunMessages {
   ofTexts(
     { workflow, run }: RunRef,
     texts: readonly string[],
-    { version, holder }: MessageOf,
+    { version, holder, time }: MessageOf,
     result?: typeof ENDED,
   ): RunMessage {
     const { endpoint, clock } = this.#writer;
-    const origin = { endpoint, first: this.#writer.number(texts.length), sentAt: clock.now() };
+    const origin = { endpoint, first: this.#writer.number(texts.length), sentAt: time ?? clock.now() };
     const own = { name: workflow, id: run, events: texts.length, result, fingerprint: holder };
     const head = commandText({ ...own, correlation: undefined, headers: undefined });
     return { text: entityGroupText(origin, version, [head], texts), mark: `${endpoint}.${origin.first}` };

@@ -213,8 +213,8 @@ export class Steps {
    * `undo`, without recording the attempt.
    */
   #mayPause(name: string, { delay: [first, longest] }: StepPolicy): void {
-    const { isFresh, times, now, journal } = this.#state;
-    if (!isFresh) times.mayBeScheduled(name, now + (journal.everFailed.has(name) ? longest : first));
+    const { isFresh, times, journal } = this.#state;
+    if (!isFresh) times.mayBeScheduled(name, this.#state.now + (journal.everFailed.has(name) ? longest : first));
   }
 
   /** Keeps the `undo` of a step, which will run in the async context of this call. */

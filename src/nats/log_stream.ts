@@ -148,10 +148,11 @@ export class NatsLogStream implements LogStream {
     const { schedule, timeout } = options;
     const unsupported = schedule && this.#unsupported(schedule);
     if (unsupported) return Promise.resolve({ type: "not stored", passing: false, error: unsupported });
-    const fault = this.#faultNow();
+    const now = this.#transport.clock.monotonic();
+    const fault = this.#faultNow(now);
     if (fault !== undefined) return Promise.resolve(fault);
     const { promise, resolve } = Promise.withResolvers<Appended>();
-    const due = this.#transport.clock.monotonic() + timeout;
+    const due = now + timeout;
     this.#pending.send({ appended: resolve }, subject, data, { headers: appendHeaders(options), due, awaited: true });
     return promise;
   }

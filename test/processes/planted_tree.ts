@@ -289,8 +289,8 @@ const PLANTS = {
   }],
   "flow-early": [{
     file: "src/flow/drive.ts",
-    from: "    this.#waits.abandon();\n    state.calls.clear();\n",
-    to: "    this.#waits.abandon();\n    this.#steps.abandon();\n    state.calls.clear();\n",
+    from: "    this.#madeWaits?.abandon();\n    state.calls.clear();\n",
+    to: "    this.#madeWaits?.abandon();\n    this.#steps.abandon();\n    state.calls.clear();\n",
   }],
   "flow-left": [{
     file: "src/flow/driven_runs.ts",
@@ -299,7 +299,7 @@ const PLANTS = {
   }],
   "flow-unrecorded": [{
     file: "src/flow/drive_times.ts",
-    from: "    const times = new Map(this.#unrecorded);\n",
+    from: "    if (this.#woken.size === 0) return this.#unrecorded;\n    const times = new Map(this.#unrecorded);\n",
     to: "    const times = new Map<string, number>();\n",
   }],
   "flow-ended": [{

@@ -4,7 +4,7 @@
  *   … idle_timers.ts URL [durable]
  *
  * Prints a line for each stretch of 10 s: how often a second timers fired, by the place in the code that had set them.
- * `durable`: they also handle a durable event, so that one of them leads its subscription.
+ * `durable`: they also handle a durable event and a workflow, so that one of them leads each subscription.
  */
 import timers from "node:timers";
 import { performance } from "node:perf_hooks";
@@ -37,12 +37,13 @@ for (const owner of [timers, globalThis] as Record<"setTimeout" | "setInterval",
   owner.setTimeout = counted(owner.setTimeout);
   owner.setInterval = counted(owner.setInterval);
 }
-const { catga, event, query } = await import("../../mod.ts");
+const { catga, event, query, workflow } = await import("../../mod.ts");
 
 const [url, durable] = process.argv.slice(2);
 const contracts = Array.from({ length: 100 }, (_, at) => query<void, boolean>(`Ping${at}`).handle(() => true));
 const shipped = event<string>("Shipped", { durable: true }).on(() => {}, { name: "mails" });
-const handlers = durable === undefined ? contracts : [...contracts, shipped];
+const shipping = workflow<string, string>("Shipping").handle((_, order) => Promise.resolve(order));
+const handlers = durable === undefined ? contracts : [...contracts, shipped, shipping];
 for (const id of ["a", "b"]) await catga({ nats: url, id, handlers });
 let begun = performance.now();
 own(() => {

@@ -193,6 +193,7 @@ export class Subscriptions {
     const request = readRequestSubject(namespace, message.subject);
     if (request !== undefined) this.#all.get(request.key)?.term?.onRequest();
     else if (this.#leases.onMessage(message)) this.#wake();
+    else this.#rest();
   }
 
   #fault(during: string, error: unknown): void {
@@ -231,6 +232,13 @@ export class Subscriptions {
     this.#timer?.cancel();
     this.#next(this.#options.host.clock.monotonic());
     this.#rests = false;
+  }
+
+  /** Prolongs a rest, because a leader has renewed its lease; not for many subscriptions, because it looks at all. */
+  #rest(): void {
+    if (!this.#rests || this.#all.size > MAX_FOLLOWED_RECORDS) return;
+    this.#timer?.cancel();
+    this.#next(this.#restsUntil());
   }
 
   /** Returns the time until which there is nothing to do, by the monotonic clock, unless something happens. */
@@ -294,7 +302,7 @@ const TICK_INTERVAL = 100; // ms
 const MAX_REST = 1_000;
 /**
  * Maximum number of subscriptions whose commits are followed one by one; with more, all commits of their services are
- * followed.
+ * followed, and a rest is not prolonged.
  */
 const MAX_FOLLOWED_RECORDS = 32;
 /** Maximum number of subscriptions whose first commits are stored at once. */

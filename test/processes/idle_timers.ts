@@ -3,39 +3,68 @@
  *
  *   … idle_timers.ts URL [durable]
  *
- * Prints a line for each stretch of 10 s: how often a second timers fired, by the place in the code that had set them.
+ * Prints a line for each stretch of 10 s: how often timers fired, by the place in the code that had set them.
  * `durable`: they also handle a durable event and a workflow, so that one of them leads each subscription.
  */
 import timers from "node:timers";
 import { performance } from "node:perf_hooks";
 import process from "node:process";
 
-/** How often timers fired in a stretch, a second, by the stack of the calls that set them. */
+/** How often timers fired in a stretch, the most frequent first. */
 export interface IdleLine {
-  readonly rates: readonly (readonly [stack: string, rate: number])[];
+  /**
+   * `place`: the line that set the timers. `rate`: how often one of them fired, a second: all of that place, divided by
+   * how many of them were waiting at once.
+   */
+  readonly rates: readonly { readonly place: string; readonly rate: number }[];
 }
 
 const STRETCH = 10_000;
 const own = globalThis.setInterval;
-const fired = new Map<string, number>();
+/** The places of timers that have been set, and neither fired nor were cleared. */
+const waiting = new Map<unknown, string>();
+const places = new Map<string, { fired: number; atOnce: number }>();
 
-/** Wraps a function that sets a timer, so that each call of its callback is counted. */
-function counted<Set extends (callback: () => void, ms?: number) => unknown>(set: Set): Set {
-  // cast: it takes and returns what `set` does
-  return ((callback: () => void, ms?: number) => {
-    const stack = new Error().stack!.split("\n").filter((line) => line.includes("/src/") || line.includes("nats-io"));
-    const place = stack.filter((line) => !line.includes("clock.ts")).map((line) => line.trim()).slice(0, 2).join(" < ");
-    return set(() => {
-      fired.set(place, (fired.get(place) ?? 0) + 1);
-      callback();
-    }, ms);
-  }) as Set;
+interface TimerFunctions {
+  setTimeout: SetTimer;
+  setInterval: SetTimer;
+  clearTimeout(timer: unknown): void;
 }
 
-// before Catga and nats.js are loaded: both keep the functions that they find
-for (const owner of [timers, globalThis] as Record<"setTimeout" | "setInterval", typeof counted>[]) {
+type SetTimer = (callback: () => void, ms?: number) => unknown;
+
+/** Wraps a function that sets a timer, so that each call of its callback is counted. */
+function counted(set: SetTimer): SetTimer {
+  return (callback, ms) => {
+    const lines = new Error().stack!.split("\n").filter((line) => /\/src\/|nats-io/.test(line));
+    const place = (lines.find((line) => !line.includes("clock.ts")) ?? "").trim();
+    let seen = places.get(place);
+    if (seen === undefined) places.set(place, seen = { fired: 0, atOnce: 0 });
+    const timer = set(() => {
+      seen.fired++;
+      waiting.delete(timer);
+      callback();
+    }, ms);
+    waiting.set(timer, place);
+    seen.atOnce = Math.max(seen.atOnce, [...waiting.values()].filter((one) => one === place).length);
+    return timer;
+  };
+}
+
+/** Wraps a function that clears a timer, so that the timer waits no longer. */
+function clearing(clear: (timer: unknown) => void): (timer: unknown) => void {
+  return (timer) => {
+    waiting.delete(timer);
+    clear(timer);
+  };
+}
+
+// before Catga and nats.js are loaded: both keep the functions that they find. Cast: without the
+// members of functions that the runtimes add
+for (const owner of [timers, globalThis] as unknown as TimerFunctions[]) {
   owner.setTimeout = counted(owner.setTimeout);
   owner.setInterval = counted(owner.setInterval);
+  owner.clearTimeout = clearing(owner.clearTimeout);
 }
 const { catga, event, query, workflow } = await import("../../mod.ts");
 
@@ -48,9 +77,12 @@ for (const id of ["a", "b"]) await catga({ nats: url, id, handlers });
 let begun = performance.now();
 own(() => {
   const now = performance.now();
-  const rates = [...fired].map(([stack, times]) => [stack, times / (now - begun) * 1_000] as const);
-  const line: IdleLine = { rates: rates.toSorted(([, one], [, other]) => other - one) };
+  const rates = [...places].map(([place, { fired, atOnce }]) => ({
+    place,
+    rate: fired / atOnce / (now - begun) * 1_000,
+  }));
+  const line: IdleLine = { rates: rates.toSorted((one, other) => other.rate - one.rate) };
   console.log(JSON.stringify(line));
-  fired.clear();
+  for (const seen of places.values()) seen.fired = 0;
   begun = now;
 }, STRETCH);

@@ -14,7 +14,7 @@ const handlers: Handler[] = Array.from(
   { length: CONTRACTS },
   (_, i) => query<void, void>(`orders.Contract${i}`).handle(() => {}),
 );
-const logger = { debug() {}, info() {}, warn() {}, error() {} };
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** What a node hears and says in a second in which it has nothing to do, and the processor that it takes, in ms. */
 interface Idle {
@@ -40,6 +40,8 @@ function allSee(total: number): boolean {
 
 /** Counts what passes the connections of all nodes. */
 class CountingNetwork extends MemoryNetwork {
+  /** The node that hears nothing. */
+  deaf: string | undefined;
   heard = 0;
   said = 0;
   bytes = 0;
@@ -55,6 +57,7 @@ class CountingNetwork extends MemoryNetwork {
     };
     connection.subscribe = (subject, own, onMessage) =>
       subscribe.call(connection, subject, own, (message) => {
+        if (options?.name !== undefined && options.name === this.deaf) return;
         this.heard++;
         this.bytes += message.data.length;
         onMessage(message);
@@ -77,11 +80,24 @@ class CountingNetwork extends MemoryNetwork {
 const clock = new VirtualClock();
 // messages take up to 5 ms each way
 const network = new CountingNetwork({ clock, seed: 1, faults: { delay: 5 } });
-const simulated = (i: number) => catga({ network, id: `n${i}`, handlers, logger });
+/** When another node first suspected a node, by its id. */
+const suspected = new Map<string, number>();
+const logger = {
+  ...quiet,
+  info(line: string): void {
+    const [, observer, id] = /^catga (\S+): node (\S+): suspect$/.exec(line) ?? [];
+    if (id !== undefined && observer !== failing && !suspected.has(id)) suspected.set(id, clock.monotonic());
+  },
+};
+const simulated = (id: string) => catga({ network, id, handlers, logger });
+/** The node that is frozen or hears nothing: it takes the others for silent. */
+let failing: string | undefined;
+/** How many nodes have been started. */
+let started = 0;
 
 /** Brings the cluster to so many nodes, all at once. */
 async function populate({ nodes }: { nodes: number }): Promise<void> {
-  apps.push(...await clock.until(Promise.all(Array.from({ length: nodes }, (_, i) => simulated(i)))));
+  apps.push(...await clock.until(Promise.all(Array.from({ length: nodes }, () => simulated(`n${started++}`)))));
   // all that joined at once have written their records again, for the size that they see now
   await clock.advance(15_000);
 }
@@ -89,7 +105,7 @@ async function populate({ nodes }: { nodes: number }): Promise<void> {
 /** One more: ms until all know it. */
 async function join(): Promise<number> {
   const begun = clock.monotonic();
-  apps.push(await clock.until(simulated(apps.length)));
+  apps.push(await clock.until(simulated(`n${started++}`)));
   return await reached(begun, apps.length);
 }
 
@@ -103,11 +119,45 @@ async function rest(): Promise<Idle> {
   return { heard: rate("heard"), said: rate("said"), bytes: rate("bytes"), processor: rate("processor") };
 }
 
-/** One dies: ms until all know it. */
-async function die(): Promise<number> {
-  network.kill("n0");
-  apps.shift();
-  return await reached(clock.monotonic(), apps.length);
+/** One after the other dies, at various moments, and another one comes: ms until all know it, of each. */
+async function die({ times }: { times: number }): Promise<number[]> {
+  const took: number[] = [];
+  for (let i = 0; i < times; i++) {
+    await clock.advance(pause(i));
+    const [{ self }] = apps.splice(i % apps.length, 1);
+    network.kill(self.id);
+    took.push(await reached(clock.monotonic(), apps.length));
+    await join();
+  }
+  return took;
+}
+
+/** One after the other is frozen, or hears nothing for a while: ms until another one suspects it, of each. */
+async function fall({ times, how }: { times: number; how: "frozen" | "deaf" }): Promise<number[]> {
+  const took: number[] = [];
+  for (let i = 0; i < times; i++) {
+    await clock.advance(pause(i));
+    const id = failing = apps[i % apps.length].self.id;
+    suspected.clear();
+    const since = clock.monotonic();
+    if (how === "frozen") network.pause(id);
+    else network.deaf = id;
+    while (!suspected.has(id)) {
+      if (clock.monotonic() - since > 60_000) throw new Error(`nobody suspects ${id}`);
+      await clock.advance(5);
+    }
+    took.push(suspected.get(id)! - since);
+    network.heal();
+    network.deaf = undefined;
+    await clock.advance(2_000); // so soon all trust it again
+    failing = undefined;
+  }
+  return took;
+}
+
+/** Pause before the next fault, in ms: so that faults meet all moments between two signs of life. */
+function pause(i: number): number {
+  return 5_000 + i * 370 % 1_000;
 }
 
 async function reached(since: number, total: number): Promise<number> {
@@ -124,7 +174,7 @@ async function reached(since: number, total: number): Promise<number> {
 let watched: NatsConnection | undefined;
 
 async function start({ namespace, nodes }: { namespace: string; nodes: number }): Promise<void> {
-  const options = { namespace, transport: "node", handlers, logger } as const;
+  const options = { namespace, transport: "node", handlers, logger: quiet } as const;
   for (let i = 0; i < nodes; i++) {
     const nats = apps.length === 0 ? watched = await connect({ servers: url }) : url;
     apps.push(await catga({ ...options, nats }));
@@ -151,4 +201,4 @@ async function idle({ ms }: { ms: number }): Promise<Idle> {
   };
 }
 
-answer(kind === "simulated" ? { populate, join, rest, die } : { start, see, idle });
+answer(kind === "simulated" ? { populate, join, rest, die, fall } : { start, see, idle });

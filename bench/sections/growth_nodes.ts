@@ -19,12 +19,18 @@ interface Idle {
   readonly processor: number;
 }
 
-/** Figures of one cluster: `joined` and `known` in ms, `resident` in MB a node. */
+/** Figures of one cluster: `resident` in MB a node, the others in ms. */
 interface Grown extends Idle {
   readonly joined: number;
-  readonly known: number;
+  /** Of each death. */
+  readonly known: readonly number[];
+  /** Of each node that was frozen, and of each that heard nothing; none in a real cluster. */
+  readonly frozen: readonly number[];
+  readonly deaf: readonly number[];
   readonly resident: number;
 }
+/** How many nodes of a simulated cluster die, one after the other, and how many are frozen, and hear nothing. */
+const FAULTS = 20;
 
 /** Measures clusters of nodes with 100 contracts each. */
 export async function ofNodes(stage: Stage, effort: Effort): Promise<Table[]> {
@@ -37,18 +43,20 @@ export async function ofNodes(stage: Stage, effort: Effort): Promise<Table[]> {
   const grown: Grown[] = [];
   for (const nodes of sizes.real) grown.push(await real(stage, effort, nodes));
   for (const nodes of sizes.simulated) grown.push(await simulated(stage, nodes));
-  const of = (figure: keyof Grown) => grown.map((cluster) => [cluster[figure]]);
+  const of = (figure: keyof Grown) => grown.map((cluster) => [cluster[figure]].flat());
   const table = { columns, pairs: [] };
   return [
     {
-      ...{ ...table, id: "growth-nodes", title: "Growth in nodes: the last one joins, another one dies", unit: "ms" },
+      ...{ ...table, id: "growth-nodes", title: "Growth in nodes: the last one joins, another one fails", unit: "ms" },
       rows: [
         { name: "from the join until every node knows", cells: of("joined") },
         { name: "from a death until every node knows", cells: of("known") },
+        { name: "from a freeze until one prefers others", cells: of("frozen") },
+        { name: "from when a node hears nothing until one prefers others", cells: of("deaf") },
       ],
       notes: [
         "each node has 100 contracts; real ones are in four processes on the same cores as their server",
-        "simulated ones are in one process on virtual time, and messages take up to 5 ms each way",
+        `simulated ones are in one process on virtual time, and messages take up to 5 ms each way; each fault ${FAULTS} times`,
       ],
     },
     {
@@ -60,7 +68,7 @@ export async function ofNodes(stage: Stage, effort: Effort): Promise<Table[]> {
       },
       rows: [{ name: "messages heard", cells: of("heard") }, { name: "messages said", cells: of("said") }],
       notes: [
-        "pings and their answers, heartbeats of the store, and the records of the others",
+        "signs of life, heartbeats of the store, and the records of the others",
         "real ones: in the 10 s after the start, in which each writes its record once more; simulated ones: for as long as a record stands",
       ],
     },
@@ -94,9 +102,11 @@ async function simulated(stage: Stage, nodes: number): Promise<Grown> {
   const joined = await program.ask<number>("join");
   const idle = await program.ask<Idle>("rest");
   const resident = (await program.megabytes() - empty) / nodes;
-  const known = await program.ask<number>("die");
+  const known = await program.ask<number[]>("die", { times: FAULTS });
+  const frozen = await program.ask<number[]>("fall", { times: FAULTS, how: "frozen" });
+  const deaf = await program.ask<number[]>("fall", { times: FAULTS, how: "deaf" });
   await stage.clear();
-  return { ...idle, joined, known, resident };
+  return { ...idle, joined, known, frozen, deaf, resident };
 }
 
 async function real(stage: Stage, effort: Effort, nodes: number): Promise<Grown> {
@@ -123,9 +133,9 @@ async function real(stage: Stage, effort: Effort, nodes: number): Promise<Grown>
   const died = performance.now();
   await mortal.stop();
   await allSee(programs, nodes - 1);
-  const known = performance.now() - died;
+  const known = [performance.now() - died];
   await stage.clear();
-  return { ...idle, joined, known, resident };
+  return { ...idle, joined, known, frozen: [], deaf: [], resident };
 }
 
 async function allSee(programs: readonly Program[], total: number): Promise<void> {

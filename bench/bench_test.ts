@@ -54,6 +54,8 @@ const SECTIONS: readonly (readonly [what: string, sections: readonly string[], t
     "log-behind-memory",
     "log-model",
     "log-takeover",
+    "log-cut",
+    "log-cut-twice",
   ]],
   ["entities: commands and loading", ["entities"], [
     "entities",

@@ -10,7 +10,7 @@ import { median, type Rounds } from "../statistics.ts";
 import type { Table } from "../table.ts";
 import { fetchPostgresClient, findPostgres } from "../../test/support/databases.ts";
 import { type Company, type Contestant, overOf, pairsOf, type Running } from "./contestants.ts";
-import { takeovers } from "./log_takeover.ts";
+import { cuts, takeovers } from "./log_takeover.ts";
 import type { Effort, Measure } from "./section.ts";
 
 /** So many publishes are under way while a backlog is made. */
@@ -31,7 +31,7 @@ export const log: Measure = async (stage, effort, company) => {
     ...await postgres(stage, effort, company),
     ...await behind(stage, effort, company),
   );
-  return [...tables, await takeovers(stage, effort)];
+  return [...tables, await takeovers(stage, effort), ...await cuts(stage, effort)];
 };
 
 function ours({ transports, rawTransports }: Stage): Contestant[] {

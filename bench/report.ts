@@ -42,6 +42,8 @@ function linesOf(table: Table): string[][] {
 /** A figure, or a dash. */
 export function figureOf(rounds: Rounds, unit: Unit): string {
   if (rounds.length === 0) return "–";
+  // a median of 0 has no percentages
+  if (unit === "count") return `${amount(median(rounds), unit)} (${Math.min(...rounds)}–${Math.max(...rounds)})`;
   const margin = rounds.length < 2 ? "" : ` ±${(spread(rounds) * 100).toFixed(0)} %`;
   return `${amount(median(rounds), unit)}${margin}`;
 }
@@ -50,6 +52,7 @@ export function figureOf(rounds: Rounds, unit: Unit): string {
 export function ratioOf(rounds: Rounds, others: Rounds): string {
   if (rounds.length === 0 || others.length === 0) return "–";
   const all = ratios(rounds, others);
+  if (!all.every(Number.isFinite)) return "–"; // a count may be 0
   const range = all.length < 2 ? "" : ` (${short(Math.min(...all))}–${short(Math.max(...all))})`;
   return `× ${short(median(all))}${range}`;
 }
@@ -77,6 +80,8 @@ export function amount(value: number, unit: Unit): string {
       return `${value.toFixed(1)} MB`;
     case "times":
       return `× ${short(value)}`;
+    case "count":
+      return `${Number(value.toFixed(1))}`;
   }
 }
 

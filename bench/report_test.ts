@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { blocksOf, comparedBlocks, filled } from "./docs.ts";
 import { draw } from "./picture.ts";
-import { amount, markdownOf, textOf } from "./report.ts";
+import { amount, figureOf, markdownOf, ratioOf, textOf } from "./report.ts";
 import { changesOf, pairedChanges, type Run } from "./run.ts";
 import type { Table } from "./table.ts";
 
@@ -57,6 +57,11 @@ describe("report", () => {
       ],
       ["1.23 M/s", "42.3 ns", "2.35 µs", "0.123 ms", "61.3 MB"],
     );
+  });
+
+  it("figureOf, ratioOf: a count may be 0, which has no percentages and no ratio", () => {
+    assertEquals([figureOf([0, 0, 3], "count"), figureOf([2, 5, 4], "count")], ["0 (0–3)", "4 (2–5)"]);
+    assertEquals([ratioOf([0, 0], [0, 0]), ratioOf([4, 4], [2, 2])], ["–", "× 2.00 (2.00–2.00)"]);
   });
 
   it("changesOf: names what has changed by more than the rounds lie apart", () => {

@@ -25,7 +25,8 @@ export function ratios(values: Rounds, others: Rounds): Rounds {
   return values.slice(0, others.length).map((value, round) => value / others[round]);
 }
 
-/** Half of the distance between the lowest and the highest round, as a part of the median. */
+/** Half of the distance between the lowest and the highest round, as a part of the median; 0: all are alike. */
 export function spread(values: Rounds): number {
-  return (Math.max(...values) - Math.min(...values)) / 2 / median(values);
+  const distance = Math.max(...values) - Math.min(...values);
+  return distance === 0 ? 0 : distance / 2 / median(values);
 }

@@ -7,7 +7,7 @@
 import type { Rounds } from "./statistics.ts";
 
 /** What a figure counts. */
-export type Unit = "per second" | "ns" | "ms" | "bytes" | "MB" | "times";
+export type Unit = "per second" | "ns" | "ms" | "bytes" | "MB" | "times" | "count";
 
 /** A row. */
 export interface Row {

@@ -77,7 +77,13 @@ export async function cuts(stage: Stage, effort: Effort): Promise<Table[]> {
       notes: ["50 events a second, handlers of 20 ms; another node leads after 0.9 to 1.7 s"],
     },
     {
-      ...{ id: "log-cut-twice", title: `${title}: events that are handled twice`, unit: "times", columns, pairs: [] },
+      ...{
+        id: "log-cut-twice",
+        title: `${title}: how many events are handled twice`,
+        unit: "count",
+        columns,
+        pairs: [],
+      },
       rows: [{ name: "handled twice", cells: found.map(({ twice }) => twice) }],
       notes: ["those that the leader handled itself since its last commit, when another node takes the lead"],
     },

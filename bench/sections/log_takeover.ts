@@ -1,5 +1,5 @@
 /**
- * How soon the next event is handled when the process ends that leads a subscription, and what becomes of events when it
+ * How soon the next event is handled when the process ends that leads a subscription, and how events fare when it
  * only loses its connection.
  */
 import type { Cut } from "../programs/log_cut.ts";

@@ -67,9 +67,14 @@ if (args.includes("--help")) {
 } else {
   const wanted = understood(args);
   if (wanted === undefined) process.exitCode = 2;
-  else if (wanted.compare !== undefined && (await stat(wanted.compare)).isDirectory()) {
-    process.exitCode = await compareTrees(wanted.compare, wanted);
-  } else process.exitCode = await asPublished(wanted, args) ?? await bench(wanted);
+  else process.exitCode = await asPublished(wanted, args) ?? await run(wanted);
+}
+
+/** Measures, or compares two trees; gives the code to end with. */
+async function run(wanted: Wanted): Promise<number> {
+  const { compare } = wanted;
+  const isTree = compare !== undefined && (await stat(compare)).isDirectory();
+  return isTree ? await compareTrees(compare, wanted) : await bench(wanted);
 }
 
 /** What the arguments ask for; says what is wrong with them when they ask for nothing that there is. */

@@ -12,13 +12,13 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { registryAt } from "../tools/registry.ts";
 import { sourceFiles } from "../tools/sources.ts";
 import type { Section, Wanted } from "./arguments.ts";
 import { comparedOn } from "./compared.ts";
 import { writeCompared } from "./docs.ts";
 import { alternate } from "./rounds.ts";
 import { pairedChanges, readRun, type Run, writeRun } from "./run.ts";
+import { resolvesToJsr } from "./surroundings.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Parts of a tree that is measured. */
@@ -117,11 +117,11 @@ async function oneRound(root: string, section: Section, wanted: Wanted): Promise
     ...(published ? [] : ["--no-published"]),
     ...(transport === undefined ? [] : ["--transport", transport]),
   ];
-  const runtime = process.versions.deno === undefined ? [] : ["run", "-A", "--no-check"];
+  // as published, the registry that runs this comparison serves both trees, which keeps what Deno has compiled
+  const config = resolvesToJsr() ? ["--config", join(root, "jsr.json"), "--no-lock"] : [];
+  const runtime = process.versions.deno === undefined ? [] : ["run", "-A", "--no-check", ...config];
   const args = [...runtime, join(root, "bench", "bench.ts"), section, ...options];
-  // both take JSR's packages from where this tree does
-  const registry = registryAt(ROOT);
-  const env = { ...process.env, NO_COLOR: "1", ...registry.exists ? { CATGA_REGISTRY: registry.path } : {} };
+  const env = { ...process.env, NO_COLOR: "1" };
   const child = spawn(process.execPath, args, { cwd: root, env, stdio: ["ignore", "ignore", "pipe"] });
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => errors = (errors + text).slice(-4_000));

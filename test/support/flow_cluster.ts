@@ -225,7 +225,8 @@ export class FlowCluster implements AsyncDisposable {
 
   /** Waits until all runs have ended, `limit` ms at most. */
   async settled(limit: number): Promise<void> {
-    await Promise.race([Promise.all(this.#runs.map(({ ended }) => ended)), wait(limit)]);
+    const over = wait(limit, undefined, { signal: this.#ending.signal }).catch(() => {});
+    await Promise.race([Promise.all(this.#runs.map(({ ended }) => ended)), over]);
     this.#ending.abort();
   }
 

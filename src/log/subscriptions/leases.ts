@@ -20,6 +20,8 @@ export interface LeasesOptions extends Pick<SubscriptionStoreOptions, "stream" |
   onLost(): void;
   /** Called when this node's lease is held again after it had ended: this node may hand out messages. */
   onHeld(): void;
+  /** Called when a renewal has failed: {@link Leases.renewsAt} is in the past, so that the next one follows soon. */
+  onFailed(): void;
 }
 
 interface SeenSequence {
@@ -176,7 +178,7 @@ export class Leases {
   }
 
   async #write(): Promise<boolean> {
-    const { stream, endpoint, clock, onLost, onHeld, fault } = this.#options;
+    const { stream, endpoint, clock, onLost, onHeld, onFailed, fault } = this.#options;
     const sent = this.#sent = clock.monotonic();
     const options = { timeout: ANSWER_TIMEOUT, expect: this.#sequence, rollup: true, ttl: LEASE_KEPT_FOR };
     const text = JSON.stringify({ v: 1, by: endpoint, leads: LEADS_UNRENEWED_FOR });
@@ -191,6 +193,7 @@ export class Leases {
     }
     if (appended.type !== "conflict") fault(this.#failed = appended.error);
     this.#sent = -Infinity;
+    onFailed();
     try {
       const found = await stream.last(this.#subject, { latest: true });
       this.#sequence = found?.sequence ?? 0; // the last write of this node's lease may have been stored although its answer was lost

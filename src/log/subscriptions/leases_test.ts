@@ -25,6 +25,7 @@ async function setUp(...endpoints: string[]) {
       ...{ stream, namespace: NAMESPACE, endpoint, clock },
       onLost: () => lost.push(endpoint),
       onHeld: () => held.push(endpoint),
+      onFailed: () => {},
       fault: (error) => faults.push(error),
     });
     const reader = stream.follow({

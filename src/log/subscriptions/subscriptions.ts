@@ -78,6 +78,7 @@ export class Subscriptions {
       onHeld: () => {
         for (const { term } of this.#all.values()) term?.tick(clock.monotonic());
       },
+      onFailed: () => this.#wake(),
       fault: (error) => {
         options.onError?.(error);
         this.#fault("renewing the lease of this node", error);

@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
 import { leads } from "../../../test/support/commits.ts";
 import { NAMESPACE, subscriptionsStream } from "../administration/stored_suite.ts";
-import { commitSubject, subscriptionKey } from "../format/names.ts";
+import { CatgaError } from "../../error.ts";
+import { commitSubject, leaseSubject, subscriptionKey } from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";
 import { Cluster, events, ofKey } from "./cluster_suite.ts";
 import type { Leases } from "./leases.ts";
@@ -61,6 +62,40 @@ describe("Subscriptions", () => {
     assert(clock.monotonic() - begun >= 14_000, "the log was away");
     await cluster.publish("Placed", events(20, 7));
     await cluster.until("all handled", () => cluster.ends.length === 20);
+    cluster.close();
+  });
+
+  it("renew a lease whose renewal has failed 100 ms later, also while nothing else is to be done", async () => {
+    const cluster = new Cluster();
+    const { clock, network } = cluster;
+    const renewals: number[] = [];
+    let failing = false;
+    const connect = network.connect.bind(network);
+    network.connect = (options) => {
+      const connection = connect(options);
+      const open = connection.log.open.bind(connection.log);
+      connection.log.open = async (...stream) => {
+        const found = await open(...stream);
+        const append = found.append.bind(found);
+        found.append = (subject, ...rest) => {
+          if (subject !== leaseSubject("test", "a.1")) return append(subject, ...rest);
+          renewals.push(clock.monotonic());
+          const error = new CatgaError("UNAVAILABLE", "no leader", { retryable: true });
+          return failing ? Promise.resolve({ type: "not stored", passing: true, error }) : append(subject, ...rest);
+        };
+        return found;
+      };
+      return connection;
+    };
+    await cluster.node("a", { handles: BILLING });
+    await clock.advance(10_000);
+    const before = renewals.length;
+    failing = true;
+    await cluster.until("a renewal fails", () => renewals.length > before);
+    failing = false;
+    await cluster.until("the lease is renewed", () => renewals.length > before + 1);
+    const passed = renewals[before + 1] - renewals[before];
+    assert(passed <= 200, `it was renewed after ${passed} ms`);
     cluster.close();
   });
 

@@ -100,6 +100,25 @@ describe("a subscription whose handler may take longer in one version than in th
     });
   }
 
+  it("does not report a handler as hanging whose message runs again, in its time", async () => {
+    const { promise: hangs, resolve: end } = Promise.withResolvers<void>();
+    const handler = (timeout: number) =>
+      Sold.on(async (_, { clock, attempt, node }) => {
+        if (node !== "first") await (attempt === 1 ? hangs : clock.sleep(9_000));
+      }, { name: "sales", timeout, retry: { attempts: 2, delay: [1, 1] } });
+    await deploy(handler(500), handler(10_000), async (cluster) => {
+      const web = cluster.app("web");
+      const kinds = () => [...new Set(cluster.apps.flatMap((app) => app.health().alarms.map(({ kind }) => kind)))];
+      for (let n = 0; n < 30; n++) await web.publish(Sold, { seat: `${n}`, n });
+      await web.clock.sleep(14_000);
+      const before = kinds();
+      end();
+      await web.clock.sleep(6_000);
+      assertEquals([before, kinds()], [["handler-hanging"], []]);
+      await web.clock.sleep(30_000);
+    });
+  });
+
   it("counts the attempt whose time is over there", async () => {
     let runs = 0;
     const handler = (timeout: number) =>

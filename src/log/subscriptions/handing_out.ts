@@ -300,6 +300,7 @@ export class HandingOut {
   /** Asks the node again on which the handler of a message still has time. */
   #goesOn(item: Item, node: string | undefined): void {
     const { ledger } = this.#options;
+    this.#hanging.delete(item);
     ledger.notRun(item);
     item.alone = true; // a batch would not go to that node
     item.node = node;

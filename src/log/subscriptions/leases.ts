@@ -238,7 +238,7 @@ const RENEW_INTERVAL = 800;
 const LEADS_UNRENEWED_FOR = 1_300;
 /**
  * Time within which a node stops handing out messages after its lease has ended, in ms: it checks the lease every 100
- * ms.
+ * ms while it has open messages, and when it reads others.
  */
 const STOPS_WITHIN = 400;
 const ANSWER_TIMEOUT = 2_000; // ms

@@ -129,7 +129,7 @@ export class LogSubscription {
    */
   onDoubt(): void {
     this.term?.onDoubt();
-    void this.#look();
+    void this.#look().then(() => this.#options.onChange());
   }
 
   /** Ends this node's term as leader. Call when another node has overwritten this node's lease. */

@@ -133,6 +133,27 @@ describe("Subscriptions", () => {
     }
   });
 
+  it("end their rest when the last commit, read again after a loss of the store, is another one", async () => {
+    const { clock, stream, append } = await subscriptionsStream();
+    const spec = { service: "shop", name: "billing", categories: new Map() };
+    const subject = commitSubject(NAMESPACE, subscriptionKey(spec.service, spec.name));
+    await append(subject, leads("b.1", 1));
+    const host: Partial<LogHost> = { clock, namespace: NAMESPACE, node: "a", endpoint: "a.1", connected: true };
+    const changes: boolean[] = [];
+    const subscription: LogSubscription = new LogSubscription({
+      ...{ host: host as LogHost, spec, kept: stream, stream, mostParked: 1 },
+      leases: { still: () => 0 } as unknown as Leases,
+      nodes: () => [{ id: "a", endpoint: "a.1", categories: new Map() }],
+      onChange: () => changes.push(subscription.restsUntil(clock.monotonic()) > clock.monotonic()),
+    });
+    subscription.onCommit((await clock.until(stream.last(subject)))!); // the commit was just stored, so it is found
+    assert(subscription.restsUntil(clock.monotonic()) > clock.monotonic());
+    await append(subject, leads("", 2));
+    subscription.onDoubt();
+    await clock.advance(50);
+    assertEquals(changes, [false]);
+  });
+
   it("hand over as soon as what runs has ended, and the next node leads at once", async () => {
     const cluster = new Cluster(3);
     const ran: number[] = [];

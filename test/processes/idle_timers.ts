@@ -21,9 +21,11 @@ export interface IdleLine {
 
 const STRETCH = 10_000;
 const own = globalThis.setInterval;
-/** The places of timers that have been set, and neither fired nor were cleared. */
+/** The places of timers that have been set, and will fire. */
 const waiting = new Map<unknown, string>();
+/** `atOnce`: how many timers of the place were waiting at once in this stretch; at a start there are many. */
 const places = new Map<string, { fired: number; atOnce: number }>();
+const waitingAt = (place: string) => [...waiting.values()].filter((one) => one === place).length;
 
 interface TimerFunctions {
   setTimeout: SetTimer;
@@ -33,8 +35,8 @@ interface TimerFunctions {
 
 type SetTimer = (callback: () => void, ms?: number) => unknown;
 
-/** Wraps a function that sets a timer, so that each call of its callback is counted. */
-function counted(set: SetTimer): SetTimer {
+/** Wraps a function that sets a timer, so that each call of its callback is counted. `repeats`: the timer fires again. */
+function counted(set: SetTimer, repeats = false): SetTimer {
   return (callback, ms) => {
     const lines = new Error().stack!.split("\n").filter((line) => /\/src\/|nats-io/.test(line));
     const place = (lines.find((line) => !line.includes("clock.ts")) ?? "").trim();
@@ -42,11 +44,11 @@ function counted(set: SetTimer): SetTimer {
     if (seen === undefined) places.set(place, seen = { fired: 0, atOnce: 0 });
     const timer = set(() => {
       seen.fired++;
-      waiting.delete(timer);
+      if (!repeats) waiting.delete(timer);
       callback();
     }, ms);
     waiting.set(timer, place);
-    seen.atOnce = Math.max(seen.atOnce, [...waiting.values()].filter((one) => one === place).length);
+    seen.atOnce = Math.max(seen.atOnce, waitingAt(place));
     return timer;
   };
 }
@@ -63,7 +65,7 @@ function clearing(clear: (timer: unknown) => void): (timer: unknown) => void {
 // members of functions that the runtimes add
 for (const owner of [timers, globalThis] as unknown as TimerFunctions[]) {
   owner.setTimeout = counted(owner.setTimeout);
-  owner.setInterval = counted(owner.setInterval);
+  owner.setInterval = counted(owner.setInterval, true);
   owner.clearTimeout = clearing(owner.clearTimeout);
 }
 const { catga, event, query, workflow } = await import("../../mod.ts");
@@ -79,10 +81,10 @@ own(() => {
   const now = performance.now();
   const rates = [...places].map(([place, { fired, atOnce }]) => ({
     place,
-    rate: fired / atOnce / (now - begun) * 1_000,
+    rate: fired / Math.max(1, atOnce) / (now - begun) * 1_000,
   }));
   const line: IdleLine = { rates: rates.toSorted((one, other) => other.rate - one.rate) };
   console.log(JSON.stringify(line));
-  for (const seen of places.values()) seen.fired = 0;
+  for (const [place, seen] of places) Object.assign(seen, { fired: 0, atOnce: waitingAt(place) });
   begun = now;
 }, STRETCH);

@@ -267,8 +267,8 @@ export class HandingOut {
   #settle(item: Item, outcome: RunOutcome, at: string): void {
     const { ledger, handled, now } = this.#options;
     const isBusy = typeof outcome === "object" && "busy" in outcome;
-    if (isBusy && !outcome.late) return this.#goesOn(item, outcome.busy);
-    if (isBusy) this.#hanging.set(item, this.#hanging.get(item) ?? now());
+    const isLate = isBusy && outcome.late;
+    if (isLate) this.#hanging.set(item, this.#hanging.get(item) ?? now());
     else if (this.#hanging.size > 0) this.#hanging.delete(item);
     if (outcome === "done") {
       if (item.category.refused.size > 0) this.#shortenWaits(item.category);
@@ -277,6 +277,9 @@ export class HandingOut {
       ledger.done(item);
     } else if (typeof outcome === "object" && "code" in outcome) {
       if (!outcome.refused || !this.#tryOtherShape(item, outcome, at)) this.#failed(item, outcome);
+    } else if (isBusy && !isLate) {
+      item.alone = true; // a batch would not go to that node
+      ledger.goesOn(item, outcome.busy);
     } else {
       // the message is sent alone from now on: a batch would not go to the node where its earlier run goes on
       if (outcome === "alone" || isBusy) item.alone = true;
@@ -295,16 +298,6 @@ export class HandingOut {
     if (how === "alone") item.alone = true;
     item.node = undefined;
     this.#retryAfter(item, jittered(random, REFUSED[0]));
-  }
-
-  /** Asks the node again on which the handler of a message still has time. */
-  #goesOn(item: Item, node: string | undefined): void {
-    const { ledger } = this.#options;
-    this.#hanging.delete(item);
-    ledger.notRun(item);
-    item.alone = true; // a batch would not go to that node
-    item.node = node;
-    ledger.retry(item);
   }
 
   /**

@@ -337,12 +337,23 @@ export class Ledger {
 
   /** Records that the message certainly did not run: no attempt is counted. {@link Ledger.retry} lets it run again. */
   notRun(item: Item): void {
-    if (item.turn === "begun") {
-      this.running--;
-      item.turn = "waits";
-    }
+    this.#answered(item);
     item.joins = false;
     this.#suspicion?.stopped(item);
+  }
+
+  #answered(item: Item): void {
+    if (item.turn !== "begun") return;
+    this.running--;
+    item.turn = "waits";
+  }
+
+  /** Lets a message be sent again that runs at this node: handing it out joins that run, and it stays suspected. */
+  goesOn(item: Item, node: string | undefined): void {
+    this.#answered(item);
+    item.node = node;
+    item.joins = true;
+    this.retry(item);
   }
 
   /**

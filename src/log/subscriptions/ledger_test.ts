@@ -282,6 +282,17 @@ describe("Ledger", () => {
       assertEquals(kit.open, [102]);
     });
 
+    it("asks at once for what goes on at a node, and suspects it as before", () => {
+      const head: Partial<Head> = { open: [[1, 0], [2, 0]], place: { ...HEAD.place, read: 2, time: 2 } };
+      const kit = new Kit(head);
+      kit.ledger.takeOver(found(head, { end: 2 }));
+      kit.begin();
+      kit.ledger.goesOn(kit.commit().get(1)!, "n");
+      const [item] = kit.begin().values();
+      assertEquals([item?.position, item?.node, item?.attempts, kit.ledger.running], [1, "n", 0, 1]);
+      assertEquals(kit.ledger.draft().head.doubt?.begun, ["1-1"]);
+    });
+
     it("counts no attempt of a message that ended at a live node", () => {
       const doubt = { upTo: 1, groups: [], begun: ["1-1"] };
       const head: Partial<Head> = { open: [[1, 2]], place: { ...HEAD.place, read: 1, time: 1 }, doubt };

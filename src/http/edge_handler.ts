@@ -518,7 +518,7 @@ function placeOf(contract: AnyContract, resume: EdgeResume | undefined): StreamP
   }
   const version = shapeOf(describeContract(contract)) ?? "";
   return {
-    id: (item) => named(`${version}!${encodeURIComponent(encodeValue(item, "item"))}`),
+    id: (item) => `${version}!${named(encodeURIComponent(encodeValue(item, "item")))}`,
     async from(input, id) {
       const [, by, text = ""] = /^(?:([\w-]*)!)?(.*)$/s.exec(id) ?? [];
       const item = inputOf(decodedPart(text));

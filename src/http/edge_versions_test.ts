@@ -70,4 +70,18 @@ describe("a page that reads a stream, when its gateway is replaced by one of ano
     const text = version(z.object({ n: z.number().transform((n) => `${n}`) }), "n");
     assertEquals(await read(text, text), { numbers: all.map(String), error: undefined });
   });
+
+  it("gets an item whose place has the most characters, 4,096, beside the name of the version", async () => {
+    const Texts = stream("Texts", { items: z.string(), resume: () => undefined });
+    const most = "a".repeat(4_096 - "%22%22".length);
+    await using app = await catga({
+      handlers: Texts.handle(function* () {
+        yield most;
+      }),
+    });
+    const handler = edge({ texts: Texts }).handler(app, { authorize: () => {} });
+    const text = await (await handler(new Request("http://shop.example/texts"))).text();
+    const [, id] = /^id: ?(.*)$/m.exec(text) ?? [];
+    assertEquals([id?.split("!")[1], text.includes("TOO_LARGE")], [`%22${most}%22`, false]);
+  });
 });

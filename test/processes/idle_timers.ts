@@ -35,7 +35,7 @@ interface TimerFunctions {
 
 type SetTimer = (callback: () => void, ms?: number) => unknown;
 
-/** Wraps a function that sets a timer, so that each call of its callback is counted. `repeats`: the timer fires again. */
+/** Wraps a function that sets a timer, so that each call of its callback is counted. `repeats`: it fires again. */
 function counted(set: SetTimer, repeats = false): SetTimer {
   return (callback, ms) => {
     const lines = new Error().stack!.split("\n").filter((line) => /\/src\/|nats-io/.test(line));

@@ -38,7 +38,7 @@ export interface PrivateProtocol {
     /**
      * The socket in Deno, which Catga closes when a link is dead, because nats.js would wait until its buffers are
      * written. By `setNoDelay`, which a TLS socket lacks, small frames leave at once; without it they wait for the
-     * server's acknowledgement over transport-deno.
+     * server's acknowledgement (docs/internals/packages.md, row `transport-deno`).
      */
     readonly conn?: { close(): void; setNoDelay?(noDelay: boolean): void };
     /**

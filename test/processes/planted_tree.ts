@@ -310,7 +310,7 @@ const PLANTS = {
   "flow-paused": [{
     file: "src/flow/steps.ts",
     from: "    if (!isFresh) times.mayBeScheduled(",
-    to: "    if (!isFresh && now < 0) times.mayBeScheduled(",
+    to: "    if (!isFresh && this.#state.now < 0) times.mayBeScheduled(",
   }],
   "flow-threw": [{
     file: "src/flow/drive_state.ts",

@@ -92,7 +92,7 @@ describe("simulation of workflows", () => {
       ["flow-threw", /was done and is not undone/, 22_857],
       ["flow-starved", /is starved/, 10],
       ["flow-unanswered", /is starved/, 10],
-      ["flow-undriven", /is starved/, 129],
+      ["flow-undriven", /is starved/, 2_577],
       ["flow-loser", /does not learn of it/, 6],
       ["flow-early", /aborts .*, which is needed/, 6],
       ["flow-left", /left a schedule/],

@@ -83,7 +83,10 @@ interface HeldRun {
   leaseEpoch: number | undefined;
   /** True if a lease covers the run, even if it is not stored yet. */
   hasLease: boolean;
-  /** Sequence of the last message of the run that had been read when its execution ended. */
+  /**
+   * Sequence of the last message of the run that had been read when its execution ended; -1: the run was not read,
+   * because its start, which this node was storing, was not stored.
+   */
   sequence: number;
 }
 
@@ -486,7 +489,7 @@ export class Drives {
     const since = this.#host.clock.monotonic();
     const held: HeldRun = {
       ...{ end, drive: undefined, ref, since, epoch: this.#host.log.epoch },
-      ...{ leased, leaseEpoch: undefined, hasLease: false, sequence: 0 },
+      ...{ leased, leaseEpoch: undefined, hasLease: false, sequence: -1 },
       lease: (epoch) => {
         held.leaseEpoch = epoch;
         lease("leased");

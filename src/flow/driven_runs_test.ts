@@ -168,6 +168,8 @@ function node(
     await stored;
     await drives.execute(body, { ref: REF, sequence: 1 });
   };
+  /** Begins a start of the run that is stored, or not, when `stored` resolves. */
+  const start = (stored: Promise<undefined>) => drives.start(body, REF, stored, new Journal());
   const call = (sequence: number, stored?: number) => drives.execute(body, { ref: REF, sequence, stored });
   /** Has the run retried, as an operator does. */
   const retry = async () => {
@@ -187,6 +189,7 @@ function node(
   return {
     clock,
     run,
+    start,
     log,
     messages,
     call,
@@ -252,6 +255,20 @@ describe("drives", () => {
     await clock.advance(500);
     messages.push({ ...messages[0], subject: "catga.test.entity.One-run.other", sequence: lost });
     await clock.until(called);
+  });
+
+  it("a call for a run that is started here once more, in vain, drives it (it took the start for a drive)", async () => {
+    const { clock, log, start, call, ended } = node((flow) => flow.step("a", () => 1));
+    const entry: Started & { by: string } = { t: "started", version: 1, keep: 60_000, by: "b.1" };
+    await log.append(REF, log.messages.of(REF, [entry], { version: 0, holder: "b.1" }), new Journal(), () => false);
+    const { promise: conflict, resolve } = Promise.withResolvers<undefined>();
+    start(conflict);
+    const called = call(0); // an expired lease of the dead b.1 calls so
+    await clock.advance(100);
+    assertEquals(await clock.until(ended()), false);
+    resolve(undefined);
+    await clock.until(called);
+    assertEquals(await clock.until(ended()), true);
   });
 
   it("three steps from start to end are four appends: the last step and the end are one", async () => {

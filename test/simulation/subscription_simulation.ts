@@ -194,6 +194,8 @@ class Run {
   #requests = new Map<string, LetterRequest>();
   /** Requests that had an effect, by what they say, and the terms whose commits say so. */
   readonly carried = new Map<string, string[]>();
+  /** Messages that a leader was about to begin, each the only one, when it was killed. */
+  readonly begunAlone = new Set<string>();
 
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
@@ -435,15 +437,12 @@ class Run {
       if (isOpen && state.parked.has(messageId(message))) this.wrong(`${messageId(message)} is open, and parked`);
     }
     const isAlive = leader === "" || this.nodes.some((node) => node.alive && node.endpoint === leader);
-    if (!isAlive) this.#lateBegun(doubt?.begun ?? []);
+    if (!isAlive) this.wereBegun(doubt?.begun ?? []); // its leader was killed before it was stored
   }
 
-  /** What a leader was about to begin when it was killed: its commit is stored only now. */
-  #lateBegun([alone, ...more]: readonly string[]): void {
-    if (alone === undefined || more.length > 0) return;
-    if (!this.nodes.some((node) => node.alive && (node.running.has(alone) || node.ended.has(alone)))) {
-      this.fates.get(alone)!.failed++;
-    }
+  /** Takes note of what a leader was about to begin when it was killed. */
+  wereBegun([alone, ...more]: readonly string[]): void {
+    if (alone !== undefined && more.length === 0) this.begunAlone.add(alone);
   }
 
   #advance(ms: number): void {
@@ -590,10 +589,7 @@ class SimNode {
     this.frozenUntil = 0;
     const waiting = [...this.running.values()].flatMap(({ waiting }) => waiting);
     for (const id of this.running.keys()) run.fates.get(id)!.failed++;
-    const begun = this.leader === undefined ? [] : run.state?.head.doubt?.begun ?? [];
-    // whether it was sent, and where to, nobody knows, unless it is seen at a live node
-    const isSeen = (id: string) => run.nodes.some((node) => node.alive && (node.running.has(id) || node.ended.has(id)));
-    if (begun.length === 1 && !isSeen(begun[0])) run.fates.get(begun[0])!.failed++;
+    if (this.leader !== undefined) run.wereBegun(run.state?.head.doubt?.begun ?? []);
     this.running.clear();
     this.leader = undefined;
     for (const answer of waiting) answer("unknown");
@@ -989,7 +985,11 @@ class SimLeader {
     const { mostParked } = this.#node;
     const { stored } = this.#taken!; // it leads
     const unclean = stored.writer !== "" && !alive.has(stored.writer);
-    const { place } = stored.head;
+    const { place, doubt } = stored.head;
+    for (const id of doubt?.begun ?? []) {
+      // nobody knows if it was sent, unless a node says so now: a node that saw it may have ended since its leader did
+      if (run.begunAlone.has(id) && !running.has(id) && !ended.has(id)) run.fates.get(id)!.failed++;
+    }
     const ledger = new Ledger({
       head: stored.head,
       mostParked,

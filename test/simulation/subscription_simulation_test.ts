@@ -44,6 +44,10 @@ describe("simulation of a subscription", () => {
     assert(rewinds > PLAYED_BATCHED.length, `${rewinds} rewinds`);
   });
 
+  it("counts an attempt of what was begun alone, also when the node that had run it ended after its leader", () => {
+    played(50_623);
+  });
+
   it("the same seed gives the same run", () => {
     assertEquals(simulateSubscription(3), simulateSubscription(3));
   });

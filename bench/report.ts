@@ -42,9 +42,9 @@ function linesOf(table: Table): string[][] {
 /** A figure, or a dash. */
 export function figureOf(rounds: Rounds, unit: Unit): string {
   if (rounds.length === 0) return "–";
-  // a median of 0 has no percentages
   if (unit === "count") return `${amount(median(rounds), unit)} (${Math.min(...rounds)}–${Math.max(...rounds)})`;
-  const margin = rounds.length < 2 ? "" : ` ±${(spread(rounds) * 100).toFixed(0)} %`;
+  const apart = spread(rounds);
+  const margin = rounds.length < 2 || !Number.isFinite(apart) ? "" : ` ±${(apart * 100).toFixed(0)} %`;
   return `${amount(median(rounds), unit)}${margin}`;
 }
 

@@ -83,12 +83,15 @@ export async function consumePublished(processes: Processes, root: string, regis
     };
     const overNats = (runtime: Runtime, transport: string) =>
       server === undefined ? [] : [{ runtime, program: "nats.ts", args: `${server.url} ${transport}` }];
-    const runs: { runtime: Runtime; program: string; args: string }[] = [
+    // the command of docs/deploying.md, "A bundle"; the bench bundles by Bun
+    const bundle = "deno bundle -q --platform deno --code-splitting --minify --external '@nats-io/*' --outdir bundle";
+    const runs: ConsumerRun[] = [
       { runtime: "Deno", program: "memory.ts", args: "" },
       { runtime: "Deno", program: "testing.ts", args: "" },
       ...overNats("Deno", "deno"),
       ...overNats("Deno", "node"),
       ...overNats("Deno", "official"),
+      ...overNats("Deno", "deno").map((run) => ({ ...run, program: "bundle/nats.js", bundleOf: "nats.ts" })),
       ...(server === undefined ? [] : [{ runtime: "Deno" as const, program: "graph.ts", args: server.url }]),
       { runtime: "Bun", program: "memory.ts", args: "" },
       { runtime: "Bun", program: "testing.ts", args: "" },
@@ -103,9 +106,11 @@ export async function consumePublished(processes: Processes, root: string, regis
       ...(server === undefined ? [] : [{ runtime: "Node" as const, program: CLI, args: `nodes --nats ${server.url}` }]),
     ];
     await layOut(root, folder);
-    const script = runs.map(({ runtime, program, args }, at) =>
-      `cd "${folder}/${runtime}" && ${commands[runtime]} ${program} ${args}; echo $? > "${folder}/${at}"`
-    );
+    const script = runs.map(({ runtime, program, args, bundleOf }, at) => {
+      const started = `${commands[runtime]} ${program} ${args}`;
+      const steps = bundleOf === undefined ? started : `${bundle} ${bundleOf} && ${started}`;
+      return `cd "${folder}/${runtime}" && ${steps}; echo $? > "${folder}/${at}"`;
+    });
     const copy = `cp -R "${folder}/Bun/node_modules" "${folder}/Bun/package.json" "${folder}/Node"`;
     await writeFile(join(folder, "run.sh"), [copy, ...script].join("\n"));
     console.log(`\n── as published, programs: ${runs.length}\n`);
@@ -132,6 +137,13 @@ export async function consumePublished(processes: Processes, root: string, regis
 }
 
 type Runtime = "Deno" | "Bun" | "Node";
+/** A run of a program with these arguments; `bundleOf`: the file of which it is a bundle, made just before. */
+interface ConsumerRun {
+  readonly runtime: Runtime;
+  readonly program: string;
+  readonly args: string;
+  readonly bundleOf?: string;
+}
 const RUNTIMES: readonly Runtime[] = ["Deno", "Bun", "Node"];
 const VERSIONS: Record<Runtime, string> = { Deno: "", Bun: ` ${BUN_VERSION}`, Node: ` ${NODE_VERSION.split(".")[0]}` };
 const CLI = "node_modules/@catga/catga/src/cli/main.js";

@@ -81,10 +81,11 @@ export class DriveTimes {
 
   /** Steps that may have a schedule which no entry records, and which fires later than `FIRES` ms from now. */
   get unrecordedLate(): readonly string[] {
-    if (this.unrecorded.size === 0) return [];
+    const { unrecorded } = this;
+    if (unrecorded.size === 0) return [];
     const late = this.#host.clock.now() + FIRES;
     const recorded = new Set(this.#journal.schedulesAfter(late));
-    return [...this.unrecorded].flatMap(([step, at]) => at > late && !recorded.has(step) ? [step] : []);
+    return [...unrecorded].flatMap(([step, at]) => at > late && !recorded.has(step) ? [step] : []);
   }
 
   /** Resolves with the names of the steps whose schedules {@link DriveTimes.giveBack} has stored. */

@@ -135,7 +135,7 @@ class EdgeHandler<Given> {
   readonly #draining: AbortSource;
   readonly #buckets: TokenBuckets | undefined;
   /** How streams that clients have asked for are resumed, by name of the entry. */
-  readonly #streamPlaces = new Map<string, { readonly place: StreamPlace | undefined }>();
+  readonly #streamPlaces = new Map<string, StreamPlace | undefined>();
   /** Encoded durable events, which all responses share: as JSON, and as values with tags. */
   readonly #texts = [new WeakMap<object, Uint8Array>(), new WeakMap<object, Uint8Array>()] as const;
 
@@ -352,11 +352,8 @@ class EdgeHandler<Given> {
 
   /** Returns how a stream is resumed after an item; `undefined`: the stream cannot be resumed. */
   #placeOf({ name, options: { resume } }: EdgeRoute, contract: AnyContract): StreamPlace | undefined {
-    const known = this.#streamPlaces.get(name);
-    if (known !== undefined) return known.place;
-    const place = placeOf(contract, resume);
-    this.#streamPlaces.set(name, { place });
-    return place;
+    if (!this.#streamPlaces.has(name)) this.#streamPlaces.set(name, placeOf(contract, resume));
+    return this.#streamPlaces.get(name);
   }
 
   /**
@@ -510,15 +507,16 @@ function placeOf(contract: AnyContract, resume: EdgeResume | undefined): StreamP
     };
   }
   if (own === undefined) return undefined;
+  const textOf = (item: unknown) => named(encodeURIComponent(encodeValue(item, "item")));
   if (items === undefined) {
     return {
-      id: (item) => named(encodeURIComponent(encodeValue(item, "item"))),
+      id: textOf,
       from: (input, id) => own(input as never, inputOf(decodedPart(id)) as never),
     };
   }
   const version = shapeOf(describeContract(contract)) ?? "";
   return {
-    id: (item) => `${version}!${named(encodeURIComponent(encodeValue(item, "item")))}`,
+    id: (item) => `${version}!${textOf(item)}`,
     async from(input, id) {
       const [, by, text = ""] = /^(?:([\w-]*)!)?(.*)$/s.exec(id) ?? [];
       const item = inputOf(decodedPart(text));

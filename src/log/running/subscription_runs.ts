@@ -144,13 +144,14 @@ export class SubscriptionRuns {
   #joined(going: RunningMessage, ctx: MessageContext): Promise<Outcome> {
     const answer = going.answer();
     going.owed = false;
-    const left = this.#left(ctx);
-    return left >= this.#options.handlers.timeout ? answer : this.#answeredWithin(left, answer, [going], ctx);
+    return this.#inTime(answer, [going], ctx);
   }
 
-  /** Time in ms after which the leader has to be told that a run with more time goes on. */
-  #left(ctx: MessageContext): number {
-    return ctx.remaining(this.#options.host.wheel.now()) - IN_TIME_MARGIN;
+  /** Returns the answer of a run, or that it still runs, if the leader waits for less time than the run may take. */
+  #inTime(answer: Promise<Outcome>, all: readonly RunningMessage[], ctx: MessageContext): Promise<Outcome> {
+    const { host: { wheel }, handlers: { timeout } } = this.#options;
+    const left = ctx.remaining(wheel.now()) - IN_TIME_MARGIN;
+    return left >= timeout ? answer : this.#answeredWithin(left, answer, all, ctx);
   }
 
   async #answeredWithin(
@@ -171,7 +172,14 @@ export class SubscriptionRuns {
     return { ok: false, error: new CatgaError("UNAVAILABLE", message, { node, details, retryable: false }) };
   }
 
-  /** Lists what runs no longer, unless its answer is kept for a leader ({@link SubscriptionRuns.#joined}). */
+  /** Lists a message that runs. */
+  #enters(id: string, { run, answer, isLast = false }: EnteredMessage): RunningMessage {
+    const going = { run, answer, isLast, reported: false, owed: false, kept: false };
+    this.#running.set(id, going);
+    return going;
+  }
+
+  /** Lists a message no longer, unless its answer is kept for a leader ({@link SubscriptionRuns.#joined}). */
   #leaves(id: string): void {
     const going = this.#running.get(id);
     if (!going?.owed) return void this.#running.delete(id);
@@ -234,8 +242,7 @@ export class SubscriptionRuns {
     const run = new PendingRun(ctx, outer, handlers, causes);
     const own = messageId({ position, time });
     const answer = isLast ? run.answer.then(lastAnswer) : run.answer;
-    const going: RunningMessage = { run, answer: () => answer, reported: false, owed: false, kept: false, isLast };
-    this.#running.set(own, going);
+    const going = this.#enters(own, { run, answer: () => answer, isLast });
     run.watch(outcome, () => {
       this.#leaves(own);
       this.#onEnded(position, time);
@@ -316,24 +323,12 @@ export class SubscriptionRuns {
     const run = new PendingRun(ctx, outer, handlers, causes);
     const answer = run.answer.then(answered);
     const ids = requests.map(([, position, , , , , , time]) => messageId({ position, time }));
-    const all = ids.map((id, i): RunningMessage => {
-      const going = {
-        run,
-        answer: () => this.#answerOf(answer, i, ctx),
-        reported: false,
-        owed: false,
-        kept: false,
-        isLast: false,
-      };
-      this.#running.set(id, going);
-      return going;
-    });
+    const all = ids.map((id, i) => this.#enters(id, { run, answer: () => this.#answerOf(answer, i, ctx) }));
     run.watch(outcome, () => {
       for (const id of ids) this.#leaves(id);
       ended();
     });
-    const left = this.#left(outer);
-    return left >= timeout ? answer : this.#answeredWithin(left, answer, all, outer);
+    return this.#inTime(answer, all, outer);
   }
 
   /**
@@ -381,6 +376,9 @@ interface RunningMessage {
   /** True if this is the last attempt of the message. */
   readonly isLast: boolean;
 }
+
+/** A message that begins to run; unless it says so, this is not its last attempt. */
+type EnteredMessage = Pick<RunningMessage, "run" | "answer"> & Partial<Pick<RunningMessage, "isLast">>;
 
 /**
  * Time before its deadline at which a request waiting for an earlier run gives up, in ms, so that the leader still

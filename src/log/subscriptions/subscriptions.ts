@@ -84,12 +84,12 @@ export class Subscriptions {
         this.#fault("renewing the lease of this node", error);
       },
     });
+    const onChange = () => this.#wake();
     for (const { stream, handlers } of sources) {
       this.#measuring.set(stream, new Measuring({ stream, namespace, observer, signal: this.#ending.signal }));
       for (const spec of subscriptionSpecs(host.service, handlers)) {
         const key = subscriptionKey(spec.service, spec.name);
         const nodes = () => this.#capable(key);
-        const onChange = () => this.#wake();
         this.#all.set(key, new LogSubscription({ host, stream, kept, leases, mostParked, spec, nodes, onChange }));
       }
     }
@@ -170,16 +170,16 @@ export class Subscriptions {
     return [...this.#all.values()].filter(({ begins }) => begins).length;
   }
 
+  get #leads(): boolean {
+    return [...this.#all.values()].some(({ leads }) => leads);
+  }
+
   /** Reads the last commits and the requests again, because this node may have missed messages of the stream. */
   #look(): void {
     const now = this.#looked = this.#options.host.clock.monotonic();
-    let leads = false;
     this.#wake();
-    for (const subscription of this.#all.values()) {
-      subscription.onDoubt();
-      leads ||= subscription.leads;
-    }
-    if (leads) this.#leases.tick(now); // the lease may have ended while this node was not connected
+    for (const subscription of this.#all.values()) subscription.onDoubt();
+    if (this.#leads) this.#leases.tick(now); // the lease may have ended while this node was not connected
   }
 
   #onMessage(message: StoredMessage): void {
@@ -256,15 +256,13 @@ export class Subscriptions {
 
   #work(): void {
     const now = this.#options.host.clock.monotonic();
-    let leads = false;
     let beginning = this.#beginning;
     for (const subscription of this.#all.values()) {
       const began = subscription.begins;
       subscription.tick(now, beginning < MAX_TAKEOVERS);
       if (!began && subscription.begins) beginning++;
-      leads ||= subscription.leads;
     }
-    if (leads) this.#leases.tick(now);
+    if (this.#leads) this.#leases.tick(now);
     if (this.#reader?.fault !== undefined && now - this.#looked > LOOK_INTERVAL) this.#look();
     for (const [stream, measuring] of this.#measuring) measuring.tick(now, this.#measured(stream));
   }

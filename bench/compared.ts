@@ -67,7 +67,7 @@ function comparedTable(before: Table, now: Table): string {
   ].join("\n");
 }
 
-/** What was measured of a table's rows and of its pairs of rows, with the column where there are several. */
+/** The figures of a table's rows and of its pairs of rows; their names have the column, if there are several. */
 function figuresOf(table: Table): Figure[] {
   const { columns, rows, unit } = table;
   const named = (name: string, column: number) => columns.length === 1 ? name : `${name}, ${columns[column]}`;

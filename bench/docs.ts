@@ -11,7 +11,7 @@ import { type Commits, comparedOn, comparedTables } from "./compared.ts";
 import { markdownOf } from "./report.ts";
 import type { Run } from "./run.ts";
 
-/** What stands between two marks: a table, and what it was measured on. */
+/** A table between two marks, with the machine, the packages and the date of its figures. */
 interface Block {
   readonly id: string;
   readonly text: string;

@@ -7,12 +7,12 @@
  */
 import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { sourceFiles } from "../tools/sources.ts";
+import { copyFiles, sourceFiles } from "../tools/sources.ts";
 import type { Section, Wanted } from "./arguments.ts";
 import { comparedOn } from "./compared.ts";
 import { writeCompared } from "./docs.ts";
@@ -84,8 +84,7 @@ function briefly(error: unknown): string {
 async function layOut(tree: string, place: string): Promise<void> {
   for (const [from, parts] of [[tree, MEASURED], [ROOT, MEASURING]] as const) {
     const files = await sourceFiles(from, parts.filter((part) => existsSync(join(from, part))));
-    for (const folder of new Set(files.map(dirname))) await mkdir(join(place, folder), { recursive: true });
-    await Promise.all(files.map((file) => copyFile(join(from, file), join(place, file))));
+    await copyFiles(from, files, place);
   }
   const link = async (from: string, to: string) => {
     if (existsSync(from)) await symlink(from, join(place, to), "junction");

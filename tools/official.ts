@@ -9,14 +9,14 @@
  *
  * @module
  */
-import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Processes } from "./processes.ts";
 import { registryAt } from "./registry.ts";
-import { sourceFiles } from "./sources.ts";
+import { copyFiles, sourceFiles } from "./sources.ts";
 import { FAULTS, JOBS, printSummary, type Row, runTests, testFiles } from "./test_run.ts";
 
 const MINUTES = 60_000;
@@ -49,8 +49,7 @@ process.exit(failed > 0 ? 1 : 0);
 /** Lays the copy out, with the packages of `jsr.json`; Bun takes those of this tree. */
 async function officialTree(tree: string): Promise<string> {
   const files = await sourceFiles(root, [...PARTS, ...PAGES]);
-  for (const folder of new Set(files.map(dirname))) await mkdir(join(tree, folder), { recursive: true });
-  await Promise.all(files.map((file) => copyFile(join(root, file), join(tree, file))));
+  await copyFiles(root, files, tree);
   await symlink(join(root, "node_modules"), join(tree, "node_modules"), "junction");
   const [deno, jsr] = await Promise.all(
     ["deno.json", "jsr.json"].map(async (name) => JSON.parse(await readFile(join(root, name), "utf8"))),

@@ -155,7 +155,7 @@ async function fall({ times, how }: { times: number; how: "frozen" | "deaf" }): 
   return took;
 }
 
-/** Pause before the next fault, in ms: so that faults meet all moments between two signs of life. */
+/** Pause before the next fault, in ms: so that faults meet all moments between two pings. */
 function pause(i: number): number {
   return 5_000 + i * 370 % 1_000;
 }

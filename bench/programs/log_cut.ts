@@ -6,11 +6,11 @@ import { type Catga, catga, event } from "../../mod.ts";
 import { MemoryNetwork, VirtualClock } from "../../src/testing/mod.ts";
 import { answer } from "./answer.ts";
 
-/** What came of some outages of the leader. */
+/** The effects of some outages of the leader, a figure for each outage. */
 export interface Cut {
-  /** Of each outage: the longest time from the publishing of an event to the end of its handler, in ms. */
+  /** The longest time from the publishing of an event to the end of its handler, in ms. */
   readonly longest: readonly number[];
-  /** Of each outage: how many events were handled more than once. */
+  /** Number of events that were handled more than once. */
   readonly twice: readonly number[];
 }
 

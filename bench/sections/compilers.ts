@@ -53,7 +53,7 @@ export async function denoCheck(): Promise<Compiler> {
  * `tsc` of a version, in Node, for a project that has Catga installed as JSR's registry for npm serves it: with
  * declarations. Rejects if npm cannot be reached.
  */
-export async function tsc(version: string): Promise<Compiler> {
+export async function tsc(name: string, version: string): Promise<Compiler> {
   const { devDependencies: { zod } } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
   const packages = join(CACHE, `typescript-${version}-zod-${zod}`);
   await fetchPackages(packages, `typescript@${version}`, `zod@${zod}`);
@@ -80,7 +80,7 @@ export async function tsc(version: string): Promise<Compiler> {
     throw error;
   }
   return {
-    name: `tsc ${version.split(".").slice(0, version.startsWith("5") ? 2 : 1).join(".")}`,
+    name,
     async check(program) {
       await writeFile(join(folder, "program.ts"), program);
       return await compile({ compilerOptions: { ...COMMON, noEmit: true }, files: ["program.ts"] });

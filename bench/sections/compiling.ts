@@ -13,7 +13,9 @@ export const types: Measure = async (stage, effort) => {
   await using compilers = new AsyncDisposableStack();
   const all: Compiler[] = [compilers.use(await denoCheck())];
   try {
-    for (const version of ["5.9.3", "7.0.2"]) all.push(compilers.use(await tsc(version)));
+    for (const [name, version] of [["tsc 5.9", "5.9.3"], ["tsc 7", "7.0.2"]]) {
+      all.push(compilers.use(await tsc(name, version)));
+    }
   } catch (error) {
     stage.leaveOut("types under tsc", (error as Error).message.split("\n")[0]);
   }
@@ -89,9 +91,9 @@ const RECURSIVE = "a model with 8 references to itself";
 interface CheckedProgram {
   readonly name: string;
   readonly text: string;
-  /** Whether the first compiler alone checks it. */
+  /** True if the first compiler alone checks it. */
   readonly few?: boolean;
-  /** Whether other work runs meanwhile. */
+  /** True if other work runs meanwhile. */
   readonly busy?: boolean;
 }
 

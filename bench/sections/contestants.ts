@@ -50,7 +50,7 @@ export function ours(stage: Stage): Contestant[] {
       file: "programs/catga.ts",
       options: { transport },
       against: [
-        `nc.request${rawTransports.includes(transport) ? overOf(transport, rawTransports) : ""}`,
+        `nc.request${overRaw(transport, stage)}`,
         ...at === 0 ? PEERS.map(({ name }) => name) : ["Catga"],
       ],
     })),
@@ -86,6 +86,11 @@ export function variants(stage: Stage, { quick }: { readonly quick: boolean }): 
 /** How the name of a row ends: with its transport, unless it is the default one, the first. */
 export function overOf(transport: TransportName, all: readonly TransportName[]): string {
   return transport === all[0] ? "" : `, transport-${transport}`;
+}
+
+/** How the name of the row by hand ends with which a row over this transport is compared: the default, if need be. */
+export function overRaw(transport: TransportName, { rawTransports }: Stage): string {
+  return rawTransports.includes(transport) ? overOf(transport, rawTransports) : "";
 }
 
 /** Those whose packages are in `bench/package.json`. */

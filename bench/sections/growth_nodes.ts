@@ -68,7 +68,7 @@ export async function ofNodes(stage: Stage, effort: Effort): Promise<Table[]> {
       },
       rows: [{ name: "messages heard", cells: of("heard") }, { name: "messages said", cells: of("said") }],
       notes: [
-        "signs of life, heartbeats of the store, and the records of the others",
+        "pings and their answers, heartbeats of the store, and the records of the others",
         "real ones: in the 10 s after the start, in which each writes its record once more; simulated ones: for as long as a record stands",
       ],
     },

@@ -9,7 +9,7 @@ import type { Stage } from "../stage.ts";
 import { median, type Rounds } from "../statistics.ts";
 import type { Table } from "../table.ts";
 import { fetchPostgresClient, findPostgres } from "../../test/support/databases.ts";
-import { type Company, type Contestant, overOf, pairsOf, type Running } from "./contestants.ts";
+import { type Company, type Contestant, overOf, overRaw, pairsOf, type Running } from "./contestants.ts";
 import { cuts, takeovers } from "./log_takeover.ts";
 import type { Effort, Measure } from "./section.ts";
 
@@ -34,7 +34,8 @@ export const log: Measure = async (stage, effort, company) => {
   return [...tables, await takeovers(stage, effort), ...await cuts(stage, effort)];
 };
 
-function ours({ transports, rawTransports }: Stage): Contestant[] {
+function ours(stage: Stage): Contestant[] {
+  const { transports, rawTransports } = stage;
   return [
     ...rawTransports.map((transport) => ({
       name: `${NATS}${overOf(transport, rawTransports)}`,
@@ -52,7 +53,7 @@ function ours({ transports, rawTransports }: Stage): Contestant[] {
       nodes: 2,
       options: { transport },
       against: [
-        `${NATS}${rawTransports.includes(transport) ? overOf(transport, rawTransports) : ""}`,
+        `${NATS}${overRaw(transport, stage)}`,
         ...at === 0 ? [BY_CALLBACK, BY_KEY, ...PEERS.map(({ name }) => name)] : [CATGA],
       ],
     })),

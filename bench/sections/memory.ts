@@ -1,12 +1,13 @@
 /** What processes take while they wait, and how much memory while they answer as many requests as they can. */
 import { performance } from "node:perf_hooks";
 import process from "node:process";
+import { setTimeout as pause } from "node:timers/promises";
 import { runtimeBinary } from "../../test/processes/node_process.ts";
 import { bundled } from "../bundled.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
 import { ours, overOf, type Running } from "./contestants.ts";
-import type { Contestant, Effort, Measure } from "./section.ts";
+import { BY_HAND, type Contestant, type Effort, type Measure } from "./section.ts";
 
 /** Measures resident memory, and the processor of idle programs. */
 export const memory: Measure = async (stage, effort, company) => {
@@ -54,9 +55,6 @@ export const memory: Measure = async (stage, effort, company) => {
     ],
   }, ...await processorOf(stage, effort)];
 };
-
-const BY_HAND =
-  "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js";
 
 /** Who waits: nothing, a connection and a node over each transport, and a node of the bundle at this address. */
 function idlers({ url, transports, rawTransports }: Stage, bundle: string): Contestant[] {
@@ -131,10 +129,6 @@ async function processorOf(stage: Stage, effort: Effort): Promise<Table[]> {
       BY_HAND,
     ],
   }];
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 interface Peak {

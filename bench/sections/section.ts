@@ -53,3 +53,7 @@ export function effortOf(wanted: Wanted, peers: boolean): Effort {
     count: (usual, few, fewest = few) => trial ? fewest : quick ? few : usual,
   };
 }
+
+/** The note about what `programs/idle.ts` does beside Catga. */
+export const BY_HAND =
+  "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js";

@@ -7,7 +7,7 @@ import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Row } from "../table.ts";
 import { overOf } from "./contestants.ts";
-import type { Measure } from "./section.ts";
+import { BY_HAND, type Measure } from "./section.ts";
 
 /** Measures `catga()`, in a running process and from the start of one. */
 export const startup: Measure = async (stage, effort) => {
@@ -85,7 +85,7 @@ export const startup: Measure = async (stage, effort) => {
       pairs,
       notes: [
         "catga() resolves when the others can reach the node; processes do not check types",
-        "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js; " +
+        `${BY_HAND}; ` +
         "what it takes beside connect() is the least for any node",
         "bundled: Catga and nats.js in few files, by bun build --minify --splitting",
       ],
@@ -154,7 +154,7 @@ async function process(stage: Stage, file: string, args: readonly string[]): Pro
   return { ms, processor };
 }
 
-/** What starts take of the processor, and the import of it; no rows where the system does not say so. */
+/** Processor time of starts, and of the import of Catga; no rows where the system does not tell it. */
 function processorsOf(processes: ReadonlyMap<string, readonly Started[]>): Row[] {
   const figures = new Map(
     [...processes].map(([name, rounds]) => [name, rounds.map(({ processor = NaN }) => processor)]),

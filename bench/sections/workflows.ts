@@ -7,7 +7,7 @@ import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
 import { startNatsServer } from "../../tools/nats_server.ts";
-import { type Contestant, overOf, pairsOf, type Running } from "./contestants.ts";
+import { type Contestant, overOf, overRaw, pairsOf, type Running } from "./contestants.ts";
 import type { Effort, Measure } from "./section.ts";
 
 const AT_ONCE = [1, 64, 256];
@@ -67,7 +67,8 @@ const PARTS = 4;
 const TASKS = 5;
 
 /** By hand and Catga, over each transport. */
-function ours({ transports, rawTransports }: Stage): Contestant[] {
+function ours(stage: Stage): Contestant[] {
+  const { transports, rawTransports } = stage;
   return [
     ...rawTransports.map((transport) => ({
       name: `${RAW}${overOf(transport, rawTransports)}`,
@@ -81,7 +82,7 @@ function ours({ transports, rawTransports }: Stage): Contestant[] {
       nodes: 1,
       options: { transport },
       against: [
-        `${RAW}${rawTransports.includes(transport) ? overOf(transport, rawTransports) : ""}`,
+        `${RAW}${overRaw(transport, stage)}`,
         ...at === 0 ? [FOLLOWED, RESTATE.name] : [OWN],
       ],
     })),

@@ -7,7 +7,7 @@ import { type TestCluster, testCluster } from "../testing/mod.ts";
 
 const Sold = event<{ seat: string; n: number }>("Sold", { durable: true, key: ({ seat }) => seat });
 
-/** What handlers did: the beginning and the end of each run. */
+/** Records when runs of handlers begin and end, and which of them are out of order. */
 class Runs {
   readonly begun: string[] = [];
   /** Runs that began while an earlier one of their key went on, or after a later one. */

@@ -17,7 +17,7 @@ type Version = "old" | "new";
 
 /** What waits is named so soon, and goes on so soon after the mend, in ms, without standstills of the machine. */
 const SOON = 5_000;
-/** What a test with {@link WAITING} messages may take, in ms; how fast they are read and refused is the machine's. */
+/** Time limit of a test with {@link WAITING} messages, in ms; how fast they are read and refused is the machine's. */
 const LONGEST = 1_200_000;
 /** Kills of leaders, until one of each version has been killed. */
 const MAX_KILLS = 12;

@@ -18,7 +18,7 @@ import { eventually } from "../support/eventually.ts";
 /** A commit with all of these parts, protocol 1. Nothing is released yet; from then on, releases take its place. */
 const EARLIER = "daf8e28f85106f9807763cf9fa136d7c81566242";
 const PROGRAM = "test/processes/version_node.ts";
-/** What each client has done at least before the next step. */
+/** Least number of things of each kind that each client does before the next step. */
 const ACTS = 40;
 
 type Node = Program<{ readonly event: "ready" | "done" }>;
@@ -109,7 +109,7 @@ function missing(lines: readonly VersionLine[]): readonly string[] {
   });
 }
 
-/** What the lines of a test say that must not be. */
+/** Returns a line for each thing that must not happen, and happened. */
 function wrongs(lines: readonly VersionLine[]): readonly string[] {
   const found = [...missing(lines)];
   const of = (what: string) => lines.filter((line) => line.what === what);

@@ -24,7 +24,7 @@ const LOCK_FAULTS = ["cut", "cable dead", "killed", "frozen"] as const;
 const SECONDS = 10; // at least, and as long as there were not
 const LEAST = 5; // faults
 const LIMIT = 1_500; // ms beyond the ttl
-/** What a test may take, in ms: no send gives up before. */
+/** Time limit of a test, in ms: no send gives up before. */
 const LONGEST = 300_000;
 const TAKES = 8_000; // ms: some renewals of a claim
 /** A claim outlives a cut of 4 s, with what a busy machine takes to connect again. */

@@ -114,7 +114,7 @@ async function main(): Promise<void> {
   });
 }
 
-/** What a client does again and again, each next to the others. */
+/** Begins the loops of a client, which run beside each other: each does one kind of thing again and again. */
 function loopsOf(app: Catga, isOver: () => boolean): Promise<void>[] {
   const loop = async (pause: number, once: (n: number) => Promise<unknown>) => {
     for (let n = 0; !isOver(); n++) {

@@ -1,4 +1,4 @@
-/** What has to be done before a moment, on a machine that may be busy. */
+/** Tests that have to do something before a moment, on a machine that may be busy. */
 
 /**
  * Plays a test whose first part ends before a moment in `lead` ms; `play` returns false if the moment came first, as on

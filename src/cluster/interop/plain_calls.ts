@@ -245,9 +245,9 @@ export class PlainCalls {
 }
 
 /**
- * Returns a copy of the contract without the schemas of its input and its items. The copy is for a request that this
- * node's schema has refused, and that a node with another version of the contract may accept: only the schemas of that
- * other node then check the request, and the items of its answer.
+ * Returns a copy of the contract without the schemas of its input and its items. It is used when the schema of this
+ * node has refused a request, which is then sent to a node with another version of the contract: this node must
+ * refuse neither the request nor the items of the answer by its own version.
  */
 function ofAnyVersion(plain: AnyContract): AnyContract {
   const { input: _, items: __, ...options } = plain.options;

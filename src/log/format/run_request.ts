@@ -198,11 +198,10 @@ const MAX_ID = 512;
 
 /**
  * Outcome of an attempt to run a message at a node. `done`: handled. `not run`: certainly not run. `busy`: not run,
- * because the handler of an earlier attempt goes on at the node with this id (`undefined`: the node is not known);
- * `late`: false if the handler's time is not over there, because the version of that node gives it more than the
- * leader's, so that the attempt is still under way.
- * `alone`: the message, sent in a batch, is to be sent again in a request of its own (outcome `3` of
- * {@link BatchAnswer}). A {@link RunFailure}: the attempt failed.
+ * because the handler of an earlier attempt goes on at the node with this id (`undefined`: the node is not known).
+ * `late`: true if that handler has exceeded its timeout; false if it has time left, because the version of the handler
+ * at that node has a longer timeout than the leader's. `alone`: the message, sent in a batch, is to be sent again in a
+ * request of its own (outcome `3` of {@link BatchAnswer}). A {@link RunFailure}: the attempt failed.
  */
 export type RunOutcome =
   | "done"

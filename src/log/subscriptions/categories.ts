@@ -45,8 +45,8 @@ export class Categories {
   }
 
   /**
-   * Returns the category of this contract name. Its retry settings are the most patient ones of this node's handlers
-   * and of those that other nodes announce: each node ends the attempts of messages by its own handler's.
+   * Returns the category of this contract name. Versions of a handler may have different retry settings: the category
+   * has the most patient ones, and a node with fewer attempts makes its own last attempt final.
    */
   of(name: string): Category {
     let category = this.all.get(name);

@@ -286,7 +286,10 @@ describe("locks under all faults at once", () => {
   }
 });
 
-/** Makes a node watch all records of locks, by a call that waits; it does so for some seconds. */
+/**
+ * Makes a node watch the records of all locks, as a node does while one of its calls waits for a lock, and for some
+ * seconds after that.
+ */
 async function watchAll(h: MemoryLockHarness, node: LockNode): Promise<void> {
   const first = await h.run(node.locks.lock("warm", {}, someone()));
   const second = node.locks.lock("warm", {}, someone());

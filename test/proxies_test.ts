@@ -1,15 +1,22 @@
-/** Server-sent events behind nginx and HAProxy: each event arrives before the next one is made. */
+/**
+ * An edge and server-sent events behind nginx and HAProxy: each event arrives before the next one is made, and an
+ * answer that has not changed is not sent again though the proxy compresses it.
+ */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { describe, it } from "node:test";
-import { assertEquals } from "@std/assert";
-import { catga, stream } from "../mod.ts";
-import { events } from "../src/http/mod.ts";
+import { assertEquals, assertMatch } from "@std/assert";
+import { catga, query, stream } from "../mod.ts";
+import { serve } from "../examples/shop/http_server.ts";
+import { edge, events } from "../src/http/mod.ts";
 import { findProxy, type Proxy } from "../tools/proxies.ts";
 import { startProxy } from "./support/proxy_process.ts";
 
 const Rows = stream<void, number>("Rows");
+
+const List = query<void, string[]>("List");
+const api = edge({ list: List });
 
 /** Both compress, nginx even the events, whatever stands in their headers. */
 const SETTINGS = {
@@ -53,6 +60,36 @@ describe("server-sent events through a proxy", () => {
       } finally {
         server.closeAllConnections();
         server.close();
+      }
+    });
+  }
+});
+
+describe("an answer that has not changed, through a proxy that compresses it", () => {
+  const compressing = {
+    nginx: "gzip on; gzip_types application/json; gzip_min_length 1;",
+    haproxy: "compression algo gzip\n  compression type application/json",
+  };
+  for (const [name, found] of proxies) {
+    const options = "skip" in found ? found : { timeout: 120_000 };
+    it(`${name}: it is 304 (it was 200, with all of it)`, options, async () => {
+      await using app = await catga({ handlers: List.handle(() => Array(100).fill("assam")) });
+      const server = serve(api.handler(app, { authorize: () => undefined }), "127.0.0.1", 0);
+      try {
+        await using proxy = await startProxy(name, found as Proxy, server.port, compressing);
+        const ask = async (headers: Record<string, string>) => {
+          const response = await fetch(`http://127.0.0.1:${proxy.port}/list`, {
+            headers: { accept: "application/json", "accept-encoding": "gzip", ...headers },
+          });
+          return { response, text: await response.text() };
+        };
+        const { response } = await ask({});
+        const etag = response.headers.get("etag")!;
+        assertMatch(etag, /^(W\/)?"[\w-]+"$/);
+        const again = await ask({ "if-none-match": etag });
+        assertEquals([again.response.status, again.text], [304, ""]);
+      } finally {
+        await server.close(5_000);
       }
     });
   }

@@ -49,7 +49,9 @@ export interface ClientOptions {
 
 /** Options of one call. */
 export interface CallOptions {
-  /** Aborting this signal ends the call, with the code `CANCELLED`. Default: none. */
+  /**
+   * Aborting this signal ends a call with the code `CANCELLED`, and an iteration without an error. Default: none.
+   */
   signal?: AbortSignal | undefined;
 }
 
@@ -114,7 +116,10 @@ export interface ClientCommand<In, Out, F extends string> {
 
 /** A query of an edge, as its client calls it. */
 export interface ClientQuery<In, Out, F extends string> {
-  /** Sends the query as GET, so that the browser's cache applies, and resolves with its result. */
+  /**
+   * Sends the query as GET, so that the browser's cache applies, and resolves with its result. A query whose URL would
+   * have more than 4,000 characters is sent as POST, because servers and proxies refuse long URLs.
+   */
   query(...args: CallArgs<In, CallOptions>): Promise<ClientResult<Out, F>>;
 }
 
@@ -213,6 +218,8 @@ const VALUES = "application/vnd.catga+json";
 interface HttpCall extends CallOptions {
   readonly input?: unknown;
   readonly headers?: Record<string, string>;
+  /** True if the call changes nothing. Default: a call with GET does not. */
+  readonly reads?: boolean;
 }
 
 function entry(url: string, options: ClientOptions): object {
@@ -221,7 +228,12 @@ function entry(url: string, options: ClientOptions): object {
   const run = (id: string) => runOf(`${url}/${encodeURIComponent(id)}`, id, options);
   return {
     send,
-    query: (input?: unknown, of: CallOptions = {}) => call(options, "GET", withParams(url, { input: text(input) }), of),
+    query: (input?: unknown, of: CallOptions = {}) => {
+      const get = withParams(url, { input: text(input) });
+      return get.length > MAX_URL
+        ? call(options, "POST", url, { input, ...of, reads: true })
+        : call(options, "GET", get, of);
+    },
     stream: (input?: unknown, of: CallOptions = {}) => events(options, withParams(url, { input: text(input) }), of),
     follow: ({ from = "now", key, signal }: TailOptions = {}) => {
       const place = from instanceof Date ? from.toISOString() : `${from}`;
@@ -240,12 +252,25 @@ function runOf(url: string, id: string, options: ClientOptions): object {
     call(options, "GET", url, { ...of, headers: wait === undefined ? {} : { prefer: `wait=${wait}` } });
   return {
     id,
-    async result(of: CallOptions = {}) {
+    async result({ signal }: CallOptions = {}) {
       for (let failures = 0;;) {
-        const answer = await get(of, WAIT);
-        if (answer.ok && answer.status === 202) failures = 0;
-        else if (answer.ok || !isPassing(answer.error) || of.signal?.aborted) return answer;
-        else await pause(options, failures++, answer.error.retryAfter, of.signal);
+        const begun = performance.now();
+        const over = new AbortController();
+        const abort = () => over.abort();
+        if (signal?.aborted) abort();
+        signal?.addEventListener("abort", abort);
+        // an answer that is long overdue was lost with its connection
+        const timer = setTimeout(abort, 2_000 * WAIT);
+        const answer = await get({ signal: over.signal }, WAIT);
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", abort);
+        const isOpen = answer.ok && answer.status === 202;
+        if (signal?.aborted || !(isOpen || over.signal.aborted || (answer.error && isPassing(answer.error)))) {
+          return answer;
+        }
+        // an edge that has waited is asked again at once; one whose `maxWait` is short is not asked all the time
+        if (isOpen && performance.now() - begun > 1_000) failures = 0;
+        else await pause(options, failures++, answer.error?.retryAfter, signal);
       }
     },
     async open(of: CallOptions = {}) {
@@ -264,6 +289,8 @@ function runOf(url: string, id: string, options: ClientOptions): object {
 
 /** Maximum time that one request waits for the end of a run, in s. */
 const WAIT = 20;
+/** Maximum length of the URL of a query, in characters: nginx refuses a line of 8,192, with its headers Bun 16,384. */
+const MAX_URL = 4_000;
 
 type AnsweredResult = ClientResult<unknown, string> & { readonly status?: number };
 
@@ -271,26 +298,24 @@ async function call(
   options: ClientOptions,
   method: string,
   url: string,
-  { input, headers, signal }: HttpCall,
+  { input, headers, signal, reads = method === "GET" }: HttpCall,
 ): Promise<AnsweredResult> {
   // the body is a Blob, never a text: Deno's fetch sends a text again when a kept connection breaks, even if the
   // request may have been handled
   const body = method === "POST" ? new Blob(input === undefined ? [] : [write(input)]) : undefined;
-  let response: Response;
+  // an edge refuses a body without a type, and an empty Blob is sent by Deno as a body of unknown length
+  const own = new Headers({ accept: VALUES, ...headers, ...(body ? { "content-type": VALUES } : {}) });
+  let code = "UNAVAILABLE";
   try {
-    response = await request(
-      options,
-      method,
-      url,
-      { accept: VALUES, ...headers, ...(body?.size ? { "content-type": VALUES } : {}) },
-      signal,
-      body,
-    );
+    const all = await headersOf(options, own);
+    code = unanswered(reads); // the request may arrive from here on
+    const response = await request(options, method, url, all, signal, body);
     const text = await response.text();
-    if (!response.ok) return { ok: false, error: failure(response, text, unanswered(method)) };
+    if (!response.ok) return { ok: false, error: failure(response, text, code) };
+    if (text !== "" && !/\bjson|\+json/.test(typeOf(response))) return { ok: false, error: foreign(url, response) };
     return { ok: true, value: text === "" ? undefined : valueOf(response, text), status: response.status };
   } catch (cause) {
-    const code = signal?.aborted ? "CANCELLED" : unanswered(method);
+    if (signal?.aborted) code = "CANCELLED";
     return {
       ok: false,
       error: new ClientError(code, `${method} ${url} has no answer`, { retryable: !signal?.aborted, cause }),
@@ -298,19 +323,24 @@ async function call(
   }
 }
 
+/** Returns the headers of a request: those that the program gives, and `headers`. */
+async function headersOf({ headers: own = {} }: ClientOptions, headers: Headers): Promise<Headers> {
+  const all = new Headers(typeof own === "function" ? await own() : own);
+  headers.forEach((value, name) => all.set(name, value));
+  return all;
+}
+
 async function request(
-  { headers: own = {}, fetch: send = fetch, credentials = "same-origin" }: ClientOptions,
+  { fetch: send = fetch, credentials = "same-origin" }: ClientOptions,
   method: string,
   url: string,
-  headers: Record<string, string>,
+  headers: Headers,
   signal: AbortSignal | undefined,
   body?: Blob,
 ): Promise<Response> {
-  const all = new Headers(typeof own === "function" ? await own() : own);
-  for (const name in headers) all.set(name, headers[name]);
   return await send(url, {
     method,
-    headers: all,
+    headers,
     credentials,
     ...(signal ? { signal } : {}),
     ...(body === undefined ? {} : { body }),
@@ -318,50 +348,66 @@ async function request(
 }
 
 /** Returns the server-sent events of a response, across lost connections. */
-async function* events(
+function events(
   options: ClientOptions,
   url: string,
   { signal }: CallOptions,
 ): AsyncGenerator<unknown, void, undefined> {
+  const over = new AbortController();
+  const items = eventsUntil(options, url, over, signal);
+  const end = items.return.bind(items);
+  // a generator ends only when what it waits for has come, and the next event may never come
+  items.return = (value) => (over.abort(), end(value));
+  return items;
+}
+
+async function* eventsUntil(
+  options: ClientOptions,
+  url: string,
+  over: AbortController,
+  given: AbortSignal | undefined,
+): AsyncGenerator<unknown, void, undefined> {
   let last = "";
   let failures = 0;
   let received = 0;
-  for (;;) {
-    let error: ClientError | undefined;
-    // aborted when the program stops reading the events, so that the HTTP request ends
-    const over = new AbortController();
-    const abort = () => over.abort();
-    signal?.addEventListener("abort", abort);
-    try {
-      if (signal?.aborted) return;
-      const headers = { accept: `text/event-stream, ${VALUES}`, ...(last === "" ? {} : { "last-event-id": last }) };
-      const response = await request(options, "GET", url, headers, over.signal);
-      if (!response.ok) error = failure(response, await response.text(), unanswered("GET"));
-      else {
-        for await (const { type, id, data } of sse(response)) {
-          if (id !== undefined) last = id;
-          if (type === "end") return;
-          if (type === "failure") throw problem(read(data), 200, unanswered("GET"));
-          if (data === "") continue;
-          failures = 0;
-          received++;
-          yield read(data);
+  const { signal } = over;
+  const abort = () => over.abort();
+  if (given?.aborted) return;
+  given?.addEventListener("abort", abort);
+  try {
+    while (!signal.aborted) {
+      let error: ClientError | undefined;
+      try {
+        const headers = { accept: `text/event-stream, ${VALUES}`, ...(last === "" ? {} : { "last-event-id": last }) };
+        const response = await request(options, "GET", url, await headersOf(options, new Headers(headers)), signal);
+        if (!response.ok) error = failure(response, await response.text(), unanswered(true));
+        else if (!typeOf(response).startsWith("text/event-stream")) throw foreign(url, response);
+        else {
+          for await (const { type, id, data } of sse(response)) {
+            if (id !== undefined) last = id;
+            if (type === "end") return;
+            if (type === "failure") throw problem(read(data), 200, unanswered(true));
+            if (data === "") continue;
+            failures = 0;
+            received++;
+            yield read(data);
+          }
         }
+      } catch (cause) {
+        if (signal.aborted) return;
+        if (cause instanceof ClientError) throw cause;
+        error = new ClientError("UNAVAILABLE", `the connection to ${url} is lost`, { retryable: true, cause });
       }
-    } catch (cause) {
-      if (signal?.aborted) return;
-      if (cause instanceof ClientError) throw cause;
-      error = new ClientError("UNAVAILABLE", `the connection to ${url} is lost`, { retryable: true, cause });
-    } finally {
-      signal?.removeEventListener("abort", abort);
-      over.abort();
+      if (error !== undefined && !isPassing(error)) throw error;
+      // a stream whose events have no ids is not opened again: the server would send it from its start
+      if (last === "" && received > 0) {
+        throw new ClientError("STREAM_BROKEN", `${url} broke`, { details: { received }, cause: error });
+      }
+      await pause(options, failures++, error?.retryAfter, signal);
     }
-    if (error !== undefined && !isPassing(error)) throw error;
-    // a stream whose events have no ids is not opened again: the server would send it from its start
-    if (last === "" && received > 0) {
-      throw new ClientError("STREAM_BROKEN", `${url} broke`, { details: { received }, cause: error });
-    }
-    await pause(options, failures++, error?.retryAfter, signal);
+  } finally {
+    given?.removeEventListener("abort", abort);
+    abort(); // ends the HTTP request when the program stops reading the events
   }
 }
 
@@ -373,10 +419,16 @@ interface Sse {
 
 async function* sse({ body }: Response): AsyncGenerator<Sse> {
   const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
+  const cancel = () => reader.cancel().catch(() => {}); // errors do not matter, because the reader is done
   let rest = "";
+  let keepAlive = 0;
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      // a connection that died without a word is given up when nothing, not even a comment, comes for long. The limit
+      // is counted in turns of a timer, because after a standstill of this process only one turn is due
+      let silent = 0;
+      const timer = keepAlive && setInterval(() => ++silent < SILENT || cancel(), Math.max(keepAlive, 2_500));
+      const { done, value } = await reader.read().finally(() => clearInterval(timer));
       if (done) return;
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop()!;
@@ -384,8 +436,11 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
         const event = { type: "message", id: undefined as string | undefined, data: "" };
         let isEvent = false;
         for (const line of block.split("\n")) {
-          const [, field, text] = /^(\w+): ?(.*)$/.exec(line) ?? [];
-          if (field === undefined) continue;
+          const [, field, text] = /^(\w*): ?(.*)$/s.exec(line) ?? [];
+          if (!field) {
+            keepAlive = Number(text) || keepAlive; // the first comment says at which interval comments come
+            continue;
+          }
           isEvent = true;
           if (field === "event") event.type = text;
           else if (field === "id") event.id = text;
@@ -395,13 +450,28 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
       }
     }
   } finally {
-    reader.cancel().catch(() => {}); // errors do not matter, because the reader is done
+    cancel();
   }
 }
 
-/** Returns the code of a call that got no answer of the edge: whatever is not read may have been carried out. */
-function unanswered(method: string): string {
-  return method === "GET" ? "UNAVAILABLE" : "OUTCOME_UNKNOWN";
+/** Number of intervals of comments after which a silent connection is given up. */
+const SILENT = 4;
+
+/** Returns the code of a call that got no answer of the edge: a call that changes something may have done so. */
+function unanswered(reads: boolean): string {
+  return reads ? "UNAVAILABLE" : "OUTCOME_UNKNOWN";
+}
+
+function typeOf({ headers }: Response): string {
+  return headers.get("content-type") ?? "";
+}
+
+/** Returns the error of a success that no edge has sent, such as the page with which a proxy asks for a login. */
+function foreign(url: string, response: Response): ClientError {
+  const type = typeOf(response) || "nothing";
+  return new ClientError("INVALID_RESPONSE", `${url} was answered with ${type}, not by an edge`, {
+    status: response.status,
+  });
 }
 
 /** Returns the error of a response. `other`: the code of a response from 500 on that has none. */
@@ -428,7 +498,7 @@ function problem(value: unknown, status: number, other: string, after: string | 
 }
 
 function valueOf(response: Response, text: string): unknown {
-  return response.headers.get("content-type")?.startsWith(VALUES) ? read(text) : JSON.parse(text);
+  return typeOf(response).startsWith(VALUES) ? read(text) : JSON.parse(text);
 }
 
 function isPassing({ status, code }: ClientError): boolean {

@@ -29,6 +29,8 @@ export function eventsResponse<T>(source: EdgeEvents<T>, values: boolean): Respo
   const { items, signals, keepAlive, finite } = source;
   const body = eventStreamBody<T>({
     ...{ items, signals, keepAlive },
+    // the interval of the comments, by which Catga's client notices a connection that was lost without an end
+    first: encode(`:${keepAlive}\n\n`),
     event: (item) => source.event(item),
     // while no item comes, an id without data is sent: a client stores the id, and gets no event
     idle: () => source.place === undefined ? COMMENT : encode(`id: ${source.place}\n\n`),

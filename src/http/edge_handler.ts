@@ -167,11 +167,14 @@ class EdgeHandler<Given> {
   }
 
   async handle(request: Request): Promise<Response> {
-    const origin = this.#origins.size === 0 ? null : request.headers.get("origin");
+    const origin = request.headers.get("origin");
     const isForeign = origin !== null && this.#origins.has(origin);
     let response: Response;
     if (request.method === "OPTIONS" && request.headers.has("access-control-request-method")) {
-      response = new Response(null, { status: 204, headers: isForeign ? PREFLIGHT : {} });
+      // an origin that is allowed may send any header, as `authorize` may read any
+      const asked = request.headers.get("access-control-request-headers") ?? "";
+      const headers = isForeign ? { ...PREFLIGHT, "access-control-allow-headers": asked } : {};
+      response = new Response(null, { status: 204, headers });
     } else {
       try {
         response = await this.#call(request);
@@ -179,7 +182,8 @@ class EdgeHandler<Given> {
         response = this.#failed(error);
       }
     }
-    if (origin !== null) {
+    if (this.#origins.size > 0) {
+      // also without `Origin`: else a browser's cache gives a page of another origin an answer without these headers
       response.headers.append("vary", "origin");
       if (isForeign) {
         response.headers.set("access-control-allow-origin", origin);
@@ -557,7 +561,8 @@ function waitOf(request: Request): number {
 
 function matches(request: Request, etag: string): boolean {
   const wanted = request.headers.get("if-none-match");
-  return wanted !== null && wanted.split(",").some((each) => each.trim() === etag || each.trim() === "*");
+  // weak tags are equal, too (RFC 9110, 13.1.2): proxies that compress an answer make its tag weak
+  return wanted !== null && wanted.split(",").some((each) => ["*", etag, `W/${etag}`].includes(each.trim()));
 }
 
 /** Returns true if a part of a path can be the id of a run. */
@@ -669,7 +674,6 @@ const NO_RESUME = new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go
 const VARY = "accept, authorization, cookie";
 const PREFLIGHT = {
   "access-control-allow-methods": "GET, POST, DELETE",
-  "access-control-allow-headers": "accept, authorization, content-type, idempotency-key, last-event-id, prefer",
   "access-control-max-age": "600",
 };
 /** Default of `maxBody`, in bytes. */

@@ -57,6 +57,7 @@ export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = 
     items: stream[Symbol.asyncIterator](),
     signals: [signal, draining].flatMap((each) => each === undefined ? [] : [ownAbort(each)]),
     keepAlive,
+    first: COMMENT,
     event: (item: T) => encode(`id: ${line(id(item, ++count))}\ndata: ${itemText(item, false)}\n\n`),
     idle: () => COMMENT,
     end: END,

@@ -14,14 +14,21 @@ export function wantsValues(request: Request): boolean {
 }
 
 /**
- * Returns the refusal of a body with this media type; `undefined`: the body is accepted as JSON, or there is no body.
+ * Returns the refusal of a body with this media type; `undefined`: the body is accepted as JSON, there is no body, or
+ * only reading can tell if there is one.
  */
 export function refusedMediaType(request: Request): EdgeRefusal | undefined {
   const type = request.headers.get("content-type");
-  if (type === null && (request.body === null || request.headers.get("content-length") === "0")) return undefined;
+  if (type === null && (request.body === null || !(Number(request.headers.get("content-length")) > 0))) {
+    return undefined;
+  }
   if (type === "application/json" || type === VALUES) return undefined;
   const [media] = (type ?? "").split(";", 1);
   if (["application/json", VALUES].includes(media.trim().toLowerCase())) return undefined;
+  return unsupported();
+}
+
+function unsupported(): EdgeRefusal {
   return new EdgeRefusal(415, "UNSUPPORTED_MEDIA_TYPE", "the body must be application/json");
 }
 
@@ -69,16 +76,22 @@ export class BodyReader {
 
   /**
    * Reads and parses the body of a request. Rejects with a refusal if the body is too large, too late, or neither UTF-8
-   * nor JSON.
+   * nor JSON, or has no media type; with a `TypeError` if the program has read it.
    */
   input(request: Request): Promise<unknown> {
     const { headers } = request;
+    if (request.bodyUsed) {
+      return Promise.reject(
+        new TypeError("the body of the request has been read before: give the handler a request.clone() made in time"),
+      );
+    }
     const length = headers.get("content-length");
     if (Number(length) > this.#most) return Promise.reject(this.#tooLarge());
     // with a transfer coding, `content-length` is ignored (RFC 9112, 6.3)
     const isBounded = length !== null && /^\d+$/.test(length) && !headers.has("transfer-encoding");
     return new Promise((resolve, reject) => {
-      const pending: PendingBody = { due: this.#clock.monotonic() + this.#limit, resolve, reject, cancel: undefined };
+      const due = this.#clock.monotonic() + this.#limit;
+      const pending: PendingBody = { due, typed: headers.has("content-type"), resolve, reject, cancel: undefined };
       this.#pending.add(pending);
       this.#timer ??= this.#arm(this.#limit);
       // the body with a length is read at once, in a third of the time: servers end a body at its announced length
@@ -90,6 +103,7 @@ export class BodyReader {
   #came(pending: PendingBody, bytes: Uint8Array): void {
     try {
       if (bytes.length > this.#most) throw this.#tooLarge();
+      if (bytes.length > 0 && !pending.typed) throw unsupported();
       const input = inputOf(decode(bytes));
       this.#end(pending);
       pending.resolve(input);
@@ -169,6 +183,8 @@ function bytesOf(request: Request): Promise<Uint8Array> {
 interface PendingBody {
   /** Time until which the body has to arrive, by the monotonic clock. */
   readonly due: number;
+  /** True if the request has a media type. */
+  readonly typed: boolean;
   readonly resolve: (input: unknown) => void;
   readonly reject: (refusal: EdgeRefusal) => void;
   /** Stops reading the body. */

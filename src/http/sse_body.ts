@@ -18,6 +18,8 @@ export interface EventStream<T> {
   readonly signals: readonly AbortSource[];
   /** Interval at which the bytes of `idle` are sent while no item comes, in ms. */
   readonly keepAlive: number;
+  /** A comment that is sent at once, so that the client gets the headers. */
+  readonly first: Uint8Array;
   /** Encodes the event for an item. If it throws, `failed` is called with the error. */
   event(item: T): Uint8Array;
   /** Returns the bytes to send while no item comes. */
@@ -95,7 +97,7 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
   };
   return new ReadableStream({
     start(to) {
-      to.enqueue(COMMENT); // sent at once, so that the client gets the headers
+      to.enqueue(stream.first);
       const close = () => {
         if (over) return;
         end();

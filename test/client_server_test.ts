@@ -1,0 +1,265 @@
+/**
+ * The client of an edge over real connections to the runtime's own HTTP server, and what stands between them: relays
+ * that fall silent, pages of proxies, and values that headers and lines of text cannot hold as they are.
+ */
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { connect, createServer, type Socket } from "node:net";
+import { afterEach, describe, it } from "node:test";
+import { catga, command, event, query, stream, unwrap, workflow } from "../mod.ts";
+import { edge, type EdgeHandlerOptions } from "../src/http/mod.ts";
+import { client } from "../src/client/mod.ts";
+import { serve } from "../examples/shop/http_server.ts";
+import { consoleErrors } from "./support/console_errors.ts";
+import { eventually } from "./support/eventually.ts";
+import { QUIET } from "./support/quiet.ts";
+
+const Echo = stream<readonly string[], string>("Echo");
+const Length = query<string, number>("Length");
+const Ping = command<void, string>("Ping");
+const Charge = command<number, number>("Charge", { idempotent: true });
+const Said = event<number>("Said", { durable: true });
+const Trip = workflow<void, string>("Trip");
+const Back = Trip.signal<void>("Back");
+const api = edge({
+  echo: Echo,
+  length: Length,
+  ping: Ping,
+  charge: Charge,
+  said: Said,
+  trip: [Trip, { tell: { back: Back } }],
+});
+
+/** A gateway, with the method and the path of each request that it got. */
+async function start(options: Partial<EdgeHandlerOptions<undefined>> = {}) {
+  const app = await catga({
+    logger: QUIET,
+    handlers: [
+      Echo.handle(function* (texts) {
+        yield* texts;
+      }),
+      Length.handle((text) => text.length),
+      Ping.handle(() => "pong"),
+      Charge.handle((cents) => cents),
+      Trip.handle(async (flow) => {
+        await flow.wait(Back);
+        return "home";
+      }),
+    ],
+  });
+  const handle = api.handler(app, { authorize: () => undefined, ...options });
+  const requests: string[] = [];
+  const left: string[] = [];
+  const server = serve(
+    (request) => {
+      const name = `${request.method} ${new URL(request.url).pathname}`;
+      requests.push(name);
+      request.signal.addEventListener("abort", () => left.push(name));
+      return handle(request);
+    },
+    "127.0.0.1",
+    0,
+  );
+  return {
+    app,
+    requests,
+    left,
+    port: server.port,
+    shop: client<typeof api>(`http://127.0.0.1:${server.port}`, { pause: [1, 10] }),
+    async [Symbol.asyncDispose]() {
+      await app.drain();
+      await server.close(5_000);
+    },
+  };
+}
+
+/** A relay before a server, whose open connections can fall silent: they stay open, and nothing passes any more. */
+async function startRelay(port: number) {
+  const open = new Set<{ readonly client: Socket; readonly upstream: Socket }>();
+  const server = createServer((client) => {
+    const upstream = connect(port, "127.0.0.1");
+    const pair = { client, upstream };
+    open.add(pair);
+    client.pipe(upstream).pipe(client);
+    for (const socket of [client, upstream]) socket.on("error", () => {}); // ended by the other side
+    client.on("close", () => (open.delete(pair), upstream.destroy()));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
+    open,
+    fallSilent() {
+      for (const { client, upstream } of open) {
+        client.unpipe(upstream);
+        upstream.unpipe(client);
+        for (const socket of [client, upstream]) socket.resume();
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      for (const { client, upstream } of open) {
+        client.destroy();
+        upstream.destroy();
+      }
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const { setTimeout: realTimeout, setInterval: realInterval } = globalThis;
+/** Long waits of the client take a fiftieth of their time, until the test ends. */
+function hurry(): void {
+  const hurried = (ms = 0) => ms >= 2_500 ? ms / 50 : ms;
+  globalThis.setTimeout = ((callback: () => void, ms?: number) => realTimeout(callback, hurried(ms))) as never;
+  globalThis.setInterval = ((callback: () => void, ms?: number) => realInterval(callback, hurried(ms))) as never;
+}
+
+async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+describe("the client of an edge over HTTP", { timeout: 60_000 }, () => {
+  afterEach(() => Object.assign(globalThis, { setTimeout: realTimeout, setInterval: realInterval }));
+
+  it("a command, a start and a signal without an input (Deno's fetch got 415)", async () => {
+    await using gateway = await start();
+    assertEquals((await gateway.shop.ping.send()).value, "pong");
+    const run = unwrap(await gateway.shop.trip.start() as never) as { tell(name: "back"): Promise<{ ok: boolean }> };
+    assertEquals((await run.tell("back")).ok, true);
+  });
+
+  it("an empty body of unknown length needs no media type, another one does", async () => {
+    await using gateway = await start();
+    const post = async (texts: readonly string[]) => {
+      const body = new ReadableStream({
+        start(to) {
+          for (const text of texts) to.enqueue(new TextEncoder().encode(text));
+          to.close();
+        },
+      });
+      const url = `http://127.0.0.1:${gateway.port}/ping`;
+      const response = await fetch(url, { method: "POST", body, duplex: "half" } as RequestInit);
+      await response.body?.cancel();
+      return response.status;
+    };
+    assertEquals([await post([]), await post(["null"])], [200, 415]);
+  });
+
+  it("an item with a line separator of Unicode arrives (it was left out)", async () => {
+    await using gateway = await start();
+    const texts = ["a\u2028b", "\u2029", "\r\n\r\n", "\x85\v\f", "data: x\n\nid: 1", "\ufeff\u{1f375}", ""];
+    assertEquals(await collected(gateway.shop.echo.stream(texts)), texts);
+  });
+
+  it("a query of any size: what is too long for a URL is sent as POST (Bun's server said 431)", async () => {
+    await using gateway = await start();
+    const sizes = [1, 3_000, 5_000, 9_000, 20_000, 70_000, 500_000];
+    for (const size of sizes) assertEquals((await gateway.shop.length.query("x".repeat(size))).value, size);
+    assertEquals(gateway.requests, sizes.map((size) => `${size < 4_000 ? "GET" : "POST"} /length`));
+  });
+
+  it("a long query without an answer is UNAVAILABLE, as a short one", async () => {
+    const lost = client<typeof api>("http://127.0.0.1", { fetch: () => Promise.reject(new TypeError("no way")) });
+    assertEquals((await lost.length.query("x".repeat(9_000))).error?.code, "UNAVAILABLE");
+  });
+
+  it("an id that no header can hold is a TypeError (it was an unknown outcome, to be tried again)", async () => {
+    await using gateway = await start();
+    await assertRejects(() => gateway.shop.charge.send(1, { id: "订单" }), TypeError);
+    assertEquals(gateway.requests, []);
+  });
+
+  it("what the function headers throws is UNAVAILABLE: nothing was sent", async () => {
+    const lost = client<typeof api>("http://127.0.0.1", {
+      headers: () => Promise.reject(new Error("no token")),
+      fetch: () => Promise.reject(new Error("it was sent")),
+    });
+    const { error } = await lost.charge.send(1);
+    assertEquals([error?.code, error?.retryable, (error?.cause as Error).message], ["UNAVAILABLE", true, "no token"]);
+  });
+
+  it("return() ends an iteration that waits, and its request (it waited for the next event)", async () => {
+    await using gateway = await start();
+    const said = gateway.shop.said.follow();
+    const next = said.next();
+    await eventually("the request", () => gateway.requests.length === 1);
+    assertEquals(await said.return!(), { done: true, value: undefined });
+    assertEquals((await next).done, true);
+    await eventually("its end at the gateway", () => gateway.left.length === 1);
+  });
+
+  it("an edge whose maxWait is short is asked for a result in growing pauses (3,600 times a second)", async () => {
+    await using gateway = await start({ maxWait: 0 });
+    const run = unwrap(await gateway.shop.trip.start() as never) as { id: string };
+    const asked = client<typeof api>(`http://127.0.0.1:${gateway.port}`, { pause: [200, 10_000] });
+    const over = new AbortController();
+    const result = asked.trip.run(run.id).result({ signal: over.signal });
+    await new Promise((resolve) => realTimeout(resolve, 1_500));
+    over.abort();
+    assertEquals((await result).error?.code, "CANCELLED");
+    const times = gateway.requests.filter((request) => request.startsWith("GET ")).length;
+    assertEquals(times <= 8, true, `${times} requests`);
+  });
+
+  it("goes on when its connection falls silent without an end, and gives that one back", async () => {
+    await using gateway = await start({ keepAlive: 100 });
+    await using relay = await startRelay(gateway.port);
+    hurry();
+    const said = client<typeof api>(relay.url, { pause: [1, 10] }).said.follow({ from: "start" });
+    for (let n = 1; n <= 5; n++) {
+      unwrap(await gateway.app.publish(Said, n));
+      assertEquals((await said.next()).value?.payload, n);
+      const silent = [...relay.open];
+      relay.fallSilent();
+      if (n < 5) continue;
+      const last = said.next();
+      await eventually("the end of the silent connection", () => silent.every((pair) => !relay.open.has(pair)));
+      unwrap(await gateway.app.publish(Said, 6));
+      assertEquals((await last).value?.payload, 6);
+    }
+    await said.return!();
+  });
+
+  it("a run's result comes though the connection that waits for it falls silent", async () => {
+    await using gateway = await start();
+    await using relay = await startRelay(gateway.port);
+    hurry();
+    const run = unwrap(await gateway.shop.trip.start() as never) as { id: string };
+    const result = client<typeof api>(relay.url, { pause: [1, 10] }).trip.run(run.id).result();
+    await eventually("the request", () => gateway.requests.includes(`GET /trip/${run.id}`));
+    relay.fallSilent();
+    assertEquals((await gateway.shop.trip.run(run.id).tell("back")).ok, true);
+    assertEquals((await result).value, "home");
+  });
+
+  it("a page in place of an answer is INVALID_RESPONSE (an iteration asked for it for ever)", async () => {
+    const page = () =>
+      Promise.resolve(new Response("<html>data: log in", { headers: { "content-type": "text/html; charset=utf-8" } }));
+    const shop = client<typeof api>("http://127.0.0.1", { fetch: page, pause: [1, 10] });
+    const told = [];
+    for (const result of [await shop.length.query(""), await shop.charge.send(1), await shop.trip.start()]) {
+      const { error } = result;
+      told.push([error?.code, error?.status, error?.retryable]);
+    }
+    assertEquals(told, Array(3).fill(["INVALID_RESPONSE", 200, false]));
+    const error = await assertRejects(() => collected(shop.said.follow()));
+    assertMatch(`${error}`, /answered with text\/html; charset=utf-8, not by an edge/);
+  });
+
+  it("a body that was read before is an error of the program, which is logged (it was one of the client's)", async () => {
+    const app = await catga({ logger: QUIET, handlers: [Charge.handle((cents) => cents)] });
+    try {
+      const handle = api.handler(app, { authorize: () => undefined });
+      const request = new Request("http://127.0.0.1/charge", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: "1",
+      });
+      await request.text();
+      const logged = await consoleErrors(async () => assertEquals((await handle(request)).status, 500));
+      assertMatch(`${logged}`, /has been read before/);
+    } finally {
+      await app.drain();
+    }
+  });
+});

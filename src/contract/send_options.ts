@@ -23,8 +23,9 @@ export interface SendOptions {
    */
   id?: string | undefined;
   /**
-   * For a command of an entity that is sent again with its former `id`: the time at which it was first sent. Catga
-   * searches the entity's events since then for the effects of the first send. Default: two minutes ago.
+   * For a command that is sent again with its former `id`: the time at which it was first sent. For a command of an
+   * entity Catga searches the entity's events since then for the effects of the first send (default: two minutes ago).
+   * An idempotent command does not run on nodes whose version of it is not idempotent (default: it is a first send).
    */
   firstSent?: Date | undefined;
   /**

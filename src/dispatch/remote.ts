@@ -162,9 +162,9 @@ export interface Meta {
    */
   readonly passedOn?: true | undefined;
   /**
-   * True for a command that may have run in an earlier attempt. Its sender repeats it because the command is
-   * idempotent, or one of an entity, as far as the sender knows; a node whose version of the contract is neither does
-   * not run it.
+   * True for a command that may have run in an earlier attempt or send. Its sender repeats it because the command is
+   * idempotent, or one of an entity, as far as the sender knows; a node whose version of the contract is neither
+   * refuses it.
    */
   readonly ran?: true | undefined;
 }

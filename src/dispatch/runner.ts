@@ -95,8 +95,8 @@ export class Runner {
       return Promise.resolve({ ok: false, error: wrongKind(kind, name, contract.kind, this.#host.node) });
     }
     if (request.meta?.ran) {
-      const error = notRepeatable(dispatch, this.#host.node);
-      if (error !== undefined) return Promise.resolve({ ok: false, error });
+      const refusal = notRepeatable(dispatch, this.#host.node);
+      if (refusal !== undefined) return Promise.resolve(refusal);
     }
     const ctx = new MessageContext(
       this.#host,
@@ -138,8 +138,8 @@ export class Runner {
     const { contract, runs, counts, call, entity } = dispatch;
     const ctx = new MessageContext(this.#host, contract, timeout, envelope);
     if (envelope.ran) {
-      const error = notRepeatable(dispatch, this.#host.node);
-      if (error !== undefined) return { ctx, result: { ok: false, error }, counts };
+      const result = notRepeatable(dispatch, this.#host.node);
+      if (result !== undefined) return { ctx, result, counts };
     }
     const { input, output, ordered, idempotent, id } = contract.options;
     if (idempotent || entity) ctx.execution.payload = payload;
@@ -265,14 +265,15 @@ export class Runner {
 }
 
 /**
- * Returns the error for a command that an earlier attempt may have run, if this node's version of the contract is
- * neither idempotent nor handled by an entity, as the sender's is; else `undefined`.
+ * Refuses a command that an earlier attempt may have run, if this node's version of the contract is neither idempotent
+ * nor handled by an entity, as the sender's is: a node with another version may take it. Returns `undefined` if the
+ * command may run.
  */
-function notRepeatable({ contract: { kind, name, options }, entity }: Dispatch, node: string): CatgaError | undefined {
-  if (kind !== "command" || options.idempotent || entity) return undefined;
-  const message = `${kind} ${name} may have run in an earlier attempt, and does not run again on node ${node}, whose ` +
-    `version of it is not idempotent`;
-  return new CatgaError("OUTCOME_UNKNOWN", message, { node });
+function notRepeatable({ contract, entity }: Dispatch, node: string): SchemaRefusal | undefined {
+  const { kind, name, options: { idempotent } } = contract;
+  if (kind !== "command" || idempotent || entity) return undefined;
+  const message = `command ${name} does not run on node ${node}, where it is not idempotent: it may have run before`;
+  return new SchemaRefusal(new CatgaError("OUTCOME_UNKNOWN", message, { node }));
 }
 
 /**

@@ -169,8 +169,9 @@ export class AttemptedStep extends StepCall {
 
   #newAttempt(): StepAttempt {
     const { name, state: { ref, journal } } = this;
-    const number = (journal.failures.get(name)?.total ?? 0) + 1;
-    return new StepAttempt(stepId(ref, name), number, this.#isFresh && number === 1);
+    const { total = 0, mayHaveRun = false } = journal.failures.get(name) ?? {};
+    const earlier = { fresh: this.#isFresh && total === 0, mayHaveRun: !this.#isFresh || mayHaveRun };
+    return new StepAttempt(stepId(ref, name), total + 1, earlier);
   }
 
   /**

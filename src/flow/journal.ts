@@ -22,6 +22,8 @@ export interface Failures {
   readonly scheduled: boolean;
   /** True if the step has an `undo`, or starts another run: a cancelled run needs the outcome of the step. */
   readonly undo: boolean;
+  /** True if a message that the step sends may have run in one of these attempts, without an outcome. */
+  readonly mayHaveRun: boolean;
 }
 
 /** A recorded sleep or wait with a time limit, which has not ended. */
@@ -194,6 +196,7 @@ export class Journal {
           first: before === undefined || before.attempts === 0 ? time : before.first,
           ...{ last: time, error: entry.error, next: entry.next, scheduled: entry.scheduled ?? false },
           undo: entry.undo ?? before?.undo ?? false,
+          mayHaveRun: (before?.mayHaveRun ?? false) || MAY_HAVE_RUN.has(entry.error.code),
         });
         this.#hasten(entry.step);
         return;
@@ -386,6 +389,9 @@ export function statusOf({ ended, failures, failing, cancelled, sleeps, waits, c
   if (failures.size > 0) return "retrying";
   return sleeps.size + waits.size + children.size > 0 ? "waiting" : "running";
 }
+
+/** Codes of errors of an attempt after which the message that its step sent may have run, without an outcome. */
+const MAY_HAVE_RUN: ReadonlySet<string> = new Set(["OUTCOME_UNKNOWN", "TIMEOUT", "CANCELLED", "CLOSED"]);
 
 // Parsing of entries. A process that may write to a run's subject decides what the run does (docs/security.md), but a
 // malformed entry neither ends a node, nor makes a node spin, nor hides the run from operators. An invalid entry is

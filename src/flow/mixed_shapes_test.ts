@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
-import { type Catga, unwrap, workflow } from "../../mod.ts";
+import { type Catga, command, unwrap, workflow } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { type TestCluster, testCluster } from "../testing/mod.ts";
@@ -166,5 +166,70 @@ describe("a run that its handler of this version cannot go on with", () => {
     unwrap(await web.cancel(Order(2), "cancelled", "enough"));
     await until(cluster, "its end", async () => await status(web, "cancelled") === "failed");
     await until(cluster, "nobody to wait", () => waiting(cluster.app("v1")) === undefined);
+  });
+});
+
+describe("a step that sends a command which is idempotent in the version of its driver, and at some nodes", () => {
+  const Pay = {
+    plain: command<void, string>("Pay"),
+    idempotent: command<void, string>("Pay", { idempotent: true }),
+  };
+  const Order = workflow<void, string>("Order");
+
+  /** Starts nodes with these ids: `driver…` drive runs, `plain…` and `idempotent…` handle the command so. */
+  function shop(runs: string[], ...ids: string[]) {
+    return testCluster(ids, {
+      logger: QUIET,
+      node: (id) => {
+        if (id.startsWith("driver")) {
+          const order = Order.handle(async (flow) => unwrap(await flow.send(Pay.idempotent, undefined)));
+          return { service: "orders", handlers: order };
+        }
+        if (id === "web") return { service: "web" };
+        const contract = id.startsWith("plain") ? Pay.plain : Pay.idempotent;
+        const pay = contract.handle(async (_, { clock, node }) => {
+          runs.push(node);
+          await clock.sleep(3_000);
+          return node;
+        });
+        return { service: "payments", handlers: pay };
+      },
+    });
+  }
+
+  const pendingOf = async (app: Catga) => {
+    for await (const { pending } of app.runs({ workflow: "Order", id: "o" })) return pending[0]?.error?.message ?? "";
+    return "";
+  };
+
+  for (const victim of ["driver", "handler"] as const) {
+    it(`does not send it again to a node where it is not, after a kill of the ${victim}`, async () => {
+      const runs: string[] = [];
+      await using cluster = await shop(runs, "plain-1", "plain-2", "driver-1", "driver-2", "web");
+      const web = cluster.app("web");
+      unwrap(await cluster.app("driver-1").start(Order, undefined, { id: "o" }));
+      await until(cluster, "the command to run", () => runs.length === 1);
+      cluster.kill(victim === "driver" ? "driver-1" : runs[0]);
+      await until(
+        cluster,
+        "the run to say why it waits",
+        async () => /where it is not idempotent/.test(await pendingOf(web)),
+      );
+      await cluster.advance(20_000);
+      assertEquals([runs.length, await status(web, "o")], [1, "retrying"]);
+      await cluster.start("idempotent-1");
+      await until(cluster, "the run to end", async () => await status(web, "o") === "done");
+      assertEquals([unwrap(await web.result(Order, "o")), runs.slice(1)], ["idempotent-1", ["idempotent-1"]]);
+    });
+  }
+
+  it("sends it again to any node after attempts that certainly did not run", async () => {
+    const runs: string[] = [];
+    await using cluster = await shop(runs, "driver-1", "web");
+    unwrap(await cluster.app("driver-1").start(Order, undefined, { id: "o" }));
+    await until(cluster, "an attempt to fail", async () => /handle/.test(await pendingOf(cluster.app("web"))));
+    await cluster.start("plain-1");
+    await until(cluster, "the run to end", async () => await status(cluster.app("web"), "o") === "done");
+    assertEquals(runs, ["plain-1"]);
   });
 });

@@ -24,12 +24,14 @@ async function send(
   { host, journal, leaving }: DriveState,
   contract: AnyContract,
   payload: unknown,
-  { id, signal, fresh }: StepAttempt,
+  { id, signal, fresh, mayHaveRun }: StepAttempt,
   { timeout, headers }: { readonly timeout: number; readonly headers: MessageHeaders | undefined },
 ): Promise<RecordedOutcome> {
   const { app, log } = host;
-  // with `firstSent`, an entity checks whether an earlier send of the command was applied already
-  const again = fresh || !app.ofEntity(contract) ? {} : { firstSent: new Date(journal.startedAt - CLOCK_DIFFERENCE) };
+  // with `firstSent`, an entity checks whether an earlier send of the command was applied already, and a node whose
+  // version of the command is not idempotent does not run it
+  const isAgain = app.ofEntity(contract) ? !fresh : contract.options.idempotent && mayHaveRun;
+  const again = isAgain ? { firstSent: new Date(journal.startedAt - CLOCK_DIFFERENCE) } : {};
   const result = await app.send(contract, payload, { id, signal, timeout, headers, ...again });
   if (result.ok) return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, log.mostBytes) };
   const { error } = result;

@@ -27,14 +27,17 @@ export class StepAttempt implements Step {
   readonly attempt: number;
   /** True if this is the first attempt, and no earlier one can have begun. */
   readonly fresh: boolean;
+  /** True if a message that the step sends may have run in an earlier attempt, without an outcome. */
+  readonly mayHaveRun: boolean;
   #controller: AbortController | undefined;
   #aborted: CatgaError | undefined;
   #reject: ((why: CatgaError) => void) | undefined;
 
-  constructor(id: string, attempt: number, fresh: boolean) {
+  constructor(id: string, attempt: number, { fresh, mayHaveRun }: Pick<StepAttempt, "fresh" | "mayHaveRun">) {
     this.id = id;
     this.attempt = attempt;
     this.fresh = fresh;
+    this.mayHaveRun = mayHaveRun;
   }
 
   /**

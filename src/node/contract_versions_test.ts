@@ -157,4 +157,43 @@ describe("a command that is idempotent at its sender, and at some of its handler
       });
     }
   }
+
+  it("goes on to a node where it is idempotent; without one its error names the node where it may have run", async () => {
+    const runs: string[] = [];
+    await using cluster = await testCluster(["a", "b", "c", "sender"], {
+      logger: QUIET,
+      node: (id) => {
+        if (id === "sender") return {};
+        const contract = id === "c" ? Pay.idempotent : Pay.plain;
+        const handlers = contract.handle(async (_, { clock, node }) => {
+          runs.push(node);
+          await clock.sleep(3_000);
+          return node;
+        });
+        return { handlers };
+      },
+    });
+    const sender = cluster.app("sender");
+    const send = (id: string) =>
+      sender.send(Pay.idempotent, undefined, { id, route: (nodes: readonly NodeInfo[]) => nodes[0] });
+    const first = send("p-1");
+    await cluster.advance(500);
+    cluster.kill("a");
+    assertEquals([(await first).value, runs], ["c", ["a", "c"]]);
+
+    cluster.kill("c");
+    await cluster.start("d");
+    await eventually("the nodes to be known", async () => {
+      await cluster.advance(500);
+      return sender.nodes().length === 3;
+    });
+    runs.length = 0;
+    const second = send("p-2");
+    await cluster.advance(500);
+    cluster.kill("b");
+    const { error } = await second;
+    assertEquals([error?.code, error?.node, runs], ["OUTCOME_UNKNOWN", "b", ["b"]]);
+    assertStringIncludes(error!.message, "may have run on node b");
+    assertStringIncludes(error!.message, "does not run on node d, where it is not idempotent");
+  });
 });

@@ -151,6 +151,7 @@ export class RequestBuilder {
         parent,
         awaited: !stored,
         applied: ofEntity ? timeout : undefined,
+        isAgain: options?.firstSent !== undefined && (ofEntity || Boolean(contract.options.idempotent)),
         redact: stored ? contract.options.redact : undefined,
       }),
       parent,
@@ -273,16 +274,17 @@ export class RequestBuilder {
   }
 
   /**
-   * Makes the metadata of a message. `applied`: the timeout of a command of an entity; `redact`: paths of members that
-   * tools hide.
+   * Makes the metadata of a message. `applied`: the timeout of a command of an entity; `isAgain`: an earlier send of the
+   * command may have run; `redact`: paths of members that tools hide.
    */
   #metaOf(
     id: string | undefined,
     options: SendOptions | undefined,
-    { parent, awaited, applied, redact }: {
+    { parent, awaited, applied, isAgain, redact }: {
       parent: ParentMessage | undefined;
       awaited: boolean;
       applied: number | undefined;
+      isAgain: boolean;
       redact: readonly string[] | undefined;
     },
   ): Meta | undefined {
@@ -295,13 +297,15 @@ export class RequestBuilder {
       send: this.#host.nextCall(),
       span: options.firstSent && applied + Math.max(0, this.#host.clock.now() - options.firstSent.getTime()),
     };
+    const ran = isAgain || undefined;
     if (parent === undefined) {
       if (id === undefined && headers === undefined && key === undefined) return undefined;
-      return { id, key, headers: withCarried(this.carried, NO_HEADERS, headers), ...sends };
+      return { id, key, headers: withCarried(this.carried, NO_HEADERS, headers), ran, ...sends };
     }
     return {
       id,
       key,
+      ran,
       ...sends,
       correlation: parent.correlationId,
       causation: parent.id,

@@ -108,12 +108,13 @@ export class Candidates {
 
   /** Returns the candidates of a call: the nodes that may handle it. */
   of(call: Call): readonly NodeInfo[] {
-    const { request, failedOn } = call;
+    const { request, failedOn, refusedBy } = call;
     const { name, kind } = request.contract;
     const known = this.#table(name);
     if (known === undefined) return [];
     const ofKind = known.kind === kind || known.kind === undefined ? known : this.#tableOf(name, kind);
-    const ofShapes = ofKind.shapes === undefined ? ofKind : this.#ofShapes(ofKind, ofKind.shapes, call);
+    const shapes = ofKind.shapes ?? (refusedBy && this.#shapesBy(name, ofKind.all));
+    const ofShapes = shapes === undefined ? ofKind : this.#ofShapes(ofKind, shapes, call);
     const table = call.refusedByVersions === undefined ? ofShapes : otherVersions(ofShapes, call.refusedByVersions);
     if (request.node !== undefined) return table.all.filter(({ id }) => id === request.node);
     if (table.allowed.length === 0) return table.all; // all breakers are open: sending to any of the nodes is refused, which counts as an attempt
@@ -300,8 +301,12 @@ export class Candidates {
    */
   #shapesOf(name: string, nodes: readonly NodeInfo[]): ReadonlyMap<string, string | undefined> | undefined {
     if (nodes.every(({ shapes }) => shapes === undefined)) return undefined;
-    const shapes = new Map(nodes.map((info) => [info.id, this.#options.shapes.of(info, name)]));
+    const shapes = this.#shapesBy(name, nodes);
     return new Set(shapes.values()).size > 1 ? shapes : undefined;
+  }
+
+  #shapesBy(name: string, nodes: readonly NodeInfo[]): ReadonlyMap<string, string | undefined> {
+    return new Map(nodes.map((info) => [info.id, this.#options.shapes.of(info, name)]));
   }
 
   /** Reads the state of all breakers, and drops the computed groups of nodes. */

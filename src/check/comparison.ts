@@ -100,13 +100,7 @@ export function compareContract(name: string, was: DescribedContract, is: Descri
   }
   const found: Finding[] = [];
   if (was.handled && !is.handled) found.push(nobodyHandles(was.kind, name));
-  if (was.idempotent && !is.idempotent) {
-    found.push({
-      ...{ level: "break", kind: "idempotent", about: name },
-      message: `${name} is not idempotent, and was: a send that comes again runs again`,
-      advice: "Leave it idempotent, or give it a new name.",
-    });
-  }
+  found.push(...compareSending(name, was, is));
   if (was.entity !== undefined && was.entity !== is.entity && is.handled) {
     found.push({
       ...{ level: "break", kind: "entity", about: name },
@@ -132,6 +126,39 @@ export function compareContract(name: string, was: DescribedContract, is: Descri
     found.push(...refusals(name, "what this program writes", was.input, is.input, HANDLER));
     found.push(...refusals(name, "the answer of its handler", is.output, was.output, ANSWERS, "answer"));
     found.push(...refusals(name, "the items of its handler", is.items, was.items, ANSWERS, "items"));
+  }
+  return found;
+}
+
+/** Compares what two versions of a contract promise about messages that come again, and about the order of a key. */
+function compareSending(name: string, was: DescribedContract, is: DescribedContract): Finding[] {
+  const found: Finding[] = [];
+  if (was.idempotent && !is.idempotent) {
+    found.push({
+      ...{ level: "break", kind: "idempotent", about: name },
+      message: `${name} is not idempotent, and was: a send that comes again runs again`,
+      advice: "Leave it idempotent, or give it a new name.",
+    });
+  } else if (!was.idempotent && is.idempotent) {
+    found.push({
+      ...{ level: "note", kind: "idempotent", about: name },
+      message:
+        `${name} is idempotent, and was not: at older nodes, also after a rollback, a send that comes again runs again`,
+      advice: "Deploy its handlers first, and rely on it when no older node handles it.",
+    });
+  } else if (was.ids && !is.ids) {
+    found.push({
+      ...{ level: "break", kind: "ids", about: name },
+      message: `${name} makes no ids, and did: a send that comes again, without an id of its own, runs again`,
+      advice: "Leave it its function id, or give each send the id that the function made.",
+    });
+  }
+  if (was.ordered && !is.ordered) {
+    found.push({
+      ...{ level: "break", kind: "ordered", about: name },
+      message: `${name} is not ordered, and was: messages of one key run side by side`,
+      advice: "Leave it ordered, or give it a new name.",
+    });
   }
   return found;
 }

@@ -123,6 +123,30 @@ suite("compare, breaks", () => {
       "break: Sell is not idempotent, and was: a send that comes again runs again",
     ],
     [
+      "a command becomes idempotent",
+      [sell(seat)],
+      [sell(seat, undefined, { idempotent: true })],
+      "note: Sell is idempotent, and was not: at older nodes, also after a rollback, a send that comes again runs again",
+    ],
+    [
+      "a sender takes a command for idempotent",
+      [command("Charge", { input: seat })],
+      [command("Charge", { input: seat, idempotent: true })],
+      "note: Charge is idempotent, and was not: at older nodes, also after a rollback, a send that comes again runs again",
+    ],
+    [
+      "an idempotent command makes its ids no longer",
+      [sell(seat, undefined, { idempotent: true, id: () => "a" })],
+      [sell(seat, undefined, { idempotent: true })],
+      "break: Sell makes no ids, and did: a send that comes again, without an id of its own, runs again",
+    ],
+    [
+      "a command is ordered no longer",
+      [sell(seat, undefined, { ordered: true, key: () => "a" })],
+      [sell(seat, undefined, { key: () => "a" })],
+      "break: Sell is not ordered, and was: messages of one key run side by side",
+    ],
+    [
       "a durable event is narrower",
       [sold(seat)],
       [sold(seatAnd({ cents: z.int() }))],
@@ -246,7 +270,10 @@ suite("compare, what is safe", () => {
     ["a contract is added", [sell(seat)], [sell(seat), command("Refund", { input: seat }).handle(answer)]],
     ["a subscription is added", [sold(seat)], [sold(seat), sold(seat, "mails")]],
     ["a contract that is only sent goes", [sell(seat), command("Charge", { input: seat })], [sell(seat)]],
-    ["a command becomes idempotent", [sell(seat)], [sell(seat, undefined, { idempotent: true })]],
+    ["a command becomes ordered", [sell(seat)], [sell(seat, undefined, { ordered: true, key: () => "a" })]],
+    ["a command makes its ids", [sell(seat, undefined, { idempotent: true })], [
+      sell(seat, undefined, { idempotent: true, id: () => "a" }),
+    ]],
     ["a durable event has one more optional member", [sold(seat)], [sold(seatAnd({ note: z.string().optional() }))]],
     [
       "an event of an entity has one more optional member",

@@ -32,6 +32,9 @@ export interface DescribedContract {
   readonly handled?: true;
   readonly durable?: true;
   readonly idempotent?: true;
+  /** True if the contract makes the ids of its messages (option `id`). */
+  readonly ids?: true;
+  readonly ordered?: true;
   /** True if the contract's messages have a routing key. */
   readonly keyed?: true;
   /** Name of the entity that handles the command; absent for other contracts. */
@@ -64,6 +67,8 @@ export function describe({ contracts, entities, workflows, subscriptions }: Prog
       ...flag("handled", handled),
       ...flag("durable", Boolean(options.durable)),
       ...flag("idempotent", Boolean(options.idempotent)),
+      ...flag("ids", options.id !== undefined),
+      ...flag("ordered", Boolean(options.ordered)),
       ...flag("keyed", options.key !== undefined),
       ...(entity === undefined ? {} : { entity }),
       ...schema("input", options.input),

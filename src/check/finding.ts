@@ -7,7 +7,7 @@ export interface Finding {
   /**
    * - `break`: messages would be refused, or have no handler.
    * - `unknown`: the effect could not be judged.
-   * - `note`: nothing breaks, unless the deploy is rolled back.
+   * - `note`: nothing breaks, except while older nodes are left, or if the deploy is rolled back.
    */
   readonly level: "break" | "unknown" | "note";
   /** Name of the check of `catga check` that found the effect. */

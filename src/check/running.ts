@@ -113,6 +113,10 @@ export interface Look {
   /** True if the node has a handler for the contract; false: the node only sends messages of it. */
   readonly handles: boolean;
   readonly name: string;
+  /** True if an entity of the node has the handler. */
+  readonly ofEntity?: boolean | undefined;
+  /** Names of the options that the contract has there, as far as other programs depend on them. */
+  readonly options?: readonly string[] | undefined;
   readonly input?: JsonSchema | null | undefined;
   readonly output?: JsonSchema | null | undefined;
   readonly items?: JsonSchema | null | undefined;
@@ -138,6 +142,13 @@ export function compareLooks({ contracts }: Program, looks: readonly Look[], ser
     const [input, output, items] = [options.input, options.output, options.items].map(described);
     const theirs = { input: look.input ?? unlessNull(look.input), ...answersOf(look) };
     const where = `${of} (${node})`;
+    if (kind === "command" && (handles || own.handled)) {
+      const here = { idempotent: Boolean(options.idempotent), entity: own.entity !== undefined };
+      const there = { idempotent: look.options?.includes("idempotent") ?? false, entity: look.ofEntity ?? false };
+      const [sender, handler] = handles ? [here, there] : [there, here];
+      // a command of an entity is applied once for its id, though its contract is not idempotent
+      if (sender.idempotent && !handler.idempotent && !handler.entity) add([notIdempotent(name, where, handles)]);
+    }
     if (handles) {
       add(refusals(name, `what this program writes, at ${where}`, theirs.input, input, SERVICE_FIRST));
       if (kind === "event") continue;
@@ -153,6 +164,17 @@ export function compareLooks({ contracts }: Program, looks: readonly Look[], ser
     }
   }
   return [...found.values()];
+}
+
+/** The finding for a command that is idempotent at its sender, and not where it is handled. */
+function notIdempotent(name: string, where: string, isHandledThere: boolean): Finding {
+  return {
+    ...{ level: "break", kind: "idempotent", about: name },
+    message: isHandledThere
+      ? `${name} is idempotent here, and not at ${where}, which handles it: a send that comes again runs again`
+      : `${name} is idempotent at ${where}, which sends it, and not here: a send that comes again runs again`,
+    advice: "Make it idempotent where it is handled, first.",
+  };
 }
 
 /**

@@ -209,29 +209,41 @@ describe("catga check --nats", await requireNatsServer(), () => {
           },
         }) as Schema<{ [name: string]: string }>;
       const OldSell = command("Sell", { input: needs("buyer") });
+      const PayThere = command("Pay", { input: needs("buyer"), idempotent: true });
+      const BillThere = command("Bill", { input: needs("buyer") });
       const SoldThere = event("Sold", { durable: true, input: needs("buyer") });
       await using shop = await catga({
         nats: server.url,
         service: "shop",
         id: "shop-1",
-        handlers: OldSell.handle(() => {}),
+        handlers: [OldSell.handle(() => {}), PayThere.handle(() => {})],
       });
       await using web = await catga({
         ...{ nats: server.url, service: "web", id: "web-1" },
-        handlers: SoldThere.on(() => {}, { name: "lists" }),
+        handlers: [SoldThere.on(() => {}, { name: "lists" }), BillThere.handle(() => {})],
       });
       await eventually("web sees shop", () => web.nodes().length === 2 && shop.nodes().length === 2);
       unwrap(await web.send(OldSell, { buyer: "ada" }));
+      unwrap(await web.send(PayThere, { buyer: "ada" }));
       const check = async (variant: Variant, ...more: string[]) => {
         const file = join(folder, `v${Math.random()}.mjs`);
         await writeFile(file, moduleOf(variant));
         const { out } = await cliHere(["check", file, "--nats", server.url, "--service", "shop", "--json", ...more]);
         return (JSON.parse(out).findings as { message: string }[]).map(({ message }) => message);
       };
-      assertEquals(await check({ input: "buyer" }), []);
-      assertEquals(await check({ input: "holder" }), [
+      const pay = (idempotent: boolean) =>
+        `export const pay = command("Pay", { input: needs("buyer"), idempotent: ${idempotent} }).handle(() => {});`;
+      assertEquals(await check({ input: "buyer", more: pay(true) }), []);
+      assertEquals(await check({ input: "holder", more: pay(true) }), [
         "Sold: what this program writes, at web (web-1) would be refused: buyer: required by the reader, not written",
         "Sell: what web (web-1) sends would be refused: holder: required by the reader, not written",
+      ]);
+      const bill = 'export const Bill = command("Bill", { input: needs("buyer"), idempotent: true });';
+      assertEquals(await check({ input: "buyer", more: pay(true) + bill }), [
+        "Bill is idempotent here, and not at web (web-1), which handles it: a send that comes again runs again",
+      ]);
+      assertEquals(await check({ input: "buyer", more: pay(false) }), [
+        "Pay is idempotent at web (web-1), which sends it, and not here: a send that comes again runs again",
       ]);
       await rm(folder, { recursive: true });
     },

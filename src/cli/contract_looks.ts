@@ -24,35 +24,41 @@ export async function looksOf(
   })).flat();
   const wantedNames = names === "differing" ? differing(shaped.map(({ shapes }) => shapes)) : names;
   const known = new Map<string, Look>();
-  const found = await fewAtOnce(shaped, MAX_CONCURRENT_NODES, async ({ node: { id, endpoint, service }, shapes }) => {
-    const wanted = [
-      ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true })),
-      ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false })),
-    ].filter(({ name }) => wantedNames.has(name));
-    // a node that cannot compute the shape of a contract (`null`, its validator has no JSON Schema) is asked itself for
-    // the schemas, because no other node is known to have the same ones
-    const keyOf = ({ name, shape }: { name: string; shape: string | null }) => `${name} ${shape ?? `?${endpoint}`}`;
-    let left = wanted.filter((each) => !known.has(keyOf(each)));
-    while (left.length > 0) {
-      const asked = left.slice(0, MAX_NAMES);
-      const answer = await asker.looks(endpoint, asked.map(({ name }) => name), ANSWER_TIMEOUT);
-      if (typeof answer !== "object" || answer === null) break;
-      const before = known.size;
-      for (const each of asked) {
-        const look = readDescription((answer as Record<string, unknown>)[each.name]);
-        if (look === undefined) continue;
-        const { input, output, items } = look;
-        known.set(keyOf(each), { node: id, service, handles: each.handles, name: each.name, input, output, items });
+  const found = await fewAtOnce(
+    shaped,
+    MAX_CONCURRENT_NODES,
+    async ({ node: { id, endpoint, service, entities }, shapes }) => {
+      const wanted = [
+        ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true })),
+        ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false })),
+      ].filter(({ name }) => wantedNames.has(name));
+      // a node that cannot compute the shape of a contract (`null`, its validator has no JSON Schema) is asked itself for
+      // the schemas, because no other node is known to have the same ones
+      const keyOf = ({ name, shape }: { name: string; shape: string | null }) => `${name} ${shape ?? `?${endpoint}`}`;
+      let left = wanted.filter((each) => !known.has(keyOf(each)));
+      while (left.length > 0) {
+        const asked = left.slice(0, MAX_NAMES);
+        const answer = await asker.looks(endpoint, asked.map(({ name }) => name), ANSWER_TIMEOUT);
+        if (typeof answer !== "object" || answer === null) break;
+        const before = known.size;
+        for (const each of asked) {
+          const look = readDescription((answer as Record<string, unknown>)[each.name]);
+          if (look === undefined) continue;
+          const { options, input, output, items } = look;
+          const { handles, name } = each;
+          known.set(keyOf(each), { node: id, service, handles, name, options, input, output, items });
+        }
+        // the node is asked again until nothing new comes, because some contracts may not fit into one answer
+        if (known.size === before) break;
+        left = left.filter((each) => !known.has(keyOf(each)));
       }
-      // the node is asked again until nothing new comes, because some contracts may not fit into one answer
-      if (known.size === before) break;
-      left = left.filter((each) => !known.has(keyOf(each)));
-    }
-    return wanted.flatMap((each) => {
-      const look = known.get(keyOf(each));
-      return look === undefined ? [] : [{ ...look, node: id, service, handles: each.handles }];
-    });
-  });
+      return wanted.flatMap((each) => {
+        const look = known.get(keyOf(each));
+        const ofEntity = entities?.includes(each.name);
+        return look === undefined ? [] : [{ ...look, node: id, service, handles: each.handles, ofEntity }];
+      });
+    },
+  );
   return { looks: found.flat(), silent };
 }
 

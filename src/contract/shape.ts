@@ -4,7 +4,7 @@
  * declarations. The hash covers the kind, the options that other programs depend on, the failures, the JSON Schemas of
  * input, output and items, and `version`; not descriptions, nor the order of members.
  */
-import { isCount, isRecord } from "../data/checks.ts";
+import { isCount, isRecord, isStringArray } from "../data/checks.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import { type JsonSchema, jsonSchemaOf } from "./compatibility.ts";
 import type { AnyContract, ContractOptions, Kind } from "./contract.ts";
@@ -244,7 +244,7 @@ function areShapes(value: unknown): value is Record<string, string | null> {
 /** Parses another node's description of a contract; `undefined` if the description is invalid. */
 export function readDescription(value: unknown): ContractDescription | undefined {
   if (!isRecord(value)) return undefined;
-  const { kind, version, input, output, items } = value;
+  const { kind, version, options, input, output, items } = value;
   if (!KINDS.has(kind)) return undefined;
   const schemas = { input, output, items };
   const known = Object.entries(schemas).filter(([, schema]) => schema !== undefined);
@@ -252,7 +252,10 @@ export function readDescription(value: unknown): ContractDescription | undefined
     return undefined;
   }
   // the type is certain: each member has been checked
-  return { kind, ...(isCount(version) ? { version } : {}), ...Object.fromEntries(known) } as ContractDescription;
+  return {
+    ...{ kind, ...(isCount(version) ? { version } : {}), ...(isStringArray(options) ? { options } : {}) },
+    ...Object.fromEntries(known),
+  } as ContractDescription;
 }
 
 const KINDS: ReadonlySet<unknown> = new Set<Kind>(["command", "query", "event", "stream"]);

@@ -32,8 +32,8 @@ export async function looksOf(
         ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true })),
         ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false })),
       ].filter(({ name }) => wantedNames.has(name));
-      // a node that cannot compute the shape of a contract (`null`, its validator has no JSON Schema) is asked itself for
-      // the schemas, because no other node is known to have the same ones
+      // a node that cannot compute the shape of a contract (`null`, its validator has no JSON Schema) is asked itself
+      // for the schemas, because no other node is known to have the same ones
       const keyOf = ({ name, shape }: { name: string; shape: string | null }) => `${name} ${shape ?? `?${endpoint}`}`;
       let left = wanted.filter((each) => !known.has(keyOf(each)));
       while (left.length > 0) {

@@ -41,14 +41,14 @@ describe("the log of a node", () => {
       await eventually("it to lead", () => app.health().subscriptions.every(({ state }) => state === "leading"));
       await app.drain();
       // on a busy machine the node may lose its lead, and lead again
-      return [...new Set(lines.splice(0).filter((line) => /^subscription .* (new|exists) /.test(line)))];
+      return [...new Set(lines.splice(0).filter((line) => /^subscription .* (begins|exists) /.test(line)))];
     };
     await using publisher = await catga({ network, service: "web", logger });
     await publisher.publish(Placed, { n: 1 });
     const last = (await readAll(network.log))[0].time;
     const advice = 'To handle these, too: from: "start" for a new subscription, or catga rewind';
     const passed = (what: string) =>
-      `subscription shop/billing is new and begins now: it skips the stored messages of ${what}, the last of ${
+      `subscription shop/billing begins now: it is new, and skips the stored messages of ${what}, the last of ${
         new Date(last).toISOString()
       }. ${advice}`;
     assertEquals(await start("now", Placed), [passed("Placed")]);
@@ -58,6 +58,37 @@ describe("the log of a node", () => {
     ]);
     const Empty = event<{ n: number }>("Empty", { durable: true });
     assertEquals(await start("now", Placed, Empty), []);
+  });
+
+  it("says what an existing subscription passes over of an event that it now handles, too", async () => {
+    const network = new MemoryNetwork();
+    const lines: string[] = [];
+    const write = (line: string) => void lines.push(line.replace(/^catga \S+: /, "").replace(/\d{4}-.*?Z/, "…"));
+    const logger = { debug: write, info: write, warn: write, error: write };
+    const Paid = event<{ n: number }>("Paid", { durable: true });
+    await using publisher = await catga({ network, service: "web", logger: QUIET });
+    for (const from of ["now", "start"] as const) {
+      const start = async (...events: (typeof Paid)[]) => {
+        const handlers = events.map((each) => each.on(() => {}, { name: `from-${from}`, from }));
+        await using app = await catga({ network, service: "shop", logger, handlers });
+        await eventually("it to lead", () => app.health().subscriptions.every(({ state }) => state === "leading"));
+      };
+      await start(Placed);
+      await publisher.publish(Paid, { n: 1 });
+      lines.length = 0;
+      await start(Placed, Paid);
+      const said = [...new Set(lines.filter((line) => line.includes("Paid")))];
+      assertEquals(said, [
+        ...(from === "start"
+          ? [
+            'subscription shop/from-start exists already: from "start" has no effect on Paid. ' +
+            "To handle stored messages again: catga rewind",
+          ]
+          : []),
+        `subscription shop/from-${from} begins now: it handles Paid from now on, and skips the stored messages of Paid, ` +
+        'the last of …. To handle these, too: from: "start" for a new subscription, or catga rewind',
+      ]);
+    }
   });
 
   it("begins at the start without a word, and stays so", async () => {

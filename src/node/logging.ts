@@ -233,6 +233,6 @@ const STATES = {
   "going on": "goes on",
   "waiting": "waits",
   "rewound": "has gone back in the log",
-  "begun": "is new and begins now",
+  "begun": "begins now",
   "existing": "exists already",
 } as const;

@@ -274,8 +274,8 @@ export class RequestBuilder {
   }
 
   /**
-   * Makes the metadata of a message. `applied`: the timeout of a command of an entity; `isAgain`: an earlier send of the
-   * command may have run; `redact`: paths of members that tools hide.
+   * Makes the metadata of a message. `applied`: the timeout of a command of an entity; `isAgain`: an earlier send of
+   * the command may have run; `redact`: paths of members that tools hide.
    */
   #metaOf(
     id: string | undefined,

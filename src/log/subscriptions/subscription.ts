@@ -165,7 +165,8 @@ export class LogSubscription {
       const missing = this.#missing(commit);
       if (missing.length === 0) {
         if (begins) {
-          await this.#passesOver([...spec.categories].flatMap(([name, { from }]) => from === "now" ? [name] : []));
+          const skipped = [...spec.categories].flatMap(([name, { from }]) => from === "now" ? [name] : []);
+          await this.#passesOver(skipped, true);
         } else this.#ignoresFrom(commit);
       }
       if (missing.length === 0 || !another) return;
@@ -176,7 +177,7 @@ export class LogSubscription {
         const known = this.#commit;
         if (typeof known !== "object" || this.#missing(known).length > 0) continue;
         this.#ignoresFrom(known);
-        return await this.#passesOver(missing);
+        return await this.#passesOver(missing, false);
       }
       const { service, name } = spec;
       const message = `no leader of the subscription ${service}/${name} has begun to read ${missing.join(", ")}`;
@@ -287,9 +288,9 @@ export class LogSubscription {
 
   /**
    * Reports the new categories of which the log already has messages: no node will handle these messages, because the
-   * categories begin now.
+   * categories begin now. `isNew`: the subscription is new, too.
    */
-  async #passesOver(categories: readonly string[]): Promise<void> {
+  async #passesOver(categories: readonly string[], isNew: boolean): Promise<void> {
     const { host: { namespace }, stream } = this.#options;
     const behind: [category: string, last: number][] = [];
     const look = async (category: string) => {
@@ -301,7 +302,7 @@ export class LogSubscription {
     } catch (error) {
       this.#warnings.fault("looking for what it passes over", error);
     }
-    this.#warnings.passesOver(behind);
+    this.#warnings.passesOver(behind, isNew);
   }
 
   /**

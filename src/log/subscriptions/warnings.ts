@@ -39,12 +39,14 @@ export class Warnings {
 
   /**
    * Reports categories (contracts) that begin now although the log has messages of them, which nobody will handle.
-   * Each category comes with the time of its last message.
+   * Each category comes with the time of its last message. `isNew`: the subscription is new; false: only these
+   * categories are.
    */
-  passesOver(categories: readonly (readonly [category: string, last: number])[]): void {
+  passesOver(categories: readonly (readonly [category: string, last: number])[], isNew: boolean): void {
     if (categories.length === 0) return;
     const shown = categories.map(([name, last]) => `${printable(name)}, the last of ${new Date(last).toISOString()}`);
-    this.state("begun", `it skips the stored messages of ${listed(shown, "; ")}`);
+    const why = isNew ? "it is new" : `it handles ${listed(categories.map(([name]) => printable(name)))} from now on`;
+    this.state("begun", `${why}, and skips the stored messages of ${listed(shown, "; ")}`);
   }
 
   /** Reports categories (contracts) whose `from: "start"` has no effect, because the subscription exists already. */

@@ -88,7 +88,8 @@ export type Observation =
    * has taken the lead from this node; `handed over`: this node has given up the lead; `stopped`: failed messages
    * cannot be stored, so no message is given to a handler; `waiting`: for a node that handles a contract, or for the
    * end of an outage; `going on`: it no longer is `stopped` or `waiting`; `rewound`: it went back in the log; `begun`:
-   * it, or a contract that it handles, is new, and begins after the stored messages; `existing`: it is not new, so that its `from` has no effect.
+   * it, or a contract that it handles, is new, and begins after the stored messages; `existing`: it is not new, so that
+   * its `from` has no effect.
    */
   | {
     readonly type: "subscription";

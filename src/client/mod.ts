@@ -127,8 +127,8 @@ export interface ClientQuery<In, Out, F extends string> {
 export interface ClientStream<In, Item> {
   /**
    * Reads the items of the stream, in order. After a lost connection, a stream with `resume` is opened again, and
-   * continues after the last item; a stream without `resume` ends with `STREAM_BROKEN`. A failure is thrown as a
-   * {@link ClientError}.
+   * continues after the last item; a stream without `resume`, or whose gateway has a version that does not read that
+   * item, ends with `STREAM_BROKEN`. A failure is thrown as a {@link ClientError}.
    */
   stream(...args: CallArgs<In, CallOptions>): AsyncIterableIterator<Item>;
 }
@@ -398,17 +398,21 @@ async function* eventsUntil(
         if (cause instanceof ClientError) throw cause;
         error = new ClientError("UNAVAILABLE", `the connection to ${url} is lost`, { retryable: true, cause });
       }
+      // what was read before is no item of this version of the stream
+      if (error?.status === 400 && last !== "") throw broken(url, received, error);
       if (error !== undefined && !isPassing(error)) throw error;
       // a stream whose events have no ids is not opened again: the server would send it from its start
-      if (last === "" && received > 0) {
-        throw new ClientError("STREAM_BROKEN", `${url} broke`, { details: { received }, cause: error });
-      }
+      if (last === "" && received > 0) throw broken(url, received, error);
       await pause(options, failures++, error?.retryAfter, signal);
     }
   } finally {
     given?.removeEventListener("abort", abort);
     abort(); // ends the HTTP request when the program stops reading the events
   }
+}
+
+function broken(url: string, received: number, cause: unknown): ClientError {
+  return new ClientError("STREAM_BROKEN", `${url} broke`, { details: { received }, cause });
 }
 
 interface Sse {

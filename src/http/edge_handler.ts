@@ -3,11 +3,13 @@
  * caller (`authorize`), rate limit, and only then the body.
  */
 import type { AnyContract, Contract } from "../contract/contract.ts";
+import { IDLE } from "../contract/defaults.ts";
 import type { EventFollower, FollowedEvent } from "../contract/followed_event.ts";
 import type { RunInfo, Signal, WorkflowContract } from "../contract/flow.ts";
 import { MAX_ID } from "../contract/send_options.ts";
 import { CALLER_HEADER } from "../contract/program_types.ts";
 import type { Catga } from "../contract/running_node.ts";
+import type { Result } from "../contract/result.ts";
 import { type MaybePromise, validate } from "../contract/schema.ts";
 import { describeContract, shapeOf } from "../contract/shape.ts";
 import {
@@ -24,6 +26,7 @@ import {
 } from "../data/checks.ts";
 import { encodeValue, toJson } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
+import { type Clock, within } from "../ports/clock.ts";
 import { answer } from "./edge_answer.ts";
 import { eventBytes, eventsResponse } from "./edge_events.ts";
 import type { EdgeCall, EdgeResume, EdgeRoute, OpenRun } from "./edge_types.ts";
@@ -356,7 +359,7 @@ class EdgeHandler<Given> {
 
   /** Returns how a stream is resumed after an item; `undefined`: the stream cannot be resumed. */
   #placeOf({ name, options: { resume } }: EdgeRoute, contract: AnyContract): StreamPlace | undefined {
-    if (!this.#streamPlaces.has(name)) this.#streamPlaces.set(name, placeOf(contract, resume));
+    if (!this.#streamPlaces.has(name)) this.#streamPlaces.set(name, placeOf(contract, resume, this.#app.clock));
     return this.#streamPlaces.get(name);
   }
 
@@ -495,8 +498,8 @@ async function inputBehind(place: StreamPlace, input: unknown, id: string): Prom
 }
 
 /** Returns how a stream is resumed after an item; `undefined`: the stream cannot be resumed. */
-function placeOf(contract: AnyContract, resume: EdgeResume | undefined): StreamPlace | undefined {
-  const { name, options: { resume: own, items } } = contract;
+function placeOf(contract: AnyContract, resume: EdgeResume | undefined, clock: Clock): StreamPlace | undefined {
+  const { name, options: { resume: own, items, idle } } = contract;
   const named = (text: string) => {
     if (text.length <= MAX_PLACE && /^[\x21-\x7e]*$/.test(text)) return text;
     throw new CatgaError(
@@ -518,19 +521,41 @@ function placeOf(contract: AnyContract, resume: EdgeResume | undefined): StreamP
       from: (input, id) => own(input as never, inputOf(decodedPart(id)) as never),
     };
   }
-  const version = shapeOf(describeContract(contract)) ?? "";
+  const version = versionOf(contract);
   return {
     id: (item) => `${version}!${textOf(item)}`,
     async from(input, id) {
       const [, by, text = ""] = /^(?:([\w-]*)!)?(.*)$/s.exec(id) ?? [];
       const item = inputOf(decodedPart(text));
-      if (by === version) return own(input as never, item as never);
-      // an item of another version; those of this version are not parsed again, as the schema may transform them
-      const { ok, value } = await validate(items, item, "INVALID_MESSAGE", name);
+      // items of this version are not parsed again, as the schema may transform them
+      if (by === version && version !== "") return own(input as never, item as never);
+      const parsed = await parsedWithin(clock, idle ?? IDLE, validate(items, item, "INVALID_MESSAGE", name));
+      if (parsed === undefined) throw new EdgeRefusal(504, "TIMEOUT", "the schema of the items took too long");
+      const { ok, value } = parsed;
       if (!ok) throw new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind an item of that version");
       return own(input as never, value as never);
     },
   };
+}
+
+/**
+ * Returns a name for the version of a contract; empty if it is unknown, because a validator has no JSON Schema and the
+ * contract no `version`.
+ */
+function versionOf(contract: AnyContract): string {
+  const { version } = contract.options;
+  return shapeOf(describeContract(contract)) ?? (version === undefined ? "" : `v${version}`);
+}
+
+/** Resolves with the result of a validation; with `undefined` if it has not settled within `limit` ms. */
+async function parsedWithin(
+  clock: Clock,
+  limit: number,
+  validation: MaybePromise<Result<unknown>>,
+): Promise<Result<unknown> | undefined> {
+  let parsed: Result<unknown> | undefined;
+  await within(clock, limit, Promise.resolve(validation).then((result) => parsed = result));
+  return parsed;
 }
 
 /** Parses the place from which a client wants to follow events. Throws a refusal if it is invalid. */

@@ -1,19 +1,23 @@
 /** Tests of pages of one version of a program at a gateway of another version. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
-import { type Catga, catga, stream } from "../../mod.ts";
+import { type Catga, catga, type Schema, stream } from "../../mod.ts";
 import { client, ClientError } from "../client/mod.ts";
 import { edge } from "./mod.ts";
 
 const COUNT = 10;
 
-/** A version of the program: the gateway's edge, and a stream of items whose number has this name. */
-function version(items: z.ZodType, name: string) {
+/**
+ * A version of the program: the gateway's edge, and a stream of items whose number has this name. `number`: the
+ * stream's `version`.
+ */
+function version(items: z.ZodType, name: string, number?: number) {
   type Item = Record<string, number>;
   const Lines = stream("Lines", {
     input: z.object({ from: z.number() }),
     items: items as z.ZodType<Item, Item>,
+    version: number,
     resume: (_, last) => ({ from: Number(last?.[name] ?? -1) + 1 }),
   });
   const lines = Lines.handle(function* ({ from }) {
@@ -60,10 +64,46 @@ describe("a page that reads a stream, when its gateway is replaced by one of ano
     }
   });
 
-  it("is told that it cannot go on if that version does not (it got the first items again)", async () => {
-    const { numbers, error } = await read(lines, version(z.object({ line: z.number() }), "line"));
-    assertEquals(numbers, [0, 1, 2]);
-    assertEquals(error instanceof ClientError && [error.code, error.status], ["INVALID_MESSAGE", 400]);
+  // a schema with a `z.date()` has no JSON Schema, so its versions have no shape
+  const at = z.date().optional();
+  for (
+    const [what, before, after] of [
+      ["", lines, version(z.object({ line: z.number() }), "line")],
+      [
+        ", which have no JSON Schema",
+        version(z.object({ n: z.number(), at }), "n"),
+        version(z.object({ line: z.number(), at }), "line"),
+      ],
+    ] as const
+  ) {
+    it(`is told that it cannot go on if that version does not read its items${what} (it got the first again)`, async () => {
+      const { numbers, error } = await read(before, after);
+      assertEquals(numbers, [0, 1, 2]);
+      assert(error instanceof ClientError);
+      assertEquals([error.code, error.details, error.retryable], ["STREAM_BROKEN", { received: 3 }, false]);
+      assertEquals([(error.cause as ClientError).code, (error.cause as ClientError).status], ["INVALID_MESSAGE", 400]);
+    });
+  }
+
+  it("goes on at a gateway of its own version without JSON Schema, if it reads its items or has a version", async () => {
+    const dated = version(z.object({ n: z.number(), at }), "n");
+    assertEquals(await read(dated, dated), { numbers: all, error: undefined });
+    const text = z.object({ n: z.number().transform((n) => `${n}`), at });
+    assertEquals((await read(version(text, "n"), version(text, "n"))).numbers, ["0", "1", "2"]);
+    const [before, after] = [version(text, "n", 2), version(text, "n", 2)];
+    assertEquals(await read(before, after), { numbers: all.map(String), error: undefined });
+  });
+
+  it("is answered when the schema of its items does not settle", { timeout: 30_000 }, async () => {
+    const never: Schema<{ n: number }> = {
+      "~standard": { version: 1, vendor: "test", validate: () => new Promise(() => {}) },
+    };
+    const Lines = stream("Lines", { items: never, resume: () => undefined, idle: 1_000 });
+    await using app = await catga({ handlers: Lines.handle(function* () {}) });
+    const handler = edge({ lines: Lines }).handler(app, { authorize: () => {} });
+    const headers = { "last-event-id": `older!${encodeURIComponent('{"n":1}')}` };
+    const response = await handler(new Request("http://shop.example/lines", { headers }));
+    assertEquals([response.status, (await response.json()).code], [504, "TIMEOUT"]);
   });
 
   it("goes on at a gateway of its own version though the schema does not read what it made of an item", async () => {

@@ -33,7 +33,7 @@ import type { EdgeCall, EdgeResume, EdgeRoute, OpenRun } from "./edge_types.ts";
 import { etagOf } from "./etag.ts";
 import { type AbortSource, ownAbort, sharedAbort } from "./sse_body.ts";
 import { KEEP_ALIVE } from "./events.ts";
-import { EdgeRefusal } from "./refusal.ts";
+import { EdgeRefusal, isEdgeRefusal } from "./refusal.ts";
 import { BodyReader, inputOf, refusedMediaType, VALUES, wantsValues } from "./request_input.ts";
 import { titleOf } from "./respond.ts";
 import { TokenBuckets } from "./token_buckets.ts";
@@ -104,13 +104,14 @@ export function edgeHandler<Given>(
 }
 
 /** A call of an edge's entry: the entry, the requested action and the caller. */
-interface Called<Given> {
+interface Called {
   readonly request: Request;
   readonly route: EdgeRoute;
   readonly action: EdgeAction;
   readonly run: string | undefined;
   readonly signal: string | undefined;
-  readonly caller: Given;
+  /** Headers that carry the caller to handlers; `undefined`: nobody in particular. */
+  readonly headers: Record<string, string> | undefined;
   readonly identity: string | undefined;
   readonly values: boolean;
 }
@@ -198,7 +199,7 @@ class EdgeHandler<Given> {
   }
 
   #failed(error: unknown): Response {
-    if (error instanceof EdgeRefusal) return error.response(titleOf(error.status));
+    if (isEdgeRefusal(error)) return error.response(titleOf(error.status));
     if (isCatgaError(error)) return answer({ ok: false, error }, { values: false, failures: {} });
     console.error("edge:", error); // logged here, because no node has logged the error, and the client gets only a code
     return answer({ ok: false, error: new CatgaError("HANDLER_FAILED", "the call failed") }, {
@@ -225,18 +226,23 @@ class EdgeHandler<Given> {
   }
 
   #admit(request: Request, place: RoutePlace, action: EdgeAction, caller: Given | EdgeRefusal): MaybePromise<Response> {
-    if (caller instanceof EdgeRefusal) throw caller;
+    if (isEdgeRefusal(caller)) throw caller;
+    const headers = callerHeaders(caller);
     const identity = this.#options.identify?.(caller, request);
+    // equal "texts" of other values would share idempotency keys, and a promise would have a rate limit of its own
+    if (this.#options.identify !== undefined && typeof identity !== "string") {
+      throw new TypeError(`identify must return a string; got ${show(identity)}`);
+    }
     const wait = this.#buckets?.take(identity ?? "") ?? 0;
     if (wait > 0) {
       const seconds = `${Math.max(1, Math.ceil(wait / 1_000))}`;
       throw new EdgeRefusal(429, "RATE_LIMITED", "too many calls: try again later", { "retry-after": seconds });
     }
     const { route, run, signal } = place;
-    return this.#perform({ request, route, action, run, signal, caller, identity, values: wantsValues(request) });
+    return this.#perform({ request, route, action, run, signal, headers, identity, values: wantsValues(request) });
   }
 
-  #perform(called: Called<Given>): MaybePromise<Response> {
+  #perform(called: Called): MaybePromise<Response> {
     switch (called.action) {
       case "send":
         return this.#send(called);
@@ -289,15 +295,11 @@ class EdgeHandler<Given> {
     throw new EdgeRefusal(403, "FORBIDDEN", "a request with cookies must come of an origin that is allowed");
   }
 
-  #headers({ caller }: Called<Given>): Record<string, string> | undefined {
-    return caller === undefined ? undefined : { [CALLER_HEADER]: encodeValue(caller, "caller") };
-  }
-
   /**
    * Returns the id of the message or run, made from the header `Idempotency-Key` and the caller; `undefined` without
    * this header.
    */
-  #idOf({ request, identity }: Called<Given>): string | undefined {
+  #idOf({ request, identity }: Called): string | undefined {
     const key = request.headers.get("idempotency-key") ?? undefined;
     if (key === undefined) return undefined;
     if (key === "" || key.length > MAX_KEY) {
@@ -308,7 +310,7 @@ class EdgeHandler<Given> {
     throw new EdgeRefusal(400, "INVALID_MESSAGE", "the Idempotency-Key is too long for this caller");
   }
 
-  async #send(called: Called<Given>): Promise<Response> {
+  async #send(called: Called): Promise<Response> {
     const { route: { contract, options: { failures = {} } }, values, request } = called;
     const of = contract as Contract<"command" | "query", unknown, unknown>;
     const given = this.#idOf(called);
@@ -321,17 +323,17 @@ class EdgeHandler<Given> {
     const input = await this.#bodies.input(request);
     // only a query ends when its client closes the request: the changes of a command are not cut off half-way
     const signal = of.kind === "query" ? request.signal : undefined;
-    const headers = this.#headers(called);
+    const { headers } = called;
     const isPlain = id === undefined && headers === undefined && signal === undefined;
     const sending = isPlain ? this.#app.send(of, input) : this.#app.send(of, input, { id, headers, signal });
     return answer(await sending, { values, failures });
   }
 
-  async #query(called: Called<Given>): Promise<Response> {
+  async #query(called: Called): Promise<Response> {
     const { route: { contract, options: { failures = {}, cache = "no-cache" } }, values, request } = called;
     const of = contract as Contract<"query", unknown, unknown>;
     const input = inputOf(queryOf(request).get("input") ?? "");
-    const result = await this.#app.send(of, input, { headers: this.#headers(called), signal: request.signal });
+    const result = await this.#app.send(of, input, { headers: called.headers, signal: request.signal });
     if (!result.ok || result.value === undefined) return answer(result, { values, failures });
     const text = values ? encodeValue(result.value, "result") : toJson(result.value, "INVALID_RESPONSE", "the value");
     const headers = { etag: etagOf(text), "cache-control": cache, vary: VARY };
@@ -339,7 +341,7 @@ class EdgeHandler<Given> {
     return new Response(text, { headers: { ...headers, "content-type": values ? VALUES : "application/json" } });
   }
 
-  async #stream(called: Called<Given>): Promise<Response> {
+  async #stream(called: Called): Promise<Response> {
     const { route, request, values } = called;
     const of = route.contract as Contract<"stream", unknown, unknown>;
     const place = this.#placeOf(route, of);
@@ -348,7 +350,7 @@ class EdgeHandler<Given> {
     if (last !== null && last !== "") {
       input = place === undefined ? raise(NO_RESUME) : await inputBehind(place, input, last);
     }
-    const items = this.#app.stream(of, input, { headers: this.#headers(called), signal: request.signal });
+    const items = this.#app.stream(of, input, { headers: called.headers, signal: request.signal });
     const event = (item: unknown) => eventBytes(place?.id(item), item, values);
     const { keepAlive = KEEP_ALIVE } = this.#options;
     return eventsResponse(
@@ -371,7 +373,7 @@ class EdgeHandler<Given> {
     return [ownAbort(request.signal), this.#draining];
   }
 
-  #follow({ route: { contract }, request, values }: Called<Given>): Response {
+  #follow({ route: { contract }, request, values }: Called): Response {
     const query = queryOf(request);
     const from = request.headers.get("last-event-id") || query.get("from") || "now";
     const key = query.get("key") ?? undefined;
@@ -398,12 +400,12 @@ class EdgeHandler<Given> {
     return eventsResponse(source, values);
   }
 
-  async #start(called: Called<Given>): Promise<Response> {
+  async #start(called: Called): Promise<Response> {
     const { route: { contract, name, options: { failures = {} } }, values } = called;
     const input = await this.#bodies.input(called.request);
     const id = this.#idOf(called);
     const workflow = contract as WorkflowContract<unknown, unknown>;
-    const started = await this.#app.start(workflow, input, { id, headers: this.#headers(called) });
+    const started = await this.#app.start(workflow, input, { id, headers: called.headers });
     if (!started.ok) return answer(started, { values, failures });
     const location = `${this.#base}/${name}/${encodeURIComponent(started.value)}`;
     return answer({ ok: true, value: { run: started.value } }, {
@@ -414,7 +416,7 @@ class EdgeHandler<Given> {
     });
   }
 
-  async #result(called: Called<Given>): Promise<Response> {
+  async #result(called: Called): Promise<Response> {
     const { route: { contract, options: { failures = {} } }, values, request, run = "" } = called;
     const workflow = contract as WorkflowContract<unknown, unknown>;
     const { maxWait = MAX_WAIT } = this.#options;
@@ -436,7 +438,7 @@ class EdgeHandler<Given> {
     return undefined;
   }
 
-  async #tell(called: Called<Given>): Promise<Response> {
+  async #tell(called: Called): Promise<Response> {
     const { route: { options: { tell = {}, failures = {} } }, values, run = "", signal = "" } = called;
     const input = await this.#bodies.input(called.request);
     const id = this.#idOf(called);
@@ -447,7 +449,7 @@ class EdgeHandler<Given> {
     });
   }
 
-  async #cancel(called: Called<Given>): Promise<Response> {
+  async #cancel(called: Called): Promise<Response> {
     const { route: { contract, options: { failures = {} } }, values, run = "", request } = called;
     const reason = queryOf(request).get("reason") || "cancelled by its caller";
     const cancelled = await this.#app.cancel(contract as WorkflowContract<never, unknown>, run, reason.slice(0, 1_000));
@@ -456,6 +458,22 @@ class EdgeHandler<Given> {
 }
 
 /** Returns what a request with this method on this path does. Throws a refusal if the path does not have the method. */
+/**
+ * Makes the headers that carry the caller to handlers. They are made for each action, also for those that send nothing:
+ * a value that cannot be a caller, such as a `Response`, would let the request in.
+ */
+function callerHeaders(caller: unknown): Record<string, string> | undefined {
+  if (caller === undefined) return undefined;
+  if (caller === false) throw new TypeError(`${WRONG_CALLER}; got false`);
+  try {
+    return { [CALLER_HEADER]: encodeValue(caller, "caller") };
+  } catch (error) {
+    throw new TypeError(`${WRONG_CALLER}; ${error instanceof Error ? error.message : "it cannot be read"}`);
+  }
+}
+
+const WRONG_CALLER = "authorize must return a caller that can be sent, undefined for nobody in particular, or deny(401)";
+
 function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeAction {
   const actions = actionsOf(route, run, signal);
   const action = actions.get(method);

@@ -155,6 +155,63 @@ describe("edge", () => {
     assertEquals((await deny(401).response("Unauthorized").json()).code, "UNAUTHORIZED");
   });
 
+  /** One request for each action of an entry, to a server whose `authorize` or `identify` is wrong. */
+  const statuses = async (options: Options): Promise<number[]> => {
+    await using server = await start(options);
+    unwrap(await server.app.start(Trip, { to: "Rome" }, { id: "r" }));
+    const asked = [
+      server.ask("GET", "double?input=1"),
+      server.ask("POST", "plain"),
+      server.ask("GET", "numbers?input=%7B%22to%22%3A1%7D"),
+      server.ask("GET", "noted"),
+      server.ask("POST", "trip", { body: JSON.stringify({ to: "Oslo" }) }),
+      server.ask("GET", "trip/r"),
+      server.ask("POST", "trip/r/packed", { body: '{"bags":1}' }),
+    ];
+    return await Promise.all(asked.map(async (asking) => {
+      const response = await asking;
+      await response.body?.cancel();
+      return response.status;
+    }));
+  };
+
+  it("a refusal of another copy of Catga refuses every action (tails, runs and signals were let through)", async () => {
+    /** A refusal of another class, which has the same members. */
+    const denyOfCopy = (status: 401 | 404) => {
+      const refusal = deny(status);
+      return Object.assign(Object.create({ response: refusal.response }), refusal) as typeof refusal;
+    };
+    assertEquals(await statuses({ authorize: () => denyOfCopy(401) }), Array(7).fill(401));
+    const thrown = () => {
+      throw denyOfCopy(404);
+    };
+    assertEquals(await statuses({ authorize: thrown }), Array(7).fill(404));
+  });
+
+  for (
+    const [what, caller, says] of [
+      ["false", false, "got false"],
+      ["a Response", new Response("no", { status: 401 }), "an instance of Response"],
+      ["a function", () => {}, "a function"],
+    ] as const
+  ) {
+    it(`authorize that returns ${what} lets nobody in, and the log says what to return`, async () => {
+      const logged = await consoleErrors(async () => {
+        assertEquals(await statuses({ authorize: () => caller as never }), Array(7).fill(500));
+      });
+      const text = String(logged[0][1]);
+      assert(text.includes("authorize") && text.includes("deny(401)") && text.includes(says), text);
+    });
+  }
+
+  it("identify that returns no text calls nobody: all callers had one id, and none had a limit", async () => {
+    const logged = await consoleErrors(async () => {
+      const identify = () => Promise.resolve("ann") as never;
+      assertEquals(await statuses({ identify, limit: { rate: 1 } }), Array(7).fill(500));
+    });
+    assert(String(logged[0][1]).includes("identify must return a string; got"), String(logged[0][1]));
+  });
+
   it("a body with its length is bounded in size and time, too, also when it is longer than that says", async () => {
     await using server = await start({ maxBody: 20, bodyTimeout: 20 });
     const post = async (body: BodyInit, headers: Record<string, string>) =>

@@ -7,6 +7,8 @@ import type { EdgeCode } from "./edge_types.ts";
 
 /** A refusal of an HTTP request by an edge, such as `authorize` returns, made by {@link deny}. */
 export class EdgeRefusal {
+  /** Distinguishes a refusal from a caller, also if another copy of Catga made it. */
+  readonly "~refusal": true = true;
   /** The HTTP status. */
   readonly status: number;
   /** The code in the problem details (the error as JSON). */
@@ -31,6 +33,13 @@ export class EdgeRefusal {
     headers.set("content-type", "application/problem+json");
     return new Response(JSON.stringify({ type: "about:blank", title, status, detail, code }), { status, headers });
   }
+}
+
+/** Returns true for a refusal, also of another copy of this class. */
+export function isEdgeRefusal(value: unknown): value is EdgeRefusal {
+  if (value instanceof EdgeRefusal) return true;
+  const { "~refusal": mark, response } = (value ?? {}) as Partial<EdgeRefusal>;
+  return mark === true && typeof response === "function";
 }
 
 /**

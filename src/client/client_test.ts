@@ -1,7 +1,8 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, command, event, fail, query, stream, unwrap, workflow } from "../../mod.ts";
 import { deny, edge } from "../http/mod.ts";
+import { consoleErrors } from "../../test/support/console_errors.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { client, ClientError } from "./mod.ts";
 
@@ -212,6 +213,58 @@ describe("client", () => {
     assertEquals((await shop.checkout.run("none").result()).error?.code, "NO_RUN");
   });
 
+  it("a run that failed with a code of Catga has its result at once (it was asked for again for ever)", async () => {
+    const Late = workflow("Late", { timeout: 20 });
+    const Passes = workflow<string>("Passes");
+    const app = await catga({
+      logger: QUIET,
+      handlers: [Late.handle((flow) => flow.sleep("long", 60_000)), Passes.handle((_, code) => fail(code, "it ended"))],
+    });
+    await using _app = app;
+    const edged = edge({ late: Late, passes: Passes });
+    const handle = edged.handler(app, { authorize: () => undefined });
+    const responses: Response[] = [];
+    const tooMany = new AbortController();
+    const answered = async (url: string, init: RequestInit) => {
+      const response = await handle(new Request(url, init));
+      if (responses.push(response.clone()) > 500) tooMany.abort();
+      return response;
+    };
+    const shop = client<typeof edged>("http://shop.example", { fetch: answered, pause: [1, 2] });
+    const runs = [unwrapped(await shop.late.start())];
+    const codes = ["TIMEOUT", "UNAVAILABLE", "OVERLOADED", "RATE_LIMITED", "HANDLER_FAILED", "MINE"];
+    for (const code of codes.slice(1)) runs.push(unwrapped(await shop.passes.start(code)));
+    const found: unknown[] = [];
+    for (const run of runs) {
+      const { error } = await run.result({ signal: tooMany.signal });
+      found.push([error?.code, unwrapped(await run.open())]);
+    }
+    assertEquals(found, codes.map((code) => [code, undefined]));
+    const plain = await handle(new Request(`http://shop.example/late/${runs[0].id}`));
+    const problem = await plain.json();
+    assertEquals([plain.status, problem.code, problem.ended], [504, "TIMEOUT", true]);
+    assertEquals([...responses, plain].filter(({ headers }) => headers.has("retry-after")), []);
+  });
+
+  it("open(): who may not ask gets a failure, and so does who asks nothing of an edge (the run had ended, it said)", async () => {
+    await using setup = await start();
+    const { id } = unwrapped(await setup.shop.checkout.start({ order: "7" }));
+    const refused = await setup.asUser("nobody").checkout.run(id).open();
+    assertEquals([refused.ok, refused.error?.code], [false, "UNAUTHORIZED"]);
+    const broken = api.handler(setup.app, {
+      authorize: () => {
+        throw new Error("no database");
+      },
+    });
+    const logged = await consoleErrors(async () => {
+      const behind = client<typeof api>("http://shop.example", {
+        fetch: (url, init) => broken(new Request(url, init)),
+      });
+      assertEquals((await behind.checkout.run(id).open()).error?.code, "HANDLER_FAILED");
+    });
+    assertEquals(logged.length, 1);
+  });
+
   it("without an answer a command is OUTCOME_UNKNOWN, a query UNAVAILABLE, an aborted call CANCELLED", async () => {
     const lost = client<typeof api>("http://shop.example", {
       fetch: (_, { signal }) =>
@@ -239,6 +292,50 @@ describe("client", () => {
     for (const [code, { error }] of results) {
       assertEquals([error?.code, error?.status, error?.retryAfter, error?.retryable], [code, 503, 2_000, true]);
     }
+  });
+
+  describe("of a wrong address", () => {
+    const html = () => new Response("<!doctype html>", { headers: { "content-type": "text/html" } });
+    const at = (fetch: () => Promise<Response>) => client<typeof api>("http://shop.example", { fetch, pause: [1, 2] });
+    const order = { sku: "tea", on: new Date(5), cents: 9n };
+
+    it("gets INVALID_RESPONSE from what is no edge and says ok, also result() of a run", async () => {
+      const asked = new AbortController();
+      const { signal } = asked;
+      let requests = 0;
+      const page = at(() => {
+        if (++requests > 20) asked.abort();
+        return Promise.resolve(html());
+      });
+      const errors = [
+        (await page.create.send(order)).error,
+        (await page.list.query()).error,
+        (await page.checkout.run("1").result({ signal })).error,
+        await collected(page.letters.stream("tea", { signal })).catch((error) => error),
+        await collected(page.placed.follow({ signal })).catch((error) => error),
+      ];
+      assertEquals(requests, 5);
+      for (const error of errors) {
+        assertEquals([error?.code, error?.status, error?.retryable], ["INVALID_RESPONSE", 200, false]);
+        assertMatch(error.message, /^http.* was answered with 200 text\/html, not by an edge$/);
+      }
+    });
+
+    it("names status and type of an answer without a code (the message was the code)", async () => {
+      const none = at(() => Promise.resolve(new Response(html().body, { status: 404, headers: html().headers })));
+      const { error } = await none.list.query();
+      assertEquals([error?.code, error?.status], ["INVALID_RESPONSE", 404]);
+      assertEquals(error?.message, "http://shop.example/list was answered with 404 text/html, not by an edge");
+      const json = at(() => Promise.resolve(Response.json({ message: "no route" }, { status: 502 })));
+      const refused = (await json.create.send(order)).error;
+      assertMatch(`${refused?.message}`, /create was answered with 502 application\/json.*, not by an edge$/);
+    });
+
+    it("says why there is no answer", async () => {
+      const refused = at(() => Promise.reject(new TypeError("connection refused")));
+      const { error } = await refused.list.query();
+      assertEquals(error?.message, "GET http://shop.example/list has no answer: TypeError: connection refused");
+    });
   });
 });
 

@@ -265,7 +265,10 @@ function runOf(url: string, id: string, options: ClientOptions): object {
         clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
         const isOpen = answer.ok && answer.status === 202;
-        if (signal?.aborted || !(isOpen || over.signal.aborted || (answer.error && isPassing(answer.error)))) {
+        if (
+          signal?.aborted ||
+          !(isOpen || over.signal.aborted || (!answer.ended && answer.error && isPassing(answer.error)))
+        ) {
           return answer;
         }
         // an edge that has waited is asked again at once; one whose `maxWait` is short is not asked all the time
@@ -276,10 +279,7 @@ function runOf(url: string, id: string, options: ClientOptions): object {
     async open(of: CallOptions = {}) {
       const answer = await get(of);
       if (answer.ok) return { ok: true, value: answer.status === 202 ? answer.value : undefined };
-      // these codes mean that the run has ended: it has failed, or its record has been removed
-      return ["NO_RUN", "NOT_FOUND"].includes(answer.error.code) || isPassing(answer.error)
-        ? answer
-        : { ok: true, value: undefined };
+      return answer.ended ? { ok: true, value: undefined } : answer;
     },
     tell: (signal: string, input?: unknown, of: ClientSendOptions = {}) =>
       call(options, "POST", `${url}/${encodeURIComponent(signal)}`, { input, ...of, headers: idHeader(of) }),
@@ -292,7 +292,8 @@ const WAIT = 20;
 /** Maximum length of the URL of a query, in characters: nginx refuses a line of 8,192, with its headers Bun 16,384. */
 const MAX_URL = 4_000;
 
-type AnsweredResult = ClientResult<unknown, string> & { readonly status?: number };
+/** `ended`: the failure is the end of the run that was asked for. */
+type AnsweredResult = ClientResult<unknown, string> & { readonly status?: number; readonly ended?: boolean };
 
 async function call(
   options: ClientOptions,
@@ -311,14 +312,14 @@ async function call(
     code = unanswered(reads); // the request may arrive from here on
     const response = await request(options, method, url, all, signal, body);
     const text = await response.text();
-    if (!response.ok) return { ok: false, error: failure(response, text, code) };
+    if (!response.ok) return failure(url, response, text, code);
     if (text !== "" && !/\bjson|\+json/.test(typeOf(response))) return { ok: false, error: foreign(url, response) };
     return { ok: true, value: text === "" ? undefined : valueOf(response, text), status: response.status };
   } catch (cause) {
     if (signal?.aborted) code = "CANCELLED";
     return {
       ok: false,
-      error: new ClientError(code, `${method} ${url} has no answer`, { retryable: !signal?.aborted, cause }),
+      error: new ClientError(code, `${method} ${url} has no answer: ${cause}`, { retryable: !signal?.aborted, cause }),
     };
   }
 }
@@ -380,7 +381,7 @@ async function* eventsUntil(
       try {
         const headers = { accept: `text/event-stream, ${VALUES}`, ...(last === "" ? {} : { "last-event-id": last }) };
         const response = await request(options, "GET", url, await headersOf(options, new Headers(headers)), signal);
-        if (!response.ok) error = failure(response, await response.text(), unanswered(true));
+        if (!response.ok) error = failure(url, response, await response.text(), unanswered(true)).error;
         else if (!typeOf(response).startsWith("text/event-stream")) throw foreign(url, response);
         else {
           for await (const { type, id, data } of sse(response)) {
@@ -472,21 +473,27 @@ function typeOf({ headers }: Response): string {
 
 /** Returns the error of a success that no edge has sent, such as the page with which a proxy asks for a login. */
 function foreign(url: string, response: Response): ClientError {
-  const type = typeOf(response) || "nothing";
-  return new ClientError("INVALID_RESPONSE", `${url} was answered with ${type}, not by an edge`, {
-    status: response.status,
-  });
+  return new ClientError("INVALID_RESPONSE", notByEdge(url, response), { status: response.status });
 }
 
-/** Returns the error of a response. `other`: the code of a response from 500 on that has none. */
-function failure(response: Response, text: string, other: string): ClientError {
-  const after = response.headers.get("retry-after");
+function notByEdge(url: string, response: Response): string {
+  return `${url} was answered with ${response.status} ${typeOf(response)}, not by an edge`;
+}
+
+/** Returns the failure that a response is. `other`: the code of a response from 500 on that has none. */
+function failure(
+  url: string,
+  response: Response,
+  text: string,
+  other: string,
+): AnsweredResult & { readonly error: ClientError } {
+  let value: { readonly code?: unknown; readonly ended?: boolean } | undefined;
   try {
-    return problem(valueOf(response, text), response.status, other, after);
-  } catch {
-    // the response comes from a proxy, not from the edge
-    return problem({}, response.status, other, after);
-  }
+    value = valueOf(response, text) as typeof value;
+  } catch { /* the response comes from a proxy, not from the edge */ }
+  const { status, headers } = response;
+  const shown = value?.code ? value : { detail: notByEdge(url, response) };
+  return { ok: false, error: problem(shown, status, other, headers.get("retry-after")), ended: value?.ended === true };
 }
 
 function problem(value: unknown, status: number, other: string, after: string | null = null): ClientError {

@@ -237,6 +237,7 @@ const PROBLEM = {
     detail: { type: "string" },
     code: { type: "string" },
     details: {},
+    ended: { type: "boolean" },
   },
 };
 const RUN = {

@@ -8,6 +8,7 @@ import type { EventFollower, FollowedEvent } from "../contract/followed_event.ts
 import type { RunInfo, Signal, WorkflowContract } from "../contract/flow.ts";
 import { MAX_ID } from "../contract/send_options.ts";
 import { CALLER_HEADER } from "../contract/program_types.ts";
+import type { Result } from "../contract/result.ts";
 import type { Catga } from "../contract/running_node.ts";
 import type { Result } from "../contract/result.ts";
 import { type MaybePromise, validate } from "../contract/schema.ts";
@@ -20,6 +21,7 @@ import {
   checkNumber,
   checkObject,
   checkString,
+  isRecord,
   isThenable,
   MAX_TIMEOUT,
   show,
@@ -424,13 +426,22 @@ class EdgeHandler<Given> {
     let info = await this.#run(workflow, run);
     if (info !== undefined && info.endedAt === undefined && wait > 0) {
       const result = await this.#app.result(workflow, run, { timeout: wait, signal: request.signal });
-      if (result.ok || result.error.code !== "NOT_ENDED") return answer(result, { values, failures });
+      if (result.ok) return answer(result, { values, failures });
       info = await this.#run(workflow, run);
+      if (result.error.code !== "NOT_ENDED") return this.#answerOf(result, info, called);
     }
     if (info !== undefined && info.endedAt === undefined) {
       return answer({ ok: true, value: openRun(info) }, { values, failures, status: 202 });
     }
-    return answer(await this.#app.result(workflow, run, { signal: request.signal }), { values, failures });
+    return this.#answerOf(await this.#app.result(workflow, run, { signal: request.signal }), info, called);
+  }
+
+  /** Makes the response for the result of a run: a failure may be the end of the run, or of this call. */
+  #answerOf(result: Result<unknown>, info: RunInfo | undefined, { route, values }: Called): Response {
+    const { failures = {} } = route.options;
+    const end = info?.endedAt === undefined ? undefined : info.timeline.at(-1)?.value;
+    const ended = !result.ok && isRecord(end) && end.code === result.error.code;
+    return answer(result, { values, failures, ended });
   }
 
   async #run({ name }: WorkflowContract<never, unknown>, id: string): Promise<RunInfo | undefined> {
@@ -472,7 +483,8 @@ function callerHeaders(caller: unknown): Record<string, string> | undefined {
   }
 }
 
-const WRONG_CALLER = "authorize must return a caller that can be sent, undefined for nobody in particular, or deny(401)";
+const WRONG_CALLER =
+  "authorize must return a caller that can be sent, undefined for nobody in particular, or deny(401)";
 
 function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeAction {
   const actions = actionsOf(route, run, signal);

@@ -82,14 +82,15 @@ function checkStatus(option: string, status: number, hasBody: boolean): void {
 
 /**
  * Returns problem details (RFC 9457) of an error as JSON. For one of Catga's own codes with a status from 500 on, the
- * message and the details of the error are left out: they are only in the log of the node where it happened.
+ * message and the details of the error are left out: they are only in the log of the node where it happened. `more`:
+ * members besides those of the error.
  */
-export function problem(error: CatgaError, status: number): string {
+export function problem(error: CatgaError, status: number, more: object = {}): string {
   const { code, message, details } = error;
   const title = titleOf(status);
   const isShown = status < 500 || !isErrorCode(code);
   const text = (shown: object) =>
-    toJson({ type: "about:blank", title, status, ...shown, code }, "INVALID_RESPONSE", "the failure");
+    toJson({ type: "about:blank", title, status, ...shown, code, ...more }, "INVALID_RESPONSE", "the failure");
   try {
     return text(isShown ? { detail: message, details } : {});
   } catch {

@@ -243,7 +243,7 @@ describe("the client of an edge over HTTP", { timeout: 60_000 }, () => {
     }
     assertEquals(told, Array(3).fill(["INVALID_RESPONSE", 200, false]));
     const error = await assertRejects(() => collected(shop.said.follow()));
-    assertMatch(`${error}`, /answered with text\/html; charset=utf-8, not by an edge/);
+    assertMatch(`${error}`, /answered with 200 text\/html; charset=utf-8, not by an edge/);
   });
 
   it("a body that was read before is an error of the program, which is logged (it was one of the client's)", async () => {

@@ -10,7 +10,6 @@ import { MAX_ID } from "../contract/send_options.ts";
 import { CALLER_HEADER } from "../contract/program_types.ts";
 import type { Result } from "../contract/result.ts";
 import type { Catga } from "../contract/running_node.ts";
-import type { Result } from "../contract/result.ts";
 import { type MaybePromise, validate } from "../contract/schema.ts";
 import { describeContract, shapeOf } from "../contract/shape.ts";
 import {

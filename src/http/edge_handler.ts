@@ -211,7 +211,7 @@ class EdgeHandler<Given> {
 
   #call(request: Request): MaybePromise<Response> {
     const { method } = request;
-    const place = this.#find(pathOf(request.url));
+    const place = this.#find(method, pathOf(request.url));
     const action = actionOf(method, place);
     this.#checkOrigin(request);
     const media = method === "POST" ? refusedMediaType(request) : undefined;
@@ -264,17 +264,21 @@ class EdgeHandler<Given> {
 
   /**
    * Returns the entry for a path, with the run and the signal that follow the entry's name. Throws a refusal if there
-   * is none.
+   * is none. Ids of runs may contain slashes, which proxies that rewrite paths, such as nginx, pass on decoded: so the
+   * method decides if the last part is a signal.
    */
-  #find(pathname: string): RoutePlace {
+  #find(method: string, pathname: string): RoutePlace {
     const listed = this.#places.get(pathname);
     if (listed !== undefined) return listed;
     const base = this.#base;
     const parts = pathname.startsWith(`${base}/`) ? pathname.slice(base.length + 1).split("/") : [];
-    const [name = "", run, signal, more] = parts.map(decodedPart);
+    const [name = "", ...more] = parts.map(decodedPart);
     const route = this.#routes.get(name);
-    const isRun = route?.kind === "workflow" && isRunId(run) && signal !== "" && more === undefined;
-    if (route === undefined || (run !== undefined && !isRun)) throw NOT_FOUND;
+    if (route === undefined) throw NOT_FOUND;
+    if (more.length === 0) return { route, run: undefined, signal: undefined };
+    const signal = method === "POST" && more.length > 1 ? more.pop() : undefined;
+    const run = more.join("/");
+    if (route.kind !== "workflow" || run === "" || run.length > MAX_ID || signal === "") throw NOT_FOUND;
     return { route, run, signal };
   }
 
@@ -617,11 +621,6 @@ function matches(request: Request, etag: string): boolean {
   const wanted = request.headers.get("if-none-match");
   // weak tags are equal, too (RFC 9110, 13.1.2): proxies that compress an answer make its tag weak
   return wanted !== null && wanted.split(",").some((each) => ["*", etag, `W/${etag}`].includes(each.trim()));
-}
-
-/** Returns true if a part of a path can be the id of a run. */
-function isRunId(part: string | undefined): boolean {
-  return part !== undefined && part !== "" && part.length <= MAX_ID;
 }
 
 /** Decodes a part of a path, or the text of a place. Throws a refusal if its escapes are invalid. */

@@ -310,7 +310,8 @@ class EdgeHandler<Given> {
     if (key === "" || key.length > MAX_KEY) {
       throw new EdgeRefusal(400, "INVALID_MESSAGE", `an Idempotency-Key has 1 to ${MAX_KEY} characters`);
     }
-    const id = identity === undefined ? key : `${identity}/${key}`;
+    // the caller has no slash of its own there: else `a` with the key `b/c` would be `a/b` with the key `c`
+    const id = identity === undefined ? key : `${identity.replace(/[%/]/g, encodeURIComponent)}/${key}`;
     if (id.length <= MAX_ID) return id;
     throw new EdgeRefusal(400, "INVALID_MESSAGE", "the Idempotency-Key is too long for this caller");
   }

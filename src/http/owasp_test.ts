@@ -104,6 +104,22 @@ describe("OWASP API security, at an edge", () => {
     });
   });
 
+  it("API1, object level: a key with a slash is none of a caller whose text goes on with it", async () => {
+    await withApp(async (ask) => {
+      const start = async (user: string, key: string) => {
+        const headers = { authorization: `${user}:buyer`, "idempotency-key": key };
+        return (await (await ask("POST", "trip", { body: '{"to":"rome"}', headers })).json()).run;
+      };
+      const runs = [
+        await start("acme/bob", "1"),
+        await start("acme", "bob/1"),
+        await start("acme%2Fbob", "1"),
+        await start("a b", "1/2"),
+      ];
+      assertEquals(runs, ["acme%2Fbob/1", "acme/bob/1", "acme%252Fbob/1", "a b/1/2"]);
+    });
+  });
+
   it("API2, authentication: there is no handler without authorize, and no call without a caller", async () => {
     await withApp(async (ask, app) => {
       assertThrows(() => api.handler(app, {} as never), TypeError, "authorize");

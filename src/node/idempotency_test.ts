@@ -323,6 +323,34 @@ describe("an idempotent command", () => {
     assertEquals([told(await send("b")), told(await send("a")), runs.length], ["HANDLER_FAILED", "paid", 2]);
   });
 
+  for (const kind of ["value", "final failure"]) {
+    it(`has one result at every node, whatever its size (${kind}; other nodes got TOO_LARGE in place of what the store took)`, async () => {
+      const Make = command<{ characters: number }, string>("Make", { idempotent: true });
+      const make = Make.handle(({ characters }) =>
+        kind === "value"
+          ? "x".repeat(characters)
+          : fail("SOLD_OUT", "none is left", { final: true, details: "x".repeat(characters) })
+      );
+      const maxPayload = 16_384;
+      await using cluster = new MemoryCluster({ maxPayload });
+      for (const id of ["a", "b"]) await cluster.start(id, { handlers: make });
+      await cluster.start("c");
+      const whole = new Set<boolean>();
+      for (let characters = maxPayload - 4_000; characters <= maxPayload + 200; characters += 100) {
+        const results: string[] = [];
+        for (const [sender, node] of [["c", "a"], ["a", "a"], ["b", "b"], ["a", "b"]]) {
+          const sent = cluster.apps.get(sender)!.send(Make, { characters }, { id: `make ${characters}`, node });
+          const { value, error } = await cluster.clock.until(sent);
+          const has = value ?? String(error?.details);
+          whole.add(has.length === characters);
+          results.push(`${error?.code ?? "ok"} with ${has.slice(0, 30)}, ${has.length} characters`);
+        }
+        assertEquals(new Set(results).size, 1, `${characters} characters: ${results.join("; ")}`);
+      }
+      assertEquals(whole, new Set([true, false]), "the sizes are below the limit and above it");
+    });
+  }
+
   it("whose id was used with another payload is ID_REUSED, and does not run", async () => {
     const { cluster, runs } = await shops();
     await using _ = cluster;

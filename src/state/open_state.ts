@@ -36,7 +36,9 @@ export function openState(options: StateOptions): OpenState {
   const locks = new LockManager({ bucket, clock, random, node, endpoint, observer });
   const leaders = new LockManager({ bucket, clock, random, node, endpoint, observer, space: "lead" });
   const loads = new LockManager({ bucket, clock, random, node, endpoint, observer, space: "load" });
-  const claims = new IdempotencyStore({ bucket: opener("idempotency"), clock, random, endpoint, liveness, observer });
+  const claims = new IdempotencyStore({
+    ...{ bucket: opener("idempotency"), clock, random, endpoint, liveness, observer, maxPayload },
+  });
   const cache = new SharedCache({ bucket: opener("cache"), locks: loads, clock, random, maxPayload });
   return {
     locks,

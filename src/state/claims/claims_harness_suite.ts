@@ -54,6 +54,7 @@ export function claimCluster(size: number, options: MemoryNetworkOptions = {}) {
       random: network.random,
       endpoint: `n${i}.nonce`,
       liveness: { gone: (endpoint) => gone.of(endpoint) },
+      maxPayload: () => 1_048_576,
       observer: (seen) => faults.push(seen),
     });
     const lossRecorder = { lost: (reason: CatgaError) => void lost.push(reason) };

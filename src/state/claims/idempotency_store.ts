@@ -9,7 +9,8 @@ import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/fingerprint.ts";
-import { isCatgaError } from "../../error.ts";
+import { byteLength, exceeds } from "../../data/utf8.ts";
+import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 import { fail, type Result } from "../../contract/result.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
@@ -32,6 +33,8 @@ interface IdempotencyOptions extends Pick<ClaimStore, "clock" | "random" | "obse
   /** Endpoint of this process: the node's id, a dot, and a nonce. No other store has the same. */
   readonly endpoint: string;
   readonly liveness: Liveness;
+  /** Returns the maximum size of a message, in bytes. */
+  maxPayload(): number;
 }
 
 /** A running call of `guard`: one attempt to run an idempotent command. */
@@ -285,6 +288,7 @@ export class IdempotencyStore implements Claims {
     let ending: Ending;
     try {
       text = writeDone(claim, result, Infinity);
+      this.#checkSize(text);
       ending = await held.keep(text, ttl, ended);
     } catch (error) {
       let short = result;
@@ -303,7 +307,25 @@ export class IdempotencyStore implements Claims {
     // is that of a DoneClaim
     return { result: resultOf(readClaim(text) as DoneClaim) };
   }
+
+  /**
+   * Throws `TOO_LARGE` for the record of a result that is too large for an answer to another node: the senders at that
+   * node would get another result than those at this one.
+   */
+  #checkSize(record: string): void {
+    const limit = this.#options.maxPayload() - ANSWER_OVERHEAD;
+    if (!exceeds(record, limit)) return;
+    const size = byteLength(record);
+    const message = `it has ${size} bytes; the limit is ${limit} bytes: store what is large elsewhere and return a ` +
+      "reference, or raise max_payload in the configuration of nats-server";
+    throw new CatgaError("TOO_LARGE", message, { details: { size, limit } });
+  }
 }
 
-/** Maximum size of an error's details that are kept if the store has refused the record as too large, in bytes. */
+/**
+ * Number of bytes by which an answer to another node is smaller than a message (`cluster/wire/frame_limits.ts`). A
+ * record is longer than the answer that is made of it.
+ */
+const ANSWER_OVERHEAD = 2_048;
+/** Maximum size of an error's details that are kept if the record is too large, in bytes. */
 const SHORT_ERROR = 1_024;

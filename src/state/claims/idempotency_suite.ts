@@ -44,6 +44,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
           random,
           endpoint: `n${i}.nonce`,
           liveness: { gone: (endpoint) => Promise.resolve(gone.includes(endpoint)) },
+          maxPayload: () => 1_048_576,
           observer: () => {},
         })
       );

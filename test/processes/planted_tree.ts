@@ -66,7 +66,8 @@ interface Change {
  *   one run. `commit-node`: all that ran at a node that ended has had an attempt. `commit-join`: what runs at a node
  *   runs again. `batch-join`: what runs in a batch in front of another of its key is taken for done. `batch-again`: a
  *   message of a batch runs before one of its key that failed. `commit-counts`: a leader believes in a commit that does
- *   not count. `commit-back`: what is put aside while a leader goes back stays so.
+ *   not count. `commit-back`: what is put aside while a leader goes back stays so. `commit-alive`: what a leader was
+ *   about to begin has had an attempt, though its process goes on.
  */
 const PLANTS = {
   "flow-expect": [{
@@ -357,6 +358,11 @@ const PLANTS = {
     file: "src/log/subscriptions/commits.ts",
     from: "    while (this.inDoubt) {",
     to: "    while (this.inDoubt && sequence < 0) {",
+  }],
+  "commit-alive": [{
+    file: "src/log/subscriptions/suspicion.ts",
+    from: "const begun = unclean ? (before?.begun ?? []).filter((id) => !running.has(id) && known.has(id)) : [];",
+    to: "const begun = (before?.begun ?? []).filter((id) => !running.has(id) && known.has(id));",
   }],
   "commit-back": [{
     file: "src/log/subscriptions/ledger.ts",

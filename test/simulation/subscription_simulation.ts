@@ -436,8 +436,23 @@ class Run {
       const isOpen = open.some(([position]) => position === message.position);
       if (isOpen && state.parked.has(messageId(message))) this.wrong(`${messageId(message)} is open, and parked`);
     }
+    this.#checkAttempts(state);
     const isAlive = leader === "" || this.nodes.some((node) => node.alive && node.endpoint === leader);
     if (!isAlive) this.wereBegun(doubt?.begun ?? []); // its leader was killed before it was stored
+  }
+
+  /** Attempts that a commit counts have failed, or their process may have ended. */
+  #checkAttempts({ head: { open, place }, parked }: StoredState): void {
+    const counts = new Map([...parked].map(([id, { attempts }]) => [id, attempts]));
+    const openAttempts = new Map(open);
+    for (const message of this.log) {
+      const attempts = message.time <= place.time ? openAttempts.get(message.position) : undefined;
+      if (attempts !== undefined) counts.set(messageId(message), attempts);
+    }
+    for (const [id, attempts] of counts) {
+      const failed = this.fates.get(id)?.failed ?? 0;
+      if (attempts > failed) this.wrong(`${id} has ${attempts} attempts, and failed ${failed} times`);
+    }
   }
 
   /** Takes note of what a leader was about to begin when it was killed. */

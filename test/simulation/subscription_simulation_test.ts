@@ -62,8 +62,9 @@ describe("simulation of a subscription", () => {
       ["commit-join", /runs beside another of its key/],
       ["batch-join", /runs before/, BATCHED + 725],
       ["batch-again", /runs before/, BATCHED],
-      ["commit-counts", /is a dead letter and never failed/, 5_550],
+      ["commit-counts", /has \d attempts, and failed \d times/, 5_550],
       ["commit-back", /runs before/, REWOUND + 110],
+      ["commit-alive", /has \d attempts, and failed \d times/, 975],
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {

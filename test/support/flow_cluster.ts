@@ -223,10 +223,17 @@ export class FlowCluster implements AsyncDisposable {
     this.#pace = await ServerPace.measure(this.#urls);
   }
 
-  /** Waits until all runs have ended, `limit` ms at most. */
+  /** Waits until all runs have ended, or none has for `limit` ms: how fast they go on is the machine's. */
   async settled(limit: number): Promise<void> {
-    const over = wait(limit, undefined, { signal: this.#ending.signal }).catch(() => {});
-    await Promise.race([Promise.all(this.#runs.map(({ ended }) => ended)), over]);
+    const late = Promise.withResolvers<void>();
+    let timer = setTimeout(late.resolve, limit);
+    const all = this.#runs.map(async ({ ended }) => {
+      await ended;
+      clearTimeout(timer);
+      if (!this.#ending.signal.aborted) timer = setTimeout(late.resolve, limit);
+    });
+    await Promise.race([Promise.all(all), late.promise]);
+    clearTimeout(timer);
     this.#ending.abort();
   }
 

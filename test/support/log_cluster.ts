@@ -333,14 +333,25 @@ export class LogCluster implements AsyncDisposable {
     }
   }
 
-  /** Resolves when the history so far fits. */
-  async until(what: string, fits: (history: LogHistory) => boolean, limit: number = SETTLED): Promise<void> {
-    const end = performance.now() + limit;
+  /**
+   * Resolves when the history so far fits; rejects when it has not after `limit` ms, or so many since `left` was less
+   * than ever before.
+   */
+  async until(
+    what: string,
+    fits: (history: LogHistory) => boolean,
+    limit: number = SETTLED,
+    left: () => number = () => 0,
+  ): Promise<void> {
+    let end = performance.now() + limit;
+    let least = Infinity;
     for (;;) {
       const history = await this.read();
       const asked = performance.now();
       if (fits(history)) return;
       const now = performance.now();
+      const remaining = left();
+      if (remaining < least) [least, end] = [remaining, now + limit];
       if (now > end) throw new Error(`waited ${limit} ms in vain for ${what}\n${await this.#state()}`);
       // a long history takes long to look at
       await wait(10 + 4 * (now - asked));
@@ -354,11 +365,17 @@ export class LogCluster implements AsyncDisposable {
   }
 
   /**
-   * Resolves when each subscription has handled all that was stored so far; rejects when it has not after `limit` ms.
+   * Resolves when each subscription has handled all that was stored so far; rejects when it handles nothing more for
+   * `limit` ms: how fast it goes on is the machine's.
    */
   async settled(limit: number = SETTLED): Promise<void> {
-    const missing = () => [...this.#expected].flatMap(([sub, of]) => this.history.missing(sub, of));
-    await this.until("everything stored to be handled", () => missing().length === 0, limit).catch((error: Error) => {
+    let left = Infinity;
+    const isHandled = () => {
+      const missing = [...this.#expected].flatMap(([sub, of]) => this.history.missing(sub, of));
+      left = missing.length;
+      return left === 0;
+    };
+    await this.until("everything stored to be handled", isHandled, limit, () => left).catch((error: Error) => {
       const of = [...this.#expected].map(([sub, of]) => {
         const missing = this.history.missing(sub, of);
         return `${sub}: ${missing.length} not handled: ${missing.slice(0, 8)}`;

@@ -139,7 +139,12 @@ function loopsOf(app: Catga, isOver: () => boolean): Promise<void>[] {
     }),
     loop(100, async (n) => {
       const of = `${id}-${n}`;
-      unwrap(await app.publish(Later, { of }, { id: of, delay: 300 + 500 * (n % 4) }));
+      const delay = 300 + 500 * (n % 4);
+      const began = performance.now();
+      const { ok, error } = await app.publish(Later, { of }, { id: of, delay });
+      // a machine that stood still acknowledges a schedule that has fired, and is gone
+      if (!ok && error.code === "OUTCOME_UNKNOWN" && performance.now() - began >= delay) return;
+      if (!ok) throw error;
       const isBack = n % 4 === 3 && await app.unschedule(Later, of);
       note(isBack ? "later back" : "later ok", of);
     }),

@@ -267,8 +267,8 @@ export function streamsSuite(harness: StreamsHarness): void {
     "a handler reads streams with its context, and they end with it",
     within(async ({ reader }) => {
       assertEquals((await reader.send(Sum, { to: 500 })).value, 125_250);
-      // the request is repeated, because on a busy machine it may not be sent in time, which is a TIMEOUT, or come to its
-      // handler too late, which its sender does not learn
+      // the request is repeated, because on a busy machine it may not be sent in time, which is a TIMEOUT, or come to
+      // its handler too late, which its sender does not learn
       await eventually("one that has begun", async () => {
         const { error } = await reader.send(Sum, { to: 1e9 }, { timeout: 1_000 });
         return error?.code === "OUTCOME_UNKNOWN" && seen.begun > 1;

@@ -133,15 +133,30 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         assertEquals(await read(keyCodec([9], isAsync)), [1, 3]);
       });
 
-      it("a message that cannot be opened is a dead letter, which is handled once its key is known", async () => {
+      const right = keyCodec([7], isAsync);
+      const blindCodecs: Record<string, PayloadCodec> = {
+        "does not know its key": keyCodec([9], isAsync),
+        "makes something else of it (it was lost, with one line in the log)": {
+          encode: right.encode,
+          decode: async (bytes) => (await right.decode(bytes)).map((byte) => byte ^ 3),
+        },
+        "makes nothing of it (it was lost, too)": { encode: right.encode, decode: () => new Uint8Array() },
+      };
+      for (const [what, codec] of Object.entries(blindCodecs)) {
+        it(`a message is a dead letter where the codec ${what}, and is handled where it is decoded`, async () => {
+          await deadThenHandled(codec);
+        });
+      }
+
+      const deadThenHandled = async (codec: PayloadCodec) => {
         const Placed = event<{ n: number }>("Placed", { durable: true });
         const numbers: number[] = [];
         const handlers = Placed.on(({ n }) => void numbers.push(n), { name: "list", from: "start" });
         await using harness = await open();
-        const publisher = await harness.start({ id: "p", service: "publisher", codec: keyCodec([7], isAsync) });
+        const publisher = await harness.start({ id: "p", service: "publisher", codec: right });
         unwrap(await publisher.publish(Placed, { n: 1 }));
         await publisher.drain();
-        const blind = await harness.start({ id: "blind", service: "s", codec: keyCodec([9], isAsync), handlers });
+        const blind = await harness.start({ id: "blind", service: "s", codec, handlers });
         await eventually("a letter", async () => (await Array.fromAsync(blind.deadLetters())).length === 1);
         await blind.drain();
         assertEquals(numbers, []);
@@ -152,7 +167,7 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         }
         await eventually("it to be handled", () => numbers.length === 1);
         await seeing.drain();
-      });
+      };
     });
   }
 }

@@ -6,6 +6,8 @@
  */
 import { CatgaError } from "../error.ts";
 import type { MaybePromise } from "../contract/schema.ts";
+import { parsedJson } from "../data/encoding.ts";
+import { isTagged } from "../data/tags.ts";
 import { encode } from "../data/utf8.ts";
 import {
   type Appended,
@@ -157,12 +159,23 @@ export class SealedStream implements LogStream {
     return changePayloads(bytes, (text) => this.#sealing.seal(text));
   }
 
-  /** Returns the message with decoded payloads. Never rejects: a payload that cannot be decoded stays as it is. */
+  /**
+   * Returns the message with decoded payloads. Never rejects: a payload that cannot be decoded, or that the codec
+   * decodes to something else than the text of a value, stays as it is.
+   */
   #open(message: StoredMessage): MaybePromise<StoredMessage> {
-    const opened = changePayloads(message.data, (text) => this.#sealing.openOrKeep(text));
+    const opened = changePayloads(
+      message.data,
+      (text) => then(this.#sealing.openOrKeep(text), (payload) => isReadable(payload) ? payload : text),
+    );
     const { sequence, subject, time, headers } = message;
     return then(opened, (data) => data === message.data ? message : { sequence, subject, time, headers, data });
   }
+}
+
+/** Returns true for the text of a value: JSON, or with tags. Whoever reads a text with tags finds errors in it. */
+function isReadable(text: string): boolean {
+  return isTagged(text) || parsedJson(text) !== undefined;
 }
 
 /** Follows a stream: passes on messages with decoded payloads, and starts of the stream, in their order. */

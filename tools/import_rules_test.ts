@@ -28,9 +28,9 @@ describe("imports", () => {
   });
 });
 
-/** The files that are loaded with a file. */
-function loadedWith(file: string): string[] {
-  const loaded = new Set([file]);
+/** The files that are loaded with these files. */
+function loadedWith(...roots: readonly string[]): string[] {
+  const loaded = new Set(roots);
   for (const from of loaded) {
     for (const arrow of arrows) if (arrow.from === from && arrow.kind === "static") loaded.add(arrow.to);
   }
@@ -48,6 +48,23 @@ describe("the import of mod.ts", () => {
 
   it("loads 100 files at most: each takes 0.2 ms of a start", () => {
     assertLessOrEqual(loadedWith("mod.ts").length, 100);
+  });
+});
+
+describe("a start over NATS", () => {
+  const parts = ["cluster/cluster", "nats/open", "nats/connection", "nats/transport", "nats/key_value_store"];
+  const loaded = loadedWith("mod.ts", ...parts.map((part) => `src/${part}.ts`));
+
+  it("loads the parts that it is made of by these imports", () => {
+    const late = arrows.filter(({ kind, from }) => kind === "dynamic" && from !== "src/nats/driver.ts");
+    assertEquals(parts.filter((part) => !late.some(({ to }) => to === `src/${part}.ts`)), []);
+  });
+
+  it("loads nothing that reads a stream on: watches need it two seconds later, and programs with a log", () => {
+    const readers = ["log_reader", "log_place", "shared_consumer", "shared_consumers", "subject_routes"];
+    const late = [...readers.map((name) => `src/nats/${name}.ts`), "src/ports/event_log.ts"];
+    assertEquals(late.filter((file) => !files.includes(file)), []);
+    assertEquals(late.filter((file) => loaded.includes(file)), []);
   });
 });
 

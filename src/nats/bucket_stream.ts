@@ -1,12 +1,13 @@
 /** The stream of a bucket: writes to its subjects, and the expiry of its messages. */
 import type { CatgaError } from "../error.ts";
 import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.ts";
+import { openOnce } from "../ports/open_once.ts";
 import { bucketSettings, checkSettings, HIGHEST } from "./bucket_settings.ts";
 import type { JetStream, StreamWrite } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { type AttemptOptions, OwnedStream } from "./owned_stream.ts";
 import { valueTooLarge } from "./stream_errors.ts";
-import { SharedConsumers } from "./shared_consumers.ts";
+import type { SharedConsumers } from "./shared_consumers.ts";
 import type { StreamRecord } from "./stream_record.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -14,8 +15,11 @@ import type { NatsTransport } from "./transport.ts";
 export class BucketStream extends OwnedStream {
   /** Prefix of the subjects of the bucket's keys, the dot included. */
   readonly prefix: string;
-  /** Consumers that the watches of this bucket share. */
-  readonly consumers: SharedConsumers = new SharedConsumers(this);
+  /** Returns the consumers that the watches of this bucket share. Their code is loaded for the first watch that lasts. */
+  readonly consumers: () => Promise<SharedConsumers> = openOnce(async () => {
+    const { SharedConsumers } = await import("./shared_consumers.ts");
+    return new SharedConsumers(this);
+  });
   readonly #bucket: string;
 
   constructor(transport: NatsTransport, js: JetStream, bucket: string, options: Required<BucketOptions>) {

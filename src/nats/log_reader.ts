@@ -193,7 +193,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   }
 
   async #atTurn<T>(work: () => Promise<T>): Promise<T> {
-    const leave = await this.#consumers.beginnings.enter(this.#end.signal);
+    const leave = await this.#stream.beginnings.enter(this.#end.signal);
     try {
       return await work();
     } finally {

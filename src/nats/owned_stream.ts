@@ -3,6 +3,7 @@
  * lost, with sequences that continue to grow. An operation on the stream is repeated, within limits, as long as it
  * was certainly not done.
  */
+import { Gate } from "../data/gate.ts";
 import { CatgaError } from "../error.ts";
 import { backoff, delay, doubled, within } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
@@ -29,6 +30,8 @@ const FIRST_TRY = 500;
 const TRY_LIMIT = 2_000;
 /** Timeout for reading the server's clock before a stream is created, in ms. */
 const TIME_LIMIT = 1_000;
+/** Number of readers and watches of a stream that may begin at the same time. */
+const BEGINNINGS = 16;
 /** Age in ms from which the last check of a stream's settings is repeated when the stream is used. */
 const CHECK = 30_000;
 /**
@@ -91,6 +94,8 @@ export class OwnedStream {
   readonly serverClock: ServerClock;
   /** Interval at which the server sends heartbeats to the stream's consumers while there is no message, in ms. */
   readonly heartbeat: number;
+  /** Limits how many readers and watches of the stream begin at the same time. */
+  readonly beginnings: Gate = new Gate(BEGINNINGS);
   readonly #options: OwnedStreamOptions;
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;

@@ -1,5 +1,4 @@
 /** The consumers that the readers of one stream share in this process: as few as the limit for filters allows. */
-import { Gate } from "../data/gate.ts";
 import type { OwnedStream } from "./owned_stream.ts";
 import { SharedConsumer, type SharingReader } from "./shared_consumer.ts";
 
@@ -10,17 +9,12 @@ import { SharedConsumer, type SharingReader } from "./shared_consumer.ts";
  */
 const MAX_FILTERS = 64;
 
-/** Number of readers and watches of a stream that may begin at the same time. */
-const AT_ONCE = 16;
-
 /** Time for which a last sequence that was read from the stream's leader is reused, in ms. */
 const RECENT = 1_000;
 
 /** Keeps the consumers that this process's readers of one stream share. */
 export class SharedConsumers {
   readonly stream: OwnedStream;
-  /** Limits how many readers and watches of the stream begin at the same time. */
-  readonly beginnings: Gate = new Gate(AT_ONCE);
   readonly #all = new Set<SharedConsumer>();
   #asked: { readonly at: number; readonly sequence: Promise<number> } | undefined;
 

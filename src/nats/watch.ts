@@ -17,7 +17,7 @@ import type { BucketStream } from "./bucket_stream.ts";
 import { Feed } from "./feed.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { prefixFilter } from "./key_subject.ts";
-import { NatsLogReader } from "./log_reader.ts";
+import type { NatsLogReader } from "./log_reader.ts";
 import { connectionClosed } from "./nats_error.ts";
 import { recordOf } from "./stream_record.ts";
 import { LOOKUP_LIMIT, WatchedEntries } from "./watched_entries.ts";
@@ -132,7 +132,7 @@ class Watch {
   async #follow(onListed: () => void): Promise<never> {
     const { transport } = this.#stream;
     const { clock } = transport;
-    const leave = await this.#stream.consumers.beginnings.enter(this.#end.signal);
+    const leave = await this.#stream.beginnings.enter(this.#end.signal);
     if (this.#openBy === Infinity) this.#openBy = clock.monotonic() + OPEN_LIMIT;
     let beginning = true;
     const begun = () => {
@@ -184,7 +184,7 @@ class Watch {
       begun();
       await delay(clock, SETTLED, signal);
       while (true) {
-        reader ??= this.#readBehind(feed, breakOff);
+        reader ??= await this.#readBehind(feed, breakOff);
         await delay(clock, AUDIT, signal);
         await unlessBroken(this.#audit(signal, reader));
       }
@@ -203,8 +203,10 @@ class Watch {
    * the feed when the reader has begun. Returns `undefined` if the feed's position is not known yet. `onBroken` is
    * called if the reader can no longer read; the caller must close the reader even then.
    */
-  #readBehind(feed: Feed, onBroken: (why: string) => void): NatsLogReader | undefined {
-    const { created, consumers } = this.#stream;
+  async #readBehind(feed: Feed, onBroken: (why: string) => void): Promise<NatsLogReader | undefined> {
+    // loaded here, not with this file, because a node starts without it, and many watches end before they need it
+    const [{ NatsLogReader }, consumers] = await Promise.all([import("./log_reader.ts"), this.#stream.consumers()]);
+    const { created } = this.#stream;
     if (created === undefined || feed.upTo === 0) return undefined;
     let begun = false;
     let upTo = 0;
@@ -245,7 +247,7 @@ class Watch {
     if (reader?.caughtUp && before === 0) {
       // this watch knows no entry, so the store cannot have lost one of its entries, and only new messages can be
       // missing; the last sequence comes from a reading that other watches of the bucket share
-      const end = await this.#stream.consumers.lastSequence();
+      const end = await (await this.#stream.consumers()).lastSequence();
       if (reader.upTo >= end) return;
       // a heartbeat contains the position that an idle consumer had at the heartbeat before (nats-server 2.15)
       await delay(clock, 2 * this.#stream.heartbeat + LAG, signal);

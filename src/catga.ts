@@ -19,7 +19,6 @@ import type { serve } from "./log/running/worker.ts";
 import type { MemoryNetwork } from "./memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { App, type AppParts } from "./node/app.ts";
-import { AppWithSendBehaviors, foldSends } from "./node/send_behaviors.ts";
 import { BehaviorHooks } from "./node/behavior_hooks.ts";
 import { NodeAlarms } from "./node/node_alarms.ts";
 import { Forbidden } from "./node/forbidden.ts";
@@ -31,7 +30,6 @@ import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store
 import { type Clock, type Random, refuseFakeTimers, systemClock, systemRandom, token } from "./ports/clock.ts";
 import { EndingClock } from "./ports/ending_clock.ts";
 import { openOnce } from "./ports/open_once.ts";
-import { RestingClock } from "./ports/resting_clock.ts";
 import type { EventLog } from "./ports/event_log.ts";
 import type { Transport, TransportStatus } from "./ports/transport.ts";
 import { sharedState } from "./state/state.ts";
@@ -71,6 +69,8 @@ export function catga(options: CatgaOptions = {}): Promise<Catga> {
  */
 const parts = {
   cluster: openOnce(() => import("./cluster/cluster.ts")),
+  mismatches: async () => (await parts.cluster()).loadMismatches(),
+  sendBehaviors: openOnce(() => import("./node/send_behaviors.ts")),
   state: openOnce(() => import("./state/open_state.ts")),
   worker: openOnce(() => import("./log/running/worker.ts")),
   log: openOnce(() => import("./log/log.ts")),
@@ -196,8 +196,9 @@ async function start(options: CatgaOptions): Promise<Catga> {
         return openEntities({ ...host, carried: app.carried });
       },
     };
-    const sending = foldSends(behaviors);
-    const app = made = sending === undefined ? new App(own, close) : new AppWithSendBehaviors(own, close, sending);
+    const app = made = behaviors.some(({ send }) => send !== undefined)
+      ? new (await parts.sendBehaviors()).AppWithSendBehaviors(own, close, behaviors)
+      : new App(own, close);
     // the class `App` takes any contract; the interface `Catga` has the types of each contract
     const face = app as unknown as Catga;
 
@@ -343,7 +344,10 @@ async function connect(
     };
   }
   if (Object.hasOwn(options, "nats")) observer({ type: "island" });
-  const { MemoryKeyValueStore } = await import("./memory/key_value_store.ts");
+  const [{ MemoryKeyValueStore }, { RestingClock }] = await Promise.all([
+    import("./memory/key_value_store.ts"),
+    import("./ports/resting_clock.ts"),
+  ]);
   // the timers of this clock end with the app: otherwise they would keep the memory of an ended app for days
   const clock = new RestingClock(systemClock);
   const store = new MemoryKeyValueStore(clock);

@@ -66,6 +66,17 @@ describe("a start over NATS", () => {
     assertEquals(late.filter((file) => !files.includes(file)), []);
     assertEquals(late.filter((file) => loaded.includes(file)), []);
   });
+
+  it("loads no behaviors around sends, and no clock of memory", () => {
+    const late = ["src/node/send_behaviors.ts", "src/ports/resting_clock.ts"];
+    assertEquals(late.filter((file) => loaded.includes(file) || !files.includes(file)), []);
+  });
+
+  it("loads nothing that compares schemas: nodes need it beside nodes with other versions of contracts", () => {
+    const late = ["src/contract/compatibility.ts", "src/cluster/membership/schema_mismatches.ts"];
+    assertEquals(late.filter((file) => !files.includes(file)), []);
+    assertEquals(late.filter((file) => loaded.includes(file)), []);
+  });
 });
 
 describe("rooms", () => {

@@ -2,7 +2,7 @@
  * Describes the interface of a program as a value that is kept in the file `contracts.json`: its contracts with their
  * JSON Schemas, the events of its entities, its workflows and its subscriptions.
  */
-import { type JsonSchema, jsonSchemaOf } from "../contract/compatibility.ts";
+import { type JsonSchema, jsonSchemaOf } from "../contract/json_schema.ts";
 import type { Kind } from "../contract/contract.ts";
 import type { Schema } from "../contract/schema.ts";
 import { isRecord, isStrings } from "../data/checks.ts";

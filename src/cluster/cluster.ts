@@ -13,6 +13,7 @@ import type { MessageContext } from "../dispatch/message_context.ts";
 import { unavailable } from "../error.ts";
 import { within } from "../ports/clock.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
+import { openOnce } from "../ports/open_once.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Interop } from "./interop/interop.ts";
 import { forPlainClient } from "./interop/plain_calls.ts";
@@ -58,6 +59,9 @@ interface ClusterOptions {
   readonly concurrency: number;
   readonly breaker: BreakerOptions;
 }
+
+/** Loads the comparison of schemas, once for all apps: only nodes beside other versions of their contracts need it. */
+export const loadMismatches = openOnce(() => import("./membership/schema_mismatches.ts"));
 
 /** The cluster as one of its nodes sees it: the other nodes, and the way to send messages to them. */
 export class Cluster implements Remote {
@@ -158,7 +162,8 @@ export class Cluster implements Remote {
     });
     const isAlive = (endpoint: string) => (this.#endpoint.find(endpoint)?.lastSeenAt ?? -1) >= 0;
     this.#shapes = new ShapeView({
-      ...{ clock, self: info.id, shapes: options.shapes, handled: options.handled },
+      ...{ clock, observer, self: info.id, shapes: options.shapes, handled: options.handled },
+      loadMismatches,
       sent: () => host.runner.counts.sentContracts,
       members: () => this.#membership.view.members,
       ask: (endpoint, n, names) => this.#endpoint.peer(endpoint).outgoing.add(["k", n, ...names]),

@@ -1,18 +1,13 @@
 /**
  * Compatibility of two versions of a schema: can a reader read everything that a writer may write? The comparison works
- * on JSON Schemas (draft 2020-12), as validators give them through
- * `~standard.jsonSchema`. A comparison that cannot be decided is `unknown`, never `yes`.
+ * on JSON Schemas (draft 2020-12), as `json_schema.ts` gets them of validators. A comparison that cannot be decided is `unknown`, never `yes`.
  *
  * A writer is taken to write the members that its schema declares, and no others: validators leave objects open, and
  * without this rule no optional member could ever be added. `yes` covers the JSON Schemas only, not refinements,
  * coercions and transforms.
  */
 import { isRecord } from "../data/checks.ts";
-import { effectJsonSchema } from "./effect_schema.ts";
-import type { Schema } from "./schema.ts";
-
-/** A JSON Schema of draft 2020-12. */
-export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
+import { isJsonSchema, type JsonSchema } from "./json_schema.ts";
 
 /**
  * The result of {@link reads}: whether a reader of one schema accepts every value that a writer of another may write.
@@ -23,26 +18,6 @@ export type Compatibility =
   | { readonly reads: "no"; readonly paths: readonly string[] }
   /** `keyword`: the part of the schema that could not be decided, most often a keyword of JSON Schema. */
   | { readonly reads: "unknown"; readonly keyword: string };
-
-/**
- * Returns the JSON Schema of the values that a validator accepts, because payloads and answers are sent and stored
- * before they are parsed. `undefined`: the library does not offer Standard JSON Schema, or has none for a part of this
- * schema, such as a `Date` (zod throws; arktype is made to throw; effect's schema is discarded).
- */
-export function jsonSchemaOf(schema: Schema<never, unknown>): JsonSchema | undefined {
-  const { vendor, jsonSchema } = schema["~standard"] as {
-    readonly vendor: string;
-    readonly jsonSchema?: { input?: (options: object) => unknown };
-  };
-  try {
-    const more = vendor === "arktype" ? { libraryOptions: { fallback: THROWING } } : {};
-    let made = jsonSchema?.input?.({ target: "draft-2020-12", ...more });
-    if (vendor === "effect" && made !== undefined) made = effectJsonSchema(schema, made);
-    return isSchema(made) ? made : undefined;
-  } catch {
-    return undefined; // libraries throw for a schema that has no JSON Schema
-  }
-}
 
 /**
  * Returns whether a reader of one schema reads every value that a writer of the other may write. Pure. Both schemas may
@@ -61,19 +36,6 @@ export function reads(reader: JsonSchema, writer: JsonSchema): Compatibility {
     throw error;
   }
 }
-
-/**
- * Options with which arktype throws for a type that JSON Schema cannot express, instead of describing it as "anything".
- * It does not throw for a predicate (a refinement): the JSON Schemas of other libraries leave refinements out, too.
- */
-const THROWING = Object.fromEntries(
-  ["arrayObject", "domain", "patternIntersection", "proto", "symbolKey", "unit", "date"].map((code) => [
-    code,
-    () => {
-      throw new TypeError(`no JSON Schema: ${code}`);
-    },
-  ]),
-);
 
 const YES: Compatibility = { reads: "yes" };
 
@@ -405,7 +367,7 @@ class Comparison {
       }
       at = target;
     }
-    return isSchema(at) ? at : undefined;
+    return isJsonSchema(at) ? at : undefined;
   }
 
   /**
@@ -641,17 +603,13 @@ function shortened(text: string): string {
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
 }
 
-function isSchema(value: unknown): value is JsonSchema {
-  return typeof value === "boolean" || isRecord(value);
-}
-
 function isAny(schema: JsonSchema): boolean {
   return schema === true || (isRecord(schema) && Object.keys(schema).every((key) => ANNOTATIONS.has(key)));
 }
 
 /** Returns true for `false`, and for `{ not: {} }`, which zod writes for `never`. */
 function isNever(schema: JsonSchema): boolean {
-  return schema === false || (isRecord(schema) && isSchema(schema.not) && isAny(schema.not));
+  return schema === false || (isRecord(schema) && isJsonSchema(schema.not) && isAny(schema.not));
 }
 
 /** Returns the part of a document that the `$ref` text `reference` points to; `undefined` if there is none. */
@@ -664,7 +622,7 @@ function pointed(reference: string, root: JsonSchema): JsonSchema | undefined {
     else if (isRecord(at) && Object.hasOwn(at, name)) at = at[name];
     else return undefined;
   }
-  return isSchema(at) ? at : undefined;
+  return isJsonSchema(at) ? at : undefined;
 }
 
 /**
@@ -714,8 +672,8 @@ const isCount = (value: unknown) => Number.isInteger(value) && (value as number)
 const isNumber = (value: unknown) => typeof value === "number";
 const isText = (value: unknown) => typeof value === "string";
 const areTexts = (value: unknown) => Array.isArray(value) && value.every(isText);
-const areSchemas = (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(isSchema);
-const areNamed = (value: unknown) => isRecord(value) && Object.values(value).every(isSchema);
+const areSchemas = (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(isJsonSchema);
+const areNamed = (value: unknown) => isRecord(value) && Object.values(value).every(isJsonSchema);
 
 const NAMED: ReadonlySet<string> = new Set(["properties", "$defs", "definitions"]);
 const LISTED: ReadonlySet<string> = new Set(["anyOf", "oneOf", "allOf", "prefixItems"]);
@@ -724,7 +682,7 @@ const SINGLE: ReadonlySet<string> = new Set(["additionalProperties", "propertyNa
 const SHAPES: Readonly<Record<string, (value: unknown) => boolean>> = Object.assign(Object.create(null), {
   ...Object.fromEntries([...NAMED].map((key) => [key, areNamed])),
   ...Object.fromEntries([...LISTED].map((key) => [key, areSchemas])),
-  ...Object.fromEntries([...SINGLE].map((key) => [key, isSchema])),
+  ...Object.fromEntries([...SINGLE].map((key) => [key, isJsonSchema])),
   type: (value: unknown) => isText(value) || (areTexts(value) && (value as []).length > 0),
   enum: (value: unknown) => Array.isArray(value),
   required: areTexts,

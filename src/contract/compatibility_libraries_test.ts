@@ -11,7 +11,8 @@ import * as v from "valibot";
 import { z } from "zod";
 import { PATIENT } from "../../test/support/patient.ts";
 import { seededRandom } from "../memory/seeded_random.ts";
-import { jsonSchemaOf, reads } from "./compatibility.ts";
+import { reads } from "./compatibility.ts";
+import { jsonSchemaOf } from "./json_schema.ts";
 import type { Schema, SchemaResult } from "./schema.ts";
 
 /** The description of a schema that each of the libraries can make. */

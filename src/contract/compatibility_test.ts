@@ -2,7 +2,8 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { z } from "zod";
 import { seededRandom } from "../memory/seeded_random.ts";
-import { type Compatibility, type JsonSchema, jsonSchemaOf, reads } from "./compatibility.ts";
+import { type Compatibility, reads } from "./compatibility.ts";
+import { type JsonSchema, jsonSchemaOf } from "./json_schema.ts";
 
 /** Returns a verdict of `reads` as one line: `yes`, the paths, or `unknown:` and the keyword. */
 function words(verdict: Compatibility): string {
@@ -410,18 +411,6 @@ describe("reads, of JSON Schemas", () => {
     let written: JsonSchema = of({ t: { const: 1 } });
     for (let i = 1; i < 20; i++) written = { anyOf: [of({ a: written }), of({ a: written, b: text })] };
     assertEquals(reads(read, written).reads === "yes", false);
-  });
-});
-
-describe("jsonSchemaOf", () => {
-  it("is the input side, and undefined where the library has none or throws", () => {
-    const made = jsonSchemaOf(object({ n: z.string().transform(Number) }) as never);
-    assertEquals((made as { properties: unknown }).properties, { n: { type: "string" } });
-    assertEquals(jsonSchemaOf(object({ at: z.date() }) as never), undefined);
-    assertEquals(
-      jsonSchemaOf({ "~standard": { version: 1, vendor: "x", validate: (value) => ({ value }) } }),
-      undefined,
-    );
   });
 });
 

@@ -6,7 +6,7 @@
  */
 import { isCount, isRecord, isStringArray } from "../data/checks.ts";
 import { fingerprint } from "../data/fingerprint.ts";
-import { type JsonSchema, jsonSchemaOf } from "./compatibility.ts";
+import { type JsonSchema, jsonSchemaOf } from "./json_schema.ts";
 import type { AnyContract, ContractOptions, Kind } from "./contract.ts";
 import type { Schema } from "./schema.ts";
 import type { EntityDefinition } from "./entity_definition.ts";

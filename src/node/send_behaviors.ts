@@ -27,32 +27,15 @@ type Sending = (
   go: (headers: Readonly<Record<string, string>> | undefined) => Promise<Result<unknown>>,
 ) => Promise<Result<unknown>>;
 
-/** Folds the `send` of each behavior into one function, outermost first; `undefined` if no behavior has a `send`. */
-export function foldSends(behaviors: readonly AnyBehavior[]): Sending | undefined {
-  const around = behaviors.flatMap(({ send }) => send === undefined ? [] : [send]);
-  if (around.length === 0) return undefined;
-  return around.reduceRight<Sending>((inner, behavior) => async (message, go) => {
-    const sending = `${message.method} ${message.contract.name}`;
-    const result = await behavior(message, async (headers) => {
-      if (headers !== undefined) checkStrings(`${sending}: headers`, headers);
-      return await inner(message, (more) => go(headers === undefined ? more : { ...headers, ...more }));
-    });
-    if (typeof result?.ok === "boolean") return result;
-    throw new TypeError(
-      `a behavior around ${sending} must return a result, what next() gives or fail(…); got ${show(result)}`,
-    );
-  }, async (_, go) => await go(undefined));
-}
-
 /** An {@link App} whose sends pass through the behaviors around sends. */
 export class AppWithSendBehaviors extends App {
   readonly #sending: Sending;
   readonly #host: Pick<ContextHost, "wheel" | "underWay">;
 
-  /** Makes an app. `sending`: the function that {@link foldSends} made of the behaviors: each send calls it. */
-  constructor(parts: AppParts, release: () => Promise<void>, sending: Sending) {
+  /** Makes an app whose sends pass through the `send` of each of these behaviors. */
+  constructor(parts: AppParts, release: () => Promise<void>, behaviors: readonly AnyBehavior[]) {
     super(parts, release);
-    this.#sending = sending;
+    this.#sending = foldSends(behaviors);
     this.#host = hostOf(this);
   }
 
@@ -189,6 +172,22 @@ export class AppWithSendBehaviors extends App {
     }
     return { method, contract, payload, options: options ?? {}, ctx, node: this.node, clock: this.clock };
   }
+}
+
+/** Folds the `send` of each behavior into one function, outermost first. */
+function foldSends(behaviors: readonly AnyBehavior[]): Sending {
+  const around = behaviors.flatMap(({ send }) => send === undefined ? [] : [send]);
+  return around.reduceRight<Sending>((inner, behavior) => async (message, go) => {
+    const sending = `${message.method} ${message.contract.name}`;
+    const result = await behavior(message, async (headers) => {
+      if (headers !== undefined) checkStrings(`${sending}: headers`, headers);
+      return await inner(message, (more) => go(headers === undefined ? more : { ...headers, ...more }));
+    });
+    if (typeof result?.ok === "boolean") return result;
+    throw new TypeError(
+      `a behavior around ${sending} must return a result, what next() gives or fail(…); got ${show(result)}`,
+    );
+  }, async (_, go) => await go(undefined));
 }
 
 /** A message that passes through behaviors, with the context of the handler that sends it. */

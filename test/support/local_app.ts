@@ -14,7 +14,7 @@ import { CatgaError } from "../../src/error.ts";
 import { collect } from "../../src/dispatch/registry.ts";
 import { openOnce } from "../../src/ports/open_once.ts";
 import { sharedState } from "../../src/state/state.ts";
-import { AppWithSendBehaviors, foldSends } from "../../src/node/send_behaviors.ts";
+import { AppWithSendBehaviors } from "../../src/node/send_behaviors.ts";
 
 /** Options of {@link localApp}. */
 export interface LocalAppOptions {
@@ -95,8 +95,9 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
     runs,
     streams,
   };
-  const sends = foldSends(behaviors);
-  const inside = sends === undefined ? new App(parts, release) : new AppWithSendBehaviors(parts, release, sends);
+  const inside = behaviors.some(({ send }) => send !== undefined)
+    ? new AppWithSendBehaviors(parts, release, behaviors)
+    : new App(parts, release);
   // App is typed for any contract
   return { app: inside as unknown as Catga, inside, mediator, store, clock, seen };
 }

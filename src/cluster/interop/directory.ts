@@ -7,7 +7,7 @@ import { type PlainCallsOptions, QUEUE, type ServedContract } from "./plain_call
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Subscription } from "../../ports/transport.ts";
 import { exceeds } from "../../data/utf8.ts";
-import { jsonSchemas } from "./json_schema.ts";
+import { jsonSchemas } from "../../contract/json_schema.ts";
 
 /** Dependencies of a {@link Directory} on its node. */
 interface DirectoryOptions

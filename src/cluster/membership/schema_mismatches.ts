@@ -5,8 +5,9 @@
  * compares it as well, as soon as it sends a message of it.
  */
 import type { ObservedMismatch } from "../../contract/alarms.ts";
-import { type JsonSchema, reads } from "../../contract/compatibility.ts";
+import { reads } from "../../contract/compatibility.ts";
 import type { AnyContract } from "../../contract/contract.ts";
+import type { JsonSchema } from "../../contract/json_schema.ts";
 import { type ContractDescription, describeContract } from "../../contract/shape.ts";
 
 /** Nodes whose contracts all have the same shapes, and descriptions of some of these contracts. */

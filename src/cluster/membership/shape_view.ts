@@ -19,7 +19,8 @@ import {
 } from "../../contract/shape.ts";
 import { nodeLabel, type ObservedMismatch } from "../../contract/alarms.ts";
 import { isRecord } from "../../data/checks.ts";
-import { SchemaMismatches } from "./schema_mismatches.ts";
+import type { Observer } from "../../contract/observer.ts";
+import type { SchemaMismatches } from "./schema_mismatches.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 
 /** Dependencies of a {@link ShapeView} on its node. */
@@ -28,6 +29,9 @@ export interface ShapeViewOptions {
   /** The id of this node. */
   readonly self: string;
   readonly shapes: ContractShapes;
+  readonly observer: Observer;
+  /** Loads `schema_mismatches.ts`. */
+  readonly loadMismatches: () => Promise<{ readonly SchemaMismatches: typeof SchemaMismatches }>;
   /** The contracts that this node has handlers for. */
   readonly handled: readonly AnyContract[];
   /** Returns the contracts of which this node has sent messages. */
@@ -61,7 +65,8 @@ export class ShapeView {
    * that other nodes announce, then by contract name.
    */
   readonly #looks = new Map<string, Map<string, ContractDescription>>();
-  readonly #mismatches = new SchemaMismatches();
+  /** Compares schemas; `undefined` until it is loaded, which only nodes beside other versions of contracts need. */
+  #comparison: SchemaMismatches | undefined;
   /** Questions to other nodes that have no answer yet, by number. */
   readonly #questions = new Map<number, ShapeQuestion>();
   #count = 0;
@@ -130,11 +135,12 @@ export class ShapeView {
   get mismatches(): readonly ObservedMismatch[] {
     if (this.#known.size === 0) return [];
     this.#askLooks();
+    if (this.#comparison === undefined) return [];
     const handling = [...this.#looks].map(([hash, looks]) => ({
       ...{ hash, looks },
       nodes: this.#options.members().flatMap(({ info }) => info.shapes === hash ? [nodeLabel(info)] : []),
     }));
-    return this.#mismatches.find(this.#options.sent(), handling.filter(({ nodes }) => nodes.length > 0));
+    return this.#comparison.find(this.#options.sent(), handling.filter(({ nodes }) => nodes.length > 0));
   }
 
   /**
@@ -153,9 +159,20 @@ export class ShapeView {
       }).map(({ name }) => name);
       const node = members().find(({ info }) => info.shapes === hash);
       if (names.length > 0 && node !== undefined) {
+        this.#loadComparison();
         this.#ask("looks", hash, node.info.endpoint, names.slice(0, MAX_LOOKS));
       }
     }
+  }
+
+  #loadComparison(): void {
+    const { loadMismatches, observer } = this.#options;
+    if (this.#comparison !== undefined) return;
+    loadMismatches().then(
+      ({ SchemaMismatches }) => this.#comparison ??= new SchemaMismatches(),
+      // the next question loads it again
+      (error) => observer({ type: "fault", during: "loading the comparison of schemas", error }),
+    );
   }
 
   /**

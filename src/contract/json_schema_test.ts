@@ -1,9 +1,10 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
+import { Schema as S } from "effect";
 import { z } from "zod";
-import { query } from "../../contract/definition.ts";
-import type { Schema } from "../../contract/schema.ts";
-import { jsonSchemas } from "./json_schema.ts";
+import { query } from "./definition.ts";
+import type { Schema } from "./schema.ts";
+import { jsonSchemaOf, jsonSchemas } from "./json_schema.ts";
 
 describe("jsonSchemas", () => {
   it("describes what travels: the input side of both schemas", () => {
@@ -25,5 +26,22 @@ describe("jsonSchemas", () => {
 
   it("leaves out what JSON Schema cannot express", () => {
     assertEquals(jsonSchemas(query("Dated", { input: z.object({ at: z.date() }) })), {});
+  });
+
+  it("leaves out what effect's schema has another JSON for: a Date, which the validator takes as a Date", () => {
+    const dated = S.toStandardSchemaV1(S.toStandardJSONSchemaV1(S.Struct({ at: S.Date })));
+    assertEquals(jsonSchemas(query("Dated", { input: dated as never })), {});
+  });
+});
+
+describe("jsonSchemaOf", () => {
+  it("is the input side, and undefined where the library has none or throws", () => {
+    const made = jsonSchemaOf(z.object({ n: z.string().transform(Number) }) as never);
+    assertEquals((made as { properties: unknown }).properties, { n: { type: "string" } });
+    assertEquals(jsonSchemaOf(z.object({ at: z.date() }) as never), undefined);
+    assertEquals(
+      jsonSchemaOf({ "~standard": { version: 1, vendor: "x", validate: (value) => ({ value }) } }),
+      undefined,
+    );
   });
 });

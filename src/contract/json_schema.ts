@@ -60,9 +60,9 @@ const THROWING = Object.fromEntries(
 );
 
 /**
- * Returns effect's JSON Schema if it describes the values that effect's validator accepts; else `undefined`. It describes
- * the JSON that effect would make of a value: text for a `Date`, null for `undefined`. But effect's validator, as Catga
- * uses it, takes the value itself.
+ * Returns effect's JSON Schema if it describes the values that effect's validator accepts; else `undefined`. Effect's
+ * JSON Schema describes the JSON that effect would make of a value: text for a `Date`, null for `undefined`. But its
+ * validator, as Catga uses it, takes the value itself.
  */
 function effectJsonSchema(validator: unknown, schema: unknown): unknown {
   const { ast } = validator as { readonly ast?: unknown }; // a property of each schema of effect

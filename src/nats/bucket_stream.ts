@@ -15,7 +15,7 @@ import type { NatsTransport } from "./transport.ts";
 export class BucketStream extends OwnedStream {
   /** Prefix of the subjects of the bucket's keys, the dot included. */
   readonly prefix: string;
-  /** Returns the consumers that the watches of this bucket share. Their code is loaded for the first watch that lasts. */
+  /** Returns the consumers that this bucket's watches share; their code is loaded for the first watch that lasts. */
   readonly consumers: () => Promise<SharedConsumers> = openOnce(async () => {
     const { SharedConsumers } = await import("./shared_consumers.ts");
     return new SharedConsumers(this);

@@ -1,7 +1,7 @@
 /**
  * Compatibility of two versions of a schema: can a reader read everything that a writer may write? The comparison works
- * on JSON Schemas (draft 2020-12), as `json_schema.ts` gets them. A comparison that cannot be decided is `unknown`, never
- * `yes`.
+ * on JSON Schemas (draft 2020-12), as `json_schema.ts` gets them. A comparison that cannot be decided is `unknown`,
+ * never `yes`.
  *
  * A writer is taken to write the members that its schema declares, and no others: validators leave objects open, and
  * without this rule no optional member could ever be added. `yes` covers the JSON Schemas only, not refinements,

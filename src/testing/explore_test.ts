@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, entity, event, fail, unwrap, workflow } from "../../mod.ts";
-import { explore, ExploreError, type ExploreOutcome, type History, type Workload } from "./mod.ts";
+import { explore, ExploreError, type ExploreOutcome, guarantees, type History, type Workload } from "./mod.ts";
 import { recordingOf } from "./timeline.ts";
 
 const Add = command<{ n: number }, number>("Add", { key: ({ n }) => `${n}` });
@@ -310,5 +310,32 @@ describe("explore", () => {
     assertEquals(locks.map(({ keys, endedBy }) => [keys, endedBy]), [[["mail"], "release"]]);
     assertEquals(runs.map(({ id, status }) => [id, status]), [["a", "done"]]);
     assertEquals([faults.length, processes.length], [0, 4]);
+  });
+
+  it("a lock that a handler does not release is held until its handler ends, as it is for other nodes (was red)", async () => {
+    const Take = command<{ fails: boolean }, number>("Take", { timeout: 30_000 });
+    let last: History | undefined;
+    await explore({
+      nodes: 2,
+      handlers: Take.handle(async ({ fails }, ctx) => {
+        const { token } = await ctx.lock("till");
+        await ctx.clock.sleep(50);
+        return fails ? fail("EMPTY", "no change") : token;
+      }),
+      workload: async ({ app }) => {
+        await Promise.all([false, true, false].map((fails) => app.send(Take, { fails })));
+      },
+      faults: "none",
+      seeds: 1,
+      shrink: 0,
+      check: [guarantees(Take), ({ history }) => {
+        last = history;
+      }],
+    });
+    assertEquals(last!.locks.map(({ endedBy, start, end }) => [endedBy, end! - start]), [
+      ["release", 50],
+      ["release", 50],
+      ["release", 50],
+    ]);
   });
 });

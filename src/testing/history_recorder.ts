@@ -57,6 +57,8 @@ export interface RunningCode {
   /** Number of calls of Catga, made by the function, that have not ended yet. */
   calls: number;
   hasEnded: boolean;
+  /** Functions that are called at the end of the function: they end what the history has of its locks. */
+  readonly atEnd: Set<() => void>;
 }
 
 /**
@@ -275,7 +277,7 @@ export class HistoryRecorder {
 
   /** Runs a function of the program, and records that it runs until it has ended. */
   #run<T>(of: Pick<RunningCode, "label" | "of">, fn: (code: RunningCode) => T): T {
-    const code: RunningCode = { ...of, calls: 0, hasEnded: false };
+    const code: RunningCode = { ...of, calls: 0, hasEnded: false, atEnd: new Set() };
     const returned = fn(code);
     if (!isThenable(returned)) return returned;
     if (of.of !== undefined && this.#dead.has(of.of)) return returned;
@@ -283,6 +285,7 @@ export class HistoryRecorder {
     const ended = () => {
       code.hasEnded = true;
       this.#running.delete(code);
+      for (const end of code.atEnd) end();
     };
     returned.then(ended, ended);
     return returned;
@@ -416,16 +419,19 @@ export class HistoryRecorder {
     const [key] = hold.keys;
     this.#moment("lock", "begins", "lock", key, at.of.node);
     const end = (endedBy: "release" | "loss") => {
+      at.code?.atEnd.delete(release);
       this.end<LockHold>(hold, { endedBy });
       this.#moment("lock", "ends", "lock", key, at.of.node);
     };
+    const release = () => end("release");
+    at.code?.atEnd.add(release); // a handler's locks are released at its end, if not before
     // the lock is lost already if its lease ended while the holder was frozen, before the holder got the lock
     if (lock.signal.aborted) end("loss");
     else lock.signal.addEventListener("abort", () => end("loss"), { once: true });
-    const release = () => (end("release"), this.#waits(at.code, lock.release()));
+    const releaseNow = () => (release(), this.#waits(at.code, lock.release()));
     return new Proxy(Object.create(Object.getPrototypeOf(lock)), {
       get: (_, key) => {
-        if (key === "release" || key === Symbol.asyncDispose) return release;
+        if (key === "release" || key === Symbol.asyncDispose) return releaseNow;
         const value = Reflect.get(lock, key, lock);
         return typeof value === "function" ? value.bind(lock) : value;
       },

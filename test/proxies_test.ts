@@ -2,12 +2,15 @@
  * An edge and server-sent events behind nginx and HAProxy: each event arrives before the next one is made, and an
  * answer that has not changed is not sent again though the proxy compresses it.
  */
-import { createServer, type Server } from "node:http";
+import { readFile } from "node:fs/promises";
+import { createServer, type IncomingHttpHeaders, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import { catga, query, stream } from "../mod.ts";
+import { DashboardServer } from "../src/dashboard/server.ts";
+import { Streams } from "../src/dashboard/streams.ts";
 import { serve } from "../examples/shop/http_server.ts";
 import { edge, events } from "../src/http/mod.ts";
 import { findProxy, type Proxy } from "../tools/proxies.ts";
@@ -91,6 +94,80 @@ describe("an answer that has not changed, through a proxy that compresses it", (
       } finally {
         await server.close(5_000);
       }
+    });
+  }
+});
+
+/** Sends a request by the name under which a proxy is known, and reads its answer up to `enough`. */
+function askAs(
+  port: number,
+  path: string,
+  { method = "GET", headers, body, enough }: {
+    readonly method?: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body?: string;
+    readonly enough?: string;
+  },
+): Promise<{ readonly status: number | undefined; readonly headers: IncomingHttpHeaders; readonly text: string }> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: "127.0.0.1", port, path, method, headers, agent: false }, (response) => {
+      let text = "";
+      const end = () => resolve({ status: response.statusCode, headers: response.headers, text });
+      response.setEncoding("utf8").on("data", (chunk: string) => {
+        text += chunk;
+        if (enough === undefined || !text.includes(enough)) return;
+        end();
+        response.destroy();
+      });
+      response.on("end", end);
+      response.on("error", reject);
+    });
+    sent.on("error", reject);
+    sent.end(body);
+  });
+}
+
+describe("the dashboard behind a proxy, set as its page says", () => {
+  for (const [name, found] of proxies) {
+    const options = "skip" in found ? found : { timeout: 120_000 };
+    it(`${name}: the page, its stream and a change pass, under another name than the address`, options, async () => {
+      const streams = new Streams({
+        hello: () => ({ namespace: "shop", address: "nats", version: "1", allowChanges: true, now: Date.now() }),
+        history: () => ({}),
+        onLook: () => {},
+        onLeave: () => {},
+      });
+      const changed: unknown[] = [];
+      const change = (wanted: unknown) => Promise.resolve({ done: changed.push(wanted), failed: [] } as never);
+      await using dashboard = await DashboardServer.listen({
+        ...{ host: "127.0.0.1", port: 0, streams, change, reads: {} },
+      });
+      const { port: upstream, search } = new URL(dashboard.address);
+      const page = await readFile(new URL("../docs/dashboard.md", import.meta.url), "utf8");
+      const block = (language: string) =>
+        new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, "s").exec(page)![1].replaceAll("4280", upstream);
+      const settings = name === "nginx"
+        ? { location: block("nginx").replace("$scheme", "https") }
+        : { frontend: block("haproxy").replace(" if { ssl_fc }", "") };
+      await using proxy = await startProxy(name, found as Proxy, Number(upstream), settings);
+      const host = "ops.example";
+      const entered = await askAs(proxy.port, `/${search}`, { headers: { host } });
+      assertEquals(entered.status, 303);
+      const folder = entered.headers.location!;
+      const cookie = entered.headers["set-cookie"]![0].split(";")[0];
+      const own = { host, cookie, "sec-fetch-site": "same-origin" };
+      assertEquals((await askAs(proxy.port, folder, { headers: own })).status, 200);
+      const stream = await askAs(proxy.port, `${folder}stream`, { headers: own, enough: "shop" });
+      assertEquals([stream.status, stream.headers["content-type"]], [200, "text/event-stream; charset=utf-8"]);
+      const body = JSON.stringify({ do: "cancel", contract: "Mail", id: "7" });
+      const post = (origin: string) =>
+        askAs(proxy.port, `${folder}change`, {
+          ...{ method: "POST", body },
+          headers: { ...own, origin, "content-type": "application/json", "content-length": `${body.length}` },
+        });
+      assertEquals((await post("https://evil.example")).status, 403);
+      assertEquals((await post("https://ops.example")).status, 200);
+      assertEquals(changed, [JSON.parse(body)]);
     });
   }
 });

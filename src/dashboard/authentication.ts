@@ -64,7 +64,9 @@ export class Access {
   refusesOrigin({ method, headers }: AccessRequest): AccessRefusal | undefined {
     const host = one(headers.host);
     if (host === undefined || !this.#isHost(host)) {
-      return { status: 421, message: "this address is not served here: open the one that `catga dashboard` printed" };
+      const proxy = "a reverse proxy has to send an address as Host";
+      const message = `this address is not served here: open the one that \`catga dashboard\` printed (${proxy})`;
+      return { status: 421, message };
     }
     const origin = one(headers.origin);
     if (origin === undefined ? method !== "GET" && method !== "HEAD" : origin !== ownOrigin(headers, host)) {

@@ -18,8 +18,12 @@ export interface ProxyProcess extends AsyncDisposable {
 export interface ProxySettings {
   /** Lines of nginx's `http` block; none: its defaults. */
   readonly nginx?: string;
+  /** What nginx does with requests; the default passes them on. */
+  readonly location?: string;
   /** Lines of HAProxy's section `defaults`, besides the mode and the time limits of Debian's package; none. */
   readonly haproxy?: string;
+  /** Lines of HAProxy's section `frontend`; none. */
+  readonly frontend?: string;
 }
 
 /** Starts a proxy before the server at `upstream`, a port of 127.0.0.1. */
@@ -55,20 +59,20 @@ export async function startProxy(
 }
 
 /** Its folders are named, as it may not write to those of its package. */
-const nginx = (port: number, upstream: number, folder: string, { nginx = "" }: ProxySettings) => `
+const nginx = (port: number, upstream: number, folder: string, settings: ProxySettings) => `
 daemon off; master_process off; pid ${folder}/pid; error_log ${folder}/errors; worker_processes 1;
 events {}
 http {
-  access_log off; ${nginx}
+  access_log off; ${settings.nginx ?? ""}
   client_body_temp_path ${folder}/a; proxy_temp_path ${folder}/b; fastcgi_temp_path ${folder}/c;
   uwsgi_temp_path ${folder}/d; scgi_temp_path ${folder}/e;
   server {
     listen 127.0.0.1:${port};
-    location / { proxy_pass http://127.0.0.1:${upstream}; }
+    ${settings.location ?? `location / { proxy_pass http://127.0.0.1:${upstream}; }`}
   }
 }`;
 
-const haproxy = (port: number, upstream: number, { haproxy = "" }: ProxySettings) => `
+const haproxy = (port: number, upstream: number, { haproxy = "", frontend = "" }: ProxySettings) => `
 defaults
   mode http
   timeout connect 5s
@@ -78,6 +82,7 @@ defaults
 frontend all
   bind 127.0.0.1:${port}
   default_backend node
+  ${frontend}
 backend node
   server node 127.0.0.1:${upstream}
 `;

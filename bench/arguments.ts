@@ -20,6 +20,7 @@ export const SECTIONS = [
   "entities",
   "workflows",
   "growth",
+  "growth-nodes",
   "entities-growth",
   "entities-endurance",
   "workflows-growth",
@@ -34,8 +35,8 @@ export const SECTIONS = [
 export type Section = typeof SECTIONS[number];
 
 /**
- * What runs unless sections are named: growth and endurance take some minutes, `counts` is about one constant, `types`
- * about the compiler, `packages` about docs/internals/packages.md.
+ * Sections that run unless others are named: growth and endurance take some minutes, `counts` is about one constant,
+ * `types` about compilers, `packages` about docs/internals/packages.md.
  */
 export const USUAL: readonly Section[] = SECTIONS.slice(0, SECTIONS.indexOf("growth"));
 
@@ -73,8 +74,9 @@ export interface Wanted {
 export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
 
 sections: ${USUAL.join(", ")};
-and those that run only when they are named: growth, entities-growth, entities-endurance, workflows-growth, check and explore, which
-take some minutes, counts, types, and packages: whether the reasons in docs/internals/packages.md hold
+and those that run only when they are named: growth, growth-nodes, entities-growth, entities-endurance, workflows-growth,
+check and explore, which take some minutes, counts, types (in Deno), and packages: whether the reasons in
+docs/internals/packages.md hold
 
   --quick              fewer and shorter rounds: two minutes instead of 15
   --trial              as little as it takes to see that a section runs: the figures say nothing
@@ -86,7 +88,8 @@ take some minutes, counts, types, and packages: whether the reasons in docs/inte
   --json FILE          writes the figures of all rounds
   --compare FILE       says what has changed since the run whose figures FILE has
   --compare FOLDER     takes turns with the sources of another tree, as a worktree of an earlier commit, below this
-                       bench, and says what differs; --rounds N: so many turns
+                       bench, and says what differs; --rounds N: so many turns; of the peers, those alone that an
+                       aim names (docs/internals/measurements.md, Floors)
   --markdown           prints tables as docs/figures/ has them
   --docs FOLDER        puts the tables into deno.md or bun.md there: docs/figures; with --compare FOLDER: into
                        compared-deno.md or compared-bun.md

@@ -25,6 +25,7 @@ describe("arguments of the bench", () => {
     for (
       const section of [
         "growth",
+        "growth-nodes",
         "entities-growth",
         "entities-endurance",
         "workflows-growth",

@@ -5,6 +5,9 @@
  * @module
  */
 import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { registryAt } from "../tools/registry.ts";
@@ -19,11 +22,18 @@ export async function asPublished({ published }: Wanted, args: readonly string[]
   const registry = registryAt(root);
   if (!registry.exists) return undefined;
   const bench = ["-A", "--no-check", "--config", `${root}jsr.json`, `${root}bench/bench.ts`, ...args];
-  const child = spawn(process.execPath, ["run", "-A", "--no-check", registry.path, "run", ...bench], {
-    stdio: "inherit",
-  });
-  return await new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) => resolve(code ?? 1));
-  });
+  // the registry unpacks there what `types` publishes
+  const unpacked = await mkdtemp(join(tmpdir(), "catga-bench-published-"));
+  try {
+    const child = spawn(process.execPath, ["run", "-A", "--no-check", registry.path, "run", ...bench], {
+      stdio: "inherit",
+      env: { ...process.env, JSR_PUBLISHED: unpacked },
+    });
+    return await new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (code) => resolve(code ?? 1));
+    });
+  } finally {
+    await rm(unpacked, { recursive: true, force: true });
+  }
 }

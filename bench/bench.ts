@@ -21,6 +21,7 @@ import { entitiesGrowth } from "./sections/entities_growth.ts";
 import { explore } from "./sections/explore.ts";
 import { events } from "./sections/events.ts";
 import { growth } from "./sections/growth.ts";
+import { growthNodes } from "./sections/growth_nodes.ts";
 import { latency } from "./sections/latency.ts";
 import { local } from "./sections/local.ts";
 import { log } from "./sections/log.ts";
@@ -51,6 +52,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   entities,
   workflows,
   growth,
+  "growth-nodes": growthNodes,
   "entities-growth": entitiesGrowth,
   "entities-endurance": entitiesEndurance,
   "workflows-growth": workflowsGrowth,

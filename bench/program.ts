@@ -79,9 +79,9 @@ export class Program implements AsyncDisposable {
     return this.#child.pid!;
   }
 
-  /** Has it do a task; rejects with what went wrong there, or when it takes longer than a minute. */
-  async ask<Value>(task: string, options?: unknown): Promise<Value> {
-    const answer = this.#next();
+  /** Has it do a task; rejects with what went wrong there, or when it takes longer than `limit`, in ms. */
+  async ask<Value>(task: string, options?: unknown, limit: number = LIMIT): Promise<Value> {
+    const answer = this.#next(limit);
     this.#child.stdin!.write(`${JSON.stringify({ task, options })}\n`);
     // the bench and the program agree on it by the task's name
     return await answer as Value;
@@ -127,11 +127,11 @@ export class Program implements AsyncDisposable {
     return this.stop();
   }
 
-  #next(): Promise<unknown> {
+  #next(limit: number = LIMIT): Promise<unknown> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const timer = setTimeout(
-      () => this.#answered({ error: `${this.file}: no answer in ${LIMIT} ms\n${this.#output.slice(-4_000)}` }),
-      LIMIT,
+      () => this.#answered({ error: `${this.file}: no answer in ${limit} ms\n${this.#output.slice(-4_000)}` }),
+      limit,
     );
     this.#waiting = { resolve, reject };
     return promise.finally(() => clearTimeout(timer));

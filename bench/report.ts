@@ -42,7 +42,10 @@ function linesOf(table: Table): string[][] {
 /** A figure, or a dash. */
 export function figureOf(rounds: Rounds, unit: Unit): string {
   if (rounds.length === 0) return "–";
-  if (unit === "count") return `${amount(median(rounds), unit)} (${Math.min(...rounds)}–${Math.max(...rounds)})`;
+  if (unit === "count" && rounds.length > 1) {
+    const [middle, least, most] = [median(rounds), Math.min(...rounds), Math.max(...rounds)];
+    return `${amount(middle, unit)} (${amount(least, unit)}–${amount(most, unit)})`;
+  }
   const apart = spread(rounds);
   const margin = rounds.length < 2 || !Number.isFinite(apart) ? "" : ` ±${(apart * 100).toFixed(0)} %`;
   return `${amount(median(rounds), unit)}${margin}`;

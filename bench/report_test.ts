@@ -61,6 +61,7 @@ describe("report", () => {
 
   it("figureOf, ratioOf: a median of 0 has no percentages and no ratio", () => {
     assertEquals([figureOf([0, 0, 3], "count"), figureOf([2, 5, 4], "count")], ["0 (0–3)", "4 (2–5)"]);
+    assertEquals([figureOf([4.4439], "count"), figureOf([1.96, 2.04], "count")], ["4.4", "2 (2–2)"]);
     assertEquals([figureOf([0, 0, 3], "ms"), figureOf([0, 0, 0], "ms")], ["0.000 ms", "0.000 ms ±0 %"]);
     assertEquals([ratioOf([0, 0], [0, 0]), ratioOf([4, 4], [2, 2])], ["–", "× 2.00 (2.00–2.00)"]);
   });

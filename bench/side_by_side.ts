@@ -23,6 +23,8 @@ import { resolvesToJsr } from "./surroundings.ts";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Parts of a tree that is measured. */
 const MEASURED = ["mod.ts", "src", "jsr.json", "deno.json", "deno.lock", "package.json", "bun.lock", "tsconfig.json"];
+/** Sections with a peer that an aim is measured against (docs/internals/measurements.md, Floors). */
+const WITH_PEERS: readonly Section[] = ["workflows"];
 /** Parts of this tree that measure. */
 const MEASURING = ["bench", "tools", "test/support", "test/processes", "docs/internals/packages.md"];
 
@@ -90,6 +92,7 @@ async function layOut(tree: string, place: string): Promise<void> {
     if (existsSync(from)) await symlink(from, join(place, to), "junction");
   };
   await link(join(tree, "node_modules"), "node_modules");
+  await link(join(ROOT, "bench", "node_modules"), join("bench", "node_modules"));
   await mkdir(join(place, ".cache"));
   const fetched = await readdir(join(ROOT, ".cache")).catch(() => []);
   for (const name of fetched) await link(join(ROOT, ".cache", name), join(".cache", name));
@@ -106,16 +109,24 @@ async function commitOf(tree: string): Promise<string> {
   return await git("status", "--porcelain", "--", ...MEASURED) === "" ? commit : `${commit} with changes`;
 }
 
-/** The figures of one round of a section, in a process of its own; peers are the same beside both trees. */
-async function oneRound(root: string, section: Section, wanted: Wanted): Promise<Run> {
-  const { quick, trial, published, transport } = wanted;
-  const file = join(root, "run.json");
-  const options = [
-    ...["--rounds", "1", "--no-peers", "--json", file],
+/**
+ * Options of one round of a section. Peers do not differ between the trees, and would double the time: those alone
+ * take part that an aim names.
+ */
+export function optionsOfRound(section: Section, { quick, trial, peers, published, transport }: Wanted): string[] {
+  return [
+    ...["--rounds", "1"],
+    ...(peers && WITH_PEERS.includes(section) ? [] : ["--no-peers"]),
     ...(trial ? ["--trial"] : quick ? ["--quick"] : []),
     ...(published ? [] : ["--no-published"]),
     ...(transport === undefined ? [] : ["--transport", transport]),
   ];
+}
+
+/** The figures of one round of a section, in a process of its own. */
+async function oneRound(root: string, section: Section, wanted: Wanted): Promise<Run> {
+  const file = join(root, "run.json");
+  const options = [...optionsOfRound(section, wanted), "--json", file];
   // as published, the registry that runs this comparison serves both trees, which keeps what Deno has compiled
   const config = resolvesToJsr() ? ["--config", join(root, "jsr.json"), "--no-lock"] : [];
   const runtime = process.versions.deno === undefined ? [] : ["run", "-A", "--no-check", ...config];

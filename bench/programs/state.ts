@@ -1,12 +1,13 @@
 /**
  * What nodes share, and the operations of JetStream KV that it consists of, done raw: ms for one, one after another.
+ * The arguments: the server's address, and the transports of Catga and of nats.js.
  */
 import process from "node:process";
 import { performance } from "node:perf_hooks";
 import { Kvm } from "@nats-io/kv";
-import { connect } from "@nats-io/transport-node";
 import { catga, command, unwrap } from "../../mod.ts";
 import { answer } from "./answer.ts";
+import { open } from "./connection.ts";
 
 /** As long as what a lock or a claim writes. */
 const RECORD = JSON.stringify({
@@ -16,11 +17,13 @@ const RECORD = JSON.stringify({
   call: "c".repeat(30),
 });
 
-const url = process.argv[2];
-const connection = await connect({ servers: url });
-const kv = await new Kvm(connection).create("raw", { markerTTL: 1_000, allow_direct: false });
+const [url, named, raw] = process.argv.slice(2);
+const [transport, rawTransport] = [named, raw].map((name) => name === "deno" ? "deno" as const : "node" as const);
+const namespace = `state-${transport}`;
+const connection = await open({ url, group: namespace, transport: rawTransport });
+const kv = await new Kvm(connection).create(`raw-${transport}`, { markerTTL: 1_000, allow_direct: false });
 const Charge = command<{ order: string }, { charged: boolean }>("Charge", { idempotent: true });
-const app = await catga({ nats: url, handlers: Charge.handle(() => ({ charged: true })) });
+const app = await catga({ nats: url, namespace, transport, handlers: Charge.handle(() => ({ charged: true })) });
 
 const operations: Record<string, (i: number) => Promise<unknown>> = {
   async "lock and release"(i) {

@@ -1,12 +1,13 @@
-/** Compilers whose time for a program is measured: `deno check` over Catga's sources, `tsc` over its declarations. */
+/** Compilers whose time for a program is measured: `deno check` over Catga as published, `tsc` over its declarations. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { fetchPackages } from "../../tools/npm_packages.ts";
+import { resolvesToJsr } from "../surroundings.ts";
 
 /** How programs name Catga. */
 export const CATGA = "@catga/catga";
@@ -30,23 +31,48 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const CACHE = join(ROOT, ".cache");
 let checks = 0;
 
-/** `deno check`: with Bun that of the `deno` on the PATH. */
+/**
+ * `deno check` in Deno: of Catga as published if the bench runs so, else of its sources, which Deno checks as well.
+ * Each check is the first one of its program: of a file that it has checked before, Deno checks what has changed alone,
+ * so that a check would cost what the one before it left over.
+ */
 export async function denoCheck(): Promise<Compiler> {
   await mkdir(CACHE, { recursive: true });
   const folder = await mkdtemp(join(CACHE, "types-"));
-  const file = join(folder, "program.ts");
-  const deno = process.versions.deno === undefined ? "deno" : process.execPath;
-  const mod = new URL("../../mod.ts", import.meta.url).href;
+  const dispose = () => rm(folder, { recursive: true, force: true });
+  const { specifier, config, env } = resolvesToJsr()
+    ? await published(folder).catch((error) => dispose().then(() => Promise.reject(error)))
+    : { specifier: new URL("../../mod.ts", import.meta.url).href, config: join(ROOT, "deno.json"), env: {} };
   return {
     name: "deno check",
     async check(program) {
-      // differs each time: Deno remembers what it has checked
-      const text = program.replaceAll(JSON.stringify(CATGA), JSON.stringify(mod));
-      await writeFile(file, `// ${process.pid} ${++checks}\n${text}`);
-      return await costOf(deno, ["check", "--config", join(ROOT, "deno.json"), file]);
+      const file = join(folder, `program${++checks}.ts`);
+      await writeFile(file, program.replaceAll(JSON.stringify(CATGA), JSON.stringify(specifier)));
+      return await costOf(process.execPath, ["check", "--no-lock", "--config", config, file], env);
     },
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
+    [Symbol.asyncDispose]: dispose,
   };
+}
+
+/** Publishes this tree at the registry under which the bench runs, for a project in this folder. */
+async function published(folder: string): Promise<{ specifier: string; config: string; env: Record<string, string> }> {
+  const [{ name, version, compilerOptions }, { devDependencies: { zod } }] = await Promise.all(
+    ["jsr.json", "package.json"].map(async (file) => JSON.parse(await readFile(join(ROOT, file), "utf8"))),
+  );
+  const options = ["--quiet", "--no-check", "--allow-dirty", "--token", "t", "--config", join(ROOT, "jsr.json")];
+  await costOf(process.execPath, ["publish", ...options]);
+  // two trees publish the same version: each has a cache of its own, but for packages of npm
+  const cache = join(folder, "cache");
+  await mkdir(cache);
+  const { DENO_DIR } = process.env;
+  if (DENO_DIR !== undefined) {
+    await mkdir(join(DENO_DIR, "npm"), { recursive: true });
+    await symlink(join(DENO_DIR, "npm"), join(cache, "npm"), "junction");
+  }
+  const config = join(folder, "deno.json");
+  const imports = { zod: `npm:zod@${zod}` };
+  await writeFile(config, JSON.stringify({ nodeModulesDir: "none", compilerOptions, imports }));
+  return { specifier: `jsr:${name}@${version}`, config, env: { DENO_DIR: cache } };
 }
 
 /**
@@ -103,13 +129,13 @@ const COMMON = {
 };
 
 /** Costs of a command; rejects with what it printed if it fails. */
-async function costOf(command: string, args: readonly string[]): Promise<Check> {
+async function costOf(command: string, args: readonly string[], env: Record<string, string> = {}): Promise<Check> {
   const start = performance.now();
   // the shell tells the user and system time of its children in the last line
   const shell = process.platform === "win32" ? [] : ["sh", "-c", '"$@" || exit 1; times', "sh"];
   const [file, ...words] = [...shell, command, ...args];
   const output = await new Promise<string>((resolve, reject) => {
-    execFile(file, words, { cwd: ROOT, timeout: 120_000 }, (error, stdout, stderr) => {
+    execFile(file, words, { cwd: ROOT, timeout: 300_000, env: { ...process.env, ...env } }, (error, stdout, stderr) => {
       if (error) reject(new Error(`${stdout}${stderr}`.slice(0, 4_000) || error.message, { cause: error }));
       else resolve(stdout);
     });

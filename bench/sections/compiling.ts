@@ -4,12 +4,17 @@ import { once } from "node:events";
 import { cpus } from "node:os";
 import process from "node:process";
 import { alternate } from "../rounds.ts";
+import { resolvesToJsr } from "../surroundings.ts";
 import type { Table } from "../table.ts";
 import { CATGA, type Check, type Compiler, denoCheck, tsc } from "./compilers.ts";
 import type { Measure } from "./section.ts";
 
-/** Measures `deno check`, with Bun that of the `deno` on the PATH, and `tsc` of two versions in Node. */
+/** Measures `deno check`, and `tsc` of two versions in Node; in Deno alone, as they do not depend on who runs them. */
 export const types: Measure = async (stage, effort) => {
+  if (process.versions.deno === undefined) {
+    stage.leaveOut("types", "its compilers run in Deno and Node, whichever runtime runs the bench: run it in Deno");
+    return [];
+  }
   await using compilers = new AsyncDisposableStack();
   const all: Compiler[] = [compilers.use(await denoCheck())];
   try {
@@ -63,7 +68,10 @@ export const types: Measure = async (stage, effort) => {
     title: "Types: check of a program with contracts",
     notes: [
       "each contract has two models of its own, a handler and a send; the rest is the start of the compiler, and the " +
-      "types of Catga: its sources for deno check, for tsc its declarations, as JSR's registry for npm has them",
+      `types of Catga: for deno check ${
+        resolvesToJsr() ? "the package, as published at a registry on this machine" : "its sources, which it checks too"
+      }, for tsc its declarations, as JSR's registry for npm has them`,
+      "each check is the first one of its program, as in a fresh checkout",
       "by hand: the same schemas, a function that takes and returns their types, and a call of a send with these types",
       "inferred by hand: the least that infers the types of key, handler, send and result from the schemas, with no " +
       "comparison of payloads with what can be sent, and no failures",

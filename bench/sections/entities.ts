@@ -6,7 +6,7 @@ import type { Changing, Reading } from "../programs/decided.ts";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
-import { type Contestant, pairsOf, type Running } from "./contestants.ts";
+import { type Contestant, overOf, overRaw, pairsOf, type Running } from "./contestants.ts";
 import type { Effort, Measure } from "./section.ts";
 
 /** So many entities have a command under way each. */
@@ -39,7 +39,8 @@ export const entities: Measure = async (stage, effort, company) => {
   ];
 };
 
-function ours({ transports: [transport], rawTransports }: Stage): Contestant[] {
+function ours(stage: Stage): Contestant[] {
+  const { transports: [transport, ...others], rawTransports } = stage;
   const file = "programs/entities_catga.ts";
   const byHand = { file: "programs/entities_nats.ts", nodes: 0 };
   return [
@@ -48,6 +49,18 @@ function ours({ transports: [transport], rawTransports }: Stage): Contestant[] {
     { ...byHand, name: RAW_FAR, nodes: 1, options: { transport: rawTransports[0] }, against: [RAW] },
     { name: OWN, file, nodes: 0, options: { transport }, against: [RAW, LOADED] },
     { name: FAR, file, nodes: 1, options: { transport }, against: [RAW, LOADED, RAW_FAR] },
+    ...rawTransports.slice(1).map((transport) => ({
+      ...{ ...byHand, name: `${RAW}${overOf(transport, rawTransports)}`, options: { transport } },
+    })),
+    ...others.flatMap((transport) =>
+      [OWN, FAR].map((name, nodes) => ({
+        name: `${name}${overOf(transport, stage.transports)}`,
+        file,
+        nodes,
+        options: { transport },
+        against: [`${RAW}${overRaw(transport, stage)}`, name],
+      }))
+    ),
   ];
 }
 
@@ -116,7 +129,7 @@ async function steady(contestants: readonly Running[], effort: Effort): Promise<
 
 /** Many commands of one entity at once: by hand each would wait for the one before. */
 async function together(contestants: readonly Running[], effort: Effort): Promise<Table> {
-  const both = contestants.filter(({ name }) => name === OWN || name === FAR);
+  const both = contestants.filter(({ name }) => name.startsWith(OWN));
   const players = changing(both, { entities: 1, each: AT_ONCE, ms: effort.ms(500, 100) });
   await alternate(players, 1);
   const figures = await alternate(players, effort.rounds(7, 3));

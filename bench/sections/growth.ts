@@ -1,9 +1,8 @@
-/** What becomes of the figures as a cluster grows: in nodes, contracts, payloads and requests under way. */
+/** What becomes of the figures as a cluster grows: in contracts, payloads and requests under way. */
 import type { Program } from "../program.ts";
 import type { Stage } from "../stage.ts";
 import type { Rounds } from "../statistics.ts";
 import type { Table } from "../table.ts";
-import { ofNodes } from "./growth_nodes.ts";
 import type { Effort, Measure } from "./section.ts";
 
 const CONTRACTS = [1, 10, 100, 1_000];
@@ -12,11 +11,7 @@ const OUTSTANDING = [1, 10, 100, 1_000, 10_000];
 
 /** Measures growth: some minutes, so it runs only when it is asked for. */
 export const growth: Measure = async (stage, effort) => {
-  const tables = [
-    ...await ofNodes(stage, effort),
-    ...await ofContracts(stage, effort),
-    ...await ofRequests(stage, effort),
-  ];
+  const tables = [...await ofContracts(stage, effort), ...await ofRequests(stage, effort)];
   await stage.clear();
   return tables;
 };

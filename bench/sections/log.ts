@@ -54,7 +54,8 @@ function ours(stage: Stage): Contestant[] {
       options: { transport },
       against: [
         `${NATS}${overRaw(transport, stage)}`,
-        ...at === 0 ? [BY_CALLBACK, BY_KEY, ...PEERS.map(({ name }) => name)] : [CATGA],
+        `${BY_KEY}${overRaw(transport, stage)}`,
+        ...at === 0 ? [BY_CALLBACK, ...PEERS.map(({ name }) => name)] : [CATGA],
       ],
     })),
   ];
@@ -64,22 +65,26 @@ function ours(stage: Stage): Contestant[] {
  * One node of Catga, without a way to another one, and its floor, messages with the same headers; and the same two
  * processes by hand, with that way.
  */
-function oneOrTwo({ transports: [transport], rawTransports }: Stage): Contestant[] {
+function oneOrTwo(stage: Stage): Contestant[] {
+  const { transports, rawTransports } = stage;
+  const file = "programs/log_nats.ts";
   return [
-    {
-      name: BY_KEY,
-      file: "programs/log_nats.ts",
-      nodes: 2,
-      options: { transport: rawTransports[0], variant: "by key" },
-      against: [NATS],
-    },
-    {
-      name: WITH_HEADERS,
-      file: "programs/log_nats.ts",
-      options: { transport: rawTransports[0], variant: "id and ttl" },
-      against: [NATS],
-    },
-    { name: "Catga, one node", file: "programs/log_catga.ts", options: { transport }, against: [NATS, WITH_HEADERS] },
+    ...rawTransports.map((transport) => overOf(transport, rawTransports)).flatMap((over, at) => [
+      {
+        ...{ name: `${BY_KEY}${over}`, file, nodes: 2, against: [`${NATS}${over}`] },
+        options: { transport: rawTransports[at], variant: "by key" },
+      },
+      {
+        ...{ name: `${WITH_HEADERS}${over}`, file, against: [`${NATS}${over}`] },
+        options: { transport: rawTransports[at], variant: "id and ttl" },
+      },
+    ]),
+    ...transports.map((transport) => ({
+      name: `Catga, one node${overOf(transport, transports)}`,
+      file: "programs/log_catga.ts",
+      options: { transport },
+      against: [NATS, WITH_HEADERS].map((name) => `${name}${overRaw(transport, stage)}`),
+    })),
   ];
 }
 
@@ -253,18 +258,21 @@ async function alone(contestants: readonly Running[], effort: Effort): Promise<T
 
 /** The same rows in SQLite, with a transaction for each event, and for each batch. */
 async function batches(stage: Stage, effort: Effort, company: Company): Promise<Table> {
-  const [transport] = stage.transports;
+  const { transports } = stage;
   const single = "a transaction for each event";
   const file = "programs/log_sqlite.ts";
-  const contestants = await company.engage([
-    { name: single, file, options: { transport } },
-    {
-      name: "onBatch, a transaction for each batch",
-      file,
-      options: { transport, variant: "batches" },
-      against: [single],
-    },
-  ]);
+  const contestants = await company.engage(transports.flatMap((transport) => {
+    const over = overOf(transport, transports);
+    return [
+      { name: `${single}${over}`, file, options: { transport } },
+      {
+        name: `onBatch, a transaction for each batch${over}`,
+        file,
+        options: { transport, variant: "batches" },
+        against: [`${single}${over}`],
+      },
+    ];
+  }));
   const count = effort.count(50_000, 8_000, 1_000);
   return {
     ...await backlogs(contestants, effort, { warm: 1, count: () => count }),
@@ -292,14 +300,23 @@ async function postgres(stage: Stage, effort: Effort, company: Company): Promise
   await using server = await found.open();
   const database = { socket: server.socket, client };
   const file = "programs/log_postgres.ts";
-  const [transport] = stage.transports;
-  const [rawTransport] = stage.rawTransports;
+  const { transports, rawTransports } = stage;
   const rows = "by hand, the rows are in memory";
   const byHand = "by hand, consume()";
   const contestants = await company.engage([
-    { name: rows, file, options: { transport: rawTransport, variant: "rows", database } },
-    { name: byHand, file, options: { transport: rawTransport, variant: "consume", database }, against: [rows] },
-    { name: "onBatch", file, options: { transport, variant: "batches", database }, against: [rows, byHand] },
+    { name: rows, file, options: { transport: rawTransports[0], variant: "rows", database } },
+    ...rawTransports.map((transport) => ({
+      name: `${byHand}${overOf(transport, rawTransports)}`,
+      file,
+      options: { transport, variant: "consume", database },
+      against: [rows],
+    })),
+    ...transports.map((transport) => ({
+      name: `onBatch${overOf(transport, transports)}`,
+      file,
+      options: { transport, variant: "batches", database },
+      against: [rows, `${byHand}${overRaw(transport, stage)}`],
+    })),
   ]);
   const count = effort.count(50_000, 8_000, 1_000);
   const figures = await backlogs(contestants, effort, { warm: 1, count: () => count });

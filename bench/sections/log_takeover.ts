@@ -30,20 +30,15 @@ export async function takeovers(stage: Stage, effort: Effort): Promise<Table> {
   const [parked, open] = [effort.count(9_000, 9_000, 90), effort.count(8_000, 8_000, 80)];
   // each may have 1,024 messages in hand
   const nodes = effort.count(8, 8, 2);
-  const [transport, ...others] = stage.transports;
-  const drained: Ending = { by: "drain", nodes: 2, parked: 0, open: 0, transport };
-  const killed: Ending = { ...drained, by: "kill", nodes };
-  const endings: Record<string, Ending> = {
-    "drained, one of 2 nodes": drained,
-    [`killed, one of ${nodes}`]: killed,
-    [`killed, one of ${nodes}, with ${parked.toLocaleString("en")} parked and ${open.toLocaleString("en")} in hand`]: {
-      ...killed,
-      parked,
-      open,
-    },
-  };
-  for (const transport of others) {
-    endings[`killed, one of ${nodes}${overOf(transport, stage.transports)}`] = { ...killed, transport };
+  const endings: Record<string, Ending> = {};
+  for (const transport of stage.transports) {
+    const over = overOf(transport, stage.transports);
+    const drained: Ending = { by: "drain", nodes: 2, parked: 0, open: 0, transport };
+    const killed: Ending = { ...drained, by: "kill", nodes };
+    const busy = `with ${parked.toLocaleString("en")} parked and ${open.toLocaleString("en")} in hand`;
+    endings[`drained, one of 2 nodes${over}`] = drained;
+    endings[`killed, one of ${nodes}${over}`] = killed;
+    endings[`killed, one of ${nodes}, ${busy}${over}`] = { ...killed, parked, open };
   }
   const rows = [];
   for (const [name, ending] of Object.entries(endings)) {

@@ -4,6 +4,7 @@ import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
 import { runtimeBinary } from "../../test/processes/node_process.ts";
 import { bundled } from "../bundled.ts";
+import type { TransportName } from "../arguments.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
 import { ours, overOf, type Running } from "./contestants.ts";
@@ -66,7 +67,11 @@ function idlers({ url, transports, rawTransports }: Stage, bundle: string): Cont
       file,
       args: [url, transport],
     })),
-    { name: "a node of Catga, bundled", file: bundle, args: [url, transports[0]] },
+    ...transports.map((transport) => ({
+      name: `a node of Catga, bundled${overOf(transport, transports)}`,
+      file: bundle,
+      args: [url, transport],
+    })),
   ];
 }
 
@@ -86,17 +91,17 @@ function withoutCatga(url: string, transports: Stage["rawTransports"]): Contesta
 
 /** How much processor idle programs take of a second; no table where the system does not say so. */
 async function processorOf(stage: Stage, effort: Effort): Promise<Table[]> {
-  const { url, transports: [transport], rawTransports: [raw] } = stage;
-  const node = (name: string, namespace: string) => ({
-    name,
+  const { url, transports, rawTransports } = stage;
+  const node = (name: string, namespace: string) => (transport: TransportName) => ({
+    name: `${name}${overOf(transport, transports)}`,
     file: "programs/idle_node.ts",
-    args: [url, transport, "100", namespace],
+    args: [url, transport, "100", `${namespace}-${transport}`],
   });
   const idle = await Promise.all(
     [
-      ...withoutCatga(url, [raw]),
-      node("a node of Catga, 100 contracts", "idle-alone"),
-      ...Array.from({ length: 3 }, () => node("one of three nodes of Catga, 100 contracts", "idle-three")),
+      ...withoutCatga(url, rawTransports),
+      ...transports.map(node("a node of Catga, 100 contracts", "idle-alone")),
+      ...[1, 2, 3].flatMap(() => transports.map(node("one of three nodes of Catga, 100 contracts", "idle-three"))),
     ].map(async ({ name, file, args }) => ({ name, program: await stage.start(file, args) })),
   );
   // the runtime goes on compiling what has run often

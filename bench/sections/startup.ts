@@ -6,7 +6,7 @@ import { bundled } from "../bundled.ts";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Row } from "../table.ts";
-import { overOf } from "./contestants.ts";
+import { overOf, overRaw } from "./contestants.ts";
 import { BY_HAND, type Measure } from "./section.ts";
 
 /** Measures `catga()`, in a running process and from the start of one. */
@@ -40,7 +40,10 @@ export const startup: Measure = async (stage, effort) => {
       name: `to catga() done${overOf(transport, transports)}`,
       play: () => process(stage, "programs/idle_node.ts", [url, transport]),
     })),
-    { name: BUNDLED, play: () => process(stage, bundle.file, [url, transports[0]]) },
+    ...transports.map((transport) => ({
+      name: `${BUNDLED}${overOf(transport, transports)}`,
+      play: () => process(stage, bundle.file, [url, transport]),
+    })),
     { name: IMPORTS, play: () => process(stage, IDLE, ["import"]) },
   ];
   await alternate(players, 1); // Deno compiles what it has not run before
@@ -67,7 +70,10 @@ export const startup: Measure = async (stage, effort) => {
         { row: `a process to catga() done${over}`, against: byHand },
       ];
     }),
-    { row: `a process ${BUNDLED}`, against: "a process to connect() done" },
+    ...transports.map((transport) => ({
+      row: `a process ${BUNDLED}${overOf(transport, transports)}`,
+      against: `a process to connect() done${overRaw(transport, stage)}`,
+    })),
   ];
   const processors = processorsOf(processes);
   return [

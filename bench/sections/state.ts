@@ -3,6 +3,7 @@
  * takes.
  */
 import { alternate } from "../rounds.ts";
+import { overOf, overRaw } from "./contestants.ts";
 import type { Measure } from "./section.ts";
 
 const PAIRS = [
@@ -14,10 +15,20 @@ const PAIRS = [
 /** Measures shared state. */
 export const state: Measure = async (stage, effort) => {
   await stage.clear();
-  const program = await stage.start("programs/state.ts", [stage.url]);
+  const { url, transports, rawTransports } = stage;
+  const programs = await Promise.all(transports.map(async (transport) => {
+    const raw = rawTransports.includes(transport) ? transport : rawTransports[0];
+    return { transport, raw, program: await stage.start("programs/state.ts", [url, transport, raw]) };
+  }));
   const count = effort.count(100, 50);
-  const players = PAIRS.flatMap(({ row, against }) => [against, row]).map((operation) => ({
-    name: operation,
+  const players = PAIRS.flatMap(({ row, against }) => [
+    ...rawTransports.map((transport) => ({
+      ...programs.find(({ raw }) => raw === transport)!,
+      ...{ name: `${against}${overOf(transport, rawTransports)}`, operation: against },
+    })),
+    ...programs.map((one) => ({ ...one, name: `${row}${overOf(one.transport, transports)}`, operation: row })),
+  ]).map(({ name, operation, program }) => ({
+    name,
     play: () => program.ask<number>("time", { operation, count }),
   }));
   await alternate(players, 1);
@@ -29,7 +40,12 @@ export const state: Measure = async (stage, effort) => {
     unit: "ms",
     columns: ["one"],
     rows: [...times].map(([name, rounds]) => ({ name, cells: [rounds] })),
-    pairs: PAIRS,
+    pairs: PAIRS.flatMap(({ row, against }) =>
+      transports.map((transport) => ({
+        row: `${row}${overOf(transport, transports)}`,
+        against: `${against}${overRaw(transport, stage)}`,
+      }))
+    ),
     notes: ["KV …: the operations of JetStream KV that the one below it consists of, done raw"],
   }];
 };

@@ -2,7 +2,7 @@
 import type { Latencies } from "../programs/load.ts";
 import { alternate } from "../rounds.ts";
 import type { Row, Table } from "../table.ts";
-import type { Contestant, Running } from "./contestants.ts";
+import { type Contestant, overOf, overRaw, type Running } from "./contestants.ts";
 import type { Measure } from "./section.ts";
 
 const STREAMS = 1_000;
@@ -10,13 +10,24 @@ const STREAMS = 1_000;
 /** Measures streams. */
 export const streams: Measure = async (stage, effort, company) => {
   const file = "programs/streams.ts";
+  const { transports, rawTransports } = stage;
   const contestants: Contestant[] = [
-    { name: "nc.publish, 1 a turn", file, options: { transport: stage.rawTransports[0], variant: "1" } },
-    { name: "nc.publish, 64 a turn", file, options: { transport: stage.rawTransports[0], variant: "64" } },
-    {
-      ...{ name: "Catga", file, options: { transport: stage.transports[0] } },
-      against: ["nc.publish, 1 a turn", "nc.publish, 64 a turn"],
-    },
+    ...rawTransports.flatMap((transport) =>
+      ["1", "64"].map((variant) => ({
+        name: `nc.publish, ${variant} a turn${overOf(transport, rawTransports)}`,
+        file,
+        options: { transport, variant },
+      }))
+    ),
+    ...transports.map((transport, at) => ({
+      name: `Catga${overOf(transport, transports)}`,
+      file,
+      options: { transport },
+      against: [
+        ...["1", "64"].map((variant) => `nc.publish, ${variant} a turn${overRaw(transport, stage)}`),
+        ...at === 0 ? [] : ["Catga"],
+      ],
+    })),
   ];
   const players = await company.engage(contestants);
   const count = effort.count(300_000, 100_000, 2_000);

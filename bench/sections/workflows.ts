@@ -13,26 +13,27 @@ import type { Effort, Measure } from "./section.ts";
 const AT_ONCE = [1, 64, 256];
 const RAW = "by hand";
 const FOLLOWED = "by hand, followed by a second process";
-const RAW_SYNCED = "by hand, each write synced";
 const OWN = "Catga";
-const SYNCED = "Catga, each write synced";
+const SYNCED = "each write synced";
 const RESTATE: Contestant = { name: "Restate", file: "peers/restate.ts", nodes: 1 };
 
 /** Measures workflows. */
 export const workflows: Measure = async (stage, effort, company) => {
   await using server = await startNatsServer({ config: "jetstream { sync_interval: always }" });
   const all = ours(stage);
-  const [byHand, own] = [RAW, OWN].map((row) => all.find(({ name }) => name === row)!);
-  const onSynced = ({ options, ...contestant }: Contestant, name: string, against: readonly string[]) => ({
-    ...{ ...contestant, name, against, options: { ...options, url: server.url } },
+  const byHand = all.find(({ name }) => name === RAW)!;
+  const onSynced = ({ name, options, against = [], ...contestant }: Contestant) => ({
+    ...contestant,
+    name: synced(name),
+    options: { ...options, url: server.url },
+    against: [...against.filter((name) => name.startsWith(RAW) && name !== FOLLOWED).map(synced), RESTATE.name],
   });
   const contestants = await company.engage([
     ...[...all, { ...byHand, name: FOLLOWED, nodes: 1 }],
-    onSynced(byHand, RAW_SYNCED, []),
-    onSynced(own, SYNCED, [RAW_SYNCED, RESTATE.name]),
+    ...all.map(onSynced),
     ...effort.peers ? [RESTATE] : [],
   ]);
-  const catga = contestants.find(({ name }) => name === OWN)!;
+  const catga = contestants.filter(({ name }) => name.startsWith(OWN) && !name.includes(SYNCED));
   return [...await together(contestants, effort), await resuming(catga, effort), await waking(catga, effort)];
 };
 
@@ -65,6 +66,11 @@ export const workflowsGrowth: Measure = async (stage, effort, company) => {
 
 const PARTS = 4;
 const TASKS = 5;
+
+/** The name of a row on a server that syncs each write. */
+function synced(name: string): string {
+  return `${name}, ${SYNCED}`;
+}
 
 /** By hand and Catga, over each transport. */
 function ours(stage: Stage): Contestant[] {
@@ -155,29 +161,31 @@ async function round({ client, nodes }: Running, options: AtOnce): Promise<Round
   return { ...ran, processor: (await processor() - before) / runs };
 }
 
-async function resuming({ name, client }: Running, effort: Effort): Promise<Table> {
+async function resuming(contestants: readonly Running[], effort: Effort): Promise<Table> {
   const lengths = [effort.count(1_000, 1_000, 20), effort.count(9_500, 9_500, 40)];
-  const cells: number[][] = [];
+  const figures: Map<string, number[]>[] = [];
   for (const steps of lengths) {
-    const rounds: number[] = [];
-    for (let n = 0; n < effort.rounds(5, 2); n++) rounds.push(await client.ask<number>("resume", { steps }));
-    cells.push(rounds);
+    const players = contestants.map(({ name, client }) => ({
+      name,
+      play: () => client.ask<number>("resume", { steps }),
+    }));
+    figures.push(await alternate(players, effort.rounds(5, 2)));
   }
   return {
     id: "workflows-resume",
     title: "Workflows: a run that no node has in memory goes on, from the signal to the result",
     unit: "ms",
     columns: lengths.map((steps) => `${steps.toLocaleString("en")} steps`),
-    rows: [{ name, cells }],
+    rows: contestants.map(({ name }) => ({ name, cells: figures.map((rounds) => rounds.get(name)!) })),
     pairs: [],
     notes: [],
   };
 }
 
-async function waking({ name, client }: Running, effort: Effort): Promise<Table> {
+async function waking(contestants: readonly Running[], effort: Effort): Promise<Table> {
   const runs = effort.count(1_000, 1_000, 10);
-  const rounds: number[] = [];
-  for (let n = 0; n < effort.rounds(3, 1); n++) rounds.push(await client.ask<number>("wake", { runs }));
+  const players = contestants.map(({ name, client }) => ({ name, play: () => client.ask<number>("wake", { runs }) }));
+  const rounds = await alternate(players, effort.rounds(3, 1));
   return {
     id: "workflows-wake",
     title: `Workflows: ${
@@ -185,7 +193,7 @@ async function waking({ name, client }: Running, effort: Effort): Promise<Table>
     } sleeping runs wake within one second; how long after its begin all have ended`,
     unit: "ms",
     columns: ["all ended"],
-    rows: [{ name, cells: [rounds] }],
+    rows: [...rounds].map(([name, times]) => ({ name, cells: [times] })),
     pairs: [],
     notes: [],
   };

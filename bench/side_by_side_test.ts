@@ -1,0 +1,25 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { parseArguments, SECTIONS } from "./arguments.ts";
+import { optionsOfRound } from "./side_by_side.ts";
+
+describe("a round of two builds side by side", () => {
+  it("has no peers but the one that an aim names: Restate beside workflows", () => {
+    const wanted = parseArguments([]);
+    const withPeers = SECTIONS.filter((section) => !optionsOfRound(section, wanted).includes("--no-peers"));
+    assertEquals(withPeers, ["workflows"]);
+  });
+
+  it("has no peers at all with --no-peers", () => {
+    const options = optionsOfRound("workflows", parseArguments(["--no-peers"]));
+    assertEquals(options, ["--rounds", "1", "--no-peers"]);
+  });
+
+  it("is as short, on the same packages and over the same transport as the comparison", () => {
+    const wanted = parseArguments(["--quick", "--no-published", "--transport", "node", "--rounds", "3"]);
+    assertEquals(optionsOfRound("workflows", wanted), [
+      ...["--rounds", "1", "--quick", "--no-published"],
+      ...["--transport", "node"],
+    ]);
+  });
+});

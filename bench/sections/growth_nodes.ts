@@ -1,7 +1,6 @@
 /** What becomes of a cluster as it grows: of real nodes in a few processes, and of simulated ones on virtual time. */
 import type { Program } from "../program.ts";
 import type { Stage } from "../stage.ts";
-import type { Table } from "../table.ts";
 import type { Effort, Measure } from "./section.ts";
 
 /** Real nodes, in so many processes beside that of the one that dies. */

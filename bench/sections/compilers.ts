@@ -1,4 +1,4 @@
-/** Compilers whose time for a program is measured: `deno check` over Catga as published, `tsc` over its declarations. */
+/** Compilers whose time for a program is measured: `deno check` of Catga as published, `tsc` over its declarations. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";

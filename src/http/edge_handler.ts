@@ -472,7 +472,6 @@ class EdgeHandler<Given> {
   }
 }
 
-/** Returns what a request with this method on this path does. Throws a refusal if the path does not have the method. */
 /**
  * Makes the headers that carry the caller to handlers. They are made for each action, also for those that send nothing:
  * a value that cannot be a caller, such as a `Response`, would let the request in.
@@ -490,6 +489,7 @@ function callerHeaders(caller: unknown): Record<string, string> | undefined {
 const WRONG_CALLER =
   "authorize must return a caller that can be sent, undefined for nobody in particular, or deny(401)";
 
+/** Returns what a request with this method on this path does. Throws a refusal if the path does not have the method. */
 function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeAction {
   const actions = actionsOf(route, run, signal);
   const action = actions.get(method);

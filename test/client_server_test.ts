@@ -6,7 +6,7 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, it } from "node:test";
 import { catga, command, event, query, stream, unwrap, workflow } from "../mod.ts";
-import { edge, type EdgeHandlerOptions } from "../src/http/mod.ts";
+import { deny, edge, type EdgeHandlerOptions } from "../src/http/mod.ts";
 import { client } from "../src/client/mod.ts";
 import { serve } from "../examples/shop/http_server.ts";
 import { consoleErrors } from "./support/console_errors.ts";
@@ -244,6 +244,61 @@ describe("the client of an edge over HTTP", { timeout: 60_000 }, () => {
     assertEquals(told, Array(3).fill(["INVALID_RESPONSE", 200, false]));
     const error = await assertRejects(() => collected(shop.said.follow()));
     assertMatch(`${error}`, /answered with 200 text\/html; charset=utf-8, not by an edge/);
+  });
+
+  it("a connection that lived does not count as a failure (each cut of an idle tail doubled the pause)", async () => {
+    const pauses: number[] = [];
+    globalThis.setTimeout = ((callback: () => void, ms = 0) => {
+      if (ms < 60_000) pauses.push(ms);
+      return realTimeout(callback, 0);
+    }) as never;
+    const over = new AbortController();
+    let connections = 0;
+    const idle = () => {
+      if (++connections === 12) over.abort();
+      return Promise.resolve(
+        new Response(":5000\n\n:\n\n", { headers: { "content-type": "text/event-stream" } }),
+      );
+    };
+    const shop = client<typeof api>("http://127.0.0.1", { fetch: idle });
+    await collected(shop.said.follow({ signal: over.signal }));
+    assertEquals([connections, Math.max(...pauses) <= 250], [12, true], `${pauses}`);
+  });
+
+  it("a Retry-After of months is heeded (beyond 25 days a timer fires at once)", async () => {
+    const over = new AbortController();
+    let requests = 0;
+    const busy = () => {
+      if (++requests === 1) realTimeout(() => over.abort(), 200);
+      return Promise.resolve(new Response("", { status: 503, headers: { "retry-after": "9999999" } }));
+    };
+    const shop = client<typeof api>("http://127.0.0.1", { fetch: busy });
+    await collected(shop.said.follow({ signal: over.signal }));
+    assertEquals(requests, 1);
+  });
+
+  it("a tail ends with the session of its caller, who is asked again who it is", async () => {
+    const app = await catga({ logger: QUIET, handlers: [] });
+    const session = new AbortController();
+    const handle = api.handler(app, { authorize: () => session.signal.aborted ? deny(401) : undefined });
+    const server = serve(
+      (request) => handle(new Request(request, { signal: AbortSignal.any([request.signal, session.signal]) })),
+      "127.0.0.1",
+      0,
+    );
+    try {
+      const shop = client<typeof api>(`http://127.0.0.1:${server.port}`, { pause: [1, 10] });
+      const said = shop.said.follow({ from: "start" });
+      unwrap(await app.publish(Said, 1));
+      assertEquals((await said.next()).value?.payload, 1);
+      const next = said.next();
+      session.abort();
+      const error = await assertRejects(() => next);
+      assertEquals((error as { code?: string }).code, "UNAUTHORIZED");
+    } finally {
+      await app.drain();
+      await server.close(5_000);
+    }
   });
 
   it("a body that was read before is an error of the program, which is logged (it was one of the client's)", async () => {

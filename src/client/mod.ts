@@ -388,8 +388,8 @@ async function* eventsUntil(
             if (id !== undefined) last = id;
             if (type === "end") return;
             if (type === "failure") throw problem(read(data), 200, unanswered(true));
+            failures = 0; // also for a comment: a connection that lived for a while did not fail
             if (data === "") continue;
-            failures = 0;
             received++;
             yield read(data);
           }
@@ -442,8 +442,10 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
         let isEvent = false;
         for (const line of block.split("\n")) {
           const [, field, text] = /^(\w*): ?(.*)$/s.exec(line) ?? [];
-          if (!field) {
-            keepAlive = Number(text) || keepAlive; // the first comment says at which interval comments come
+          if (field === undefined) continue;
+          // the first comment says at which interval comments come
+          if (field === "" && Number(text)) {
+            keepAlive = Number(text);
             continue;
           }
           isEvent = true;
@@ -522,7 +524,10 @@ function pause(
   wanted: number | undefined,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const ms = Math.max(wanted ?? 0, Math.min(longest, first * 2 ** failures) * (0.5 + Math.random() / 2));
+  const ms = Math.max(
+    Math.min(wanted ?? 0, 2 ** 31 - 1),
+    Math.min(longest, first * 2 ** failures) * (0.5 + Math.random() / 2),
+  );
   return new Promise((resolve) => {
     const end = () => (clearTimeout(timer), signal?.removeEventListener("abort", end), resolve());
     const timer = setTimeout(end, ms);

@@ -222,7 +222,10 @@ export interface ExploreOutcome<World = undefined> {
   readonly io: <T>(promise: Promise<T>) => Promise<T>;
 }
 
-/** A check: a function that throws if a run has broken a promise. */
+/**
+ * A check: a function that throws if a run has broken a promise. A run is also red if it returns `false`, or the
+ * breaches that a checker has found, such as `checkMessages`.
+ */
 export type ExploreCheck<World = undefined> = (outcome: ExploreOutcome<World>) => MaybePromise<unknown>;
 
 /** A group of nodes, with defaults filled in. */

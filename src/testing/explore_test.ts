@@ -1,7 +1,17 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, entity, event, fail, unwrap, workflow } from "../../mod.ts";
-import { explore, ExploreError, type ExploreOutcome, guarantees, type History, type Workload } from "./mod.ts";
+import {
+  type BrokenPromise,
+  checkLinearizable,
+  explore,
+  ExploreError,
+  type ExploreOutcome,
+  guarantees,
+  type History,
+  register,
+  type Workload,
+} from "./mod.ts";
 import { recordingOf } from "./timeline.ts";
 
 const Add = command<{ n: number }, number>("Add", { key: ({ n }) => `${n}` });
@@ -43,6 +53,24 @@ describe("explore", () => {
     assertMatch(error.timeline, /kill begins/);
     assert(error.timeline.split("\n").length < 20, error.timeline); // few lines are left: two additions and a kill
     assert(error.history.operations.length <= 3, `${error.history.operations.length} operations`);
+  });
+
+  it("is red for a check that returns false, or what a checker has found (both were green)", async () => {
+    const error = (check: () => unknown) =>
+      assertRejects(() => explore({ workload: () => {}, seeds: 1, check }), ExploreError);
+    const message = async (check: () => unknown) => ((await error(check)).cause as Error).message;
+    assertEquals(await message(() => false), "the check returned false: it throws if a promise is broken");
+    const wrong = checkLinearizable([
+      { key: "price", by: "a", input: { type: "write", value: 2 }, from: 0, to: 10 },
+      { key: "price", by: "b", input: { type: "read" }, output: 1, from: 20, to: 30 },
+    ], register(1));
+    assertEquals(wrong.length, 1);
+    const found = (await error(() => Promise.resolve(wrong))).cause as BrokenPromise;
+    assertEquals([found.name, found.promise], ["BrokenPromise", wrong[0].promise]);
+    assertEquals(found.message, `price ${wrong[0].text}`);
+    for (const kept of [undefined, true, 0, [], ["a text"]]) {
+      await explore({ workload: () => {}, seeds: 1, check: () => kept });
+    }
   });
 
   it("runs a red seed again from its text, and is green without the fault", async () => {

@@ -19,6 +19,7 @@ import type { FaultMoment, Plan, PlannedDeploy, PlannedFault } from "./explore_p
 import type { History, HistoryLetter, InjectedFault, NodeProcess } from "./history.ts";
 import { HistoryRecorder, isOutside, type RecordedMoment, type RunningCode } from "./history_recorder.ts";
 import { unhandled } from "./pace.ts";
+import { throwReturned } from "./checkers/breach.ts";
 
 /** What one run of `explore` has shown: its history, its failure, its log. */
 export interface ExploredRun {
@@ -165,11 +166,12 @@ class RunOfPlan<World> {
         history = this.#history(ended.runs, ended.letters);
         this.#recorder.close();
         for (const check of [this.#options.check ?? []].flat()) {
-          await this.#until(
+          const returned = await this.#until(
             Promise.resolve(check({ history, state, world: this.#world, io: this.#wait })),
             SETTLE,
             "the check has not ended",
           );
+          throwReturned(returned);
         }
       } catch (error) {
         failure = error instanceof Error ? error : new Error(`${error}`);

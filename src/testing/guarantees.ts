@@ -8,12 +8,12 @@ import { CatgaError } from "../error.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { isRecord, show } from "../data/checks.ts";
 import type { RequestKind } from "./checkers/allowed_results.ts";
-import { type Breach, shown } from "./checkers/breach.ts";
+import { type Breach, shown, throwFirst } from "./checkers/breach.ts";
 import { checkDeliveries } from "./checkers/deliveries.ts";
 import { type AwaySpan, checkLeadership, checkLocks } from "./checkers/locks.ts";
 import { checkMessages, type MessageObservation, outcomeText } from "./checkers/messages.ts";
 import { checkRuns } from "./checkers/workflow_runs.ts";
-import { BrokenPromise, type HandlerAttempt, type History, type HistoryOperation } from "./history.ts";
+import { type HandlerAttempt, type History, type HistoryOperation } from "./history.ts";
 
 /** An argument of `guarantees`: a contract, a workflow or an entity. */
 export type Guaranteed =
@@ -52,12 +52,7 @@ export function guarantees(...promised: readonly Guaranteed[]): (run: { readonly
     if (isRecord(one) && typeof one.name === "string" && ("kind" in one || "~entity" in one)) return;
     throw new TypeError(`guarantees takes contracts, workflows and entities; argument ${n + 1} is ${show(one)}`);
   });
-  return ({ history }) => {
-    const [first, ...more] = breachesOf(history, promised);
-    if (first === undefined) return;
-    const others = more.length === 0 ? "" : ` (and ${more.length} more)`;
-    throw new BrokenPromise(first.promise, `${first.subject} ${first.text}${others}`, first.shownBy ?? []);
-  };
+  return ({ history }) => throwFirst(breachesOf(history, promised));
 }
 
 /** Returns the breaches of all promises of these contracts in a history, and of locks and leadership. */

@@ -63,8 +63,12 @@ describe("rateLimit", () => {
   });
 
   it("throws for invalid options", () => {
-    assertThrows(() => rateLimit({ rate: 0 }), RangeError, "rateLimit: rate must be from");
-    assertThrows(() => rateLimit({ rate: 1, per: 0 }), RangeError, "rateLimit: per must be from");
+    assertThrows(
+      () => rateLimit({ rate: 0 }),
+      RangeError,
+      "rateLimit: rate must be more than 0, at most 1000000000; got 0",
+    );
+    assertThrows(() => rateLimit({ rate: 1, per: 0 }), RangeError, "rateLimit: per must be more than 0 ms; got 0");
     assertThrows(
       () => rateLimit({ rate: 5e-324 }),
       RangeError,

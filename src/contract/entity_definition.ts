@@ -117,7 +117,8 @@ export class Deciding<State> implements Loaded<State> {
     }
     const known = typeof event?.name === "string" ? this.#definition.events.get(event.name) : undefined;
     if (known === undefined || known.contract.name !== event.name) {
-      throw new TypeError(`emit takes an event of ${this.#definition.name}; got ${show(event)}`);
+      const got = event?.kind === "event" ? `event ${event.name}` : show(event);
+      throw new TypeError(`emit takes an event of ${this.#definition.name}; got ${got}`);
     }
     this.#state = applied(this.#definition, this.#state, event.name, payload);
     this.emitted.push({ event: event.name, payload });

@@ -58,7 +58,7 @@ describe("Deciding", () => {
     const sum = deciding();
     const emit = (event: unknown) => sum.emit(event as typeof Added, "1");
     const others: [event: unknown, shown: string][] = [
-      [event("Added"), "an object"],
+      [event("Added"), "event Added"],
       [{ name: "toString" }, "an object"],
       [{}, "an object"],
       ["Sum.Added", '"Sum.Added"'],

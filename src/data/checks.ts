@@ -34,8 +34,13 @@ export function checkNumber(name: string, value: number, least: number, most: nu
     throw new TypeError(`${name} must be a number${unit && ` of ${unit}`}; got ${show(value)}`);
   }
   if (!(value >= least && value <= most)) {
-    throw new RangeError(`${name} must be from ${least} to ${most}${unit && ` ${unit}`}; got ${value}`);
+    throw new RangeError(`${name} must be ${range(least, most)}${unit && ` ${unit}`}; got ${value}`);
   }
+}
+
+function range(least: number, most: number): string {
+  if (least !== Number.MIN_VALUE) return `from ${least} to ${most}`;
+  return most === Number.MAX_VALUE ? "more than 0" : `more than 0, at most ${most}`;
 }
 
 /** Throws if the value is not a whole number from `least` to `most`. */

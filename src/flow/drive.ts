@@ -34,7 +34,7 @@ import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { pausesBefore } from "./attempt_pause.ts";
 import type { DueTime } from "./drive_host.ts";
-import { type DriveEnd, type DriveOptions, DriveState } from "./drive_state.ts";
+import { type DriveEnd, type DriveOptions, DriveState, MISUSES } from "./drive_state.ts";
 import type { DriveTimes } from "./drive_times.ts";
 import { FailedAttempts } from "./failed_attempts.ts";
 import { isOwn, isUndo, type Journal, TIME_OUT } from "./journal.ts";
@@ -258,7 +258,9 @@ export class Drive {
   /** Records the stage that the handler reports, unless it was recorded in an earlier execution of the run. */
   #stage(stage: string): void {
     if (typeof stage !== "string" || stage === "" || stage.length > MAX_STAGE || !stage.isWellFormed()) {
-      throw new TypeError(`stage: it is a text of 1 to ${MAX_STAGE} characters; got ${show(stage)}`);
+      const misuse = new TypeError(`stage: it is a text of 1 to ${MAX_STAGE} characters; got ${show(stage)}`);
+      MISUSES.add(misuse); // another attempt of the handler would throw it again
+      throw misuse;
     }
     const state = this.#state;
     if (this.#handlerIsOver || state.isHalting || ++this.#stages <= this.#stagesBefore || state.isTooLong()) return;

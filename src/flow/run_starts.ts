@@ -14,11 +14,12 @@ import { fingerprint } from "../data/fingerprint.ts";
 import { exceeds } from "../data/utf8.ts";
 import { NO_HEADERS, withCarried } from "../dispatch/carried_headers.ts";
 import type { Schedule } from "../dispatch/remote.ts";
+import { CatgaError } from "../error.ts";
 import { token } from "../ports/clock.ts";
 import type { Drives } from "./driven_runs.ts";
 import { Journal } from "./journal.ts";
 import type { CalledEntry, Parent, Started } from "./journal_entry.ts";
-import { isUnstored } from "./recorded_error.ts";
+import { isUnstored, readable, recorded } from "./recorded_error.ts";
 import { failed, failedWith, inTime, notStarted } from "./run_answers.ts";
 import { checkRun, checkStartOptions, definitionOf } from "./run_arguments.ts";
 import type { RunRef } from "./run_ref.ts";
@@ -97,7 +98,7 @@ export class RunStarts {
     let run = id;
     try {
       text = input === undefined ? "" : encodeValue(input, "input");
-      run ??= definition.id === undefined ? token(app.random, 16) : definition.id(input as never);
+      run ??= definition.id === undefined ? token(app.random, 16) : idOf(definition.id, input);
       checkRun(`${what}: the id that its contract makes of the input`, run);
       if (cron !== undefined) checkRun(`${what}: the id of a run of this cron`, `${run}@${clock.now()}`);
     } catch (cause) {
@@ -142,7 +143,10 @@ export class RunStarts {
       ...(shape === undefined ? {} : { shape }),
     };
     const stored = await this.#schedules.startAt(workflow, due, when);
-    return stored.ok ? { ok: true, value: run } : stored;
+    if (stored.ok) return { ok: true, value: run };
+    const { code, message, retryable, details } = stored.error as CatgaError;
+    const told = `workflow ${workflow} was not started: ${message}`;
+    return { ok: false, error: new CatgaError(code, told, { retryable, details, cause: stored.error }) as never };
   }
 
   /** Starts a run whose schedule has fired. Rejects with a `CatgaError` if the start has to be tried again. */
@@ -263,6 +267,15 @@ export class RunStarts {
     if (started === undefined || fingerprint(started.input) === fingerprint(input)) return started !== undefined;
     // a run that its parent cancelled before its start has no input: it counts as started with any input
     return (await log.first(ref))?.entries[1]?.t === "ended";
+  }
+}
+
+/** Calls the function of a workflow that makes the id of a run. Throws an error that names it if the function throws. */
+function idOf(make: (input: never) => string, input: unknown): string {
+  try {
+    return make(input as never);
+  } catch (cause) {
+    throw new Error(`the id function threw: ${recorded(readable(cause)).message}`, { cause });
   }
 }
 

@@ -251,7 +251,10 @@ describe("runs", () => {
       await using app = await catga({ handlers: workflow("Named", { id }).handle(() => Promise.resolve()) });
       const { error } = await app.start(workflow("Named", { id }));
       assertEquals(error?.code, "INVALID_MESSAGE");
-      assertMatch(error!.message, /not started: (null|undefined|Symbol\(no\)|an object|no|x{1024}…)$/);
+      assertMatch(
+        error!.message,
+        /not started: the id function threw: (null|undefined|Symbol\(no\)|an object|no|x{1001}…)$/,
+      );
     }
   });
 
@@ -316,6 +319,7 @@ describe("runs", () => {
         /^flow.send takes a c.*an object$/,
         (flow) => flow.send(forged("workflow")),
       ],
+      ["a stage without a name (the handler ran 10 times)", /^stage: it is a text/, async (flow) => flow.stage("")],
       [
         "a send with null",
         /^flow.send Ask takes an object/,
@@ -933,6 +937,17 @@ describe("runs", () => {
     const Charge = command("Charge");
     await assertRejects(() => app.start(Charge as never), TypeError, "got command Charge: send it");
     await assertRejects(() => app.tell(Order as never, "x"), TypeError, "got workflow Order");
+  });
+
+  it("a start that fails names the workflow, and what failed", async () => {
+    const Trip = workflow<{ to: string }>("Trip", { id: ({ to }) => to.toLowerCase() });
+    await using app = await catga({ handlers: Trip.handle(() => {}), logger: quiet });
+    const { error } = await app.start(Trip, {} as never);
+    assertEquals(error?.code, "INVALID_MESSAGE");
+    assertMatch(`${error?.message}`, /^workflow Trip was not started: the id function threw: .*undefined/);
+    const later = await app.start(Trip, { to: "Rome" }, { id: "r", cron: "0 0 5 * * *", zone: "Mars/One" });
+    assertEquals(later.error?.code, "INVALID_MESSAGE");
+    assertMatch(`${later.error?.message}`, /^workflow Trip was not started: .*"Mars\/One"/);
   });
 
   /** Makes the runs of a node that handles one workflow, over a stream whose answers the test gives. */

@@ -319,7 +319,9 @@ describe("runs", () => {
         /^flow.send takes a c.*an object$/,
         (flow) => flow.send(forged("workflow")),
       ],
-      ["a stage without a name (the handler ran 10 times)", /^stage: it is a text/, async (flow) => flow.stage("")],
+      ["a stage without a name (the handler ran 10 times)", /^stage: it is a text/, (flow) => {
+        return Promise.resolve(flow.stage(""));
+      }],
       [
         "a send with null",
         /^flow.send Ask takes an object/,

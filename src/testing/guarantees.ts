@@ -13,7 +13,7 @@ import { checkDeliveries } from "./checkers/deliveries.ts";
 import { type AwaySpan, checkLeadership, checkLocks } from "./checkers/locks.ts";
 import { checkMessages, type MessageObservation, outcomeText } from "./checkers/messages.ts";
 import { checkRuns } from "./checkers/workflow_runs.ts";
-import { type HandlerAttempt, type History, type HistoryOperation } from "./history.ts";
+import type { HandlerAttempt, History, HistoryOperation } from "./history.ts";
 
 /** An argument of `guarantees`: a contract, a workflow or an entity. */
 export type Guaranteed =

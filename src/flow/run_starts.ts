@@ -270,7 +270,7 @@ export class RunStarts {
   }
 }
 
-/** Calls the function of a workflow that makes the id of a run. Throws an error that names it if the function throws. */
+/** Calls the function of a workflow that makes the id of a run. If it throws, throws an error that names it. */
 function idOf(make: (input: never) => string, input: unknown): string {
   try {
     return make(input as never);

@@ -387,5 +387,8 @@ type EnteredMessage = Pick<RunningMessage, "run" | "answer"> & Partial<Pick<Runn
 const ANSWER_MARGIN = 50;
 /** Time before the deadline of a request, in ms, at which its leader is told that a run with more time goes on. */
 const IN_TIME_MARGIN = 250;
-/** Time for which the answer of a run is kept for a leader that was told that the run goes on, in ms. */
-const KEPT_ANSWER = 30_000;
+/**
+ * Time for which the answer of a run is kept for a leader that was told that the run goes on, in ms. A leader asks at
+ * once for the answer; one of an earlier version takes the run for late, and pauses for up to 60 s if many are.
+ */
+const KEPT_ANSWER = 90_000;

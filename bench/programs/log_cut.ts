@@ -55,8 +55,8 @@ async function cut({ ms, times }: { ms: number; times: number }): Promise<Cut> {
     await clock.advance(AFTER);
   }
   const touched = cuts.map((first) => {
-    // those that were under way when the connection broke, too
-    const events = Array.from({ length: (ms + AFTER - 1_000) / EVERY }, (_, i) => first - 10 + i);
+    // those that were handled since the last commit when the connection broke, too
+    const events = Array.from({ length: (ms + AFTER - 1_000) / EVERY }, (_, i) => first - 50 + i);
     return events.map((n) => ({ took: ends[n][0] - published[n], times: ends[n].length }));
   });
   return {

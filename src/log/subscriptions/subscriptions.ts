@@ -178,7 +178,10 @@ export class Subscriptions {
   #look(): void {
     const now = this.#looked = this.#options.host.clock.monotonic();
     this.#wake();
-    for (const subscription of this.#all.values()) subscription.onDoubt();
+    for (const subscription of this.#all.values()) {
+      subscription.onDoubt();
+      subscription.term?.tick(now); // without a connection it has handed out nothing
+    }
     if (this.#leads) this.#leases.tick(now); // the lease may have ended while this node was not connected
   }
 

@@ -183,6 +183,15 @@ export class SubscriptionTerm {
     this.onRequest();
   }
 
+  /**
+   * True if this node may hand out messages: it certainly leads, and can commit what is handled. Without a connection
+   * another node may take over, and would hand out again whatever this node handles by itself.
+   */
+  get #mayHandOut(): boolean {
+    const { host, leases } = this.#options;
+    return this.#phase === "runs" && host.connected && leases.holds;
+  }
+
   /** True if nothing is due, and nothing will be before `onChange` is called. */
   get rests(): boolean {
     if (this.#led === undefined || this.#phase !== "runs" || this.#reading?.caughtUp !== true) return false;
@@ -196,8 +205,8 @@ export class SubscriptionTerm {
   tick(now: number): void {
     if (this.#led === undefined || this.#phase === "ends" || this.#over) return;
     const { categories, ledger, handing } = this.#led;
-    const { leases, stream, warnings } = this.#options;
-    handing.paused = !leases.holds || this.#phase !== "runs";
+    const { stream, warnings } = this.#options;
+    handing.paused = !this.#mayHandOut;
     handing.pump();
     if (this.#reading?.caughtUp) {
       ledger.caughtUp();
@@ -310,9 +319,8 @@ export class SubscriptionTerm {
   }
 
   #take(messages: readonly LoggedMessage[], size: number): void {
-    const { leases } = this.#options;
     const { categories, ledger, handing } = this.#led!; // `#led` is set before reading begins
-    if (!leases.holds) handing.paused = true;
+    handing.paused = !this.#mayHandOut;
     for (const message of messages) {
       if (!categories.passes(message)) ledger.add(message, size);
     }
@@ -326,7 +334,8 @@ export class SubscriptionTerm {
   }
 
   #progress(): void {
-    const { ledger } = this.#led!; // `#led` is set: only a leader that has taken over makes progress
+    const { ledger, handing } = this.#led!; // `#led` is set: only a leader that has taken over makes progress
+    if (!this.#options.host.connected) handing.paused = true;
     this.#change();
     if (ledger.waitsForCommit && this.#writing === undefined && this.#phase === "runs") void this.#write();
     this.#flow();

@@ -29,6 +29,17 @@ const api = edge({
   trip: [Trip, { tell: { back: Back } }],
 });
 
+interface BunGlobal {
+  readonly Bun: {
+    serve(options: { hostname: string; port: number; fetch: (request: Request) => Promise<Response> }): {
+      readonly port: number;
+      stop(force: boolean): Promise<void>;
+    };
+  };
+}
+
+const isBun = "Bun" in globalThis;
+
 /** A gateway, with the method and the path of each request that it got. */
 async function start(options: Partial<EdgeHandlerOptions<undefined>> = {}) {
   const app = await catga({
@@ -298,6 +309,20 @@ describe("the client of an edge over HTTP", { timeout: 60_000 }, () => {
     } finally {
       await app.drain();
       await server.close(5_000);
+    }
+  });
+
+  it("who waits for a run is answered before Bun.serve ends the silent connection", { skip: !isBun }, async () => {
+    await using gateway = await start();
+    const handle = api.handler(gateway.app, { authorize: () => undefined });
+    const server = (globalThis as unknown as BunGlobal).Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: handle });
+    try {
+      const run = unwrap(await gateway.shop.trip.start() as never) as { id: string };
+      const url = `http://127.0.0.1:${server.port}/trip/${run.id}`;
+      const response = await fetch(url, { headers: { prefer: "wait=20" } });
+      assertEquals([response.status, (await response.json()).status], [202, "waiting"]);
+    } finally {
+      await server.stop(true);
     }
   });
 

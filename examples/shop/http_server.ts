@@ -25,7 +25,7 @@ interface Runtimes {
   };
   Bun?: {
     serve(
-      options: { hostname: string; port: number; fetch: Fetch },
+      options: { hostname: string; port: number; idleTimeout: number; fetch: Fetch },
     ): { readonly port: number; stop(): Promise<void> };
   };
 }
@@ -38,7 +38,8 @@ export function serve(fetch: Fetch, hostname: string, port: number): HttpServer 
     return { port: server.addr.port, close: (patience) => within(patience, server.shutdown()) };
   }
   if (Bun === undefined) throw new Error("the shop runs in Deno and in Bun");
-  const server = Bun.serve({ hostname, port, fetch });
+  // in s: by default Bun ends a connection whose answer takes longer than 10 s, and a command may take 30 s
+  const server = Bun.serve({ hostname, port, idleTimeout: 60, fetch });
   return { port: server.port, close: (patience) => within(patience, server.stop()) };
 }
 

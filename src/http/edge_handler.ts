@@ -68,7 +68,10 @@ export interface EdgeHandlerOptions<Given = unknown> {
   maxBody?: number | undefined;
   /** Time within which a request's body has to arrive, in ms, 1 to 2^31 - 1. Default: 10,000. */
   bodyTimeout?: number | undefined;
-  /** Maximum time that a client may wait for a result (`Prefer: wait=…`), in ms, 0 to 2^31 - 1. Default: 30,000. */
+  /**
+   * Maximum time that a client may wait for a result (`Prefer: wait=…`), in ms, 0 to 2^31 - 1. Default: 30,000; in Bun
+   * 8,000, because `Bun.serve` ends a connection on which nothing was sent for 10 s.
+   */
   maxWait?: number | undefined;
   /**
    * Interval of the comments that keep a response of server-sent events alive, in ms, 1 to 2^31 - 1. Default: 5,000.
@@ -734,8 +737,8 @@ const PREFLIGHT = {
 const MAX_BODY = 1_048_576;
 /** Default of `bodyTimeout`, in ms. */
 const BODY_TIMEOUT = 10_000;
-/** Default of `maxWait`, in ms. */
-const MAX_WAIT = 30_000;
+/** Default of `maxWait`, in ms: `Bun.serve` ends a connection on which nothing was sent for 10 s. */
+const MAX_WAIT = "Bun" in globalThis ? 8_000 : 30_000;
 /**
  * Maximum length of an `Idempotency-Key`, in characters: together with the text that identifies the caller it has to
  * fit into a message id of 256 characters.

@@ -6,6 +6,7 @@
 import { Gate } from "../data/gate.ts";
 import { CatgaError } from "../error.ts";
 import { backoff, delay, doubled, within } from "../ports/clock.ts";
+import { stoodStill } from "../ports/standstill.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import type { JetStream, StreamInfo } from "./jetstream.ts";
@@ -156,12 +157,17 @@ export class OwnedStream {
     if (checking !== undefined) await within(clock, CHECK_WAIT, checking);
     let waiting: JetStreamRefusal | undefined;
     for (let failures = 0;; failures++) {
-      const left = end - clock.monotonic();
+      const began = clock.monotonic();
+      const left = end - began;
+      const limit = once ? left : Math.min(left, tryLimit(failures));
       try {
-        return await work(once ? left : Math.min(left, tryLimit(failures)));
+        return await work(limit);
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
         const { refusal } = error;
+        const [now, due] = [clock.monotonic(), began + limit];
+        // the answer may have come while this process stood still: that time does not count
+        if (refusal === "no answer" && stoodStill(now, due)) end += now - due;
         if (refusal === "full" && whenFull === "fail") throw error;
         if (refusal === "no stream" && whenMissing === "fail") {
           // another call may be creating the stream: nats-server 2.15 stores messages in a new stream before it

@@ -87,6 +87,9 @@ const handlers: readonly Handler[] = [
   }),
 ];
 
+/** For sends, which the machine may take long to answer. */
+const PATIENT = { timeout: 120_000 };
+
 if (import.meta.main) await main();
 
 async function main(): Promise<void> {
@@ -153,16 +156,16 @@ function loopsOf(app: Catga, isOver: () => boolean): Promise<void>[] {
       note("mail ok", `${id}-${n}`);
     }),
     loop(20, async (n) => {
-      unwrap(await app.send(Act, { of: `${id}-${n}` }));
+      unwrap(await app.send(Act, { of: `${id}-${n}` }, PATIENT));
       note("act ok", `${id}-${n}`);
     }),
     loop(50, async () => {
       const of = `${Math.floor(Date.now() / 500)}`; // clients of both versions have the same ids
-      note("once ok", of, unwrap(await app.send(Once, { of }, { id: of })));
+      note("once ok", of, unwrap(await app.send(Once, { of }, { ...PATIENT, id: of })));
     }),
     loop(30, async (n) => {
       const cart = n % 2 === 0 ? "shared" : id;
-      note("add ok", cart, unwrap(await app.send(Add, { cart, of: `${id}-${n}` })));
+      note("add ok", cart, unwrap(await app.send(Add, { cart, of: `${id}-${n}` }, PATIENT)));
     }),
     loop(30, async () => {
       await using lock = await app.lock("k", { timeout: 60_000 });

@@ -669,9 +669,12 @@ function checkOptions<Given>(app: Catga, options: EdgeHandlerOptions<Given>): vo
   checkFunction("handler: authorize", authorize, "a function of the request that says who sends it");
   if (identify !== undefined) checkFunction("handler: identify", identify);
   if (limit !== undefined) checkLimit(limit);
-  if (!Array.isArray(origins) || !origins.every((origin) => URL.parse(origin)?.origin === origin)) {
+  const foreign: readonly unknown[] = Array.isArray(origins) ? origins : [origins];
+  const wrong = foreign.findIndex((origin) => !isOrigin(origin));
+  if (foreign !== origins || wrong >= 0) {
     throw new TypeError(
-      `handler: origins must be an array of origins, like "https://shop.example"; got ${show(origins)}`,
+      "handler: origins must be an array of origins, which are compared as a whole, " +
+        `like "https://shop.example"; got ${show(wrong < 0 ? origins : foreign[wrong])}`,
     );
   }
   checkBoolean("handler: credentials", credentials);
@@ -680,6 +683,11 @@ function checkOptions<Given>(app: Catga, options: EdgeHandlerOptions<Given>): vo
   checkNumber("handler: bodyTimeout", bodyTimeout, 1, MAX_TIMEOUT, "ms");
   checkNumber("handler: maxWait", maxWait, 0, MAX_TIMEOUT, "ms");
   checkNumber("handler: keepAlive", keepAlive, 1, MAX_TIMEOUT, "ms");
+}
+
+/** Returns true for the origin of a page as browsers send it. A host with `*` would match no page. */
+function isOrigin(origin: unknown): boolean {
+  return typeof origin === "string" && !origin.includes("*") && URL.parse(origin)?.origin === origin;
 }
 
 function checkLimit(limit: EdgeLimit): void {

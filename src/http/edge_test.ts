@@ -509,6 +509,15 @@ describe("edge", () => {
     }
   });
 
+  it("an origin that no browser sends is refused and shown (a pattern let nobody in)", async () => {
+    await using app = await catga({ logger: QUIET });
+    for (const origin of ["*", "null", "https://*.shop.example", "https://shop.example/", "shop.example", 5]) {
+      const origins = ["https://shop.example", origin] as string[];
+      const says = `whole, like "https://shop.example"; got ${JSON.stringify(origin)}`;
+      assertThrows(() => api.handler(app, { authorize: () => undefined, origins }), TypeError, says);
+    }
+  });
+
   it("misuse throws at once", async () => {
     const Cart = entity("Cart", { initial: () => 0 });
     const wrong: [unknown, RegExp][] = [

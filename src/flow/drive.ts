@@ -238,21 +238,16 @@ export class Drive {
 
   #flow(): Flow {
     const steps = this.#steps;
-    const { headers = NO_HEADERS } = this.journal;
-    return {
-      id: this.#state.ref.run,
-      version: this.journal.started!.version,
-      headers,
-      get caller() {
-        return callerIn(headers);
-      },
+    const { headers = NO_HEADERS, started } = this.journal;
+    const calls = {
       step: (name, fn, options = {}) => steps.step(name, fn, options),
       send: (contract: unknown, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.send(contract as AnyContract, payload, options),
       sleep: (name, until) => this.#waits.sleep(name, until),
       wait: <T>(signal: Signal<never, T>, options: WaitOptions = {}) => this.#waits.wait(signal, options) as Promise<T>,
       stage: (name) => this.#stage(name),
-    } as Flow;
+    } as Pick<Flow, "step" | "send" | "sleep" | "wait" | "stage">;
+    return Object.assign(new CallerOf(headers), { id: this.#state.ref.run, version: started!.version }, calls);
   }
 
   /** Records the stage that the handler reports, unless it was recorded in an earlier execution of the run. */
@@ -490,6 +485,22 @@ export class Drive {
     }
     if (this.#timeLimit.isKept) state.stop("suspended");
     else this.#timeLimit.schedule();
+  }
+}
+
+/**
+ * The members of {@link Flow} about who started the run. A class, because V8 keeps a hidden class of several kB for each
+ * evaluation of a literal that has a getter, until the next major collection.
+ */
+class CallerOf implements Pick<Flow, "headers" | "caller"> {
+  readonly headers: Flow["headers"];
+
+  constructor(headers: Flow["headers"]) {
+    this.headers = headers;
+  }
+
+  get caller(): Flow["caller"] {
+    return callerIn(this.headers);
   }
 }
 

@@ -500,6 +500,8 @@ export class Drives {
     work(held).catch((failed) => ({ failed })).then((end) => {
       resolve(end);
       if (this.#held.get(key) === held) this.#held.delete(key);
+      // V8 keeps what a map held when it grew until the next major collection: the run must not stay with its entry
+      if (end !== "refused") held.drive = undefined;
       if (held.hasLease) this.#endLease(ref, end);
       this.#host.app.over();
     });

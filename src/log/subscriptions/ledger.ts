@@ -270,6 +270,8 @@ export class Ledger {
   /** Returns true if the messages of this category that may run now would fill a batch. */
   isFull(category: Category): boolean {
     let left = category.batch?.max ?? Infinity;
+    // fast path for each message that is read: fewer messages than a batch takes have not begun
+    if (this.open.size + this.parked.size - this.running < left) return false;
     for (const head of this.filling.get(category) ?? []) {
       for (const _ of together(head)) if (--left <= 0) return true;
     }

@@ -6,6 +6,7 @@ import type { AnyWorkflow, ResultOptions } from "../contract/flow.ts";
 import type { Result } from "../contract/result.ts";
 import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
 import { onAbort, within } from "../ports/clock.ts";
+import { SharedTimer } from "../ports/shared_timer.ts";
 import type { JournalEntry } from "./journal_entry.ts";
 import type { Results } from "./results.ts";
 import { failed, failedWith, LAST_LOOK, noRun, resultOf } from "./run_answers.ts";
@@ -17,17 +18,20 @@ import type { RunsNode } from "./runs_node.ts";
 export class ResultCalls {
   readonly #node: RunsNode;
   readonly #results: Results;
+  /** Timeouts of the pending calls; they keep the process running. */
+  readonly #timers: SharedTimer;
   /** Functions that resolve the pending calls, one for each call. */
   readonly #open = new Set<(result: Result<unknown>) => void>();
 
   constructor(node: RunsNode, results: Results) {
     this.#node = node;
     this.#results = results;
+    this.#timers = new SharedTimer(node.clock);
   }
 
   /** Resolves with the result of a run when it has ended: the implementation of {@link RunSender.result}. */
   async result(workflow: AnyWorkflow, run: string, options: ResultOptions = {}): Promise<Result<unknown>> {
-    const { clock, app } = this.#node;
+    const { app } = this.#node;
     const { name } = definitionOf("result", workflow);
     const at = `result ${name}`;
     checkExistingRun(`${at}: run`, run);
@@ -38,7 +42,7 @@ export class ResultCalls {
     const ref = { workflow: name, run };
     const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
     const off = this.#results.wait(ref, (end) => resolve(end === "no run" ? noRun(ref, NOT_STARTED) : resultOf(end)));
-    const timer = clock.after(timeout, () => void this.#late(ref, timeout).then(resolve));
+    const timer = this.#timers.after(timeout, () => void this.#late(ref, timeout).then(resolve));
     const offAbort = onAbort(
       signal,
       () => resolve(failed("NOT_ENDED", `the caller has given up waiting for run ${run} of ${name}: it goes on`)),

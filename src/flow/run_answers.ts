@@ -5,7 +5,7 @@ import type { RecordedOutcome } from "./journal_entry.ts";
 import { errorOf, readable, recorded } from "./recorded_error.ts";
 import { ownOf } from "./recorded_value.ts";
 import type { RunRef } from "./run_ref.ts";
-import type { DriveHost } from "./drive_host.ts";
+import type { RunsNode } from "./runs_node.ts";
 
 /** Makes the result of a run that has ended, from its recorded outcome. */
 export function resultOf({ ok, value, error }: RecordedOutcome): Result<unknown> {
@@ -42,15 +42,15 @@ function asError(error: unknown): CatgaError {
  * `what`: names the request in the error.
  */
 export function inTime<T>(
-  { app: { timeout }, clock }: Pick<DriveHost, "app" | "clock">,
+  { app: { timeout }, timers }: Pick<RunsNode, "app" | "timers">,
   what: string,
   asked: Promise<Result<T, never>>,
 ): Promise<Result<T, never>> {
   return new Promise((resolve, reject) => {
-    const timer = clock.after(timeout + LAST_LOOK, () => {
+    const timer = timers.after(timeout + LAST_LOOK, () => {
       const late = `${what}: the store has not answered within ${timeout} ms, and may have done it`;
       resolve(failed("OUTCOME_UNKNOWN", late));
-    }, { background: true });
+    });
     asked.then(resolve, reject).finally(() => timer.cancel());
   });
 }

@@ -5,6 +5,7 @@ import { openStream } from "../log/format/streams.ts";
 import { afterOrAtEnd, type Clock, type ClockWithEnd, together } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { openOnce } from "../ports/open_once.ts";
+import { SharedTimer } from "../ports/shared_timer.ts";
 import { RunLog } from "./run_log.ts";
 import type { RunsHost } from "./runs_host.ts";
 
@@ -19,6 +20,8 @@ export class RunsNode {
   readonly clock: Clock;
   /** Calls `callback` in a later turn of the event loop, together with the callbacks of other runs. */
   readonly soon: (callback: () => void) => void;
+  /** Timeouts of calls that a program awaits; they do not keep the process running. */
+  readonly timers: SharedTimer;
   readonly log: RunLog;
   /** The workflows that this node handles, by name. */
   readonly bodies: ReadonlyMap<string, WorkflowBody>;
@@ -42,6 +45,7 @@ export class RunsNode {
     };
     this.clock = clock;
     this.soon = together(clock);
+    this.timers = new SharedTimer(clock, { background: true });
     this.bodies = new Map(app.handled.map((body) => [body.definition.name, body]));
     const open = openOnce(async () => {
       const stream = await openStream(app, "entities");

@@ -3,6 +3,7 @@ import { assertEquals, assertLess } from "@std/assert";
 import { chances } from "../../../test/support/chances.ts";
 import { HEAD } from "../../../test/support/commits.ts";
 import { leastTime } from "../../../test/support/least_time.ts";
+import type { BatchSettings } from "../../contract/handler.ts";
 import { type Head, messageId, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import { Category, type Item } from "./category.ts";
@@ -17,8 +18,11 @@ class Kit {
   readonly category: Category;
   readonly ledger: Ledger;
 
-  constructor(head: Partial<Head> = {}, { mostParked = 100 } = {}) {
-    const settings = { ...DEFAULT_SETTINGS, attempts: 3 };
+  constructor(
+    head: Partial<Head> = {},
+    { mostParked = 100, batch }: { mostParked?: number; batch?: BatchSettings } = {},
+  ) {
+    const settings = { ...DEFAULT_SETTINGS, attempts: 3, batch };
     this.category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
     this.category.capable = 1;
     const options = { mostParked, categories: { began: HEAD.began, of: () => this.category } };
@@ -96,6 +100,29 @@ describe("Ledger", () => {
     kit.ledger.done(runs.get(101)!);
     assertEquals([...kit.begin().keys()], [102]);
     assertEquals(kit.open, [1, 2, 102, 201]);
+  });
+
+  it("a batch is full once its last message may run: first ones of keys, those behind them, and parked ones", () => {
+    const kit = new Kit({}, { batch: { max: 3, within: 50 } });
+    const { ledger, category } = kit;
+    const isFullAfter = (...positions: number[]) => {
+      kit.add(...positions);
+      kit.begin();
+      return ledger.isFull(category);
+    };
+    const batch = () => ledger.batch(category, Infinity, () => 1);
+    assertEquals([isFullAfter(1, 101), isFullAfter(102)], [false, true]);
+    const [first, second, third] = batch();
+    assertEquals([first.position, second.position, third.position], [1, 101, 102]);
+    assertEquals([isFullAfter(2, 3), isFullAfter(4)], [false, true]);
+    assertEquals(batch().map(({ position }) => position), [2, 3, 4]);
+    // two of the first batch have ended, and the last is parked until it is due: it counts then
+    ledger.done(first);
+    ledger.done(second);
+    ledger.failed(third, { attempts: 1, error: FAILED, due: NOW + 50 });
+    assertEquals([isFullAfter(5), isFullAfter(6)], [false, false]);
+    kit.begin(NOW + 50);
+    assertEquals(ledger.isFull(category), true);
   });
 
   it("parks what stands behind a failed message of its key, and runs it in order afterwards", () => {

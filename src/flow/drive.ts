@@ -489,8 +489,8 @@ export class Drive {
 }
 
 /**
- * The members of {@link Flow} about who started the run. A class, because V8 keeps a hidden class of several kB for each
- * evaluation of a literal that has a getter, until the next major collection.
+ * The members of {@link Flow} about who started the run. A class, because V8 would keep what the getter of a literal
+ * sees, the whole run, until the next major collection.
  */
 class CallerOf implements Pick<Flow, "headers" | "caller"> {
   readonly headers: Flow["headers"];

@@ -500,7 +500,7 @@ export class Drives {
     work(held).catch((failed) => ({ failed })).then((end) => {
       resolve(end);
       if (this.#held.get(key) === held) this.#held.delete(key);
-      // V8 keeps entries that were deleted from a map until the next major collection: the run must not stay with its own
+      // V8 keeps deleted entries of a map until the next major collection: the run must not stay with its entry
       if (end !== "refused") held.drive = undefined;
       if (held.hasLease) this.#endLease(ref, end);
       this.#host.app.over();

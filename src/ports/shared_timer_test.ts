@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { SharedTimer } from "./shared_timer.ts";
 
-/** A shared timer on virtual time; `set` and `open`: numbers of timers of the clock that were set, and that are open. */
+/** A shared timer on virtual time; `set` and `open`: numbers of the clock's timers that were set, and are open. */
 function sharedTimer(background = false) {
   const clock = new VirtualClock();
   const timers = { set: 0, open: 0 };

@@ -77,7 +77,7 @@ export function compare(before: Description, after: Description): Finding[] {
     found.push(...refusals(name, "the input of open and scheduled runs", is.input, was.input, PAST));
     found.push(...rollback(name, was.input, is.input));
   }
-  found.push(...compareSubscriptions(before, after));
+  found.push(...compareSubscriptions(before, after), ...compareAddedEvents(before, after));
   return found;
 }
 
@@ -237,6 +237,20 @@ function compareSubscriptions(before: Description, after: Description): Finding[
     }
   }
   return found;
+}
+
+/** Notes the events that a subscription handles from now on: after a rollback nobody handles what it has of them. */
+function compareAddedEvents(before: Description, after: Description): Finding[] {
+  return Object.entries(after.subscriptions).flatMap(([name, events]) => {
+    const was = own(before.subscriptions, name);
+    return was === undefined ? [] : events.filter((event) => !was.includes(event)).map((event): Finding => ({
+      ...{ level: "note", kind: "subscription", about: name },
+      message:
+        `the subscription ${name} handles ${event}, too: after a rollback its messages wait there, and 1,024 of ` +
+        "them for each node hold up all others",
+      advice: `Handle ${event} in a subscription of its own (another name), or rewind ${name} to now after a rollback.`,
+    }));
+  });
 }
 
 function nobodyHandles(kind: string, name: string): Finding {

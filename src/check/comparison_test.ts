@@ -172,6 +172,13 @@ suite("compare, breaks", () => {
       "break: nobody handles Sold in the subscription billing: what it has not handled is left",
     ],
     [
+      "a subscription handles one more event",
+      [sold(seat)],
+      [sold(seat), event("Paid", { input: seat, durable: true } as never).on(answer, { name: "billing" } as never)],
+      "note: the subscription billing handles Paid, too: after a rollback its messages wait there, and 1,024 of them for " +
+      "each node hold up all others",
+    ],
+    [
       "an event of an entity goes",
       cart({ Added: seat, Removed: seat }),
       cart({ Added: seat }),

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
 import { streamName } from "../format/stream_name.ts";
@@ -78,6 +78,27 @@ describe("Subscriptions, when the log changes", () => {
     await cluster.node("newer", { handles: { billing: { Placed: {}, Paid: {} } } });
     await cluster.until("it is handled", () => cluster.payloads("p").length === 1);
     assertEquals((await cluster.leader("billing")).state("billing")?.unhandled, undefined);
+    cluster.close();
+  });
+
+  it("are stopped, and say so, while messages that no live node handles fill their room, as after a rollback", async () => {
+    const cluster = await withHeld();
+    for (let n = 0; n < 14; n++) await cluster.publish("Paid", events(100, 7));
+    await cluster.publish("Placed", events(10, 3));
+    await cluster.clock.advance(5_000);
+    const leader = await cluster.leader("billing");
+    const { state, open = 0, unhandled } = leader.state("billing")!;
+    assertEquals([state, unhandled, cluster.states("stopped")], ["stopped", { Paid: open }, 1]);
+    assert(open >= 1_024, `${open} are open`);
+    const said = cluster.seen.flatMap((each) => each.type === "subscription" ? each.reason ?? [] : []).join("\n");
+    assertStringIncludes(said, `(${open} of Paid)`);
+    assertStringIncludes(said, "catga rewind");
+    await cluster.node("newer", { handles: { billing: { Placed: {}, Paid: {} } } });
+    await cluster.until("all are handled", () => cluster.ends.length === 1_411);
+    await cluster.until(
+      "it goes on",
+      async () => (await cluster.leader("billing")).state("billing")?.state === "leading",
+    );
     cluster.close();
   });
 

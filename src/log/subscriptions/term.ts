@@ -5,6 +5,7 @@
 import { HandledCount } from "../../dispatch/handled_count.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
+import { listed, printable } from "../../data/printable.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import type { Place, StoredState } from "../format/commit.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
@@ -73,6 +74,8 @@ export class SubscriptionTerm {
    * room.
    */
   #fullSince: number | undefined;
+  /** True if no other message is read because those fill the room that no live node handles. */
+  #isBlocked = false;
   /**
    * State of the term. `runs`: messages are handed out; `leaving`: no more are, and answers are awaited; `ends`: the
    * last commit is being written; `over`: the term has ended.
@@ -117,8 +120,7 @@ export class SubscriptionTerm {
     const { lastFailure, outage, hanging } = handing ?? {};
     const [oldest] = ledger?.open ?? [];
     const ends = oldest && endsIn(oldest.message, serverTime);
-    const held = [...categories?.all.values() ?? []].filter(({ held }) => held.length > 0);
-    const unhandled = Object.fromEntries(held.map(({ name, held }) => [name, held.length]));
+    const unhandled = categories === undefined || ledger === undefined ? {} : unhandledOf(categories, ledger);
     return {
       state: error !== undefined ? "stalled" : stopped ? "stopped" : "leading",
       open: this.open,
@@ -126,7 +128,7 @@ export class SubscriptionTerm {
       retrying: (ledger?.parked.size ?? 0) - dead,
       dead,
       ...(ends !== undefined && { ends }),
-      ...(held.length > 0 && { unhandled }),
+      ...(Object.keys(unhandled).length > 0 && { unhandled }),
       ...(error && { error }),
       ...(lastFailure && { lastFailure }),
       ...(outage && { outage }),
@@ -215,7 +217,9 @@ export class SubscriptionTerm {
     const { created, read } = ledger.place;
     if (created !== this.#told?.created || read !== this.#told.read) this.#dirty = true;
     this.#flow();
-    if (this.#fullSince !== undefined && now - this.#fullSince > SLOW) ledger.spillHotKey();
+    const isSlow = this.#fullSince !== undefined && now - this.#fullSince > SLOW;
+    this.#isBlocked = isSlow && sum(unhandledOf(categories, ledger)) === ledger.open.size;
+    if (isSlow) ledger.spillHotKey();
     const [oldest] = ledger.open;
     warnings.check(oldest?.message, stream.serverTime, categories.all.values());
     if (now >= this.#looks[0] && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
@@ -348,7 +352,10 @@ export class SubscriptionTerm {
     if (led === undefined || reading === undefined) return;
     const { categories, ledger } = led;
     const { warnings, mostParked, host: { clock } } = this.#options;
-    if (ledger.full !== warnings.stopped) warnings.stop(ledger.full ? this.#noRoom(mostParked) : undefined);
+    const stopped = ledger.full || this.#isBlocked;
+    if (stopped !== warnings.stopped) {
+      warnings.stop(ledger.full ? this.#noRoom(mostParked) : stopped ? this.#unhandled(led) : undefined);
+    }
     const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on only when half of the room is free
     const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MAX_OPEN_BYTES * part;
     const full = ledger.full || ledger.isNearlyFull || isFull;
@@ -356,6 +363,15 @@ export class SubscriptionTerm {
     this.#fullSince = full ? clock.monotonic() : undefined;
     if (full) reading.pause();
     else reading.resume();
+  }
+
+  #unhandled({ categories, ledger }: { readonly categories: Categories; readonly ledger: Ledger }): CatgaError {
+    const counts = Object.entries(unhandledOf(categories, ledger)).map(([name, count]) =>
+      `${count} of ${printable(name)}`
+    );
+    const message = `it has no room for others beside its messages that no live node handles (${listed(counts)}): ` +
+      "start a node that does, or pass these by with a rewind to now (catga rewind)";
+    return new CatgaError("OVERLOADED", message, { retryable: true });
   }
 
   #noRoom(most: number): CatgaError {
@@ -526,6 +542,18 @@ export class SubscriptionTerm {
     warnings.state("rewound", `to ${to}`);
     this.#end("rewound");
   }
+}
+
+/** Returns the number of open messages that no live node handles, by category; categories without any are left out. */
+function unhandledOf({ all }: Categories, { open }: Ledger): Record<string, number> {
+  const counts: Record<string, number> = {};
+  if (![...all.values()].some(({ held }) => held.length > 0)) return counts;
+  for (const { category: { name, held } } of open) if (held.length > 0) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
+}
+
+function sum(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((all, count) => all + count, 0);
 }
 
 /** Minimum interval between commits, in ms. A commit for which messages wait is written at once. */

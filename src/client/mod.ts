@@ -427,13 +427,22 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
   const cancel = () => reader.cancel().catch(() => {}); // errors do not matter, because the reader is done
   let rest = "";
   let keepAlive = 0;
+  let timer: ReturnType<typeof setInterval> | undefined;
+  let waits = false;
+  let silent = 0;
+  // a connection that died without a word is given up when nothing, not even a comment, comes for long. The limit is
+  // counted in turns of a timer, because after a standstill of this process only one turn is due
+  const watch = () => {
+    if (!waits) timer = void clearInterval(timer);
+    else if (++silent > SILENT) cancel();
+  };
   try {
     for (;;) {
-      // a connection that died without a word is given up when nothing, not even a comment, comes for long. The limit
-      // is counted in turns of a timer, because after a standstill of this process only one turn is due
-      let silent = 0;
-      const timer = keepAlive && setInterval(() => ++silent < SILENT || cancel(), Math.max(keepAlive, 2_500));
-      const { done, value } = await reader.read().finally(() => clearInterval(timer));
+      silent = 0;
+      waits = true;
+      if (keepAlive > 0) timer ??= setInterval(watch, Math.max(keepAlive, 2_500));
+      const { done, value } = await reader.read();
+      waits = false;
       if (done) return;
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop()!;
@@ -457,6 +466,7 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
       }
     }
   } finally {
+    clearInterval(timer);
     cancel();
   }
 }

@@ -6,9 +6,17 @@ import type { Faults } from "../../memory/faults.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
+import type { Bucket, KeyValueStore } from "../../ports/key_value_store.ts";
 import type { Lock } from "../../contract/shared_state.ts";
 import { LockManager } from "./lock_manager.ts";
-import { type LockNode, type MemoryLockHarness, memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
+import {
+  type LockNode,
+  lockNode,
+  type MemoryLockHarness,
+  memoryLockHarness,
+  records,
+  someone,
+} from "./lock_harness_suite.ts";
 
 // Timeout of these tests; the default in Bun is 5 s.
 const slow = { timeout: 300_000 };
@@ -86,6 +94,43 @@ describe("locks when answers of the store get lost", () => {
       await h.pass(20_000);
       if (lock !== undefined) await h.run(lock.release());
       assertEquals(await records(h), [], `seed ${seed}`);
+    }
+  });
+
+  it("a place in the queue that the store writes after its call has given up is removed: `timeout: 0` takes the lock", async () => {
+    await using h = memoryLockHarness();
+    const other = await h.node("other");
+    const { node, written } = withheld(h, (method, key) => method === "create" && key.startsWith("w/"));
+    try {
+      const held = await h.run(other.locks.lock("key", { ttl: 60_000 }, someone()));
+      const waiting = node.locks.lock("key", { timeout: 2_000 }, someone()).catch((error) => error.code);
+      assertEquals(await h.run(waiting), "LOCK_TIMEOUT");
+      await h.pass(5_000);
+      await h.run(held.release());
+      written.resolve();
+      await h.pass(1_500);
+      assertEquals((await records(h)).map(({ key }) => key), []);
+      await h.run((await h.run(other.locks.lock("key", { timeout: 0 }, someone()))).release());
+    } finally {
+      await h.run(node.locks.close());
+    }
+  });
+
+  it("a holder's record that the store writes after its call has given up is removed, also if a new watch lists it", async () => {
+    await using h = memoryLockHarness();
+    const { node, written } = withheld(
+      h,
+      (method, key) => method === "watch" || (method === "create" && key === "h/key"),
+    );
+    try {
+      const locking = node.locks.lock("key", { timeout: 2_000, ttl: 60_000 }, someone()).catch((error) => error.code);
+      assertEquals(await h.run(locking), "UNAVAILABLE");
+      await h.pass(7_000);
+      written.resolve();
+      await h.pass(1_500);
+      assertEquals((await records(h)).map(({ key }) => key), []);
+    } finally {
+      await h.run(node.locks.close());
     }
   });
 
@@ -296,4 +341,28 @@ async function watchAll(h: MemoryLockHarness, node: LockNode): Promise<void> {
   await h.pass(100);
   await h.run(first.release());
   await h.run((await h.run(second)).release());
+}
+
+/**
+ * Makes a node whose calls of the bucket that `isWithheld` names reach the store when `written` resolves, all in the
+ * order in which they were made.
+ */
+function withheld(h: MemoryLockHarness, isWithheld: (method: string, key: string) => boolean) {
+  const written = Promise.withResolvers<void>();
+  const connection = h.network.connect({ name: "withheld" });
+  const open: KeyValueStore["open"] = async (...args) => {
+    const bucket = await connection.store.open(...args);
+    return new Proxy(bucket, {
+      get(target, method: keyof Bucket) {
+        const member = target[method];
+        if (typeof member !== "function") return member;
+        return async (key: string, ...more: unknown[]) => {
+          if (isWithheld(method, key)) await written.promise;
+          // cast: the proxy hands on the method's own arguments
+          return await (member as (...args: unknown[]) => Promise<unknown>).call(target, key, ...more);
+        };
+      },
+    });
+  };
+  return { node: lockNode("withheld", { open }, connection.clock, h.network.random), written };
 }

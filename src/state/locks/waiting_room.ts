@@ -14,6 +14,7 @@ import { LockWaiter } from "./waiter.ts";
 
 /** A waiter that has ended. Another node, whose watch lags behind, may still hand a key over to it. */
 interface EndedWaiter {
+  readonly key: string;
   readonly record: LockRecord;
   /** Time by which every node's watch has reported the waiter's end. */
   readonly until: number;
@@ -51,6 +52,8 @@ export class WaitingRoom {
   #queues: LockRecordWatch | undefined;
   #all: LockRecordWatch | undefined;
   #sweep: Timer | undefined;
+  /** Timer of the removal of places that were written after their waiters had ended. */
+  #late: Timer | undefined;
 
   constructor(host: LockHost, hold: Hold) {
     this.#host = host;
@@ -120,6 +123,7 @@ export class WaitingRoom {
   close(): void {
     this.#detector.close();
     this.#sweep?.cancel();
+    this.#late?.cancel();
     for (const { timer } of this.#scheduledTakes.values()) timer.cancel();
     this.#queues?.close();
     this.#all?.close();
@@ -137,6 +141,7 @@ export class WaitingRoom {
         if (view !== this.#all) return;
         const waiter = nonce === undefined ? undefined : this.#waiters.get(nonce);
         if (waiter !== undefined && change.type !== "put") waiter.placeRemoved(change.revision);
+        if (nonce !== undefined && change.type === "put" && this.#ended.has(nonce)) this.#removeLatePlaces();
         this.#act(key);
         this.#detector.changed();
       },
@@ -145,7 +150,9 @@ export class WaitingRoom {
       during,
       view.ready.then(() => {
         if (view !== this.#all) return;
-        for (const key of this.#byKey.keys()) this.#act(key);
+        const ended = [...this.#ended.values()].map(({ key }) => key);
+        for (const key of new Set([...this.#byKey.keys(), ...ended])) this.#act(key);
+        if (ended.length > 0) this.#removeLatePlaces();
         this.#detector.changed();
       }),
     );
@@ -217,9 +224,26 @@ export class WaitingRoom {
     const ofKey = this.#byKey.get(key);
     ofKey?.delete(waiter);
     if (ofKey?.size === 0) this.#byKey.delete(key);
-    this.#ended.set(record.nonce, { record, until: clock.monotonic() + LINGER, revision: 0 });
+    this.#ended.set(record.nonce, { key, record, until: clock.monotonic() + LINGER, revision: 0 });
     if (this.#scheduledTakes.get(key)?.waiter === waiter) this.#act(key);
     this.#sweepLater();
+  }
+
+  /**
+   * Removes, after a pause, the places of this node's waiters that have ended. A place is left if the store carries out
+   * its write after its removal; until it expires, other nodes take it for that of a waiter. The pause is for the
+   * removals under way, whose changes the watch has not reported yet.
+   */
+  #removeLatePlaces(): void {
+    const { clock, keys } = this.#host;
+    this.#late ??= clock.after(REMOVAL, () => {
+      this.#late = undefined;
+      for (const { key, record: { nonce }, revision } of this.#all?.waiters() ?? []) {
+        if (!this.#ended.has(nonce)) continue;
+        const removing = this.#host.bucket().then((bucket) => bucket.delete(keys.waiter(key, nonce), { revision }));
+        this.#host.background("leaving the queue of a lock", removing);
+      }
+    }, { background: true });
   }
 
   #sweepLater(): void {
@@ -235,6 +259,7 @@ export class WaitingRoom {
 }
 
 const LINGER = 10_000; // ms after which every node's watch has reported that a record is gone
+const REMOVAL = 500; // ms in which a place is removed, and the watch reports it
 const HEAD_START = 500; // ms that the oldest waiter has before the second one takes a free key
 const FURTHER_START = 250; // ms that each waiter after the second waits longer than the one before it
 const RETRY_DELAY = 20; // ms in which the watch reports which waiter was faster

@@ -148,6 +148,36 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         });
       }
 
+      for (const [what, codec] of Object.entries(blindCodecs)) {
+        it(`an entity is UNAVAILABLE where the codec ${what.split(" (")[0]} (its events were passed over)`, async () => {
+          const Box = entity<number>("Box", { initial: () => 0 });
+          const Filled = Box.event<{ n: number }>("Filled", (sum, { n }) => sum + n);
+          const Fill = command<{ id: string; n: number }, number>("Fill", { key: ({ id }) => id });
+          const handlers = Box.handle(Fill, (box, { n }) => {
+            box.emit(Filled, { n });
+            return box.state;
+          });
+          await using harness = await open();
+          const first = await harness.start({ id: "first", codec: right, handlers });
+          assertEquals(unwrap(await first.send(Fill, { id: "7", n: 1 }, { id: "one" })), 1);
+          await first.drain();
+          const blind = await harness.start({ id: "blind", codec, handlers, timeout: 2_000 });
+          const failed = [
+            (await blind.send(Fill, { id: "7", n: 1 }, { id: "one" })).error,
+            (await blind.send(Fill, { id: "7", n: 5 }, { id: "two" })).error,
+            await blind.load(Box, "7").catch((error) => error),
+          ];
+          assertEquals(failed.map((error) => error?.code), Array(3).fill("UNAVAILABLE"));
+          assert(failed[2].message.includes("the codec of this node cannot decode it"), failed[2].message);
+          await blind.drain();
+          const seeing = await harness.start({ id: "seeing", codec: right, handlers });
+          const { state, version } = await seeing.load(Box, "7");
+          assertEquals([state, version], [1, 1]);
+          assertEquals(unwrap(await seeing.send(Fill, { id: "7", n: 1 }, { id: "one" })), 1);
+          await seeing.drain();
+        });
+      }
+
       const deadThenHandled = async (codec: PayloadCodec) => {
         const Placed = event<{ n: number }>("Placed", { durable: true });
         const numbers: number[] = [];

@@ -5,7 +5,7 @@
  */
 import type { MaybePromise } from "../contract/schema.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
-import { base64 } from "../data/tags.ts";
+import { base64, SEALED } from "../data/tags.ts";
 import { encode } from "../data/utf8.ts";
 
 /** Encodes and decodes by a codec, and marks what is encoded. An error that the codec throws becomes a rejection. */
@@ -21,13 +21,13 @@ export class Sealing {
    * here, or is passed on unchanged.
    */
   seal(text: string): MaybePromise<string> {
-    return isSealed(text) ? text : then(this.#encode(encode(text)), (bytes) => `${HEAD}${base64(bytes)}${END}`);
+    return isSealed(text) ? text : then(this.#encode(encode(text)), (bytes) => `${SEALED}${base64(bytes)}${END}`);
   }
 
   /** Decodes a text by the codec; a text without the mark stays as it is. Rejects if the codec cannot decode it. */
   open(text: string): MaybePromise<string> {
     if (!isSealed(text)) return text;
-    const bytes = new Uint8Array(Buffer.from(text.slice(HEAD.length, -END.length), "base64"));
+    const bytes = new Uint8Array(Buffer.from(text.slice(SEALED.length, -END.length), "base64"));
     return then(this.#decode(bytes), (opened) => utf8.decode(opened));
   }
 
@@ -66,7 +66,7 @@ export class Sealing {
 
 /** Returns true for a text that a codec has encoded, by its mark. */
 export function isSealed(text: string): boolean {
-  return text.startsWith(HEAD) && text.endsWith(END);
+  return text.startsWith(SEALED) && text.endsWith(END);
 }
 
 /** Calls a function with a value: at once if the value is known, otherwise when its promise resolves. */
@@ -93,13 +93,12 @@ function checked(bytes: Uint8Array): Uint8Array {
  * make payloads longer.
  */
 export function unsealedLimit(maxPayload: number): number {
-  return Math.floor(maxPayload * 0.7) - Math.min(MESSAGE_OVERHEAD, maxPayload >> 3);
+  return Math.floor(maxPayload * 0.7) - Math.min(MESSAGE_OVERSEALED, maxPayload >> 3);
 }
 
-const HEAD = '~"~sealed:';
 const END = '"';
 /** The mark at the beginning of encoded bytes; no JSON begins with these two bytes. */
 const MARK = new Uint8Array([0, 0x63]);
 /** Maximum number of bytes that encoding adds to one message, which has at most 512 payloads. */
-const MESSAGE_OVERHEAD = 40_960;
+const MESSAGE_OVERSEALED = 40_960;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -17,6 +17,9 @@ export const UNDEFINED = "~undefined";
 /** Tag that stands for the number -0. */
 export const MINUS_ZERO = "~-0";
 
+/** Beginning of a text that a codec has encoded: it has the form of a tag, and no value has this tag. */
+export const SEALED = '~"~sealed:';
+
 /** Maximum number of hexadecimal digits of a bigint: Bun supports no more than 1,048,576 bits. */
 export const MAX_DIGITS = 262_144;
 

@@ -10,7 +10,7 @@
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { CatgaError, isCatgaError, unavailable } from "../error.ts";
-import { markOf, readEntityMessage } from "../log/format/entity_group.ts";
+import { isSealedMessage, markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { KnownNames, parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { openStream } from "../log/format/streams.ts";
@@ -350,6 +350,10 @@ export class EntityStream {
       }
       copy.pass(at, markOfMessage(message));
       return this.#passed(message, read.reason);
+    }
+    if (isSealedMessage(read)) {
+      const why = "the codec of this node cannot decode it, as if its key were missing";
+      throw new CatgaError("UNAVAILABLE", `message ${sequence} of ${message.subject}: ${why}`);
     }
     const why = copy.take(read, at);
     if (why !== undefined) this.#passed(message, why);

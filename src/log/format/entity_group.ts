@@ -9,6 +9,7 @@
  */
 import { isContractName } from "../../contract/contract.ts";
 import { decodeText } from "../../data/encoding.ts";
+import { SEALED } from "../../data/tags.ts";
 import { isCount, isStrings } from "../../data/checks.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import {
@@ -194,6 +195,12 @@ export function readEntityMessage(
  */
 export function payloadOf([, payload, form]: StoredItem): unknown {
   return form === UNDEFINED ? undefined : form === TAGGED ? decodeText(payload as string) : payload;
+}
+
+/** Returns true if a message has a payload or result that a codec encoded, and that was not decoded here. */
+export function isSealedMessage({ items, commands }: EntityMessage): boolean {
+  return items.some(([, payload, form]) => form === TAGGED && (payload as string).startsWith(SEALED)) ||
+    commands.some(({ result }) => result?.startsWith(SEALED));
 }
 
 /** Reads a message of the stream of entities. Returns the reason if it cannot be read. Never throws. */

@@ -12,7 +12,7 @@ import { catga, query, stream } from "../mod.ts";
 import { DashboardServer } from "../src/dashboard/server.ts";
 import { Streams } from "../src/dashboard/streams.ts";
 import { serve } from "../examples/shop/http_server.ts";
-import { edge, events } from "../src/http/mod.ts";
+import { deny, edge, events } from "../src/http/mod.ts";
 import { findProxy, type Proxy } from "../tools/proxies.ts";
 import { startProxy } from "./support/proxy_process.ts";
 
@@ -91,6 +91,36 @@ describe("an answer that has not changed, through a proxy that compresses it", (
         assertMatch(etag, /^(W\/)?"[\w-]+"$/);
         const again = await ask({ "if-none-match": etag });
         assertEquals([again.response.status, again.text], [304, ""]);
+      } finally {
+        await server.close(5_000);
+      }
+    });
+  }
+});
+
+describe("a refusal of a request whose body was not read, through a proxy", () => {
+  for (const [name, found] of proxies) {
+    const options = "skip" in found ? found : { timeout: 120_000 };
+    it(`${name}: arrives (of Bun.serve behind nginx half of them were 502)`, options, async () => {
+      await using app = await catga({ handlers: List.handle(() => []) });
+      const authorize = (request: Request) => request.headers.has("x-session") ? undefined : deny(401);
+      const server = serve(api.handler(app, { authorize }), "127.0.0.1", 0);
+      try {
+        await using proxy = await startProxy(name, found as Proxy, server.port, {
+          nginx: "client_max_body_size 100m;",
+        });
+        for (const [size, session, wanted] of [[900_000, false, 401], [5_000_000, true, 413]] as const) {
+          const statuses = [];
+          for (let n = 0; n < 12; n++) {
+            const response = await fetch(`http://127.0.0.1:${proxy.port}/list`, {
+              ...{ method: "POST", body: "1".repeat(size) },
+              headers: { "content-type": "application/json", ...(session ? { "x-session": "1" } : {}) },
+            });
+            await response.text();
+            statuses.push(response.status);
+          }
+          assertEquals(statuses, Array(12).fill(wanted));
+        }
       } finally {
         await server.close(5_000);
       }

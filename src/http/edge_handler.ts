@@ -188,6 +188,7 @@ class EdgeHandler<Given> {
         response = await this.#call(request);
       } catch (error) {
         response = this.#failed(error);
+        if (READS_REFUSED) await this.#bodies.discard(request);
       }
     }
     if (this.#origins.size > 0) {
@@ -745,6 +746,11 @@ const PREFLIGHT = {
 const MAX_BODY = 1_048_576;
 /** Default of `bodyTimeout`, in ms. */
 const BODY_TIMEOUT = 10_000;
+/**
+ * True if the body of a refused request is read before the answer: `Bun.serve` ends a connection whose request it has
+ * answered before its end, and nginx then gives a 502 in place of the answer.
+ */
+const READS_REFUSED = "Bun" in globalThis;
 /** Default of `maxWait`, in ms: `Bun.serve` ends a connection on which nothing was sent for 10 s. */
 const MAX_WAIT = "Bun" in globalThis ? 8_000 : 30_000;
 /**

@@ -100,6 +100,24 @@ export class BodyReader {
     });
   }
 
+  /** Reads a body of at most 16 MiB that nobody has read, and drops it, within the time limit. */
+  async discard({ body, bodyUsed, headers }: Request): Promise<void> {
+    const length = Number(headers.get("content-length"));
+    // a body that does not say its length may have no end
+    if (body === null || bodyUsed || body.locked || !(length > 0 && length <= MAX_DISCARDED)) return;
+    const reader = body.getReader();
+    const cancel = () => void reader.cancel().catch(() => {}); // errors are ignored: nobody waits for the body
+    const timer = this.#clock.after(this.#limit, cancel, { background: true });
+    try {
+      while (!(await reader.read()).done);
+    } catch {
+      // the client is gone, and with it whoever would get the answer
+    } finally {
+      timer.cancel();
+      cancel();
+    }
+  }
+
   #came(pending: PendingBody, bytes: Uint8Array): void {
     try {
       if (bytes.length > this.#most) throw this.#tooLarge();
@@ -195,4 +213,6 @@ function unreadable(): EdgeRefusal {
   return new EdgeRefusal(400, "INVALID_MESSAGE", "the body could not be read as UTF-8");
 }
 
+/** Length of the largest body that is read although its request is refused, in bytes. */
+const MAX_DISCARDED = 16_777_216;
 const NO_BYTES = new Uint8Array();

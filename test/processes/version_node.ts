@@ -11,7 +11,18 @@ import { openSync, writeSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { z } from "zod";
-import { type Catga, catga, command, entity, event, fail, type Handler, unwrap, workflow } from "@catga/catga";
+import {
+  type Catga,
+  catga,
+  type CatgaError,
+  command,
+  entity,
+  event,
+  fail,
+  type Handler,
+  unwrap,
+  workflow,
+} from "@catga/catga";
 
 /** A line of the file: what was done, where, and of what. */
 export interface VersionLine {
@@ -143,13 +154,15 @@ function loopsOf(app: Catga, isOver: () => boolean): Promise<void>[] {
     loop(100, async (n) => {
       const of = `${id}-${n}`;
       const delay = 300 + 500 * (n % 4);
-      const began = performance.now();
-      const { ok, error } = await app.publish(Later, { of }, { id: of, delay });
-      // a machine that stood still acknowledges a schedule that has fired, and is gone
-      if (!ok && error.code === "OUTCOME_UNKNOWN" && performance.now() - began >= delay) return;
-      if (!ok) throw error;
-      const isBack = n % 4 === 3 && await app.unschedule(Later, of);
-      note(isBack ? "later back" : "later ok", of);
+      const due = performance.now() + delay;
+      try {
+        unwrap(await app.publish(Later, { of }, { id: of, delay }));
+        const isBack = n % 4 === 3 && await app.unschedule(Later, of);
+        note(isBack ? "later back" : "later ok", of);
+      } catch (error) {
+        // on a machine that stood still it was due before it was acknowledged, or before it was to be taken back
+        if ((error as Partial<CatgaError>).code !== "OUTCOME_UNKNOWN" || performance.now() < due) throw error;
+      }
     }),
     loop(50, async (n) => {
       unwrap(await app.enqueue(Mail, { of: `${id}-${n}` }));

@@ -41,6 +41,25 @@ describe("IdempotencyStore when the store fails", () => {
     });
   }
 
+  it("an attempt that has given up leaves no claim, though the store writes it then (others waited for 20 s)", async () => {
+    const { clock, nodes: [node, other] } = claimCluster(2);
+    const noAnswer = new CatgaError("UNAVAILABLE", "no answer", { retryable: true });
+    const late: (() => Promise<unknown>)[] = [];
+    const withhold = (make: () => Promise<unknown>) => {
+      late.push(make);
+      return Promise.reject(noAnswer);
+    };
+    loseNext("create", node, withhold, Infinity);
+    const run = handler();
+    const gaveUp = await clock.until(node.guard("a", run, { due: clock.monotonic() + 1_000 }));
+    assertEquals(gaveUp.error?.code, "UNAVAILABLE");
+    await clock.until(late[0]());
+    const since = clock.monotonic();
+    assertEquals((await clock.until(other.guard("a", handler("once")))).value, "once");
+    assert(clock.monotonic() - since < 2_000, `it waited for ${clock.monotonic() - since} ms`);
+    assertEquals(run.fences, []);
+  });
+
   it("a store that answers each write after 3 s is slow, and fails nothing", async () => {
     const { clock, nodes: [node] } = claimCluster(1);
     for (const method of ["create", "update"] as const) {

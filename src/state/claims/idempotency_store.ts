@@ -50,6 +50,8 @@ interface GuardedCall {
   ran: Ran;
   /** Number of failed calls of the store during this attempt. */
   failures: number;
+  /** True if a write of the claim got no answer. */
+  unanswered: boolean;
 }
 
 /** Next step of an attempt: it ends with a result, or goes on with the entry found under its key. */
@@ -69,7 +71,7 @@ type ClaimStep = { readonly result: Result<unknown> } | { readonly found: Entry 
  *   returns the recorded one, or `OUTCOME_UNKNOWN`.
  * - Without the store nothing runs: `UNAVAILABLE`. If the acknowledgement of a claim's write was lost, the handler
  *   begins only when its attempt has read that claim in the store; other attempts of the id wait for it, at most until
- *   the claim expires ({@link LEASE}).
+ *   the claim expires ({@link LEASE}). An attempt that ends before that removes the claim.
  * - A sender that gives up gets `OUTCOME_UNKNOWN` when the command may have run, and may send it again.
  */
 export class IdempotencyStore implements Claims {
@@ -113,7 +115,7 @@ export class IdempotencyStore implements Claims {
     const deadline = new CallerDeadline(this.#wheel, claimant.due);
     claimant.adopt(deadline);
     const [key, text] = [claimKey(contract, id), JSON.stringify(claim)];
-    return this.#settle({ key, claim, text, claimant, run, deadline, ran: "new", failures: 0 });
+    return this.#settle({ key, claim, text, claimant, run, deadline, ran: "new", failures: 0, unanswered: false });
   }
 
   async forgetFailure(contract: string, id: string): Promise<void> {
@@ -161,10 +163,41 @@ export class IdempotencyStore implements Claims {
         }
       }
     } catch (error) {
+      if (attempt.unanswered && attempt.ran !== "here") void this.#removeUnanswered(attempt);
       return withoutResult(claimant, error, { ran: attempt.ran, over: deadline.over, last, observer });
     } finally {
       this.#attempts.delete(nonce);
       deadline[Symbol.dispose]();
+    }
+  }
+
+  /**
+   * Removes the claim of an attempt that has ended and did not run, if the store has carried out one of its writes that
+   * got no answer: other nodes would wait for that claim until it expires. The store is read until it has answered
+   * twice, because such a write may be carried out after the first read. Never rejects.
+   */
+  async #removeUnanswered({ key, claim: { nonce } }: GuardedCall): Promise<void> {
+    const { clock, observer } = this.#options;
+    const { answers, closing } = this.#store;
+    const end = clock.monotonic() + LEASE;
+    for (let reads = 0; reads < 2 && clock.monotonic() < end;) {
+      try {
+        await delay(clock, LATE, closing);
+      } catch {
+        return; // the store closes: the claim expires
+      }
+      try {
+        const bucket = await this.#bucket();
+        const found = await answers.within(answerLimit(0), bucket.get(key));
+        reads++;
+        const record = found && readClaim(found.value);
+        if (record?.state !== "running" || record.nonce !== nonce) continue;
+        if (await bucket.delete(key, { revision: found!.revision })) return;
+      } catch (error) {
+        if (isAmbiguous(error)) continue;
+        if (!closing.aborted) observer({ type: "fault", during: "removing a claim", error });
+        return;
+      }
     }
   }
 
@@ -232,6 +265,7 @@ export class IdempotencyStore implements Claims {
     const writing = write();
     const answer = this.#store.answers.within(answerLimit(attempt.failures), writing, sent.monotonic);
     const revision = await deadline.wait(answer).catch((error) => {
+      attempt.unanswered = true;
       if (deadline.over !== undefined) {
         // remove the claim if its acknowledgement comes late; if that fails, the claim expires
         writing.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
@@ -322,6 +356,8 @@ export class IdempotencyStore implements Claims {
   }
 }
 
+/** Pause before each look for a claim that was written without an answer, in ms. */
+const LATE = 1_000;
 /**
  * Number of bytes by which an answer to another node is smaller than a message (`cluster/wire/frame_limits.ts`). A
  * record is longer than the answer that is made of it.

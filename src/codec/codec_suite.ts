@@ -178,6 +178,34 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         });
       }
 
+      it("the start of a run whose records cannot be decoded is UNAVAILABLE (it was OUTCOME_UNKNOWN at its deadline)", async () => {
+        const Flow = workflow<string, string>("Flow");
+        const Go = Flow.signal("go");
+        let steps = 0;
+        const handlers = Flow.handle(async (flow) => {
+          await flow.step("charge", () => void steps++);
+          await flow.wait(Go);
+          return "done";
+        });
+        await using harness = await open();
+        const first = await harness.start({ id: "first", codec: right, handlers });
+        unwrap(await first.start(Flow, "a", { id: "7" }));
+        await eventually("the step", () => steps === 1);
+        await eventually("the run to wait", async () => {
+          const [run] = await Array.fromAsync(first.runs({ id: "7" }));
+          return run?.status === "waiting";
+        });
+        await first.drain();
+        const blind = await harness.start({ id: "blind", codec: keyCodec([9], isAsync), handlers, timeout: 2_000 });
+        const { error } = await blind.start(Flow, "a", { id: "7" });
+        assertEquals([error?.code, steps], ["UNAVAILABLE", 1]);
+        await blind.drain({ timeout: 500 });
+        const seeing = await harness.start({ id: "seeing", codec: right, handlers });
+        unwrap(await seeing.tell(Go, "7"));
+        assertEquals([unwrap(await seeing.result(Flow, "7")), steps], ["done", 1]);
+        await seeing.drain();
+      });
+
       const deadThenHandled = async (codec: PayloadCodec) => {
         const Placed = event<{ n: number }>("Placed", { durable: true });
         const numbers: number[] = [];

@@ -15,7 +15,16 @@ import { type LogStream, messagesFrom, type StoredMessage, untilAnswered } from 
 import { Journal } from "./journal.ts";
 import type { RecordedOutcome, RunLogMessage, Started } from "./journal_entry.ts";
 import { type EntryFor, NoticeQueue, type StoredNotice } from "./notice_queue.ts";
-import { endOf, readMessage, type RunEnd, type RunMessage, RunMessages, storedOf, toStored } from "./run_message.ts";
+import {
+  endOf,
+  isUndecoded,
+  readMessage,
+  type RunEnd,
+  type RunMessage,
+  RunMessages,
+  storedOf,
+  toStored,
+} from "./run_message.ts";
 import type { RunRef } from "./run_ref.ts";
 import { StuckNotes } from "./stuck_notes.ts";
 
@@ -140,8 +149,14 @@ export class RunLog {
     for (let after = place;;) {
       const stored = await this.append(ref, message, after, over);
       if (stored !== "conflict" || await this.start(ref) !== undefined) return stored;
+      const last = await this.#last(ref);
+      if (last !== undefined && isUndecoded(ref, last)) {
+        throw unavailable(
+          `the codec of this node cannot decode run ${ref.run} of ${ref.workflow}: is its key missing?`,
+        );
+      }
       // a run whose messages cannot be read counts as not started: append the first message after these messages
-      after = { sequence: (await this.#last(ref))?.sequence ?? 0, entries: 0, mark: "", sure: -1 };
+      after = { sequence: last?.sequence ?? 0, entries: 0, mark: "", sure: -1 };
     }
   }
 

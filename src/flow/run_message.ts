@@ -12,6 +12,7 @@ import {
   entityGroupText,
   type EntityMessage,
   eventText,
+  isSealedMessage,
   payloadOf,
   readEntityMessage,
   type StoredItem,
@@ -126,6 +127,12 @@ export function toStored({ sequence, time }: StoredMessage, read: EntityMessage 
 export function readMessage({ workflow }: RunRef, { data }: StoredMessage): EntityMessage | undefined {
   const read = readEntityMessage(runType(workflow), data);
   return "reason" in read ? undefined : read;
+}
+
+/** Returns true if a codec encoded the message of a run, and it was not decoded here. */
+export function isUndecoded(ref: RunRef, message: StoredMessage): boolean {
+  const read = readMessage(ref, message);
+  return read !== undefined && isSealedMessage(read);
 }
 
 function entriesOf({ items }: EntityMessage): readonly JournalEntry[] {

@@ -1,6 +1,6 @@
 /**
  * Timeouts of many calls under one timer of the clock. Nearly all such timeouts are cancelled, and a timer for each
- * takes a fifth of the processor of a workflow run (measured, Deno). `deadline_wheel.ts` is for many more timeouts: it
+ * takes a tenth of the processor of a workflow run (measured, Deno). `deadline_wheel.ts` is for many more timeouts: it
  * wakes four times a second, which a call that waits for days should not.
  */
 import { outside } from "../data/async_context.ts";

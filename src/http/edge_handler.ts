@@ -747,8 +747,8 @@ const MAX_BODY = 1_048_576;
 /** Default of `bodyTimeout`, in ms. */
 const BODY_TIMEOUT = 10_000;
 /**
- * True if the body of a refused request is read before the answer: `Bun.serve` closes a connection that is not kept with
- * its answer, also while the body arrives, and nginx, which keeps none by default, then gives a 502.
+ * True if the body of a refused request is read before the answer: `Bun.serve` closes a connection that is not kept
+ * with its answer, also while the body arrives, and nginx, which keeps none by default, then gives a 502.
  */
 const READS_REFUSED = "Bun" in globalThis;
 /** Default of `maxWait`, in ms: `Bun.serve` ends a connection on which nothing was sent for 10 s. */

@@ -9,7 +9,7 @@ import type { ContractCounts, Timing } from "./contract_counts.ts";
 import type { Settling } from "./context_host.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { failure, isOfAnotherVersion, type Outcome, SchemaRefusal } from "./outcome.ts";
+import { failure, isOfAnotherVersion, type Outcome, VersionRefusal } from "./outcome.ts";
 import type { Context } from "../contract/context.ts";
 import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
@@ -102,7 +102,7 @@ export class HandlerCall {
   failure(error: unknown, ctx: MessageContext): Failure {
     const failed = this.#checked(this.thrown(error, ctx, "handler"));
     // the entity cannot be read on this node, and nothing was stored for the command: another node may try it
-    return this.entity !== undefined && isOfAnotherVersion(error) ? new SchemaRefusal(failed.error, true) : failed;
+    return this.entity !== undefined && isOfAnotherVersion(error) ? new VersionRefusal(failed.error, true) : failed;
   }
 
   #toResult(returned: unknown): Result<unknown> {

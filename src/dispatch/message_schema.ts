@@ -4,7 +4,7 @@ import type { Failure, Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew, validate } from "../contract/schema.ts";
 import { abandoned, NOT_PREPARED, notBegun } from "./unfinished.ts";
 import type { MessageContext } from "./message_context.ts";
-import { failure, type Outcome, Refusal, SchemaRefusal } from "./outcome.ts";
+import { failure, type Outcome, Refusal, VersionRefusal } from "./outcome.ts";
 import type { CatgaError } from "../error.ts";
 
 /** Returns the payload as the handler receives it, or the failure `INVALID_MESSAGE`. */
@@ -55,7 +55,7 @@ export function withParsedPayload(
  */
 function refusedBySchema(ctx: MessageContext, { error }: Failure, id: string | undefined): Failure {
   const isRefusal = error.code === "INVALID_MESSAGE" && !schemaThrew(error);
-  return isRefusal ? new SchemaRefusal(error) : ctx.checkedBy("input", { ok: false, error } as const, id);
+  return isRefusal ? new VersionRefusal(error) : ctx.checkedBy("input", { ok: false, error } as const, id);
 }
 
 /** Returns the outcome for a sender in this process: with the answer parsed by the contract's schema. */

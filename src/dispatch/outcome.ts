@@ -23,14 +23,14 @@ export function asResult(outcome: Outcome): Result<unknown> {
 /**
  * The failure of a message that this version of the contract refused, so that no handler began: its input schema did,
  * or it is not idempotent, and the message may have run before. A node with another version of the contract may accept
- * it. An error that a schema throws, and any later failure, is not a refusal. It is a class so that
- * no handler can make one: a handler that returns the failure of its own send has run.
+ * it. An error that a schema throws, and any later failure, is not a refusal. It is a class so that no handler can make
+ * one: a handler that returns the failure of its own send has run.
  */
-export class SchemaRefusal implements Failure {
+export class VersionRefusal implements Failure {
   readonly ok = false;
   readonly value = undefined;
   readonly error: CatgaError;
-  /** True if the schema refused a stored event of the entity, not the message itself. */
+  /** True if this version refused a stored event of the entity, not the message itself. */
   readonly ofStored: boolean;
 
   constructor(error: CatgaError, ofStored = false) {
@@ -56,11 +56,11 @@ export function isOfAnotherVersion(error: unknown): boolean {
 const OF_ANOTHER_VERSION: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
 
 /**
- * Returns a result in the form that a program gets: a {@link SchemaRefusal} becomes a plain failure. Otherwise a
+ * Returns a result in the form that a program gets: a {@link VersionRefusal} becomes a plain failure. Otherwise a
  * handler that returns the result of its own send would seem not to have run.
  */
 export function plainResult(result: Result<unknown>): Result<unknown> {
-  return result instanceof SchemaRefusal ? { ok: false, error: result.error } : result;
+  return result instanceof VersionRefusal ? { ok: false, error: result.error } : result;
 }
 
 /** Reason why a message was refused: its handler certainly did not run. */

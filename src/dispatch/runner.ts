@@ -10,7 +10,7 @@ import { CatgaError } from "../error.ts";
 import { awaitedBy } from "../data/async_context.ts";
 import { NO_HEADERS } from "./carried_headers.ts";
 import type { ContextHost, Envelope } from "./context_host.ts";
-import { asResult, noHandlerHere, type Outcome, Refusal, SchemaRefusal, wrongKind } from "./outcome.ts";
+import { asResult, noHandlerHere, type Outcome, Refusal, VersionRefusal, wrongKind } from "./outcome.ts";
 import type { Admission } from "./admission_deadlock.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
 import type { EntityOutcome, HandlerRun } from "./handler_call.ts";
@@ -233,7 +233,7 @@ export class Runner {
 
   /** Reports the failure of an event that is not passed on to another node, because no sender receives the failure. */
   #ended(ctx: MessageContext, outcome: Outcome, refused?: (ctx: MessageContext) => boolean): void {
-    if (outcome instanceof SchemaRefusal && refused?.(ctx)) return;
+    if (outcome instanceof VersionRefusal && refused?.(ctx)) return;
     this.failed(ctx, asResult(outcome));
   }
 
@@ -269,11 +269,11 @@ export class Runner {
  * nor handled by an entity, as the sender's is: a node with another version may take it. Returns `undefined` if the
  * command may run.
  */
-function notRepeatable({ contract, entity }: Dispatch, node: string): SchemaRefusal | undefined {
+function notRepeatable({ contract, entity }: Dispatch, node: string): VersionRefusal | undefined {
   const { kind, name, options: { idempotent } } = contract;
   if (kind !== "command" || idempotent || entity) return undefined;
   const message = `command ${name} does not run on node ${node}, where it is not idempotent: it may have run before`;
-  return new SchemaRefusal(new CatgaError("OUTCOME_UNKNOWN", message, { node }));
+  return new VersionRefusal(new CatgaError("OUTCOME_UNKNOWN", message, { node }));
 }
 
 /**

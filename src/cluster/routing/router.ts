@@ -9,7 +9,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
-import { plainResult, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
+import { plainResult, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";
 import type { RemoteRequest, RequestRouter, ResultReceiver } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock, Random } from "../../ports/clock.ts";
@@ -322,7 +322,7 @@ export class Router implements CallOwner, RequestRouter {
    * message's id) and an earlier attempt may have run, the result is `OUTCOME_UNKNOWN`.
    */
   #conclude(call: Call, result: Result<unknown>): void {
-    if (result instanceof SchemaRefusal) return this.#refused(call, result);
+    if (result instanceof VersionRefusal) return this.#refused(call, result);
     if (call.ran !== undefined && result.error?.code === "UNAVAILABLE") this.#fail(call, result.error);
     else this.#settle(call, result);
   }
@@ -332,7 +332,7 @@ export class Router implements CallOwner, RequestRouter {
    * the call's entity. The call goes on to one node of each other version (shape) of the contract, which uses up no
    * retry. A request for one particular node fails with the refusal.
    */
-  #refused(call: Call, { error, ofStored }: SchemaRefusal): void {
+  #refused(call: Call, { error, ofStored }: VersionRefusal): void {
     if (call.done) return;
     const { app, observer } = this.#options;
     const { contract, meta, node: only } = call.request;

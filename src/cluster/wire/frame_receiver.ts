@@ -24,7 +24,7 @@ import type { Peer } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import type { ResendBuffer } from "./resend_buffer.ts";
 import { readError } from "../../dispatch/error_encoding.ts";
-import { SchemaRefusal } from "../../dispatch/outcome.ts";
+import { VersionRefusal } from "../../dispatch/outcome.ts";
 import { ELSEWHERE, HEADERS, type MalformedCount } from "./malformed_count.ts";
 
 /** Dependencies of a {@link FrameReceiver} on the endpoint. */
@@ -163,7 +163,7 @@ export class FrameReceiver {
         peer.ledger.failed++;
         const error = readError(item[3], peer.node);
         const isRefusal = item[4] === 1 || item[4] === 2;
-        call.owner.answered(call, isRefusal ? new SchemaRefusal(error, item[4] === 2) : { ok: false, error });
+        call.owner.answered(call, isRefusal ? new VersionRefusal(error, item[4] === 2) : { ok: false, error });
         return index;
       }
       case "n": {

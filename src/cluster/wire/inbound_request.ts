@@ -6,7 +6,7 @@ import type { Observer } from "../../contract/observer.ts";
 import { toText } from "../../data/encoding.ts";
 import type { CatgaError } from "../../error.ts";
 import { writeError } from "../../dispatch/error_encoding.ts";
-import { type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
+import { type Outcome, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";
 import type { WireMeta } from "./frame.ts";
 import { tooLarge } from "./frame_limits.ts";
 import { failureItem } from "./frame_writer.ts";
@@ -70,7 +70,7 @@ export class InboundRequest extends WireEnvelope {
     if (outcome.ok && value === undefined) return peer.outgoing.answer(seq, index, undefined);
     const fail = (error: CatgaError, refused: 0 | 1 | 2 = 0) =>
       peer.outgoing.item(failureItem(seq, index, writeError(error, payloadLimit()), refused), true);
-    if (!outcome.ok) return fail(outcome.error, outcome instanceof SchemaRefusal ? outcome.ofStored ? 2 : 1 : 0);
+    if (!outcome.ok) return fail(outcome.error, outcome instanceof VersionRefusal ? outcome.ofStored ? 2 : 1 : 0);
     let text: string;
     try {
       text = toText(value, "INVALID_RESPONSE", "the answer", contract);

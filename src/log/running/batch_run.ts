@@ -10,7 +10,7 @@ import { decodeText } from "../../data/encoding.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
-import { type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
+import { type Outcome, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { headersOf, type LoggedMessage, type LoggedMeta, timesOf } from "../format/logged_message.ts";
 import { copyJson } from "../format/run_request.ts";
@@ -129,7 +129,7 @@ export class BatchRun {
       const { code, message, details, node } = outcome.error;
       // a timeout is not final: a schema that did not end in time may do so in the next attempt
       const error = new CatgaError(code, message, { details, node, final: code !== "TIMEOUT", cause: outcome.error });
-      if (outcome instanceof SchemaRefusal) this.#refused.add(error);
+      if (outcome instanceof VersionRefusal) this.#refused.add(error);
       return error;
     }));
   }

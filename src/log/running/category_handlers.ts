@@ -5,7 +5,7 @@ import type { MaybePromise } from "../../contract/schema.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
-import { asResult, type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
+import { asResult, type Outcome, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";
 import { orderKeyOf } from "../../dispatch/routing_key.ts";
 import { CatgaError } from "../../error.ts";
 import { type BatchRun, runBatch } from "./batch_run.ts";
@@ -70,7 +70,7 @@ async function runTogether(
     })
   ));
   if (outcomes.every((outcome) => outcome instanceof Refusal)) return outcomes[0];
-  if (outcomes.every((outcome) => outcome instanceof SchemaRefusal)) return outcomes[0];
+  if (outcomes.every((outcome) => outcome instanceof VersionRefusal)) return outcomes[0];
   const failed = outcomes.map(asResult).find(({ ok }) => !ok);
   if (failed !== undefined && passedOn.has(failed.error)) ctx.execution.passedOn = failed.error;
   return failed ?? { ok: true, value: undefined };
@@ -95,7 +95,7 @@ function ofOne(handler: DurableHandler): DurableHandler {
 
 /**
  * Runs a handler with the payload parsed by the handler's contract. If the contract refuses the payload, the outcome is
- * a {@link SchemaRefusal} whose error is final.
+ * a {@link VersionRefusal} whose error is final.
  */
 function parsedRun(
   { contract, run, entity }: DurableHandler,
@@ -125,5 +125,5 @@ function asFinal(outcome: Outcome): Outcome {
   if (outcome instanceof Refusal || outcome.ok || outcome.error.code === "TIMEOUT") return outcome;
   const { code, message, details, node } = outcome.error;
   const error = new CatgaError(code, message, { details, node, final: true, cause: outcome.error });
-  return outcome instanceof SchemaRefusal ? new SchemaRefusal(error) : { ok: false, error };
+  return outcome instanceof VersionRefusal ? new VersionRefusal(error) : { ok: false, error };
 }

@@ -3,7 +3,7 @@ import type { Result } from "../../contract/result.ts";
 import { ALONE, AWAITS_VERSION } from "../../contract/send_options.ts";
 import { causeText } from "../../data/cause_text.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
-import { type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
+import { type Outcome, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { type FailedRun, MAX_ANSWER_CODE, MAX_ANSWER_MESSAGE, type RunAnswer } from "../format/run_request.ts";
 
@@ -28,7 +28,7 @@ export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, o
     return outcome;
   }
   const { error } = outcome;
-  if (outcome instanceof SchemaRefusal && !outcome.ofStored) {
+  if (outcome instanceof VersionRefusal && !outcome.ofStored) {
     return { ok: true, value: refusedAnswer(error, causes, outage) };
   }
   if (error.details === ALONE) return new Refusal("DRAINING", ctx);

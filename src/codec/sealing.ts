@@ -93,12 +93,12 @@ function checked(bytes: Uint8Array): Uint8Array {
  * make payloads longer.
  */
 export function unsealedLimit(maxPayload: number): number {
-  return Math.floor(maxPayload * 0.7) - Math.min(MESSAGE_OVERSEALED, maxPayload >> 3);
+  return Math.floor(maxPayload * 0.7) - Math.min(MESSAGE_OVERHEAD, maxPayload >> 3);
 }
 
 const END = '"';
 /** The mark at the beginning of encoded bytes; no JSON begins with these two bytes. */
 const MARK = new Uint8Array([0, 0x63]);
 /** Maximum number of bytes that encoding adds to one message, which has at most 512 payloads. */
-const MESSAGE_OVERSEALED = 40_960;
+const MESSAGE_OVERHEAD = 40_960;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

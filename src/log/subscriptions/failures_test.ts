@@ -191,6 +191,27 @@ describe("Subscriptions, when handlers fail", () => {
     cluster.close();
   });
 
+  it("lead while what waits behind a failed message of one key takes nearly all the room (they were said to be stopped)", async () => {
+    const cluster = new Cluster();
+    const begun = Promise.withResolvers<void>();
+    let broken = true;
+    const handles = { billing: { Placed: { attempts: 100, delay: [60_000, 60_000] as const, timeout: 600_000 } } };
+    const run = async () => {
+      await begun.promise;
+      return broken ? ["BROKEN", "no", 0] as const : 0;
+    };
+    const node = await cluster.node("a", { handles, run, mostParked: 2_000 });
+    for (let i = 0; i < 40; i++) await cluster.publish("Placed", events(100, 1, 100 * i));
+    await cluster.until("nearly all the room is taken", () => node.state("billing")!.retrying >= 1_800);
+    begun.resolve();
+    await cluster.until("all that was read is put aside", () => node.state("billing")!.open === 0);
+    await cluster.clock.advance(5_000);
+    assertEquals([node.state("billing")!.state, cluster.states("stopped")], ["leading", 0]);
+    broken = false;
+    await cluster.until("all are handled", () => cluster.ends.length === 4_000, 1_000_000);
+    cluster.close();
+  });
+
   it("keep what is put aside when they go back, if the log no longer has it", async () => {
     const cluster = new Cluster();
     let broken = true;

@@ -74,7 +74,7 @@ export class SubscriptionTerm {
    * room.
    */
   #fullSince: number | undefined;
-  /** True if no other message is read because those fill the room that no live node handles. */
+  /** True if, at the last tick, no live node handled any of the open messages, and no other was read for a while. */
   #isBlocked = false;
   /**
    * State of the term. `runs`: messages are handed out; `leaving`: no more are, and answers are awaited; `ends`: the
@@ -352,12 +352,12 @@ export class SubscriptionTerm {
     if (led === undefined || reading === undefined) return;
     const { categories, ledger } = led;
     const { warnings, mostParked, host: { clock } } = this.#options;
-    const stopped = ledger.full || this.#isBlocked;
+    const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on only when half of the room is free
+    const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MAX_OPEN_BYTES * part;
+    const stopped = ledger.full || (isFull && this.#isBlocked);
     if (stopped !== warnings.stopped) {
       warnings.stop(ledger.full ? this.#noRoom(mostParked) : stopped ? this.#unhandled(led) : undefined);
     }
-    const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on only when half of the room is free
-    const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MAX_OPEN_BYTES * part;
     const full = ledger.full || ledger.isNearlyFull || isFull;
     if (full === (this.#fullSince !== undefined)) return;
     this.#fullSince = full ? clock.monotonic() : undefined;

@@ -135,7 +135,10 @@ export class ShapeView {
   get mismatches(): readonly ObservedMismatch[] {
     if (this.#known.size === 0) return [];
     this.#askLooks();
-    if (this.#comparison === undefined) return [];
+    if (this.#comparison === undefined) {
+      if (this.#looks.size > 0) this.#loadComparison(); // an earlier load has failed, or goes on
+      return [];
+    }
     const handling = [...this.#looks].map(([hash, looks]) => ({
       ...{ hash, looks },
       nodes: this.#options.members().flatMap(({ info }) => info.shapes === hash ? [nodeLabel(info)] : []),
@@ -170,7 +173,7 @@ export class ShapeView {
     if (this.#comparison !== undefined) return;
     loadMismatches().then(
       ({ SchemaMismatches }) => this.#comparison ??= new SchemaMismatches(),
-      // the next question loads it again
+      // the next call of `mismatches` loads it again
       (error) => observer({ type: "fault", during: "loading the comparison of schemas", error }),
     );
   }

@@ -1,0 +1,41 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { z } from "zod";
+import { command } from "../../../mod.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import { ContractShapes, describeContract } from "../../contract/shape.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { delay, systemClock } from "../../ports/clock.ts";
+import { ShapeView } from "./shape_view.ts";
+
+describe("ShapeView", () => {
+  it("finds mismatches after a failed load of the comparison (none was found any more)", async () => {
+    const sent = command("Pay", { input: z.object({ amount: z.number() }) });
+    const other = command("Pay", { input: z.object({ amount: z.string() }) });
+    const shapes = new ContractShapes();
+    const faults: string[] = [];
+    const asked: [n: number, names: readonly string[]][] = [];
+    let loads = 0;
+    const info = { id: "b", service: "shop", endpoint: "eb", shapes: "AAAAAAAA" } as unknown as NodeInfo;
+    const view = new ShapeView({
+      ...{ clock: new VirtualClock(), self: "a", shapes, handled: [], sent: () => [sent] },
+      observer: (seen) => faults.push(seen.type),
+      loadMismatches: () => ++loads === 1 ? Promise.reject(new Error("no disk")) : import("./schema_mismatches.ts"),
+      members: () => [{ info, suspect: false }],
+      ask: (_, n, names) => asked.push([n, names]),
+      announce() {},
+      changed() {},
+    });
+    view.look();
+    view.answered(asked[0][0], { handles: { Pay: shapes.of(other) }, sends: {} });
+    assertEquals(asked[1][1], ["Pay"]);
+    view.answered(asked[1][0], { Pay: describeContract(other) });
+    await delay(systemClock, 0);
+    assertEquals([loads, faults], [1, ["fault"]]);
+    assertEquals(view.mismatches, []);
+    await import("./schema_mismatches.ts");
+    await delay(systemClock, 0);
+    assertEquals(view.mismatches.map(({ contract }) => contract), ["Pay"]);
+    view.close();
+  });
+});

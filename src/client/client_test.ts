@@ -294,6 +294,82 @@ describe("client", () => {
     }
   });
 
+  describe("an iteration", () => {
+    const sse = (text: string) => new Response(text, { headers: { "content-type": "text/event-stream" } });
+    const silent = (_: string, { signal }: RequestInit) =>
+      new Promise<Response>((_, reject) => {
+        const abort = () => reject(signal!.reason);
+        if (signal!.aborted) abort();
+        else signal!.addEventListener("abort", abort);
+      });
+
+    it("ends at once when its signal aborts (items that had come together with the last were still given)", async () => {
+      const over = new AbortController();
+      const three = ":5000\n\nid: 1\ndata: 1\n\nid: 2\ndata: 2\n\nid: 3\ndata: 3\n\n";
+      const shop = client<typeof api>("http://shop.example", {
+        fetch: () => Promise.resolve(sse(three)),
+        pause: [1, 2],
+      });
+      const items: unknown[] = [];
+      for await (const item of shop.placed.follow({ signal: over.signal })) {
+        items.push(item);
+        over.abort();
+      }
+      assertEquals(items, [1]);
+    });
+
+    it("ends without a pause and without an error when its signal aborts while a refusal arrives", async () => {
+      for (const status of [503, 401]) {
+        const over = new AbortController();
+        const refusal = () => {
+          const response = new Response("", { status, headers: { "retry-after": "1000000" } });
+          const text = () => Promise.resolve(over.abort()).then(() => "");
+          return Promise.resolve(Object.assign(response, { text }));
+        };
+        const shop = client<typeof api>("http://shop.example", { fetch: refusal });
+        assertEquals(await collected<unknown>(shop.placed.follow({ signal: over.signal })), []);
+      }
+    });
+
+    it("throws INVALID_RESPONSE for an item that cannot be decoded (it was left out without a word)", async () => {
+      const after = (init: RequestInit) => new Headers(init.headers).get("last-event-id");
+      const fetch = (_: string, init: RequestInit) => {
+        const unknown = 'id: 1\ndata: 1\n\nid: 2\ndata: ~"~Unknown:2"\n\n';
+        return Promise.resolve(sse(after(init) === "2" ? "id: 3\ndata: 3\n\nevent: end\ndata:\n\n" : unknown));
+      };
+      const items: unknown[] = [];
+      const shop = client<typeof api>("http://shop.example", { fetch, pause: [1, 2] });
+      const error = await assertRejects(async () => {
+        for await (const item of shop.placed.follow()) items.push(item);
+      }, ClientError);
+      assertEquals([items, error.code, error.status, error.retryable], [[1], "INVALID_RESPONSE", 200, false]);
+      assertMatch(error.message, /^the answer of http:\/\/shop.example\/placed.* cannot be read: /);
+    });
+
+    it("throw() ends it and its request (it went on with the next connection, or waited for the next event)", async () => {
+      let requests = 0;
+      const one = () => Promise.resolve(sse(`id: ${++requests}\ndata: ${requests}\n\n`));
+      const items = client<typeof api>("http://shop.example", { fetch: one, pause: [1, 2] }).placed.follow();
+      await items.next();
+      await assertRejects(() => items.throw!(new Error("mine")), Error, "mine");
+      assertEquals([await items.next(), requests], [{ done: true, value: undefined }, 1]);
+      const waiting = client<typeof api>("http://shop.example", { fetch: silent }).placed.follow();
+      const next = waiting.next();
+      await assertRejects(() => waiting.throw!(new Error("mine")), Error, "mine");
+      assertEquals((await next).done, true);
+    });
+  });
+
+  it("a value that cannot be decoded is INVALID_RESPONSE (it was an unknown outcome, to be tried again)", async () => {
+    const headers = { "content-type": "application/vnd.catga+json" };
+    const fetch = () => Promise.resolve(new Response('~"~Unknown:2"', { headers }));
+    const shop = client<typeof api>("http://shop.example", { fetch });
+    const order = { sku: "tea", on: new Date(5), cents: 9n };
+    for (const { error } of [await shop.create.send(order), await shop.checkout.run("1").result()]) {
+      assertEquals([error?.code, error?.status, error?.retryable], ["INVALID_RESPONSE", 200, false]);
+    }
+  });
+
   describe("of a wrong address", () => {
     const html = () => new Response("<!doctype html>", { headers: { "content-type": "text/html" } });
     const at = (fetch: () => Promise<Response>) => client<typeof api>("http://shop.example", { fetch, pause: [1, 2] });

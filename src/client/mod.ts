@@ -313,8 +313,8 @@ async function call(
     const response = await request(options, method, url, all, signal, body);
     const text = await response.text();
     if (!response.ok) return failure(url, response, text, code);
-    if (text !== "" && !/\bjson|\+json/.test(typeOf(response))) return { ok: false, error: foreign(url, response) };
-    return { ok: true, value: text === "" ? undefined : valueOf(response, text), status: response.status };
+    if (text !== "" && !/\bjson/.test(typeOf(response))) return { ok: false, error: foreign(url, response) };
+    return { ...decoded(url, response, text), status: response.status };
   } catch (cause) {
     if (signal?.aborted) code = "CANCELLED";
     return {
@@ -331,7 +331,7 @@ async function headersOf({ headers: own = {} }: ClientOptions, headers: Headers)
   return all;
 }
 
-async function request(
+function request(
   { fetch: send = fetch, credentials = "same-origin" }: ClientOptions,
   method: string,
   url: string,
@@ -339,7 +339,7 @@ async function request(
   signal: AbortSignal | undefined,
   body?: Blob,
 ): Promise<Response> {
-  return await send(url, {
+  return send(url, {
     method,
     headers,
     credentials,
@@ -359,6 +359,10 @@ function events(
   const end = items.return.bind(items);
   // a generator ends only when what it waits for has come, and the next event may never come
   items.return = (value) => (over.abort(), end(value));
+  items.throw = async (error) => {
+    await items.return();
+    throw error;
+  };
   return items;
 }
 
@@ -385,13 +389,15 @@ async function* eventsUntil(
         else if (!typeOf(response).startsWith("text/event-stream")) throw foreign(url, response);
         else {
           for await (const { type, id, data } of sse(response)) {
+            if (type === "end" || signal.aborted) return; // some events may have come together
             if (id !== undefined) last = id;
-            if (type === "end") return;
-            if (type === "failure") throw problem(read(data), 200, unanswered(true));
+            const { ok, value, error } = decoded(url, response, data);
+            if (!ok) throw error;
+            if (type === "failure") throw problem(value, 200, unanswered(true));
             failures = 0; // also for a comment: a connection that lived for a while did not fail
             if (data === "") continue;
             received++;
-            yield read(data);
+            yield value;
           }
         }
       } catch (cause) {
@@ -399,6 +405,7 @@ async function* eventsUntil(
         if (cause instanceof ClientError) throw cause;
         error = new ClientError("UNAVAILABLE", `the connection to ${url} is lost`, { retryable: true, cause });
       }
+      if (signal.aborted) return;
       // what was read before is no item of this version of the stream
       if (error?.status === 400 && last !== "") throw broken(url, received, error);
       if (error !== undefined && !isPassing(error)) throw error;
@@ -483,9 +490,21 @@ function typeOf({ headers }: Response): string {
   return headers.get("content-type") ?? "";
 }
 
-/** Returns the error of a success that no edge has sent, such as the page with which a proxy asks for a login. */
-function foreign(url: string, response: Response): ClientError {
-  return new ClientError("INVALID_RESPONSE", notByEdge(url, response), { status: response.status });
+/**
+ * Returns the error of a success that no edge has sent, such as the page with which a proxy asks for a login, or whose
+ * value cannot be decoded here, for the reason `cause`.
+ */
+function foreign(url: string, response: Response, cause?: unknown): ClientError {
+  const message = cause ? `the answer of ${url} cannot be read: ${cause}` : notByEdge(url, response);
+  return new ClientError("INVALID_RESPONSE", message, { status: response.status, cause });
+}
+
+function decoded(url: string, response: Response, text: string): ClientResult<unknown, string> {
+  try {
+    return { ok: true, value: read(text) };
+  } catch (cause) {
+    return { ok: false, error: foreign(url, response, cause) };
+  }
 }
 
 function notByEdge(url: string, response: Response): string {
@@ -501,7 +520,7 @@ function failure(
 ): AnsweredResult & { readonly error: ClientError } {
   let value: { readonly code?: unknown; readonly ended?: boolean } | undefined;
   try {
-    value = valueOf(response, text) as typeof value;
+    value = read(text) as typeof value;
   } catch { /* the response comes from a proxy, not from the edge */ }
   const { status, headers } = response;
   const shown = value?.code ? value : { detail: notByEdge(url, response) };
@@ -518,10 +537,6 @@ function problem(value: unknown, status: number, other: string, after: string | 
     retryable: retryable === true || retryAfter !== undefined,
     retryAfter,
   });
-}
-
-function valueOf(response: Response, text: string): unknown {
-  return typeOf(response).startsWith(VALUES) ? read(text) : JSON.parse(text);
 }
 
 function isPassing({ status, code }: ClientError): boolean {

@@ -480,7 +480,8 @@ export const NEARLY_FULL = 0.85;
 export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "disconnected": "Look whether nats-server runs and can be reached. Programs reconnect by themselves.",
   "no-node": "Start a program that handles it. What waits is handled then.",
-  "subscription-stopped": "Replay or discard its dead letters, or give the store room; it goes on by itself.",
+  "subscription-stopped":
+    "Replay or discard its dead letters, give the store room, or start a program that handles what waits; it goes on by itself.",
   "replica-missing": "Bring that NATS server back. With one more lost, nothing can be stored.",
   "store-full": "Give NATS more disk, or keep messages for a shorter time.",
   "stream-full": "Raise the limit of the stream, or keep messages for a shorter time.",

@@ -239,15 +239,16 @@ export class Drive {
   #flow(): Flow {
     const steps = this.#steps;
     const { headers = NO_HEADERS, started } = this.journal;
-    const calls = {
+    const flow = {
+      ...{ id: this.#state.ref.run, version: started!.version, headers },
       step: (name, fn, options = {}) => steps.step(name, fn, options),
       send: (contract: unknown, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.send(contract as AnyContract, payload, options),
       sleep: (name, until) => this.#waits.sleep(name, until),
       wait: <T>(signal: Signal<never, T>, options: WaitOptions = {}) => this.#waits.wait(signal, options) as Promise<T>,
       stage: (name) => this.#stage(name),
-    } as Pick<Flow, "step" | "send" | "sleep" | "wait" | "stage">;
-    return Object.assign(new CallerOf(headers), { id: this.#state.ref.run, version: started!.version }, calls);
+    } as Omit<Flow, "caller">;
+    return Object.defineProperty(flow, "caller", CALLER) as Flow;
   }
 
   /** Records the stage that the handler reports, unless it was recorded in an earlier execution of the run. */
@@ -489,20 +490,15 @@ export class Drive {
 }
 
 /**
- * The members of {@link Flow} about who started the run. A class, because V8 would keep what the getter of a literal
- * sees, the whole run, until the next major collection.
+ * The getter of {@link Flow.caller}, one for all runs: V8 would keep what the getter of a literal sees, the whole run,
+ * until the next major collection. A property of the object itself, so that a copy of `flow` has it, too.
  */
-class CallerOf implements Pick<Flow, "headers" | "caller"> {
-  readonly headers: Flow["headers"];
-
-  constructor(headers: Flow["headers"]) {
-    this.headers = headers;
-  }
-
-  get caller(): Flow["caller"] {
+const CALLER: PropertyDescriptor & ThisType<Pick<Flow, "headers">> = {
+  enumerable: true,
+  get() {
     return callerIn(this.headers);
-  }
-}
+  },
+};
 
 /** Maximum length of the name of a stage, in characters. */
 const MAX_STAGE = 64;

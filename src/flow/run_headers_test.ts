@@ -63,6 +63,17 @@ describe("a run and the headers of its start", () => {
   it("are those of the start, of the handler that starts it, and of a start at a time; children have them too", () =>
     startedBy({ network: new MemoryNetwork() }));
 
+  it("are in a copy of flow, too, as { ...flow, step } makes it (the caller was lost)", async () => {
+    const Copied = workflow<void, readonly unknown[]>("Copied");
+    const copied = Copied.handle((flow) => {
+      const { caller, headers } = { ...flow };
+      return Promise.resolve([caller, headers["x-own"]]);
+    });
+    await using app = await catga({ logger: QUIET, handlers: copied });
+    const run = unwrap(await app.start(Copied, undefined, { headers: HEADERS }));
+    assertEquals(unwrap(await app.result(Copied, run)), [ANN, "1"]);
+  });
+
   it("come through an edge as its authorize says, and never from the request", async () => {
     const api = edge({ parent: Parent });
     await using app = await catga({ logger: QUIET, handlers, carry });

@@ -304,22 +304,23 @@ export class JetStream {
    * `CatgaError` as soon as there is no connection.
    */
   request(subject: string, data: Uint8Array | string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
-    const { connection, status } = this.#transport;
+    const { clock, connection, status } = this.#transport;
     if (status.state !== "connected") return Promise.reject(notConnected(status.state));
     const options = { timeout: inMs(limit), ...(headers === undefined ? {} : { headers }) };
+    const due = clock.monotonic() + options.timeout;
     return this.#transport.unlessLost(
       connection.request(subject, data, options).catch((error) => {
-        throw this.#refusal(subject, error);
+        throw this.#refusal(subject, error, clock.monotonic() - due);
       }),
     );
   }
 
-  #refusal(subject: string, error: unknown): Error {
+  #refusal(subject: string, error: unknown, late: number): Error {
     switch (failure(error)) {
       case "no responders":
         return new JetStreamRefusal("no responders", `no responders on ${subject}`, error);
       case "timeout":
-        return new JetStreamRefusal("no answer", `the request to ${subject} timed out`, error);
+        return new JetStreamRefusal("no answer", `the request to ${subject} timed out`, error, late);
       case "too large":
         return new JetStreamRefusal("too large", (error as Error).message, error);
       case "closed":

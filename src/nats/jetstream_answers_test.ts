@@ -4,7 +4,7 @@
  */
 import type { Msg } from "@nats-io/nats-core";
 import { describe, it } from "node:test";
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -17,6 +17,27 @@ import { subjectsOf } from "./log_reads.ts";
 
 const required = await requireNatsServer();
 const LIMIT = 5_000;
+
+describe("JetStream: no answer", required, () => {
+  it("says by how much the wait ended too late, as after a standstill of the process", async () => {
+    await using server = await startNatsServer();
+    const transport = await openTransport(server.url);
+    const { clock, connection } = transport;
+    try {
+      connection.subscribe("silent");
+      const asked = clock.monotonic();
+      const ended = new JetStream(transport).request("silent", "", undefined, 100).catch((error) => error);
+      const until = asked + 600;
+      while (clock.monotonic() < until); // the process stands still
+      const error = await ended;
+      const took = clock.monotonic() - asked;
+      assert(error instanceof JetStreamRefusal && error.refusal === "no answer", `${error}`);
+      assert(error.late >= 450 && error.late <= took - 100, `${error.late} of ${took} ms`);
+    } finally {
+      await transport.close();
+    }
+  });
+});
 
 describe("JetStream: answers that are wrong", required, () => {
   const message = { subject: "s.a", seq: 7, time: "2026-01-01T00:00:00Z" };

@@ -32,10 +32,16 @@ export type RefusalReason =
 /** An operation that JetStream refused or did not answer. */
 export class JetStreamRefusal extends Error {
   readonly refusal: RefusalReason;
+  /**
+   * Time by which the wait for an answer ended too late, in ms: if it is long, this process stood still, and the answer
+   * may have come meanwhile.
+   */
+  readonly late: number;
 
-  constructor(refusal: RefusalReason, message: string, cause?: unknown) {
+  constructor(refusal: RefusalReason, message: string, cause?: unknown, late = 0) {
     super(message, { cause });
     this.refusal = refusal;
+    this.late = late;
   }
 }
 

@@ -112,9 +112,11 @@ function batchDirect(stream: OwnedStream, request: BatchRead, limit: number): Pr
     if (found.length >= request.most) settle();
   };
   const box = js.replies.open({ receive, failed: settle });
-  const timer = clock.after(limit, () => settle(new JetStreamRefusal("no answer", `the request to ${api} timed out`)), {
-    background: true,
-  });
+  const due = clock.monotonic() + limit;
+  const silent = () => {
+    settle(new JetStreamRefusal("no answer", `the request to ${api} timed out`, undefined, clock.monotonic() - due));
+  };
+  const timer = clock.after(limit, silent, { background: true });
   const stopStatus = transport.onStatus(({ state }) => reject(notConnected(state)));
   const stopViolation = transport.onViolation((violation: Violation) => {
     if (violation.subject === api) reject(mayNot(violation));

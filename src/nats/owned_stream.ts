@@ -157,17 +157,14 @@ export class OwnedStream {
     if (checking !== undefined) await within(clock, CHECK_WAIT, checking);
     let waiting: JetStreamRefusal | undefined;
     for (let failures = 0;; failures++) {
-      const began = clock.monotonic();
-      const left = end - began;
-      const limit = once ? left : Math.min(left, tryLimit(failures));
+      const left = end - clock.monotonic();
       try {
-        return await work(limit);
+        return await work(once ? left : Math.min(left, tryLimit(failures)));
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
-        const { refusal } = error;
-        const [now, due] = [clock.monotonic(), began + limit];
+        const { refusal, late } = error;
         // the answer may have come while this process stood still: that time does not count
-        if (refusal === "no answer" && stoodStill(now, due)) end += now - due;
+        if (stoodStill(late, 0)) end += late;
         if (refusal === "full" && whenFull === "fail") throw error;
         if (refusal === "no stream" && whenMissing === "fail") {
           // another call may be creating the stream: nats-server 2.15 stores messages in a new stream before it

@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import { type Clock, systemClock } from "../ports/clock.ts";
@@ -9,8 +9,14 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { OwnedStream } from "./owned_stream.ts";
 
 describe("OwnedStream", await requireNatsServer(), () => {
-  /** Tries an operation whose attempts have no answer until a clock has jumped by these times, in ms. */
-  const attempt = async (jumps: (tries: number, limit: number) => number | undefined) => {
+  /** Waits for an answer that did not come: for how long, and how much of that was a standstill, in ms. */
+  interface Silence {
+    readonly waited: number;
+    readonly late?: number;
+  }
+
+  /** Tries an operation until it is answered. Resolves with the number of attempts. */
+  const attempt = async (silence: (tries: number, limit: number) => Silence | undefined) => {
     await using server = await startNatsServer();
     const transport = await openTransport(server.url);
     let [jumped, tries] = [0, 0];
@@ -26,10 +32,10 @@ describe("OwnedStream", await requireNatsServer(), () => {
     });
     try {
       return await stream.attempt((limit) => {
-        const jump = jumps(++tries, limit);
-        if (jump === undefined) return Promise.resolve(tries);
-        jumped += jump;
-        return Promise.reject(new JetStreamRefusal("no answer", "the request timed out"));
+        const silent = silence(++tries, limit);
+        if (silent === undefined) return Promise.resolve(tries);
+        jumped += silent.waited;
+        return Promise.reject(new JetStreamRefusal("no answer", "the request timed out", undefined, silent.late));
       });
     } finally {
       await transport.close();
@@ -37,11 +43,29 @@ describe("OwnedStream", await requireNatsServer(), () => {
   };
 
   it("repeats an operation after a standstill of its process, however long (it was UNAVAILABLE, at once)", async () => {
-    assertEquals(await attempt((tries) => tries <= 2 ? 10_000 : undefined), 3);
+    const stands = (tries: number, limit: number) => tries > 2 ? undefined : { waited: limit + 10_000, late: 10_000 };
+    assertEquals(await attempt(stands), 3);
   });
 
   it("gives an operation up when the store has given no answer for 5 s", async () => {
-    const error = await assertRejects(() => attempt((_, limit) => limit), CatgaError, "the request timed out");
+    const error = await assertRejects(() => attempt((_, waited) => ({ waited })), CatgaError, "the request timed out");
     assertEquals(error.code, "UNAVAILABLE");
+  });
+
+  it("gives an operation up in the end, however often its process stands still", async () => {
+    let [tries, waited] = [0, 0];
+    const stands = (n: number, limit: number) => {
+      [tries, waited] = [n, waited + limit];
+      return { waited: limit + 300, late: 300 };
+    };
+    await assertRejects(() => attempt(stands), CatgaError, "the request timed out");
+    assert(tries < 20 && waited <= 5_000, `${tries} attempts, ${waited} ms`);
+  });
+
+  it("gives an operation up that waited for 5 s to be sent: no standstill (it went on for 20 s)", async () => {
+    let tries = 0;
+    const queued = (n: number, limit: number) => ({ waited: limit + 4_500 * (tries = n) });
+    await assertRejects(() => attempt(queued), CatgaError, "the request timed out");
+    assertEquals(tries, 1);
   });
 });

@@ -74,7 +74,7 @@ export class ReadLimiter {
     const look = () => {
       const left = Math.max(since, this.#answered) + LONGEST_WAIT - this.#clock.monotonic();
       if (left > 0) timer = this.#clock.after(left, look, { background: true });
-      else patience.abort(new JetStreamRefusal("no answer", `no turn within ${LONGEST_WAIT} ms`));
+      else patience.abort(new JetStreamRefusal("no answer", `no turn within ${LONGEST_WAIT} ms`, undefined, -left));
     };
     look();
     return await this.#gate.enter(patience.signal).finally(() => timer?.cancel());

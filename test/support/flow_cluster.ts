@@ -6,7 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, type RunInfo } from "@catga/catga";
+import { type Catga, catga, type Result, type RunInfo } from "@catga/catga";
 import {
   Begin,
   Child,
@@ -54,6 +54,8 @@ interface StartedRun {
   result:
     | { readonly ok: boolean; readonly said?: string; readonly version?: number; readonly code?: string }
     | undefined;
+  /** The last failure that its client was told. */
+  told: string | undefined;
 }
 
 /** A cluster of such processes. */
@@ -189,6 +191,7 @@ export class FlowCluster implements AsyncDisposable {
       childFails: input.childFails,
       ended: this.#follow(run, input, () => started),
       result: undefined,
+      told: undefined,
     };
     this.#runs.push(started);
   }
@@ -200,17 +203,26 @@ export class FlowCluster implements AsyncDisposable {
   ): Promise<void> {
     const client = this.#client;
     const { signal } = this.#ending;
-    const until = async (what: () => Promise<{ readonly ok: boolean }>) => {
-      while (!signal.aborted && !(await what()).ok) await wait(200);
+    const until = async (what: () => Promise<Result<unknown, string>>, enough?: string) => {
+      while (!signal.aborted) {
+        const told = await what();
+        if (told.ok || told.error.code === enough) return;
+        of().told = `${told.error.code}: ${told.error.message}`;
+        await wait(200);
+      }
     };
     // half of them are started by a node that drives them
     const ofNode = Number(run.slice(1)) % 2 === 0;
     const options = { id: `begin ${run}` };
     await until(() => ofNode ? client.send(Begin, { run, input }, options) : client.start(Storm, input, { id: run }));
-    if (input.waits) await until(() => client.tell(Said, run, `hello ${run}`, { id: "hello" }));
+    // a run that has ended since a tell whose outcome was unknown says what it heard
+    if (input.waits) await until(() => client.tell(Said, run, `hello ${run}`, { id: "hello" }), "NO_RUN");
     while (!signal.aborted) {
       const result = await client.result(Storm, run, { timeout: 30_000, signal });
-      if (!result.ok && result.error.code !== "NO") continue;
+      if (!result.ok && result.error.code !== "NO") {
+        if (!signal.aborted) of().told = `${result.error.code}: ${result.error.message}`;
+        continue;
+      }
       of().result = result.ok ? { ok: true, ...result.value } : { ok: false, code: result.error.code };
       return;
     }
@@ -241,9 +253,10 @@ export class FlowCluster implements AsyncDisposable {
     const lines = Map.groupBy(await readFlowFile(this.folder), ({ run }) => run);
     const [violations, stands]: string[][] = [[], []];
     const sums = { runs: this.#runs.length, done: 0, failed: 0, undone: 0, repeated: 0, moved: 0, stood: 0 };
-    for (const { run, fails, waits, childFails, result } of this.#runs) {
+    for (const { run, fails, waits, childFails, result, told } of this.#runs) {
       if (result === undefined) {
-        violations.push(`${run} has not ended: ${violations.length < 5 ? await this.#standing(run) : ""}`);
+        const standing = violations.length < 5 ? await this.#standing(run) : "";
+        violations.push(`${run} has not ended for its client, which was told ${told}: ${standing}`);
         continue;
       }
       if (result.ok === fails) violations.push(`${run} ended with ${JSON.stringify(result)}`);

@@ -1,8 +1,8 @@
 /**
- * Decides which node tries a message next after the input schema of one node has refused it, while other nodes handle
- * the contract in another version (another shape, a hash of the contract's declaration). Pure functions, for requests
- * and for stored messages. Nodes of one shape refuse the same messages. A node whose shape is unknown counts as a shape
- * of its own.
+ * Decides which node tries a message next after one node's version of the contract (most often its input schema) has
+ * refused it, while other nodes handle the contract in another version (another shape, a hash of the contract's
+ * declaration). Pure functions, for requests and for stored messages. Nodes of one shape refuse the same messages. A
+ * node whose shape is unknown counts as a shape of its own.
  */
 
 /** A live node that handles the message's contract. */
@@ -39,9 +39,10 @@ export function ownShapeFirst<Node extends ShapedNode>(
 }
 
 /**
- * Decides about a request that the schema of a node refused. `next`: one of the `untried` nodes, whose shapes have not
- * refused it, gets it. If there are none, the request fails: `invalid` (`INVALID_MESSAGE`); or `unknown`
- * (`OUTCOME_UNKNOWN`) with `mayHaveRun`, which says that an earlier attempt of the request may have run.
+ * Decides about a request that a node's version of the contract refused. `next`: one of the `untried` nodes, whose
+ * shapes have not refused it, gets it. If there are none, the request fails: `invalid` (with the refusal, most often
+ * `INVALID_MESSAGE`); or `unknown` (`OUTCOME_UNKNOWN`) with `mayHaveRun`, which says that an earlier attempt of the
+ * request may have run.
  */
 export function afterRefusedRequest(
   untried: readonly ShapedNode[],

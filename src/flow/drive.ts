@@ -494,6 +494,7 @@ export class Drive {
  * until the next major collection. A property of the object itself, so that a copy of `flow` has it, too.
  */
 const CALLER: PropertyDescriptor & ThisType<Pick<Flow, "headers">> = {
+  configurable: true,
   enumerable: true,
   get() {
     return callerIn(this.headers);

@@ -328,9 +328,9 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Handles the refusal of a call, before a handler began, by a node's input schema or because of the stored state of
-   * the call's entity. The call goes on to one node of each other version (shape) of the contract, which uses up no
-   * retry. A request for one particular node fails with the refusal.
+   * Handles the refusal of a call by a node's version of the contract, before a handler began, or because of the stored
+   * state of the call's entity. The call goes on to one node of each other version (shape) of the contract, which uses
+   * up no retry. A request for one particular node fails with the refusal.
    */
   #refused(call: Call, { error, ofStored }: VersionRefusal): void {
     if (call.done) return;

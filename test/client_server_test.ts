@@ -62,7 +62,7 @@ async function start(options: Partial<EdgeHandlerOptions<undefined>> = {}) {
   const left: string[] = [];
   const server = serve(
     (request) => {
-      const name = `${request.method} ${new URL(request.url).pathname}`;
+      const name = `${request.method} ${URL.parse(request.url)?.pathname ?? request.url}`;
       requests.push(name);
       request.signal.addEventListener("abort", () => left.push(name));
       return handle(request);
@@ -113,6 +113,17 @@ async function startRelay(port: number) {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** Sends a request of HTTP/1.0 as it stands, and returns the status of its answer. */
+function statusOf(port: number, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = connect(port, "127.0.0.1", () => socket.write(text));
+    socket.on("data", (chunk) => answer += chunk);
+    socket.on("close", () => resolve(answer.slice(9, 12)));
+    socket.on("error", reject);
+  });
 }
 
 const { setTimeout: realTimeout, setInterval: realInterval } = globalThis;
@@ -324,6 +335,24 @@ describe("the client of an edge over HTTP", { timeout: 60_000 }, () => {
     } finally {
       await server.stop(true);
     }
+  });
+
+  it("a request of HTTP/1.0 without Host is answered (in Bun it was 500), an invalid Host is 400, and not logged", async () => {
+    await using gateway = await start();
+    const post = "POST /ping HTTP/1.0\r\nContent-Length: 0\r\n";
+    const asked = [
+      'GET /length?input="tea" HTTP/1.0\r\n',
+      post,
+      "GET //ping HTTP/1.0\r\n",
+      `${post}Cookie: session=1\r\nOrigin: null\r\n`,
+      "GET /length?input=1 HTTP/1.0\r\nHost: shop:99999\r\n",
+      "GET /length?input=1 HTTP/1.0\r\nHost: [\r\n",
+    ];
+    const statuses: string[] = [];
+    const logged = await consoleErrors(async () => {
+      for (const head of asked) statuses.push(await statusOf(gateway.port, `${head}\r\n`));
+    });
+    assertEquals([statuses, logged], [["200", "200", "404", "403", "400", "400"], []]);
   });
 
   it("a body that was read before is an error of the program, which is logged (it was one of the client's)", async () => {

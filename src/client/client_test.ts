@@ -360,6 +360,20 @@ describe("client", () => {
     });
   });
 
+  it("result() whose signal aborts while the state of the open run arrives is CANCELLED (it was that state)", async () => {
+    for (const status of [202, 503]) {
+      const over = new AbortController();
+      const open = () => {
+        const response = Response.json({ run: "1", status: "waiting", pending: [] }, { status });
+        const text = () => Promise.resolve(over.abort()).then(() => '{"run":"1"}');
+        return Promise.resolve(Object.assign(response, { text }));
+      };
+      const shop = client<typeof api>("http://shop.example", { fetch: open });
+      const { ok, value, error } = await shop.checkout.run("1").result({ signal: over.signal });
+      assertEquals([ok, value, error?.code, error?.retryable], [false, undefined, "CANCELLED", false]);
+    }
+  });
+
   it("a value that cannot be decoded is INVALID_RESPONSE (it was an unknown outcome, to be tried again)", async () => {
     const headers = { "content-type": "application/vnd.catga+json" };
     const fetch = () => Promise.resolve(new Response('~"~Unknown:2"', { headers }));

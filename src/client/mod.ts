@@ -229,12 +229,13 @@ function entry(url: string, options: ClientOptions): object {
   return {
     send,
     query: (input?: unknown, of: CallOptions = {}) => {
-      const get = withParams(url, { input: text(input) });
+      const get = withParams(url, { input: write(input) || undefined });
       return get.length > MAX_URL
         ? call(options, "POST", url, { input, ...of, reads: true })
         : call(options, "GET", get, of);
     },
-    stream: (input?: unknown, of: CallOptions = {}) => events(options, withParams(url, { input: text(input) }), of),
+    stream: (input?: unknown, of: CallOptions = {}) =>
+      events(options, withParams(url, { input: write(input) || undefined }), of),
     follow: ({ from = "now", key, signal }: TailOptions = {}) => {
       const place = from instanceof Date ? from.toISOString() : `${from}`;
       return events(options, withParams(url, { from: place, key }), { signal });
@@ -265,12 +266,10 @@ function runOf(url: string, id: string, options: ClientOptions): object {
         clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
         const isOpen = answer.ok && answer.status === 202;
-        if (
-          signal?.aborted ||
-          !(isOpen || over.signal.aborted || (!answer.ended && answer.error && isPassing(answer.error)))
-        ) {
+        if (!(isOpen || over.signal.aborted || (!answer.ended && answer.error && isPassing(answer.error)))) {
           return answer;
         }
+        if (signal?.aborted) return { ok: false, error: new ClientError("CANCELLED", `${url} was cancelled`) };
         // an edge that has waited is asked again at once; one whose `maxWait` is short is not asked all the time
         if (isOpen && performance.now() - begun > 1_000) failures = 0;
         else await pause(options, failures++, answer.error?.retryAfter, signal);
@@ -293,7 +292,10 @@ const WAIT = 20;
 const MAX_URL = 4_000;
 
 /** `ended`: the failure is the end of the run that was asked for. */
-type AnsweredResult = ClientResult<unknown, string> & { readonly status?: number; readonly ended?: boolean };
+type AnsweredResult = ClientResult<unknown, string> & {
+  readonly status?: number;
+  readonly ended?: boolean | undefined;
+};
 
 async function call(
   options: ClientOptions,
@@ -303,7 +305,7 @@ async function call(
 ): Promise<AnsweredResult> {
   // the body is a Blob, never a text: Deno's fetch sends a text again when a kept connection breaks, even if the
   // request may have been handled
-  const body = method === "POST" ? new Blob(input === undefined ? [] : [write(input)]) : undefined;
+  const body = method === "POST" ? new Blob([write(input)]) : undefined;
   // an edge refuses a body without a type, and an empty Blob is sent by Deno as a body of unknown length
   const own = new Headers({ accept: VALUES, ...headers, ...(body ? { "content-type": VALUES } : {}) });
   let code = "UNAVAILABLE";
@@ -524,7 +526,7 @@ function failure(
   } catch { /* the response comes from a proxy, not from the edge */ }
   const { status, headers } = response;
   const shown = value?.code ? value : { detail: notByEdge(url, response) };
-  return { ok: false, error: problem(shown, status, other, headers.get("retry-after")), ended: value?.ended === true };
+  return { ok: false, error: problem(shown, status, other, headers.get("retry-after")), ended: value?.ended };
 }
 
 function problem(value: unknown, status: number, other: string, after: string | null = null): ClientError {
@@ -539,8 +541,8 @@ function problem(value: unknown, status: number, other: string, after: string | 
   });
 }
 
-function isPassing({ status, code }: ClientError): boolean {
-  return code !== "CANCELLED" && (status === 0 || status === 429 || status >= 502);
+function isPassing({ status }: ClientError): boolean {
+  return status === 0 || status === 429 || status >= 502;
 }
 
 function pause(
@@ -567,10 +569,6 @@ function idHeader({ id = randomId() }: ClientSendOptions): Record<string, string
 /** Makes a random id. Not by `crypto.randomUUID`, which exists only on pages of HTTPS and of localhost. */
 function randomId(): string {
   return crypto.getRandomValues(new Uint32Array(4)).join("-");
-}
-
-function text(input: unknown): string | undefined {
-  return input === undefined ? undefined : write(input);
 }
 
 function withParams(url: string, params: Record<string, string | undefined>): string {

@@ -297,7 +297,7 @@ class EdgeHandler<Given> {
     const origin = request.headers.get("origin");
     if (
       origin !== null &&
-      (this.#origins.has(origin) ? this.#options.credentials : hostOf(origin) === hostOf(request.url))
+      (this.#origins.has(origin) ? this.#options.credentials : hostOf(origin) === (hostOf(request.url) ?? null))
     ) {
       return;
     }
@@ -639,13 +639,22 @@ function decodedPart(text: string): string {
 
 /** Returns the path of a URL. The class `URL` is slow, and is used only if the path may have to be normalized. */
 function pathOf(url: string): string {
-  if (!PLAIN_URL.test(url)) return new URL(url).pathname;
+  if (!PLAIN_URL.test(url)) return urlOf(url).pathname;
   const query = url.indexOf("?");
   return url.slice(url.indexOf("/", HTTPS.length), query < 0 ? undefined : query);
 }
 
 function queryOf({ url }: Request): URLSearchParams {
-  return new URL(url).searchParams;
+  return urlOf(url).searchParams;
+}
+
+/**
+ * Parses the URL of a request. Throws a refusal if the request's `Host` is invalid. Without `Host`, as some proxies
+ * send requests of HTTP/1.0, `Bun.serve` gives only the path.
+ */
+function urlOf(url: string): URL {
+  const parsed = URL.parse(url.startsWith("/") ? `http://host.invalid${url}` : url);
+  return parsed ?? raise(new EdgeRefusal(400, "INVALID_MESSAGE", "the URL of the request is not valid"));
 }
 
 function hostOf(origin: string): string | undefined {

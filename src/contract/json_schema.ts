@@ -35,7 +35,9 @@ export function jsonSchemaOf(schema: Schema<never, unknown>): JsonSchema | undef
     const more = vendor === "arktype" ? { libraryOptions: { fallback: THROWING } } : {};
     let made = jsonSchema?.input?.({ target: "draft-2020-12", ...more });
     if (vendor === "effect" && made !== undefined) made = effectJsonSchema(schema, made);
-    return isJsonSchema(made) ? made : undefined;
+    if (!isJsonSchema(made)) return undefined;
+    JSON.stringify(made); // throws for what cannot be sent: a bigint, or an object that contains itself
+    return made;
   } catch {
     return undefined; // libraries throw for a schema that has no JSON Schema
   }

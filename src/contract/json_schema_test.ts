@@ -5,6 +5,7 @@ import { z } from "zod";
 import { query } from "./definition.ts";
 import type { Schema } from "./schema.ts";
 import { jsonSchemaOf, jsonSchemas } from "./json_schema.ts";
+import { describeContract } from "./shape.ts";
 
 describe("jsonSchemas", () => {
   it("describes what travels: the input side of both schemas", () => {
@@ -26,6 +27,20 @@ describe("jsonSchemas", () => {
 
   it("leaves out what JSON Schema cannot express", () => {
     assertEquals(jsonSchemas(query("Dated", { input: z.object({ at: z.date() }) })), {});
+  });
+
+  it("leaves out a JSON Schema that is no JSON: it has a bigint, or contains itself (requests for them failed)", () => {
+    const circular: Record<string, unknown> = { type: "object" };
+    circular.properties = { self: circular };
+    for (const made of [{ const: 1n }, circular]) {
+      const jsonSchema = { input: () => made };
+      const validator = {
+        "~standard": { version: 1, vendor: "own", validate: (value: unknown) => ({ value }), jsonSchema },
+      };
+      const own = query("Own", { input: validator as never });
+      assertEquals(jsonSchemas(own), {});
+      assertEquals(describeContract(own), { kind: "query", input: null });
+    }
   });
 
   it("leaves out what effect's schema has another JSON for: a Date, which the validator takes as a Date", () => {

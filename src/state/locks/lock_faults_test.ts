@@ -1,6 +1,6 @@
 /** Tests of locks on virtual time: answers of the store get lost, nodes stop, and all faults come together. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLess } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLess, assertMatch } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
 import type { Faults } from "../../memory/faults.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
@@ -237,6 +237,35 @@ describe("locks of a node that stops", () => {
     await h.pass(21_000); // the lock is handed to a waiter that has gone, which no node could know; 21 s later its records have expired
     assertEquals(await records(h), []);
   });
+
+  for (const givenUp of ["by its stop", "just before its stop"]) {
+    it(`close: a key that is handed over late to a call given up ${givenUp} is released, though the watch has ended`, async () => {
+      await using h = memoryLockHarness();
+      const away = await h.node("away");
+      const { node: holder, written } = withheld(h, (method, key) => method === "update" && key === "h/key");
+      try {
+        const held = await h.run(holder.locks.lock("key", { ttl: 60_000 }, someone()));
+        const caller = new AbortController();
+        const options = { ttl: 60_000, signal: caller.signal };
+        const waiting = away.locks.lock("key", options, someone()).catch((error) => error.code);
+        await h.until("a place in the queue", async () => (await records(h)).length === 2);
+        const releasing = held.release();
+        if (givenUp === "just before its stop") caller.abort();
+        await h.pass(10);
+        const closing = away.locks.close();
+        assertMatch(await h.run(waiting), /^(CLOSED|CANCELLED)$/);
+        await h.until("the end of the place", async () => (await records(h)).length === 1);
+        await h.pass(20);
+        written.resolve();
+        await h.run(releasing);
+        await h.run(closing);
+        await h.pass(100);
+        assertEquals((await records(h)).map(({ key }) => key), []);
+      } finally {
+        await h.run(holder.locks.close());
+      }
+    });
+  }
 
   it("release: does not reject when the connection is closed before the answer", async () => {
     const clock = new VirtualClock();

@@ -71,8 +71,10 @@ export class LockRecordWatch {
     for (const ofKey of this.#waiters.values()) yield* ofKey.values();
   }
 
+  /** Ends the watch. It has no waiters then: a key is handed over only to a waiter that is known to be there. */
   close(): void {
     this.#end.abort();
+    this.#waiters.clear();
   }
 
   async #open(): Promise<void> {

@@ -160,7 +160,9 @@ export class LockWaiter {
 
   /**
    * Removes the waiter's place in the queue. `withKey`: true if the waiter got the key; false: this method then reads
-   * whether the key was handed over to the waiter before its place was removed, and if so releases the key.
+   * whether the key was handed over to the waiter before its place was removed, and if so releases the key. Another
+   * node may hand the key over until its watch reports the removal: the watch of this node shows that, or a second read
+   * if this node stops meanwhile, which ends the watch.
    */
   async #removePlace(withKey: boolean): Promise<void> {
     const { host } = this.#options;
@@ -175,7 +177,9 @@ export class LockWaiter {
         if (!await host.answers.within(ANSWER_LIMIT, removed)) {
           await host.answers.within(ANSWER_LIMIT, bucket.delete(name));
         }
-        if (!withKey) await this.#releaseIfHolder(bucket);
+        if (withKey) return;
+        await this.#releaseIfHolder(bucket);
+        if (await this.#stopsWithin(WATCH_LAG)) await this.#releaseIfHolder(bucket);
         return;
       } catch (error) {
         if (!isAmbiguous(error)) throw error;
@@ -183,6 +187,13 @@ export class LockWaiter {
         await delay(host.clock, 200 * (failures + host.random()));
       }
     }
+  }
+
+  /** Resolves after `ms`, with true if this node stops, or has stopped, by then. */
+  async #stopsWithin(ms: number): Promise<boolean> {
+    const { clock, closing } = this.#options.host;
+    await delay(clock, ms);
+    return closing.aborted;
   }
 
   async #releaseIfHolder(bucket: Bucket): Promise<void> {
@@ -236,4 +247,5 @@ export class LockWaiter {
 }
 
 const MAX_TTL = 10_000; // ms of a place
+const WATCH_LAG = 200; // ms in which other nodes' watches report that a place is removed
 const MAX_REMOVALS = 5; // attempts to remove a place; then it is left to expire

@@ -102,6 +102,24 @@ describe("Subscriptions, when the log changes", () => {
     cluster.close();
   });
 
+  it("are stopped, too, while messages of one key, nearly all of them put aside, fill their room so", async () => {
+    const cluster = await withHeld();
+    for (let n = 0; n < 100; n++) await cluster.publish("Paid", events(100, 1));
+    await cluster.publish("Placed", events(10, 3));
+    await cluster.clock.advance(30_000);
+    const leader = await cluster.leader("billing");
+    const { state, unhandled, retrying = 0 } = leader.state("billing")!;
+    assert(retrying >= 8_000, `${retrying} are put aside`);
+    assertEquals([state, Object.keys(unhandled ?? {}), cluster.states("stopped")], ["stopped", ["Paid"], 1]);
+    await cluster.node("newer", { handles: { billing: { Placed: {}, Paid: {} } } });
+    await cluster.until(
+      "it goes on",
+      async () => (await cluster.leader("billing")).state("billing")?.state === "leading",
+    );
+    await cluster.until("the others are handled", () => cluster.payloads().length > 9_000, 10_000_000);
+    cluster.close();
+  });
+
   it("pass by what no live node handles, after a rewind to where they are", async () => {
     const cluster = await withHeld();
     const last = await cluster.publish("Placed", [[0, "p"]]);

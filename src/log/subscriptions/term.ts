@@ -218,7 +218,8 @@ export class SubscriptionTerm {
     if (created !== this.#told?.created || read !== this.#told.read) this.#dirty = true;
     this.#flow();
     const isSlow = this.#fullSince !== undefined && now - this.#fullSince > SLOW;
-    this.#isBlocked = isSlow && sum(unhandledOf(categories, ledger)) === ledger.open.size;
+    const { size } = ledger.open; // 0: all are put aside, behind a message that has failed
+    this.#isBlocked = isSlow && size > 0 && sum(unhandledOf(categories, ledger)) === size;
     if (isSlow) ledger.spillHotKey();
     const [oldest] = ledger.open;
     warnings.check(oldest?.message, stream.serverTime, categories.all.values());
@@ -354,11 +355,11 @@ export class SubscriptionTerm {
     const { warnings, mostParked, host: { clock } } = this.#options;
     const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on only when half of the room is free
     const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MAX_OPEN_BYTES * part;
-    const stopped = ledger.full || (isFull && this.#isBlocked);
+    const full = ledger.full || ledger.isNearlyFull || isFull;
+    const stopped = ledger.full || (full && this.#isBlocked);
     if (stopped !== warnings.stopped) {
       warnings.stop(ledger.full ? this.#noRoom(mostParked) : stopped ? this.#unhandled(led) : undefined);
     }
-    const full = ledger.full || ledger.isNearlyFull || isFull;
     if (full === (this.#fullSince !== undefined)) return;
     this.#fullSince = full ? clock.monotonic() : undefined;
     if (full) reading.pause();

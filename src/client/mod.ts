@@ -288,7 +288,10 @@ function runOf(url: string, id: string, options: ClientOptions): object {
 
 /** Maximum time that one request waits for the end of a run, in s. */
 const WAIT = 20;
-/** Maximum length of the URL of a query, in characters: nginx refuses a line of 8,192, with its headers Bun 16,384. */
+/**
+ * Maximum length of the URL of a query, in characters: nginx refuses a request line of 8,192, and `Bun.serve` a line and
+ * headers of 16,384 together.
+ */
 const MAX_URL = 4_000;
 
 /** `ended`: the failure is the end of the run that was asked for. */
@@ -391,7 +394,8 @@ async function* eventsUntil(
         else if (!typeOf(response).startsWith("text/event-stream")) throw foreign(url, response);
         else {
           for await (const { type, id, data } of sse(response)) {
-            if (type === "end" || signal.aborted) return; // some events may have come together
+            // events that have come together with the last one are not given after an abort
+            if (type === "end" || signal.aborted) return;
             if (id !== undefined) last = id;
             const { ok, value, error } = decoded(url, response, data);
             if (!ok) throw error;

@@ -289,8 +289,8 @@ function runOf(url: string, id: string, options: ClientOptions): object {
 /** Maximum time that one request waits for the end of a run, in s. */
 const WAIT = 20;
 /**
- * Maximum length of the URL of a query, in characters: nginx refuses a request line of 8,192, and `Bun.serve` a line and
- * headers of 16,384 together.
+ * Maximum length of the URL of a query, in characters: nginx refuses a request line of 8,192, and `Bun.serve` a line
+ * with headers of 16,384 together.
  */
 const MAX_URL = 4_000;
 

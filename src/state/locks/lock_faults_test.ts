@@ -238,6 +238,19 @@ describe("locks of a node that stops", () => {
     assertEquals(await records(h), []);
   });
 
+  it("close: resolves in time when a lock's first write is not answered", async () => {
+    await using h = memoryLockHarness();
+    const node = await h.node("node");
+    await h.run((await h.run(node.locks.lock("warm", {}, someone()))).release());
+    h.network.cut("node");
+    const locking = node.locks.lock("key", {}, someone()).catch((error) => error.code);
+    await h.pass(100);
+    const begin = h.clock.monotonic();
+    await h.run(node.locks.close());
+    assertLess(h.clock.monotonic() - begin, 4_000);
+    assertEquals(await locking, "CLOSED");
+  });
+
   for (const givenUp of ["by its stop", "just before its stop"]) {
     it(`close: a key that is handed over late to a call given up ${givenUp} is released, though the watch has ended`, async () => {
       await using h = memoryLockHarness();

@@ -217,6 +217,7 @@ export class LockWaiter {
   /** Resolves when the place in the queue is written, or the waiter is over. Never rejects. */
   async #tryToWrite(): Promise<void> {
     const { host: { clock, random } } = this.#options;
+    await undefined; // a waiter that is given up at once gets no place
     while (!this.#over) {
       try {
         return await this.#write();

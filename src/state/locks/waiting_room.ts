@@ -54,6 +54,8 @@ export class WaitingRoom {
   #sweep: Timer | undefined;
   /** Timer of the removal of places that were written after their waiters had ended. */
   #late: Timer | undefined;
+  /** True after `close`: a call that ends later opens no watch, whose listing the node would wait for. */
+  #closed = false;
 
   constructor(host: LockHost, hold: Hold) {
     this.#host = host;
@@ -72,7 +74,7 @@ export class WaitingRoom {
 
   /** Adds a waiter for a key. The waiter is removed when it has got the key or was given up (its `held` settles). */
   wait(key: string, record: LockRecord): LockWaiter {
-    this.#all ??= this.#watch("", "watching locks");
+    if (!this.#closed) this.#all ??= this.#watch("", "watching locks");
     const waiter = new LockWaiter({
       host: this.#host,
       key,
@@ -121,6 +123,7 @@ export class WaitingRoom {
 
   /** Ends the watches of lock records. Call after every waiter has been given up. */
   close(): void {
+    this.#closed = true;
     this.#detector.close();
     this.#sweep?.cancel();
     this.#late?.cancel();

@@ -126,7 +126,7 @@ function instrumentsOf(meter: Meter) {
     retrying: level(
       "catga.log.retrying",
       "{message}",
-      "Messages that wait for their next attempt, or behind another of their key",
+      "Messages put aside until their next attempt, for a handler, or behind another of their key",
     ),
     open: level("catga.log.open", "{message}", "Messages that were read and are neither handled nor parked"),
     lag: level(

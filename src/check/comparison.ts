@@ -246,8 +246,8 @@ function compareAddedEvents(before: Description, after: Description): Finding[] 
     return was === undefined ? [] : events.filter((event) => !was.includes(event)).map((event): Finding => ({
       ...{ level: "note", kind: "subscription", about: name },
       message:
-        `the subscription ${name} handles ${event}, too: after a rollback its messages wait there, and 1,024 of ` +
-        "them for each node hold up all others",
+        `the subscription ${name} handles ${event}, too: after a rollback its messages wait there, and 40,000 of ` +
+        "them hold up all others",
       advice: `Handle ${event} in a subscription of its own (another name), or rewind ${name} to now after a rollback.`,
     }));
   });

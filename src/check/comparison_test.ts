@@ -175,8 +175,8 @@ suite("compare, breaks", () => {
       "a subscription handles one more event",
       [sold(seat)],
       [sold(seat), event("Paid", { input: seat, durable: true } as never).on(answer, { name: "billing" } as never)],
-      "note: the subscription billing handles Paid, too: after a rollback its messages wait there, and 1,024 of them for " +
-      "each node hold up all others",
+      "note: the subscription billing handles Paid, too: after a rollback its messages wait there, and 40,000 of them " +
+      "hold up all others",
     ],
     [
       "an event of an entity goes",

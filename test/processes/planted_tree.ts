@@ -67,7 +67,8 @@ interface Change {
  *   runs again. `batch-join`: what runs in a batch in front of another of its key is taken for done. `batch-again`: a
  *   message of a batch runs before one of its key that failed. `commit-counts`: a leader believes in a commit that does
  *   not count. `commit-back`: what is put aside while a leader goes back stays so. `commit-alive`: what a leader was
- *   about to begin has had an attempt, though its process goes on.
+ *   about to begin has had an attempt, though its process goes on. `unhandled-wait`: what was put aside because no live
+ *   node handled it waits for ever.
  */
 const PLANTS = {
   "flow-expect": [{
@@ -369,6 +370,11 @@ const PLANTS = {
     from: "    for (const item of [...this.#all()].filter(goes)) this.#end(item);",
     to:
       "    for (const all of [[...this.parked.values()], this.open]) { for (const one of all) if (goes(one)) this.#end(one); }",
+  }],
+  "unhandled-wait": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    if (!this.awaiting.has(item)) return;",
+    to: "    if (!this.awaiting.has(item) || isUnhandled(item)) return;",
   }],
   "batch-join": [{
     file: "src/log/subscriptions/ledger.ts",

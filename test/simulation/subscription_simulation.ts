@@ -57,6 +57,7 @@ const SUMS = [
   "dead",
   "lost",
   "rewinds",
+  "unhandled",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -104,6 +105,8 @@ const MODES: readonly Mode[] = [
 export const BATCHED = 1_000_000;
 /** From this seed on operators have subscriptions go back; no store loses its end. */
 export const REWOUND = 2_000_000;
+/** From this seed on no live node handles the messages for some times, as after a rollback; half of it in batches. */
+export const UNHANDLED = 3_000_000;
 
 const TRACE = process.argv[3] === "trace";
 const NODES = 3;
@@ -171,6 +174,9 @@ class Run {
   readonly slow: number;
   now = 1_000_000;
   storm = true;
+  /** True while live nodes handle the messages. */
+  handles = true;
+  rollbacks = 0;
   /** The stream of subscriptions. */
   stored: Stored[] = [];
   sequence = 0;
@@ -200,7 +206,7 @@ class Run {
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
     const mode = MODES[seed % MODES.length];
-    this.mode = seed < REWOUND ? mode : { ...mode, poison: false, cuts: 0, logCuts: 0 };
+    this.mode = seed < REWOUND || seed >= UNHANDLED ? mode : { ...mode, poison: false, cuts: 0, logCuts: 0 };
     this.attempts = 1 + Math.floor(seed / MODES.length) % 3;
     this.slow = this.mode.poison && Math.floor(seed / MODES.length) % 2 > 0 ? 900 : 0;
     for (let i = 0; i < NODES; i++) this.nodes.push(new SimNode(this, i));
@@ -229,9 +235,11 @@ class Run {
     some(mode.logCuts, () => this.#cutLog());
     some(mode.full, () => this.fullUntil = this.now + this.random() * 600);
     some(mode.requests, () => this.#request());
-    if (this.seed >= REWOUND) some(3, () => this.#rewind());
+    if (this.seed >= REWOUND && this.seed < UNHANDLED) some(3, () => this.#rewind());
+    if (this.seed >= UNHANDLED) some(4, () => this.#rollBack());
     this.#advance(STORM);
     this.storm = false;
+    this.handles = true;
     for (const node of this.nodes) node.settle();
     this.#advance(20_000);
     for (let round = 0; round < 20 && !this.#isSettled(); round++) this.#advance(3_000);
@@ -410,6 +418,13 @@ class Run {
     send();
   }
 
+  /** Lets no live node handle the messages for a while. */
+  #rollBack(): void {
+    this.handles = false;
+    this.rollbacks++;
+    this.after(this.random() * 1_500, () => this.handles = true);
+  }
+
   /** A commit is stored that goes back: what is behind its place is handled again. */
   #wentBack({ place: { read }, token }: Head): void {
     this.sums.rewinds++;
@@ -512,7 +527,8 @@ class Run {
         if (parked === undefined || parked.dead === 0) this.wrong(`${id} is no dead letter`);
         const deaths = this.poisonDeaths.get(id) ?? 0;
         const more = (this.slow > 0 ? 6 : 2) + (this.leadersKilled.has(id) ? 1 : 0);
-        if (deaths > more + this.attempts) this.wrong(`${id} ended ${deaths} processes`);
+        // what cannot run is not suspected any more: after a rollback the search begins again
+        if (deaths > (more + this.attempts) * (1 + this.rollbacks)) this.wrong(`${id} ended ${deaths} processes`);
       }
     }
     for (const [id, commits] of this.carried) {
@@ -568,7 +584,10 @@ class SimNode {
       this.mostOfKey = 1 + Math.floor(random() * 20);
       this.mostParked = this.#run.storm && random() < 0.2 ? 15 : 1_000;
     }
-    if (this.#run.seed >= BATCHED && this.#run.seed < REWOUND) this.mostOfBatch = 2 + Math.floor(random() * 8);
+    const { seed } = this.#run;
+    if ((seed >= BATCHED && seed < REWOUND) || (seed >= UNHANDLED && seed % 2 > 0)) {
+      this.mostOfBatch = 2 + Math.floor(random() * 8);
+    }
     this.#tick();
   }
 
@@ -831,7 +850,7 @@ class SimLeader {
     const batch = node.mostOfBatch > 0 ? { max: node.mostOfBatch, within: 0 } : undefined;
     const settings = { ...DEFAULT_SETTINGS, attempts: node.attempts, batch };
     this.#category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
-    this.#category.capable = 1;
+    this.#category.capable = run.handles ? 1 : 0;
     this.#take();
   }
 
@@ -850,10 +869,22 @@ class SimLeader {
     if (!this.#goesBack) {
       this.#checkLog();
       this.#read();
+      if (run.seed >= UNHANDLED) this.#count(ledger);
       this.#requests();
       this.#begin();
     }
     if (run.now - this.#written > 100 || ledger.waitsForCommit) this.#write();
+  }
+
+  /** Counts the nodes that handle the messages; parks those that none handles, and wakes some when one does. */
+  #count(ledger: Ledger): void {
+    const { random, handles, now, sums } = this.#run;
+    this.#category.capable = handles ? 1 : 0;
+    ledger.refresh(this.#category);
+    const before = ledger.awaiting.size;
+    if (!handles && random() < 0.3) ledger.parkUnhandled(Math.floor(now));
+    sums.unhandled += ledger.awaiting.size - before;
+    if (handles) { for (const item of ledger.awaiting) if (random() < 0.3) ledger.wakeAwaiting(item); }
   }
 
   #end(): void {

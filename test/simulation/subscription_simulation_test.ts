@@ -3,7 +3,13 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
 import { ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
-import { BATCHED, REWOUND, type SimulatedSubscription, simulateSubscription } from "./subscription_simulation.ts";
+import {
+  BATCHED,
+  REWOUND,
+  type SimulatedSubscription,
+  simulateSubscription,
+  UNHANDLED,
+} from "./subscription_simulation.ts";
 
 const PLAYED = seedsOfThisRuntime(160);
 const PLAYED_BATCHED = seedsOfThisRuntime(80);
@@ -44,6 +50,12 @@ describe("simulation of a subscription", () => {
     assert(rewinds > PLAYED_BATCHED.length, `${rewinds} rewinds`);
   });
 
+  it("puts aside what no live node handles, and hands it out in order by key when one does, whoever dies", slow, () => {
+    let unhandled = 0;
+    for (const seed of PLAYED.map((seed) => UNHANDLED + seed)) unhandled += played(seed).unhandled;
+    assert(unhandled > 2 * PLAYED.length, `${unhandled} put aside`);
+  });
+
   it("counts an attempt of what was begun alone, also when the node that had run it ended after its leader", () => {
     played(50_623);
   });
@@ -65,6 +77,7 @@ describe("simulation of a subscription", () => {
       ["commit-counts", /has \d attempts, and failed \d times/, 5_550],
       ["commit-back", /runs before/, REWOUND + 110],
       ["commit-alive", /has \d attempts, and failed \d times/, 975],
+      ["unhandled-wait", /does not come to rest/, UNHANDLED],
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {

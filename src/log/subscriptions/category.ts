@@ -180,8 +180,8 @@ export class Item {
    */
   refusedBy: Set<string> | undefined = undefined;
   /**
-   * True if the message waits for a node with another version (shape) of its contract, or waits behind such a message
-   * of its key. Such messages do not count towards `LedgerOptions.mostParked`.
+   * True if the message waits for a node with another version (shape) of its contract, or for a node that handles it,
+   * or waits behind such a message of its key. Such messages do not count towards `LedgerOptions.mostParked`.
    */
   awaitsShape = false;
   /** The queue of the message's key, while the message is in it. */

@@ -21,7 +21,7 @@ import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
 import type { Category, Item } from "./category.ts";
 import { afterFailure } from "./after_failure.ts";
-import type { Ledger } from "./ledger.ts";
+import { isUnhandled, type Ledger } from "./ledger.ts";
 import type { SubscriptionStore } from "./store.ts";
 import type { Warnings } from "./warnings.ts";
 
@@ -405,7 +405,9 @@ export class HandingOut {
 
   /** Registers the outages for whose end parked messages wait, as the last leader has recorded them. */
   takeOver(): void {
-    for (const item of this.#options.ledger.parked.values()) if (item.dead === 0) this.#beginOutage(item);
+    for (const item of this.#options.ledger.parked.values()) {
+      if (item.dead === 0 && !isUnhandled(item)) this.#beginOutage(item);
+    }
   }
 
   /** Registers the outage of a service because of which a message failed, if there was one. */
@@ -482,7 +484,8 @@ export class HandingOut {
   }
 
   /**
-   * Finds the messages that waited for another version of their contract and that a live node may accept now;
+   * Finds the messages that waited for another version of their contract, or for a handler, and that a live node may
+   * accept now;
    * {@link HandingOut.pump} then sends them. Call when the live nodes have changed, or when this node has learned which
    * versions (shapes) of contracts they have.
    */
@@ -502,15 +505,17 @@ export class HandingOut {
 
   /**
    * Sends some of the messages that waited for a version (shape) of their contract that is live now; not all, because
-   * thousands at once would be refused.
+   * thousands at once would be refused; but one at least, because others may run all the time.
    */
   #wakeReadable(): void {
     const { ledger, host: { random } } = this.#options;
-    for (let left = MAX_WOKEN - ledger.running; left > 0 && this.#readable.length > 0; left--) {
+    for (let left = Math.max(1, MAX_WOKEN - ledger.running); left > 0 && this.#readable.length > 0; left--) {
       const item = this.#readable.pop()!; // `#readable` is not empty here
-      item.refusedBy = new Set(item.error?.refusedBy);
-      item.alone = true;
-      item.node = nodeOfKey(untriedNodes(this.#shapedNodes(item.category.name), item.refusedBy), item.key, random);
+      if (!isUnhandled(item)) {
+        item.refusedBy = new Set(item.error?.refusedBy);
+        item.alone = true;
+        item.node = nodeOfKey(untriedNodes(this.#shapedNodes(item.category.name), item.refusedBy), item.key, random);
+      }
       ledger.wakeAwaiting(item);
     }
   }
@@ -597,8 +602,8 @@ const AGAIN = 60_000;
 const AGAIN_EACH = 30;
 
 /**
- * While fewer messages than this number run, messages that waited for another version (shape) of their contract are
- * sent again.
+ * Number of running messages up to which messages that waited for another version (shape) of their contract are sent
+ * again, as many as fit; above it they are sent one by one.
  */
 const MAX_WOKEN = 256;
 

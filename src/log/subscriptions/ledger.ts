@@ -84,13 +84,13 @@ export class Ledger {
   /** Messages that may run and wait for a batch to fill, by category: the first message of each key. */
   readonly filling: Map<Category, Item[]> = new Map();
   /**
-   * Parked messages that every live version (shape) of their contract has refused: each waits for a node with another
-   * version.
+   * Parked messages that every live version (shape) of their contract has refused, or that no live node handled when
+   * they were parked: each waits for a node with another version.
    */
   readonly awaiting: Set<Item> = new Set();
   /**
-   * Number of parked messages that wait for a node with another version (shape) of their contract, or behind such a
-   * message of their key.
+   * Number of parked messages that wait for a node with another version (shape) of their contract, or for a node that
+   * handles them, or behind such a message of their key.
    */
   #awaitingShape = 0;
   /** Position in the log up to which messages were read. */
@@ -189,7 +189,8 @@ export class Ledger {
     }
     // messages that the last leader may have begun before its process ended
     const inQuestion = [...this.#all()].filter((item) =>
-      item.place === "open" || (item.dead === 0 && item.due <= now && this.#isFirst(item))
+      item.place === "open" ||
+      (item.dead === 0 && item.due <= now && this.#isFirst(item) && (!isUnhandled(item) || item.category.capable > 0))
     );
     this.#suspicion = Suspicion.after(stored.head.doubt, { running, ended, unclean, end }, inQuestion);
     const alone = this.#suspicion?.alone;
@@ -314,8 +315,16 @@ export class Ledger {
    * the nodes that handle it have changed.
    */
   refresh(category: Category): void {
-    if (category.capable === 0) return;
-    for (const item of category.held.splice(0)) if (item.place !== "gone") this.#push(item);
+    if (category.capable === 0) {
+      if (this.#suspicion === undefined) return;
+      for (const item of this.awaiting) {
+        // a message that cannot run does not end a process
+        if (item.category === category && item.turn !== "begun") this.#suspicion.cleared(item);
+      }
+      return;
+    }
+    // parked ones are woken a few at a time: thousands at once would be refused
+    for (const item of category.held.splice(0)) if (item.place !== "gone" && !this.awaiting.has(item)) this.#push(item);
   }
 
   /** Records that the message's handler has succeeded. */
@@ -432,7 +441,8 @@ export class Ledger {
     this.place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch, rewound: true };
     const goes = (item: Item) =>
       item.place === "parked"
-        ? item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))
+        ? (item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))) ||
+          (item.awaitsShape && !Object.hasOwn(began, item.category.name))
         : item.position > to || !Object.hasOwn(began, item.category.name);
     // all messages are collected before the first is ended, because ending a message may park others
     for (const item of [...this.#all()].filter(goes)) this.#end(item);
@@ -458,6 +468,24 @@ export class Ledger {
     if (kept >= open) return;
     this.#spilledLines.add(most);
     for (const item of items.slice(kept, open)) this.#park(item, undefined);
+  }
+
+  /**
+   * Parks the messages that no live node handles, if they are half of all open messages or more, so that reading and
+   * other messages go on. No attempt is counted. They do not count towards `mostParked`, and run once a live node
+   * handles them. `now`: in ms since 1970.
+   */
+  parkUnhandled(now: number): void {
+    const items = [...this.open].filter(({ category, turn }) => category.capable === 0 && turn !== "begun");
+    for (const item of 2 * items.length < this.open.size ? [] : items) {
+      // the others of a key are parked together with the first
+      if (item.place !== "open" || !this.#isFirst(item)) continue;
+      if (!this.#hasRoom(true)) break;
+      const { code, message, cause } = item.error ?? UNHANDLED;
+      this.#park(item, { attempts: item.attempts, error: { code, message, cause, outage: now, refusedBy: [] } });
+      this.#setLineAwaits(item);
+    }
+    this.#makeRoom();
   }
 
   /**
@@ -552,7 +580,7 @@ export class Ledger {
     insert(item);
     this.#setAwaits(item, awaits || (item.error === undefined && this.#isBehindAwaiting(item)));
     if (awaits) this.awaiting.add(item);
-    if (item.dead === 0) this.#due.push(item.due, item);
+    if (item.dead === 0 && !isUnhandled(item)) this.#due.push(item.due, item);
   }
 
   #enter(message: LoggedMessage, attempts: number, size = 0): Item {
@@ -581,6 +609,7 @@ export class Ledger {
   #join(item: Item, node: string): void {
     if (item.place === "gone" || item.dead > 0) return;
     this.#endBefore(item, node);
+    this.#endUnhandled(item);
     item.node = node;
     item.joins = true;
     this.#offer(item);
@@ -648,6 +677,7 @@ export class Ledger {
     }
     if (item.category.capable > 0) return true;
     item.category.held.push(item);
+    if (item.place === "parked") this.#setLineAwaits(item);
     this.#suspicion?.cleared(item);
     return false;
   }
@@ -721,12 +751,12 @@ export class Ledger {
       this.#putAside(each);
       this.#setAwaits(each, awaits);
     }
-    if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
+    if (item.dead === 0 && this.#isFirst(item) && !isUnhandled(item)) this.#due.push(item.due, item);
   }
 
   /**
    * Number of parked messages for the limit `mostParked`; messages that wait for a node with another version (shape) of
-   * their contract do not count.
+   * their contract, or for a node that handles them, do not count.
    */
   get #counted(): number {
     return this.parked.size - this.#awaitingShape;
@@ -741,6 +771,13 @@ export class Ledger {
     return line?.first?.place === "parked" && line.first.awaitsShape;
   }
 
+  /** Records that a parked message, and those that were parked behind it, wait for a node that handles them. */
+  #setLineAwaits(item: Item): void {
+    for (const each of item.line ?? [item]) {
+      if (each.place === "parked" && each.dead === 0 && !each.awaitsShape) this.#setAwaits(each, true);
+    }
+  }
+
   #setAwaits(item: Item, awaits: boolean): void {
     this.awaiting.delete(item);
     if (item.awaitsShape === awaits) return;
@@ -749,11 +786,20 @@ export class Ledger {
   }
 
   /**
-   * Lets a waiting message run when it is first of its key. Call when a node is live whose version (shape) of the
-   * contract has not refused this message.
+   * Lets a waiting message run when it is first of its key. Call when a node is live that handles this message, and
+   * whose version (shape) of the contract has not refused it.
    */
   wakeAwaiting(item: Item): void {
-    if (this.awaiting.has(item)) this.#offer(item);
+    if (!this.awaiting.has(item)) return;
+    this.#endUnhandled(item);
+    this.#offer(item);
+  }
+
+  /** Restores the error that the message had before it was parked because no live node handled it. */
+  #endUnhandled(item: Item): void {
+    if (!isUnhandled(item)) return;
+    const { code, message, cause } = item.error!; // an unhandled message has an error
+    item.error = message === UNHANDLED.message ? undefined : { code, message, cause };
   }
 
   #putAside(item: Item): void {
@@ -800,6 +846,14 @@ function isAwaiting({ dead, error }: FailedMessage): boolean {
   return dead === undefined && error.refusedBy !== undefined;
 }
 
+/**
+ * Returns true if the message was parked because no live node handled it: it waits for another version of its contract,
+ * and none has refused it. Leaders of earlier builds take it for a message that is due.
+ */
+export function isUnhandled({ error }: Item): boolean {
+  return error?.refusedBy?.length === 0;
+}
+
 /** Yields the first message of a key, and the messages of the key behind it that may run in one batch with it. */
 function* together(head: Item): Iterable<Item> {
   yield head;
@@ -826,8 +880,8 @@ function lineId({ category, key }: LoggedMessage): string {
 /** Number of messages of a slow key that stay open (in memory); the messages behind them are parked. */
 const KEPT_OF_KEY = 16;
 /**
- * Maximum number of messages that wait for another version (shape) of their contract, as a multiple of `mostParked`. It
- * is limited because each full commit lists all parked messages.
+ * Maximum number of parked messages that wait for another version (shape) of their contract, or for a node that handles
+ * them, as a multiple of `mostParked`. It is limited because each full commit lists all parked messages.
  */
 const AWAITING = 4;
 /**
@@ -835,4 +889,5 @@ const AWAITING = 4;
  * messages.
  */
 const NEARLY_FULL_PART = 0.9;
+const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });

@@ -102,6 +102,95 @@ describe("Ledger", () => {
     assertEquals(kit.open, [1, 2, 102, 201]);
   });
 
+  it("parks what no live node handles, counts no attempt, keeps the order of keys, and leaves room for failures", () => {
+    const kit = new Kit({}, { mostParked: 1 });
+    const { ledger, category } = kit;
+    kit.add(1, 101, 102, 103);
+    const runs = kit.begin();
+    ledger.failed(runs.get(1)!, { attempts: 1, error: FAILED, due: NOW + 1_000 });
+    category.capable = 0;
+    kit.add(2, 201, 202);
+    kit.begin();
+    ledger.parkUnhandled(NOW);
+    assertEquals([ledger.full, kit.open], [false, [101, 102, 103]], "102 waits behind 101, which runs");
+    assertEquals([...ledger.parked.values()].map(({ position, attempts }) => [position, attempts]), [
+      [1, 1],
+      [2, 0],
+      [201, 0],
+      [202, 0],
+    ]);
+    ledger.done(runs.get(101)!);
+    assertEquals([...kit.begin().keys()], []);
+    category.capable = 1;
+    ledger.refresh(category);
+    for (const item of ledger.awaiting) ledger.wakeAwaiting(item);
+    const woken = kit.begin();
+    assertEquals([...woken.keys()], [102, 2, 201]);
+    assertEquals([...woken.values()].map(({ error }) => error), [undefined, undefined, undefined]);
+    ledger.done(woken.get(201)!);
+    assertEquals([...kit.begin().keys()], [202]);
+  });
+
+  it("has room again when no live node handles what was parked behind a slow message", () => {
+    const kit = new Kit({}, { mostParked: 4 });
+    const { ledger, category } = kit;
+    kit.add(101, 102, 103, 104);
+    const slow = kit.begin().get(101)!;
+    ledger.spillHotKey(1);
+    kit.add(105, 106, 107);
+    assertEquals([ledger.parked.size, ledger.full, ledger.isNearlyFull], [4, true, true]);
+    category.capable = 0;
+    ledger.notRun(slow);
+    ledger.retry(slow);
+    kit.begin();
+    ledger.parkUnhandled(NOW);
+    assertEquals([ledger.parked.size, ledger.full, ledger.isNearlyFull], [7, false, false]);
+    category.capable = 1;
+    for (const position of [101, 102, 103, 104, 105, 106, 107]) {
+      for (const item of ledger.awaiting) ledger.wakeAwaiting(item);
+      const runs = kit.begin();
+      assertEquals([...runs.keys()], [position]);
+      ledger.done(runs.get(position)!);
+    }
+  });
+
+  it("has room again when no live node handles what was parked behind a failed message", () => {
+    const kit = new Kit({}, { mostParked: 4 });
+    const { ledger, category } = kit;
+    kit.add(101, 102, 103, 104);
+    const failed = kit.begin().get(101)!;
+    ledger.spillHotKey(1);
+    ledger.failed(failed, { attempts: 1, error: FAILED, due: NOW + 1_000 });
+    kit.add(105);
+    assertEquals([ledger.parked.size, ledger.full, ledger.isNearlyFull], [4, true, true]);
+    category.capable = 0;
+    kit.begin(NOW + 1_000);
+    ledger.parkUnhandled(NOW + 1_000);
+    assertEquals([ledger.parked.size, ledger.full, ledger.isNearlyFull], [5, false, false]);
+    category.capable = 1;
+    ledger.refresh(category);
+    for (const position of [101, 102, 103, 104, 105]) {
+      const runs = kit.begin(NOW + 1_000);
+      assertEquals([...runs.keys()], [position]);
+      ledger.done(runs.get(position)!);
+    }
+  });
+
+  it("does not park what no live node handles while it is less than half of what is open", () => {
+    const kit = new Kit();
+    kit.add(1, 2, 3);
+    kit.begin();
+    kit.category.capable = 0;
+    kit.add(4, 5);
+    kit.begin();
+    kit.ledger.parkUnhandled(NOW);
+    assertEquals(kit.open, [1, 2, 3, 4, 5]);
+    kit.add(6);
+    kit.begin();
+    kit.ledger.parkUnhandled(NOW);
+    assertEquals(kit.open, [1, 2, 3]);
+  });
+
   it("a batch is full once its last message may run: first ones of keys, those behind them, and parked ones", () => {
     const kit = new Kit({}, { batch: { max: 3, within: 50 } });
     const { ledger, category } = kit;

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
 import { streamName } from "../format/stream_name.ts";
-import { Cluster, events } from "./cluster_suite.ts";
+import { Cluster, events, inOrder, type NodeOptions, type Run } from "./cluster_suite.ts";
 
 const BILLING = { billing: { Placed: {} } };
 
@@ -81,42 +81,180 @@ describe("Subscriptions, when the log changes", () => {
     cluster.close();
   });
 
-  it("are stopped, and say so, while messages that no live node handles fill their room, as after a rollback", async () => {
-    const cluster = await withHeld();
-    for (let n = 0; n < 14; n++) await cluster.publish("Paid", events(100, 7));
+  const BOTH = { billing: { Placed: {}, Paid: {} } };
+  /** Publishes messages of Paid, in hundreds, half of them with a key, and then 10 of Placed. */
+  const publishUnhandled = async (cluster: Cluster, hundreds = 50) => {
+    for (let n = 0; n < hundreds; n++) {
+      await cluster.publish(
+        "Paid",
+        Array.from({ length: 100 }, (_, i) => n % 2 === 0 ? [100 * n + i, `k${i}`] as const : [100 * n + i] as const),
+      );
+    }
     await cluster.publish("Placed", events(10, 3));
-    await cluster.clock.advance(5_000);
+  };
+  /** Asserts that all messages of Paid were handled once each, at their first attempt, in the order of their key. */
+  const assertPaidHandled = ({ ends }: Cluster) => {
+    const paid = ends.filter(({ category }) => category === "Paid");
+    assertEquals([paid.length, new Set(paid.map(({ id }) => id)).size], [5_001, 5_001]);
+    assertEquals(paid.filter(({ attempt }) => attempt !== 1), []);
+    const last = new Map<string, number>();
+    for (const { key, position } of paid) {
+      if (key === null) continue;
+      assert(position > (last.get(key) ?? 0), `${key} in order`);
+      last.set(key, position);
+    }
+  };
+  const stateOfLeader = async (cluster: Cluster) => (await cluster.leader("billing")).state("billing")!;
+
+  for (const change of ["stays", "hands over", "is killed"]) {
+    it(`go on with others while thousands wait that no live node handles, and the leader ${change}`, async () => {
+      const cluster = await withHeld();
+      await publishUnhandled(cluster);
+      await cluster.until("the others are handled", () => cluster.ends.length === 10);
+      await cluster.until("all are read", async () => (await stateOfLeader(cluster)).unhandled?.Paid === 5_001);
+      await cluster.clock.advance(1_000); // what was handled is committed
+      const leader = await cluster.leader("billing");
+      if (change !== "stays") {
+        await cluster.node("next", { handles: BILLING });
+        if (change === "hands over") await cluster.clock.until(leader.subscriptions!.leave());
+        leader.kill();
+        await cluster.until("the next one leads", async () => (await cluster.leader("billing")).id === "next");
+        await cluster.until("it knows them", async () => (await stateOfLeader(cluster)).unhandled?.Paid === 5_001);
+        await cluster.publish("Placed", events(10, 3));
+        await cluster.until("it goes on with others", () => cluster.ends.length === 20);
+      }
+      assertEquals(cluster.states("stopped"), 0);
+      const { state, dead, outage } = await stateOfLeader(cluster);
+      assertEquals([state, dead, outage], ["leading", 0, undefined]);
+      await cluster.node("newer", { handles: BOTH });
+      await cluster.until("all are handled", () => cluster.ends.length >= 5_011 + (change === "stays" ? 0 : 10));
+      await cluster.clock.advance(3_000);
+      assertPaidHandled(cluster);
+      const { open, retrying, unhandled } = await stateOfLeader(cluster);
+      assertEquals([open, retrying, unhandled], [0, 0, undefined]);
+      assertEquals((await cluster.state("billing"))!.parked.size, 0);
+      cluster.close();
+    });
+  }
+
+  it("handle what waited for a handler at the next one, after the node with the first handler was killed", async () => {
+    const cluster = await withHeld();
+    await publishUnhandled(cluster, 20);
+    await cluster.until("all are read", async () => (await stateOfLeader(cluster)).unhandled?.Paid === 2_001);
+    const slow = async () => {
+      await delay(cluster.clock, 50);
+      return 0 as const;
+    };
+    const newer = await cluster.node("newer", { handles: BOTH, run: slow });
+    await cluster.until("some are handled", () => cluster.ends.length > 500);
+    newer.kill();
     const leader = await cluster.leader("billing");
-    const { state, open = 0, unhandled } = leader.state("billing")!;
-    assertEquals([state, unhandled, cluster.states("stopped")], ["stopped", { Paid: open }, 1]);
-    assert(open >= 1_024, `${open} are open`);
-    const said = cluster.seen.flatMap((each) => each.type === "subscription" ? each.reason ?? [] : []).join("\n");
-    assertStringIncludes(said, `(${open} of Paid)`);
-    assertStringIncludes(said, "catga rewind");
-    await cluster.node("newer", { handles: { billing: { Placed: {}, Paid: {} } } });
-    await cluster.until("all are handled", () => cluster.ends.length === 1_411);
-    await cluster.until(
-      "it goes on",
-      async () => (await cluster.leader("billing")).state("billing")?.state === "leading",
+    await cluster.until("the others wait", () => (leader.state("billing")?.unhandled?.Paid ?? 0) > 500);
+    leader.kill();
+    await cluster.node("newest", { handles: BOTH });
+    const handled = () => new Set(cluster.ends.filter(({ category }) => category === "Paid").map(({ id }) => id)).size;
+    await cluster.until("all are handled", () => handled() === 2_001);
+    // what ran when a node was killed may be handled again
+    const ofKey = cluster.ends.filter(({ category, key }) => category === "Paid" && key === "k5");
+    assertEquals(
+      [...new Set(ofKey.map(({ payload }) => payload))],
+      Array.from({ length: 10 }, (_, i) => 200 * i + 5),
     );
+    await cluster.until("nothing waits", async () => (await cluster.state("billing"))!.parked.size === 0);
     cluster.close();
   });
 
-  it("are stopped, too, while messages of one key, nearly all of them put aside, fill their room so", async () => {
+  it("handle what waited for a handler while many others run all the time", async () => {
     const cluster = await withHeld();
-    for (let n = 0; n < 100; n++) await cluster.publish("Paid", events(100, 1));
+    await publishUnhandled(cluster, 12);
+    await cluster.until("all are read", async () => (await stateOfLeader(cluster)).unhandled?.Paid === 1_201);
+    const slow = async ({ category }: Run) => {
+      if (category === "Placed") await delay(cluster.clock, 1_000);
+      return 0 as const;
+    };
+    const old = await cluster.leader("billing");
+    for (const id of ["b", "c"]) await cluster.node(id, { handles: BILLING, run: slow });
+    old.kill();
+    let stop = false;
+    const traffic = async () => {
+      while (!stop) {
+        await cluster.publishNow("Placed", Array.from({ length: 10 }, (_, i) => [i]));
+        await delay(cluster.clock, 20);
+      }
+    };
+    const running = traffic();
+    await cluster.until("the next one leads", async () => (await cluster.leader("billing")) !== old);
+    await cluster.clock.advance(3_000);
+    await cluster.node("newer", { handles: BOTH, run: slow });
+    const putAside = () => cluster.ends.filter(({ category, payload }) => category === "Paid" && Number(payload) < 100);
+    await cluster.until("some that were put aside are handled", () => putAside().length > 20);
+    stop = true;
+    await cluster.clock.until(running);
+    cluster.close();
+  });
+
+  it("pass by thousands that no live node handles, after a rewind to now", async () => {
+    const cluster = await withHeld();
+    await publishUnhandled(cluster);
+    await cluster.until("all are read", async () => (await stateOfLeader(cluster)).unhandled?.Paid === 5_001);
+    const last = await cluster.publish("Placed", [[0, "p"]]);
+    await cluster.until("it is handled", () => cluster.ends.length === 11);
+    await cluster.request("billing", { kind: "rewind", to: (last + 9) * 1_024 });
+    await cluster.until("nothing waits", async () => (await stateOfLeader(cluster)).unhandled === undefined);
+    await cluster.node("newer", { handles: BOTH });
+    await cluster.publish("Paid", [["after", "p"]]);
+    await cluster.until("what comes after is handled", () => cluster.ends.length === 12);
+    await cluster.clock.advance(3_000);
+    assertEquals(cluster.payloads("p"), [0, "after"]);
+    assertEquals([cluster.ends.length, (await cluster.state("billing"))!.parked.size], [12, 0]);
+    cluster.close();
+  });
+
+  it("are stopped, and say so, while so many that no live node handles wait that they may not be put aside", async () => {
+    const cluster = await withHeld({ mostParked: 100 });
+    for (let n = 0; n < 18; n++) await cluster.publish("Paid", Array.from({ length: 100 }, (_, i) => [100 * n + i]));
     await cluster.publish("Placed", events(10, 3));
-    await cluster.clock.advance(30_000);
-    const leader = await cluster.leader("billing");
-    const { state, unhandled, retrying = 0 } = leader.state("billing")!;
-    assert(retrying >= 8_000, `${retrying} are put aside`);
-    assertEquals([state, Object.keys(unhandled ?? {}), cluster.states("stopped")], ["stopped", ["Paid"], 1]);
-    await cluster.node("newer", { handles: { billing: { Placed: {}, Paid: {} } } });
-    await cluster.until(
-      "it goes on",
-      async () => (await cluster.leader("billing")).state("billing")?.state === "leading",
-    );
-    await cluster.until("the others are handled", () => cluster.payloads().length > 9_000, 10_000_000);
+    await cluster.clock.advance(5_000);
+    const { state, open = 0, unhandled } = await stateOfLeader(cluster);
+    assertEquals([state, unhandled, cluster.states("stopped")], ["stopped", { Paid: open + 400 }, 1]);
+    assert(open >= 512, `${open} are open`);
+    const said = cluster.seen.flatMap((each) => each.type === "subscription" ? each.reason ?? [] : []).join("\n");
+    assertStringIncludes(said, `(${open + 400} of Paid)`);
+    assertStringIncludes(said, "catga rewind");
+    await cluster.node("newer", { handles: BOTH });
+    await cluster.until("all are handled", () => cluster.ends.length === 1_811);
+    await cluster.until("it goes on", async () => (await stateOfLeader(cluster)).state === "leading");
+    cluster.close();
+  });
+
+  it("go on with others while thousands of one key wait that no live node handles", async () => {
+    const cluster = await withHeld();
+    for (let n = 0; n < 30; n++) await cluster.publish("Paid", events(100, 1, 100 * n));
+    await cluster.publish("Placed", events(10, 3));
+    await cluster.until("the others are handled", () => cluster.ends.length === 10);
+    await cluster.until("all are read", async () => (await stateOfLeader(cluster)).unhandled?.Paid === 3_001);
+    await cluster.node("newer", { handles: BOTH });
+    await cluster.until("all are handled", () => cluster.ends.length === 3_011);
+    assertEquals([cluster.states("stopped"), (await stateOfLeader(cluster)).state], [0, "leading"]);
+    const ofKey = cluster.ends.filter(({ category, key }) => category === "Paid" && key === "k0");
+    inOrder(ofKey.map(({ payload }) => payload), Array.from({ length: 3_000 }, (_, i) => i));
+    cluster.close();
+  });
+
+  it("go on with others while no live node handles what a slow key had put aside before", async () => {
+    const cluster = await withHeld({ mostParked: 5_000 });
+    const slow = await cluster.node("slow", { handles: BOTH, run: () => new Promise(() => {}), timeout: 600_000 });
+    for (let n = 0; n < 60; n++) await cluster.publish("Paid", events(100, 1, 100 * n));
+    await cluster.until("nearly all the room is taken", async () => (await stateOfLeader(cluster)).retrying >= 4_500);
+    slow.kill();
+    await cluster.publish("Placed", events(10, 3));
+    await cluster.until("the others are handled", () => cluster.ends.length === 10);
+    await cluster.until("all are read", async () => (await stateOfLeader(cluster)).unhandled?.Paid === 6_001);
+    assertEquals((await stateOfLeader(cluster)).state, "leading");
+    await cluster.node("newest", { handles: BOTH });
+    await cluster.until("all are handled", () => cluster.ends.length === 6_011);
+    const ofKey = cluster.ends.filter(({ category, key }) => category === "Paid" && key === "k0");
+    inOrder(ofKey.map(({ payload }) => payload), Array.from({ length: 6_000 }, (_, i) => i));
     cluster.close();
   });
 
@@ -414,10 +552,10 @@ describe("Subscriptions, when the log changes", () => {
 });
 
 /** Makes a cluster with a message of key `p` whose only node with a handler is dead, so that another node leads. */
-async function withHeld(): Promise<Cluster> {
+async function withHeld(options: Pick<NodeOptions, "mostParked"> = {}): Promise<Cluster> {
   const cluster = new Cluster();
-  const first = await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } } });
-  await cluster.node("old", { handles: BILLING });
+  const first = await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } }, ...options });
+  await cluster.node("old", { handles: BILLING, ...options });
   first.kill();
   await cluster.publish("Paid", [["paid", "p"]]);
   return cluster;

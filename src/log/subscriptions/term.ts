@@ -217,12 +217,16 @@ export class SubscriptionTerm {
     const { created, read } = ledger.place;
     if (created !== this.#told?.created || read !== this.#told.read) this.#dirty = true;
     this.#flow();
+    if (this.#fullSince !== undefined) {
+      ledger.parkUnhandled(this.#now);
+      this.#flow();
+    }
     const isSlow = this.#fullSince !== undefined && now - this.#fullSince > SLOW;
     const { size } = ledger.open; // 0: all are put aside, behind a message that has failed
-    this.#isBlocked = isSlow && size > 0 && sum(unhandledOf(categories, ledger)) === size;
+    this.#isBlocked = isSlow && size > 0 && [...ledger.open].every(({ category }) => category.capable === 0);
     if (isSlow) ledger.spillHotKey();
     const [oldest] = ledger.open;
-    warnings.check(oldest?.message, stream.serverTime, categories.all.values());
+    warnings.check(oldest?.message, stream.serverTime, () => Object.keys(unhandledOf(categories, ledger)));
     if (now >= this.#looks[0] && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
       this.#carrying = true;
       this.#looks.shift();
@@ -358,7 +362,9 @@ export class SubscriptionTerm {
     const full = ledger.full || ledger.isNearlyFull || isFull;
     const stopped = ledger.full || (full && this.#isBlocked);
     if (stopped !== warnings.stopped) {
-      warnings.stop(ledger.full ? this.#noRoom(mostParked) : stopped ? this.#unhandled(led) : undefined);
+      const isUnhandled = sum(unhandledOf(categories, ledger)) > mostParked;
+      const reason = ledger.full && !isUnhandled ? this.#noRoom(mostParked) : this.#unhandled(led);
+      warnings.stop(stopped ? reason : undefined);
     }
     if (full === (this.#fullSince !== undefined)) return;
     this.#fullSince = full ? clock.monotonic() : undefined;
@@ -545,11 +551,19 @@ export class SubscriptionTerm {
   }
 }
 
-/** Returns the number of open messages that no live node handles, by category; categories without any are left out. */
-function unhandledOf({ all }: Categories, { open }: Ledger): Record<string, number> {
+/**
+ * Returns the number of messages that no live node handles, by category: open and parked ones without dead letters.
+ * Categories without any are left out.
+ */
+function unhandledOf({ all }: Categories, { open, parked }: Ledger): Record<string, number> {
   const counts: Record<string, number> = {};
-  if (![...all.values()].some(({ held }) => held.length > 0)) return counts;
-  for (const { category: { name, held } } of open) if (held.length > 0) counts[name] = (counts[name] ?? 0) + 1;
+  // fast path: nodes handle all categories
+  if (![...all.values()].some(({ capable }) => capable === 0)) return counts;
+  const count = ({ category: { name, capable }, dead, turn }: Item) => {
+    if (capable === 0 && dead === 0 && turn !== "begun") counts[name] = (counts[name] ?? 0) + 1;
+  };
+  for (const item of open) count(item);
+  for (const item of parked.values()) count(item);
   return counts;
 }
 

@@ -8,7 +8,6 @@ import { OnceAMinute } from "../../ports/once_a_minute.ts";
 import type { LogLoss } from "../../ports/event_log.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import type { LogHost } from "../log_host.ts";
-import type { Category } from "./category.ts";
 
 /** Reports observations of one subscription to the node's observers. */
 export class Warnings {
@@ -92,17 +91,17 @@ export class Warnings {
 
   /**
    * Warns if the log will soon remove `oldest`, the oldest message that is not handled, and if messages wait because no
-   * live node handles their category. Call often.
+   * live node handles their category: `unhandled` returns the names of such categories. Call often.
    */
-  check(oldest: LoggedMessage | undefined, now: number, categories: Iterable<Category>): void {
-    if (oldest === undefined || !this.#reports.due("check", SECOND)) return;
-    const left = endsIn(oldest, now);
-    if (left !== undefined && this.#reports.due("expiry", 10 * MINUTE)) {
+  check(oldest: LoggedMessage | undefined, now: number, unhandled: () => readonly string[]): void {
+    if (!this.#reports.due("check", SECOND)) return;
+    const left = oldest && endsIn(oldest, now);
+    if (oldest !== undefined && left !== undefined && this.#reports.due("expiry", 10 * MINUTE)) {
       const { category: contract, id } = oldest;
       this.#host.observer({ type: "near-expiry", subscription: this.label, contract, id, left });
     }
-    for (const { name, held } of categories) {
-      if (held.length > 0 && this.#reports.due(`held ${name}`, 10 * MINUTE)) {
+    for (const name of unhandled()) {
+      if (this.#reports.due(`held ${name}`, 10 * MINUTE)) {
         const advice = "start one, or pass its messages by with a rewind to now (catga rewind)";
         this.state("waiting", `no live node handles ${name}: ${advice}`);
       }

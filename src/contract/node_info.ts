@@ -200,8 +200,8 @@ export interface SubscriptionHealth {
    * - `"stalled"`: this node leads it, or has it as a read model, and cannot read the log; or this node leads it, and
    *   the store takes no writes. {@link SubscriptionHealth.error} says why. Work resumes by itself.
    * - `"stopped"`: this node leads it, and sends no messages to handlers, because failed messages cannot be parked
-   *   (stored for a later attempt): too many are parked already, or the store is full; or because too many
-   *   messages wait that no live node handles, as after a rollback.
+   *   (stored for a later attempt): too many are parked already, or the store is full; or because too many messages
+   *   wait that no live node handles, as after a rollback.
    * - `"following"`: another node leads it, or no node does.
    * - `"catching up"`: a read model, which each node reads for itself, that has not yet handled the messages that the
    *   log had when it began; `"caught up"`: a read model that has handled them.

@@ -344,6 +344,7 @@ class Run {
     this.trace(() => `cut to ${this.sequence}`);
     const { state } = this;
     for (const [id, fate] of this.fates) if (state?.parked.has(id)) fate.discarded = false;
+    if (state !== undefined) this.#noteBegunByDead(state.head); // its leader may have been killed after later commits
     for (const node of this.nodes) node.onDoubt();
   }
 
@@ -446,14 +447,19 @@ class Run {
     const before = this.#place;
     this.#place = place;
     if (place.rewound && (!before.rewound || place.read < before.read)) this.#wentBack(commit.head);
-    const { leader, doubt, open } = commit.head;
+    const { open } = commit.head;
     for (const message of this.log) {
       const isOpen = open.some(([position]) => position === message.position);
       if (isOpen && state.parked.has(messageId(message))) this.wrong(`${messageId(message)} is open, and parked`);
     }
     this.#checkAttempts(state);
+    this.#noteBegunByDead(commit.head); // its leader may have been killed before it was stored
+  }
+
+  /** Takes note of what the leader of a commit was about to begin, if it has been killed. */
+  #noteBegunByDead({ leader, doubt }: Commit["head"]): void {
     const isAlive = leader === "" || this.nodes.some((node) => node.alive && node.endpoint === leader);
-    if (!isAlive) this.wereBegun(doubt?.begun ?? []); // its leader was killed before it was stored
+    if (!isAlive) this.wereBegun(doubt?.begun ?? []);
   }
 
   /** Attempts that a commit counts have failed, or their process may have ended. */

@@ -183,7 +183,7 @@ export class Item {
    * True if the message waits for a node with another version (shape) of its contract, or for a node that handles it,
    * or waits behind such a message of its key. Such messages do not count towards `LedgerOptions.mostParked`.
    */
-  awaitsShape = false;
+  awaitsNode = false;
   /** The queue of the message's key, while the message is in it. */
   line: KeyLine | undefined = undefined;
   previous: Item | undefined = undefined;

@@ -485,9 +485,8 @@ export class HandingOut {
 
   /**
    * Finds the messages that waited for another version of their contract, or for a handler, and that a live node may
-   * accept now;
-   * {@link HandingOut.pump} then sends them. Call when the live nodes have changed, or when this node has learned which
-   * versions (shapes) of contracts they have.
+   * accept now; {@link HandingOut.pump} then sends them. Call when the live nodes have changed, or when this node has
+   * learned which versions (shapes) of contracts they have.
    */
   refresh(): void {
     const { ledger: { awaiting } } = this.#options;

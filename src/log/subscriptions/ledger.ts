@@ -92,7 +92,7 @@ export class Ledger {
    * Number of parked messages that wait for a node with another version (shape) of their contract, or for a node that
    * handles them, or behind such a message of their key.
    */
-  #awaitingShape = 0;
+  #awaitingNode = 0;
   /** Position in the log up to which messages were read. */
   place: Place;
   /** Number of dead letters. */
@@ -442,7 +442,7 @@ export class Ledger {
     const goes = (item: Item) =>
       item.place === "parked"
         ? (item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))) ||
-          (item.awaitsShape && !Object.hasOwn(began, item.category.name))
+          (item.awaitsNode && !Object.hasOwn(began, item.category.name))
         : item.position > to || !Object.hasOwn(began, item.category.name);
     // all messages are collected before the first is ended, because ending a message may park others
     for (const item of [...this.#all()].filter(goes)) this.#end(item);
@@ -759,30 +759,30 @@ export class Ledger {
    * their contract, or for a node that handles them, do not count.
    */
   get #counted(): number {
-    return this.parked.size - this.#awaitingShape;
+    return this.parked.size - this.#awaitingNode;
   }
 
   #hasRoom(awaits: boolean): boolean {
     const { mostParked } = this.#options;
-    return awaits ? this.#awaitingShape < AWAITING * mostParked : this.#counted < mostParked;
+    return awaits ? this.#awaitingNode < AWAITING * mostParked : this.#counted < mostParked;
   }
 
   #isBehindAwaiting({ line }: Item): boolean {
-    return line?.first?.place === "parked" && line.first.awaitsShape;
+    return line?.first?.place === "parked" && line.first.awaitsNode;
   }
 
   /** Records that a parked message, and those that were parked behind it, wait for a node that handles them. */
   #setLineAwaits(item: Item): void {
     for (const each of item.line ?? [item]) {
-      if (each.place === "parked" && each.dead === 0 && !each.awaitsShape) this.#setAwaits(each, true);
+      if (each.place === "parked" && each.dead === 0 && !each.awaitsNode) this.#setAwaits(each, true);
     }
   }
 
   #setAwaits(item: Item, awaits: boolean): void {
     this.awaiting.delete(item);
-    if (item.awaitsShape === awaits) return;
-    item.awaitsShape = awaits;
-    this.#awaitingShape += awaits ? 1 : -1;
+    if (item.awaitsNode === awaits) return;
+    item.awaitsNode = awaits;
+    this.#awaitingNode += awaits ? 1 : -1;
   }
 
   /**

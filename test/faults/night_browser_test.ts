@@ -128,9 +128,14 @@ describe("a bad night", { skip, timeout: 400_000 }, () => {
     await why(alarm, /What to do: Mend the cause[\s\S]*\nTypeError: [^\n]+\n +at receiptOf .*night_node\.ts/);
     if (PICTURES !== undefined) await keep("night-cause");
     mails.say("mend");
-    await mails.printed("done mend");
-    // those that are under way fail no more
+    const [, dead] = /dead (\d+)/.exec(`${await mails.printed("done mend")}`)!;
+    // those that are under way fail no more; only the letters that the page knows are replayed
     await browser.until("no failures", `!${rowOf(/fails/)}`, LIMIT);
+    await browser.until(
+      `${dead} letters`,
+      `Boolean(${rowOf(new RegExp(`\\b${dead} messages? of orders\\.Placed`))})`,
+      LIMIT,
+    );
     await browser.evaluate(`document.querySelector("#replay-all").click()`);
     await click("#confirm-yes");
     await browser.until("the requests", `/to be replayed/.test(document.querySelector("#said").innerText)`, LIMIT);

@@ -17,6 +17,8 @@ const Audited = event<{ order: number }>("orders.Audited", { durable: true });
 
 const [urls, service] = process.argv.slice(2);
 let broken = false;
+/** How often the receipt of an order was not made, by order. */
+const failures = new Map<number, number>();
 
 /** Takes the last digits of a card, which an order need not have. */
 function receiptOf({ card }: { readonly card?: { readonly last4: string } }): string {
@@ -27,7 +29,11 @@ const retry = { attempts: 2, delay: [10, 10] } as const;
 const HANDLERS = {
   payments: [Charge.handle(() => {})],
   mails: [
-    Placed.on((order) => void (broken && receiptOf(order)), { name: "receipts", retry }),
+    Placed.on((placed) => {
+      if (!broken) return;
+      failures.set(placed.order, (failures.get(placed.order) ?? 0) + 1);
+      receiptOf(placed);
+    }, { name: "receipts", retry }),
     Audited.on(() => fail("NO_AUDITOR", "nobody audits at night", { final: true }), { name: "audit" }),
   ],
   shop: [],
@@ -50,6 +56,7 @@ process.stdin.on("data", (text) => {
 async function obey(line: string): Promise<void> {
   const [what, n = "0"] = line.split(" ");
   if (what === "break" || what === "mend") broken = what === "break";
+  if (what === "mend") console.log(`dead ${[...failures.values()].filter((each) => each === retry.attempts).length}`);
   if (what === "audit") {
     const all = Array.from({ length: Number(n) }, (_, order) => order);
     const publish = async () => {

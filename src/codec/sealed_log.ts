@@ -166,7 +166,9 @@ export class SealedStream implements LogStream {
   #open(message: StoredMessage): MaybePromise<StoredMessage> {
     const opened = changePayloads(
       message.data,
-      (text) => then(this.#sealing.openOrKeep(text), (payload) => isReadable(payload) ? payload : text),
+      // only what the codec has decoded is looked at: other payloads come back as they are
+      (text) =>
+        then(this.#sealing.openOrKeep(text), (payload) => payload === text || isReadable(payload) ? payload : text),
     );
     const { sequence, subject, time, headers } = message;
     return then(opened, (data) => data === message.data ? message : { sequence, subject, time, headers, data });

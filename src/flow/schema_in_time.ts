@@ -2,7 +2,7 @@
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
 import type { CatgaError } from "../error.ts";
-import { type Clock, within } from "../ports/clock.ts";
+import { type Clock, valueWithin } from "../ports/clock.ts";
 import { failed } from "./run_answers.ts";
 
 /** An app, with the timeout that limits its schemas. */
@@ -27,10 +27,7 @@ export async function parsedInTime(
   value: unknown,
   code: "INVALID_MESSAGE" | "INVALID_RESPONSE",
 ): Promise<Result<unknown> | undefined> {
-  let parsed: Result<unknown> | undefined;
-  const validated = Promise.resolve(validate(schema, value, code, name));
-  await within(clock, app.timeout, validated.then((result) => parsed = result));
-  return parsed;
+  return await valueWithin(clock, app.timeout, Promise.resolve(validate(schema, value, code, name)));
 }
 
 /**

@@ -27,7 +27,7 @@ import {
 } from "../data/checks.ts";
 import { encodeValue, toJson } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { type Clock, within } from "../ports/clock.ts";
+import { type Clock, valueWithin } from "../ports/clock.ts";
 import { answer } from "./edge_answer.ts";
 import { eventBytes, eventsResponse } from "./edge_events.ts";
 import type { EdgeCall, EdgeResume, EdgeRoute, OpenRun } from "./edge_types.ts";
@@ -567,7 +567,8 @@ function placeOf(contract: AnyContract, resume: EdgeResume | undefined, clock: C
       const item = inputOf(decodedPart(text));
       // items of this version are not parsed again, as the schema may transform them
       if (by === version && version !== "") return own(input as never, item as never);
-      const parsed = await parsedWithin(clock, idle ?? IDLE, validate(items, item, "INVALID_MESSAGE", name));
+      const validation = Promise.resolve(validate(items, item, "INVALID_MESSAGE", name));
+      const parsed = await valueWithin(clock, idle ?? IDLE, validation);
       if (parsed === undefined) throw new EdgeRefusal(504, "TIMEOUT", "the schema of the items took too long");
       const { ok, value } = parsed;
       if (!ok) throw new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind an item of that version");
@@ -583,17 +584,6 @@ function placeOf(contract: AnyContract, resume: EdgeResume | undefined, clock: C
 function versionOf(contract: AnyContract): string {
   const { version } = contract.options;
   return shapeOf(describeContract(contract)) ?? (version === undefined ? "" : `v${version}`);
-}
-
-/** Resolves with the result of a validation; with `undefined` if it has not settled within `limit` ms. */
-async function parsedWithin(
-  clock: Clock,
-  limit: number,
-  validation: MaybePromise<Result<unknown>>,
-): Promise<Result<unknown> | undefined> {
-  let parsed: Result<unknown> | undefined;
-  await within(clock, limit, Promise.resolve(validation).then((result) => parsed = result));
-  return parsed;
 }
 
 /** Parses the place from which a client wants to follow events. Throws a refusal if it is invalid. */

@@ -9,7 +9,10 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { OwnedStream } from "./owned_stream.ts";
 
 describe("OwnedStream", await requireNatsServer(), () => {
-  /** Waits for an answer that did not come: for how long, and how much of that was a standstill, in ms. */
+  /**
+   * An attempt that gets no answer. `waited`: how long the attempt waits, in ms; `late`: how much of that time the
+   * process stands still, in ms (default: 0).
+   */
   interface Silence {
     readonly waited: number;
     readonly late?: number;

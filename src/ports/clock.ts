@@ -276,3 +276,10 @@ export function within(clock: Clock, ms: number, promise: Promise<unknown>): Pro
     promise.then(() => resolve(), reject).finally(() => timer.cancel());
   });
 }
+
+/** Settles as {@link within} does: with the value of the promise, or with `undefined` while the promise is pending. */
+export async function valueWithin<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined> {
+  let value: T | undefined;
+  await within(clock, ms, promise.then((settled) => value = settled));
+  return value;
+}

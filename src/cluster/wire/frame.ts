@@ -33,9 +33,8 @@ type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: un
  */
 export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]];
 /**
- * `["e", seq, index, error]`: the handler of a request failed. With a 1 at the end: this version of the
- * contract refused the request, and no handler began; with a 2: the stored state or events of the request's entity were
- * refused.
+ * `["e", seq, index, error]`: the handler of a request failed. With a 1 at the end: the node's version of the contract
+ * refused the request, and no handler began; with a 2: the stored state or events of the request's entity were refused.
  */
 export type FailureItem = ["e", seq: number, index: number, error: unknown, refused?: 1 | 2];
 /** `["n", seq, index, code]`: a request was refused before its handler began. */

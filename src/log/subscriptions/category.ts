@@ -197,6 +197,11 @@ export class Item {
     this.epoch = epoch;
   }
 
+  /** True if the message cannot run now, because no live node handles it. */
+  get lacksNode(): boolean {
+    return this.category.capable === 0 && this.turn !== "begun";
+  }
+
   get id(): string {
     return this.#id ??= messageId(this.message);
   }

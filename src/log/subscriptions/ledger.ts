@@ -319,7 +319,7 @@ export class Ledger {
       if (this.#suspicion === undefined) return;
       for (const item of this.awaiting) {
         // a message that cannot run does not end a process
-        if (item.category === category && item.turn !== "begun") this.#suspicion.cleared(item);
+        if (item.category === category && item.lacksNode) this.#suspicion.cleared(item);
       }
       return;
     }
@@ -476,7 +476,7 @@ export class Ledger {
    * handles them. `now`: in ms since 1970.
    */
   parkUnhandled(now: number): void {
-    const items = [...this.open].filter(({ category, turn }) => category.capable === 0 && turn !== "begun");
+    const items = [...this.open].filter(({ lacksNode }) => lacksNode);
     for (const item of 2 * items.length < this.open.size ? [] : items) {
       // the others of a key are parked together with the first
       if (item.place !== "open" || !this.#isFirst(item)) continue;

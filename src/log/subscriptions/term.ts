@@ -186,8 +186,9 @@ export class SubscriptionTerm {
   }
 
   /**
-   * True if this node may hand out messages: it certainly leads, and can commit what is handled. Without a connection
-   * another node may take over, and would hand out again whatever this node handles by itself.
+   * True if this leader may give messages to handlers: it is not giving up the lead, its lease has not ended, and it is
+   * connected, so that it can record what they handle. Messages that a leader handles without a connection are handled
+   * again by the next leader.
    */
   get #mayHandOut(): boolean {
     const { host, leases } = this.#options;
@@ -559,8 +560,8 @@ function unhandledOf({ all }: Categories, { open, parked }: Ledger): Record<stri
   const counts: Record<string, number> = {};
   // fast path: nodes handle all categories
   if (![...all.values()].some(({ capable }) => capable === 0)) return counts;
-  const count = ({ category: { name, capable }, dead, turn }: Item) => {
-    if (capable === 0 && dead === 0 && turn !== "begun") counts[name] = (counts[name] ?? 0) + 1;
+  const count = ({ category: { name }, dead, lacksNode }: Item) => {
+    if (lacksNode && dead === 0) counts[name] = (counts[name] ?? 0) + 1;
   };
   for (const item of open) count(item);
   for (const item of parked.values()) count(item);

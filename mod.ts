@@ -54,7 +54,7 @@ export type {
   FollowableEvent,
   FollowedEvent,
   FollowEventsOptions,
-} from "./src/contract/followed_event.ts";
+} from "./src/contract/durable_messages.ts";
 export type {
   AppBehaviorCode,
   BehaviorCodes,
@@ -106,7 +106,7 @@ export type { MemberOf, RedactedPath } from "./src/contract/redaction.ts";
 export type { EmittedEvent, KeyedContractOptions, RequestContract } from "./src/contract/definition.ts";
 export type { DeadLetterOptions, EnqueueOptions, KeepOptions } from "./src/contract/durable_messages.ts";
 export type { EntityEventOptions, EntityOptions } from "./src/contract/entity.ts";
-export type { Decision, DecisionOptions, Given } from "./src/contract/entity_decision.ts";
+export type { Decision, DecisionOptions, Given } from "./src/contract/entity.ts";
 export type {
   AnyEntity,
   EntityDefinition,

@@ -3,7 +3,7 @@
 # Expected: a request whose requester timed out is not delivered any more
 # Seen: a request with 1 s to live, sent while the responder was stopped, is handled once it runs again
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/cluster/wire/lateness.ts
+# Catga: src/cluster/wire/received_frames.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -5,7 +5,7 @@
 import { outside } from "./data/async_context.ts";
 import { hostname } from "node:os";
 import type { Catga } from "./contract/running_node.ts";
-import { runTracerOf } from "./contract/run_tracer.ts";
+import { runTracerOf } from "./contract/behavior.ts";
 import { ContractShapes } from "./contract/shape.ts";
 import { freezePlain, show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
@@ -27,8 +27,15 @@ import { onSignals } from "./node/process_signals.ts";
 import { logTo } from "./node/logging.ts";
 import { type CatgaOptions, checkOptions, withDefaults } from "./node/app_options.ts";
 import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
-import { type Clock, type Random, refuseFakeTimers, systemClock, systemRandom, token } from "./ports/clock.ts";
-import { EndingClock } from "./ports/ending_clock.ts";
+import {
+  type Clock,
+  EndingClock,
+  type Random,
+  refuseFakeTimers,
+  systemClock,
+  systemRandom,
+  token,
+} from "./ports/clock.ts";
 import { openOnce } from "./ports/open_once.ts";
 import type { EventLog } from "./ports/event_log.ts";
 import type { Transport, TransportStatus } from "./ports/transport.ts";

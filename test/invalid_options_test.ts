@@ -56,11 +56,14 @@ import type {
   SubscriptionOptions,
 } from "../src/contract/handler.ts";
 import type { CommandOptions, EventOptions, QueryOptions } from "../src/contract/contract_options.ts";
-import type { DeadLetterOptions, EnqueueOptions, KeepOptions } from "../src/contract/durable_messages.ts";
-import type { FollowEventsOptions } from "../src/contract/followed_event.ts";
-import type { DecisionOptions } from "../src/contract/entity_decision.ts";
+import type {
+  DeadLetterOptions,
+  EnqueueOptions,
+  FollowEventsOptions,
+  KeepOptions,
+} from "../src/contract/durable_messages.ts";
+import type { DecisionOptions, EntityEventOptions, EntityOptions } from "../src/contract/entity.ts";
 import type { DrainOptions } from "../src/contract/running_node.ts";
-import type { EntityEventOptions, EntityOptions } from "../src/contract/entity.ts";
 import type { FailOptions } from "../src/contract/result.ts";
 import type { LoadOptions } from "../src/contract/entity_definition.ts";
 import type { SendAllOptions } from "../src/contract/sender.ts";

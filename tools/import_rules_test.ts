@@ -182,7 +182,7 @@ describe("import rules", () => {
     ["src/catga.ts", 'const { x } = await import("./nats/open.ts"); import type { T } from "./nats/open.ts";'],
     [
       "src/cluster/routing/router.ts",
-      'import { x } from "../../ports/transport.ts"; import { y } from "./breaker.ts";',
+      'import { x } from "../../ports/transport.ts"; import { y } from "./breakers.ts";',
     ],
     [
       "src/nats/transport.ts",

@@ -1,7 +1,7 @@
 /** `logging()`: writes a log line for each handled message. */
 import type { Behavior } from "../contract/behavior.ts";
 import { checkBoolean, checkKnown, checkMethods, show } from "../data/checks.ts";
-import { isHandlerFailure } from "../contract/handler_failure.ts";
+import { isHandlerFailure } from "../contract/handler.ts";
 import type { LogFields, Logger } from "../contract/observer.ts";
 import { loggedPayload } from "../contract/redaction.ts";
 import { messageLabel, printable } from "../data/printable.ts";

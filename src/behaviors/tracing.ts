@@ -4,21 +4,25 @@
  */
 import type { Context as TraceContext, Span, SpanContext, Tracer, TracerProvider } from "@opentelemetry/api";
 import { type CatgaError, isCatgaError } from "../error.ts";
-import type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "../contract/behavior.ts";
-import type { Context } from "../contract/context.ts";
-import { batchOf } from "../contract/handler.ts";
-import type { Observation } from "../contract/observer.ts";
-import type { Result } from "../contract/result.ts";
 import type {
+  Attachment,
+  Behavior,
+  BehaviorMessage,
   EndedRun,
   MessageHeaders,
+  OutgoingMessage,
   RunSpan,
   RunTracer,
+  SendBehavior,
   StartSpan,
   TracedRun,
   TracedStart,
   TracedStep,
-} from "../contract/run_tracer.ts";
+} from "../contract/behavior.ts";
+import type { Context } from "../contract/context.ts";
+import { batchOf } from "../contract/handler.ts";
+import type { Observation } from "../contract/observer.ts";
+import type { Result } from "../contract/result.ts";
 import { TRACE_HEADERS } from "../contract/send_options.ts";
 import { VERSION } from "../version.ts";
 

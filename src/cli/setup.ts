@@ -6,7 +6,7 @@ import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports
 import { isCatgaError } from "../error.ts";
 import { STREAM_KINDS, streamOptions } from "../log/format/streams.ts";
 import { type StreamKind, streamName } from "../log/format/stream_name.ts";
-import { bucketSettings } from "../nats/bucket_settings.ts";
+import { bucketSettings } from "../nats/stream_settings.ts";
 import { logSettings } from "../nats/log_settings.ts";
 import { ClusterView, isStream, MISMATCHES } from "./cluster_view.ts";
 import { type Flags, UsageError } from "./flags.ts";

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertNotMatch, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { bucketSettings, checkSettings } from "../nats/bucket_settings.ts";
+import { bucketSettings, checkSettings } from "../nats/stream_settings.ts";
 import { firstConnect } from "../nats/first_connect.ts";
 import { mayNot } from "../ports/transport.ts";
 import type { Terminal } from "./terminal.ts";

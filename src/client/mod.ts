@@ -16,7 +16,7 @@
  * @module
  */
 import type { Contract, DurableContract } from "../contract/contract.ts";
-import type { FollowedEvent } from "../contract/followed_event.ts";
+import type { FollowedEvent } from "../contract/durable_messages.ts";
 import type { Signal, WorkflowContract } from "../contract/flow.ts";
 import type { ClientCode, ContractOf, EdgeEntries, EdgeEntry, OpenRun, OptionsOf } from "../http/edge_types.ts";
 import { read, write } from "./values.ts";

@@ -40,8 +40,8 @@ import {
   type HandlerOptions,
   isHandler,
   type SubscriptionOptions,
+  subscriptionSettings,
 } from "./handler.ts";
-import { subscriptionSettings } from "./subscription_settings.ts";
 
 /** A command or a query, which a program can `send`. */
 export interface RequestContract<

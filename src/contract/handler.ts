@@ -1,11 +1,17 @@
-/** Handlers: the values that `handle` and `on` return and `catga` takes. */
+/**
+ * Handlers: the values that `handle` and `on` return and `catga` takes, the settings of their subscriptions, and the
+ * failure of a handler that threw.
+ */
 import type { AnyBehavior, Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
-import type { AnyContract } from "./contract.ts";
+import { type AnyContract, checkTimes } from "./contract.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
 import type { FailOptions, Failure } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { WorkflowBody } from "./workflow_body.ts";
+import { CatgaError } from "../error.ts";
+import { DEFAULT_RETRY } from "./defaults.ts";
+import { checkDelay, checkInteger, checkKnown, checkNumber, checkObject, checkToken, show } from "../data/checks.ts";
 
 /** Options of `handle` and `on`, which make handlers. `F`: the codes that the contract may fail with. */
 export interface HandlerOptions<F extends string = string> {
@@ -196,3 +202,83 @@ export interface EntityContext extends Context {
    */
   "~decide"(entity: EntityBody, payload: unknown): Promise<unknown>;
 }
+
+/** The function that threw: the handler of a message, or a behavior around it. */
+export type Thrower = "handler" | "behavior";
+
+/**
+ * Makes the failure `HANDLER_FAILED` of a message whose handler, or a behavior around it, threw `cause`. The thrown
+ * error itself stays in the log of the handler's node.
+ */
+export function handlerFailure(contract: AnyContract, ctx: Context, cause: unknown, by: Thrower): CatgaError {
+  return new CatgaError("HANDLER_FAILED", messageOf(contract, ctx, by), { cause, node: ctx.node });
+}
+
+/**
+ * Returns true if the error says that this message's own handler threw; false if it says so of another handler, to
+ * which this handler sent a message.
+ */
+export function isHandlerFailure({ code, message }: CatgaError, contract: AnyContract, ctx: Context): boolean {
+  return code === "HANDLER_FAILED" &&
+    (["handler", "behavior"] as const).some((by) => message === messageOf(contract, ctx, by));
+}
+
+function messageOf({ name }: AnyContract, ctx: Context, by: Thrower): string {
+  const what = by === "handler" ? "the handler of" : "a behavior around";
+  return `${what} ${name} threw on node ${ctx.node} (message ${ctx.id}); the cause is in the log of that node`;
+}
+
+/**
+ * Returns the settings of a handler's subscription; `undefined` for a contract that is not durable. Throws a
+ * `TypeError` or `RangeError` for an invalid option. `at`: text at the beginning of the error. `batches`: true for a
+ * handler that gets its events in batches, which only durable events can have.
+ */
+export function subscriptionSettings(
+  at: string,
+  { kind, name: category, options: { durable, timeout: ofContract } }: AnyContract,
+  options: SubscriptionOptions & Partial<BatchSettings>,
+  batches = false,
+): SubscriptionSettings | undefined {
+  if (!durable) {
+    if (batches) throw new TypeError(`${at} is of a durable event: give ${category} durable: true, too`);
+    const foreign = ONLY_DURABLE.find((option) => options[option] !== undefined);
+    if (foreign === undefined) return undefined;
+    throw new TypeError(
+      kind === "query" || kind === "stream"
+        ? `${at}: a ${kind} takes no ${foreign}; the behavior retry() runs its handler again`
+        : `${at}: ${foreign} is of a durable ${kind}: give ${category} durable: true, too`,
+    );
+  }
+  const { name = category.replaceAll(".", "-"), from = "now", each = "service", retry = {}, timeout = ofContract } =
+    options;
+  checkToken(`${at}: name`, name);
+  if (from !== "now" && from !== "start") {
+    throw new TypeError(`${at}: from must be "now" or "start"; got ${show(from)}`);
+  }
+  checkObject(`${at}: retry`, retry, "{ attempts, delay, outage }");
+  checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
+  const endless = each === "node" && (["attempts", "outage"] as const).find((option) => retry[option] !== undefined);
+  if (endless) {
+    throw new TypeError(`${at}: retry.${endless} has no meaning with each: "node", which retries without end`);
+  }
+  const { attempts = DEFAULT_RETRY.attempts, delay = DEFAULT_RETRY.delay, outage = OUTAGE } = retry;
+  checkInteger(`${at}: retry.attempts`, attempts, 1, 1_000);
+  checkDelay(at, delay, MAX_PAUSE);
+  checkNumber(`${at}: retry.outage`, outage, 0, MAX_OUTAGE, "ms");
+  checkTimes(`${at}: `, { timeout });
+  const { max = 500, within = 20 } = options;
+  checkInteger(`${at}: max`, max, 1, 1_000);
+  checkNumber(`${at}: within`, within, 0, 60_000, "ms");
+  const batch = batches ? { batch: Object.freeze({ max, within }) } : {};
+  const pauses = Object.freeze([...delay] as const);
+  return Object.freeze({ ...batch, name, from, each, attempts, delay: pauses, outage, timeout });
+}
+
+const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
+const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);
+/** Longest pause that may be set between attempts, in ms: a day. */
+const MAX_PAUSE = 86_400_000;
+/** Default of the option `outage`, in ms: 7 days. */
+const OUTAGE = 7 * MAX_PAUSE;
+/** Maximum of the option `outage`, in ms: ten years. */
+const MAX_OUTAGE = 3_660 * MAX_PAUSE;

@@ -47,9 +47,3 @@ export type CodeOfBehavior<B> = B extends { readonly "~fails"?: () => infer F ex
  * {@link ProgramTypes} declares, or any code if it declares none.
  */
 export type AppBehaviorCode = ProgramTypes extends { behaviors: unknown } ? ProgramCode : string;
-
-/**
- * Name of the header with the caller of a message, encoded like a payload. Messages that a handler sends inherit it.
- * Clients that may send requests to nodes over NATS can name any caller.
- */
-export const CALLER_HEADER = "catga-caller";

@@ -4,9 +4,15 @@ import type { RunInfo, RunsOptions } from "./flow.ts";
 import type { Health, NodeChange, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Sender } from "./sender.ts";
-import type { EventFollower, FollowableEvent, FollowEventsOptions } from "./followed_event.ts";
+import type {
+  DeadLetter,
+  DeadLetterOptions,
+  EventFollower,
+  FollowableEvent,
+  FollowEventsOptions,
+  SubscriptionInfo,
+} from "./durable_messages.ts";
 import type { AnyEntity } from "./entity_definition.ts";
-import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "./durable_messages.ts";
 import type { LeadOptions, Term } from "./shared_state.ts";
 
 /** Options of `drain`, the orderly shutdown of a node. */

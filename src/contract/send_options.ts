@@ -1,7 +1,6 @@
 /** The options of one send, publish or broadcast, and their check. `defaults.ts` has the defaults. */
 import { DEFAULT_RETRY } from "./defaults.ts";
 import type { Route } from "./node_info.ts";
-import { CALLER_HEADER } from "./program_types.ts";
 import { type AnyContract, checkRoute, checkTimes, isContractName, isInternalName } from "./contract.ts";
 import {
   checkKnown,
@@ -280,6 +279,12 @@ const MAX_TOKEN = 256;
 
 /** Names of the headers that carry a trace: W3C Trace Context and Baggage. */
 export const TRACE_HEADERS: readonly string[] = Object.freeze(["traceparent", "tracestate", "baggage"]);
+
+/**
+ * Name of the header with the caller of a message, encoded like a payload. Messages that a handler sends inherit it.
+ * Clients that may send requests to nodes over NATS can name any caller.
+ */
+export const CALLER_HEADER = "catga-caller";
 
 /** Names of the headers that messages sent by a handler inherit even without the option `carry`. */
 export const INHERITED_HEADERS: readonly string[] = Object.freeze([...TRACE_HEADERS, CALLER_HEADER]);

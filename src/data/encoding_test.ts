@@ -2,10 +2,9 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { difference, PAYLOADS, UNSENDABLE } from "../../test/support/payloads.ts";
 import { CatgaError } from "../error.ts";
-import { decodeText, encodeValue, toJson, toText } from "./encoding.ts";
-import { isJson } from "./is_json.ts";
-import { isTagged } from "./tags.ts";
-import { UnsendableError } from "./unsendable.ts";
+import { decodeText, encodeValue, isJson, toJson, toText, untag } from "./encoding.ts";
+import { isTagged, MAX_DIGITS } from "./tags.ts";
+import { UnsendableError } from "./value_text.ts";
 
 describe("encodeValue and decodeText", () => {
   for (const [name, make] of PAYLOADS) {
@@ -121,5 +120,135 @@ describe("toText and toJson", () => {
       '["2026-01-01T00:00:00Z","PT1.5S"]',
     );
     assertEquals(json([new Uint8Array([1, 2, 3]), new Uint16Array([1]).buffer]), '["AQID","AQA="]');
+  });
+});
+
+describe("isJson", () => {
+  it("is true for what JSON has, in plain objects and arrays", () => {
+    const values = [
+      null,
+      true,
+      "",
+      0,
+      -1.5,
+      [],
+      {},
+      [[{ a: [null, "x"] }]],
+      Object.assign(Object.create(null), { a: 1 }),
+    ];
+    for (const value of values) assertEquals(isJson(value), true);
+  });
+
+  it("is false for anything else, wherever it is", () => {
+    const others: unknown[] = [undefined, 1n, NaN, Infinity, -Infinity, -0, Symbol("s"), () => 1];
+    others.push(new Date(), new Map(), new Set(), new Uint8Array(1), /x/, new Error("x"), Promise.resolve(), Object(1));
+    for (const other of others) {
+      for (const value of [other, [1, other], { a: "x", b: other }, [{ a: [other] }]]) {
+        assertEquals(isJson(value), false);
+      }
+    }
+    // deno-lint-ignore no-sparse-arrays
+    assertEquals([isJson([1, , 2]), isJson(new (class A {})()), isJson(Object.create({ a: 1 }))], [
+      false,
+      false,
+      false,
+    ]);
+  });
+
+  it("is false for what is nested deeper than 200 levels, and for a cycle", () => {
+    let value: unknown = 1;
+    for (let i = 0; i < 200; i++) value = [value];
+    assertEquals([isJson(value), isJson([value])], [true, false]);
+    const cycle: Record<string, unknown> = { a: 1 };
+    cycle.self = cycle;
+    assertEquals(isJson(cycle), false);
+  });
+
+  it("is false for what `JSON.stringify` would replace by the result of its `toJSON`", () => {
+    class Rows extends Array<number> {
+      toJSON() {
+        return "rows";
+      }
+    }
+    const hidden = { toJSON: { value: () => undefined } };
+    for (const value of [Rows.of(1), Object.defineProperties({ a: 1 }, hidden), Object.defineProperties([1], hidden)]) {
+      assertEquals([isJson(value), isJson([value]), isJson({ value })], [false, false, false]);
+    }
+    assertEquals(isJson({ toJSON: "text" }), true);
+  });
+});
+
+describe("untag", () => {
+  it("rejects what is no tag", () => {
+    const invalid = [
+      "~",
+      "~x",
+      "~Date",
+      "~Date:",
+      "~Date:x",
+      "~Date:1.5",
+      "~Date:8640000000000001",
+      "~Date:99999999999999999",
+      "~bigint:",
+      "~bigint:-",
+      "~bigint:0x1",
+      "~bigint:1n",
+      `~bigint:${"f".repeat(MAX_DIGITS + 1)}`,
+      "~Uint8Array",
+      "~Uint8Array:A",
+      "~Uint8Array:AAA",
+      "~Uint8Array:A*==",
+      "~Uint8Array:=AAA",
+      "~Uint8Array:AA==AA==",
+      "~Uint16Array:AA==",
+      "~BigInt64Array:AQID",
+      "~Object:1",
+      "~constructor:1",
+      "~__proto__:AA==",
+      "~Map",
+      "~Set",
+      ["~Map", 1],
+      ["~Map", []],
+      ["~Map", [1]],
+      ["~Map", [1, 2, 3]],
+      ["~Map", { 0: 1, 1: 2, length: 2 }],
+      ["~Map", ["~Set", 1]],
+      [1, "~Map"],
+      ["~Set", "~Nothing"],
+      { a: [{ b: "~NaN:" }] },
+    ];
+    for (const value of invalid) {
+      assertThrows(() => untag(structuredClone(value)), TypeError, undefined, JSON.stringify(value));
+    }
+  });
+
+  it("sets no prototype", () => {
+    const text = '{"__proto__":["~Map",["a","~Date:0"]],"constructor":{"prototype":"~NaN"},"a":{"__proto__":"~-0"}}';
+    const value = untag(JSON.parse(text)) as Record<string, Record<string, unknown>>;
+    assertEquals(Object.getPrototypeOf(value), Object.prototype);
+    assertEquals(Object.keys(value), ["__proto__", "constructor", "a"]);
+    assertEquals(difference(Object.entries(value)[0][1], new Map([["a", new Date(0)]])), undefined);
+    assertEquals(Object.keys(value.a), ["__proto__"]);
+    assertEquals(({} as { a?: unknown }).a, undefined);
+  });
+
+  it("makes bytes no larger than their text, with a buffer of their own", () => {
+    const bytes = untag("~Uint8Array:AAAA") as Uint8Array;
+    assertEquals([bytes.length, bytes.byteOffset, bytes.buffer.byteLength], [3, 0, 3]);
+  });
+
+  it("refuses more than 1,000 levels", () => {
+    const deep = (levels: number) => JSON.parse(`${"[".repeat(levels)}"~Date:1"${"]".repeat(levels)}`);
+    let [value, levels] = [untag(deep(1_000)), 0];
+    while (Array.isArray(value)) [value, levels] = [value[0], levels + 1];
+    assertEquals([levels, (value as Date).getTime()], [1_000, 1]);
+    for (const levels of [1_001, 400_000]) {
+      assertThrows(() => untag(deep(levels)), TypeError, "it is nested more than 1000 levels deep");
+    }
+  });
+
+  it("leaves alone a Map's entries that are arrays like tags", () => {
+    const value = untag(["~Map", ["~~Map", ["~~Set", 1]], [["~Set", 1], "~~"]]);
+    assertEquals(difference(value, new Map<unknown, unknown>([["~Map", ["~Set", 1]], [new Set([1]), "~"]])), undefined);
   });
 });

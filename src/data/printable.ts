@@ -2,8 +2,7 @@
  * Makes text from other processes safe for terminals and logs: without characters that move the cursor, line breaks, or
  * invisible characters.
  */
-import { STORED_DEPTH, valueText } from "./value_text.ts";
-import { UnsendableError } from "./unsendable.ts";
+import { STORED_DEPTH, UnsendableError, valueText } from "./value_text.ts";
 
 /**
  * Returns the text on one line, with `\u{…}` in place of characters that a reader cannot see: control characters and

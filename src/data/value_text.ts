@@ -1,9 +1,9 @@
 /**
  * Encodes values as text: as JSON with tags (texts that stand for values that JSON lacks), or in one of three other
- * forms.
+ * forms; a canonical one has the fingerprint of a value. An error for a value that cannot be sent has the path to the
+ * part that cannot.
  */
 import { isOf, isPlain } from "./checks.ts";
-import { UnsendableError, whyUnsendable } from "./unsendable.ts";
 import {
   base64,
   isTagged,
@@ -18,6 +18,7 @@ import {
   TILDE,
   UNDEFINED,
 } from "./tags.ts";
+import process from "node:process";
 
 /**
  * The forms of an encoded value:
@@ -200,3 +201,59 @@ function stepTo(index: number, kind: Holder): string {
 
 /** Maximum number of characters of a path that are shown. */
 const MAX_PATH = 200;
+
+/** The error for a value that cannot be sent, or has a part that cannot. */
+export class UnsendableError extends TypeError {
+  /** Path to the part that cannot be sent: `payload.account.close`. */
+  readonly path: string;
+  /** Why the part cannot be sent: `is a function`. */
+  readonly why: string;
+
+  /** `cause`: error that a getter threw; absent: none did. */
+  constructor(path: string, why: string, cause?: unknown) {
+    super(`${path} ${why}`, cause === undefined ? undefined : { cause });
+    this.path = path;
+    this.why = why;
+  }
+}
+
+/** Returns why a value that has neither JSON nor a tag cannot be sent, and what to do. */
+export function whyUnsendable(value: unknown): string {
+  if (typeof value === "function") return "is a function";
+  if (typeof value === "symbol") return "is a symbol";
+  if (value instanceof Promise) return "is a promise: await it first";
+  if (value instanceof Error) return "is an Error: send its message, or fail() with a code";
+  if (value instanceof RegExp) return "is a RegExp: send its source and its flags";
+  const name = classOf(value as object);
+  const what = name === undefined ? "is an instance of a class" : `is an instance of ${name}`;
+  return `${what}: send a plain object, or a text, that it can be made from`;
+}
+
+/** Returns the name of an object's class. */
+function classOf(value: object): string | undefined {
+  try {
+    const { name } = (value as { constructor?: { name?: unknown } }).constructor ?? {};
+    return typeof name === "string" && /^[\p{L}_$][\p{L}\d_$]{0,63}$/u.test(name) ? name : undefined;
+  } catch {
+    return undefined; // a getter threw; that does not matter, because the name is only for the message
+  }
+}
+
+/**
+ * Returns the fingerprint of a payload, which detects reuse of an id: the SHA-256 of its canonical text as 43 letters,
+ * digits, `-` and `_`. The canonical text is the value's JSON with keys in the order of RFC 8785; for values that JSON
+ * lacks, it is `~` followed by such JSON with tags. Members that are `undefined` are ignored. Throws a `TypeError` for
+ * a value that cannot be sent.
+ */
+export function fingerprint(value: unknown): string {
+  // the module is loaded on first use, because it costs 3 ms and 1 to 2 MB (measured), and most programs do not need it
+  return process.getBuiltinModule("node:crypto").hash("sha256", canonicalText(value), "base64url");
+}
+
+function canonicalText(value: unknown): string {
+  // `undefined` has no JSON, so the empty text stands for it
+  if (value === undefined) return "";
+  const { text, tagged, escaped } = valueText(value, "canonical", "payload");
+  if (tagged) return TILDE + text;
+  return escaped ? valueText(value, "canonical-json", "payload").text : text;
+}

@@ -6,7 +6,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
 import type { ContextHost, ParentMessage } from "./context_host.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";
-import { cancelled } from "./unfinished.ts";
+import { cancelled } from "./outcome.ts";
 
 /** A wait for the promise `work` that can be aborted. Once it is aborted, the outcome of `work` has no effect. */
 export class DeadlinedWait<T> extends Deadlined {

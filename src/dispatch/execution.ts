@@ -5,12 +5,11 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
 import type { Lock, LockOptions } from "../contract/shared_state.ts";
-import { abandoned, NOT_PREPARED, notBegun } from "./unfinished.ts";
+import { abandoned, type Later, NOT_PREPARED, notBegun, type Outcome } from "./outcome.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import type { Asker, ContextHost, Stage } from "./context_host.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";
-import type { Later, Outcome } from "./outcome.ts";
 import { DeadlinedWait } from "./deadlined_wait.ts";
 
 /**
@@ -427,4 +426,38 @@ class RunLock implements Lock {
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }
+}
+
+/**
+ * The deadline of a message whose asynchronous handler runs and has not used its context, and the function that settles
+ * the message. It takes a third of the memory of an {@link Execution}, which replaces it as soon as the context is
+ * used.
+ */
+export class PendingMessage<Ctx extends PendingContext = PendingContext> extends Deadlined {
+  /**
+   * Passes the outcome to the sender; `undefined` before the handler has begun, when it has ended, and after an {@link
+   * Execution} has replaced this object.
+   */
+  settle: ((outcome: Outcome) => void) | undefined = undefined;
+  /** The context of the message. */
+  ctx: Ctx | undefined = undefined;
+
+  constructor() {
+    super(0);
+  }
+
+  override expire(): void {
+    this.ctx!.execution.expire();
+  }
+
+  override abort(reason: CatgaError): void {
+    this.ctx!.execution.abort(reason);
+  }
+}
+
+/**
+ * A message's context, whose {@link Execution} (deadline, abort and locks) is made at the first reading of `execution`.
+ */
+interface PendingContext {
+  readonly execution: Pick<Deadlined, "expire" | "abort">;
 }

@@ -1,21 +1,23 @@
 /**
  * Wraps one handler in a function that neither throws nor rejects: an error that it throws becomes `HANDLER_FAILED`.
+ * Around it are its behaviors, and the recorded result of an idempotent command.
  */
 import type { AnyContract } from "../contract/contract.ts";
-import type { EntityBody, Handler } from "../contract/handler.ts";
-import { handlerFailure, type Thrower } from "../contract/handler_failure.ts";
-import type { Observer } from "../contract/observer.ts";
+import { type EntityBody, type Handler, handlerFailure, type Thrower } from "../contract/handler.ts";
+import type { Logger, Observer } from "../contract/observer.ts";
 import type { ContractCounts, Timing } from "./contract_counts.ts";
 import type { Settling } from "./context_host.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { failure, isOfAnotherVersion, type Outcome, VersionRefusal } from "./outcome.ts";
+import { asResult, failure, isOfAnotherVersion, type Outcome, Refusal, VersionRefusal } from "./outcome.ts";
 import type { Context } from "../contract/context.ts";
 import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import { plainError, plainFailure } from "./error_encoding.ts";
-import { isThenable } from "../data/checks.ts";
-import type { RunHandler } from "./behavior_chain.ts";
+import { isThenable, show } from "../data/checks.ts";
+import type { AnyBehavior } from "../contract/behavior.ts";
+import type { Clock, Random } from "../ports/clock.ts";
+import { RESULT_TTL } from "../contract/defaults.ts";
 
 /** Runs a handler with behaviors and limits around it, on a parsed payload. Never throws, never rejects. */
 export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
@@ -184,3 +186,108 @@ export class EntityOutcome implements Settling {
     this.#ended?.(result);
   }
 }
+
+/** Objects of an app that behaviors get with each message: clock, random numbers, logger. */
+export interface BehaviorTools {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger | undefined;
+  /** Name of the handler's subscription, if its contract is durable. */
+  readonly subscription?: string | undefined;
+}
+
+/** A handler as the mediator calls it: never throws, never rejects. */
+export type RunHandler<Ctx extends Context> = (payload: unknown, ctx: Ctx) => MaybePromise<Result<unknown>>;
+
+/**
+ * Folds behaviors around a handler into one function. `caught`: makes a result of an error that a behavior throws.
+ * Without behaviors, returns the handler itself, so that an app without behaviors pays nothing.
+ */
+export function fold<Ctx extends Context>(
+  contract: AnyContract,
+  behaviors: readonly AnyBehavior[],
+  run: RunHandler<Ctx>,
+  caught: (error: unknown, ctx: Ctx) => Result<unknown>,
+  { clock, random, logger, subscription }: BehaviorTools,
+): RunHandler<Ctx> {
+  return behaviors.reduceRight<RunHandler<Ctx>>((inner, behavior) => {
+    const checked = (result: Result<unknown>, ctx: Ctx): Result<unknown> => {
+      try {
+        if (typeof result?.ok === "boolean") return result.ok ? result : plainFailure(result);
+        throw new TypeError(
+          `a behavior around ${contract.name} must return a result, what next() gives or fail(…); got ${show(result)}`,
+        );
+      } catch (error) {
+        return caught(error, ctx);
+      }
+    };
+    // this function is not async: an async function, whose `next` is async, too, takes as long as everything else
+    // around a handler
+    return (payload, ctx) => {
+      try {
+        const message = { contract, payload, ctx, subscription, clock, random, logger };
+        let outcome: MaybePromise<Result<unknown>> | undefined;
+        let given: Promise<Result<unknown>> | undefined;
+        const result = behavior(message, () => {
+          outcome = inner(payload, ctx);
+          return given = outcome instanceof Promise ? outcome : Promise.resolve(outcome);
+        });
+        // if the behavior returned the promise of `next` unchanged, its result is returned without a check, because the
+        // inner function has checked it
+        if (result === given && outcome !== undefined) return outcome;
+        if (!isThenable(result)) return checked(result, ctx);
+        return Promise.resolve(result).then((result) => checked(result, ctx), (error) => caught(error, ctx));
+      } catch (error) {
+        return caught(error, ctx);
+      }
+    };
+  }, run);
+}
+
+/**
+ * Runs the handler of an idempotent command under a claim (record that reserves the message id), and records its
+ * result. A second message with the same id waits for the recorded result; while it waits, it takes no place of the
+ * handler's `concurrency`. `ttl`: how long the result is kept, in ms.
+ */
+export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, clock: Clock, run: HandlerRun): HandlerRun {
+  return async (payload, ctx) => {
+    let refusal: Refusal | undefined;
+    const { execution } = ctx;
+    execution.stage = "claiming";
+    const now = clock.monotonic();
+    const left = ctx.remaining(now);
+    const result = await ctx.claims.guard({
+      contract: ctx.contract.name,
+      id: ctx.id,
+      payload: execution.payload,
+      ttl,
+      due: now + left - Math.min(CLAIM_MARGIN, left / 10),
+      adopt: (attempt) => execution.claim(attempt),
+      lost: (reason) => execution.loseClaim(reason),
+    }, (fence, check) => {
+      execution.stage = "handler";
+      execution.fence = fence;
+      execution.checkClaim = check;
+      const ended = (outcome: Outcome): MaybePromise<Result<unknown>> => {
+        execution.checkClaim = undefined;
+        if (outcome instanceof Refusal) refusal = outcome;
+        // the handler's locks are released before the result is recorded: another attempt, whose result would be
+        // recorded instead, may wait for these locks
+        const released = execution.releaseLocks();
+        return released === undefined ? asResult(outcome) : released.then(() => asResult(outcome));
+      };
+      const ran = run(payload, ctx);
+      return ran instanceof Promise ? ran.then(ended) : ended(ran);
+    });
+    if (refusal !== undefined) return refusal;
+    // the outcome is a refusal if the node stopped while the claim was being acquired: the handler has not run here,
+    // and another node may run it
+    return execution.stage === "claiming" && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
+  };
+}
+
+/**
+ * How long before the deadline an attempt to get the claim is given up, in ms, so that the sender can still be told
+ * that the handler did not run.
+ */
+const CLAIM_MARGIN = 50;

@@ -13,11 +13,8 @@ import { orRefusal } from "./message_schema.ts";
 import type { Registration } from "./registry.ts";
 import { TurnBudget } from "./turn_budget.ts";
 import type { Clock } from "../ports/clock.ts";
-import { type BehaviorTools, fold, type RunHandler } from "./behavior_chain.ts";
-import { HandlerCall, type HandlerRun } from "./handler_call.ts";
-import { ConcurrencyLimit } from "./concurrency_limit.ts";
-import { runOnce } from "./run_once.ts";
-import { KeyQueue } from "./key_queue.ts";
+import { type BehaviorTools, fold, HandlerCall, type HandlerRun, type RunHandler, runOnce } from "./handler_call.ts";
+import { ConcurrencyLimit, KeyQueue } from "./concurrency_limit.ts";
 
 /** The handlers of a node by contract name. */
 export class Mediator {

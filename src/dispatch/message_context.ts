@@ -17,24 +17,21 @@ import type { RunContext, RunDriver } from "../contract/workflow_body.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { HandlerFn } from "../contract/definition.ts";
 import type { StreamingContext } from "../contract/stream.ts";
-import type { StreamOptions } from "../contract/send_options.ts";
+import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "../contract/send_options.ts";
 import { isFailure, type Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
-import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
-import type { Cache, Lock, LockOptions } from "../contract/shared_state.ts";
-import { dateOf } from "../data/safe_date.ts";
+import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
+import { type AppClock, appClock, dateOf } from "../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
-import { type AppClock, appClock } from "../ports/clock.ts";
 import { patience, type QueueEntry } from "./admission_queue.ts";
 import type { ProgramCode } from "../contract/program_types.ts";
 import { callerIn, NO_HEADERS } from "./carried_headers.ts";
 import type { Claims, ContextHost, Envelope, Settling } from "./context_host.ts";
-import { Execution } from "./execution.ts";
+import { Execution, PendingMessage } from "./execution.ts";
 import type { Later, Outcome } from "./outcome.ts";
-import { PendingMessage } from "./pending_message.ts";
-import { RunCache } from "./run_cache.ts";
+import type { CacheKey } from "../contract/sendable.ts";
 
 /**
  * The implementation of `Context`. It is small, because each message has one: its metadata (the envelope) is made when
@@ -511,3 +508,33 @@ type Unanswered = Promise<Result<void, never>>;
 const NO_ANCESTRY: readonly string[] = Object.freeze([]);
 
 const NO_OPTIONS: SendOptions = Object.freeze({});
+
+/** The cache as one run of a handler sees it: waits for a load end when the handler's message is aborted. */
+export class RunCache implements Cache {
+  readonly #cache: Cache;
+  readonly #run: { readonly signal: AbortSignal };
+
+  constructor(cache: Cache, run: { readonly signal: AbortSignal }) {
+    this.#cache = cache;
+    this.#run = run;
+  }
+
+  get<T>(key: string): Promise<T | undefined> {
+    return this.#cache.get(key);
+  }
+
+  set(key: string, value: unknown, options?: CacheSetOptions): Promise<boolean> {
+    return this.#cache.set(key, value, options);
+  }
+
+  delete(key: string): Promise<void> {
+    return this.#cache.delete(key);
+  }
+
+  getOrSet<T>(key: CacheKey<T>, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T> {
+    const { signal: own } = this.#run;
+    const given = options?.signal;
+    const signal = given instanceof AbortSignal ? AbortSignal.any([own, given]) : given ?? own;
+    return this.#cache.getOrSet(key, load, { ...options, signal });
+  }
+}

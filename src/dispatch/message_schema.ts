@@ -2,9 +2,8 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew, validate } from "../contract/schema.ts";
-import { abandoned, NOT_PREPARED, notBegun } from "./unfinished.ts";
+import { abandoned, failure, NOT_PREPARED, notBegun, type Outcome, Refusal, VersionRefusal } from "./outcome.ts";
 import type { MessageContext } from "./message_context.ts";
-import { failure, type Outcome, Refusal, VersionRefusal } from "./outcome.ts";
 import type { CatgaError } from "../error.ts";
 
 /** Returns the payload as the handler receives it, or the failure `INVALID_MESSAGE`. */

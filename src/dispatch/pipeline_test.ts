@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import type { Behavior } from "../contract/behavior.ts";
-import { fold } from "./behavior_chain.ts";
+import { fold } from "./handler_call.ts";
 import type { Code } from "../error.ts";
 import { systemClock } from "../ports/clock.ts";
 import { event, query } from "../contract/definition.ts";

@@ -1,16 +1,21 @@
 /** The interface of an app to its cluster; the folder `cluster/` implements it, `catga.ts` connects it. */
 import type { Backlog } from "./admission_queue.ts";
+import type { Admission } from "./admission_deadlock.ts";
 import type { ObservedMismatch } from "../contract/alarms.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health, NodeChange, NodeInfo, Route, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
-import type { Admission } from "./admission_deadlock.ts";
 import type { ParentMessage } from "./context_host.ts";
 import type { Refusal } from "./outcome.ts";
 import type { ItemSink } from "./item_ports.ts";
-import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/durable_messages.ts";
-import type { EventFollower, FollowEventsOptions } from "../contract/followed_event.ts";
+import type {
+  DeadLetter,
+  DeadLetterOptions,
+  EventFollower,
+  FollowEventsOptions,
+  SubscriptionInfo,
+} from "../contract/durable_messages.ts";
 
 /** The cluster of a node, as the node uses it. */
 export interface Remote {

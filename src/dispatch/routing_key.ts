@@ -1,12 +1,13 @@
 /**
- * The routing key of a payload. It decides which node handles the message, and which messages of a contract run in
- * order.
+ * What a contract's functions `key` and `id` make of a payload: the routing key, which decides which node handles the
+ * message, and which messages of a contract run in order; and the message id of an idempotent command.
  */
 import type { Failure } from "../contract/result.ts";
 import { failure } from "./outcome.ts";
 import type { MessageContext } from "./message_context.ts";
 import { disown, show } from "../data/checks.ts";
 import type { AnyContract } from "../contract/contract.ts";
+import { MAX_ID } from "../contract/send_options.ts";
 
 /**
  * Returns the key of a payload, or the failure `INVALID_MESSAGE`; `undefined` if the contract has no `key` function.
@@ -41,4 +42,22 @@ export function orderKeyOf({ contract, envelope, node }: MessageContext, payload
 export function notMade(what: "key" | "id", name: string, why: string, cause?: unknown): Failure {
   const message = `the ${what} of ${name} cannot be made of this payload: ${why}`;
   return failure("INVALID_MESSAGE", message, { cause });
+}
+
+/**
+ * Returns the id of a payload by the contract's function `id`, or the failure `INVALID_MESSAGE`; `undefined` if the
+ * contract has no such function.
+ */
+export function idOf({ name, options: { id } }: AnyContract, payload: unknown): string | Failure | undefined {
+  // the cast is safe: the payload has the contract's type, which its schema or its type arguments guarantee
+  const makes = id as ((payload: unknown) => unknown) | undefined;
+  if (makes === undefined) return undefined;
+  try {
+    const made = makes(payload);
+    if (typeof made === "string" && made !== "" && made.length <= MAX_ID) return made;
+    disown(made);
+    return notMade("id", name, `it must be a string of 1 to ${MAX_ID} characters; got ${show(made)}`);
+  } catch (error) {
+    return notMade("id", name, "the id function threw", error);
+  }
 }

@@ -10,7 +10,8 @@ import { CatgaError } from "../error.ts";
 import { awaitedBy } from "../data/async_context.ts";
 import { NO_HEADERS } from "./carried_headers.ts";
 import type { ContextHost, Envelope } from "./context_host.ts";
-import { asResult, noHandlerHere, type Outcome, Refusal, VersionRefusal, wrongKind } from "./outcome.ts";
+import { asResult, cancelled, noHandlerHere, type Outcome, Refusal, VersionRefusal, wrongKind } from "./outcome.ts";
+import { patience } from "./admission_queue.ts";
 import type { Admission } from "./admission_deadlock.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
 import type { EntityOutcome, HandlerRun } from "./handler_call.ts";
@@ -19,11 +20,8 @@ import { MessageContext } from "./message_context.ts";
 import { withCheckedAnswer, withParsedAnswer, withParsedPayload } from "./message_schema.ts";
 import type { Meta, RemoteRequest } from "./remote.ts";
 import type { ItemTarget } from "./item_ports.ts";
-import { patience } from "./admission_queue.ts";
 import type { TurnBudget } from "./turn_budget.ts";
-import { cancelled } from "./unfinished.ts";
-import { idOf } from "./message_id.ts";
-import { orderKeyOf } from "./routing_key.ts";
+import { idOf, orderKeyOf } from "./routing_key.ts";
 
 /** A request from another process whose handler was called, with its result. */
 export interface Receipt {

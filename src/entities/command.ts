@@ -11,7 +11,7 @@ import { thrownMessage } from "../data/cause_text.ts";
 import { freezePlain, isThenable } from "../data/checks.ts";
 import { byteLength } from "../data/utf8.ts";
 import { cannotBeSent, decodeText, toText } from "../data/encoding.ts";
-import { fingerprint } from "../data/fingerprint.ts";
+import { fingerprint } from "../data/value_text.ts";
 import { withCarried } from "../dispatch/carried_headers.ts";
 import type { DecidingMessage, Settling } from "../dispatch/context_host.ts";
 import { CatgaError, unavailable } from "../error.ts";

@@ -10,8 +10,7 @@ import { snapshotKey, snapshotKeys } from "../log/format/names.ts";
 import { readSnapshotText, writeSnapshotText } from "../log/format/snapshot_text.ts";
 import { type Bucket, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
-import { delay } from "../ports/clock.ts";
-import { OnceAMinute } from "../ports/once_a_minute.ts";
+import { delay, OnceAMinute } from "../ports/clock.ts";
 import { openOnce } from "../ports/open_once.ts";
 import type { Transport } from "../ports/transport.ts";
 

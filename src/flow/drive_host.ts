@@ -5,7 +5,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
-import type { RunTracer } from "../contract/run_tracer.ts";
+import type { RunTracer } from "../contract/behavior.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import type { Journal } from "./journal.ts";

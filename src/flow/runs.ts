@@ -14,7 +14,7 @@ import type {
   TellOptions,
 } from "../contract/flow.ts";
 import type { Result } from "../contract/result.ts";
-import type { MessageHeaders } from "../contract/run_tracer.ts";
+import type { MessageHeaders } from "../contract/behavior.ts";
 import type { RefusedRun, RunDue, RunJoin, RunJoined, StartedRuns, WorkflowBody } from "../contract/workflow_body.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";

@@ -3,7 +3,7 @@
  * send.
  */
 import type { AnyContract } from "../contract/contract.ts";
-import type { MessageHeaders } from "../contract/run_tracer.ts";
+import type { MessageHeaders } from "../contract/behavior.ts";
 import { isErrorCode } from "../error.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { RecordedOutcome } from "./journal_entry.ts";

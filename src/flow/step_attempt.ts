@@ -3,8 +3,8 @@
  * run.
  */
 import type { Step } from "../contract/flow.ts";
-import type { MessageHeaders } from "../contract/run_tracer.ts";
-import { fingerprint } from "../data/fingerprint.ts";
+import type { MessageHeaders } from "../contract/behavior.ts";
+import { fingerprint } from "../data/value_text.ts";
 import type { CatgaError } from "../error.ts";
 import type { DriveHost } from "./drive_host.ts";
 import type { RecordedOutcome } from "./journal_entry.ts";

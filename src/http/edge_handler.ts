@@ -4,10 +4,10 @@
  */
 import type { AnyContract, Contract } from "../contract/contract.ts";
 import { IDLE } from "../contract/defaults.ts";
-import type { EventFollower, FollowedEvent } from "../contract/followed_event.ts";
+import type { EventFollower, FollowedEvent } from "../contract/durable_messages.ts";
 import type { RunInfo, Signal, WorkflowContract } from "../contract/flow.ts";
 import { MAX_ID } from "../contract/send_options.ts";
-import { CALLER_HEADER } from "../contract/program_types.ts";
+import { CALLER_HEADER } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
 import type { Catga } from "../contract/running_node.ts";
 import { type MaybePromise, validate } from "../contract/schema.ts";

@@ -1,9 +1,8 @@
 /** Makes HTTP responses of results. */
-import { statusOf } from "../contract/error_status.ts";
+import { type AnyCode, type CatgaError, isErrorCode, statusOf } from "../error.ts";
 import { isFailure, type Result } from "../contract/result.ts";
 import { checkInteger, checkKnown, isPlain, isRecord, show } from "../data/checks.ts";
 import { toJson } from "../data/encoding.ts";
-import { type AnyCode, type CatgaError, isErrorCode } from "../error.ts";
 
 /** Options of {@link respond}, which makes an HTTP response of a result. */
 export interface RespondOptions<F extends string = AnyCode> extends ResponseInit {

@@ -4,12 +4,17 @@
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { SubscriptionHealth } from "../contract/node_info.ts";
-import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/durable_messages.ts";
+import type {
+  DeadLetter,
+  DeadLetterOptions,
+  EventFollower,
+  FollowEventsOptions,
+  SubscriptionInfo,
+} from "../contract/durable_messages.ts";
 import type { Result } from "../contract/result.ts";
 import type { ContextHost } from "../dispatch/context_host.ts";
 import type { DurableLog, DurableMessage } from "../dispatch/remote.ts";
 import type { DurableHandler } from "../dispatch/mediator.ts";
-import type { EventFollower, FollowEventsOptions } from "../contract/followed_event.ts";
 import { Administration } from "./administration/administration.ts";
 import { mostRead } from "./administration/stored_subscriptions.ts";
 import { Follows } from "./following/follows.ts";

@@ -2,8 +2,7 @@
 import { outside } from "../data/async_context.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { Fifo } from "../data/fifo.ts";
-import { OnceAMinute } from "../ports/once_a_minute.ts";
-import type { Timer } from "../ports/clock.ts";
+import { OnceAMinute, type Timer } from "../ports/clock.ts";
 import {
   callbackFault,
   type FollowOptions,

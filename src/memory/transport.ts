@@ -1,6 +1,5 @@
 /** The transport within one process: a client of a simulated server, the {@link Broker}. */
-import type { Clock, Random } from "../ports/clock.ts";
-import { EndingClock } from "../ports/ending_clock.ts";
+import { type Clock, EndingClock, type Random } from "../ports/clock.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import {
   messageSize,

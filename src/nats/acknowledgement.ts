@@ -3,8 +3,7 @@ import { encode } from "../data/utf8.ts";
 import { parsedJson } from "../data/encoding.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import type { Appended } from "../ports/event_log.ts";
-import { type JetStreamRefusal, refusalOf } from "./jetstream_refusal.ts";
-import { storeFull } from "./stream_errors.ts";
+import { type JetStreamRefusal, refusalOf, storeFull } from "./jetstream_refusal.ts";
 
 const DIGIT_0 = 48;
 const DIGIT_9 = 57;

@@ -7,8 +7,7 @@
 import type { StoredMessage } from "../ports/event_log.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { OwnedStream } from "./owned_stream.ts";
-import { LogDelivery } from "./log_delivery.ts";
-import { createConsumer } from "./read_consumer.ts";
+import { createConsumer, LogDelivery } from "./log_delivery.ts";
 import { connectionClosed, failure } from "./nats_error.ts";
 import { DeliveredMessage } from "./stored_message.ts";
 

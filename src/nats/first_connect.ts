@@ -4,8 +4,7 @@
  */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { type Clock, delay, systemClock, type Timer } from "../ports/clock.ts";
-import { OnceAMinute } from "../ports/once_a_minute.ts";
+import { type Clock, delay, OnceAMinute, systemClock, type Timer } from "../ports/clock.ts";
 import type { Driver } from "./driver.ts";
 
 /** Reason why the first connection does not exist yet. */

@@ -4,7 +4,7 @@
  * certainly not done. Reads of messages first wait until few enough others are under way (`ReadLimiter`).
  */
 import type { JetStreamClient, JetStreamManager, JetStreamManagerOptions, StoredMsg } from "@nats-io/jetstream";
-import type { Msg, MsgHdrs, NatsConnection, RequestOptions } from "@nats-io/nats-core";
+import type { Msg, MsgHdrs, NatsConnection, RequestOptions, Subscription } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 import { openOnce } from "../ports/open_once.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
@@ -13,11 +13,10 @@ import type { Driver } from "./driver.ts";
 import { ServerClock } from "./expiry.ts";
 import { JetStreamRefusal, parseAnswer, refusalIn } from "./jetstream_refusal.ts";
 import { connectionClosed, failure, notConnected, violation } from "./nats_error.ts";
-import { ReadLimiter } from "./read_limiter.ts";
-import { Replies } from "./replies.ts";
-import { toStored } from "./stored_message.ts";
-import { recordOf, type StreamRecord } from "./stream_record.ts";
+import { numberAt, recordOf, type StreamRecord, toStored } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
+import { Gate } from "../data/gate.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 
 /** Settings of a stream, by their names in JetStream's API. */
 interface StreamConfig {
@@ -358,3 +357,148 @@ function readable(found: StoredMsg | null, direct: boolean): StoredMessage | und
 function sizeOf(message: Pick<StoredMessage, "data"> | undefined): number {
   return message?.data.length ?? 0;
 }
+
+/** Receives the messages of one batch. */
+interface ReplyReceiver {
+  receive(message: Msg): void;
+  failed(error: Error): void;
+}
+
+/**
+ * Receives batches of messages that the server sends as answers to a request, over one subscription for a whole
+ * connection, because a subscription for each batch would cost an additional write.
+ */
+class Replies {
+  readonly #transport: NatsTransport;
+  readonly #inbox: string;
+  readonly #open: Map<number, ReplyReceiver> = new Map();
+  #subscription: Subscription | undefined;
+  #next = 1;
+
+  constructor(transport: NatsTransport) {
+    this.#transport = transport;
+    this.#inbox = `${transport.inbox()}.`;
+  }
+
+  /** Registers a receiver. Returns the subject to which its messages must be sent, and a function that removes it. */
+  open(receiver: ReplyReceiver): { readonly reply: string; close(): void } {
+    this.#subscription ??= this.#subscribe();
+    const number = this.#next++;
+    this.#open.set(number, receiver);
+    return { reply: this.#inbox + number.toString(36), close: () => this.#open.delete(number) };
+  }
+
+  #subscribe(): Subscription {
+    const subject = `${this.#inbox}*`;
+    return this.#transport.listen(subject, (error, message) => {
+      if (error === null) return this.#receive(message);
+      this.#subscription = undefined;
+      const forbidden = mayNot(violation(error) ?? { operation: "subscribe", subject }, error);
+      for (const receiver of this.#open.values()) receiver.failed(forbidden);
+    });
+  }
+
+  /** Passes a message to its receiver. Must not throw, because that would end the connection's reader for good. */
+  #receive(message: Msg): void {
+    const receiver = this.#open.get(numberAt(message, this.#inbox.length));
+    try {
+      receiver?.receive(message);
+    } catch (thrown) {
+      receiver?.failed(new JetStreamRefusal("other", (thrown as Error).message, thrown));
+    }
+  }
+}
+
+/**
+ * Limits the number of concurrent reads by the size of their answers, and by how many the server answers in time.
+ *
+ * - A server disconnects a client for which 64 MiB wait (`max_pending`), even if the client requested them: 200
+ *   concurrent reads of 550 kB ended the connection, were sent again, and ended the next one.
+ * - A server answers requests even when no client waits for them any more: 2,000 runs that were loaded at once took it
+ *   90 s, because most of their reads were sent several times; with this limit they take 3 s.
+ * - A caller that waits too long gives up and reads again: 400 waiters of a lock over a slow link had 1,200 reads wait
+ *   to be sent, and no other read of the node was sent in time.
+ */
+export class ReadLimiter {
+  readonly #clock: Clock;
+  readonly #gate = new Gate(MAX_CONCURRENT_READS);
+  /** Reads that wait for their turn, by the text that names their content. */
+  readonly #waiting: Map<string, Promise<unknown>> = new Map();
+  /** Expected size of an answer, in bytes: the average, or the last size if that is larger. */
+  #size = 1024 * 1024;
+  /**
+   * Number of concurrent reads that the server answers in time. It is halved after a read without an answer, and
+   * increased after each answer.
+   */
+  #timely = MAX_CONCURRENT_READS;
+  /** Time of the last answer to a read, by the monotonic clock. */
+  #answered = -Infinity;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /**
+   * Sends a request as soon as few enough others are under way, and settles as it does. Rejects like a request without
+   * an answer if no read is answered for {@link LONGEST_WAIT} ms while this one waits. `what`: a text that names the
+   * content of the read; waiting requests with the same text are sent once.
+   */
+  do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number, what?: string): Promise<T> {
+    this.#gate.most = Math.max(1, Math.min(this.#timely, READ_ROOM / this.#size));
+    if (!this.#gate.isFull) return this.#read(this.#gate.enter(), request, sizeOf);
+    if (what === undefined) return this.#read(this.#turn(), request, sizeOf);
+    const waiting = this.#waiting.get(what) as Promise<T> | undefined; // cast: `what` determines the type of the answer
+    if (waiting !== undefined) return waiting;
+    const turn = this.#turn().finally(() => this.#waiting.delete(what));
+    const answer = this.#read(turn, request, sizeOf);
+    this.#waiting.set(what, answer);
+    return answer;
+  }
+
+  async #read<T>(turn: Promise<() => void>, request: () => Promise<T>, sizeOf: (answer: T) => number): Promise<T> {
+    const leave = await turn;
+    try {
+      const answer = await request();
+      const size = sizeOf(answer);
+      this.#answered = this.#clock.monotonic();
+      this.#size = Math.max(size, this.#size + (size - this.#size) / 8);
+      this.#timely = Math.min(MAX_CONCURRENT_READS, this.#timely + 1 / 4);
+      return answer;
+    } catch (error) {
+      const late = error instanceof JetStreamRefusal && error.refusal === "no answer";
+      if (late) this.#timely = Math.max(FEWEST_READS, this.#timely / 2);
+      throw error;
+    } finally {
+      leave();
+    }
+  }
+
+  async #turn(): Promise<() => void> {
+    const patience = new AbortController();
+    const since = this.#clock.monotonic();
+    let timer: Timer | undefined;
+    const look = () => {
+      const left = Math.max(since, this.#answered) + LONGEST_WAIT - this.#clock.monotonic();
+      if (left > 0) timer = this.#clock.after(left, look, { background: true });
+      else patience.abort(new JetStreamRefusal("no answer", `no turn within ${LONGEST_WAIT} ms`, undefined, -left));
+    };
+    look();
+    return await this.#gate.enter(patience.signal).finally(() => timer?.cancel());
+  }
+}
+
+/**
+ * Time for which a read waits to be sent while no other read is answered, in ms: if a server hangs, all waiting reads
+ * fail. While a slow server still answers other reads, they go on waiting: with a limit, a listing of runs was given up
+ * behind the reads of 3,000 busy runs.
+ */
+const LONGEST_WAIT = 5_000;
+
+/**
+ * Maximum number of concurrent reads; `FEWEST_READS`: minimum number; `READ_ROOM`: maximum size of their answers, in
+ * bytes. Over a slow link, more reads at once would take longer than a read waits for its answer, and would then be
+ * repeated.
+ */
+const MAX_CONCURRENT_READS = 64;
+const FEWEST_READS = 4;
+const READ_ROOM = 8 * 1024 * 1024;

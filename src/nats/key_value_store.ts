@@ -15,15 +15,14 @@ import {
   ttlSeconds,
   type WriteOptions,
 } from "../ports/key_value_store.ts";
-import { BucketStream } from "./bucket_stream.ts";
+import { BucketStream, remove } from "./bucket_stream.ts";
 import { unavailable } from "../error.ts";
 import { Feed } from "./feed.ts";
 import { JetStream } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { encodeKey, packValue, prefixFilter, subjectBelow, unpackValue } from "./key_subject.ts";
-import { recordOf, type StreamRecord } from "./stream_record.ts";
+import { recordOf, type StreamRecord } from "./stored_message.ts";
 import { Sweeper } from "./sweeper.ts";
-import { remove } from "./removal.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
 

@@ -1,13 +1,13 @@
 /**
- * Receives the messages that one consumer of a stream delivers: in order, without gaps, until the delivery breaks.
- * Ordered consumers of `@nats-io/jetstream` lose messages, or are silent for long: docs/internals/packages.md, rows
- * `ordered-pull` and `ordered-push`.
+ * Makes the consumers with which streams are read, and receives the messages that one of them delivers: in order,
+ * without gaps, until a message is missing or the server has fallen silent. Ordered consumers of `@nats-io/jetstream`
+ * lose messages, or are silent for long: docs/internals/packages.md, rows `ordered-pull` and `ordered-push`.
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
-import { DeliveryPosition } from "./delivery_position.ts";
 import type { OwnedStream } from "./owned_stream.ts";
-import { SilenceWatch } from "./silence.ts";
 import type { NatsTransport } from "./transport.ts";
+import { type Clock, type Timer, token } from "../ports/clock.ts";
+import { stoodStill } from "../ports/standstill.ts";
 
 /** The callbacks of a {@link LogDelivery}, which must not throw. */
 interface DeliveryListener {
@@ -145,3 +145,217 @@ export class LogDelivery {
 }
 
 const LOST = "a message was lost on the way";
+
+const DOT = 46;
+const DIGIT_0 = 48;
+const DIGIT_9 = 57;
+/** Maximum number of digits of a sequence that is a safe integer; sequences of buckets have 16. */
+const DIGITS = 16;
+
+/**
+ * Position of the message whose reply subject was parsed last: `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream
+ * sequence>.<consumer sequence>.<ns since 1970>.<pending>`, or the same with domain and account behind `ACK`, and
+ * perhaps a token at the end. Parsed by hand, without allocation, because a reader parses one for each message.
+ */
+export class DeliveryPosition {
+  /** Sequence of the message in its stream. */
+  sequence = 0;
+  /** Number of messages that the consumer has delivered, including this one. */
+  delivery = 0;
+  /** Time at which the message was stored, in ms since 1970. */
+  time = 0;
+  /** Number of messages that the consumer must still deliver. */
+  pending = 0;
+  readonly #middle: string;
+  #prefix = "";
+  #at = 0;
+
+  constructor(stream: string, consumer: string) {
+    this.#middle = `.${stream}.${consumer}.`;
+  }
+
+  /** Parses a reply subject. Returns false if the subject is of another kind, or of another consumer. */
+  parse(reply: string): boolean {
+    if (this.#prefix === "" || !reply.startsWith(this.#prefix)) {
+      const middle = reply.indexOf(this.#middle);
+      if (middle < 0 || !reply.startsWith("$JS.ACK.")) return false;
+      this.#prefix = reply.slice(0, middle + this.#middle.length);
+    }
+    this.#at = this.#prefix.length;
+    if (this.#number(reply) < 0) return false;
+    this.sequence = this.#number(reply);
+    this.delivery = this.#number(reply);
+    const start = this.#at;
+    const end = reply.indexOf(".", start);
+    // the last six digits of the time are the ns within a ms, and are left out
+    if (end - start < 7 || end - start > DIGITS + 6) return false;
+    this.time = 0;
+    for (let i = start; i < end - 6; i++) {
+      const digit = reply.charCodeAt(i);
+      if (digit < DIGIT_0 || digit > DIGIT_9) return false;
+      this.time = this.time * 10 + (digit - DIGIT_0);
+    }
+    this.#at = end + 1;
+    this.pending = this.#number(reply);
+    return this.sequence > 0 && this.delivery > 0 && this.pending >= 0;
+  }
+
+  /** Parses the next token of the subject as a number; -1: it is not a number. */
+  #number(reply: string): number {
+    let value = 0;
+    let i = this.#at;
+    for (; i < reply.length; i++) {
+      const digit = reply.charCodeAt(i);
+      if (digit === DOT) break;
+      if (digit < DIGIT_0 || digit > DIGIT_9) return -1;
+      value = value * 10 + (digit - DIGIT_0);
+    }
+    const digits = i - this.#at;
+    this.#at = i + 1;
+    return digits > 0 && digits <= DIGITS ? value : -1;
+  }
+}
+
+/** Number of heartbeat intervals without a sign after which the server is suspected of silence. */
+const SUSPICION = 2.5;
+/**
+ * Time between the suspicion and the report, in heartbeat intervals: if this process was paused until the suspicion, it
+ * reads its socket in this time.
+ */
+const CONFIRMATION = 0.25;
+
+/**
+ * Notices that a server, which sends heartbeats while it has nothing to deliver, has fallen silent, from its
+ * construction on. While only heartbeats come, one timer fires for each two or three of them; the clock is not read for
+ * each message.
+ */
+export class SilenceWatch {
+  readonly #clock: Clock;
+  readonly #onSilent: (ms: number) => void;
+  /** Time without a sign until the server is suspected, in ms. */
+  readonly #limit: number;
+  readonly #heartbeat: number;
+  /** Interval between checks while messages come, in ms. */
+  readonly #step: number;
+  /** Time of the last sign, by the monotonic clock; messages since the last check are not included. */
+  #lastSign: number;
+  /** True if a message has come since the last check, and no heartbeat after it. */
+  #signed = false;
+  #isSuspected = false;
+  #timer: Timer | undefined;
+  /** Time of the next check, by the monotonic clock. */
+  #checkAt = 0;
+  #closed = false;
+
+  /**
+   * `heartbeat`: interval of heartbeats, in ms. `onSilent` is called once, 2.75 intervals after the last heartbeat or
+   * 2.5 to 3 after the last message, with the length of the silence in ms.
+   */
+  constructor(clock: Clock, heartbeat: number, onSilent: (ms: number) => void) {
+    this.#clock = clock;
+    this.#onSilent = onSilent;
+    this.#heartbeat = heartbeat;
+    this.#limit = SUSPICION * heartbeat;
+    this.#step = heartbeat / 2;
+    this.#lastSign = clock.monotonic();
+    this.#checkIn(this.#limit);
+  }
+
+  /** Records a sign of life of the server. Called for each message. */
+  message(): void {
+    if (this.#signed || this.#closed) return;
+    this.#signed = true;
+    if (this.#checkAt - this.#clock.monotonic() > this.#step) this.#checkIn(this.#step);
+  }
+
+  /** Records a sign of life of the server. Called for each heartbeat. */
+  heartbeat(): void {
+    this.#signed = false;
+    this.#signAt(this.#clock.monotonic());
+  }
+
+  /** Ends the watch. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #checkIn(ms: number): void {
+    if (this.#closed) return;
+    this.#timer?.cancel();
+    this.#checkAt = this.#clock.monotonic() + ms;
+    this.#timer = this.#clock.after(ms, () => this.#check(), { background: true });
+  }
+
+  #check(): void {
+    const now = this.#clock.monotonic();
+    if (this.#signed) {
+      this.#signed = false;
+      // the last message came between the last check and this one
+      this.#signAt(now - this.#step / 2);
+      return this.#checkIn(this.#step);
+    }
+    // this process was paused, and messages may wait in its socket: give it time to read them
+    if (stoodStill(now, this.#checkAt)) this.#signAt(now);
+    const left = this.#lastSign + this.#limit - now;
+    if (left > 0) return this.#checkIn(left);
+    if (!this.#isSuspected) {
+      this.#isSuspected = true;
+      return this.#checkIn(CONFIRMATION * this.#heartbeat);
+    }
+    this.close();
+    this.#onSilent((SUSPICION + CONFIRMATION) * this.#heartbeat);
+  }
+
+  #signAt(time: number): void {
+    this.#lastSign = time;
+    this.#isSuspected = false;
+  }
+}
+
+/** Time without a subscriber after which the server deletes a consumer, in ms. */
+const INACTIVE = 5_000;
+
+/**
+ * A consumer with which a stream is read: ordered, without acknowledgements. It delivers nothing while it has no
+ * subscriber, and is then deleted by the server.
+ */
+export interface ReadConsumer {
+  readonly name: string;
+  /** Subject to which the consumer delivers. */
+  readonly inbox: string;
+  /** Number of messages that the consumer has to deliver from the start. */
+  readonly expected: number;
+}
+
+/**
+ * Makes a consumer that begins to deliver when it has a subscriber. `onNamed` is called with the consumer's name and
+ * inbox before the request, because without an answer the consumer may exist nevertheless. A caller that subscribes to
+ * the inbox in `onNamed`, not after the promise has resolved, gets the first messages a round trip earlier, perhaps
+ * before the promise settles. Rejects like `JetStream.createConsumer`.
+ */
+export async function createConsumer(
+  stream: OwnedStream,
+  config: { readonly [setting: string]: unknown; readonly filter_subject?: string },
+  limit: number,
+  onNamed: (name: string, inbox: string) => void,
+): Promise<ReadConsumer> {
+  const { transport } = stream;
+  const name = `catga_${token(transport.random, 16)}`;
+  const inbox = transport.inbox();
+  onNamed(name, inbox);
+  const expected = await stream.js.createConsumer(stream.name, {
+    ...config,
+    name,
+    deliver_subject: inbox,
+    ack_policy: "none",
+    replay_policy: "instant",
+    max_deliver: 1,
+    mem_storage: true,
+    num_replicas: 1,
+    flow_control: true,
+    idle_heartbeat: stream.heartbeat * 1_000_000,
+    inactive_threshold: INACTIVE * 1_000_000,
+  }, limit);
+  return { name, inbox, expected };
+}

@@ -7,8 +7,7 @@
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
-import { backoff, delay } from "../ports/clock.ts";
-import { OnceAMinute } from "../ports/once_a_minute.ts";
+import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
 import { callbackFault, type FollowOptions, type LogMark, type LogReader } from "../ports/event_log.ts";
 import type { OwnedStream } from "./owned_stream.ts";
 import { findPlace, type LogPlace } from "./log_place.ts";

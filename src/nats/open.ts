@@ -1,7 +1,6 @@
 /** Opens the transport and the key-value store over one NATS connection. */
 import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
-import { OnceAMinute } from "../ports/once_a_minute.ts";
-import { systemClock } from "../ports/clock.ts";
+import { OnceAMinute, systemClock } from "../ports/clock.ts";
 import type { Violation } from "../ports/transport.ts";
 import type { ConnectNatsOptions, NatsAddress } from "./connection.ts";
 import { loadDriver } from "./driver.ts";

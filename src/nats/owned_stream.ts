@@ -10,8 +10,16 @@ import { stoodStill } from "../ports/standstill.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import type { JetStream, StreamInfo } from "./jetstream.ts";
-import { JetStreamRefusal, type RefusalReason } from "./jetstream_refusal.ts";
-import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, tooManyConsumers } from "./stream_errors.ts";
+import {
+  cannotOpen,
+  JetStreamRefusal,
+  noAnswer,
+  noJetStream,
+  type RefusalReason,
+  storeFull,
+  streamMissing,
+  tooManyConsumers,
+} from "./jetstream_refusal.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** Time for which an operation on a stream is repeated, in ms. */

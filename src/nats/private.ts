@@ -1,10 +1,13 @@
 /**
- * Everything of nats.js that Catga uses and that is not part of its interface; see rows `core-publish`, `core-headers`,
- * `core-clock` and `core-dead-link` of docs/internals/packages.md. If a version of nats.js other than 3.4.0 has moved a
- * field, `private_test.ts` fails, and at run time Catga does without it, as each comment says. The class of the TCP
- * connection of `@nats-io/transport-node` is extended in `driver_node.ts`, because it comes from that package.
+ * Everything of nats.js that Catga uses and that is not part of its interface, and what Catga does with it to sockets:
+ * a dead link is ended and dialled again, and small frames leave at once; see rows `core-publish`, `core-headers`,
+ * `core-clock`, `core-dead-link` and `transport-deno` of docs/internals/packages.md. If a version of nats.js other than
+ * 3.4.0 has moved a field, `private_test.ts` fails, and at run time Catga does without it, as each comment says. The
+ * class of the TCP connection of `@nats-io/transport-node` is extended in `driver_node.ts`, because it comes from that
+ * package.
  */
 import type { ConnectionOptions, Msg, NatsConnection } from "@nats-io/nats-core";
+import { type Clock, systemClock } from "../ports/clock.ts";
 
 /** Private fields of a connection of nats.js. */
 interface PrivateConnection {
@@ -91,4 +94,65 @@ interface PrivateMessage {
  */
 export function bytesOf(message: Msg): PrivateMessage {
   return message as PrivateMessage;
+}
+
+/**
+ * Destroys the socket of a connection. When nats.js finds a link dead, it first waits until its buffers are written,
+ * which never happens if the system's buffers are full: it then hangs for a quarter of an hour, also over
+ * transport-deno (docs/internals/packages.md, row `core-dead-link`).
+ */
+export function destroySocket(connection: NatsConnection): void {
+  const transport = protocolOf(connection)?.transport;
+  try {
+    transport?.socket?.destroy();
+    transport?.conn?.close();
+  } catch {
+    // nothing to do: the socket is closed already
+  }
+}
+
+/**
+ * Makes a connection dial at once after the wall clock was set back. nats.js measures the wait between two attempts to
+ * connect by that clock: after it was set back by an hour, nats.js does not dial for an hour
+ * (docs/internals/packages.md, row `core-clock`).
+ */
+export function dialWhenClockWasPutBack(connection: NatsConnection): void {
+  const { options, servers } = protocolOf(connection) ?? {};
+  const delay = options?.reconnectDelayHandler;
+  if (options === undefined || delay === undefined) return;
+  // nats.js calls this handler before it reads `lastConnect`
+  options.reconnectDelayHandler = () => {
+    const now = systemClock.now();
+    for (const server of servers?.servers ?? []) if (server.lastConnect > now) server.lastConnect = 0;
+    return delay();
+  };
+}
+
+/**
+ * Makes a connection dial again if its link was lost at the moment at which an attempt to connect succeeded, and
+ * returns true in that case. nats.js treats such a loss as part of the attempt, reports a reconnect, and never dials
+ * again (observed over Deno's transports on a busy machine with a server that was restarted twice in a second; not over
+ * transport-node).
+ */
+export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): boolean {
+  const protocol = protocolOf(connection);
+  const lost = () => !connection.isClosed() && protocol?.transport?.isClosed === true;
+  if (!lost()) return false;
+  // the link is checked in a later turn of the event loop, because nats.js may have begun to dial by itself until then
+  clock.soon(() => lost() && protocol?.connectPromise === null && void protocol.disconnected?.());
+  return true;
+}
+
+/**
+ * Makes the present socket of a connection send each frame at once; nats.js opens another socket at each dial. Turns
+ * Nagle's algorithm off where a client of nats.js leaves it on, as transport-deno does: a small frame behind an
+ * unacknowledged one waits for the server's delayed acknowledgement, 40 ms (docs/internals/packages.md, row
+ * `transport-deno`). Does nothing over TLS and WebSocket, whose sockets in Deno have no such option.
+ */
+export function sendWithoutDelay(connection: NatsConnection): void {
+  try {
+    protocolOf(connection)?.transport?.conn?.setNoDelay?.(true);
+  } catch {
+    // nothing to do: the socket is closed already
+  }
 }

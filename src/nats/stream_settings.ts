@@ -1,7 +1,10 @@
 /**
  * Checks the settings of an existing stream: those that Catga needs, those that an operator may choose, and all others,
- * which must be off, so that a setting of a later nats-server is refused until it is known to be harmless.
+ * which must be off, so that a setting of a later nats-server is refused until it is known to be harmless. The settings
+ * of buckets are here, those of logs in `log_settings.ts`.
  */
+import { CatgaError } from "../error.ts";
+import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.ts";
 
 /** A setting of a stream that is not as Catga needs it. */
 export interface WrongSetting {
@@ -65,4 +68,93 @@ function isOff(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.values(value).every(isOff);
   return value === undefined || value === null || value === false || value === 0 || value === -1 ||
     value === "" || value === "default";
+}
+
+/** Time for which the marker of a deleted or expired key is kept, in seconds: the minimum of nats-server. */
+export const MARKER_TTL = 1;
+
+/** Returns the settings that Catga needs for the stream of a bucket. */
+export function bucketSettings(bucket: string, options: Required<BucketOptions>): Readonly<Record<string, unknown>> {
+  return {
+    subjects: [`$KV.${bucket}.>`],
+    retention: "limits",
+    storage: "file",
+    discard: "new",
+    num_replicas: options.replicas,
+    // with a longer history the server raises short ttls to the ttl of markers
+    max_msgs_per_subject: 1,
+    max_age: 0,
+    allow_rollup_hdrs: true,
+    deny_purge: false,
+    // erasing must be allowed: a full store has no room for a marker, so entries are erased there
+    deny_delete: false,
+    allow_msg_ttl: true,
+    subject_delete_marker_ttl: MARKER_TTL * 1_000_000_000,
+    // reads from followers may be stale
+    allow_direct: options.direct,
+  };
+}
+
+/** Throws `BUCKET_MISMATCH` for a stream with other settings, naming the first one that is wrong. */
+export function checkSettings(
+  bucket: string,
+  config: Readonly<Record<string, unknown>>,
+  wanted: Readonly<Record<string, unknown>>,
+): void {
+  const wrong = wrongSetting(config, wanted, CHOSEN);
+  if (wrong !== undefined) throw mismatch(bucket, wrong);
+  if (!((Number(config.first_seq) || 0) <= HIGHEST)) {
+    throw mismatch(bucket, { setting: "first_seq", is: config.first_seq, wanted: `at most ${HIGHEST}` });
+  }
+}
+
+/**
+ * Settings that an operator may choose. (A bucket that is full refuses writes; the duplicate window has no effect,
+ * because messages of buckets have no ids.)
+ */
+const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "max_msgs", "duplicate_window"]);
+
+/**
+ * Greatest `first_seq` of a bucket's stream: revisions are fencing tokens, and must stay safe integers. New buckets
+ * start at the µs since 1970: 1.8e15 in 2026.
+ */
+export const HIGHEST = 2 ** 52;
+
+/** Text for errors: the harm of a setting to a bucket; missing where the setting's name explains it. */
+const HARM_TO_BUCKET: Readonly<Record<string, string>> = {
+  republish: "it publishes the entries on other subjects, in anybody's name",
+  subject_transform: "it renames the keys that are written",
+  discard_new_per_subject: "a key can be written only once",
+};
+
+/**
+ * Text for errors: the consequence of losing a bucket, by the end of its name. Buckets that are not listed are filled
+ * again by themselves.
+ */
+const LOST: Readonly<Record<string, string>> = {
+  idempotency: "the recorded results: a command whose id comes again runs again",
+};
+
+function mismatch(bucket: string, details: WrongSetting): CatgaError {
+  const { setting, is } = details;
+  const found = `the bucket ${bucket} exists with ${setting} ${JSON.stringify(is)}`;
+  return new CatgaError("BUCKET_MISMATCH", `${found}; ${adviceOn(bucket, details)}`, {
+    details: { bucket, ...details },
+  });
+}
+
+function adviceOn(bucket: string, { setting, is, wanted }: WrongSetting): string {
+  const [found, needed] = [JSON.stringify(is), JSON.stringify(wanted)];
+  if (setting === "num_replicas") {
+    return `Catga needs ${needed}: give \`replicas: ${found}\`, or change it, which keeps all entries ` +
+      `(\`nats stream edit ${bucketStreamName(bucket)} --replicas ${needed}\`)`;
+  }
+  const lost = LOST[bucket.slice(bucket.lastIndexOf("_") + 1)];
+  const command = `(\`nats kv rm ${bucket}\`${lost === undefined ? "" : `, which loses ${lost}`})`;
+  if (wanted === null) {
+    const off = neededOff(setting, HARM_TO_BUCKET);
+    return `${off}: find out who set it, delete the bucket ${command} and make it anew (\`catga setup\`)`;
+  }
+  return `Catga needs ${needed}: open it with the options that it was made with, or delete it ${command} and make it ` +
+    "anew (`catga setup`, or let Catga do it)";
 }

@@ -10,17 +10,15 @@
  * sweep. If the entry is there although its ttl has passed, its client has died during a sweep: a client that then
  * opens the bucket sweeps.
  */
-import { OnceAMinute } from "../ports/once_a_minute.ts";
-import type { Timer } from "../ports/clock.ts";
+import { OnceAMinute, type Timer } from "../ports/clock.ts";
 import { fewAtOnce } from "../data/gate.ts";
 import { isForbidden } from "../ports/transport.ts";
-import type { BucketStream } from "./bucket_stream.ts";
+import { type BucketStream, remove } from "./bucket_stream.ts";
 import { MARGIN } from "./expiry.ts";
 import { subjectBelow } from "./key_subject.ts";
 import { Feed } from "./feed.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import { remove } from "./removal.ts";
-import { recordOf, type StreamRecord } from "./stream_record.ts";
+import { recordOf, type StreamRecord } from "./stored_message.ts";
 
 /** The pause between two sweeps is `PART` of the time since the reconnect, at least `LEAST` ms. */
 const LEAST = 2_000;

@@ -4,8 +4,16 @@
  */
 import type { Msg, MsgCallback, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
 import { byteLength } from "../data/utf8.ts";
-import { type Clock, delay, type Random, systemClock, systemRandom } from "../ports/clock.ts";
-import { EndingClock } from "../ports/ending_clock.ts";
+import {
+  type Clock,
+  delay,
+  doubled,
+  EndingClock,
+  type Random,
+  systemClock,
+  systemRandom,
+  type Timer,
+} from "../ports/clock.ts";
 import type {
   ServerInfo,
   SubscribeOptions,
@@ -16,13 +24,10 @@ import type {
   TransportStatus,
   Violation,
 } from "../ports/transport.ts";
-import type { NatsLink } from "./connection.ts";
-import { ConnectionStatus } from "./connection_status.ts";
+import { ConnectionStatus, type NatsLink } from "./connection.ts";
 import type { Driver } from "./driver.ts";
 import { connectionClosed, connectionLost, failure, notConnected, tooLarge, violation } from "./nats_error.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
-import { NatsMessage } from "./nats_message.ts";
-import { type SubscriptionCallbacks, SubscriptionHandle } from "./subscription_handle.ts";
 import { type TextMessage, TextPublisher } from "./text_publisher.ts";
 
 /** Time for which {@link NatsTransport.close} waits until the server has received all published messages, in ms. */
@@ -390,4 +395,158 @@ function isAscii(headers: Readonly<Record<string, string>>): boolean {
 function sizeOf(data: string | Uint8Array, headers: MsgHdrs | undefined): number {
   const size = typeof data === "string" ? byteLength(data) : data.length;
   return headers === undefined ? size : size + byteLength(`${headers}`);
+}
+
+/** Callbacks of a subscription. */
+interface SubscriptionCallbacks {
+  receive(message: Msg): void;
+  /** Called when the server has ended the subscription, because the NATS user lacks the permission. */
+  forbidden?(error: Error): void;
+  /** Called when a subscription that the server had ended exists again. */
+  allowed?(): void;
+}
+
+/** Dependencies of a {@link SubscriptionHandle} on its transport. */
+interface SubscriptionHandleOptions extends Omit<SubscriptionCallbacks, "receive"> {
+  readonly optional: boolean;
+  subscribe(): NatsSubscription;
+  /** Called when the subscription has ended; perhaps twice. */
+  ended(): void;
+}
+
+/**
+ * A subscription of nats.js that can be ended in any state of its connection without an error. If the server ends it
+ * for lack of a permission (which a reload of the server's configuration may restore), it is made again at a reconnect,
+ * when another subscription is allowed again, and, unless it is optional, after pauses that grow from 1 s to 30 s.
+ */
+class SubscriptionHandle implements Subscription {
+  readonly subject: string;
+  readonly #transport: Pick<Transport, "clock" | "flush">;
+  readonly #options: SubscriptionHandleOptions;
+  #subscription: NatsSubscription;
+  #draining: Promise<void> | undefined;
+  #ended = false;
+  /** True from the moment at which the server has ended the subscription until it certainly exists again. */
+  forbidden = false;
+  #timer: Timer | undefined;
+  /** Number of times that the server has ended the subscription since it last existed. */
+  #failures = 0;
+
+  constructor(
+    transport: Pick<Transport, "clock" | "flush">,
+    subject: string,
+    options: SubscriptionHandleOptions,
+  ) {
+    this.#transport = transport;
+    this.subject = subject;
+    this.#options = options;
+    this.#subscription = options.subscribe();
+  }
+
+  /**
+   * Makes the subscription again after a pause. Call when the server has ended it for lack of a permission, which
+   * nats.js reports twice.
+   */
+  forbid(error: Error): void {
+    if (this.#ended || this.#timer !== undefined) return;
+    this.forbidden = true;
+    this.#options.forbidden?.(error);
+    if (this.#options.optional) return;
+    const pause = doubled(this.#failures++, FIRST_PAUSE, LONGEST_PAUSE);
+    this.#timer = this.#transport.clock.after(pause, () => this.again(), { background: true });
+  }
+
+  /** Makes the subscription again now, if the server has ended it for lack of a permission. */
+  again(): void {
+    if (!this.forbidden || this.#ended) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    let made: NatsSubscription;
+    try {
+      this.#unsubscribe();
+      made = this.#subscription = this.#options.subscribe();
+    } catch {
+      // the connection drains: no new subscription is possible
+      return;
+    }
+    // if the server denied the subscription, its report would come before its answer to this flush
+    this.#transport.flush().then(() => {
+      if (made !== this.#subscription || made.isClosed()) return;
+      this.forbidden = false;
+      this.#failures = 0;
+      this.#options.allowed?.();
+    }, () => {
+      // the connection was lost: the subscription is made again at the reconnect
+    });
+  }
+
+  drain(): Promise<void> {
+    return this.#draining ??= this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    this.#end();
+    try {
+      if (!this.#subscription.isClosed()) await this.#subscription.drain();
+    } catch {
+      // the connection was closed during the drain: nothing is left to deliver
+    } finally {
+      this.#options.ended();
+    }
+  }
+
+  close(): void {
+    this.#end();
+    this.#options.ended();
+    this.#unsubscribe();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#timer?.cancel();
+  }
+
+  #unsubscribe(): void {
+    if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
+  }
+}
+
+/** First pause before a subscription is made again, in ms; `LONGEST_PAUSE`: longest pause. */
+const FIRST_PAUSE = 1_000;
+const LONGEST_PAUSE = 30_000;
+
+/** A message of nats.js as a `TransportMessage`. Headers are decoded at each access, and not before. */
+export class NatsMessage implements TransportMessage {
+  readonly #message: Msg;
+
+  /** Wraps a message, without reading it. */
+  constructor(message: Msg) {
+    this.#message = message;
+  }
+
+  get subject(): string {
+    return this.#message.subject;
+  }
+
+  get data(): Uint8Array {
+    return this.#message.data;
+  }
+
+  get reply(): string | undefined {
+    return this.#message.reply || undefined;
+  }
+
+  get headers(): Readonly<Record<string, string>> | undefined {
+    const headers = this.#message.headers;
+    if (headers === undefined || headers.keys().length === 0) return undefined;
+    return Object.fromEntries(headers.keys().map((name) => [name, headers.get(name)]));
+  }
+
+  get noResponders(): boolean {
+    if (this.#message.data.length > 0) return false;
+    const { headers } = this.#message;
+    // a message that a stream delivers is never a bounce, even if it has the status 503, which servers before 2.15
+    // store as well
+    return headers?.code === 503 && !headers.has("Nats-Stream");
+  }
 }

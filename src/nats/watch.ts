@@ -7,11 +7,10 @@
  * (`shared_consumer.ts`). When either breaks, the watch opens another feed, and compares the feed's listing with the
  * entries that were reported (`watched_entries.ts`). Every 5 s it compares the messages that have come with the last
  * message that the stream's leader has. Entries that have expired by the rule of `expiry.ts` are removed from the store
- * (`watch_expiry.ts`).
+ * (`watched_entries.ts`).
  */
 import { CatgaError, unavailable } from "../error.ts";
-import { backoff, delay } from "../ports/clock.ts";
-import { OnceAMinute } from "../ports/once_a_minute.ts";
+import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { Feed } from "./feed.ts";
@@ -19,9 +18,8 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { prefixFilter } from "./key_subject.ts";
 import type { NatsLogReader } from "./log_reader.ts";
 import { connectionClosed } from "./nats_error.ts";
-import { recordOf } from "./stream_record.ts";
-import { LOOKUP_LIMIT, WatchedEntries } from "./watched_entries.ts";
-import { WatchExpiry, type WatchExpiryOptions } from "./watch_expiry.ts";
+import { recordOf } from "./stored_message.ts";
+import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry, type WatchExpiryOptions } from "./watched_entries.ts";
 
 /** Interval between comparisons of a watch with the stream's leader, in ms. */
 const AUDIT = 5_000;

@@ -18,9 +18,12 @@ import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../
 import type { Health, NodeChange, NodeInfo } from "../contract/node_info.ts";
 import {
   checkDeadLetterOptions,
+  checkFollowOptions,
   type DeadLetter,
   type DeadLetterOptions,
   type EnqueueOptions,
+  type EventFollower,
+  type FollowEventsOptions,
   type KeepOptions,
   type SubscriptionInfo,
 } from "../contract/durable_messages.ts";
@@ -39,7 +42,6 @@ import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { drivenWorkflow, runContracts, runType, startName } from "../contract/workflow.ts";
 import { checkId, checkStreamOptions, type SendOptions, type StreamOptions } from "../contract/send_options.ts";
-import { checkFollowOptions, type EventFollower, type FollowEventsOptions } from "../contract/followed_event.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 import type {

@@ -5,8 +5,7 @@
  * permission, its start fails.
  */
 import { callSubject, eventSubject, framePrefixes } from "../contract/subjects.ts";
-import type { Clock } from "../ports/clock.ts";
-import { OnceAMinute } from "../ports/once_a_minute.ts";
+import { type Clock, OnceAMinute } from "../ports/clock.ts";
 import type { Observer } from "../contract/observer.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 

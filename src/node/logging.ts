@@ -4,8 +4,7 @@ import type { LogFields, Logger, Observation, Observer } from "../contract/obser
 import { messageLabel, printable } from "../data/printable.ts";
 import { isThenable } from "../data/checks.ts";
 import { isCatgaError } from "../error.ts";
-import type { Clock } from "../ports/clock.ts";
-import { OnceAMinute } from "../ports/once_a_minute.ts";
+import { type Clock, OnceAMinute } from "../ports/clock.ts";
 
 /** The default logger: warnings and errors go to the console. */
 export const consoleWarnings: Logger = Object.freeze({

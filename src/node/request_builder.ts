@@ -5,8 +5,7 @@
 import { NO_HEADERS, withCarried } from "../dispatch/carried_headers.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { checkSendOptions, INHERITED_HEADERS, type SendOptions } from "../contract/send_options.ts";
-import { isInternalName } from "../contract/contract.ts";
-import type { AnyContract } from "../contract/contract.ts";
+import { type AnyContract, isInternalName } from "../contract/contract.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
 import type { Route } from "../contract/node_info.ts";
 import { checkKeepOptions, type EnqueueOptions } from "../contract/durable_messages.ts";
@@ -16,11 +15,9 @@ import type { Meta, RemoteRequest, Schedule } from "../dispatch/remote.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { unavailable } from "../error.ts";
-import { cancelled } from "../dispatch/unfinished.ts";
+import { cancelled, failure, notSent, unsent } from "../dispatch/outcome.ts";
 import { untilDeadline } from "../dispatch/deadlined_wait.ts";
-import { failure, notSent, unsent } from "../dispatch/outcome.ts";
-import { idOf } from "../dispatch/message_id.ts";
-import { keyOf } from "../dispatch/routing_key.ts";
+import { idOf, keyOf } from "../dispatch/routing_key.ts";
 
 /** Options that apply to a send if neither the send nor its contract has them. */
 export interface SendDefaults {

@@ -112,7 +112,7 @@ export const systemClock: Clock = Object.freeze({
   },
 });
 
-/** A clock that ends with its node: waits that use it then end early (`ending_clock.ts`). */
+/** A clock that ends with its node: waits that use it then end early (`EndingClock`). */
 export interface ClockWithEnd extends Clock {
   /** Calls `callback` once: after `ms`, or when the node ends, whichever comes first. */
   afterOrAtEnd(ms: number, callback: () => void): Timer;
@@ -283,3 +283,119 @@ export async function valueWithin<T>(clock: Clock, ms: number, promise: Promise<
   await within(clock, ms, promise.then((settled) => value = settled));
   return value;
 }
+
+/** A clock that has the time of another clock. */
+export abstract class OverClock implements Clock {
+  /** The other clock, which has the time. */
+  protected readonly clock: Clock;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  now(): number {
+    return this.clock.now();
+  }
+
+  monotonic(): number {
+    return this.clock.monotonic();
+  }
+
+  soon(callback: () => void): void {
+    this.clock.soon(callback);
+  }
+
+  abstract after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer;
+}
+
+/**
+ * A clock for one node, with the time of another clock. When the node ends, {@link EndingClock.end} cancels the
+ * background timers, and no further background timer is set; a `delay` or `within` ends at once, because its caller
+ * then finds everything closed. Other timers continue.
+ */
+export class EndingClock extends OverClock implements ClockWithEnd {
+  readonly #background = new Set<Timer>();
+  readonly #waits = new Set<() => void>();
+  #ended = false;
+
+  after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
+    if (!options?.background) return this.clock.after(ms, callback, options);
+    if (this.#ended) return NO_TIMER;
+    const timer = this.clock.after(ms, () => {
+      this.#background.delete(timer);
+      callback();
+    }, options);
+    this.#background.add(timer);
+    return {
+      cancel: () => {
+        this.#background.delete(timer);
+        timer.cancel();
+      },
+    };
+  }
+
+  afterOrAtEnd(ms: number, callback: () => void): Timer {
+    const timer = this.clock.after(ms, () => {
+      this.#waits.delete(atEnd);
+      callback();
+    });
+    const atEnd = () => {
+      timer.cancel();
+      callback();
+    };
+    this.#waits.add(atEnd);
+    return {
+      cancel: () => {
+        this.#waits.delete(atEnd);
+        timer.cancel();
+      },
+    };
+  }
+
+  /** Ends the timers of the node: cancels background timers, and ends waits. */
+  end(): void {
+    this.#ended = true;
+    for (const timer of this.#background) timer.cancel();
+    this.#background.clear();
+    const waits = [...this.#waits];
+    this.#waits.clear();
+    for (const atEnd of waits) atEnd();
+  }
+}
+
+const NO_TIMER: Timer = { cancel: () => {} };
+
+/**
+ * Lets a report through at once, and the next report with the same key not before a minute (or another interval) has
+ * passed.
+ */
+export class OnceAMinute {
+  readonly #clock: Pick<Clock, "monotonic">;
+  /** By key: time of the last report that was let through, by the monotonic clock. */
+  readonly #at = new Map<string, number>();
+
+  constructor(clock: Pick<Clock, "monotonic">) {
+    this.#clock = clock;
+  }
+
+  /**
+   * Returns true if a report with this key may be made now; then the interval to the next report begins. `every`:
+   * minimum interval between two reports, in ms.
+   */
+  due(about = "", every = 60_000): boolean {
+    const now = this.#clock.monotonic();
+    if (now - (this.#at.get(about) ?? -Infinity) < every) return false;
+    if (this.#at.size >= MAX_REPORTED) this.#at.clear();
+    this.#at.set(about, now);
+    return true;
+  }
+}
+
+const MAX_REPORTED = 256;
+
+/** Returns the date of a time in ms since 1970; the latest possible date for a later time. */
+export function dateOf(ms: number): Date {
+  return new Date(Math.min(ms, LATEST_DATE));
+}
+
+const LATEST_DATE = 8.64e15;

@@ -17,12 +17,12 @@ import {
   backoff,
   delay,
   doubled,
+  EndingClock,
   systemClock,
   systemRandom,
   token,
   within,
 } from "./clock.ts";
-import { EndingClock } from "./ending_clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
 describe("EndingClock", () => {

@@ -2,8 +2,7 @@
  * A clock whose timers can all be stopped and started again, for an unused store in memory, or a frozen process. Time
  * goes on while the timers are stopped.
  */
-import type { Timer } from "./clock.ts";
-import { OverClock } from "./over_clock.ts";
+import { OverClock, type Timer } from "./clock.ts";
 
 interface RestingTimer {
   /** Time at which the timer is due, by the monotonic clock. */

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { OnceAMinute } from "./once_a_minute.ts";
+import { OnceAMinute } from "./clock.ts";
 import { UnderWay } from "./under_way.ts";
 
 describe("UnderWay", () => {

@@ -82,7 +82,7 @@ const PLANTS = {
     to: 'holder !== host.endpoint && holder === "nobody";',
   }],
   "shape-request": [{
-    file: "src/cluster/wire/inbound_request.ts",
+    file: "src/cluster/wire/inbound_requests.ts",
     from: "outcome.ofStored ? 2 : 1 : 0);",
     to: "0 : 0);",
   }],

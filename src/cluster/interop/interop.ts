@@ -1,15 +1,24 @@
 /**
  * Serves NATS clients without Catga: accepts the node's commands and queries as plain requests (`plain_calls.ts`), and
- * presents the node as a NATS service, which `nats micro` lists (`directory.ts`). Requests between nodes do not pass
+ * presents the node as a NATS service, which `nats micro` lists (`Directory`). Requests between nodes do not pass
  * through {@link Interop}.
  */
 import { callSubject } from "../../contract/subjects.ts";
-import { CallStats } from "./call_stats.ts";
-import { PlainCalls, type PlainCallsOptions, type ServedContract } from "./plain_calls.ts";
+import {
+  CallStats,
+  FORBIDDEN_REPLY,
+  mayAnswer,
+  PlainCalls,
+  type PlainCallsOptions,
+  QUEUE,
+  respond,
+  type ServedContract,
+} from "./plain_calls.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import type { Transport } from "../../ports/transport.ts";
-import { Directory } from "./directory.ts";
+import type { Subscription, Transport } from "../../ports/transport.ts";
+import { exceeds } from "../../data/utf8.ts";
+import { jsonSchemas } from "../../contract/json_schema.ts";
 
 /** Dependencies of {@link Interop} on its node. */
 interface InteropOptions extends Omit<PlainCallsOptions, "served"> {
@@ -57,3 +66,86 @@ export class Interop {
     await Promise.all([this.calls.close(), this.#directory.close()]);
   }
 }
+
+/** Dependencies of a {@link Directory} on its node. */
+interface DirectoryOptions
+  extends Pick<PlainCallsOptions, "transport" | "namespace" | "observer" | "malformed" | "served"> {
+  readonly info: NodeInfo;
+}
+
+/** Answers questions about the contracts that this node serves, and how often each was called. */
+class Directory {
+  readonly #options: DirectoryOptions;
+  #subscriptions: Subscription[] = [];
+  #info: string | undefined;
+
+  constructor(options: DirectoryOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Subscribes to NATS's questions about services (`$SRV.PING`, `$SRV.INFO`, `$SRV.STATS`) and begins to answer them.
+   */
+  start(): void {
+    const { transport, malformed, info: { service, id } } = this.#options;
+    const ping = () => JSON.stringify({ type: `${TYPE}.ping_response`, ...this.#identity() });
+    const verbs = { PING: ping, INFO: () => this.#info ??= this.#describe(), STATS: () => this.#stats() };
+    for (const [verb, describe] of Object.entries(verbs)) {
+      for (const scope of ["", `.${service}`, `.${service}.${id}`]) {
+        this.#subscriptions.push(
+          transport.subscribe(`$SRV.${verb}${scope}`, { optional: true }, ({ subject, reply, noResponders }) => {
+            if (noResponders || reply === undefined) return;
+            if (!mayAnswer(reply)) return malformed.add(subject, FORBIDDEN_REPLY);
+            respond(this.#options, reply, describe());
+          }),
+        );
+      }
+    }
+  }
+
+  /** Stops answering questions about the node's NATS service. */
+  async close(): Promise<void> {
+    await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
+  }
+
+  /** Describes the contracts as JSON, with their schemas if all schemas fit into one message. */
+  #describe(): string {
+    const full = this.#describeWith((contract) => jsonSchemas(contract));
+    return exceeds(full, this.#options.transport.maxPayload) ? this.#describeWith(() => ({})) : full;
+  }
+
+  #describeWith(schemas: (contract: ServedContract["contract"]) => Record<string, string>): string {
+    const { info, namespace, served } = this.#options;
+    const endpoints = served.map((each) => ({
+      ...this.#endpoint(each),
+      metadata: {
+        kind: each.contract.kind,
+        ...(each.contract.options.idempotent ? { idempotent: "true" } : {}),
+        ...(each.contract.options.ordered ? { ordered: "true" } : {}),
+        ...schemas(each.contract),
+      },
+    }));
+    const description = `service ${info.service} of the Catga namespace ${namespace}`;
+    return JSON.stringify({ type: `${TYPE}.info_response`, ...this.#identity(), description, endpoints });
+  }
+
+  #stats(): string {
+    const { info, served } = this.#options;
+    const endpoints = served.map((each) => ({ ...this.#endpoint(each), ...each.stats.counts }));
+    const started = new Date(info.startedAt).toISOString();
+    return JSON.stringify({ type: `${TYPE}.stats_response`, ...this.#identity(), started, endpoints });
+  }
+
+  #identity(): Record<string, unknown> {
+    const { namespace, info: { service, id, version, endpoint, metadata } } = this.#options;
+    const own = { "catga.namespace": namespace, "catga.endpoint": endpoint };
+    return { name: service, id, version, metadata: { ...metadata, ...own } };
+  }
+
+  #endpoint({ contract, subject }: ServedContract): Record<string, unknown> {
+    // dots are replaced, because names of endpoints must not contain any
+    return { name: contract.name.replaceAll(".", "_"), subject, queue_group: QUEUE };
+  }
+}
+
+const TYPE = "io.nats.micro.v1";

@@ -6,9 +6,9 @@
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
-import { abandoned } from "../../dispatch/unfinished.ts";
+import { abandoned } from "../../dispatch/outcome.ts";
 import { untilDeadline } from "../../dispatch/deadlined_wait.ts";
-import { CatgaError, isCatgaError } from "../../error.ts";
+import { CatgaError, isCatgaError, statusOf } from "../../error.ts";
 import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import { exceeds } from "../../data/utf8.ts";
 import { toJson } from "../../data/encoding.ts";
@@ -16,12 +16,11 @@ import { parseAnswer, parsePayload } from "../../dispatch/message_schema.ts";
 import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/send_options.ts";
 import type { Result } from "../../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../../contract/schema.ts";
-import type { Subscription, TransportMessage } from "../../ports/transport.ts";
+import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import type { EndpointOptions } from "../wire/endpoint.ts";
-import { tooLarge } from "../wire/frame_limits.ts";
-import type { CallStats } from "./call_stats.ts";
-import { FORBIDDEN_REPLY, mayAnswer, respond } from "./plain_answer.ts";
-import { errorHeaders } from "./service_error.ts";
+import { tooLarge } from "../wire/frame.ts";
+import type { Observer } from "../../contract/observer.ts";
+import { printable } from "../../data/printable.ts";
 
 /** Name of the queue group in which all nodes subscribe: the default queue group of NATS services. */
 export const QUEUE = "q";
@@ -309,3 +308,81 @@ const FLUSH_EVERY = 256; // items of a stream
 const OF_STREAM = "a stream or a consumer of JetStream sent it, no client";
 const TOO_MANY = `${MAX_UNDER_WAY} plain requests are under way already`;
 const MAX_HEADERS = 4_096; // bytes: more than the headers of any error
+
+/**
+ * Returns true if an answer may be sent to this reply subject. The client has chosen the subject, and this node has
+ * more permissions than the client: so an answer must not become a frame, an event, a record in a bucket, or a call of
+ * a NATS API.
+ */
+export function mayAnswer(reply: string): boolean {
+  return /^[^\s.*>]+(?:\.[^\s.*>]+)*$/.test(reply) && !/^(?:\$|catga(?:\.|$))/i.test(reply);
+}
+
+/** Reason that is logged for an answer that is not sent. */
+export const FORBIDDEN_REPLY = "its reply subject is invalid, or belongs to NATS or Catga: no answer is sent there";
+
+/** Publishes an answer to a plain client. Does not throw: a failure is reported to the observer. */
+export function respond(
+  { transport, observer }: { transport: Transport; observer: Observer },
+  reply: string,
+  text: string,
+  headers?: Readonly<Record<string, string>>,
+): void {
+  try {
+    transport.publish(reply, text, headers === undefined ? {} : { headers });
+  } catch (error) {
+    observer({ type: "fault", during: "answering a plain request", error });
+  }
+}
+
+/** Returns the headers that describe an error. Long texts are cut, because the answer's body has them in full. */
+export function errorHeaders(error: CatgaError): Record<string, string> {
+  return {
+    "Nats-Service-Error": line(error.message, MAX_MESSAGE) || error.name,
+    "Nats-Service-Error-Code": String(statusOf(error)),
+    "Catga-Error-Code": line(error.code, MAX_CODE),
+  };
+}
+
+/** Returns a text as one line of at most `length` characters that is safe in a header and on a terminal. */
+function line(text: string, length: number): string {
+  // deno-lint-ignore no-control-regex
+  const line = text.slice(0, length).replace(/[\x00-\x1f\x7f]+/g, " ");
+  return printable(line).slice(0, length).trim();
+}
+
+const MAX_MESSAGE = 512;
+const MAX_CODE = 128;
+
+/** Counts the requests of plain NATS clients for one contract, as `$SRV.STATS` reports them. */
+export class CallStats {
+  #requests = 0;
+  #errors = 0;
+  #ms = 0;
+  #lastError = "";
+
+  /**
+   * Counts a request that was answered after `ms` milliseconds. `error`: the error of the answer; `undefined`: the
+   * request succeeded.
+   */
+  count(ms: number, error: CatgaError | undefined): void {
+    this.#requests++;
+    this.#ms += ms;
+    if (error === undefined) return;
+    this.#errors++;
+    // the text of the error is left out, because users other than the caller may read the statistics
+    this.#lastError = printable(`${statusOf(error)}:${error.code}`);
+  }
+
+  /** The counts under the names of NATS's service protocol. Times are in ns. */
+  get counts(): Readonly<Record<string, number | string>> {
+    const time = Math.round(this.#ms * 1e6);
+    return {
+      num_requests: this.#requests,
+      num_errors: this.#errors,
+      last_error: this.#lastError,
+      processing_time: time,
+      average_processing_time: this.#requests === 0 ? 0 : Math.round(time / this.#requests),
+    };
+  }
+}

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import type { Observation } from "../../contract/observer.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { mayAnswer, respond } from "./plain_answer.ts";
+import { mayAnswer, respond } from "./plain_calls.ts";
 
 describe("mayAnswer", () => {
   it("is true for an inbox, and for any subject of the client's own", () => {

@@ -21,8 +21,8 @@
  */
 import type { Timer } from "../../ports/clock.ts";
 import { stoodStill } from "../../ports/standstill.ts";
-import { RECONNECT_GRACE, type ReconnectGrace } from "../wire/reconnect_grace.ts";
-import type { Member } from "./member.ts";
+import { RECONNECT_GRACE, type ReconnectGrace } from "../wire/watchdog.ts";
+import type { Member } from "./membership_view.ts";
 import type { Membership } from "./membership.ts";
 import type { OwnRecordOptions } from "./own_record.ts";
 

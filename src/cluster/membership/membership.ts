@@ -11,18 +11,15 @@
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { throughElection } from "../../ports/election.ts";
 import type { Change } from "../../ports/key_value_store.ts";
-import { nodeOf } from "../wire/frame.ts";
+import { type MalformedCount, nodeOf } from "../wire/frame.ts";
 import { PROTOCOL } from "../../version.ts";
-import type { MalformedCount } from "../wire/malformed_count.ts";
-import type { Member } from "./member.ts";
-import { MembershipView, type MembershipViewOptions } from "./membership_view.ts";
+import { type Member, MembershipView, type MembershipViewOptions } from "./membership_view.ts";
 import { readRecord, SIGNED_OFF } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
 import { Unproven } from "./unproven.ts";
-import { OnceAMinute } from "../../ports/once_a_minute.ts";
-import { GapInquiry, type GapInquiryOptions } from "./gap_inquiry.ts";
-import { SkippedRecords } from "./skipped_records.ts";
-import { Gaps } from "./gaps.ts";
+import { type Clock, OnceAMinute } from "../../ports/clock.ts";
+import { GapInquiry, type GapInquiryOptions, Gaps } from "./gaps.ts";
+import type { Observer } from "../../contract/observer.ts";
 
 /** Dependencies of a {@link Membership} on its node. */
 interface MembershipOptions
@@ -299,3 +296,28 @@ const MAX_SILENT = 256;
 const MAX_AT_ONCE = 16;
 /** Time for which a starting node waits for other nodes that do not answer, in ms. */
 const FIRST_ANSWERS = 1_000;
+
+/** Counts node records whose nodes did not become members, because there were too many records or members. */
+export class SkippedRecords {
+  readonly #reports: OnceAMinute;
+  readonly #observer: Observer;
+  #unproven = 0;
+  #members = 0;
+
+  constructor(clock: Clock, observer: Observer) {
+    this.#reports = new OnceAMinute(clock);
+    this.#observer = observer;
+  }
+
+  /**
+   * Counts an ignored record. `unproven`: newer records displaced it before its node answered a ping; `members`: there
+   * were too many members.
+   */
+  add(why: "unproven" | "members"): void {
+    if (why === "unproven") this.#unproven++;
+    else this.#members++;
+    if (!this.#reports.due()) return;
+    this.#observer({ type: "crowded", unproven: this.#unproven, members: this.#members });
+    this.#unproven = this.#members = 0;
+  }
+}

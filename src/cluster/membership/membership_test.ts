@@ -10,9 +10,10 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Result } from "../../contract/result.ts";
 import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../../../test/support/memory_cluster.ts";
 import { Player } from "../../../test/support/stage.ts";
-import { MalformedCount } from "../wire/malformed_count.ts";
-import { Membership } from "./membership.ts";
+import { MalformedCount } from "../wire/frame.ts";
+import { Membership, SkippedRecords } from "./membership.ts";
 import { LONGEST } from "./own_record.ts";
+import type { Observation } from "../../contract/observer.ts";
 
 describe("nodes", () => {
   it("a start is seen at once by all, and sees all; a drain is seen at once", async () => {
@@ -356,5 +357,22 @@ describe("requests and the membership", () => {
     for (let i = 0; i < 9; i++) order.push((await cluster.clock.until(cluster.apps.get("b")!.send(Who), 10)).value);
     for (let i = 3; i < 9; i++) assertEquals(order[i], order[i - 3]);
     assertEquals(new Set(order).size, 3);
+  });
+});
+
+describe("SkippedRecords", () => {
+  it("reports the first at once, and those of the next minute together", async () => {
+    const clock = new VirtualClock();
+    const reports: Observation[] = [];
+    const skipped = new SkippedRecords(clock, (report) => reports.push(report));
+    skipped.add("unproven");
+    skipped.add("unproven");
+    skipped.add("members");
+    await clock.advance(59_999);
+    skipped.add("members");
+    assertEquals(reports, [{ type: "crowded", unproven: 1, members: 0 }]);
+    await clock.advance(1);
+    skipped.add("members");
+    assertEquals(reports.slice(1), [{ type: "crowded", unproven: 1, members: 3 }]);
   });
 });

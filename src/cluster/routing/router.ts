@@ -1,30 +1,28 @@
 /**
  * Decides which node handles a request, this node or another. The router sends each call to a candidate
  * (`node_choice.ts`), lets calls that cannot be sent now wait (`WaitingCalls`), and after a failed attempt follows
- * `decideRetry`: another attempt, or an error.
+ * `decideRetry`: another attempt, or an error. A broadcast goes once to each node.
  */
-import type { Result } from "../../contract/result.ts";
+import type { Failure, Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { plainResult, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";
-import type { RemoteRequest, RequestRouter, ResultReceiver } from "../../dispatch/remote.ts";
+import { type RemoteRequest, requestOf, type RequestRouter, type ResultReceiver } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock, Random } from "../../ports/clock.ts";
 import { type AttemptFailure, Call, type CallOwner } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
-import type { BreakerOptions } from "./breaker.ts";
-import { Breakers } from "./breakers.ts";
+import { type BreakerOptions, Breakers, type KnownNode } from "./breakers.ts";
 import { Candidates, type KnownShapes } from "./node_choice.ts";
-import type { KnownNode } from "./breakers.ts";
-import { afterRefusedRequest } from "../../contract/shape_rules.ts";
+import { afterRefusedRequest } from "../../contract/shape.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
-import { broadcast } from "./broadcast.ts";
 import { decideRetry, type GivenUp, isAway, isOverload, mayMoveOn, retryPause } from "./retry_decision.ts";
+import { toText } from "../../data/encoding.ts";
 
 /** Options of a router. */
 export interface RouterOptions {
@@ -390,3 +388,27 @@ export class Router implements CallOwner, RequestRouter {
 }
 
 const RETURN_PAUSE = 100; // ms: maximum pause between attempts in the grace after a reconnect
+
+/**
+ * Sends a broadcast request once to each of `nodes`, or only to the node that the request names. A failed send is not
+ * repeated, neither to the same node nor to another.
+ */
+export async function broadcast(
+  request: RemoteRequest,
+  nodes: readonly NodeInfo[],
+  send: (request: RemoteRequest) => Promise<Result<unknown>>,
+): Promise<BroadcastResult<unknown>[]> {
+  const wanted = request.node === undefined ? nodes : nodes.filter(({ id }) => id === request.node);
+  const { contract: { name }, payload } = request;
+  let text: string | undefined;
+  try {
+    // the payload is encoded first, because this node's own handler may change it
+    if (payload !== undefined && wanted.length > 1) text = toText(payload, "INVALID_MESSAGE", "the payload", name);
+  } catch (thrown) {
+    const result: Failure = { ok: false, error: thrown as CatgaError }; // `toText` throws only CatgaErrors
+    return wanted.map(({ id }) => ({ node: id, result }));
+  }
+  return await Promise.all(
+    wanted.map(async ({ id }) => ({ node: id, result: await send({ ...requestOf(request, id), text }) })),
+  );
+}

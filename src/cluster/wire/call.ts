@@ -24,9 +24,8 @@ import type { Result } from "../../contract/result.ts";
 import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../ports/deadline_wheel.ts";
 import type { Meta, RemoteRequest, ResultReceiver } from "../../dispatch/remote.ts";
-import { cancelled } from "../../dispatch/unfinished.ts";
-import { nodeOf } from "./frame.ts";
-import { tooLarge } from "./frame_limits.ts";
+import { cancelled } from "../../dispatch/outcome.ts";
+import { nodeOf, tooLarge } from "./frame.ts";
 
 /** Failure of an attempt to have a call handled by a node. */
 export type AttemptFailure =

@@ -9,16 +9,12 @@ import { delay, token } from "../../ports/clock.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
 import type { Call } from "./call.ts";
 import { SendTurn } from "./frame_sender.ts";
-import { nodeOf } from "./frame.ts";
+import { ELSEWHERE, type MalformedCount, nodeOf } from "./frame.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
-import { Peer } from "./peer.ts";
-import { PeerTable } from "./peer_table.ts";
+import { Peer, PeerTable } from "./peer.ts";
 import { ResendBuffer } from "./resend_buffer.ts";
-import { ReconnectGrace } from "./reconnect_grace.ts";
-import { Watchdog } from "./watchdog.ts";
+import { BounceProbe, ReconnectGrace, Watchdog } from "./watchdog.ts";
 import { FrameReceiver, type FrameReceiverOptions } from "./frame_receiver.ts";
-import { ELSEWHERE, type MalformedCount } from "./malformed_count.ts";
-import { BounceProbe } from "./bounce_probe.ts";
 
 /** Dependencies of an {@link Endpoint} on the app. */
 export interface EndpointOptions

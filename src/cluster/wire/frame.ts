@@ -1,18 +1,23 @@
 /**
  * The format of frames, and their reader; `frame_writer.ts` writes frames. A frame is a message with everything that
  * one process sends to another in one turn of the event loop, as the JSON text `[1, seq, sentAt, item, item, …]`.
- * Nothing that arrives is trusted: a frame is accepted as a whole or not at all.
+ * Nothing that arrives is trusted: a frame is accepted as a whole or not at all, and malformed ones are counted. NATS
+ * accepts messages of up to its `max_payload`, and a new frame is begun well before that size.
  */
 import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
-import { encode } from "../../data/utf8.ts";
-import { parsedJson } from "../../data/encoding.ts";
+import { byteLength, encode, exceeds } from "../../data/utf8.ts";
+import { parsedJson, untag } from "../../data/encoding.ts";
 import { UnknownType, Unreadable } from "../../data/tags.ts";
-import { untag } from "../../data/untag.ts";
 import type { Meta } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { PROTOCOL } from "../../version.ts";
+import { NO_HEADERS } from "../../dispatch/carried_headers.ts";
+import type { Envelope } from "../../dispatch/context_host.ts";
+import type { Observer } from "../../contract/observer.ts";
+import { OnceAMinute } from "../../ports/clock.ts";
+import type { Transport } from "../../ports/transport.ts";
 
 /**
  * First item of a batch of events whose payloads have tags (texts for values that JSON lacks, `data/tags.ts`), in place
@@ -405,3 +410,148 @@ function isPairs(value: unknown): value is number[] {
 function isTime(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
 }
+
+/**
+ * The envelope of a message from another process (its id, sender, headers and the like), for one run of a handler. The
+ * members are computed on demand, because most handlers read none of them.
+ */
+export abstract class WireEnvelope implements Envelope {
+  readonly #meta: WireMeta | undefined;
+  #call: string | undefined = undefined;
+  #headers: Readonly<Record<string, string>> | undefined = undefined;
+
+  /** Time at which the message was sent; `undefined` for messages that came without a frame. See `Envelope.sentAt`. */
+  readonly sentAt: number | undefined = undefined;
+
+  /** `meta`: members of the message's meta that are not the default. */
+  constructor(meta: WireMeta | undefined) {
+    this.#meta = meta;
+  }
+
+  /** Returns the unique name of this run of a handler. */
+  protected abstract name(): string;
+
+  /** Returns the id of a message whose sender has given it none. */
+  protected defaultId(): string {
+    return this.call;
+  }
+
+  get call(): string {
+    return this.#call ??= this.name();
+  }
+
+  get id(): string {
+    return this.#meta?.id ?? this.defaultId();
+  }
+
+  get attempt(): number {
+    return Math.max(1, this.#meta?.attempt ?? 1);
+  }
+
+  get correlation(): string | undefined {
+    return this.#meta?.correlation;
+  }
+
+  get causation(): string | undefined {
+    return this.#meta?.causation;
+  }
+
+  get ancestry(): readonly string[] {
+    return this.#meta?.ancestry ?? [];
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    const headers = this.#meta?.headers;
+    if (headers === undefined) return NO_HEADERS;
+    // an object without a prototype, because the names of headers come from the network
+    return this.#headers ??= Object.freeze(Object.assign(Object.create(null), headers));
+  }
+
+  get key(): string | undefined {
+    return this.#meta?.key;
+  }
+
+  get send(): string | undefined {
+    return this.#meta?.send;
+  }
+
+  get span(): number | undefined {
+    return this.#meta?.span;
+  }
+
+  get passedOn(): true | undefined {
+    return this.#meta?.passedOn;
+  }
+
+  get ran(): true | undefined {
+    return this.#meta?.ran;
+  }
+}
+
+/** Returns the size of the largest payload (with its meta), or answer, that fits into a frame, in bytes. */
+export function payloadLimit(maxPayload: number): number {
+  return maxPayload - FRAME_OVERHEAD;
+}
+
+/** Returns the length at which a frame is sent and the next one begun, in UTF-16 code units. */
+export function frameLimit(maxPayload: number): number {
+  // a code unit is at most 3 bytes of UTF-8
+  return Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - FRAME_OVERHEAD);
+}
+
+/** Returns the error for a text that is longer than `limit` bytes; `undefined` if it is not longer. */
+export function tooLarge(
+  what: "the payload" | "payload and headers" | "the answer",
+  contract: string,
+  text: string,
+  limit: number,
+): CatgaError | undefined {
+  if (!exceeds(text, limit)) return undefined;
+  const verb = what === "payload and headers" ? "are" : "is";
+  const message = `${what} of ${contract} ${verb} ${byteLength(text)} bytes; the server takes ${limit} at most: ` +
+    "store what is large elsewhere and send a reference, or raise max_payload in the server's configuration";
+  return new CatgaError("TOO_LARGE", message);
+}
+
+/**
+ * Maximum length of a frame, in UTF-16 code units. Larger frames are no faster, and delay the frames behind them
+ * (docs/internals/measurements.md).
+ */
+export const FRAME_LENGTH = 64_000;
+const FRAME_OVERHEAD = 2_048; // bytes: subject, name, and the text around a payload, with room to spare
+
+/**
+ * Counts the malformed messages that one node has received, and reports them: the first at once, after that once a
+ * minute at most.
+ */
+export class MalformedCount {
+  readonly #observer: Observer;
+  readonly #reports: OnceAMinute;
+  #count = 0;
+  #last = { subject: "", reason: "" };
+
+  constructor({ clock }: Transport, observer: Observer) {
+    this.#reports = new OnceAMinute(clock);
+    this.#observer = observer;
+  }
+
+  add(subject: string, reason: string): void {
+    this.#count++;
+    this.#last = { subject: subject.slice(0, 200), reason };
+    if (this.#reports.due()) this.report();
+  }
+
+  /** Reports the number of malformed messages since the last report; does nothing if there were none. */
+  report(): void {
+    if (this.#count === 0) return;
+    this.#observer({ type: "malformed", ...this.#last, count: this.#count });
+    this.#count = 0;
+  }
+}
+
+/** Reason for which a message with headers is refused. */
+export const HEADERS = "it has headers, and no node sends any";
+
+/** Reason for which a message on a subject to which the node did not subscribe is refused. */
+export const ELSEWHERE =
+  "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";

@@ -8,10 +8,13 @@ import type { Clock } from "../../ports/clock.ts";
 import type { TransportMessage } from "../../ports/transport.ts";
 import { isRefusal } from "./call.ts";
 import {
+  ELSEWHERE,
   type Frame,
   type FrameItem,
+  HEADERS,
   isEndpoint,
   Malformed,
+  type MalformedCount,
   type PingItem,
   readFrame,
   type ShapesAskedItem,
@@ -20,12 +23,10 @@ import {
 } from "./frame.ts";
 import { PROTOCOL } from "../../version.ts";
 import type { InboundRequests } from "./inbound_requests.ts";
-import type { Peer } from "./peer.ts";
-import type { PeerTable } from "./peer_table.ts";
+import type { Peer, PeerTable } from "./peer.ts";
 import type { ResendBuffer } from "./resend_buffer.ts";
 import { readError } from "../../dispatch/error_encoding.ts";
 import { VersionRefusal } from "../../dispatch/outcome.ts";
-import { ELSEWHERE, HEADERS, type MalformedCount } from "./malformed_count.ts";
 
 /** Dependencies of a {@link FrameReceiver} on the endpoint. */
 export interface FrameReceiverOptions {

@@ -1,6 +1,7 @@
 /**
  * Outgoing frames. A `FrameSender` gathers the items for one other process in its next frame; the `SendTurn` of this
- * process publishes the frames of all its senders when the turn of the event loop ends.
+ * process publishes the frames of all its senders when the turn of the event loop ends, and limits the items of streams
+ * in them.
  */
 import { nextTick } from "node:process";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
@@ -8,11 +9,12 @@ import { encode } from "../../data/utf8.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Transport } from "../../ports/transport.ts";
 import { type Call, SentFrame } from "./call.ts";
-import type { FrameItem } from "./frame.ts";
-import { frameLimit, payloadLimit } from "./frame_limits.ts";
+import { type FrameItem, frameLimit, payloadLimit } from "./frame.ts";
 import { frameText, FrameWriter, type OpenFrame } from "./frame_writer.ts";
 import type { RequestLedger } from "./request_ledger.ts";
-import { TurnBursts } from "./turn_bursts.ts";
+import type { Bursts } from "../../dispatch/item_ports.ts";
+import { Fifo } from "../../data/fifo.ts";
+import type { Clock } from "../../ports/clock.ts";
 
 /** Dependencies of a {@link SendTurn} on its endpoint. */
 export interface SendTurnOptions {
@@ -302,3 +304,56 @@ const MAX_COMMANDS = 32;
  * large text that lives on at each garbage collection, and does not copy bytes (docs/internals/measurements.md).
  */
 const KEPT_AS_TEXT = 1_024;
+
+/**
+ * Limits how many bursts of items the streams of one process send in each turn of the event loop: first come, first
+ * served.
+ */
+class TurnBursts implements Bursts {
+  readonly #clock: Clock;
+  readonly #sends: { readonly number: number };
+  readonly #waiting: Fifo<() => void> = new Fifo();
+  #left = MAX_BURSTS;
+  /** Number of the turn of the event loop in which `#left` more bursts may be sent. */
+  #turn = 0;
+  #resumes = false;
+
+  /** `sends.number`: a number that grows when the frames of a turn have been sent. */
+  constructor(clock: Clock, sends: { readonly number: number }) {
+    this.#clock = clock;
+    this.#sends = sends;
+  }
+
+  take(): boolean {
+    if (this.#turn !== this.#sends.number) this.#begin();
+    if (this.#left === 0 || this.#waiting.size > 0) return false;
+    this.#left--;
+    return true;
+  }
+
+  wait(go: () => void): void {
+    this.#waiting.push(go);
+    this.#resume();
+  }
+
+  #resume(): void {
+    if (this.#resumes) return;
+    this.#resumes = true;
+    this.#clock.soon(() => {
+      this.#resumes = false;
+      this.#begin();
+      while (this.#left > 0 && this.#waiting.size > 0) {
+        this.#left--;
+        this.#waiting.shift()!();
+      }
+      if (this.#waiting.size > 0) this.#resume();
+    });
+  }
+
+  #begin(): void {
+    this.#turn = this.#sends.number;
+    this.#left = MAX_BURSTS;
+  }
+}
+
+const MAX_BURSTS = 16; // bursts in a turn of the event loop: with 128 items of 100 bytes each, 200 KB

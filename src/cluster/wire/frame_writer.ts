@@ -18,7 +18,7 @@ export interface WrittenItems {
 
 /** Limit of the frame that a {@link FrameWriter} is writing. */
 export interface OpenFrame {
-  /** Length of the frame's items at which another frame is begun, in UTF-16 code units (`frame_limits.ts`). */
+  /** Length of the frame's items at which another frame is begun, in UTF-16 code units (`frame.ts`). */
   readonly frameLimit: number;
 }
 

@@ -1,15 +1,16 @@
 /**
- * Runs the requests and events that other processes send: a limited number of handlers at once; the others wait, or
- * are refused. After every 5 ms of handlers the event loop gets a turn, so that pings, cancellations and other
- * senders are served while handlers compute.
+ * Runs the requests and events that other processes send: a limited number of handlers at once; the others wait, or are
+ * refused. After every 5 ms of handlers the event loop gets a turn, so that pings, cancellations and other senders are
+ * served while handlers compute. An `InboundRequest` is one of these requests, and sends its answer.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import type { AdmissionWatcher } from "../../dispatch/execution.ts";
-import { abandoned } from "../../dispatch/unfinished.ts";
+import { abandoned, type Later, type Outcome, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { AdmissionQueue, type Backlog, type Dropped, QueueEntry } from "../../dispatch/admission_queue.ts";
+import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
 import type { TurnBudget } from "../../dispatch/turn_budget.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { AnyContract } from "../../contract/contract.ts";
@@ -17,14 +18,15 @@ import type { Counts } from "../../dispatch/contract_counts.ts";
 import { EntityOutcome } from "../../dispatch/handler_call.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
-import { type Later, type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import { type CancelItem, unreadable, type WireMeta, type WordItem } from "./frame.ts";
-import { InboundRequest, type RequestAnswerOptions } from "./inbound_request.ts";
-import { refuseLate } from "./lateness.ts";
-import { answerOf, OpenStreams } from "./open_streams.ts";
+import { type CancelItem, tooLarge, unreadable, WireEnvelope, type WireMeta, type WordItem } from "./frame.ts";
+import { refuseLate } from "./received_frames.ts";
+import { answerOf, OpenStreams, ReaderLine } from "./open_streams.ts";
 import type { Peer } from "./peer.ts";
 import { Unreadable } from "../../data/tags.ts";
+import { toText } from "../../data/encoding.ts";
+import { writeError } from "../../dispatch/error_encoding.ts";
+import { failureItem } from "./frame_writer.ts";
+import type { RunningRequest } from "./request_ledger.ts";
 
 /** Dependencies of {@link InboundRequests} on the node. */
 export interface InboundRequestsOptions extends RequestAnswerOptions {
@@ -372,3 +374,77 @@ class QueuedTurn extends QueueEntry {
 const MAX_ASIDE = 65_536;
 const MAX_ANCESTORS = 64; // maximum number of runs in a chain, each waiting for the next
 const MAX_TTL = 2_147_483_647;
+
+/** Dependencies on the node for answering a request. */
+interface RequestAnswerOptions {
+  readonly observer: Observer;
+  /** Returns the size of the largest answer, in bytes. */
+  payloadLimit(): number;
+}
+
+/** A request that has arrived in a frame: its place there, its meta (id, headers and the like), and its answer. */
+export class InboundRequest extends WireEnvelope {
+  readonly peer: Peer;
+  readonly seq: number;
+  readonly index: number;
+  /** Name of the request's contract. */
+  readonly contract: string;
+  /** Time at which the request's frame arrived, by the monotonic clock. */
+  readonly at: number;
+  override readonly sentAt: number;
+  #items: { readonly line: ReaderLine } | undefined = undefined;
+
+  /** Makes the request at place `index` among the requests of frame `seq`. */
+  constructor(peer: Peer, seq: number, index: number, contract: string, meta: WireMeta | undefined) {
+    super(meta);
+    this.peer = peer;
+    this.seq = seq;
+    this.index = index;
+    this.contract = contract;
+    this.at = peer.lastSeenAt;
+    this.sentAt = this.at - peer.late;
+  }
+
+  /**
+   * The {@link ReaderLine} that sends the items of the requested stream to its reader; only for requests of streams.
+   */
+  get items(): { readonly line: ReaderLine } {
+    return this.#items ??= { line: new ReaderLine(this) };
+  }
+
+  /** Registers the handler's run (or wait for a turn) for this request, so that it can be cancelled. */
+  begun(run: RunningRequest): void {
+    this.peer.running.begun(this.seq, this.index, run);
+  }
+
+  /** Removes the registration made by `begun`. Called when the request no longer runs or waits. */
+  ended(): void {
+    this.peer.running.ended(this.seq, this.index);
+  }
+
+  /** Answers the request, with its result or with the code of a refusal. */
+  answer(outcome: Outcome, { observer, payloadLimit }: RequestAnswerOptions): void {
+    const { peer, seq, index, contract } = this;
+    if (outcome instanceof Refusal) return peer.outgoing.refuse(seq, index, outcome.code);
+    const { value } = outcome;
+    if (outcome.ok && value === undefined) return peer.outgoing.answer(seq, index, undefined);
+    const fail = (error: CatgaError, refused: 0 | 1 | 2 = 0) =>
+      peer.outgoing.item(failureItem(seq, index, writeError(error, payloadLimit()), refused), true);
+    if (!outcome.ok) return fail(outcome.error, outcome instanceof VersionRefusal ? outcome.ofStored ? 2 : 1 : 0);
+    let text: string;
+    try {
+      text = toText(value, "INVALID_RESPONSE", "the answer", contract);
+      const error = tooLarge("the answer", contract, text, payloadLimit());
+      if (error !== undefined) throw error;
+    } catch (thrown) {
+      const error = thrown as CatgaError; // `toText` throws CatgaErrors only
+      observer({ type: "fault", during: "answering", error });
+      return fail(error);
+    }
+    peer.outgoing.answer(seq, index, text);
+  }
+
+  protected override name(): string {
+    return `${this.peer.theirCalls}${this.seq}.${this.index}`;
+  }
+}

@@ -1,9 +1,10 @@
 import { describe, it } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStrictEquals } from "@std/assert";
 import { query } from "../../contract/definition.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { type AttemptFailure, Call, type CallOwner, SentFrame } from "./call.ts";
-import { RequestLedger } from "./request_ledger.ts";
+import { FrameRing, RequestLedger, RunningRequests } from "./request_ledger.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 
 const request = { contract: query("Ask") } as unknown as RemoteRequest; // all that a ledger's calls are asked for
 
@@ -90,5 +91,72 @@ describe("RequestLedger", () => {
     assertEquals(events, ["1.1 silent on b"]);
     assertEquals(ledger.find(1, 0), call("1.0"));
     assertEquals(ledger.find(1, 1), undefined);
+  });
+});
+
+const run = () => ({ abort() {} });
+
+describe("RunningRequests", () => {
+  it("a request is found at its place until it ends, and its frame is kept as long as one of its requests", () => {
+    const running = new RunningRequests();
+    const [one, two, three] = [run(), run(), run()];
+    running.begun(7, 0, one);
+    running.begun(7, 2, two);
+    running.begun(9, 1, three);
+    assertStrictEquals(running.find(7, 2), two);
+    assertEquals([running.find(7, 1), running.find(8, 0)], [undefined, undefined]);
+    running.ended(7, 0);
+    assertEquals({ places: running.places.join(), none: running.none }, { places: "7,2,9,1", none: false });
+    running.ended(7, 2);
+    running.ended(9, 1);
+    assertEquals({ places: running.places.join(), none: running.none }, { places: "", none: true });
+  });
+
+  it("a second end of the last request of a frame changes nothing", () => {
+    const running = new RunningRequests();
+    running.begun(7, 0, run());
+    running.begun(8, 0, run());
+    running.ended(7, 0);
+    running.ended(7, 0);
+    assertEquals(running.places, [8, 0]);
+  });
+});
+
+describe("FrameRing", () => {
+  it("get returns undefined for a number that was not added", () => {
+    const ring = new FrameRing<{ seq: number }>();
+    assertEquals([ring.size, ring.values(), ring.get(0), ring.get(1)], [0, [], undefined, undefined]);
+    ring.delete(1);
+    ring.add({ seq: 257 });
+    assertEquals([ring.get(1), ring.get(0), ring.get(Number.MAX_SAFE_INTEGER)], [undefined, undefined, undefined]);
+    ring.delete(1);
+    assertEquals([ring.size, ring.get(257)], [1, { seq: 257 }]);
+  });
+
+  it("behaves as a Map, with stragglers of any age, in whatever order numbers come and go", () => {
+    const random = seededRandom(7);
+    const ring = new FrameRing<{ seq: number }>();
+    const model = new Map<number, { seq: number }>();
+    let seq = 0;
+    for (let step = 0; step < 20_000; step++) {
+      const dice = random();
+      if (dice < 0.5) {
+        seq += 1 + Math.floor(random() * random() * 300);
+        // sometimes a number older than the newest
+        const value = { seq: dice < 0.02 ? Math.max(1, seq - 256 * Math.ceil(random() * 3)) : seq };
+        if (model.has(value.seq)) continue;
+        ring.add(value);
+        model.set(value.seq, value);
+      } else {
+        const keys = [...model.keys()];
+        const gone = dice < 0.6 ? Math.floor(random() * seq) : keys[Math.floor(random() * keys.length)] ?? 1;
+        ring.delete(gone);
+        model.delete(gone);
+      }
+      assertEquals(ring.size, model.size);
+      const some = Math.floor(random() * seq);
+      assertEquals(ring.get(some), model.get(some));
+    }
+    assertEquals(ring.values().map((value) => value.seq).sort(), [...model.keys()].sort());
   });
 });

@@ -1,11 +1,14 @@
 /**
  * Finds out what became of unanswered requests: pings the processes to which they were sent, concludes from bounces (no
- * responders) that a process is gone with its requests, and from unanswered pings that it does not respond.
+ * responders) that a process is gone with its requests, and from unanswered pings that it does not respond. Bounces
+ * prove nothing in the grace after this node's own reconnect (`ReconnectGrace`), and may not come at all
+ * (`BounceProbe`).
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
 import { stoodStill } from "../../ports/standstill.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Peer } from "./peer.ts";
+import { publishIfOpen, type Transport } from "../../ports/transport.ts";
 
 /** Dependencies of a {@link Watchdog} on the endpoint. */
 interface WatchdogOptions {
@@ -108,3 +111,95 @@ const PING_EVERY = 100; // ms
 const PING_EACH = 5; // ms: interval of pings for each process that owes an answer, if there are more than 20
 /** Time that a live process may need to move to another server, or for its last answers to arrive, in ms. */
 export const MAY_RETURN = 3_000;
+
+/**
+ * The grace: the time after this node's own reconnect in which bounces (no responders) and silence of other nodes prove
+ * nothing. An outage of the server cuts off every node, and the others may still be reconnecting.
+ */
+export class ReconnectGrace {
+  readonly #clock: Pick<Clock, "monotonic">;
+  #begunAt = -Infinity;
+
+  constructor(clock: Pick<Clock, "monotonic">) {
+    this.#clock = clock;
+  }
+
+  /** Begins the grace (in which bounces prove nothing) anew. Called when the connection is back. */
+  begin(): void {
+    this.#begunAt = this.#clock.monotonic();
+  }
+
+  /** True while other nodes may still be reconnecting. */
+  get running(): boolean {
+    return this.#clock.monotonic() - this.#begunAt < RECONNECT_GRACE;
+  }
+}
+
+/**
+ * Duration of the grace, in ms: all live processes reconnect to a single server within it. They took up to 1.7 s
+ * (docs/internals/measurements.md).
+ */
+export const RECONNECT_GRACE = 2_500;
+
+/** Options of a {@link BounceProbe}. */
+interface BounceProbeOptions {
+  readonly transport: Transport;
+  /** A subject to which no part of Catga subscribes. */
+  readonly subject: string;
+  /** Subject to which the bounce (no responders) is sent; its subscriber calls {@link BounceProbe.stop}. */
+  readonly reply: string;
+  /** Called at most once, if messages to a subject without subscribers do not bounce. */
+  noBounces(): void;
+}
+
+/**
+ * One test if messages to a subject without subscribers bounce (the server answers that there is none). They do not if
+ * a client or stream subscribes to every subject (a tap); then the death of a node is found later, by unanswered pings.
+ * The test is repeated once if no bounce comes, because a single message may get lost.
+ */
+export class BounceProbe {
+  readonly #options: BounceProbeOptions;
+  #unanswered = 0;
+  #stopped = false;
+  #timer: Timer | undefined;
+
+  /** Publishes the test message at once, if the transport is connected. */
+  constructor(options: BounceProbeOptions) {
+    this.#options = options;
+    this.#publish();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  #publish(): void {
+    const { transport, subject, reply } = this.#options;
+    const { state, generation } = transport.status;
+    if (state !== "connected") return;
+    publishIfOpen(transport, subject, "", { reply });
+    this.#after(BOUNCE_TIMEOUT, () => {
+      // the server answers in order: the bounce would come before the answer to the flush
+      transport.flush().then(() => this.#after(SETTLE, () => this.#noBounce(generation)), () => {
+        // nothing to conclude: the connection was lost, and perhaps the test message with it
+      });
+    });
+  }
+
+  #noBounce(generation: number): void {
+    const { transport, noBounces } = this.#options;
+    if (transport.status.state !== "connected" || transport.status.generation !== generation) return;
+    if (++this.#unanswered < PROBES) return this.#publish();
+    this.#stopped = true;
+    noBounces();
+  }
+
+  #after(ms: number, then: () => void): void {
+    if (!this.#stopped) this.#timer = this.#options.transport.clock.after(ms, then, { background: true });
+  }
+}
+
+const BOUNCE_TIMEOUT = 1_000; // ms; a bounce takes less than 1 ms (docs/internals/measurements.md)
+const SETTLE = 10; // ms from the arrival of a message to its subscriber
+const PROBES = 2;

@@ -10,7 +10,7 @@ import { itemText } from "../format/group.ts";
 import { largestGroup } from "../format/group_text.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
 import { payloadOf, timesOf } from "../format/logged_message.ts";
-import { dateOf } from "../../data/safe_date.ts";
+import { dateOf } from "../../ports/clock.ts";
 import { storeRequest } from "./requests.ts";
 import {
   inOrder,

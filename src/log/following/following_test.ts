@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, catga, CatgaError, command, entity, event, unwrap } from "../../../mod.ts";
 import type { AnyContract } from "../../contract/contract.ts";
-import type { FollowedEvent } from "../../contract/followed_event.ts";
+import type { FollowedEvent } from "../../contract/durable_messages.ts";
 import { MemoryNetwork } from "../../testing/mod.ts";
 import { delay } from "../../ports/clock.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";

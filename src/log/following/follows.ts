@@ -1,6 +1,6 @@
 /** All followers of durable events in this process: they share one feed for each contract. */
 import type { AnyContract } from "../../contract/contract.ts";
-import type { EventFollower, FollowEventsOptions } from "../../contract/followed_event.ts";
+import type { EventFollower, FollowEventsOptions } from "../../contract/durable_messages.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Clock } from "../../ports/clock.ts";

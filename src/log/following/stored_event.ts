@@ -1,6 +1,6 @@
 /** A durable event as its followers receive it. */
 import type { AnyContract } from "../../contract/contract.ts";
-import type { FollowedEvent } from "../../contract/followed_event.ts";
+import type { FollowedEvent } from "../../contract/durable_messages.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { freezePlain } from "../../data/checks.ts";
 import { decodeText } from "../../data/encoding.ts";

@@ -5,9 +5,8 @@
  * which the stream was made (41 bits), so a position is a safe integer.
  */
 import { isTagged } from "../../data/tags.ts";
-import { isTooDeep } from "../../data/is_json.ts";
+import { isTooDeep, parsedJson } from "../../data/encoding.ts";
 import { MAX_DEPTH } from "../../data/value_text.ts";
-import { parsedJson } from "../../data/encoding.ts";
 import { isCount } from "../../data/checks.ts";
 
 /** Version of the format in which messages of the log are stored. */

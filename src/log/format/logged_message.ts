@@ -4,7 +4,7 @@ import { isShape } from "../../contract/shape.ts";
 import { isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tags.ts";
-import { dateOf } from "../../data/safe_date.ts";
+import { dateOf } from "../../ports/clock.ts";
 
 /** An event or a queued command, as read from the log. */
 export interface LoggedMessage {

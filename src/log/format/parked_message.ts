@@ -7,7 +7,7 @@
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isNotNegative, isRecord, isStringArray } from "../../data/checks.ts";
-import { isTooDeep } from "../../data/is_json.ts";
+import { isTooDeep } from "../../data/encoding.ts";
 import { messageId } from "./commit.ts";
 import { type LoggedMessage, type LoggedMeta, unusable, whyNoMeta } from "./logged_message.ts";
 import { readRecord } from "./record_text.ts";

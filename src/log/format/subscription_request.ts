@@ -6,9 +6,8 @@
  */
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord } from "../../data/checks.ts";
-import { decodeText } from "../../data/encoding.ts";
+import { decodeText, isTooDeep } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tags.ts";
-import { isTooDeep } from "../../data/is_json.ts";
 import { formOf, PLAIN } from "./group_text.ts";
 import { readRecord } from "./record_text.ts";
 

@@ -7,7 +7,7 @@ import type { Result } from "../../contract/result.ts";
 import type { ContextHost, ParentMessage } from "../../dispatch/context_host.ts";
 import { Deadlined } from "../../ports/deadline_wheel.ts";
 import type { DurableMessage, Schedule } from "../../dispatch/remote.ts";
-import { cancelled } from "../../dispatch/unfinished.ts";
+import { cancelled } from "../../dispatch/outcome.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 
 /** Dependencies of a {@link Publication} on its app. A drain of the app waits for all publications. */

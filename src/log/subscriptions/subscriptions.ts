@@ -7,8 +7,7 @@ import { fewAtOnce } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";
 import { throughElection } from "../../ports/election.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { OnceAMinute } from "../../ports/once_a_minute.ts";
-import type { Timer } from "../../ports/clock.ts";
+import { OnceAMinute, type Timer } from "../../ports/clock.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import {
   commitSubject,

@@ -4,7 +4,7 @@ import type { Observation } from "../../contract/observer.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError } from "../../error.ts";
-import { OnceAMinute } from "../../ports/once_a_minute.ts";
+import { OnceAMinute } from "../../ports/clock.ts";
 import type { LogLoss } from "../../ports/event_log.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import type { LogHost } from "../log_host.ts";

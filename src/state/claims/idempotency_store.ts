@@ -8,7 +8,7 @@ import { backoff, between, delay, type Stamp, stamp, token } from "../../ports/c
 import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
-import { fingerprint } from "../../data/fingerprint.ts";
+import { fingerprint } from "../../data/value_text.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
@@ -359,8 +359,8 @@ export class IdempotencyStore implements Claims {
 /** Pause before each look for a claim that was written without an answer, in ms. */
 const LATE = 1_000;
 /**
- * Number of bytes by which an answer to another node is smaller than a message (`cluster/wire/frame_limits.ts`). A
- * record is longer than the answer that is made of it.
+ * Number of bytes by which an answer to another node is smaller than a message (`cluster/wire/frame.ts`). A record is
+ * longer than the answer that is made of it.
  */
 const ANSWER_OVERHEAD = 2_048;
 /** Maximum size of an error's details that are kept if the record is too large, in bytes. */

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { systemClock } from "../ports/clock.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import { ReadLimiter } from "./read_limiter.ts";
+import { ReadLimiter } from "./jetstream.ts";
 
 describe("ReadLimiter", () => {
   /** Starts 200 reads, and returns how many run at once. `end` ends the running reads one after the other. */

@@ -1,8 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import type { Random } from "../../ports/clock.ts";
-import { MAX_PEERS, PeerTable } from "./peer_table.ts";
-import { Peer } from "./peer.ts";
+import { MAX_PEERS, Peer, PeerTable } from "./peer.ts";
 import { SendTurn } from "./frame_sender.ts";
 import type { Transport } from "../../ports/transport.ts";
 

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
@@ -209,6 +209,32 @@ describe("Subscriptions, when handlers fail", () => {
     assertEquals([node.state("billing")!.state, cluster.states("stopped")], ["leading", 0]);
     broken = false;
     await cluster.until("all are handled", () => cluster.ends.length === 4_000, 1_000_000);
+    cluster.close();
+  });
+
+  it("are stopped, and say so, while what waits behind a dead letter of one key takes nearly all the room (they were said to lead)", async () => {
+    const cluster = new Cluster();
+    const begun = Promise.withResolvers<void>();
+    let broken = true;
+    const handles = { billing: { Placed: { attempts: 1, timeout: 600_000 } } };
+    const run = async () => {
+      await begun.promise;
+      return broken ? ["BROKEN", "no", 0] as const : 0;
+    };
+    const node = await cluster.node("a", { handles, run, mostParked: 2_000 });
+    for (let i = 0; i < 40; i++) await cluster.publish("Placed", events(100, 1, 100 * i));
+    await cluster.until("nearly all the room is taken", () => node.state("billing")!.retrying >= 1_800);
+    begun.resolve();
+    await cluster.until("the first is a dead letter", () => node.state("billing")!.dead === 1);
+    await cluster.clock.advance(5_000);
+    assertEquals([node.state("billing")!.state, cluster.states("stopped")], ["stopped", 1]);
+    const said = cluster.seen.flatMap((each) => each.type === "subscription" ? each.reason ?? [] : []).join("\n");
+    assertStringIncludes(said, "catga dead");
+    broken = false;
+    const administration = await cluster.administration();
+    for await (const letter of administration.deadLetters({})) await letter.replay();
+    await cluster.until("all are handled", () => cluster.ends.length === 4_000, 1_000_000);
+    assertEquals(node.state("billing")!.state, "leading");
     cluster.close();
   });
 

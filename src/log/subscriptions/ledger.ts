@@ -180,7 +180,7 @@ export class Ledger {
         if (found.in === "log" && found.unreadable !== undefined) this.#endUnreadable(item, found.unreadable, now);
       }
     }
-    const known = new Map([...this.#all()].map((item) => [item.id, item]));
+    const known = running.size === 0 ? NO_ITEMS : new Map([...this.#all()].map((item) => [item.id, item]));
     this.#joined = running;
     for (const [id, node] of running) {
       const [item, message] = [known.get(id), messages.get(id)?.message];
@@ -496,6 +496,11 @@ export class Ledger {
     if (this.#counted < this.#options.mostParked * NEARLY_FULL_PART) return false;
     for (const line of this.#spilledLines) if (line.last?.place !== "parked") this.#spilledLines.delete(line);
     return this.#spilledLines.size > 0;
+  }
+
+  /** True if no message runs, and no parked message will run by itself, as behind a dead letter. */
+  get rests(): boolean {
+    return this.running === 0 && this.#due.size === 0 && !this.waitsForCommit;
   }
 
   /** Makes the content of the next commit (the state to be stored). */
@@ -889,5 +894,6 @@ const AWAITING = 4;
  * messages.
  */
 const NEARLY_FULL_PART = 0.9;
+const NO_ITEMS: ReadonlyMap<string, Item> = new Map();
 const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });

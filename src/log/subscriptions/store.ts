@@ -4,7 +4,7 @@ import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay, doubled } from "../../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
-import { commitSubject, parkedSubject, readParkedSubject, requestSubject } from "../format/names.ts";
+import { commitSubject, parkedSubject, requestSubject } from "../format/names.ts";
 import {
   type ListedMessage,
   type ParkedMessage,
@@ -62,10 +62,12 @@ export class SubscriptionStore {
   async listed(ids: ReadonlySet<string>): Promise<{ found: Map<string, ListedMessage>; garbage: string[] }> {
     const found = new Map<string, ListedMessage>();
     const garbage = new Set<string>();
+    const prefix = this.#parked("").length;
     for await (const message of this.#all(this.#parked("*"))) {
-      const id = readParkedSubject(this.#options.namespace, message.subject)?.id;
-      if (id !== undefined && !ids.has(id)) garbage.add(id);
-      else if (id !== undefined) this.#list(found, id, message);
+      // `readParkedSubject` would decode the subscription's key each time, a fifth of all work here (measured in Bun)
+      const id = message.subject.slice(prefix);
+      if (ids.has(id)) this.#list(found, id, message);
+      else garbage.add(id);
     }
     // the server that answered may lag behind: messages that it lacks are read from the stream's leader
     for (const id of ids) {

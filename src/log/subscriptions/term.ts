@@ -75,7 +75,7 @@ export class SubscriptionTerm {
    */
   #fullSince: number | undefined;
   /** True if, at the last tick, no live node handled any of the open messages, and no other was read for a while. */
-  #isBlocked = false;
+  #isIdle = false;
   /**
    * State of the term. `runs`: messages are handed out; `leaving`: no more are, and answers are awaited; `ends`: the
    * last commit is being written; `over`: the term has ended.
@@ -223,8 +223,7 @@ export class SubscriptionTerm {
       this.#flow();
     }
     const isSlow = this.#fullSince !== undefined && now - this.#fullSince > SLOW;
-    const { size } = ledger.open; // 0: all are put aside, behind a message that has failed
-    this.#isBlocked = isSlow && size > 0 && [...ledger.open].every(({ category }) => category.capable === 0);
+    this.#isIdle = isSlow && [...ledger.open].every(({ category }) => category.capable === 0);
     if (isSlow) ledger.spillHotKey();
     const [oldest] = ledger.open;
     warnings.check(oldest?.message, stream.serverTime, () => Object.keys(unhandledOf(categories, ledger)));
@@ -361,10 +360,10 @@ export class SubscriptionTerm {
     const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on only when half of the room is free
     const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MAX_OPEN_BYTES * part;
     const full = ledger.full || ledger.isNearlyFull || isFull;
-    const stopped = ledger.full || (full && this.#isBlocked);
+    const stopped = ledger.full || (full && this.#isIdle && (isFull || ledger.rests));
     if (stopped !== warnings.stopped) {
-      const isUnhandled = sum(unhandledOf(categories, ledger)) > mostParked;
-      const reason = ledger.full && !isUnhandled ? this.#noRoom(mostParked) : this.#unhandled(led);
+      const isUnhandled = ledger.full ? sum(unhandledOf(categories, ledger)) > mostParked : isFull;
+      const reason = isUnhandled ? this.#unhandled(led) : this.#noRoom(mostParked);
       warnings.stop(stopped ? reason : undefined);
     }
     if (full === (this.#fullSince !== undefined)) return;

@@ -60,9 +60,9 @@ export async function compareTrees(tree: string, wanted: Wanted): Promise<number
         });
       const left = leftOut.length;
       // Deno compiles what it has not run before; and a section that cannot run on a tree ends here
-      await alternate(players(true), 1);
+      const first = await alternate(players(true), 1);
       if (leftOut.length > left) continue;
-      const runs = await alternate(players(false), wanted.rounds ?? (wanted.trial ? 1 : wanted.quick ? 3 : 7));
+      const runs = wanted.trial ? first : await alternate(players(false), wanted.rounds ?? (wanted.quick ? 3 : 7));
       if (leftOut.length > left) continue;
       const [before, now] = ["before", "now"].map((name) => joined(runs.get(name)!));
       console.log(`${comparedOn(before, now, commits)}\n${pairedChanges(before, now)}\n`);

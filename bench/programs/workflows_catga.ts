@@ -68,9 +68,9 @@ await runFlowing({
             }
           }
         },
-        /** How long after their time so many sleeping runs have all ended, in ms. */
-        async wake({ runs }: { runs: number }): Promise<number> {
-          const until = Date.now() + 8_000 + runs * 5;
+        /** How long after their time, which comes in `ms`, so many sleeping runs have all ended, in ms. */
+        async wake({ runs, ms }: { runs: number; ms: number }): Promise<number> {
+          const until = Date.now() + ms;
           const ids: string[] = [];
           for (let n = 0; n < runs; n += 50) {
             const some = Array.from({ length: Math.min(50, runs - n) }, (_, i) => {

@@ -41,7 +41,7 @@ async function commandsOf(stage: Stage, effort: Effort): Promise<Table> {
   await stage.clear();
   const ms = effort.ms(1_000, 200);
   const players = await timed(stage, [...OURS, ...effort.peers ? PEERS : []], ms);
-  await alternate(players, 2);
+  await alternate(players, effort.warm(2));
   const times = await alternate(players, effort.rounds(11, 3));
   await stage.clear();
   return {

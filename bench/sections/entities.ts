@@ -77,7 +77,7 @@ function changing(contestants: readonly Running[], options: Changing) {
 async function commands(contestants: readonly Running[], effort: Effort): Promise<Table[]> {
   const players = changing(contestants, { entities: AT_ONCE, ms: effort.ms(400, 100) });
   // in Bun the rate still rises after some seconds
-  await alternate(players, effort.count(12, 1));
+  await alternate(players, effort.warm(12, 1));
   const figures = await alternate(players, effort.rounds(24, 3));
   const table = { columns: ["stored"], pairs: pairs(contestants) };
   return [{
@@ -131,7 +131,7 @@ async function steady(contestants: readonly Running[], effort: Effort): Promise<
 async function together(contestants: readonly Running[], effort: Effort): Promise<Table> {
   const both = contestants.filter(({ name }) => name.startsWith(OWN));
   const players = changing(both, { entities: 1, each: AT_ONCE, ms: effort.ms(500, 100) });
-  await alternate(players, 1);
+  await alternate(players, effort.warm(1));
   const figures = await alternate(players, effort.rounds(7, 3));
   return {
     id: "entities-together",
@@ -146,7 +146,7 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
 
 async function alone(contestants: readonly Running[], effort: Effort): Promise<Table> {
   const players = changing(contestants, { entities: 1, ms: effort.ms(500, 100) });
-  await alternate(players, 1);
+  await alternate(players, effort.warm(1));
   const figures = await alternate(players, effort.rounds(7, 3));
   return {
     id: "entities-alone",
@@ -190,7 +190,7 @@ async function loading(contestants: readonly Running[], effort: Effort): Promise
     reading("load, all in the snapshot", own, { way: "load with snapshot", ...within }),
     reading(`load, ${BEHIND} events behind the snapshot`, own, { way: "load with snapshot", ...behind }),
   ];
-  await alternate(players, effort.count(3, 1));
+  await alternate(players, effort.warm(3, 1));
   const figures = await alternate(players, effort.rounds(7, 3));
   return [{
     id: "entities-load",

@@ -24,7 +24,7 @@ export const events: Measure = async (stage, effort, company) => {
       play: () => round(player, options),
       drop: player.drop,
     }));
-    await alternate(playing, 1);
+    await alternate(playing, effort.warm(1));
     for (const [name, rounds] of await alternate(playing, effort.rounds(7, 3))) cells.get(name)!.push(rounds);
   }
   return [{

@@ -12,9 +12,9 @@ export const latency: Measure = async (stage, effort, company) => {
   const players = await company.engage([...ours(stage), ...effort.peers ? PEERS : []]);
   const alone = players.map(playing("closed", { outstanding: 1, ms: effort.ms(250, 60) }));
   const among = players.map(playing("open", { rate: RATE, ms: effort.ms(300, 60) }));
-  await alternate(among, 1);
+  await alternate(among, effort.warm(1));
   const single = await alternate(alone, effort.rounds(9, 3));
-  await alternate(among, 1);
+  await alternate(among, effort.warm(1));
   const open = await alternate(among, effort.rounds(5, 3));
   const common = { unit: "ms", columns: ["p50", "p99", "p99.9"], pairs: pairsOf(players) } as const;
   const tables: Table[] = [

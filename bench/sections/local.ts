@@ -53,7 +53,7 @@ export const local: Measure = async (stage, effort) => {
   const contestants = [...BY_HAND, ...CATGA, ...effort.peers ? peers(effort) : []];
   const ms = effort.ms(120, 20);
   const players = await timed(stage, contestants, ms);
-  await alternate(players, 2);
+  await alternate(players, effort.warm(2));
   const times = await alternate(players, effort.rounds(7, 3));
   await stage.clear();
   const weighed = contestants.filter(({ name, file }) =>

@@ -117,14 +117,14 @@ async function publishing(contestants: readonly Running[], effort: Effort): Prom
   const rates = async (ids: boolean) => {
     const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
     for (const outstanding of levels) {
-      await alternate(storing(outstanding, effort.ms(600, 200), ids), 1);
+      await alternate(storing(outstanding, effort.ms(600, 200), ids), effort.warm(1));
       const figures = await alternate(storing(outstanding, effort.ms(600, 100), ids), effort.rounds(7, 3));
       for (const [name, rounds] of figures) cells.get(name)!.push(rounds.map(({ rate }) => rate));
     }
     return [...cells].map(([name, cells]) => ({ name, cells }));
   };
   const [rows, withIds] = [await rates(false), await rates(true)];
-  await alternate(storing(1, effort.ms(300, 50)), 1);
+  await alternate(storing(1, effort.ms(300, 50)), effort.warm(1));
   const alone = await alternate(storing(1, effort.ms(600, 100)), effort.rounds(7, 3));
   const pairs = pairsOf(players);
   return [{
@@ -157,7 +157,7 @@ async function publishing(contestants: readonly Running[], effort: Effort): Prom
 async function handling(contestants: readonly Running[], effort: Effort): Promise<Table> {
   const overDeno = contestants.some(({ name, options }) => name === NATS && options.transport === "deno");
   return {
-    ...await backlogs(contestants, effort, { warm: effort.count(3, 1), count: (player) => countOf(player, effort) }),
+    ...await backlogs(contestants, effort, { warm: effort.warm(3, 1), count: (player) => countOf(player, effort) }),
     id: "log-handled",
     title: "Log: stored events handled a second, from the first one handed out to the last one handled",
     columns: ["handled"],
@@ -240,7 +240,7 @@ async function alone(contestants: readonly Running[], effort: Effort): Promise<T
     drop,
   }));
   // the first 2,000 events of a process in Bun take Catga twice the time, because its code is not compiled yet
-  await alternate(playing, effort.count(25, 2, 1));
+  await alternate(playing, effort.warm(25, 2));
   const figures = await alternate(playing, effort.rounds(15, 3));
   return {
     id: "log-latency",
@@ -275,7 +275,7 @@ async function batches(stage: Stage, effort: Effort, company: Company): Promise<
   }));
   const count = effort.count(50_000, 8_000, 1_000);
   return {
-    ...await backlogs(contestants, effort, { warm: 1, count: () => count }),
+    ...await backlogs(contestants, effort, { warm: effort.warm(1), count: () => count }),
     id: "log-batches",
     title: "Log: stored events written into SQLite a second, by one process",
     columns: ["written"],
@@ -319,7 +319,7 @@ async function postgres(stage: Stage, effort: Effort, company: Company): Promise
     })),
   ]);
   const count = effort.count(50_000, 8_000, 1_000);
-  const figures = await backlogs(contestants, effort, { warm: 1, count: () => count });
+  const figures = await backlogs(contestants, effort, { warm: effort.warm(1), count: () => count });
   await stage.clear();
   return [{
     ...figures,

@@ -17,7 +17,7 @@ export const remote: Measure = async (stage, effort, company) => {
         play: () => client.ask<Closed>("closed", { outstanding, ms }),
         drop,
       }));
-    await alternate(at(ms), 1);
+    await alternate(at(ms), effort.warm(1));
     const figures = await alternate(at(ms), effort.rounds(5, 3));
     for (const [name, rounds] of figures) cells.get(name)!.push(rounds.map(({ rate }) => rate));
   }
@@ -28,7 +28,7 @@ export const remote: Measure = async (stage, effort, company) => {
       play: () => client.ask<Closed>("closed", { outstanding: 256, ms, large: true }),
       drop,
     }));
-  await alternate(large(ms), 1);
+  await alternate(large(ms), effort.warm(1));
   const largeFigures = await alternate(large(ms), effort.rounds(5, 3));
   return [{
     id: "remote",

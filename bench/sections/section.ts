@@ -18,6 +18,8 @@ export interface Effort {
   readonly peers: boolean;
   /** So many rounds, where nobody asked for another number; one for a trial. */
   rounds(usual: number, quick: number): number;
+  /** So many rounds first, which do not count, until programs are compiled; none for a trial. */
+  warm(usual: number, quick?: number): number;
   /** A round's length in ms; at most 50 for a trial. */
   ms(usual: number, quick: number): number;
   /** So many events, entities or the like. */
@@ -49,6 +51,7 @@ export function effortOf(wanted: Wanted, peers: boolean): Effort {
     quick,
     peers,
     rounds: (usual, few) => wanted.rounds ?? (trial ? 1 : quick ? few : usual),
+    warm: (usual, few = usual) => trial ? 0 : quick ? few : usual,
     ms: (usual, short) => trial ? Math.min(short, 50) : quick ? short : usual,
     count: (usual, few, fewest = few) => trial ? fewest : quick ? few : usual,
   };

@@ -46,7 +46,7 @@ export const startup: Measure = async (stage, effort) => {
     })),
     { name: IMPORTS, play: () => process(stage, IDLE, ["import"]) },
   ];
-  await alternate(players, 1); // Deno compiles what it has not run before
+  await alternate(players, effort.warm(1)); // Deno compiles what it has not run before
   const processes = await alternate(players, effort.rounds(7, 3));
   const whole = await alternate(
     transports.map((transport) => ({

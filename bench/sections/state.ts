@@ -31,7 +31,7 @@ export const state: Measure = async (stage, effort) => {
     name,
     play: () => program.ask<number>("time", { operation, count }),
   }));
-  await alternate(players, 1);
+  await alternate(players, effort.warm(1));
   const times = await alternate(players, effort.rounds(9, 3));
   await stage.clear();
   return [{

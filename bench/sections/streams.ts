@@ -40,7 +40,7 @@ export const streams: Measure = async (stage, effort, company) => {
   const one = players.map(playing<number>("one", count));
   const many = players.map(playing<number>("many", each));
   const alone = players.map(playing<Latencies>("alone", effort.count(1_000, 300, 20)));
-  await alternate(one, 1);
+  await alternate(one, effort.warm(1));
   const ones = await alternate(one, effort.rounds(7, 3));
   const manies = await alternate(many, effort.rounds(5, 3));
   const alones = await alternate(alone, effort.rounds(5, 3));

@@ -103,7 +103,7 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
       ...{ name: running.name, drop: running.drop },
       play: () => round(running, options),
     }));
-    await alternate(players, effort.count(2, 1));
+    await alternate(players, effort.warm(2, 1));
     figures.push(await alternate(players, effort.rounds(9, 3)));
   }
   const rows = (of: (round: Round) => number) =>
@@ -184,7 +184,12 @@ async function resuming(contestants: readonly Running[], effort: Effort): Promis
 
 async function waking(contestants: readonly Running[], effort: Effort): Promise<Table> {
   const runs = effort.count(1_000, 1_000, 10);
-  const players = contestants.map(({ name, client }) => ({ name, play: () => client.ask<number>("wake", { runs }) }));
+  // until all of them sleep
+  const ms = effort.count(8_000, 8_000, 500) + runs * 5;
+  const players = contestants.map(({ name, client }) => ({
+    name,
+    play: () => client.ask<number>("wake", { runs, ms }),
+  }));
   const rounds = await alternate(players, effort.rounds(3, 1));
   return {
     id: "workflows-wake",

@@ -1,0 +1,21 @@
+import { describeTrials } from "./trial_suite.ts";
+
+await describeTrials("bench of entities and workflows", [
+  {
+    what: "entities: commands and loading",
+    section: "entities",
+    tables: [
+      "entities",
+      "entities-processor",
+      "entities-steady",
+      "entities-alone",
+      "entities-together",
+      "entities-load",
+    ],
+  },
+  {
+    what: "workflows: runs, resuming and waking",
+    section: "workflows",
+    tables: ["workflows", "workflows-latency", "workflows-processor", "workflows-resume", "workflows-wake"],
+  },
+]);

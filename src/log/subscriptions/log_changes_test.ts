@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
+import { requestSubject, subscriptionKey } from "../format/names.ts";
 import { streamName } from "../format/stream_name.ts";
 import { Cluster, events, inOrder, type NodeOptions, type Run } from "./cluster_suite.ts";
 
@@ -46,6 +47,24 @@ describe("Subscriptions, when the log changes", () => {
     await cluster.clock.until(running);
     await cluster.until("the others, too", () => cluster.ends.length === placed + 100);
     assertEquals(cluster.payloads("p"), Array.from({ length: 100 }, (_, i) => `paid ${i}`));
+    cluster.close();
+  });
+
+  it("name none as skipped that are published while they begin to read a new category", async () => {
+    const cluster = new Cluster();
+    await cluster.node("old", { handles: BILLING });
+    await cluster.stream();
+    await cluster.leader("billing");
+    const kept = await cluster.kept();
+    const requests = requestSubject("test", subscriptionKey("shop", "billing"), "*");
+    const publishing = (async () => {
+      while ((await kept.read(requests, { from: 1, most: 1 })).length === 0) await delay(cluster.clock, 1);
+      for (let i = 0; i < 5; i++) await cluster.publishNow("Paid", [[`paid ${i}`, "p"]]);
+    })();
+    await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } } });
+    await cluster.clock.until(publishing);
+    await cluster.until("all handled", () => cluster.payloads("p").length === 5);
+    assertEquals(cluster.states("begun"), 0);
     cluster.close();
   });
 

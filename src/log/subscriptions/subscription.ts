@@ -9,7 +9,7 @@ import { throughElection } from "../../ports/election.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import type { Commit, Head } from "../format/commit.ts";
 import { categorySubject, commitSubject, requestSubject, subscriptionKey } from "../format/names.ts";
-import { endOf } from "../format/group_text.ts";
+import { endOf, sequenceOf } from "../format/group_text.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import type { LogHost } from "../log_host.ts";
 import { ABSENT, type CapableNode, mayLead, turnOf } from "./leader_election.ts";
@@ -166,7 +166,7 @@ export class LogSubscription {
       if (missing.length === 0) {
         if (begins) {
           const skipped = [...spec.categories].flatMap(([name, { from }]) => from === "now" ? [name] : []);
-          await this.#passesOver(skipped, true);
+          await this.#passesOver(skipped, commit, true);
         } else this.#ignoresFrom(commit);
       }
       if (missing.length === 0 || !another) return;
@@ -177,7 +177,7 @@ export class LogSubscription {
         const known = this.#commit;
         if (typeof known !== "object" || this.#missing(known).length > 0) continue;
         this.#ignoresFrom(known);
-        return await this.#passesOver(missing, false);
+        return await this.#passesOver(missing, known, false);
       }
       const { service, name } = spec;
       const message = `no leader of the subscription ${service}/${name} has begun to read ${missing.join(", ")}`;
@@ -287,15 +287,19 @@ export class LogSubscription {
   }
 
   /**
-   * Reports the new categories of which the log already has messages: no node will handle these messages, because the
-   * categories begin now. `isNew`: the subscription is new, too.
+   * Reports the new categories of which the log has messages before the start position that the commit records: no node
+   * will handle these messages. `isNew`: the subscription is new, too.
    */
-  async #passesOver(categories: readonly string[], isNew: boolean): Promise<void> {
+  async #passesOver(categories: readonly string[], { head: { began } }: Commit, isNew: boolean): Promise<void> {
     const { host: { namespace }, stream } = this.#options;
     const behind: [category: string, last: number][] = [];
     const look = async (category: string) => {
-      const last = await stream.last(categorySubject(namespace, category));
-      if (last !== undefined) behind.push([category, last.time]);
+      const [subject, upTo] = [categorySubject(namespace, category), sequenceOf(began[category] ?? 0)];
+      const last = await stream.last(subject);
+      if (last === undefined) return;
+      // a message behind the start position is handled: it was stored after the category began
+      const [first] = last.sequence <= upTo ? [last] : await stream.read(subject, { from: 1, most: 1 });
+      if (first !== undefined && first.sequence <= upTo) behind.push([category, last.time]);
     };
     try {
       await Promise.all(categories.slice(0, MAX_REPORTED_CATEGORIES).map(look));

@@ -49,7 +49,9 @@ export async function feed(
 }
 
 async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Parameters<typeof feed>): Promise<unknown> {
-  const outlet = "here" in target ? target.here : new WireOutlet(contract, target.line);
+  const outlet = "here" in target
+    ? target.here
+    : new WireOutlet(contract, target.line, (error) => ctx.abort(error));
   const { signal } = ctx;
   // the payload has the type of the contract, which its schema or its type arguments guarantee
   const given: unknown = await fn(payload as never, ctx as never);
@@ -157,6 +159,9 @@ class WireOutlet implements ItemOutlet, LineSender {
   readonly #contract: AnyContract;
   readonly #line: ItemLine;
   readonly #sender: ItemSender;
+  readonly #abort: (error: CatgaError) => void;
+  /** The smallest limit for an item so far, in bytes: each item that the reader may still be sent again fits into it. */
+  #limit: number;
   readonly #waiting = new SingleWait();
   #closed = false;
   /**
@@ -166,9 +171,12 @@ class WireOutlet implements ItemOutlet, LineSender {
   #left = 1;
   #queued = false;
 
-  constructor(contract: AnyContract, line: ItemLine) {
+  /** `abort`: ends the stream with an error. */
+  constructor(contract: AnyContract, line: ItemLine, abort: (error: CatgaError) => void) {
     this.#contract = contract;
     this.#line = line;
+    this.#abort = abort;
+    this.#limit = line.limit;
     this.#sender = new ItemSender(windowOf(contract), line);
     line.sender = this;
   }
@@ -180,6 +188,12 @@ class WireOutlet implements ItemOutlet, LineSender {
   }
 
   write(out: ItemWriter): void {
+    const { limit } = this.#line;
+    if (limit < this.#limit) {
+      // the server's limit was lowered: an item that no longer fits would be asked for, and fail, again and again
+      this.#limit = limit;
+      if (this.#sender.exceeds(limit)) return this.#abort(itemTooLarge(this.#contract, limit));
+    }
     this.#sender.write(out);
   }
 
@@ -195,16 +209,15 @@ class WireOutlet implements ItemOutlet, LineSender {
   }
 
   send(item: unknown): void {
-    const { name } = this.#contract;
     const { limit } = this.#line;
     this.#left--;
     if (typeof item === "string" && this.#sender.strings && item.length < limit / LONGEST_ESCAPE) {
       return this.#sender.send(item);
     }
-    const text = item === undefined ? UNDEFINED_TEXT : toText(item, "INVALID_RESPONSE", "an item", name);
-    if (exceeds(text, limit)) {
-      throw new CatgaError("TOO_LARGE", `an item of ${name} is larger than the server takes, ${limit} bytes`);
-    }
+    const text = item === undefined
+      ? UNDEFINED_TEXT
+      : toText(item, "INVALID_RESPONSE", "an item", this.#contract.name);
+    if (exceeds(text, limit)) throw itemTooLarge(this.#contract, limit);
     this.#sender.text(text);
   }
 
@@ -235,6 +248,10 @@ class WireOutlet implements ItemOutlet, LineSender {
     this.#queued = true;
     bursts.wait(begin);
   }
+}
+
+function itemTooLarge({ name }: AnyContract, limit: number): CatgaError {
+  return new CatgaError("TOO_LARGE", `an item of ${name} is larger than the server takes, ${limit} bytes`);
 }
 
 /**

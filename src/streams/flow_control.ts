@@ -7,6 +7,7 @@
  */
 import type { Window } from "../contract/stream.ts";
 import { Fifo } from "../data/fifo.ts";
+import { exceeds } from "../data/utf8.ts";
 import type { ItemLine, ItemSource, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
 
 /** The handler's end of a stream's flow control: keeps items until the reader has consumed them. */
@@ -101,6 +102,12 @@ export class ItemSender implements LineSender {
     if (this.#next > this.#consumed) this.#ask();
     this.#ends = this.#ended;
     this.#line.gather();
+  }
+
+  /** Returns true if an item that is still to be written, perhaps again, has more than `limit` bytes as JSON. */
+  exceeds(limit: number): boolean {
+    const items = this.#items.slice(this.#unwritten - this.#first);
+    return items.some((item) => exceeds(this.#strings ? JSON.stringify(item) : item, limit));
   }
 
   write(out: ItemWriter): void {

@@ -1,0 +1,39 @@
+/** Tests of nodes whose nats-server takes smaller messages from now on, after a reload of its configuration. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { catga, CatgaError, event, stream } from "../../mod.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+
+const slow = { timeout: 120_000 };
+const LARGE = 100_000; // bytes
+const SMALLER = 65_536; // bytes
+
+describe("a smaller max_payload", await requireNatsServer(), () => {
+  it("a stream whose items no longer fit ends with TOO_LARGE (they were sent again without end)", slow, async () => {
+    await using server = await startNatsServer({ config: "max_payload: 1000000" });
+    const Told = event<string>("Told");
+    const Read = stream<void, string>("Read", { window: { items: 4 } });
+    const large = "x".repeat(LARGE);
+    const shrunk = Promise.withResolvers<void>();
+    const handlers = Read.handle(async function* () {
+      yield "small";
+      await shrunk.promise;
+      yield large;
+      yield "small";
+    });
+    let errors = 0;
+    const logger = { debug() {}, info() {}, warn() {}, error: () => void errors++ };
+    await using worker = await catga({ nats: server.url, id: "worker", handlers, logger });
+    await using reader = await catga({ nats: server.url, id: "reader", logger });
+    const items = reader.stream(Read, undefined, { idle: 10_000 })[Symbol.asyncIterator]();
+    assertEquals((await items.next()).value, "small");
+    // nats-server does not tell its clients: what each of these two sends ends its connection
+    await server.configure(`max_payload: ${SMALLER}`);
+    shrunk.resolve();
+    await reader.publish(Told, large);
+    const error = await assertRejects(() => items.next(), CatgaError);
+    assertEquals(error.code, "TOO_LARGE");
+    assert(errors < 20, `${errors} errors were logged`);
+    assertEquals((await worker.publish(Told, large)).error?.code, "TOO_LARGE");
+  });
+});

@@ -32,6 +32,11 @@ export interface PrivateProtocol {
    * either of the two methods is missing, messages are sent by `publish`.
    */
   flushPending?(): void;
+  /**
+   * Sends all subscriptions to the server. Catga calls it when the server has refused some because of its limit, and
+   * has not said which. Without this method they are missing until the next reconnect.
+   */
+  sendSubscriptions?(): void;
   readonly transport?: {
     /**
      * The socket of transport-node, which Catga destroys when a link is dead: nats.js would wait until its buffers are

@@ -36,6 +36,7 @@ describe("private parts of nats.js", await requireNatsServer(), () => {
         assertEquals({
           sendCommand: typeof protocol?.sendCommand,
           flushPending: typeof protocol?.flushPending,
+          sendSubscriptions: typeof protocol?.sendSubscriptions,
           disconnected: typeof protocol?.disconnected,
           connectPromise: protocol?.connectPromise,
           isClosed: transport?.isClosed,
@@ -43,7 +44,8 @@ describe("private parts of nats.js", await requireNatsServer(), () => {
           reconnectDelayHandler: typeof options?.reconnectDelayHandler,
           lastConnect: servers?.servers?.map(({ lastConnect }) => typeof lastConnect),
         }, {
-          ...{ sendCommand: "function", flushPending: "function", disconnected: "function", connectPromise: null },
+          ...{ sendCommand: "function", flushPending: "function", sendSubscriptions: "function" },
+          ...{ disconnected: "function", connectPromise: null },
           ...{ isClosed: false, close: "function", reconnectDelayHandler: "function", lastConnect: ["number"] },
         });
       } finally {

@@ -28,6 +28,7 @@ import { ConnectionStatus, type NatsLink } from "./connection.ts";
 import type { Driver } from "./driver.ts";
 import { connectionClosed, connectionLost, failure, notConnected, tooLarge, violation } from "./nats_error.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
+import { isSubscriptionLimit, RefusedSubscriptions } from "./refused_subscriptions.ts";
 import { type TextMessage, TextPublisher } from "./text_publisher.ts";
 
 /** Time for which {@link NatsTransport.close} waits until the server has received all published messages, in ms. */
@@ -66,6 +67,7 @@ export class NatsTransport implements Transport {
   readonly #onForbidden: ((violation: Violation) => void) | undefined;
   readonly #onViolation = new Set<(violation: Violation) => void>();
   readonly #subscriptions = new Set<SubscriptionHandle>();
+  readonly #refused: RefusedSubscriptions;
   readonly #status: ConnectionStatus;
   #maxPayload = 1_048_576;
   #server: ServerInfo = Object.freeze({ id: "", clustered: false });
@@ -85,6 +87,7 @@ export class NatsTransport implements Transport {
     this.#onError = options.onError ?? ((error) => console.error(error));
     this.#onForbidden = options.onForbidden;
     this.#texts = TextPublisher.of(link.connection);
+    this.#refused = new RefusedSubscriptions(link.connection, this.clock, this);
     this.#status = new ConnectionStatus(link, this.clock, {
       onError: (error) => this.#report(error),
       onFailure: this.#onError,
@@ -328,6 +331,10 @@ export class NatsTransport implements Transport {
    * callback.
    */
   #report(error: Error): void {
+    if (isSubscriptionLimit(error)) {
+      const refused = this.#refused.refused(error);
+      return refused === undefined ? undefined : this.#onError(refused);
+    }
     const forbidden = violation(error);
     if (forbidden?.operation === "subscribe") {
       for (const each of this.#subscriptions) if (each.subject === forbidden.subject) each.forbid(error);

@@ -49,9 +49,7 @@ export async function feed(
 }
 
 async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Parameters<typeof feed>): Promise<unknown> {
-  const outlet = "here" in target
-    ? target.here
-    : new WireOutlet(contract, target.line, (error) => ctx.abort(error));
+  const outlet = "here" in target ? target.here : new WireOutlet(contract, target.line, (error) => ctx.abort(error));
   const { signal } = ctx;
   // the payload has the type of the contract, which its schema or its type arguments guarantee
   const given: unknown = await fn(payload as never, ctx as never);
@@ -160,7 +158,7 @@ class WireOutlet implements ItemOutlet, LineSender {
   readonly #line: ItemLine;
   readonly #sender: ItemSender;
   readonly #abort: (error: CatgaError) => void;
-  /** The smallest limit for an item so far, in bytes: each item that the reader may still be sent again fits into it. */
+  /** The smallest limit for an item so far, in bytes: all items that may be sent again fit into it. */
   #limit: number;
   readonly #waiting = new SingleWait();
   #closed = false;
@@ -214,9 +212,7 @@ class WireOutlet implements ItemOutlet, LineSender {
     if (typeof item === "string" && this.#sender.strings && item.length < limit / LONGEST_ESCAPE) {
       return this.#sender.send(item);
     }
-    const text = item === undefined
-      ? UNDEFINED_TEXT
-      : toText(item, "INVALID_RESPONSE", "an item", this.#contract.name);
+    const text = item === undefined ? UNDEFINED_TEXT : toText(item, "INVALID_RESPONSE", "an item", this.#contract.name);
     if (exceeds(text, limit)) throw itemTooLarge(this.#contract, limit);
     this.#sender.text(text);
   }

@@ -267,6 +267,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
       endpoint: `cli.${token(transport.random, 16)}`,
       number: (events) => (numbers += events) - events,
       maxPayload: () => transport.maxPayload,
+      writesClear: this.#log instanceof NatsEventLog,
     });
   }
 

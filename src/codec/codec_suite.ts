@@ -1,5 +1,5 @@
 /** Tests of what a codec promises, which run in memory and over NATS. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import {
   type Catga,
@@ -203,6 +203,100 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         const seeing = await harness.start({ id: "seeing", codec: right, handlers });
         unwrap(await seeing.tell(Go, "7"));
         assertEquals([unwrap(await seeing.result(Flow, "7")), steps], ["done", 1]);
+        await seeing.drain();
+      });
+
+      it("tell, cancel, result and runs of a run that a node cannot decode say so; other runs are listed", async () => {
+        const Flow = workflow<string, string>("Flow");
+        const Go = Flow.signal<string>("go");
+        let steps = 0;
+        const handlers = Flow.handle(async (flow, text) => {
+          await flow.step("charge", () => void steps++);
+          return text + await flow.wait(Go);
+        });
+        const isWaiting = (app: Catga, id: string) =>
+          eventually("the run to wait", async () => {
+            const [run] = await Array.fromAsync(app.runs({ id }));
+            return run?.status === "waiting";
+          });
+        await using harness = await open();
+        const first = await harness.start({ id: "first", codec: right, handlers });
+        unwrap(await first.start(Flow, "a", { id: "7" }));
+        await isWaiting(first, "7");
+        unwrap(await first.start(Flow, "b", { id: "over" }));
+        unwrap(await first.tell(Go, "over", "!"));
+        assertEquals(unwrap(await first.result(Flow, "over")), "b!");
+        await first.drain();
+        const blindHandlers = Flow.handle(async (flow) => await flow.wait(Go));
+        const blind = await harness.start({ id: "blind", codec: keyCodec([9], isAsync), handlers: blindHandlers });
+        unwrap(await blind.start(Flow, "c", { id: "8" }));
+        await isWaiting(blind, "8");
+        const errors = [
+          (await blind.tell(Go, "7", "lost?")).error,
+          (await blind.cancel(Flow, "7", "by a blind node")).error,
+          (await blind.result(Flow, "7", { timeout: 500 })).error,
+          (await blind.tell(Go, "over", "lost?")).error,
+          (await blind.result(Flow, "over", { timeout: 500 })).error,
+        ];
+        assertEquals(errors.map((error) => error?.code), Array(5).fill("UNAVAILABLE"));
+        for (const error of errors) assertMatch(error!.message, /the codec of this node cannot decode run/);
+        const runs = await Array.fromAsync(blind.runs());
+        assertEquals(runs.map(({ id, status }) => [id, status]).sort(), [
+          ["7", "unreadable"],
+          ["8", "waiting"],
+          ["over", "unreadable"],
+        ]);
+        const [unreadable] = await Array.fromAsync(blind.runs({ workflow: "Flow", id: "7" }));
+        assertMatch(unreadable.pending[0].error!.message, /cannot decode run 7 of Flow: is its key missing/);
+        await assertRejects(() => unreadable.retry(), Error, "cannot decode");
+        assertEquals((await Array.fromAsync(blind.runs({ status: "unreadable" }))).length, 2);
+        assertEquals((await Array.fromAsync(blind.runs({ status: "waiting" }))).length, 1);
+        await blind.drain({ timeout: 500 });
+        const seeing = await harness.start({ id: "seeing", codec: keyCodec([7, 9], isAsync), handlers });
+        unwrap(await seeing.tell(Go, "7", "?"));
+        assertEquals([unwrap(await seeing.result(Flow, "7")), steps], ["a?", 2]);
+        await seeing.drain();
+      });
+
+      it("a node that cannot decode what a run records does not perform its steps again (it did)", async () => {
+        const Flow = workflow<void, string>("Flow");
+        const Go = Flow.signal("go");
+        const by: string[] = [];
+        const handlersOf = (node: string) =>
+          Flow.handle(async (flow) => {
+            await flow.step("charge", () => void by.push(node));
+            await flow.wait(Go);
+            return "done";
+          });
+        await using harness = await open();
+        // the run is started before there is a codec, and its step is recorded with a key that the next node lacks
+        const starter = await harness.start({ id: "starter", service: "client" });
+        unwrap(await starter.start(Flow, undefined, { id: "7" }));
+        await starter.drain();
+        const first = await harness.start({ id: "first", codec: right, handlers: handlersOf("first") });
+        await eventually("the run to wait", async () => {
+          const [run] = await Array.fromAsync(first.runs({ id: "7" }));
+          return run?.status === "waiting";
+        });
+        await first.drain();
+        const teller = await harness.start({ id: "teller", service: "client", codec: keyCodec([9, 7], isAsync) });
+        unwrap(await teller.tell(Go, "7"));
+        await teller.drain();
+        const blind = await harness.start({
+          id: "blind",
+          codec: keyCodec([9], isAsync),
+          handlers: handlersOf("blind"),
+        });
+        const { error } = await blind.result(Flow, "7", { timeout: 3_000 });
+        assert(error !== undefined, "a node without the key ended the run");
+        await blind.drain({ timeout: 500 });
+        const seeing = await harness.start({
+          id: "seeing",
+          codec: keyCodec([7, 9], isAsync),
+          handlers: handlersOf("see"),
+        });
+        assertEquals(unwrap(await seeing.result(Flow, "7")), "done");
+        assertEquals(by, ["first"]);
         await seeing.drain();
       });
 

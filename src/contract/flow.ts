@@ -200,12 +200,22 @@ export interface TellOptions {
 
 /**
  * Status of a run. `waiting`: until a time, or for a signal or another run. `retrying`: a step failed, and is tried
- * again. `stuck`: an operator has to decide.
+ * again. `stuck`: an operator has to decide. `unreadable`: this program cannot decode the run's records, because its
+ * codec lacks their key, or because a later version of Catga wrote them; the error in `pending` says so.
  */
 export type RunStatus = typeof RUN_STATUS[number];
 
 /** All statuses of runs. */
-export const RUN_STATUS = ["running", "waiting", "retrying", "stuck", "undoing", "done", "failed"] as const;
+export const RUN_STATUS = [
+  "running",
+  "waiting",
+  "retrying",
+  "stuck",
+  "undoing",
+  "done",
+  "failed",
+  "unreadable",
+] as const;
 
 /** A step, sleep or wait that a run has begun and not ended. */
 export interface PendingStep {
@@ -269,9 +279,9 @@ export interface RunInfo {
   readonly status: RunStatus;
   /** The last stage that the handler named by `flow.stage`; `undefined`: none. */
   readonly stage: string | undefined;
-  /** The version that the workflow had when the run was started. */
+  /** The version that the workflow had when the run was started; 0 if it cannot be decoded. */
   readonly version: number;
-  /** Time at which the run started. */
+  /** Time at which the run started; if that cannot be decoded, time of a later record. */
   readonly startedAt: Date;
   /** Time at which the run ended; `undefined`: it has not ended. */
   readonly endedAt: Date | undefined;

@@ -4,11 +4,12 @@ import { drivenWorkflow } from "../contract/workflow.ts";
 import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { whyNoPaths } from "../data/redact.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
 import { isOwn, type Journal, statusOf } from "./journal.ts";
 import type { JournalEntry } from "./journal_entry.ts";
 import type { EntryFor } from "./notice_queue.ts";
 import type { RunLog } from "./run_log.ts";
+import { undecodedAt } from "./run_message.ts";
 import type { RunRef } from "./run_ref.ts";
 import type { NotedRun } from "./stuck_notes.ts";
 
@@ -35,7 +36,8 @@ export async function* runInfos(
 ): AsyncIterableIterator<RunInfo> {
   const { workflow, status, id, open, newest = false } = options;
   const isWanted = ({ status: own }: RunInfo) =>
-    (status === undefined || own === status) && (open === undefined || open !== (own === "done" || own === "failed"));
+    (status === undefined || own === status) &&
+    (open === undefined || own === "unreadable" || open !== (own === "done" || own === "failed"));
   const inOrder = <T>(all: readonly T[]) => newest ? all.toReversed() : all;
   if (workflow !== undefined && id !== undefined) {
     const info = await runInfo(log, { workflow, run: id }, tell);
@@ -45,6 +47,7 @@ export async function* runInfos(
   const load = ({ ref }: { readonly ref: RunRef }) => runInfo(log, ref, tell);
   if (status === "stuck" && open !== false) {
     for await (const [noted, info] of ahead(inOrder(await log.stuckNotes.all()), load)) {
+      if (info?.status === "unreadable") continue;
       if (info?.status !== status) await passed(log, noted);
       else if ((workflow ?? info.workflow) === info.workflow && (id ?? info.id) === info.id) yield info;
     }
@@ -52,7 +55,8 @@ export async function* runInfos(
   }
   const isEnd = status === "done" || status === "failed";
   const all = inOrder(await log.all(workflow)).filter(({ ref, ended }) =>
-    (id === undefined || ref.run === id) && (status === undefined || ended === isEnd) &&
+    (id === undefined || ref.run === id) &&
+    (status === undefined || status === "unreadable" || ended === isEnd) &&
     (open === undefined || ended !== open)
   );
   for await (const [, info] of ahead(all, load)) {
@@ -68,7 +72,10 @@ export async function lateRuns(log: RunLog, handled: ReadonlySet<string>, before
   const workflows = new Set([...handled].map(drivenWorkflow));
   const open = (await log.all(undefined)).filter(({ ref, ended }) => !ended && workflows.has(ref.workflow));
   const late: string[] = [];
-  for await (const [{ ref }, journal] of ahead(open, ({ ref }) => log.load(ref))) {
+  // of a run that cannot be decoded here, nobody can say when it should have continued: `runInfos` lists it
+  const load = ({ ref }: { readonly ref: RunRef }) => orUndecoded(log.load(ref));
+  for await (const [{ ref }, journal] of ahead(open, load)) {
+    if (isCatgaError(journal)) continue;
     if (journal !== undefined && pendingOf(journal).some(({ next }) => next !== undefined && next.getTime() < before)) {
       late.push(`${ref.workflow} ${ref.run}`);
     }
@@ -103,11 +110,13 @@ async function passed(log: RunLog, { ref, time, sequence }: NotedRun): Promise<v
 
 async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo | undefined> {
   const timeline: RunEntry[] = [];
-  const journal = await log.load(ref, ({ time, entries, mark }) => {
+  const journal = await orUndecoded(log.load(ref, ({ time, entries, mark }) => {
     const by = mark.slice(0, mark.lastIndexOf("."));
     for (const entry of entries) timeline.push({ at: new Date(time), by, type: entry.t, ...shown(entry) });
-  });
+  }));
   if (journal === undefined) return undefined;
+  const changes = changesOf(log, ref, tell);
+  if (isCatgaError(journal)) return { ...unreadable(ref, journal, timeline), ...changes };
   return {
     ...{ workflow: ref.workflow, id: ref.run, status: statusOf(journal), stage: journal.stage },
     version: journal.started!.version,
@@ -116,6 +125,40 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
     pending: pendingOf(journal),
     timeline,
     ...redactOf(journal.started!.redact),
+    ...changes,
+  };
+}
+
+/**
+ * Resolves with the error, if a read of a run rejects because only other nodes can read the run. Rejects with any other
+ * error.
+ */
+function orUndecoded<T>(read: Promise<T>): Promise<T | CatgaError> {
+  return read.catch((error) => {
+    if (undecodedAt(error) === undefined) throw error;
+    return error as CatgaError;
+  });
+}
+
+/** Describes a run that only other nodes can read. `timeline`: its entries before the first one that is undecoded. */
+function unreadable(
+  { workflow, run: id }: RunRef,
+  error: CatgaError,
+  timeline: readonly RunEntry[],
+): Omit<RunInfo, "retry" | "skip"> {
+  const since = new Date(undecodedAt(error)!); // set for the error of a run that was not decoded
+  const { code, message } = error;
+  return {
+    ...{ workflow, id, status: "unreadable", stage: undefined, version: 0, endedAt: undefined, timeline },
+    startedAt: timeline[0]?.at ?? since,
+    pending: [{ name: "", attempts: 0, since, next: undefined, error: { code, message } }],
+    redact: "all",
+  };
+}
+
+/** Returns the methods with which an operator changes a run. */
+function changesOf(log: RunLog, ref: RunRef, tell: TellRun): Pick<RunInfo, "retry" | "skip"> {
+  return {
     retry: () => tell(ref, (by) => ({ t: "retried", by })),
     skip: async (step, value, reason) => {
       checkString(`skip ${ref.run}: step`, step);

@@ -17,7 +17,7 @@ import type { RecordedOutcome, RunLogMessage, Started } from "./journal_entry.ts
 import { type EntryFor, NoticeQueue, type StoredNotice } from "./notice_queue.ts";
 import {
   endOf,
-  isUndecoded,
+  markOf,
   readMessage,
   type RunEnd,
   type RunMessage,
@@ -39,6 +39,11 @@ export interface RunLogHost extends Pick<StreamsHost, "namespace" | "endpoint" |
   number(events: number): number;
   /** Returns the present maximum size of a network message, in bytes. */
   maxPayload(): number;
+  /**
+   * True for a tool without the cluster's codec: it may append entries to runs that it cannot decode, because each node
+   * can read what it writes.
+   */
+  readonly writesClear?: boolean;
 }
 
 /** The methods of the stream of entities that runs use. */
@@ -92,7 +97,7 @@ export class RunLog {
     const { epoch } = this;
     if (place.sure === epoch) return true;
     const message = place.sequence === 0 ? undefined : await (await this.#host.stream()).at(place.sequence);
-    const has = place.sequence === 0 || (message !== undefined && storedOf(ref, message).mark === place.mark);
+    const has = place.sequence === 0 || (message !== undefined && markOf(ref, message) === place.mark);
     if (epoch !== this.epoch) return await this.#has(ref, place);
     if (has) place.sure = epoch;
     return has;
@@ -108,13 +113,15 @@ export class RunLog {
   }
 
   /**
-   * Returns the last readable message of a run, from the stream's leader; `undefined`: there is none. Rejects with
-   * `UNAVAILABLE`.
+   * Returns the last well-formed message of a run, from the stream's leader; `undefined`: there is none. Rejects with
+   * `UNAVAILABLE`, also if only other nodes can read the message.
    */
   async end(ref: RunRef): Promise<RunEnd | undefined> {
     const last = await this.#last(ref);
     if (last === undefined) return undefined;
     const end = endOf(ref, last);
+    const mayAppend = end?.undecoded === undefined || (this.#host.writesClear && end.mark !== "");
+    if (!mayAppend) throw end.undecoded;
     if (end !== undefined) return end;
     let readable: RunLogMessage | undefined;
     const journal = await this.load(ref, (stored) => {
@@ -149,14 +156,9 @@ export class RunLog {
     for (let after = place;;) {
       const stored = await this.append(ref, message, after, over);
       if (stored !== "conflict" || await this.start(ref) !== undefined) return stored;
-      const last = await this.#last(ref);
-      if (last !== undefined && isUndecoded(ref, last)) {
-        throw unavailable(
-          `the codec of this node cannot decode run ${ref.run} of ${ref.workflow}: is its key missing?`,
-        );
-      }
-      // a run whose messages cannot be read counts as not started: append the first message after these messages
-      after = { sequence: last?.sequence ?? 0, entries: 0, mark: "", sure: -1 };
+      // a run whose messages are malformed counts as not started: append the first message after these messages
+      const sequence = (await this.#last(ref))?.sequence ?? 0;
+      after = { sequence, entries: 0, mark: "", sure: -1 };
     }
   }
 
@@ -222,8 +224,8 @@ export class RunLog {
   }
 
   /**
-   * Returns the last message of each stored run, of one workflow or of all, the least recently changed run first.
-   * Rejects with `UNAVAILABLE`.
+   * Returns the last message of each stored run, of one workflow or of all, the least recently changed run first; of a
+   * run that only other nodes can read, what the message states in the clear. Rejects with `UNAVAILABLE`.
    */
   async all(workflow: string | undefined): Promise<(RunEnd & { readonly ref: RunRef })[]> {
     const { namespace } = this.#host;

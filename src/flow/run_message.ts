@@ -12,13 +12,14 @@ import {
   entityGroupText,
   type EntityMessage,
   eventText,
-  isSealedMessage,
+  isSealedItem,
   payloadOf,
   readEntityMessage,
   type StoredItem,
 } from "../log/format/entity_group.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
 import { entryOf, type JournalEntry, type RunLogMessage } from "./journal_entry.ts";
 import type { RunRef } from "./run_ref.ts";
 
@@ -47,6 +48,8 @@ export interface RunEnd {
   /** Number of entries that the run has. */
   readonly version: number;
   readonly mark: string;
+  /** Error which says that only other nodes can read the entries of the message; `undefined`: they were read. */
+  readonly undecoded?: CatgaError | undefined;
 }
 
 /** The process that writes messages of runs. */
@@ -107,12 +110,15 @@ function eventOf(entry: JournalEntry): string {
 
 const CALLS: ReadonlySet<string> = new Set(["started", "signalled", "cancelled", "told", "retried", "skipped"]);
 
-/** Decodes a stored message of a run. A message that cannot be read has no entries. */
+/**
+ * Decodes a stored message of a run. A malformed message has no entries. Throws `UNAVAILABLE` if only other nodes can
+ * read the message: {@link undecodedAt}.
+ */
 export function storedOf(ref: RunRef, message: StoredMessage): RunLogMessage {
   return toStored(message, readMessage(ref, message));
 }
 
-/** Combines a stored message of a run with its parsed content; `undefined`: it could not be read. */
+/** Combines a stored message of a run with its parsed content; `undefined`: the message is malformed. */
 export function toStored({ sequence, time }: StoredMessage, read: EntityMessage | undefined): RunLogMessage {
   return {
     sequence,
@@ -123,17 +129,44 @@ export function toStored({ sequence, time }: StoredMessage, read: EntityMessage 
   };
 }
 
-/** Parses a stored message of a run; `undefined`: it cannot be read. */
-export function readMessage({ workflow }: RunRef, { data }: StoredMessage): EntityMessage | undefined {
-  const read = readEntityMessage(runType(workflow), data);
-  return "reason" in read ? undefined : read;
+/**
+ * Parses a stored message of a run; `undefined`: the message is malformed, and is passed over. Throws `UNAVAILABLE` if
+ * only other nodes can read the message ({@link undecodedAt}): a run whose messages were partly passed over would
+ * perform steps again.
+ */
+export function readMessage(ref: RunRef, message: StoredMessage): EntityMessage | undefined {
+  const read = readEntityMessage(runType(ref.workflow), message.data);
+  if (!("reason" in read)) {
+    // the result of a run's message is a mark that no reader needs
+    if (!read.items.some(isSealedItem)) return read;
+    throw undecoded(ref, message, "the codec of this node cannot decode", "is its key missing?");
+  }
+  if (read.version === undefined) return undefined;
+  throw undecoded(ref, message, "this version of Catga cannot read", read.reason);
 }
 
-/** Returns true if a codec encoded the message of a run, and it was not decoded here. */
-export function isUndecoded(ref: RunRef, message: StoredMessage): boolean {
-  const read = readMessage(ref, message);
-  return read !== undefined && isSealedMessage(read);
+/** Returns the name of a stored message of a run, which can be read without the codec; "" if it is malformed. */
+export function markOf({ workflow }: RunRef, { data }: StoredMessage): string {
+  const read = readEntityMessage(runType(workflow), data);
+  return "reason" in read ? "" : read.mark;
 }
+
+function undecoded({ workflow, run }: RunRef, { time }: StoredMessage, what: string, why: string): CatgaError {
+  const error = new CatgaError("UNAVAILABLE", `${what} run ${run} of ${workflow}: ${why}`);
+  UNDECODED.set(error, time);
+  return error;
+}
+
+/**
+ * For an error that says that only other nodes can read a message of a run, because this node's codec cannot decode the
+ * message, or because a later version of Catga wrote it: time at which the message was stored, in ms since 1970.
+ * `undefined`: another error.
+ */
+export function undecodedAt(error: unknown): number | undefined {
+  return isCatgaError(error) ? UNDECODED.get(error) : undefined;
+}
+
+const UNDECODED = new WeakMap<CatgaError, number>();
 
 function entriesOf({ items }: EntityMessage): readonly JournalEntry[] {
   return items.flatMap((item) => entryIn(item) ?? []);
@@ -147,19 +180,28 @@ function entryIn(item: StoredItem): JournalEntry | undefined {
   }
 }
 
-/** Returns the facts that the last message of a run states; `undefined`: the message cannot be read. */
+/**
+ * Returns the facts that the last message of a run states; `undefined`: the message is malformed. Of a message that
+ * only other nodes can read, with {@link RunEnd.undecoded}, what it states in the clear.
+ */
 export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
-  const read = readMessage(ref, message);
+  const { sequence } = message;
+  let read: EntityMessage | undefined;
+  let undecoded: CatgaError | undefined;
+  try {
+    read = readMessage(ref, message);
+  } catch (error) {
+    undecoded = error as CatgaError; // `readMessage` throws nothing else
+    const clear = readEntityMessage(runType(ref.workflow), message.data);
+    if ("reason" in clear) return { sequence, ended: false, holder: "", entries: [], version: 0, mark: "", undecoded };
+    read = clear;
+  }
   if (read === undefined) return undefined;
-  const entries = entriesOf(read);
-  return {
-    sequence: message.sequence,
-    ended: entries.at(-1)?.t === "ended",
-    holder: read.commands[0].fingerprint ?? "",
-    entries,
-    version: read.version + read.items.length,
-    mark: read.mark,
-  };
+  const { commands: [{ fingerprint = "", result }], items, mark } = read;
+  const entries = undecoded === undefined ? entriesOf(read) : [];
+  // the message that ends a run is the only one with a result
+  const ended = undecoded === undefined ? entries.at(-1)?.t === "ended" : result !== undefined;
+  return { sequence, ended, holder: fingerprint, entries, version: read.version + items.length, mark, undecoded };
 }
 
 /** The result field of the message that ends a run. */

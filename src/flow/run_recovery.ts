@@ -8,6 +8,7 @@ import { delay } from "../ports/clock.ts";
 import type { Drives } from "./driven_runs.ts";
 import { isUnstored } from "./recorded_error.ts";
 import { retry } from "./retry.ts";
+import { undecodedAt } from "./run_message.ts";
 import type { RunsNode } from "./runs_node.ts";
 
 /** Has open runs loaded and executed after messages that may have called for their execution were lost. */
@@ -47,7 +48,7 @@ export class RunRecovery {
   #insist<T>(work: () => Promise<T>): Promise<T | undefined> {
     const { clock } = this.#node;
     return retry(work, {
-      isPassing: isUnstored,
+      isPassing: (error) => isUnstored(error) && undecodedAt(error) === undefined,
       pauses: PAUSES,
       pause: (ms) => delay(clock, ms),
       isOver: () => this.#node.isClosed,

@@ -432,6 +432,10 @@ class EdgeHandler<Given> {
     const { maxWait = MAX_WAIT } = this.#options;
     const wait = Math.min(maxWait, waitOf(request));
     let info = await this.#run(workflow, run);
+    if (info?.status === "unreadable") {
+      const { message } = info.pending[0].error!; // a run that cannot be decoded has this error
+      return answer({ ok: false, error: new CatgaError("UNAVAILABLE", message) }, { values, failures });
+    }
     if (info !== undefined && info.endedAt === undefined && wait > 0) {
       const result = await this.#app.result(workflow, run, { timeout: wait, signal: request.signal });
       if (result.ok) return answer(result, { values, failures });

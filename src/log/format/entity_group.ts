@@ -199,8 +199,12 @@ export function payloadOf([, payload, form]: StoredItem): unknown {
 
 /** Returns true if a message has a payload or result that a codec encoded, and that was not decoded here. */
 export function isSealedMessage({ items, commands }: EntityMessage): boolean {
-  return items.some(([, payload, form]) => form === TAGGED && (payload as string).startsWith(SEALED)) ||
-    commands.some(({ result }) => result?.startsWith(SEALED));
+  return items.some(isSealedItem) || commands.some(({ result }) => result?.startsWith(SEALED));
+}
+
+/** Returns true if a codec encoded the payload of a stored event, and it was not decoded here. */
+export function isSealedItem([, payload, form]: StoredItem): boolean {
+  return form === TAGGED && (payload as string).startsWith(SEALED);
 }
 
 /** Reads a message of the stream of entities. Returns the reason if it cannot be read. Never throws. */

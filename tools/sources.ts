@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { copyFile, mkdir, readdir } from "node:fs/promises";
+import { copyFile, link, mkdir, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 /** The repository's files below these paths (a path may be a file, or be missing), from its root, sorted. */
@@ -23,9 +23,28 @@ export async function sourceFiles(root: string, paths: readonly string[]): Promi
 
 /** Copies these files of a tree to their places in another one. */
 export async function copyFiles(from: string, files: readonly string[], to: string): Promise<void> {
+  await makeFolders(files, to);
   // file by file: a recursive `cp` takes half a second of processor for a tree
-  for (const folder of new Set(files.map(dirname))) await mkdir(join(to, folder), { recursive: true });
   await Promise.all(files.map((file) => copyFile(join(from, file), join(to, file))));
+}
+
+/**
+ * Has these files of a tree at their places in another one, too, by hard links: a tenth of the processor of copies,
+ * which it makes where the trees are on two file systems. For files that are only read: a write changes both trees.
+ */
+export async function linkFiles(from: string, files: readonly string[], to: string): Promise<void> {
+  await makeFolders(files, to);
+  await Promise.all(files.map(async (file) => {
+    const [source, target] = [join(from, file), join(to, file)];
+    await link(source, target).catch((error) => {
+      if (error.code !== "EXDEV" && error.code !== "EPERM") throw error;
+      return copyFile(source, target);
+    });
+  }));
+}
+
+async function makeFolders(files: readonly string[], to: string): Promise<void> {
+  for (const folder of new Set(files.map(dirname))) await mkdir(join(to, folder), { recursive: true });
 }
 
 /** Whether only tests need a file: it may import everything, and is not published. */

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga, command, fail, type Flow, unwrap, type Workflow, workflow } from "@catga/catga";
+import { type LoopGap, LoopGaps } from "./loop_gaps.ts";
 
 /** The options of such a process. */
 export interface FlowNodeOptions {
@@ -61,10 +62,25 @@ function fileOf(folder: string): string {
   return join(folder, "lines");
 }
 
+/** The path of the file with the gaps of the event loops of the processes. */
+function gapsOf(folder: string): string {
+  return join(folder, "gaps");
+}
+
+async function readLines<Line>(file: string): Promise<Line[]> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  return text.split("\n").slice(0, -1).map((line) => JSON.parse(line) as Line);
+}
+
 /** What the file of a test has. */
-export async function readFlowFile(folder: string): Promise<FlowLine[]> {
-  const text = await readFile(fileOf(folder), "utf8").catch(() => "");
-  return text.split("\n").slice(0, -1).map((line) => JSON.parse(line) as FlowLine);
+export function readFlowFile(folder: string): Promise<FlowLine[]> {
+  return readLines(fileOf(folder));
+}
+
+/** When processes did not run although they had something to do; without the times in which they computed. */
+export async function readPauses(folder: string): Promise<LoopGap[]> {
+  const gaps = await readLines<LoopGap>(gapsOf(folder));
+  return gaps.filter(({ from, to, busy }) => busy < (to - from) / 2);
 }
 
 /** The steps of a run, in the order in which they follow each other. */
@@ -104,9 +120,10 @@ if (import.meta.main) await main();
 async function main(): Promise<void> {
   const [urls, id, text] = process.argv.slice(2);
   const { folder, replicas, version } = JSON.parse(text) as FlowNodeOptions;
-  const file = openSync(fileOf(folder), "a");
+  const [file, gaps] = [fileOf(folder), gapsOf(folder)].map((path) => openSync(path, "a"));
   // each line is one write, and stays when the process is killed
   const note = (line: Omit<FlowLine, "node">) => void writeSync(file, `${JSON.stringify({ ...line, node: id })}\n`);
+  new LoopGaps((gap) => void writeSync(gaps, `${JSON.stringify(gap)}\n`));
   const Own: Workflow<StormInput, { said: string; version: number }, "NO"> = workflow("Storm", { version });
   const app = await catga({
     nats: { servers: urls.split(",") },

@@ -9,7 +9,7 @@ import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { copyFiles, sourceFiles } from "../../tools/sources.ts";
+import { copyFiles, linkFiles, sourceFiles } from "../../tools/sources.ts";
 
 /** A change of the sources: `from` must occur exactly once in its file, else the change has to be adapted. */
 interface Change {
@@ -510,12 +510,16 @@ export async function plantedTree(plant: SourcePlant): Promise<PlantedTree> {
   const dispose = () => rm(folder, { recursive: true, force: true });
   try {
     const root = join(folder, "tree");
-    const files = (await sourceFiles(ROOT, PARTS)).filter(isNeeded);
-    await copyFiles(ROOT, files, root);
+    const planted = await plantedSources(plant);
+    const files = (await sourceFiles(ROOT, PARTS)).filter((file) => isNeeded(file) && !planted.has(file));
+    // a runtime writes its lock file
+    const { sources = [], others = [] } = Object.groupBy(files, (file) => file.endsWith(".ts") ? "sources" : "others");
+    await linkFiles(ROOT, sources, root);
+    await copyFiles(ROOT, others, root);
     if (existsSync(join(ROOT, "node_modules"))) {
       await symlink(join(ROOT, "node_modules"), join(root, "node_modules"), "junction");
     }
-    for (const [file, text] of await plantedSources(plant)) await writeFile(join(root, file), text);
+    for (const [file, text] of planted) await writeFile(join(root, file), text);
     return { root, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();

@@ -13,6 +13,7 @@ import {
   type FlowLine,
   type FlowNodeOptions,
   readFlowFile,
+  readPauses,
   Said,
   stepsOf,
   Storm,
@@ -45,6 +46,9 @@ export interface Checked {
   readonly sums: FlowSums;
 }
 
+/** From and to, in ms since 1970. */
+type Span = Pick<LoopGap, "from" | "to">;
+
 interface StartedRun {
   readonly run: string;
   readonly fails: boolean;
@@ -74,7 +78,7 @@ export class FlowCluster implements AsyncDisposable {
   readonly #ending = new AbortController();
   /** When the last fault had ended, in ms since 1970. */
   #calm = Infinity;
-  /** When the machine was busy with other work since then. */
+  /** When this process stood still since then. */
   readonly #gaps: LoopGap[] = [];
   #loop: LoopGaps | undefined;
   #pace: ServerPace | undefined;
@@ -268,8 +272,10 @@ export class FlowCluster implements AsyncDisposable {
       const own = lines.get(run) ?? [];
       this.#checkRun(run, own, { ok: result.ok, fails, childFails }, violations, sums);
     }
+    // when the machine was busy with other work
+    const gaps = [...this.#gaps, ...this.#pace?.gaps ?? [], ...await readPauses(this.folder)];
     for await (const info of this.#infos()) {
-      const [stood, at] = this.#stoodFor(info);
+      const [stood, at] = this.#stoodFor(info, gaps);
       if (stood > MAX_STANDING) stands.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info, at)}`);
       sums.stood = Math.max(sums.stood, stood);
       violations.push(...twiceIn(info));
@@ -284,11 +290,10 @@ export class FlowCluster implements AsyncDisposable {
   }
 
   /**
-   * The longest time after the last fault in which a run had something to do and recorded nothing, without those in
-   * which the machine did other work, in ms; and the number of the entry that ended it.
+   * The longest time after the last fault in which a run had something to do and recorded nothing, without `gaps`, in
+   * ms; and the number of the entry that ended it.
    */
-  #stoodFor({ timeline }: RunInfo): [stood: number, at: number] {
-    const gaps = [...this.#gaps, ...this.#pace?.gaps ?? []];
+  #stoodFor({ timeline }: RunInfo, gaps: readonly Span[]): [stood: number, at: number] {
     let [stood, last] = [0, timeline.length - 1];
     let due = Infinity;
     for (const [n, { at, type, value }] of timeline.entries()) {

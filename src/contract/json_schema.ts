@@ -14,7 +14,7 @@ export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
  * Unknown schemas are left out.
  */
 export function jsonSchemas({ options: { input, output } }: AnyContract): { input?: string; output?: string } {
-  const [sent, answered] = [input, output].map((schema) => schema && JSON.stringify(jsonSchemaOf(schema)));
+  const [sent, answered] = [input, output].map((schema) => schema && jsonSchemaText(schema)?.text);
   return {
     ...(sent === undefined ? {} : { input: sent }),
     ...(answered === undefined ? {} : { output: answered }),
@@ -27,6 +27,13 @@ export function jsonSchemas({ options: { input, output } }: AnyContract): { inpu
  * schema, such as a `Date` (zod throws; arktype is made to throw; effect's schema is discarded).
  */
 export function jsonSchemaOf(schema: Schema<never, unknown>): JsonSchema | undefined {
+  return jsonSchemaText(schema)?.made;
+}
+
+/** Like {@link jsonSchemaOf}, with its JSON text. */
+function jsonSchemaText(
+  schema: Schema<never, unknown>,
+): { readonly made: JsonSchema; readonly text: string } | undefined {
   const { vendor, jsonSchema } = schema["~standard"] as {
     readonly vendor: string;
     readonly jsonSchema?: { input?: (options: object) => unknown };
@@ -35,9 +42,8 @@ export function jsonSchemaOf(schema: Schema<never, unknown>): JsonSchema | undef
     const more = vendor === "arktype" ? { libraryOptions: { fallback: THROWING } } : {};
     let made = jsonSchema?.input?.({ target: "draft-2020-12", ...more });
     if (vendor === "effect" && made !== undefined) made = effectJsonSchema(schema, made);
-    if (!isJsonSchema(made)) return undefined;
-    JSON.stringify(made); // throws for what cannot be sent: a bigint, or an object that contains itself
-    return made;
+    // `stringify` throws for what cannot be sent: a bigint, or an object that contains itself
+    return isJsonSchema(made) ? { made, text: JSON.stringify(made) } : undefined;
   } catch {
     return undefined; // libraries throw for a schema that has no JSON Schema
   }

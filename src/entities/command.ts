@@ -9,6 +9,7 @@ import { REDACT_HEADER } from "../contract/redaction.ts";
 import { isFailure } from "../contract/result.ts";
 import { thrownMessage } from "../data/cause_text.ts";
 import { freezePlain, isThenable } from "../data/checks.ts";
+import { sizeAdvice } from "../data/payload_limit.ts";
 import { byteLength } from "../data/utf8.ts";
 import { cannotBeSent, decodeText, toText } from "../data/encoding.ts";
 import { fingerprint } from "../data/value_text.ts";
@@ -376,10 +377,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     if (size <= limit) return;
     const what =
       `${this.what} was not applied: its events and its result have ${size} bytes, and the stream takes ${limit}`;
-    throw new CatgaError(
-      "TOO_LARGE",
-      `${what}: store what is large elsewhere and emit a reference, or raise max_payload in the server's configuration`,
-    );
+    throw new CatgaError("TOO_LARGE", `${what}: ${sizeAdvice("emit")}`);
   }
 
   get #print(): string {

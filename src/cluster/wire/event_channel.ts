@@ -9,6 +9,7 @@ import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { type CatgaError, unavailable } from "../../error.ts";
 import { isTagged, Unreadable } from "../../data/tags.ts";
+import { payloadLimit } from "../../data/payload_limit.ts";
 import { toText } from "../../data/encoding.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/result.ts";
@@ -18,7 +19,6 @@ import {
   FRAME_LENGTH,
   HEADERS,
   Malformed,
-  payloadLimit,
   readEventFrame,
   tooLarge,
   unreadable,

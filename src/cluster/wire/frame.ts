@@ -8,6 +8,7 @@ import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
 import { byteLength, encode, exceeds } from "../../data/utf8.ts";
+import { PAYLOAD_OVERHEAD, sizeAdvice } from "../../data/payload_limit.ts";
 import { parsedJson, untag } from "../../data/encoding.ts";
 import { UnknownType, Unreadable } from "../../data/tags.ts";
 import type { Meta } from "../../dispatch/remote.ts";
@@ -488,15 +489,10 @@ export abstract class WireEnvelope implements Envelope {
   }
 }
 
-/** Returns the size of the largest payload (with its meta), or answer, that fits into a frame, in bytes. */
-export function payloadLimit(maxPayload: number): number {
-  return maxPayload - FRAME_OVERHEAD;
-}
-
 /** Returns the length at which a frame is sent and the next one begun, in UTF-16 code units. */
 export function frameLimit(maxPayload: number): number {
   // a code unit is at most 3 bytes of UTF-8
-  return Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - FRAME_OVERHEAD);
+  return Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - PAYLOAD_OVERHEAD);
 }
 
 /** Returns the error for a text that is longer than `limit` bytes; `undefined` if it is not longer. */
@@ -509,7 +505,7 @@ export function tooLarge(
   if (!exceeds(text, limit)) return undefined;
   const verb = what === "payload and headers" ? "are" : "is";
   const message = `${what} of ${contract} ${verb} ${byteLength(text)} bytes; the server takes ${limit} at most: ` +
-    "store what is large elsewhere and send a reference, or raise max_payload in the server's configuration";
+    sizeAdvice("send");
   return new CatgaError("TOO_LARGE", message);
 }
 
@@ -518,7 +514,6 @@ export function tooLarge(
  * (docs/internals/measurements.md).
  */
 export const FRAME_LENGTH = 64_000;
-const FRAME_OVERHEAD = 2_048; // bytes: subject, name, and the text around a payload, with room to spare
 
 /**
  * Counts the malformed messages that one node has received, and reports them: the first at once, after that once a

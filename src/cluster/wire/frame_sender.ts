@@ -5,11 +5,12 @@
  */
 import { nextTick } from "node:process";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
+import { payloadLimit } from "../../data/payload_limit.ts";
 import { encode } from "../../data/utf8.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Transport } from "../../ports/transport.ts";
 import { type Call, SentFrame } from "./call.ts";
-import { type FrameItem, frameLimit, payloadLimit } from "./frame.ts";
+import { type FrameItem, frameLimit } from "./frame.ts";
 import { frameText, FrameWriter, type OpenFrame } from "./frame_writer.ts";
 import type { RequestLedger } from "./request_ledger.ts";
 import type { Bursts } from "../../dispatch/item_ports.ts";

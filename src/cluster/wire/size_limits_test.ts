@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { frameLimit, payloadLimit, tooLarge } from "./frame.ts";
+import { payloadLimit } from "../../data/payload_limit.ts";
+import { frameLimit, tooLarge } from "./frame.ts";
 
 describe("frameLimit", () => {
   it("is 64,000 code units by default, and a third of a small max_payload less 2,048", () => {

@@ -7,6 +7,7 @@ import { KEEP } from "../../contract/defaults.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { type CountedCron, serverCron } from "../../data/cron.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
+import { sizeAdvice } from "../../data/payload_limit.ts";
 import { cannotBeSent, encodeValue } from "../../data/encoding.ts";
 import { token } from "../../data/subject_token.ts";
 import type { DurableMessage, Meta, Schedule } from "../../dispatch/remote.ts";
@@ -157,9 +158,7 @@ function countedBy(cron: string, zone: string | undefined, now: number): Counted
 }
 
 function tooLarge(contract: AnyContract, size: number, limit: number): CatgaError {
-  const why =
-    `it has ${size} bytes with its key and headers, and the log takes ${limit}: store the payload elsewhere ` +
-    "and publish a reference, or raise max_payload in the server's configuration";
+  const why = `it has ${size} bytes with its key and headers, and the log takes ${limit}: ${sizeAdvice("publish")}`;
   return unstored("TOO_LARGE", contract, why);
 }
 

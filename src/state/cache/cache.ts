@@ -6,6 +6,7 @@ import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
+import { PAYLOAD_OVERHEAD, sizeAdvice } from "../../data/payload_limit.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { MAX_KEY_LENGTH, MAX_LOCK_KEY, ttlSeconds } from "../../ports/key_value_store.ts";
 import type { Bucket, Entry, WriteOptions } from "../../ports/key_value_store.ts";
@@ -259,11 +260,11 @@ function encode(key: string, value: unknown): string {
  * into a message of `maxPayload` bytes.
  */
 function checkSize(key: string, text: string, maxPayload: number): void {
-  const limit = maxPayload - Math.max(2_048, byteLength(JSON.stringify(key)) + 512);
+  const limit = maxPayload - Math.max(PAYLOAD_OVERHEAD, byteLength(JSON.stringify(key)) + 512);
   if (!exceeds(text, limit)) return;
   const size = byteLength(text);
-  const message = `cache: the value for ${show(key)} has ${size} bytes; the limit is ${limit} bytes: keep less, or a ` +
-    "reference, or raise max_payload in the configuration of nats-server";
+  const message = `cache: the value for ${show(key)} has ${size} bytes; the limit is ${limit} bytes: ` +
+    sizeAdvice("keep");
   throw new CatgaError("TOO_LARGE", message, { details: { key, size, limit } });
 }
 

@@ -9,6 +9,7 @@ import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/value_text.ts";
+import { payloadLimit, sizeAdvice } from "../../data/payload_limit.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
@@ -344,24 +345,18 @@ export class IdempotencyStore implements Claims {
 
   /**
    * Throws `TOO_LARGE` for the record of a result that is too large for an answer to another node: the senders at that
-   * node would get another result than those at this one.
+   * node would get another result than those at this one. A record is longer than the answer that is made of it.
    */
   #checkSize(record: string): void {
-    const limit = this.#options.maxPayload() - ANSWER_OVERHEAD;
+    const limit = payloadLimit(this.#options.maxPayload());
     if (!exceeds(record, limit)) return;
     const size = byteLength(record);
-    const message = `it has ${size} bytes; the limit is ${limit} bytes: store what is large elsewhere and return a ` +
-      "reference, or raise max_payload in the configuration of nats-server";
+    const message = `it has ${size} bytes; the limit is ${limit} bytes: ${sizeAdvice("return")}`;
     throw new CatgaError("TOO_LARGE", message, { details: { size, limit } });
   }
 }
 
 /** Pause before each look for a claim that was written without an answer, in ms. */
 const LATE = 1_000;
-/**
- * Number of bytes by which an answer to another node is smaller than a message (`cluster/wire/frame.ts`). A record is
- * longer than the answer that is made of it.
- */
-const ANSWER_OVERHEAD = 2_048;
 /** Maximum size of an error's details that are kept if the record is too large, in bytes. */
 const SHORT_ERROR = 1_024;

@@ -66,5 +66,8 @@ describe("commands of entities in a full store", () => {
     // only one command is under way at a time, so that no other command shows that the stream answers
     for (let n = 0; n < 60; n++) await clock.until(send(`one-${n}`, 4_000 + 50 * n));
     assertEquals(failures, []);
+    // commands of one entity are appended in one message, whose first command has the nearest deadline
+    await clock.until(Promise.all(Array.from({ length: 40 }, (_, n) => send("shared", 1_000 + 37 * n))));
+    assertEquals(failures, []);
   });
 });

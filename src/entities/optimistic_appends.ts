@@ -392,9 +392,9 @@ export class Rounds {
   }
 
   #appending(message: MessageAppend, now: number): ConditionalAppend {
-    const { entries: [{ command: { due } }], copy } = message;
+    const { entries, copy } = message;
     const limit = message.tries++ === 0 ? FIRST_TRY : LATER_TRY;
-    return { now, due: Math.max(now + 1, Math.min(due, now + limit)), expect: copy.sequence };
+    return { now, due: Math.max(now + 1, Math.min(nextDeadline(entries), now + limit)), expect: copy.sequence };
   }
 
   /**
@@ -432,7 +432,7 @@ export class Rounds {
       // the message is certainly not stored: the handlers of the commands that have not ended are called again
       if (over.length > 0 && !unanswered) return open.filter(({ settled }) => !settled);
       if (pause > 0) {
-        const left = Math.max(...open.map(({ due }) => due)) - now;
+        const left = nextDeadline(entries) - now;
         await delay(clock, Math.max(0, Math.min(pause, left)));
         if (!unanswered && left - pause < SHORTEST_TRY) continue;
       }
@@ -560,6 +560,13 @@ function commandsOf(type: string, { data }: StoredMessage): readonly EntityComma
 
 /** Maximum number of characters of the events that several commands emit in one message. */
 const MAX_EVENT_CHARS = 65_536;
+/** Returns the nearest deadline of the commands that have no outcome yet; Infinity: all have one. */
+function nextDeadline(entries: readonly AppendedCommand[]): number {
+  let next = Infinity;
+  for (const { command: { settled, due } } of entries) if (!settled && due < next) next = due;
+  return next;
+}
+
 /**
  * Timeout of the first append of a message (`FIRST_TRY`), and of each later append of it (`LATER_TRY`), in ms: during
  * an election of the stream's leader some appends get no answer.

@@ -7,7 +7,8 @@ import type { Result } from "../contract/result.ts";
 import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
 import { onAbort, within } from "../ports/clock.ts";
 import { SharedTimer } from "../ports/shared_timer.ts";
-import type { JournalEntry } from "./journal_entry.ts";
+import type { Journal } from "./journal.ts";
+import type { JournalEntry, RecordedError } from "./journal_entry.ts";
 import type { Results } from "./results.ts";
 import { failed, failedWith, LAST_LOOK, noRun, resultOf } from "./run_answers.ts";
 import { checkExistingRun, definitionOf } from "./run_arguments.ts";
@@ -68,13 +69,18 @@ export class ResultCalls {
     const late = (how: string) =>
       failed("NOT_ENDED", `run ${run} of ${workflow} has not ended within ${timeout} ms${how}`);
     let result: Result<unknown> | undefined;
-    const look = log.end(ref).then((end) => {
+    const look = async () => {
+      const end = await log.end(ref);
       const last = end?.entries.at(-1);
-      if (end === undefined || last === undefined) result = noRun(ref, NOT_STARTED);
-      else if (last.t === "ended") result = resultOf(last.outcome);
-      else result = late(`: ${goingOn(workflow, end.holder, last)}`);
-    }, (error) => result = failedWith(error));
-    await within(clock, LAST_LOOK, look);
+      if (end === undefined || last === undefined) return noRun(ref, NOT_STARTED);
+      if (last.t === "ended") return resultOf(last.outcome);
+      if (end.holder === "") return late(`: no node has begun it; does a node with a handler of ${workflow} run?`);
+      // what others told the run says nothing about what it does
+      const journal = "by" in last ? await log.load(ref) : undefined;
+      return late(`: ${journal === undefined ? lastDone(last) : state(journal)}`);
+    };
+    const looked = look().then((found) => result = found, (error) => result = failedWith(error));
+    await within(clock, LAST_LOOK, looked);
     return result ?? late(", as far as is known here");
   }
 
@@ -83,12 +89,24 @@ export class ResultCalls {
   }
 }
 
-/** Returns, for an error message, what an open run does at present, judging by the last entry of its journal. */
-function goingOn(workflow: string, holder: string, last: JournalEntry): string {
-  if (holder === "") return `no node has begun it; does a node with a handler of ${workflow} run?`;
+/** Returns, for an error message, what an open run does at present, judging by the last entry that its node stored. */
+function lastDone(last: JournalEntry): string {
   if (last.t === "waits" || last.t === "slept" || last.t === "child") return `it waits for ${last.step}`;
-  if (last.t !== "failed") return "it goes on";
-  const { step, error: { code, message }, next } = last;
+  return last.t === "failed" ? afterFailure(last.step, last) : "it goes on";
+}
+
+/** Returns, for an error message, what an open run does at present, judging by its journal. */
+function state({ failures, waits, sleeps, children }: Journal): string {
+  const failed = [...failures].find(([, { next }]) => next === undefined) ?? [...failures].at(-1);
+  if (failed !== undefined) return afterFailure(...failed);
+  const [step] = [...waits, ...sleeps, ...children].at(-1) ?? [];
+  return step === undefined ? "it goes on" : `it waits for ${step}`;
+}
+
+function afterFailure(
+  step: string,
+  { error: { code, message }, next }: { readonly error: RecordedError; readonly next?: number | undefined },
+): string {
   return `it ${next === undefined ? "is stuck" : "goes on"}; ${step || "its handler"} failed with ${code}: ${message}`;
 }
 

@@ -126,6 +126,30 @@ describe("runs", () => {
     ]);
   });
 
+  it("NOT_ENDED says that a run is stuck, or waits, also when it was told something since (it went on)", async () => {
+    const Upload = workflow<string, void>("Upload", { id: (what) => what });
+    const Paid = Upload.signal("Paid");
+    const Other = Upload.signal("Other");
+    const handlers = Upload.handle(async (flow, what) => {
+      if (what === "wait") return await flow.wait(Paid);
+      await flow.step("upload", () => Promise.reject(new Error("the disk is full")), { retry: { attempts: 1 } });
+    });
+    await using cluster = await testCluster(1, { handlers, logger: quiet });
+    const app = cluster.app("node-1");
+    const messages: string[] = [];
+    for (const what of ["fail", "wait"]) {
+      unwrap(await app.start(Upload, what));
+      await app.result(Upload, what, { timeout: 500 });
+      unwrap(await app.tell(Other, what));
+      const { error } = await app.result(Upload, what, { timeout: 500 });
+      messages.push(error?.message.split("500 ms: ")[1] ?? "no error");
+    }
+    assertEquals(messages, [
+      "it is stuck; upload failed with HANDLER_FAILED: the disk is full",
+      "it waits for Paid",
+    ]);
+  });
+
   it("NOT_ENDED says that no node has begun the run", async () => {
     const Upload = workflow<void, string>("Upload");
     await using cluster = await testCluster(["client"], {});

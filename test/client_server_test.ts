@@ -276,14 +276,26 @@ describe("the client of an edge over HTTP", { timeout: 60_000 }, () => {
     }) as never;
     const over = new AbortController();
     let connections = 0;
+    let lived = 0;
     const idle = () => {
       if (++connections === 12) over.abort();
-      return Promise.resolve(
-        new Response(":5000\n\n:\n\n", { headers: { "content-type": "text/event-stream" } }),
-      );
+      const body = new ReadableStream({
+        pull(to) {
+          lived += 1_500; // until these comments
+          to.enqueue(new TextEncoder().encode(":5000\n\n:\n\n"));
+          to.close();
+        },
+      }, { highWaterMark: 0 }); // nothing is made before it is read
+      return Promise.resolve(new Response(body, { headers: { "content-type": "text/event-stream" } }));
     };
     const shop = client<typeof api>("http://127.0.0.1", { fetch: idle });
-    await collected(shop.said.follow({ signal: over.signal }));
+    const { now } = performance;
+    performance.now = () => now.call(performance) + lived;
+    try {
+      await collected(shop.said.follow({ signal: over.signal }));
+    } finally {
+      performance.now = now;
+    }
     assertEquals([connections, Math.max(...pauses) <= 250], [12, true], `${pauses}`);
   });
 

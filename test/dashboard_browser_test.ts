@@ -492,6 +492,36 @@ describe(
       await browser.show(1280, 1000, "light");
     });
 
+    it("the picture of the traffic writes no label over another of few nodes (on a phone those of six did)", async () => {
+      for (const count of [2, 3, 4, 5, 6, 8]) {
+        const nodes = Array.from(
+          { length: count },
+          (_, n) => ({ label: `gateway/lXn${n}`, state: "live", count: 1 } as const),
+        );
+        for (const width of [1280, 390]) {
+          await browser.show(width, 800, "light");
+          await browser.evaluate(`(() => {
+            const { prototype } = CanvasRenderingContext2D;
+            globalThis.ownFill ??= prototype.fillText;
+            globalThis.labels = new Map();
+            prototype.fillText = function (text, x, y, room) {
+              const wide = Math.min(room, this.measureText(text).width);
+              const left = x - { left: 0, center: wide / 2, right: wide }[this.textAlign];
+              labels.set(text, { text, left, right: left + wide, top: y - 6, bottom: y + 6 });
+              return ownFill.call(this, text, x, y, room);
+            };
+          })()`);
+          streams.send("traffic", { byService: false, nodes, edges: [], total: width + count });
+          await browser.until("the labels", `labels.size === ${count}`);
+          const over = await browser.evaluate<string[]>(`[...labels.values()].flatMap((a, i, all) =>
+            all.slice(i + 1).filter((b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
+              .map((b) => a.text + " and " + b.text))`);
+          assertEquals(over, [], `of ${count} nodes, ${width} px wide`);
+        }
+      }
+      await browser.show(1280, 1000, "light");
+    });
+
     it("spends little of each second on what changes in it", async () => {
       second(0);
       await browser.until("the contracts", has("#contracts", /orders\.Contract/));

@@ -189,7 +189,7 @@ const ATTACKS: readonly Maker[] = [
     statuses: [400, 404, 405],
   }),
   (random) => ({
-    ...{ what: "a method", method: random.pick(["PUT", "PATCH", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "LOCK"]) },
+    ...{ what: "a method", method: random.pick(["PUT", "PATCH", "OPTIONS", "PROPFIND", "REPORT", "LOCK"]) },
     ...{ path: random.pick(["/add", "/twice", "/count", "/noted", "/trip", "/trip/1"]), statuses: [405] },
   }),
   (random) => ({

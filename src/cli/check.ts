@@ -1,5 +1,4 @@
 /** `check`: finds what a deploy of a program would break. `contracts`: writes a program's contracts to a file. */
-import { pathToFileURL } from "node:url";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import process from "node:process";
@@ -12,6 +11,7 @@ import { type Flags, UsageError } from "./flags.ts";
 import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { looksOf } from "./contract_looks.ts";
+import { importFile } from "./program_module.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 
 /** The `check` command of the tool. */
@@ -129,13 +129,7 @@ async function running(program: Program, flags: Flags, terminal: Terminal): Prom
 async function load(files: readonly string[]): Promise<Program> {
   const { programOf } = await import("../check/program.ts");
   const modules: unknown[] = [];
-  for (const file of files) {
-    try {
-      modules.push(await import(pathToFileURL(resolve(process.cwd(), file)).href));
-    } catch (error) {
-      throw new UsageError(`${file} cannot be loaded: ${(error as Error)?.message ?? error}`);
-    }
-  }
+  for (const file of files) modules.push(await importFile(file));
   const program = programOf(modules);
   if (program.contracts.size + program.entities.size + program.workflows.size > 0) return program;
   throw new UsageError(`${files.join(", ")}: no contract, handler, entity or workflow is exported`);

@@ -108,4 +108,17 @@ describe("catga check", () => {
     assertStringIncludes(`${why}`, "none.json cannot be read");
     assertEquals((await told("check", files.at("old.mjs")))[0], 2);
   });
+
+  it("says in one legible line why a module cannot be loaded (line breaks and colors were escaped codes)", async () => {
+    await using files = await folder({ "bare.mjs": 'import "nowhere-to-be-found";', "codec.mjs": "throw 'no key'" });
+    const { code, err } = await cliHere(["contracts", files.at("bare.mjs")]);
+    const [line, ...rest] = err.trimEnd().split("\n");
+    assertEquals([code, rest, line.includes("\\u{")], [2, ["`catga contracts --help` says more"], false]);
+    assertStringIncludes(line, "bare.mjs cannot be loaded: ");
+    assertStringIncludes(line, "nowhere-to-be-found");
+    if ("Deno" in globalThis) assertStringIncludes(line, "deno run -A jsr:@catga/catga/cli");
+    const codec = await cliHere(["dead", "--codec", files.at("codec.mjs")]);
+    assertEquals(codec.code, 2);
+    assertStringIncludes(codec.err, "codec.mjs cannot be loaded: no key\n");
+  });
 });

@@ -1,11 +1,10 @@
 /** Makes the connection options of nats.js from flags and environment variables. */
 import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import type { ConnectionOptions, PayloadCodec } from "../../mod.ts";
 import { checkCodec } from "../contract/payload_codec.ts";
 import { loadDriver } from "../nats/driver.ts";
 import { CONNECTION_FLAGS, type Flags, UsageError } from "./flags.ts";
+import { importFile } from "./program_module.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
@@ -40,12 +39,12 @@ export async function connectionOptions(flags: Flags, terminal: Terminal): Promi
 
 /**
  * Loads the payload codec that `--codec` names; `undefined` without that flag. Rejects with an `Error` for a module
- * without a codec.
+ * that cannot be loaded, or has no codec.
  */
 export async function codecOf(flags: Flags, terminal: Terminal): Promise<PayloadCodec | undefined> {
   const file = flags.text("codec") ?? (terminal.environment[CONNECTION_FLAGS.codec.variable] || undefined);
   if (file === undefined) return undefined;
-  const { default: codec } = await import(pathToFileURL(resolve(file)).href);
+  const codec = (await importFile(file)).default as PayloadCodec; // checked by the next line
   checkCodec(`--codec: the default export of ${file}`, codec);
   return codec;
 }

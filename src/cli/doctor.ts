@@ -13,6 +13,7 @@ import { mayNot, type Violation } from "../ports/transport.ts";
 import { ADVICE, type Alarm, alarmsOf, declaredName, nodeLabel } from "../contract/alarms.ts";
 import { wakesRun } from "../contract/workflow.ts";
 import type { ServerView } from "../dashboard/view.ts";
+import type { Look } from "../check/running.ts";
 import { lateRuns } from "../flow/run_infos.ts";
 import { ClusterView, MISMATCHES } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
@@ -102,10 +103,10 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
       findings.push({ ...what, docs: "docs/errors.md#startup" });
     }
     const versions = await ofVersions(view);
-    const differing = new Set(versions.map(({ about }) => about));
+    const differing = new Set(versions.map(({ kind, about }) => `${kind} ${about}`));
     // these alarms of nodes are left out: a node's alarm covers only its own messages, and the comparison of all
     // nodes covers them, too
-    const seenByNodes = findings.filter(({ kind, about }) => kind === "schema-mismatch" && differing.has(about));
+    const seenByNodes = findings.filter(({ kind, about }) => differing.has(`${kind} ${about}`));
     for (const each of seenByNodes) findings.splice(findings.indexOf(each), 1);
     findings.push(...versions);
     if (watch.server !== undefined) ofServer(watch.server, view, seen);
@@ -131,10 +132,28 @@ async function ofVersions(view: ClusterView): Promise<DoctorFinding[]> {
   const asker = view.asker();
   const { looks } = await looksOf(asker, nodes, "differing");
   asker[Symbol.dispose]();
-  return alarmsOf({ now: Date.now(), mismatches: compareNodes(looks) }).map((alarm) => ({
-    ...alarm,
-    advice: ADVICE[alarm.kind],
-  }));
+  const mismatches = alarmsOf({ now: Date.now(), mismatches: compareNodes(looks) });
+  return [...mismatches.map((alarm) => ({ ...alarm, advice: ADVICE[alarm.kind] })), ...ofIdempotent(looks)];
+}
+
+/** Finds commands that are idempotent at some nodes, and are handled by others as if they were not. */
+function ofIdempotent(looks: readonly Look[]): DoctorFinding[] {
+  return [...Map.groupBy(looks, ({ name }) => name)].flatMap(([name, own]) => {
+    const isIdempotent = ({ options = [] }: Look) => options.includes("idempotent");
+    const labels = (
+      of: (look: Look) => boolean,
+    ) => [...new Set(own.filter(of).map(({ node, service }) => nodeLabel({ id: node, service })))];
+    const those = labels(isIdempotent);
+    // a command of an entity is applied once for its id, though its contract is not idempotent
+    const others = labels((look) => look.handles && !look.ofEntity && !isIdempotent(look));
+    if (those.length === 0 || others.length === 0) return [];
+    return {
+      ...{ kind: "idempotent-differs", about: name, severity: "warning", docs: "docs/upgrading.md#contracts" },
+      message: `${name} is idempotent at ${listed(those)}, and not at ${listed(others)}: ` +
+        "a send that comes again runs again there.",
+      advice: "Deploy it idempotent wherever it is handled.",
+    };
+  });
 }
 
 /**

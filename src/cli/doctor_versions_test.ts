@@ -44,6 +44,18 @@ describe("catga doctor on versions of a contract", await requireNatsServer(), ()
     }]);
   });
 
+  it("names an idempotent command that another node handles as one that is not", slow, async () => {
+    await using on = await Doctored.start();
+    const Once = command("Sell", { input: z.object({ seat, buyer: z.string() }), output: sold, idempotent: true });
+    const handle = () => ({ by: "web" as const });
+    const once = await on.app("versions", { id: "shop-1", service: "shop", handlers: Once.handle(handle) });
+    await see(once, await on.app("versions", { id: "shop-2", service: "shop", handlers: Old.handle(handle) }));
+    assertEquals((await on.findings("versions")).map(({ kind, about, message }) => ({ kind, about, message })), [{
+      ...{ kind: "idempotent-differs", about: "Sell" },
+      message: "Sell is idempotent at shop-1, and not at shop-2: a send that comes again runs again there.",
+    }]);
+  });
+
   it("names senders and handlers that do not fit, and each field; top has it, too", slow, async () => {
     await using on = await Doctored.start();
     const shop = { service: "shop", handlers: New.handle(() => ({ by: "web" as const })) };

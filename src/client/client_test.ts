@@ -360,6 +360,44 @@ describe("client", () => {
     });
   });
 
+  it("a stream that ends its gateway before the first item is opened less and less often (at full pace, for ever)", async () => {
+    const opened: number[] = [];
+    const enough = new AbortController();
+    const shop = client<typeof api>("http://shop", {
+      pause: [5, 320],
+      fetch: () => {
+        opened.push(performance.now());
+        if (opened.length > 7) enough.abort();
+        // the headers and the first comments, then the gateway is gone
+        const headers = { "content-type": "text/event-stream" };
+        return Promise.resolve(new Response(":5000\n\n:\n\nid: 7\n\n", { headers }));
+      },
+    });
+    for await (const _ of shop.placed.follow({ signal: enough.signal }));
+    // the seventh pause is from 160 to 320 ms. One after a connection of 1 s, on a busy machine, is the first again
+    const pauses = opened.slice(1).map((at, i) => at - opened[i]);
+    assert(Math.max(...pauses) >= 155, `${pauses}`);
+  });
+
+  it("events with line ends of CRLF, as a proxy may make them, are read, wherever they are cut (none ever came)", async () => {
+    const text = new TextEncoder().encode(':5000\r\n\r\ndata: "a"\r\n\r\ndata: "b"\r\n\r\nevent: end\r\ndata:\r\n\r\n');
+    const body = ReadableStream.from(Array.from(text, (byte) => Uint8Array.of(byte)));
+    const headers = { "content-type": "text/event-stream" };
+    const shop = client<typeof api>("http://shop", { fetch: () => Promise.resolve(new Response(body, { headers })) });
+    assertEquals(await Array.fromAsync(shop.letters.stream("ab")), ["a", "b"]);
+  });
+
+  it("204 is the undefined of a call; 204 and 304 are no stream, and no value of a query", async () => {
+    const shopOf = (status: number) =>
+      client<typeof api>("http://shop", { fetch: () => Promise.resolve(new Response(null, { status })) });
+    assertEquals(await shopOf(204).who.query(), { ok: true, value: undefined, status: 204 } as never);
+    assertEquals((await shopOf(304).who.query()).error?.code, "INVALID_RESPONSE");
+    for (const status of [204, 304]) {
+      const error = await assertRejects(() => shopOf(status).placed.follow().next(), ClientError);
+      assertEquals([error.code, error.status], ["INVALID_RESPONSE", status]);
+    }
+  });
+
   it("result() whose signal aborts while the state of the open run arrives is CANCELLED (it was that state)", async () => {
     for (const status of [202, 503]) {
       const over = new AbortController();

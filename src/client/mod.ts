@@ -393,14 +393,16 @@ async function* eventsUntil(
         if (!response.ok) error = failure(url, response, await response.text(), unanswered(true)).error;
         else if (!typeOf(response).startsWith("text/event-stream")) throw foreign(url, response);
         else {
-          for await (const { type, id, data } of sse(response)) {
+          const begun = performance.now();
+          for await (const { event, id, data } of sse(response)) {
             // events that have come together with the last one are not given after an abort
-            if (type === "end" || signal.aborted) return;
+            if (event === "end" || signal.aborted) return;
             if (id !== undefined) last = id;
             const { ok, value, error } = decoded(url, response, data);
             if (!ok) throw error;
-            if (type === "failure") throw problem(value, 200, unanswered(true));
-            failures = 0; // also for a comment: a connection that lived for a while did not fail
+            if (event === "failure") throw problem(value, 200, unanswered(true));
+            // a connection that lived for a while did not fail, also if it had comments alone
+            if (data !== "" || performance.now() - begun > 1_000) failures = 0;
             if (data === "") continue;
             received++;
             yield value;
@@ -429,9 +431,10 @@ function broken(url: string, received: number, cause: unknown): ClientError {
   return new ClientError("STREAM_BROKEN", `${url} broke`, { details: { received }, cause });
 }
 
+/** A server-sent event: the text of each of its fields. */
 interface Sse {
-  readonly type: string;
-  readonly id: string | undefined;
+  readonly event?: string;
+  readonly id?: string;
   readonly data: string;
 }
 
@@ -457,25 +460,23 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
       const { done, value } = await reader.read();
       waits = false;
       if (done) return;
-      const blocks = (rest + value).split("\n\n");
+      const blocks = (rest + value).split(/\r?\n\r?\n/);
       rest = blocks.pop()!;
       for (const block of blocks) {
-        const event = { type: "message", id: undefined as string | undefined, data: "" };
+        const fields: Sse & Record<string, string> = { data: "" };
         let isEvent = false;
-        for (const line of block.split("\n")) {
+        for (const line of block.split(/\r?\n/)) {
           const [, field, text] = /^(\w*): ?(.*)$/s.exec(line) ?? [];
           if (field === undefined) continue;
           // the first comment says at which interval comments come
-          if (field === "" && Number(text)) {
-            keepAlive = Number(text);
+          if (field === "" && +text) {
+            keepAlive = +text;
             continue;
           }
           isEvent = true;
-          if (field === "event") event.type = text;
-          else if (field === "id") event.id = text;
-          else if (field === "data") event.data = text;
+          fields[field] = text;
         }
-        if (isEvent) yield event;
+        if (isEvent) yield fields;
       }
     }
   } finally {

@@ -58,8 +58,8 @@ export interface EdgeHandlerOptions<Given = unknown> {
   /** Limit of the rate at which one caller may call. Default: none. */
   limit?: EdgeLimit | undefined;
   /**
-   * Origins (of web pages) whose scripts may call, besides the handler's own origin, such as `https://shop.example`.
-   * Default: none.
+   * Origins (of web pages) whose scripts may call, besides the handler's own origin, such as `https://shop.example`, or
+   * `capacitor://localhost` of an app. Default: none.
    */
   origins?: readonly string[] | undefined;
   /** True if scripts of pages from `origins` may send cookies. Default: false. */
@@ -214,7 +214,8 @@ class EdgeHandler<Given> {
   }
 
   #call(request: Request): MaybePromise<Response> {
-    const { method } = request;
+    // the server leaves the body of an answer to HEAD out
+    const method = request.method === "HEAD" ? "GET" : request.method;
     const place = this.#find(method, pathOf(request.url));
     const action = actionOf(method, place);
     this.#checkOrigin(request);
@@ -291,7 +292,7 @@ class EdgeHandler<Given> {
    * origin nor from one of `origins`.
    */
   #checkOrigin(request: Request): void {
-    if (request.method === "GET" || !request.headers.has("cookie")) return;
+    if (["GET", "HEAD"].includes(request.method) || !request.headers.has("cookie")) return;
     const site = request.headers.get("sec-fetch-site");
     if (site === "same-origin" || site === "none") return;
     const origin = request.headers.get("origin");
@@ -417,7 +418,8 @@ class EdgeHandler<Given> {
     const workflow = contract as WorkflowContract<unknown, unknown>;
     const started = await this.#app.start(workflow, input, { id, headers: called.headers });
     if (!started.ok) return answer(started, { values, failures });
-    const location = `${this.#base}/${name}/${encodeURIComponent(started.value)}`;
+    // relative to the path of the request, which a proxy may have shortened
+    const location = `${name}/${encodeURIComponent(started.value)}`;
     return answer({ ok: true, value: { run: started.value } }, {
       values,
       failures,
@@ -502,7 +504,7 @@ function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeActio
   const actions = actionsOf(route, run, signal);
   const action = actions.get(method);
   if (action !== undefined) return action;
-  const allow = [...actions.keys()].join(", ");
+  const allow = [...actions.keys()].join(", ").replace("GET", "GET, HEAD");
   throw new EdgeRefusal(405, "METHOD_NOT_ALLOWED", `the method must be ${allow}`, { allow });
 }
 
@@ -691,7 +693,11 @@ function checkOptions<Given>(app: Catga, options: EdgeHandlerOptions<Given>): vo
 
 /** Returns true for the origin of a page as browsers send it. A host with `*` would match no page. */
 function isOrigin(origin: unknown): boolean {
-  return typeof origin === "string" && !origin.includes("*") && URL.parse(origin)?.origin === origin;
+  if (typeof origin !== "string" || origin.includes("*")) return false;
+  const parsed = URL.parse(origin);
+  // web views send schemes of their own, such as capacitor://localhost, whose `origin` is "null"
+  return parsed?.origin === origin || (parsed?.origin === "null" && origin === `${parsed.protocol}//${parsed.host}` &&
+    parsed.host !== "");
 }
 
 function checkLimit(limit: EdgeLimit): void {

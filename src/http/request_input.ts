@@ -76,15 +76,11 @@ export class BodyReader {
 
   /**
    * Reads and parses the body of a request. Rejects with a refusal if the body is too large, too late, or neither UTF-8
-   * nor JSON, or has no media type; with a `TypeError` if the program has read it.
+   * nor JSON, or has no media type; with a `TypeError` if the program has read or locked it.
    */
   input(request: Request): Promise<unknown> {
     const { headers } = request;
-    if (request.bodyUsed) {
-      return Promise.reject(
-        new TypeError("the body of the request has been read before: give the handler a request.clone() made in time"),
-      );
-    }
+    if (request.bodyUsed) return Promise.reject(takenByProgram());
     const length = headers.get("content-length");
     if (Number(length) > this.#most) return Promise.reject(this.#tooLarge());
     // with a transfer coding, `content-length` is ignored (RFC 9112, 6.3)
@@ -96,7 +92,9 @@ export class BodyReader {
       this.#timer ??= this.#arm(this.#limit);
       // the body with a length is read at once, in a third of the time: servers end a body at its announced length
       const read = isBounded ? bytesOf(request) : this.#chunks(request, pending);
-      read.then((bytes) => this.#came(pending, bytes), (error) => this.#failed(pending, error));
+      // a body that could not be read although nothing of it was read is locked by the program
+      const failed = (error: unknown) => this.#failed(pending, request.bodyUsed ? refusalOf(error) : takenByProgram());
+      read.then((bytes) => this.#came(pending, bytes), failed);
     });
   }
 
@@ -126,13 +124,13 @@ export class BodyReader {
       this.#end(pending);
       pending.resolve(input);
     } catch (error) {
-      this.#failed(pending, error);
+      this.#failed(pending, refusalOf(error));
     }
   }
 
-  #failed(pending: PendingBody, error: unknown): void {
+  #failed(pending: PendingBody, error: EdgeRefusal | TypeError): void {
     this.#end(pending);
-    pending.reject(error instanceof EdgeRefusal ? error : unreadable());
+    pending.reject(error);
   }
 
   #end(pending: PendingBody): void {
@@ -204,13 +202,22 @@ interface PendingBody {
   /** True if the request has a media type. */
   readonly typed: boolean;
   readonly resolve: (input: unknown) => void;
-  readonly reject: (refusal: EdgeRefusal) => void;
+  readonly reject: (error: EdgeRefusal | TypeError) => void;
   /** Stops reading the body. */
   cancel: (() => void) | undefined;
 }
 
-function unreadable(): EdgeRefusal {
+/** Returns the refusal of a body for an error of reading or parsing it. */
+function refusalOf(error: unknown): EdgeRefusal {
+  if (error instanceof EdgeRefusal) return error;
   return new EdgeRefusal(400, "INVALID_MESSAGE", "the body could not be read as UTF-8");
+}
+
+/** The error of a request whose body the program has read, or has locked. */
+function takenByProgram(): TypeError {
+  return new TypeError(
+    "the body of the request has been read before: give the handler a request.clone() made in time",
+  );
 }
 
 /** Length of the largest body that is read although its request is refused, in bytes. */

@@ -65,7 +65,7 @@ export const COMMENT: Uint8Array = encode(":\n\n");
 /** The event that is sent when a stream has ended. */
 export const END: Uint8Array = encode("event: end\ndata:\n\n");
 
-const FIRST_PAUSE = 50;
+const FIRST_PAUSE = 2;
 
 /** Makes the body of an HTTP response of server-sent events. */
 export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8Array> {

@@ -125,7 +125,9 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
     context.setLineDash([]);
     context.fillStyle = color("--text");
     context.font = "12px system-ui, sans-serif";
-    const [isLeft, isRight] = [x < width * 0.35, x > width * 0.65];
+    // few labels stand at the left and right of their circles, where they have room on a narrow screen, too
+    const side = view.nodes.length > 8 ? 0.35 : 0.45;
+    const [isLeft, isRight] = [x < width * side, x > width * (1 - side)];
     context.textAlign = isLeft ? "right" : isRight ? "left" : "center";
     context.textBaseline = "middle";
     const text = `${label.length > 18 ? `${label.slice(0, 17)}…` : label}${count > 1 ? ` (${count})` : ""}`;

@@ -18,9 +18,9 @@ import { type LoggedMessage, payloadOf } from "../log/format/logged_message.ts";
 import {
   categorySubject,
   entityPattern,
+  parkedId,
   parkedSubject,
   readEntitySubject,
-  readParkedSubject,
   readScheduleSubject,
   schedulePattern,
   snapshotKey,
@@ -137,9 +137,9 @@ async function checkParked({ contracts }: Program, stores: Stores, tally: Tally)
   for (const { key, service: of, name: subscription, state: { parked } } of stored) {
     if (parked.size === 0 || (of !== COMMANDS && service !== undefined && of !== service)) continue;
     await eachMessage(stores, subscriptions, parkedSubject(namespace, key, "*"), `${of}/${subscription}`, (stored) => {
-      const id = readParkedSubject(namespace, stored.subject)?.id;
-      const state = id === undefined ? undefined : parked.get(id);
-      const read = id === undefined || state === undefined ? undefined : readParked(id, textOf(stored));
+      const id = parkedId(stored.subject);
+      const state = parked.get(id);
+      const read = state && readParked(id, textOf(stored));
       if (read === undefined || typeof read === "string") return undefined;
       const { message } = read;
       const own = contracts.get(message.category);

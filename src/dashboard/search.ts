@@ -6,13 +6,7 @@
 import type { Administration } from "../log/administration/administration.ts";
 import { newest } from "../log/administration/newest.ts";
 import { isReadable, readGroup } from "../log/format/group.ts";
-import {
-  entitySubject,
-  messagePattern,
-  parkedSubject,
-  readEntitySubject,
-  readParkedSubject,
-} from "../log/format/names.ts";
+import { entitySubject, messagePattern, parkedId, parkedSubject, readEntitySubject } from "../log/format/names.ts";
 import { readParked } from "../log/format/parked_message.ts";
 import { workflowOf } from "../contract/workflow.ts";
 import type { LogStream } from "../ports/event_log.ts";
@@ -83,7 +77,7 @@ async function readParkedMessages(
       from = messages[messages.length - 1].sequence + 1;
       for (const { subject, data } of messages) {
         found.allowance.take(data.length);
-        const id = readParkedSubject(source.namespace, subject)?.id ?? "";
+        const id = parkedId(subject);
         const state = parked.get(id); // `undefined`: the message was handled after the state was read
         const message = state && readParked(id, decoder.decode(data));
         if (message === undefined || typeof message === "string") continue;

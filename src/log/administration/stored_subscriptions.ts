@@ -10,9 +10,9 @@ import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../
 import { type Commit, type ParkedState, readCommit, stateOf, type StoredState } from "../format/commit.ts";
 import {
   commitSubject,
+  parkedId,
   parkedSubject,
   readCommitSubject,
-  readParkedSubject,
   readSubscriptionKey,
   requestSubject,
 } from "../format/names.ts";
@@ -131,8 +131,8 @@ export async function parkedLines(kept: KeptCommits, { key, state }: StoredSubsc
   };
   if (missing.size === 0) return lines;
   for await (const stored of messagesFrom(stream, parkedSubject(namespace, key, "*"), 0, PAGE)) {
-    const id = readParkedSubject(namespace, stored.subject)?.id;
-    if (id === undefined || !state.parked.has(id)) continue;
+    const id = parkedId(stored.subject);
+    if (!state.parked.has(id)) continue;
     const parked = readParked(id, textOf(stored));
     if (typeof parked !== "string") add(id, parked);
   }

@@ -144,7 +144,7 @@ export function writeCommit({ id, prev, full, base, head, parked, ended, counts 
     ...rest,
     open: writeOpen(open),
     ...(doubt === undefined ? {} : { doubt }),
-    parked: writeParked(parked),
+    parked: writeParkedStates(parked),
     ended,
     counts: [counts.parked, counts.dead],
   });
@@ -174,7 +174,7 @@ export function readCommit(text: string): Commit | string {
   if (place === undefined || open === undefined) return "no place in the log";
   const doubt = value.doubt === undefined ? undefined : readDoubt(value.doubt);
   if (doubt === undefined && value.doubt !== undefined) return "an invalid doubt";
-  const parked = readParked(value.parked);
+  const parked = readParkedStates(value.parked);
   if (parked === undefined || !isStringArray(value.ended)) return "an invalid list of what is parked";
   if (!Array.isArray(counts) || counts.length !== 2 || !counts.every(isCount)) return "no counts";
   return {
@@ -305,7 +305,7 @@ function readOpen(value: unknown): OpenEntry[] | undefined {
  * Encodes parked messages: position and time of storing as distances from the message before, times of the next attempt
  * and of the death as distances from the time of storing.
  */
-function writeParked(parked: readonly ParkedState[]): string {
+function writeParkedStates(parked: readonly ParkedState[]): string {
   const numbers: number[] = [];
   let [lastPosition, lastTime] = [0, 0];
   for (const { position, time, epoch, attempts, due, dead } of parked) {
@@ -318,7 +318,7 @@ function writeParked(parked: readonly ParkedState[]): string {
   return writeNumbers(numbers);
 }
 
-function readParked(text: unknown): ParkedState[] | undefined {
+function readParkedStates(text: unknown): ParkedState[] | undefined {
   const numbers = readNumbers(text);
   if (numbers === undefined) return undefined;
   const parked: ParkedState[] = [];

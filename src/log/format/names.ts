@@ -1,17 +1,8 @@
-/** Names of the log: subjects, keys of buckets, and the internal contracts by which leaders send messages to nodes. */
+/** Names of the log: subjects, and keys of buckets. */
 import { OF_ENTITIES } from "../../contract/send_options.ts";
 import { isToken } from "../../data/checks.ts";
 import { token, untoken } from "../../data/subject_token.ts";
 import { streamName } from "./stream_name.ts";
-
-export {
-  announcement,
-  COMMANDS,
-  controlName,
-  OF_ENTITIES,
-  runName,
-  subscriptionName,
-} from "../../contract/send_options.ts";
 
 /** The patterns of the subjects of the stream of events, queued commands and schedules. */
 export function logSubjects(namespace: string): readonly string[] {
@@ -147,11 +138,9 @@ export function parkedSubject(namespace: string, key: string, id: string): strin
   return `${below(namespace, "sub.park")}${key}.${id}`;
 }
 
-/**
- * The subscription's key, and the message's id, in the subject of a parked message; `undefined` for another subject.
- */
-export function readParkedSubject(namespace: string, subject: string): { key: string; id: string } | undefined {
-  return readPlace(below(namespace, "sub.park"), subject);
+/** The message's id in the subject of a parked message. */
+export function parkedId(subject: string): string {
+  return subject.slice(subject.lastIndexOf(".") + 1);
 }
 
 /** The subject of a request to a subscription's leader; the id `*` gives a pattern for all. */
@@ -161,7 +150,9 @@ export function requestSubject(namespace: string, key: string, id: string): stri
 
 /** The subscription's key, and the request's id, in the subject of a request; `undefined` for another subject. */
 export function readRequestSubject(namespace: string, subject: string): { key: string; id: string } | undefined {
-  return readPlace(below(namespace, "sub.req"), subject);
+  const [service, name, id, more] = restOf(below(namespace, "sub.req"), subject)?.split(".") ?? [];
+  const key = `${service}.${name}`;
+  return id === undefined || more !== undefined || readSubscriptionKey(key) === undefined ? undefined : { key, id };
 }
 
 /** The subject of a node's lease; the node is named by its endpoint. */
@@ -177,12 +168,6 @@ export function leasePattern(namespace: string): string {
 /** The endpoint of a node's lease; `undefined` for another subject. */
 export function readLeaseSubject(namespace: string, subject: string): string | undefined {
   return untokenOf(restOf(below(namespace, "sub.node"), subject));
-}
-
-function readPlace(prefix: string, subject: string): { key: string; id: string } | undefined {
-  const [service, name, id, more] = restOf(prefix, subject)?.split(".") ?? [];
-  const key = `${service}.${name}`;
-  return id === undefined || more !== undefined || readSubscriptionKey(key) === undefined ? undefined : { key, id };
 }
 
 /** Decodes two tokens separated by a dot; empty if there are not exactly two. */

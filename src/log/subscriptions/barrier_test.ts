@@ -1,9 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { fail, type Result } from "../../contract/result.ts";
-import type { SendOptions } from "../../contract/send_options.ts";
+import { controlName, type SendOptions } from "../../contract/send_options.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { controlName } from "../format/names.ts";
 import { barrier } from "./found_state.ts";
 
 const running = (...positions: number[]): Result<unknown> => ({

@@ -4,11 +4,10 @@
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
-import type { SendOptions } from "../../contract/send_options.ts";
+import { runName, type SendOptions } from "../../contract/send_options.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { runName } from "../format/names.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 import { type BatchRequest, internalCommand, type RunRequest } from "../format/run_request.ts";
 import type { CategorySettings } from "./spec.ts";

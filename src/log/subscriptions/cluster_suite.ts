@@ -7,7 +7,7 @@ import type { NodeInfo, SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
 import type { Result } from "../../contract/result.ts";
 import type { SubscriptionSettings } from "../../contract/handler.ts";
-import { announcement, type SendOptions } from "../../contract/send_options.ts";
+import { announcement, COMMANDS, type SendOptions } from "../../contract/send_options.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import type { Faults } from "../../memory/faults.ts";
@@ -27,14 +27,7 @@ import {
   type StoredState,
   writeCommit,
 } from "../format/commit.ts";
-import {
-  categorySubject,
-  COMMANDS,
-  commitSubject,
-  logSubjects,
-  requestSubject,
-  subscriptionKey,
-} from "../format/names.ts";
+import { categorySubject, commitSubject, logSubjects, requestSubject, subscriptionKey } from "../format/names.ts";
 import { streamName } from "../format/stream_name.ts";
 import { streamOptions } from "../format/streams.ts";
 import { type SubscriptionRequest, writeRequest } from "../format/subscription_request.ts";

@@ -2,9 +2,8 @@
 import type { AnyContract } from "../../contract/contract.ts";
 import type { SubscriptionSettings } from "../../contract/handler.ts";
 import { DEFAULT_RETRY } from "../../contract/defaults.ts";
-import { morePatient } from "../../contract/send_options.ts";
+import { COMMANDS, morePatient, subscriptionName } from "../../contract/send_options.ts";
 import { MAX_CATEGORIES } from "../format/commit.ts";
-import { COMMANDS, subscriptionName } from "../format/names.ts";
 
 /** Settings of a category (contract) that its subscription's leader needs. */
 export type CategorySettings = Pick<SubscriptionSettings, "from" | "attempts" | "delay" | "timeout" | "batch">;

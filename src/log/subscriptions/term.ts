@@ -9,7 +9,8 @@ import { listed, printable } from "../../data/printable.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import type { Place, StoredState } from "../format/commit.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
-import { COMMANDS, messagePattern } from "../format/names.ts";
+import { COMMANDS } from "../../contract/send_options.ts";
+import { messagePattern } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
 import { Categories } from "./categories.ts";
@@ -351,7 +352,7 @@ export class SubscriptionTerm {
     if (ledger.open.size === 0) this.#reading?.settle();
   }
 
-  /** Pauses reading of the log while the maximum number of messages is open, or while no message can be parked. */
+  /** Pauses reading of the log while the maximum number of messages is open, or nearly as many are parked as may be. */
   #flow(): void {
     const [led, reading] = [this.#led, this.#reading];
     if (led === undefined || reading === undefined) return;

@@ -14,7 +14,7 @@ export class Warnings {
   readonly label: string;
   readonly #host: Pick<LogHost, "clock" | "observer">;
   readonly #reports: OnceAMinute;
-  /** True while no message can be parked (put into the store until its next attempt); set by {@link Warnings.stop}. */
+  /** True while the subscription hands nothing out for lack of room; set by {@link Warnings.stop}. */
   stopped = false;
 
   constructor(host: Pick<LogHost, "clock" | "observer">, label: string) {
@@ -24,8 +24,7 @@ export class Warnings {
   }
 
   /**
-   * Reports that messages cannot be parked in the store. `error`: the reason; `undefined`: messages can be parked
-   * again.
+   * Reports that the subscription hands nothing out. `error`: the reason; `undefined`: there is room again.
    */
   stop(error: CatgaError | undefined): void {
     this.stopped = error !== undefined;

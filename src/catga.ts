@@ -10,6 +10,7 @@ import { ContractShapes } from "./contract/shape.ts";
 import { freezePlain, show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
+import type { CodecLimit } from "./codec/sealing.ts";
 import type { PayloadCodec } from "./contract/payload_codec.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
@@ -115,9 +116,11 @@ async function start(options: CatgaOptions): Promise<Catga> {
     alarms?.take(seen);
   });
   const observer = hooks.observe;
-  const link = await sealedBy(options.codec, await connect(options, { id, namespace, observer }), namespace, observer);
+  const unsealed = await connect(options, { id, namespace, observer });
+  const clock = new EndingClock(unsealed.clock);
+  const { timeout } = settings;
+  const link = await sealedBy(options.codec, unsealed, { clock, timeout, namespace, observer });
   const { random, transport, store } = link;
-  const clock = new EndingClock(link.clock);
   const close = async () => {
     await link.close();
     clock.end();
@@ -159,7 +162,6 @@ async function start(options: CatgaOptions): Promise<Catga> {
       },
       log: async (app) => {
         const [{ openLog }, log] = await Promise.all([parts.log(), link.log()]);
-        const { timeout } = settings;
         const host: LogHost & { readonly app: App } = {
           ...{ app, namespace, service, node: id, endpoint, replicas, timeout, clock, random, observer, log, store },
           ...{ network, hooks, causes },
@@ -178,7 +180,6 @@ async function start(options: CatgaOptions): Promise<Catga> {
       },
       runs: async (app) => {
         const [{ Runs }, log] = await Promise.all([parts.runs(), link.log()]);
-        const { timeout } = settings;
         return new Runs({
           ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport },
           ...{ handled: workflows, shapes, causes },
@@ -378,13 +379,12 @@ async function connect(
 async function sealedBy(
   codec: PayloadCodec | undefined,
   link: Link,
-  namespace: string,
-  observer: Observer,
+  { observer, ...limit }: CodecLimit & { readonly namespace: string; readonly observer: Observer },
 ): Promise<Link> {
   if (codec === undefined) return link;
   const { sealed } = await parts.codec();
   const onError = (error: unknown) => observer({ type: "fault", during: "encoding or decoding a message", error });
-  return sealed(link, codec, { namespace, onError });
+  return sealed(link, codec, { ...limit, onError });
 }
 
 /** Makes the description of this node that other nodes will see. */

@@ -115,7 +115,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     if (codec === undefined) return new ClusterView(opened, { log, events: transport }, flags, refused.signal);
     const { openedTransport, sealedLog } = await import("../codec/sealed_link.ts");
     const events = openedTransport(transport, codec, (error) => say(`catga: an event cannot be opened: ${error}`));
-    return new ClusterView(opened, { log: sealedLog(log, codec), events }, flags, refused.signal);
+    return new ClusterView(opened, { log: sealedLog(log, codec, transport.clock), events }, flags, refused.signal);
   }
 
   /** Connects, runs `work` with the view, and closes the view when `work` has ended or failed. */

@@ -300,6 +300,40 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         await seeing.drain();
       });
 
+      it("a codec that never settles ends calls of the cache at the app's timeout, and a drain (they waited for ever)", async () => {
+        const right = keyCodec([7], isAsync);
+        let hangs = false;
+        const hanging: PayloadCodec = {
+          encode: (bytes) => hangs ? new Promise(() => {}) : right.encode(bytes),
+          decode: (bytes) => hangs ? new Promise(() => {}) : right.decode(bytes),
+        };
+        const Ask = query<string, string>("Ask");
+        await using harness = await open();
+        const other = await harness.start({
+          id: "other",
+          service: "other",
+          codec: right,
+          handlers: Ask.handle((s) => s),
+        });
+        const app = await harness.start({ id: "hangs", service: "client", codec: hanging, timeout: 1_000 });
+        await eventually("the other node", () => app.nodes().length === 2);
+        await app.cache.set("k", "v");
+        hangs = true;
+        const failures: { readonly code?: string; readonly message?: string }[] = await Promise.all([
+          app.cache.set("k", "w").catch((error) => error),
+          app.cache.get("k").catch((error) => error),
+          app.send(Ask, "a").then(({ error }) => error!),
+        ]);
+        assertMatch(failures[0].message!, /the codec has not encoded a payload within 1000 ms/);
+        assertMatch(failures[1].message!, /the codec of this node cannot decode the entry under "k"/);
+        assertEquals(failures.map((error) => error?.code), ["TIMEOUT", "UNAVAILABLE", "TIMEOUT"]);
+        void app.publish(event<string>("Told"), "x");
+        void app.cache.set("k", "x").catch(() => {});
+        await app.drain({ timeout: 200 });
+        assertEquals(await other.cache.get<string>("k"), "v");
+        await other.drain();
+      });
+
       const deadThenHandled = async (codec: PayloadCodec) => {
         const Placed = event<{ n: number }>("Placed", { durable: true });
         const numbers: number[] = [];

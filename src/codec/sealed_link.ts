@@ -6,11 +6,12 @@ import { eventSubject, nodeSubject } from "../contract/subjects.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
 import type { EventLog } from "../ports/event_log.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
+import { type Clock, within } from "../ports/clock.ts";
 import type { Transport } from "../ports/transport.ts";
 import { SealedLog } from "./sealed_log.ts";
 import { SealedStore } from "./sealed_store.ts";
 import { SealedTransport } from "./sealed_transport.ts";
-import { Sealing } from "./sealing.ts";
+import { type CodecLimit, Sealing } from "./sealing.ts";
 
 /** The ports of a node (its interfaces to network and store) that carry payloads. */
 export interface SealablePorts {
@@ -28,10 +29,13 @@ export interface SealablePorts {
 export function sealed<L extends SealablePorts>(
   link: L,
   codec: PayloadCodec,
-  { namespace, onError }: { readonly namespace: string; readonly onError: (error: unknown) => void },
+  { namespace, onError, ...limit }: CodecLimit & {
+    readonly namespace: string;
+    readonly onError: (error: unknown) => void;
+  },
 ): L {
   const { store } = link;
-  const sealing = new Sealing(codec);
+  const sealing = new Sealing(codec, limit);
   // only frames (messages between nodes) and events are encoded: programs without Catga, and operators' requests to
   // nodes, have no codec
   const prefixes = [nodeSubject(namespace, "").slice(0, -1), eventSubject(namespace)];
@@ -43,7 +47,8 @@ export function sealed<L extends SealablePorts>(
     ...(transport === undefined ? {} : { transport }),
     store: new SealedStore(store, sealing, namespace),
     close: async () => {
-      await transport?.sent;
+      // a codec that does not settle must not hold up the end of the node
+      if (transport !== undefined) await within(limit.clock, SENT_WITHIN, transport.sent);
       await link.close();
     },
     log: () => log ??= link.log().then((log) => new SealedLog(log, sealing)),
@@ -59,10 +64,19 @@ export function openedTransport(
   codec: PayloadCodec,
   onError: (error: unknown) => void,
 ): Transport {
-  return new SealedTransport(transport, new Sealing(codec), () => false, onError);
+  return new SealedTransport(transport, toolSealing(codec, transport.clock), () => false, onError);
 }
 
 /** Wraps a log, for tools: a codec encodes the payloads that are written, and decodes the payloads that are read. */
-export function sealedLog(log: EventLog, codec: PayloadCodec): EventLog {
-  return new SealedLog(log, new Sealing(codec));
+export function sealedLog(log: EventLog, codec: PayloadCodec, clock: Clock): EventLog {
+  return new SealedLog(log, toolSealing(codec, clock));
 }
+
+function toolSealing(codec: PayloadCodec, clock: Clock): Sealing {
+  return new Sealing(codec, { clock, timeout: TOOL_TIMEOUT });
+}
+
+/** Maximum time, in ms, that a node which closes waits until the codec has encoded the messages published so far. */
+const SENT_WITHIN = 1_000;
+/** Time in ms after which a call of the codec counts as failed in a tool. */
+const TOOL_TIMEOUT = 30_000;

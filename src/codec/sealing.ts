@@ -7,13 +7,30 @@ import type { MaybePromise } from "../contract/schema.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
 import { base64, SEALED } from "../data/tags.ts";
 import { encode } from "../data/utf8.ts";
+import { CatgaError } from "../error.ts";
+import type { Clock } from "../ports/clock.ts";
+import { SharedTimer } from "../ports/shared_timer.ts";
 
-/** Encodes and decodes by a codec, and marks what is encoded. An error that the codec throws becomes a rejection. */
+/** Limit of time for the calls of a codec, which is the program's code and may never settle. */
+export interface CodecLimit {
+  readonly clock: Clock;
+  /** Time in ms after which a call of the codec counts as failed. */
+  readonly timeout: number;
+}
+
+/**
+ * Encodes and decodes by a codec, and marks what is encoded. An error that the codec throws becomes a rejection, and so
+ * does a call that has not settled in time (`TIMEOUT`).
+ */
 export class Sealing {
   readonly #codec: PayloadCodec;
+  readonly #timeout: number;
+  readonly #timers: SharedTimer;
 
-  constructor(codec: PayloadCodec) {
+  constructor(codec: PayloadCodec, { clock, timeout }: CodecLimit) {
     this.#codec = codec;
+    this.#timeout = timeout;
+    this.#timers = new SharedTimer(clock, { background: true });
   }
 
   /**
@@ -56,11 +73,30 @@ export class Sealing {
   }
 
   #encode(bytes: Uint8Array): MaybePromise<Uint8Array> {
-    return made(() => this.#codec.encode(bytes as Uint8Array<ArrayBuffer>)); // the bytes have their own buffer
+    // the cast is safe: the bytes have their own buffer
+    return this.#made("encoded", () => this.#codec.encode(bytes as Uint8Array<ArrayBuffer>));
   }
 
   #decode(bytes: Uint8Array): MaybePromise<Uint8Array> {
-    return made(() => this.#codec.decode(bytes as Uint8Array<ArrayBuffer>));
+    return this.#made("decoded", () => this.#codec.decode(bytes as Uint8Array<ArrayBuffer>));
+  }
+
+  #made(what: "encoded" | "decoded", make: () => MaybePromise<Uint8Array>): MaybePromise<Uint8Array> {
+    try {
+      const bytes = make();
+      return bytes instanceof Promise ? this.#inTime(what, bytes).then(checked) : checked(bytes);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #inTime<T>(what: string, promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const late = () =>
+        reject(new CatgaError("TIMEOUT", `the codec has not ${what} a payload within ${this.#timeout} ms`));
+      const timer = this.#timers.after(this.#timeout, late);
+      promise.then(resolve, reject).finally(() => timer.cancel());
+    });
   }
 }
 
@@ -72,15 +108,6 @@ export function isSealed(text: string): boolean {
 /** Calls a function with a value: at once if the value is known, otherwise when its promise resolves. */
 export function then<T, R>(value: MaybePromise<T>, next: (value: T) => R): MaybePromise<R> {
   return value instanceof Promise ? value.then(next) : next(value);
-}
-
-function made(what: () => MaybePromise<Uint8Array>): MaybePromise<Uint8Array> {
-  try {
-    const bytes = what();
-    return bytes instanceof Promise ? bytes.then(checked) : checked(bytes);
-  } catch (error) {
-    return Promise.reject(error);
-  }
 }
 
 function checked(bytes: Uint8Array): Uint8Array {

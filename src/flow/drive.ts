@@ -253,12 +253,16 @@ export class Drive {
 
   /** Records the stage that the handler reports, unless it was recorded in an earlier execution of the run. */
   #stage(stage: string): void {
-    if (typeof stage !== "string" || stage === "" || stage.length > MAX_STAGE || !stage.isWellFormed()) {
-      const misuse = new TypeError(`stage: it is a text of 1 to ${MAX_STAGE} characters; got ${show(stage)}`);
-      MISUSES.add(misuse); // another attempt of the handler would throw it again
+    const state = this.#state;
+    try {
+      if (typeof stage !== "string" || stage === "" || stage.length > MAX_STAGE || !stage.isWellFormed()) {
+        throw new TypeError(`stage: it is a text of 1 to ${MAX_STAGE} characters; got ${show(stage)}`);
+      }
+      state.checkOutside(`stage ${show(stage)}`);
+    } catch (misuse) {
+      MISUSES.add(misuse as TypeError); // another attempt of the handler would throw it again
       throw misuse;
     }
-    const state = this.#state;
     if (this.#handlerIsOver || state.isHalting || ++this.#stages <= this.#stagesBefore || state.isTooLong()) return;
     state.recorder.record({ t: "staged", stage });
   }

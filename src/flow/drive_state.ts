@@ -11,7 +11,9 @@
  * 3. The node gives the run up until something happens to it only in a turn in which the handler has nothing to see,
  *    nothing is to be stored, and nothing is in progress: no attempt, append, read or timer.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { MAX_NAME_LENGTH } from "../contract/contract.ts";
+import type { MaybePromise } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { show } from "../data/checks.ts";
 import { withCarried } from "../dispatch/carried_headers.ts";
@@ -230,8 +232,12 @@ export class DriveState {
     return this.phase === "undoing" || index < Math.min(cancelled?.index ?? Infinity, failing?.index ?? Infinity);
   }
 
-  /** Registers the name of a step, sleep or wait. Throws a `TypeError` if the name is invalid or in use. */
+  /**
+   * Registers the name of a step, sleep or wait. Throws a `TypeError` if the name is invalid or in use, or if the
+   * function of a step of the run calls this.
+   */
   name(name: string): void {
+    this.checkOutside(`the step, sleep or wait ${show(name)}`);
     if (typeof name !== "string" || !/^[^@]/.test(name) || name.length > MAX_NAME_LENGTH || !name.isWellFormed()) {
       throw new TypeError(
         `the name of a step is 1 to ${MAX_NAME_LENGTH} characters, the first of which is not "@"; got ${show(name)}`,
@@ -241,6 +247,30 @@ export class DriveState {
       throw new TypeError(`${this.label} has a step ${show(name)} already: give this one another name`);
     }
     this.names.add(name);
+  }
+
+  /**
+   * Throws a `TypeError` in the function of a step of the run: its next attempt would find the names of the first one
+   * taken. `what`: names the call of `flow`, for the error.
+   */
+  checkOutside(what: string): void {
+    const within = PERFORMED.getStore();
+    if (within?.state !== this || within.isOver) return;
+    throw new TypeError(
+      `${what} is used in the function of step ${
+        show(within.step)
+      }, which calls nothing of flow: call it behind that step`,
+    );
+  }
+
+  /** Calls the function of a step; {@link DriveState.checkOutside} throws until the function has ended. */
+  async performStep<T>(step: string, fn: () => MaybePromise<T>): Promise<T> {
+    const performed: PerformedStep = { state: this, step, isOver: false };
+    try {
+      return await PERFORMED.run(performed, fn);
+    } finally {
+      performed.isOver = true;
+    }
   }
 
   /**
@@ -346,6 +376,17 @@ export class DriveState {
     this.stop("restart");
   }
 }
+
+/** A step of a run whose function is being called. */
+interface PerformedStep {
+  readonly state: DriveState;
+  readonly step: string;
+  /** True once the function has ended: what it has started, and nobody awaits, may have its async context. */
+  isOver: boolean;
+}
+
+/** The step whose function the code running now belongs to; `undefined`: none. */
+const PERFORMED = new AsyncLocalStorage<PerformedStep>();
 
 /**
  * Errors of invalid calls of `flow`. One set serves all drives, because a set for each drive costs a tenth of a short

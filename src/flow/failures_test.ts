@@ -3,7 +3,7 @@
  */
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
-import { catga, command, fail, unwrap, workflow } from "@catga/catga";
+import { type Catga, catga, command, fail, type Flow, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { pendingText } from "../contract/flow.ts";
 import type { LogFields } from "../contract/observer.ts";
@@ -37,6 +37,69 @@ describe("failures of a workflow", () => {
       assertEquals(seen.get(`step ${n}`), expected);
       assertEquals((await app.result(Fails, unwrap(await app.start(Fails, n)))).error?.toJSON(), expected);
     }
+  });
+
+  it("a start that the full store refuses names the workflow (its error did not)", async () => {
+    const Order = workflow("Order");
+    await using cluster = await testCluster(1, { handlers: Order.handle(() => {}) });
+    const app = cluster.app("node-1");
+    unwrap(await app.result(Order, unwrap(await app.start(Order))));
+    cluster.network.log.begin("full");
+    const { error } = await app.start(Order);
+    cluster.network.log.end("full");
+    assertMatch(error!.message, /^workflow Order was not started: .*full/);
+  });
+
+  it("a call of flow in the function of a step is refused at once, and the run is stuck (it worked until it was retried)", async () => {
+    const Go = command<void, string>("Go", { idempotent: true });
+    const calls: Record<string, (flow: Flow) => unknown> = {
+      step: (flow) => flow.step("inner", () => {}),
+      "a step after a pause": async (flow) => {
+        await Promise.resolve();
+        return await flow.step("inner", () => {});
+      },
+      send: (flow) => flow.send(Go),
+      sleep: (flow) => flow.sleep("inner", 10),
+      stage: (flow) => flow.stage("inner"),
+    };
+    const Nested = workflow<string, unknown>("Nested");
+    let inner = 0;
+    const handlers = [
+      Go.handle(() => `${inner++}`),
+      Nested.handle((flow, kind) => flow.step("outer", () => calls[kind](flow))),
+    ];
+    await using app = await catga({ handlers, logger: quiet });
+    for (const kind of Object.keys(calls)) {
+      const run = unwrap(await app.start(Nested, kind));
+      await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+      const { pending, timeline } = await infoOf(app, run);
+      assertEquals(pending.map(({ name, attempts }) => [name, attempts]), [["outer", 1]], kind);
+      assertMatch(pending[0].error!.message, /in the function of step "outer"/);
+      assertEquals(timeline.map(({ type }) => type), ["started", "failed"]);
+    }
+    assertEquals(inner, 0);
+  });
+
+  it("an undo, a step behind another one, and a run that a step starts may have steps", async () => {
+    const Inner = workflow<void, string>("Inner");
+    const Outer = workflow<void, string>("Outer");
+    const undone: string[] = [];
+    let app: Catga | undefined = undefined;
+    const handlers = [
+      Inner.handle((flow) => flow.step("outer", () => "inner")),
+      Outer.handle(async (flow) => {
+        const undo = async () => void await flow.step("undo outer", () => undone.push("outer"));
+        const inner = await flow.step("outer", async () => {
+          const run = unwrap(await app!.start(Inner, undefined, { id: "inner" }));
+          return unwrap(await app!.result(Inner, run));
+        }, { undo });
+        await flow.step("behind", () => {});
+        return fail("NO", inner);
+      }),
+    ];
+    await using own = app = await catga({ handlers, logger: quiet });
+    const { error } = await own.result(Outer, unwrap(await own.start(Outer)));
+    assertEquals([error?.code, error?.message, undone], ["NO", "inner", ["outer"]]);
   });
 
   it("a failure that no message of the store can hold is TOO_LARGE, and the run is stuck", async () => {

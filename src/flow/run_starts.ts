@@ -121,7 +121,7 @@ export class RunStarts {
       try {
         known = await log.patient(() => log.start(ref), this.#node.callerTime());
       } catch (error) {
-        return failedWith(error);
+        return notStored(ref, error);
       }
       if (known === undefined) return await this.#schedule(ref, text, { at: later }, how);
     }
@@ -256,7 +256,7 @@ export class RunStarts {
       }
       return { ok: true, value: run };
     } catch (error) {
-      return failedWith(error);
+      return notStored(ref, error);
     }
   }
 
@@ -268,6 +268,15 @@ export class RunStarts {
     // a run that its parent cancelled before its start has no input: it counts as started with any input
     return (await log.first(ref))?.entries[1]?.t === "ended";
   }
+}
+
+/** Makes the failure of a start from an error of the store. */
+function notStored({ workflow, run }: RunRef, cause: unknown): Result<never, never> {
+  const { code, message, retryable, details } = failedWith(cause).error!; // a failed result has an error
+  const outcome = code === "OUTCOME_UNKNOWN"
+    ? `run ${run} of ${workflow} may have been started`
+    : `workflow ${workflow} was not started`;
+  return { ok: false, error: new CatgaError(code, `${outcome}: ${message}`, { retryable, details, cause }) as never };
 }
 
 /** Calls the function of a workflow that makes the id of a run. If it throws, throws an error that names it. */

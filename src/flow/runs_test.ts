@@ -360,7 +360,7 @@ describe("runs", () => {
       }],
       [
         "a nested step with a name that is used",
-        /has a step "a" already/,
+        /"a" is used in the function of step "b"/,
         (flow) => flow.step("b", () => flow.step("a", () => 2)),
       ],
       ["an undo with an invalid step", /the name of a step/, async (flow) => {

@@ -125,7 +125,7 @@ export class Steps {
       return state.misused(new TypeError(`step ${name}: its work must be a function; got ${show(fn)}`));
     }
     const make = this.#attempted(timeout, async (attempt) => {
-      const value = await fn(attempt);
+      const value = await state.performStep(name, () => fn(attempt));
       const { mostBytes } = state.host.log;
       if (isFailure(value)) return { ok: false, error: decided(value.error, "the step", mostBytes) };
       return { ok: true, value: copyOf(value, "the result", mostBytes) };

@@ -2,7 +2,7 @@
  * A cluster in one process for tests: its nodes can be killed, frozen and cut off.
  */
 import { type Catga, catga, type CatgaOptions, entity, event, type Logger, stream, workflow } from "../../mod.ts";
-import { checkString } from "../data/checks.ts";
+import { checkString, MAX_TIMEOUT } from "../data/checks.ts";
 import {
   driven,
   leaderOf,
@@ -219,9 +219,21 @@ export class TestCluster implements AsyncDisposable {
     return this.#pace.io(promise);
   }
 
-  /** Lets the cluster's time pass until a promise has settled, and settles like the promise. */
-  until<T>(promise: Promise<T>): Promise<T> {
-    return this.#pace.until(promise);
+  /**
+   * Lets the cluster's time pass until a promise has settled, and settles like the promise. Rejects if the promise has
+   * not settled within `limit` ms of the cluster's time (default 60,000).
+   */
+  async until<T>(promise: Promise<T>, limit = 60_000): Promise<T> {
+    checkLimit("until", limit);
+    const late = Promise.withResolvers<never>();
+    const timer = limit > MAX_TIMEOUT ? undefined : this.clock.after(limit, () => {
+      late.reject(new Error(`the promise has not settled within ${limit} ms${this.#unended()}`));
+    });
+    try {
+      return await this.#pace.until(Promise.race([promise, late.promise]));
+    } finally {
+      timer?.cancel();
+    }
   }
 
   /**

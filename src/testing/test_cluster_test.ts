@@ -182,6 +182,24 @@ describe("testCluster", () => {
     assertEquals(unwrap(await cluster.until(client.send(Do))), "server");
   });
 
+  it("until: rejects when the promise has not settled within its limit, and names handlers that run", async () => {
+    const Hang = command("Hang");
+    const never = Promise.withResolvers<void>();
+    await using cluster = await testCluster(2, { handlers: Hang.handle(() => never.promise) });
+    const sent = cluster.app("node-1").send(Hang, undefined, { node: "node-2", timeout: 100_000 });
+    const error = await assertRejects(() => cluster.until(new Promise(() => {}), 1_000), Error);
+    assertMatch(
+      error.message,
+      /^the promise has not settled within 1000 ms; the handler of Hang on node-2 has not ended/,
+    );
+    await assertRejects(() => cluster.until(never.promise), Error, "within 60000 ms");
+    assertEquals(await cluster.until(Promise.resolve(1), Number.MAX_VALUE), 1);
+    await assertRejects(() => cluster.until(Promise.reject(new RangeError("own"))), RangeError, "own");
+    await assertRejects(() => cluster.until(never.promise, -1), RangeError, "until: limit");
+    never.resolve();
+    await sent;
+  });
+
   it('time: "real" is real time', async () => {
     await using cluster = await testCluster(2, { handlers, time: "real" });
     assertEquals(unwrap(await cluster.apps[0].send(Do, undefined, { node: "node-2" })), "node-2");

@@ -8,6 +8,7 @@ import { CatgaError, unavailable } from "../../error.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { PAYLOAD_OVERHEAD, sizeAdvice } from "../../data/payload_limit.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
+import { SEALED } from "../../data/tags.ts";
 import { MAX_KEY_LENGTH, MAX_LOCK_KEY, ttlSeconds } from "../../ports/key_value_store.ts";
 import type { Bucket, Entry, WriteOptions } from "../../ports/key_value_store.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../../data/checks.ts";
@@ -218,6 +219,10 @@ async function writeFenced(
  * have the value.
  */
 function readEntry({ key, value }: Entry): { nonce: string | undefined; fence: number | undefined; text: string } {
+  if (value.startsWith(SEALED)) {
+    const message = `the codec of this node cannot decode the entry under ${JSON.stringify(key)}: is its key missing?`;
+    throw new CatgaError("UNAVAILABLE", message);
+  }
   const end = value.indexOf("\n");
   try {
     // only a text with a line break has a head; without the check of `end`, the last character of other texts would be

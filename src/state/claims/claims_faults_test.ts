@@ -60,6 +60,29 @@ describe("IdempotencyStore when the store fails", () => {
     assertEquals(run.fences, []);
   });
 
+  for (const thawed of ["reads its claim", "writes its claim again"]) {
+    it(`a process frozen as it claims, whose sender gives up as it ${thawed}, leaves no claim (others waited for 20 s)`, async () => {
+      const { clock, nodes: [node, other], wall } = claimCluster(2);
+      loseNext("create", node, async (make) => {
+        const revision = await make();
+        wall.slept += 9_000;
+        return revision;
+      });
+      const late = async (make: () => Promise<unknown>) => {
+        await delay(clock, 1_000);
+        return await make();
+      };
+      loseNext(thawed === "reads its claim" ? "get" : "update", node, late);
+      const run = handler();
+      const gaveUp = await clock.until(node.guard("a", run, { due: clock.monotonic() + 500 }));
+      assertEquals(gaveUp.error?.code, "UNAVAILABLE");
+      const since = clock.monotonic();
+      assertEquals((await clock.until(other.guard("a", handler("once")))).value, "once");
+      assert(clock.monotonic() - since < 4_000, `it waited for ${clock.monotonic() - since} ms`);
+      assertEquals(run.fences, []);
+    });
+  }
+
   it("a store that answers each write after 3 s is slow, and fails nothing", async () => {
     const { clock, nodes: [node] } = claimCluster(1);
     for (const method of ["create", "update"] as const) {

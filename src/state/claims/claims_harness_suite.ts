@@ -70,7 +70,7 @@ export function claimCluster(size: number, options: MemoryNetworkOptions = {}) {
  * this behaviour; its argument `make` makes the call.
  */
 export function loseNext(
-  method: "create" | "update" | "delete",
+  method: "create" | "update" | "delete" | "get",
   { connection }: ClaimNode,
   instead: (make: () => Promise<unknown>) => Promise<unknown> = async (make) => {
     await make();

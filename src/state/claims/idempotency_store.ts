@@ -51,8 +51,11 @@ interface GuardedCall {
   ran: Ran;
   /** Number of failed calls of the store during this attempt. */
   failures: number;
-  /** True if a write of the claim got no answer. */
-  unanswered: boolean;
+  /**
+   * True if the store may have a claim of this attempt under which it does not run: a write got no answer, or its
+   * answer came so late that the claim is written again.
+   */
+  leavesClaim: boolean;
 }
 
 /** Next step of an attempt: it ends with a result, or goes on with the entry found under its key. */
@@ -116,7 +119,7 @@ export class IdempotencyStore implements Claims {
     const deadline = new CallerDeadline(this.#wheel, claimant.due);
     claimant.adopt(deadline);
     const [key, text] = [claimKey(contract, id), JSON.stringify(claim)];
-    return this.#settle({ key, claim, text, claimant, run, deadline, ran: "new", failures: 0, unanswered: false });
+    return this.#settle({ key, claim, text, claimant, run, deadline, ran: "new", failures: 0, leavesClaim: false });
   }
 
   async forgetFailure(contract: string, id: string): Promise<void> {
@@ -164,7 +167,7 @@ export class IdempotencyStore implements Claims {
         }
       }
     } catch (error) {
-      if (attempt.unanswered && attempt.ran !== "here") void this.#removeUnanswered(attempt);
+      if (attempt.leavesClaim && attempt.ran !== "here") void this.#removeClaim(attempt);
       return withoutResult(claimant, error, { ran: attempt.ran, over: deadline.over, last, observer });
     } finally {
       this.#attempts.delete(nonce);
@@ -173,11 +176,11 @@ export class IdempotencyStore implements Claims {
   }
 
   /**
-   * Removes the claim of an attempt that has ended and did not run, if the store has carried out one of its writes that
-   * got no answer: other nodes would wait for that claim until it expires. The store is read until it has answered
-   * twice, because such a write may be carried out after the first read. Never rejects.
+   * Removes the claim of an attempt that has ended and did not run, if the store has one ({@link
+   * GuardedCall.leavesClaim}): other nodes would wait for that claim until it expires. The store is read until it has
+   * answered twice, because a write without an answer may be carried out after the first read. Never rejects.
    */
-  async #removeUnanswered({ key, claim: { nonce } }: GuardedCall): Promise<void> {
+  async #removeClaim({ key, claim: { nonce } }: GuardedCall): Promise<void> {
     const { clock, observer } = this.#options;
     const { answers, closing } = this.#store;
     const end = clock.monotonic() + LEASE;
@@ -266,7 +269,7 @@ export class IdempotencyStore implements Claims {
     const writing = write();
     const answer = this.#store.answers.within(answerLimit(attempt.failures), writing, sent.monotonic);
     const revision = await deadline.wait(answer).catch((error) => {
-      attempt.unanswered = true;
+      attempt.leavesClaim = true;
       if (deadline.over !== undefined) {
         // remove the claim if its acknowledgement comes late; if that fails, the claim expires
         writing.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
@@ -275,7 +278,11 @@ export class IdempotencyStore implements Claims {
     });
     // the claim's age is not certain enough if the process or the store stood still: it is written again
     const now = stamp(clock); // read once for all that follows at once: in Deno, the clocks take 0.13 µs
-    if (revision === undefined || between(sent, now) > FRESH) return undefined;
+    if (revision === undefined) return undefined;
+    if (between(sent, now) > FRESH) {
+      attempt.leavesClaim = true;
+      return undefined;
+    }
     const onLost = (why: string) => claimant.lost(claimLost(claimant, why));
     const held = new HeldClaim(this.#store, key, claim, { revision, sent, now }, onLost);
     // after a pause of this process the deadline's own timer may run last

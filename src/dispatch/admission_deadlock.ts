@@ -63,6 +63,12 @@ export class QueuedMessage extends QueueEntry {
     this.#then = then;
   }
 
+  /** True for an event that is not stored: a refusal would lose it. */
+  override get isPatient(): boolean {
+    const { kind, options } = this.#ctx.contract;
+    return kind === "event" && !options.durable;
+  }
+
   override start(): void {
     this.#ctx.execution.go();
     this.#then.start();

@@ -1,11 +1,13 @@
 /**
  * A queue that limits how many entries run at once; further entries wait, first in, first out. An entry that, at the
  * pace at which entries have ended in the last second, could not start before its deadline is refused at once: its
- * result would come too late, and it would delay the entries after it. Requests of other nodes wait in one queue
- * (`cluster/wire/inbound_requests.ts`, which refuses them with `OVERLOADED`); messages of a handler with a
+ * result would come too late, and it would delay the entries after it. Time for which this process was paused does not
+ * count towards the pace: entries that are to start soon after the pause would be refused. Requests of other nodes wait
+ * in one queue (`cluster/wire/inbound_requests.ts`, which refuses them with `OVERLOADED`); messages of a handler with a
  * `concurrency` wait in a queue of its own (`concurrency_limit.ts`).
  */
 import type { Clock } from "../ports/clock.ts";
+import { RunningTime } from "../ports/standstill.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";
 import type { CatgaError } from "../error.ts";
 import type { TurnBudget } from "./turn_budget.ts";
@@ -19,6 +21,14 @@ export type Dropped = "LATE" | "DRAINING" | "OVERLOADED" | "DEADLOCK";
 
 /** A message that wants to run, and may wait in a queue. It can be aborted while it waits. */
 export abstract class QueueEntry extends Deadlined {
+  /**
+   * True: the entry waits until its deadline, whatever the pace, because nothing is gained if it is refused at once: no
+   * other node could run it.
+   */
+  get isPatient(): boolean {
+    return false;
+  }
+
   /** @internal The queue in which the entry waits; `undefined`: it does not wait. */
   queue: AdmissionQueue | undefined = undefined;
   /** @internal The next entry in the queue. */
@@ -77,6 +87,8 @@ export class AdmissionQueue {
   readonly #limit: number;
   readonly #capacity: number;
   readonly #budget: TurnBudget | undefined;
+  /** Time without the pauses of this process, in which all times below are, if they do not say otherwise. */
+  readonly #time: RunningTime;
   #running = 0;
   #waiting = 0;
   #first: QueueEntry | undefined;
@@ -92,13 +104,13 @@ export class AdmissionQueue {
   readonly #ended: number[] = new Array(TENTHS).fill(0);
   /** Number of the newest tenth of a second for which `#ended` has a count. */
   #tenth = 0;
-  /** Time at which an entry last ended, by the monotonic clock. */
+  /** Time at which an entry last ended. */
   #endedAt = 0;
-  /** Time at which waiting entries that would start too late were last dropped, by the monotonic clock. */
+  /** Time at which waiting entries that would start too late were last dropped. */
   #checkedAt = -Infinity;
-  /** Time since which at least one entry has been waiting, by the monotonic clock; -1: none waits. */
+  /** Time since which at least one entry has been waiting; -1: none waits. */
   #busySince = -1;
-  /** Time since which every new entry has found all places taken, by the monotonic clock; -1: there is room. */
+  /** Time since which every new entry has found all places taken; -1: there is room. */
   #fullSince = -1;
 
   constructor(clock: Clock, { limit, capacity = 65_536, budget }: AdmissionQueueOptions) {
@@ -106,6 +118,7 @@ export class AdmissionQueue {
     this.#limit = limit;
     this.#capacity = capacity;
     this.#budget = budget;
+    this.#time = budget?.time ?? new RunningTime(clock);
   }
 
   /** Number of entries that run. */
@@ -121,10 +134,13 @@ export class AdmissionQueue {
   /**
    * State of the queue since all its places were taken; `undefined`: a place is free. `count`: number of entries that
    * wait; `since`: time since which each new entry has found all places taken; `endedAt`: time at which an entry last
-   * ended; both by the monotonic clock.
+   * ended; both by the monotonic clock, and later by the pauses of this process since then.
    */
   get backlog(): Backlog | undefined {
-    return this.#fullSince < 0 ? undefined : { count: this.#waiting, since: this.#fullSince, endedAt: this.#endedAt };
+    if (this.#fullSince < 0) return undefined;
+    const now = this.#clock.monotonic();
+    const paused = now - this.#time.at(now);
+    return { count: this.#waiting, since: paused + this.#fullSince, endedAt: paused + this.#endedAt };
   }
 
   /** True if the maximum number of entries run. */
@@ -148,7 +164,7 @@ export class AdmissionQueue {
 
   /**
    * Starts an entry, at once or as soon as a place is free. Returns false, without queueing the entry, if too many
-   * entries wait, or if the entry would start after its deadline.
+   * entries wait, or if the entry, which is not {@link QueueEntry.isPatient}, would start after its deadline.
    */
   enter(entry: QueueEntry): boolean {
     if (this.open) {
@@ -157,11 +173,16 @@ export class AdmissionQueue {
       return true;
     }
     const now = this.#clock.monotonic();
-    if (this.full && this.#fullSince < 0) this.#fullSince = now;
-    const each = this.#each(now);
-    this.#dropLate(now, each);
-    if (this.#waiting >= this.#capacity || now + (this.#waiting + 1) * each > entry.due) return false;
-    if (this.#busySince < 0) this.#busySince = now;
+    const time = this.#time.at(now);
+    if (this.full && this.#fullSince < 0) this.#fullSince = time;
+    const each = this.#each(time);
+    this.#dropLate(now, time, each);
+    if (this.#waiting >= this.#capacity) return false;
+    if (!entry.isPatient && now + (this.#waiting + 1) * each > entry.due) return false;
+    if (this.#busySince < 0) {
+      this.#busySince = time;
+      this.#time.hold(now);
+    }
     this.#append(entry);
     if (this.#budget?.over) this.#resume(this.#budget);
     return true;
@@ -179,7 +200,10 @@ export class AdmissionQueue {
     if (previous === undefined) this.#first = next;
     else previous.queueNext = next;
     entry.queue = entry.queueNext = entry.queuePrevious = undefined;
-    if (--this.#waiting === 0) this.#busySince = -1;
+    if (--this.#waiting === 0) {
+      this.#busySince = -1;
+      this.#time.release();
+    }
     return true;
   }
 
@@ -195,9 +219,10 @@ export class AdmissionQueue {
    * clock.
    */
   leave(now: number = this.#clock.monotonic()): void {
-    this.#advance(now);
+    const time = this.#time.at(now);
+    this.#advance(time);
     this.#ended[this.#tenth % TENTHS]++;
-    this.#endedAt = now;
+    this.#endedAt = time;
     this.stepAside();
   }
 
@@ -251,38 +276,40 @@ export class AdmissionQueue {
 
   /**
    * Returns the expected time between two starts, in ms, at the pace of the last second; 0 while the pace is unknown.
-   * `now`: the time by the monotonic clock.
    */
-  #each(now: number): number {
-    if (this.#busySince < 0 || now - this.#busySince < LEARN) return 0;
-    this.#advance(now);
+  #each(time: number): number {
+    if (this.#busySince < 0 || time - this.#busySince < LEARN) return 0;
+    this.#advance(time);
     const ended = this.#ended.reduce((sum, count) => sum + count, 0);
     // the counts cover the whole of the oldest tenth of a second, and the past part of the newest
-    const counted = now - 100 * (this.#tenth - TENTHS + 1);
-    if (ended > 0) return Math.min(counted, now - this.#busySince) / ended;
+    const counted = time - 100 * (this.#tenth - TENTHS + 1);
+    if (ended > 0) return Math.min(counted, time - this.#busySince) / ended;
     // if no run has ended in the last second: the best guess is that each run in progress will need as much time as has
     // passed since the last end of a run
-    return (now - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
+    return (time - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
   }
 
-  /** Drops waiting entries that cannot start in time. When they entered, the pace was unknown or better. */
-  #dropLate(now: number, each: number): void {
+  /**
+   * Drops waiting entries that cannot start in time. When they entered, the pace was unknown or better. `now`: the time
+   * by the monotonic clock.
+   */
+  #dropLate(now: number, time: number, each: number): void {
     // if no run has ended in the last second, the pace is only a guess: enough to refuse new entries, not to drop
     // waiting entries
-    if (each === 0 || now - this.#checkedAt < LEARN || this.#ended.every((count) => count === 0)) return;
-    this.#checkedAt = now;
+    if (each === 0 || time - this.#checkedAt < LEARN || this.#ended.every((count) => count === 0)) return;
+    this.#checkedAt = time;
     let start = now;
     for (let entry = this.#first; entry !== undefined;) {
       const next: QueueEntry | undefined = entry.queueNext;
-      if (start + each > entry.due) entry.quit("OVERLOADED");
+      if (!entry.isPatient && start + each > entry.due) entry.quit("OVERLOADED");
       else start += each;
       entry = next;
     }
   }
 
   /** Sets the counts of ended runs to 0 for the tenths of a second that have begun since the last call. */
-  #advance(now: number): void {
-    const tenth = Math.floor(now / 100);
+  #advance(time: number): void {
+    const tenth = Math.floor(time / 100);
     if (tenth <= this.#tenth) return; // the time from a turn budget may be a little old
     for (let i = Math.max(this.#tenth + 1, tenth - TENTHS + 1); i <= tenth; i++) this.#ended[i % TENTHS] = 0;
     this.#tenth = tenth;

@@ -2,6 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { AdmissionQueue, type Dropped, QueueEntry } from "./admission_queue.ts";
 import { TurnBudget } from "./turn_budget.ts";
+import { MemoryNetwork } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
 class TestEntry extends QueueEntry {
@@ -119,6 +120,31 @@ describe("AdmissionQueue", () => {
     for (let i = 0; i < 1_000; i++) queue.enter(new TestEntry(300 + i, clock.monotonic() + 30_000));
     assertEquals(queue.enter(new TestEntry(2_000, clock.monotonic() + 30_000)), false);
   });
+
+  for (const first of ["a run ends", "an entry comes"]) {
+    it(`a pause of the process does not count towards the pace: then ${first} (what waited was OVERLOADED)`, async () => {
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock });
+      const queue = new AdmissionQueue(network.connect({ name: "a" }).clock, { limit: 1 });
+      const entries = Array.from({ length: 201 }, (_, i) => new TestEntry(i, clock.monotonic() + 20_000));
+      for (const entry of entries) assert(queue.enter(entry));
+      for (let i = 0; i < 50; i++) { // an entry ends every 10 ms
+        await clock.advance(10);
+        queue.leave();
+      }
+      const since = queue.backlog!.since;
+      network.pause("a");
+      await clock.advance(10_000);
+      if (first === "a run ends") queue.leave();
+      assertEquals(queue.enter(new TestEntry(201, clock.monotonic() + 3_000)), true);
+      assert(queue.backlog!.since - since > 9_500); // places are not said to have been taken all the time
+      network.resume("a");
+      await clock.advance(10);
+      queue.leave();
+      assertEquals(queue.enter(new TestEntry(202, clock.monotonic() + 1_000)), false); // it counts when it has ended
+      assertEquals(entries.filter(({ state }) => state === "OVERLOADED"), []);
+    });
+  }
 
   it("refuses an entry when as many wait as may", () => {
     const clock = new VirtualClock();

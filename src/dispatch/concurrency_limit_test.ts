@@ -49,6 +49,28 @@ describe("a handler's concurrency", () => {
     await clock.until(app.drain());
   });
 
+  it("an event waits for its turn until the app's timeout, however slow the runs before it seem (it was lost)", async () => {
+    const Noted = event<Job>("Noted");
+    const jobs = new JobHandler();
+    await using stage = await serverAndClient(Noted.on(jobs.handle, { concurrency: 1 }));
+    const { clock, client } = stage;
+    const publish = async (what: string) => assert((await client.publish(Noted, job(what))).ok);
+    for (let n = 0; n < 400; n++) await publish(`a${n}`);
+    await clock.advance(200); // at the pace of the first run, which has not ended, the others take 80 s
+    await publish("b1");
+    await clock.advance(0);
+    for (let n = 0; n < 400; n++) {
+      jobs.end(`a${n}`);
+      await clock.advance(1);
+    }
+    assertEquals([jobs.begun.length, jobs.begun.at(-1)], [401, "b1"]);
+    await publish("c1");
+    await clock.advance(30_000);
+    jobs.end("b1");
+    await clock.advance(10);
+    assertEquals(jobs.begun.length, 401); // the last one had no turn by its deadline
+  });
+
   it("a waiting message that is cancelled, or whose deadline passes, never runs, and its send fails", async () => {
     const jobs = new JobHandler();
     for (const far of [false, true]) {

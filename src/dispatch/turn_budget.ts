@@ -6,9 +6,12 @@
 import { nextTick } from "node:process";
 import { outside } from "../data/async_context.ts";
 import { afterOrAtEnd, type Clock } from "../ports/clock.ts";
+import { RunningTime } from "../ports/standstill.ts";
 
 /** The time for handlers in a turn of the event loop, 5 ms; it begins anew in each turn. */
 export class TurnBudget {
+  /** Time without the pauses of this process, for all queues that share this budget. */
+  readonly time: RunningTime;
   readonly #clock: Clock;
   #over = false;
   /** True if handlers of this turn have run for longer than `SHORT_TURN`: a timer ends the turn. */
@@ -26,6 +29,7 @@ export class TurnBudget {
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.time = new RunningTime(clock);
   }
 
   /** True if the time for handlers in this turn is used up. */

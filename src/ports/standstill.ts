@@ -3,6 +3,8 @@
  * After a standstill, its knowledge of other processes may be out of date, and messages that arrived during it wait in
  * its sockets.
  */
+import { cpuUsage } from "node:process";
+import { outside } from "../data/async_context.ts";
 import { type Clock, elapsed, type Stamp, stamp, type Timer } from "./clock.ts";
 
 /** Detects standstills of this process. */
@@ -56,6 +58,73 @@ export class Standstill {
     }, { background: true });
   }
 }
+
+/**
+ * Measures time without the pauses of this process, which its machine, a debugger or a signal stopped, or which got
+ * hardly any processor time. A computation that blocks the event loop is no pause. A pause is noticed only while
+ * somebody {@link RunningTime.hold}s it; one of less than 250 ms is not.
+ */
+export class RunningTime {
+  readonly #clock: Clock;
+  readonly #used: () => number;
+  #holders = 0;
+  /** Time at which the timer is due, by the monotonic clock; -1: no timer is set. */
+  #due = -1;
+  /** Processor time that this process had used when the timer was set, in ms. */
+  #usedBefore = 0;
+  /** Sum of all pauses, in ms. */
+  #paused = 0;
+
+  /** `used`: returns the processor time that this process has used, in ms. */
+  constructor(clock: Clock, used: () => number = processorTime) {
+    this.#clock = clock;
+    this.#used = used;
+  }
+
+  /** Notices pauses from `now` on, a time by the monotonic clock, until each call has had its {@link release}. */
+  hold(now: number): void {
+    if (this.#holders++ === 0 && this.#due < 0) this.#watch(now);
+  }
+
+  /** Ends a {@link hold}. */
+  release(): void {
+    this.#holders--;
+  }
+
+  /** Returns the time `now`, by the monotonic clock, less all pauses so far. */
+  at(now: number): number {
+    // messages that arrived during a pause may be read before the timer fires
+    if (this.#due >= 0 && stoodStill(now, this.#due)) this.#notice(now);
+    return now - this.#paused;
+  }
+
+  #notice(now: number): void {
+    const late = now - this.#due;
+    const used = this.#used();
+    if (used - this.#usedBefore < late / 2) this.#paused += late;
+    this.#usedBefore = used;
+    this.#due = now; // the timer fires soon
+  }
+
+  #watch(now: number): void {
+    this.#due = now + CHECK_INTERVAL;
+    this.#usedBefore = this.#used();
+    const check = () => {
+      const now = this.#clock.monotonic();
+      this.at(now);
+      this.#due = -1;
+      if (this.#holders > 0) this.#watch(now);
+    };
+    outside(() => this.#clock.after(CHECK_INTERVAL, check, { background: true }));
+  }
+}
+
+function processorTime(): number {
+  const { user, system } = cpuUsage();
+  return (user + system) / 1_000;
+}
+
+const CHECK_INTERVAL = 250; // ms
 
 /**
  * Returns true if a timer that was due at `due` and fires `now`, both by the monotonic clock, is so late that this

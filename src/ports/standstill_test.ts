@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { MemoryNetwork } from "../memory/network.ts";
-import { Standstill, stoodStill } from "./standstill.ts";
+import { RunningTime, Standstill, stoodStill } from "./standstill.ts";
 
 describe("Standstill", () => {
   it("is none while timers run on time", async () => {
@@ -41,6 +41,75 @@ describe("Standstill", () => {
     await clock.advance(1_000);
     slept = 60_000;
     assertEquals(standstill.ended, clock.monotonic());
+  });
+});
+
+describe("RunningTime", () => {
+  const paused = () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock });
+    let used = 0;
+    const own = network.connect({ name: "a" }).clock;
+    const time = new RunningTime(own, () => used);
+    const pause = async (ms: number, working = 0) => {
+      network.pause("a");
+      used += working;
+      await clock.advance(ms);
+    };
+    return { clock, time, pause, resume: () => network.resume("a"), now: () => time.at(clock.monotonic()) };
+  };
+
+  it("leaves out a pause, whether it is asked before its timer or not, and each only once", async () => {
+    for (const asks of [true, false]) {
+      const { clock, time, pause, resume, now } = paused();
+      time.hold(0);
+      await clock.advance(1_000);
+      for (let n = 1; n <= 3; n++) {
+        await pause(5_000);
+        if (asks) assertEquals(now(), 1_250 * n);
+        resume();
+        await clock.advance(1_000);
+        assertEquals(now(), 1_250 * n + 1_000);
+      }
+    }
+  });
+
+  it("leaves out nothing while timers run on time, nor a pause of less than 250 ms", async () => {
+    const { clock, time, pause, resume, now } = paused();
+    time.hold(0);
+    await clock.advance(60_000);
+    await pause(499);
+    assertEquals(now(), 60_499);
+    resume();
+    await clock.advance(1_000);
+    assertEquals(now(), 61_499);
+  });
+
+  it("counts a computation that blocks the event loop", async () => {
+    const { clock, time, pause, resume, now } = paused();
+    time.hold(0);
+    await clock.advance(1_000);
+    await pause(5_000, 4_000);
+    assertEquals(now(), 6_000);
+    resume();
+    await clock.advance(1_000);
+    assertEquals(now(), 7_000);
+  });
+
+  it("sets no timer while nobody holds it", async () => {
+    const clock = new VirtualClock();
+    const time = new RunningTime(clock);
+    assertEquals(clock.timers, 0);
+    time.hold(0);
+    time.hold(0);
+    time.release();
+    await clock.advance(1_000);
+    assertEquals(clock.timers, 1);
+    time.release();
+    await clock.advance(250);
+    assertEquals(clock.timers, 0);
+    time.hold(clock.monotonic());
+    assertEquals(clock.timers, 1);
   });
 });
 

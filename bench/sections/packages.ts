@@ -21,6 +21,7 @@ interface Claim {
 export const CLAIMS: readonly Claim[] = [
   { row: "publish", kind: "times", least: 1.5 },
   { row: "reads", kind: "times", most: 2 },
+  { row: "load", kind: "times", least: 1.02 },
   { row: "core-publish", kind: "times", least: 1.2 },
   { row: "core-headers", kind: "times", least: 1.2 },
   { row: "core-servers", kind: "part", least: 0.4 },
@@ -59,6 +60,10 @@ export const packages: Measure = async (stage, effort) => {
     await compare("reads", effort.count(8_000, 4_000, 400));
     await compare("core-publish", effort.count(100_000, 40_000, 2_000));
     await compare("core-headers", effort.count(10_000, 5_000, 512));
+    const fresh = await stage.start("programs/package_load.ts", [stage.url]);
+    const { package: loaded, own: connected } = await fresh.ask<Both>("load");
+    found.get("load")!.push(loaded / connected);
+    await fresh.stop();
     if (skipped.length === 0) await compare("transport-deno", effort.count(20_000, 8_000, 400));
   }
   await compare("kv-create", 1);
@@ -87,7 +92,7 @@ export function tableOf(found: ReadonlyMap<string, readonly number[]>, skipped: 
     })),
     pairs: [],
     notes: [
-      "publish, reads, core-publish, core-headers: processor; kv-create: requests; kv-watch, ordered-push: silence after the consumer was lost, 30 s at most",
+      "publish, reads, load, core-publish, core-headers: processor; kv-create: requests; kv-watch, ordered-push: silence after the consumer was lost, 30 s at most",
       ...skipped.map((row) => `not measured: ${row}, which needs JSR's packages in Deno`),
     ],
     refuted: refuted.map(({ row }) => `the reason in row ${row} of docs/internals/packages.md is gone`),

@@ -1,7 +1,9 @@
 /**
- * Sends requests to JetStream for buckets and logs, through `@nats-io/jetstream`. Requests go over one connection, and
- * end at a limit or when the connection is lost. A refusal throws a `JetStreamRefusal`, which says if the operation was
- * certainly not done. Reads of messages first wait until few enough others are under way (`ReadLimiter`).
+ * Sends requests to JetStream for buckets and logs, through `@nats-io/jetstream`, which is loaded when it is first
+ * needed; those that every node sends are written by hand (docs/internals/packages.md, row `load`). Requests go over
+ * one connection, and end at a limit or when the connection is lost. A refusal throws a `JetStreamRefusal`, which says
+ * if the operation was certainly not done. Reads of messages first wait until few enough others are under way
+ * (`ReadLimiter`).
  */
 import type { JetStreamClient, JetStreamManager, JetStreamManagerOptions, StoredMsg } from "@nats-io/jetstream";
 import type { Msg, MsgHdrs, NatsConnection, RequestOptions, Subscription } from "@nats-io/nats-core";
@@ -40,6 +42,12 @@ export interface StreamWrite {
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
+/** The answer to a write, by the names in JetStream's API. Anybody may have written it. */
+interface Acknowledgement {
+  readonly stream?: unknown;
+  readonly seq?: unknown;
+}
+
 /** Selects a message of a stream, by the names in JetStream's API. */
 type MessageRequest =
   | { readonly last_by_subj: string }
@@ -63,6 +71,8 @@ export interface StreamInfo {
     readonly messages: number;
     readonly bytes: number;
     readonly consumer_count?: number;
+    /** Number of messages by subject; only if it was asked for, and the subject has messages. */
+    readonly subjects?: Readonly<Record<string, number>>;
   };
   /** Leader and replicas of the stream; absent on a single server. */
   readonly cluster?: {
@@ -89,7 +99,6 @@ export class JetStream {
   readonly #transport: NatsTransport;
   /** Loads `@nats-io/jetstream`, at the first request. */
   readonly #package: Driver["jetstream"];
-  readonly #publisher: () => Promise<JetStreamClient>;
   #replies: Replies | undefined;
   /** Clock of the server that answered a request last. */
   readonly #time: ServerClock;
@@ -101,7 +110,6 @@ export class JetStream {
   constructor(transport: NatsTransport) {
     this.#transport = transport;
     this.#package = openOnce(() => transport.driver.jetstream());
-    this.#publisher = openOnce(() => this.#client(Infinity));
     this.reads = new ReadLimiter(transport.clock);
     this.#time = new ServerClock(transport.clock);
     // the user may have other permissions after a reconnect: try direct gets again
@@ -113,9 +121,14 @@ export class JetStream {
     return this.#replies ??= new Replies(this.#transport);
   }
 
-  /** Returns the settings and state of a stream. */
-  async info(stream: string, limit: number): Promise<StreamInfo> {
-    return await this.#dated((jsm) => jsm.streams.info(stream), limit);
+  /**
+   * Returns the settings and state of a stream. `subject`: the state then has the number of messages on this subject.
+   * Requested by hand, as {@link JetStream.write}.
+   */
+  async info(stream: string, limit: number, subject?: string): Promise<StreamInfo> {
+    const body = subject === undefined ? "" : JSON.stringify({ subjects_filter: subject });
+    const ask = () => this.request(`$JS.API.STREAM.INFO.${stream}`, body, undefined, limit);
+    return await this.#dated(async () => parseAnswer(await ask()));
   }
 
   /**
@@ -123,7 +136,8 @@ export class JetStream {
    * if it has others. A new stream may have 100,000 consumers, or the account's maximum if that is lower.
    */
   async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
-    const create = (settings: StreamConfig) => this.#dated((jsm) => jsm.streams.add({ ...settings }), limit);
+    const create = (settings: StreamConfig) =>
+      this.#dated(() => this.manage((jsm) => jsm.streams.add({ ...settings }), limit));
     try {
       return await create({ ...config, max_consumers: MAX_CONSUMERS });
     } catch (error) {
@@ -151,9 +165,9 @@ export class JetStream {
     return this.#time.known ? this.#time.at(this.#transport.clock.monotonic()) : undefined;
   }
 
-  async #dated(ask: (jsm: JetStreamManager) => Promise<object>, limit: number): Promise<StreamInfo> {
+  async #dated(ask: () => Promise<unknown>): Promise<StreamInfo> {
     const asked = this.#transport.clock.monotonic();
-    const info = { ...await this.manage(ask, limit) as StreamInfo, asked };
+    const info = { ...await ask() as StreamInfo, asked };
     this.#time.read(info.ts, asked);
     return info;
   }
@@ -275,7 +289,10 @@ export class JetStream {
     return this.direct(`${stream}.>`, direct, () => this.message(stream, { last_by_subj: subject }, limit));
   }
 
-  /** Writes a message to a stream. Resolves with the message's revision. */
+  /**
+   * Writes a message to a stream. Resolves with the message's revision. Requested by hand, because a start would load
+   * the package for it (docs/internals/packages.md, row `load`).
+   */
   async write(
     subject: string,
     data: string,
@@ -284,17 +301,13 @@ export class JetStream {
   ): Promise<number> {
     const made = this.#transport.driver.headers();
     for (const [name, value] of Object.entries(headers)) made.set(name, value);
-    const options = {
-      ...{ headers: made, timeout: inMs(limit) },
-      ...(ttl === undefined ? {} : { ttl }),
-      ...(expected === undefined ? {} : { expect: { lastSubjectSequence: expected } }),
-    };
-    const publisher = await this.#publisher();
-    const { seq } = await publisher.publish(subject, data, options).catch((error) => {
-      throw refusalIn(error);
-    });
-    // the answer has no sequence: it came from another client that subscribes to the bucket's subjects
-    if (typeof seq !== "number") throw new JetStreamRefusal("other", "no acknowledgement: it has no sequence");
+    if (ttl !== undefined) made.set("Nats-TTL", ttl);
+    if (expected !== undefined) made.set("Nats-Expected-Last-Subject-Sequence", `${expected}`);
+    const { stream, seq } = parseAnswer(await this.request(subject, data, made, limit)) as Acknowledgement;
+    // an answer without them came from another client that subscribes to the bucket's subjects
+    if (!stream || typeof seq !== "number") {
+      throw new JetStreamRefusal("other", "no acknowledgement: it has no stream, or no sequence");
+    }
     return seq;
   }
 

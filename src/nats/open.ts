@@ -36,9 +36,9 @@ export async function openNats(
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
   const { onError, onForbidden, onNotice, onUnreachable, passive = false } = options;
-  // begin to load the client of nats.js and its JetStream, which take longest, while Catga's own files load; an error
-  // is thrown where they are awaited
-  loadDriver(options.transport, (nats as NatsOptions | null)?.tls).then(({ jetstream }) => jetstream()).catch(() => {});
+  // begin to load the client of nats.js, which takes longest, while Catga's own files load; an error is thrown where it
+  // is awaited
+  loadDriver(options.transport, (nats as NatsOptions | null)?.tls).catch(() => {});
   const [{ connectNats }, { NatsTransport }, { NatsKeyValueStore }] = await Promise.all([
     import("./connection.ts"),
     import("./transport.ts"),

@@ -55,7 +55,7 @@ export class Sweeper {
     });
     this.#reconnected = clock.monotonic();
     const current = this.#sameConnection();
-    this.#lastTurn().then((last) => {
+    this.#mayHaveTurn().then((may) => may ? this.#lastTurn() : undefined).then((last) => {
       if (last?.state === "over" && current()) this.#schedule(0);
     }, () => {
       // errors are ignored: the sweep after the next reconnect will find the expired entries
@@ -168,6 +168,13 @@ export class Sweeper {
       if (error instanceof JetStreamRefusal && error.refusal === "full") return 0;
       throw error;
     }
+  }
+
+  /** Resolves with false if the server has stored no turn, as most often: {@link #lastTurn} then is not needed. */
+  async #mayHaveTurn(): Promise<boolean> {
+    const { js, name, prefix } = this.#stream;
+    const { state } = await js.info(name, ANSWER, prefix + TURN_SUBJECT);
+    return state.subjects !== undefined;
   }
 
   /**

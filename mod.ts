@@ -39,7 +39,7 @@ export type {
 } from "./src/contract/definition.ts";
 export type { Batch, Handler, Handlers } from "./src/contract/handler.ts";
 export { type Entity, entity, type EntityEvent, type EntityHandler } from "./src/contract/entity.ts";
-export { type Stream, stream } from "./src/contract/stream.ts";
+export { type Stream, stream } from "./src/contract/definition.ts";
 export { type Workflow, workflow } from "./src/contract/workflow.ts";
 export type { Flow, RunInfo } from "./src/contract/flow.ts";
 export type { Context } from "./src/contract/context.ts";
@@ -162,7 +162,7 @@ export type {
   LockOptions,
   Term,
 } from "./src/contract/shared_state.ts";
-export type { Items, StreamContractOptions } from "./src/contract/stream.ts";
+export type { Items, StreamContractOptions } from "./src/contract/definition.ts";
 export type { PayloadCodec } from "./src/contract/payload_codec.ts";
 export type { SignalOptions, WorkflowOptions } from "./src/contract/workflow.ts";
 export type { WorkflowBody, WorkflowDefinition } from "./src/contract/workflow_body.ts";

@@ -24,8 +24,8 @@ import { BehaviorHooks } from "./node/behavior_hooks.ts";
 import { NodeAlarms } from "./node/node_alarms.ts";
 import { Forbidden } from "./node/forbidden.ts";
 import { hotEvaluation } from "./node/hot_reload.ts";
-import { onSignals } from "./node/process_signals.ts";
 import { logTo } from "./node/logging.ts";
+import type * as ProcessSignals from "./node/process_signals.ts";
 import { type CatgaOptions, checkOptions, withDefaults } from "./node/app_options.ts";
 import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
 import {
@@ -79,6 +79,7 @@ const parts = {
   cluster: openOnce(() => import("./cluster/cluster.ts")),
   mismatches: async () => (await parts.cluster()).loadMismatches(),
   sendBehaviors: openOnce(() => import("./node/send_behaviors.ts")),
+  signals: openOnce(() => import("./node/process_signals.ts")),
   state: openOnce(() => import("./state/open_state.ts")),
   worker: openOnce(() => import("./log/running/worker.ts")),
   log: openOnce(() => import("./log/log.ts")),
@@ -137,6 +138,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // virtual time would pass while the code is loaded
     const isIdempotent = mediator.handled.some(({ options }) => "idempotent" in options && options.idempotent);
     if (isIdempotent || options.network !== undefined) await parts.state();
+    const drainAtSignals = options.signals ? drainedAt(await parts.signals()) : undefined;
     const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
     const decided = registrations.flatMap(({ handler }) => handler["~handler"].entity?.definition ?? []);
     const shapes = new ContractShapes(workflows.map(({ definition }) => definition), decided);
@@ -242,7 +244,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
       // Until here a signal ends the process at once; from now on it drains the app, because other nodes may have sent
       // it requests.
       const joined = cluster.join();
-      if (options.signals) drainAtSignals(app, joined);
+      drainAtSignals?.(app, joined);
       await joined;
 
       // 8. Check for permissions that the server denies. The server reports a denial some time after the subscription;
@@ -258,7 +260,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
       transport.onStatus(failIfClosed);
       // the connection may have closed between the join and the call of `onStatus`
       failIfClosed(transport.status);
-    } else if (options.signals) drainAtSignals(app, Promise.resolve());
+    } else drainAtSignals?.(app, Promise.resolve());
 
     // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
@@ -278,16 +280,18 @@ async function start(options: CatgaOptions): Promise<Catga> {
 }
 
 /**
- * Makes SIGTERM and SIGINT drain an app. An app that is joining its cluster first completes the join, so that it leaves
- * the cluster properly.
+ * Returns a function that makes SIGTERM and SIGINT drain an app. An app that is joining its cluster first completes the
+ * join, so that it leaves the cluster properly.
  */
-function drainAtSignals(app: App, joined: Promise<void>): void {
-  const drain = () => app.drain();
-  const off = onSignals(() => joined.then(drain, drain));
-  // the listener is removed a turn later than `closed` settles: another app of this process may wait until `closed` has
-  // settled, and then end the process if no listener is left
-  const later = () => systemClock.soon(off);
-  app.closed.then(later, later);
+function drainedAt({ onSignals }: typeof ProcessSignals): (app: App, joined: Promise<void>) => void {
+  return (app, joined) => {
+    const drain = () => app.drain();
+    const off = onSignals(() => joined.then(drain, drain));
+    // the listener is removed a turn later than `closed` settles: another app of this process may wait until `closed`
+    // has settled, and then end the process if no listener is left
+    const later = () => systemClock.soon(off);
+    app.closed.then(later, later);
+  };
 }
 
 const evaluation = hotEvaluation();

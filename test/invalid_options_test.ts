@@ -67,7 +67,7 @@ import type { DrainOptions } from "../src/contract/running_node.ts";
 import type { FailOptions } from "../src/contract/result.ts";
 import type { LoadOptions } from "../src/contract/entity_definition.ts";
 import type { SendAllOptions } from "../src/contract/sender.ts";
-import type { StreamContractOptions } from "../src/contract/stream.ts";
+import type { StreamContractOptions } from "../src/contract/definition.ts";
 import type { EventsOptions } from "../src/http/events.ts";
 import type { RespondOptions } from "../src/http/respond.ts";
 

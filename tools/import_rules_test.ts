@@ -61,14 +61,14 @@ describe("a start over NATS", () => {
   });
 
   it("loads nothing that reads a stream on: watches need it two seconds later, and programs with a log", () => {
-    const readers = ["log_reader", "log_place", "shared_consumer", "shared_consumers", "subject_routes"];
+    const readers = ["log_reader", "log_place", "shared_consumer", "shared_consumers"];
     const late = [...readers.map((name) => `src/nats/${name}.ts`), "src/ports/event_log.ts"];
     assertEquals(late.filter((file) => !files.includes(file)), []);
     assertEquals(late.filter((file) => loaded.includes(file)), []);
   });
 
-  it("loads no behaviors around sends, and no clock of memory", () => {
-    const late = ["src/node/send_behaviors.ts", "src/ports/resting_clock.ts"];
+  it("loads no behaviors around sends, no signals, and no clock of memory", () => {
+    const late = ["src/node/send_behaviors.ts", "src/node/process_signals.ts", "src/ports/resting_clock.ts"];
     assertEquals(late.filter((file) => loaded.includes(file) || !files.includes(file)), []);
   });
 

@@ -1,8 +1,6 @@
 /**
- * The processor of a process to `connect()` done, and of one that has loaded `@nats-io/jetstream` behind it: what a start
- * would take for the package.
- *
- * The import is computed, so that Deno does not read the package's files when the program starts.
+ * The processor of a process to `connect()` done, and of one that has loaded `@nats-io/jetstream` as well. The import
+ * is computed, so that Deno does not read the package's files when the program starts.
  */
 import process from "node:process";
 import { connect } from "@nats-io/transport-node";

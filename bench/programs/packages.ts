@@ -11,8 +11,7 @@ import { type ConnectionOptions, headers as makeHeaders, type Msg, type NatsConn
 import { connect } from "@nats-io/transport-node";
 import { NatsEventLog } from "../../src/nats/log_stream.ts";
 import { openNats } from "../../src/nats/open.ts";
-import { MessageTimes } from "../../src/nats/message_times.ts";
-import { DirectMessage } from "../../src/nats/stored_message.ts";
+import { DirectMessage, MessageTimes } from "../../src/nats/stored_message.ts";
 import { answer } from "./answer.ts";
 import * as broken from "./broken_links.ts";
 

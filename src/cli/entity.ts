@@ -1,7 +1,6 @@
 /** `entity`: shows the stored events and the snapshot of one entity. */
 import { nodeLabel } from "../contract/alarms.ts";
-import { shownPayload } from "../contract/redaction.ts";
-import { HIDDEN } from "../data/redact.ts";
+import { HIDDEN, shownPayload } from "../contract/redaction.ts";
 import { fewAtOnce } from "../data/gate.ts";
 import { listed, printable, printableJson } from "../data/printable.ts";
 import {

@@ -1,8 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { checkContract, command, event, query } from "./definition.ts";
+import { checkContract, command, event, query, stream } from "./definition.ts";
 import type { AnyContract } from "./contract.ts";
-import { stream } from "./stream.ts";
 import { runContracts, workflow } from "./workflow.ts";
 
 describe("checkContract", () => {

@@ -15,8 +15,7 @@ import type {
 } from "../contract/flow.ts";
 import type { RunContext, RunDriver } from "../contract/workflow_body.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { HandlerFn } from "../contract/definition.ts";
-import type { StreamingContext } from "../contract/stream.ts";
+import type { HandlerFn, StreamingContext } from "../contract/definition.ts";
 import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "../contract/send_options.ts";
 import { isFailure, type Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../contract/schema.ts";

@@ -3,7 +3,7 @@ import { RUN_STATUS, type RunEntry, type RunInfo, type RunsOptions } from "../co
 import { drivenWorkflow } from "../contract/workflow.ts";
 import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
-import { whyNoPaths } from "../data/redact.ts";
+import { whyNoPaths } from "../contract/redaction.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { isOwn, type Journal, statusOf } from "./journal.ts";
 import type { JournalEntry } from "./journal_entry.ts";

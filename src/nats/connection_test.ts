@@ -4,9 +4,8 @@ import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes,
 import { freePorts, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { connectNats } from "./connection.ts";
+import { connectNats, firstConnect } from "./connection.ts";
 import { loadDriver } from "./driver.ts";
-import { firstConnect } from "./first_connect.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import type { TransportMessage } from "../ports/transport.ts";
 import { openTransport, reached } from "./harness_suite.ts";

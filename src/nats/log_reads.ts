@@ -8,8 +8,7 @@ import { mayNot, type Violation } from "../ports/transport.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { OwnedStream } from "./owned_stream.ts";
 import { connectionClosed, notConnected } from "./nats_error.ts";
-import { DirectMessage } from "./stored_message.ts";
-import { MessageTimes } from "./message_times.ts";
+import { DirectMessage, MessageTimes } from "./stored_message.ts";
 
 /** Reads the subjects that have messages and match a filter, from the stream's leader. */
 export async function subjectsOf({ js, name }: OwnedStream, filter: string, limit: number): Promise<string[]> {

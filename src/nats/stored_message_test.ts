@@ -2,8 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { headers as makeHeaders, type Msg } from "@nats-io/nats-core";
 import { encode } from "../data/utf8.ts";
-import { DirectMessage, numberAt } from "./stored_message.ts";
-import { MessageTimes } from "./message_times.ts";
+import { DirectMessage, MessageTimes, numberAt } from "./stored_message.ts";
 
 const SERVER = [
   "Nats-Stream: log",

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { CatgaError, unavailable } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { throughElection } from "./election.ts";
+import { throughElection } from "./key_value_store.ts";
 
 const random = () => 1;
 

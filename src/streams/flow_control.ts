@@ -5,7 +5,7 @@
  * The receiver accepts only the item with the next number, and asks for missing items. Neither machine has timers: the
  * code that carries the frames calls {@link ItemReceiver.doubt} when frames of either direction were lost.
  */
-import type { Window } from "../contract/stream.ts";
+import type { Window } from "../contract/definition.ts";
 import { Fifo } from "../data/fifo.ts";
 import { exceeds } from "../data/utf8.ts";
 import type { ItemLine, ItemSource, ItemWriter, LineSender } from "../dispatch/item_ports.ts";

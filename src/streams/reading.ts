@@ -5,7 +5,7 @@
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
 import { IDLE } from "../contract/defaults.ts";
-import { windowOf } from "../contract/stream.ts";
+import { windowOf } from "../contract/definition.ts";
 import { disown } from "../data/checks.ts";
 import type { ItemOutlet, ItemSink, ItemSource, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";

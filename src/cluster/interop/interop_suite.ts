@@ -4,12 +4,11 @@ import { after, before, describe, it } from "node:test";
 import { z } from "zod";
 import type { Catga } from "../../contract/running_node.ts";
 import type { CatgaOptions } from "../../catga.ts";
-import { command, query } from "../../contract/definition.ts";
+import { command, query, stream } from "../../contract/definition.ts";
 import type { LogFields } from "../../contract/observer.ts";
 import { fail, unwrap } from "../../contract/result.ts";
 import type { Schema } from "../../contract/schema.ts";
 import type { Context } from "../../contract/context.ts";
-import { stream } from "../../contract/stream.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 
 /** An answer as a plain NATS client gets it. */

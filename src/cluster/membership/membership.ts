@@ -9,8 +9,7 @@
  * the events of their changes are in `membership_view.ts`.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { throughElection } from "../../ports/election.ts";
-import type { Change } from "../../ports/key_value_store.ts";
+import { type Change, throughElection } from "../../ports/key_value_store.ts";
 import { type MalformedCount, nodeOf } from "../wire/frame.ts";
 import { PROTOCOL } from "../../version.ts";
 import { type Member, MembershipView, type MembershipViewOptions } from "./membership_view.ts";

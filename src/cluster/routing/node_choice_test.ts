@@ -1,14 +1,16 @@
 /** Tests of the choice of nodes: the cost of a change of the nodes, and what a user's routing strategy may do. */
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, query } from "../../contract/definition.ts";
-import type { NodeInfo, Strategy } from "../../contract/node_info.ts";
+import type { NodeInfo, RouteName, RouteRequest, Strategy } from "../../contract/node_info.ts";
 import { type Result, unwrap } from "../../contract/result.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { testCluster } from "../../testing/mod.ts";
 import { openTrio, Player, type Stage } from "../../../test/support/stage.ts";
 import { Router, type RouterOptions } from "./router.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
+import { type StrategyHost, strategyOf } from "./node_choice.ts";
 
 const Ask = query<unknown, unknown>("Ask");
 const Do = command<unknown, unknown>("Do");
@@ -98,5 +100,199 @@ describe("a strategy of the user's", () => {
     assertEquals(unwrap(await clock.until(app.send(Do, 1, { node: "second" }), 10)), "second");
     const all = await clock.until(app.broadcast(Do, 1), 10);
     assertEquals(all.map(({ node, result }) => [node, code(result)]), [["other", "other"], ["second", "second"]]);
+  });
+});
+
+const NAMES: readonly RouteName[] = ["round-robin", "local-first", "hash", "least-loaded", "random"];
+
+class Host implements StrategyHost {
+  readonly random = seededRandom(3);
+  now = 0;
+  sent = 0;
+  readonly loads = new Map<string, number>();
+  turn = (): number => this.now;
+  underWay = (): number => this.sent;
+  load = ({ id }: NodeInfo): number => this.loads.get(id) ?? 0;
+}
+
+const node = (id: string): NodeInfo => ({
+  id,
+  endpoint: `${id}.1`,
+  service: "app",
+  handles: [],
+  startedAt: 0,
+  lastSeen: 0,
+  metadata: {},
+  load: { inFlight: 0, queued: 0 },
+  server: "",
+  protocol: 1,
+  version: "",
+});
+const nodes = (count: number): NodeInfo[] => Array.from({ length: count }, (_, i) => node(`n${i}`));
+const request = (more: Partial<RouteRequest> = {}): RouteRequest => ({ self: "n1", attempt: 1, key: "k", ...more });
+const picks = (strategy: Strategy, candidates: readonly NodeInfo[], count: number, more?: Partial<RouteRequest>) =>
+  Array.from({ length: count }, () => strategy(candidates, request(more))!.id);
+const counts = (ids: readonly string[]): number[] => {
+  const count = new Map<string, number>();
+  for (const id of ids) count.set(id, (count.get(id) ?? 0) + 1);
+  return [...count.values()].sort((a, b) => a - b);
+};
+
+for (const name of NAMES) {
+  describe(`strategy ${name}`, () => {
+    it("picks one of the candidates, whatever their number, and changes none of them", () => {
+      const strategy = strategyOf(name, new Host());
+      for (const count of [1, 2, 3, 7, 50, 2, 1]) {
+        const candidates = Object.freeze(nodes(count)) as NodeInfo[];
+        for (let i = 0; i < 100; i++) assert(candidates.includes(strategy(candidates, request({ key: `k${i}` }))!));
+      }
+    });
+
+    it("leaves no candidate without requests", () => {
+      const host = new Host();
+      const strategy = strategyOf(name, host);
+      const candidates = nodes(4);
+      const seen = new Set<string>();
+      for (let i = 0; i < 2_000; i++) {
+        host.now = i;
+        seen.add(strategy(candidates, request({ key: `k${i}`, self: "elsewhere" }))!.id);
+      }
+      assertEquals(seen.size, 4);
+    });
+
+    it("has its own turns: another contract's picks do not change them", () => {
+      const [one, two, host] = [new Host(), new Host(), new Host()];
+      const alone = strategyOf(name, one);
+      const beside = strategyOf(name, two);
+      const other = strategyOf("round-robin", host);
+      for (let i = 0; i < 100; i++) {
+        one.now = two.now = host.now = i;
+        picks(other, nodes(3), 2);
+        assertEquals(alone(nodes(3), request({ key: `k${i}` })), beside(nodes(3), request({ key: `k${i}` })));
+      }
+    });
+  });
+}
+
+describe("strategy round-robin", () => {
+  it("is strict for one send a turn, and up to 32 in one turn", () => {
+    const host = new Host();
+    const strategy = strategyOf("round-robin", host);
+    for (let i = 0, last = -1; i < 300; i++) {
+      if (i % 32 === 0) host.now++;
+      const at = Number(strategy(nodes(3), request())!.id.slice(1));
+      if (last >= 0) assertEquals(at, (last + 1) % 3, `send ${i}`);
+      last = at;
+    }
+  });
+
+  it("continues in runs of 32 beyond 32 in one turn", () => {
+    const host = new Host();
+    const ids = picks(strategyOf("round-robin", host), nodes(3), 32 + 4 * 32);
+    for (let run = 0; run < 4; run++) {
+      const part = ids.slice(32 + run * 32, 64 + run * 32);
+      assertEquals(new Set(part).size, 1, `run ${run}`);
+      assert(part[0] !== ids[32 + run * 32 - 1], `run ${run} goes on with the node before it`);
+    }
+    host.now++;
+    assertEquals(new Set(picks(strategyOf("round-robin", host), nodes(3), 3)).size, 3);
+  });
+
+  it("begins each turn with a run at the next node while more than 32 for each node are under way", () => {
+    const host = new Host();
+    const strategy = strategyOf("round-robin", host);
+    const firsts = new Set<string>();
+    host.sent = 97;
+    for (host.now = 1; host.now <= 3; host.now++) {
+      const picked = picks(strategy, nodes(3), 40);
+      assertEquals([new Set(picked.slice(0, 32)).size, new Set(picked.slice(32)).size], [1, 1]);
+      assert(picked[31] !== picked[32]);
+      firsts.add(picked[0]);
+    }
+    assertEquals(firsts.size, 3);
+    host.sent = 96;
+    assertEquals(new Set(picks(strategy, nodes(3), 3)).size, 3);
+  });
+
+  it("does not begin with the same node in every process", () => {
+    const firsts = Array.from({ length: 60 }, (_, i) => {
+      const host: StrategyHost = { random: seededRandom(i), turn: () => 0, underWay: () => 0, load: () => 0 };
+      return strategyOf("round-robin", host)(nodes(3), request())!.id;
+    });
+    assertEquals(new Set(firsts).size, 3);
+  });
+});
+
+describe("strategy local-first", () => {
+  it("picks this node while it is a candidate, else the others in turn", () => {
+    const strategy = strategyOf("local-first", new Host());
+    assertEquals(new Set(picks(strategy, nodes(3), 50)), new Set(["n1"]));
+    const others = nodes(3).filter(({ id }) => id !== "n1");
+    assertEquals(counts(picks(strategy, others, 30)), [15, 15]);
+  });
+});
+
+describe("strategy hash", () => {
+  const strategy = strategyOf("hash", new Host());
+
+  it("picks one node for one key, in whatever order the candidates come", () => {
+    for (let i = 0; i < 200; i++) {
+      const key = `order:${i}`;
+      assertEquals(strategy(nodes(5), request({ key }))!.id, strategy(nodes(5).reverse(), request({ key }))!.id);
+    }
+  });
+
+  it("moves only the keys of a node that leaves", () => {
+    for (let i = 0; i < 1_000; i++) {
+      const key = `order:${i}`;
+      const before = strategy(nodes(5), request({ key }))!.id;
+      const after = strategy(nodes(5).filter(({ id }) => id !== "n2"), request({ key }))!.id;
+      if (before !== "n2") assertEquals(after, before);
+    }
+  });
+
+  it("throws a TypeError that says what to do without a key; an empty key is a key", () => {
+    const error = assertThrows(() => strategy(nodes(2), { self: "n1", attempt: 1 }), TypeError);
+    assert(error.message.includes("key"), error.message);
+    assert(strategy(nodes(2), request({ key: "" })) !== undefined);
+  });
+});
+
+describe("strategy least-loaded", () => {
+  it("picks the less loaded of two: never the most loaded of all, an idle one most often", () => {
+    const host = new Host();
+    for (const [i, load] of [100, 10, 0, 10].entries()) host.loads.set(`n${i}`, load);
+    const ids = picks(strategyOf("least-loaded", host), nodes(4), 1_000);
+    assert(!ids.includes("n0"));
+    assert(ids.filter((id) => id === "n2").length > 400);
+  });
+
+  it("spreads evenly over equally loaded nodes, also over two", () => {
+    for (const count of [2, 5]) {
+      for (const share of counts(picks(strategyOf("least-loaded", new Host()), nodes(count), 5_000))) {
+        assert(Math.abs(share - 5_000 / count) < 250, String(share));
+      }
+    }
+  });
+});
+
+describe("strategyOf", () => {
+  it("returns a function as it is", () => {
+    const own: Strategy = (candidates) => candidates[0];
+    assertEquals(strategyOf(own, new Host()), own);
+  });
+});
+
+describe("a strategy of the program", () => {
+  it("may change the array of its candidates: the next request has them all (no node was left, for good)", async () => {
+    const Where = query<void, string>("Where");
+    const handlers = Where.handle((_, ctx) => ctx.node);
+    await using cluster = await testCluster(["client", "a", "b"], {
+      node: (id) => id === "client" ? {} : { handlers },
+    });
+    const client = cluster.app("client");
+    const route: Strategy = (candidates) => (candidates as NodeInfo[]).splice(0).find(({ id }) => id === "b");
+    for (let i = 0; i < 3; i++) assertEquals((await client.send(Where, undefined, { route })).value, "b");
+    assertEquals((await client.broadcast(Where)).map(({ node }) => node).sort(), ["a", "b"]);
   });
 });

@@ -8,11 +8,10 @@ import type { Observer } from "../../contract/observer.ts";
 import { delay, token } from "../../ports/clock.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
 import type { Call } from "./call.ts";
-import { SendTurn } from "./frame_sender.ts";
+import { ResendBuffer, SendTurn } from "./frame_sender.ts";
 import { ELSEWHERE, type MalformedCount, nodeOf } from "./frame.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
 import { Peer, PeerTable } from "./peer.ts";
-import { ResendBuffer } from "./resend_buffer.ts";
 import { BounceProbe, ReconnectGrace, Watchdog } from "./watchdog.ts";
 import { FrameReceiver, type FrameReceiverOptions } from "./frame_receiver.ts";
 

@@ -24,7 +24,7 @@ import {
 import { PROTOCOL } from "../../version.ts";
 import type { InboundRequests } from "./inbound_requests.ts";
 import type { Peer, PeerTable } from "./peer.ts";
-import type { ResendBuffer } from "./resend_buffer.ts";
+import type { ResendBuffer } from "./frame_sender.ts";
 import { readError } from "../../dispatch/error_encoding.ts";
 import { VersionRefusal } from "../../dispatch/outcome.ts";
 

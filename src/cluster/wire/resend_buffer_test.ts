@@ -9,8 +9,7 @@ import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.t
 import { eventually } from "../../../test/support/eventually.ts";
 import { openStage } from "../../../test/support/stage.ts";
 import { encode } from "../../data/utf8.ts";
-import type { FrameSender } from "./frame_sender.ts";
-import { ResendBuffer } from "./resend_buffer.ts";
+import { type FrameSender, ResendBuffer } from "./frame_sender.ts";
 import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
 
 const Do = command<void, string>("Do");

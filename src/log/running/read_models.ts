@@ -5,7 +5,7 @@ import type { DurableHandler } from "../../dispatch/mediator.ts";
 import { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
-import { throughElection } from "../../ports/election.ts";
+import { throughElection } from "../../ports/key_value_store.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
 import { OF_ENTITIES, subscriptionName } from "../../contract/send_options.ts";

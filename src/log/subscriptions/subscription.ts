@@ -5,7 +5,7 @@
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
-import { throughElection } from "../../ports/election.ts";
+import { throughElection } from "../../ports/key_value_store.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import type { Commit, Head } from "../format/commit.ts";
 import { categorySubject, commitSubject, requestSubject, subscriptionKey } from "../format/names.ts";

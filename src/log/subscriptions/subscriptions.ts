@@ -5,7 +5,7 @@
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";
-import { throughElection } from "../../ports/election.ts";
+import { throughElection } from "../../ports/key_value_store.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { OnceAMinute, type Timer } from "../../ports/clock.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";

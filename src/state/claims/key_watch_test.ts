@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { memoryHarness } from "../harness_suite.ts";
-import { KeyWatch } from "./key_watch.ts";
+import { KeyWatch } from "./claim_wait.ts";
 
 async function setUp() {
   const harness = await memoryHarness();

@@ -3,7 +3,7 @@
  * one of its keys is lost (`held_key.ts` watches each):
  *
  * - when the key's lease ends without a renewal, by the wall clock or the monotonic clock, whichever has advanced more
- *   (`store/lease.ts`): a timer, a jump of the clock, and every read of the signal check that;
+ *   (`store/leased_entry.ts`): a timer, a jump of the clock, and every read of the signal check that;
  * - when the store shows no record of the key's acquisition;
  * - when the connection is closed, or the app stops.
  */

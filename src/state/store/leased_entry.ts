@@ -13,12 +13,11 @@
  * The entry's lease ends when `left` is 0 or less, in either state: its holder then gives up, and needs no answer of
  * the store for that.
  */
-import { type Clock, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
+import { between, type Clock, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 import type { AnswerTimeouts } from "./answer_timeouts.ts";
-import { left } from "./lease.ts";
 import { staleAnswer } from "./ambiguous_writes.ts";
 
 /** Dependencies of a {@link LeasedEntry}. */
@@ -149,4 +148,20 @@ export class LeasedEntry {
  */
 export interface Gone {
   readonly found: Entry | undefined;
+}
+
+/**
+ * Returns the margin: the time before the end of the ttl at which a lease ends, in ms. 1 s, or a third of a ttl below 3
+ * s.
+ */
+export function margin(ttl: number): number {
+  return Math.min(1_000, ttl / 3);
+}
+
+/**
+ * Returns the remaining time of a lease at `now`, in ms; 0 or less once it has ended. `since`: time at which the
+ * entry's write was sent; `ttl`: time to live of the entry, in ms.
+ */
+export function left(now: Stamp, since: Stamp, ttl: number): number {
+  return ttl - margin(ttl) - between(since, now);
 }

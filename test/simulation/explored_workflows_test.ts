@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import process from "node:process";
 import { explore } from "@catga/catga/testing";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
-import { exploredByThisRuntime } from "../support/of_this_runtime.ts";
+import { exploredByThisRuntime, ofThisRuntime } from "../support/of_this_runtime.ts";
 import { EXPLORED_WORKFLOWS } from "./explored_workflows.ts";
 
 const PLAYED = exploredByThisRuntime(20);
@@ -18,12 +18,12 @@ describe("explore over workflows", () => {
   }
 
   for (
-    const [plant, program, found] of [
+    const [plant, program, found] of ofThisRuntime<[SourcePlant, string, RegExp]>([
       ["flow-decision", "trips", /is done, and its cancel at \d+ was ok/],
       ["flow-end", "stays", /is done, and its cancel at \d+ was ok/],
       ["flow-time", "meetings", /has ended with .*, and the signal word \d was ok/],
       ["flow-skip", "quotes", /was given 7, and has ended with 1/],
-    ] as [SourcePlant, string, RegExp][]
+    ])
   ) {
     it(`finds ${plant} within 300 seeds, without a hint`, { timeout: 600_000 }, async () => {
       await using tree = await plantedTree(plant);

@@ -7,14 +7,13 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import { connect, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import process from "node:process";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import * as z from "zod";
 import { type Catga, catga, command, event, query, stream, unwrap, workflow } from "../mod.ts";
 import { deny, edge } from "../src/http/mod.ts";
 import { seededRandom } from "../src/memory/seeded_random.ts";
 import { chances } from "./support/chances.ts";
 import { eventually } from "./support/eventually.ts";
+import { collectGarbage } from "./support/garbage.ts";
 import { QUIET } from "./support/quiet.ts";
 import { startProxy } from "./support/proxy_process.ts";
 import { serve } from "../examples/shop/http_server.ts";
@@ -266,14 +265,6 @@ async function inTurns(count: number, work: (n: number) => Promise<void>): Promi
   }));
 }
 
-/** Collects what nothing refers to. */
-function collector(): () => void {
-  const { Bun } = globalThis as { Bun?: { gc(now: boolean): void } };
-  if (process.versions.bun !== undefined) return () => Bun?.gc(true);
-  setFlagsFromString("--expose-gc");
-  return runInNewContext("gc");
-}
-
 async function start() {
   const app = await catga({ logger: QUIET, handlers, id: `node-${MARK}` });
   const handle = api.handler(app, {
@@ -324,7 +315,6 @@ async function sendAttacks(port: number, count: number, via?: "nginx" | "haproxy
   const { error } = console;
   const logged: unknown[][] = [];
   console.error = (...line) => void logged.push(line);
-  const collect = collector();
   /** Heap in use behind each part of the requests, in bytes. */
   const heaps: number[] = [];
   const part = async () => {
@@ -337,7 +327,7 @@ async function sendAttacks(port: number, count: number, via?: "nginx" | "haproxy
         await one(fails);
       }
     });
-    collect();
+    collectGarbage();
     heaps.push(process.memoryUsage().heapUsed);
   };
   try {

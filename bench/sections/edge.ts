@@ -62,7 +62,7 @@ async function commandsOf(stage: Stage, effort: Effort): Promise<Table> {
 }
 
 async function readersOf(stage: Stage, effort: Effort): Promise<Table[]> {
-  const words = stage.setting.runtime.startsWith("Deno") ? ["--v8-flags=--expose-gc"] : [];
+  const words = stage.setting.runtime.startsWith("Deno") ? ["--no-code-cache", "--v8-flags=--expose-gc"] : [];
   // fewer can fit into memory that the process has already: the figure of a trial would be 0
   const half = effort.count(4_900, 2_400, 1_000);
   const open = async (program: Program) => {

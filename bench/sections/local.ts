@@ -88,8 +88,11 @@ export const local: Measure = async (stage, effort) => {
   return tables;
 };
 
-/** A young generation that holds all that is made between two looks; only V8 says how much that was. */
-const V8 = ["--v8-flags=--expose-gc,--min-semi-space-size=256,--max-semi-space-size=256"];
+/**
+ * A young generation that holds all that is made between two looks; only V8 says how much that was. Code that is
+ * compiled under these flags is no use to other programs.
+ */
+const V8 = ["--no-code-cache", "--v8-flags=--expose-gc,--min-semi-space-size=256,--max-semi-space-size=256"];
 
 async function heapRows(
   contestants: readonly Contestant[],

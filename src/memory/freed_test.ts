@@ -1,10 +1,8 @@
-import process from "node:process";
 import { describe, it } from "node:test";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { assertEquals } from "@std/assert";
 import { catga, command, event, unwrap } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { collectGarbage } from "../../test/support/garbage.ts";
 
 describe("an app without NATS", () => {
   // regression: timers of entries that expire only days later kept the log, the results and the app in memory
@@ -23,18 +21,10 @@ describe("an app without NATS", () => {
       return new WeakRef(logger);
     };
     const of = await used();
-    const collect = collector();
     await eventually("the garbage collection", () => {
-      collect();
+      collectGarbage();
       return of.deref() === undefined;
     });
     assertEquals(of.deref(), undefined);
   });
 });
-
-function collector(): () => void {
-  const { Bun } = globalThis as { Bun?: { gc(now: boolean): void } };
-  if (process.versions.bun !== undefined) return () => Bun?.gc(true);
-  setFlagsFromString("--expose-gc");
-  return runInNewContext("gc");
-}

@@ -171,7 +171,7 @@ export async function startProgram<Line>(
   root: string = ROOT,
 ): Promise<Program<Line>> {
   const binary = await runtimeBinary(runtime);
-  const words = runtime === "deno" ? ["run", "-A", "--no-check", "--v8-flags=--expose-gc"] : ["run"];
+  const words = runtime === "deno" ? ["run", "-A", "--no-check"] : ["run"];
   const child = spawn(binary, [...words, join(root, path), ...args], {
     cwd: root,
     env: { ...process.env, NO_COLOR: "1" },

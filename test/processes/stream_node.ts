@@ -9,6 +9,7 @@
  */
 import process from "node:process";
 import { catga, query, stream } from "@catga/catga";
+import { collectGarbage } from "../support/garbage.ts";
 
 /** Numbers from `from` to `to`, one each `ms`; without a pause if that is 0. */
 export const Numbers = stream<{ from: number; to: number; ms: number }, number>("Numbers");
@@ -49,9 +50,7 @@ if (import.meta.main) {
     }
   });
   const holds = Holds.handle(() => {
-    const { gc, Bun } = globalThis as { gc?: () => void; Bun?: { gc(force: boolean): void } };
-    gc?.();
-    Bun?.gc(true);
+    collectGarbage();
     const { rss, heapUsed } = process.memoryUsage();
     return { open, opened, rss, heap: heapUsed, handles: app.health().inFlight };
   });

@@ -19,6 +19,7 @@ import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga, type CatgaOptions, type NodeInfo } from "@catga/catga";
 import { block } from "../support/block.ts";
+import { collectGarbage } from "../support/garbage.ts";
 import { MixedLoad } from "./mixed_load.ts";
 import {
   Add,
@@ -159,9 +160,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 /** Bytes on the heap, after a garbage collection. */
 function heap(): number {
-  const { gc, Bun } = globalThis as { gc?: () => void; Bun?: { gc(force: boolean): void } };
-  gc?.();
-  Bun?.gc(true);
+  collectGarbage();
   return process.memoryUsage().heapUsed;
 }
 

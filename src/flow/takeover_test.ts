@@ -3,13 +3,14 @@ import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
+import { ofThisRuntime } from "../../test/support/of_this_runtime.ts";
 
 /** Timeout of tests with 10,000 runs, in ms of real time, for a busy machine. */
 const SLOW = { timeout: 600_000 };
 
 // docs/workflows.md promises, under "where a run is", how soon the runs of a dead node continue
 describe("the runs of a node that dies, which leads their subscription, too", () => {
-  for (const count of [250, 10_000]) {
+  for (const count of ofThisRuntime([250, 10_000])) {
     it(`all begin again within 5 s: ${count} (the last of 10,000 after more than 70)`, SLOW, async () => {
       const Batch = workflow<number, number>("Batch", { id: (n) => `${n}` });
       const began = new Map<number, number>();

@@ -298,7 +298,7 @@ async function ofSchedules(
   for (const [contract, ways] of unhandled) {
     findings.push({
       ...{ kind: "schedule-unhandled", about: contract, severity: "warning", docs: "docs/log.md#schedules" },
-      message: `${declaredName(contract)} is scheduled, and no node handles it.`,
+      message: `No node handles ${declaredName(contract)}, which is scheduled.`,
       advice: `Start a node that does, or cancel ${[...ways].join(", and ")}.`,
     });
   }

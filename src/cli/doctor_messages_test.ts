@@ -88,7 +88,7 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
     unwrap(await app.start(workflow("Order"), undefined, { at: new Date(Date.now() + 3_600_000) }));
     const [{ kind, message, advice }] = await on.findings("asleep");
     assertEquals(kind, "schedule-unhandled");
-    assertEquals(message, "workflow Order is scheduled, and no node handles it.");
+    assertEquals(message, "No node handles workflow Order, which is scheduled.");
     assertEquals(advice, "Start a node that does, or cancel the schedule: catga schedules cancel.");
   });
 

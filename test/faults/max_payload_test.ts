@@ -2,6 +2,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { catga, CatgaError, event, stream } from "../../mod.ts";
+import { eventually } from "../support/eventually.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
 const slow = { timeout: 120_000 };
@@ -35,5 +36,33 @@ describe("a smaller max_payload", await requireNatsServer(), () => {
     assertEquals(error.code, "TOO_LARGE");
     assert(errors < 20, `${errors} errors were logged`);
     assertEquals((await worker.publish(Told, large)).error?.code, "TOO_LARGE");
+  });
+
+  it("a dead letter that no longer fits where it is put aside is replayed (its payload was lost)", slow, async () => {
+    await using server = await startNatsServer({ config: "max_payload: 1000000" });
+    const Told = event<string>("Told", { durable: true });
+    const lowered = Promise.withResolvers<void>();
+    let attempts = 0;
+    let got: string | undefined;
+    const handlers = Told.on(async (text) => {
+      await lowered.promise;
+      if (attempts++ === 0) throw new Error("the first attempt fails");
+      got = text;
+    }, { name: "reader", retry: { attempts: 1 } });
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    await using app = await catga({ nats: server.url, handlers, logger });
+    const large = "x".repeat(LARGE);
+    assertEquals((await app.publish(Told, large)).ok, true);
+    await server.configure(`max_payload: ${SMALLER}`);
+    lowered.resolve();
+    const dead = async () => {
+      // the connection is lost while the server finds that the message is too large
+      const [found] = await app.subscriptions().catch(() => []);
+      return found?.dead ?? 0;
+    };
+    await eventually("the dead letter", async () => await dead() === 1);
+    for await (const letter of app.deadLetters()) await letter.replay();
+    await eventually("the next attempt", () => got !== undefined);
+    assertEquals(got, large);
   });
 });

@@ -69,16 +69,20 @@ function errorText({ code, message, cause, outage, refusedBy }: FailedWith, most
 }
 
 /**
- * Makes a replacement for a message that is too large to be parked; its payload cannot be decoded, so that no handler
- * receives it.
+ * Makes a replacement for a message that is too large to be parked, without its payload, which the log still has
+ * ({@link isLeftOut}). No handler receives the replacement, because its payload cannot be decoded.
  */
 export function withoutPayload({ message, error }: ParkedMessage): ParkedMessage {
-  const why = "it is too large to be put aside";
-  return {
-    message: { ...message, payload: unusable(`left out: ${why}`, ""), tagged: true, meta: undefined },
-    error: { code: "TOO_LARGE", message: error === undefined ? why : `${cut(error.code, 200)}; and ${why}` },
-  };
+  const payload = message.earlier === undefined ? LEFT_OUT : unusable("left out: the edited payload is too large", "");
+  return { message: { ...message, payload, tagged: true, meta: undefined }, error };
 }
+
+/** Returns true if the payload of a parked message was left out, and has to be read from the log. */
+export function isLeftOut({ payload, tagged }: LoggedMessage): boolean {
+  return tagged && payload === LEFT_OUT;
+}
+
+const LEFT_OUT = unusable("left out: it is too large to be put aside", "");
 
 /**
  * Parses the text of the parked message (waiting for its next attempt, or dead) with this id. Returns a string that

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { type ParkedMessage, readParked, withoutPayload, writeParked } from "./parked_message.ts";
+import { isLeftOut, type ParkedMessage, readParked, withoutPayload, writeParked } from "./parked_message.ts";
 
 const ID = "1024-1795000000000";
 const PARKED: ParkedMessage = {
@@ -63,9 +63,12 @@ describe("parked messages", () => {
 
   it("that are too large keep what they are, and no handler gets a payload that is not their own", () => {
     const { message, error } = withoutPayload(PARKED);
-    assertEquals([message.id, message.key, message.tagged, error?.code], ["m1", "k", true, "TOO_LARGE"]);
-    assertEquals(error?.message, "BROKE; and it is too large to be put aside");
+    assertEquals([message.id, message.key, message.tagged, error?.code], ["m1", "k", true, "BROKE"]);
+    assertEquals([isLeftOut(message), isLeftOut(PARKED.message)], [true, false]);
     assertEquals(readParked(ID, writeParked({ message, error })), { message, error });
+    // the log does not have the payload that an operator gave it
+    const edited = withoutPayload({ ...PARKED, message: { ...PARKED.message, earlier: [[1, "{}"]] } });
+    assertEquals(isLeftOut(edited.message), false);
   });
 
   it("that are invalid are described", () => {

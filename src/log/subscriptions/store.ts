@@ -4,8 +4,10 @@ import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay, doubled } from "../../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
 import { commitSubject, parkedId, parkedSubject, requestSubject } from "../format/names.ts";
 import {
+  isLeftOut,
   type ListedMessage,
   type ParkedMessage,
   readParked,
@@ -26,6 +28,11 @@ export interface SubscriptionStoreOptions {
   readonly clock: Clock;
   /** Signal on whose abort all operations reject with its reason. */
   readonly signal: AbortSignal;
+  /**
+   * Reads a parked message as the log has it; `undefined`: the log no longer has it. Called if the message is too large
+   * to be parked with its payload. Rejects with `UNAVAILABLE`.
+   */
+  original(message: LoggedMessage): Promise<LoggedMessage | undefined>;
   /** Called with errors of operations that are retried. */
   fault(error: unknown): void;
 }
@@ -81,9 +88,12 @@ export class SubscriptionStore {
     if (item.loaded) return true;
     const message = await this.#again(() => this.#options.stream.last(this.#parked(item.id), { latest: true }));
     const read = message && readParked(item.id, textOf(message));
+    const known = typeof read === "object" && isLeftOut(read.message)
+      ? await this.#again(() => this.#options.original(read.message))
+      : undefined;
     if (item.loaded) return true; // another call has loaded the message meanwhile, and it may have changed since
     if (read === undefined || typeof read === "string") return false;
-    item.message = read.message;
+    item.message = known ?? read.message;
     const [own, kept] = [item.error, read.error];
     if (own?.cause === undefined && own?.code === kept?.code && own?.message === kept?.message) item.error = kept;
     item.loaded = true;
@@ -142,8 +152,8 @@ export class SubscriptionStore {
   }
 
   /**
-   * Stores a parked message, with retries until it is acknowledged. One that is too large is stored without its
-   * payload.
+   * Stores a parked message, with retries until it is acknowledged. One that is too large, as after the server's
+   * `max_payload` was lowered, is stored without its payload, which stays in the log.
    */
   async #put(item: Item): Promise<void> {
     const { stream, clock, signal, fault } = this.#options;
@@ -155,9 +165,8 @@ export class SubscriptionStore {
       const appended = await stream.append(this.#parked(item.id), data, { timeout: ANSWER_TIMEOUT });
       signal.throwIfAborted();
       if (appended.type === "stored") {
-        if (tries === 2) this.#cut(item, kept);
-        else if (
-          data.length > KEPT_CHARACTERS && item.place === "parked" && item.turn === "waits" &&
+        if (
+          (data.length > KEPT_CHARACTERS || tries === 2) && item.place === "parked" && item.turn === "waits" &&
           item.message === message &&
           item.error === error
         ) {
@@ -173,22 +182,11 @@ export class SubscriptionStore {
     }
   }
 
-  /** Drops the payload of a message that is too large to be stored; the message becomes a dead letter. */
-  #cut(item: Item, { message, error }: ParkedMessage): void {
-    const { category, id } = message;
-    this.#options.fault(
-      new CatgaError("TOO_LARGE", `a message of ${category} (${id}) is too large to be put aside: it is a dead letter`),
-    );
-    item.message = message;
-    item.error = error;
-    item.attempts = Math.max(item.attempts, item.category.attempts);
-  }
-
   #list(found: Map<string, ListedMessage>, id: string, message: StoredMessage): void {
     const { fault } = this.#options;
     const read = readParked(id, textOf(message));
     if (typeof read === "string") return fault(new CatgaError("INVALID_MESSAGE", `${message.subject}: ${read}`));
-    const loaded = message.data.length <= KEPT_CHARACTERS;
+    const loaded = message.data.length <= KEPT_CHARACTERS && !isLeftOut(read.message);
     found.set(id, { in: "store", loaded, ...(loaded ? read : withoutLarge(read)) });
   }
 

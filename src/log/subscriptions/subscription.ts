@@ -10,6 +10,7 @@ import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.t
 import type { Commit, Head } from "../format/commit.ts";
 import { categorySubject, commitSubject, requestSubject, subscriptionKey } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
+import { isReadable, readGroup } from "../format/group.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import type { LogHost } from "../log_host.ts";
 import { ABSENT, type CapableNode, mayLead, turnOf } from "./leader_election.ts";
@@ -406,6 +407,12 @@ export class LogSubscription {
       key: this.key,
       clock: host.clock,
       signal: ending.signal,
+      original: async ({ position, time }) => {
+        const message = await stream.at(sequenceOf(position));
+        const group = message === undefined ? [] : readGroup(host.namespace, message);
+        if (!isReadable(group)) return undefined;
+        return group.find((each) => each.position === position && each.time === time);
+      },
       fault: (error) => this.#warnings.fault("writing commits", error),
     });
     const taken = await store.carryOut(Commits.take({

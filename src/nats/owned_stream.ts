@@ -151,7 +151,7 @@ export class OwnedStream {
   /**
    * Calls `work`, an operation on the stream, with its time limit in ms. Repeats it for up to 5 s after refusals that
    * say it was certainly not done, for reasons that may pass: the stream is lost (and is created anew), has no leader
-   * or no consumer left, or (for up to 1 s) is full. Rejects with a `CatgaError`, or with a {@link JetStreamRefusal}
+   * or no consumer left, or is full (for up to 1 s from that answer on). Rejects with a `CatgaError`, or with a {@link JetStreamRefusal}
    * that the caller must interpret: `lost race`, `too large`, `full` with `whenFull`, `no stream` with `whenMissing`.
    */
   async attempt<T>(
@@ -159,8 +159,8 @@ export class OwnedStream {
     { once = false, whenFull, whenMissing }: AttemptOptions = {},
   ): Promise<T> {
     const { clock } = this.transport;
-    const begun = clock.monotonic();
-    let end = begun + OPERATION_LIMIT;
+    let end = clock.monotonic() + OPERATION_LIMIT;
+    let full = false;
     const checking = this.check();
     if (checking !== undefined) await within(clock, CHECK_WAIT, checking);
     let waiting: JetStreamRefusal | undefined;
@@ -183,7 +183,9 @@ export class OwnedStream {
           continue;
         }
         if (refusal === "full" || refusal === "consumer limit") waiting = error;
-        if (refusal === "full") end = begun + FULL_LIMIT;
+        // from the first such answer on, which may have come behind a standstill
+        if (refusal === "full" && !full) end = clock.monotonic() + FULL_LIMIT;
+        full ||= refusal === "full";
         const passing = PASSING.includes(refusal) || (!once && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {
           // the limit of the last attempt may have been too short for an answer: the refusal with which an earlier

@@ -5,7 +5,7 @@ import { CatgaError } from "../error.ts";
 import { type Clock, systemClock } from "../ports/clock.ts";
 import { openTransport } from "./harness_suite.ts";
 import { JetStream } from "./jetstream.ts";
-import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import { JetStreamRefusal, type RefusalReason } from "./jetstream_refusal.ts";
 import { OwnedStream } from "./owned_stream.ts";
 
 describe("OwnedStream", await requireNatsServer(), () => {
@@ -16,6 +16,7 @@ describe("OwnedStream", await requireNatsServer(), () => {
   interface Silence {
     readonly waited: number;
     readonly late?: number;
+    readonly refusal?: RefusalReason;
   }
 
   /** Tries an operation until it is answered. Resolves with the number of attempts. */
@@ -38,7 +39,8 @@ describe("OwnedStream", await requireNatsServer(), () => {
         const silent = silence(++tries, limit);
         if (silent === undefined) return Promise.resolve(tries);
         jumped += silent.waited;
-        return Promise.reject(new JetStreamRefusal("no answer", "the request timed out", undefined, silent.late));
+        const { refusal = "no answer", late } = silent;
+        return Promise.reject(new JetStreamRefusal(refusal, "the request timed out", undefined, late));
       });
     } finally {
       await transport.close();
@@ -48,6 +50,25 @@ describe("OwnedStream", await requireNatsServer(), () => {
   it("repeats an operation after a standstill of its process, however long (it was UNAVAILABLE, at once)", async () => {
     const stands = (tries: number, limit: number) => tries > 2 ? undefined : { waited: limit + 10_000, late: 10_000 };
     assertEquals(await attempt(stands), 3);
+  });
+
+  for (const late of [10_000, undefined]) {
+    const where = late === undefined ? "before that answer was read" : "in the attempt before";
+    it(`waits for room for 1 s, also after a standstill ${where} (it gave up at once)`, async () => {
+      const stands = (tries: number, limit: number): Silence | undefined => {
+        if (tries === 1 && late !== undefined) return { waited: limit + late, late };
+        return tries > 3 ? undefined : { waited: tries === 1 ? 10_000 : 100, refusal: "full" };
+      };
+      assertEquals(await attempt(stands), 4);
+    });
+  }
+
+  it("gives an operation up when the store has been full for 1 s", async () => {
+    let tries = 0;
+    const full = (n: number): Silence => ({ waited: tries = n, refusal: "full" });
+    const began = systemClock.monotonic();
+    await assertRejects(() => attempt(full), CatgaError, "the store is full");
+    assert(tries > 1 && systemClock.monotonic() - began > 900, `${tries} attempts`);
   });
 
   it("gives an operation up when the store has given no answer for 5 s", async () => {

@@ -138,15 +138,18 @@ describe("the log's lines for an operator", () => {
         { type: "near-expiry", ...about, left: -5 },
         { type: "log-filling", stream: "catga_shop_log", bytes: 900, maxBytes: 1_000 },
         { type: "log-filling", stream: "catga_shop_log", bytes: 900, maxBytes: 2_000 },
+        { type: "log-filling", stream: "catga_shop_entities", bytes: 900, maxBytes: 1_000 },
       ),
       [
         "error catga n1: the oldest message of subscription shop/billing (Booked m1) is removed from the log in 90 min, unhandled: " +
         "mend its handlers, or let them catch up",
         "error catga n1: the oldest message of subscription shop/billing (Booked m1) is removed from the log in 0 min, unhandled: " +
         "mend its handlers, or let them catch up",
-        "error catga n1: stream catga_shop_log has 900 of 1000 bytes: it drops its oldest messages when it is full, unhandled ones " +
-        "too. Raise its max_bytes",
+        "error catga n1: stream catga_shop_log has 900 of 1000 bytes: when it is full, it drops its oldest messages, unhandled " +
+        "ones too. Raise its max_bytes",
         "info catga n1: stream catga_shop_log has room again",
+        "error catga n1: stream catga_shop_entities has 900 of 1000 bytes: when it is full, it refuses messages. Raise its " +
+        "max_bytes",
       ],
     );
   });

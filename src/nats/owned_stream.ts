@@ -151,8 +151,9 @@ export class OwnedStream {
   /**
    * Calls `work`, an operation on the stream, with its time limit in ms. Repeats it for up to 5 s after refusals that
    * say it was certainly not done, for reasons that may pass: the stream is lost (and is created anew), has no leader
-   * or no consumer left, or is full (for up to 1 s from that answer on). Rejects with a `CatgaError`, or with a {@link JetStreamRefusal}
-   * that the caller must interpret: `lost race`, `too large`, `full` with `whenFull`, `no stream` with `whenMissing`.
+   * or no consumer left, or is full (for up to 1 s from that answer on). Rejects with a `CatgaError`, or with a
+   * {@link JetStreamRefusal} that the caller must interpret: `lost race`, `too large`, `full` with `whenFull`,
+   * `no stream` with `whenMissing`.
    */
   async attempt<T>(
     work: (limit: number) => Promise<T>,

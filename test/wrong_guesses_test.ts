@@ -2,7 +2,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { OWN_RUNTIMES, runtimeBinary } from "./processes/node_process.ts";
@@ -30,50 +30,63 @@ const GUESSES = [
   ['Cart.event("B", { input: schema, apply: () => ({ skus: [] }) });', "apply is the second argument, input an option"],
 ] as const;
 
-/** What `deno check` says of a program, one text for each error. */
-async function errorsOf(code: string): Promise<string[]> {
+/** The programs, by name: they are checked together, for a check takes seconds of processor. */
+const PROGRAMS = {
+  unsendable: `${BEFORE}\ncommand<{ close(): void }>("Pay");`,
+  wrong: BEFORE + GUESSES.map(([guess]) => guess).join("\n"),
+  right: `${BEFORE}
+app.send(Order, "a"); app.publish(Placed, "a"); app.stream(Items, "a"); app.start(Trip, "a");
+Cart.event<{ sku: string }>("A", (cart, { sku }) => ({ skus: [...cart.skus, sku] }));
+Cart.event("B", (cart, { sku }) => ({ skus: [...cart.skus, sku] }), { input: schema });
+`,
+};
+
+/** The errors of `deno check` for each program, one text for each error. */
+async function checked(): Promise<Record<keyof typeof PROGRAMS, string[]>> {
   await mkdir(`${root}.cache`, { recursive: true });
   const folder = await mkdtemp(`${root}.cache/guesses-`);
   try {
-    await writeFile(`${folder}/program.ts`, code);
+    const names = Object.keys(PROGRAMS) as (keyof typeof PROGRAMS)[];
+    const files = names.map((name) => `${folder}/${name}.ts`);
+    for (const [at, name] of names.entries()) await writeFile(files[at], PROGRAMS[name]);
     const deno = await runtimeBinary("deno");
     const env = { ...process.env, NO_COLOR: "1" };
     const output = await new Promise<string>((resolve) => {
       const done = (_: unknown, stdout: string, stderr: string) => resolve(stdout + stderr);
-      execFile(deno, ["check", `${folder}/program.ts`], { cwd: root, env }, done);
+      execFile(deno, ["check", ...files], { cwd: root, env }, done);
     });
-    return output.split(/^TS\d+ \[ERROR\]: /m).slice(1);
+    const [before, ...errors] = output.split(/^TS\d+ \[ERROR\]: /m);
+    for (const file of files) assertStringIncludes(before, file.split("/").at(-1)!); // each was checked
+    const of = (name: string) => errors.filter((error) => error.includes(`/${name}.ts:`));
+    assertEquals(names.flatMap(of).length, errors.length, output);
+    return { unsendable: of("unsendable"), wrong: of("wrong"), right: of("right") };
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
 describe("the types answer a wrong guess in words", { skip: OWN_RUNTIMES[0] !== "deno" }, () => {
-  it("a type that cannot be sent: one reason, not one for each overload", async () => {
-    const errors = await errorsOf(`${BEFORE}\ncommand<{ close(): void }>("Pay");`);
-    assertEquals(errors.length, 1, errors.join("\n"));
-    const [said] = errors[0].split("\n");
+  let errors: Awaited<ReturnType<typeof checked>>;
+  before(async () => {
+    errors = await checked();
+  });
+
+  it("a type that cannot be sent: one reason, not one for each overload", () => {
+    assertEquals(errors.unsendable.length, 1, errors.unsendable.join("\n"));
+    const [said] = errors.unsendable[0].split("\n");
     assertEquals(
       said,
       `Argument of type '"Pay"' is not assignable to parameter of type '"cannot be sent: payload.close"'.`,
     );
   });
 
-  it("another method for a contract, and apply among the options", async () => {
-    const errors = await errorsOf(BEFORE + GUESSES.map(([guess]) => guess).join("\n"));
-    assertEquals(errors.length, GUESSES.length, errors.join("\n"));
+  it("another method for a contract, and apply among the options", () => {
+    assertEquals(errors.wrong.length, GUESSES.length, errors.wrong.join("\n"));
     for (const [at, [guess, words]] of GUESSES.entries()) {
-      assertStringIncludes(errors[at], guess);
-      assertStringIncludes(errors[at], words);
+      assertStringIncludes(errors.wrong[at], guess);
+      assertStringIncludes(errors.wrong[at], words);
     }
   });
 
-  it("and say nothing of what is right", async () => {
-    const right = `
-app.send(Order, "a"); app.publish(Placed, "a"); app.stream(Items, "a"); app.start(Trip, "a");
-Cart.event<{ sku: string }>("A", (cart, { sku }) => ({ skus: [...cart.skus, sku] }));
-Cart.event("B", (cart, { sku }) => ({ skus: [...cart.skus, sku] }), { input: schema });
-`;
-    assertEquals(await errorsOf(BEFORE + right), []);
-  });
+  it("and say nothing of what is right", () => assertEquals(errors.right, []));
 });

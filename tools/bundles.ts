@@ -104,6 +104,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/testing/test_cluster": 8,
   "src/testing/explore": 15,
   "examples/shop/explore": 20,
+  "test/wrong_guesses": 20,
   "src/streams/streams_nats": 8,
   "src/log/subscriptions/found_state": 7,
   "src/entities/entities": 7,

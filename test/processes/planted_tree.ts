@@ -438,7 +438,7 @@ const PLANTS = {
     file: "src/log/subscriptions/ledger.ts",
     from: "    for (const each of behind) {",
     to:
-      "    const { line } = item;\n    if (item.dead > 0 && line !== undefined) {\n      line.leave(item);\n      this.#next(line, item);\n    } else for (const each of behind) {",
+      "    const { line } = item;\n    if (item.dead > 0 && line !== undefined) {\n      line.remove(item);\n      this.#next(line, item);\n    } else for (const each of behind) {",
   }],
   "log-loss": [{
     file: "src/log/subscriptions/warnings.ts",

@@ -113,7 +113,7 @@ export class KeyLine implements Iterable<Item> {
   }
 
   /** Removes an item from the list and clears its links, so that it keeps no other item in memory. */
-  leave(item: Item): void {
+  remove(item: Item): void {
     const { previous, next } = item;
     if (previous === undefined) this.first = next;
     else previous.next = next;
@@ -141,7 +141,7 @@ export class Item {
   loaded = true;
   /** Size of the message in the log, in bytes; 0: unknown. */
   size = 0;
-  /** Index of the item in {@link InHand}, the list of open messages. */
+  /** Index of the item in {@link OpenMessages}, the list of open messages. */
   slot = 0;
   readonly category: Category;
   readonly epoch: number;

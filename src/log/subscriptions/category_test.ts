@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { runName } from "../../contract/send_options.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { Category, Item, KeyLine } from "./category.ts";
-import { InHand } from "./in_hand.ts";
+import { OpenMessages } from "./open_messages.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const SUBSCRIPTION = { service: "shop", name: "billing" };
@@ -68,35 +68,35 @@ describe("Category", () => {
   });
 });
 
-describe("InHand", () => {
+describe("OpenMessages", () => {
   it("has those that have not left, in order, with their sizes, whichever leave", () => {
-    const inHand = new InHand();
+    const open = new OpenMessages();
     const placed = category();
     const kept: number[] = [];
     for (let n = 1; n <= 1_000; n++) {
       const item = new Item(message(n), placed, 0, 0);
       item.size = n;
-      inHand.add(item);
+      open.add(item);
       kept.push(n);
       if (n % 5 === 0) continue;
       // four of five items leave the list, in another order than they came
       const [left] = kept.splice(kept.length - 1 - n % 3 % kept.length, 1);
-      inHand.leave([...inHand].find(({ position }) => position === left)!);
+      open.remove([...open].find(({ position }) => position === left)!);
     }
-    assertEquals([...inHand].map(({ position }) => position), kept);
-    assertEquals([inHand.size, inHand.bytes], [200, kept.reduce((sum, n) => sum + n, 0)]);
-    for (const item of [...inHand].reverse()) inHand.leave(item);
-    assertEquals([[...inHand], inHand.size, inHand.bytes], [[], 0, 0]);
+    assertEquals([...open].map(({ position }) => position), kept);
+    assertEquals([open.size, open.bytes], [200, kept.reduce((sum, n) => sum + n, 0)]);
+    for (const item of [...open].reverse()) open.remove(item);
+    assertEquals([[...open], open.size, open.bytes], [[], 0, 0]);
   });
 
   it("goes on over those that were in hand when it began, although they leave meanwhile", () => {
-    const inHand = new InHand();
+    const open = new OpenMessages();
     const placed = category();
-    for (let n = 1; n <= 300; n++) inHand.add(new Item(message(n), placed, 0, 0));
+    for (let n = 1; n <= 300; n++) open.add(new Item(message(n), placed, 0, 0));
     const seen: number[] = [];
-    for (const item of inHand) {
+    for (const item of open) {
       seen.push(item.position);
-      inHand.leave(item);
+      open.remove(item);
     }
     assertEquals(seen, Array.from({ length: 300 }, (_, n) => n + 1));
   });
@@ -121,10 +121,10 @@ describe("Line", () => {
       const items = [1, 2, 3].map((position) => at(position));
       for (const item of items) line.insert(item);
       const item = items[left - 1];
-      line.leave(item);
+      line.remove(item);
       assertEquals([item.line, item.previous, item.next], [undefined, undefined, undefined]);
       assertEquals(positions(line), [1, 2, 3].filter((position) => position !== left));
-      for (const other of line) line.leave(other);
+      for (const other of line) line.remove(other);
       assertEquals([line.first, line.last], [undefined, undefined]);
     }
   });

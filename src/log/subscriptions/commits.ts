@@ -209,15 +209,15 @@ export class Commits {
    */
   #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string, base?: number): Commit {
     const counts = { parked: ledger.parked.size, dead: ledger.dead };
-    const told = { ...head, leader, token: this.token };
+    const own = { ...head, leader, token: this.token };
     const id: CommitId = [this.#options.term, ++this.#used];
     const few = counts.parked < this.#options.few;
     if (base !== undefined || this.base === undefined || few || ++this.#since >= MAX_PARTIAL_COMMITS) {
       const parked = [...ledger.parked.values()].map(({ state }) => state);
       const first = base ?? this.sequence;
-      return { id, prev: this.#id, full: true, base: first, head: told, parked, ended: [], counts };
+      return { id, prev: this.#id, full: true, base: first, head: own, parked, ended: [], counts };
     }
-    return { id, prev: this.#id, full: false, base: this.base, head: told, parked: changed, ended, counts };
+    return { id, prev: this.#id, full: false, base: this.base, head: own, parked: changed, ended, counts };
   }
 
   #stored(commit: Commit, sequence: number): void {

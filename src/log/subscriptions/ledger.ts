@@ -13,7 +13,7 @@ import type { LetterRequest } from "../format/subscription_request.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import type { Categories } from "./categories.ts";
 import { type Category, Item, KeyLine } from "./category.ts";
-import { InHand } from "./in_hand.ts";
+import { OpenMessages } from "./open_messages.ts";
 
 /** Options of a {@link Ledger}, which holds a subscription's messages in its leader's memory. */
 export interface LedgerOptions {
@@ -78,7 +78,7 @@ export interface FoundState extends LastEnd {
 /** Keeps the messages of a subscription in its leader's memory, and decides which of them may run. */
 export class Ledger {
   /** Open messages (read, neither handled nor parked), in the order in which they were read. */
-  readonly open: InHand = new InHand();
+  readonly open: OpenMessages = new OpenMessages();
   /** Parked messages (in the store), by id, dead letters included. */
   readonly parked: Map<string, Item> = new Map();
   /** Messages that may run and wait for a batch to fill, by category: the first message of each key. */
@@ -713,7 +713,7 @@ export class Ledger {
   /** Removes a message that is handled or discarded; the next message of its key may run. */
   #end(item: Item): void {
     const { line, place } = item;
-    if (place === "open") this.open.leave(item);
+    if (place === "open") this.open.remove(item);
     item.place = "gone";
     this.#suspicion?.cleared(item);
     if (place === "parked") {
@@ -724,7 +724,7 @@ export class Ledger {
       this.#entries.delete(item);
     }
     const isFirst = line?.first === item;
-    line?.leave(item);
+    line?.remove(item);
     if (isFirst) this.#next(line!, item);
     if (this.#waitingForRoom.length > 0) this.#makeRoom();
   }
@@ -735,7 +735,7 @@ export class Ledger {
     if (item.place !== "parked" && !this.#hasRoom(awaits)) {
       this.#waitingForRoom.push([item, failure]);
       // a message that cannot be parked behind another one yet leaves the queue of its key until there is room
-      if (failure === undefined) item.line?.leave(item);
+      if (failure === undefined) item.line?.remove(item);
       return;
     }
     if (failure !== undefined) {
@@ -809,7 +809,7 @@ export class Ledger {
 
   #putAside(item: Item): void {
     if (item.place === "open") {
-      this.open.leave(item);
+      this.open.remove(item);
       item.place = "parked";
       this.parked.set(item.id, item);
     }

@@ -65,7 +65,7 @@ export class LogSubscription {
    * Earliest time at which this node competes for the lead, by the monotonic clock; `Infinity`: not before this node
    * has read the last commit. After a term of this node has failed, the time is later, so that other nodes go first.
    */
-  #stands = 0;
+  #competesAt = 0;
   /**
    * Time since which another node should lead instead of this node, by the monotonic clock; `undefined`: none should.
    */
@@ -74,9 +74,9 @@ export class LogSubscription {
    * Time at which this node next checks that the last commit has all categories of this node, by the monotonic clock;
    * `Infinity`: no check is planned.
    */
-  #checks = Infinity;
+  #checksAt = Infinity;
   /** Time until which this node keeps the lead although another node should have it, by the monotonic clock. */
-  #keeps = 0;
+  #keepsUntil = 0;
 
   constructor(options: SubscriptionParts) {
     this.#options = options;
@@ -147,7 +147,7 @@ export class LogSubscription {
    */
   async ensure(signal: AbortSignal): Promise<void> {
     await this.#ensure(signal, true);
-    this.#checks = 0;
+    this.#checksAt = 0;
   }
 
   async #ensure(signal: AbortSignal, another: boolean): Promise<void> {
@@ -192,13 +192,13 @@ export class LogSubscription {
    */
   restsUntil(now: number): number {
     const { host, leases } = this.#options;
-    if (this.#taking || this.#leaving || now < this.#stands || !host.connected) return now;
-    if (this.term !== undefined) return this.term.rests ? this.#checks : now;
+    if (this.#taking || this.#leaving || now < this.#competesAt || !host.connected) return now;
+    if (this.term !== undefined) return this.term.rests ? this.#checksAt : now;
     const commit = this.#commit;
     const leader = typeof commit === "object" ? commit.head.leader : "";
     if (leader === "" || leader === host.endpoint) return now;
     const late = now - leases.still(leader, now) + LATE + turnOf(this.#place(leader));
-    return Math.min(late, this.#checks);
+    return Math.min(late, this.#checksAt);
   }
 
   /**
@@ -207,13 +207,13 @@ export class LogSubscription {
    * take over a lead now, because it is taking over too many others.
    */
   tick(now: number, may: boolean): void {
-    if (now >= this.#checks && !this.#leaving && this.#options.host.connected) this.#check(now);
+    if (now >= this.#checksAt && !this.#leaving && this.#options.host.connected) this.#check(now);
     if (this.term !== undefined) {
       this.term.tick(now);
       this.#giveWay(now);
       return;
     }
-    if (!may || this.#taking || this.#leaving || now < this.#stands || !this.#options.host.connected) return;
+    if (!may || this.#taking || this.#leaving || now < this.#competesAt || !this.#options.host.connected) return;
     if (!this.#mayLead(now)) return;
     this.#taking = true;
     const ending = this.#ending = new AbortController();
@@ -260,7 +260,7 @@ export class LogSubscription {
    * because the store went back to an older commit.
    */
   #check(now: number): void {
-    this.#checks = now + CHECK;
+    this.#checksAt = now + CHECK;
     const commit = this.#commit;
     const missing = typeof commit === "object" ? this.#missing(commit) : [];
     if (missing.length === 0) return;
@@ -344,10 +344,12 @@ export class LogSubscription {
   #giveWay(now: number): void {
     if (this.#first) this.#secondSince = undefined;
     else this.#secondSince ??= now;
-    if (this.#leaving || this.#secondSince === undefined || now - this.#secondSince < SETTLED || now < this.#keeps) {
+    if (
+      this.#leaving || this.#secondSince === undefined || now - this.#secondSince < SETTLED || now < this.#keepsUntil
+    ) {
       return;
     }
-    this.#keeps = now + HAND_OVER_PAUSE;
+    this.#keepsUntil = now + HAND_OVER_PAUSE;
     this.#secondSince = undefined;
     void this.term?.handOver(PATIENCE);
   }
@@ -462,10 +464,10 @@ export class LogSubscription {
     this.#options.onChange();
     if (end === "rewound") return;
     this.#warnings.state(end === "deposed" ? "deposed" : "handed over");
-    this.#stands = Infinity;
+    this.#competesAt = Infinity;
     if (this.#leaving) return;
     const aside = end === "failed" ? ASIDE : 0;
-    void this.#look().finally(() => this.#stands = clock.monotonic() + aside);
+    void this.#look().finally(() => this.#competesAt = clock.monotonic() + aside);
   }
 
   /** Reads the subscription's last commit, which may be an older one than this node has seen. Never rejects. */

@@ -65,7 +65,7 @@ export class SubscriptionTerm {
   /** True if the state has changed since the last commit was made, so that another commit has to be written. */
   #dirty = true;
   /** The position in the log that the last commit recorded. */
-  #told: Place | undefined;
+  #committed: Place | undefined;
   #written = -Infinity;
   /** Times at which requests of nodes and operators are to be read from the store, by the monotonic clock. */
   #looks: number[] = [];
@@ -201,7 +201,7 @@ export class SubscriptionTerm {
     if (this.#led === undefined || this.#phase !== "runs" || this.#reading?.caughtUp !== true) return false;
     const { ledger: { open, parked, dead, place }, handing } = this.#led;
     if (open.size > 0 || parked.size > dead || handing.paused || this.#fullSince !== undefined) return false;
-    if (place.created !== this.#told?.created || place.read !== this.#told.read) return false;
+    if (place.created !== this.#committed?.created || place.read !== this.#committed.read) return false;
     return !this.#dirty && this.#writing === undefined && this.#looks.length === 0 && !this.#carrying;
   }
 
@@ -217,7 +217,7 @@ export class SubscriptionTerm {
       if (ledger.open.size === 0 && this.#phase === "runs") this.#reading.skipOthers(now);
     }
     const { created, read } = ledger.place;
-    if (created !== this.#told?.created || read !== this.#told.read) this.#dirty = true;
+    if (created !== this.#committed?.created || read !== this.#committed.read) this.#dirty = true;
     this.#flow();
     if (this.#fullSince !== undefined) {
       ledger.parkUnhandled(this.#now);
@@ -421,13 +421,13 @@ export class SubscriptionTerm {
     const { ledger, handing } = this.#led!; // `#led` is set: this node has taken over
     const progress = this.#dirty;
     this.#dirty = false;
-    this.#told = ledger.place;
+    this.#committed = ledger.place;
     const { sequence } = commits;
     try {
-      const told = await store.carryOut(commits.write(ledger, leader));
+      const draft = await store.carryOut(commits.write(ledger, leader));
       this.#written = clock.monotonic();
-      if (this.#over) return told !== undefined;
-      if (told === undefined) {
+      if (this.#over) return draft !== undefined;
+      if (draft === undefined) {
         this.#end("deposed");
         return false;
       }
@@ -435,9 +435,9 @@ export class SubscriptionTerm {
         this.#garbage.forget();
         this.onRequest(); // the store reuses sequences: read the requests again
       }
-      const runs = ledger.stored(told);
+      const runs = ledger.stored(draft);
       const { upTo: requests, parked } = ledger;
-      this.#garbage.stored({ base: commits.base ?? 0, requests, ended: told.ended, parked }, this.#written, progress);
+      this.#garbage.stored({ base: commits.base ?? 0, requests, ended: draft.ended, parked }, this.#written, progress);
       if (this.#garbage.due(this.#written)) {
         this.#garbage.erase(this.#written).catch((error) => this.#over || warnings.fault("erasing", error));
       }

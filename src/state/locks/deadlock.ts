@@ -7,7 +7,8 @@
  */
 import type { Timer } from "../../ports/clock.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
-import { ANSWER_LIMIT, type DeadlockEdge, type LockHost } from "./lock_error.ts";
+import type { DeadlockEdge } from "./lock_error.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord } from "./lock_record.ts";
 import type { SeenRecord, SeenWaiter } from "./lock_record_watch.ts";
 

@@ -9,7 +9,8 @@ import type { Lock } from "../../contract/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { DeadlockDetector, findCycle, type LockRecords, waitsByRun } from "./deadlock.ts";
 import { asker, type LockNode, memoryLockHarness } from "./lock_harness_suite.ts";
-import type { DeadlockEdge, LockHost } from "./lock_error.ts";
+import type { DeadlockEdge } from "./lock_error.ts";
+import type { LockHost } from "./lock_host.ts";
 import { LockKeys, type LockRecord, writeLockRecord } from "./lock_record.ts";
 import type { SeenRecord, SeenWaiter } from "./lock_record_watch.ts";
 

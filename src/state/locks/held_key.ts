@@ -9,7 +9,8 @@ import type { Bucket } from "../../ports/key_value_store.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import type { Leased } from "../store/jump_watch.ts";
 import { LeasedEntry } from "../store/leased_entry.ts";
-import { ANSWER_LIMIT, type LockHost, lockLost } from "./lock_error.ts";
+import { lockLost } from "./lock_error.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
 import type { SeenWaiter } from "./lock_record_watch.ts";
 

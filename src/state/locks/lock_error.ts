@@ -2,13 +2,7 @@
 import { CatgaError, unavailable } from "../../error.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
 import { printable, printableJson } from "../../data/printable.ts";
-import type { LockKeys, LockRecord } from "./lock_record.ts";
-import type { SeenWaiter } from "./lock_record_watch.ts";
-import type { Clock, Random, Stamp } from "../../ports/clock.ts";
-import type { Bucket } from "../../ports/key_value_store.ts";
-import type { Observer } from "../../contract/observer.ts";
-import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import type { JumpWatch } from "../store/jump_watch.ts";
+import type { LockRecord } from "./lock_record.ts";
 
 /** A wait in a cycle, in the `details.cycle` of a `DEADLOCK` error: the waiter, and the holder that it waits for. */
 export interface DeadlockEdge {
@@ -89,43 +83,3 @@ function ms(duration: number): string {
 function quote(key: string): string {
   return printableJson(key.length > 80 ? `${key.slice(0, 80)}…` : key)!; // never `undefined`: each string has a JSON text
 }
-
-// The lock manager as its parts see it: common dependencies, and calls between the parts.
-
-export interface LockHost {
-  /** Id of this node; `endpoint`: its process. */
-  readonly node: string;
-  readonly endpoint: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Called with failures of work in the background. */
-  readonly observer: Observer;
-  readonly keys: LockKeys;
-  readonly jumps: JumpWatch;
-  readonly answers: AnswerTimeouts;
-  /** Aborts when the lock manager closes; failed operations are then not repeated. */
-  readonly closing: AbortSignal;
-  /** Opens the bucket of the lock records at the first call, and returns it. */
-  bucket(): Promise<Bucket>;
-  /** Returns the holder of a key, if this node knows it. */
-  holder(key: string): LockRecord | undefined;
-  /** Returns true if this node holds the key, acquired under the given nonce. */
-  holds(key: string, nonce: string): boolean;
-  /** Returns the oldest waiter for a key that this node knows of, except the waiter `nonce`. */
-  next(key: string, nonce: string): SeenWaiter | undefined;
-  /**
-   * Call after this node has handed a key over to `waiter`: the waiter becomes the holder at once if it is in this
-   * node. `revision`, `sent`: revision, and time of sending, of the write that made the waiter the holder.
-   */
-  handedOver(waiter: SeenWaiter, revision: number, sent: Stamp): void;
-  /**
-   * Takes charge of a promise that no caller awaits: `close` waits for it, and its failure is reported to the observer.
-   * `during`: names the work in the report.
-   */
-  background(during: string, work: Promise<unknown>): void;
-}
-
-/**
- * Time for which a write of a lock record waits for the store's answer, in ms; then the outcome of the write is read.
- */
-export const ANSWER_LIMIT = 1_500;

@@ -5,7 +5,8 @@ import { ttlSeconds } from "../../ports/key_value_store.ts";
 import { LOCK_TIMEOUT, LOCK_TTL } from "../../contract/defaults.ts";
 import type { Asker } from "../../dispatch/context_host.ts";
 import type { LockOptions } from "../../contract/shared_state.ts";
-import { lockCancelled, type LockHost, lockTimeout, lockUnavailable } from "./lock_error.ts";
+import { lockCancelled, lockTimeout, lockUnavailable } from "./lock_error.ts";
+import type { LockHost } from "./lock_host.ts";
 import type { LockRecord } from "./lock_record.ts";
 import { checkKnown, checkNumber, checkSignal, show } from "../../data/checks.ts";
 

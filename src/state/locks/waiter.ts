@@ -18,7 +18,7 @@ import type { Bucket } from "../../ports/key_value_store.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { LeasedEntry } from "../store/leased_entry.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
-import { ANSWER_LIMIT, type LockHost } from "./lock_error.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
 
 /** Dependencies of a {@link LockWaiter} on the waiting room. */

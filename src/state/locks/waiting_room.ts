@@ -7,7 +7,8 @@
 import type { Stamp, Timer } from "../../ports/clock.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
 import { DeadlockDetector } from "./deadlock.ts";
-import { deadlock, type LockHost } from "./lock_error.ts";
+import { deadlock } from "./lock_error.ts";
+import type { LockHost } from "./lock_host.ts";
 import type { LockRecord } from "./lock_record.ts";
 import { JUNK, LockRecordWatch, type SeenWaiter } from "./lock_record_watch.ts";
 import { LockWaiter } from "./waiter.ts";

@@ -2,7 +2,7 @@
 import type { Item } from "./category.ts";
 
 /** A list of items in the order in which they were added. Removed items are not kept in memory. */
-export class InHand implements Iterable<Item> {
+export class OpenMessages implements Iterable<Item> {
   #items: (Item | undefined)[] = [];
   size = 0;
   /** Size of all messages of the list in the log, in bytes. */
@@ -15,7 +15,7 @@ export class InHand implements Iterable<Item> {
   }
 
   /** Removes an item. (With a `Set`, removing would take a tenth of all the work of a leader: measured.) */
-  leave({ slot, size }: Item): void {
+  remove({ slot, size }: Item): void {
     const items = this.#items;
     items[slot] = undefined;
     this.size--;

@@ -22,9 +22,10 @@ export function asResult(outcome: Outcome): Result<unknown> {
 
 /**
  * The failure of a message that this version of the contract refused, so that no handler began: its input schema did,
- * or it is not idempotent, and the message may have run before. A node with another version of the contract may accept
- * it. An error that a schema throws, and any later failure, is not a refusal. It is a class so that no handler can make
- * one: a handler that returns the failure of its own send has run.
+ * its function `key` or `id` makes nothing of the payload, or it is not idempotent, and the message may have run
+ * before. A node with another version of the contract may accept it. An error that a schema throws, and any later
+ * failure, is not a refusal. It is a class so that no handler can make one: a handler that returns the failure of its
+ * own send has run.
  */
 export class VersionRefusal implements Failure {
   readonly ok = false;

@@ -3,7 +3,8 @@
  * message, and which messages of a contract run in order; and the message id of an idempotent command.
  */
 import type { Failure } from "../contract/result.ts";
-import { failure } from "./outcome.ts";
+import { CatgaError } from "../error.ts";
+import { failure, VersionRefusal } from "./outcome.ts";
 import type { MessageContext } from "./message_context.ts";
 import { disown, show } from "../data/checks.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -27,15 +28,15 @@ export function keyOf({ name, options: { key } }: AnyContract, payload: unknown)
 }
 
 /**
- * Returns the key of a message of an ordered contract, from the sender's options, else from the payload; or the failure
- * `INVALID_MESSAGE`.
+ * Returns the key of a message of an ordered contract, from the sender's options, else from the payload; or the refusal
+ * `INVALID_MESSAGE`: in another version of the contract, the payload may have a key, or need none.
  */
-export function orderKeyOf({ contract, envelope, node }: MessageContext, payload: unknown): string | Failure {
+export function orderKeyOf({ contract, envelope, node }: MessageContext, payload: unknown): string | VersionRefusal {
   const key = envelope.key ?? keyOf(contract, payload);
   if (typeof key === "string") return key;
   const message = key?.error.message ??
     `${contract.kind} ${contract.name} is ordered, and its sender gave no key: send it with one`;
-  return failure("INVALID_MESSAGE", message, { cause: key?.error.cause, node });
+  return new VersionRefusal(new CatgaError("INVALID_MESSAGE", message, { cause: key?.error.cause, node }));
 }
 
 /** The failure of a payload from which the contract's function `key` or `id` makes no valid key or id. */

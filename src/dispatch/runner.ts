@@ -3,7 +3,7 @@
  * context, with the deadline and the abort of its message.
  */
 import type { Observer } from "../contract/observer.ts";
-import type { Failure, Result } from "../contract/result.ts";
+import type { Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
 import { onAbort } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
@@ -344,12 +344,13 @@ function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): Maybe
 
 /**
  * Gives a message that came without an id the id that its contract makes of the payload. The sender's contract object
- * may have had no `id` function, as in the command line tool. Returns the failure if the id cannot be made.
+ * may have had no `id` function, as in the command line tool. Returns a refusal if the id cannot be made: another
+ * version of the contract may make one, or need none.
  */
-function named(ctx: MessageContext, payload: unknown): Failure | undefined {
+function named(ctx: MessageContext, payload: unknown): VersionRefusal | undefined {
   if (ctx.contract.options.id === undefined || ctx.named) return undefined;
   const id = idOf(ctx.contract, payload);
-  if (typeof id === "object") return id;
+  if (typeof id === "object") return new VersionRefusal(id.error);
   if (id !== undefined) ctx.id = id;
   return undefined;
 }

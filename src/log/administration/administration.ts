@@ -139,7 +139,7 @@ export class Administration {
 
   /**
    * Removes a subscription that no live node handles, with its parked messages and dead letters. Resolves with the
-   * number of dead letters. Rejects with a `TypeError` if the subscription does not exist, or if a node handles it.
+   * number of both. Rejects with a `TypeError` if the subscription does not exist, or if a node handles it.
    */
   async remove(service: string, name: string): Promise<number> {
     const stored = await this.#find(service, name);

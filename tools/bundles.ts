@@ -212,7 +212,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/entities_crash_semantics": 12,
   "test/faults/log_letters": 12,
   "test/faults/freeze": 10,
-  "test/faults/max_payload": 6,
+  "test/faults/max_payload": 8,
   "test/faults/nats_restart": 9,
   "test/faults/paused_client": 9,
   "test/faults/rolling_restart": 9,

@@ -305,7 +305,13 @@ export class RunLog {
         if (appended.type === "unknown") {
           unanswered = appended.error;
           silences++;
-        } else if (!appended.passing && !unanswered) throw appended.error;
+        } else if (!appended.passing) {
+          // an attempt without an answer may have been stored; the message is too large for another one, for instance,
+          // since the server's limit was lowered
+          const earlier = unanswered && await this.#find(ref, mark, after);
+          if (earlier !== undefined) return earlier;
+          throw unanswered ?? appended.error;
+        }
         error = appended.error;
       } catch (thrown) {
         if (!(thrown instanceof CatgaError) || thrown.code !== "UNAVAILABLE") throw thrown;

@@ -1,7 +1,7 @@
 /** Tests of nodes whose nats-server takes smaller messages from now on, after a reload of its configuration. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { catga, CatgaError, event, stream } from "../../mod.ts";
+import { catga, CatgaError, event, stream, workflow } from "../../mod.ts";
 import { eventually } from "../support/eventually.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
@@ -65,4 +65,29 @@ describe("a smaller max_payload", await requireNatsServer(), () => {
     await eventually("the next attempt", () => got !== undefined);
     assertEquals(got, large);
   });
+
+  it(
+    "a run whose step gave more than fits from now on is stuck, and says so (it stored that for ever)",
+    slow,
+    async () => {
+      await using server = await startNatsServer({ config: "max_payload: 1000000" });
+      const Report = workflow<void, string>("Report", { id: () => "r" });
+      const lowered = Promise.withResolvers<void>();
+      const handlers = Report.handle((flow) =>
+        flow.step("write", async () => {
+          await lowered.promise;
+          return "x".repeat(LARGE);
+        })
+      );
+      const logger = { debug() {}, info() {}, warn() {}, error() {} };
+      await using app = await catga({ nats: server.url, handlers, logger });
+      assertEquals((await app.start(Report)).ok, true);
+      await server.configure(`max_payload: ${SMALLER}`);
+      lowered.resolve();
+      await eventually("the stuck run", async () => {
+        const { error } = await app.result(Report, "r", { timeout: 500 });
+        return error?.message.includes("it is stuck; write failed with TOO_LARGE");
+      });
+    },
+  );
 });

@@ -13,6 +13,9 @@ type Runs = (root: string | undefined) => Promise<readonly string[]>;
 /** In Bun, which compiles the sources of a new tree in less time. */
 const NODES = ["b1", "b2"] as const;
 
+/** So many runs of the frozen node go on at the other one before it thaws. */
+const TAKEN = 5;
+
 /** Two nodes, and no faults: a run stays at its node. */
 const calm: Runs = async (root) => {
   await using server = await startNatsServer();
@@ -24,14 +27,14 @@ const calm: Runs = async (root) => {
   return sums.moved === 0 ? violations : [...violations, `${sums.moved} runs moved without a fault`];
 };
 
-/** A node is frozen for so long that the other one takes over what it drives, and thaws. */
+/** A node is frozen until the other one has taken over what it drives, and thaws. */
 const frozen: Runs = async (root) => {
   await using server = await startNatsServer();
   await using cluster = await FlowCluster.open([server.url], { root });
   for (const id of NODES) await cluster.start(id);
   const load = cluster.more(300, { pause: 5 });
   await wait(700);
-  await cluster.freeze("b1", 9_000);
+  await cluster.freezeUntilTaken("b1", 9_000, TAKEN);
   await load;
   await cluster.settled(60_000);
   return (await cluster.check()).violations;

@@ -23,6 +23,7 @@ import { gapWithin, type LoopGap, LoopGaps } from "../processes/loop_gaps.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { eventually } from "./eventually.ts";
 import { ServerPace } from "./server_pace.ts";
 
 /** What became of the runs. */
@@ -164,6 +165,19 @@ export class FlowCluster implements AsyncDisposable {
     const { program } = this.#nodes.get(id)!;
     program.kill("SIGSTOP");
     await wait(ms);
+    program.kill("SIGCONT");
+  }
+
+  /** Freezes a node for so many ms at least, until others have gone on with so many of its runs. */
+  async freezeUntilTaken(id: string, ms: number, runs: number): Promise<void> {
+    const { program } = this.#nodes.get(id)!;
+    program.kill("SIGSTOP");
+    await wait(ms);
+    await eventually("others to go on with its runs", async () => {
+      let taken = 0;
+      for await (const info of this.#infos()) if (isTaken(info)) taken++;
+      return taken >= runs;
+    });
     program.kill("SIGCONT");
   }
 

@@ -143,9 +143,8 @@ export class Ends {
       late();
       return true;
     }
-    const [next] = this.#unseen;
-    if (next === undefined) return false;
-    const [name, { stored, before, see }] = next;
+    if (this.#asked === 0) return false;
+    const [[name, { stored, before, see }]] = this.#unseen;
     if (see === undefined) return false;
     this.#unseen.delete(name);
     this.#asked--;
@@ -156,10 +155,10 @@ export class Ends {
   }
 
   #decideNext(): boolean {
+    if (this.#behindStored.length === 0) return false;
     const [next] = this.#unseen.values();
     if (next?.stored) return false;
-    const decide = this.#behindStored.shift();
-    decide?.();
-    return decide !== undefined;
+    this.#behindStored.shift()!();
+    return true;
   }
 }

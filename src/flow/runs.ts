@@ -213,11 +213,11 @@ export class Runs implements DrivesHost, NodeRuns {
     return this.#notices.cancelChild(ref, reason, contract);
   }
 
-  async ended(ref: RunRef, { ended, started }: Journal): Promise<void> {
-    if (ended === undefined) return;
+  ended(ref: RunRef, { ended, started }: Journal): Promise<void> | undefined {
+    if (ended === undefined) return undefined;
     this.#results.ended(ref, ended);
     const { parent } = started ?? {};
-    if (parent !== undefined) await this.#notices.appendChildEnd(parent, ref, ended, () => this.#node.isClosed);
+    return parent && this.#notices.appendChildEnd(parent, ref, ended, () => this.#node.isClosed);
   }
 
   async stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void> {

@@ -5,7 +5,7 @@
  * as it is.
  */
 import { CatgaError } from "../error.ts";
-import type { MaybePromise } from "../contract/schema.ts";
+import { andThen, type MaybePromise } from "../contract/schema.ts";
 import { parsedJson } from "../data/encoding.ts";
 import { isTagged } from "../data/tags.ts";
 import { encode } from "../data/utf8.ts";
@@ -28,7 +28,7 @@ import {
   type StoredMessage,
 } from "../ports/event_log.ts";
 import { InOrder } from "./in_order.ts";
-import { type Sealing, then } from "./sealing.ts";
+import type { Sealing } from "./sealing.ts";
 import { changePayloads } from "./stored_text.ts";
 
 /** A log whose payloads a codec encodes. */
@@ -168,10 +168,10 @@ export class SealedStream implements LogStream {
       message.data,
       // only what the codec has decoded is looked at: other payloads come back as they are
       (text) =>
-        then(this.#sealing.openOrKeep(text), (payload) => payload === text || isReadable(payload) ? payload : text),
+        andThen(this.#sealing.openOrKeep(text), (payload) => payload === text || isReadable(payload) ? payload : text),
     );
     const { sequence, subject, time, headers } = message;
-    return then(opened, (data) => data === message.data ? message : { sequence, subject, time, headers, data });
+    return andThen(opened, (data) => data === message.data ? message : { sequence, subject, time, headers, data });
   }
 }
 

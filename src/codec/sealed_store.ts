@@ -2,7 +2,7 @@
  * Buckets whose values a codec encodes ("seals"): results of idempotent commands, the cache, snapshots. Keys stay
  * readable.
  */
-import type { MaybePromise } from "../contract/schema.ts";
+import { andThen, type MaybePromise } from "../contract/schema.ts";
 import {
   type Bucket,
   type BucketKind,
@@ -15,7 +15,7 @@ import {
   type WriteOptions,
 } from "../ports/key_value_store.ts";
 import { InOrder } from "./in_order.ts";
-import { type Sealing, then } from "./sealing.ts";
+import type { Sealing } from "./sealing.ts";
 
 /** The buckets whose values are payloads, and so are encoded by the codec. */
 const SEALED: readonly BucketKind[] = ["idempotency", "cache", "snapshots"];
@@ -98,6 +98,6 @@ export class SealedBucket implements Bucket {
    * readers find it malformed.
    */
   #open<E extends Entry>(entry: E): MaybePromise<E> {
-    return then(this.#sealing.openOrKeep(entry.value), (value) => ({ ...entry, value }));
+    return andThen(this.#sealing.openOrKeep(entry.value), (value) => ({ ...entry, value }));
   }
 }

@@ -2,7 +2,7 @@
  * A transport that encodes ("seals") the messages of some subjects by a codec, each message as a whole. Messages keep
  * their order.
  */
-import type { MaybePromise } from "../contract/schema.ts";
+import { andThen, type MaybePromise } from "../contract/schema.ts";
 import { checkHeader, checkSubject } from "../data/checks.ts";
 import { encode } from "../data/utf8.ts";
 import { CatgaError } from "../error.ts";
@@ -18,7 +18,7 @@ import {
   type TransportStatus,
 } from "../ports/transport.ts";
 import { InOrder } from "./in_order.ts";
-import { type Sealing, then, unsealedLimit } from "./sealing.ts";
+import { type Sealing, unsealedLimit } from "./sealing.ts";
 
 /** A transport around another one, which encodes and decodes messages by a codec. */
 export class SealedTransport implements Transport {
@@ -128,6 +128,6 @@ export class SealedTransport implements Transport {
     if (opened === message.data && this.#in.isIdle) return message;
     const { subject, reply, headers, noResponders } = message;
     if (opened === message.data) return { subject, reply, headers, noResponders, data: message.data.slice() };
-    return then(opened, (data) => ({ subject, reply, headers, noResponders, data }));
+    return andThen(opened, (data) => ({ subject, reply, headers, noResponders, data }));
   }
 }

@@ -3,7 +3,7 @@
  * `~"~sealed:<base64>"`: it has the form of a text with a tag (a mark of a value that JSON lacks), so that code which
  * reads stored messages treats it like any payload with tags.
  */
-import type { MaybePromise } from "../contract/schema.ts";
+import { andThen, type MaybePromise } from "../contract/schema.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
 import { base64, SEALED } from "../data/tags.ts";
 import { encode } from "../data/utf8.ts";
@@ -38,14 +38,14 @@ export class Sealing {
    * here, or is passed on unchanged.
    */
   seal(text: string): MaybePromise<string> {
-    return isSealed(text) ? text : then(this.#encode(encode(text)), (bytes) => `${SEALED}${base64(bytes)}${END}`);
+    return isSealed(text) ? text : andThen(this.#encode(encode(text)), (bytes) => `${SEALED}${base64(bytes)}${END}`);
   }
 
   /** Decodes a text by the codec; a text without the mark stays as it is. Rejects if the codec cannot decode it. */
   open(text: string): MaybePromise<string> {
     if (!isSealed(text)) return text;
     const bytes = new Uint8Array(Buffer.from(text.slice(SEALED.length, -END.length), "base64"));
-    return then(this.#decode(bytes), (opened) => utf8.decode(opened));
+    return andThen(this.#decode(bytes), (opened) => utf8.decode(opened));
   }
 
   /**
@@ -59,7 +59,7 @@ export class Sealing {
 
   /** Encodes bytes by the codec, and marks them. */
   sealBytes(bytes: Uint8Array): MaybePromise<Uint8Array> {
-    return then(this.#encode(new Uint8Array(bytes)), (sealed) => {
+    return andThen(this.#encode(new Uint8Array(bytes)), (sealed) => {
       const marked = new Uint8Array(MARK.length + sealed.length);
       marked.set(MARK);
       marked.set(sealed, MARK.length);
@@ -103,11 +103,6 @@ export class Sealing {
 /** Returns true for a text that a codec has encoded, by its mark. */
 export function isSealed(text: string): boolean {
   return text.startsWith(SEALED) && text.endsWith(END);
-}
-
-/** Calls a function with a value: at once if the value is known, otherwise when its promise resolves. */
-export function then<T, R>(value: MaybePromise<T>, next: (value: T) => R): MaybePromise<R> {
-  return value instanceof Promise ? value.then(next) : next(value);
 }
 
 function checked(bytes: Uint8Array): Uint8Array {

@@ -9,7 +9,6 @@ import { encode } from "../data/utf8.ts";
 import { isTagged } from "../data/tags.ts";
 import { parsedJson } from "../data/encoding.ts";
 import { GROUP_VERSION, PLAIN, TAGGED, UNDEFINED } from "../log/format/group_text.ts";
-import { then } from "./sealing.ts";
 
 /** A payload in stored data, as text, and a function that replaces it there. */
 interface PayloadSlot {
@@ -32,7 +31,7 @@ export function changePayloads(
   };
   // the cast is safe: none of the texts is a promise here
   return texts.some((text) => text instanceof Promise)
-    ? then(Promise.all(texts), changed)
+    ? Promise.all(texts).then(changed)
     : changed(texts as readonly string[]);
 }
 

@@ -9,6 +9,11 @@ import type { Failure, Result } from "./result.ts";
 /** A value of type `T`, or a promise of one. */
 export type MaybePromise<T> = T | Promise<T>;
 
+/** Calls a function with a value: at once if the value is known, otherwise when its promise resolves. */
+export function andThen<T, R>(value: MaybePromise<T>, next: (value: T) => MaybePromise<R>): MaybePromise<R> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
 /**
  * A validator: it takes an `In` and returns an `Out`. The schemas of zod, valibot, arktype and effect are validators.
  *

@@ -1,7 +1,7 @@
 /** Runs the schemas of a contract: on the payload before the handler is called, on the answer after it has returned. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure, Result } from "../contract/result.ts";
-import { type MaybePromise, schemaThrew, validate } from "../contract/schema.ts";
+import { andThen, type MaybePromise, schemaThrew, validate } from "../contract/schema.ts";
 import { abandoned, failure, NOT_PREPARED, notBegun, type Outcome, Refusal, VersionRefusal } from "./outcome.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { CatgaError } from "../error.ts";
@@ -92,10 +92,6 @@ function parseOutcome(contract: AnyContract, outcome: Outcome, ctx: MessageConte
   return answer instanceof Promise
     ? ctx.execution.until<Outcome>(answer, (reason) => abandoned(contract, reason))
     : answer;
-}
-
-function andThen<T, R>(given: MaybePromise<T>, then: (value: T) => MaybePromise<R>): MaybePromise<R> {
-  return given instanceof Promise ? given.then(then) : then(given);
 }
 
 // Schemas and behaviors that run before a handler: if the message is aborted while they run, its handler is not called.

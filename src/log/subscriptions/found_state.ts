@@ -182,20 +182,25 @@ export async function storedMessages(
   sequences: readonly number[],
 ): Promise<StoredMessage[]> {
   const { stream } = options;
-  const wanted = new Set(sequences);
-  const found: StoredMessage[] = [];
-  let at = 0;
-  while (at < sequences.length) {
-    const from = sequences[at];
+  const ranges: { readonly from: number; readonly most: number; readonly wanted: readonly number[] }[] = [];
+  for (let at = 0; at < sequences.length;) {
+    const [first, from] = [at, sequences[at]];
     const most = near(sequences, at);
-    const read = await readAgain(options, () => stream.read(subject, { from, most }));
-    const last = read.at(-1);
-    if (last === undefined) break; // the stream ends here, or the server that answered lags behind
-    found.push(...read.filter(({ sequence }) => wanted.has(sequence)));
-    while (at < sequences.length && sequences[at] <= last.sequence) at++;
+    while (at < sequences.length && sequences[at] < from + most) at++;
+    ranges.push({ from, most, wanted: sequences.slice(first, at) });
   }
-  const rest = await fewAtOnce(sequences.slice(at), MAX_BATCH, (each) => readAgain(options, () => stream.at(each)));
-  return [...found, ...rest.filter((message) => message !== undefined)];
+  const unread: number[] = [];
+  // several at once: one after the other they would hold the subscription up for seconds over a slow link
+  const found = await fewAtOnce(ranges, MAX_CONCURRENT_RANGES, async ({ from, most, wanted }) => {
+    const read = await readAgain(options, () => stream.read(subject, { from, most }));
+    // the stream may end before the end of the range, or the server that answered may lag behind
+    const end = read.at(-1)?.sequence ?? 0;
+    unread.push(...wanted.filter((each) => each > end));
+    const asked = new Set(wanted);
+    return read.filter(({ sequence }) => asked.has(sequence));
+  });
+  const rest = await fewAtOnce(unread, MAX_BATCH, (each) => readAgain(options, () => stream.at(each)));
+  return [...found.flat(), ...rest.filter((message) => message !== undefined)];
 }
 
 /**
@@ -219,5 +224,7 @@ const RUNNING_WAIT = 1_000;
 const MAX_READ_GAP = 16;
 /** Maximum distance between the first and the last sequence that are read in one request. */
 const MAX_READ_SPAN = 200;
+/** Maximum number of concurrent reads of neighbours. */
+const MAX_CONCURRENT_RANGES = 16;
 /** Maximum number of concurrent reads from the stream's leader. */
 const MAX_BATCH = 64;

@@ -1,9 +1,11 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
-import { delay } from "../../ports/clock.ts";
+import { delay, systemClock } from "../../ports/clock.ts";
+import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { type Commit, writeCommit } from "../format/commit.ts";
 import { commitSubject, subscriptionKey } from "../format/names.ts";
 import { Cluster, events, inOrder, ofKey } from "./cluster_suite.ts";
+import { storedMessages } from "./found_state.ts";
 
 const BILLING = { billing: { Placed: {} } };
 
@@ -361,5 +363,32 @@ describe("Subscriptions, when leaders change", () => {
     await cluster.until("all handled", () => cluster.ends.length === 20);
     assertEquals(typeof await cluster.record("billing"), "object");
     cluster.close();
+  });
+});
+
+describe("storedMessages", () => {
+  it("reads messages that are far from each other at once (60 reads one after the other took 18 s over a slow link)", async () => {
+    const sequences = Array.from({ length: 60 }, (_, n) => 1 + n * 100);
+    let [running, most]: [number, number] = [0, 0];
+    const messageAt = (sequence: number): StoredMessage => ({
+      ...{ sequence, subject: "s", time: 0, data: new Uint8Array(), headers: undefined },
+    });
+    const stream: Pick<LogStream, "at" | "read"> = {
+      at: (sequence) => Promise.resolve(sequence === 5_901 ? messageAt(sequence) : undefined),
+      async read(_, options) {
+        const from = "from" in options ? options.from : 0;
+        most = Math.max(most, ++running);
+        for (let n = 0; n < 20; n++) await Promise.resolve();
+        running--;
+        return from === 5_901 ? [] : [messageAt(from)]; // the server that answers lags behind by one message
+      },
+    };
+    const found = await storedMessages(
+      { stream, clock: systemClock, signal: new AbortController().signal, fault() {} },
+      "s",
+      sequences,
+    );
+    assertEquals(found.map(({ sequence }) => sequence), sequences);
+    assertEquals(most, 16);
   });
 });

@@ -9,6 +9,7 @@ import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import { Category, type Item } from "./category.ts";
 import { type FoundState, Ledger } from "./ledger.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
+import { type LastEnd, Suspicion } from "./suspicion.ts";
 
 const NOW = 1_000_000;
 const FAILED = { code: "HANDLER_FAILED", message: "no" };
@@ -495,5 +496,36 @@ describe("Ledger", () => {
       kit.begin();
       assertEquals([...kit.commit().keys()], [1]); // the commit names only message 1, which runs alone
     });
+  });
+});
+
+describe("Suspicion", () => {
+  const last: LastEnd = { running: new Map(), ended: new Set(), unclean: true, end: 1_000 };
+  // the methods under test read nothing else of a message
+  const items = Array.from({ length: 60 }, (_, n) => ({ id: `${n}`, position: n }) as unknown as Item);
+
+  for (const [commit, most, atOnce] of [[1, 3_000, 1], [300, 3_000, 9], [2_000, 10_001, 16]]) {
+    it(`60 suspected messages have begun after ${most} ms where a commit takes ${commit} ms, ${atOnce} at once at most`, () => {
+      const suspicion = Suspicion.after(undefined, last, items)!;
+      let [now, left, largest]: [number, readonly Item[], number] = [0, items, 0];
+      while (left.length > 0) {
+        const { begins, later, pause } = suspicion.choose(left, now);
+        largest = Math.max(largest, begins.length);
+        left = later;
+        now += Math.max(commit, begins.length > 0 ? 0 : pause);
+      }
+      assertEquals([now < most, largest], [true, atOnce], `${now} ms, ${largest} at once`);
+    });
+  }
+
+  it("messages that are not suspected begin as fast while others are", () => {
+    const suspicion = Suspicion.after(undefined, last, items)!;
+    for (let [now, left]: [number, readonly Item[]] = [0, items]; left.length > 0; now += 300) {
+      left = suspicion.choose(left, now).later;
+    }
+    const others = Array.from({ length: 60 }, (_, n) => ({ id: `o${n}`, position: 2_000 + n }) as unknown as Item);
+    let now = 100_000;
+    for (let left: readonly Item[] = others; left.length > 0; now += 300) left = suspicion.choose(left, now).later;
+    assertEquals(now - 100_000 < 3_000, true, `${now - 100_000} ms`);
   });
 });

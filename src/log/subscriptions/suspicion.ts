@@ -48,6 +48,8 @@ export class Suspicion {
   readonly #suspects = new Set<Item>();
   /** Greatest number of messages that were suspected at once. */
   #most = 0;
+  /** Time since which messages that are ready wait for their turn, by the leader's clock; `undefined`: none does. */
+  #waitsSince: number | undefined;
   /** Number of suspected messages that may still be added. */
   #left = MAX_BEGUN_BEHIND_COMMIT;
   /** The message that ran alone when the last leader's process ended; `undefined`: several messages ran, or none. */
@@ -158,7 +160,8 @@ export class Suspicion {
     const others = this.#suspects.size === 0
       ? MAX_CONCURRENT
       : Math.min(MAX_CONCURRENT, Math.ceil(this.#most / FIRST_PART));
-    const most = isFree ? group?.size ?? others : 0;
+    const turns = group === undefined || group.moment !== undefined ? this.#turnsSince(now, moment) : 1;
+    const most = isFree ? Math.min(MAX_CONCURRENT, (group?.size ?? others) * turns) : 0;
     const [begins, later]: Item[][] = [[], []];
     const oldest = Math.min(now, ...recent.map((item) => this.#begun.get(item)!)); // `#begun` has each of these messages
     for (const item of ready) {
@@ -168,7 +171,18 @@ export class Suspicion {
         begins.push(item);
       }
     }
+    this.#waitsSince = later.length === 0 ? undefined : begins.length > 0 ? now : this.#waitsSince ?? now;
     return { begins, later, pause: oldest + moment - now };
+  }
+
+  /**
+   * Returns the number of turns of `moment` ms that have passed while messages waited, 1 to {@link PART}. Messages
+   * begin with a commit: with a store that takes longer than a turn for it, those of several turns begin together, so
+   * that 64 messages do not wait for 64 commits. If their process ends, it takes one more process to find the message.
+   */
+  #turnsSince(now: number, moment: number): number {
+    if (this.#waitsSince === undefined) return 1;
+    return Math.max(1, Math.min(PART, Math.floor((now - this.#waitsSince) / moment)));
   }
 
   /** Records that a message does not run any more. */

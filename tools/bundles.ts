@@ -71,7 +71,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/log/subscriptions/chaos": 11,
   "src/log/mixed_shapes": 11,
   "src/nats/shared_consumer": 11,
-  "src/nats/stream_settings": 11,
+  "src/nats/bucket_settings": 11,
   "src/flow/hostile_runs": 10,
   "src/behaviors/metrics": 9,
   "src/cluster/membership/own_record": 31,

@@ -7,7 +7,6 @@ import { requireNatsServer } from "../../tools/nats_server.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { startClient } from "./harness_suite.ts";
 import { follow, type Following, type LogClient, startLogClient, store, STREAM, TIMEOUT } from "./log_harness_suite.ts";
-import { SubjectRoutes } from "./shared_consumer.ts";
 
 /** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
@@ -211,29 +210,3 @@ async function storeMany(stream: LogStream, count: number): Promise<void> {
     await Promise.all(some.map((text) => stream.append("log.a", text, { timeout: TIMEOUT, id: text })));
   }
 }
-
-describe("SubjectRoutes", () => {
-  const filters = ["a.b", "a.*", "a.>", "a.*.c", ">"];
-  const routes = new SubjectRoutes(filters.map((filter) => ({ receiver: filter, filters: [filter] })));
-  const cases: readonly (readonly [subject: string, to: readonly string[]])[] = [
-    ["a.b", ["a.b", "a.*", "a.>", ">"]],
-    ["a.b.c", ["a.>", "a.*.c", ">"]],
-    ["a", [">"]],
-    ["ab.c", [">"]],
-  ];
-  for (const [subject, to] of cases) {
-    it(`${subject} goes to ${to.join(", ")}`, () => {
-      const got: string[] = [];
-      routes.each(subject, (receiver) => got.push(receiver));
-      assertEquals(got, to);
-    });
-  }
-
-  it("all receivers of one filter get a message", () => {
-    const got: number[] = [];
-    const same = new SubjectRoutes([1, 2].map((receiver) => ({ receiver, filters: ["x", "y.*"] })));
-    same.each("x", (receiver) => got.push(receiver));
-    same.each("y.z", (receiver) => got.push(receiver));
-    assertEquals(got, [1, 2, 1, 2]);
-  });
-});

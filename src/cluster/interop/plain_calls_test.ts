@@ -3,7 +3,7 @@
  * time.
  */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { catga, command, type Logger, query } from "../../../mod.ts";
@@ -14,10 +14,6 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { PATIENT } from "../../../test/support/patient.ts";
 import { MemoryNetwork } from "../../testing/mod.ts";
-import { CatgaError } from "../../error.ts";
-import { HIDDEN_TEXT } from "../../../test/support/hidden_characters.ts";
-import { printable } from "../../data/printable.ts";
-import { CallStats, errorHeaders } from "./plain_calls.ts";
 
 const Work = command<number, string>("Work");
 const Echo = query<unknown, unknown>("Echo");
@@ -207,55 +203,5 @@ describe("plain traffic, on virtual time", () => {
     const b = await clock.until(catga({ ...options, id: "b", concurrency: 64 }));
     assertEquals([...new Set(await calls(64))].sort(), ['"a"', '"b"']);
     await clock.until(Promise.all([a.drain(), b.drain(), client.close()]));
-  });
-});
-
-describe("the headers of a failure", () => {
-  it("have nothing in them that a terminal hides or obeys, and are bounded", () => {
-    const headers = errorHeaders(new CatgaError(HIDDEN_TEXT, `${HIDDEN_TEXT}\n${HIDDEN_TEXT.repeat(100)}`));
-    for (const [name, value] of Object.entries(headers)) {
-      assertEquals(value, printable(value));
-      assert(value.length <= 512, name);
-    }
-    assertEquals(errorHeaders(new CatgaError("NO_TEA", " none\tleft ")), {
-      "Nats-Service-Error": "none left",
-      "Nats-Service-Error-Code": "422",
-      "Catga-Error-Code": "NO_TEA",
-    });
-    assertEquals(errorHeaders(new CatgaError("RATE_LIMITED", "wait"))["Nats-Service-Error-Code"], "429");
-  });
-});
-
-describe("CallStats", () => {
-  it("before the first request all counts are 0, the average too", () => {
-    assertEquals(new CallStats().counts, {
-      num_requests: 0,
-      num_errors: 0,
-      last_error: "",
-      processing_time: 0,
-      average_processing_time: 0,
-    });
-  });
-
-  it("times are whole ns; failures count as requests, and the last one stays after a success", () => {
-    const stats = new CallStats();
-    stats.count(1.5, new CatgaError("NO_HANDLER", "first"));
-    stats.count(0.000_001, new CatgaError("429", "second"));
-    stats.count(0.000_000_6, undefined);
-    assertEquals(stats.counts, {
-      num_requests: 3,
-      num_errors: 2,
-      last_error: "429:429",
-      processing_time: 1_500_002,
-      average_processing_time: 500_001,
-    });
-  });
-
-  it("the last error is its status and code, never its message; nothing in it is hidden or obeyed by a terminal", () => {
-    const stats = new CallStats();
-    stats.count(1, new CatgaError("NO_TEA", "the pot of alice is empty"));
-    assertEquals(stats.counts.last_error, "422:NO_TEA");
-    stats.count(1, new CatgaError(HIDDEN_TEXT, "no"));
-    assertEquals(stats.counts.last_error, printable(`422:${HIDDEN_TEXT}`));
   });
 });

@@ -7,7 +7,7 @@ import type { Result } from "../contract/result.ts";
 import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
 import { onAbort, within } from "../ports/clock.ts";
 import { SharedTimer } from "../ports/shared_timer.ts";
-import type { Journal } from "./journal.ts";
+import { type Journal, statusOf } from "./journal.ts";
 import type { JournalEntry, RecordedError } from "./journal_entry.ts";
 import type { Results } from "./results.ts";
 import { failed, failedWith, LAST_LOOK, noRun, resultOf } from "./run_answers.ts";
@@ -96,11 +96,14 @@ function lastDone(last: JournalEntry): string {
 }
 
 /** Returns, for an error message, what an open run does at present, judging by its journal. */
-function state({ failures, waits, sleeps, children }: Journal): string {
+function state(journal: Journal): string {
+  const { failures, waits, sleeps, children } = journal;
   const failed = [...failures].find(([, { next }]) => next === undefined) ?? [...failures].at(-1);
   if (failed !== undefined) return afterFailure(...failed);
-  const [step] = [...waits, ...sleeps, ...children].at(-1) ?? [];
-  return step === undefined ? "it goes on" : `it waits for ${step}`;
+  // a run whose steps are being undone waits for nothing, although its handler did
+  if (statusOf(journal) !== "waiting") return "it goes on";
+  const [step] = [...waits, ...sleeps, ...children].at(-1)!; // a run that waits has one
+  return `it waits for ${step}`;
 }
 
 function afterFailure(

@@ -150,6 +150,24 @@ describe("runs", () => {
     ]);
   });
 
+  it("NOT_ENDED does not say that a run waits whose steps are being undone (it did, when it was told something)", async () => {
+    const Upload = workflow<void, void>("Upload");
+    const [Paid, Other] = [Upload.signal("Paid"), Upload.signal("Other")];
+    const undo = () => new Promise<void>(() => {});
+    const handlers = Upload.handle(async (flow) => {
+      await flow.step("upload", () => {}, { undo, timeout: 60_000 });
+      flow.wait(Paid).catch(() => {});
+      return await flow.step("check", () => fail("NO", "it is too large"));
+    });
+    await using cluster = await testCluster(1, { handlers, logger: quiet });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Upload));
+    await app.result(Upload, run, { timeout: 500 });
+    unwrap(await app.tell(Other, run));
+    const { error } = await app.result(Upload, run, { timeout: 500 });
+    assertEquals(error?.message.split("500 ms: ")[1], "it goes on");
+  });
+
   it("NOT_ENDED says that no node has begun the run", async () => {
     const Upload = workflow<void, string>("Upload");
     await using cluster = await testCluster(["client"], {});

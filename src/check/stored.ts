@@ -4,8 +4,7 @@
  * reads.
  */
 import type { AnyContract } from "../contract/contract.ts";
-import { applied, initialState } from "../contract/entity_definition.ts";
-import type { EntityDefinition } from "../contract/entity_definition.ts";
+import { applied, type EntityDefinition, initialState } from "../contract/entity_definition.ts";
 import { issueWithPath, type MaybePromise, type Schema, validate } from "../contract/schema.ts";
 import { COMMANDS } from "../contract/send_options.ts";
 import { runOfStart } from "../contract/workflow.ts";

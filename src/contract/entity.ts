@@ -1,6 +1,7 @@
 /**
  * Entities: things with an id whose state is computed from their stored events, and which change by one command at a
- * time. This file has the declarations that programs use; the folder `entities/` loads and stores entities.
+ * time. This file has the declarations that programs use, and `decide`, which runs a handler on given events in a test;
+ * the folder `entities/` loads and stores entities.
  */
 import type { AnyCode } from "../error.ts";
 import type { AnyContract } from "./contract.ts";

@@ -1,4 +1,7 @@
-/** The options of one send, publish or broadcast, and their check. `defaults.ts` has the defaults. */
+/**
+ * The options of one send, publish or broadcast, and their check (`defaults.ts` has the defaults); the names of
+ * subscriptions, and of the internal contracts of each, in the records of nodes; and the headers that sends inherit.
+ */
 import { DEFAULT_RETRY } from "./defaults.ts";
 import type { Route } from "./node_info.ts";
 import { type AnyContract, checkRoute, checkTimes, isContractName, isInternalName } from "./contract.ts";

@@ -1,6 +1,6 @@
 /**
  * The execution of a message: its deadline, its abort, its wait for admission, and the locks released at its end, for
- * one run of its handler.
+ * one run of its handler. A handler that has not used its context has a {@link PendingMessage} in its place.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
@@ -435,8 +435,8 @@ class RunLock implements Lock {
  */
 export class PendingMessage<Ctx extends PendingContext = PendingContext> extends Deadlined {
   /**
-   * Passes the outcome to the sender; `undefined` before the handler has begun, when it has ended, and after an {@link
-   * Execution} has replaced this object.
+   * Passes the outcome to the sender; `undefined` before the handler has begun, when it has ended, and after an
+   * {@link Execution} has replaced this object.
    */
   settle: ((outcome: Outcome) => void) | undefined = undefined;
   /** The context of the message. */

@@ -1,6 +1,6 @@
 /**
- * The context that every handler gets: its message's metadata, and the methods with which it sends messages. The
- * message's {@link Execution} has its deadline and its abort.
+ * The context that every handler gets: its message's metadata, the methods with which it sends messages, and the cache
+ * as its run sees it. The message's {@link Execution} has its deadline and its abort.
  */
 import type { Abortable } from "../contract/context.ts";
 import type { AnyContract, Contract, Kind } from "../contract/contract.ts";

@@ -255,21 +255,20 @@ export class DriveState {
    */
   checkOutside(what: string): void {
     const within = PERFORMED.getStore();
-    if (within?.state !== this || within.isOver) return;
+    if (within?.state !== this) return;
+    const step = show(within.step);
     throw new TypeError(
-      `${what} is used in the function of step ${
-        show(within.step)
-      }, which calls nothing of flow: call it behind that step`,
+      `${what} is used in the function of step ${step}, which calls nothing of flow: call it behind that step`,
     );
   }
 
   /** Calls the function of a step; {@link DriveState.checkOutside} throws until the function has ended. */
   async performStep<T>(step: string, fn: () => MaybePromise<T>): Promise<T> {
-    const performed: PerformedStep = { state: this, step, isOver: false };
+    const performed: PerformedStep = { state: this, step };
     try {
       return await PERFORMED.run(performed, fn);
     } finally {
-      performed.isOver = true;
+      performed.state = undefined;
     }
   }
 
@@ -379,10 +378,12 @@ export class DriveState {
 
 /** A step of a run whose function is being called. */
 interface PerformedStep {
-  readonly state: DriveState;
+  /**
+   * The run's execution; `undefined` once the function has ended: what it has started, and nobody awaits, may keep its
+   * async context for long.
+   */
+  state: DriveState | undefined;
   readonly step: string;
-  /** True once the function has ended: what it has started, and nobody awaits, may have its async context. */
-  isOver: boolean;
 }
 
 /** The step whose function the code running now belongs to; `undefined`: none. */

@@ -73,7 +73,10 @@ interface DirectoryOptions
   readonly info: NodeInfo;
 }
 
-/** Answers questions about the contracts that this node serves, and how often each was called. */
+/**
+ * Answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS` (NATS's ADR-32), each for all services, the node's service and the
+ * node itself, about the contracts that this node serves, and how often each was called.
+ */
 class Directory {
   readonly #options: DirectoryOptions;
   #subscriptions: Subscription[] = [];

@@ -70,7 +70,10 @@ export interface GapInquiryOptions {
   gapFound(name: string): void;
 }
 
-/** Questions of this node about contracts without a handler, and its answers to the same questions of others. */
+/**
+ * Questions of this node about contracts without a handler, and its answers to the same questions of others. A question
+ * is sent only when a send needs its answer, and names the contract: so records and frames carry no lists of gaps.
+ */
 export class GapInquiry {
   readonly #options: GapInquiryOptions;
   /**

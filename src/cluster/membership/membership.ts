@@ -296,7 +296,10 @@ const MAX_AT_ONCE = 16;
 /** Time for which a starting node waits for other nodes that do not answer, in ms. */
 const FIRST_ANSWERS = 1_000;
 
-/** Counts node records whose nodes did not become members, because there were too many records or members. */
+/**
+ * Counts node records whose nodes did not become members, because there were too many records or members. The counts
+ * are reported once a minute at most, so that a flood of records does not flood the log.
+ */
 export class SkippedRecords {
   readonly #reports: OnceAMinute;
   readonly #observer: Observer;

@@ -206,7 +206,10 @@ export class Member {
   }
 }
 
-/** Keeps the lists of the contracts that nodes handle, and counts the nodes for each list and each contract. */
+/**
+ * Keeps the lists of the contracts that nodes handle, and counts the nodes for each list and each contract. Equal lists
+ * are kept once, because replicas handle the same contracts and rewrite their records every few seconds.
+ */
 export class HandledLists {
   readonly #unhandled: (name: string) => void;
   /** The lists of contracts, by a text that joins the names and kinds of their contracts. */

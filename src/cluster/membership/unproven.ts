@@ -272,7 +272,8 @@ interface ProverOptions extends Pick<EndpointOptions, "transport" | "namespace" 
 
 /**
  * Sends pings to unproven processes (which have a record and never answered), and reports answers and bounces (no
- * responders).
+ * responders). The pings come from an endpoint of their own: anybody may have written the record, and for pings from
+ * the node's endpoint the node would keep state of each process that a record names.
  */
 export class Prover {
   readonly #options: ProverOptions;

@@ -385,7 +385,11 @@ interface ResendBufferOptions {
   isCurrent(to: FrameSender): boolean;
 }
 
-/** The last answers of one process to all others: at most 256 frames, and about 4 MiB. */
+/**
+ * The last answers of one process to all others: at most 256 frames, and about 4 MiB. An answer is sent again when its
+ * frame bounced (no responders), after a reconnect of either side, and when the caller's ping lists its frame as
+ * missing: the caller would otherwise wait until its deadline, although the work is done.
+ */
 export class ResendBuffer {
   readonly #options: ResendBufferOptions;
   /**

@@ -230,7 +230,10 @@ const SLOWER = 1.01;
 /** Maximum length of one element in a pong's list of requests, as text: the digits of a frame's number, and a comma. */
 const LONGEST_PLACE = 17;
 
-/** Finds, makes and forgets the peers of one process: other processes with which it exchanges frames. */
+/**
+ * Finds, makes and forgets the peers of one process: other processes with which it exchanges frames. Their number is
+ * limited, so that forged senders cannot fill the memory.
+ */
 export class PeerTable {
   readonly #random: Random;
   readonly #make: (endpoint: string, identity: PeerIdentity) => Peer;

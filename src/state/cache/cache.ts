@@ -9,8 +9,14 @@ import { byteLength, exceeds } from "../../data/utf8.ts";
 import { PAYLOAD_OVERHEAD, sizeAdvice } from "../../data/payload_limit.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { SEALED } from "../../data/tags.ts";
-import { MAX_KEY_LENGTH, MAX_LOCK_KEY, ttlSeconds } from "../../ports/key_value_store.ts";
-import type { Bucket, Entry, WriteOptions } from "../../ports/key_value_store.ts";
+import {
+  type Bucket,
+  type Entry,
+  MAX_KEY_LENGTH,
+  MAX_LOCK_KEY,
+  ttlSeconds,
+  type WriteOptions,
+} from "../../ports/key_value_store.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../../data/checks.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/shared_state.ts";

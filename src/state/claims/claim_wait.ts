@@ -98,7 +98,10 @@ interface SharedWatch {
   readonly callbacks: Map<string, Set<(change: Change) => void>>;
 }
 
-/** Watches single keys of one bucket, with one watch of the bucket for all keys of a prefix. */
+/**
+ * Watches single keys of one bucket, with one watch of the bucket for all keys of a prefix (up to the first `/`, by
+ * which a server can filter). That watch lasts as long as one of its keys is watched.
+ */
 export class KeyWatch {
   readonly #bucket: () => Promise<Bucket>;
   readonly #byPrefix = new Map<string, SharedWatch>();

@@ -15,7 +15,7 @@ export class RefusedSubscriptions {
   readonly #clock: Clock;
   readonly #transport: Pick<Transport, "flush" | "status">;
   #timer: Timer | undefined;
-  /** Number of times that subscriptions were refused since all of them last existed. */
+  /** Number of times that subscriptions were refused since all of them last existed, or the connection was lost. */
   #failures = 0;
 
   constructor(connection: NatsConnection, clock: Clock, transport: Pick<Transport, "flush" | "status">) {
@@ -42,12 +42,12 @@ export class RefusedSubscriptions {
     this.#timer = undefined;
     // after a reconnect nats.js has sent them all
     if (this.#transport.status.state === "connected") protocolOf(this.#connection)?.sendSubscriptions?.();
-    this.#transport.flush().then(() => {
-      // the server reports what it refuses before it answers the flush
+    // the server reports what it refuses before it answers the flush; the flush fails if the connection was lost:
+    // subscriptions that are refused after the reconnect are reported and made again
+    const over = () => {
       if (this.#timer === undefined) this.#failures = 0;
-    }, () => {
-      // the connection was lost: if subscriptions are refused after the reconnect, they are made again
-    });
+    };
+    this.#transport.flush().then(over, over);
   }
 }
 

@@ -173,7 +173,9 @@ export class Sweeper {
   /** Resolves with false if the server has stored no turn, as most often: {@link #lastTurn} then is not needed. */
   async #mayHaveTurn(): Promise<boolean> {
     const { js, name, prefix } = this.#stream;
-    const { state } = await js.info(name, ANSWER, prefix + TURN_SUBJECT);
+    const { state } = await this.#stream.attempt((limit) => js.info(name, limit, prefix + TURN_SUBJECT), {
+      whenMissing: "fail",
+    });
     return state.subjects !== undefined;
   }
 

@@ -5,7 +5,7 @@ import { Standstill } from "../../test/support/standstill.ts";
 import { OVERDUE } from "../../test/support/store_check.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";
-import { reached, startClient, withBody } from "./harness_suite.ts";
+import { openTransport, reached, startClient, withBody } from "./harness_suite.ts";
 import { connectNats } from "./connection.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
@@ -81,6 +81,23 @@ describe("Sweeper", await requireNatsServer(), () => {
       assertEquals((await other.bucket.entries("")).map(({ key }) => key), ["stays"]);
     });
   }
+
+  it("asks again if it gets no answer, as a bucket is opened, about an interrupted sweep (it did not)", async () => {
+    await using server = await startNatsServer();
+    const transport = await openTransport(server.url);
+    const { connection } = transport;
+    const request = connection.request.bind(connection);
+    let asked = 0;
+    connection.request = async (subject, data, options) => {
+      const answer = await request(subject, data, options);
+      if (typeof data !== "string" || !data.includes("subjects_filter") || asked++ > 0) return answer;
+      const error = { code: 503, err_code: 10008, description: "JetStream system temporarily unavailable" };
+      return Object.create(answer, { json: { value: () => ({ error }) } });
+    };
+    await new NatsKeyValueStore(transport).open("test");
+    await eventually("the second request", () => asked === 2);
+    await transport.close();
+  });
 
   it("says once a minute that it cannot sweep, although it tries more often", slow, async () => {
     await using server = await startNatsServer();

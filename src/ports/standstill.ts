@@ -62,7 +62,7 @@ export class Standstill {
 /**
  * Measures time without the pauses of this process, which its machine, a debugger or a signal stopped, or which got
  * hardly any processor time. A computation that blocks the event loop is no pause. A pause is noticed only while
- * somebody {@link RunningTime.hold}s it; one of less than 250 ms is not.
+ * somebody {@link RunningTime.hold}s it; one of less than 250 ms is not, nor, in a busy process, one of less than 500.
  */
 export class RunningTime {
   readonly #clock: Clock;

@@ -68,6 +68,31 @@ describe("Subscriptions, when the log changes", () => {
     cluster.close();
   });
 
+  it("say the time of the first skipped message where a later one is handled (that of the last was said)", async () => {
+    const cluster = new Cluster();
+    await cluster.node("old", { handles: BILLING });
+    await cluster.stream();
+    await cluster.leader("billing");
+    await cluster.publish("Paid", [["skipped", "p"]]);
+    const skipped = new Date(cluster.clock.now()).toISOString().slice(0, -4);
+    await cluster.clock.advance(60_000);
+    const kept = await cluster.kept();
+    const requests = requestSubject("test", subscriptionKey("shop", "billing"), "*");
+    const publishing = (async () => {
+      while ((await kept.read(requests, { from: 1, most: 1 })).length === 0) await delay(cluster.clock, 1);
+      await cluster.publishNow("Paid", [["handled", "p"]]);
+    })();
+    await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } } });
+    await cluster.clock.until(publishing);
+    await cluster.until("the later one", () => cluster.payloads("p").length === 1);
+    await cluster.until("the report", () => cluster.states("begun") === 1);
+    const [report] = cluster.seen.flatMap((seen) =>
+      seen.type === "subscription" && seen.state === "begun" ? [`${seen.reason}`] : []
+    );
+    assertStringIncludes(report, `Paid, the first of ${skipped}`);
+    cluster.close();
+  });
+
   it("begin a category that a node adds which is alone, though the store answers later than the node ticks", async () => {
     for (let seed = 0; seed < 20; seed++) {
       const cluster = new Cluster(seed, { delay: 300 });

@@ -19,7 +19,7 @@ import type { Leases } from "./leases.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { stored, SubscriptionStore } from "./store.ts";
 import { SubscriptionTerm, type TermEnd } from "./term.ts";
-import { Warnings } from "./warnings.ts";
+import { type SkippedCategory, Warnings } from "./warnings.ts";
 
 /** Options of a {@link LogSubscription}. */
 export interface SubscriptionParts {
@@ -293,14 +293,15 @@ export class LogSubscription {
    */
   async #passesOver(categories: readonly string[], { head: { began } }: Commit, isNew: boolean): Promise<void> {
     const { host: { namespace }, stream } = this.#options;
-    const behind: [category: string, last: number][] = [];
-    const look = async (category: string) => {
-      const [subject, upTo] = [categorySubject(namespace, category), sequenceOf(began[category] ?? 0)];
+    const behind: SkippedCategory[] = [];
+    const look = async (name: string) => {
+      const [subject, upTo] = [categorySubject(namespace, name), sequenceOf(began[name] ?? 0)];
       const last = await stream.last(subject);
       if (last === undefined) return;
+      if (last.sequence <= upTo) return void behind.push({ name, which: "last", time: last.time });
       // a message behind the start position is handled: it was stored after the category began
-      const [first] = last.sequence <= upTo ? [last] : await stream.read(subject, { from: 1, most: 1 });
-      if (first !== undefined && first.sequence <= upTo) behind.push([category, last.time]);
+      const [first] = await stream.read(subject, { from: 1, most: 1 });
+      if (first !== undefined && first.sequence <= upTo) behind.push({ name, which: "first", time: first.time });
     };
     try {
       await Promise.all(categories.slice(0, MAX_REPORTED_CATEGORIES).map(look));

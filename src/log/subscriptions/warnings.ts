@@ -9,6 +9,15 @@ import type { LogLoss } from "../../ports/event_log.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import type { LogHost } from "../log_host.ts";
 
+/** A category (contract) of which a subscription skips stored messages. */
+export interface SkippedCategory {
+  readonly name: string;
+  /** Message to which `time` belongs. If later messages are handled, the time of the last skipped one is not known. */
+  readonly which: "first" | "last";
+  /** Time at which the message was stored, in ms since 1970. */
+  readonly time: number;
+}
+
 /** Reports observations of one subscription to the node's observers. */
 export class Warnings {
   readonly label: string;
@@ -37,13 +46,14 @@ export class Warnings {
 
   /**
    * Reports categories (contracts) that begin now although the log has messages of them, which nobody will handle.
-   * Each category comes with the time of its last message. `isNew`: the subscription is new; false: only these
-   * categories are.
+   * `isNew`: the subscription is new; false: only these categories are.
    */
-  passesOver(categories: readonly (readonly [category: string, last: number])[], isNew: boolean): void {
+  passesOver(categories: readonly SkippedCategory[], isNew: boolean): void {
     if (categories.length === 0) return;
-    const shown = categories.map(([name, last]) => `${printable(name)}, the last of ${new Date(last).toISOString()}`);
-    const why = isNew ? "it is new" : `it handles ${listed(categories.map(([name]) => printable(name)))} from now on`;
+    const shown = categories.map(({ name, which, time }) =>
+      `${printable(name)}, the ${which} of ${new Date(time).toISOString()}`
+    );
+    const why = isNew ? "it is new" : `it handles ${listed(categories.map(({ name }) => printable(name)))} from now on`;
     this.state("begun", `${why}, and skips the stored messages of ${listed(shown, "; ")}`);
   }
 

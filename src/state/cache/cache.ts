@@ -168,7 +168,9 @@ export class SharedCache implements Cache {
       try {
         return await work();
       } catch (error) {
-        if (!isAmbiguous(error) || clock.monotonic() + pause > end) throw error;
+        // an error that is not retryable came from an entry that cannot be decoded, or a store that cannot be opened
+        const passes = isAmbiguous(error) && (error as CatgaError).retryable;
+        if (!passes || clock.monotonic() + pause > end) throw error;
         await delay(clock, pause);
       }
     }

@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { requireNatsServer } from "../../../tools/nats_server.ts";
+import { SEALED } from "../../data/tags.ts";
 import { CatgaError } from "../../error.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
@@ -34,6 +35,16 @@ describe("SharedCache when the store fails", () => {
     }
     connection.restore();
     assertEquals(await clock.until(cache.set("tea", 1)), true);
+  });
+
+  it("set: a fenced write over an entry that this node's codec cannot decode fails at once (it took 5 s)", async () => {
+    const { clock, network, cache } = start();
+    const others = await network.store.open("cache", { direct: true });
+    await clock.until(others.put("tea", `${SEALED}AAAA"`));
+    const begun = clock.monotonic();
+    const error = await assertRejects(() => clock.until(cache.set("tea", 1, { fence: 7 })), CatgaError);
+    assertStringIncludes(error.message, "cannot decode the entry");
+    assertEquals([error.code, clock.monotonic() - begun < 1_000], ["UNAVAILABLE", true]);
   });
 
   it("set: is retried while the store is away for a moment", async () => {

@@ -40,7 +40,7 @@ describe("photos.ts", await requireNatsServer(), () => {
       const Large = event<{ data: string }>("Large", { durable: true });
       const { error } = await app.publish(Large, { data: "x".repeat(size) });
       assertEquals(error?.code, "TOO_LARGE");
-      assertStringIncludes(error!.message, "store the payload elsewhere and publish a reference");
+      assertStringIncludes(error!.message, "store what is large elsewhere and publish a reference");
     } finally {
       const ended = once(child, "exit");
       child.kill("SIGKILL");

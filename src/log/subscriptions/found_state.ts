@@ -182,25 +182,37 @@ export async function storedMessages(
   sequences: readonly number[],
 ): Promise<StoredMessage[]> {
   const { stream } = options;
-  const ranges: { readonly from: number; readonly most: number; readonly wanted: readonly number[] }[] = [];
-  for (let at = 0; at < sequences.length;) {
-    const [first, from] = [at, sequences[at]];
-    const most = near(sequences, at);
-    while (at < sequences.length && sequences[at] < from + most) at++;
-    ranges.push({ from, most, wanted: sequences.slice(first, at) });
-  }
+  const wanted = new Set(sequences);
+  const found = new Map<number, StoredMessage>();
   const unread: number[] = [];
-  // several at once: one after the other they would hold the subscription up for seconds over a slow link
-  const found = await fewAtOnce(ranges, MAX_CONCURRENT_RANGES, async ({ from, most, wanted }) => {
-    const read = await readAgain(options, () => stream.read(subject, { from, most }));
-    // the stream may end before the end of the range, or the server that answered may lag behind
-    const end = read.at(-1)?.sequence ?? 0;
-    unread.push(...wanted.filter((each) => each > end));
-    const asked = new Set(wanted);
-    return read.filter(({ sequence }) => asked.has(sequence));
-  });
-  const rest = await fewAtOnce(unread, MAX_BATCH, (each) => readAgain(options, () => stream.at(each)));
-  return [...found.flat(), ...rest.filter((message) => message !== undefined)];
+  for (let left = sequences; left.length > 0;) {
+    const ranges: { readonly from: number; readonly most: number }[] = [];
+    let at = 0;
+    while (at < left.length && ranges.length < MAX_CONCURRENT_RANGES) {
+      const [from, most] = [left[at], near(left, at)];
+      while (at < left.length && left[at] < from + most) at++;
+      ranges.push({ from, most });
+    }
+    // several at once: one after the other they would hold the subscription up for seconds over a slow link
+    const reads = await Promise.all(ranges.map((range) => readAgain(options, () => stream.read(subject, range))));
+    for (const message of reads.flat()) if (wanted.has(message.sequence)) found.set(message.sequence, message);
+    const ends = reads.map((read) => read.at(-1)?.sequence ?? -1);
+    const isRead = (each: number) => ranges.some(({ from }, i) => from <= each && each <= ends[i]);
+    const end = Math.max(...ends);
+    while (at < left.length && left[at] <= end) at++;
+    left = [...left.slice(0, at).filter((each) => !isRead(each)), ...left.slice(at)];
+    // behind a read without messages the stream ends, or the server that answered lags behind
+    const empty = ranges.find((_, i) => reads[i].length === 0)?.from ?? Infinity;
+    unread.push(...left.filter((each) => each >= empty));
+    left = left.filter((each) => each < empty);
+  }
+  const rest = await fewAtOnce(
+    unread.sort((a, b) => a - b),
+    MAX_BATCH,
+    (each) => readAgain(options, () => stream.at(each)),
+  );
+  for (const message of rest) if (message !== undefined) found.set(message.sequence, message);
+  return [...found.values()].sort((a, b) => a.sequence - b.sequence);
 }
 
 /**
@@ -224,7 +236,7 @@ const RUNNING_WAIT = 1_000;
 const MAX_READ_GAP = 16;
 /** Maximum distance between the first and the last sequence that are read in one request. */
 const MAX_READ_SPAN = 200;
-/** Maximum number of concurrent reads of neighbours. */
+/** Maximum number of concurrent reads of neighbours. If what they ask for has gone, each finds the same message. */
 const MAX_CONCURRENT_RANGES = 16;
 /** Maximum number of concurrent reads from the stream's leader. */
 const MAX_BATCH = 64;

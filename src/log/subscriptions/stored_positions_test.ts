@@ -64,10 +64,10 @@ describe("storedMessages", () => {
     assertEquals(reads, [[1, 3], [2, 2], [3, 1]]);
   });
 
-  it("finds the one behind thousands that have gone, in one request (it was taken for gone, too)", async () => {
+  it("finds the one behind thousands that have gone, in no more requests than run at once (it was taken for gone, too)", async () => {
     const { find, reads, asked } = setUp(1_000_000);
     assertEquals(await find(...Array.from({ length: 5_000 }, (_, n) => n * 40), 1_000_000), [1_000_000]);
-    assertEquals([reads, asked], [[[0, 1]], []]);
+    assertEquals([reads, asked], [Array.from({ length: 16 }, (_, n) => [n * 40, 1]), []]);
   });
 
   it("asks the leader for what a server that lags behind has not got, 64 at once, in order", async () => {

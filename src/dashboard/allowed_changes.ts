@@ -86,8 +86,8 @@ function isReason(reason: unknown): reason is string {
 }
 
 const NO_REASON = (what: string) => `${what} takes a reason, a text of 1 to ${MAX_REASON} characters`;
-/** Statuses of workflow runs that have not ended. */
-const OPEN = RUN_STATUS.filter((status) => status !== "done" && status !== "failed");
+/** Statuses of workflow runs that have not ended; a run that is `unreadable` may have. */
+const OPEN = RUN_STATUS.filter((status) => status !== "done" && status !== "failed" && status !== "unreadable");
 /** Maximum length of a reason given by a user, in characters. */
 const MAX_REASON = 400;
 /** Maximum number of dead letters in one request. */

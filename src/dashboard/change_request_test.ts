@@ -60,9 +60,10 @@ describe("readChange", () => {
       ...{ do: "cancel runs", matching: { status: "stuck", workflow: "", cause: "" }, reason: "x" },
     });
     assertEquals(read({ do: "cancel runs", matching }), "cancel runs takes a reason, a text of 1 to 400 characters");
-    const wrong = "matching has status, one of running, waiting, retrying, stuck, undoing, unreadable, and may have " +
-      "workflow and cause, texts";
-    for (const other of [undefined, {}, { status: "done" }, { ...matching, cause: 1 }, { ...matching, id: "7" }]) {
+    const wrong = "matching has status, one of running, waiting, retrying, stuck, undoing, and may have workflow and " +
+      "cause, texts";
+    const ended = [{ status: "done" }, { status: "unreadable" }]; // an unreadable run may have ended
+    for (const other of [undefined, {}, ...ended, { ...matching, cause: 1 }, { ...matching, id: "7" }]) {
       assertEquals(read({ do: "retry runs", matching: other }), wrong);
     }
   });

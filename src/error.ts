@@ -1,4 +1,7 @@
-/** Errors, with a `code` for programs and a `message` for people. Every failure of Catga is a {@link CatgaError}. */
+/**
+ * Errors, with a `code` for programs, a `message` for people, and the status that HTTP callers and plain NATS clients
+ * get. Every failure of Catga is a {@link CatgaError}.
+ */
 
 /** The codes of Catga's own errors. */
 export type ErrorCode =

@@ -1,7 +1,7 @@
 /**
  * Encodes values as text (including `Date`, `Map`, `bigint`, `Temporal` and the like), for other processes and for the
  * store. Most texts are plain JSON. If JSON would change the value, its text is `~` followed by JSON with tags (texts
- * that stand for other types), so that a plain text need not be searched for tags.
+ * that stand for other types), so that a plain text need not be searched for tags. The texts are read here, too.
  */
 import { CatgaError } from "../error.ts";
 import { MAX_DEPTH, STORED_DEPTH, UnsendableError, valueText } from "./value_text.ts";

@@ -4,7 +4,8 @@
  * must leave, and goes on with a consumer of its own (`log_reader.ts`). A reader joins when the consumer is made
  * anew, from the position of the reader that is furthest behind; the others skip messages that they have. The old
  * consumer delivers until the new one exists, so that no reader waits. An ordered consumer of `@nats-io/jetstream`
- * has one reader, and is silent for long when it is lost (docs/internals/packages.md, row `ordered-push`).
+ * has one reader, and is silent for long when it is lost (docs/internals/packages.md, row `ordered-push`). The readers
+ * of a message are found by its subject (`SubjectRoutes`).
  */
 import type { Msg } from "@nats-io/nats-core";
 import { backoff, delay, type Timer } from "../ports/clock.ts";

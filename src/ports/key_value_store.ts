@@ -1,6 +1,7 @@
 /**
  * The second port (interface to the outside): shared entries with revisions, compare-and-set, expiry and watches, as in
- * JetStream KV. The folders `memory/` and `nats/` implement it, and `key_value_store_suite.ts` tests both.
+ * JetStream KV. The folders `memory/` and `nats/` implement it, and `key_value_store_suite.ts` tests both. An operation
+ * that may be done twice can wait until the servers of a store have elected a leader (`throughElection`).
  */
 import { checkInteger, checkNumber, isToken, LONGEST_TTL } from "../data/checks.ts";
 import type { CatgaError } from "../error.ts";

@@ -1,7 +1,7 @@
 /**
  * Detects that this process stood still: its machine or a debugger paused it, or a computation blocked its event loop.
  * After a standstill, its knowledge of other processes may be out of date, and messages that arrived during it wait in
- * its sockets.
+ * its sockets. `RunningTime` is time without these pauses.
  */
 import { cpuUsage } from "node:process";
 import { outside } from "../data/async_context.ts";

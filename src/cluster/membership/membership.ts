@@ -6,7 +6,7 @@
  * a node deletes its own when it leaves, and the failure detector (`failure_detector.ts`) deletes the record of a node
  * that died. A record that expired, or vanished (is gone from the store for an unknown reason), does not, because the
  * store may have been away: the node stays as long as it answers pings (`wire/peer.ts` answers them). The members and
- * the events of their changes are in `membership_view.ts`.
+ * the events of their changes are in `membership_view.ts`. Records beyond the limits are counted (`SkippedRecords`).
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { type Change, throughElection } from "../../ports/key_value_store.ts";

@@ -2,6 +2,7 @@
  * Sends and receives events. Events of one contract with equal meta (headers and the like) that are published in one
  * turn of the event loop travel as one message; if a turn has few events, they travel together with those of the next
  * turn. Nodes of a service subscribe in a queue group named after the service, so that one of them gets each event.
+ * Events that a node drops, because too many wait, are counted and reported (`DroppedEvents`).
  */
 import { eventSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";

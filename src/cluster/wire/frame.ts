@@ -2,7 +2,8 @@
  * The format of frames, and their reader; `frame_writer.ts` writes frames. A frame is a message with everything that
  * one process sends to another in one turn of the event loop, as the JSON text `[1, seq, sentAt, item, item, …]`.
  * Nothing that arrives is trusted: a frame is accepted as a whole or not at all, and malformed ones are counted. NATS
- * accepts messages of up to its `max_payload`, and a new frame is begun well before that size.
+ * accepts messages of up to its `max_payload`, and a new frame is begun well before that size. A message of a frame
+ * computes its id, headers and ancestry when they are read (`WireEnvelope`).
  */
 import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";

@@ -1,6 +1,7 @@
 /**
  * The open requests between this process and one other process, by the number of their frame and their place in it.
- * `RequestLedger` has those that this process sends, `RunningRequests` those that the other process has sent.
+ * `RequestLedger` has those that this process sends, `RunningRequests` those that the other process has sent; both keep
+ * them in a `FrameRing`.
  */
 import type { AttemptFailure, Call, NotRunCode, SentFrame } from "./call.ts";
 import type { AnswersItem } from "./frame.ts";

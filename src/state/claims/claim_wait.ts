@@ -1,4 +1,7 @@
-/** Waits for the end of another attempt's claim: until its entry changes, or its process is gone. */
+/**
+ * Waits for the end of another attempt's claim: until its entry changes, or its process is gone. `KeyWatch` watches the
+ * entry; keys of one prefix share a watch.
+ */
 import { type Clock, delay } from "../../ports/clock.ts";
 import type { Bucket, Change, Entry } from "../../ports/key_value_store.ts";
 import type { Liveness } from "../../dispatch/context_host.ts";

@@ -2,7 +2,8 @@
  * Versions of workflows, told apart by their shapes (hashes of the declarations): the version of this node, and the
  * nodes that may accept a run that this version has refused.
  */
-import { afterRefusedMessage, isShapedWorkflow, type ShapedNode, shapeName, untriedNodes } from "../contract/shape.ts";
+import { isShapedWorkflow } from "../contract/shape.ts";
+import { afterRefusedMessage, type ShapedNode, shapeName, untriedNodes } from "../contract/shape_rules.ts";
 import type { WorkflowDefinition } from "../contract/workflow_body.ts";
 import type { RefusedRunFate } from "./drive_host.ts";
 import { type Journal, UNKNOWN_SHAPE } from "./journal.ts";

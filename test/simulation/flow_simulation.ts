@@ -18,7 +18,7 @@ import { setImmediate } from "node:timers";
 import type { Flow, Step } from "../../src/contract/flow.ts";
 import { fail } from "../../src/contract/result.ts";
 import { workflow } from "../../src/contract/workflow.ts";
-import { afterRefusedMessage, untriedNodes } from "../../src/contract/shape.ts";
+import { afterRefusedMessage, untriedNodes } from "../../src/contract/shape_rules.ts";
 import type { RefusedRun, WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
 import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/drive_host.ts";

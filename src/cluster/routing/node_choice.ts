@@ -5,7 +5,7 @@
  * requests, all nodes that handle the contract are candidates.
  */
 import type { AnyContract, Kind } from "../../contract/contract.ts";
-import { ownShapeFirst, type ShapedNode, shapeName, untriedNodes } from "../../contract/shape.ts";
+import { ownShapeFirst, type ShapedNode, shapeName, untriedNodes } from "../../contract/shape_rules.ts";
 import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";
 import { disown, show } from "../../data/checks.ts";
 import { wrongKind } from "../../dispatch/outcome.ts";

@@ -18,7 +18,7 @@ import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import { type BreakerOptions, Breakers, type KnownNode } from "./breakers.ts";
 import { Candidates, type KnownShapes } from "./node_choice.ts";
-import { afterRefusedRequest } from "../../contract/shape.ts";
+import { afterRefusedRequest } from "../../contract/shape_rules.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
 import { decideRetry, type GivenUp, isAway, isOverload, mayMoveOn, retryPause } from "./retry_decision.ts";

@@ -3,7 +3,13 @@
  * message may run, and keeps its state.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import { afterRefusedMessage, mayBeReadNow, type ShapedNode, shapeName, untriedNodes } from "../../contract/shape.ts";
+import {
+  afterRefusedMessage,
+  mayBeReadNow,
+  type ShapedNode,
+  shapeName,
+  untriedNodes,
+} from "../../contract/shape_rules.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { doubled, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { Result } from "../../contract/result.ts";

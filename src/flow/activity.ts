@@ -56,26 +56,12 @@ export class Activity {
 
   /** Runs `work`, which counts as in progress until it has settled. Resolves or rejects as `work` does. */
   async during<T>(work: () => Promise<T>): Promise<T> {
-    this.begin();
+    this.#count++;
     try {
       return await work();
     } finally {
-      this.end();
+      this.#end();
     }
-  }
-
-  /**
-   * Counts one thing as in progress until {@link Activity.end} is called, as {@link Activity.during} does. For appends
-   * and attempts, of which each run has several: without a promise and a closure of their own.
-   */
-  begin(): void {
-    this.#count++;
-  }
-
-  /** Ends what {@link Activity.begin} has begun; the caller calls it once for each call of that. */
-  end(): void {
-    this.#count--;
-    this.askForTurn();
   }
 
   /**
@@ -131,6 +117,11 @@ export class Activity {
   stop(): void {
     this.#isOver = true;
     for (const timer of this.#timers) timer.cancel();
+  }
+
+  #end(): void {
+    this.#count--;
+    this.askForTurn();
   }
 }
 

@@ -118,7 +118,7 @@ export class AttemptedStep extends StepCall {
       // the step may have got an outcome, or may have been given up, while `ready` appended entries
       if (this.isSettled || this.#isGivenUp()) return undefined;
       if (state.isTooLong()) return undefined;
-      const outcome = await this.#attemptOnce();
+      const outcome = await state.activity.during(() => this.#attemptOnce());
       if (outcome !== "failed") return outcome;
     }
   }
@@ -132,7 +132,6 @@ export class AttemptedStep extends StepCall {
     const { name, state } = this;
     const retry = this.#retry;
     state.attempts++;
-    state.activity.begin();
     this.#hasBegun = true;
     const before = state.handedOver.get(name);
     state.handedOver.delete(name);
@@ -165,7 +164,6 @@ export class AttemptedStep extends StepCall {
       this.#ongoing = undefined;
       limit.cancel();
       state.attempts--;
-      state.activity.end();
     }
   }
 

@@ -73,9 +73,9 @@ export interface DriveHost {
   cancelChild(child: RunRef, reason: string, contract?: AnyContract): Promise<boolean>;
   /**
    * Announces the end of a run to the nodes that wait for its result; if the run is a child, also appends an entry
-   * about its end to its parent. Rejects with a `CatgaError`; returns `undefined` if nothing is to be waited for.
+   * about its end to its parent. Rejects with a `CatgaError`.
    */
-  ended(ref: RunRef, journal: Journal): Promise<void> | undefined;
+  ended(ref: RunRef, journal: Journal): Promise<void>;
   /**
    * Stores a note that a run is about to be stuck, so that operators find it; `thrown`: the thrown error, if any.
    * Rejects with a `CatgaError` if the note is not stored.

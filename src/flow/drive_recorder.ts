@@ -33,7 +33,7 @@ import type { Ends } from "./ends.ts";
 import type { Journal } from "./journal.ts";
 import type { JournalEntry, RecordedError, RunLogMessage } from "./journal_entry.ts";
 import { isUnstored } from "./recorded_error.ts";
-import { isCalled, type RunMessage } from "./run_message.ts";
+import { isCalled } from "./run_message.ts";
 import type { RunRef } from "./run_ref.ts";
 
 /** Dependencies of {@link DriveRecorder}, which stores the entries of a run, on the execution of the run. */
@@ -186,25 +186,23 @@ export class DriveRecorder {
   /**
    * Stores all recorded entries, and an entry which says that this node executes the run. Await it before an attempt
    * begins. `step`: name of a step with an `undo`: if it is not in {@link Journal.begun}, a new entry `held` is stored,
-   * which discards that list. Returns or resolves with `false` if the execution of the run has ended, or no attempt may
-   * begin; it returns at once if all is stored, as it is for most attempts.
+   * which discards that list. Resolves with `false` if the execution of the run has ended, or no attempt may begin.
    */
-  ready(step?: string): boolean | Promise<boolean> {
-    if (!this.#mayBegin) return false;
-    this.#hold(step);
-    return this.#isStoring ? this.stored().then(() => this.ready(step)) : true;
-  }
-
-  /** Records that this node executes the run, if no stored entry says so, or none may be relied upon. */
-  #hold(step: string | undefined): void {
-    const { endpoint } = this.#host;
-    const { holder, begun } = this.#journal;
-    const isUnknown = step !== undefined && begun !== undefined && !begun.has(step);
-    const mustHold = holder !== endpoint || this.#mustHold || isUnknown;
-    if (!mustHold || this.#queue.some(isHeld) || this.#inFlight.some(isHeld)) return;
-    this.#mustHold = false;
-    const shape = this.#host.shapeOf(this.#ref.workflow);
-    this.#queue.push({ t: "held", ...(shape === this.#journal.shape ? {} : { shape }) });
+  async ready(step?: string): Promise<boolean> {
+    while (this.#mayBegin) {
+      const { endpoint } = this.#host;
+      const { holder, begun } = this.#journal;
+      const isUnknown = step !== undefined && begun !== undefined && !begun.has(step);
+      const mustHold = holder !== endpoint || this.#mustHold || isUnknown;
+      if (mustHold && !this.#queue.some(isHeld) && !this.#inFlight.some(isHeld)) {
+        this.#mustHold = false;
+        const shape = this.#host.shapeOf(this.#ref.workflow);
+        this.#queue.push({ t: "held", ...(shape === this.#journal.shape ? {} : { shape }) });
+      }
+      if (!this.#isStoring) return true;
+      await this.stored();
+    }
+    return false;
   }
 
   get #mayBegin(): boolean {
@@ -215,10 +213,9 @@ export class DriveRecorder {
    * Calls `then` once all entries that were recorded so far are stored; never if the execution of the run ends before.
    */
   after(then: () => void): void {
-    this.#activity.begin();
-    this.stored().then((isStored) => {
-      if (isStored) then();
-    }).catch((error) => this.#drive.broken(error)).then(() => this.#activity.end());
+    this.#activity.work(async () => {
+      if (await this.stored()) then();
+    });
   }
 
   /** Restarts the handler once all recorded entries are stored, including outcomes that are recorded until then. */
@@ -243,11 +240,10 @@ export class DriveRecorder {
 
   /** Stores the queued entries, after the append in progress if there is one: a run has one append at a time. */
   #storeQueue(): Promise<void> {
-    return this.#storing ??= this.#store();
+    return this.#storing ??= this.#activity.during(() => this.#store());
   }
 
   async #store(): Promise<void> {
-    this.#activity.begin();
     const entries = this.#inFlight = this.#queue.splice(0, MAX_TOGETHER);
     const before = this.#journal.entries;
     try {
@@ -272,7 +268,6 @@ export class DriveRecorder {
       this.#drive.broken(error);
     } finally {
       this.#storing = undefined;
-      this.#activity.end();
     }
   }
 
@@ -295,51 +290,15 @@ export class DriveRecorder {
    * after the last message that was read are applied first. Resolves with `false` if another node executes the run, or
    * the run no longer exists. Rejects with a `CatgaError`: with `OUTCOME_UNKNOWN` if the entries may be stored.
    */
-  #append(entries: readonly JournalEntry[]): Promise<boolean> {
-    const { log } = this.#host;
-    if (this.#lost || this.#mustRestart || entries.some(isStuck)) return this.#appendAll(entries);
-    const time = log.now;
-    const message = this.#messageOf(entries, time);
-    if (entries.length > 1 && exceeds(message.text, log.mostBytes)) return this.#appendAll(entries);
-    // the usual append has no loop, because the state of an async function with a loop is large
-    return this.#appendOnce(entries, message, time).then((isStored) => isStored || this.#appendAll(entries, true));
-  }
-
-  #messageOf(entries: readonly JournalEntry[], time: number): RunMessage {
+  async #append(entries: readonly JournalEntry[]): Promise<boolean> {
     const { log, endpoint: holder } = this.#host;
-    return log.messages.of(this.#ref, entries, { version: this.#journal.entries, holder, time });
-  }
-
-  /** Appends a message, once. Resolves with `false` if another process has stored a message first. */
-  #appendOnce(entries: readonly JournalEntry[], message: RunMessage, time: number): Promise<boolean> {
-    const { log, endpoint: holder } = this.#host;
-    const { mark } = message;
-    this.#appending = mark;
-    this.#inFlight = entries;
-    return log.append(this.#ref, message, this.#journal, () => this.#drive.over).then((sequence) => {
-      if (sequence === "conflict") return false;
-      this.endStarvation();
-      this.#apply({ sequence, time, holder, entries, mark });
-      return true;
-    });
-  }
-
-  /** As `#append`, in several messages if they are too large for one. `met`: an append has met a conflict. */
-  async #appendAll(entries: readonly JournalEntry[], met = false): Promise<boolean> {
-    const { log } = this.#host;
-    while (true) {
-      if (met) {
-        this.#starved ??= Promise.withResolvers();
-        if (!await this.#readOn()) return false;
-        this.#drive.hasNews();
-      }
-      if (this.#lost) return false;
+    const [ref, journal] = [this.#ref, this.#journal];
+    while (!this.#lost) {
       entries = this.#mustRestart ? entries.filter((entry) => this.#isOutcome(entry)) : entries;
       entries = entries.map((entry) => this.#asRetried(entry));
       if (entries.length === 0) return true;
       const time = log.now;
-      const message = this.#messageOf(entries, time);
-      met = false;
+      const message = log.messages.of(ref, entries, { version: journal.entries, holder, time });
       if (entries.length > 1 && exceeds(message.text, log.mostBytes)) {
         const half = entries.length >> 1;
         const more = entries.slice(half);
@@ -349,9 +308,19 @@ export class DriveRecorder {
         entries = more;
         continue;
       }
-      if (await this.#appendOnce(entries, message, time)) return true;
-      met = true;
+      this.#appending = message.mark;
+      this.#inFlight = entries;
+      const sequence = await log.append(ref, message, journal, () => this.#drive.over);
+      if (sequence !== "conflict") {
+        this.endStarvation();
+        this.#apply({ sequence, time, holder, entries, mark: message.mark });
+        return true;
+      }
+      this.#starved ??= Promise.withResolvers();
+      if (!await this.#readOn()) return false;
+      this.#drive.hasNews();
     }
+    return false;
   }
 
   /**

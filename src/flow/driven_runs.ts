@@ -416,18 +416,17 @@ export class Drives {
     let begun: readonly string[] | undefined;
     let end: DriveEnd;
     let unrecorded: ReadonlyMap<string, number> | undefined;
-    while (true) {
+    do {
       const before = { due, fresh, handedOver, begun, unrecorded };
       drive = held.drive = new Drive({ host, ref, body, journal, refusedBy, gaveUp, ...before });
       drive.begin();
       if (this.#leaving) drive.leave();
       this.#watch();
       end = await drive.end;
-      if (end !== "restart" || drive.error !== undefined) break;
       ({ due, handedOver, begun } = drive);
       ({ unrecorded } = drive.times);
       fresh = false;
-    }
+    } while (end === "restart" && drive.error === undefined);
     held.sequence = journal.sequence;
     host.read(ref, journal);
     if (end === "restart" && drive.error !== undefined) throw drive.error;

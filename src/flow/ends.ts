@@ -143,8 +143,9 @@ export class Ends {
       late();
       return true;
     }
-    if (this.#asked === 0) return false;
-    const [[name, { stored, before, see }]] = this.#unseen;
+    const [next] = this.#unseen;
+    if (next === undefined) return false;
+    const [name, { stored, before, see }] = next;
     if (see === undefined) return false;
     this.#unseen.delete(name);
     this.#asked--;
@@ -155,10 +156,10 @@ export class Ends {
   }
 
   #decideNext(): boolean {
-    if (this.#behindStored.length === 0) return false;
     const [next] = this.#unseen.values();
     if (next?.stored) return false;
-    this.#behindStored.shift()!();
-    return true;
+    const decide = this.#behindStored.shift();
+    decide?.();
+    return decide !== undefined;
   }
 }

@@ -151,7 +151,8 @@ export interface RunLogMessage {
 export function entryOf(payload: unknown): JournalEntry | undefined {
   if (!isRecord(payload) || typeof payload.t !== "string") return undefined;
   // an entry of a later version of Catga has an unknown type; the journal ignores it
-  for (const [member, isValid] of CHECKS.get(payload.t) ?? []) if (!isValid(payload[member])) return undefined;
+  const members = Object.hasOwn(MEMBERS, payload.t) ? MEMBERS[payload.t as JournalEntry["t"]] : {};
+  for (const [member, isValid] of Object.entries(members)) if (!isValid(payload[member])) return undefined;
   // the type is certain: each member has been checked
   return payload as unknown as JournalEntry;
 }
@@ -201,11 +202,6 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   undone: { step },
   ended: { outcome: isOutcome, until: isTime, schedules: maybe(isStringArray) },
 };
-
-/** {@link MEMBERS} as entries: a leader checks the start of each run. */
-const CHECKS: ReadonlyMap<string, readonly (readonly [member: string, isValid: Check])[]> = new Map(
-  Object.entries(MEMBERS).map(([type, members]) => [type, Object.entries(members)]),
-);
 
 /** The names of all types of entries. The docs explain each. */
 export const ENTRY_TYPES: readonly string[] = Object.keys(MEMBERS);

@@ -46,15 +46,8 @@ export class RunEnding {
    */
   announce(): void {
     const state = this.#state;
-    const { host, ref, journal, activity } = state;
-    let first = host.ended(ref, journal);
-    if (first === undefined) return state.stop("completed");
-    activity.work(async () => {
-      await activity.insist(async () => {
-        const announced = first ?? host.ended(ref, journal);
-        first = undefined;
-        await announced;
-      });
+    state.activity.work(async () => {
+      await state.activity.insist(() => state.host.ended(state.ref, state.journal));
       state.stop("completed");
     });
   }

@@ -11,7 +11,7 @@ import { exceeds } from "../data/utf8.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import { entityPattern, entitySubject, readEntitySubject } from "../log/format/names.ts";
 import { delay, doubled } from "../ports/clock.ts";
-import { type Appended, type LogStream, messagesFrom, type StoredMessage, untilAnswered } from "../ports/event_log.ts";
+import { type LogStream, messagesFrom, type StoredMessage, untilAnswered } from "../ports/event_log.ts";
 import { Journal } from "./journal.ts";
 import type { RecordedOutcome, RunLogMessage, Started } from "./journal_entry.ts";
 import { type EntryFor, NoticeQueue, type StoredNotice } from "./notice_queue.ts";
@@ -277,51 +277,26 @@ export class RunLog {
    * `place`. Rejects with a `CatgaError` if the message is certainly not stored and another attempt would not help, or
    * if `over` returns true after a failed attempt: with `OUTCOME_UNKNOWN` if the message may be stored.
    */
-  append(
-    ref: RunRef,
-    message: RunMessage,
-    place: RunPlace,
-    over: () => boolean,
-  ): Promise<number | "conflict"> {
-    // `place` is copied, because the run may be read further during the append
-    const { sequence, entries, mark, sure } = place;
-    const after: RunPlace = { sequence, entries, mark, sure };
-    const stream = this.#host.stream();
-    // the store cannot have lost what was read of a run of which nothing was read
-    const isSure = sure === this.epoch || sequence === 0;
-    if (stream instanceof Promise || !isSure) return this.#appendUntilKnown(ref, message, place, after, over);
-    place.sure = after.sure = this.epoch;
-    // nearly all appends are stored by the first attempt, which needs no loop: its state takes 1 kB
-    return stream.append(this.subject(ref), message.text, { timeout: FIRST_ATTEMPT, expect: sequence }).then((first) =>
-      first.type === "stored" ? first.sequence : this.#appendUntilKnown(ref, message, place, after, over, first)
-    );
-  }
-
-  /** As {@link RunLog.append}. `after`: a copy of `place`; `first`: outcome of the first attempt, if it was made. */
-  async #appendUntilKnown(
+  async append(
     ref: RunRef,
     { text, mark }: RunMessage,
     place: RunPlace,
-    after: RunPlace,
     over: () => boolean,
-    first?: Appended,
   ): Promise<number | "conflict"> {
     const { clock } = this.#host;
-    const { sequence: expect } = after;
+    // `place` is copied, because the run may be read further during the append
+    const { sequence: expect, entries, mark: last, sure } = place;
+    const after: RunPlace = { sequence: expect, entries, mark: last, sure };
     const subject = this.subject(ref);
     let unanswered: CatgaError | undefined;
-    for (let [failures, silences, made] = [0, 0, first];; failures++) {
+    for (let [failures, silences] = [0, 0];; failures++) {
       let error: CatgaError;
       try {
-        let appended = made;
-        made = undefined;
-        if (appended === undefined) {
-          const stream = await this.#host.stream();
-          if (after.sure !== this.epoch && !await this.#has(ref, after)) return "conflict";
-          place.sure = after.sure;
-          const timeout = doubled(silences, FIRST_ATTEMPT, ATTEMPT);
-          appended = await stream.append(subject, text, { timeout, expect });
-        }
+        const stream = await this.#host.stream();
+        if (after.sure !== this.epoch && !await this.#has(ref, after)) return "conflict";
+        place.sure = after.sure;
+        const timeout = doubled(silences, FIRST_ATTEMPT, ATTEMPT);
+        const appended = await stream.append(subject, text, { timeout, expect });
         if (appended.type === "stored") return appended.sequence;
         if (appended.type === "conflict") {
           // an earlier attempt may have stored the message

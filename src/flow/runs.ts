@@ -213,11 +213,11 @@ export class Runs implements DrivesHost, NodeRuns {
     return this.#notices.cancelChild(ref, reason, contract);
   }
 
-  ended(ref: RunRef, { ended, started }: Journal): Promise<void> | undefined {
-    if (ended === undefined) return undefined;
+  async ended(ref: RunRef, { ended, started }: Journal): Promise<void> {
+    if (ended === undefined) return;
     this.#results.ended(ref, ended);
     const { parent } = started ?? {};
-    return parent && this.#notices.appendChildEnd(parent, ref, ended, () => this.#node.isClosed);
+    if (parent !== undefined) await this.#notices.appendChildEnd(parent, ref, ended, () => this.#node.isClosed);
   }
 
   async stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void> {

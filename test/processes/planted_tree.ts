@@ -108,8 +108,8 @@ const PLANTS = {
   }],
   "flow-stored": [{
     file: "src/flow/drive_recorder.ts",
-    from: "    return this.#isStoring ? this.stored().then(() => this.ready(step)) : true;\n",
-    to: "    void this.stored();\n    return true;\n",
+    from: "      if (!this.#isStoring) return true;\n      await this.stored();\n",
+    to: "      void this.stored();\n      return true;\n",
   }],
   "flow-parallel": [{
     file: "src/flow/drive.ts",

@@ -217,7 +217,7 @@ class EdgeHandler<Given> {
     const method = request.method === "HEAD" ? "GET" : request.method;
     const place = this.#find(method, pathOf(request.url));
     const action = actionOf(method, place);
-    this.#checkOrigin(request);
+    this.#checkOrigin(method, request);
     const media = method === "POST" ? refusedMediaType(request) : undefined;
     if (media !== undefined) throw media;
     const { route: { name, kind, meta, contract }, run, signal } = place;
@@ -290,8 +290,8 @@ class EdgeHandler<Given> {
    * Throws a refusal if a request that may change state, and carries cookies, comes neither from the handler's own
    * origin nor from one of `origins`.
    */
-  #checkOrigin(request: Request): void {
-    if (["GET", "HEAD"].includes(request.method) || !request.headers.has("cookie")) return;
+  #checkOrigin(method: string, request: Request): void {
+    if (method === "GET" || !request.headers.has("cookie")) return;
     const site = request.headers.get("sec-fetch-site");
     if (site === "same-origin" || site === "none") return;
     const origin = request.headers.get("origin");

@@ -19,8 +19,8 @@ export interface CodecLimit {
 }
 
 /**
- * Encodes and decodes by a codec, and marks what is encoded. An error that the codec throws becomes a rejection, and so
- * does a call that has not settled in time (`TIMEOUT`).
+ * Encodes and decodes payloads with the program's codec, and marks the encoded ones. If the codec throws, the returned
+ * promise rejects with that error; if it does not settle within the time limit, with `TIMEOUT`.
  */
 export class Sealing {
   readonly #codec: PayloadCodec;

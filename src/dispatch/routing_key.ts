@@ -1,6 +1,7 @@
 /**
- * What a contract's functions `key` and `id` make of a payload: the routing key, which decides which node handles the
- * message, and which messages of a contract run in order; and the message id of an idempotent command.
+ * Calls a contract's functions `key` and `id` with a payload. `key` gives the routing key, which decides which node
+ * handles the message, and which messages of a contract run in order; `id` gives the message id of an idempotent
+ * command.
  */
 import type { Failure } from "../contract/result.ts";
 import { CatgaError } from "../error.ts";

@@ -140,7 +140,10 @@ function orUndecoded<T>(read: Promise<T>): Promise<T | CatgaError> {
   });
 }
 
-/** Describes a run that only other nodes can read. `timeline`: its entries before the first one that is undecoded. */
+/**
+ * Describes a run that this node cannot decode, with the status `unreadable`. `timeline`: the entries that it could
+ * decode, up to the first one that it could not.
+ */
 function unreadable(
   { workflow, run: id }: RunRef,
   error: CatgaError,

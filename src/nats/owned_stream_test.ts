@@ -10,8 +10,8 @@ import { OwnedStream } from "./owned_stream.ts";
 
 describe("OwnedStream", await requireNatsServer(), () => {
   /**
-   * An attempt that gets no answer. `waited`: how long the attempt waits, in ms; `late`: how much of that time the
-   * process stands still, in ms (default: 0).
+   * One request to the server that fails after `waited` ms, without an answer unless `refusal` is given. The process
+   * stands still for `late` of these ms (default: 0).
    */
   interface Silence {
     readonly waited: number;

@@ -200,7 +200,7 @@ function typeOf(headers: StoredMessage["headers"]): StreamRecord["type"] {
 export class MessageTimes {
   /** Text of the last parsed time up to its second, such as `2026-11-22T05:08:29.`. */
   #second = "?";
-  /** Time of that second, in ms since 1970. */
+  /** The time that `#second` stands for, in ms since 1970. */
   #time = NaN;
 
   /** Parses a time like `Date.parse`, in whole ms since 1970. */

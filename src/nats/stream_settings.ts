@@ -95,7 +95,7 @@ export function bucketSettings(bucket: string, options: Required<BucketOptions>)
   };
 }
 
-/** Throws `BUCKET_MISMATCH` for a stream with other settings, naming the first one that is wrong. */
+/** Throws `BUCKET_MISMATCH` if the stream has other settings than its bucket needs; the message names the first one. */
 export function checkSettings(
   bucket: string,
   config: Readonly<Record<string, unknown>>,

@@ -203,8 +203,8 @@ export class RunningRequests {
   }
 
   /**
-   * Adds a request that begins to run, or to wait until there is room for it. Its frame `seq` must be the newest one,
-   * or one that has requests in this list.
+   * Adds a request that begins to run, or to wait until there is room for it. Its frame `seq` must be the newest frame
+   * of all, or a frame of which another request still runs or waits.
    */
   begun(seq: number, index: number, request: RunningRequest): void {
     let frame = this.#frames.get(seq);

@@ -7,6 +7,7 @@ import { Pinger } from "../../src/cli/pinger.ts";
 import { readNodeStats } from "../../src/cli/node_stats.ts";
 import { openNats } from "../../src/nats/open.ts";
 import { answer } from "./answer.ts";
+import { processor } from "./processor.ts";
 
 const [role, url] = process.argv.slice(2);
 const apps: Catga[] = [];
@@ -22,12 +23,6 @@ async function grow({ nodes, contracts }: { nodes: number; contracts: number }):
       await Promise.all(all.map((each) => app.send(each, round, { route: "random" })));
     }
   }
-}
-
-/** The CPU time of this process, in ms. */
-function cpu(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1_000;
 }
 
 /** Asks every node so many times a second; how many answers came, and how long one is. */
@@ -61,4 +56,4 @@ async function ask({ rate, ms }: { rate: number; ms: number }): Promise<{ answer
   return { answers, bytes };
 }
 
-answer(role === "ask" ? { ask } : { grow, cpu });
+answer(role === "ask" ? { ask } : { grow, cpu: processor });

@@ -5,9 +5,9 @@
  * @module
  */
 import { performance } from "node:perf_hooks";
-import process from "node:process";
 import { quantile } from "../statistics.ts";
 import { answer, type Tasks } from "./answer.ts";
+import { processor } from "./processor.ts";
 import { type RemoteOptions, started } from "./remote.ts";
 
 /** What a client can do. */
@@ -43,11 +43,6 @@ export interface Ran {
 /** Runs the side that the bench started it as. */
 export async function runFlowing(flowing: Flowing): Promise<void> {
   const { side, options } = started();
-  /** The processor's time that this process has taken, in ms. */
-  const processor = () => {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1_000;
-  };
   if (side === "node") {
     await flowing.node(options);
     return answer({ processor });

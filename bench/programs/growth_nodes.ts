@@ -7,6 +7,7 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { type Catga, catga, type Handler, query } from "../../mod.ts";
 import { MemoryNetwork, VirtualClock } from "../../src/testing/mod.ts";
 import { answer } from "./answer.ts";
+import { processor } from "./processor.ts";
 
 const [kind, url = ""] = process.argv.slice(2);
 const CONTRACTS = 100;
@@ -25,12 +26,6 @@ interface Idle {
 }
 
 const apps: Catga[] = [];
-
-/** User and system time of this process, in ms. */
-function processor(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1_000;
-}
 
 function allSee(total: number): boolean {
   return apps.every((app) => app.nodes().length === total);

@@ -5,6 +5,7 @@
 import process from "node:process";
 import { connect } from "@nats-io/transport-node";
 import { answer } from "./answer.ts";
+import { processor } from "./processor.ts";
 
 await connect({ servers: process.argv[2] });
 const connected = processor();
@@ -12,9 +13,3 @@ const name = "@nats-io/jetstream";
 await import(name);
 const loaded = processor();
 answer({ load: () => ({ package: loaded, own: connected }) });
-
-/** Processor of all threads since the start of the process, in ms. */
-function processor(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1_000;
-}

@@ -7,6 +7,23 @@ import { Cluster, events, ofKey } from "./cluster_suite.ts";
 
 const QUICK = { billing: { Placed: { attempts: 3, delay: [10, 20] as const } } };
 
+/** A subscription whose room is nearly taken by messages of one key, behind the first one, which fails until `mend`. */
+async function nearlyFull(settings: { readonly attempts: number; readonly delay?: readonly [number, number] }) {
+  const cluster = new Cluster();
+  const begun = Promise.withResolvers<void>();
+  let broken = true;
+  const run = async () => {
+    await begun.promise;
+    return broken ? ["BROKEN", "no", 0] as const : 0;
+  };
+  const handles = { billing: { Placed: { ...settings, timeout: 600_000 } } };
+  const node = await cluster.node("a", { handles, run, mostParked: 2_000 });
+  for (let i = 0; i < 40; i++) await cluster.publish("Placed", events(100, 1, 100 * i));
+  await cluster.until("nearly all the room is taken", () => node.state("billing")!.retrying >= 1_800);
+  begun.resolve();
+  return { cluster, node, mend: () => void (broken = false) };
+}
+
 describe("Subscriptions, when handlers fail", () => {
   it("try again, later messages of the key behind it, others at once", async () => {
     const cluster = new Cluster();
@@ -192,45 +209,23 @@ describe("Subscriptions, when handlers fail", () => {
   });
 
   it("lead while what waits behind a failed message of one key takes nearly all the room (they were said to be stopped)", async () => {
-    const cluster = new Cluster();
-    const begun = Promise.withResolvers<void>();
-    let broken = true;
-    const handles = { billing: { Placed: { attempts: 100, delay: [60_000, 60_000] as const, timeout: 600_000 } } };
-    const run = async () => {
-      await begun.promise;
-      return broken ? ["BROKEN", "no", 0] as const : 0;
-    };
-    const node = await cluster.node("a", { handles, run, mostParked: 2_000 });
-    for (let i = 0; i < 40; i++) await cluster.publish("Placed", events(100, 1, 100 * i));
-    await cluster.until("nearly all the room is taken", () => node.state("billing")!.retrying >= 1_800);
-    begun.resolve();
+    const { cluster, node, mend } = await nearlyFull({ attempts: 100, delay: [60_000, 60_000] });
     await cluster.until("all that was read is put aside", () => node.state("billing")!.open === 0);
     await cluster.clock.advance(5_000);
     assertEquals([node.state("billing")!.state, cluster.states("stopped")], ["leading", 0]);
-    broken = false;
+    mend();
     await cluster.until("all are handled", () => cluster.ends.length === 4_000, 1_000_000);
     cluster.close();
   });
 
   it("are stopped, and say so, while what waits behind a dead letter of one key takes nearly all the room (they were said to lead)", async () => {
-    const cluster = new Cluster();
-    const begun = Promise.withResolvers<void>();
-    let broken = true;
-    const handles = { billing: { Placed: { attempts: 1, timeout: 600_000 } } };
-    const run = async () => {
-      await begun.promise;
-      return broken ? ["BROKEN", "no", 0] as const : 0;
-    };
-    const node = await cluster.node("a", { handles, run, mostParked: 2_000 });
-    for (let i = 0; i < 40; i++) await cluster.publish("Placed", events(100, 1, 100 * i));
-    await cluster.until("nearly all the room is taken", () => node.state("billing")!.retrying >= 1_800);
-    begun.resolve();
+    const { cluster, node, mend } = await nearlyFull({ attempts: 1 });
     await cluster.until("the first is a dead letter", () => node.state("billing")!.dead === 1);
     await cluster.clock.advance(5_000);
     assertEquals([node.state("billing")!.state, cluster.states("stopped")], ["stopped", 1]);
     const said = cluster.seen.flatMap((each) => each.type === "subscription" ? each.reason ?? [] : []).join("\n");
     assertStringIncludes(said, "catga dead");
-    broken = false;
+    mend();
     const administration = await cluster.administration();
     for await (const letter of administration.deadLetters({})) await letter.replay();
     await cluster.until("all are handled", () => cluster.ends.length === 4_000, 1_000_000);

@@ -76,8 +76,10 @@ export class ResultCalls {
       if (last.t === "ended") return resultOf(last.outcome);
       if (end.holder === "") return late(`: no node has begun it; does a node with a handler of ${workflow} run?`);
       // what others told the run says nothing about what it does
-      const journal = "by" in last ? await log.load(ref) : undefined;
-      return late(`: ${journal === undefined ? lastDone(last) : state(journal)}`);
+      if (!("by" in last)) return late(`: ${lastDone(last)}`);
+      const journal = await log.load(ref);
+      if (journal === undefined) return noRun(ref, NOT_STARTED);
+      return journal.ended === undefined ? late(`: ${state(journal)}`) : resultOf(journal.ended);
     };
     const looked = look().then((found) => result = found, (error) => result = failedWith(error));
     await within(clock, LAST_LOOK, looked);

@@ -21,9 +21,12 @@ import type { LogFields } from "../contract/observer.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { NO_LEADER, ScriptedStream, SILENCE } from "../../test/support/scripted_stream.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { encoder } from "../data/utf8.ts";
 import { streamName } from "../log/format/stream_name.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { textOf } from "../ports/event_log.ts";
+import { type StoredMessage, textOf } from "../ports/event_log.ts";
+import type { JournalEntry } from "./journal_entry.ts";
+import { RunMessages } from "./run_message.ts";
 import { Runs } from "./runs.ts";
 import type { RunsHost } from "./runs_host.ts";
 import { infoOf } from "./run_suite.ts";
@@ -1034,6 +1037,33 @@ describe("runs", () => {
     assertEquals([error?.code, clock.monotonic() - began], ["NOT_ENDED", 3_000]);
     runs.close();
   });
+
+  for (const then of ["ends", "is forgotten"]) {
+    it(`a result has the end of a run that ${then} during its last look (it was NOT_ENDED)`, async () => {
+      const { clock, stream, Later, runs } = scripted();
+      const ref = { workflow: "Later", run: "x" };
+      const messages = new RunMessages({ endpoint: "b.1", clock, number: () => 1 });
+      const started: JournalEntry = { t: "started", by: "", input: undefined, version: 1, keep: 60_000 };
+      const entries: JournalEntry[] = [
+        started,
+        { t: "signalled", by: "c.1", signal: "go", value: 1 },
+        { t: "ended", outcome: { ok: true, value: "late" }, until: 60_000 },
+      ];
+      const stored = entries.map((entry, version): StoredMessage => {
+        const { text } = messages.of(ref, [entry], { version, holder: "b.1" });
+        const subject = "catga.default.entity.Later-run.x";
+        return { subject, sequence: version + 1, time: 0, data: encoder.encode(text), headers: undefined };
+      });
+      let looks = 0;
+      // the first look is that of the wait, the second begins the last look
+      const present = () => looks <= 2 ? stored.slice(0, 2) : then === "ends" ? stored : [];
+      stream.last = () => (looks++, Promise.resolve(present().at(-1)));
+      stream.read = () => Promise.resolve(present());
+      const { value, error } = await clock.until(runs.result(Later as never, "x", { timeout: 1_000 }));
+      assertEquals([value, error?.code], then === "ends" ? ["late", undefined] : [undefined, "NO_RUN"]);
+      runs.close();
+    });
+  }
 
   it("start, tell and cancel end a second after the app's timeout while a server answers nothing (12 s later)", async () => {
     const { clock, stream, Later, runs } = scripted();

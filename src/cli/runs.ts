@@ -30,9 +30,10 @@ later version of Catga). PENDING is what a run waits for or tries again; a step
 whose first attempt runs is not recorded yet. --cause is a part of such an
 error.
 
-VERB is retry or cancel, for all runs that match, and needs --status: retry has
-what is pending tried at once, cancel, with --reason, ends them with CANCELLED.
-They only count what they would do, until --yes.`,
+VERB is retry or cancel, for all runs that match, and needs --status, one of
+those that have not ended and can be read: retry has what is pending tried at
+once, cancel, with --reason, ends them with CANCELLED. They only count what they
+would do, until --yes.`,
   async run([word, more], flags, terminal) {
     if (more !== undefined) throw new UsageError("usage: catga runs [WORKFLOW | retry | cancel]");
     const verb = word === "retry" || word === "cancel" ? word : undefined;
@@ -105,6 +106,10 @@ async function changeAll(
   if (choice.status === undefined) throw new UsageError(`runs ${verb} takes --status, such as --status stuck`);
   if (choice.status === "done" || choice.status === "failed") {
     throw new UsageError(`runs ${verb}: a run that is ${choice.status} has ended`);
+  }
+  if (choice.status === "unreadable") {
+    const need = "give --codec FILE with its key, or take a later version of Catga";
+    throw new UsageError(`runs ${verb}: a run that is unreadable cannot be changed: ${need}`);
   }
   if (verb === "retry" && reason !== undefined) throw new UsageError("--reason is for cancel");
   if (verb === "cancel" && !reason) throw new UsageError("runs cancel takes --reason TEXT, which stays with the runs");

@@ -187,6 +187,8 @@ describe("the tool and many runs", await requireNatsServer(), () => {
       const usage of [
         ["retry"],
         ["retry", "--status", "done"],
+        ["cancel", "--status", "unreadable", "--reason", "x"],
+        ["retry", "--status", "unreadable"],
         ["retry", "--status", "stuck", "--reason", "x"],
         ["cancel", "--status", "stuck"],
         ["retry", "now", "--status", "stuck"],

@@ -6,6 +6,7 @@ import { drivenWorkflow } from "../contract/workflow.ts";
 import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";
 import { nodeLabel, type ObservedMismatch } from "../contract/alarms.ts";
 import { reads } from "../contract/compatibility.ts";
+import { isShaped } from "../contract/shape.ts";
 import type { JsonSchema } from "../contract/json_schema.ts";
 import { listed } from "../data/printable.ts";
 import { refusals } from "./comparison.ts";
@@ -249,6 +250,27 @@ export function silentNodes(
       advice: "Try again: it may be busy, cut off, or of an older version of Catga.",
     }),
   );
+}
+
+/**
+ * Returns the names of the program's contracts of which no node of another service gives a description, though one may
+ * send or handle them: nodes describe only contracts with a schema or a version. Nodes in `silent` were asked in vain.
+ */
+export function undescribed(
+  { contracts }: Program,
+  { nodes, looks, silent }: {
+    readonly nodes: readonly NodeInfo[];
+    readonly looks: readonly Look[];
+    readonly silent: readonly NodeInfo[];
+  },
+  service: string | undefined,
+): string[] {
+  const described = new Set(looks.filter((look) => look.service !== service).map(({ name }) => name));
+  const answered = nodes.filter((node) => node.service !== service && !silent.includes(node));
+  const elsewhere = new Set(answered.flatMap(({ handles }) => handles));
+  return [...contracts].filter(([name, { contract }]) =>
+    !described.has(name) && answered.length > 0 && (!isShaped(contract) || elsewhere.has(name))
+  ).map(([name]) => name);
 }
 
 function answersOf({ output, items }: Pick<Look, "output" | "items">) {

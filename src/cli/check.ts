@@ -41,6 +41,7 @@ BREAK: messages would be refused, or nobody would handle them; the exit code is
     }
     const program = await load(files);
     const findings: Finding[] = [];
+    let undescribed: readonly string[] = [];
     if (against !== undefined) {
       const { compare } = await import("../check/comparison.ts");
       const { describe, readDescription } = await import("../check/description.ts");
@@ -50,7 +51,9 @@ BREAK: messages would be refused, or nobody would handle them; the exit code is
     }
     if (isRunning) {
       try {
-        findings.push(...await running(program, flags, terminal));
+        const compared = await running(program, flags, terminal);
+        findings.push(...compared.findings);
+        undescribed = compared.undescribed;
       } catch (error) {
         if (!isCatgaError(error)) throw error;
         // the running nodes could not be read, so neither a break nor the absence of breaks can be reported
@@ -58,7 +61,7 @@ BREAK: messages would be refused, or nobody would handle them; the exit code is
         return UNJUDGED;
       }
     }
-    return report(findings, flags, terminal);
+    return report(findings, undescribed, flags, terminal);
   },
 };
 
@@ -79,9 +82,16 @@ catga contracts src/*.ts > contracts.json`,
   },
 };
 
-/** Compares a program with the running nodes and with the stored data. Returns the breaks that it finds. */
-async function running(program: Program, flags: Flags, terminal: Terminal): Promise<Finding[]> {
-  const { compareLooks, compareRunning, serviceOf, silentNodes } = await import("../check/running.ts");
+/**
+ * Compares a program with the running nodes and with the stored data. Returns the breaks that it finds, and the names of
+ * the contracts that the nodes of other services do not describe.
+ */
+async function running(
+  program: Program,
+  flags: Flags,
+  terminal: Terminal,
+): Promise<{ readonly findings: readonly Finding[]; readonly undescribed: readonly string[] }> {
+  const { compareLooks, compareRunning, serviceOf, silentNodes, undescribed } = await import("../check/running.ts");
   const { checkStored } = await import("../check/stored.ts");
   const { checkRuns } = await import("../check/half_done.ts");
   return await ClusterView.during(flags, terminal, async (view) => {
@@ -105,7 +115,7 @@ async function running(program: Program, flags: Flags, terminal: Terminal): Prom
       view.stream("entities"),
       view.stream("subscriptions"),
     ]);
-    return [
+    const findings = [
       ...compareRunning(program, cluster, service),
       ...compareLooks(program, looks, service),
       ...silentNodes(program, silent, service),
@@ -119,6 +129,7 @@ async function running(program: Program, flags: Flags, terminal: Terminal): Prom
         ...{ namespace: view.namespace, entities, clock: systemClock, random: view.transport.random, progress },
       }),
     ];
+    return { findings, undescribed: undescribed(program, { nodes: cluster.nodes, looks, silent }, service) };
   });
 }
 
@@ -143,12 +154,19 @@ async function textOf(file: string): Promise<string> {
   }
 }
 
-/** Prints the breaks found, and returns the exit code. */
-function report(findings: readonly Finding[], flags: Flags, terminal: Terminal): number {
+/**
+ * Prints the breaks found, and which contracts other services do not describe (`undescribed`). Returns the exit code.
+ */
+function report(
+  findings: readonly Finding[],
+  undescribed: readonly string[],
+  flags: Flags,
+  terminal: Terminal,
+): number {
   const count = (level: Finding["level"]) => findings.filter((each) => each.level === level).length;
   const [breaks, unknown] = [count("break"), count("unknown")];
   if (flags.has("json")) {
-    terminal.write(`${printableJson({ ok: breaks === 0, breaks, unknown, findings })}\n`);
+    terminal.write(`${printableJson({ ok: breaks === 0, breaks, unknown, findings, undescribed })}\n`);
   } else {
     const lines = findings.toSorted((a, b) => ORDER[a.level] - ORDER[b.level]).flatMap((each) => {
       const { level, message, count, example, advice } = each;
@@ -169,6 +187,13 @@ function report(findings: readonly Finding[], flags: Flags, terminal: Terminal):
       : `${breaks} things would break`;
     const open = unknown === 0 ? "" : `, ${unknown} could not be judged`;
     terminal.write(`${[...lines, `${said}${open}.`].join("\n")}\n`);
+    if (undescribed.length > 0) {
+      const which = `${undescribed.slice(0, MOST_NAMED).join(", ")}${
+        undescribed.length > MOST_NAMED ? ` and ${undescribed.length - MOST_NAMED} more` : ""
+      }`;
+      const why = "they describe only contracts with a schema or `version`";
+      terminal.say(printable(`Not compared with the programs of other services, for ${why}: ${which}`));
+    }
   }
   if (breaks > 0) return FAILED;
   return unknown > 0 && !flags.has("allow-unknown") ? UNJUDGED : DONE;
@@ -178,5 +203,7 @@ const ORDER = { break: 0, unknown: 1, note: 2 } as const;
 const LEVELS = { break: "BREAK  ", unknown: "UNKNOWN", note: "NOTE   " } as const;
 /** Exit code if no certain break was found, but some part of the program could not be judged. */
 const UNJUDGED = 2;
+/** Number of undescribed contracts that are named; with `--json`, all are. */
+const MOST_NAMED = 10;
 /** Interval at which `check` prints its progress, in ms. */
 const PROGRESS_INTERVAL = 2_000;

@@ -249,6 +249,38 @@ describe("catga check --nats", await requireNatsServer(), () => {
     },
   );
 
+  it("names contracts that other services do not describe: those without schema or version", slow, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
+    await using server = await startNatsServer();
+    const Bare = command("Bare");
+    const Given = command("Given", { version: 2 });
+    await using web = await catga({
+      ...{ nats: server.url, service: "web", id: "web-1", logger: QUIET },
+      handlers: [Bare.handle(() => {}), Given.handle(() => {})],
+    });
+    assertEquals(web.nodes().length, 1);
+    const file = join(folder, "program.mjs");
+    // `Bare` has a version here and none at web, `Plain` has none here: whoever sends it there says nothing of it
+    const more = `
+      export const Bare = command("Bare", { version: 1 });
+      export const Given = command("Given", { version: 2 });
+      export const plain = command("Plain").handle(() => {});`;
+    await writeFile(file, moduleOf({ more }));
+    const args = ["check", file, "--nats", server.url, "--service", "shop"];
+    assertEquals(JSON.parse((await cliHere([...args, "--json"])).out).undescribed, ["Add", "Plain", "Bare"]);
+    const { code, out, err } = await cliHere(args);
+    assertEquals([code, out], [0, "Nothing would break.\n"]);
+    assertEquals(
+      err,
+      "Not compared with the programs of other services, for they describe only contracts with a schema or `version`: " +
+        "Add, Plain, Bare\n",
+    );
+    const many = Array.from({ length: 11 }, (_, n) => `export const p${n} = command("P${n}").handle(() => {});`);
+    await writeFile(join(folder, "many.mjs"), moduleOf({ more: many.join("\n") }));
+    assertStringIncludes((await cliHere(["check", join(folder, "many.mjs"), ...args.slice(2)])).err, "P7 and 2 more\n");
+    await rm(folder, { recursive: true });
+  });
+
   it("names messages that were put aside and dead letters that a new schema refuses", slow, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
     await using server = await startNatsServer();

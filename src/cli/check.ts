@@ -83,8 +83,8 @@ catga contracts src/*.ts > contracts.json`,
 };
 
 /**
- * Compares a program with the running nodes and with the stored data. Returns the breaks that it finds, and the names of
- * the contracts that the nodes of other services do not describe.
+ * Compares a program with the running nodes and with the stored data. Returns the breaks that it finds, and the names
+ * of the contracts that the nodes of other services do not describe.
  */
 async function running(
   program: Program,

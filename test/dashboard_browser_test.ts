@@ -492,8 +492,8 @@ describe(
       await browser.show(1280, 1000, "light");
     });
 
-    it("the picture of the traffic writes no label over another of few nodes (on a phone those of six did)", async () => {
-      for (const count of [2, 3, 4, 5, 6, 8]) {
+    it("the picture of the traffic writes no label over another, or over a circle (those of nine nodes did)", async () => {
+      for (const count of [1, 2, 3, 4, 5, 6, 8, 9, 13, 20, 31, 32]) {
         const nodes = Array.from(
           { length: count },
           (_, n) => ({ label: `gateway/lXn${n}`, state: "live", count: 1 } as const),
@@ -503,7 +503,20 @@ describe(
           await browser.evaluate(`(() => {
             const { prototype } = CanvasRenderingContext2D;
             globalThis.ownFill ??= prototype.fillText;
+            globalThis.ownArc ??= prototype.arc;
+            globalThis.ownClear ??= prototype.clearRect;
             globalThis.labels = new Map();
+            globalThis.circles = new Map();
+            prototype.clearRect = function (...all) {
+              labels.clear();
+              circles.clear();
+              return ownClear.apply(this, all);
+            };
+            prototype.arc = function (x, y, radius, ...more) {
+              const edge = radius + 1.5; // half of its line
+              circles.set(x + " " + y, { text: "a circle", left: x - edge, right: x + edge, top: y - edge, bottom: y + edge });
+              return ownArc.call(this, x, y, radius, ...more);
+            };
             prototype.fillText = function (text, x, y, room) {
               const wide = Math.min(room, this.measureText(text).width);
               const left = x - { left: 0, center: wide / 2, right: wide }[this.textAlign];
@@ -513,10 +526,13 @@ describe(
           })()`);
           streams.send("traffic", { byService: false, nodes, edges: [], total: width + count });
           await browser.until("the labels", `labels.size === ${count}`);
-          const over = await browser.evaluate<string[]>(`[...labels.values()].flatMap((a, i, all) =>
+          const { 0: [least, most], 1: over } = await browser.evaluate<[number[], string[]]>(`[
+            [...circles.values()].reduce(([a, b], { top, bottom }) => [Math.min(a, top), Math.max(b, bottom)], [0, 0]),
+            [...labels.values(), ...circles.values()].flatMap((a, i, all) =>
             all.slice(i + 1).filter((b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
-              .map((b) => a.text + " and " + b.text))`);
+              .map((b) => a.text + " and " + b.text))]`);
           assertEquals(over, [], `of ${count} nodes, ${width} px wide`);
+          assert(least >= 0 && most <= 320, `a circle of ${count} nodes stays in the picture: ${least} to ${most}`);
         }
       }
       await browser.show(1280, 1000, "light");

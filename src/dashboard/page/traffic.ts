@@ -25,7 +25,6 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
   let colors: Readonly<Record<string, string>> = {};
 
   const TURN = 2 * Math.PI;
-  const RADIUS = 9;
   /** Time in which a dot moves from one circle to another, in ms. */
   const CROSSING = 1_600;
 
@@ -115,7 +114,7 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
   ): void {
     const tone = state === "live" ? "--good" : state === "suspect" ? "--warn" : "--bad";
     context.beginPath();
-    context.arc(x, y, RADIUS, 0, TURN);
+    context.arc(x, y, radius(), 0, TURN);
     context.fillStyle = color("--card");
     context.fill();
     context.lineWidth = 3;
@@ -125,16 +124,13 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
     context.setLineDash([]);
     context.fillStyle = color("--text");
     context.font = "12px system-ui, sans-serif";
-    // few labels stand at the left and right of their circles, where they have room on a narrow screen, too
-    const side = view.nodes.length > 8 ? 0.35 : 0.45;
-    const [isLeft, isRight] = [x < width * side, x > width * (1 - side)];
-    context.textAlign = isLeft ? "right" : isRight ? "left" : "center";
+    const isLeft = x < width / 2;
+    context.textAlign = isLeft ? "right" : "left";
     context.textBaseline = "middle";
     const text = `${label.length > 18 ? `${label.slice(0, 17)}…` : label}${count > 1 ? ` (${count})` : ""}`;
-    const beside = RADIUS + 6;
-    const [dx, dy] = isLeft ? [-beside, 0] : isRight ? [beside, 0] : [0, y < 100 ? -beside - 4 : beside + 6];
-    const room = (isLeft ? x : isRight ? width - x : width) - beside - 4;
-    context.fillText(text, x + dx, y + dy, room); // `room`: a longer text is set narrower
+    const beside = radius() + 6;
+    const room = (isLeft ? x : width - x) - beside - 4;
+    context.fillText(text, isLeft ? x - beside : x + beside, y, room); // `room`: a longer text is set narrower
   }
 
   /** Returns the color with this name in the style sheet. */
@@ -145,11 +141,23 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
     colors = { ...colors, [name]: color };
     return color;
   }
-  /** Returns the place of a circle on an ellipse, the first one at the left. */
+  /**
+   * Returns the place of a circle on an ellipse: half of the circles on its left side, half on its right side, on each
+   * in rows of the same height, so that each label has a row of its own outside of the ellipse.
+   */
   function placeOf(index: number, count: number, width: number, height: number): Point {
-    const angle = Math.PI + (TURN * index) / Math.max(1, count);
-    const [rx, ry] = [Math.max(40, Math.min(width * 0.3, width / 2 - 110, 420)), height / 2 - 34];
-    return { x: width / 2 + rx * Math.cos(angle), y: height / 2 + ry * Math.sin(angle) };
+    const rows = Math.ceil(count / 2);
+    const isLeft = index < rows;
+    const own = isLeft ? rows : count - rows;
+    const along = (2 * (isLeft ? index : index - rows) + 1) / own - 1; // from -1, the top of the ellipse, to 1
+    const [rx, ry] = [Math.max(40, Math.min(width * 0.3, width / 2 - 110, 420)), height / 2 - 4];
+    const out = rx * Math.sqrt(1 - along ** 2);
+    return { x: width / 2 + (isLeft ? -out : out), y: height / 2 + ry * along };
+  }
+
+  /** Returns the radius of the circles: many are smaller, so that each has a row of its own. */
+  function radius(): number {
+    return view.nodes.length > 20 ? 6 : 9;
   }
 
   /**

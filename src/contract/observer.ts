@@ -130,8 +130,17 @@ export type Observation =
     readonly id: string;
     readonly left: number;
   }
-  /** A stream with a size limit is nearly full, and will soon delete its oldest messages. */
-  | { readonly type: "log-filling"; readonly stream: string; readonly bytes: number; readonly maxBytes: number }
+  /**
+   * A stream with a size limit is nearly full, or has room again. `discard`: when it is full, it removes its oldest
+   * messages, unhandled ones, too (`old`), or refuses new ones (`new`).
+   */
+  | {
+    readonly type: "log-filling";
+    readonly stream: string;
+    readonly bytes: number;
+    readonly maxBytes: number;
+    readonly discard: "old" | "new";
+  }
   /**
    * A message of NATS was stored in the log's stream; `count` published messages of the contract are bundled in it. Not
    * logged.

@@ -82,6 +82,7 @@ export class StreamState {
       messages,
       bytes,
       maxBytes: undefined,
+      discard: "new",
       now: this.#clock.now(),
     });
   }

@@ -76,6 +76,7 @@ export function toState(stream: OwnedStream, info: StreamInfo): LogState {
     messages,
     bytes,
     maxBytes: maxBytes > 0 ? maxBytes : undefined,
+    discard: info.config.discard === "new" ? "new" : "old",
     now: stream.serverClock.at(stream.transport.clock.monotonic()),
   };
 }

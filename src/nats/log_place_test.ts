@@ -124,6 +124,10 @@ describe("readState", () => {
     });
     const limits = [-1, 0, 500].map((max_bytes) => toState(stream, { ...info(), config: { max_bytes } }).maxBytes);
     assertEquals(limits, [undefined, undefined, 500]);
+    const full = [undefined, "old", "new"].map((discard) =>
+      toState(stream, { ...info(), config: { discard } }).discard
+    );
+    assertEquals(full, ["old", "old", "new"]);
   });
 });
 

@@ -174,6 +174,7 @@ describe("NatsLogStream: a server without schedules", await requireNatsServer(),
     const answer = await connection.request(`$JS.API.STREAM.INFO.${STREAM}`, "", PATIENT);
     const { config } = answer.json<{ config: Record<string, unknown> }>();
     assertEquals([config.discard, config.allow_msg_schedules ?? false], ["new", false]);
+    assertEquals((await stream.state())?.discard, "new");
     await store(stream, "all else works");
     await transport.close();
   });

@@ -166,7 +166,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
       if (seen.bytes < NEARLY_FULL * seen.maxBytes) return info(`stream ${seen.stream} has room again`);
       return error(
         `stream ${seen.stream} has ${seen.bytes} of ${seen.maxBytes} bytes: when it is full, it ` +
-          (seen.stream.endsWith("_entities") ? "refuses messages" : "drops its oldest messages, unhandled ones too") +
+          (seen.discard === "new" ? "refuses messages" : "drops its oldest messages, unhandled ones too") +
           ". Raise its max_bytes",
       );
     case "message-failed":

@@ -136,9 +136,9 @@ describe("the log's lines for an operator", () => {
       linesOf(
         { type: "near-expiry", ...about, left: 5_400_000 },
         { type: "near-expiry", ...about, left: -5 },
-        { type: "log-filling", stream: "catga_shop_log", bytes: 900, maxBytes: 1_000 },
-        { type: "log-filling", stream: "catga_shop_log", bytes: 900, maxBytes: 2_000 },
-        { type: "log-filling", stream: "catga_shop_entities", bytes: 900, maxBytes: 1_000 },
+        { type: "log-filling", stream: "catga_shop_log", bytes: 900, maxBytes: 1_000, discard: "old" },
+        { type: "log-filling", stream: "catga_shop_log", bytes: 900, maxBytes: 2_000, discard: "old" },
+        { type: "log-filling", stream: "catga_old_log", bytes: 900, maxBytes: 1_000, discard: "new" },
       ),
       [
         "error catga n1: the oldest message of subscription shop/billing (Booked m1) is removed from the log in 90 min, unhandled: " +
@@ -148,7 +148,7 @@ describe("the log's lines for an operator", () => {
         "error catga n1: stream catga_shop_log has 900 of 1000 bytes: when it is full, it drops its oldest messages, unhandled " +
         "ones too. Raise its max_bytes",
         "info catga n1: stream catga_shop_log has room again",
-        "error catga n1: stream catga_shop_entities has 900 of 1000 bytes: when it is full, it refuses messages. Raise its " +
+        "error catga n1: stream catga_old_log has 900 of 1000 bytes: when it is full, it refuses messages. Raise its " +
         "max_bytes",
       ],
     );

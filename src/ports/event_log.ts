@@ -286,6 +286,8 @@ export interface LogState {
   readonly bytes: number;
   /** Maximum size of the stream, in bytes; `undefined`: no limit. */
   readonly maxBytes: number | undefined;
+  /** A full stream removes its oldest messages (`old`) or refuses new ones (`new`). */
+  readonly discard: "old" | "new";
   /** The server's time when it answered, in ms since 1970. */
   readonly now: number;
 }

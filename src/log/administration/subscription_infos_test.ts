@@ -13,7 +13,16 @@ import type { StoredSubscription } from "./stored_subscriptions.ts";
 import { announced, subscriptionInfos } from "./subscription_infos.ts";
 
 const NAMESPACE = "default";
-const STATE: LogState = { created: "c", first: 1, last: 90, messages: 90, bytes: 9, maxBytes: undefined, now: 10_000 };
+const STATE: LogState = {
+  created: "c",
+  first: 1,
+  last: 90,
+  messages: 90,
+  bytes: 9,
+  maxBytes: undefined,
+  discard: "old",
+  now: 10_000,
+};
 
 /** Makes a stream with messages of these sequences and contracts, each stored at 100 times its sequence in ms. */
 function streamWith(

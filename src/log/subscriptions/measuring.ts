@@ -71,13 +71,12 @@ export class Measuring {
     const { stream, namespace, observer, signal } = this.#options;
     const state = await stream.state();
     if (state === undefined) return this.#last.clear();
-    const { bytes, maxBytes } = state;
+    const { bytes, maxBytes, discard } = state;
     this.#first = state.first;
-    // a stream with a size limit removes its oldest messages when it is full, even unhandled ones
     const filling = maxBytes !== undefined && bytes >= NEARLY_FULL * maxBytes;
     if (filling ? now - this.#reported >= REPORT : this.#reported !== -Infinity) {
       this.#reported = filling ? now : -Infinity;
-      observer({ type: "log-filling", stream: stream.name, bytes, maxBytes: maxBytes ?? Infinity });
+      observer({ type: "log-filling", stream: stream.name, bytes, maxBytes: maxBytes ?? Infinity, discard });
     }
     const found = new Map<string, number>();
     const asked = new Map<string, number>();

@@ -5,7 +5,16 @@ import type { LogState, StoredMessage } from "../../ports/event_log.ts";
 import { endOf } from "../format/group_text.ts";
 import { Measuring } from "./measuring.ts";
 
-const STATE: LogState = { created: "c", first: 1, last: 100, messages: 100, bytes: 10, maxBytes: undefined, now: 0 };
+const STATE: LogState = {
+  created: "c",
+  first: 1,
+  last: 100,
+  messages: 100,
+  bytes: 10,
+  maxBytes: undefined,
+  discard: "old",
+  now: 0,
+};
 
 describe("Measuring", () => {
   it("lag is the way from what was read to the last message of the categories, whatever follows of others", async () => {
@@ -50,7 +59,13 @@ describe("Measuring", () => {
       measuring.tick(now, led);
       await settled();
     }
-    const filling = { type: "log-filling" as const, stream: "the log", bytes: 85, maxBytes: 100 };
+    const filling = {
+      type: "log-filling" as const,
+      stream: "the log",
+      bytes: 85,
+      maxBytes: 100,
+      discard: "old" as const,
+    };
     assertEquals(seen, [filling, filling]);
     stream.state = () => Promise.resolve({ ...STATE, bytes: 85, maxBytes: 1_000 });
     for (const now of [3_610_000, 3_620_000]) {
@@ -69,7 +84,13 @@ describe("Measuring", () => {
       measuring.tick(now, []);
       await settled();
     }
-    const filling = { type: "log-filling" as const, stream: "the log", bytes: 85, maxBytes: 100 };
+    const filling = {
+      type: "log-filling" as const,
+      stream: "the log",
+      bytes: 85,
+      maxBytes: 100,
+      discard: "old" as const,
+    };
     assertEquals(seen, [filling, { ...filling, maxBytes: Infinity }]);
   });
 

@@ -197,7 +197,16 @@ function start(
   return { ledger, reading, reader, got, clock };
 }
 
-const STATE: LogState = { created: "first", first: 1, last: 9, messages: 9, bytes: 9, maxBytes: undefined, now: 7 };
+const STATE: LogState = {
+  created: "first",
+  first: 1,
+  last: 9,
+  messages: 9,
+  bytes: 9,
+  maxBytes: undefined,
+  discard: "old",
+  now: 7,
+};
 
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));

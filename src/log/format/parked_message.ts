@@ -43,6 +43,8 @@ export interface ParkedMessage {
 export interface ListedMessage extends ParkedMessage {
   readonly in: "store";
   readonly loaded: boolean;
+  /** Size of its text in the store, in bytes. */
+  readonly size: number;
 }
 
 /**

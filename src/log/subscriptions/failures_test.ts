@@ -51,6 +51,25 @@ describe("Subscriptions, when handlers fail", () => {
     cluster.close();
   });
 
+  it("make a dead letter that says why of a message too large to be put aside, which the log has removed", async () => {
+    const cluster = new Cluster();
+    const handles = { billing: { Placed: { attempts: 9, delay: [12_000, 12_000] as const } } };
+    const node = await cluster.node("a", { handles, run: () => ["BROKEN", "no", 0] });
+    await cluster.publish("Placed", [["x".repeat(1_048_480)]]); // it fits into a message of the log, but not with its error
+    await cluster.until("it is parked", () => node.state("billing")?.retrying === 1);
+    await cluster.until("its commit is written", async () => (await cluster.record("billing"))?.open.length === 0);
+    const stream = await cluster.stream();
+    await cluster.clock.until(stream.purge(categorySubject("test", "Placed")));
+    await cluster.until("it is dead", () => node.state("billing")?.dead === 1);
+    await cluster.clock.advance(1_000); // a commit says so
+    const administration = await cluster.administration();
+    const [letter] = await cluster.clock.until(Array.fromAsync(administration.deadLetters()));
+    assertEquals(letter.error.code, "INVALID_MESSAGE");
+    assertStringIncludes(letter.error.message, "the log has removed it");
+    assertEquals(letter.attempts, cluster.runs.length, "no handler got it without its payload");
+    cluster.close();
+  });
+
   it("make a dead letter of a final failure at once", async () => {
     const cluster = new Cluster();
     await cluster.node("a", { handles: QUICK, run: () => ["NEVER", "no", 1] });

@@ -218,8 +218,8 @@ export class HandingOut {
     try {
       const loaded = await store.load(item);
       if (this.#closed) return;
-      if (loaded) return this.#send(item);
-      ledger.failed(item, { attempts: item.attempts, error: GONE, dead: now() });
+      if (loaded && item.loaded) return this.#send(item);
+      ledger.failed(item, { attempts: item.attempts, error: loaded ? REMOVED : GONE, dead: now() });
       this.#options.onProgress();
     } catch (error) {
       if (!this.#closed) warnings.fault("handing out", error);
@@ -614,6 +614,12 @@ function sizeOf({ size, message: { payload } }: Item): number {
 
 const ENVELOPE = 128;
 const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put aside of it is gone from the store" });
+const REMOVED = Object.freeze({
+  code: "INVALID_MESSAGE",
+  message:
+    "its payload was too large for the server's max_payload to be put aside, and the log has removed it: replay " +
+    "it with its payload, or discard it",
+});
 /**
  * First pause of a message that nodes refuse for now, longest pause, and longest pause if many messages are refused,
  * in ms.

@@ -7,7 +7,7 @@ import type { BatchSettings } from "../../contract/handler.ts";
 import { type Head, messageId, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import { Category, type Item } from "./category.ts";
-import { type FoundState, Ledger } from "./ledger.ts";
+import { type FoundMessage, type FoundState, Ledger } from "./ledger.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 
@@ -91,6 +91,32 @@ describe("Ledger", () => {
     assertEquals([...runs.keys()], [450]);
     kit.ledger.done(runs.get(450)!);
     assertEquals([...kit.begin().keys()], [440]);
+  });
+
+  it("runs large parked messages as far as memory goes, the others as those have an outcome, small ones at once", () => {
+    const { ledger } = new Kit();
+    const size = 200_000;
+    const most = Math.ceil(33_554_432 / size);
+    const listed = (message: LoggedMessage, size: number): FoundMessage => {
+      return { in: "store", loaded: size < 1_000, size, message, error: FAILED };
+    };
+    const large = Array.from({ length: 2 * most }, (_, i) => listed(keyless(i), size));
+    const all = [...large, listed(keyless(2 * most), 100)];
+    const messages = new Map(all.map((each) => [messageId(each.message), each]));
+    const parked = new Map(all.map(({ message }) => {
+      const { position, time } = message;
+      return [messageId(message), { position, time, epoch: 0, attempts: 1, due: NOW - 1, dead: 0 }];
+    }));
+    const stored = { ...found({}).stored, parked };
+    assertEquals(ledger.takeOver(found({}, { stored, messages, unclean: false })), []);
+    const first = ledger.begin(() => NOW);
+    const isLarge = ({ loaded }: Item) => !loaded;
+    assertEquals([first.filter(isLarge).length, first.length], [most, most + 1]);
+    assertEquals(ledger.begin(() => NOW), []);
+    const [done, failed] = first.filter(isLarge);
+    ledger.done(done);
+    ledger.failed(failed, { attempts: 2, error: FAILED, due: NOW + 1_000 });
+    assertEquals(ledger.begin(() => NOW).length, 2);
   });
 
   it("runs one message of a key at a time, in order, and those without one at once", () => {
@@ -317,8 +343,10 @@ describe("Ledger", () => {
     kit.ledger.failed(kit.begin().get(1)!, { attempts: 3, error: FAILED, dead: NOW });
     kit.commit();
     const before = kit.ledger.parked.get("1-1")!.message;
+    kit.ledger.parked.get("1-1")!.loaded = false; // the store may have lost it
     kit.ledger.carryOut(5, { kind: "replay", message: "1-1", dead: NOW, payload: '{"mended":1}' });
-    const { message } = kit.ledger.parked.get("1-1")!;
+    const { message, loaded } = kit.ledger.parked.get("1-1")!;
+    assertEquals(loaded, true, "what the store has does not take the place of the new payload");
     assertEquals([message.payload, message.earlier], [{ mended: 1 }, [[NOW, JSON.stringify(before.payload)]]]);
     assertEquals(kit.ledger.draft().entries.map(({ id }) => id), ["1-1"]);
     // the edit is made twice, as after a leader that stored the edit and died before its commit

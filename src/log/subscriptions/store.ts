@@ -1,7 +1,8 @@
 /** The store of a subscription in the stream `catga_<ns>_subscriptions`: commits, parked messages, and requests. */
+import { KEEP } from "../../contract/defaults.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { type Clock, delay, doubled } from "../../ports/clock.ts";
+import { type Clock, dateOf, delay, doubled } from "../../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
@@ -83,7 +84,10 @@ export class SubscriptionStore {
     return { found, garbage: [...garbage] };
   }
 
-  /** Loads payload and cause of a parked message into memory. Resolves with false if the store has lost the message. */
+  /**
+   * Loads payload and cause of a parked message into memory. Resolves with false if the store has lost the message.
+   * `item.loaded` stays false if neither the store nor the log has the payload any more.
+   */
   async load(item: Item): Promise<boolean> {
     if (item.loaded) return true;
     const message = await this.#again(() => this.#options.stream.last(this.#parked(item.id), { latest: true }));
@@ -96,7 +100,7 @@ export class SubscriptionStore {
     item.message = known ?? read.message;
     const [own, kept] = [item.error, read.error];
     if (own?.cause === undefined && own?.code === kept?.code && own?.message === kept?.message) item.error = kept;
-    item.loaded = true;
+    item.loaded = known !== undefined || !isLeftOut(read.message);
     return true;
   }
 
@@ -153,7 +157,7 @@ export class SubscriptionStore {
 
   /**
    * Stores a parked message, with retries until it is acknowledged. One that is too large, as after the server's
-   * `max_payload` was lowered, is stored without its payload, which stays in the log.
+   * `max_payload` was lowered, is stored without its payload, which stays in the log, as long as the log keeps it.
    */
   async #put(item: Item): Promise<void> {
     const { stream, clock, signal, fault } = this.#options;
@@ -174,8 +178,9 @@ export class SubscriptionStore {
         }
         return;
       }
-      if (appended.type === "not stored" && appended.error.code === "TOO_LARGE" && tries < 2) tries++;
-      else {
+      if (appended.type === "not stored" && appended.error.code === "TOO_LARGE" && tries < 2) {
+        if (++tries === 2) fault(onlyInLog(message));
+      } else {
         if (appended.type !== "conflict") fault(appended.error);
         await delay(clock, doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
       }
@@ -187,7 +192,7 @@ export class SubscriptionStore {
     const read = readParked(id, textOf(message));
     if (typeof read === "string") return fault(new CatgaError("INVALID_MESSAGE", `${message.subject}: ${read}`));
     const loaded = message.data.length <= KEPT_CHARACTERS && !isLeftOut(read.message);
-    found.set(id, { in: "store", loaded, ...(loaded ? read : withoutLarge(read)) });
+    found.set(id, { in: "store", loaded, size: message.data.length, ...(loaded ? read : withoutLarge(read)) });
   }
 
   /** Reads the messages of a subject whose sequence is at least `from`. */
@@ -228,6 +233,15 @@ export async function readAgain<T>(
 /** Parses a commit (a stored state of a subscription) from its message. */
 export function stored(message: StoredMessage): StoredCommit {
   return { sequence: message.sequence, commit: readCommit(textOf(message)) };
+}
+
+/** Makes the error for a message that is too large to be parked with its payload. */
+function onlyInLog({ category, id, time, meta }: LoggedMessage): CatgaError {
+  const keep = meta?.k ?? KEEP;
+  const end = keep === 0 ? "" : `, until ${dateOf(time + keep).toISOString()}`;
+  const message = `${category} ${id} is too large to be put aside: only the log has its payload${end}. ` +
+    "Raise the server's max_payload";
+  return new CatgaError("TOO_LARGE", message);
 }
 
 /**

@@ -1053,7 +1053,7 @@ class SimLeader {
         this.#garbage.set(id, run.now);
         continue;
       }
-      messages.set(id, { in: "store", message, error, loaded: true });
+      messages.set(id, { in: "store", message, error, loaded: true, size: 0 });
     }
     const inLog = new Map(run.log.map((message) => [messageId(message), message]));
     for (const id of stored.parked.keys()) {

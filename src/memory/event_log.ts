@@ -245,12 +245,13 @@ class MemoryStream implements LogStream {
     this.#session = session;
   }
 
+  // the clock of the network, also for a process whose own wall clock differs
   get serverTime(): number {
-    return this.#session.clock.now();
+    return this.#session.store.clock.now();
   }
 
   get latestServerTime(): number {
-    return this.#session.clock.now();
+    return this.serverTime;
   }
 
   measureTime(): undefined {

@@ -182,7 +182,7 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
     },
     app: {
       causes: true,
-      ...{ timeout: REST_TIMEOUT, random, observer: nothing, send: refused },
+      ...{ timeout: REST_TIMEOUT, clock, random, observer: nothing, send: refused },
       ...{ ofEntity: () => false, node: "check", carried: [], tracer: undefined, begun: nothing, over: nothing },
     },
     soon: (callback) => clock.soon(callback),

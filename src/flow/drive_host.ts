@@ -17,6 +17,8 @@ import type { RunRef } from "./run_ref.ts";
 export interface DriveApp {
   /** Default timeout of an attempt of a step, in ms: the `timeout` of `catga()`. */
   readonly timeout: number;
+  /** The node's own clock: its time of day may differ from the NATS server's. */
+  readonly clock: Clock;
   readonly random: Random;
   /** True if the errors that steps and handlers throw are recorded with failed attempts (option `causes`). */
   readonly causes: boolean;

@@ -116,6 +116,7 @@ function node(
     },
     app: {
       causes: true,
+      clock,
       random: () => 0.5,
       timeout: 10_000,
       send: none,

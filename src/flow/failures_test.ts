@@ -3,11 +3,12 @@
  */
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
-import { type Catga, catga, command, fail, type Flow, unwrap, workflow } from "@catga/catga";
+import { type Catga, catga, command, entity, fail, type Flow, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { pendingText } from "../contract/flow.ts";
 import type { LogFields } from "../contract/observer.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { infoOf } from "./run_suite.ts";
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
@@ -222,4 +223,40 @@ describe("failures of a workflow", () => {
       }
     }
   });
+});
+
+describe("a command of an entity whose answer was lost", () => {
+  // a node computed from its own clock how far back earlier attempts are looked for
+  for (const ahead of [3_600_000, -60_000, -3_600_000]) {
+    it(`is applied once, when its run goes on 2.5 min later on a node whose clock is ${ahead / 1_000} s ahead`, async () => {
+      const Ledger = entity("Ledger", { initial: () => 0 });
+      const Added = Ledger.event("Added", (count) => count + 1);
+      const Add = command<void, number>("Add", { key: () => "k", timeout: 1_000 });
+      const Job = workflow<void, number>("Job");
+      await using cluster = new MemoryCluster();
+      const { clock, network } = cluster;
+      let isApplied = false;
+      const handlers = Ledger.handle(Add, (ledger) => {
+        ledger.emit(Added);
+        if (!isApplied) network.cut("driver");
+        isApplied = true;
+        return ledger.state;
+      });
+      await cluster.start("before", { handlers });
+      const driver = await cluster.start("driver", {
+        handlers: Job.handle(async (flow) => unwrap(await flow.send(Add))),
+      });
+      network.skew("driver", ahead);
+      const run = unwrap(await clock.until(driver.start(Job)));
+      await clock.advance(1_000);
+      assertEquals(isApplied, true);
+      // what the next node knows of the command is in the stream
+      cluster.kill("before");
+      await clock.advance(150_000);
+      const after = await cluster.start("after", { handlers });
+      network.restore("driver");
+      assertEquals(unwrap(await clock.until(driver.result(Job, run, { timeout: 300_000 }))), 1);
+      assertEquals((await clock.until(after.load(Ledger, "k"))).version, 1);
+    });
+  }
 });

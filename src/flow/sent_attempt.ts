@@ -31,7 +31,7 @@ async function send(
   // with `firstSent`, an entity checks whether an earlier send of the command was applied already, and a node whose
   // version of the command is not idempotent does not run it
   const isAgain = app.ofEntity(contract) ? !fresh : contract.options.idempotent && mayHaveRun;
-  const again = isAgain ? { firstSent: new Date(journal.startedAt - CLOCK_DIFFERENCE) } : {};
+  const again = isAgain ? { firstSent: firstSentOf(host, journal) } : {};
   const result = await app.send(contract, payload, { id, signal, timeout, headers, ...again });
   if (result.ok) return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, log.mostBytes) };
   const { error } = result;
@@ -49,5 +49,13 @@ async function send(
   throw new DecidedFailure(recorded(error));
 }
 
-/** Maximum difference between the clocks of two nodes, in ms. */
-const CLOCK_DIFFERENCE = 2_000;
+/**
+ * Returns the start of the run by this node's wall clock, from which the send computes how long ago that was. The
+ * journal has it by the NATS server's clock, from which the node's may differ by any time.
+ */
+function firstSentOf({ app, clock }: DriveState["host"], { startedAt }: DriveState["journal"]): Date {
+  return new Date(app.clock.now() - (clock.now() - startedAt) - INACCURACY);
+}
+
+/** Maximum error of this node's measurement of the NATS server's clock, in ms. */
+const INACCURACY = 2_000;

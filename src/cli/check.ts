@@ -22,8 +22,8 @@ export const check: CliCommand = {
   flags: ["against", "service", "allow-unknown"],
   more: `
 FILE are the modules of the program, with the contracts, handlers, entities and
-workflows that it passes to catga() and sends. They are loaded; nothing of them
-is run. --against FILE compares with what \`catga contracts\` printed of an older
+workflows that it passes to catga() and sends. They are loaded, and no handler
+runs; one that calls catga() would start a node. --against FILE compares with what \`catga contracts\` printed of an older
 version. --nats URL compares with the nodes that run and passes all that is
 stored through the program: messages, schedules, events, snapshots, results;
 open runs of workflows are replayed up to where a step would begin.
@@ -143,7 +143,8 @@ async function load(files: readonly string[]): Promise<Program> {
   for (const file of files) modules.push(await importFile(file));
   const program = programOf(modules);
   if (program.contracts.size + program.entities.size + program.workflows.size > 0) return program;
-  throw new UsageError(`${files.join(", ")}: no contract, handler, entity or workflow is exported`);
+  const which = "give the files that export them, not one that passes them to catga()";
+  throw new UsageError(`${files.join(", ")}: no contract, handler, entity or workflow is exported: ${which}`);
 }
 
 async function textOf(file: string): Promise<string> {

@@ -22,6 +22,7 @@
  * @module
  */
 import process from "node:process";
+import { setTimeout } from "node:timers";
 import { printable } from "../data/printable.ts";
 import { VERSION } from "../version.ts";
 import { bench } from "./bench.ts";
@@ -209,4 +210,21 @@ function ownTerminal(): Terminal {
   };
 }
 
-if (import.meta.main) process.exitCode = await cli();
+/** Commands that load modules of the user's program, which may hold the process open. */
+const LOADS: ReadonlySet<string> = new Set([check.name, contracts.name]);
+/** Time that a process may stay open after such a command, in ms. */
+const MAX_OPEN = 1_000;
+
+if (import.meta.main) {
+  process.exitCode = await cli();
+  if (process.argv.slice(2).some((word) => LOADS.has(word))) {
+    // the timer does not hold the process: it fires only if something else does
+    setTimeout(() => {
+      process.stderr.write(
+        "catga: a file of the program starts something when it is loaded, such as an app, a server or a connection, " +
+          "which was ended: give only files that export contracts and handlers\n",
+      );
+      process.stdout.write("", () => process.exit());
+    }, MAX_OPEN).unref();
+  }
+}

@@ -2,6 +2,7 @@
  * An edge: contracts that HTTP clients can call by name. Server and browser share the edge: the server makes a handler
  * of it, and a browser imports only its type. A contract that is not listed cannot be reached.
  */
+import { isHandler } from "../contract/handler.ts";
 import type { Caller } from "../contract/program_types.ts";
 import type { Catga } from "../contract/running_node.ts";
 import {
@@ -89,9 +90,8 @@ function routeOf(name: string, entry: EdgeEntry): EdgeRoute {
     ? [entry[0], entry[1]]
     : [entry, {}];
   if (!isRecord(given) || !Object.hasOwn(OPTIONS, given.kind as string)) {
-    throw new TypeError(
-      `${at} must be a command, a query, a stream, a durable event or a workflow; got ${show(entry)}`,
-    );
+    const got = isHandler(given) ? `a handler of ${given.contract.name}: list its contract` : show(entry);
+    throw new TypeError(`${at} must be a command, a query, a stream, a durable event or a workflow; got ${got}`);
   }
   const contract = given as unknown as EdgeContract;
   checkObject(at, options, "[contract, options]");

@@ -587,6 +587,7 @@ describe("edge", () => {
       [{ a: [Double, { chache: "x" }] }, /unknown option chache/],
       [{ a: [Add, { cache: "x" }] }, /unknown option cache/],
       [{ a: Cart }, /must be a command/],
+      [{ a: Double.handle((n) => n) }, /got a handler of Double: list its contract/],
     ];
     for (const [entries, says] of wrong) assertThrows(() => edge(entries as never), TypeError, says.source);
     await using app = await catga({ logger: QUIET });

@@ -271,7 +271,9 @@ export class Subscriptions {
 
   #measured(stream: LogStream): readonly Measured[] {
     return [...this.#all.values()].flatMap(({ key, spec: { categories }, stream: own, term }) =>
-      own === stream && term !== undefined ? [{ key, categories: categories.keys(), read: term.read }] : []
+      own === stream && term !== undefined
+        ? [{ key, categories: categories.keys(), read: term.read, onStandstill: () => term.onStandstill() }]
+        : []
     );
   }
 

@@ -119,7 +119,7 @@ async function runClient(logged: Logged, options: RemoteOptions): Promise<void> 
     async paced({ count, pause }: { count: number; pause: number }): Promise<void> {
       for (let i = 0; i < count; i++) {
         await publish({ ...order(i), at: now() });
-        await new Promise((resolve) => setTimeout(resolve, pause));
+        if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
       }
     },
   });

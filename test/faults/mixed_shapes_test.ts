@@ -237,6 +237,7 @@ async function deploy(
     const sinceMend = standstill.stopwatch();
     await allDone(limit);
     soon("going on after the mend", sinceMend());
+    if (violations.length > 0) return violations;
     await load(() => wait(3_000), ["old", "new"]);
     await allDone(limit);
     if (violations.length > 0) return violations;

@@ -8,7 +8,7 @@ import { chances } from "../support/chances.ts";
 import { FlowCluster } from "../support/flow_cluster.ts";
 
 /** Runs of processes of a tree: what the checker says of them. */
-type Runs = (root: string | undefined) => Promise<readonly string[]>;
+type Runs = (root?: string, found?: RegExp) => Promise<readonly string[]>;
 
 /** In Bun, which compiles the sources of a new tree in less time. */
 const NODES = ["b1", "b2"] as const;
@@ -28,7 +28,7 @@ const calm: Runs = async (root) => {
 };
 
 /** A node is frozen until the other one has taken over what it drives, and thaws. */
-const frozen: Runs = async (root) => {
+const frozen: Runs = async (root, found) => {
   await using server = await startNatsServer();
   await using cluster = await FlowCluster.open([server.url], { root });
   for (const id of NODES) await cluster.start(id);
@@ -36,7 +36,15 @@ const frozen: Runs = async (root) => {
   await wait(700);
   await cluster.freezeUntilTaken("b1", 9_000, TAKEN);
   await load;
-  await cluster.settled(60_000);
+  let isSettled = false;
+  const settled = cluster.settled(60_000).finally(() => isSettled = true);
+  // with the bug some runs never end: enough has come of the others when it is found
+  while (found !== undefined && !isSettled) {
+    const { violations } = await cluster.check();
+    if (violations.some((text) => found.test(text))) return violations;
+    await Promise.race([settled, wait(1_000)]);
+  }
+  await settled;
   return (await cluster.check()).violations;
 };
 
@@ -52,13 +60,13 @@ describe("the checker of workflows", await requireNatsServer(), () => {
     it(`finds ${plant}`, { timeout: 600_000 }, async () => {
       await using tree = await plantedTree(plant);
       // a freeze does not hit an append each time
-      const violations = async () => (await runs(tree.root)).join("\n");
+      const violations = async () => (await runs(tree.root, found)).join("\n");
       assertMatch(await chances(5, violations, (text) => found.test(text)), found);
     });
   }
 
   it("finds nothing in a library without these bugs", { timeout: 600_000 }, async () => {
-    assertEquals((await calm(undefined)).slice(0, 5), []);
-    assertEquals((await frozen(undefined)).slice(0, 5), []);
+    assertEquals((await calm()).slice(0, 5), []);
+    assertEquals((await frozen()).slice(0, 5), []);
   });
 });

@@ -171,13 +171,15 @@ export class FlowCluster implements AsyncDisposable {
   /** Freezes a node for so many ms at least, until others have gone on with so many of its runs. */
   async freezeUntilTaken(id: string, ms: number, runs: number): Promise<void> {
     const { program } = this.#nodes.get(id)!;
+    const count = async (isCounted: (info: RunInfo) => boolean) => {
+      let counted = 0;
+      for await (const info of this.#infos()) if (isCounted(info)) counted++;
+      return counted;
+    };
+    await eventually(`${id} to drive runs`, async () => await count((info) => isDrivenBy(info, id)) >= runs);
     program.kill("SIGSTOP");
     await wait(ms);
-    await eventually("others to go on with its runs", async () => {
-      let taken = 0;
-      for await (const info of this.#infos()) if (isTaken(info)) taken++;
-      return taken >= runs;
-    });
+    await eventually("others to go on with its runs", async () => await count(isTaken) >= runs);
     program.kill("SIGCONT");
   }
 
@@ -345,11 +347,14 @@ export class FlowCluster implements AsyncDisposable {
   ): void {
     const did = new Map<string, number>();
     const undid = new Map<string, number>();
-    lines.forEach(({ event, step, id }, at) => {
+    lines.forEach(({ event, step, id, node }, at) => {
       const of = step === "inner" ? `Child:Storm:${run}:Child` : `Storm:${run}`;
       const expected = event === "did" ? `${of}:${step}` : `${of}:undo ${step}`;
       if (id !== expected) violations.push(`${run}: ${event} ${step} under the id ${id}`);
-      if (event === "did" && undid.has(step)) violations.push(`${run}: did ${step} after it was undone`);
+      // a node that was frozen in its handler ends it after the thaw: another one did the step before the undo
+      const before = did.get(step);
+      const isThawed = before !== undefined && lines[before].node !== node;
+      if (event === "did" && undid.has(step) && !isThawed) violations.push(`${run}: did ${step} after it was undone`);
       const first = event === "did" ? did : undid;
       if (first.has(step)) sums.repeated++;
       else first.set(step, at);
@@ -400,12 +405,22 @@ export class FlowCluster implements AsyncDisposable {
 /** Whether a node took the run from another one. */
 function isTaken({ timeline }: RunInfo): boolean {
   let holder: string | undefined;
-  return timeline.some(({ type, by }) => {
+  return timeline.some((entry) => {
     const before = holder;
-    // the client drives nothing
-    if (type === "started" ? !by.startsWith("client.") : !TOLD.has(type)) holder = by;
-    return type === "held" && before !== undefined && before !== by;
+    if (isOfDriver(entry)) holder = entry.by;
+    return entry.type === "held" && before !== undefined && before !== entry.by;
   });
+}
+
+/** Whether the run has neither ended nor sleeps, and the node is the last one that drove it. */
+function isDrivenBy({ timeline }: RunInfo, id: string): boolean {
+  const last = timeline.at(-1)?.type;
+  return last !== "ended" && last !== "slept" && !!timeline.findLast(isOfDriver)?.by.startsWith(`${id}.`);
+}
+
+/** Whether the writer of an entry drove the run then; the client drives nothing. */
+function isOfDriver({ type, by }: RunInfo["timeline"][number]): boolean {
+  return type === "started" ? !by.startsWith("client.") : !TOLD.has(type);
 }
 
 /** What is recorded twice, or behind the end. */

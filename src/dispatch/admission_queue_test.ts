@@ -146,6 +146,22 @@ describe("AdmissionQueue", () => {
     });
   }
 
+  it("a handler that blocks without processor time is taken for a pause: none behind it starts after its deadline", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock });
+    const queue = new AdmissionQueue(network.connect({ name: "a" }).clock, { limit: 1 });
+    const entries = Array.from({ length: 5 }, (_, i) => new TestEntry(i, clock.monotonic() + 7_000));
+    for (const entry of entries) assert(queue.enter(entry));
+    for (let i = 0; i < 3; i++) { // each run blocks for 3 s
+      network.pause("a");
+      await clock.advance(3_000);
+      queue.leave();
+      network.resume("a");
+      await clock.advance(0);
+    }
+    assertEquals(entries.map(({ state }) => state), ["running", "running", "running", "LATE", "LATE"]);
+  });
+
   it("refuses an entry when as many wait as may", () => {
     const clock = new VirtualClock();
     const queue = new AdmissionQueue(clock, { limit: 1, capacity: 2 });

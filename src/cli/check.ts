@@ -23,10 +23,11 @@ export const check: CliCommand = {
   more: `
 FILE are the modules of the program, with the contracts, handlers, entities and
 workflows that it passes to catga() and sends. They are loaded, and no handler
-runs; one that calls catga() would start a node. --against FILE compares with what \`catga contracts\` printed of an older
-version. --nats URL compares with the nodes that run and passes all that is
-stored through the program: messages, schedules, events, snapshots, results;
-open runs of workflows are replayed up to where a step would begin.
+runs; one that calls catga() would start a node. --against FILE compares with
+what \`catga contracts\` printed of an older version. --nats URL compares with
+the nodes that run and passes all that is stored through the program: messages,
+schedules, events, snapshots, results; open runs of workflows are replayed up to
+where a step would begin.
 --service is the service that it is a version of, that whose nodes handle most
 of its contracts unless given. It only reads.
 

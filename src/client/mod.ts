@@ -266,7 +266,7 @@ function runOf(url: string, id: string, options: ClientOptions): object {
         clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
         const isOpen = answer.ok && answer.status === 202;
-        if (!(isOpen || over.signal.aborted || (!answer.ended && answer.error && isPassing(answer.error)))) {
+        if (!(isOpen || over.signal.aborted || (!answer.ended && answer.error && isTransient(answer.error)))) {
           return answer;
         }
         if (signal?.aborted) return { ok: false, error: new ClientError("CANCELLED", `${url} was cancelled`) };
@@ -416,7 +416,7 @@ async function* eventsUntil(
       if (signal.aborted) return;
       // what was read before is no item of this version of the stream
       if (error?.status === 400 && last !== "") throw broken(url, received, error);
-      if (error !== undefined && !isPassing(error)) throw error;
+      if (error !== undefined && !isTransient(error)) throw error;
       // a stream whose events have no ids is not opened again: the server would send it from its start
       if (last === "" && received > 0) throw broken(url, received, error);
       await pause(options, failures++, error?.retryAfter, signal);
@@ -546,7 +546,7 @@ function problem(value: unknown, status: number, other: string, after: string | 
   });
 }
 
-function isPassing({ status }: ClientError): boolean {
+function isTransient({ status }: ClientError): boolean {
   return status === 0 || status === 429 || status >= 502;
 }
 

@@ -245,7 +245,7 @@ class SealedReader implements LogReader {
  */
 function unsealed(cause: unknown): Appended {
   const error = new CatgaError("UNAVAILABLE", "the codec could not encode a payload", { cause });
-  return { type: "not stored", passing: true, error };
+  return { type: "not stored", transient: true, error };
 }
 
 const utf8 = new TextDecoder();

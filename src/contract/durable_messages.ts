@@ -137,7 +137,7 @@ export function checkKeepOptions(method: "publish" | "enqueue", name: string, op
   checkSending(at, options);
   const { delay, at: when, cron, id } = options;
   if (delay !== undefined) checkNumber(`${at}: delay`, delay, 0, TEN_YEARS, "ms");
-  checkTimes(at, options);
+  checkScheduleTimes(at, options);
   const given = Number(delay !== undefined) + Number(when !== undefined) + Number(cron !== undefined);
   if (given > 1) throw new TypeError(`${at}: give one of delay, at and cron`);
   if (cron !== undefined && id === undefined) throw new TypeError(`${at}: a cron needs an id, which is its name`);
@@ -147,7 +147,10 @@ export function checkKeepOptions(method: "publish" | "enqueue", name: string, op
  * Throws a `TypeError` or `RangeError` if `at`, `cron` or `zone` is invalid. `at` (first argument): text at the
  * beginning of the error.
  */
-export function checkTimes(at: string, { at: when, cron, zone }: Pick<EnqueueOptions, "at" | "cron" | "zone">): void {
+export function checkScheduleTimes(
+  at: string,
+  { at: when, cron, zone }: Pick<EnqueueOptions, "at" | "cron" | "zone">,
+): void {
   if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
     throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
   }

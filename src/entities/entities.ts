@@ -116,7 +116,7 @@ class NodeEntities implements Entities {
       if (appended.type === "stored") continue;
       if (appended.type !== "conflict") {
         error = appended.error;
-        if (appended.type === "not stored" && !appended.passing) throw error;
+        if (appended.type === "not stored" && !appended.transient) throw error;
       }
       await delay(clock, Math.min(doubled(attempts, 5, 500), left));
     }

@@ -24,7 +24,7 @@ describe("commands of entities in a full store", () => {
       const left = due - clock.monotonic();
       const appended: Appended = left < ANSWER
         ? { type: "unknown", error: new CatgaError("OUTCOME_UNKNOWN", "it did not acknowledge a message in time") }
-        : { type: "not stored", passing: true, error: new CatgaError("UNAVAILABLE", "the store is full") };
+        : { type: "not stored", transient: true, error: new CatgaError("UNAVAILABLE", "the store is full") };
       clock.after(Math.min(left, ANSWER), () => receiver.appended(appended, clock.monotonic()));
     };
     const refusing = (stream: LogStream) =>

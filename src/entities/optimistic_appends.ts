@@ -414,7 +414,7 @@ export class Rounds {
       }
       if (appended?.type === "unknown") unanswered = true;
       if (appended?.type === "unknown" || appended?.type === "not stored") ({ error } = appended);
-      if (appended?.type === "not stored" && !appended.passing && !unanswered) return failed(entries, error);
+      if (appended?.type === "not stored" && !appended.transient && !unanswered) return failed(entries, error);
       if (appended === undefined || appended.type === "conflict" || !stream.trusts(copy, this.#now)) {
         const compared = await this.#compare(message, error);
         if ("failed" in compared) {

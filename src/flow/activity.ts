@@ -99,13 +99,13 @@ export class Activity {
 
   /**
    * Calls `what` until it succeeds, with growing pauses, and resolves with its result. Resolves with `undefined` if the
-   * execution of the run ends before `what` has succeeded. Rejects with the first error for which `isPassing` returns
+   * execution of the run ends before `what` has succeeded. Rejects with the first error for which `isTransient` returns
    * false; by default every error is retried.
    */
-  insist<T>(what: () => Promise<T>, isPassing: (error: unknown) => boolean = () => true): Promise<T | undefined> {
+  insist<T>(what: () => Promise<T>, isTransient: (error: unknown) => boolean = () => true): Promise<T | undefined> {
     return this.during(() =>
       retry(what, {
-        isPassing,
+        isTransient,
         pauses: PAUSES,
         pause: (ms) => new Promise((resolve) => this.timer(ms, resolve)),
         isOver: () => this.#isOver,

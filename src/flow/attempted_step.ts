@@ -16,7 +16,7 @@ import type { Timer } from "../ports/clock.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { FailedAttempts, StepRetry } from "./failed_attempts.ts";
 import type { RecordedOutcome } from "./journal_entry.ts";
-import { DecidedFailure, errorOf, Passing, readable } from "./recorded_error.ts";
+import { DecidedFailure, errorOf, readable, TransientError } from "./recorded_error.ts";
 import { type AttemptWork, type OngoingAttempt, StepAttempt, stepId } from "./step_attempt.ts";
 import { type CalledStep, StepCall } from "./step_call.ts";
 
@@ -143,7 +143,7 @@ export class AttemptedStep extends StepCall {
       const outcome = await this.#ongoing.outcome;
       if (this.isSettled) return undefined;
       if (outcome.error?.retryable && !this.#failures.isLastAttempt(name, retry)) {
-        throw new Passing(errorOf(outcome.error));
+        throw new TransientError(errorOf(outcome.error));
       }
       state.recorder.record({ t: "done", step: name, outcome, ...(outcome.ok ? this.undoFlag : {}) });
       return outcome;

@@ -9,7 +9,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { Parent } from "./journal_entry.ts";
-import { PASSING, recorded } from "./recorded_error.ts";
+import { recorded, TRANSIENT } from "./recorded_error.ts";
 import type { RunRef } from "./run_ref.ts";
 import { stepId } from "./step_attempt.ts";
 import { type CalledStep, StepCall } from "./step_call.ts";
@@ -105,7 +105,7 @@ export class ChildStep extends StepCall {
     if (started.ok) {
       recorder.record({ t: "child", step: name, ...child, ...this.undoFlag });
       recorder.after(() => this.go()); // the child may have ended before its start was recorded
-    } else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
+    } else if (TRANSIENT.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
       state.activity.timer(RESTART_PAUSE, () => this.go());
     } else recorder.refuse(name, recorded(started.error));
   }

@@ -451,7 +451,7 @@ export class Drives {
     const host = this.#host;
     try {
       await retry(() => host.takeBack(ref, steps), {
-        isPassing: (error) => !this.#leaving && isUnstored(error),
+        isTransient: (error) => !this.#leaving && isUnstored(error),
         pauses: REMOVAL_PAUSES,
         pause: (ms) => delay(host.clock, ms),
         isOver: () => false,

@@ -299,7 +299,7 @@ describe("drives", () => {
     const { clock, run } = node((flow) => flow.step("pay", () => runs++), {
       append: (text) => {
         if (!text.includes("done")) return undefined;
-        return { type: "not stored", passing: false, error: new CatgaError("TOO_LARGE", "not allowed") };
+        return { type: "not stored", transient: false, error: new CatgaError("TOO_LARGE", "not allowed") };
       },
     });
     const driven = run();
@@ -755,7 +755,7 @@ describe("drives", () => {
           (by) => ({ t: "cancelled", code: "CANCELLED", reason: "enough", by }),
           () => true,
         );
-        return { type: "not stored", passing: true, error: unavailable() };
+        return { type: "not stored", transient: true, error: unavailable() };
       },
     });
     await one.clock.until(one.run());

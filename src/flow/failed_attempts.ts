@@ -6,7 +6,7 @@
 import { isFailure } from "../contract/result.ts";
 import { doubled } from "../ports/clock.ts";
 import { type DriveState, MISUSES } from "./drive_state.ts";
-import { causeOf, DecidedFailure, Passing, recorded } from "./recorded_error.ts";
+import { causeOf, DecidedFailure, recorded, TransientError } from "./recorded_error.ts";
 import { HOLD } from "./wait_times.ts";
 
 /** How a step is tried again: number of attempts, and the pauses between them. */
@@ -36,7 +36,7 @@ export class FailedAttempts {
   /** Returns true if an attempt that failed with this error is the last one. */
   isLast(name: string, error: unknown, attempts: number): boolean {
     if (error instanceof DecidedFailure || MISUSES.has(error as object)) return true;
-    return !(error instanceof Passing) && this.isLastAttempt(name, { attempts });
+    return !(error instanceof TransientError) && this.isLastAttempt(name, { attempts });
   }
 
   /**
@@ -50,7 +50,7 @@ export class FailedAttempts {
     const { clock, app: { random, observer } } = state.host;
     const failures = state.journal.failures.get(name);
     const failed = (failures?.attempts ?? 0) + 1;
-    const passing = error instanceof Passing;
+    const transient = error instanceof TransientError;
     const what = { ...recorded(error), ...(state.host.app.causes ? causeOf(error) : {}) };
     if (this.isLast(name, error, attempts)) {
       state.recorder.refuse(name, what, error);
@@ -59,14 +59,14 @@ export class FailedAttempts {
     }
     // a service is out of reach, and will be back at some time: pauses grow with the time since the first failure
     const lasted = failures === undefined || failures.attempts === 0 ? 0 : clock.now() - failures.first;
-    const pause = passing ? Math.min(longest, Math.max(first, lasted / 5)) : doubled(failed - 1, first, longest);
+    const pause = transient ? Math.min(longest, Math.max(first, lasted / 5)) : doubled(failed - 1, first, longest);
     const next = clock.now() + pause * (0.75 + random() / 4);
     const scheduled = next - clock.now() > HOLD;
     if (scheduled && !await state.times.wake(name, next)) return;
     state.recorder.record({ ...state.recorder.failedAttempt(name, what), next, ...(scheduled ? { scheduled } : {}) });
     if (!await state.recorder.stored()) return;
     // an outage is reported once, because it may last for days, and affects each run
-    if (passing && failures?.error.code === what.code) return;
+    if (transient && failures?.error.code === what.code) return;
     const { code, message } = what;
     const attempt = (failures?.total ?? 0) + 1;
     observer({ type: "run-failed", ...state.ref, step: name, attempt, code, message, pause, error });

@@ -11,7 +11,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import type { RecordedError } from "./journal_entry.ts";
 
 /** An error after which the step is tried again for as long as the run may take, such as an outage. */
-export class Passing extends CatgaError {
+export class TransientError extends CatgaError {
   constructor({ code, message }: CatgaError) {
     super(code, message, { retryable: true });
   }
@@ -124,7 +124,7 @@ export function isUnstored(error: unknown): boolean {
 }
 
 /** Error codes after which a send in a step is tried again for as long as the run may take. */
-export const PASSING: ReadonlySet<string> = new Set([
+export const TRANSIENT: ReadonlySet<string> = new Set([
   "UNAVAILABLE",
   "NO_HANDLER",
   "OVERLOADED",

@@ -4,7 +4,7 @@ import { doubled } from "../ports/clock.ts";
 /** When {@link retry} repeats its operation. */
 interface RepeatOptions {
   /** Returns true if the operation is repeated after this error. */
-  isPassing(error: unknown): boolean;
+  isTransient(error: unknown): boolean;
   /** First and longest pause between two calls, in ms; each pause is twice as long as the one before. */
   readonly pauses: readonly [first: number, longest: number];
   /** Resolves after a pause of `ms`. */
@@ -15,17 +15,17 @@ interface RepeatOptions {
 
 /**
  * Calls `work` until it succeeds, with growing pauses. Resolves with `undefined` if `isOver` returns true before `work`
- * has succeeded. Rejects with the first error for which `isPassing` returns false.
+ * has succeeded. Rejects with the first error for which `isTransient` returns false.
  */
 export async function retry<T>(
   work: () => Promise<T>,
-  { isPassing, pauses: [first, longest], pause, isOver }: RepeatOptions,
+  { isTransient, pauses: [first, longest], pause, isOver }: RepeatOptions,
 ): Promise<T | undefined> {
   for (let failures = 0; !isOver(); failures++) {
     try {
       return await work();
     } catch (error) {
-      if (!isPassing(error)) throw error;
+      if (!isTransient(error)) throw error;
       await pause(doubled(failures, first, longest));
     }
   }

@@ -16,7 +16,7 @@ function failing(...codes: readonly string[]) {
       return code === undefined ? Promise.resolve("done") : Promise.reject(new CatgaError(code, "no"));
     },
     options: {
-      isPassing: (error: unknown) => isCatgaError(error) && error.code === "UNAVAILABLE",
+      isTransient: (error: unknown) => isCatgaError(error) && error.code === "UNAVAILABLE",
       pauses: [50, 120] as const,
       pause: (ms: number) => Promise.resolve(void pauses.push(ms)),
       isOver: () => pauses.length === 4,
@@ -39,8 +39,8 @@ describe("retry", () => {
 
   it("asks for each error whether it passes, so that the answer may change", async () => {
     const { work, options, pauses } = failing("UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE");
-    const isPassing = () => pauses.length < 2;
-    const error = await assertRejects(() => retry(work, { ...options, isPassing }), CatgaError);
+    const isTransient = () => pauses.length < 2;
+    const error = await assertRejects(() => retry(work, { ...options, isTransient }), CatgaError);
     assertEquals([error.code, pauses], ["UNAVAILABLE", [50, 100]]);
   });
 

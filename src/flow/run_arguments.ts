@@ -3,7 +3,7 @@
  * done.
  */
 import { describe } from "../contract/definition.ts";
-import { checkTimes } from "../contract/durable_messages.ts";
+import { checkScheduleTimes } from "../contract/durable_messages.ts";
 import type { AnyWorkflow, StartOptions } from "../contract/flow.ts";
 import type { WorkflowDefinition } from "../contract/workflow_body.ts";
 import { checkKnown, checkStrings, show } from "../data/checks.ts";
@@ -24,7 +24,7 @@ export function checkStartOptions(at: string, options: StartOptions, { id: made 
   const { id, at: when, cron, headers } = options;
   if (id !== undefined) checkRun(`${at}: id`, id);
   if (headers !== undefined) checkStrings(`${at}: headers`, headers);
-  checkTimes(at, options);
+  checkScheduleTimes(at, options);
   if (cron !== undefined && when !== undefined) throw new TypeError(`${at}: give one of at and cron`);
   if (cron !== undefined && (id ?? made) === undefined) {
     throw new TypeError(`${at}: a cron needs an id, which is its name`);

@@ -305,7 +305,7 @@ export class RunLog {
         if (appended.type === "unknown") {
           unanswered = appended.error;
           silences++;
-        } else if (!appended.passing) {
+        } else if (!appended.transient) {
           // an attempt without an answer may have been stored; the message is too large for another one, for instance,
           // since the server's limit was lowered
           const earlier = unanswered && await this.#find(ref, mark, after);

@@ -48,7 +48,7 @@ export class RunRecovery {
   #insist<T>(work: () => Promise<T>): Promise<T | undefined> {
     const { clock } = this.#node;
     return retry(work, {
-      isPassing: (error) => isUnstored(error) && undecodedAt(error) === undefined,
+      isTransient: (error) => isUnstored(error) && undecodedAt(error) === undefined,
       pauses: PAUSES,
       pause: (ms) => delay(clock, ms),
       isOver: () => this.#node.isClosed,

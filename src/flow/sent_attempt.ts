@@ -7,14 +7,14 @@ import type { MessageHeaders } from "../contract/behavior.ts";
 import { isErrorCode } from "../error.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { RecordedOutcome } from "./journal_entry.ts";
-import { decided, DecidedFailure, PASSING, Passing, recorded } from "./recorded_error.ts";
+import { decided, DecidedFailure, recorded, TRANSIENT, TransientError } from "./recorded_error.ts";
 import { copyOf } from "./recorded_value.ts";
 import type { AttemptWork, StepAttempt } from "./step_attempt.ts";
 
 /**
  * Returns the work of an attempt, which sends the message once, with this `timeout` in ms. It resolves with the outcome
- * of the step: a value, or a failure that the handler chose. It rejects with {@link Passing} if another attempt may
- * help, with {@link DecidedFailure} if no other attempt can help, and with the error of a handler that threw.
+ * of the step: a value, or a failure that the handler chose. It rejects with {@link TransientError} if another attempt
+ * may help, with {@link DecidedFailure} if no other attempt can help, and with the error of a handler that threw.
  */
 export function sending(state: DriveState, contract: AnyContract, payload: unknown, timeout: number): AttemptWork {
   return (attempt, headers) => send(state, contract, payload, attempt, { timeout, headers });
@@ -39,10 +39,10 @@ async function send(
     return { ok: false, error: decided(error, contract.name, log.mostBytes) };
   }
   if (error.code === "CLOSED" && (error.node === undefined || leaving)) throw error;
-  if (PASSING.has(error.code) || signal.aborted) throw new Passing(error);
+  if (TRANSIENT.has(error.code) || signal.aborted) throw new TransientError(error);
   if (error.code === "OUTCOME_UNKNOWN" || error.code === "CANCELLED") {
     const { kind, options: { idempotent } } = contract;
-    if (kind === "query" || idempotent || app.ofEntity(contract)) throw new Passing(error);
+    if (kind === "query" || idempotent || app.ofEntity(contract)) throw new TransientError(error);
     throw new DecidedFailure(recorded(error));
   }
   if (error.code === "HANDLER_FAILED") throw error;

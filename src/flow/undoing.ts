@@ -20,7 +20,7 @@ import type { DriveState } from "./drive_state.ts";
 import type { FailedAttempts } from "./failed_attempts.ts";
 import { undoName, undoOrder } from "./journal.ts";
 import type { RecordedError } from "./journal_entry.ts";
-import { DecidedFailure, Passing, readable, recorded } from "./recorded_error.ts";
+import { DecidedFailure, readable, recorded, TransientError } from "./recorded_error.ts";
 import { ownOf } from "./recorded_value.ts";
 import type { RunEnding } from "./run_ending.ts";
 import type { Steps, Undo } from "./steps.ts";
@@ -121,7 +121,9 @@ export class Undoing {
       const { value } = state.journal.outcomes.get(step)!;
       const returned = await this.#inTime(step, policy.timeout, async () => await undo(ownOf(value)));
       if (isFailure(returned)) {
-        if (returned.error.retryable && !this.#failures.isLastAttempt(name, policy)) throw new Passing(returned.error);
+        if (returned.error.retryable && !this.#failures.isLastAttempt(name, policy)) {
+          throw new TransientError(returned.error);
+        }
         refusal = returned;
       }
     } catch (thrown) {

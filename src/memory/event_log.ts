@@ -400,8 +400,8 @@ class MemoryStream implements LogStream {
 /** Maximum time by which an answering server lags behind the leader, in ms. */
 const LAG = 100;
 
-function refusal(passing: boolean, code: "UNAVAILABLE" | "CLOSED" | "TOO_LARGE", message: string): Appended {
-  return { type: "not stored", passing, error: new CatgaError(code, message, { retryable: passing }) };
+function refusal(transient: boolean, code: "UNAVAILABLE" | "CLOSED" | "TOO_LARGE", message: string): Appended {
+  return { type: "not stored", transient, error: new CatgaError(code, message, { retryable: transient }) };
 }
 
 function unknown(cause: unknown): Appended {

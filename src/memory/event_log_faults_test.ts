@@ -102,7 +102,7 @@ describe("noLeader", () => {
     await put(stream, "1");
     network.log.begin("noLeader");
     const appended = await stream.append("log.a", "2", { timeout: 1_000 });
-    assert(appended.type === "not stored" && appended.passing);
+    assert(appended.type === "not stored" && appended.transient);
     const calls = [
       () => stream.state(),
       () => stream.last("log.a", { latest: true }),

@@ -91,11 +91,11 @@ export class StreamState {
     const { subject, id, expect, seconds, rollup } = message;
     if (this.settings.lasting && (rollup || seconds !== undefined)) {
       const error = new CatgaError("INVALID_MESSAGE", "the stream takes no messages with a ttl or a rollup");
-      return { type: "not stored", passing: false, error };
+      return { type: "not stored", transient: false, error };
     }
     const schedule = message.schedule && scheduled(message.schedule, this.#clock.now());
     const invalid = schedule && this.#refuse(subject, schedule);
-    if (invalid) return { type: "not stored", passing: false, error: invalid };
+    if (invalid) return { type: "not stored", transient: false, error: invalid };
     if (expect !== undefined && (this.#log.last(subject)?.sequence ?? 0) !== expect) return { type: "conflict" };
     this.#forgetIds();
     const known = id === undefined ? undefined : this.#ids.get(id);

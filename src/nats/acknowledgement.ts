@@ -82,7 +82,7 @@ const INVALID: ReadonlySet<number> = new Set([10111, 10165, 10166, 10189, 10190,
 
 /** Returns the outcome of a message that the stream has refused: it is certainly not stored. */
 export function refused(error: JetStreamRefusal, code: number | undefined, what: string): Appended {
-  const fail = (passing: boolean, made: CatgaError): Appended => ({ type: "not stored", passing, error: made });
+  const fail = (transient: boolean, made: CatgaError): Appended => ({ type: "not stored", transient, error: made });
   const because = `${what} did not store a message: ${error.message}`;
   switch (error.refusal) {
     case "lost race":

@@ -16,12 +16,12 @@ describe("AcknowledgementReader", () => {
 
   const errors: [code: number, err_code: number, description: string, expected: string][] = [
     [400, 10071, "wrong last sequence: 7", "conflict"],
-    [400, 10164, "wrong last sequence", "passing UNAVAILABLE"],
-    [503, 10008, "JetStream system temporarily unavailable", "passing UNAVAILABLE"],
-    [503, 99999, "an error of a later server", "passing UNAVAILABLE"],
-    [503, 10077, "maximum bytes exceeded", "passing UNAVAILABLE"],
-    [503, 10077, "raft: shutdown", "passing UNAVAILABLE"],
-    [500, 10023, "insufficient resources", "passing UNAVAILABLE"],
+    [400, 10164, "wrong last sequence", "transient UNAVAILABLE"],
+    [503, 10008, "JetStream system temporarily unavailable", "transient UNAVAILABLE"],
+    [503, 99999, "an error of a later server", "transient UNAVAILABLE"],
+    [503, 10077, "maximum bytes exceeded", "transient UNAVAILABLE"],
+    [503, 10077, "raft: shutdown", "transient UNAVAILABLE"],
+    [500, 10023, "insufficient resources", "transient UNAVAILABLE"],
     [400, 10054, "message size exceeds maximum allowed", "final TOO_LARGE"],
     [400, 10188, "message schedules is disabled", "final UNSUPPORTED"],
     [400, 10189, "message schedules pattern is invalid", "final INVALID_MESSAGE"],
@@ -34,7 +34,7 @@ describe("AcknowledgementReader", () => {
       if (typeof appended === "string") throw new Error(appended);
       assertEquals(
         appended.type === "not stored"
-          ? `${appended.passing ? "passing" : "final"} ${appended.error.code}`
+          ? `${appended.transient ? "transient" : "final"} ${appended.error.code}`
           : appended.type,
         expected,
       );

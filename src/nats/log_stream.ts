@@ -147,7 +147,7 @@ export class NatsLogStream implements LogStream {
     checkAppend(subject, options);
     const { schedule, timeout } = options;
     const unsupported = schedule && this.#unsupported(schedule);
-    if (unsupported) return Promise.resolve({ type: "not stored", passing: false, error: unsupported });
+    if (unsupported) return Promise.resolve({ type: "not stored", transient: false, error: unsupported });
     const now = this.#transport.clock.monotonic();
     const fault = this.#faultNow(now);
     if (fault !== undefined) return Promise.resolve(fault);
@@ -171,7 +171,7 @@ export class NatsLogStream implements LogStream {
   #faultNow(now?: number): Appended | undefined {
     this.#stream.check(now)?.catch((error) => this.#noteFault(error));
     const fault = this.#fault;
-    return fault && { type: "not stored", passing: fault.retryable, error: fault };
+    return fault && { type: "not stored", transient: fault.retryable, error: fault };
   }
 
   async state(): Promise<LogState | undefined> {

@@ -142,7 +142,7 @@ describe("NatsLogStream: schedules", await requireNatsServer(), () => {
       const appended = await stream.append("at.x", "", { timeout, schedule });
       assertEquals(appended.type, "not stored", JSON.stringify(schedule));
       if (appended.type !== "not stored") continue;
-      assertEquals([appended.passing, appended.error.code], [false, "INVALID_MESSAGE"]);
+      assertEquals([appended.transient, appended.error.code], [false, "INVALID_MESSAGE"]);
     }
   });
 
@@ -151,7 +151,7 @@ describe("NatsLogStream: schedules", await requireNatsServer(), () => {
     const other = await client.log.open("other", { subjects: ["other.>"], replicas: 1, schedules: false });
     const appended = await other.append("other.at", "", { timeout, schedule: { at: 0, target: "other.a" } });
     assertEquals(appended.type, "not stored");
-    if (appended.type === "not stored") assertEquals([appended.passing, appended.error.code], [false, "UNSUPPORTED"]);
+    if (appended.type === "not stored") assertEquals([appended.transient, appended.error.code], [false, "UNSUPPORTED"]);
   });
 });
 
@@ -166,7 +166,7 @@ describe("NatsLogStream: a server without schedules", await requireNatsServer(),
     assertEquals(stream.abilities, { at: false, cron: false, version: "2.11.9" });
     for (const [at, needed] of [[stream.serverTime, "2.12"], ["0 0 5 * * *", "2.14"]] as const) {
       const appended = await stream.append("at.a", "", { timeout, schedule: { at, target: "log.a" } });
-      assert(appended.type === "not stored" && !appended.passing, JSON.stringify(appended));
+      assert(appended.type === "not stored" && !appended.transient, JSON.stringify(appended));
       assertEquals(appended.error.code, "UNSUPPORTED");
       assertStringIncludes(appended.error.message, "2.11.9");
       assertStringIncludes(appended.error.message, needed);
@@ -273,7 +273,7 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
       await using node = await open("node", true);
       await store(node.stream, "of the node");
       const refused = await node.at();
-      assert(refused.type === "not stored" && !refused.passing, JSON.stringify(refused));
+      assert(refused.type === "not stored" && !refused.transient, JSON.stringify(refused));
       assertEquals(refused.error.code, "UNSUPPORTED");
       assertStringIncludes(refused.error.message, `may not publish to $JS.API.STREAM.UPDATE.${STREAM}`);
       await using admin = await open("admin", true);

@@ -53,7 +53,7 @@ const CHECK_WAIT = 250;
 const tryLimit = (failures: number) => doubled(failures, FIRST_TRY, TRY_LIMIT);
 
 /** Refusals after which an operation is repeated: it was certainly not done, and the reason may pass. */
-const PASSING: readonly RefusalReason[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
+const TRANSIENT: readonly RefusalReason[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
 /** Refusals after which a pause precedes the next attempt, which would otherwise meet the same reason again. */
 const WAITED_FOR: readonly RefusalReason[] = ["busy", "full", "consumer limit"];
 
@@ -187,8 +187,8 @@ export class OwnedStream {
         // from the first such answer on, which may have come behind a standstill
         if (refusal === "full" && !full) end = clock.monotonic() + FULL_LIMIT;
         full ||= refusal === "full";
-        const passing = PASSING.includes(refusal) || (!once && refusal === "no answer");
-        if (!passing || clock.monotonic() >= end) {
+        const transient = TRANSIENT.includes(refusal) || (!once && refusal === "no answer");
+        if (!transient || clock.monotonic() >= end) {
           // the limit of the last attempt may have been too short for an answer: the refusal with which an earlier
           // attempt failed says more
           throw this.#failed(refusal === "no answer" ? waiting ?? error : error);
@@ -295,15 +295,15 @@ export class OwnedStream {
           if (!(second instanceof JetStreamRefusal)) throw second;
           // "other settings": another client has created the stream since this one found it missing, with another
           // `first_seq`: the next try finds and accepts that stream
-          if (second.refusal !== "other settings") this.#throwUnlessPassing(second, end);
+          if (second.refusal !== "other settings") this.#throwUnlessTransient(second, end);
         }
-        this.#throwUnlessPassing(error, end);
+        this.#throwUnlessTransient(error, end);
       }
       await this.#pause(failures, end);
     }
   }
 
-  #throwUnlessPassing(error: JetStreamRefusal, end: number): void {
+  #throwUnlessTransient(error: JetStreamRefusal, end: number): void {
     const { refusal } = error;
     const { connection, server } = this.transport;
     // "no responders" is tried again: other servers of a cluster may have JetStream, and a starting server announces
@@ -313,10 +313,10 @@ export class OwnedStream {
     if (refusal === "disabled" || never || (late && refusal === "no responders")) {
       throw noJetStream(this.#server, error);
     }
-    const passing = PASSING.includes(refusal) || refusal === "no answer";
-    if (passing && !late) return;
+    const transient = TRANSIENT.includes(refusal) || refusal === "no answer";
+    if (transient && !late) return;
     if (refusal === "full") throw storeFull(this.what, error);
-    throw cannotOpen(this.what, this.#server, passing, error);
+    throw cannotOpen(this.what, this.#server, transient, error);
   }
 
   async #create(limit: number): Promise<void> {

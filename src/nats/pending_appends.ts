@@ -241,8 +241,8 @@ export class PendingAppends {
   }
 }
 
-function notStored(passing: boolean, error: CatgaError): Appended {
-  return { type: "not stored", passing, error };
+function notStored(transient: boolean, error: CatgaError): Appended {
+  return { type: "not stored", transient, error };
 }
 
 function unknown(message: string, cause?: unknown): Appended {

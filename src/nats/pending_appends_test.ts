@@ -42,7 +42,7 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
   });
 
   it(
-    "a connection that is lost under it: unknown at once; while it is lost: not stored, and passing",
+    "a connection that is lost under it: unknown at once; while it is lost: not stored, and transient",
     slow,
     async () => {
       await using server = await startNatsServer();
@@ -55,7 +55,7 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
       assertEquals((await under).type, "unknown");
       await reached(transport, "disconnected");
       const after = await stream.append("log.a", "after", { timeout });
-      assertEquals([after.type, after.type === "not stored" && after.passing], ["not stored", true]);
+      assertEquals([after.type, after.type === "not stored" && after.transient], ["not stored", true]);
       proxy.restore();
       proxy.delay(0);
       await reached(transport, "connected");
@@ -113,7 +113,7 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
     await eventually("an append", async () => (await stream.append("log.a", "", { timeout })).type === "stored");
   });
 
-  it("a stream that was deleted: not stored, and passing; it is made anew, with greater sequences", slow, async () => {
+  it("a stream that was deleted: not stored, transient; it is made anew, with greater sequences", slow, async () => {
     await using client = await startLogClient();
     const { stream } = client;
     let doubts = 0;
@@ -121,7 +121,7 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
     const before = await store(stream, "1");
     await client.ask(`STREAM.DELETE.${STREAM}`);
     const appended = await stream.append("log.a", "2", { timeout });
-    assertEquals([appended.type, appended.type === "not stored" && appended.passing], ["not stored", true]);
+    assertEquals([appended.type, appended.type === "not stored" && appended.transient], ["not stored", true]);
     assertGreater(await store(stream, "2"), before);
     await eventually("one doubt", () => doubts === 1);
   });
@@ -151,7 +151,7 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
     await admin.ask(`STREAM.DELETE.${STREAM}`);
     await eventually("the reason", async () => {
       const appended = await client.stream.append("log.a", "", { timeout });
-      assertEquals([appended.type, appended.type === "not stored" && appended.passing], ["not stored", true]);
+      assertEquals([appended.type, appended.type === "not stored" && appended.transient], ["not stored", true]);
       return errorOf(appended).message.includes("have an operator run `catga setup`");
     });
     await store(admin.stream, "made by another");
@@ -179,19 +179,19 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
     assertEquals((await stream.read("log.a", { from: 0 })).length, 1);
   });
 
-  it("a full store: not stored, and passing; it is stored when there is room", slow, async () => {
+  it("a full store: not stored, and transient; it is stored when there is room", slow, async () => {
     await using client = await startLogClient({ config: "jetstream { max_file_store: 60000 }" });
     const { stream } = client;
     // the server's limit is reached, not the stream's, so the stream discards nothing
     let appended: Appended;
     do appended = await stream.append("log.a", "x".repeat(4_000), { timeout }); while (appended.type === "stored");
-    assertEquals([appended.type, appended.type === "not stored" && appended.passing], ["not stored", true]);
+    assertEquals([appended.type, appended.type === "not stored" && appended.transient], ["not stored", true]);
     assertStringIncludes(errorOf(appended).message, "the store is full");
     assertGreater(await stream.purge("log.a"), 5);
     sequenceOf(await stream.append("log.a", "x".repeat(4_000), { timeout }));
   });
 
-  it("a stream without schedules with max_bytes that is full: not stored, and passing", slow, async () => {
+  it("a stream without schedules with max_bytes that is full: not stored, and transient", slow, async () => {
     await using client = await startLogClient();
     const entities = await client.log.open("entities", { subjects: ["entity.>"], replicas: 1, schedules: false });
     const { config } = await client.ask<{ config: Record<string, unknown> }>("STREAM.INFO.entities");
@@ -200,18 +200,18 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
     assertEquals((await entities.state())!.maxBytes, 20_000);
     let appended: Appended;
     do appended = await entities.append("entity.a", "x".repeat(4_000), { timeout }); while (appended.type === "stored");
-    assertEquals([appended.type, appended.type === "not stored" && appended.passing], ["not stored", true]);
+    assertEquals([appended.type, appended.type === "not stored" && appended.transient], ["not stored", true]);
     assertStringIncludes(errorOf(appended).message, "the store is full");
   });
 
-  it("a message over max_payload, and one over max_msg_size: TOO_LARGE, and not passing", slow, async () => {
+  it("a message over max_payload, and one over max_msg_size: TOO_LARGE, and not transient", slow, async () => {
     await using client = await startLogClient();
     const { stream } = client;
     const { config } = await client.ask<{ config: Record<string, unknown> }>(`STREAM.INFO.${STREAM}`);
     await client.ask(`STREAM.UPDATE.${STREAM}`, { ...config, max_msg_size: 200_000 });
     for (const size of [300_000, 2_000_000]) {
       const appended = await stream.append("log.a", "x".repeat(size), { timeout });
-      assertEquals([appended.type, appended.type === "not stored" && appended.passing], ["not stored", false]);
+      assertEquals([appended.type, appended.type === "not stored" && appended.transient], ["not stored", false]);
       assertEquals(errorOf(appended).code, "TOO_LARGE");
     }
   });
@@ -225,7 +225,7 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
     const begun = performance.now();
     const appended = await stream.append("log.a", "", { timeout: 30_000 });
     assertLess(performance.now() - begun, 20_000);
-    assertEquals([appended.type, appended.type === "not stored" && appended.passing], ["not stored", false]);
+    assertEquals([appended.type, appended.type === "not stored" && appended.transient], ["not stored", false]);
     assertStringIncludes(errorOf(appended).message, "may not publish to log.a");
     sequenceOf(await stream.append("log.b", "", { timeout }));
   });

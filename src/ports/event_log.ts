@@ -262,10 +262,10 @@ export type Appended =
   /** The message is not stored, because the last message of the subject has another sequence than `expect`. */
   | { readonly type: "conflict" }
   /**
-   * The message is certainly not stored. `passing`: true if another attempt may help (no leader, a concurrent write, a
+   * The message is certainly not stored. `transient`: true if another attempt may help (no leader, a concurrent write, a
    * full store); false if not (forbidden, too large, a schedule that the server does not support).
    */
-  | { readonly type: "not stored"; readonly passing: boolean; readonly error: CatgaError }
+  | { readonly type: "not stored"; readonly transient: boolean; readonly error: CatgaError }
   /**
    * The outcome is unknown: there was no answer in time, or the connection was lost. The message may have been stored,
    * or may even be stored later.

@@ -287,7 +287,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
           }]] as const
         ) {
           const appended = await stream.append(subject, data, { timeout: 5_000, headers });
-          assert(appended.type === "not stored" && !appended.passing, inspect(appended));
+          assert(appended.type === "not stored" && !appended.transient, inspect(appended));
           assertEquals(appended.error.code, "TOO_LARGE");
         }
         assertEquals((await stream.state())?.messages, 1);
@@ -303,7 +303,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         await stream.state(); // waits for the search for the unanswered stream, which would create it again
         await harness.remove(stream.name);
         const lost = await stream.append(`${stream.name}.a`, "", { timeout: 5_000 });
-        assert(lost.type === "not stored" && lost.passing, inspect(lost));
+        assert(lost.type === "not stored" && lost.transient, inspect(lost));
         assertEquals(lost.error.code, "UNAVAILABLE");
       });
 
@@ -410,7 +410,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         );
         const count = (what: (each: Appended) => boolean) => appended.filter(what).length;
         assertEquals(count(({ type }) => type === "stored"), 1);
-        assertEquals(count((each) => each.type === "conflict" || (each.type === "not stored" && each.passing)), 19);
+        assertEquals(count((each) => each.type === "conflict" || (each.type === "not stored" && each.transient)), 19);
       });
 
       it("expect: after a purge 0 is right again", async () => {
@@ -477,7 +477,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const kept = await put(stream, "a");
         for (const removing of [{ rollup: true }, { ttl: 1_000 }]) {
           const appended = await stream.append(`${name}.a`, "", { timeout: 5_000, ...removing });
-          assert(appended.type === "not stored" && !appended.passing, inspect(appended));
+          assert(appended.type === "not stored" && !appended.transient, inspect(appended));
           assertEquals(appended.error.code, "INVALID_MESSAGE", inspect(appended));
         }
         await put(stream, "a", "next", { expect: kept });
@@ -696,13 +696,13 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
           ]
         ) {
           const appended = await stream.append(subject, "", { timeout: 5_000, schedule: bad });
-          assert(appended.type === "not stored" && !appended.passing, `${inspect(bad)}: ${inspect(appended)}`);
+          assert(appended.type === "not stored" && !appended.transient, `${inspect(bad)}: ${inspect(appended)}`);
           assertEquals(appended.error.code, "INVALID_MESSAGE", inspect(bad));
         }
         const plain = await openPlain(newName());
         const schedule = { at, target: `${plain.name}.due` };
         const appended = await plain.append(`${plain.name}.at.1`, "", { timeout: 5_000, schedule });
-        assert(appended.type === "not stored" && !appended.passing, inspect(appended));
+        assert(appended.type === "not stored" && !appended.transient, inspect(appended));
         assertEquals(appended.error.code, "UNSUPPORTED");
       });
     });
@@ -1267,7 +1267,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
           const stream = await open(name, client);
           await client.cut();
           const appended = await stream.append(`${name}.a`, "lost", { timeout: 1_000 });
-          assert(appended.type === "not stored" && appended.passing, inspect(appended));
+          assert(appended.type === "not stored" && appended.transient, inspect(appended));
           assertEquals(appended.error.code, "UNAVAILABLE");
           for (const call of calls(stream)) {
             assertEquals((await assertRejects<CatgaError>(call, CatgaError)).code, "UNAVAILABLE", call.toString());
@@ -1290,7 +1290,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         await client.close();
         assertEquals(all.reader.fault?.code, "CLOSED");
         const appended = await stream.append(`${name}.a`, "lost", { timeout: 1_000 });
-        assert(appended.type === "not stored" && !appended.passing, inspect(appended));
+        assert(appended.type === "not stored" && !appended.transient, inspect(appended));
         assertEquals(appended.error.code, "CLOSED");
         for (const call of calls(stream)) {
           assertEquals((await assertRejects<CatgaError>(call, CatgaError)).code, "CLOSED", call.toString());

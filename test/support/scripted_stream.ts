@@ -92,11 +92,11 @@ export const SILENCE: Appended = Object.freeze({
 /** Certainly not stored; trying again may help. */
 export const NO_LEADER: Appended = Object.freeze({
   type: "not stored",
-  passing: true,
+  transient: true,
   error: new CatgaError("UNAVAILABLE", "no leader"),
 });
 
 /** Certainly not stored, ever. */
 export function refusal(code: "TOO_LARGE" | "UNAVAILABLE" | "INVALID_MESSAGE"): Appended {
-  return { type: "not stored", passing: false, error: new CatgaError(code, "refused") };
+  return { type: "not stored", transient: false, error: new CatgaError(code, "refused") };
 }

@@ -34,10 +34,10 @@ export async function storeRequest(
     // keep OUTCOME_UNKNOWN of an earlier attempt without an answer: it may have stored the request, although a later
     // one failed
     if (error?.code !== "OUTCOME_UNKNOWN") ({ error } = appended);
-    const passing = appended.type === "unknown" || appended.passing;
-    if (!passing || tries === MAX_ATTEMPTS) {
+    const transient = appended.type === "unknown" || appended.transient;
+    if (!transient || tries === MAX_ATTEMPTS) {
       const what = error.code === "OUTCOME_UNKNOWN" ? "may have been stored" : "was not stored";
-      throw new CatgaError(error.code, `the request ${what}: ${error.message}`, { cause: error, retryable: passing });
+      throw new CatgaError(error.code, `the request ${what}: ${error.message}`, { cause: error, retryable: transient });
     }
     await delay(clock, ATTEMPT_PAUSE * tries);
   }

@@ -26,7 +26,7 @@ async function store(...answers: Appended[]) {
   return { appended, outcome: await clock.until(stored.catch((error: CatgaError) => error)) };
 }
 
-const passing = (passing: boolean): Appended => ({ type: "not stored", passing, error });
+const transient = (transient: boolean): Appended => ({ type: "not stored", transient, error });
 
 describe("storeRequest", () => {
   it("replaces the last one of its id, if that has the sequence that is expected", async () => {
@@ -37,13 +37,13 @@ describe("storeRequest", () => {
   });
 
   it("is tried again when the answer was lost: then its own first attempt may stand in its way", async () => {
-    const { appended, outcome } = await store({ type: "unknown", error }, passing(true), { type: "conflict" });
+    const { appended, outcome } = await store({ type: "unknown", error }, transient(true), { type: "conflict" });
     assertEquals([appended.length, outcome], [3, false]);
   });
 
   it("rejects when it is refused, or after four attempts", async () => {
-    const refused = await store(passing(false));
-    const lost = await store(...Array.from({ length: 4 }, () => passing(true)));
+    const refused = await store(transient(false));
+    const lost = await store(...Array.from({ length: 4 }, () => transient(true)));
     const told = ({ appended, outcome }: Awaited<ReturnType<typeof store>>) =>
       outcome instanceof CatgaError && [appended.length, outcome.code, outcome.message, outcome.retryable];
     assertEquals(told(refused), [1, "UNAVAILABLE", "the request was not stored: no leader", false]);
@@ -53,7 +53,7 @@ describe("storeRequest", () => {
   it("that may have been stored by an attempt before the last one rejects with OUTCOME_UNKNOWN", async () => {
     const lost = new CatgaError("OUTCOME_UNKNOWN", "the connection was lost", { retryable: true });
     for (const last of [true, false]) {
-      const rest = Array.from({ length: 3 }, (_, n) => passing(n < 2 || last));
+      const rest = Array.from({ length: 3 }, (_, n) => transient(n < 2 || last));
       const { appended, outcome } = await store({ type: "unknown", error: lost }, ...rest);
       const { code, message, retryable } = outcome as CatgaError;
       const expected = [4, "OUTCOME_UNKNOWN", "the request may have been stored: the connection was lost", last];

@@ -27,7 +27,7 @@ export async function passFence(
   const schedule = { at: due, target: `${subject}.passed`, ttl: 1_000 };
   const written = await stream.append(subject, "", { timeout, schedule });
   if (written.type !== "stored") {
-    throw passing(written.type === "conflict" ? new CatgaError("UNAVAILABLE", "a conflict") : written.error);
+    throw asTransient(written.type === "conflict" ? new CatgaError("UNAVAILABLE", "a conflict") : written.error);
   }
   for (let looks = 0;; looks++) {
     await delay(clock, doubled(looks, 20, 100), signal);
@@ -38,7 +38,7 @@ export async function passFence(
 }
 
 /** Turns an error into one with the code `UNAVAILABLE`, after which the caller tries again. */
-export function passing(error: CatgaError): CatgaError {
+export function asTransient(error: CatgaError): CatgaError {
   if (error.code === "UNAVAILABLE") return error;
   return unavailable(error.message, { cause: error });
 }

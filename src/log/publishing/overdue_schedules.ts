@@ -137,7 +137,7 @@ export class OverdueSchedules {
     if (written.type === "unknown") throw written.error;
     // a schedule that the server refuses for good (it may be too large now) is skipped: the others must still be
     // stored
-    if (written.type === "not stored" && (written.passing || isForbidden(written.error))) throw written.error;
+    if (written.type === "not stored" && (written.transient || isForbidden(written.error))) throw written.error;
   }
 }
 

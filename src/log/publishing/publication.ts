@@ -34,13 +34,13 @@ export interface Attempted {
   /** Error of the last attempt to store the message. */
   readonly error: CatgaError | undefined;
   /** Notes that a publication has given up: if none is left, the message is not sent again. */
-  left(): void;
+  publicationGaveUp(): void;
 }
 
 /** The queue in which a publication waits to be sent. */
 interface WaitingQueue {
   /** Notes that a waiting publication has ended, so that the queue can remove it. */
-  left(): void;
+  publicationEnded(): void;
 }
 
 /** Counts the publications of one process that have not ended, because their number is limited. */
@@ -139,7 +139,7 @@ export class Publication extends Deadlined {
     this.#execution?.release(this);
     this.#backlog.messages--;
     this.#backlog.chars -= this.item.length;
-    if (this.attempted === undefined) this.#lane.left();
+    if (this.attempted === undefined) this.#lane.publicationEnded();
     this.item = "";
     settle(result); // settled before `underWay.end()`: the code that awaits the result may start work for which a drain must wait
     this.#host.underWay.end();
@@ -160,7 +160,7 @@ export class Publication extends Deadlined {
   #giveUp(result: Result<void>): void {
     if (this.over) return;
     this.end(result);
-    this.attempted?.left();
+    this.attempted?.publicationGaveUp();
   }
 
   /**

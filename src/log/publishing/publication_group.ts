@@ -46,7 +46,7 @@ export class PublicationGroup implements Attempted {
   /** True while an attempt to store the message waits for its answer. */
   #sending = false;
   #attempts = 0;
-  #alive: number;
+  #waitingSenders: number;
   #timer: Timer | undefined;
   #over = false;
 
@@ -58,7 +58,7 @@ export class PublicationGroup implements Attempted {
     this.#parts = parts;
     this.publications = publications;
     this.#finish = finish;
-    this.#alive = publications.length;
+    this.#waitingSenders = publications.length;
     for (const publication of publications) publication.attempted = this;
   }
 
@@ -67,8 +67,8 @@ export class PublicationGroup implements Attempted {
   }
 
   /** Notes that a publication has given up. If none is left, the message is not sent again. */
-  left(): void {
-    if (--this.#alive > 0 || this.#over) return;
+  publicationGaveUp(): void {
+    if (--this.#waitingSenders > 0 || this.#over) return;
     this.#over = true;
     this.#timer?.cancel();
     this.#finish(false);
@@ -114,7 +114,7 @@ export class PublicationGroup implements Attempted {
       // after this time the stream may have forgotten the message's id and would store the message a second time
       return this.#endAll("no acknowledgement came for so long that another attempt could store it twice");
     }
-    const timeout = Math.max(1, Math.min(this.#left, doubled(this.#attempts, FIRST_TIMEOUT, LONGEST_TIMEOUT)));
+    const timeout = Math.max(1, Math.min(this.#timeLeft, doubled(this.#attempts, FIRST_TIMEOUT, LONGEST_TIMEOUT)));
     const { subject, data, options } = this.#message;
     this.#attempts++;
     this.#sending = true;
@@ -131,7 +131,7 @@ export class PublicationGroup implements Attempted {
   #replace(schedule: NamedSchedule): void {
     this.#attempts++;
     this.#sending = true;
-    this.#parts.schedules.replace(schedule, this.#left, () => this.#over).then(() => this.#stored(), (error) => {
+    this.#parts.schedules.replace(schedule, this.#timeLeft, () => this.#over).then(() => this.#stored(), (error) => {
       if (this.#over) return;
       this.#sending = false;
       if (!(error instanceof CatgaError)) return this.#refused(cannotBeStored(schedule.subject, error));
@@ -144,7 +144,7 @@ export class PublicationGroup implements Attempted {
   }
 
   /** Time until the last deadline of the message's publications, in ms. */
-  get #left(): number {
+  get #timeLeft(): number {
     const due = this.publications.reduce((most, { due, over }) => over ? most : Math.max(most, due), 0);
     return due - this.#parts.clock.monotonic();
   }
@@ -156,7 +156,7 @@ export class PublicationGroup implements Attempted {
       const { replaces } = this.#message!; // `#message` is set: it was stored
       if (replaces === undefined) return this.#stored();
       this.#unanswered = true; // a publication that ends from now on has an unknown outcome, because its message is stored
-      this.#parts.schedules.takeBack(replaces, this.#left).then(() => this.#stored(), ({ message }: CatgaError) => {
+      this.#parts.schedules.takeBack(replaces, this.#timeLeft).then(() => this.#stored(), ({ message }: CatgaError) => {
         if (!this.#over) {
           this.#endAll(
             `it was stored, but the earlier schedule of its id could not be removed and may fire, too: ${message}`,
@@ -172,7 +172,7 @@ export class PublicationGroup implements Attempted {
     }
     this.error = appended.error;
     if (appended.type === "unknown") this.#unanswered = true;
-    else if (!appended.passing) return this.#refused(this.#named(appended.error));
+    else if (!appended.transient) return this.#refused(this.#named(appended.error));
     this.#later();
   }
 
@@ -214,7 +214,7 @@ export class PublicationGroup implements Attempted {
 
   #later(): void {
     const pause = doubled(this.#attempts - 1, FIRST_PAUSE, LONGEST_PAUSE);
-    if (!this.#unanswered && this.#left - pause < SHORTEST_TIMEOUT) return; // too little time is left for another attempt: the publications end at their deadlines
+    if (!this.#unanswered && this.#timeLeft - pause < SHORTEST_TIMEOUT) return; // too little time is left for another attempt: the publications end at their deadlines
     this.#timer = this.#parts.clock.after(pause, () => this.begin());
   }
 

@@ -31,7 +31,7 @@ describe("Publication", () => {
     const { clock, begin } = start();
     const [alone, tried] = [begin(Placed), begin(Placed)];
     const cause = new CatgaError("UNAVAILABLE", "no leader");
-    tried.attempted = { ambiguous: false, error: cause, left() {} };
+    tried.attempted = { ambiguous: false, error: cause, publicationGaveUp() {} };
     await clock.advance(990);
     assertEquals(alone.over, false);
     await clock.advance(20);
@@ -51,7 +51,7 @@ describe("Publication", () => {
     const { begin } = start();
     for (const [reason, ambiguous, code, message] of reasons) {
       const publication = begin(Placed);
-      publication.attempted = { ambiguous, error: undefined, left() {} };
+      publication.attempted = { ambiguous, error: undefined, publicationGaveUp() {} };
       publication.abort(reason);
       assertEquals(await failureOf(publication), [code, message, code === "UNAVAILABLE", undefined]);
     }
@@ -89,8 +89,12 @@ describe("Publication", () => {
     const { begin } = start();
     const [late, stored] = [begin(Placed), begin(Placed)];
     const left: string[] = [];
-    late.attempted = { ambiguous: false, error: undefined, left: () => void left.push(`late, over: ${late.over}`) };
-    stored.attempted = { ambiguous: false, error: undefined, left: () => void left.push("stored") };
+    late.attempted = {
+      ambiguous: false,
+      error: undefined,
+      publicationGaveUp: () => void left.push(`late, over: ${late.over}`),
+    };
+    stored.attempted = { ambiguous: false, error: undefined, publicationGaveUp: () => void left.push("stored") };
     late.expire();
     late.expire();
     stored.end(OK);
@@ -141,7 +145,7 @@ function start() {
   };
   const host = { wheel: new DeadlineWheel(clock), underWay };
   const backlog = new PublishBacklog();
-  const lane = { left: () => void events.push("ended") };
+  const lane = { publicationEnded: () => void events.push("ended") };
   const begin = (contract: AnyContract, more: Partial<PublicationParts> = {}) => {
     const parts = { item: "[1]", id: undefined, key: undefined, keep: 1, planned: undefined, timeout: 1_000, ...more };
     const { signal, parent } = more;

@@ -17,15 +17,15 @@ export class PublishLane {
    * By key: publications that wait because a message with the same key, and with an id given by the program, is being
    * sent. A key has an entry only while such a message is being sent.
    */
-  readonly #behind = new Map<string, Fifo<Publication>>();
+  readonly #waitingByKey = new Map<string, Fifo<Publication>>();
   /** Number of publications in `#waiting` that have ended already. */
-  #gone = 0;
+  #endedInQueue = 0;
   /** Maximum number of publications in a message; halved after a message was too large. */
-  #most = MAX_ITEMS_IN_GROUP;
+  #maxItems = MAX_ITEMS_IN_GROUP;
   /** Number of messages that are being sent. */
   #underWay = 0;
   /** True if the messages being sent have ids given by the program. Several such messages may be sent at once. */
-  #several = false;
+  #sendsSingles = false;
 
   /** `idle` is called whenever the queue has no publication left. */
   constructor(parts: LaneParts, idle?: () => void) {
@@ -40,14 +40,14 @@ export class PublishLane {
   }
 
   /** Counts a waiting publication that has ended; ended publications are removed from the queue many at a time. */
-  left(): void {
-    this.#gone++;
-    if (this.#gone < 1_024) return;
+  publicationEnded(): void {
+    this.#endedInQueue++;
+    if (this.#endedInQueue < 1_024) return;
     let waiting = this.#waiting.size;
-    for (const { size } of this.#behind.values()) waiting += size;
-    if (this.#gone * 2 < waiting) return;
-    for (const queue of [this.#waiting, ...this.#behind.values()]) queue.keep((publication) => !publication.over);
-    this.#gone = 0;
+    for (const { size } of this.#waitingByKey.values()) waiting += size;
+    if (this.#endedInQueue * 2 < waiting) return;
+    for (const queue of [this.#waiting, ...this.#waitingByKey.values()]) queue.keep((publication) => !publication.over);
+    this.#endedInQueue = 0;
   }
 
   #next(): void {
@@ -62,8 +62,8 @@ export class PublishLane {
         this.#beginGroup(this.#take());
         continue;
       }
-      if (this.#underWay > 0 && !this.#several) return;
-      const behind = next.key === undefined ? undefined : this.#behind.get(next.key);
+      if (this.#underWay > 0 && !this.#sendsSingles) return;
+      const behind = next.key === undefined ? undefined : this.#waitingByKey.get(next.key);
       if (behind === undefined && this.#underWay === MAX_CONCURRENT_MESSAGES) return;
       this.#waiting.shift();
       if (behind === undefined) this.#beginSingle(next);
@@ -76,7 +76,7 @@ export class PublishLane {
     const group = new PublicationGroup(this.#parts, publications, (split) => {
       this.#underWay--;
       if (split) this.#split(group);
-      else this.#most = Math.min(MAX_ITEMS_IN_GROUP, this.#most * 2);
+      else this.#maxItems = Math.min(MAX_ITEMS_IN_GROUP, this.#maxItems * 2);
       this.#next();
     });
     group.begin();
@@ -84,16 +84,16 @@ export class PublishLane {
 
   #beginSingle(publication: Publication): void {
     this.#underWay++;
-    this.#several = true;
+    this.#sendsSingles = true;
     const { key } = publication;
-    if (key !== undefined && !this.#behind.has(key)) this.#behind.set(key, new Fifo());
+    if (key !== undefined && !this.#waitingByKey.has(key)) this.#waitingByKey.set(key, new Fifo());
     new PublicationGroup(this.#parts, [publication], () => {
       this.#underWay--;
-      const behind = key === undefined ? undefined : this.#behind.get(key)!;
+      const behind = key === undefined ? undefined : this.#waitingByKey.get(key)!;
       const next = behind && this.#firstOf(behind);
       if (next === undefined) {
-        if (key !== undefined) this.#behind.delete(key);
-        if (this.#underWay === 0) this.#several = false;
+        if (key !== undefined) this.#waitingByKey.delete(key);
+        if (this.#underWay === 0) this.#sendsSingles = false;
         this.#next();
       } else {
         behind!.shift();
@@ -107,7 +107,7 @@ export class PublishLane {
     for (;;) {
       const { first } = queue;
       if (first?.over !== true) return first;
-      this.#gone--;
+      this.#endedInQueue--;
       queue.shift();
     }
   }
@@ -124,7 +124,7 @@ export class PublishLane {
         first !== undefined &&
         (isSingle(next) || next.planned !== undefined || first.planned !== undefined || next.keep !== first.keep ||
           next.contract !== first.contract ||
-          taken.length === this.#most || chars > MAX_GROUP_CHARS)
+          taken.length === this.#maxItems || chars > MAX_GROUP_CHARS)
       ) break;
       taken.push(next);
       waiting.shift();
@@ -134,10 +134,10 @@ export class PublishLane {
 
   /** Sends the publications of a message that was too large, and is certainly not stored, again in smaller messages. */
   #split({ publications }: PublicationGroup): void {
-    this.#most = Math.ceil(publications.length / 2);
+    this.#maxItems = Math.ceil(publications.length / 2);
     const later: Publication[] = [];
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) later.push(next);
-    this.#gone = 0;
+    this.#endedInQueue = 0;
     for (const publication of [...publications, ...later]) {
       if (publication.over) continue;
       if (publications.includes(publication)) publication.attempted = undefined;

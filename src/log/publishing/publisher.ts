@@ -28,7 +28,7 @@ export interface PublisherOptions extends StreamMessagesOptions {
   readonly observer: Observer;
   readonly hooks: LaneParts["hooks"];
   /** Maximum number of messages that wait or are being sent; default 262,144. */
-  readonly most?: number | undefined;
+  readonly maxWaiting?: number | undefined;
 }
 
 /** Publishes the messages of one process. */
@@ -47,7 +47,7 @@ export class Publisher {
     this.#options = options;
     const { clock, source, observer, hooks } = options;
     this.#messages = new StreamMessages(options);
-    this.#backlog = new PublishBacklog(options.most);
+    this.#backlog = new PublishBacklog(options.maxWaiting);
     const schedules = new ScheduleStore(options);
     this.#laneParts = { clock, source, observer, hooks, messages: this.#messages, schedules };
   }

@@ -460,7 +460,7 @@ describe("Publisher", () => {
   });
 
   it("too many that wait are OVERLOADED, until there is room", async () => {
-    const { publish, stream } = start({ most: 3 });
+    const { publish, stream } = start({ maxWaiting: 3 });
     stream.reply = undefined;
     const sent = [1, 2, 3].map((n) => publish(Placed, n));
     const { error } = await publish(Placed, 4);
@@ -472,7 +472,7 @@ describe("Publisher", () => {
   });
 
   it("those that ended while they waited do not pile up", async () => {
-    const { publish, stream, clock } = start({ most: 1_000 });
+    const { publish, stream, clock } = start({ maxWaiting: 1_000 });
     const first = publish(Placed, 0, { timeout: 50_000 });
     for (let round = 0; round < 20; round++) {
       const sent = Array.from({ length: 500 }, (_, n) => publish(Placed, n, { timeout: 100 }));
@@ -692,7 +692,7 @@ interface StartOptions {
   readonly clock?: VirtualClock;
   readonly stream?: ScriptedStream;
   readonly opens?: () => ScriptedStream | Promise<ScriptedStream>;
-  readonly most?: number;
+  readonly maxWaiting?: number;
   readonly maxPayload?: number;
 }
 
@@ -701,7 +701,7 @@ function start(
     clock = new VirtualClock(),
     stream = new ScriptedStream(),
     opens,
-    most,
+    maxWaiting,
     maxPayload = 1_048_576,
     observer = () => {},
   }: StartOptions = {},
@@ -717,7 +717,7 @@ function start(
     observer,
     hooks: { watched: true },
     maxPayload: () => maxPayload,
-    most,
+    maxWaiting,
   });
   type More = Partial<Omit<DurableMessage, "contract">> & { id?: string };
   const publish = (contract: AnyContract, n: number, { id, ...more }: More = {}): Promise<Result<void>> =>

@@ -18,7 +18,7 @@ import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay, doubled } from "../../ports/clock.ts";
 import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
-import { ATTEMPT_TIMEOUT, type Fence, passFence, passing } from "./fence.ts";
+import { asTransient, ATTEMPT_TIMEOUT, type Fence, passFence } from "./fence.ts";
 import { cronOf, dueOf, firesWithin, header, HELD_HEADER, isHeld, ONCE } from "./stored_schedule.ts";
 
 /** Options of {@link overwrite}: the stream, and how long it may be tried. */
@@ -283,8 +283,8 @@ class Overwriting {
       return !written.duplicate;
     }
     if (written.type === "unknown") this.#unanswered = first;
-    else if (written.type === "not stored" && !written.passing) throw new RefusedSchedule(written.error);
-    if (written.type !== "conflict") throw passing(written.error);
+    else if (written.type === "not stored" && !written.transient) throw new RefusedSchedule(written.error);
+    if (written.type !== "conflict") throw asTransient(written.error);
     return false;
   }
 

@@ -331,7 +331,7 @@ export class LogSubscription {
     const appended = await kept.append(subject, text, { timeout: ANSWER_TIMEOUT, expect });
     if (appended.type === "stored") return true;
     if (appended.type === "conflict") return false;
-    if (appended.type === "not stored" && !appended.passing) throw appended.error;
+    if (appended.type === "not stored" && !appended.transient) throw appended.error;
     this.#warnings.fault("beginning", appended.error);
     await delay(clock, JOIN_POLL);
     return false;

@@ -81,7 +81,7 @@ describe("Subscriptions", () => {
           if (subject !== leaseSubject("test", "a.1")) return append(subject, ...rest);
           renewals.push(clock.monotonic());
           const error = new CatgaError("UNAVAILABLE", "no leader", { retryable: true });
-          return failing ? Promise.resolve({ type: "not stored", passing: true, error }) : append(subject, ...rest);
+          return failing ? Promise.resolve({ type: "not stored", transient: true, error }) : append(subject, ...rest);
         };
         return found;
       };

@@ -262,8 +262,8 @@ export type Appended =
   /** The message is not stored, because the last message of the subject has another sequence than `expect`. */
   | { readonly type: "conflict" }
   /**
-   * The message is certainly not stored. `transient`: true if another attempt may help (no leader, a concurrent write, a
-   * full store); false if not (forbidden, too large, a schedule that the server does not support).
+   * The message is certainly not stored. `transient`: true if another attempt may help (no leader, a concurrent write,
+   * a full store); false if not (forbidden, too large, a schedule that the server does not support).
    */
   | { readonly type: "not stored"; readonly transient: boolean; readonly error: CatgaError }
   /**

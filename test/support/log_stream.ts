@@ -53,7 +53,8 @@ async function readerOf(connection: NatsConnection, namespace: string): Promise<
 export async function leaderOf(urls: readonly string[], stream: string): Promise<number> {
   const connection = await connectTo(urls);
   try {
-    const manager = await jetstreamManager(connection);
+    // without a leader of the servers the check of the API would time out
+    const manager = await jetstreamManager(connection, { checkAPI: false });
     const found = await eventually(`a leader of ${stream}`, async () => {
       // an election is going on
       const info = await manager.streams.info(stream).catch(() => undefined);

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { isCatgaError } from "../error.ts";
 import { systemClock } from "../ports/clock.ts";
-import { printable, printableJson } from "../data/printable.ts";
+import { listed, printable, printableJson } from "../data/printable.ts";
 import type { Finding } from "../check/finding.ts";
 import type { Program } from "../check/program.ts";
 import { type Flags, UsageError } from "./flags.ts";
@@ -190,9 +190,7 @@ function report(
     const open = unknown === 0 ? "" : `, ${unknown} could not be judged`;
     terminal.write(`${[...lines, `${said}${open}.`].join("\n")}\n`);
     if (undescribed.length > 0) {
-      const which = `${undescribed.slice(0, MOST_NAMED).join(", ")}${
-        undescribed.length > MOST_NAMED ? ` and ${undescribed.length - MOST_NAMED} more` : ""
-      }`;
+      const which = listed(undescribed, ", ", MOST_NAMED);
       const why = "they describe only contracts with a schema or `version`";
       terminal.say(printable(`Not compared with the programs of other services, for ${why}: ${which}`));
     }

@@ -1,13 +1,10 @@
 /** Tests of `catga check` and `catga contracts`: modules in files, and a file of contracts. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
+import { runCli } from "../../test/processes/cli_process.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 
 const MOD = new URL("../../mod.ts", import.meta.url).href;
@@ -132,23 +129,12 @@ describe("catga check", () => {
       "open.mjs": moduleOf(["seat"], 'if (globalThis.process.argv.includes("contracts")) setInterval(() => {}, 1e8);'),
       "starts.mjs": `import { catga } from ${JSON.stringify(MOD)}; await catga(); setInterval(() => {}, 1e8);`,
     });
-    const main = fileURLToPath(new URL("./main.ts", import.meta.url));
-    const words = "Deno" in globalThis ? ["run", "-A", "--no-check", main] : ["run", main];
-    const ended = async (name: string) => {
-      const child = spawn(process.execPath, [...words, "contracts", files.at(name)], {
-        stdio: ["ignore", "pipe", "pipe"],
-      });
-      let [out, said] = ["", ""];
-      child.stdout.setEncoding("utf8").on("data", (text: string) => out += text);
-      child.stderr.setEncoding("utf8").on("data", (text: string) => said += text);
-      const [code] = await once(child, "close");
-      return { code, out, said };
-    };
+    const ended = (name: string) => runCli(["contracts", files.at(name)]);
     const open = await ended("open.mjs");
     assertEquals([open.code, open.out], [0, (await cliHere(["contracts", files.at("open.mjs")])).out]);
-    assertMatch(open.said, /^catga: a file of the program starts something when it is loaded, .*\n$/);
+    assertMatch(open.err, /^catga: a file of the program starts something when it is loaded, .*\n$/);
     const starts = await ended("starts.mjs");
     assertEquals([starts.code, starts.out], [2, ""]);
-    assertMatch(starts.said, /starts.mjs: no contract.* not one that passes them to catga\(\)\n/);
+    assertMatch(starts.err, /starts.mjs: no contract.* not one that passes them to catga\(\)\n/);
   });
 });

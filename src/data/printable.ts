@@ -73,9 +73,9 @@ function depthOf(json: string): number {
 /** Maximum depth of nesting for indented text, whose number of spaces grows with the square of the depth. */
 const MAX_INDENTED = 100;
 
-/** Lists the first three names, and says how many more there are. */
-export function listed(names: readonly string[], separator = ", "): string {
-  return names.slice(0, 3).join(separator) + (names.length > 3 ? ` and ${names.length - 3} more` : "");
+/** Lists the first `max` names, and says how many more there are. */
+export function listed(names: readonly string[], separator = ", ", max = 3): string {
+  return names.slice(0, max).join(separator) + (names.length > max ? ` and ${names.length - max} more` : "");
 }
 
 /** Names a message in a log line: its id, and the id of the first message of its chain if that is another. */

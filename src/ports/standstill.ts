@@ -61,8 +61,8 @@ export class Standstill {
 
 /**
  * Measures time without the pauses of this process, which its machine, a debugger or a signal stopped, or which got
- * hardly any processor time. A computation that blocks the event loop is no pause. A handler that blocks it without
- * using the processor, as one that waits for a synchronous child process, cannot be told from a pause, and is left out.
+ * hardly any processor time. A computation that blocks the event loop is no pause. Code that blocks it and uses no
+ * processor time, such as `execFileSync`, looks like a pause from inside the process: its time is not counted either.
  * A pause is noticed only while somebody {@link RunningTime.hold}s it; one of less than 250 ms is not, nor, in a busy
  * process, one of less than 500.
  */

@@ -19,6 +19,7 @@ import {
 } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
 import { eventually } from "../support/eventually.ts";
+import { leaderOf } from "../support/log_stream.ts";
 import { Standstill } from "../support/standstill.ts";
 import { QUIET } from "../support/quiet.ts";
 
@@ -92,10 +93,8 @@ describe("while the server that keeps the records is away", required, () => {
     timeout: 300_000,
   }, async () => {
     await using servers = await startNatsCluster(3);
-    const connection = await connect({ servers: [...servers.urls] });
     const first = await observe(servers.urls[0], "a");
-    const leader = (await (await jetstreamManager(connection)).streams.info("KV_catga_default_nodes")).cluster!.leader;
-    const home = Number(leader!.slice(1));
+    const home = await leaderOf(servers.urls, "KV_catga_default_nodes");
     const others = [0, 1, 2].filter((index) => index !== home);
     const apps = [first, await observe(servers.urls[others[0]], "b"), await observe(servers.urls[others[1]], "c")];
     await using still = await Standstill.watch(others.map((index) => servers.urls[index]));
@@ -120,7 +119,6 @@ describe("while the server that keeps the records is away", required, () => {
       assertEquals(late.ids().length, 4);
     } finally {
       await Promise.all(apps.map(({ app }) => app.drain({ timeout: 1_000 })));
-      await connection.close();
     }
   });
 });

@@ -16,6 +16,14 @@ const STATE: LogState = {
   now: 0,
 };
 
+const FILLING = {
+  type: "log-filling",
+  stream: "the log",
+  bytes: 85,
+  maxBytes: 100,
+  discard: "old",
+} as const;
+
 describe("Measuring", () => {
   it("lag is the way from what was read to the last message of the categories, whatever follows of others", async () => {
     const { measuring, asked } = start(STATE, { Booked: 90, Paid: 40 });
@@ -72,20 +80,13 @@ describe("Measuring", () => {
       measuring.tick(now, led);
       await settled();
     }
-    const filling = {
-      type: "log-filling" as const,
-      stream: "the log",
-      bytes: 85,
-      maxBytes: 100,
-      discard: "old" as const,
-    };
-    assertEquals(seen, [filling, filling]);
+    assertEquals(seen, [FILLING, FILLING]);
     stream.state = () => Promise.resolve({ ...STATE, bytes: 85, maxBytes: 1_000 });
     for (const now of [3_610_000, 3_620_000]) {
       measuring.tick(now, led);
       await settled();
     }
-    assertEquals(seen.slice(2), [{ ...filling, maxBytes: 1_000 }]);
+    assertEquals(seen.slice(2), [{ ...FILLING, maxBytes: 1_000 }]);
   });
 
   it("a stream that was nearly full is observed when it has room, though nothing is led any more (its alarm stayed)", async () => {
@@ -97,14 +98,7 @@ describe("Measuring", () => {
       measuring.tick(now, []);
       await settled();
     }
-    const filling = {
-      type: "log-filling" as const,
-      stream: "the log",
-      bytes: 85,
-      maxBytes: 100,
-      discard: "old" as const,
-    };
-    assertEquals(seen, [filling, { ...filling, maxBytes: Infinity }]);
+    assertEquals(seen, [FILLING, { ...FILLING, maxBytes: Infinity }]);
   });
 
   it("a store that does not answer is a fault, and is asked again", async () => {

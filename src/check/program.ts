@@ -5,7 +5,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { type Handler, isHandler } from "../contract/handler.ts";
-import { subscriptionName } from "../contract/send_options.ts";
+import { subscriptionName } from "../contract/announcement.ts";
 import type { Signal } from "../contract/flow.ts";
 import type { Schema } from "../contract/schema.ts";
 import type { WorkflowBody, WorkflowDefinition } from "../contract/workflow_body.ts";

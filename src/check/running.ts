@@ -1,7 +1,7 @@
 /** Compares a program that is to be deployed with the running nodes, and with the stored subscriptions. */
 import { isInternalName, isRunMessage } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
-import { COMMANDS, readAnnouncement } from "../contract/send_options.ts";
+import { COMMANDS, readAnnouncement } from "../contract/announcement.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
 import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";
 import { nodeLabel, type ObservedMismatch } from "../contract/alarms.ts";

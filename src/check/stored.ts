@@ -6,7 +6,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import { applied, type EntityDefinition, initialState } from "../contract/entity_definition.ts";
 import { issueWithPath, type MaybePromise, type Schema, validate } from "../contract/schema.ts";
-import { COMMANDS } from "../contract/send_options.ts";
+import { COMMANDS } from "../contract/announcement.ts";
 import { runOfStart } from "../contract/workflow.ts";
 import { freezePlain, isRecord } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";

@@ -21,7 +21,7 @@ import { declaredNames, noNodes } from "./nodes.ts";
 import { bold, type Terminal } from "./terminal.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Kind } from "../contract/contract.ts";
-import { readAnnouncement } from "../contract/send_options.ts";
+import { readAnnouncement } from "../contract/announcement.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;

@@ -5,7 +5,7 @@ import { isCatgaError } from "../error.ts";
 import { PROTOCOL } from "../version.ts";
 import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
 import { isQueued } from "../log/format/group.ts";
-import { COMMANDS } from "../contract/send_options.ts";
+import { COMMANDS } from "../contract/announcement.ts";
 import { categoryOf, messagePattern } from "../log/format/names.ts";
 import { STREAM_KINDS } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";

@@ -3,7 +3,7 @@ import { shownPayload } from "../contract/redaction.ts";
 import { eventSubject } from "../contract/subjects.ts";
 import { type EventFrame, nodeOf, readEventFrame } from "../cluster/wire/frame.ts";
 import { listed, printable, printableJson } from "../data/printable.ts";
-import { COMMANDS, readAnnouncement } from "../contract/send_options.ts";
+import { COMMANDS, readAnnouncement } from "../contract/announcement.ts";
 import { covers } from "../nats/subject_filter.ts";
 import { ClusterView } from "./cluster_view.ts";
 import type { Violation } from "../ports/transport.ts";

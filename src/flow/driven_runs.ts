@@ -13,7 +13,7 @@
  * run, and no live node has the version that wrote it, the call resolves with {@link RefusedRun}, and the run waits for
  * a node with another version.
  */
-import { ALONE } from "../contract/send_options.ts";
+import { ALONE } from "../contract/announcement.ts";
 import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workflow_body.ts";
 import { Gate } from "../data/gate.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";

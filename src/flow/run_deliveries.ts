@@ -3,7 +3,7 @@
  * be executed, schedules that have fired, and messages of other nodes.
  */
 import type { Context } from "../contract/context.ts";
-import { ALONE, AWAITS_VERSION } from "../contract/send_options.ts";
+import { ALONE, AWAITS_VERSION } from "../contract/announcement.ts";
 import { startName } from "../contract/workflow.ts";
 import type {
   RefusedRun,

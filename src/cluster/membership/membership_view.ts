@@ -8,7 +8,7 @@ import type { Observer } from "../../contract/observer.ts";
 import { firstIndex } from "../../data/binary_search.ts";
 import { freeze } from "./node_record.ts";
 import type { Kind } from "../../contract/contract.ts";
-import { internalNames } from "../../contract/send_options.ts";
+import { internalNames } from "../../contract/announcement.ts";
 
 /** Dependencies of a {@link MembershipView} on its node. */
 export interface MembershipViewOptions {

@@ -2,7 +2,7 @@
  * The record of a node in the store: its {@link NodeInfo} as JSON. Anybody with access can write one, so it is
  * validated.
  */
-import { isAnnounced } from "../../contract/send_options.ts";
+import { isAnnounced } from "../../contract/announcement.ts";
 import { isContractName } from "../../contract/contract.ts";
 import { isShape } from "../../contract/shape.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";

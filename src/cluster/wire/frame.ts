@@ -5,7 +5,7 @@
  * accepts messages of up to its `max_payload`, and a new frame is begun well before that size. A message of a frame
  * computes its id, headers and ancestry when they are read (`WireEnvelope`).
  */
-import { isInternalContract } from "../../contract/send_options.ts";
+import { isInternalContract } from "../../contract/announcement.ts";
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
 import { byteLength, encode, exceeds } from "../../data/utf8.ts";

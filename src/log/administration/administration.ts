@@ -8,7 +8,7 @@ import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../cont
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
-import { COMMANDS, OF_ENTITIES } from "../../contract/send_options.ts";
+import { COMMANDS, OF_ENTITIES } from "../../contract/announcement.ts";
 import { commitSubject, parkedSubject, requestSubject, streamOf, subscriptionKey } from "../format/names.ts";
 import { streamName } from "../format/stream_name.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";

@@ -2,7 +2,7 @@
  * Computes the state of subscriptions for operators: from the subscriptions' commits, the streams that they read, and
  * the live nodes.
  */
-import { readAnnouncement } from "../../contract/send_options.ts";
+import { readAnnouncement } from "../../contract/announcement.ts";
 import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { fewAtOnce } from "../../data/gate.ts";

@@ -48,7 +48,7 @@ const MAX_BATCH_MESSAGES = 1_000;
  * - `2`: to be run again without counting an attempt: it did not run, or an earlier message of its key in the batch
  *   failed.
  * - `3`: to be run again in a request of its own, without counting an attempt: its handler took too long in the batch,
- *   or failed with the details `ALONE` (`contract/send_options.ts`).
+ *   or failed with the details `ALONE` (`contract/announcement.ts`).
  * - A {@link FailedRun}: the message failed.
  *
  * If the handler failed as a whole, the answer is a {@link FailedRun} instead, as for a single message.

@@ -8,7 +8,7 @@ import { delay } from "../../ports/clock.ts";
 import { throughElection } from "../../ports/key_value_store.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
-import { OF_ENTITIES, subscriptionName } from "../../contract/send_options.ts";
+import { OF_ENTITIES, subscriptionName } from "../../contract/announcement.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { ReadModel, type ReadModelOptions } from "./read_model.ts";
 

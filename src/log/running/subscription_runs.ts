@@ -5,7 +5,7 @@
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import { ALONE } from "../../contract/send_options.ts";
+import { ALONE } from "../../contract/announcement.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";

@@ -10,7 +10,7 @@ import {
   type Retry,
   runName,
   subscriptionName,
-} from "../../contract/send_options.ts";
+} from "../../contract/announcement.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { ALWAYS, type DurableHandler, type Mediator } from "../../dispatch/mediator.ts";

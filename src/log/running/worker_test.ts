@@ -9,7 +9,7 @@ import type { LogStream } from "../../ports/event_log.ts";
 import { CatgaError } from "../../error.ts";
 import { type LocalApp, localApp } from "../../../test/support/local_app.ts";
 import { counting } from "../../../test/support/schemas.ts";
-import { COMMANDS, controlName, runName } from "../../contract/send_options.ts";
+import { COMMANDS, controlName, runName } from "../../contract/announcement.ts";
 import { commitSubject, subscriptionKey } from "../format/names.ts";
 import { type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
 import { streamOptions } from "../format/streams.ts";

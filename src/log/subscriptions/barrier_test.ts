@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { fail, type Result } from "../../contract/result.ts";
-import { controlName, type SendOptions } from "../../contract/send_options.ts";
+import { controlName } from "../../contract/announcement.ts";
+import type { SendOptions } from "../../contract/send_options.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { barrier } from "./found_state.ts";
 

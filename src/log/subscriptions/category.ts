@@ -4,7 +4,8 @@
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
-import { runName, type SendOptions } from "../../contract/send_options.ts";
+import { runName } from "../../contract/announcement.ts";
+import type { SendOptions } from "../../contract/send_options.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";

@@ -9,7 +9,7 @@ import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, readMessageId } from "../format/commit.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { controlName } from "../../contract/send_options.ts";
+import { controlName } from "../../contract/announcement.ts";
 import { messagePattern } from "../format/names.ts";
 import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";

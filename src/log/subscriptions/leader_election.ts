@@ -3,7 +3,7 @@
  * them may take the lead. `leases.ts` has the leases of leaders, and the write that stops the last leader.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
+import { readAnnouncement, type Retry } from "../../contract/announcement.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";

@@ -2,7 +2,7 @@
 import type { AnyContract } from "../../contract/contract.ts";
 import type { SubscriptionSettings } from "../../contract/handler.ts";
 import { DEFAULT_RETRY } from "../../contract/defaults.ts";
-import { COMMANDS, morePatient, subscriptionName } from "../../contract/send_options.ts";
+import { COMMANDS, morePatient, subscriptionName } from "../../contract/announcement.ts";
 import { MAX_CATEGORIES } from "../format/commit.ts";
 
 /** Settings of a category (contract) that its subscription's leader needs. */

@@ -9,7 +9,7 @@ import { listed, printable } from "../../data/printable.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import type { Place, StoredState } from "../format/commit.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
-import { COMMANDS } from "../../contract/send_options.ts";
+import { COMMANDS } from "../../contract/announcement.ts";
 import { messagePattern } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";

@@ -10,7 +10,7 @@ import {
   readAnnouncement,
   runName,
   subscriptionName,
-} from "./send_options.ts";
+} from "./announcement.ts";
 import { DEFAULT_RETRY } from "./defaults.ts";
 import { event } from "./definition.ts";
 import { entity } from "./entity.ts";

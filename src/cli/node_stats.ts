@@ -2,7 +2,7 @@
  * Parses the statistics in a node's answer. The answer may be anything: each field is checked, and unknown fields are
  * dropped.
  */
-import { isEndpoint, nodeOf } from "../cluster/wire/frame.ts";
+import { isEndpoint, nodeOf } from "../contract/subjects.ts";
 import { type Alarm, ALARM_KINDS, type UnreadableEntity } from "../contract/alarms.ts";
 import { isContractName } from "../contract/contract.ts";
 import type { ContractStats, NodeStats, PeerStats } from "../contract/node_stats.ts";

@@ -3,8 +3,8 @@
  * results: the process answers; it is silent; or the server returns the ping, because no process receives it: that
  * process has ended, or has lost its connection.
  */
-import { bounceSubject, nodeSubject } from "../contract/subjects.ts";
-import { isEndpoint, readFrame } from "../cluster/wire/frame.ts";
+import { bounceSubject, isEndpoint, nodeSubject } from "../contract/subjects.ts";
+import { readFrame } from "../cluster/wire/frame_reader.ts";
 import { PROTOCOL } from "../version.ts";
 import { token } from "../ports/clock.ts";
 import type { Transport } from "../ports/transport.ts";

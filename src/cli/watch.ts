@@ -1,7 +1,8 @@
 /** `watch`: prints events as they are published. */
 import { shownPayload } from "../contract/redaction.ts";
-import { eventSubject } from "../contract/subjects.ts";
-import { type EventFrame, nodeOf, readEventFrame } from "../cluster/wire/frame.ts";
+import { eventSubject, nodeOf } from "../contract/subjects.ts";
+import type { EventFrame } from "../cluster/wire/frame.ts";
+import { readEventFrame } from "../cluster/wire/frame_reader.ts";
 import { listed, printable, printableJson } from "../data/printable.ts";
 import { COMMANDS, readAnnouncement } from "../contract/announcement.ts";
 import { covers } from "../nats/subject_filter.ts";

@@ -31,7 +31,8 @@ import type { BreakerOptions } from "./routing/breakers.ts";
 import { Router } from "./routing/router.ts";
 import { DroppedEvents, EventChannel } from "./wire/event_channel.ts";
 import { Endpoint } from "./wire/endpoint.ts";
-import { isEndpoint, MalformedCount } from "./wire/frame.ts";
+import { isEndpoint } from "../contract/subjects.ts";
+import { MalformedCount } from "./wire/frame_reader.ts";
 import type { Peer } from "./wire/peer.ts";
 import { ANSWER_MARGIN, MAX_ANSWER, StatsAnswer } from "./stats_answer.ts";
 

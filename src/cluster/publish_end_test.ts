@@ -8,7 +8,7 @@ import { OWN_RUNTIMES, startProgram } from "../../test/processes/node_process.ts
 import type { PublisherLine } from "../../test/processes/publisher_line.ts";
 import { openBareLink } from "../../test/support/bare_link.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { readEventFrame } from "./wire/frame.ts";
+import { readEventFrame } from "./wire/frame_reader.ts";
 
 const EVENTS = Array.from({ length: 500 }, (_, n) => n);
 const DRAINED = ["drain", "drain-exit", "using", "turns", "handlers", "given"];

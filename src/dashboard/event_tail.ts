@@ -4,7 +4,7 @@
  */
 import { shownPayload } from "../contract/redaction.ts";
 import { eventSubject } from "../contract/subjects.ts";
-import { readEventFrame } from "../cluster/wire/frame.ts";
+import { readEventFrame } from "../cluster/wire/frame_reader.ts";
 import { payloadOf } from "../log/format/logged_message.ts";
 import { isReadable, readGroup } from "../log/format/group.ts";
 import { messagePattern } from "../log/format/names.ts";

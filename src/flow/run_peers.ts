@@ -3,6 +3,7 @@
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
+import { nodeOf } from "../contract/subjects.ts";
 import type { RefusedRun, RunJoin, RunsAsked, TriedVersions } from "../contract/workflow_body.ts";
 import { isCount, isRecord } from "../data/checks.ts";
 import type { DeliveredCall } from "./driven_runs.ts";
@@ -97,9 +98,9 @@ export class RunPeers {
     timeout: number,
     signal?: AbortSignal,
   ): Promise<Result<unknown>> {
-    const node = endpoint.slice(0, endpoint.indexOf("."));
     const { join } = this.#node.contractsOf(workflow);
-    return this.#node.app.sendInternal(join as AnyContract, payload, { node, timeout, retries: 0, signal });
+    const options = { node: nodeOf(endpoint), timeout, retries: 0, signal };
+    return this.#node.app.sendInternal(join as AnyContract, payload, options);
   }
 }
 

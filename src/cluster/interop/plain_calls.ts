@@ -18,7 +18,7 @@ import type { Result } from "../../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../../contract/schema.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import type { EndpointOptions } from "../wire/endpoint.ts";
-import { tooLarge } from "../wire/frame.ts";
+import { tooLarge } from "../wire/frame_writer.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { printable } from "../../data/printable.ts";
 

@@ -10,7 +10,8 @@
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { type Change, throughElection } from "../../ports/key_value_store.ts";
-import { type MalformedCount, nodeOf } from "../wire/frame.ts";
+import type { MalformedCount } from "../wire/frame_reader.ts";
+import { nodeOf } from "../../contract/subjects.ts";
 import { PROTOCOL } from "../../version.ts";
 import { type Member, MembershipView, type MembershipViewOptions } from "./membership_view.ts";
 import { readRecord, SIGNED_OFF } from "./node_record.ts";

@@ -10,7 +10,7 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Result } from "../../contract/result.ts";
 import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../../../test/support/memory_cluster.ts";
 import { Player } from "../../../test/support/stage.ts";
-import { MalformedCount } from "../wire/frame.ts";
+import { MalformedCount } from "../wire/frame_reader.ts";
 import { Membership, SkippedRecords } from "./membership.ts";
 import { LONGEST } from "./own_record.ts";
 import type { Observation } from "../../contract/observer.ts";

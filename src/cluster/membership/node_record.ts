@@ -8,7 +8,7 @@ import { isShape } from "../../contract/shape.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { isNotNegative, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
-import { isEndpoint, nodeOf } from "../wire/frame.ts";
+import { isEndpoint, nodeOf } from "../../contract/subjects.ts";
 
 /** Note with which a node deletes its own record; other nodes delete records without this note. */
 export const SIGNED_OFF = "signed off";

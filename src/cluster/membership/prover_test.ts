@@ -4,7 +4,7 @@ import type { Observation } from "../../contract/observer.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { Player } from "../../../test/support/stage.ts";
-import { MalformedCount } from "../wire/frame.ts";
+import { MalformedCount } from "../wire/frame_reader.ts";
 import { processOf, Prover, proverOf } from "./unproven.ts";
 
 /** Makes the prover of the process `a.1`, and records what it reports. */

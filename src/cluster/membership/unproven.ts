@@ -8,9 +8,9 @@
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { Fifo } from "../../data/fifo.ts";
-import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
+import { bounceSubject, isEndpoint, nodeSubject } from "../../contract/subjects.ts";
 import { publishIfOpen, type Subscription, type TransportMessage } from "../../ports/transport.ts";
-import { HEADERS, isEndpoint, Malformed, readFrame } from "../wire/frame.ts";
+import { HEADERS, Malformed, readFrame } from "../wire/frame_reader.ts";
 import { PROTOCOL } from "../../version.ts";
 import type { EndpointOptions } from "../wire/endpoint.ts";
 

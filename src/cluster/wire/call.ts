@@ -25,7 +25,8 @@ import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../ports/deadline_wheel.ts";
 import type { Meta, RemoteRequest, ResultReceiver } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/outcome.ts";
-import { nodeOf, tooLarge } from "./frame.ts";
+import { nodeOf } from "../../contract/subjects.ts";
+import { tooLarge } from "./frame_writer.ts";
 
 /** Failure of an attempt to have a call handled by a node. */
 export type AttemptFailure =

@@ -3,13 +3,13 @@
  * sends frames (messages) to them at the end of each turn of the event loop, `frame_receiver.ts` handles the frames
  * that arrive; `watchdog.ts` decides what bounces (no responders) and silence mean.
  */
-import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
+import { bounceSubject, nodeOf, nodeSubject } from "../../contract/subjects.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { delay, token } from "../../ports/clock.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
 import type { Call } from "./call.ts";
 import { ResendBuffer, SendTurn } from "./frame_sender.ts";
-import { ELSEWHERE, type MalformedCount, nodeOf } from "./frame.ts";
+import { ELSEWHERE, type MalformedCount } from "./frame_reader.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
 import { Peer, PeerTable } from "./peer.ts";
 import { BounceProbe, ReconnectGrace, Watchdog } from "./watchdog.ts";

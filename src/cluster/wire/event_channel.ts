@@ -15,17 +15,10 @@ import { toText } from "../../data/encoding.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/result.ts";
 import type { Subscription, TransportMessage } from "../../ports/transport.ts";
-import {
-  type EventFrame,
-  FRAME_LENGTH,
-  HEADERS,
-  Malformed,
-  readEventFrame,
-  tooLarge,
-  unreadable,
-  WireEnvelope,
-} from "./frame.ts";
-import { eventFrameText } from "./frame_writer.ts";
+import type { EventFrame } from "./frame.ts";
+import { eventFrameText, FRAME_LENGTH, tooLarge } from "./frame_writer.ts";
+import { HEADERS, Malformed, readEventFrame, unreadable } from "./frame_reader.ts";
+import { WireEnvelope } from "./wire_envelope.ts";
 import type { EndpointOptions } from "./endpoint.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";

@@ -7,20 +7,9 @@
 import type { Clock } from "../../ports/clock.ts";
 import type { TransportMessage } from "../../ports/transport.ts";
 import { isRefusal } from "./call.ts";
-import {
-  ELSEWHERE,
-  type Frame,
-  type FrameItem,
-  HEADERS,
-  isEndpoint,
-  Malformed,
-  type MalformedCount,
-  type PingItem,
-  readFrame,
-  type ShapesAskedItem,
-  type StatsAskedItem,
-  type VersionsItem,
-} from "./frame.ts";
+import { ELSEWHERE, HEADERS, Malformed, type MalformedCount, readFrame } from "./frame_reader.ts";
+import type { Frame, FrameItem, PingItem, ShapesAskedItem, StatsAskedItem, VersionsItem } from "./frame.ts";
+import { isEndpoint } from "../../contract/subjects.ts";
 import { PROTOCOL } from "../../version.ts";
 import type { InboundRequests } from "./inbound_requests.ts";
 import type { Peer, PeerTable } from "./peer.ts";

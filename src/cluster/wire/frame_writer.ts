@@ -1,12 +1,16 @@
 /**
  * Writes frames. Requests of one contract in one frame become one item, and so do answers to consecutive requests;
  * values with tags (`data/tags.ts`) get items of their own. An item that does not fit into a frame begins another
- * frame.
+ * frame. NATS accepts messages of up to its `max_payload`; a frame is sent well before that size.
  */
+import { PAYLOAD_OVERHEAD, sizeAdvice } from "../../data/payload_limit.ts";
 import { isTagged } from "../../data/tags.ts";
+import { byteLength, exceeds } from "../../data/utf8.ts";
 import type { Meta } from "../../dispatch/remote.ts";
+import { CatgaError } from "../../error.ts";
 import { PROTOCOL } from "../../version.ts";
-import { type FrameItem, TAGGED_PROTOCOL } from "./frame.ts";
+import type { FrameItem } from "./frame.ts";
+import { TAGGED_PROTOCOL } from "./frame_reader.ts";
 
 /** The items of one frame as text: requests first, then answers and all other items. */
 export interface WrittenItems {
@@ -18,7 +22,7 @@ export interface WrittenItems {
 
 /** Limit of the frame that a {@link FrameWriter} is writing. */
 export interface OpenFrame {
-  /** Length of the frame's items at which another frame is begun, in UTF-16 code units (`frame.ts`). */
+  /** Length of the frame's items at which another frame is begun, in UTF-16 code units. */
   readonly frameLimit: number;
 }
 
@@ -203,6 +207,32 @@ export function failureItem(seq: number, index: number, error: string, refused: 
   const end = refused === 0 ? "]" : `,${refused}]`;
   return isTagged(error) ? `["E",${place}${error.slice(1)}${end}` : `["e",${place}${error}${end}`;
 }
+
+/** Returns the length at which a frame is sent and the next one begun, in UTF-16 code units. */
+export function frameLimit(maxPayload: number): number {
+  // a code unit is at most 3 bytes of UTF-8
+  return Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - PAYLOAD_OVERHEAD);
+}
+
+/** Returns the error for a text that is longer than `limit` bytes; `undefined` if it is not longer. */
+export function tooLarge(
+  what: "the payload" | "payload and headers" | "the answer",
+  contract: string,
+  text: string,
+  limit: number,
+): CatgaError | undefined {
+  if (!exceeds(text, limit)) return undefined;
+  const verb = what === "payload and headers" ? "are" : "is";
+  const message = `${what} of ${contract} ${verb} ${byteLength(text)} bytes; the server takes ${limit} at most: ` +
+    sizeAdvice("send");
+  return new CatgaError("TOO_LARGE", message);
+}
+
+/**
+ * Maximum length of a frame, in UTF-16 code units. Larger frames are no faster, and delay the frames behind them
+ * (docs/internals/measurements.md).
+ */
+export const FRAME_LENGTH = 64_000;
 
 /** Rounds a time to live down, so that requests of one turn of the event loop share an item. */
 function roundTtl(ttl: number): number {

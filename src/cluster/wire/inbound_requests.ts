@@ -18,14 +18,16 @@ import type { Counts } from "../../dispatch/contract_counts.ts";
 import { EntityOutcome } from "../../dispatch/handler_call.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import { type CancelItem, tooLarge, unreadable, WireEnvelope, type WireMeta, type WordItem } from "./frame.ts";
+import type { CancelItem, WireMeta, WordItem } from "./frame.ts";
+import { failureItem, tooLarge } from "./frame_writer.ts";
+import { unreadable } from "./frame_reader.ts";
+import { WireEnvelope } from "./wire_envelope.ts";
 import { refuseLate } from "./received_frames.ts";
 import { answerOf, OpenStreams, ReaderLine } from "./open_streams.ts";
 import type { Peer } from "./peer.ts";
 import { Unreadable } from "../../data/tags.ts";
 import { toText } from "../../data/encoding.ts";
 import { writeError } from "../../dispatch/error_encoding.ts";
-import { failureItem } from "./frame_writer.ts";
 import type { RunningRequest } from "./request_ledger.ts";
 
 /** Dependencies of {@link InboundRequests} on the node. */

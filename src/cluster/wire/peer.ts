@@ -4,7 +4,8 @@
  * The `PeerTable` has all peers of this process.
  */
 import { type Call, callPrefix } from "./call.ts";
-import { nodeOf, type PingItem, type PongItem, type WordItem } from "./frame.ts";
+import { nodeOf } from "../../contract/subjects.ts";
+import type { PingItem, PongItem, WordItem } from "./frame.ts";
 import { FrameSender, type SendTurn } from "./frame_sender.ts";
 import { Lateness, ReceivedFrames } from "./received_frames.ts";
 import { RequestLedger, RunningRequests } from "./request_ledger.ts";

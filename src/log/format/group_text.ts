@@ -4,6 +4,7 @@
  * message's sequence and, in the lowest 10 bits, the item's index. The first sequence of a stream is the time in ms at
  * which the stream was made (41 bits), so a position is a safe integer.
  */
+import { isEndpoint } from "../../contract/subjects.ts";
 import { isTagged } from "../../data/tags.ts";
 import { isTooDeep, parsedJson } from "../../data/encoding.ts";
 import { MAX_DEPTH } from "../../data/value_text.ts";
@@ -51,7 +52,7 @@ export function parseGroup(data: Uint8Array, known = new KnownNames()): ParsedGr
       : unreadable("it has no version of the format");
   }
   if (endpoint !== known.endpoint) {
-    if (typeof endpoint !== "string" || !/^[\w-]{1,64}\.[\w-]{1,64}$/.test(endpoint)) {
+    if (typeof endpoint !== "string" || !isEndpoint(endpoint)) {
       return unreadable("its publisher is not an endpoint");
     }
     known.endpoint = endpoint;

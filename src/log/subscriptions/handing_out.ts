@@ -10,6 +10,7 @@ import {
   shapeName,
   untriedNodes,
 } from "../../contract/shape_rules.ts";
+import { nodeOf } from "../../contract/subjects.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { doubled, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { Result } from "../../contract/result.ts";
@@ -434,7 +435,7 @@ export class HandingOut {
     const { ledger, now, onProgress, host } = this.#options;
     const { category: { name: contract }, message: { id, meta }, key } = item;
     const nodes = this.#shapedNodes(contract);
-    const node = at.slice(0, at.indexOf("."));
+    const node = nodeOf(at);
     const refusedBy = item.refusedBy ??= new Set(item.error?.refusedBy);
     refusedBy.add(shapeName(nodes.find((each) => each.id === node) ?? { id: node, shape: undefined }));
     const after = afterRefusedMessage(nodes, refusedBy, awaitsWriter ? AWAY : meta?.w);

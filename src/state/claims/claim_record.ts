@@ -5,6 +5,7 @@ import type { CatgaError } from "../../error.ts";
 import { readError, writeError } from "../../dispatch/error_encoding.ts";
 import { decodeText, parsedJson, toText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tags.ts";
+import { nodeOf } from "../../contract/subjects.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 import { fnv1a } from "../../data/rendezvous_hash.ts";
 
@@ -63,7 +64,7 @@ function readTagged({ tagged, ...record }: DoneClaim & Tagged): DoneClaim | unde
 export function resultOf(record: DoneClaim): Result<unknown> {
   if (record.error === undefined) return { ok: true, value: record.value };
   const { endpoint, error } = record;
-  return { ok: false, error: readError(error, endpoint.slice(0, endpoint.indexOf("."))) };
+  return { ok: false, error: readError(error, nodeOf(endpoint)) };
 }
 
 /**

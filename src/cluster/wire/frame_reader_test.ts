@@ -1,16 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import {
-  answersIn,
-  type EventFrame,
-  type Frame,
-  isEndpoint,
-  Malformed,
-  MalformedCount,
-  nodeOf,
-  readEventFrame,
-  readFrame,
-} from "./frame.ts";
+import { answersIn, Malformed, MalformedCount, readEventFrame, readFrame } from "./frame_reader.ts";
+import type { EventFrame, Frame } from "./frame.ts";
 import { Unreadable } from "../../data/tags.ts";
 import { withoutTemporal } from "../../../test/support/payloads.ts";
 import type { Observation } from "../../contract/observer.ts";
@@ -302,16 +293,6 @@ describe("readEventFrame of events with tags", () => {
   it("refuses tags that are none, and a frame of requests with that version", () => {
     assertEquals(refused(() => tagged("~x")), "invalid tags: a text begins like a tag, and is none");
     assertEquals(refused(() => readFrame(bytes('["~1",7,1000]'))), "it has no protocol version");
-  });
-});
-
-describe("isEndpoint and nodeOf", () => {
-  it("know an id and a nonce", () => {
-    assert(isEndpoint("a-b_C.9"));
-    for (const text of ["", "a", "a.", ".a", "a.b.c", "a b.c", "a.*", ">", `${"x".repeat(65)}.1`]) {
-      assertEquals(isEndpoint(text), false, text);
-    }
-    assertEquals(nodeOf("a-b.9"), "a-b");
   });
 });
 

@@ -4,7 +4,8 @@
  * entities, locks and runs: nothing fails, is lost, doubled or out of order.
  */
 import { assertEquals } from "@std/assert";
-import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { Buffer } from "node:buffer";
+import { copyFile, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -44,8 +45,7 @@ describe("an earlier version of Catga, deployed over by this one, and back", nat
     await copyFile(new URL("../processes/version_node.ts", import.meta.url), join(tree.root, "version_node.ts"));
     const folder = await mkdtemp(join(tmpdir(), "catga-older-"));
     const file = join(folder, "lines");
-    const lines = async () =>
-      (await readFile(file, "utf8")).split("\n").slice(0, -1).map((line) => JSON.parse(line) as VersionLine);
+    const written = new WrittenLines(file);
     const all: Node[] = [];
     const start = async (version: "earlier" | "this", role: "node" | "client") => {
       const runtime = all.length % 2 === 0 ? "deno" : "bun";
@@ -62,19 +62,12 @@ describe("an earlier version of Catga, deployed over by this one, and back", nat
     };
     /** The clients have done more of everything. */
     const moreActs = async () => {
-      const counts = (lines: readonly VersionLine[]) => {
-        const counted = new Map<string, number>();
-        for (const { what, node } of lines) {
-          if (what.endsWith(" ok")) counted.set(`${node} ${what}`, (counted.get(`${node} ${what}`) ?? 0) + 1);
-        }
-        return counted;
-      };
-      const before = counts(await lines());
+      await written.read();
+      const before = new Map(written.counts);
       await eventually("the clients to do more", async () => {
-        const all = await lines();
-        assertEquals(failures(all), []); // a loop of a client ends when it fails
-        const now = counts(all);
-        return now.size === 16 && [...now].every(([what, count]) => {
+        await written.read();
+        assertEquals(written.failures, []); // a loop of a client ends when it fails
+        return written.counts.size === 16 && [...written.counts].every(([what, count]) => {
           const wanted = /later|order/.test(what) ? ACTS / 8 : ACTS;
           return count >= (before.get(what) ?? 0) + wanted;
         });
@@ -93,10 +86,11 @@ describe("an earlier version of Catga, deployed over by this one, and back", nat
       }
       for (const client of clients) client.kill("SIGUSR1");
       for (const client of clients) await client.line(({ event }) => event === "done");
-      const isHandled = async () => missing(await lines()).length === 0;
+      const isHandled = async () => missing(await written.read()).length === 0;
       await eventually("all to be handled", isHandled, 60_000).catch(() => {});
       for (const node of [...clients, ...nodes]) await end(node);
-      assertEquals(wrongs(await lines()), []);
+      await written.read();
+      assertEquals([...wrongs(written.lines), ...written.failures], []);
     } finally {
       for (const node of all) await node.stop();
       await rm(folder, { recursive: true, force: true });
@@ -104,9 +98,38 @@ describe("an earlier version of Catga, deployed over by this one, and back", nat
   });
 });
 
-/** What failed, a line each. */
-function failures(lines: readonly VersionLine[]): readonly string[] {
-  return lines.flatMap(({ what, node, of }) => what === "failed" ? [`${node}: ${of}`] : []);
+/** The lines of the file so far: each is read, parsed and counted once, however often a wait asks. */
+class WrittenLines {
+  readonly lines: VersionLine[] = [];
+  /** How often each client has done each kind of thing. */
+  readonly counts = new Map<string, number>();
+  /** What failed, a line each. */
+  readonly failures: string[] = [];
+  readonly #path: string;
+  /** Bytes of the file that are taken in. */
+  #taken = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Takes in what was written since. */
+  async read(): Promise<readonly VersionLine[]> {
+    await using file = await open(this.#path);
+    const bytes = Buffer.alloc((await file.stat()).size - this.#taken);
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, this.#taken);
+    const whole = bytes.subarray(0, bytes.subarray(0, bytesRead).lastIndexOf("\n") + 1);
+    this.#taken += whole.length;
+    for (const text of whole.toString().split("\n").slice(0, -1)) this.#take(JSON.parse(text) as VersionLine);
+    return this.lines;
+  }
+
+  #take(line: VersionLine): void {
+    const { what, node, of } = line;
+    this.lines.push(line);
+    if (what === "failed") this.failures.push(`${node}: ${of}`);
+    if (what.endsWith(" ok")) this.counts.set(`${node} ${what}`, (this.counts.get(`${node} ${what}`) ?? 0) + 1);
+  }
 }
 
 /** The lines of what was stored, and not handled. */
@@ -120,7 +143,7 @@ function missing(lines: readonly VersionLine[]): readonly string[] {
 
 /** Returns a line for each thing that must not happen, and happened. */
 function wrongs(lines: readonly VersionLine[]): readonly string[] {
-  const found = [...missing(lines), ...failures(lines)];
+  const found: string[] = [...missing(lines)];
   const of = (what: string) => lines.filter((line) => line.what === what);
   for (const kind of ["tick", "bulk"]) {
     const next = new Map<string, number>();

@@ -136,6 +136,9 @@ function loopsOf(app: Catga, isOver: () => boolean): Promise<void>[] {
       await wait(pause);
     }
   };
+  // side by side where an act takes many round trips: no kind of act is long behind the others
+  const lanes = (count: number, begin: (lane: number) => Promise<void>) =>
+    Array.from({ length: count }, (_, n) => begin(n));
   const runs: Promise<void>[] = [];
   const ended = async (run: string, fails: boolean) => {
     const { value, error } = await app.result(Order, run, { timeout: 300_000 });
@@ -172,14 +175,16 @@ function loopsOf(app: Catga, isOver: () => boolean): Promise<void>[] {
       unwrap(await app.send(Act, { of: `${id}-${n}` }, PATIENT));
       note("act ok", `${id}-${n}`);
     }),
-    loop(50, async () => {
-      const of = `${Math.floor(Date.now() / 500)}`; // clients of both versions have the same ids
-      note("once ok", of, unwrap(await app.send(Once, { of }, { ...PATIENT, id: of })));
-    }),
-    loop(30, async (n) => {
-      const cart = n % 2 === 0 ? "shared" : id;
-      note("add ok", cart, unwrap(await app.send(Add, { cart, of: `${id}-${n}` }, PATIENT)));
-    }),
+    ...lanes(3, () =>
+      loop(50, async () => {
+        const of = `${Math.floor(Date.now() / 250)}`; // clients of both versions have the same ids
+        note("once ok", of, unwrap(await app.send(Once, { of }, { ...PATIENT, id: of })));
+      })),
+    ...lanes(2, (lane) =>
+      loop(30, async (n) => {
+        const cart = n % 2 === 0 ? "shared" : id;
+        note("add ok", cart, unwrap(await app.send(Add, { cart, of: `${id}-${lane}-${n}` }, PATIENT)));
+      })),
     loop(30, async () => {
       await using lock = await app.lock("k", { timeout: 60_000 });
       note("locked", "k", lock.token);

@@ -18,7 +18,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/simulation/child_simulation": 130,
   "test/simulation/flow_simulation": 88,
   "src/cli/doctor": 67,
-  "test/simulation/explored_workflows": 72,
+  "test/simulation/explored_workflows": 20,
   "test/simulation/simulation": 92,
   "bench/bench_log": 90,
   "bench/bench": 60,
@@ -28,7 +28,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/dashboard_browser": 45,
   "test/shop_browser": 25,
   "src/cli/doctor_messages": 44,
-  "test/simulation/subscription_simulation": 67,
+  "test/simulation/subscription_simulation": 35,
   "test/log_hostile": 79,
   "src/cli/cli": 47,
   "test/simulation/entity_simulation": 80,
@@ -37,7 +37,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/nats/sweeper": 34,
   "src/cli/top": 34,
   "src/log/publishing/replacing_nats": 33,
-  "test/simulation/storm_simulation": 33,
+  "test/simulation/storm_simulation": 12,
   "src/nats/consumer_limit": 28,
   "test/upgrading": 25,
   "examples/shop/shop": 23,
@@ -74,7 +74,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/nats/bucket_settings": 11,
   "src/flow/hostile_runs": 10,
   "src/behaviors/metrics": 9,
-  "src/cluster/membership/own_record": 31,
+  "src/cluster/membership/own_record": 10,
   "src/log/deaths_of_leaders": 9,
   "test/payloads": 9,
   "src/entities/election_nats": 9,
@@ -244,6 +244,30 @@ export const NAMED: readonly string[] = [...LONG.keys(), ...SECONDS.keys()].map(
 /** The files in the order in which they had best start: one that starts last runs alone at the end. */
 export function longestFirst(files: readonly string[]): string[] {
   return files.toSorted((a, b) => secondsOf(b) - secondsOf(a));
+}
+
+/**
+ * A line for each file that took less than half of what stands here, or more than twice as long, in the runtime in
+ * which it took longest; without those that are short either way. `runs` name files or their modules (a module of
+ * several files tells nothing of one of them).
+ */
+export function misjudged(
+  files: readonly string[],
+  runs: readonly { readonly title: string; readonly seconds?: ReadonlyMap<string, number> | undefined }[],
+): string[] {
+  return files.flatMap((file) => {
+    const module = nameOf([file]);
+    const took = runs.flatMap(({ title, seconds }) => {
+      const [found] = [...seconds ?? []].filter(([path]) => path === file || path.endsWith(`/${module}`));
+      return found === undefined ? [] : [{ title, seconds: found[1] }];
+    });
+    const longest = Math.max(...took.map(({ seconds }) => seconds));
+    const estimate = secondsOf(file);
+    const fits = took.length === 0 || Math.max(longest, estimate) < ISOLATE / 2 ||
+      (longest >= estimate / 2 && longest <= estimate * 2);
+    const shown = took.map(({ title, seconds }) => `${seconds.toFixed(0)} s in ${title}`).join(", ");
+    return fits ? [] : [`${file}: ${shown}; tools/bundles.ts says ${estimate} s`];
+  });
 }
 
 /**

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { dirname, join } from "node:path";
 import { runtimeBinary } from "../test/processes/node_process.ts";
-import { bundleTests, isLong, NAMED } from "./bundles.ts";
+import { bundleTests, isLong, misjudged, NAMED, secondsOf } from "./bundles.ts";
 import { Processes } from "./processes.ts";
 import { FAULTS, runTests, testFiles } from "./test_run.ts";
 
@@ -21,6 +21,24 @@ async function folderOf(stack: AsyncDisposableStack, files: Readonly<Record<stri
 }
 
 const passing = 'import { it } from "node:test";\nit("passes", () => {});\n';
+
+it("misjudged: names files whose time is far from the estimate, by the runtime in which they took longest", () => {
+  const [long, other, short] = ["src/cli/cli_test.ts", "src/cli/doctor_test.ts", "src/other_test.ts"];
+  const inDeno = new Map([
+    [".cache/test-1/src.cli.cli_test.ts", secondsOf(long) / 4],
+    [".cache/test-1/src.cli.doctor_test.ts", 1],
+    [".cache/test-1/src.other_test.ts", 4],
+  ]);
+  const runs = [{ title: "Deno", seconds: inDeno }, { title: "Bun", seconds: new Map([[other, secondsOf(other)]]) }];
+  const estimate = secondsOf(long);
+  assertEquals(misjudged([long, other, short], runs), [
+    `${long}: ${(estimate / 4).toFixed(0)} s in Deno; tools/bundles.ts says ${estimate} s`,
+  ]);
+  const slow = new Map([[short, 30]]);
+  assertEquals(misjudged([short], [{ title: "Bun", seconds: slow }, { title: "Deno, examples in docs" }]), [
+    `${short}: 30 s in Bun; tools/bundles.ts says 0.5 s`,
+  ]);
+});
 
 describe("bundleTests", () => {
   it("files share a module up to 20 s; long files and those with hooks of their own have their own", async () => {

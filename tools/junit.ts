@@ -46,6 +46,25 @@ export function readReport(xml: string): Case[] {
     .map(({ file, name, outcome, error }) => ({ file, name, outcome, error }));
 }
 
+/**
+ * Seconds that each file took: in Bun as it reports them, in Deno the sum of what stands outermost in the file, without
+ * the time in which the file was loaded.
+ */
+export function secondsOfFiles(xml: string): Map<string, number> {
+  const seconds = new Map<string, number>();
+  const add = (file: string, time: string | undefined) =>
+    void seconds.set(file, (seconds.get(file) ?? 0) + Number(time ?? 0));
+  for (const [, head] of xml.matchAll(/<testsuite\b([^>]*)>/g)) {
+    const file = attribute(head, "file");
+    if (file !== undefined && file === attribute(head, "name")) add(file, attribute(head, "time"));
+  }
+  for (const [, head] of xml.matchAll(/<testcase\b([^>]*?)\/?>/g)) {
+    const file = attribute(head, "classname");
+    if (attribute(head, "file") === undefined && file?.startsWith("./")) add(file.slice(2), attribute(head, "time"));
+  }
+  return seconds;
+}
+
 function prefixes(name: string): string[] {
   const parts = name.split(" > ");
   return parts.slice(1).map((_, at) => parts.slice(0, at + 1).join(" > "));

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { it } from "node:test";
-import { readReport } from "./junit.ts";
+import { readReport, secondsOfFiles } from "./junit.ts";
 
 const lines = (xml: string) => readReport(xml).map(({ outcome, name, file }) => `${outcome} ${name} (${file})`);
 
@@ -124,4 +124,27 @@ it("readReport: a failed test has its error: the text, or else the message", () 
 
 it("readReport: an empty report has no test", () => {
   assertEquals(readReport('<?xml version="1.0"?><testsuites name="deno test" tests="0"></testsuites>'), []);
+});
+
+it("secondsOfFiles: in Deno the sum of a file's outermost tests, in Bun what the file's suite says", () => {
+  const deno = `<testsuites name="deno test" time="9">
+    <testsuite name="./.cache/test-1/src.a_test.ts" tests="2">
+        <testcase name="suite" classname="./.cache/test-1/src.a_test.ts" time="2.500" line="7" col="1">
+        </testcase>
+        <testcase name="alone" classname="./.cache/test-1/src.a_test.ts" time="0.250" line="9" col="1"/>
+    </testsuite>
+    <testsuite name="ext:deno_node/testing.ts" tests="1">
+        <testcase name="suite &gt; one" classname="ext:deno_node/testing.ts" time="2.400" line="1" col="1">
+        </testcase>
+    </testsuite>
+</testsuites>`;
+  assertEquals([...secondsOfFiles(deno)], [[".cache/test-1/src.a_test.ts", 2.75]]);
+  const bun = `<testsuites name="bun test" time="9">
+  <testsuite name="src/a_test.ts" file="src/a_test.ts" tests="1" time="3.5">
+    <testsuite name="suite" file="src/a_test.ts" line="7" tests="1" time="3.1">
+      <testcase name="one" classname="suite" time="3.1" file="src/a_test.ts" line="9" assertions="0" />
+    </testsuite>
+  </testsuite>
+</testsuites>`;
+  assertEquals([...secondsOfFiles(bun)], [["src/a_test.ts", 3.5]]);
 });

@@ -5,7 +5,7 @@
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
-import { type Case, readReport } from "./junit.ts";
+import { type Case, readReport, secondsOfFiles } from "./junit.ts";
 import type { Processes } from "./processes.ts";
 import { sourceFiles } from "./sources.ts";
 
@@ -29,6 +29,8 @@ export interface Row {
   readonly ms: number;
   /** The tests that failed, with their errors; what else went wrong, and what was not tested. */
   readonly notes: readonly string[];
+  /** Seconds that each of its files took, where the runner reports them. */
+  readonly seconds?: ReadonlyMap<string, number> | undefined;
 }
 
 /** A run of a runner, for {@link runTests}. */
@@ -76,7 +78,15 @@ export async function runTests(processes: Processes, run: TestRun): Promise<Row>
     else if (xml === undefined) notes.push(`ended with code ${code} and without a report`);
     else if (ran === 0) notes.push("no test ran");
     else if (code !== 0 && notes.length === 0) notes.push(`ended with code ${code} although no test failed`);
-    return { title, passed, failed: notes.length, skipped, ms, notes };
+    return {
+      title,
+      passed,
+      failed: notes.length,
+      skipped,
+      ms,
+      notes,
+      seconds: xml === undefined ? undefined : secondsOfFiles(xml),
+    };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -247,7 +247,7 @@ export function query<In = void, Out = void, F extends string = AnyCode, Payload
 
 /** Makes a command or a query. The caller has checked the name. */
 export function requestContract<K extends "command" | "query">(kind: K, name: string, options: object | undefined) {
-  const contract = Object.freeze({
+  const contract = frozenContract({
     kind,
     name,
     options: contractOptions(kind, name, options),
@@ -296,7 +296,7 @@ export function entityEvent<In, Payload>(
 
 /** Makes an event. The caller has checked the name. */
 export function eventContract<Options extends ContractOptions>(name: string, options: Options) {
-  const contract = Object.freeze({
+  const contract = frozenContract({
     kind: "event" as const,
     name,
     options,
@@ -304,6 +304,24 @@ export function eventContract<Options extends ContractOptions>(name: string, opt
     onBatch: (fn: HandlerFn, options?: SubscriptionOptions): Handler => handlerOf(contract, "onBatch", fn, options),
   });
   return contract;
+}
+
+/**
+ * Freezes a contract. Gives it the methods of other kinds, not enumerable, which throw a `TypeError` that names the
+ * right method: programs in JavaScript have no compiler that does.
+ */
+export function frozenContract<C extends { readonly kind: string; readonly name: string }>(contract: C): C {
+  const { kind, name } = contract;
+  const [others, right] = kind === "event"
+    ? [["handle"], `an event, whose handlers are made by ${name}.on(fn)`]
+    : [["on", "onBatch"], `a ${kind}, whose handler is made by ${name}.handle(fn)`];
+  for (const method of others) {
+    const value = () => {
+      throw new TypeError(`${name}.${method}: ${name} is ${right}`);
+    };
+    Object.defineProperty(contract, method, { value });
+  }
+  return Object.freeze(contract);
 }
 
 /**
@@ -458,7 +476,7 @@ export function stream<In = void, Item = void, F extends string = AnyCode, Paylo
   name: SendableName<In, Returned>,
   options?: StreamContractOptions<In, Item, F, Payload, Returned>,
 ): Stream<In, Item, F, Payload, Returned> {
-  const contract: Stream<In, Item, F, Payload, Returned> = Object.freeze({
+  const contract: Stream<In, Item, F, Payload, Returned> = frozenContract({
     kind: "stream",
     name: checkName(name),
     options: contractOptions("stream", name, options),

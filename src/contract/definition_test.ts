@@ -1,12 +1,15 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { z } from "zod";
-import { command, event, query } from "./definition.ts";
+import { command, event, query, stream } from "./definition.ts";
 import { isHandler } from "./handler.ts";
+import { workflow } from "./workflow.ts";
 
 /** The functions that define contracts, without their types, as plain JavaScript calls them. */
 // deno-lint-ignore no-explicit-any -- wrong types are what these tests pass
-const untyped = { command, query, event } as Record<"command" | "query" | "event", (...args: any[]) => any>;
+type Untyped<Name extends string> = Record<Name, (...args: any[]) => any>;
+const untyped = { command, query, event } as Untyped<"command" | "query" | "event">;
+const others = { stream, workflow } as Untyped<"stream" | "workflow">;
 
 describe("contracts", () => {
   it("are plain frozen values: kind, name, options", () => {
@@ -192,5 +195,27 @@ describe("contracts", () => {
       [() => handle(() => {}, { concurrency: "4" }), 'Create.handle: concurrency must be a number; got "4"'],
     ];
     for (const [define, message] of bad) assertEquals(assertThrows(define, TypeError).message, message);
+  });
+
+  it("a method of another kind of contract is a TypeError that names the right one", () => {
+    const [create, created, stored] = [
+      untyped.command("Create"),
+      untyped.event("Created"),
+      untyped.event("Stored", { durable: true }),
+    ];
+    const guesses: [() => unknown, string][] = [
+      [() => create.on(() => {}), "Create.on: Create is a command, whose handler is made by Create.handle(fn)"],
+      [() => untyped.query("Q").onBatch(() => {}), "Q.onBatch: Q is a query, whose handler is made by Q.handle(fn)"],
+      [() => others.stream("S").on(() => {}), "S.on: S is a stream, whose handler is made by S.handle(fn)"],
+      [() => others.workflow("W").on(() => {}), "W.on: W is a workflow, whose handler is made by W.handle(fn)"],
+      [
+        () => created.handle(() => {}),
+        "Created.handle: Created is an event, whose handlers are made by Created.on(fn)",
+      ],
+      [() => stored.handle(() => {}), "Stored.handle: Stored is an event, whose handlers are made by Stored.on(fn)"],
+    ];
+    for (const [guess, message] of guesses) assertEquals(assertThrows(guess, TypeError).message, message);
+    assertEquals(Object.keys(create), ["kind", "name", "options", "handle"]);
+    assertEquals(Object.keys(created), ["kind", "name", "options", "on", "onBatch"]);
   });
 });

@@ -10,7 +10,7 @@ import { checkFailures, frozenMeta } from "./contract_options.ts";
 import { frozenPaths } from "./redaction.ts";
 import { KEEP } from "./defaults.ts";
 import type { DurableEvent, EmittedEvent } from "./definition.ts";
-import { type Command, entityEvent, eventContract, requestContract } from "./definition.ts";
+import { type Command, entityEvent, eventContract, frozenContract, requestContract } from "./definition.ts";
 import type { Flow, Signal, WorkflowContract } from "./flow.ts";
 import type { Handler } from "./handler.ts";
 import type { ContractMeta } from "./program_types.ts";
@@ -119,7 +119,7 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
   }
   const definition = definitionOf(name, options);
   const at = `workflow ${name}`;
-  return Object.freeze({
+  return frozenContract({
     kind: "workflow",
     name,
     "~workflow": definition,

@@ -229,7 +229,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     ...args: SendArgs<In>
   ): Promise<Result<Out, F | ProgramCode>> {
     // the cast is safe: the contract's types guarantee the type of the result
-    return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
+    return called(this).#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
       Result<Out, F | ProgramCode>
     >;
   }
@@ -239,34 +239,34 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     payloads: Iterable<NoInfer<In>>,
     options: SendAllOptions = {},
   ): Promise<Result<Out, F | ProgramCode>[]> {
-    return this.#host.sendAll(contract as AnyContract, payloads, options, this) as Promise<
+    return called(this).#host.sendAll(contract as AnyContract, payloads, options, this) as Promise<
       Result<Out, F | ProgramCode>[]
     >;
   }
 
   publish<In>(contract: Contract<"event", In, void>, ...args: SendArgs<In, KeepOptions>): Unanswered {
-    return this.#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Unanswered;
+    return called(this).#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Unanswered;
   }
 
   enqueue<In>(contract: Contract<"command", In, unknown>, ...args: SendArgs<In, EnqueueOptions>): Unanswered {
-    return this.#host.enqueue(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Unanswered;
+    return called(this).#host.enqueue(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Unanswered;
   }
 
   unschedule(contract: Contract<"event" | "command", never, unknown> | AnyWorkflow, id: string): Promise<boolean> {
-    return this.#host.unschedule(contract, id);
+    return called(this).#host.unschedule(contract, id);
   }
 
   broadcast<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,
     ...args: SendArgs<In, BroadcastOptions>
   ): Promise<BroadcastResult<Out, F | ProgramCode>[]> {
-    return this.#host.broadcast(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
+    return called(this).#host.broadcast(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
       BroadcastResult<Out, F | ProgramCode>[]
     >;
   }
 
   async load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>> {
-    const loading = this.#host.load(entity, id, options);
+    const loading = called(this).#host.load(entity, id, options);
     const loaded = await this.execution.until<LoadedEntity<State> | CatgaError>(loading, (reason) => reason);
     if (isCatgaError(loaded)) throw loaded;
     return loaded;
@@ -295,7 +295,12 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     ...args: SendArgs<In, StreamOptions>
   ): AsyncIterableIterator<Item> {
     // the cast is safe: the contract's types guarantee the type of the stream's items
-    return this.#host.stream(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as AsyncIterableIterator<
+    return called(this).#host.stream(
+      contract as AnyContract,
+      args[0],
+      args[1] ?? NO_OPTIONS,
+      this,
+    ) as AsyncIterableIterator<
       Item
     >;
   }
@@ -315,7 +320,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     contract: WorkflowContract<In, Out, F>,
     ...args: SendArgs<In, StartOptions>
   ): Promise<Result<string, never>> {
-    return this.#host.start(contract, args[0], args[1], this);
+    return called(this).#host.start(contract, args[0], args[1], this);
   }
 
   result<Out, F extends string>(
@@ -324,15 +329,15 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     options: ResultOptions = {},
   ): Promise<Result<Out, F>> {
     // the cast is safe: the contract's types guarantee the type of the result
-    return this.#host.result(contract, run, options) as Promise<Result<Out, F>>;
+    return called(this).#host.result(contract, run, options) as Promise<Result<Out, F>>;
   }
 
   tell<T>(signal: Signal<T, unknown>, run: string, ...args: SendArgs<T, TellOptions>): Unanswered {
-    return this.#host.tell(signal, run, args[0], args[1]);
+    return called(this).#host.tell(signal, run, args[0], args[1]);
   }
 
   cancel(contract: WorkflowContract<never, unknown>, run: string, reason: string): Unanswered {
-    return this.#host.cancel(contract, run, reason);
+    return called(this).#host.cancel(contract, run, reason);
   }
 
   /**
@@ -352,7 +357,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   lock(key: string | readonly string[], options: LockOptions = {}): Promise<Lock> {
-    const { call, ancestry } = this.envelope;
+    const { call, ancestry } = called(this).envelope;
     return this.execution.lock(key, options, { call, ancestry });
   }
 
@@ -508,6 +513,15 @@ const NO_ANCESTRY: readonly string[] = Object.freeze([]);
 
 const NO_OPTIONS: SendOptions = Object.freeze({});
 
+/** Returns `this` of a method; throws if a program has taken the method out of its object. */
+function called<T extends object>(self: T | undefined): T {
+  if (self !== undefined) return self;
+  throw new TypeError(
+    "a method of a handler's context was called without its object: write ctx.send(…) or ctx.cache.get(…), not " +
+      "send(…) or get(…)",
+  );
+}
+
 /** The cache as one run of a handler sees it: waits for a load end when the handler's message is aborted. */
 export class RunCache implements Cache {
   readonly #cache: Cache;
@@ -519,21 +533,21 @@ export class RunCache implements Cache {
   }
 
   get<T>(key: string): Promise<T | undefined> {
-    return this.#cache.get(key);
+    return called(this).#cache.get(key);
   }
 
   set(key: string, value: unknown, options?: CacheSetOptions): Promise<boolean> {
-    return this.#cache.set(key, value, options);
+    return called(this).#cache.set(key, value, options);
   }
 
   delete(key: string): Promise<void> {
-    return this.#cache.delete(key);
+    return called(this).#cache.delete(key);
   }
 
   getOrSet<T>(key: CacheKey<T>, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T> {
-    const { signal: own } = this.#run;
+    const { signal: own } = called(this).#run;
     const given = options?.signal;
     const signal = given instanceof AbortSignal ? AbortSignal.any([own, given]) : given ?? own;
-    return this.#cache.getOrSet(key, load, { ...options, signal });
+    return called(this).#cache.getOrSet(key, load, { ...options, signal });
   }
 }

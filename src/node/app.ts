@@ -38,7 +38,7 @@ import type {
 } from "../contract/flow.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
-import type { DrainOptions } from "../contract/running_node.ts";
+import type { Catga, DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { drivenWorkflow, runContracts, runType, startName } from "../contract/workflow.ts";
 import { checkId, checkStreamOptions, type SendOptions, type StreamOptions } from "../contract/send_options.ts";
@@ -98,6 +98,13 @@ export interface AppParts extends SendDefaults {
 /** Key of the method that all three runtimes call to print a value. */
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 
+/** Public methods, besides `send`, that a program may take out of the app: `const { publish } = app`. */
+const METHODS = [
+  ...["sendAll", "publish", "broadcast", "enqueue", "unschedule", "load", "forget", "stream"],
+  ...["start", "result", "tell", "cancel", "runs", "follow", "subscriptions", "deadLetters", "rewind"],
+  ...["lock", "lead", "nodes", "watchNodes", "health", "drain"],
+] as const satisfies readonly (keyof Catga)[];
+
 /**
  * A running node, with methods that take any contract. {@link Catga} is its public interface, with the types of each
  * contract.
@@ -142,6 +149,12 @@ export class App implements NodeHost, DrainableNode {
 
   /** `release`: closes everything that was opened for the app; called after the drain. */
   constructor(parts: AppParts, release: () => Promise<void>) {
+    for (const name of METHODS) Object.defineProperty(this, name, { value: this[name].bind(this as never) });
+    const { send } = this;
+    // a function of its own: a bound one costs a call 6 ns more in Bun (measured, Bun 1.4)
+    const value: App["send"] = (contract, payload, ...more) =>
+      more.length === 0 ? send.call(this, contract, payload) : send.call(this, contract, payload, ...more);
+    Object.defineProperty(this, "send", { value });
     this.#parts = parts;
     this.node = parts.self.id;
     this.endpoint = parts.self.endpoint;

@@ -316,6 +316,36 @@ describe("methods of an app", () => {
   });
 });
 
+describe("methods taken out of their object", () => {
+  it("of an app work like methods that are called on it", async () => {
+    await using app = await catga({ handlers: Double.handle((n) => n * 2) });
+    const { send, publish, nodes, health, lock, runs, watchNodes, drain } = app;
+    assertEquals(await send(Double, 2), { ok: true, value: 4 });
+    assertEquals((await publish(event("Nobody"))).ok, true);
+    assertEquals([nodes().length, health().status], [1, "ready"]);
+    await (await lock("a")).release();
+    assertEquals((await Array.fromAsync(runs())).length, 0);
+    await watchNodes().return?.();
+    await drain();
+    assertEquals(app.health().status, "stopped");
+  });
+
+  it("of a context throw a TypeError that says how to call them", async () => {
+    const said: string[] = [];
+    const Ask = command("Ask");
+    const ask = Ask.handle((_, { send, publish, lock, stream, start, cache: { get } }) => {
+      for (const method of [send, publish, lock, stream, start, get] as (() => unknown)[]) {
+        said.push(assertThrows(() => method(), TypeError).message);
+      }
+    });
+    const { app } = localApp({ handlers: ask });
+    assertEquals((await app.send(Ask)).error, undefined);
+    const message = "a method of a handler's context was called without its object: write ctx.send(…) or " +
+      "ctx.cache.get(…), not send(…) or get(…)";
+    assertEquals(said, Array(6).fill(message));
+  });
+});
+
 describe("what is printed of an app", () => {
   it("is one line: its id, service, status, and how much it handles and sees", async () => {
     const app = await catga({ id: "a-1", service: "shop", handlers: Double.handle((n) => n * 2) });

@@ -122,7 +122,6 @@ export type {
   FlowSendOptions,
   PendingStep,
   ResultOptions,
-  RUN_STATUS,
   RunEntry,
   RunsOptions,
   RunStatus,

@@ -199,6 +199,28 @@ describe("docs", () => {
     assertEquals(exported.filter((name) => !reference.includes(`\`${name}\``)), []);
   });
 
+  it("in the sources: each function and class that an entrypoint exports has an example", async () => {
+    const exported = (await Promise.all([
+      import("../mod.ts"),
+      import("../src/behaviors/mod.ts"),
+      import("../src/cli/main.ts"),
+      import("../src/client/mod.ts"),
+      import("../src/http/mod.ts"),
+      import("../src/testing/mod.ts"),
+    ])).flatMap((entrypoint) => Object.keys(entrypoint));
+    assertGreater(exported.length, 15);
+    const sources = (await sourceFiles(root, ["src"])).filter((file) => !file.endsWith("_test.ts"));
+    const documented = new Set(
+      (await Promise.all(sources.map(read))).flatMap((text) =>
+        [...text.matchAll(
+          /\/\*\*(?:(?!\*\/)[^])*? \* @example\n(?:(?!\*\/)[^])*\*\/\nexport (?:async )?(?:class|function) (\w+)/g,
+        )]
+          .map(([, name]) => name)
+      ),
+    );
+    assertEquals(exported.filter((name) => !documented.has(name)), []);
+  });
+
   it("contain no dead link", async () => {
     const more = (await sourceFiles(root, [
       "README.md",

@@ -65,7 +65,21 @@ export interface ClientSendOptions extends CallOptions {
   id?: string | undefined;
 }
 
-/** The error of a call, from the handler, Catga, the edge, or the network between. */
+/**
+ * The error of a call, from the handler, Catga, the edge, or the network between.
+ *
+ * @example
+ * ```ts
+ * import { query } from "@catga/catga";
+ * import { client, ClientError } from "@catga/catga/client";
+ * import { edge } from "@catga/catga/http";
+ *
+ * const api = edge({ orders: query<void, number>("CountOrders") });
+ * const shop = client<typeof api>("http://localhost", { fetch: () => Promise.reject(new Error("offline")) });
+ * const { error } = await shop.orders.query();
+ * if (error instanceof ClientError) console.log(error.code, error.status, error.retryable); // UNAVAILABLE 0 true
+ * ```
+ */
 export class ClientError<Code extends string = string> extends Error {
   /** Distinguishes this error from other errors. */
   override readonly name = "ClientError";
@@ -199,6 +213,22 @@ export type Client<T> = T extends ClientEdge<infer E> ? { readonly [N in keyof E
 /**
  * Makes the client of an edge, whose handler is at `url`. `T` is the type of the edge: `client<typeof api>(…)`.
  * Failures of calls are returned as results; misuse throws a `TypeError`.
+ *
+ * @example
+ * ```ts
+ * import { catga, query } from "@catga/catga";
+ * import { client } from "@catga/catga/client";
+ * import { edge } from "@catga/catga/http";
+ *
+ * const CountOrders = query<void, number>("CountOrders");
+ * const api = edge({ orders: CountOrders });
+ * await using app = await catga({ handlers: CountOrders.handle(() => 3) });
+ * const handler = api.handler(app, { authorize: () => undefined });
+ *
+ * // in a page without `fetch`, and with `import type { api }`; here there is no HTTP between the two
+ * const shop = client<typeof api>("http://localhost", { fetch: (url, init) => handler(new Request(url, init)) });
+ * console.log((await shop.orders.query()).value); // 3
+ * ```
  */
 export function client<T>(url: string, options: ClientOptions = {}): Client<T> {
   const entries = new Map<string, unknown>();

@@ -203,10 +203,10 @@ export interface TellOptions {
  * again. `stuck`: an operator has to decide. `unreadable`: this program cannot decode the run's records, because its
  * codec lacks their key, or because a later version of Catga wrote them; the error in `pending` says so.
  */
-export type RunStatus = typeof RUN_STATUS[number];
+export type RunStatus = "running" | "waiting" | "retrying" | "stuck" | "undoing" | "done" | "failed" | "unreadable";
 
 /** All statuses of runs. */
-export const RUN_STATUS = [
+export const RUN_STATUS: readonly RunStatus[] = [
   "running",
   "waiting",
   "retrying",
@@ -215,7 +215,7 @@ export const RUN_STATUS = [
   "done",
   "failed",
   "unreadable",
-] as const;
+];
 
 /** A step, sleep or wait that a run has begun and not ended. */
 export interface PendingStep {

@@ -5,7 +5,18 @@
 import { checkInteger, checkString } from "../data/checks.ts";
 import type { EdgeCode } from "./edge_types.ts";
 
-/** A refusal of an HTTP request by an edge, such as `authorize` returns, made by {@link deny}. */
+/**
+ * A refusal of an HTTP request by an edge, such as `authorize` returns, made by {@link deny}.
+ *
+ * @example
+ * ```ts
+ * import { deny, EdgeRefusal } from "@catga/catga/http";
+ *
+ * const authorize = ({ headers }: Request) => headers.has("authorization") ? "ann" : deny(401);
+ * const caller = authorize(new Request("http://localhost/"));
+ * console.log(caller instanceof EdgeRefusal && caller.status); // 401
+ * ```
+ */
 export class EdgeRefusal {
   /** Distinguishes a refusal from a caller, also if another copy of Catga made it. */
   readonly "~refusal": true = true;

@@ -6,7 +6,25 @@ import { BrokenPromise, type History } from "./history.ts";
 import { historyPicture } from "./history_picture.ts";
 import { timelinePage } from "./timeline.ts";
 
-/** The error with which `explore` rejects if a seed breaks a promise. */
+/**
+ * The error with which `explore` rejects if a seed breaks a promise.
+ *
+ * @example
+ * ```ts
+ * import { command } from "@catga/catga";
+ * import { explore, ExploreError } from "@catga/catga/testing";
+ *
+ * const Add = command<number, number>("Add");
+ * const error = await explore({
+ *   handlers: Add.handle((n) => n + 1),
+ *   workload: async ({ app }) => void await app.send(Add, 1),
+ *   check: () => {
+ *     throw new Error("nothing is right");
+ *   },
+ * }).catch((error) => error);
+ * if (error instanceof ExploreError) console.log(error.seed, error.cause.message); // 1 nothing is right
+ * ```
+ */
 export class ExploreError extends Error {
   /** Name by which programs tell this error from other errors. */
   override readonly name = "ExploreError";

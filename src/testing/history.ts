@@ -244,6 +244,17 @@ export interface HistoryLetter {
 /**
  * The error that a check throws if a run has broken a promise. (A check may throw any error; this one also names the
  * promise, and the places of the history that show the breach, which the timeline marks.)
+ *
+ * @example
+ * ```ts
+ * import { BrokenPromise, type History } from "@catga/catga/testing";
+ *
+ * // a check for `explore`
+ * export function check({ history }: { history: History }) {
+ *   const late = history.operations.filter(({ start, end = Infinity }) => end - start > 5_000);
+ *   if (late.length > 0) throw new BrokenPromise("a send takes 5 s at most", `${late.length} are late`, late);
+ * }
+ * ```
  */
 export class BrokenPromise extends Error {
   /** Name by which programs tell this error from other errors. */
@@ -267,7 +278,17 @@ export function outcomeOf(result: Result<unknown>): HistoryOutcome {
   return { type: "failed", code: result.error.code, message: result.error.message };
 }
 
-/** Returns true if an operation with this outcome may have had its effect. */
+/**
+ * Returns true if an operation with this outcome may have had its effect.
+ *
+ * @example
+ * ```ts
+ * import { mayHaveHappened } from "@catga/catga/testing";
+ *
+ * console.log(mayHaveHappened({ type: "failed", code: "OUTCOME_UNKNOWN", message: "" })); // true
+ * console.log(mayHaveHappened({ type: "failed", code: "NO_HANDLER", message: "" })); // false
+ * ```
+ */
 export function mayHaveHappened(outcome: HistoryOutcome | undefined): boolean {
   if (outcome === undefined || outcome.type !== "failed") return true;
   return UNCERTAIN.has(outcome.code);

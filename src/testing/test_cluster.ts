@@ -70,7 +70,22 @@ export async function testCluster(
   return cluster;
 }
 
-/** A cluster in memory for a test, made by {@link testCluster}. `await using` drains its nodes at the end. */
+/**
+ * A cluster in memory for a test, made by {@link testCluster}. `await using` drains its nodes at the end.
+ *
+ * @example
+ * ```ts
+ * import { query, unwrap } from "@catga/catga";
+ * import { type TestCluster, testCluster } from "@catga/catga/testing";
+ *
+ * const Who = query<void, string>("Who");
+ * const ask = async (cluster: TestCluster, node: string) => unwrap(await cluster.app(node).send(Who));
+ *
+ * await using cluster = await testCluster(2, { handlers: Who.handle((_, { node }) => node) });
+ * cluster.kill("node-1");
+ * console.log(await ask(cluster, "node-2")); // node-2
+ * ```
+ */
 export class TestCluster implements AsyncDisposable {
   /** The simulated network of the nodes. Its faults may be changed at any time. */
   readonly network: MemoryNetwork;

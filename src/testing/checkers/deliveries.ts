@@ -14,6 +14,22 @@ export type DeliveryHistory = Pick<History, "operations" | "attempts" | "deadLet
  * handled nor made a dead letter, a handled message whose publisher got the result that it is not stored, and a message
  * that began before an earlier message of its contract, key and subscription was done. Only subscriptions of which a
  * handler ran are checked, and only messages of `publish` or `enqueue` without a schedule must be handled.
+ *
+ * @example
+ * ```ts
+ * import { event } from "@catga/catga";
+ * import { checkDeliveries, explore } from "@catga/catga/testing";
+ *
+ * const Placed = event<number>("Placed", { durable: true });
+ * await explore({
+ *   seeds: 5,
+ *   handlers: Placed.on(() => {}, { name: "mails" }),
+ *   workload: ({ app, step }) => step("place", () => app.publish(Placed, 7)),
+ *   check: ({ history }) => {
+ *     for (const { text } of checkDeliveries(history, [Placed])) throw new Error(text);
+ *   },
+ * });
+ * ```
  */
 export function checkDeliveries(history: DeliveryHistory, contracts: readonly AnyContract[]): Breach[] {
   return contracts.flatMap((contract) => {

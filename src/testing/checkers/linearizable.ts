@@ -54,6 +54,14 @@ export type RegisterInput<V> =
 /**
  * Makes the model of a register for {@link checkLinearizable}: `read` returns its value, `write` returns nothing,
  * `swap` returns true if the value was `from`.
+ *
+ * @example
+ * ```ts
+ * import { register } from "@catga/catga/testing";
+ *
+ * const { initial, apply } = register(1);
+ * console.log(apply(initial("price"), { type: "swap", from: 1, to: 2 })); // { state: 2, output: true }
+ * ```
  */
 export function register<V>(initial: V): SequentialModel<V, RegisterInput<V>, V | boolean | undefined> {
   return {

@@ -77,6 +77,15 @@ export function checkLocks({ holds, writes = [], away = [] }: LockHistory): Brea
 
 /**
  * Returns a breach for each time at which two nodes led under one name, unless the first node was away while it led.
+ *
+ * @example
+ * ```ts
+ * import { checkLeadership } from "@catga/catga/testing";
+ *
+ * const holds = [{ key: "billing", by: "a", from: 0, to: 90 }, { key: "billing", by: "b", from: 50, to: 60 }];
+ * console.log(checkLeadership({ holds }).length); // 1
+ * console.log(checkLeadership({ holds, away: [{ by: "a", from: 10, to: 80 }] }).length); // 0: a was frozen
+ * ```
  */
 export function checkLeadership({ holds, away = [] }: Pick<LockHistory, "holds" | "away">): Breach[] {
   return overlaps(holds, away, ONE_LEADER);

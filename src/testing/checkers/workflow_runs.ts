@@ -18,6 +18,22 @@ export type WorkflowHistory = Pick<History, "operations" | "steps" | "runs" | "f
  *
  * A step on a node that was frozen, cut off or killed may go on after its `undo` has begun, because another node has
  * taken the run over.
+ *
+ * @example
+ * ```ts
+ * import { workflow } from "@catga/catga";
+ * import { checkRuns, explore } from "@catga/catga/testing";
+ *
+ * const Trip = workflow<void, string>("Trip");
+ * await explore({
+ *   seeds: 5,
+ *   handlers: Trip.handle((flow) => flow.step("book", () => "booked")),
+ *   workload: ({ app, step }) => step("start", () => app.start(Trip, undefined, { id: "7" })),
+ *   check: ({ history }) => {
+ *     for (const { text } of checkRuns(history, ["Trip"])) throw new Error(text);
+ *   },
+ * });
+ * ```
  */
 export function checkRuns(history: WorkflowHistory, workflows: readonly string[]): Breach[] {
   const names = new Set(workflows);

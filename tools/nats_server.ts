@@ -149,8 +149,11 @@ export interface NatsCluster extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Starts `size` servers with routes to each other; resolves when JetStream has a leader. */
-export async function startNatsCluster(size: number): Promise<NatsCluster> {
+/**
+ * Starts `size` servers with routes to each other; resolves when JetStream has a leader. `config` returns what is added
+ * to the configuration of each.
+ */
+export async function startNatsCluster(size: number, config = (_index: number) => ""): Promise<NatsCluster> {
   const folder = await mkdtemp(join(tmpdir(), "catga-nats-cluster-"));
   const ports = await freePorts(3 * size);
   const [clients, routes, monitors] = [0, 1, 2].map((part) => ports.slice(part * size, (part + 1) * size));
@@ -166,7 +169,8 @@ export async function startNatsCluster(size: number): Promise<NatsCluster> {
         cluster {
           name: catga, listen: "127.0.0.1:${routes[index]}"
           routes: [${routes.map((port) => `"nats://127.0.0.1:${port}"`).join(", ")}]
-        }`,
+        }
+        ${config(index)}`,
     });
   const ready = () =>
     until(async () => {

@@ -35,6 +35,8 @@ export class Feed {
   #name: string | undefined;
   #delivery: LogDelivery | undefined;
   #upTo = 0;
+  /** Revision behind which the feed ends. */
+  #last = Infinity;
   #listed = false;
   /** Subject of the last flow control request: the server waits for a reply to it. */
   #awaited = "";
@@ -103,6 +105,15 @@ export class Feed {
     return this.#upTo;
   }
 
+  /**
+   * Ends the feed, as {@link close} does, as soon as all messages up to this revision were passed to `onMessage`: of
+   * one that stands still this is never known, and the feed breaks.
+   */
+  closeBehind(revision: number): void {
+    this.#last = revision;
+    this.#pass(this.#upTo);
+  }
+
   /** Ends the feed, and deletes its consumer on the server. `onBroken` is not called. Idempotent. */
   close(): void {
     if (this.#ended) return;
@@ -117,7 +128,9 @@ export class Feed {
     const stream = this.#stream;
     const { expected } = await createConsumer(stream, config, limit, (name, inbox) => {
       this.#name = name;
-      // subscribed before the consumer is made: its first messages come with its creation, not a round trip later
+      // subscribed before the consumer is made: its first messages come with its creation, not a round trip later; of a
+      // consumer that another one replaces nothing was passed on
+      this.#delivery?.close();
       this.#delivery = this.#subscribe({ stream, name, inbox, expected: undefined });
     });
     if (this.#ended) return;
@@ -129,17 +142,22 @@ export class Feed {
     const { transport } = this.#stream;
     return new LogDelivery(transport, consumer, {
       onMessage: (message, revision, stored) => {
-        this.#upTo = revision;
         this.#listener.onMessage(new DeliveredMessage(message, revision, stored));
+        this.#pass(revision);
       },
       onFlow: (reply, stalled) => {
         if (stalled) this.#awaited = reply;
         transport.signal(reply);
       },
-      onIdle: (sequence) => this.#upTo = Math.max(this.#upTo, sequence),
+      onIdle: (sequence) => this.#pass(sequence),
       onCaughtUp: () => this.#tellListed(),
       onBroken: (why) => this.#break(why),
     });
+  }
+
+  #pass(revision: number): void {
+    this.#upTo = Math.max(this.#upTo, revision);
+    if (this.#upTo >= this.#last) this.close();
   }
 
   #tellListed(): void {

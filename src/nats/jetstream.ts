@@ -86,6 +86,14 @@ export interface StreamInfo {
   readonly asked: number;
 }
 
+/** A consumer that {@link JetStream.createConsumer} has created. */
+interface CreatedConsumer {
+  /** Number of messages that the consumer has to deliver from the start. */
+  readonly expected: number;
+  /** Name of the server that has the consumer; `undefined` on a single server. */
+  readonly server: string | undefined;
+}
+
 /** Maximum number of consumers of a new stream; if it were not set, nats-server 2.15 would allow 1,000. */
 const MAX_CONSUMERS = 100_000;
 
@@ -207,17 +215,20 @@ export class JetStream {
   }
 
   /**
-   * Creates a consumer of a stream. Resolves with the number of messages that the consumer has to deliver. (The
-   * package names the consumer in the request's subject only if it has one filter: docs/internals/packages.md, row
-   * `consumers-add`.)
+   * Creates a consumer of a stream. (The package names the consumer in the request's subject only if it has one filter:
+   * docs/internals/packages.md, row `consumers-add`.)
    */
-  async createConsumer(stream: string, config: ConsumerConfig, limit: number): Promise<number> {
+  async createConsumer(stream: string, config: ConsumerConfig, limit: number): Promise<CreatedConsumer> {
     const filter = config.filter_subject === undefined ? "" : `.${config.filter_subject}`;
     const subject = `$JS.API.CONSUMER.CREATE.${stream}.${config.name}${filter}`;
     const body = JSON.stringify({ stream_name: stream, config, action: "create" });
     const answer = parseAnswer(await this.request(subject, body, undefined, limit));
-    const { num_pending, delivered } = answer as { num_pending: number; delivered?: { consumer_seq: number } };
-    return num_pending + (delivered?.consumer_seq ?? 0);
+    const { num_pending, delivered, cluster } = answer as {
+      num_pending: number;
+      delivered?: { consumer_seq: number };
+      cluster?: { leader?: string };
+    };
+    return { expected: num_pending + (delivered?.consumer_seq ?? 0), server: cluster?.leader };
   }
 
   /**

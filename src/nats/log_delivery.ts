@@ -1,6 +1,6 @@
 /**
  * Makes the consumers with which streams are read, and receives the messages that one of them delivers: in order,
- * without gaps, until a message is missing or the server has fallen silent. Ordered consumers of `@nats-io/jetstream`
+ * without gaps, until a message is missing, the server has fallen silent, or the consumer stands still. Ordered consumers of `@nats-io/jetstream`
  * lose messages, or are silent for long: docs/internals/packages.md, rows `ordered-pull` and `ordered-push`.
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
@@ -27,7 +27,7 @@ interface DeliveryListener {
 
 /** The consumer of a {@link LogDelivery}. */
 interface DeliveringConsumer {
-  readonly stream: Pick<OwnedStream, "name" | "heartbeat">;
+  readonly stream: Pick<OwnedStream, "name" | "heartbeat" | "recentInfo">;
   readonly name: string;
   readonly inbox: string;
   /**
@@ -37,7 +37,16 @@ interface DeliveringConsumer {
   readonly expected: number | undefined;
 }
 
-/** Receives the messages that a consumer of a stream delivers, and ends when one is missing or the server is silent. */
+/** Interval at which an idle consumer is compared with the stream's leader, in ms. */
+const AUDIT = 5_000;
+/** Maximum delay of an idle consumer behind the stream's leader, in ms. */
+const LAG = 1_000;
+
+/**
+ * Receives the messages that a consumer of a stream delivers. Ends when one is missing, when the server is silent, or
+ * when the consumer does not deliver what the stream has: one at a server of three whose store has become full delivers
+ * nothing more, with healthy heartbeats (nats-server 2.15).
+ */
 export class LogDelivery {
   /** Number of messages that the delivery has received. */
   received = 0;
@@ -45,6 +54,13 @@ export class LogDelivery {
   readonly #position: DeliveryPosition;
   readonly #subscription: Subscription;
   readonly #silence: SilenceWatch;
+  readonly #stream: DeliveringConsumer["stream"];
+  readonly #clock: Clock;
+  /** Sequence of the stream up to which the consumer has delivered everything. */
+  #upTo = 0;
+  /** Number of heartbeats that said that nothing is left to deliver. */
+  #idles = 0;
+  #auditing: Timer | undefined;
   /** Number of messages that existed when the consumer was made; `Infinity` once all of them have arrived. */
   #expected = Infinity;
   /** The messages that have arrived before {@link LogDelivery.begin}; `undefined` after it. */
@@ -54,6 +70,8 @@ export class LogDelivery {
   /** Subscribes to the consumer's inbox, before or after the consumer is made. */
   constructor(transport: NatsTransport, consumer: DeliveringConsumer, listener: DeliveryListener) {
     this.#listener = listener;
+    this.#stream = consumer.stream;
+    this.#clock = transport.clock;
     this.#position = new DeliveryPosition(consumer.stream.name, consumer.name);
     this.#silence = new SilenceWatch(
       transport.clock,
@@ -77,6 +95,7 @@ export class LogDelivery {
     this.#early = undefined;
     if (expected > 0) this.#expected = expected;
     for (const message of early) this.#take(message);
+    this.#auditLater();
   }
 
   /** Ends the delivery; `onBroken` is not called. Idempotent. */
@@ -84,6 +103,7 @@ export class LogDelivery {
     if (this.#ended) return;
     this.#ended = true;
     this.#silence.close();
+    this.#auditing?.cancel();
     if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
   }
 
@@ -108,6 +128,7 @@ export class LogDelivery {
     this.#silence.message();
     if (position.delivery !== this.received + 1) return this.#break(LOST);
     this.received++;
+    this.#upTo = position.sequence;
     this.#listener.onMessage(message, position.sequence, position.time);
     if (this.received >= this.#expected || position.pending === 0) this.#caughtUp();
   }
@@ -128,7 +149,39 @@ export class LogDelivery {
     if (stalled !== "") return;
     this.#caughtUp();
     const sequence = Number(headers.get("Nats-Last-Stream"));
-    if (Number.isSafeInteger(sequence)) this.#listener.onIdle(sequence);
+    if (!Number.isSafeInteger(sequence)) return;
+    this.#idles++;
+    if (sequence > this.#upTo) this.#upTo = sequence;
+    this.#listener.onIdle(sequence);
+  }
+
+  /** Compares the consumer with the stream's leader after a while, unless it has delivered something until then. */
+  #auditLater(): void {
+    if (this.#ended) return;
+    const upTo = this.#upTo;
+    this.#auditing = this.#clock.after(AUDIT, () => {
+      if (upTo === this.#upTo) void this.#audit();
+      else this.#auditLater();
+    }, { background: true });
+  }
+
+  async #audit(): Promise<void> {
+    const upTo = this.#upTo;
+    let last = 0;
+    try {
+      last = (await this.#stream.recentInfo()).state.last_seq;
+    } catch {
+      // without an answer of the leader nothing can be compared; the next audit asks again
+    }
+    if (this.#ended) return;
+    if (last <= upTo) return this.#auditLater();
+    const idles = this.#idles;
+    // a heartbeat contains the position that an idle consumer had at the heartbeat before (nats-server 2.15)
+    this.#auditing = this.#clock.after(2 * this.#stream.heartbeat + LAG, () => {
+      // a consumer without a heartbeat waits for this process, or is silent
+      if (this.#upTo > upTo || this.#idles === idles) return this.#auditLater();
+      this.#break(`the consumer does not deliver what ${this.#stream.name} has, as one at a full server`);
+    }, { background: true });
   }
 
   #caughtUp(): void {
@@ -315,6 +368,8 @@ export class SilenceWatch {
 
 /** Time without a subscriber after which the server deletes a consumer, in ms. */
 const INACTIVE = 5_000;
+/** Number of consumers that are made, one after the other, until one is at a server whose replica does not stand still. */
+const PLACEMENTS = 8;
 
 /**
  * A consumer with which a stream is read: ordered, without acknowledgements. It delivers nothing while it has no
@@ -329,8 +384,10 @@ export interface ReadConsumer {
 }
 
 /**
- * Makes a consumer that begins to deliver when it has a subscriber. `onNamed` is called with the consumer's name and
- * inbox before the request, because without an answer the consumer may exist nevertheless. A caller that subscribes to
+ * Makes a consumer that begins to deliver when it has a subscriber. The server that has it is chosen by chance: if the
+ * replica of the stream there stands still, another consumer is made, because that one would deliver what the replica
+ * has, and then nothing, with healthy heartbeats (nats-server 2.15). `onNamed` is called with the name and the inbox of
+ * each before the request, because without an answer the consumer may exist nevertheless. A caller that subscribes to
  * the inbox in `onNamed`, not after the promise has resolved, gets the first messages a round trip earlier, perhaps
  * before the promise settles. Rejects like `JetStream.createConsumer`.
  */
@@ -340,11 +397,27 @@ export async function createConsumer(
   limit: number,
   onNamed: (name: string, inbox: string) => void,
 ): Promise<ReadConsumer> {
+  const { clock } = stream.transport;
+  const end = clock.monotonic() + limit;
+  for (let placements = 1;; placements++) {
+    const standsStill = stream.lookUpReplicas();
+    const { server, ...made } = await createAnywhere(stream, config, Math.max(1, end - clock.monotonic()), onNamed);
+    if (placements === PLACEMENTS || !await standsStill(server)) return made;
+    stream.js.deleteConsumer(stream.name, made.name);
+  }
+}
+
+async function createAnywhere(
+  stream: OwnedStream,
+  config: { readonly [setting: string]: unknown; readonly filter_subject?: string },
+  limit: number,
+  onNamed: (name: string, inbox: string) => void,
+): Promise<ReadConsumer & { readonly server: string | undefined }> {
   const { transport } = stream;
   const name = `catga_${token(transport.random, 16)}`;
   const inbox = transport.inbox();
   onNamed(name, inbox);
-  const expected = await stream.js.createConsumer(stream.name, {
+  const { expected, server } = await stream.js.createConsumer(stream.name, {
     ...config,
     name,
     deliver_subject: inbox,
@@ -357,5 +430,5 @@ export async function createConsumer(
     idle_heartbeat: stream.heartbeat * 1_000_000,
     inactive_threshold: INACTIVE * 1_000_000,
   }, limit);
-  return { name, inbox, expected };
+  return { name, inbox, expected, server };
 }

@@ -5,7 +5,7 @@
  */
 import { Gate } from "../data/gate.ts";
 import { CatgaError } from "../error.ts";
-import { backoff, delay, doubled, within } from "../ports/clock.ts";
+import { backoff, delay, doubled, valueWithin, within } from "../ports/clock.ts";
 import { stoodStill } from "../ports/standstill.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
@@ -48,6 +48,15 @@ const CHECK = 30_000;
  * the operation's own error explains that better.
  */
 const CHECK_WAIT = 250;
+/** Time for which an answer of the stream's leader about the stream is reused, in ms. */
+const RECENT = 1_000;
+/** Longest wait for the leader's answer when the server of a consumer is looked up, in ms. */
+const PLACE_WAIT = 500;
+/**
+ * Time without a sign of a replica, in ms, after which the replica stands still: servers that replicate a stream answer
+ * its leader every second (nats-server 2.15).
+ */
+const REPLICA_SILENT = 2_000;
 
 /** Returns the timeout of an attempt after so many failures, in ms. */
 const tryLimit = (failures: number) => doubled(failures, FIRST_TRY, TRY_LIMIT);
@@ -109,6 +118,8 @@ export class OwnedStream {
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
   #readingClock: Promise<unknown> | undefined;
+  #recent: { readonly at: number; readonly info: Promise<StreamInfo> } | undefined;
+  #isReplicated = false;
   #measuring: Promise<void> | undefined;
   /**
    * Highest sequence seen of the stream. If the stream is created anew, it starts above this one, whatever the
@@ -207,6 +218,28 @@ export class OwnedStream {
     const info = await this.attempt((limit) => this.js.info(this.name, limit), options);
     this.serverClock.read(info.ts, info.asked);
     return info;
+  }
+
+  /** Resolves with what {@link info} resolved with at most 1 s ago, or calls it. */
+  recentInfo(): Promise<StreamInfo> {
+    const now = this.transport.clock.monotonic();
+    if (this.#recent === undefined || now - this.#recent.at > RECENT) this.#recent = { at: now, info: this.info() };
+    return this.#recent.info;
+  }
+
+  /**
+   * Begins to look up which replicas of the stream stand still: those that lack messages and do not answer the stream's
+   * leader, as at a server whose store is full. Returns a function that resolves with true if the replica at a server
+   * is one of them, and with false if it is not, or if that is not known.
+   */
+  lookUpReplicas(): (server: string | undefined) => Promise<boolean> {
+    const info = this.#isReplicated ? this.recentInfo() : undefined;
+    // a rejection is ignored: the audit of the consumer finds out later
+    const found = info && valueWithin(this.transport.clock, PLACE_WAIT, info).catch(() => undefined);
+    return async (server) => {
+      const replica = (await found)?.cluster?.replicas?.find(({ name }) => name === server);
+      return replica !== undefined && !replica.current && replica.active > REPLICA_SILENT * 1_000_000;
+    };
   }
 
   /** Time at which the stream was created, as last read; it identifies the stream. */
@@ -339,6 +372,7 @@ export class OwnedStream {
     this.#checkedAt = this.transport.clock.monotonic();
     this.noteRevision(info.state.last_seq);
     this.messages = info.state.messages;
+    this.#isReplicated = (info.cluster?.replicas?.length ?? 0) > 0;
     const before = this.#created;
     this.#created = info.created;
     if (before === undefined || before === info.created) return;

@@ -9,29 +9,13 @@ import { SharedConsumer, type SharingReader } from "./shared_consumer.ts";
  */
 const MAX_FILTERS = 64;
 
-/** Time for which a last sequence that was read from the stream's leader is reused, in ms. */
-const RECENT = 1_000;
-
 /** Keeps the consumers that this process's readers of one stream share. */
 export class SharedConsumers {
   readonly stream: OwnedStream;
   readonly #all = new Set<SharedConsumer>();
-  #asked: { readonly at: number; readonly sequence: Promise<number> } | undefined;
 
   constructor(stream: OwnedStream) {
     this.stream = stream;
-  }
-
-  /**
-   * Returns the last sequence of the stream, as its leader reported it at most 1 s ago. Rejects like
-   * `OwnedStream.attempt`.
-   */
-  lastSequence(): Promise<number> {
-    const now = this.stream.transport.clock.monotonic();
-    if (this.#asked === undefined || now - this.#asked.at > RECENT) {
-      this.#asked = { at: now, sequence: this.stream.info().then(({ state }) => state.last_seq) };
-    }
-    return this.#asked.sequence;
   }
 
   /**

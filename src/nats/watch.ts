@@ -11,6 +11,7 @@
  */
 import { CatgaError, unavailable } from "../error.ts";
 import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
+import type { StoredMessage } from "../ports/event_log.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { Feed } from "./feed.ts";
@@ -154,6 +155,13 @@ class Watch {
     const listed = Promise.withResolvers<void>();
     let feed: Feed | undefined;
     let reader: NatsLogReader | undefined;
+    let received = 0;
+    // for a while the feed and the reader both deliver the same messages, each in order
+    const receive = (message: StoredMessage, reportRemoval: boolean) => {
+      if (message.sequence <= received) return;
+      received = message.sequence;
+      this.#entries.apply(recordOf(message), reportRemoval);
+    };
     const stopStatus = transport.onStatus(() => breakOff("the connection was lost"));
     try {
       const opening = this.#stream.attempt((limit) =>
@@ -163,7 +171,7 @@ class Watch {
             if (missing === undefined) present.add(message.subject);
             // a removal that happened before the watch began is not reported
             const reportRemoval = missing !== undefined || (before > 0 && message.sequence > before);
-            this.#entries.apply(recordOf(message), reportRemoval);
+            receive(message, reportRemoval);
           },
           onListed: () => {
             missing = [...this.#entries.subjects()].filter((subject) => !present.has(subject));
@@ -182,7 +190,7 @@ class Watch {
       begun();
       await delay(clock, SETTLED, signal);
       while (true) {
-        reader ??= await this.#readBehind(feed, breakOff);
+        reader ??= await this.#readBehind(feed, (message) => receive(message, true), breakOff);
         await delay(clock, AUDIT, signal);
         await unlessBroken(this.#audit(signal, reader));
       }
@@ -197,31 +205,32 @@ class Watch {
   }
 
   /**
-   * Reads on behind a feed that has listed its entries, with a reader that shares a consumer with other watches; closes
-   * the feed when the reader has begun. Returns `undefined` if the feed's position is not known yet. `onBroken` is
+   * Reads on behind a feed that has listed its entries, with a reader that shares a consumer with other watches. Closes
+   * the feed when it has reached the place at which the reader has begun: if it stands still before, a marker that
+   * has expired meanwhile is missing. Returns `undefined` if the feed's position is not known yet. `onBroken` is
    * called if the reader can no longer read; the caller must close the reader even then.
    */
-  async #readBehind(feed: Feed, onBroken: (why: string) => void): Promise<NatsLogReader | undefined> {
+  async #readBehind(
+    feed: Feed,
+    onMessage: (message: StoredMessage) => void,
+    onBroken: (why: string) => void,
+  ): Promise<NatsLogReader | undefined> {
     // loaded here, not with this file, because a node starts without it, and many watches end before they need it
     const [{ NatsLogReader }, consumers] = await Promise.all([import("./log_reader.ts"), this.#stream.consumers()]);
     const { created } = this.#stream;
     if (created === undefined || feed.upTo === 0) return undefined;
     let begun = false;
-    let upTo = 0;
     const reader: NatsLogReader = new NatsLogReader(consumers, {
       subjects: [this.#filter],
       after: { created, sequence: feed.upTo },
-      onMessage: (message) => {
-        if (message.sequence > upTo) this.#entries.apply(recordOf(message), true);
-      },
-      onStart: ({ lost }) => {
+      onMessage,
+      onStart: ({ state, lost }) => {
         // after an interruption all entries must be listed again, because removals leave no lasting trace
         if (begun) return onBroken("the consumer was lost");
         // "expired" is no loss: the missing messages are of other keys, or were passed on by the feed
         if (lost !== undefined && lost.reason !== "expired") return onBroken("the bucket has lost entries");
         begun = true;
-        upTo = feed.upTo;
-        feed.close();
+        feed.closeBehind(state.last);
       },
       onFault: ({ message }) => {
         // faults of the reader before it has begun are ignored: until then the feed delivers the changes
@@ -242,16 +251,9 @@ class Watch {
     // the highest revision is read before the leader is asked: messages that arrive while the answer is under way may
     // be newer than the answer
     const before = this.#entries.highestPresent;
-    if (reader?.caughtUp && before === 0) {
-      // this watch knows no entry, so the store cannot have lost one of its entries, and only new messages can be
-      // missing; the last sequence comes from a reading that other watches of the bucket share
-      const end = await (await this.#stream.consumers()).lastSequence();
-      if (reader.upTo >= end) return;
-      // a heartbeat contains the position that an idle consumer had at the heartbeat before (nats-server 2.15)
-      await delay(clock, 2 * this.#stream.heartbeat + LAG, signal);
-      if (reader.upTo < end) throw new Error(`revision ${end} did not come`);
-      return;
-    }
+    // this watch knows no entry, so the store cannot have lost one of its entries, and only new messages can be missing,
+    // which the shared consumer notices
+    if (reader?.caughtUp && before === 0) return;
     let last;
     try {
       last = await js.last(name, this.#filter, LOOKUP_LIMIT);

@@ -2,7 +2,6 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
-import type { LogReader } from "../../ports/event_log.ts";
 import { categorySubject } from "../format/names.ts";
 import { Cluster, events, ofKey } from "./cluster_suite.ts";
 
@@ -68,30 +67,6 @@ describe("Subscriptions, when handlers fail", () => {
     assertEquals(letter.error.code, "INVALID_MESSAGE");
     assertStringIncludes(letter.error.message, "the log has removed it");
     assertEquals(letter.attempts, cluster.runs.length, "no handler got it without its payload");
-    cluster.close();
-  });
-
-  it("read on with another consumer when theirs delivers nothing that the log has, as at a full server of three", async () => {
-    const cluster = new Cluster();
-    const readers: LogReader[] = [];
-    const connect = cluster.network.connect.bind(cluster.network);
-    cluster.network.connect = (options) => {
-      const connection = connect(options);
-      const open = connection.log.open.bind(connection.log);
-      connection.log.open = async (...given) => {
-        const stream = await open(...given);
-        const follow = stream.follow.bind(stream);
-        stream.follow = (options) => readers[readers.push(follow(options)) - 1];
-        return stream;
-      };
-      return connection;
-    };
-    await cluster.node("a", { handles: QUICK });
-    await cluster.publish("Placed", [[0]]);
-    await cluster.until("it is handled", () => cluster.ends.length === 1);
-    for (const reader of readers) reader.pause(); // as a consumer that delivers nothing; those made later deliver
-    await cluster.publish("Placed", [[1]]);
-    await cluster.until("the other is handled", () => cluster.ends.length === 2);
     cluster.close();
   });
 

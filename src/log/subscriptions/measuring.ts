@@ -24,11 +24,6 @@ export interface Measured {
   readonly categories: Iterable<string>;
   /** Position up to which the subscription has read messages. */
   readonly read: number;
-  /**
-   * Called when the subscription has not read on between two measurements, although the stream has messages for it.
-   * Must not throw.
-   */
-  onStandstill?(): void;
 }
 
 /** Measures one stream and the subscriptions that read it. */
@@ -39,8 +34,6 @@ export class Measuring {
    * not read the whole stream at the last measurement.
    */
   readonly #last = new Map<string, number>();
-  /** Positions, by subscription key, of subscriptions that had not read the whole stream at the last measurement. */
-  #behind = new Map<string, number>();
   /** Sequence of the stream's first message at the last measurement. */
   #first = 0;
   #measured = -Infinity;
@@ -101,10 +94,6 @@ export class Measuring {
     }
     this.#last.clear();
     for (const [key, last] of found) this.#last.set(key, last);
-    const before = this.#behind;
-    const behind = led.filter(({ key, read }) => this.lag({ key, read }) > 0);
-    this.#behind = new Map(behind.map(({ key, read }) => [key, read]));
-    for (const { key, read, onStandstill } of behind) if (before.get(key) === read) onStandstill?.();
   }
 
   /**

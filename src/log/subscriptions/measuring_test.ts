@@ -48,19 +48,6 @@ describe("Measuring", () => {
     assertEquals(measuring.lag(rewound), 90);
   });
 
-  it("says so of a subscription that has not read on, and of no other that is behind", async () => {
-    const { measuring } = start(STATE, { Booked: 90 });
-    const stands: string[] = [];
-    const of = (key: string, read: number) => {
-      return { key, categories: ["Booked"], read: endOf(read), onStandstill: () => stands.push(key) };
-    };
-    for (const [now, slow] of [[0, 60], [10_000, 61], [20_000, 62]]) {
-      assertEquals(stands, now === 20_000 ? ["stands"] : []);
-      measuring.tick(now, [of("stands", 60), of("slow", slow), of("done", 90)]);
-      await settled();
-    }
-  });
-
   it("asks every 10 s, and not at all while nothing is led", async () => {
     const { measuring, asked } = start(STATE, {});
     measuring.tick(0, []);

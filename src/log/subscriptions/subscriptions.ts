@@ -271,9 +271,7 @@ export class Subscriptions {
 
   #measured(stream: LogStream): readonly Measured[] {
     return [...this.#all.values()].flatMap(({ key, spec: { categories }, stream: own, term }) =>
-      own === stream && term !== undefined
-        ? [{ key, categories: categories.keys(), read: term.read, onStandstill: () => term.onStandstill() }]
-        : []
+      own === stream && term !== undefined ? [{ key, categories: categories.keys(), read: term.read }] : []
     );
   }
 

@@ -170,17 +170,6 @@ export class SubscriptionTerm {
   }
 
   /**
-   * Reads on with another consumer. Call when nothing was read for a while, although the stream has messages: one
-   * that is at a server of three that is full delivers nothing, and seems healthy.
-   */
-  onStandstill(): void {
-    if (this.#phase !== "runs" || this.#reading?.caughtUp !== true || this.#fullSince !== undefined) return;
-    const message = "a consumer of the log does not deliver what the log has, as one at a full server: another is made";
-    this.#options.warnings.fault("reading", new CatgaError("UNAVAILABLE", message));
-    this.#reading.follow(Object.keys(this.#led!.categories.began)); // `#led` is set before reading begins
-  }
-
-  /**
    * Reads the requests of operators at once, and again a little later, when servers that lag behind should have them,
    * too. Call when the store may have a new request.
    */

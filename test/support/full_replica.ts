@@ -1,0 +1,98 @@
+/** Three servers that replicate what is stored, one of which can be filled, and has room again. */
+import type { NatsConnection } from "@nats-io/nats-core";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { type NatsCluster, startNatsCluster } from "../../tools/nats_server.ts";
+import { eventually } from "./eventually.ts";
+import { PATIENT } from "./patient.ts";
+import { connectTo } from "./store_check.ts";
+
+/** The name of the server that can be filled; the last one. */
+export const FULL = "n2";
+/** What that server may store, in bytes. */
+const ROOM = 4_000_000;
+
+/** Three servers, of which {@link FULL} can be filled. */
+export class FullReplica implements AsyncDisposable {
+  readonly cluster: NatsCluster;
+  readonly #admin: NatsConnection;
+
+  private constructor(cluster: NatsCluster, admin: NatsConnection) {
+    this.cluster = cluster;
+    this.#admin = admin;
+  }
+
+  static async start(): Promise<FullReplica> {
+    const limit = `server_tags: ["${FULL}"]\njetstream { max_file_store: ${ROOM} }`;
+    const cluster = await startNatsCluster(3, (index) => `n${index}` === FULL ? limit : "");
+    return new FullReplica(cluster, await connectTo(cluster.urls));
+  }
+
+  /** The URLs of the servers that have room. */
+  get urls(): readonly string[] {
+    return this.cluster.urls.slice(0, 2);
+  }
+
+  /**
+   * Fills the server: resolves when it stores nothing more. The streams are first led by another server, because a
+   * leader that is full refuses everything.
+   */
+  async fill(streams: readonly string[]): Promise<void> {
+    for (const stream of streams) await this.#leadElsewhere(stream);
+    const junk = { name: "junk", subjects: ["junk"], num_replicas: 1, placement: { tags: [FULL] } };
+    await eventually("a stream for junk", async () => (await this.ask("STREAM.CREATE.junk", junk)).error === undefined);
+    const body = new Uint8Array(200_000);
+    await eventually("the server to be full", async () => {
+      const answer = await this.#admin.request("junk", body, PATIENT);
+      return answer.json<{ error?: unknown }>().error !== undefined;
+    });
+  }
+
+  /** Gives the server its room back. */
+  async makeRoom(): Promise<void> {
+    await eventually("the junk to go", async () => {
+      const { error } = await this.ask("STREAM.DELETE.junk");
+      return error === undefined || error.err_code === 10_059;
+    });
+  }
+
+  /** Returns the names of a stream's consumers: all, or those at one server. */
+  async consumers(stream: string, server?: string): Promise<string[]> {
+    const manager = await jetstreamManager(this.#admin, { checkAPI: false });
+    const names: string[] = [];
+    for await (const { name, cluster } of manager.consumers.list(stream)) {
+      if (server === undefined || cluster?.leader === server) names.push(name);
+    }
+    return names;
+  }
+
+  /** Sends a request to JetStream's API. */
+  async ask(
+    operation: string,
+    body?: unknown,
+  ): Promise<
+    { error?: { err_code: number }; cluster?: { leader?: string; replicas?: { name: string; lag?: number }[] } }
+  > {
+    return (await this.#admin.request(`$JS.API.${operation}`, JSON.stringify(body ?? {}), PATIENT)).json();
+  }
+
+  /** Resolves when the server has all that the stream has. */
+  async caughtUp(stream: string): Promise<void> {
+    await eventually(`${FULL} to catch up`, async () => {
+      const replicas = (await this.ask(`STREAM.INFO.${stream}`)).cluster?.replicas ?? [];
+      return replicas.every(({ lag }) => (lag ?? 0) === 0);
+    });
+  }
+
+  async #leadElsewhere(stream: string): Promise<void> {
+    await eventually(`another leader of ${stream}`, async () => {
+      const leader = (await this.ask(`STREAM.INFO.${stream}`)).cluster?.leader;
+      if (leader === FULL) await this.ask(`STREAM.LEADER.STEPDOWN.${stream}`);
+      return leader !== undefined && leader !== "" && leader !== FULL;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#admin.close();
+    await this.cluster.stop();
+  }
+}

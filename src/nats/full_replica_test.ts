@@ -21,7 +21,7 @@ describe("a server of three whose store is full", await requireNatsServer(), () 
     slow,
     async () => {
       await using replica = await FullReplica.start();
-      await using streams = await openStreams(replica);
+      await using streams = openStreams(replica);
       const stream = await streams.open();
       const readers = [follow(await streams.open())];
       // each has a connection of its own, so that it has a consumer of its own
@@ -71,7 +71,7 @@ describe("a server of three whose store is full", await requireNatsServer(), () 
 /** A watch that has settled shares a consumer; before that it has a feed of its own. */
 async function watches(which: "begun" | "settled"): Promise<void> {
   await using replica = await FullReplica.start();
-  await using streams = await openStreams(replica);
+  await using streams = openStreams(replica);
   const bucket = await streams.bucket();
   const end = new AbortController();
   const watch = async () => {
@@ -124,7 +124,7 @@ async function watches(which: "begun" | "settled"): Promise<void> {
   end.abort();
 }
 
-async function openStreams(replica: FullReplica) {
+function openStreams(replica: FullReplica) {
   const transports: Awaited<ReturnType<typeof openTransport>>[] = [];
   const connect = async () => {
     const transport = await openTransport(replica.urls[0]);

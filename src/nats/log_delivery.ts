@@ -1,7 +1,8 @@
 /**
  * Makes the consumers with which streams are read, and receives the messages that one of them delivers: in order,
- * without gaps, until a message is missing, the server has fallen silent, or the consumer stands still. Ordered consumers of `@nats-io/jetstream`
- * lose messages, or are silent for long: docs/internals/packages.md, rows `ordered-pull` and `ordered-push`.
+ * without gaps, until a message is missing, the server has fallen silent, or the consumer stands still. Ordered
+ * consumers of `@nats-io/jetstream` lose messages, or are silent for long: docs/internals/packages.md, rows
+ * `ordered-pull` and `ordered-push`.
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import type { OwnedStream } from "./owned_stream.ts";

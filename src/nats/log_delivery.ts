@@ -369,7 +369,7 @@ export class SilenceWatch {
 
 /** Time without a subscriber after which the server deletes a consumer, in ms. */
 const INACTIVE = 5_000;
-/** Number of consumers that are made, one after the other, until one is at a server whose replica does not stand still. */
+/** Number of consumers that are made in turn until one is at a server whose replica does not stand still. */
 const PLACEMENTS = 8;
 
 /**

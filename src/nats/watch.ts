@@ -251,8 +251,8 @@ class Watch {
     // the highest revision is read before the leader is asked: messages that arrive while the answer is under way may
     // be newer than the answer
     const before = this.#entries.highestPresent;
-    // this watch knows no entry, so the store cannot have lost one of its entries, and only new messages can be missing,
-    // which the shared consumer notices
+    // this watch knows no entry, so the store cannot have lost one of its entries; that new messages are missing is
+    // noticed where they are delivered (`log_delivery.ts`)
     if (reader?.caughtUp && before === 0) return;
     let last;
     try {

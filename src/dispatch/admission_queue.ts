@@ -1,8 +1,8 @@
 /**
  * A queue that limits how many entries run at once; further entries wait, first in, first out. An entry that, at the
- * pace at which entries have ended in the last second, could not start before its deadline is refused at once: its
- * result would come too late, and it would delay the entries after it. Time for which this process was paused does not
- * count towards the pace: entries that are to start soon after the pause would be refused. Requests of other nodes wait
+ * pace at which entries have ended lately, could not start before its deadline is refused at once: its result would
+ * come too late, and it would delay the entries after it. Time for which this process was paused does not count towards
+ * the pace: entries that are to start soon after the pause would be refused. Requests of other nodes wait
  * in one queue (`cluster/wire/inbound_requests.ts`, which refuses them with `OVERLOADED`); messages of a handler with a
  * `concurrency` wait in a queue of its own (`concurrency_limit.ts`).
  */
@@ -100,10 +100,10 @@ export class AdmissionQueue {
   #starting = false;
   /** True if a callback for the next turn of the event loop is set, which starts further entries. */
   #resumes = false;
-  /** Number of entries that ended in each of the last ten tenths of a second, as a ring buffer. */
-  readonly #ended: number[] = new Array(TENTHS).fill(0);
-  /** Number of the newest tenth of a second for which `#ended` has a count. */
-  #tenth = 0;
+  /** Ends of entries in the last second. */
+  readonly #recent = new EndCounts(100);
+  /** Ends of entries in the last ten seconds, for runs that take longer than a fraction of a second. */
+  readonly #past = new EndCounts(1_000);
   /** Time at which an entry last ended. */
   #endedAt = 0;
   /** Time at which waiting entries that would start too late were last dropped. */
@@ -220,8 +220,8 @@ export class AdmissionQueue {
    */
   leave(now: number = this.#clock.monotonic()): void {
     const time = this.#time.at(now);
-    this.#advance(time);
-    this.#ended[this.#tenth % TENTHS]++;
+    this.#recent.add(time);
+    this.#past.add(time);
     this.#endedAt = time;
     this.stepAside();
   }
@@ -275,18 +275,20 @@ export class AdmissionQueue {
   }
 
   /**
-   * Returns the expected time between two starts, in ms, at the pace of the last second; 0 while the pace is unknown.
+   * Returns the expected time between two starts, in ms, at the present pace; 0 while the pace is unknown.
+   * Runs that began together end together: those in progress count as if they ended with the one that ended last.
+   * Without them, the first of many ends would look like a pace of one run in all the time before it.
    */
   #each(time: number): number {
     if (this.#busySince < 0 || time - this.#busySince < LEARN) return 0;
-    this.#advance(time);
-    const ended = this.#ended.reduce((sum, count) => sum + count, 0);
-    // the counts cover the whole of the oldest tenth of a second, and the past part of the newest
-    const counted = time - 100 * (this.#tenth - TENTHS + 1);
-    if (ended > 0) return Math.min(counted, time - this.#busySince) / ended;
     // if no run has ended in the last second: the best guess is that each run in progress will need as much time as has
     // passed since the last end of a run
-    return (time - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
+    if (this.#recent.count(time) === 0) return (time - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
+    const inProgress = Math.max(1, this.#running) - 1;
+    const pace = (ends: EndCounts) =>
+      (this.#endedAt - Math.max(this.#busySince, ends.since)) / (ends.count(time) + inProgress);
+    // the longer the time, the less the runs in progress weigh; the last second shows that the pace has become slower
+    return Math.max(pace(this.#recent), pace(this.#past));
   }
 
   /**
@@ -296,7 +298,7 @@ export class AdmissionQueue {
   #dropLate(now: number, time: number, each: number): void {
     // if no run has ended in the last second, the pace is only a guess: enough to refuse new entries, not to drop
     // waiting entries
-    if (each === 0 || time - this.#checkedAt < LEARN || this.#ended.every((count) => count === 0)) return;
+    if (each === 0 || time - this.#checkedAt < LEARN || this.#recent.count(time) === 0) return;
     this.#checkedAt = time;
     let start = now;
     for (let entry = this.#first; entry !== undefined;) {
@@ -306,17 +308,52 @@ export class AdmissionQueue {
       entry = next;
     }
   }
+}
 
-  /** Sets the counts of ended runs to 0 for the tenths of a second that have begun since the last call. */
+/** Counts the ends of runs in the last ten slots of time, as a ring buffer. */
+class EndCounts {
+  /** Length of a slot, in ms. */
+  readonly #length: number;
+  readonly #counts: number[] = new Array(SLOTS).fill(0);
+  /** Number of the newest slot. */
+  #newest = 0;
+  #sum = 0;
+
+  constructor(length: number) {
+    this.#length = length;
+  }
+
+  /** Begin of the oldest slot: the counts cover the whole of it, and the past part of the newest. */
+  get since(): number {
+    return this.#length * (this.#newest - SLOTS + 1);
+  }
+
+  /** Adds an end at `time`. */
+  add(time: number): void {
+    this.#advance(time);
+    this.#counts[this.#newest % SLOTS]++;
+    this.#sum++;
+  }
+
+  /** Returns the number of ends since {@link EndCounts.since}, which moves on to `time`. */
+  count(time: number): number {
+    this.#advance(time);
+    return this.#sum;
+  }
+
+  /** Begins the slots until `time`. */
   #advance(time: number): void {
-    const tenth = Math.floor(time / 100);
-    if (tenth <= this.#tenth) return; // the time from a turn budget may be a little old
-    for (let i = Math.max(this.#tenth + 1, tenth - TENTHS + 1); i <= tenth; i++) this.#ended[i % TENTHS] = 0;
-    this.#tenth = tenth;
+    const slot = Math.floor(time / this.#length);
+    if (slot <= this.#newest) return; // the time from a turn budget may be a little old
+    for (let i = Math.max(this.#newest + 1, slot - SLOTS + 1); i <= slot; i++) {
+      this.#sum -= this.#counts[i % SLOTS];
+      this.#counts[i % SLOTS] = 0;
+    }
+    this.#newest = slot;
   }
 }
 
-const TENTHS = 10;
+const SLOTS = 10;
 const LEARN = 100; // ms of waiting before the pace is known, and between two drops of late entries
 
 /**

@@ -110,6 +110,50 @@ describe("AdmissionQueue", () => {
     assertEquals(entries.slice(51).filter(({ state }) => state !== "OVERLOADED"), []);
   });
 
+  for (const limit of [16, 64, 256]) {
+    it(`${limit} runs that began together and end one after another are no slow pace (half was OVERLOADED)`, async () => {
+      const clock = new VirtualClock();
+      const queue = new AdmissionQueue(clock, { limit });
+      let [entered, refused] = [0, 0];
+      /** Runs for 400 ms. */
+      class Run extends TestEntry {
+        override start(): void {
+          super.start();
+          clock.after(400, () => {
+            queue.leave();
+            // a new entry comes with each end
+            if (entered < 6 * limit) enter();
+          });
+        }
+      }
+      const entries: Run[] = [];
+      const enter = () => {
+        // 6 entries for each place: the last one starts within 2,000 ms
+        const entry = new Run(entered++, clock.monotonic() + 2_500);
+        if (queue.enter(entry)) entries.push(entry);
+        else refused++;
+      };
+      for (let i = 0; i < 4 * limit; i++) enter();
+      await clock.advance(3_000);
+      assertEquals(refused, 0);
+      assertEquals(entries.filter(({ state }) => state !== "running").length, 0);
+    });
+  }
+
+  it("runs that take longer than a second and end together do not hide that too many wait", async () => {
+    const clock = new VirtualClock();
+    const queue = new AdmissionQueue(clock, { limit: 64 });
+    const now = clock.monotonic();
+    for (let i = 0; i < 640; i++) queue.enter(new TestEntry(i, now + 60_000));
+    for (let n = 1; n <= 5; n++) { // 64 entries end every 2 s
+      await clock.advance(2_000);
+      for (let i = 0; i < 64; i++) queue.leave();
+    }
+    // 256 entries wait before the new one: it starts in 10 s
+    assertEquals(queue.enter(new TestEntry(700, clock.monotonic() + 5_500)), false);
+    assertEquals(queue.enter(new TestEntry(701, clock.monotonic() + 10_000)), true);
+  });
+
   it("refuses nothing because slow runs have not ended yet, but does when they never end", async () => {
     const clock = new VirtualClock();
     const queue = new AdmissionQueue(clock, { limit: 100 });

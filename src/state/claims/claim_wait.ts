@@ -7,6 +7,7 @@ import type { Bucket, Change, Entry } from "../../ports/key_value_store.ts";
 import type { Liveness } from "../../dispatch/context_host.ts";
 import { readClaim, type RunningClaim } from "./claim_record.ts";
 import type { CallerDeadline } from "./caller_deadline.ts";
+import { LEASE } from "./held_claim.ts";
 
 /** The end of a claim: another entry in its place, no entry (`undefined`), or the same entry, whose process is gone. */
 type ClaimChange =
@@ -23,6 +24,11 @@ export class ClaimWait {
   readonly #watch: KeyWatch;
   /** Running checks if a process is alive, by endpoint. */
   readonly #checks = new Map<string, Promise<boolean>>();
+  /**
+   * By endpoint of a process that was gone at the time `at`, by the monotonic clock: its claims up to this revision
+   * were written before.
+   */
+  readonly #gone = new Map<string, { readonly revision: number; readonly at: number }>();
 
   constructor(clock: Clock, liveness: Liveness, bucket: () => Promise<Bucket>) {
     this.#clock = clock;
@@ -68,19 +74,28 @@ export class ClaimWait {
 
   /**
    * Resolves when the process that holds the claim is gone. If the claim's `revision` changes during a check, the claim
-   * was renewed: the process lives, whatever the check says.
+   * was renewed: the process lives, whatever the check says. A check takes seconds, and may end after its caller's
+   * deadline: what it says then counts for the next caller.
    */
   async #untilGone(endpoint: string, revision: () => number, signal: AbortSignal): Promise<void> {
     while (true) {
       const before = revision();
+      if (before <= (this.#gone.get(endpoint)?.revision ?? 0)) return;
       let check = this.#checks.get(endpoint);
       if (check === undefined) {
         check = this.#liveness.gone(endpoint).finally(() => this.#checks.delete(endpoint));
         this.#checks.set(endpoint, check);
       }
-      if (await check && revision() === before) return;
+      if (await check && revision() === before) return this.#isGone(endpoint, before);
       await delay(this.#clock, CHECK_INTERVAL, signal);
     }
+  }
+
+  /** Remembers that a process is gone, for as long as its claims may be stored. */
+  #isGone(endpoint: string, revision: number): void {
+    const now = this.#clock.monotonic();
+    for (const [other, { at }] of this.#gone) if (now - at > LEASE) this.#gone.delete(other);
+    this.#gone.set(endpoint, { revision: Math.max(revision, this.#gone.get(endpoint)?.revision ?? 0), at: now });
   }
 }
 

@@ -75,6 +75,49 @@ describe("ClaimWait", () => {
   });
 });
 
+describe("ClaimWait, while a check takes longer than a caller waits", () => {
+  /** Waits of 2 s for claims of a process, whose one check takes 6 s and says that it is gone. */
+  async function shortWaits() {
+    const harness = await memoryHarness();
+    const { clock, open } = await harness.node();
+    const bucket = await harness.until(open("claims"));
+    let checks = 0;
+    const liveness = {
+      gone: () => {
+        checks++;
+        return new Promise<boolean>((resolve) => clock.after(6_000, () => resolve(true)));
+      },
+    };
+    const wait = new ClaimWait(clock, liveness, () => Promise.resolve(bucket));
+    const change = async (key: string) => {
+      const entry = (await harness.until(bucket.get(key)))!;
+      const deadline = new CallerDeadline(new DeadlineWheel(clock), clock.monotonic() + 2_000);
+      return await harness.until(
+        wait.change(bucket, entry, claim, deadline).then(({ gone }) => gone, ({ code }) => code),
+      );
+    };
+    const put = (key: string) => harness.until(bucket.put(key, text));
+    return { harness, put, change, checks: () => checks };
+  }
+
+  it("knows its answer afterwards: a later wait takes the claim at once (each began another check, in vain)", async () => {
+    const { harness, put, change, checks } = await shortWaits();
+    await put("Pay-00/a");
+    assertEquals(await change("Pay-00/a"), "TIMEOUT");
+    await harness.pass(6_000);
+    assertEquals([await change("Pay-00/a"), checks()], [true, 1]);
+  });
+
+  it("checks again for a claim that was written after the check had begun: its process is back", async () => {
+    const { harness, put, change, checks } = await shortWaits();
+    await put("Pay-00/a");
+    assertEquals(await change("Pay-00/a"), "TIMEOUT");
+    await harness.pass(6_000);
+    await put("Pay-00/b");
+    assertEquals([await change("Pay-00/b"), checks()], ["TIMEOUT", 2]);
+  });
+});
+
 /** Makes a bucket of which `watches` counts the watches that are open. */
 async function watchedBucket() {
   const harness = await memoryHarness();

@@ -144,10 +144,14 @@ export class CatgaError<F extends string = AnyCode> extends Error {
   }
 }
 
-/** Returns true if a thrown value is a {@link CatgaError}, of this copy of the module or of another. */
+/** Returns true if a thrown value is a {@link CatgaError}, of this copy of the module or of another. Never throws. */
 export function isCatgaError(error: unknown): error is CatgaError {
-  return error instanceof CatgaError ||
-    (error instanceof Error && error.name === "CatgaError" && typeof (error as { code?: unknown }).code === "string");
+  try {
+    return error instanceof CatgaError ||
+      (error instanceof Error && error.name === "CatgaError" && typeof (error as { code?: unknown }).code === "string");
+  } catch {
+    return false; // the value is a proxy, or has a getter, that threw
+  }
 }
 
 /** Makes an error for something that is out of reach now, so that a retry may help. */

@@ -70,4 +70,15 @@ describe("isCatgaError", () => {
     ];
     assertEquals(others.filter(isCatgaError), []);
   });
+
+  it("is false for a thrown value that cannot be read (it threw)", () => {
+    const { proxy: revoked, revoke } = Proxy.revocable(new CatgaError("NO_TEA", "none"), {});
+    revoke();
+    const unreadable = Object.defineProperty(new Error("none"), "name", {
+      get() {
+        throw new Error("a getter that throws");
+      },
+    });
+    assertEquals([revoked, unreadable].map(isCatgaError), [false, false]);
+  });
 });

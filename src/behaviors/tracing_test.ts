@@ -3,13 +3,25 @@ import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentele
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-node";
 import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, beforeEach, describe, it } from "node:test";
-import { type Catga, catga, command, event, fail, query, unwrap } from "../../mod.ts";
+import {
+  type Behavior,
+  type Catga,
+  catga,
+  command,
+  event,
+  fail,
+  query,
+  type RunInfo,
+  unwrap,
+  workflow,
+} from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { OWN_RUNTIMES, startProgram } from "../../test/processes/node_process.ts";
 import { Handoff, lineOf, Rest, type SpanLine } from "../../test/processes/traced_node.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { openStage } from "../../test/support/stage.ts";
 import { Telemetry } from "../../test/support/telemetry.ts";
+import { unreadable } from "../../test/support/unreadable.ts";
 import { retry } from "./retry.ts";
 import { tracing } from "./tracing.ts";
 import { PATIENT } from "../../test/support/patient.ts";
@@ -138,6 +150,32 @@ describe("tracing", () => {
       [SpanStatusCode.ERROR, "HANDLER_FAILED", ["the till is on fire"]],
     ]);
     assertEquals(telemetry.span("send Order").status.message, "no tea left");
+  });
+
+  it("what handlers and steps throw fails them as without tracing, also if it cannot be read", async () => {
+    const Fail = workflow("Fail");
+    const handlers = [
+      Price.handle(() => {
+        throw unreadable();
+      }),
+      Fail.handle(async (flow) => {
+        await flow.step("fail", () => {
+          throw Object.create(null);
+        }, { retry: { attempts: 1 } });
+      }),
+    ];
+    const failures = async (behaviors: Behavior[]) => {
+      await using app = await catga({ handlers, behaviors, logger: QUIET, id: "n" });
+      const { error } = await app.send(Price, { sku: "tea" }, { id: "1" });
+      unwrap(await app.start(Fail));
+      const { pending: [step] } = await eventually("the run to be stuck", async () => {
+        return (await Array.fromAsync(app.runs())).find(({ status }) => status === "stuck");
+      }) as RunInfo;
+      return [error?.message, step.error?.message];
+    };
+    const untraced = await failures([]);
+    assertEquals(await failures([tracing()]), untraced);
+    assertEquals(telemetry.span("step fail").status.code, SpanStatusCode.ERROR);
   });
 
   it("a further attempt on another node is an event of the send's span", async () => {

@@ -28,6 +28,18 @@ export function causeText(thrown: unknown): string | undefined {
   return parts.length === 0 ? undefined : cut(parts.join("\ncaused by ").toWellFormed());
 }
 
+/**
+ * Logs a thrown value to the console; its text alone, if the console cannot show the value: `console.error` of Deno
+ * throws for a proxy that was revoked.
+ */
+export function logThrown(line: string, thrown: unknown): void {
+  try {
+    console.error(line, thrown);
+  } catch {
+    console.error(line, causeText(thrown));
+  }
+}
+
 /** Returns the message of a thrown value, which need not be an error; for use in the message of another error. */
 export function thrownMessage(thrown: unknown): string {
   const message = typeof thrown === "string" ? thrown : read(thrown, "message");

@@ -1,8 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { byteLength } from "./utf8.ts";
-import { causeText, MAX_CAUSE, thrownMessage } from "./cause_text.ts";
+import { causeText, logThrown, MAX_CAUSE, thrownMessage } from "./cause_text.ts";
 import { CatgaError } from "../error.ts";
+import { unreadable } from "../../test/support/unreadable.ts";
 
 function charge(): never {
   throw new TypeError("card is undefined");
@@ -110,5 +111,22 @@ describe("thrownMessage", () => {
   it("does not throw for what cannot be read", () => {
     const hostile = new Proxy({}, { get: () => thrownBy(charge), getPrototypeOf: charge });
     assertEquals(thrownMessage(hostile), "an object that cannot be read");
+  });
+});
+
+describe("logThrown", () => {
+  it("logs the line though the console cannot show the value (Deno's threw)", () => {
+    const lines: string[] = [];
+    const { error } = console;
+    console.error = (line: string, thrown: unknown) => {
+      if (typeof thrown !== "string") throw new TypeError("cannot inspect a proxy that has been revoked");
+      lines.push(`${line} ${thrown}`);
+    };
+    try {
+      logThrown("the handler threw:", unreadable());
+    } finally {
+      console.error = error;
+    }
+    assertEquals(lines, ["the handler threw: thrown: an object that cannot be read"]);
   });
 });

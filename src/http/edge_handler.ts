@@ -11,6 +11,7 @@ import type { Result } from "../contract/result.ts";
 import type { Catga } from "../contract/running_node.ts";
 import { type MaybePromise, validate } from "../contract/schema.ts";
 import { describeContract, shapeOf } from "../contract/shape.ts";
+import { logThrown } from "../data/cause_text.ts";
 import {
   checkBoolean,
   checkFunction,
@@ -205,7 +206,7 @@ class EdgeHandler<Given> {
   #failed(error: unknown): Response {
     if (isEdgeRefusal(error)) return error.response(titleOf(error.status));
     if (isCatgaError(error)) return answer({ ok: false, error }, { values: false, failures: {} });
-    console.error("edge:", error); // logged here, because no node has logged the error, and the client gets only a code
+    logThrown("edge:", error); // logged here, because no node has logged the error, and the client gets only a code
     return answer({ ok: false, error: new CatgaError("HANDLER_FAILED", "the call failed") }, {
       values: false,
       failures: {},

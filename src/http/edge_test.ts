@@ -1,12 +1,13 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, command, entity, event, fail, query, stream, unwrap, workflow } from "../../mod.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
+import { unreadable } from "../../test/support/unreadable.ts";
 import { withoutComments } from "../../test/support/without_comments.ts";
-import { deny, edge, type EdgeCall, type EdgeHandlerOptions } from "./mod.ts";
+import { deny, edge, type EdgeCall, type EdgeHandlerOptions, events } from "./mod.ts";
 
 const Double = query<number, number>("Double");
 const Add = command<{ n: number }, { total: number }, "FULL">("Add", { idempotent: true });
@@ -305,6 +306,24 @@ describe("edge", () => {
       assert(text.includes('"code":"HANDLER_FAILED"') && !text.includes("10.0.0.1"), text);
     });
     assert(String(logged[0][1]).includes("10.0.0.1"));
+  });
+
+  it("what authorize, or the handler of a stream, throws is answered though it cannot be read (the call rejected)", async () => {
+    const logged = await consoleErrors(async () => {
+      await using broken = await start({
+        authorize: () => {
+          throw unreadable();
+        },
+      });
+      const response = await broken.ask("GET", "double?input=1");
+      assertEquals([response.status, (await response.json()).code], [500, "HANDLER_FAILED"]);
+      const items = (async function* () {
+        yield 1;
+        throw unreadable();
+      })();
+      assertStringIncludes(await events(items).text(), '"code":"HANDLER_FAILED"');
+    });
+    assertEquals(logged.map(([text]) => String(text).split(":", 1)[0]), ["edge", "events"]);
   });
 
   it("a caller who calls too often is 429, with the time after which there is room; others are not held up", async () => {

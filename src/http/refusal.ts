@@ -48,9 +48,13 @@ export class EdgeRefusal {
 
 /** Returns true for a refusal, also of another copy of this class. */
 export function isEdgeRefusal(value: unknown): value is EdgeRefusal {
-  if (value instanceof EdgeRefusal) return true;
-  const { "~refusal": mark, response } = (value ?? {}) as Partial<EdgeRefusal>;
-  return mark === true && typeof response === "function";
+  try {
+    if (value instanceof EdgeRefusal) return true;
+    const { "~refusal": mark, response } = (value ?? {}) as Partial<EdgeRefusal>;
+    return mark === true && typeof response === "function";
+  } catch {
+    return false; // the value is a proxy, or has a getter, that threw
+  }
 }
 
 /**

@@ -4,6 +4,7 @@
  * comes, and a response that nobody reads has no timer. An error of an item, or of the stream, is sent as the last
  * event. `edge_events.ts` encodes the events of an edge.
  */
+import { logThrown } from "../data/cause_text.ts";
 import { encode } from "../data/utf8.ts";
 import { toJson, toText } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -136,7 +137,7 @@ export function itemText(item: unknown, values: boolean): string {
   try {
     return (values ? toText : toJson)(item, "INVALID_RESPONSE", "an item");
   } catch (error) {
-    console.error("events:", error);
+    logThrown("events:", error);
     throw error;
   }
 }
@@ -156,6 +157,6 @@ function failureText(thrown: unknown, values: boolean): string {
   } catch {
     // the thrown value cannot be read, so a general failure is sent
   }
-  console.error("events: the stream, or the function id, threw:", thrown); // logged, because no caller is left
+  logThrown("events: the stream, or the function id, threw:", thrown); // logged, because no caller is left
   return textOf(new CatgaError("HANDLER_FAILED", "the stream failed"));
 }

@@ -1,6 +1,7 @@
 /** The log of an app: turns each observation into one line and one record of fields. */
 import { NEARLY_FULL } from "../contract/alarms.ts";
 import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
+import { logThrown } from "../data/cause_text.ts";
 import { messageLabel, printable } from "../data/printable.ts";
 import { isThenable } from "../data/checks.ts";
 import { isCatgaError } from "../error.ts";
@@ -12,7 +13,7 @@ export const consoleWarnings: Logger = Object.freeze({
   info() {},
   warn: (message: string) => console.warn(message),
   error: (message: string, { error }: LogFields) =>
-    error === undefined ? console.error(message) : console.error(message, error),
+    error === undefined ? console.error(message) : logThrown(message, error),
 });
 
 /** Makes an observer that logs each observation, at the level that fits it. */
@@ -21,7 +22,7 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
   const outages = new OnceAMinute(clock);
   return (seen) => {
     // the logger's exception is caught, because it would end the request, or the connection, that was observed
-    const failed = (error: unknown) => console.error(`catga ${node}: the logger threw`, error);
+    const failed = (error: unknown) => logThrown(`catga ${node}: the logger threw`, error);
     try {
       if (seen.type === "stored" || seen.type === "handled") return; // counts for metrics, which are not logged
       if (seen.type === "connection") isLost = seen.state === "disconnected";

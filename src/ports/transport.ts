@@ -173,10 +173,14 @@ export function isForbidden({ code, details }: CatgaError): boolean {
   return code === "UNAVAILABLE" && typeof (details as Partial<Violation> | undefined)?.operation === "string";
 }
 
-/** Returns true if an error was caused by a full store. */
+/** Returns true if an error was caused by a full store. Never throws. */
 export function isStoreFull(error: unknown): boolean {
-  // only members of a CatgaError are read, because members of another error may be getters that throw
-  return error instanceof CatgaError && (error.cause as { readonly refusal?: unknown } | undefined)?.refusal === "full";
+  try {
+    return error instanceof CatgaError &&
+      (error.cause as { readonly refusal?: unknown } | null | undefined)?.refusal === "full";
+  } catch {
+    return false; // the error, or its cause, was thrown by a program, and cannot be read
+  }
 }
 
 /** Encodes headers as NATS writes them before the payload; empty without headers. */

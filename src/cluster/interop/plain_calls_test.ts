@@ -6,13 +6,14 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { catga, command, type Logger, query } from "../../../mod.ts";
+import { catga, command, type Logger, query, type Schema } from "../../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { startNode } from "../../../test/processes/node_process.ts";
 import { delay } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { PATIENT } from "../../../test/support/patient.ts";
+import { unreadable } from "../../../test/support/unreadable.ts";
 import { MemoryNetwork } from "../../testing/mod.ts";
 
 const Work = command<number, string>("Work");
@@ -89,6 +90,29 @@ describe("plain traffic", await requireNatsServer(), () => {
       assertEquals(other, {});
     },
   );
+
+  it("a schema that throws what cannot be read: the request is refused, and the node serves on (it ended)", async () => {
+    const logged: string[] = [];
+    const logger: Logger = { debug() {}, info() {}, warn() {}, error: (text) => logged.push(text) };
+    const input: Schema<boolean> = {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate(value) {
+          if (value === true) return { value };
+          throw unreadable();
+        },
+      },
+    };
+    const Strict = query<boolean, string>("Strict", { input });
+    await using _app = await catga({
+      ...{ nats: server.url, namespace: "unreadable", handlers: Strict.handle(() => "read"), logger },
+    });
+    const ask = (body: string) => client.request("catga.unreadable.call.Strict", body, PATIENT);
+    assertEquals((await ask("false")).headers?.get("Catga-Error-Code"), "INVALID_MESSAGE");
+    assertEquals((await ask("true")).json(), "read");
+    assertEquals(logged.filter((line) => line.includes("the plain request Strict failed")).length, 1);
+  });
 
   it("hostile bytes on each of its subjects change nothing", { timeout: 300_000 }, async () => {
     const logged: string[] = [];

@@ -124,7 +124,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     this.ctx = ctx;
     this.id = ctx.id;
     this.arrived = host.clock.monotonic();
-    this.due = dueOf(ctx, this.arrived);
+    this.due = storeDeadline(ctx, this.arrived);
     const { envelope: { send, span, call, attempt, position } } = ctx;
     this.named = send !== undefined || position !== undefined ||
       (span === undefined && attempt === 1 && this.id !== call);
@@ -389,7 +389,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
  * Returns the deadline of the attempts to store a command: a little before the command's own deadline, so that its
  * sender still gets the reason of a failure. `now` and the deadline are times by the monotonic clock.
  */
-export function dueOf(ctx: DecidingMessage, now: number): number {
+export function storeDeadline(ctx: DecidingMessage, now: number): number {
   const left = ctx.remaining(now);
   return now + left - Math.min(ANSWER_MARGIN, left / 10);
 }

@@ -5,7 +5,7 @@ import { NO_LEADER, refusal, SILENCE } from "../../test/support/scripted_stream.
 import type { EntityBody } from "../contract/handler.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
 import type { Appended, EventLog, LogStream } from "../ports/event_log.ts";
-import { dueOf, PendingCommand } from "./command.ts";
+import { PendingCommand, storeDeadline } from "./command.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots } from "./snapshots.ts";
 import { Rounds } from "./optimistic_appends.ts";
@@ -237,10 +237,10 @@ describe("a command of an entity", () => {
   });
 });
 
-describe("dueOf", () => {
+describe("storeDeadline", () => {
   it("is 50 ms before the deadline, or a tenth of a shorter time", () => {
-    // safe: `dueOf` only asks for the time left
-    const due = (left: number) => dueOf({ remaining: () => left } as unknown as DecidingMessage, 100);
+    // safe: `storeDeadline` only asks for the time left
+    const due = (left: number) => storeDeadline({ remaining: () => left } as unknown as DecidingMessage, 100);
     assertEquals([due(5_000), due(500), due(100), due(0)], [5_050, 550, 190, 100]);
   });
 });

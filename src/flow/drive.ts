@@ -34,7 +34,7 @@ import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { pausesBefore } from "./attempt_pause.ts";
 import type { DueTime } from "./drive_host.ts";
-import { type DriveEnd, type DriveOptions, DriveState, MISUSES } from "./drive_state.ts";
+import { type DriveEnd, type DriveOptions, DriveState, markMisuse } from "./drive_state.ts";
 import type { DriveTimes } from "./drive_times.ts";
 import { FailedAttempts } from "./failed_attempts.ts";
 import { isOwn, isUndo, type Journal, TIME_OUT } from "./journal.ts";
@@ -260,7 +260,7 @@ export class Drive {
       }
       state.checkOutside(`stage ${show(stage)}`);
     } catch (misuse) {
-      MISUSES.add(misuse as TypeError); // another attempt of the handler would throw it again
+      markMisuse(misuse);
       throw misuse;
     }
     if (this.#handlerIsOver || state.isHalting || ++this.#stages <= this.#stagesBefore || state.isTooLong()) return;

@@ -277,7 +277,7 @@ export class DriveState {
    * is not tried again, because its code has to change.
    */
   misused(error: unknown): Promise<never> {
-    MISUSES.add(error as TypeError); // safe: the checks throw errors
+    markMisuse(error);
     const rejected = Promise.reject(error);
     rejected.catch(() => {}); // otherwise the rejection would end the process if the handler does not await the promise
     return rejected;
@@ -389,11 +389,18 @@ interface PerformedStep {
 /** The step whose function the code running now belongs to; `undefined`: none. */
 const PERFORMED = new AsyncLocalStorage<PerformedStep>();
 
-/**
- * Errors of invalid calls of `flow`. One set serves all drives, because a set for each drive costs a tenth of a short
- * run.
- */
-export const MISUSES: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
+/** Marks the error of an invalid call of `flow`: another attempt of the handler would throw it again. */
+export function markMisuse(error: unknown): void {
+  MISUSES.add(error as TypeError); // safe: the checks throw errors
+}
+
+/** Returns true if an error was marked by {@link markMisuse}. */
+export function isMisuse(error: unknown): boolean {
+  return MISUSES.has(error as object); // safe: false for a value that is no object
+}
+
+/** The marked errors. One set serves all drives, because a set for each drive costs a tenth of a short run. */
+const MISUSES = new WeakSet<object>();
 const NO_SHAPES: ReadonlySet<string> = new Set();
 /** Maximum number of entries of a run. */
 const MAX_ENTRIES = 10_000;

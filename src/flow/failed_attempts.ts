@@ -5,7 +5,7 @@
  */
 import { isFailure } from "../contract/result.ts";
 import { doubled } from "../ports/clock.ts";
-import { type DriveState, MISUSES } from "./drive_state.ts";
+import { type DriveState, isMisuse } from "./drive_state.ts";
 import { causeOf, DecidedFailure, recorded, TransientError } from "./recorded_error.ts";
 import { HOLD } from "./wait_times.ts";
 
@@ -35,7 +35,7 @@ export class FailedAttempts {
 
   /** Returns true if an attempt that failed with this error is the last one. */
   isLast(name: string, error: unknown, attempts: number): boolean {
-    if (error instanceof DecidedFailure || MISUSES.has(error as object)) return true;
+    if (error instanceof DecidedFailure || isMisuse(error)) return true;
     return !(error instanceof TransientError) && this.isLastAttempt(name, { attempts });
   }
 

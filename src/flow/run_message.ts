@@ -153,7 +153,7 @@ export function markOf({ workflow }: RunRef, { data }: StoredMessage): string {
 
 function undecoded({ workflow, run }: RunRef, { time }: StoredMessage, what: string, why: string): CatgaError {
   const error = new CatgaError("UNAVAILABLE", `${what} run ${run} of ${workflow}: ${why}`);
-  UNDECODED.set(error, time);
+  UNDECODED_AT.set(error, time);
   return error;
 }
 
@@ -163,10 +163,11 @@ function undecoded({ workflow, run }: RunRef, { time }: StoredMessage, what: str
  * `undefined`: another error.
  */
 export function undecodedAt(error: unknown): number | undefined {
-  return isCatgaError(error) ? UNDECODED.get(error) : undefined;
+  return isCatgaError(error) ? UNDECODED_AT.get(error) : undefined;
 }
 
-const UNDECODED = new WeakMap<CatgaError, number>();
+/** Errors of {@link undecoded}, each with the time at which the message was stored. */
+const UNDECODED_AT = new WeakMap<CatgaError, number>();
 
 function entriesOf({ items }: EntityMessage): readonly JournalEntry[] {
   return items.flatMap((item) => entryIn(item) ?? []);

@@ -17,7 +17,7 @@ import type { DurableLog, DurableMessage } from "../dispatch/remote.ts";
 import type { DurableHandler } from "../dispatch/mediator.ts";
 import { Administration } from "./administration/administration.ts";
 import { mostRead } from "./administration/stored_subscriptions.ts";
-import { Follows } from "./following/follows.ts";
+import { Followers } from "./following/followers.ts";
 import type { LogHost } from "./log_host.ts";
 import { Publisher } from "./publishing/publisher.ts";
 import { OverdueSchedules } from "./publishing/overdue_schedules.ts";
@@ -49,7 +49,7 @@ class NodeLog implements DurableLog {
   readonly #publisher: Publisher;
   readonly #readModels: ReadModels;
   readonly #administration: Administration;
-  readonly #follows: Follows;
+  readonly #followers: Followers;
   /** The stream of entities, whose events are followed like those of the log. */
   readonly #entities: StreamSource;
   /** The stream of subscriptions: their commits, parked messages and requests. */
@@ -77,7 +77,7 @@ class NodeLog implements DurableLog {
       ...{ host: app, namespace, service, clock, random, observer, timeout, causes, handlers, hooks: host.hooks },
       stream: (ofEntities) => (ofEntities ? entities : source).get(),
     });
-    this.#follows = new Follows({
+    this.#followers = new Followers({
       ...{ namespace, clock, observer },
       stream: (ofEntities) => (ofEntities ? entities : source).get(),
     });
@@ -144,12 +144,12 @@ class NodeLog implements DurableLog {
   }
 
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown> {
-    return this.#follows.follow(contract, options);
+    return this.#followers.follow(contract, options);
   }
 
   async leave(): Promise<void> {
     this.#left = true;
-    this.#follows.close();
+    this.#followers.close();
     this.#overdue.close();
     this.#readModels.close();
     await this.#subscriptions?.leave();
@@ -157,7 +157,7 @@ class NodeLog implements DurableLog {
 
   close(): Promise<void> {
     this.#left = true;
-    this.#follows.close();
+    this.#followers.close();
     this.#overdue.close();
     this.#readModels.close();
     this.#subscriptions?.close();

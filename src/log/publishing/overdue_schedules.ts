@@ -12,7 +12,7 @@ import type { Appended, LogStream, StoredMessage } from "../../ports/event_log.t
 import { isForbidden, isStoreFull } from "../../ports/transport.ts";
 import { schedulePattern, scheduleSubject } from "../format/names.ts";
 import { passFence } from "./fence.ts";
-import { dueOf, firesWithin, header } from "./stored_schedule.ts";
+import { firesWithin, header, storedDue } from "./stored_schedule.ts";
 
 /** Dependencies of {@link OverdueSchedules} on its node. */
 interface Host extends Pick<StreamsHost, "namespace" | "endpoint" | "clock" | "observer"> {
@@ -47,7 +47,7 @@ export class OverdueSchedules {
   noteError(error: unknown): void {
     if (!isStoreFull(error) || this.#ending.signal.aborted) return;
     this.#since ??= this.#host.clock.monotonic();
-    this.#wait();
+    this.#planCheck();
   }
 
   close(): void {
@@ -59,31 +59,31 @@ export class OverdueSchedules {
    * Plans the check for overdue schedules after a random pause, so that processes do not store the same schedules at
    * once.
    */
-  #wait(): void {
+  #planCheck(): void {
     const { clock, random } = this.#host;
     this.#timer?.cancel();
-    this.#timer = clock.after(jittered(random, AFTER), () => void this.#try(), { background: true });
+    this.#timer = clock.after(jittered(random, LONGEST_PAUSE), () => void this.#check(), { background: true });
   }
 
-  async #try(): Promise<void> {
+  async #check(): Promise<void> {
     const since = this.#since!; // `#since` is set before the timer that calls this
     this.#since = undefined;
     try {
-      await this.#fire(since);
+      await this.#rewriteOverdue(since);
     } catch (error) {
       if (this.#ending.signal.aborted) return;
       this.#host.observer({ type: "fault", during: "firing schedules that are overdue", error });
       if (isForbidden(error as CatgaError)) return; // a stream rejects with CatgaErrors only
       this.#since = since;
-      this.#wait();
+      this.#planCheck();
     }
   }
 
-  async #fire(since: number): Promise<void> {
+  async #rewriteOverdue(since: number): Promise<void> {
     const { namespace, endpoint, clock } = this.#host;
     const stream = await this.#stream();
     await stream.measureTime();
-    const until = clock.monotonic() + PATIENCE;
+    const until = clock.monotonic() + TIMEOUT;
     const subject = `${scheduleSubject(namespace, "fence", endpoint)}.0`;
     const fence = await passFence(stream, subject, { clock, until, signal: this.#ending.signal });
     const began = stream.serverTime - (clock.monotonic() - since) - FULL_UNNOTICED_FOR;
@@ -92,7 +92,7 @@ export class OverdueSchedules {
       const messages = await stream.read(schedulePattern(namespace), { from, most: MAX_BATCH });
       await Promise.all(
         messages.filter(({ sequence }) => sequence < fence.sequence).map(async (message) => {
-          const due = dueOf(message, -Infinity);
+          const due = storedDue(message, -Infinity);
           if (due === -Infinity) crons.push(message);
           else if (due <= fence.due) await this.#rewrite(stream, message, due);
         }),
@@ -107,7 +107,7 @@ export class OverdueSchedules {
    * full since then) and `now`, by the server's clock. If the cron is about to fire, waits until it has fired.
    */
   async #rewriteCron(stream: LogStream, cron: StoredMessage, { began, now }: { began: number; now: number }) {
-    const text = header(cron, "Nats-Schedule")!; // `dueOf` has found it
+    const text = header(cron, "Nats-Schedule")!; // `storedDue` has found it
     const zone = header(cron, "Nats-Schedule-Time-Zone");
     // a cron that only the server can read may be due at any time
     const next = (after: number) => nextOfCron(text, after, zone) ?? after;
@@ -127,7 +127,7 @@ export class OverdueSchedules {
     let written: Appended;
     try {
       written = await stream.append(message.subject, message.data, {
-        ...{ timeout: PATIENCE, expect: message.sequence, rollup: true, headers: Object.fromEntries(own) },
+        ...{ timeout: TIMEOUT, expect: message.sequence, rollup: true, headers: Object.fromEntries(own) },
         schedule: { at, zone, target, ttl: ttl === undefined ? undefined : Number.parseInt(ttl) * 1_000 },
       });
     } catch (error) {
@@ -142,13 +142,13 @@ export class OverdueSchedules {
 }
 
 /**
- * Pause between the last refusal by a full store and the check for overdue schedules: random, `AFTER` / 2 to `AFTER`
+ * Pause between the last refusal by a full store and the check for overdue schedules: random, `LONGEST_PAUSE` / 2 to `LONGEST_PAUSE`
  * ms.
  */
-const AFTER = 10_000;
+const LONGEST_PAUSE = 10_000;
 /** Time for which the store may have been full before this process notices it, in ms. */
 const FULL_UNNOTICED_FOR = 60_000;
 /** Time limit for firing the fence, and for each write of a schedule, in ms. */
-const PATIENCE = 10_000;
+const TIMEOUT = 10_000;
 /** Number of schedules that are read and stored again at once. */
 const MAX_BATCH = 256;

@@ -36,11 +36,11 @@ export class PublicationGroup implements Attempted {
   readonly #finish: (split: boolean) => void;
   #message: StreamMessage | undefined;
   /**
-   * Time of the first attempt that may have stored the message, by the wall clock; `#monotonic`: by the monotonic
-   * clock.
+   * Time of the first attempt that may have stored the message, by the wall clock; `#firstMonotonicTime`: by the
+   * monotonic clock.
    */
-  #wall = 0;
-  #monotonic = 0;
+  #firstWallTime = 0;
+  #firstMonotonicTime = 0;
   /** True if an attempt has ended without an answer, so that it may have stored the message. */
   #unanswered = false;
   /** True while an attempt to store the message waits for its answer. */
@@ -80,17 +80,17 @@ export class PublicationGroup implements Attempted {
       const { source } = this.#parts;
       stream = this.error === undefined ? source.get() : source.again();
     } catch (error) {
-      return this.#failed(error);
+      return this.#openingFailed(error);
     }
-    if (!(stream instanceof Promise)) this.#measure(stream);
-    else stream.then((opened) => this.#measure(opened), (error) => this.#failed(error));
+    if (!(stream instanceof Promise)) this.#measureTime(stream);
+    else stream.then((opened) => this.#measureTime(opened), (error) => this.#openingFailed(error));
   }
 
   /** Has the difference between this process's clock and the server's clock measured before a schedule is stored. */
-  #measure(stream: LogStream): void {
+  #measureTime(stream: LogStream): void {
     const measuring = this.publications[0].planned === undefined ? undefined : stream.measureTime();
     if (measuring === undefined) this.#attempt(stream);
-    else measuring.then(() => this.#attempt(stream), (error) => this.#failed(error));
+    else measuring.then(() => this.#attempt(stream), (error) => this.#openingFailed(error));
   }
 
   #attempt(stream: LogStream): void {
@@ -100,16 +100,16 @@ export class PublicationGroup implements Attempted {
     // ended
     if (this.#message === undefined || !this.#unanswered) {
       this.publications = this.publications.filter(({ over }) => !over);
-      const made = this.#parts.messages.make(this.publications, stream);
+      const made = this.#parts.messages.makeMessage(this.publications, stream);
       if (made instanceof CatgaError) return this.#refused(made);
       if ("replacement" in made) return this.#replace(made);
       this.#message = made;
     }
     const now = clock.monotonic();
-    const elapsed = Math.max(clock.now() - this.#wall, now - this.#monotonic);
+    const elapsed = Math.max(clock.now() - this.#firstWallTime, now - this.#firstMonotonicTime);
     if (!this.#unanswered) {
-      this.#wall = clock.now();
-      this.#monotonic = now;
+      this.#firstWallTime = clock.now();
+      this.#firstMonotonicTime = now;
     } else if (elapsed > REPEATED_FOR) {
       // after this time the stream may have forgotten the message's id and would store the message a second time
       return this.#endAll("no acknowledgement came for so long that another attempt could store it twice");
@@ -136,8 +136,8 @@ export class PublicationGroup implements Attempted {
       this.#sending = false;
       if (!(error instanceof CatgaError)) return this.#refused(cannotBeStored(schedule.subject, error));
       this.error = error;
-      if (error.code === "UNAVAILABLE") return error.retryable ? this.#later() : this.#refused(error);
-      if (error.code !== "OUTCOME_UNKNOWN") return this.#refused(this.#named(error));
+      if (error.code === "UNAVAILABLE") return error.retryable ? this.#retryLater() : this.#refused(error);
+      if (error.code !== "OUTCOME_UNKNOWN") return this.#refused(this.#withScheduleNamed(error));
       this.#unanswered = true;
       this.#endAll("it was to replace the schedule of its id, and the outcome of that write is unknown");
     });
@@ -155,7 +155,8 @@ export class PublicationGroup implements Attempted {
     if (appended.type === "stored") {
       const { replaces } = this.#message!; // `#message` is set: it was stored
       if (replaces === undefined) return this.#stored();
-      this.#unanswered = true; // a publication that ends from now on has an unknown outcome, because its message is stored
+      // a publication that ends from now on has an unknown outcome, because its message is stored
+      this.#unanswered = true;
       this.#parts.schedules.takeBack(replaces, this.#timeLeft).then(() => this.#stored(), ({ message }: CatgaError) => {
         if (!this.#over) {
           this.#endAll(
@@ -172,8 +173,8 @@ export class PublicationGroup implements Attempted {
     }
     this.error = appended.error;
     if (appended.type === "unknown") this.#unanswered = true;
-    else if (!appended.transient) return this.#refused(this.#named(appended.error));
-    this.#later();
+    else if (!appended.transient) return this.#refused(this.#withScheduleNamed(appended.error));
+    this.#retryLater();
   }
 
   #stored(): void {
@@ -190,7 +191,7 @@ export class PublicationGroup implements Attempted {
    * Adds the contract and the program's schedule to an error with which the server refuses a schedule; the server's
    * error names neither.
    */
-  #named(error: CatgaError): CatgaError {
+  #withScheduleNamed(error: CatgaError): CatgaError {
     const [{ contract, planned }] = this.publications;
     if (error.code !== "INVALID_MESSAGE" || planned === undefined) return error;
     const what = `${contract.kind} ${contract.name} was not stored, with ${textOf(planned.schedule)}`;
@@ -201,20 +202,21 @@ export class PublicationGroup implements Attempted {
    * Handles an error of opening the stream: tries again later, or ends the publications if another attempt would not
    * help.
    */
-  #failed(error: unknown): void {
+  #openingFailed(error: unknown): void {
     if (this.#over) return;
     if (!(error instanceof CatgaError)) {
       return this.#refused(new CatgaError("UNAVAILABLE", "the log could not be opened", { cause: error }));
     }
     this.error = error;
     this.#attempts++;
-    if (error.code === "UNAVAILABLE") this.#later();
+    if (error.code === "UNAVAILABLE") this.#retryLater();
     else this.#refused(error);
   }
 
-  #later(): void {
+  #retryLater(): void {
     const pause = doubled(this.#attempts - 1, FIRST_PAUSE, LONGEST_PAUSE);
-    if (!this.#unanswered && this.#timeLeft - pause < SHORTEST_TIMEOUT) return; // too little time is left for another attempt: the publications end at their deadlines
+    // without time for another attempt, the publications end at their deadlines
+    if (!this.#unanswered && this.#timeLeft - pause < SHORTEST_TIMEOUT) return;
     this.#timer = this.#parts.clock.after(pause, () => this.begin());
   }
 

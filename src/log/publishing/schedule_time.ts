@@ -7,7 +7,7 @@ import type { LogAbilities, LogStream } from "../../ports/event_log.ts";
  * Returns the time at which a schedule made now is due, by this process's monotonic clock; a string: a cron
  * expression. A date is converted with this process's wall clock.
  */
-export function dueOf(schedule: Schedule, clock: Clock): number | string {
+export function plannedDue(schedule: Schedule, clock: Clock): number | string {
   if ("cron" in schedule) return schedule.cron.trim();
   return clock.monotonic() + ("delay" in schedule ? schedule.delay : schedule.at.getTime() - clock.now());
 }

@@ -2,21 +2,21 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { ScriptedStream } from "../../../test/support/scripted_stream.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { dueOf, textOf, timeOf, unsupported } from "./schedule_time.ts";
+import { plannedDue, textOf, timeOf, unsupported } from "./schedule_time.ts";
 
 const CRON = { cron: " 0 0 5 * * * ", zone: undefined };
 
-describe("dueOf", () => {
+describe("plannedDue", () => {
   const clock = new VirtualClock(1_000_000);
 
   it("is a moment of this process's clock: a delay from now, or a date by its wall clock", () => {
-    assertEquals(dueOf({ delay: 500 }, clock), clock.monotonic() + 500);
-    assertEquals(dueOf({ at: new Date(1_000_300) }, clock), clock.monotonic() + 300);
-    assertEquals(dueOf({ at: new Date(-5) }, clock), clock.monotonic() - 1_000_005);
+    assertEquals(plannedDue({ delay: 500 }, clock), clock.monotonic() + 500);
+    assertEquals(plannedDue({ at: new Date(1_000_300) }, clock), clock.monotonic() + 300);
+    assertEquals(plannedDue({ at: new Date(-5) }, clock), clock.monotonic() - 1_000_005);
   });
 
   it("is cron as the stream has it: without blanks around it", () => {
-    assertEquals(dueOf(CRON, clock), "0 0 5 * * *");
+    assertEquals(plannedDue(CRON, clock), "0 0 5 * * *");
   });
 });
 

@@ -19,7 +19,7 @@ import { type Clock, delay, doubled } from "../../ports/clock.ts";
 import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
 import { asTransient, ATTEMPT_TIMEOUT, type Fence, passFence } from "./fence.ts";
-import { cronOf, dueOf, firesWithin, header, HELD_HEADER, isHeld, ONCE } from "./stored_schedule.ts";
+import { cronOf, firesWithin, header, HELD_HEADER, isHeld, ONCE, storedDue } from "./stored_schedule.ts";
 
 /** Options of {@link overwrite}: the stream, and how long it may be tried. */
 export interface OverwriteOptions {
@@ -110,8 +110,10 @@ class Overwriting {
    * Server time of the first message of this operation that it found under the subject after the last message of
    * another writer; `undefined`: none was found since.
    */
-  #time: number | undefined;
+  #firstOwnTime: number | undefined;
+  /** True if a fence has fired since the last message of another writer was replaced. */
   #fenced = false;
+  /** Number of fences that this operation has stored. */
   #fences = 0;
 
   constructor(subject: string, replacement: Replacement, options: OverwriteOptions) {
@@ -125,7 +127,7 @@ class Overwriting {
     const { clock } = this.#options;
     let last: CatgaError | undefined;
     for (let attempt = 0;; attempt++) {
-      if (this.#goneFrom === undefined && this.#options.abandoned?.()) throw this.#failed(last);
+      if (this.#goneFrom === undefined && this.#options.abandoned?.()) throw this.#notDone(last);
       try {
         const opening = this.#options.stream(last !== undefined);
         const stream = opening instanceof Promise ? await opening : opening;
@@ -141,10 +143,10 @@ class Overwriting {
         if (error instanceof RefusedSchedule) throw error.error;
         if (!isCatgaError(error) || error.code !== "UNAVAILABLE") throw error;
         last = error;
-        if (isForbidden(error)) throw this.#failed(error);
+        if (isForbidden(error)) throw this.#notDone(error);
       }
       const pause = doubled(attempt, 20, 500);
-      if (clock.monotonic() + pause >= this.#until) throw this.#failed(last);
+      if (clock.monotonic() + pause >= this.#until) throw this.#notDone(last);
       await delay(clock, pause);
     }
   }
@@ -158,7 +160,7 @@ class Overwriting {
     if (this.#replacement.isOwn(found)) return await this.#whenOwn(stream, found);
     if (this.#replacement.yieldsTo(found)) return false;
     if (this.#goneFrom !== undefined) return true; // another writer has replaced the new message after it was stored
-    const due = this.#foundDue = dueOf(found, Infinity);
+    const due = this.#foundDue = storedDue(found, Infinity);
     if (this.#stuck?.found.sequence !== found.sequence) {
       this.#stuck = undefined;
       if (this.#replacement.patient && due <= stream.latestServerTime + NEAR && this.#fences < MAX_FENCES) {
@@ -173,13 +175,13 @@ class Overwriting {
       await delay(clock, firing);
       return undefined;
     }
-    this.#replacedDue = this.#dueOf(stream, found);
+    this.#replacedDue = this.#dueOfReplaced(stream, found);
     this.#replacedCron = cronOf(found);
     this.#fenced = false;
     this.#movedTo = Infinity;
-    this.#time = undefined;
-    if (!await this.#write(stream, found.sequence, this.#mayBeInHand(stream))) return undefined;
-    return this.#mayBeInHand(stream) ? undefined : true;
+    this.#firstOwnTime = undefined;
+    if (!await this.#write(stream, found.sequence, this.#mayBeFiring(stream))) return undefined;
+    return this.#mayBeFiring(stream) ? undefined : true;
   }
 
   async #whenNothing(stream: LogStream): Promise<boolean | undefined> {
@@ -202,9 +204,9 @@ class Overwriting {
       this.#unanswered = undefined;
       this.#version++;
     }
-    this.#goneFrom ??= dueOf(found, Infinity);
-    this.#time ??= found.time;
-    if (!this.#fenced && this.#mayBeInHand(stream)) {
+    this.#goneFrom ??= storedDue(found, Infinity);
+    this.#firstOwnTime ??= found.time;
+    if (!this.#fenced && this.#mayBeFiring(stream)) {
       await this.#fence(stream);
       this.#fenced = true;
       const [cron, { latestServerTime: now }] = [this.#replacedCron, stream];
@@ -212,11 +214,11 @@ class Overwriting {
       if (cron !== undefined && this.#goneFrom !== Infinity) this.#movedTo = nextOfCron(cron, now) ?? now + 1_000;
       return undefined;
     }
-    if (this.#replacement.patient && this.#time >= this.#foundDue && !await this.#hasNotFired(stream, found)) {
+    if (this.#replacement.patient && this.#firstOwnTime >= this.#foundDue && !await this.#hasNotFired(stream, found)) {
       throw new RefusedSchedule(this.#unknown("it was due when the server had the request", undefined));
     }
     if (!isHeld(found)) return true;
-    const fires = Math.min(this.#movedTo, dueOf(found, Infinity));
+    const fires = Math.min(this.#movedTo, storedDue(found, Infinity));
     if (fires > stream.latestServerTime + ATTEMPT_TIMEOUT) {
       return await this.#write(stream, found.sequence, false) ? true : undefined;
     }
@@ -244,14 +246,14 @@ class Overwriting {
   }
 
   /** Returns true if the server may have begun to fire the replaced schedule. */
-  #mayBeInHand({ latestServerTime }: LogStream): boolean {
+  #mayBeFiring({ latestServerTime }: LogStream): boolean {
     return this.#replacedDue <= latestServerTime + NEAR;
   }
 
   /** Returns the due time of the message found, or of the schedule that it has replaced; `-Infinity`: unknown. */
-  #dueOf(stream: LogStream, found: StoredMessage): number {
+  #dueOfReplaced(stream: LogStream, found: StoredMessage): number {
     if (isHeld(found)) return -Infinity;
-    const due = dueOf(found, -Infinity);
+    const due = storedDue(found, -Infinity);
     if (due !== -Infinity) return due;
     // `Infinity` if both crons are equal: the firing of the old cron can only move the new message to its own next time
     const { at, zone } = this.#replacement.write(stream, { version: 0, notBefore: 0 }).options.schedule ?? {};
@@ -297,7 +299,7 @@ class Overwriting {
     return Math.max(1, Math.min(ATTEMPT_TIMEOUT, this.#until - this.#options.clock.monotonic()));
   }
 
-  #failed(cause: CatgaError | undefined): CatgaError {
+  #notDone(cause: CatgaError | undefined): CatgaError {
     if (this.#unanswered !== undefined || this.#goneFrom !== undefined) {
       return this.#unknown("no answer in time", cause);
     }

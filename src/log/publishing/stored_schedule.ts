@@ -3,14 +3,14 @@ import { nextOfCron } from "../../data/cron.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 
 /**
- * Returns the due time of a schedule for one time, in ms since 1970 by the server's clock. Returns the given `again`
- * for a cron, and `Infinity` for a message that is no schedule.
+ * Returns the due time of a stored schedule for one time, in ms since 1970 by the server's clock. Returns the given
+ * `ofCron` for a cron, and `Infinity` for a message that is no schedule.
  */
-export function dueOf(found: StoredMessage, again: number): number {
+export function storedDue(found: StoredMessage, ofCron: number): number {
   const text = header(found, "Nats-Schedule");
   if (text === undefined) return Infinity;
   const due = text.startsWith("@at ") ? Date.parse(text.slice(4)) : NaN;
-  return Number.isNaN(due) ? again : due;
+  return Number.isNaN(due) ? ofCron : due;
 }
 
 /**
@@ -35,7 +35,7 @@ export function firesWithin(stream: LogStream, found: StoredMessage): number {
 export function cronOf(found: StoredMessage): string | undefined {
   const held = header(found, HELD_HEADER);
   if (held !== undefined) return held === ONCE ? undefined : held;
-  return dueOf(found, -Infinity) === -Infinity ? header(found, "Nats-Schedule") : undefined;
+  return storedDue(found, -Infinity) === -Infinity ? header(found, "Nats-Schedule") : undefined;
 }
 
 export function isHeld(found: StoredMessage): boolean {

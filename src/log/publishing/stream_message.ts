@@ -20,7 +20,7 @@ import type { LoggedMeta } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject } from "../format/names.ts";
 import type { Replacement } from "./schedule_write.ts";
 import type { Planned, Publication } from "./publication.ts";
-import { dueOf, timeOf, unsupported } from "./schedule_time.ts";
+import { plannedDue, timeOf, unsupported } from "./schedule_time.ts";
 
 /** A message for the stream: its subject, data and options. */
 export interface StreamMessage {
@@ -84,7 +84,7 @@ export class StreamMessages {
     const id = given ?? madeId(this.#options.endpoint, this.#items++);
     return {
       schedule,
-      due: dueOf(schedule, this.#clock),
+      due: plannedDue(schedule, this.#clock),
       id,
       subject: scheduleSubject(this.#options.namespace, name, id),
     };
@@ -94,7 +94,7 @@ export class StreamMessages {
    * Makes the message of the stream that contains these publications; an error: it cannot be made, and the
    * publications end with this error.
    */
-  make(publications: readonly Publication[], stream: LogStream): StreamMessage | NamedSchedule | CatgaError {
+  makeMessage(publications: readonly Publication[], stream: LogStream): StreamMessage | NamedSchedule | CatgaError {
     const { namespace, endpoint } = this.#options;
     const [{ contract, id, keep, planned }] = publications;
     const category = categorySubject(namespace, contract.name);

@@ -219,8 +219,8 @@ export class HandingOut {
     try {
       const loaded = await store.load(item);
       if (this.#closed) return;
-      if (loaded && item.loaded) return this.#send(item);
-      ledger.failed(item, { attempts: item.attempts, error: loaded ? REMOVED : GONE, dead: now() });
+      if (loaded === "loaded") return this.#send(item);
+      ledger.failed(item, { attempts: item.attempts, error: loaded === "lost" ? LOST : WITHOUT_PAYLOAD, dead: now() });
       this.#options.onProgress();
     } catch (error) {
       if (!this.#closed) warnings.fault("handing out", error);
@@ -613,9 +613,15 @@ function sizeOf({ size, message: { payload } }: Item): number {
   return ENVELOPE + (size > 0 ? size : JSON.stringify(payload ?? null).length);
 }
 
+/** Approximate size of a request without the payload of its message, in bytes. */
 const ENVELOPE = 128;
-const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put aside of it is gone from the store" });
-const REMOVED = Object.freeze({
+/** Failure of a message that was put aside and that the store has lost. */
+const LOST = Object.freeze({
+  code: "INVALID_MESSAGE",
+  message: "it was put aside, and the store has lost it: rewind the subscription to handle it again from the log",
+});
+/** Failure of a message that was put aside without its payload, which the log has removed since. */
+const WITHOUT_PAYLOAD = Object.freeze({
   code: "INVALID_MESSAGE",
   message:
     "its payload was too large for the server's max_payload to be put aside, and the log has removed it: replay " +

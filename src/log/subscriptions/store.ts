@@ -85,23 +85,23 @@ export class SubscriptionStore {
   }
 
   /**
-   * Loads payload and cause of a parked message into memory. Resolves with false if the store has lost the message.
-   * `item.loaded` stays false if neither the store nor the log has the payload any more.
+   * Loads payload and cause of a parked message into memory. Resolves with "loaded"; with "lost" if the store no longer
+   * has the message; or with "without payload" if neither the store nor the log has its payload any more.
    */
-  async load(item: Item): Promise<boolean> {
-    if (item.loaded) return true;
+  async load(item: Item): Promise<"loaded" | "lost" | "without payload"> {
+    if (item.loaded) return "loaded";
     const message = await this.#again(() => this.#options.stream.last(this.#parked(item.id), { latest: true }));
     const read = message && readParked(item.id, textOf(message));
     const known = typeof read === "object" && isLeftOut(read.message)
       ? await this.#again(() => this.#options.original(read.message))
       : undefined;
-    if (item.loaded) return true; // another call has loaded the message meanwhile, and it may have changed since
-    if (read === undefined || typeof read === "string") return false;
+    if (item.loaded) return "loaded"; // another call has loaded the message meanwhile, and it may have changed since
+    if (read === undefined || typeof read === "string") return "lost";
     item.message = known ?? read.message;
     const [own, kept] = [item.error, read.error];
     if (own?.cause === undefined && own?.code === kept?.code && own?.message === kept?.message) item.error = kept;
     item.loaded = known !== undefined || !isLeftOut(read.message);
-    return true;
+    return item.loaded ? "loaded" : "without payload";
   }
 
   /**
@@ -161,7 +161,7 @@ export class SubscriptionStore {
    */
   async #put(item: Item): Promise<void> {
     const { stream, clock, signal, fault } = this.#options;
-    if (!await this.load(item)) return; // the store has lost the message: nothing to write
+    if (await this.load(item) === "lost") return; // nothing to write
     const { message, error } = item;
     for (let [tries, failures] = [0, 0];; failures++) {
       const kept = tries < 2 ? { message, error } : withoutPayload({ message, error });

@@ -81,7 +81,7 @@ describe("SubscriptionStore", () => {
     const listed = await clock.until(store.listed(new Set([failed.id])));
     assertEquals(listed.found.get(failed.id)?.error, { code: "BROKE", message: "no" });
     await ask({ type: "entries", items: [failed] });
-    assertEquals(await clock.until(store.load(failed)), true);
+    assertEquals(await clock.until(store.load(failed)), "loaded");
     assertEquals(failed.error as unknown, error);
   });
 
@@ -98,7 +98,7 @@ describe("SubscriptionStore", () => {
       return appended;
     };
     await ask({ type: "entries", items: [failed] }, { type: "entries", items: [failed] });
-    assertEquals(await clock.until(store.load(failed)), true);
+    assertEquals(await clock.until(store.load(failed)), "loaded");
     assertEquals(failed.error, later);
   });
 
@@ -113,7 +113,7 @@ describe("SubscriptionStore", () => {
       ["2-3", false, "BROKE"],
     ]);
     assertEquals(garbage, ["3-4"]);
-    assertEquals(await clock.until(store.load(large)), true);
+    assertEquals(await clock.until(store.load(large)), "loaded");
     assertEquals([large.loaded, large.message.payload], [true, "l".repeat(5_000)]);
   });
 
@@ -141,7 +141,7 @@ describe("SubscriptionStore", () => {
     await ask({ type: "entries", items: [large] });
     const loads = [store.load(large), store.load(large)];
     loads[0].then(() => large.message = { ...large.message, payload: "edited" });
-    assertEquals(await clock.until(Promise.all(loads)), [true, true]);
+    assertEquals(await clock.until(Promise.all(loads)), ["loaded", "loaded"]);
     assertEquals(large.message.payload, "edited");
   });
 
@@ -159,12 +159,12 @@ describe("SubscriptionStore", () => {
     const { found } = await clock.until(store.listed(new Set([huge.id])));
     assertEquals(found.get(huge.id)?.loaded, false);
     originals.set(2, message);
-    assertEquals(await clock.until(store.load(huge)), true);
+    assertEquals(await clock.until(store.load(huge)), "loaded");
     assertEquals(huge.message, message);
     // the log no longer has it: no handler gets it, because its payload cannot be decoded
     await ask({ type: "entries", items: [huge] });
     originals.clear();
-    assertEquals([await clock.until(store.load(huge)), huge.loaded], [true, false]);
+    assertEquals(await clock.until(store.load(huge)), "without payload");
     assertEquals([huge.message.tagged, huge.message.payload], [true, "(left out: it is too large to be put aside) "]);
   });
 

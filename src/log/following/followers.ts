@@ -9,8 +9,8 @@ import { placeOf } from "../administration/place.ts";
 import { EventFeed } from "./event_feed.ts";
 import { Follower } from "./follower.ts";
 
-/** Options of {@link Follows}. */
-export interface FollowsOptions {
+/** Options of {@link Followers}. */
+export interface FollowersOptions {
   readonly namespace: string;
   readonly clock: Clock;
   readonly observer: Observer;
@@ -19,16 +19,16 @@ export interface FollowsOptions {
 }
 
 /** Makes the followers of durable events in one node, and ends them when the node stops. */
-export class Follows {
-  readonly #options: FollowsOptions;
+export class Followers {
+  readonly #options: FollowersOptions;
   readonly #feeds = new Map<AnyContract, EventFeed>();
   #closed = false;
 
-  constructor(options: FollowsOptions) {
+  constructor(options: FollowersOptions) {
     this.#options = options;
   }
 
-  /** Follows the events of a durable contract. */
+  /** Followers the events of a durable contract. */
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown> {
     const { namespace, clock } = this.#options;
     let feed = this.#feeds.get(contract);

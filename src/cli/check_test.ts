@@ -7,6 +7,8 @@ import { describe, it } from "node:test";
 import { runCli } from "../../test/processes/cli_process.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 
+const HELD_OPEN = /catga: a loaded file holds the process open, .*\n$/;
+
 const MOD = new URL("../../mod.ts", import.meta.url).href;
 
 /** Returns the text of a module with a contract whose payload has these required members, and its handler. */
@@ -127,14 +129,18 @@ describe("catga check", () => {
   it("ends, and says so, though a file holds the process open when it is loaded (it went on for ever)", async () => {
     await using files = await folder({
       "open.mjs": moduleOf(["seat"], 'if (globalThis.process.argv.includes("contracts")) setInterval(() => {}, 1e8);'),
+      "codec.mjs": "export default {}; setInterval(() => {}, 1e8);",
       "starts.mjs": `import { catga } from ${JSON.stringify(MOD)}; await catga(); setInterval(() => {}, 1e8);`,
     });
     const ended = (name: string) => runCli(["contracts", files.at(name)]);
     const open = await ended("open.mjs");
     assertEquals([open.code, open.out], [0, (await cliHere(["contracts", files.at("open.mjs")])).out]);
-    assertMatch(open.err, /^catga: a file of the program starts something when it is loaded, .*\n$/);
+    assertMatch(open.err, HELD_OPEN);
     const starts = await ended("starts.mjs");
     assertEquals([starts.code, starts.out], [2, ""]);
     assertMatch(starts.err, /starts.mjs: no contract.* not one that passes them to catga\(\)\n/);
+    const codec = await runCli(["dead", "--codec", files.at("codec.mjs")]);
+    assertEquals([codec.code, codec.out], [2, ""]);
+    assertMatch(codec.err, HELD_OPEN);
   });
 });

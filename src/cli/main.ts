@@ -210,21 +210,19 @@ function ownTerminal(): Terminal {
   };
 }
 
-/** Commands that load modules of the user's program, which may hold the process open. */
-const LOADS: ReadonlySet<string> = new Set([check.name, contracts.name]);
-/** Time that a process may stay open after such a command, in ms. */
+/** Time that the process may stay open after a command has ended, in ms. */
 const MAX_OPEN = 1_000;
 
 if (import.meta.main) {
   process.exitCode = await cli();
-  if (process.argv.slice(2).some((word) => LOADS.has(word))) {
-    // the timer does not hold the process: it fires only if something else does
+  // called once everything is printed; the timer does not hold the process open: it fires only if something else does
+  process.stdout.write("", () => {
     setTimeout(() => {
       process.stderr.write(
-        "catga: a file of the program starts something when it is loaded, such as an app, a server or a connection, " +
-          "which was ended: give only files that export contracts and handlers\n",
+        "catga: a loaded file holds the process open, as by an app, a server or a timer that it starts; the process " +
+          "was ended. Give commands only files that export contracts and handlers, and --codec one that exports a codec\n",
       );
-      process.stdout.write("", () => process.exit());
+      process.exit();
     }, MAX_OPEN).unref();
-  }
+  });
 }

@@ -31,7 +31,8 @@ the network, not for a cluster: two processes on two cores do about twice that.`
           const listing = new Listing(terminal, flags.has("json"), COLUMNS);
           for (const atOnce of [1, 64, 1_024]) {
             if (terminal.signal.aborted) break;
-            await measure(client, Echo, text, { atOnce, ms: 200 }); // this run only warms up, so that the runtime compiles the code before the measurement
+            // this run only warms up, so that the runtime compiles the code before the measurement
+            await measure(client, Echo, text, { atOnce, ms: 200 });
             const row = await measure(client, Echo, text, { atOnce, ms: seconds * 1_000 });
             const { perSecond, p50, p99 } = row;
             const figures = [atOnce, perSecond].map((figure) => figure.toLocaleString("en"));

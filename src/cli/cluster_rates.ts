@@ -137,7 +137,8 @@ class Sum {
   get rates(): ContractRow {
     const { name: contract, kind } = this.#contract;
     const [p50, p99] = [quantile(this.#latency, 0.5), quantile(this.#latency, 0.99)];
-    const failed: Record<string, number> = Object.create(null); // an object without a prototype, because an error code may be `__proto__`
+    // an object without a prototype, because an error code may be `__proto__`
+    const failed: Record<string, number> = Object.create(null);
     for (const [code, rate] of [...this.#failed].sort(([, a], [, b]) => b - a)) failed[code] = rate;
     return {
       contract,

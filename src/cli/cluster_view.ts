@@ -193,7 +193,8 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     const name = isStream(kind) ? streamName(this.namespace, kind) : bucketName(this.namespace, kind);
     const found = isStream(kind) ? this.#config(name) : bucketStatus(this.transport, name, SERVER_TIMEOUT);
     const existing = await found.catch((error) => {
-      if (!(error instanceof JetStreamRefusal)) throw error; // a refusal is ignored: opening the bucket or stream reports it again
+      // a refusal is ignored: opening the bucket or stream reports it again
+      if (!(error instanceof JetStreamRefusal)) throw error;
       return "refused";
     });
     if (isStream(kind)) await this.#log.open(name, streamOptions(this.namespace, kind, replicas));

@@ -126,7 +126,8 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
 
 /** Finds contracts whose versions on different nodes do not fit together, by the nodes' descriptions of them. */
 async function ofVersions(view: ClusterView): Promise<DoctorFinding[]> {
-  const nodes = await view.nodes().catch(() => []); // errors are ignored: the failure to read the nodes is reported elsewhere
+  // errors are ignored: the failure to read the nodes is reported elsewhere
+  const nodes = await view.nodes().catch(() => []);
   if (nodes.length < 2) return [];
   const { compareNodes } = await import("../check/running.ts");
   const { looksOf } = await import("./contract_looks.ts");

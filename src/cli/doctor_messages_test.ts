@@ -25,7 +25,8 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
     await eventually("its end", async () => (await app.subscriptions())[0]?.lag === 0);
     await worker.drain();
     unwrap(await app.enqueue(Charge, { n: 1 }));
-    unwrap(await app.publish(Placed, { n: 2 })); // this message is not for Charge, but stands in the log before the last message for Charge
+    // this message is not for Charge, but stands in the log before the last message for Charge
+    unwrap(await app.publish(Placed, { n: 2 }));
     unwrap(await app.enqueue(Charge, { n: 3 }));
     const [found, ...more] = await on.findings("away");
     assertEquals([found.kind, found.about, more.length], ["no-node", "bank.Charge", 0]);

@@ -118,7 +118,8 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     const dying = await on.app("died", { id: "b-1", service: "b", nats });
     const leaving = await on.app("died", { id: "d-1", service: "d" });
     await eventually("all to see all", () => others.every((app) => app.nodes().length === 4));
-    await Promise.all([leaving.drain(), nats.close()]); // without its connection the dying node cannot remove its record; another node has to
+    // without its connection the dying node cannot remove its record; another node has to
+    await Promise.all([leaving.drain(), nats.close()]);
     await eventually("its leave", () => others.every((app) => app.nodes().length === 2));
     assertEquals(dying.health().live, false);
     assertEquals(kinds(await on.findings("died")), ["node-gone b-1"]);

@@ -86,7 +86,8 @@ describe("the tool and entities", await requireNatsServer(), () => {
     assertEquals([finding.about, finding.message], [
       ...["Cart", `The entity Cart c-1 cannot be read, and its commands fail: ${why}`],
     ]);
-    await canary.drain(); // a rollback: the version of the program that can read the entity is left, and its answer counts
+    // a rollback: the version of the program that can read the entity is left, and its answer counts
+    await canary.drain();
     assertEquals([(await run("--broken")).code, (await app.load(Cart, "c-1")).version], [0, 2]);
     for (const words of [["Cart", "c-1", "--broken"], ["C art", "--broken"], ["Cart"], []]) {
       assertEquals([words, (await run(...words)).code], [words, 2]);

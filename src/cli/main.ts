@@ -127,7 +127,8 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
     const foreign = given.find((flag) => !(flag in CONNECTION_FLAGS) && !command.flags.some((own) => own === flag));
     if (foreign !== undefined) throw new UsageError(`${command.name} has no option --${foreign}`);
     const { words: usage = "" } = command;
-    const required = countWords(usage.replace(/\[.*?\]/g, "")); // arguments in brackets are optional, so they do not count
+    // arguments in brackets are optional, so they do not count
+    const required = countWords(usage.replace(/\[.*?\]/g, ""));
     const allowed = usage.includes("…") ? Infinity : countWords(usage);
     if (words.length < required || words.length > allowed) {
       throw new UsageError(`usage: ${`catga ${command.name} ${usage}`.trimEnd()}`);
@@ -175,13 +176,15 @@ function ownTerminal(): Terminal {
     process.exit(FAILED);
   };
   stdout.on("error", lose);
-  stderr.on("error", () => {}); // errors are ignored: without a reader of standard error, only the exit code reports the result
+  // errors are ignored: without a reader of standard error, only the exit code reports the result
+  stderr.on("error", () => {});
   return {
     write(text) {
       try {
         stdout.write(text);
       } catch (error) {
-        lose(error as NodeJS.ErrnoException); // Deno throws if standard output is a file that cannot be written, also in callbacks that nobody awaits
+        // Deno throws if standard output is a file that cannot be written, also in callbacks that nobody awaits
+        lose(error as NodeJS.ErrnoException);
       }
     },
     say: (line) => void (isRead && stderr.write(`${line}\n`)),

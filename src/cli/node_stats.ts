@@ -101,7 +101,8 @@ function readCodes(given: unknown = {}): Record<string, number> | undefined {
   if (!isRecord(given)) return undefined;
   const codes = Object.entries(given);
   if (codes.length > MAX_CODES || !codes.every(([, count]) => isCount(count))) return undefined;
-  const read: Record<string, number> = Object.create(null); // an object without a prototype, because an error code may be `__proto__`
+  // an object without a prototype, because an error code may be `__proto__`
+  const read: Record<string, number> = Object.create(null);
   for (const [code, count] of codes) read[code] = count as number; // cast: each count was checked above
   return read;
 }

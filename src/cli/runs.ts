@@ -119,7 +119,8 @@ async function changeAll(
       count++;
       if (!flags.has("yes")) continue;
       try {
-        await (verb === "retry" ? retry() : view.cancelRun(workflow, id, reason!)); // `reason` is set: it was checked above
+        // `reason` is set: it was checked above
+        await (verb === "retry" ? retry() : view.cancelRun(workflow, id, reason!));
       } catch (error) {
         if (!isCatgaError(error)) throw error;
         // an error for one run does not stop the others: the run may have ended after it was listed

@@ -125,7 +125,8 @@ export class ServerLook {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       if (isSilence(error)) return error;
       if (!(isCatgaError(error) && isForbidden(error))) throw error;
-      this.#unseen.add(name); // the stream's name is remembered, and not asked for again: each denial is a line in the server's log
+      // the stream's name is remembered, and not asked for again: each denial is a line in the server's log
+      this.#unseen.add(name);
       return undefined;
     }
   }

@@ -71,7 +71,8 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     }
     const pause = () => wait(INTERVAL, undefined, { signal }).catch(() => {}); // an abort is handled by the loop below
     let next = pause();
-    await answers.ask(nodes.values()); // the first answers of the nodes: rates are computed from their differences to later answers
+    // the first answers of the nodes: rates are computed from their differences to later answers
+    await answers.ask(nodes.values());
     while (!signal.aborted) {
       await next;
       if (signal.aborted) break;
@@ -238,4 +239,5 @@ function showRate(rate: number): string {
 /** Maximum number of alarms that are shown in a live view. */
 const MAX_SHOWN_ALARMS = 5;
 const INTERVAL = 1_000; // ms between two rounds of questions to the nodes
-const ANSWER_TIMEOUT = 900; // ms for which a node's answer is awaited; a node that does not answer must not delay the next round
+/** Time for which a node's answer is awaited, in ms; a node that does not answer must not delay the next round. */
+const ANSWER_TIMEOUT = 900;

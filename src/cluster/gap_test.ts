@@ -31,7 +31,8 @@ describe("a gap", () => {
       }
       await cluster.start(id, { handlers: counted });
       assertEquals(new Set((await clock.until(Promise.all(sent))).map(code)), new Set([id]));
-      assertEquals(ran, Array.from({ length: 100 }, (_, i) => i)); // the waiting requests have run in the order of their sends
+      // the waiting requests have run in the order of their sends
+      assertEquals(ran, Array.from({ length: 100 }, (_, i) => i));
     });
   }
 
@@ -96,7 +97,8 @@ describe("a gap", () => {
     await clock.advance(3_000);
     other.send(to, ["h", "Price"]);
     await settle();
-    assertEquals(other.items("g"), [["g", "Price", 1_000]]); // the answer names the rest of the time for which the contract is remembered
+    // the answer names the rest of the time for which the contract is remembered
+    assertEquals(other.items("g"), [["g", "Price", 1_000]]);
     await clock.advance(2_000);
     const unknown = app.send(Price, 1);
     assertEquals(code(await clock.until(unknown, 600)), "NO_HANDLER");

@@ -207,7 +207,8 @@ class Redactor {
     const { toJSON } = value as { readonly toJSON?: unknown };
     if (typeof toJSON === "function") {
       const json: unknown = toJSON.call(value, "");
-      if (json !== value) return typeof json === "object" && json !== null ? through(json) : value; // a `Date` becomes a text
+      // a `Date` becomes a text
+      if (json !== value) return typeof json === "object" && json !== null ? through(json) : value;
     }
     const members = Object.entries(value);
     if (members.length === 0) return value;

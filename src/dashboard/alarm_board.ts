@@ -63,7 +63,8 @@ export class AlarmBoard {
     for (const [name, { now, last, since, signedOff }] of handlers) {
       const known = this.#away.get(name);
       if (now.length > 0) this.#away.delete(name);
-      else if (known !== undefined) known.signedOff ||= signedOff; // `signedOff` stays true: a process may end before its record is deleted
+      // `signedOff` stays true: a process may end before its record is deleted
+      else if (known !== undefined) known.signedOff ||= signedOff;
       else if (this.#away.size < MAX_CONTRACTS) this.#away.set(name, { last, since, signedOff });
     }
     const names = new Set([...handlers.keys(), ...rates.keys(), ...this.#away.keys(), ...this.#queued.keys()]);
@@ -72,7 +73,8 @@ export class AlarmBoard {
       const { last = [], since, signedOff = false } = this.#away.get(name) ?? {};
       const { failures = {}, wanted = false, cause } = rates.get(name) ?? {};
       const waiting = this.#queued.get(name) ?? 0;
-      if (now === 0 && last.length === 0 && waiting === 0 && !wanted) return []; // no alarm: the contract is only published
+      // no alarm: the contract is only published
+      if (now === 0 && last.length === 0 && waiting === 0 && !wanted) return [];
       return [{
         name: shownText(name),
         handlers: now,

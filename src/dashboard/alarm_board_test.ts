@@ -29,7 +29,8 @@ describe("AlarmBoard", () => {
     const board = new AlarmBoard();
     const shown = () => board.view(9).map(({ kind, about }) => `${kind} ${about}`);
     board.others = [said("Order"), said("Refund"), { ...said("a"), kind: "breaker-open" }];
-    assertEquals(shown(), ["run-stuck Order", "run-stuck Refund", "breaker-open a"]); // the board has no runs yet, so the nodes' alarms count
+    // the board has no runs yet, so the nodes' alarms count
+    assertEquals(shown(), ["run-stuck Order", "run-stuck Refund", "breaker-open a"]);
     board.runs = [stuck("2")];
     assertEquals(shown(), ["run-stuck Order", "breaker-open a"]);
     board.runs = [];
@@ -63,7 +64,8 @@ describe("AlarmBoard", () => {
     assertEquals(take({ HANDLER_FAILED: 2 }, "HANDLER_FAILED: it threw"), [
       "handler-failing: HANDLER_FAILED: it threw",
     ]);
-    assertEquals(take({ TIMEOUT: 1 }), ["handler-failing: HANDLER_FAILED: it threw"]); // a node of an older version sends no text of its last failure
+    // a node of an older version sends no text of its last failure
+    assertEquals(take({ TIMEOUT: 1 }), ["handler-failing: HANDLER_FAILED: it threw"]);
   });
 
   it("what waits for a subscription that no program has is an alarm, and nothing else of it", () => {

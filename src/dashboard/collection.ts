@@ -172,7 +172,8 @@ export class Collection {
 
   async #subscriptions(): Promise<void> {
     const { clock } = this.#kept.source.transport;
-    const log = await this.#kept.source.stream("log").catch(() => undefined); // errors are ignored here, because the code that reads the log reports them
+    // errors are ignored here, because the code that reads the log reports them
+    const log = await this.#kept.source.stream("log").catch(() => undefined);
     this.#nodes.serverAhead = log && log.serverTime - clock.now();
     const stored = await this.#administration.stored();
     const infos = await this.#administration.infosOf(stored);

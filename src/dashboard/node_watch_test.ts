@@ -117,7 +117,8 @@ describe("NodeWatch", () => {
     const { watch, asker } = watching(["a", "b"]);
     const alarms = [alarm("node-gone", "s/b"), alarm("node-gone", "s/c"), alarm("no-node", "Q")];
     alarms.push(alarm("no-node", "Pay"), alarm("no-node", "workflow Export"));
-    const lagging = alarm("subscription-lagging", "s/mails"); // not dropped: to see a lag takes longer than the tool looks
+    // not dropped: to see a lag takes longer than the tool looks
+    const lagging = alarm("subscription-lagging", "s/mails");
     asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms: [...alarms, lagging] } };
     await watch.ask(asker, 1);
     assertEquals([...new Set(watch.alarms.map(({ about }) => about))], ["s/c", "Pay", "s/mails"]);
@@ -216,7 +217,8 @@ describe("NodeWatch", () => {
   it("a node that deletes its own record has drained; one whose record another deletes has ended, however lately it answered", async () => {
     const { watch, asker } = watching(["a", "b", "c"]);
     for (const bounced of [false, true]) {
-      if (bounced) asker.pong = BOUNCE; // in the second round the page hears of the process's end before it hears that the record is deleted
+      // in the second round the page hears of the process's end before it hears that the record is deleted
+      if (bounced) asker.pong = BOUNCE;
       await watch.ask(asker, 1);
       for (const [key, note] of [["a", undefined], ["b", "signed off"], ["c", "nonsense"]] as const) {
         watch.take(record(key));

@@ -56,7 +56,9 @@ export class DashboardServer implements AsyncDisposable {
         else response.destroy();
       });
     });
-    const found = await lookup(options.host); // the host's name is looked up before listening, because Bun (1.4) gives errors of unknown names any code, such as EADDRINUSE
+    // the host's name is looked up before listening, because Bun (1.4) gives errors of unknown names any code, such as
+    // EADDRINUSE
+    const found = await lookup(options.host);
     if ("Deno" in globalThis) await requestListen(found, options.port);
     await new Promise<void>((resolve, reject) => {
       http.once("error", reject);

@@ -90,7 +90,8 @@ class Writer {
     if (!isPlain(value)) {
       const temporal = tagOfTemporal(value);
       if (temporal === undefined) throw new RefusedValue(whyUnsendable(value));
-      return this.#leaf(temporal, () => (value as { toJSON(): string }).toJSON()); // all types of `Temporal` have `toJSON`
+      // all types of `Temporal` have `toJSON`
+      return this.#leaf(temporal, () => (value as { toJSON(): string }).toJSON());
     }
     return `{${this.#membersOf(value)}}`;
   }

@@ -152,7 +152,8 @@ function node(
     endpoint = next;
     drives = new Drives(hostOf(), few);
   };
-  const bring = () => void drives.execute(body, { ref: REF, sequence: 1 }).catch(() => {}); // the new process may die, too
+  // the new process may die, too
+  const bring = () => void drives.execute(body, { ref: REF, sequence: 1 }).catch(() => {});
   const { "~handler": { workflow: body } } = workflow<void, unknown>("One").handle(fn) as unknown as {
     "~handler": { workflow: WorkflowBody };
   };

@@ -17,7 +17,8 @@ export function seededRandom(seed: number): Random {
     c = ((c << 21) | (c >>> 11)) + drawn | 0;
     return (drawn >>> 0) / 4_294_967_296;
   };
-  for (let i = 0; i < 12; i++) next(); // 12 rounds, as in PractRand, so that the sequences of neighbouring seeds diverge
+  // 12 rounds, as in PractRand, so that the sequences of neighbouring seeds diverge
+  for (let i = 0; i < 12; i++) next();
   return next;
 }
 

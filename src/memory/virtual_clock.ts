@@ -119,7 +119,8 @@ export class VirtualClock implements Clock {
   soon(callback: () => void): void {
     this.#events++;
     this.#soon.push(this.#later(callback));
-    if (this.#advancing || this.#soon.length > 1) return; // nothing to do: the caller of `advance`, or an immediate that is already set, runs the callback
+    // nothing to do: the caller of `advance`, or an immediate that is already set, runs the callback
+    if (this.#advancing || this.#soon.length > 1) return;
     setImmediate(() => this.#callSoon());
   }
 

@@ -83,7 +83,8 @@ describe("JetStream: answers that are wrong", required, () => {
   it("subjects: pages without end are refused", async () => {
     const page = { config: {}, state: { subjects: { "s.a": 1 } }, total: 1e9, limit: 0 };
     await using answering = await startAnswering(() => JSON.stringify(page));
-    const stream = { js: answering.js, name: "s" } as unknown as OwnedStream; // cast: the only members that `subjectsOf` reads
+    // cast: the only members that `subjectsOf` reads
+    const stream = { js: answering.js, name: "s" } as unknown as OwnedStream;
     const error = await assertRejects(() => subjectsOf(stream, "s.>", LIMIT), JetStreamRefusal, "pages without end");
     assertEquals(error.refusal, "other");
   });

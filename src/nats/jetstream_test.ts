@@ -28,7 +28,8 @@ describe("ReadLimiter", () => {
 
   it("as many are under way as their answers have room, by the size of the last ones", async () => {
     const reads = new ReadLimiter(systemClock);
-    assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8); // 8 reads, because the limiter does not know the size of their answers yet
+    // 8 reads, because the limiter does not know the size of their answers yet
+    assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8);
     assertEquals(await underWay(reads, ({ resolve }) => resolve(1_000_000)), 64);
     assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8);
   });

@@ -50,7 +50,8 @@ export async function openNats(
     onForbidden,
     onError: (error) => {
       if ((error as Error)?.name !== "AuthorizationError") return onError(error);
-      if (!refusals.due()) return; // the refusal is reported at most once a minute, because nats.js reports it at each attempt to connect
+      // the refusal is reported at most once a minute, because nats.js reports it at each attempt to connect
+      if (!refusals.due()) return;
       const reason = `it refuses the credentials (${(error as Error).message})`;
       if (onUnreachable === undefined) onNotice(`NATS: ${reason}`);
       else onUnreachable({ address: link.connection.getServer(), reason });

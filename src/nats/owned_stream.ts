@@ -355,7 +355,8 @@ export class OwnedStream {
   async #create(limit: number): Promise<void> {
     // sequences must grow across the loss of a stream, because revisions are fencing tokens. The new ones start at
     // the server's time, because the clocks of nodes may differ by hours
-    this.noteRevision(await this.#options.seen?.().catch(() => 0) ?? 0); // 0 if the user lacks the permission to read it
+    // 0 if the user lacks the permission to read it
+    this.noteRevision(await this.#options.seen?.().catch(() => 0) ?? 0);
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * this.#options.perMs), this.#highest + 1_000);
     try {

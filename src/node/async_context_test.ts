@@ -91,7 +91,8 @@ describe("the async context of a handler that waited for its turn", () => {
   it("is its own sender's when a command of an entity is decided again after a conflict", async () => {
     const Cart = entity("Cart", { initial: () => ({ n: 0 }) });
     const Added = Cart.event("Added", ({ n }) => ({ n: n + 1 }));
-    const Add = command<{ id: string; who: string }>("Add", { key: ({ id }) => id, route: "local-first" }); // not by key
+    // not by key
+    const Add = command<{ id: string; who: string }>("Add", { key: ({ id }) => id, route: "local-first" });
     const seen: (readonly [string, string | undefined])[] = [];
     const handlers = Cart.handle(Add, (cart, { who }) => {
       seen.push([who, user.getStore()]);

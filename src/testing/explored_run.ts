@@ -246,7 +246,8 @@ class RunOfPlan<World> {
       at = -1;
       node.version = version;
       const { app, process, isChanging, isFrozen } = node;
-      if (app === undefined || isChanging || isFrozen) continue; // a node that cannot be drained now is skipped: when it starts again, it has its present version
+      // a node that cannot be drained now is skipped: when it starts again, it has its present version
+      if (app === undefined || isChanging || isFrozen) continue;
       this.#observer?.fault("deploy", node.id, this.#recorder);
       node.isChanging = true;
       await app.drain({ timeout: DRAIN });
@@ -266,7 +267,8 @@ class RunOfPlan<World> {
 
   #agreed(): Promise<void> {
     return this.#reach(() => {
-      const apps = [...this.#nodes.values()].flatMap(({ app }) => app ?? []); // the set of apps changes with a deploy, so it is read at each call
+      // the set of apps changes with a deploy, so it is read at each call
+      const apps = [...this.#nodes.values()].flatMap(({ app }) => app ?? []);
       return apps.every((app) => app.nodes().length === apps.length);
     });
   }
@@ -450,7 +452,8 @@ class RunOfPlan<World> {
     for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
       const next = await this.#left().catch((error) => {
         if (!(error instanceof CatgaError)) throw error;
-        this.#unhandled = [error.message]; // an error of Catga is not thrown but tried again, because a fault may have caused it
+        // an error of Catga is not thrown but tried again, because a fault may have caused it
+        this.#unhandled = [error.message];
         return 0;
       });
       if (next === undefined) return;

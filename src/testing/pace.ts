@@ -69,7 +69,8 @@ export class VirtualPace implements Pace {
 
   constructor(options: VirtualPaceOptions) {
     this.#options = options;
-    this.#broken.promise.catch(() => {}); // a rejection is handled here, because each awaited promise is raced against this one
+    // a rejection is handled here, because each awaited promise is raced against this one
+    this.#broken.promise.catch(() => {});
   }
 
   drive<T>(node: string, promise: Promise<T>): Promise<T> {
@@ -134,7 +135,8 @@ export class VirtualPace implements Pace {
     if (!this.#wanted) return;
     if (this.#io > 0) return await wait(1);
     const { next } = this.clock;
-    if (next === undefined) return await wait(1); // nothing is due on the virtual clock: the test awaits something outside of virtual time
+    // nothing is due on the virtual clock: the test awaits something outside of virtual time
+    if (next === undefined) return await wait(1);
     if (this.#options.busy()) {
       const isOutside = this.#patience > 0 && !this.#options.asleep();
       this.#passedBusy += next;

@@ -283,7 +283,8 @@ export class TestCluster implements AsyncDisposable {
       if (rest <= 0) throw new Error(`the log is not handled within ${limit} ms: ${left.join("; ")}${this.#unended()}`);
       const step = Math.min(doubled(looks, FIRST_STEP, LONGEST_STEP), rest);
       const passed = new Promise<void>((resolve) => void this.clock.after(step, resolve));
-      await this.#pace.until(passed); // `advance` is not used, because handlers may wait for something outside of virtual time
+      // `advance` is not used, because handlers may wait for something outside of virtual time
+      await this.#pace.until(passed);
     }
   }
 

@@ -14,7 +14,8 @@ import type { NodeOptions } from "../processes/test_node.ts";
 import { eventually } from "../support/eventually.ts";
 import type { Observation } from "../../src/contract/observer.ts";
 
-const HEARTBEAT = 3_000; // of the nodes that are frozen; the others have the default, 30 s, lest expiry hides the failure detector
+// of the nodes that are frozen; the others have the default, 30 s, lest expiry hides the failure detector
+const HEARTBEAT = 3_000;
 /** Less than a record of the default heartbeat has left at any time, in ms. */
 const BEFORE_EXPIRY = 20_000;
 

@@ -86,7 +86,8 @@ const LOOK = 90_000; // ms: longer than anything is waited for
  */
 const IDS = 2_000;
 const FRESH = 16; // ids that were not used before
-const SETTLE = 20_000; // ms: a record expires within 5 s, and a node that missed an update reads all records again in that time
+// ms: a record expires within 5 s, and a node that missed an update reads all records again in that time
+const SETTLE = 20_000;
 const SHOWN = 10; // messages of which the evidence is shown
 const PROGRESS = 5_000; // ms
 

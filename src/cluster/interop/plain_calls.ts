@@ -137,7 +137,8 @@ export class PlainCalls {
       // the result is validated but not transformed: the plain client gets the value that the handler returned, as a
       // sender on another node does
       const checked = await this.#checked(contract, result, due);
-      if (!checked.ok && schemaThrew(checked.error)) throw checked.error; // an error of the schema itself is thrown, so that it is reported
+      // an error of the schema itself is thrown, so that it is reported
+      if (!checked.ok && schemaThrew(checked.error)) throw checked.error;
       return checked.ok ? this.#asText(contract, result.value) : checked;
     } catch (error) {
       return { ok: false, error: this.#known(contract, error) };

@@ -109,7 +109,8 @@ describe("a record", () => {
     const membership = solitary(watched, network);
     await membership.join(() => Promise.resolve());
     await bucket.delete("b");
-    report({ type: "vanish", key: "b", revision: 1 }); // the report is about a revision that is older than the last acknowledged revision
+    // the report is about a revision that is older than the last acknowledged revision
+    report({ type: "vanish", key: "b", revision: 1 });
     await clock.advance(0);
     assert(await bucket.get("b") !== undefined);
     await membership.leave();
@@ -171,7 +172,8 @@ describe("a record", () => {
     await player.register(["Who"]);
     await cluster.clock.advance(0);
     assertEquals(cluster.views(), ["a x"]);
-    await player.register(["Who"], { protocol: 2, endpoint: "x.2" }); // regression: the old process stayed a member for ever
+    // regression: the old process stayed a member for ever
+    await player.register(["Who"], { protocol: 2, endpoint: "x.2" });
     await cluster.clock.advance(0);
     assertEquals(cluster.views(), ["a"]);
   });

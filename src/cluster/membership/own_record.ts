@@ -78,10 +78,12 @@ export class OwnRecord {
     const revision = await bucket.create(info.id, writeRecord(info), ttl);
     if (revision !== undefined) return this.#written(revision, sent, ttl.ttl);
     const entry = await bucket.get(info.id);
-    if (entry === undefined) return await this.register(); // the other process's record was removed after the write was refused: try again
+    // the other process's record was removed after the write was refused: try again
+    if (entry === undefined) return await this.register();
     const other = readRecord(info.id, entry.value);
     if (typeof other !== "string") {
-      if (other.endpoint === info.endpoint) { // an earlier attempt has written this record, and its acknowledgement was lost
+      // an earlier attempt has written this record, and its acknowledgement was lost
+      if (other.endpoint === info.endpoint) {
         return this.#written(entry.revision, sent, ttl.ttl);
       }
       const alive = await this.#alive(other);

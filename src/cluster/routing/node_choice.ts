@@ -117,7 +117,8 @@ export class Candidates {
     const ofShapes = shapes === undefined ? ofKind : this.#ofShapes(ofKind, shapes, call);
     const table = call.refusedByVersions === undefined ? ofShapes : otherVersions(ofShapes, call.refusedByVersions);
     if (request.node !== undefined) return table.all.filter(({ id }) => id === request.node);
-    if (table.allowed.length === 0) return table.all; // all breakers are open: sending to any of the nodes is refused, which counts as an attempt
+    // all breakers are open: sending to any of the nodes is refused, which counts as an attempt
+    if (table.allowed.length === 0) return table.all;
     const { self, endpoint } = this.#options;
     if (!endpoint.connected) {
       const own = table.all.filter(({ id }) => id === self);
@@ -316,7 +317,8 @@ export class Candidates {
     const blocked = new Set<string>();
     for (const { info, suspect } of members()) {
       const peer = endpoint.find(info.endpoint);
-      if (!suspect) breakers.succeeded(peer); // a failure makes a node suspect, so a node that is not suspect has been alive since its last failure
+      // a failure makes a node suspect, so a node that is not suspect has been alive since its last failure
+      if (!suspect) breakers.succeeded(peer);
       if (info.id !== self && !breakers.allows(peer)) blocked.add(info.id);
     }
     this.#blocked = blocked;

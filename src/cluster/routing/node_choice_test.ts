@@ -36,7 +36,8 @@ describe("candidates", () => {
         return [];
       },
     } as unknown as RouterOptions); // cast: a request for which no node has a handler needs no other members
-    const broadcast = { contract: Ask } as unknown as RemoteRequest; // cast: the only member that a broadcast to nobody reads
+    // cast: the only member that a broadcast to nobody reads
+    const broadcast = { contract: Ask } as unknown as RemoteRequest;
     router.joined();
     for (let n = 0; n < 10_000; n++) router.refresh();
     assertEquals(looks, 0);

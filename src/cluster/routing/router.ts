@@ -286,7 +286,8 @@ export class Router implements CallOwner, RequestRouter {
       // without attempts left, `decideRetry` never returns "again"
       return this.#fail(call, decideRetry(contract, failed, 0, node, { ofEntity, fate: call.fate }) as CatgaError);
     }
-    clock.after(pause, () => this.#retry(call), { background: true }); // a background timer, because the call's deadline keeps the process alive
+    // a background timer, because the call's deadline keeps the process alive
+    clock.after(pause, () => this.#retry(call), { background: true });
   }
 
   /** Returns true if another node may run the call now. A message of an ordered contract must stay at one node. */

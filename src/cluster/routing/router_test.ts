@@ -392,7 +392,8 @@ describe("while disconnected", () => {
     assertEquals(other.frames.length, 0);
     network.restore("node");
     assertEquals(unwrap(await clock.until(sent)), "done");
-    assertEquals(other.items("q").length, 1); // the command is sent only once, because the first attempt had not left the node
+    // the command is sent only once, because the first attempt had not left the node
+    assertEquals(other.items("q").length, 1);
   });
 
   it("answers wait, and arrive when the connection is back", async () => {
@@ -661,7 +662,8 @@ describe("an answer that is parsed", () => {
     const seq = firstFrame(other);
     other.send(to, ["r", seq, 0, "one", "two"], ["r", seq, 0, "again", "again"], ["n", seq, 1, "DRAINING"]);
     await settle();
-    other.send(to, ["r", seq, 2, "three"]); // regression: the frame was forgotten before this answer, because the repeated answers were counted twice
+    // regression: the frame was forgotten before this answer, because the repeated answers were counted twice
+    other.send(to, ["r", seq, 2, "three"]);
     await settle();
     assertEquals(unwrap(await sent[2]), "three");
     network.kill("other");

@@ -219,7 +219,8 @@ export class WaitingCalls {
       this.#check();
       if (this.#away > 0) this.#poll();
     };
-    this.#options.clock.after(POLL, again, { background: true }); // a background timer, because the calls' deadlines keep the process alive
+    // a background timer, because the calls' deadlines keep the process alive
+    this.#options.clock.after(POLL, again, { background: true });
   }
 }
 

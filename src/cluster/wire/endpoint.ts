@@ -252,7 +252,8 @@ export class Endpoint {
     if (!message.noResponders || message.data.length > 0) return;
     if (!message.subject.startsWith(this.#bouncePrefix)) return this.#options.malformed.add(message.subject, ELSEWHERE);
     const place = message.subject.slice(this.#bouncePrefix.length);
-    if (place === PROBE) return this.#bounceProbe.stop(); // the probe has bounced: messages without subscribers do bounce
+    // the probe has bounced: messages without subscribers do bounce
+    if (place === PROBE) return this.#bounceProbe.stop();
     if (place.startsWith(PLAIN)) return this.#options.unread(Number(place.slice(PLAIN.length)));
     if (!/^\d+\.\d+$/.test(place)) return;
     const [slot, seq] = place.split(".").map(Number);

@@ -167,7 +167,8 @@ export class FrameReceiver {
       case "z": {
         const call = peer.ledger.find(item[1], item[2]);
         const sink = call?.request.items;
-        if (call === undefined) peer.outgoing.add(["c", item[1], item[2]]); // no reader waits for this stream: its handler must end
+        // no reader waits for this stream: its handler must end
+        if (call === undefined) peer.outgoing.add(["c", item[1], item[2]]);
         else if (item[0] === "i") sink?.items(call, item[3], item, 4);
         else if (item[0] === "a") sink?.report(call, item[3]);
         else sink?.end(call, item[3]);

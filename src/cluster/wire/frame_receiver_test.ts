@@ -105,7 +105,8 @@ describe("requests that arrive", () => {
       ...{ id, attempt, correlationId, causationId, headers: { ...headers }, node },
     }));
     const more = { correlationId: "r", causationId: "c", headers: { h: "1" }, node: "node" };
-    const own = `other.1.${to(stage).split(".")[1]}.1.2`; // made of the sender, the receiver's nonce, the frame's number and the place
+    // made of the sender, the receiver's nonce, the frame's number and the place
+    const own = `other.1.${to(stage).split(".")[1]}.1.2`;
     assertEquals(seen, [{ id: "x", attempt: 3, ...more }, {
       ...{ id: own, attempt: 1, correlationId: own, causationId: undefined, headers: {}, node: "node" },
     }]);

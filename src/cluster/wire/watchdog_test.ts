@@ -37,7 +37,8 @@ describe("pings", () => {
     other.send(app.self.endpoint, ["r", 1, 0, "done"]);
     await clock.until(sent);
     const before = other.pings.length;
-    await clock.advance(300); // 300 ms are too short for the failure detector, whose pings begin a second after the start
+    // 300 ms are too short for the failure detector, whose pings begin a second after the start
+    await clock.advance(300);
     assertEquals(other.pings.length, before);
   });
 
@@ -201,7 +202,8 @@ describe("a process that does not respond", () => {
     const { cluster, runs, ends, client, clock, network } = await paused();
     await using _ = cluster;
     const sent = client.send(Ask, 1, first("a"));
-    for (let i = 0; i < 8; i++) { // eight rounds: chance decides if timers or messages of the resumed process come first
+    // eight rounds: chance decides if timers or messages of the resumed process come first
+    for (let i = 0; i < 8; i++) {
       await clock.advance(120); // a ping is under way at this moment
       network.pause("client");
       await clock.advance(1_000);

@@ -181,7 +181,8 @@ async function ask(
     }
     const { dead } = state;
     if (dead === 0) {
-      if (kind === "replay" && payload === undefined) return; // the letter was replayed already, and its new attempt is under way
+      // the letter was replayed already, and its new attempt is under way
+      if (kind === "replay" && payload === undefined) return;
       throw is("is no dead letter: it was replayed, and is being tried again");
     }
     const of = letterRequest(id, dead);

@@ -27,7 +27,8 @@ export async function* newest(
       if (found.length >= MAX_BATCH && width > MAX_BATCH) break;
     }
     if (found.length >= MAX_BATCH && width > MAX_BATCH) {
-      width = MAX_BATCH; // messages of the subject are dense here: a narrower part, with at most MAX_BATCH messages, is read instead
+      // messages of the subject are dense here: a narrower part, with at most MAX_BATCH messages, is read instead
+      width = MAX_BATCH;
       continue;
     }
     yield { from, messages: found.reverse() };

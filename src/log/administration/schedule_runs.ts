@@ -52,7 +52,8 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
     for (const message of messages) {
       if (message.headers?.["Nats-Scheduler"] !== subject) continue;
       const group = readGroup(namespace, message);
-      if (!isReadable(group) || group.length === 0) continue; // empty: nodes skip this firing of a cron, because the clocks of its time zone change that night
+      // empty: nodes skip this firing of a cron, because the clocks of its time zone change that night
+      if (!isReadable(group) || group.length === 0) continue;
       const [{ id, position, time }] = group;
       const outcomes = own.flatMap((each) => outcomeOf(each, state.created, position, time) ?? []);
       runs.push({ id, at: new Date(time), position, outcomes });

@@ -85,7 +85,8 @@ export async function storedSubscription(
       const messages: StoredMessage[] = [];
       for await (const message of messagesFrom(stream, subject, from, PAGE)) {
         messages.push(message);
-        if (message.sequence >= last.sequence) break; // stop at the last known commit: new commits may be stored faster than they are read
+        // stop at the last known commit: new commits may be stored faster than they are read
+        if (message.sequence >= last.sequence) break;
       }
       // the server that answered lags behind the stream's leader: read again
       if (!messages.some(({ sequence }) => sequence >= last.sequence)) break;

@@ -242,7 +242,8 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
   if (result.ok) {
     const answer = readRunAnswer(result.value);
     if (answer === 0) return "done";
-    if (answer === 1) return "not run"; // the node knows a later leader; if there is one, this leader's next commit fails
+    // the node knows a later leader; if there is one, this leader's next commit fails
+    if (answer === 1) return "not run";
     if (answer !== undefined) return failureOf(answer);
     return {
       code: "INVALID_RESPONSE",

@@ -131,7 +131,8 @@ export class OverdueSchedules {
         schedule: { at, zone, target, ttl: ttl === undefined ? undefined : Number.parseInt(ttl) * 1_000 },
       });
     } catch (error) {
-      if (error instanceof TypeError || error instanceof RangeError) return; // the schedule was not written by Catga: leave it as it is
+      // the schedule was not written by Catga: leave it as it is
+      if (error instanceof TypeError || error instanceof RangeError) return;
       throw error;
     }
     if (written.type === "unknown") throw written.error;
@@ -142,8 +143,8 @@ export class OverdueSchedules {
 }
 
 /**
- * Pause between the last refusal by a full store and the check for overdue schedules: random, `LONGEST_PAUSE` / 2 to `LONGEST_PAUSE`
- * ms.
+ * Longest pause between the last refusal by a full store and the check for overdue schedules, in ms; the pause is
+ * random, from half of this time.
  */
 const LONGEST_PAUSE = 10_000;
 /** Time for which the store may have been full before this process notices it, in ms. */

@@ -141,7 +141,8 @@ export class Publication extends Deadlined {
     this.#backlog.chars -= this.item.length;
     if (this.attempted === undefined) this.#lane.publicationEnded();
     this.item = "";
-    settle(result); // settled before `underWay.end()`: the code that awaits the result may start work for which a drain must wait
+    // settled before `underWay.end()`: the code that awaits the result may start work for which a drain must wait
+    settle(result);
     this.#host.underWay.end();
   }
 

@@ -248,7 +248,8 @@ describe("publishing on NATS", required, () => {
       await empty();
       assertEquals(await app.unschedule(Mail, "1"), true);
       assertEquals(await app.unschedule(Mail, "1"), false);
-      await ok(app.enqueue(Mail, { n: 3 }, { id: "2", delay: 0 })); // an immediate message with the same id takes the schedule back
+      // an immediate message with the same id takes the schedule back
+      await ok(app.enqueue(Mail, { n: 3 }, { id: "2", delay: 0 }));
       await ok(app.enqueue(Mail, { n: 4 }, { id: "4", delay: 500 }));
       await eventually("what follows to fire", async () => numbers(await all(server.url)).includes(4));
       assertEquals(numbers(await all(server.url)), [3, 4]);

@@ -121,7 +121,8 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
         const taken: (boolean | undefined)[] = [];
         await all(async (n) => {
           await wait(begin - BEFORE + spread(n) - Date.now());
-          taken[n] = await app.unschedule(Mail, `${n}`).catch(() => undefined); // `undefined` stands for an unknown outcome
+          // `undefined` stands for an unknown outcome
+          taken[n] = await app.unschedule(Mail, `${n}`).catch(() => undefined);
         });
         const fired = await firings(urls[0], numbers().filter((n) => taken[n] === false), {
           ms: 500,

@@ -54,7 +54,8 @@ export class ScheduleStore {
     const { endpoint, clock, host, source } = this.#options;
     const stream = (again: boolean) => again ? source.again() : source.get();
     const mark = `${endpoint}.${this.#marks++}`;
-    const timeout = Math.min(limit, 60_000); // less than the time for which a mark, and a message's id, are kept in the stream
+    // less than the time for which a mark, and a message's id, are kept in the stream
+    const timeout = Math.min(limit, 60_000);
     host.underWay.begin(); // a drain waits for `work`
     try {
       return await work({ clock, stream, mark, timeout });

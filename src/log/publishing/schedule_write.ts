@@ -185,7 +185,8 @@ class Overwriting {
   }
 
   async #whenNothing(stream: LogStream): Promise<boolean | undefined> {
-    if (!this.#replacement.alone) return false; // the schedule was removed, or it has fired, which removes its replacement
+    // the schedule was removed, or it has fired, which removes its replacement
+    if (!this.#replacement.alone) return false;
     // a cron that fires does not remove the schedule that has replaced it, but brings that schedule's time forward: so
     // a new schedule that is gone has fired itself
     const moved = this.#replacedCron !== undefined && this.#goneFrom !== Infinity;

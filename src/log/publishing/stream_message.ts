@@ -151,7 +151,8 @@ export class StreamMessages {
 function countedBy(cron: string, zone: string | undefined, now: number): CountedCron | undefined {
   try {
     const server = serverCron(cron, zone, now);
-    return server === undefined ? undefined : { cron, zone: zone!, server }; // `server` is defined only for a cron with a zone
+    // `server` is defined only for a cron with a zone
+    return server === undefined ? undefined : { cron, zone: zone!, server };
   } catch {
     return undefined; // an invalid cron: the server refuses it, and says why
   }

@@ -179,7 +179,8 @@ describe("unschedule", () => {
   it("a process that knows little of the server's clock does not take it as long before its time", async () => {
     const { stream, take } = start();
     stream.stored = message("[1]", 7, { "Nats-Schedule": "@at 1970-01-01T00:00:03.000Z" });
-    stream.latestServerTime = 4_000; // the upper bound of the server's time is 3 s ahead of `serverTime`, which is 1,000
+    // the upper bound of the server's time is 3 s ahead of `serverTime`, which is 1,000
+    stream.latestServerTime = 4_000;
     stream.reply = ({ schedule, data, headers }) => {
       stream.stored = schedule === undefined ? message(data, 8, headers) : undefined;
       return stored(8);

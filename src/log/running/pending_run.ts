@@ -89,7 +89,8 @@ export class PendingRun {
       return this.#resolve(answerTo(outcome, ctx, this.#causes, this.#handlers.outage));
     }
     if (aborted.code === "TIMEOUT") {
-      if (aborted.node !== undefined) return this.#resolve({ ok: false, error: aborted }); // the timeout is a behavior's: its error names the behavior's limit
+      // the timeout is a behavior's: its error names the behavior's limit
+      if (aborted.node !== undefined) return this.#resolve({ ok: false, error: aborted });
       const message = `the handler of ${contract.name} did not end within ${this.#handlers.timeout} ms on node ${node}`;
       return this.#resolve({ ok: false, error: new CatgaError("TIMEOUT", message, { node }) });
     }

@@ -286,7 +286,8 @@ export class ReadModel {
     const { timer, opens, keys } = this.#filling.get(category)!; // `#filling` has a batch while its timer runs
     timer.cancel();
     this.#filling.delete(category);
-    void this.#runBatch(this.#options.handlers.get(category)!, opens, keys); // there is a handler: messages without one are not taken
+    // there is a handler: messages without one are not taken
+    void this.#runBatch(this.#options.handlers.get(category)!, opens, keys);
   }
 
   /**
@@ -330,7 +331,8 @@ export class ReadModel {
     if (left.length === 0) {
       lanes.delete(key);
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        const { batch } = this.#options.handlers.get(next.message.category)!; // there is a handler: messages without one are not taken
+        // there is a handler: messages without one are not taken
+        const { batch } = this.#options.handlers.get(next.message.category)!;
         if (batch !== undefined) this.#collect(next, batch);
         else if (lanes.has(key)) lanes.get(key)!.push(next);
         else {
@@ -363,7 +365,8 @@ export class ReadModel {
     const own = new OwnRun(host);
     const logged = { id: own.call, attempt: 1, position: undefined, key: undefined, meta: undefined, fence: undefined };
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, own));
-    const running = batch!.run(run, ctx); // `batch` exists: this method is called only for a contract with a batch handler
+    // `batch` exists: this method is called only for a contract with a batch handler
+    const running = batch!.run(run, ctx);
     const late = () =>
       `a batch of ${contract.name} has not ended within ${timeout} ms: later messages of its keys wait for it`;
     const outcome = running instanceof Promise ? await this.#ended(running, ctx, messages, late) : running;
@@ -381,7 +384,8 @@ export class ReadModel {
    */
   #run(message: LoggedMessage, attempt: number): MaybePromise<true | ReadRetry> {
     const { host, handlers } = this.#options;
-    const { contract, timeout, run } = handlers.get(message.category)!; // there is a handler: messages without one are not taken
+    // there is a handler: messages without one are not taken
+    const { contract, timeout, run } = handlers.get(message.category)!;
     const { id, position, key, meta, tagged, payload: given, time } = message;
     // the cast is safe: readGroup has checked that a tagged payload is a string
     const made = () => tagged ? decodeText(given as string) : copyJson(given);

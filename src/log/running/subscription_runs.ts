@@ -130,7 +130,8 @@ export class SubscriptionRuns {
     if (going === undefined) {
       return this.#options.host.isDraining ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
     }
-    ctx.execution.rest(); // this request needs no place among the node's concurrent messages: the joined run has its own
+    // this request needs no place among the node's concurrent messages: the joined run has its own
+    ctx.execution.rest();
     if (going.kept) this.#running.delete(id);
     if (going.kept || going.owed || !going.run.answered) return this.#joined(going, ctx);
     return this.#after(going, request, ctx);
@@ -315,7 +316,8 @@ export class SubscriptionRuns {
       const of = each();
       return of.every((one) => one === 0) ? answer : { ok: true, value: { of } satisfies BatchAnswer };
     };
-    const outcome = handlers.batch!.run(batch, ctx); // `batch` exists: this method is called only for a contract with a batch handler
+    // `batch` exists: this method is called only for a contract with a batch handler
+    const outcome = handlers.batch!.run(batch, ctx);
     if (!(outcome instanceof Promise)) {
       ended();
       return answered(answerTo(outcome, ctx, causes, handlers.outage));

@@ -167,7 +167,8 @@ export class Commits {
       // the store has lost its last commits, or another node has written a commit without knowing this term's commits:
       // in both cases the present state is written in a new commit
       this.#id = id;
-      if (isOwn || found === undefined) this.base = undefined; // otherwise `base` (the last full commit) stays: it is still valid, and another full commit would cost more
+      // otherwise `base` (the last full commit) stays: it is still valid, and another full commit would cost more
+      if (isOwn || found === undefined) this.base = undefined;
       this.sequence = found?.sequence ?? 0;
       ledger.restored(this.sequence);
       draft = joined(draft, ledger.draft());

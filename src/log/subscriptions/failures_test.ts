@@ -55,7 +55,8 @@ describe("Subscriptions, when handlers fail", () => {
     const cluster = new Cluster();
     const handles = { billing: { Placed: { attempts: 9, delay: [12_000, 12_000] as const } } };
     const node = await cluster.node("a", { handles, run: () => ["BROKEN", "no", 0] });
-    await cluster.publish("Placed", [["x".repeat(1_048_480)]]); // it fits into a message of the log, but not with its error
+    // it fits into a message of the log, but not with its error
+    await cluster.publish("Placed", [["x".repeat(1_048_480)]]);
     await cluster.until("it is parked", () => node.state("billing")?.retrying === 1);
     await cluster.until("its commit is written", async () => (await cluster.record("billing"))?.open.length === 0);
     const stream = await cluster.stream();
@@ -158,7 +159,8 @@ describe("Subscriptions, when handlers fail", () => {
     await cluster.clock.advance(60_000);
     asked = 0;
     await cluster.clock.advance(60_000);
-    assert(asked > 256 && asked < 2_560, `asked ${asked} times in a minute`); // regression: the node was asked 9,600 times in a minute
+    // regression: the node was asked 9,600 times in a minute
+    assert(asked > 256 && asked < 2_560, `asked ${asked} times in a minute`);
     full = false;
     await cluster.until("all are handled", () => cluster.ends.length === 256, 3_000);
     cluster.close();
@@ -185,7 +187,8 @@ describe("Subscriptions, when handlers fail", () => {
         handles,
         run: () => {
           if (cluster.runs.length > 1) return 0;
-          cluster.nodes.find((each) => each.id === id)!.frozen = true; // the node is frozen, so it stays in the list of live nodes
+          // the node is frozen, so it stays in the list of live nodes
+          cluster.nodes.find((each) => each.id === id)!.frozen = true;
           return new Promise<never>(() => {});
         },
       });

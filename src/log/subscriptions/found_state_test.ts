@@ -166,7 +166,8 @@ describe("Subscriptions, when leaders change", () => {
         "it has failed again",
         () => cluster.runs.length > before || cluster.count("dead-letter") > 0,
       );
-      await cluster.clock.advance(300); // 300 ms are enough to record the failure; the message then waits for its next attempt
+      // 300 ms are enough to record the failure; the message then waits for its next attempt
+      await cluster.clock.advance(300);
       if (cluster.count("dead-letter") === 0) node.kill();
     }
     assertEquals(cluster.runs.map(({ attempt }) => attempt), [1, 2, 3, 4]);

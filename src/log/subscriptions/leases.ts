@@ -165,7 +165,8 @@ export class Leases {
       // the owner has renewed its lease, but the message has not arrived here: this node was cut off, or its server
       // lags behind
       if (found !== undefined && found.sequence > seen.sequence) this.onMessage(found);
-      else if (found === undefined && seen.sequence > 0) seen.sequence = 0; // the lease has expired: the next write makes a new one
+      // the lease has expired: the next write makes a new one
+      else if (found === undefined && seen.sequence > 0) seen.sequence = 0;
     } catch (error) {
       fault(error);
       return false;
@@ -196,7 +197,8 @@ export class Leases {
     onFailed();
     try {
       const found = await stream.last(this.#subject, { latest: true });
-      this.#sequence = found?.sequence ?? 0; // the last write of this node's lease may have been stored although its answer was lost
+      // the last write of this node's lease may have been stored although its answer was lost
+      this.#sequence = found?.sequence ?? 0;
       if (found === undefined || readLease(found.data).by !== endpoint) {
         // this node's lease has expired, or another node has overwritten it
         this.#renewed = -Infinity;

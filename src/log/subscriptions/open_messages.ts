@@ -19,7 +19,8 @@ export class OpenMessages implements Iterable<Item> {
     const items = this.#items;
     items[slot] = undefined;
     this.size--;
-    this.bytes = this.size === 0 ? 0 : this.bytes - size; // an empty list has exactly 0 bytes; subtraction alone would leave rounding errors
+    // an empty list has exactly 0 bytes; subtraction alone would leave rounding errors
+    this.bytes = this.size === 0 ? 0 : this.bytes - size;
     if (2 * this.size + SLACK > items.length) return;
     this.#items = [];
     for (const item of items) if (item !== undefined) item.slot = this.#items.push(item) - 1;

@@ -134,7 +134,8 @@ export class LeaderReading {
     const { stream, namespace, fault } = this.#options;
     const mark = this.#reader?.mark;
     const { place } = this.#ledger;
-    if (!this.caughtUp || mark?.created !== place.created || stream.name === streamName(namespace, "entities")) return; // messages of entities do not expire
+    // messages of entities do not expire
+    if (!this.caughtUp || mark?.created !== place.created || stream.name === streamName(namespace, "entities")) return;
     const [had, read] = [this.#had, sequenceOf(place.read)];
     if (had?.created === place.created && Math.max(mark.sequence, read) >= had.last) {
       this.#had = undefined;

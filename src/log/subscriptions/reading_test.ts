@@ -132,7 +132,8 @@ describe("Reading", () => {
       return got;
     };
     assertEquals(reported(9), []);
-    assertEquals(reported(8), ["expired"]); // one message more is gone than messages of others were passed by: it may have been the subscription's own
+    // one message more is gone than messages of others were passed by: it may have been the subscription's own
+    assertEquals(reported(8), ["expired"]);
   });
 
   it("a message of an entity without an event that is followed is passed by without being parsed", () => {

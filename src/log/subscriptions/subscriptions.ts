@@ -100,7 +100,8 @@ export class Subscriptions {
       if (term === undefined) {
         return { service, name, state: "following", open: 0, lag: 0, oldest: 0, retrying: 0, dead: 0 };
       }
-      const lag = this.#measuring.get(stream)!.lag({ key, read: term.read }); // `#measuring` has an entry for each stream
+      // `#measuring` has an entry for each stream
+      const lag = this.#measuring.get(stream)!.lag({ key, read: term.read });
       return { service, name, lag, ...term.health(this.#reader?.fault) };
     });
   }

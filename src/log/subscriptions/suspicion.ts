@@ -163,7 +163,8 @@ export class Suspicion {
     const turns = group === undefined || group.moment !== undefined ? this.#turnsSince(now, moment) : 1;
     const most = isFree ? Math.min(MAX_CONCURRENT, (group?.size ?? others) * turns) : 0;
     const [begins, later]: Item[][] = [[], []];
-    const oldest = Math.min(now, ...recent.map((item) => this.#begun.get(item)!)); // `#begun` has each of these messages
+    // `#begun` has each of these messages
+    const oldest = Math.min(now, ...recent.map((item) => this.#begun.get(item)!));
     for (const item of ready) {
       if (recent.length + begins.length >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);
       else {

@@ -392,7 +392,8 @@ export class SubscriptionTerm {
 
   #onDead({ category, message: { id }, attempts, error }: Item): void {
     const { host: { observer }, warnings: { label } } = this.#options;
-    observer({ type: "dead-letter", subscription: label, contract: category.name, id, attempts, ...error! }); // a dead letter has an error
+    // a dead letter has an error
+    observer({ type: "dead-letter", subscription: label, contract: category.name, id, attempts, ...error! });
   }
 
   /** Writes a commit, after the one that is being written. Resolves with true if it is stored. Never rejects. */

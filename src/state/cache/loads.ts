@@ -133,7 +133,8 @@ export class Loads {
       this.#running.delete(load);
       this.#delete(load);
     });
-    load.value.catch(() => {}); // a rejection is handled here, because a load may fail without a waiting caller; waiting callers get the failure
+    // a rejection is handled here, because a load may fail without a waiting caller; waiting callers get the failure
+    load.value.catch(() => {});
     return load;
   }
 

@@ -55,7 +55,8 @@ describe("cache.getOrSet of a key in its own load", () => {
     await clock.advance(10);
     a.resolve();
     const codes = (await clock.until(both)).map((each) => each.status === "rejected" ? each.reason.code : each.value);
-    assertEquals(codes, ["DEADLOCK", "DEADLOCK"]); // one load finds the DEADLOCK; the other load waits for the first, and rejects with the same error
+    // one load finds the DEADLOCK; the other load waits for the first, and rejects with the same error
+    assertEquals(codes, ["DEADLOCK", "DEADLOCK"]);
   });
 
   it("is DEADLOCK through loads of two nodes with once, found by the locks", async () => {

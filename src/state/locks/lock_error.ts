@@ -81,5 +81,6 @@ function ms(duration: number): string {
 }
 
 function quote(key: string): string {
-  return printableJson(key.length > 80 ? `${key.slice(0, 80)}…` : key)!; // never `undefined`: each string has a JSON text
+  // never `undefined`: each string has a JSON text
+  return printableJson(key.length > 80 ? `${key.slice(0, 80)}…` : key)!;
 }

@@ -234,7 +234,8 @@ describe("locks of a node that stops", () => {
     assertEquals(await waiting, "CLOSED");
     assertEquals(lock.signal.reason.code, "LOCK_LOST");
     await h.run(other.release());
-    await h.pass(21_000); // the lock is handed to a waiter that has gone, which no node could know; 21 s later its records have expired
+    // the lock is handed to a waiter that has gone, which no node could know; 21 s later its records have expired
+    await h.pass(21_000);
     assertEquals(await records(h), []);
   });
 

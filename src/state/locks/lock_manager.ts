@@ -199,7 +199,8 @@ export class LockManager implements Locks {
           const sent = stamp(clock);
           first ??= sent;
           const creating = bucket.create(name, writeLockRecord(record), { ttl: request.ttl });
-          creating.catch((error) => request.failure = error); // an error is remembered, because it may come after the time limit for the answer
+          // an error is remembered, because it may come after the time limit for the answer
+          creating.catch((error) => request.failure = error);
           const revision = await this.#host.answers.within(ANSWER_LIMIT, creating);
           if (revision !== undefined) {
             const held = this.#hold(key, record, revision, sent);

@@ -137,7 +137,8 @@ describe("checkDeliveries", () => {
   it("finds a message that passes a dead letter of its key, and accepts one behind a discarded one", () => {
     const dead = () => new Written().publish("a").publish("b").run("a", failed("NO"));
     assertEquals(lines(dead().run("b").dead("a")).length, 1);
-    assertEquals(lines(dead().run("b")).map((line) => line.includes("before")), [false]); // `a` is neither handled nor dead: the one complaint is about that, not about the order
+    // `a` is neither handled nor dead: the one complaint is about that, not about the order
+    assertEquals(lines(dead().run("b")).map((line) => line.includes("before")), [false]);
   });
 
   it("looks at each member of a batch", () => {

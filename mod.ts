@@ -100,6 +100,8 @@ export type {
   QueryOptions,
   RequestOptions,
   TransientEventOptions,
+  UnorderedIdempotentCommandOptions,
+  UnorderedKeyedCommandOptions,
   WithoutId,
 } from "./src/contract/contract_options.ts";
 export type { MemberOf, RedactedPath } from "./src/contract/redaction.ts";

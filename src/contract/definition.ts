@@ -20,6 +20,7 @@ import type { AnyCode } from "../error.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import {
+  type AnyCommandOptions,
   type CommandOptions,
   contractOptions,
   type DurableCommandOptions,
@@ -33,6 +34,8 @@ import {
   type PlainCommandOptions,
   type QueryOptions,
   type RequestOptions,
+  type UnorderedIdempotentCommandOptions,
+  type UnorderedKeyedCommandOptions,
 } from "./contract_options.ts";
 import type { SendableName } from "./sendable.ts";
 import {
@@ -185,9 +188,19 @@ export function command<In = void, Out = void, F extends string = AnyCode, Paylo
   options: PlainCommandOptions<In, Out, F, Payload, Returned>,
 ): Command<In, Out, F, Payload, Returned>;
 /**
- * Defines an idempotent command that is not durable. The compiler tries one overload after the other, and infers the
- * types from the schemas for each: so the most frequent combinations of options come first.
+ * Defines an idempotent command that is neither durable nor ordered. The compiler tries one overload after the other,
+ * and infers the types from the schemas for each: so the most frequent combinations of options come first.
  */
+export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
+  name: SendableName<In, Returned>,
+  options: UnorderedIdempotentCommandOptions<In, Out, F, Payload, Returned>,
+): Command<In, Out, F, Payload, Returned>;
+/** Defines a command that has a key, and is neither ordered nor idempotent nor durable. */
+export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
+  name: SendableName<In, Returned>,
+  options: UnorderedKeyedCommandOptions<In, Out, F, Payload, Returned>,
+): KeyedCommand<In, Out, F, Payload, Returned>;
+/** Defines an idempotent command that is not durable. */
 export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: SendableName<In, Returned>,
   options: IdempotentCommandOptions<In, Out, F, Payload, Returned>,
@@ -218,7 +231,7 @@ export function command<In = void, Out = void, F extends string = AnyCode, Paylo
 ): Command<In, Out, F, Payload, Returned>;
 export function command<In, Out, F extends string, Payload, Returned>(
   name: string,
-  options?: CommandOptions<In, Out, F, Payload, Returned>,
+  options?: AnyCommandOptions<In, Out, F, Payload, Returned>,
 ): Command<In, Out, F, Payload, Returned> {
   return requestContract("command", checkName(name), options);
 }

@@ -12,7 +12,8 @@
  * the compiler says why:
  * `Argument of type '"Pay"' is not assignable to parameter of type '"cannot be sent: payload.account.close"'`.
  */
-export type SendableName<In, Returned = void> = [In, Returned] extends [PlainData, PlainData] ? string
+export type SendableName<In, Returned = void> = { in: In; out: Returned } extends { in: PlainData; out: PlainData }
+  ? string
   : [In, Returned] extends [Sendable<In>, Sendable<Returned>] ? string
   : `cannot be sent: ${Unsendable<In> | Unsendable<Returned, "result">}`;
 

@@ -59,6 +59,31 @@ describe("a server of three whose store is full", await requireNatsServer(), () 
     },
   );
 
+  it("answers no reads soon: what has been stored is read by all of them", slow, async () => {
+    await using replica = await FullReplica.start();
+    await using streams = openStreams(replica);
+    const stream = await streams.open();
+    const bucket = await streams.bucket({ direct: true });
+    await store(stream, "before");
+    await bucket.put("key", "before");
+    await replica.fill([STREAM, "KV_test"]);
+    const stored = await bucket.put("key", "after");
+    let last = 0;
+    for (let i = 0; i < 10; i++) last = await store(stream, `${i}`);
+    const isRight = async () => {
+      const [all, message, entry] = await Promise.all([
+        stream.read("log.>", { from: 1 }),
+        stream.last("log.a"),
+        bucket.get("key"),
+      ]);
+      return all.length === 11 && message?.sequence === last && entry?.revision === stored;
+    };
+    await eventually("a hundred reads in a row to be right", async () => {
+      for (let i = 0; i < 100; i++) if (!await isRight()) return false;
+      return true;
+    });
+  });
+
   for (const which of ["begun", "settled"] as const) {
     it(
       `watches there that have ${which} go on, and those that begin list what is stored now`,
@@ -135,8 +160,8 @@ function openStreams(replica: FullReplica) {
     async open(): Promise<LogStream> {
       return await new NatsEventLog(await connect()).open(STREAM, { ...OPTIONS, replicas: 3 });
     },
-    async bucket() {
-      return await new NatsKeyValueStore(await connect()).open("test", { replicas: 3 });
+    async bucket({ direct = false } = {}) {
+      return await new NatsKeyValueStore(await connect()).open("test", { replicas: 3, direct });
     },
     async [Symbol.asyncDispose]() {
       for (const transport of transports) await transport.close();

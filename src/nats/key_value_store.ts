@@ -165,7 +165,7 @@ class NatsBucket implements Bucket {
   #last(subject: string, direct: boolean): Promise<StreamRecord | undefined> {
     const { js, name, prefix } = this.#stream;
     return this.#stream.attempt(async (limit) => {
-      if (!direct) return await js.last(name, prefix + subject, limit);
+      if (!direct || this.#stream.hasStaleReplica) return await js.last(name, prefix + subject, limit);
       const message = await js.lastDirect(name, prefix + subject, limit);
       return message && recordOf(message);
     });

@@ -26,15 +26,19 @@ export interface BatchRead {
   readonly onMessage?: ((message: StoredMessage) => void) | undefined;
 }
 
-/** Reads a batch of messages from a server that may lag behind the leader. */
+/**
+ * Reads a batch of messages from a server that may lag behind the leader; from the leader if a replica is known to
+ * stand still.
+ */
 export function readBatch(stream: OwnedStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
   const bytesOf = (messages: readonly StoredMessage[]) => messages.reduce((sum, { data }) => sum + data.length, 0);
   const direct = () => stream.js.reads.do(() => batchDirect(stream, request, limit), bytesOf);
-  return stream.js.direct(stream.name, direct, async () => {
+  const ofLeader = async () => {
     const found = await batchOfLeader(stream, request, limit);
     if (request.onMessage !== undefined) found.forEach(request.onMessage);
     return found;
-  });
+  };
+  return stream.hasStaleReplica ? ofLeader() : stream.js.direct(stream.name, direct, ofLeader);
 }
 
 /**

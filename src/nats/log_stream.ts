@@ -194,7 +194,7 @@ export class NatsLogStream implements LogStream {
     const { js, name } = this.#stream;
     const ofLeader = (limit: number) => js.message(name, { last_by_subj: subject }, limit);
     const direct = (limit: number) => js.lastDirect(name, subject, limit);
-    return await this.#stream.attempt(options.latest ? ofLeader : direct);
+    return await this.#stream.attempt(options.latest || this.#stream.hasStaleReplica ? ofLeader : direct);
   }
 
   async at(sequence: number): Promise<StoredMessage | undefined> {

@@ -9,7 +9,7 @@ import { backoff, delay, doubled, valueWithin, within } from "../ports/clock.ts"
 import { stoodStill } from "../ports/standstill.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
-import type { JetStream, StreamInfo } from "./jetstream.ts";
+import type { JetStream, StreamInfo, StreamReplica } from "./jetstream.ts";
 import {
   cannotOpen,
   JetStreamRefusal,
@@ -60,6 +60,9 @@ const REPLICA_SILENT = 2_000;
 
 /** Returns the timeout of an attempt after so many failures, in ms. */
 const tryLimit = (failures: number) => doubled(failures, FIRST_TRY, TRY_LIMIT);
+
+/** True if a replica lacks messages, and does not answer the stream's leader. */
+const standsStill = ({ current, active }: StreamReplica) => !current && active > REPLICA_SILENT * 1_000_000;
 
 /** Refusals after which an operation is repeated: it was certainly not done, and the reason may pass. */
 const TRANSIENT: readonly RefusalReason[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
@@ -120,6 +123,11 @@ export class OwnedStream {
   #readingClock: Promise<unknown> | undefined;
   #recent: { readonly at: number; readonly info: Promise<StreamInfo> } | undefined;
   #isReplicated = false;
+  /**
+   * True if a server has a replica that stands still, as last read: as its store is full, it answers direct gets with
+   * what the replica has (nats-server 2.15). One that is known to be offline answers nothing.
+   */
+  hasStaleReplica = false;
   #measuring: Promise<void> | undefined;
   /**
    * Highest sequence seen of the stream. If the stream is created anew, it starts above this one, whatever the
@@ -216,7 +224,7 @@ export class OwnedStream {
    */
   async info(options?: AttemptOptions): Promise<StreamInfo> {
     const info = await this.attempt((limit) => this.js.info(this.name, limit), options);
-    this.serverClock.read(info.ts, info.asked);
+    this.#noteState(info);
     return info;
   }
 
@@ -238,7 +246,7 @@ export class OwnedStream {
     const found = info && valueWithin(this.transport.clock, PLACE_WAIT, info).catch(() => undefined);
     return async (server) => {
       const replica = (await found)?.cluster?.replicas?.find(({ name }) => name === server);
-      return replica !== undefined && !replica.current && replica.active > REPLICA_SILENT * 1_000_000;
+      return replica !== undefined && standsStill(replica);
     };
   }
 
@@ -366,14 +374,20 @@ export class OwnedStream {
     }
   }
 
+  #noteState({ ts, asked, cluster }: StreamInfo): void {
+    this.serverClock.read(ts, asked);
+    const replicas = cluster?.replicas ?? [];
+    this.#isReplicated = replicas.length > 0;
+    this.hasStaleReplica = replicas.some((replica) => standsStill(replica) && replica.offline !== true);
+  }
+
   /** Throws a mismatch if the stream's settings are wrong; else records its creation time and last sequence. */
   #accept(info: StreamInfo): void {
     this.#options.check(info.config);
-    this.serverClock.read(info.ts, info.asked);
+    this.#noteState(info);
     this.#checkedAt = this.transport.clock.monotonic();
     this.noteRevision(info.state.last_seq);
     this.messages = info.state.messages;
-    this.#isReplicated = (info.cluster?.replicas?.length ?? 0) > 0;
     const before = this.#created;
     this.#created = info.created;
     if (before === undefined || before === info.created) return;

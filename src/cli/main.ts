@@ -22,7 +22,7 @@
  * @module
  */
 import process from "node:process";
-import { setTimeout } from "node:timers";
+import { setImmediate, setTimeout } from "node:timers";
 import { printable } from "../data/printable.ts";
 import { VERSION } from "../version.ts";
 import { bench } from "./bench.ts";
@@ -95,11 +95,14 @@ const MISUSED = 2;
  * console.log(code, printed.split("\n")[0]); // 0 Lists the nodes, what they handle, and their load.
  * ```
  */
-export async function cli(
-  args: readonly string[] = process.argv.slice(2),
-  terminal: Terminal = ownTerminal(),
-): Promise<number> {
-  return await run(args, worded(terminal));
+export async function cli(args: readonly string[] = process.argv.slice(2), terminal?: Terminal): Promise<number> {
+  if (terminal !== undefined) return await run(args, worded(terminal));
+  const own = ownTerminal();
+  try {
+    return await run(args, worded(own.terminal));
+  } finally {
+    await own.close();
+  }
 }
 
 async function run(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -158,8 +161,11 @@ function ended(error: unknown, command: CliCommand | undefined, terminal: Termin
   return error instanceof TypeError ? MISUSED : FAILED;
 }
 
-/** Returns the terminal of this process: its standard input and output, environment and Ctrl-C. */
-function ownTerminal(): Terminal {
+/**
+ * Returns the terminal of this process: its standard input and output, environment and Ctrl-C. `close` removes its
+ * listeners, after what was written has left, or its reader is gone.
+ */
+function ownTerminal(): { readonly terminal: Terminal; close(): Promise<void> } {
   const { stdin, stdout, stderr, env } = process;
   let stop: AbortController | undefined;
   let isRead = true;
@@ -175,10 +181,12 @@ function ownTerminal(): Terminal {
     stderr.write(`catga: cannot write what it prints: ${error.message}\n`);
     process.exit(FAILED);
   };
+  const ignore = () => {};
+  const abort = () => stop?.abort();
   stdout.on("error", lose);
   // errors are ignored: without a reader of standard error, only the exit code reports the result
-  stderr.on("error", () => {});
-  return {
+  stderr.on("error", ignore);
+  const terminal: Terminal = {
     write(text) {
       try {
         stdout.write(text);
@@ -205,19 +213,28 @@ function ownTerminal(): Terminal {
     // does when it is pressed again
     get signal() {
       if (stop === undefined) {
-        const controller = stop = new AbortController();
-        process.once("SIGINT", () => controller.abort());
+        stop = new AbortController();
+        process.once("SIGINT", abort);
       }
       return stop.signal;
     },
   };
+  const close = async () => {
+    // an error of a write is emitted behind its callback
+    await new Promise((resolve) => stdout.write("", () => setImmediate(resolve)));
+    stdout.off("error", lose);
+    stderr.off("error", ignore);
+    process.off("SIGINT", abort);
+  };
+  return { terminal, close };
 }
 
 /** Time that the process may stay open after a command has ended, in ms. */
 const MAX_OPEN = 1_000;
 
 if (import.meta.main) {
-  process.exitCode = await cli();
+  // the listeners stay, because a reader that closes the pipe may be noticed after the last write
+  process.exitCode = await run(process.argv.slice(2), worded(ownTerminal().terminal));
   // called once everything is printed; the timer does not hold the process open: it fires only if something else does
   process.stdout.write("", () => {
     setTimeout(() => {

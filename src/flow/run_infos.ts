@@ -21,9 +21,16 @@ export type TellRun = (ref: RunRef, entry: EntryFor) => Promise<void>;
  * which `entry` rejects.
  */
 export async function tellRun(log: RunLog, ref: RunRef, entry: EntryFor): Promise<void> {
-  if (await log.appendNotice(ref, entry, () => true) !== undefined) return;
+  const due = log.monotonic + TOOL_PATIENCE;
+  if (await log.appendNotice(ref, entry, () => log.monotonic >= due) !== undefined) return;
   throw new CatgaError("NO_RUN", `workflow ${ref.workflow} has no run ${ref.run}, or it has ended`);
 }
+
+/**
+ * Time after which a tool gives up an entry, in ms: until then it tries again when the run's node has stored another
+ * message of the run first, or the store does not answer.
+ */
+const TOOL_PATIENCE = 5_000;
 
 /**
  * Returns the runs that match the options: the least recently changed run first, or with `newest` the most recently

@@ -79,6 +79,10 @@ export class RunLog {
     return this.#host.clock.now();
   }
 
+  get monotonic(): number {
+    return this.#host.clock.monotonic();
+  }
+
   /** Maximum size of a value in an entry, in bytes. */
   get mostBytes(): number {
     return this.#host.maxPayload() - 8_192;

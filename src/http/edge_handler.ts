@@ -205,7 +205,11 @@ class EdgeHandler<Given> {
 
   #failed(error: unknown): Response {
     if (isEdgeRefusal(error)) return error.response(titleOf(error.status));
-    if (isCatgaError(error)) return answer({ ok: false, error }, { values: false, failures: {} });
+    try {
+      if (isCatgaError(error)) return answer({ ok: false, error }, { values: false, failures: {} });
+    } catch {
+      // a member of the error is a getter that threw: the error is treated like any other
+    }
     logThrown("edge:", error); // logged here, because no node has logged the error, and the client gets only a code
     return answer({ ok: false, error: new CatgaError("HANDLER_FAILED", "the call failed") }, {
       values: false,

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, command, entity, event, fail, query, stream, unwrap, workflow } from "../../mod.ts";
+import { catga, CatgaError, command, entity, event, fail, query, stream, unwrap, workflow } from "../../mod.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
@@ -310,20 +310,23 @@ describe("edge", () => {
 
   it("what authorize, or the handler of a stream, throws is answered though it cannot be read (the call rejected)", async () => {
     const logged = await consoleErrors(async () => {
-      await using broken = await start({
-        authorize: () => {
-          throw unreadable();
-        },
-      });
-      const response = await broken.ask("GET", "double?input=1");
-      assertEquals([response.status, (await response.json()).code], [500, "HANDLER_FAILED"]);
+      const ownError = Object.defineProperty(new CatgaError("NO_TEA", "none"), "details", { get: unreadable });
+      for (const thrown of [unreadable(), ownError]) {
+        await using broken = await start({
+          authorize: () => {
+            throw thrown;
+          },
+        });
+        const response = await broken.ask("GET", "double?input=1");
+        assertEquals([response.status, (await response.json()).code], [500, "HANDLER_FAILED"]);
+      }
       const items = (async function* () {
         yield 1;
         throw unreadable();
       })();
       assertStringIncludes(await events(items).text(), '"code":"HANDLER_FAILED"');
     });
-    assertEquals(logged.map(([text]) => String(text).split(":", 1)[0]), ["edge", "events"]);
+    assertEquals(logged.map(([text]) => String(text).split(":", 1)[0]), ["edge", "edge", "events"]);
   });
 
   it("a caller who calls too often is 429, with the time after which there is room; others are not held up", async () => {

@@ -214,18 +214,18 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     const { ctx, name, id } = this;
     const { emitted } = deciding;
     deciding.end();
-    if (ctx.aborted !== undefined) return this.#without(on, { threw: true, value: ctx.aborted });
-    if (isFailure(returned) || emitted.length === 0) return this.#without(on, { threw: false, value: returned });
+    if (ctx.aborted !== undefined) return this.#withoutEvents(on, { threw: true, value: ctx.aborted });
+    if (isFailure(returned) || emitted.length === 0) return this.#withoutEvents(on, { threw: false, value: returned });
     try {
       const of = { definition: this.body.definition, id: this.entity, state: on.state };
-      const { items, state, result } = emittedBy(of, { name, events: emitted, value: returned });
+      const { items, state, result } = encodeEmitted(of, { name, events: emitted, value: returned });
       const { correlationId } = ctx;
       const command = commandText({
         name,
         id,
         events: items.length,
         result,
-        fingerprint: this.named ? this.#print : undefined,
+        fingerprint: this.named ? this.#payloadFingerprint : undefined,
         correlation: correlationId === id ? undefined : correlationId,
         headers: withRedactions(withCarried(this.#host.carried, ctx.headers, undefined), of.definition, emitted),
       });
@@ -238,13 +238,13 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
         stored,
       );
     } catch (thrown) {
-      return this.#without(on, { threw: true, value: thrown });
+      return this.#withoutEvents(on, { threw: true, value: thrown });
     }
   }
 
   #thrown(deciding: Deciding<unknown>, on: CommandStanding, thrown: unknown): CommandDecision {
     deciding.end();
-    return this.#without(on, { threw: true, value: thrown });
+    return this.#withoutEvents(on, { threw: true, value: thrown });
   }
 
   /** Ends the command with an outcome that was recorded for an earlier attempt. */
@@ -255,7 +255,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     }
     const { fingerprint, result } = found.command;
     try {
-      if (fingerprint !== undefined && fingerprint !== this.#print) {
+      if (fingerprint !== undefined && fingerprint !== this.#payloadFingerprint) {
         const message = `${this.what}: its id ${this.id} is that of a command with another payload`;
         return this.reject(new CatgaError("ID_REUSED", message));
       }
@@ -342,7 +342,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
    * first), and returns true then. The command fails with `CONFLICT`, and was not applied; or with `OUTCOME_UNKNOWN` if
    * another attempt of it may still be handled and stored.
    */
-  isTired(): boolean {
+  hasTooManyConflicts(): boolean {
     if (this.conflicts <= MAX_CONFLICTS) return false;
     const why = `${MAX_CONFLICTS + 1} times other commands came first`;
     if (this.again) this.unknown(`an earlier attempt may still be decided, and ${why}`);
@@ -354,7 +354,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
    * Makes a decision without events. If another attempt of the command may have been stored, or may still be handled,
    * the decision stores a record in the stream that prevents that attempt from being applied.
    */
-  #without(on: CommandStanding, outcome: { readonly threw: boolean; readonly value: unknown }): CommandDecision {
+  #withoutEvents(on: CommandStanding, outcome: { readonly threw: boolean; readonly value: unknown }): CommandDecision {
     if (!this.again) return new CommandDecision(on, outcome);
     return new CommandDecision(on, outcome, { command: commandText(withoutName(this.send)), events: "", count: 0 });
   }
@@ -380,8 +380,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     throw new CatgaError("TOO_LARGE", `${what}: ${sizeAdvice("emit")}`);
   }
 
-  get #print(): string {
-    return this.#fingerprint ??= printOf(this.ctx);
+  get #payloadFingerprint(): string {
+    return this.#fingerprint ??= payloadFingerprint(this.ctx);
   }
 }
 
@@ -406,7 +406,7 @@ function notBegun(what: string, why: "late" | "deadlock", cause?: CatgaError): C
   return unavailable(message, { cause });
 }
 
-function printOf({ contract: { name }, execution: { payload } }: DecidingMessage): string {
+function payloadFingerprint({ contract: { name }, execution: { payload } }: DecidingMessage): string {
   try {
     return fingerprint(payload);
   } catch (error) {
@@ -430,7 +430,8 @@ function withRedactions(
 
 /** Maximum number of conflicts of a command, after each of which its handler is called again. */
 const MAX_CONFLICTS = 8;
-const ANSWER_MARGIN = 50; // ms that are left for the answer to the sender
+/** Time that is left for the answer to the sender, in ms. */
+const ANSWER_MARGIN = 50;
 
 // The events of a command in the encoding in which they will be stored. They are encoded as soon as the handler has
 // returned: a handler that later changes an object that it emitted does not change the event.
@@ -458,7 +459,7 @@ interface Returned {
  * the stream will. Throws a `CatgaError` for too many events and for values that cannot be sent, and the errors of
  * `apply` functions.
  */
-export function emittedBy(
+export function encodeEmitted(
   { definition, id, state: before }: {
     readonly definition: EntityDefinition<unknown>;
     readonly id: string;

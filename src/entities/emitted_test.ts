@@ -1,14 +1,14 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { CatgaError, entity } from "../../mod.ts";
-import { emittedBy } from "./command.ts";
+import { encodeEmitted } from "./command.ts";
 import { blank } from "./entity_copy.ts";
 
 const Box = entity<unknown>("Box", { initial: () => [] });
 Box.event<{ n: unknown }>("Put", (all, { n }) => [...all as unknown[], n]);
 const put = (n: unknown) => ({ event: "Box.Put", payload: { n } });
 const emitted = (count: number, { n, value }: { n: unknown; value?: unknown }) =>
-  emittedBy(blank(Box["~entity"], "b"), {
+  encodeEmitted(blank(Box["~entity"], "b"), {
     name: "Fill",
     events: Array.from({ length: count }, () => put(n)),
     value,

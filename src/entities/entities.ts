@@ -78,7 +78,7 @@ class NodeEntities implements Entities {
     const due = now + this.#host.timeout;
     const warm = this.#warm.get(this.#stream.subject(definition.name, id));
     // a copy that another definition of the same name made may have a state of another kind
-    const known = warm?.definition === definition ? warm.toRead() as EntityCopy<State> : undefined;
+    const known = warm?.definition === definition ? warm.clone() as EntityCopy<State> : undefined;
     const stream = this.#stream;
     const copy = latest || (known !== undefined && !stream.trusts(known, now))
       ? await stream.current({ definition, id }, known, due)

@@ -112,7 +112,7 @@ export class EntityCopy<State> {
   }
 
   /** Returns a copy of this copy, so that more messages can be read into it while this one stays unchanged. */
-  toRead(): EntityCopy<State> {
+  clone(): EntityCopy<State> {
     const { definition, id, state, version, sequence, mark, time, size } = this;
     const copy = new EntityCopy(definition, id, { state, version, sequence, mark, time, size });
     copy.epoch = this.epoch;

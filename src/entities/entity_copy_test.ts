@@ -107,7 +107,7 @@ describe("EntityCopy", () => {
 
   it("a copy to read on is independent, and has a frozen state", () => {
     const copy = filled();
-    const other = copy.toRead();
+    const other = copy.clone();
     copy.take(put(2, "z"), at(9));
     other.take(put(2, "w"), at(9));
     assertEquals([copy.state.items.at(-1), other.state.items.at(-1)], ["z", "w"]);

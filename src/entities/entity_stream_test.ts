@@ -233,7 +233,7 @@ describe("the entity as the leader has it", () => {
       const first = await append("a1");
       await append("a2");
       await append("a3");
-      const [copy, other] = [await current(), (await current()).toRead()];
+      const [copy, other] = [await current(), (await current()).clone()];
       truncate(first);
       for (let n = 0; n < others; n++) await append(`b${n + 2}`, "other.node");
       const expected = ["a1", ...["b2", "b3", "b4"].slice(0, others)];

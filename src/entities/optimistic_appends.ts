@@ -150,7 +150,7 @@ export class Rounds {
   #pass(subject: string, now: number): void {
     for (let next = this.#turns.pass(subject); next !== undefined; next = this.#turns.pass(subject)) {
       if (!next.begins()) continue;
-      if (this.#turns.waited(subject)) return void this.#serve(subject, [next]);
+      if (this.#turns.hasWaiting(subject)) return void this.#serve(subject, [next]);
       const command = next;
       return void command.context!.run(() => this.#start(command, now)); // the context at the begin of its wait
     }
@@ -293,7 +293,7 @@ export class Rounds {
       }
     }
     if (!command.settled && command.isOver(this.#now)) command.over(false, undefined);
-    return command.settled || command.isTired();
+    return command.settled || command.hasTooManyConflicts();
   }
 
   /** Returns true if this node knows that no attempt of the command was stored, and that its send has not ended. */
@@ -454,7 +454,7 @@ export class Rounds {
     const due = Math.max(...entries.map(({ command }) => command.due));
     // the entity is read into a second copy, so that the first stays unchanged even if the read goes on after the
     // deadline
-    const known = copy.toRead();
+    const known = copy.clone();
     const late = new AbortController();
     try {
       const reading = stream.current(copy, known, due);

@@ -24,7 +24,7 @@ export interface QueuedCommand {
 export class Turns<Command extends QueuedCommand> {
   readonly #clock: Clock;
   /** Waiting commands, by deadline. A timer for each would cost as much as everything else about a waiting command. */
-  readonly #late: DeadlineWheel;
+  readonly #deadlines: DeadlineWheel;
   /**
    * By entity: which command runs, and which wait; also for some entities of which no command runs. (A `Map` whose
    * entries come and go with each command takes as much time as everything else here: V8, measured.)
@@ -35,7 +35,7 @@ export class Turns<Command extends QueuedCommand> {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#late = new DeadlineWheel(clock);
+    this.#deadlines = new DeadlineWheel(clock);
   }
 
   /**
@@ -60,7 +60,7 @@ export class Turns<Command extends QueuedCommand> {
   #wait(turn: Turn<Command>, holder: string, command: Command): void {
     const waiter = new TurnWaiter(command);
     (turn.waiting ??= new Fifo()).push(waiter);
-    this.#late.add(waiter);
+    this.#deadlines.add(waiter);
     // one check at the beginning of the wait is enough: a run that waits for this command cannot get the entity's turn
     // later
     if (command.ancestry.length > 0 && command.ancestry.includes(holder)) {
@@ -68,7 +68,7 @@ export class Turns<Command extends QueuedCommand> {
       // awaiting it, and ends before the check
       const check = () => {
         if (turn.holder !== holder) return;
-        this.#end(waiter);
+        this.#endWait(waiter);
         command.leave("deadlock");
       };
       waiter.deadlock = this.#clock.after(DEADLOCK_DELAY, check, BACKGROUND);
@@ -81,17 +81,17 @@ export class Turns<Command extends QueuedCommand> {
    */
   next(entity: string, fits: (command: Command) => boolean): Command | undefined {
     const turn = this.#turns.get(entity);
-    if (turn === undefined || !this.waited(entity)) return undefined;
+    if (turn === undefined || !this.hasWaiting(entity)) return undefined;
     const first = turn.waiting!.first!;
     if (!fits(first.command)) return undefined;
     turn.waiting!.shift();
     turn.holder = first.command.call;
-    this.#end(first);
+    this.#endWait(first);
     return first.command;
   }
 
   /** Returns true if a command waits for the running one. */
-  waited(entity: string): boolean {
+  hasWaiting(entity: string): boolean {
     const waiting = this.#turns.get(entity)?.waiting;
     while (waiting?.first?.over) waiting.shift();
     return waiting?.first !== undefined;
@@ -106,23 +106,23 @@ export class Turns<Command extends QueuedCommand> {
     const turn = this.#turns.get(entity);
     if (next === undefined && turn !== undefined) {
       turn.holder = turn.waiting = undefined;
-      if (++this.#free > MAX_IDLE_ENTITIES) this.#forget();
+      if (++this.#free > MAX_IDLE_ENTITIES) this.#forgetIdle();
     }
     return next;
   }
 
   /** Cancels the timer for deadlines, if no command waits. */
   rest(): void {
-    this.#late.rest();
+    this.#deadlines.rest();
   }
 
-  #end(waiter: TurnWaiter<Command>): void {
+  #endWait(waiter: TurnWaiter<Command>): void {
     waiter.over = true;
-    this.#late.delete(waiter);
+    this.#deadlines.delete(waiter);
     waiter.deadlock?.cancel();
   }
 
-  #forget(): void {
+  #forgetIdle(): void {
     for (const [entity, { holder }] of this.#turns) if (holder === undefined) this.#turns.delete(entity);
     this.#free = 0;
   }

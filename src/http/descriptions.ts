@@ -6,7 +6,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import { checkKnown, checkString } from "../data/checks.ts";
 import type { EdgeRoute } from "./edge_types.ts";
-import { httpStatusOfCode, titleOf } from "./respond.ts";
+import { failureStatus, titleOf } from "./respond.ts";
 
 /** Facts about the API as a whole that a description contains. */
 export interface DescriptionInfo {
@@ -193,7 +193,8 @@ function json(schema: Json, description = "The value"): Json {
 /** Returns the responses for failures: for each status, the codes that have it. */
 function problems(failures: readonly string[], statuses: Readonly<Record<string, number>> = {}): Json {
   const codes = [...failures, ...Object.keys(statuses), "INVALID_MESSAGE", "UNAUTHORIZED", "FORBIDDEN", "UNAVAILABLE"];
-  const byStatus = Map.groupBy(new Set(codes), (code) => statuses[code] ?? OWN_STATUS[code] ?? httpStatusOfCode(code));
+  const own = { ...OWN_STATUS, ...statuses };
+  const byStatus = Map.groupBy(new Set(codes), (code) => failureStatus(code, own));
   return Object.fromEntries([...byStatus].map(([status, codes]) => [status, {
     description: `${titleOf(status)}: ${codes.join(", ")}`,
     content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },

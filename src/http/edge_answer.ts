@@ -6,7 +6,7 @@ import type { Result } from "../contract/result.ts";
 import { encodeValue, toJson } from "../data/encoding.ts";
 import { problemValue } from "./problem_value.ts";
 import { VALUES } from "./request_input.ts";
-import { httpStatus, problem, respond, retryAfter } from "./respond.ts";
+import { failureStatus, problem, respond, retryAfter } from "./respond.ts";
 
 /** Facts on which a response depends besides the result. */
 export interface AnswerOptions {
@@ -35,7 +35,7 @@ export function answer(
   const made = { ...headers, "content-type": VALUES };
   if (result.ok) return new Response(encodeValue(result.value, "result"), { status: status ?? 200, headers: made });
   const { error } = result;
-  const failed = (Object.hasOwn(failures, error.code) ? failures[error.code] : undefined) ?? httpStatus(error);
+  const failed = failureStatus(error.code, failures);
   if (!ended) {
     const shown = { ...made, ...retryAfter(error, failed) };
     return new Response(problemValue(error, failed), { status: failed, headers: shown });

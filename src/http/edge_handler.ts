@@ -107,21 +107,21 @@ export function edgeHandler<Given>(
   return (request) => handler.handle(request);
 }
 
-/** A call of an edge's entry: the entry, the requested action and the caller. */
-interface Called {
+/** A call that `authorize` and the rate limit have admitted: the entry, the requested action and the caller. */
+interface AdmittedCall {
   readonly request: Request;
   readonly route: EdgeRoute;
   readonly action: EdgeAction;
   readonly run: string | undefined;
   readonly signal: string | undefined;
-  /** Headers that carry the caller to handlers; `undefined`: nobody in particular. */
+  /** Headers that carry the caller to handlers; `undefined`: `authorize` has named none. */
   readonly headers: Record<string, string> | undefined;
   readonly identity: string | undefined;
   readonly values: boolean;
 }
 
 /** An entry of the edge, with the run and the signal that the path names after the entry's name. */
-interface RoutePlace {
+interface RouteMatch {
   readonly route: EdgeRoute;
   readonly run: string | undefined;
   readonly signal: string | undefined;
@@ -133,7 +133,7 @@ class EdgeHandler<Given> {
   readonly #options: EdgeHandlerOptions<Given>;
   readonly #base: string;
   /** By path: the entry of the edge. */
-  readonly #places: ReadonlyMap<string, RoutePlace>;
+  readonly #matches: ReadonlyMap<string, RouteMatch>;
   readonly #origins: ReadonlySet<string>;
   readonly #bodies: BodyReader;
   /**
@@ -145,7 +145,7 @@ class EdgeHandler<Given> {
   /** How streams that clients have asked for are resumed, by name of the entry. */
   readonly #streamPlaces = new Map<string, StreamPlace | undefined>();
   /** Encoded durable events, which all responses share: as JSON, and as values with tags. */
-  readonly #texts = [new WeakMap<object, Uint8Array>(), new WeakMap<object, Uint8Array>()] as const;
+  readonly #encodedEvents = [new WeakMap<object, Uint8Array>(), new WeakMap<object, Uint8Array>()] as const;
 
   constructor(app: Catga, routes: ReadonlyMap<string, EdgeRoute>, options: EdgeHandlerOptions<Given>) {
     this.#app = app;
@@ -155,7 +155,7 @@ class EdgeHandler<Given> {
     const places = [...routes].map(([name, route]) =>
       [`${base}/${name}`, { route, run: undefined, signal: undefined }] as const
     );
-    this.#places = new Map(places);
+    this.#matches = new Map(places);
     this.#draining = sharedAbort(app.draining);
     this.#origins = new Set(options.origins ?? []);
     const { limit, maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT } = options;
@@ -187,7 +187,7 @@ class EdgeHandler<Given> {
       try {
         response = await this.#call(request);
       } catch (error) {
-        response = this.#failed(error);
+        response = this.#errorResponse(error);
         if (READS_REFUSED) await this.#bodies.discard(request);
       }
     }
@@ -203,7 +203,7 @@ class EdgeHandler<Given> {
     return response;
   }
 
-  #failed(error: unknown): Response {
+  #errorResponse(error: unknown): Response {
     if (isEdgeRefusal(error)) return error.response(titleOf(error.status));
     try {
       if (isCatgaError(error)) return answer({ ok: false, error }, { values: false, failures: {} });
@@ -220,7 +220,7 @@ class EdgeHandler<Given> {
   #call(request: Request): MaybePromise<Response> {
     // the server leaves the body of an answer to HEAD out
     const method = request.method === "HEAD" ? "GET" : request.method;
-    const place = this.#find(method, pathOf(request.url));
+    const place = this.#match(method, pathOf(request.url));
     const action = actionOf(method, place);
     this.#checkOrigin(method, request);
     const media = method === "POST" ? refusedMediaType(request) : undefined;
@@ -235,7 +235,7 @@ class EdgeHandler<Given> {
       : this.#admit(request, place, action, given);
   }
 
-  #admit(request: Request, place: RoutePlace, action: EdgeAction, caller: Given | EdgeRefusal): MaybePromise<Response> {
+  #admit(request: Request, place: RouteMatch, action: EdgeAction, caller: Given | EdgeRefusal): MaybePromise<Response> {
     if (isEdgeRefusal(caller)) throw caller;
     const headers = callerHeaders(caller);
     const identity = this.#options.identify?.(caller, request);
@@ -252,7 +252,7 @@ class EdgeHandler<Given> {
     return this.#perform({ request, route, action, run, signal, headers, identity, values: wantsValues(request) });
   }
 
-  #perform(called: Called): MaybePromise<Response> {
+  #perform(called: AdmittedCall): MaybePromise<Response> {
     switch (called.action) {
       case "send":
         return this.#send(called);
@@ -276,8 +276,8 @@ class EdgeHandler<Given> {
    * is none. Ids of runs may contain slashes, which proxies that rewrite paths, such as nginx, pass on decoded: so the
    * method decides if the last part is a signal.
    */
-  #find(method: string, pathname: string): RoutePlace {
-    const listed = this.#places.get(pathname);
+  #match(method: string, pathname: string): RouteMatch {
+    const listed = this.#matches.get(pathname);
     if (listed !== undefined) return listed;
     const base = this.#base;
     const parts = pathname.startsWith(`${base}/`) ? pathname.slice(base.length + 1).split("/") : [];
@@ -306,14 +306,14 @@ class EdgeHandler<Given> {
     ) {
       return;
     }
-    throw new EdgeRefusal(403, "FORBIDDEN", "a request with cookies must come of an origin that is allowed");
+    throw new EdgeRefusal(403, "FORBIDDEN", "a request with cookies must come from an origin that is allowed");
   }
 
   /**
    * Returns the id of the message or run, made from the header `Idempotency-Key` and the caller; `undefined` without
    * this header.
    */
-  #idOf({ request, identity }: Called): string | undefined {
+  #idOf({ request, identity }: AdmittedCall): string | undefined {
     const key = request.headers.get("idempotency-key") ?? undefined;
     if (key === undefined) return undefined;
     if (key === "" || key.length > MAX_KEY) {
@@ -325,7 +325,7 @@ class EdgeHandler<Given> {
     throw new EdgeRefusal(400, "INVALID_MESSAGE", "the Idempotency-Key is too long for this caller");
   }
 
-  async #send(called: Called): Promise<Response> {
+  async #send(called: AdmittedCall): Promise<Response> {
     const { route: { contract, options: { failures = {} } }, values, request } = called;
     const of = contract as Contract<"command" | "query", unknown, unknown>;
     const given = this.#idOf(called);
@@ -344,7 +344,7 @@ class EdgeHandler<Given> {
     return answer(await sending, { values, failures });
   }
 
-  async #query(called: Called): Promise<Response> {
+  async #query(called: AdmittedCall): Promise<Response> {
     const { route: { contract, options: { failures = {}, cache = "no-cache" } }, values, request } = called;
     const of = contract as Contract<"query", unknown, unknown>;
     const input = inputOf(queryOf(request).get("input") ?? "");
@@ -356,7 +356,7 @@ class EdgeHandler<Given> {
     return new Response(text, { headers: { ...headers, "content-type": values ? VALUES : "application/json" } });
   }
 
-  async #stream(called: Called): Promise<Response> {
+  async #stream(called: AdmittedCall): Promise<Response> {
     const { route, request, values } = called;
     const of = route.contract as Contract<"stream", unknown, unknown>;
     const place = this.#placeOf(route, of);
@@ -388,14 +388,14 @@ class EdgeHandler<Given> {
     return [ownAbort(request.signal), this.#draining];
   }
 
-  #follow({ route: { contract }, request, values }: Called): Response {
+  #follow({ route: { contract }, request, values }: AdmittedCall): Response {
     const query = queryOf(request);
     const from = request.headers.get("last-event-id") || query.get("from") || "now";
     const key = query.get("key") ?? undefined;
     const follow = this.#app.follow as (contract: unknown, options: object) => EventFollower<unknown>;
     // `follow` gets no signal: when the client closes the request, the response itself ends the iteration
     const items = follow.call(this.#app, contract, { from: fromOf(from), key });
-    const texts = this.#texts[values ? 1 : 0];
+    const texts = this.#encodedEvents[values ? 1 : 0];
     const bytesOf = (event: FollowedEvent<unknown>) => {
       const made = texts.get(event);
       if (made !== undefined) return made;
@@ -415,7 +415,7 @@ class EdgeHandler<Given> {
     return eventsResponse(source, values);
   }
 
-  async #start(called: Called): Promise<Response> {
+  async #start(called: AdmittedCall): Promise<Response> {
     const { route: { contract, name, options: { failures = {} } }, values } = called;
     const input = await this.#bodies.input(called.request);
     const id = this.#idOf(called);
@@ -432,7 +432,7 @@ class EdgeHandler<Given> {
     });
   }
 
-  async #result(called: Called): Promise<Response> {
+  async #result(called: AdmittedCall): Promise<Response> {
     const { route: { contract, options: { failures = {} } }, values, request, run = "" } = called;
     const workflow = contract as WorkflowContract<unknown, unknown>;
     const { maxWait = MAX_WAIT } = this.#options;
@@ -455,7 +455,7 @@ class EdgeHandler<Given> {
   }
 
   /** Makes the response for the result of a run: a failure may be the end of the run, or of this call. */
-  #answerOf(result: Result<unknown>, info: RunInfo | undefined, { route, values }: Called): Response {
+  #answerOf(result: Result<unknown>, info: RunInfo | undefined, { route, values }: AdmittedCall): Response {
     const { failures = {} } = route.options;
     const end = info?.endedAt === undefined ? undefined : info.timeline.at(-1)?.value;
     const ended = !result.ok && isRecord(end) && end.code === result.error.code;
@@ -467,7 +467,7 @@ class EdgeHandler<Given> {
     return undefined;
   }
 
-  async #tell(called: Called): Promise<Response> {
+  async #tell(called: AdmittedCall): Promise<Response> {
     const { route: { options: { tell = {}, failures = {} } }, values, run = "", signal = "" } = called;
     const input = await this.#bodies.input(called.request);
     const id = this.#idOf(called);
@@ -478,7 +478,7 @@ class EdgeHandler<Given> {
     });
   }
 
-  async #cancel(called: Called): Promise<Response> {
+  async #cancel(called: AdmittedCall): Promise<Response> {
     const { route: { contract, options: { failures = {} } }, values, run = "", request } = called;
     const reason = queryOf(request).get("reason") || "cancelled by its caller";
     const cancelled = await this.#app.cancel(contract as WorkflowContract<never, unknown>, run, reason.slice(0, 1_000));
@@ -504,7 +504,7 @@ const WRONG_CALLER =
   "authorize must return a caller that can be sent, undefined for nobody in particular, or deny(401)";
 
 /** Returns what a request with this method on this path does. Throws a refusal if the path does not have the method. */
-function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeAction {
+function actionOf(method: string, { route, run, signal }: RouteMatch): EdgeAction {
   const actions = actionsOf(route, run, signal);
   const action = actions.get(method);
   if (action !== undefined) return action;

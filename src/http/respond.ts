@@ -35,7 +35,6 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
   const { failures = {}, status = result.ok && result.value === undefined ? 204 : 200, ...init } = options;
   checkStatus("respond: status", status, result.ok && result.value !== undefined);
   checkFailures("respond", failures);
-  const own: Readonly<Record<string, number | undefined>> = failures;
   const headers = new Headers(init.headers);
   if (result.ok) {
     if (result.value === undefined) return new Response(null, { ...init, status });
@@ -43,7 +42,7 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
     return new Response(toJson(result.value, "INVALID_RESPONSE", "the value"), { ...init, status, headers });
   }
   const { error } = result;
-  const failed = (Object.hasOwn(own, error.code) ? own[error.code] : undefined) ?? httpStatus(error);
+  const failed = failureStatus(error.code, failures);
   headers.set("content-type", "application/problem+json");
   for (const [name, value] of Object.entries(retryAfter(error, failed))) {
     if (!headers.has(name)) headers.set(name, value);
@@ -97,17 +96,18 @@ export function problem(error: CatgaError, status: number, more: object = {}): s
   }
 }
 
-/** Returns the HTTP status of an error. */
-export function httpStatus({ code }: CatgaError): number {
-  return httpStatusOfCode(code);
-}
-
-/** Returns the HTTP status of an error with this code. */
-export function httpStatusOfCode(code: string): number {
+/**
+ * Returns the HTTP status of an error with this code. `failures`: the program's statuses of failure codes, which have
+ * precedence.
+ */
+export function failureStatus(code: string, failures: Readonly<Record<string, number | undefined>> = {}): number {
+  const own = Object.hasOwn(failures, code) ? failures[code] : undefined;
+  if (own !== undefined) return own;
   return code === "NO_HANDLER" ? 503 : statusOf({ code }); // 503, not 404: the address is right, the service is missing
 }
 
 const RESPOND_OPTIONS = new Set(["status", "statusText", "headers", "failures"]);
+
 /** Returns the title (reason phrase) of an HTTP status. */
 export function titleOf(status: number): string {
   return TITLES[status] ?? (status < 500 ? "Request Failed" : "Server Error");
@@ -119,11 +119,11 @@ const TITLES: Readonly<Record<number, string>> = {
   402: "Payment Required",
   403: "Forbidden",
   404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
   409: "Conflict",
   410: "Gone",
   413: "Content Too Large",
-  405: "Method Not Allowed",
-  408: "Request Timeout",
   415: "Unsupported Media Type",
   422: "Unprocessable Content",
   429: "Too Many Requests",

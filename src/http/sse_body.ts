@@ -10,7 +10,7 @@ import { toJson, toText } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { onAbort, systemClock, type Timer } from "../ports/clock.ts";
 import { problemValue } from "./problem_value.ts";
-import { httpStatus, problem } from "./respond.ts";
+import { failureStatus, problem } from "./respond.ts";
 
 /** Parts from which the body of a response of server-sent events is made. */
 export interface EventStream<T> {
@@ -151,7 +151,7 @@ export function failureEvent(thrown: unknown, values: boolean): Uint8Array {
 }
 
 function failureText(thrown: unknown, values: boolean): string {
-  const textOf = (error: CatgaError) => (values ? problemValue : problem)(error, httpStatus(error));
+  const textOf = (error: CatgaError) => (values ? problemValue : problem)(error, failureStatus(error.code));
   try {
     if (isCatgaError(thrown)) return textOf(thrown);
   } catch {

@@ -127,11 +127,13 @@ export class App implements NodeHost, DrainableNode {
   readonly runner: Runner;
   readonly closed: Promise<void>;
   readonly #parts: AppParts;
-  readonly #stop = Promise.withResolvers<void>();
+  /** Settles when the node has stopped; see {@link App.closed}. */
+  readonly #ended = Promise.withResolvers<void>();
   #fastPaths: ReadonlyMap<AnyContract, LocalFastPath> = NO_FAST_PATHS;
   readonly #builder: RequestBuilder;
   readonly #sendPath: SendPath;
   #remote: Remote | undefined;
+  /** Number of names that {@link App.nextCall} has made. */
   #calls = 0;
   /** Aborts when this node shuts down in an orderly way and no longer gets new messages. */
   readonly #draining = new AbortController();
@@ -145,6 +147,8 @@ export class App implements NodeHost, DrainableNode {
   #ownEntities: Entities | undefined;
   /** The part that executes runs of workflows, once it is loaded. */
   #ownRuns: NodeRuns | undefined;
+  /** Timer of the next computation of the alarms, once the log is open. */
+  #alarmTimer: Timer | undefined;
   readonly #nodeListeners: Set<() => void> = new Set();
 
   /** `release`: closes everything that was opened for the app; called after the drain. */
@@ -171,7 +175,7 @@ export class App implements NodeHost, DrainableNode {
     const runner = this.runner = new Runner({ host: this, mediator, observer, timeout });
     this.#sendPath = new SendPath({ node: this.node, builder, mediator, runner, log: () => this.log() });
     this.#release = release;
-    this.closed = this.#stop.promise;
+    this.closed = this.#ended.promise;
     // the handler is needed because an app whose `closed` nobody awaits must not crash the process; the rejection was
     // logged before
     this.closed.catch(() => {});
@@ -442,7 +446,8 @@ export class App implements NodeHost, DrainableNode {
     }
     if (!contract.options.durable) {
       throw new TypeError(
-        `unschedule ${contract.name}: the ${contract.kind} is not durable, so that nothing of it is scheduled`,
+        `unschedule ${contract.name}: the ${contract.kind} is not durable, so that nothing of it is scheduled: ` +
+          "give it durable: true",
       );
     }
     const closed = this.#builder.closed(contract);
@@ -465,22 +470,20 @@ export class App implements NodeHost, DrainableNode {
     // the log is opened outside of the sender's async context, because it serves all senders
     return outside(async () => {
       const log = this.#opened = await this.#parts.log(this);
-      this.#lookNowAndThen();
+      this.#pollAlarms();
       return log;
     });
   }
-
-  #look: Timer | undefined;
 
   /**
    * Computes the alarms every 5 s, so that a growing number of unread messages is noticed even if no program reads the
    * alarms.
    */
-  #lookNowAndThen(): void {
-    this.#look = this.clock.after(ALARM_POLL, () => {
+  #pollAlarms(): void {
+    this.#alarmTimer = this.clock.after(ALARM_POLL, () => {
       if (this.#builder.stopped) return;
       void this.alarms;
-      this.#lookNowAndThen();
+      this.#pollAlarms();
     }, { background: true });
   }
 
@@ -507,19 +510,19 @@ export class App implements NodeHost, DrainableNode {
     options?: StartOptions,
     parent?: Context,
   ): Promise<Result<string, never>> {
-    return this.#ofRuns((runs) => runs.start(workflow, input, options, parent));
+    return this.#withRuns((runs) => runs.start(workflow, input, options, parent));
   }
 
   result(workflow: AnyWorkflow, run: string, options?: ResultOptions): Promise<Result<unknown>> {
-    return this.#ofRuns((runs) => runs.result(workflow, run, options));
+    return this.#withRuns((runs) => runs.result(workflow, run, options));
   }
 
   tell(signal: AnySignal, run: string, payload: unknown, options?: TellOptions): Promise<Result<void, never>> {
-    return this.#ofRuns((runs) => runs.tell(signal, run, payload, options));
+    return this.#withRuns((runs) => runs.tell(signal, run, payload, options));
   }
 
   cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
-    return this.#ofRuns((runs) => runs.cancel(workflow, run, reason));
+    return this.#withRuns((runs) => runs.cancel(workflow, run, reason));
   }
 
   /** Returns the runs of workflows of this namespace. */
@@ -528,9 +531,9 @@ export class App implements NodeHost, DrainableNode {
     yield* (await this.nodeRuns()).infos(options);
   }
 
-  #ofRuns<T>(call: (runs: NodeRuns) => Promise<Result<T, never>>): Promise<Result<T, never>>;
-  #ofRuns(call: (runs: NodeRuns) => Promise<Result<unknown>>): Promise<Result<unknown>>;
-  async #ofRuns(call: (runs: NodeRuns) => Promise<Result<unknown>>): Promise<Result<unknown>> {
+  #withRuns<T>(call: (runs: NodeRuns) => Promise<Result<T, never>>): Promise<Result<T, never>>;
+  #withRuns(call: (runs: NodeRuns) => Promise<Result<unknown>>): Promise<Result<unknown>>;
+  async #withRuns(call: (runs: NodeRuns) => Promise<Result<unknown>>): Promise<Result<unknown>> {
     if (this.#builder.stopped) return failure("CLOSED", `node ${this.node} has stopped`);
     let runs: NodeRuns;
     try {
@@ -652,20 +655,21 @@ export class App implements NodeHost, DrainableNode {
         closeLog: () => this.closeLog(),
         stopSends: () => {
           this.#builder.stop();
-          this.#look?.cancel();
+          this.#alarmTimer?.cancel();
         },
-        heldUp: (ms) => this.#heldUp(ms),
+        heldUp: (ms) => this.#reportHeldUp(ms),
         release: this.#release,
       });
       this.wheel.rest();
-      this.#stop.resolve();
+      this.#ended.resolve();
     } catch (error) {
-      this.#stop.reject(error);
+      this.#ended.reject(error);
       throw error;
     }
   }
 
-  #heldUp(ms: number): void {
+  /** Reports which handlers, runs and sends the drain still waits for after `ms` ms. */
+  #reportHeldUp(ms: number): void {
     const running = this.runner.counts.all.map((counts) => counts.toJSON()).filter(({ inHand = 0 }) => inHand > 0);
     const runs = Map.groupBy(this.#ownRuns?.driven ?? [], (workflow) => `workflow ${workflow}`);
     const named = [
@@ -685,7 +689,7 @@ export class App implements NodeHost, DrainableNode {
   /** Stops the node at once, because of an error after which it cannot continue: `closed` rejects with this error. */
   fail(error: CatgaError): void {
     if (this.#builder.stopped) return;
-    this.#stop.reject(error);
+    this.#ended.reject(error);
     this.fault("running this node", error);
     this.drain({ timeout: 0 }).catch((error) => this.fault("stopping", error));
   }

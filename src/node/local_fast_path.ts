@@ -33,7 +33,7 @@ export function fastPaths(
   const ways = { refused, sends: new LocalSends() };
   for (const { name } of mediator.requests) {
     const dispatch = mediator.find(name)!;
-    if (!builder.needsNothing(dispatch.contract) || !alone.has(name)) continue;
+    if (!builder.needsNoPreparation(dispatch.contract) || !alone.has(name)) continue;
     paths.set(dispatch.contract, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract), ways));
   }
   return paths;

@@ -81,7 +81,7 @@ export class RequestBuilder {
    * neither ordered nor idempotent, and has a `key` function if its messages are routed by key; and its route is no
    * strategy of the program's, which would be called even when there is only one node.
    */
-  needsNothing(contract: AnyContract): boolean {
+  needsNoPreparation(contract: AnyContract): boolean {
     const { kind, options: { input, output, key, ordered, idempotent } } = contract;
     if (kind === "event" || kind === "stream" || input !== undefined || output !== undefined || ordered || idempotent) {
       return false;

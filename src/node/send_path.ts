@@ -125,7 +125,9 @@ export class SendPath {
     options: SendOptions,
   ): Promise<Result<unknown>> {
     const closed = this.#builder.closed(contract);
-    return closed === undefined ? this.#route(this.#own(contract, payload, options)) : Promise.resolve(closed);
+    return closed === undefined
+      ? this.#route(this.#internalRequest(contract, payload, options))
+      : Promise.resolve(closed);
   }
 
   /**
@@ -135,13 +137,13 @@ export class SendPath {
   handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void {
     const closed = this.#builder.closed(contract);
     if (closed !== undefined) return caller.resolve(closed);
-    const request = this.#own(contract, payload, options, caller);
+    const request = this.#internalRequest(contract, payload, options, caller);
     const remote = this.#remote;
     if (remote !== undefined && !this.#isForHere(request)) return remote.router.begin(request, caller);
     this.#run(request).then((result) => caller.resolve(result), (error) => caller.reject(error));
   }
 
-  #own(
+  #internalRequest(
     contract: AnyContract,
     payload: unknown,
     { timeout, retries, route = "hash", key, node, signal }: SendOptions,
@@ -383,19 +385,20 @@ export async function sendAll(
   const finite = Array.isArray(payloads);
   const pace = new TurnYield(clock);
   let next = 0;
-  let read = false;
+  /** True if no further payload is read: the iterable is done, has thrown, or was closed. */
+  let exhausted = false;
   const close = () => {
-    if (read) return;
-    read = true;
+    if (exhausted) return;
+    exhausted = true;
     left.return?.();
   };
   const sender = async () => {
     try {
-      while (!read) {
-        read = true; // an iterable that throws, or is done, need not be closed
+      while (!exhausted) {
+        exhausted = true; // an iterable that throws, or is done, need not be closed
         const step = left.next();
         if (step.done) return;
-        read = false;
+        exhausted = false;
         const place = next++;
         // the last payload that is read: its result says why no more are read
         if (!finite && over()) close();
@@ -409,7 +412,7 @@ export async function sendAll(
     }
   };
   const senders: Promise<void>[] = [];
-  while (!read && senders.length < concurrency) senders.push(sender());
+  while (!exhausted && senders.length < concurrency) senders.push(sender());
   await Promise.all(senders);
   return results;
 }
@@ -454,5 +457,7 @@ class TurnYield {
   }
 }
 
-const CHECK_EVERY = 64; // sends between two looks at the clock
-const MAX_TURN = 5; // ms after which a turn of the event loop has to end
+/** Number of sends between two looks at the clock. */
+const CHECK_EVERY = 64;
+/** Time after which a turn of the event loop has to end, in ms. */
+const MAX_TURN = 5;

@@ -53,19 +53,20 @@ export class ReadModel {
    * Queues of waiting messages, by key (`undefined`: messages without a key). A key has a queue while one of its
    * messages runs or waits for its next attempt.
    */
-  readonly #lanes: Map<string | undefined, Fifo<Open>> = new Map();
+  readonly #lanes: Map<string | undefined, Fifo<OpenMessage>> = new Map();
   /** Batches that are not full yet, by contract name. */
-  readonly #filling: Map<string, Filling> = new Map();
-  readonly #stored: Fifo<StoredMessage> = new Fifo();
-  #bytes = 0;
+  readonly #fillingBatches: Map<string, FillingBatch> = new Map();
+  /** Messages of the stream that wait to be parsed, each with several published messages. */
+  readonly #unparsed: Fifo<StoredMessage> = new Fifo();
+  #unparsedBytes = 0;
   #reader: LogReader | undefined;
   #stream: LogStream | undefined;
   /** The messages of the stored message that is being handed out to handlers: a stored message contains several. */
   #group: readonly LoggedMessage[] = [];
   /** Index in `#group` of the next message to hand out. */
-  #next = 0;
+  #nextInGroup = 0;
   /** Size of each message of `#group`, in bytes. */
-  #size = 0;
+  #sizeOfEach = 0;
   /** Number of messages that run, wait for their next attempt, or wait behind others of their key. */
   #open = 0;
   #openBytes = 0;
@@ -78,12 +79,15 @@ export class ReadModel {
    */
   readonly #stuck: Map<readonly LoggedMessage[], number> = new Map();
   #caughtUp = false;
+  /** True while reading the stream is paused, because too many of its messages wait to be parsed. */
   #paused = false;
+  /** True while {@link ReadModel.#pump} runs, so that handlers which end at once do not call it again. */
   #pumping = false;
   /** True if handing out messages goes on in the next turn of the event loop. */
-  #resumes = false;
+  #resumesNextTurn = false;
   #closed = false;
-  readonly #retries: Set<Timer> = new Set();
+  /** Timers of pauses before further attempts, and of runs that have reached their timeout. */
+  readonly #pauses: Set<Timer> = new Set();
 
   constructor(options: ReadModelOptions) {
     this.#options = options;
@@ -96,7 +100,8 @@ export class ReadModel {
    */
   get caughtUp(): boolean {
     if (this.#caughtUp || this.#retrying < this.#open) return this.#caughtUp;
-    const isRead = this.#reader?.caughtUp === true && this.#stored.size === 0 && this.#next === this.#group.length;
+    const isRead = this.#reader?.caughtUp === true && this.#unparsed.size === 0 &&
+      this.#nextInGroup === this.#group.length;
     if (!isRead && !this.#isFull) return false;
     this.#caughtUp = true;
     const [failing] = this.#failing.values();
@@ -118,10 +123,10 @@ export class ReadModel {
    * `retrying`: messages that failed, and those that wait behind them.
    */
   get figures(): { readonly open: number; readonly lag: number; readonly oldest: number; readonly retrying: number } {
-    const [first = this.#group[this.#next] ?? this.#stored.first] = this.#held;
+    const [first = this.#group[this.#nextInGroup] ?? this.#unparsed.first] = this.#held;
     const age = first === undefined || this.#stream === undefined ? 0 : this.#stream.serverTime - first.time;
-    const open = this.#open + this.#group.length - this.#next;
-    return { open, lag: this.#stored.size, oldest: Math.max(0, Math.round(age)), retrying: this.#retrying };
+    const open = this.#open + this.#group.length - this.#nextInGroup;
+    return { open, lag: this.#unparsed.size, oldest: Math.max(0, Math.round(age)), retrying: this.#retrying };
   }
 
   /** The first message whose handler runs longer than twice its timeout, and the number of such messages. */
@@ -164,7 +169,7 @@ export class ReadModel {
       subjects: categoryPatterns(namespace, stream.name, handlers.keys()),
       after,
       onMessage: (message) => this.#arrive(message),
-      onStart: (start) => this.#started(start),
+      onStart: (start) => this.#readingStarted(start),
       onFault: (error) => observer({ type: "fault", during: `reading the log for ${label}`, error }),
     });
   }
@@ -174,13 +179,13 @@ export class ReadModel {
     this.#closed = true;
     this.#reader?.close();
     this.#options.handled.flush();
-    for (const timer of this.#retries) timer.cancel();
-    this.#retries.clear();
-    for (const { timer } of this.#filling.values()) timer.cancel();
-    this.#filling.clear();
+    for (const timer of this.#pauses) timer.cancel();
+    this.#pauses.clear();
+    for (const { timer } of this.#fillingBatches.values()) timer.cancel();
+    this.#fillingBatches.clear();
   }
 
-  #started({ lost }: Parameters<FollowOptions["onStart"]>[0]): void {
+  #readingStarted({ lost }: Parameters<FollowOptions["onStart"]>[0]): void {
     if (lost === undefined) return;
     const { observer, label } = this.#options;
     // the stream was made anew: this node has not handled the messages of the new stream yet
@@ -189,10 +194,10 @@ export class ReadModel {
   }
 
   #arrive(message: StoredMessage): void {
-    this.#stored.push(message);
-    this.#bytes += message.data.length;
+    this.#unparsed.push(message);
+    this.#unparsedBytes += message.data.length;
     this.#pump();
-    if (this.#paused || (this.#stored.size < MAX_STREAM_MESSAGES && this.#bytes < MAX_STREAM_BYTES)) return;
+    if (this.#paused || (this.#unparsed.size < MAX_STREAM_MESSAGES && this.#unparsedBytes < MAX_STREAM_BYTES)) return;
     this.#paused = true;
     this.#reader?.pause();
   }
@@ -202,78 +207,78 @@ export class ReadModel {
    * next turn), or too many messages are open (run, or wait for another attempt or behind others of their key).
    */
   #pump(): void {
-    if (this.#pumping || this.#resumes) return;
+    if (this.#pumping || this.#resumesNextTurn) return;
     const { budget } = this.#options;
     this.#pumping = true;
     while (!this.#closed && !this.#isFull) {
       if (budget.over) {
-        this.#resumes = true;
+        this.#resumesNextTurn = true;
         budget.nextTurn(() => {
-          this.#resumes = false;
+          this.#resumesNextTurn = false;
           this.#pump();
         });
         break;
       }
-      if (this.#next < this.#group.length) {
-        this.#take(this.#group[this.#next++]);
+      if (this.#nextInGroup < this.#group.length) {
+        this.#handOut(this.#group[this.#nextInGroup++]);
         budget.spent();
-      } else if (!this.#nextGroup()) break;
+      } else if (!this.#parseNext()) break;
     }
     this.#pumping = false;
   }
 
-  #nextGroup(): boolean {
-    const stored = this.#stored.shift();
+  #parseNext(): boolean {
+    const stored = this.#unparsed.shift();
     if (stored === undefined) return false;
-    this.#bytes -= stored.data.length;
-    if (this.#paused && this.#stored.size <= MAX_STREAM_MESSAGES / 2 && this.#bytes <= MAX_STREAM_BYTES / 2) {
+    this.#unparsedBytes -= stored.data.length;
+    if (this.#paused && this.#unparsed.size <= MAX_STREAM_MESSAGES / 2 && this.#unparsedBytes <= MAX_STREAM_BYTES / 2) {
       this.#paused = false;
       this.#reader?.resume();
     }
     const group = readGroup(this.#options.namespace, stored);
-    this.#next = 0;
+    this.#nextInGroup = 0;
     this.#group = isReadable(group) ? group : [];
-    this.#size = stored.data.length / Math.max(1, this.#group.length);
-    if (!isReadable(group)) this.#skipped(`message ${stored.sequence} of the log`, new Error(group.reason));
+    this.#sizeOfEach = stored.data.length / Math.max(1, this.#group.length);
+    if (!isReadable(group)) this.#reportSkipped(`message ${stored.sequence} of the log`, new Error(group.reason));
     return true;
   }
 
   /** Runs a message, or queues it behind other messages of its key. */
-  #take(message: LoggedMessage): void {
+  #handOut(message: LoggedMessage): void {
     const handlers = this.#options.handlers.get(message.category);
     if (handlers === undefined) return;
     const lanes = this.#lanes;
     const lane = lanes.size === 0 ? undefined : lanes.get(message.key);
-    const open = { message, size: this.#size };
+    const open = { message, size: this.#sizeOfEach };
     if (handlers.batch !== undefined) {
-      this.#opened(open, 1);
-      return this.#collect(open, handlers.batch);
+      this.#countOpen(open, 1);
+      return this.#addToBatch(open, handlers.batch);
     }
     if (lane !== undefined) {
-      this.#opened(open, 1);
+      this.#countOpen(open, 1);
       lane.push(open);
       return;
     }
     const ended = this.#run(message, 1);
     if (ended === true) return this.#options.handled.add(message.category);
-    this.#opened(open, 1);
+    this.#countOpen(open, 1);
     lanes.set(message.key, new Fifo());
-    this.#hold(open, ended);
+    void this.#runUntilHandled(open, ended);
   }
 
   /**
    * Adds a message to the batch of its contract. If the message's key is in use outside that batch, the message is
    * queued instead. The batch keeps the key until the batch has ended.
    */
-  #collect(open: Open, { max, within }: BatchHandler): void {
+  #addToBatch(open: OpenMessage, { max, within }: BatchHandler): void {
     const { category, key } = open.message;
     const lane = this.#lanes.get(key);
-    let filling = this.#filling.get(category);
+    let filling = this.#fillingBatches.get(category);
     if (lane !== undefined && (lane.size > 0 || !filling?.keys.has(key))) return lane.push(open);
     if (filling === undefined) {
       const end = () => this.#endBatch(category);
       filling = { opens: [], keys: new Set(), timer: this.#options.clock.after(within, end, { background: true }) };
-      this.#filling.set(category, filling);
+      this.#fillingBatches.set(category, filling);
     }
     if (lane === undefined) this.#lanes.set(key, new Fifo());
     filling.keys.add(key);
@@ -283,9 +288,9 @@ export class ReadModel {
   }
 
   #endBatch(category: string): void {
-    const { timer, opens, keys } = this.#filling.get(category)!; // `#filling` has a batch while its timer runs
+    const { timer, opens, keys } = this.#fillingBatches.get(category)!; // safe: a batch is removed only here
     timer.cancel();
-    this.#filling.delete(category);
+    this.#fillingBatches.delete(category);
     // there is a handler: messages without one are not taken
     void this.#runBatch(this.#options.handlers.get(category)!, opens, keys);
   }
@@ -296,19 +301,19 @@ export class ReadModel {
    */
   async #runBatch(
     handlers: CategoryHandlers,
-    opens: readonly Open[],
+    opens: readonly OpenMessage[],
     keys: Iterable<string | undefined>,
   ): Promise<void> {
     const outcomes = await this.#runTogether(handlers, opens.map(({ message }) => message));
     if (this.#closed) return;
-    const left = new Map<string | undefined, (readonly [Open, CatgaError | undefined])[]>();
+    const left = new Map<string | undefined, (readonly [OpenMessage, CatgaError | undefined])[]>();
     for (const [i, open] of opens.entries()) {
       const { message: { key, category }, message } = open;
       this.#held.delete(message);
       this.#failing.delete(message);
       const outcome = outcomes?.[i] ?? (outcomes === undefined ? "behind" : undefined);
       if (outcome === undefined) {
-        this.#opened(open, -1);
+        this.#countOpen(open, -1);
         this.#options.handled.add(category);
       } else {
         const own = [open, outcome === "behind" ? undefined : outcome] as const;
@@ -317,7 +322,7 @@ export class ReadModel {
         else others.push(own);
       }
     }
-    for (const key of keys) this.#release(key, left.get(key) ?? []);
+    for (const key of keys) this.#freeKey(key, left.get(key) ?? []);
     this.#pump();
   }
 
@@ -325,7 +330,7 @@ export class ReadModel {
    * Frees a key after a batch has ended, so that the messages queued behind it run. `left`: messages of the key that
    * the batch has not handled, each with its error (`undefined`: it waits behind one that failed).
    */
-  #release(key: string | undefined, left: readonly (readonly [Open, CatgaError | undefined])[]): void {
+  #freeKey(key: string | undefined, left: readonly (readonly [OpenMessage, CatgaError | undefined])[]): void {
     const lanes = this.#lanes;
     const waiting = lanes.get(key)!; // a key held by a batch has a queue
     if (left.length === 0) {
@@ -333,24 +338,24 @@ export class ReadModel {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
         // there is a handler: messages without one are not taken
         const { batch } = this.#options.handlers.get(next.message.category)!;
-        if (batch !== undefined) this.#collect(next, batch);
+        if (batch !== undefined) this.#addToBatch(next, batch);
         else if (lanes.has(key)) lanes.get(key)!.push(next);
         else {
           lanes.set(key, new Fifo());
-          void this.#hold(next, this.#run(next.message, 1));
+          void this.#runUntilHandled(next, this.#run(next.message, 1));
         }
       }
       return;
     }
-    const lane = new Fifo<Open>();
+    const lane = new Fifo<OpenMessage>();
     const [[first, error], ...others] = left;
     for (const [open] of others) lane.push(open);
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) lane.push(next);
     lanes.set(key, lane);
     const { message } = first;
-    void this.#hold(
+    void this.#runUntilHandled(
       first,
-      error === undefined ? this.#run(message, 1) : this.#failed(message, { ok: false, error }),
+      error === undefined ? this.#run(message, 1) : this.#afterRun(message, { ok: false, error }),
     );
   }
 
@@ -369,11 +374,11 @@ export class ReadModel {
     const running = batch!.run(run, ctx);
     const late = () =>
       `a batch of ${contract.name} has not ended within ${timeout} ms: later messages of its keys wait for it`;
-    const outcome = running instanceof Promise ? await this.#ended(running, ctx, messages, late) : running;
+    const outcome = running instanceof Promise ? await this.#endOf(running, ctx, messages, late) : running;
     return outcome instanceof Refusal || !outcome.ok ? undefined : run.outcomes;
   }
 
-  #opened({ size }: Open, count: 1 | -1): void {
+  #countOpen({ size }: OpenMessage, count: 1 | -1): void {
     this.#open += count;
     this.#openBytes += count * size;
   }
@@ -382,30 +387,30 @@ export class ReadModel {
    * Runs a message. Returns, at once or by a promise, true if the message is finished, else the reason for another
    * attempt.
    */
-  #run(message: LoggedMessage, attempt: number): MaybePromise<true | ReadRetry> {
+  #run(message: LoggedMessage, attempt: number): MaybePromise<true | NotHandled> {
     const { host, handlers } = this.#options;
     // there is a handler: messages without one are not taken
     const { contract, timeout, run } = handlers.get(message.category)!;
     const { id, position, key, meta, tagged, payload: given, time } = message;
     // the cast is safe: readGroup has checked that a tagged payload is a string
-    const made = () => tagged ? decodeText(given as string) : copyJson(given);
+    const decode = () => tagged ? decodeText(given as string) : copyJson(given);
     let payload: unknown;
     try {
-      payload = made();
+      payload = decode();
     } catch (error) {
-      this.#skipped(`${contract.name} (${id})`, error);
+      this.#reportSkipped(`${contract.name} (${id})`, error);
       return true;
     }
     const logged = { id, attempt, position, key, meta, fence: undefined, storedAt: time };
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, new OwnRun(host)));
-    const outcome = run(payload, made, ctx);
+    const outcome = run(payload, decode, ctx);
     if (!(outcome instanceof Promise)) {
-      return outcome instanceof Refusal || !outcome.ok ? this.#failed(message, outcome, ctx) : true;
+      return outcome instanceof Refusal || !outcome.ok ? this.#afterRun(message, outcome, ctx) : true;
     }
     const late = () =>
       `${contract.name} (${id}) has not ended within ${timeout} ms: later messages of its key wait for it`;
-    return this.#ended(outcome, ctx, [message], late).then((ended) =>
-      ended instanceof Refusal || !ended.ok ? this.#failed(message, ended, ctx) : true
+    return this.#endOf(outcome, ctx, [message], late).then((ended) =>
+      ended instanceof Refusal || !ended.ok ? this.#afterRun(message, ended, ctx) : true
     );
   }
 
@@ -413,7 +418,7 @@ export class ReadModel {
    * Waits for the end of a run that has not ended at once, and resolves with its outcome. If the run reaches its
    * timeout before, reports the text that `late` returns.
    */
-  async #ended(
+  async #endOf(
     outcome: Promise<Outcome>,
     ctx: MessageContext,
     messages: readonly LoggedMessage[],
@@ -443,14 +448,14 @@ export class ReadModel {
    * Runs a message of a key again until it is finished, and then the messages queued behind it; until then no other
    * message of the key runs. `first`: outcome of the message's first run.
    */
-  async #hold(open: Open, first: MaybePromise<true | ReadRetry>): Promise<void> {
+  async #runUntilHandled(open: OpenMessage, first: MaybePromise<true | NotHandled>): Promise<void> {
     const lanes = this.#lanes;
     const { clock, delay: [initial, longest], random, observer, label } = this.#options;
     const { key } = open.message;
     const lane = lanes.get(key)!;
     this.#held.add(open.message);
     let ended = await first;
-    for (let next: Open | undefined = open; next !== undefined; next = lane.shift()) {
+    for (let next: OpenMessage | undefined = open; next !== undefined; next = lane.shift()) {
       const { message } = next;
       this.#held.add(message);
       if (next !== open) ended = await this.#run(message, 1);
@@ -463,14 +468,14 @@ export class ReadModel {
           const attempt = ++failures;
           observer({ type: "message-failed", subscription: label, contract, id, attempt, code, pause });
         }
-        if (failures > PATIENCE || (refused && this.#stuck.size > 0)) {
+        if (failures > MAX_AWAITED_FAILURES || (refused && this.#stuck.size > 0)) {
           this.#failing.set(message, { error, at: refused ? undefined : clock.now() });
         }
         await this.#pause(pause);
         if (this.#closed) return;
         ended = await this.#run(message, failures + 1);
       }
-      this.#opened(next, -1);
+      this.#countOpen(next, -1);
       this.#held.delete(message);
       this.#failing.delete(message);
       this.#options.handled.add(message.category);
@@ -484,10 +489,10 @@ export class ReadModel {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = this.#options.clock.after(ms, () => {
-        this.#retries.delete(timer);
+        this.#pauses.delete(timer);
         resolve();
       }, { background: true });
-      this.#retries.add(timer);
+      this.#pauses.add(timer);
     });
   }
 
@@ -495,17 +500,17 @@ export class ReadModel {
    * Decides about a message that has run. Returns true if it is finished (handled, or skipped for good), else the
    * reason for another attempt. `ctx`: context of its run, if it ran alone.
    */
-  #failed({ category, id }: LoggedMessage, outcome: Outcome, ctx?: MessageContext): true | ReadRetry {
+  #afterRun({ category, id }: LoggedMessage, outcome: Outcome, ctx?: MessageContext): true | NotHandled {
     const ended = ctx === undefined ? outcome : refusedOver(outcome, ctx);
     const { error } = asResult(ended);
     if (this.#closed || error === undefined) return true;
     if (!error.final) return { error, refused: ended instanceof Refusal };
-    this.#skipped(`${category} (${id})`, error);
+    this.#reportSkipped(`${category} (${id})`, error);
     return true;
   }
 
   /** Reports that a message is skipped, because no further attempt could handle it. */
-  #skipped(what: string, error: unknown): void {
+  #reportSkipped(what: string, error: unknown): void {
     const { observer, label } = this.#options;
     observer({ type: "fault", during: `reading ${what}, which ${label} passes over`, error });
   }
@@ -521,21 +526,21 @@ interface Failing {
 }
 
 /** Why a message needs another attempt: it failed, or it was refused. */
-interface ReadRetry {
+interface NotHandled {
   readonly error: CatgaError;
   /** True if the message did not run: it is tried again, and no attempt is counted. */
   readonly refused: boolean;
 }
 
 /** A batch that is not full yet: its messages, and their keys, of which no message runs outside the batch. */
-interface Filling {
-  readonly opens: Open[];
+interface FillingBatch {
+  readonly opens: OpenMessage[];
   readonly keys: Set<string | undefined>;
   readonly timer: Timer;
 }
 
 /** A message that runs or waits in this read model, and its size in bytes. */
-interface Open {
+interface OpenMessage {
   readonly message: LoggedMessage;
   readonly size: number;
 }
@@ -559,7 +564,7 @@ class OwnRun {
 }
 
 /** Number of failures of a message after which the start of a node no longer waits for it. */
-const PATIENCE = 3;
+const MAX_AWAITED_FAILURES = 3;
 /** Maximum number of open messages (received and not handled); beyond it, reading stops. */
 const MAX_OPEN_MESSAGES = 10_000;
 /** Maximum size of all open messages (received and not handled), in bytes; beyond it, reading stops. */

@@ -17,7 +17,7 @@ interface DetectorOptions {
   /** Returns all lock records, in the order of their writes; `undefined`: they are not known yet. */
   view(): LockRecords | undefined;
   /** Returns true if the waiter with this nonce waits in this node. */
-  own(nonce: string): boolean;
+  isOwn(nonce: string): boolean;
   /** Ends the wait of the waiter with this nonce, with an error that names the cycle. */
   fail(nonce: string, cycle: readonly DeadlockEdge[]): void;
 }
@@ -29,6 +29,7 @@ interface DetectorOptions {
 export class DeadlockDetector {
   readonly #host: LockHost;
   readonly #options: DetectorOptions;
+  /** Nonces of own waiters for whose cycles every edge is being read a second time. */
   readonly #confirming = new Set<string>();
   #timer: Timer | undefined;
   #closed = false;
@@ -39,7 +40,7 @@ export class DeadlockDetector {
   }
 
   /** Searches cycles of waiters 100 ms later, once for all changes until then. Call when lock records have changed. */
-  changed(): void {
+  recordsChanged(): void {
     if (this.#closed) return;
     this.#timer ??= this.#host.clock.after(SEARCH_DELAY, () => {
       this.#timer = undefined;
@@ -53,14 +54,14 @@ export class DeadlockDetector {
   }
 
   #search(): void {
-    const { own, view } = this.#options;
-    const waits = view();
-    if (waits === undefined) return;
-    const byRun = waitsByRun(waits);
-    for (const waiter of waits.waiters()) {
+    const { isOwn, view } = this.#options;
+    const records = view();
+    if (records === undefined) return;
+    const byRun = waitsByRun(records);
+    for (const waiter of records.waiters()) {
       const { nonce } = waiter.record;
-      if (!own(nonce) || this.#confirming.has(nonce)) continue;
-      const cycle = findCycle(waits, byRun, waiter);
+      if (!isOwn(nonce) || this.#confirming.has(nonce)) continue;
+      const cycle = findCycle(records, byRun, waiter);
       if (cycle === undefined) continue;
       this.#confirming.add(nonce);
       this.#host.background("confirming a deadlock", this.#confirm(nonce, cycle));
@@ -76,7 +77,7 @@ export class DeadlockDetector {
     } finally {
       this.#confirming.delete(nonce);
       // search for cycles again: the waiter may be in another cycle, or the store did not answer
-      this.changed();
+      this.recordsChanged();
     }
   }
 
@@ -120,12 +121,12 @@ interface LockWait {
  * Groups waiters by run of a handler. The waiters of a run are those that it has made itself, and those of the runs for
  * whose end it waits.
  */
-export function waitsByRun(waits: LockRecords): Map<string, SeenWaiter[]> {
+export function waitsByRun(records: LockRecords): Map<string, SeenWaiter[]> {
   const byRun = new Map<string, SeenWaiter[]>();
-  for (const waiter of waits.waiters()) {
+  for (const waiter of records.waiters()) {
     const { ancestry, call, nonce } = waiter.record;
     // this waiter holds the key already, and its place in the queue will be removed
-    if (waits.holder(waiter.key)?.record.nonce === nonce) continue;
+    if (records.holder(waiter.key)?.record.nonce === nonce) continue;
     for (const run of new Set([call, ...ancestry])) {
       const known = byRun.get(run);
       if (known === undefined) byRun.set(run, [waiter]);
@@ -140,18 +141,18 @@ export function waitsByRun(waits: LockRecords): Map<string, SeenWaiter[]> {
  * waits of the cycle, the wait of `youngest` first; `undefined`: there is no such cycle.
  */
 export function findCycle(
-  waits: LockRecords,
+  records: LockRecords,
   byRun: ReadonlyMap<string, readonly SeenWaiter[]>,
   youngest: SeenWaiter,
 ): LockWait[] | undefined {
-  if (waits.holder(youngest.key)?.record.nonce === youngest.record.nonce) return undefined;
+  if (records.holder(youngest.key)?.record.nonce === youngest.record.nonce) return undefined;
   const reached = new Set<SeenWaiter>();
   // the search is breadth first; `front` has each waiter reached, with the path to it
   let front: { readonly waiter: SeenWaiter; readonly path: readonly LockWait[] }[] = [{ waiter: youngest, path: [] }];
   while (front.length > 0) {
     const beyond: typeof front = [];
     for (const { waiter, path } of front) {
-      const holder = waits.holder(waiter.key);
+      const holder = records.holder(waiter.key);
       if (holder === undefined) continue;
       const longer = [...path, { waiter, holder }];
       for (const next of byRun.get(holder.record.call) ?? []) {
@@ -176,4 +177,5 @@ function describeCycle(cycle: readonly LockWait[]): DeadlockEdge[] {
   }));
 }
 
-const SEARCH_DELAY = 100; // ms
+/** Time between a change of lock records and the search for cycles, in ms. */
+const SEARCH_DELAY = 100;

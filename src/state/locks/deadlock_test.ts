@@ -123,14 +123,14 @@ describe("DeadlockDetector", () => {
     } as unknown as LockHost;
     const detector = new DeadlockDetector(host, {
       view: () => ({ holder: (key) => ({ record: holders.get(key)!, revision: 1 }), waiters: () => waiters }),
-      own: () => failed.length === 0,
+      isOwn: () => failed.length === 0,
       fail: (nonce) => void failed.push(nonce),
     });
     const write = (key: string, what: LockRecord) => h.run(bucket.put(key, writeLockRecord(what)));
     await write(keys.holder("x"), holders.get("x")!);
     await write(keys.holder("y"), record("other", "c"));
     for (const { key, record } of waiters) await write(keys.waiter(key, record.nonce), record);
-    detector.changed();
+    detector.recordsChanged();
     await h.pass(1_000);
     assertEquals(failed, []);
     await write(keys.holder("y"), holders.get("y")!);

@@ -63,7 +63,7 @@ export class WaitingRoom {
     this.#hold = hold;
     this.#detector = new DeadlockDetector(host, {
       view: () => (this.#all?.listed ? this.#all : undefined),
-      own: (nonce) => this.#waiters.get(nonce)?.waiting === true,
+      isOwn: (nonce) => this.#waiters.get(nonce)?.waiting === true,
       fail: (nonce, cycle) => this.#waiters.get(nonce)?.giveUp(deadlock(cycle)),
     });
   }
@@ -147,7 +147,7 @@ export class WaitingRoom {
         if (waiter !== undefined && change.type !== "put") waiter.placeRemoved(change.revision);
         if (nonce !== undefined && change.type === "put" && this.#ended.has(nonce)) this.#removeLatePlaces();
         this.#act(key);
-        this.#detector.changed();
+        this.#detector.recordsChanged();
       },
     });
     this.#host.background(
@@ -157,7 +157,7 @@ export class WaitingRoom {
         const ended = [...this.#ended.values()].map(({ key }) => key);
         for (const key of new Set([...this.#byKey.keys(), ...ended])) this.#act(key);
         if (ended.length > 0) this.#removeLatePlaces();
-        this.#detector.changed();
+        this.#detector.recordsChanged();
       }),
     );
     return view;

@@ -37,7 +37,7 @@ export function areAmong(runs: readonly string[], messages: Iterable<MessageCont
 export const DEADLOCK_DELAY = 100;
 
 // Admission to a handler, which runs a limited number of messages at once: the functions that let a message run, and
-// the entry of a message that waits for a place.
+// the entry of a message that waits for a place. `admission_queue.ts` cannot have them: contexts of messages import it.
 
 /** Runs the handler of a message that has been admitted. Never throws, never rejects. */
 export type RunNow = () => MaybePromise<Outcome>;

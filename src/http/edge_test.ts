@@ -310,7 +310,11 @@ describe("edge", () => {
 
   it("what authorize, or the handler of a stream, throws is answered though it cannot be read (the call rejected)", async () => {
     const logged = await consoleErrors(async () => {
-      const ownError = Object.defineProperty(new CatgaError("NO_TEA", "none"), "details", { get: unreadable });
+      const ownError = Object.defineProperty(new CatgaError("NO_TEA", "none"), "message", {
+        get() {
+          throw new Error("a getter that throws");
+        },
+      });
       for (const thrown of [unreadable(), ownError]) {
         await using broken = await start({
           authorize: () => {

@@ -452,15 +452,19 @@ describe(
       }
     });
 
+    /** Sends until the page shows it: a page that reconnects, as on a busy machine, has missed what was sent before. */
+    const shown = (what: string, send: () => void, expression: string) =>
+      eventually(what, () => (send(), browser.evaluate(expression)));
+
     it("the row of a dead letter says what its handler threw", async () => {
-      second(0);
-      await browser.until("the letter", has("#letters > .frame", /HANDLER_FAILED: TypeError: no card/));
+      const letter = has("#letters > .frame", /HANDLER_FAILED: TypeError: no card/);
+      await shown("the letter", () => second(0), letter);
     });
 
     it("a long name of a contract stays in its tile, and no screen scrolls sideways", async () => {
       const name = `customs.${"DocumentsForPerishableGoods".repeat(4)}`;
-      streams.send("contracts", { shown: [{ ...contracts(0)[0], name }], total: 1 });
-      await browser.until("the tile", has("#tiles", /Slowest p99[\s\S]*DocumentsForPerishableGoods/));
+      const send = () => streams.send("contracts", { shown: [{ ...contracts(0)[0], name }], total: 1 });
+      await shown("the tile", send, has("#tiles", /Slowest p99[\s\S]*DocumentsForPerishableGoods/));
       for (const width of [1280, 400]) {
         await browser.show(width, 800, "light");
         const [wide, widest] = await browser.evaluate<number[]>(
@@ -474,8 +478,9 @@ describe(
 
     it("the picture of the traffic does not cut a label at its edge, whatever the width", async () => {
       const circle = (n: number) => ({ label: `payments-${n}/MwEn-WWWWWW`, state: "live", count: 12 }) as const;
-      streams.send("traffic", { byService: true, nodes: [0, 1, 2, 3].map(circle), edges: [], total: 0 });
-      await browser.until("the labels", `document.querySelector("canvas").ariaLabel.startsWith("0 requests")`);
+      const send = () =>
+        streams.send("traffic", { byService: true, nodes: [0, 1, 2, 3].map(circle), edges: [], total: 0 });
+      await shown("the labels", send, `document.querySelector("canvas").ariaLabel.startsWith("0 requests")`);
       for (const width of [1280, 900, 390]) {
         await browser.show(width, 800, "light");
         const [drawn, atEdge] = await browser.evaluate<number[]>(`(async () => {

@@ -8,7 +8,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BUN_VERSION, bunBinary } from "./bun.ts";
-import { bundleTests } from "./bundles.ts";
+import { bundleTests, secondsOf } from "./bundles.ts";
 import { NODE_VERSION, nodeCommand } from "./node.ts";
 import { readImports } from "./import_graph.ts";
 import { requireNatsServer, startNatsServer } from "./nats_server.ts";
@@ -44,29 +44,39 @@ export async function testPublished(processes: Processes, root: string, registry
 /** What such a test may import of `test/` and `tools/`. */
 const ALLOWED = /^(?:test\/support\/|test\/processes\/tcp_proxy\.ts$|tools\/nats_server\.ts$|tools\/offline\/)/;
 /**
- * What runs code of a published package: the client of NATS, a server to connect to, other packages; and the package's
- * own name.
+ * Packages that as published are others than in `deno task test`: those of JSR, and from npm the newest of a range. Not
+ * `@nats-io/transport-node`, which tests take as a client of their own, from npm either way.
  */
-const PACKAGES =
-  /^(?:src\/nats\/|tools\/nats_server\.ts$|@catga\/catga|@nats-io\/|@opentelemetry\/|pino$|valibot$|zod$)/;
+const PACKAGES = /^(?:@nats-io\/(?!transport-node)|@opentelemetry\/|pino$|valibot$|zod$)/;
+const OWN_NAME = /^@catga\/catga/;
+/** How many seconds a test that only takes Catga by its name may take: each name is resolved by some short one. */
+const NAMED_SECONDS = 1;
 
 /**
- * The test files that run as published: those that can run code of a published package, those that take Catga by its
- * name, and those of the stand-ins for `@std`. All others run the sources of this tree and nothing else, as
- * `deno task test` does. Left out are tests whose nodes are processes of this tree, and the fault suite.
+ * The test files that run as published: those of `src/nats`, through which alone Catga reaches the client of NATS; those
+ * that import a package which is another one there, themselves or by a module outside of `src/nats`; short ones that
+ * take Catga by its name; and those of the stand-ins for `@std`. All others would run the same sources as before, over
+ * what the tests of `src/nats` reach (docs/internals/packages.md). Left out are tests whose nodes are processes of this
+ * tree, and the fault suite.
  */
 export async function publishedTests(root: string): Promise<string[]> {
   const sources = (await sourceFiles(root, ["mod.ts", "src", "examples", "test", "tools"]))
     .filter((file) => file.endsWith(".ts") && !file.startsWith("tools/consumer/"));
   const arrows = (await readImports(root, sources)).filter(({ kind }) => kind === "static");
-  const chosen = new Set(arrows.filter(({ to }) => PACKAGES.test(to)).map(({ from }) => from));
+  const from = (imported: RegExp) => arrows.filter(({ to }) => imported.test(to)).map(({ from }) => from);
+  const chosen = new Set(from(PACKAGES));
   // a set that grows while it is walked: the modules that import a chosen one
-  for (const module of chosen) for (const { from, to } of arrows) if (to === module) chosen.add(from);
+  for (const module of chosen) {
+    if (module.startsWith("src/nats/")) continue;
+    for (const { from, to } of arrows) if (to === module) chosen.add(from);
+  }
+  for (const file of from(OWN_NAME)) if (secondsOf(file) <= NAMED_SECONDS) chosen.add(file);
   const ofTheTree = new Set(
     arrows.filter(({ to }) => /^(test|tools)\//.test(to) && !ALLOWED.test(to)).map(({ from }) => from),
   );
   return (await testFiles(root, ["src", "examples", "test", "tools/offline"])).filter((file) =>
-    (chosen.has(file) || file.startsWith("tools/offline/")) && !ofTheTree.has(file) && !file.startsWith(FAULTS)
+    (chosen.has(file) || /^(?:src\/nats|tools\/offline)\//.test(file)) && !ofTheTree.has(file) &&
+    !file.startsWith(FAULTS)
   );
 }
 

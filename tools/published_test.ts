@@ -1,18 +1,25 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { readImports } from "./import_graph.ts";
 import { publishedTests } from "./published.ts";
+import { sourceFiles } from "./sources.ts";
+import { FAULTS } from "./test_run.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 describe("tests that run as published", () => {
   const cases: [file: string, what: string, chosen: boolean][] = [
     ["src/nats/watch_test.ts", "a test of the client of NATS", true],
-    ["src/state/locks/lock_nats_test.ts", "a test that starts a server", true],
+    ["src/nats/bucket_status_test.ts", "another one", true],
+    ["src/cluster/interop/interop_test.ts", "a test that takes a package of NATS itself", true],
+    ["src/log/traffic_nats_test.ts", "a test that takes one by a module of test/support", true],
+    ["src/state/locks/lock_nats_test.ts", "a test that reaches NATS by src/nats alone", false],
     ["src/behaviors/metrics_test.ts", "a test with a package that users bring", true],
     ["src/testing/log_test.ts", "a test of an entrypoint, in memory", false],
     ["examples/orders/node_test.ts", "a test of an example that takes Catga by its name", true],
-    ["test/permissions_test.ts", "a test of the whole that starts no process of this tree", true],
+    ["examples/mistakes/mistakes_test.ts", "a long one", false],
+    ["test/permissions_test.ts", "a test of the whole whose own client is from npm either way", false],
     ["tools/offline/assert_test.ts", "a test of the stand-ins for @std", true],
     ["src/log/format/names_test.ts", "a test of sources that import no package", false],
     ["src/dispatch/runner_test.ts", "a test of nodes in memory", false],
@@ -28,4 +35,21 @@ describe("tests that run as published", () => {
       assertEquals((await (all ??= publishedTests(root))).includes(file), chosen);
     });
   }
+
+  it("import each package and each entrypoint that a test imports, themselves or by another module", async () => {
+    const chosen = await (all ??= publishedTests(root));
+    const sources = (await sourceFiles(root, ["mod.ts", "src", "examples", "test"])).filter((file) =>
+      file.endsWith(".ts") && !file.startsWith(FAULTS)
+    );
+    const arrows = (await readImports(root, sources)).filter(({ kind }) => kind === "static");
+    const importsOf = (files: readonly string[]) => {
+      const reached = new Set(files);
+      for (const file of reached) for (const { from, to } of arrows) if (from === file) reached.add(to);
+      return new Set(
+        [...reached].filter((to) => /^(?:@catga\/|@nats-io\/|@opentelemetry\/|pino$|valibot$|zod$)/.test(to)),
+      );
+    };
+    const missing = importsOf(sources.filter((file) => file.endsWith("_test.ts"))).difference(importsOf(chosen));
+    assertEquals([...missing], []);
+  });
 });

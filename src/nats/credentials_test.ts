@@ -14,9 +14,10 @@ import { Buffer } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { catga, CatgaError, type CatgaOptions, command, query } from "../../mod.ts";
+import { catga, CatgaError, type CatgaOptions, command, query, unwrap } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
 const Whoami = query<void, string>("Whoami");
 const Once = command<void, string>("Once", { idempotent: true });
@@ -38,8 +39,8 @@ async function works(
   const handlers = [Whoami.handle((_, ctx) => ctx.node), Once.handle((_, ctx) => ctx.node)];
   await using a = await catga({ nats: nats(), id: "a" });
   await using _b = await catga({ nats: nats(), id: "b", handlers });
-  assertEquals((await a.send(Whoami)).value, "b");
-  assertEquals((await a.send(Once, undefined, { id: "1" })).value, "b");
+  assertEquals(unwrap(await a.send(Whoami, undefined, PATIENT)), "b");
+  assertEquals(unwrap(await a.send(Once, undefined, { ...PATIENT, id: "1" })), "b");
   await using lock = await a.lock("k");
   assertEquals(lock.token > 0, true);
   for (const bad of refused) {

@@ -229,6 +229,18 @@ describe("connectNats", await requireNatsServer(), () => {
     }
   });
 
+  it("connectNats: reconnects to another server while its own stays away", async () => {
+    await using first = await startNatsServer({ jetstream: false });
+    await using other = await startNatsServer({ jetstream: false });
+    const servers = [first, other].map(({ port }) => `127.0.0.1:${port}`);
+    const { connection } = await connectNats({ servers, noRandomize: true, reconnectTimeWait: 10 });
+    assertEquals(connection.getServer(), servers[0]);
+    await first.kill("SIGKILL");
+    await eventually("the other server", () => connection.getServer() === servers[1]);
+    await connection.flush();
+    await connection.close();
+  });
+
   it("connectNats: with waitOnFirstConnect waits for the server", async () => {
     const [port] = await freePorts(1);
     const connecting = connectNats({ servers: `127.0.0.1:${port}`, waitOnFirstConnect: true, reconnectTimeWait: 10 });

@@ -53,11 +53,11 @@ const OWN_NAME = /^@catga\/catga/;
 const NAMED_SECONDS = 1;
 
 /**
- * The test files that run as published: those of `src/nats`, through which alone Catga reaches the client of NATS; those
- * that import a package which is another one there, themselves or by a module outside of `src/nats`; short ones that
- * take Catga by its name; and those of the stand-ins for `@std`. All others would run the same sources as before, over
- * what the tests of `src/nats` reach (docs/internals/packages.md). Left out are tests whose nodes are processes of this
- * tree, and the fault suite.
+ * The test files that run as published: those of `src/nats`, through which alone Catga reaches the client of NATS;
+ * those that import a package which is another one there, themselves or by a module outside of `src/nats`; short ones
+ * that take Catga by its name; and those of the stand-ins for `@std`. All others would run the same sources as before,
+ * over what the tests of `src/nats` reach (docs/internals/packages.md). Left out are tests whose nodes are processes of
+ * this tree, and the fault suite.
  */
 export async function publishedTests(root: string): Promise<string[]> {
   const sources = (await sourceFiles(root, ["mod.ts", "src", "examples", "test", "tools"]))

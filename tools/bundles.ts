@@ -26,6 +26,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "bench/bench_trees": 40,
   "src/nats/watch": 59,
   "src/nats/full_replica": 100,
+  "src/flow/log_settings_nats": 43,
   "test/dashboard_browser": 45,
   "test/shop_browser": 25,
   "src/cli/doctor_messages": 44,

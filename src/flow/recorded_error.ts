@@ -136,7 +136,7 @@ export const TRANSIENT: ReadonlySet<string> = new Set([
   "CONFLICT",
   "CLOSED",
 ]);
-/** Error codes of {@link isUnstored}. */
-const UNSTORED: ReadonlySet<string> = new Set(["UNAVAILABLE", "OUTCOME_UNKNOWN", "OVERLOADED"]);
+/** Error codes of {@link isUnstored}. After `LOG_MISMATCH` an operator gives the stream its right settings again. */
+const UNSTORED: ReadonlySet<string> = new Set(["UNAVAILABLE", "OUTCOME_UNKNOWN", "OVERLOADED", "LOG_MISMATCH"]);
 const MAX_DETAILS = 4_096;
 const MAX_TEXT = 1_024;

@@ -163,7 +163,7 @@ function ended(error: unknown, command: CliCommand | undefined, terminal: Termin
 
 /**
  * Returns the terminal of this process: its standard input and output, environment and Ctrl-C. `close` removes its
- * listeners, after what was written has left, or its reader is gone.
+ * listeners.
  */
 function ownTerminal(): { readonly terminal: Terminal; close(): Promise<void> } {
   const { stdin, stdout, stderr, env } = process;
@@ -220,8 +220,8 @@ function ownTerminal(): { readonly terminal: Terminal; close(): Promise<void> } 
     },
   };
   const close = async () => {
-    // an error of a write is emitted behind its callback
-    await new Promise((resolve) => stdout.write("", () => setImmediate(resolve)));
+    // the error of a write is emitted later
+    await new Promise((resolve) => setImmediate(resolve));
     stdout.off("error", lose);
     stderr.off("error", ignore);
     process.off("SIGINT", abort);

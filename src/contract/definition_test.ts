@@ -2,6 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { z } from "zod";
 import { command, event, query, stream } from "./definition.ts";
+import { entity } from "./entity.ts";
 import { isHandler } from "./handler.ts";
 import { workflow } from "./workflow.ts";
 
@@ -9,7 +10,7 @@ import { workflow } from "./workflow.ts";
 // deno-lint-ignore no-explicit-any -- wrong types are what these tests pass
 type Untyped<Name extends string> = Record<Name, (...args: any[]) => any>;
 const untyped = { command, query, event } as Untyped<"command" | "query" | "event">;
-const others = { stream, workflow } as Untyped<"stream" | "workflow">;
+const others = { stream, workflow, entity } as Untyped<"stream" | "workflow" | "entity">;
 
 describe("contracts", () => {
   it("are plain frozen values: kind, name, options", () => {
@@ -198,10 +199,11 @@ describe("contracts", () => {
   });
 
   it("a method of another kind of contract is a TypeError that names the right one", () => {
-    const [create, created, stored] = [
+    const [create, created, stored, emitted] = [
       untyped.command("Create"),
       untyped.event("Created"),
       untyped.event("Stored", { durable: true }),
+      others.entity("Cart", { initial: () => 0 }).event("Put", () => 1),
     ];
     const guesses: [() => unknown, string][] = [
       [() => create.on(() => {}), "Create.on: Create is a command, whose handler is made by Create.handle(fn)"],
@@ -213,6 +215,10 @@ describe("contracts", () => {
         "Created.handle: Created is an event, whose handlers are made by Created.on(fn)",
       ],
       [() => stored.handle(() => {}), "Stored.handle: Stored is an event, whose handlers are made by Stored.on(fn)"],
+      [
+        () => emitted.handle(() => {}),
+        "Cart.Put.handle: Cart.Put is an event, whose handlers are made by Cart.Put.on(fn)",
+      ],
     ];
     for (const [guess, message] of guesses) assertEquals(assertThrows(guess, TypeError).message, message);
     assertEquals(Object.keys(create), ["kind", "name", "options", "handle"]);

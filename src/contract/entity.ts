@@ -20,6 +20,7 @@ import {
   checkName,
   type EmittedEvent,
   entityEvent,
+  frozenContract,
   type HandlerFn,
   handlerOf,
   type KeyedCommand,
@@ -180,7 +181,7 @@ export function entity<State>(name: string, options: EntityOptions<State>): Enti
       if (event === "forgotten") throw new TypeError(`${at}: forgotten is the event that every entity has`);
       if (definition.events.has(`${name}.${event}`)) throw new TypeError(`${at} has an event ${event} already`);
       const contract = entityEvent<In, Payload>(checkName(`${name}.${event}`), name, options);
-      const full: EntityEvent<State, In, Payload> = Object.freeze({
+      const full: EntityEvent<State, In, Payload> = frozenContract({
         ...contract,
         "~state": (state: State) => state,
         of: (payload?: unknown) => Object.freeze({ event: contract.name, payload }),

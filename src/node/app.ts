@@ -153,12 +153,15 @@ export class App implements NodeHost, DrainableNode {
 
   /** `release`: closes everything that was opened for the app; called after the drain. */
   constructor(parts: AppParts, release: () => Promise<void>) {
-    for (const name of METHODS) Object.defineProperty(this, name, { value: this[name].bind(this as never) });
+    // not enumerable, as methods are, and replaceable, as test doubles of them need
+    const define = (name: string, value: unknown) =>
+      Object.defineProperty(this, name, { value, writable: true, configurable: true });
+    for (const name of METHODS) define(name, this[name].bind(this as never));
     const { send } = this;
     // a function of its own: a bound one costs a call 6 ns more in Bun (measured, Bun 1.4)
-    const value: App["send"] = (contract, payload, ...more) =>
+    const bound: App["send"] = (contract, payload, ...more) =>
       more.length === 0 ? send.call(this, contract, payload) : send.call(this, contract, payload, ...more);
-    Object.defineProperty(this, "send", { value });
+    define("send", bound);
     this.#parts = parts;
     this.node = parts.self.id;
     this.endpoint = parts.self.endpoint;

@@ -330,6 +330,52 @@ describe("methods taken out of their object", () => {
     assertEquals(app.health().status, "stopped");
   });
 
+  it("of an app are all that its interface has", async () => {
+    type Method = {
+      [Name in keyof Catga]: Catga[Name] extends (...args: never) => unknown ? Name : never;
+    }[keyof Catga];
+    // the compiler demands each public method here
+    const names: Record<Extract<Method, string>, true> = {
+      ...{ send: true, sendAll: true, publish: true, broadcast: true, enqueue: true, unschedule: true, load: true },
+      ...{ forget: true, stream: true, start: true, result: true, tell: true, cancel: true, runs: true, follow: true },
+      ...{ subscriptions: true, deadLetters: true, rewind: true, lock: true, lead: true, nodes: true },
+      ...{ watchNodes: true, health: true, drain: true },
+    };
+    await using app = await catga({ handlers: Double.handle((n) => n * 2) });
+    const methods = app as unknown as Record<string, () => unknown>;
+    /** Text of the error of a call, if it has one. Calls without arguments are mostly misuse. */
+    const errorTextOf = async (call: () => unknown) => {
+      try {
+        const value = await call();
+        if (String(value) === "[object AsyncGenerator]") await (value as AsyncGenerator).next();
+      } catch (error) {
+        return String(error);
+      }
+    };
+    for (const name of Object.keys(names)) {
+      const { [name]: taken } = methods;
+      const expected = await errorTextOf(() => methods[name]());
+      assertEquals([name, await errorTextOf(() => taken())], [name, expected]);
+    }
+  });
+
+  it("of an app may be replaced, as test doubles do", async () => {
+    await using app = await catga({ handlers: Double.handle((n) => n * 2) });
+    const spied: unknown[] = [];
+    const { send } = app;
+    app.publish = (event, ..._) => {
+      spied.push(event.name);
+      return Promise.resolve({ ok: true, value: undefined });
+    };
+    Object.defineProperty(app, "send", {
+      value: (...[contract, payload]: Parameters<typeof send>) => send(contract, payload).then((got) => [got.ok]),
+    });
+    await app.publish(event("Nobody"));
+    const sent: unknown = await app.send(Double, 2);
+    assertEquals([spied, sent], [["Nobody"], [true]]);
+    assertEquals((await Promise.resolve(send(Double, 2))).value, 4);
+  });
+
   it("of a context throw a TypeError that says how to call them", async () => {
     const said: string[] = [];
     const Ask = command("Ask");

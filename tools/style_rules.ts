@@ -46,8 +46,8 @@ export function styleFindings(path: string, source: string): string[] {
       `${path}:${line}: cites a page outside of the repository: move what it says to docs/internals/measurements.md`;
     findings.push(text);
   }
-  findings.push(...tooWide(path, source));
   const code = blank(source);
+  findings.push(...tooWide(path, source, code));
   for (const { where, what, says } of PATTERNS) {
     if (!where(path)) continue;
     for (const { index } of code.matchAll(what)) {
@@ -59,15 +59,18 @@ export function styleFindings(path: string, source: string): string[] {
 
 /** The formatter keeps code to these columns, and leaves comments as they are. */
 const MAX_COLUMNS = 120;
-/** A comment's own line, but for tables, directives, and the promises that a test names. */
-const PROSE = /^\s*(?:\/\/|\/\*\*|\*)(?!\/) (?!\||deno-|docs\/)/;
+/** The start of a comment, also one after code; except for tables, directives, and promises that a test names. */
+const COMMENT = /^\s*(?:\/\/+|\/?\*+)(?![/*])(?! ?(?:\||deno-|docs\/))/;
 
-function tooWide(path: string, source: string): string[] {
+/** `code`: the source without its comments. */
+function tooWide(path: string, source: string, code: string): string[] {
   let example = false;
+  const codeLines = code.split("\n");
   return source.split("\n").flatMap((line, index) => {
-    if (PROSE.test(line) && line.includes("```")) example = !example;
-    if (line.length <= MAX_COLUMNS || example || !PROSE.test(line)) return [];
-    const text = `${path}:${index + 1}: a comment of ${line.length} columns: ${MAX_COLUMNS} at most`;
+    const isComment = COMMENT.test(line.slice(codeLines[index].trimEnd().length));
+    if (isComment && line.includes("```")) example = !example;
+    if (line.length <= MAX_COLUMNS || example || !isComment) return [];
+    const text = `${path}:${index + 1}: a comment that ends in column ${line.length}: ${MAX_COLUMNS} at most`;
     return [text];
   });
 }

@@ -31,8 +31,11 @@ describe("style rules", () => {
     ["src/a.ts", 'import { argv, env } from "node:process";', /environment/],
     ["src/a.ts", "  await using app = open();", /Node 22/],
     ["src/a_test.ts", 'it("x", (t) => t.skip("no server"));', /skips itself/],
-    ["src/a.ts", `\n// ${"word ".repeat(24)}`, /^src\/a\.ts:2: a comment of 123 columns/],
-    ["src/a_test.ts", `/** ${"word ".repeat(24)}*/`, /a comment of 126 columns/],
+    ["src/a.ts", `\n// ${"word ".repeat(24)}`, /^src\/a\.ts:2: a comment that ends in column 123/],
+    ["src/a_test.ts", `/** ${"word ".repeat(24)}*/`, /a comment that ends in column 126/],
+    ["src/a.ts", `\nconst a = 1; // ${"word ".repeat(24)}`, /^src\/a\.ts:2: a comment that ends in column 136/],
+    ["src/a.ts", `//${"word ".repeat(24)}`, /a comment that ends in column 122/],
+    ["src/a.ts", `const a = "//"; /* ${"word ".repeat(24)}*/`, /a comment that ends in column 141/],
     ["src/a.ts", `\n// FA${"CTS"} 9`, /^src\/a\.ts:2: cites a page/],
   ];
   for (const [path, source, says] of forbidden) {
@@ -46,7 +49,10 @@ describe("style rules", () => {
   it("find no fault with long lines of examples, tables, code and named promises", () => {
     const long = "word ".repeat(30);
     assertEquals(
-      styleFindings("src/a.ts", ` * \`\`\`ts\n * ${long}\n * \`\`\`\n * | ${long}|\nconst s = "${long}";`),
+      styleFindings(
+        "src/a.ts",
+        `/**\n * \`\`\`ts\n * ${long}\n * \`\`\`\n * | ${long}|\n */\nconst s = "${long} // ${long}";`,
+      ),
       [],
     );
     assertEquals(styleFindings("src/a_test.ts", `// docs/cluster.md, ${long}`), []);

@@ -153,7 +153,7 @@ export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload
    * Compile time only, never has a value: its text appears in the compiler's error when the event is passed to
    * `publish`, and names the reason.
    */
-  readonly "~emitted"?: "commands of its entity emit it, and nobody publishes it";
+  readonly "~emitted"?: "only commands of its entity emit it: send one of them";
   /**
    * Makes a handler of the event; an event may have any number of handlers. After a failure the event is tried again,
    * and after the last attempt becomes a dead letter. `ctx.key` is the entity's id.

@@ -19,8 +19,8 @@ import { CatgaError, unavailable } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
 import { largestGroup, MAX_ITEMS_IN_GROUP } from "../log/format/group_text.ts";
 import type { EntitiesHost } from "./snapshots.ts";
-import { type CommandIdentity, type FoundCommand, PROMISED, SKEW } from "./stored_commands.ts";
-import { numberOf } from "./recent_commands.ts";
+import { type CommandIdentity, type FoundCommand, ID_REUSE_TIME, MAX_CLOCK_SKEW } from "./stored_commands.ts";
+import { hashOf } from "./recent_commands.ts";
 import type { QueuedCommand } from "./turns.ts";
 
 /** Parts from which a {@link PendingCommand}, a command that waits for its entity, is made. */
@@ -37,8 +37,8 @@ interface PendingCommandOptions {
   readonly to: Settling;
 }
 
-/** The state of an entity on which a command's handler is run. */
-export interface CommandStanding {
+/** An entity's state, on which a handler is called, and its version: the number of the events that made it. */
+export interface VersionedState {
   readonly version: number;
   readonly state: unknown;
 }
@@ -48,7 +48,7 @@ export interface CommandStanding {
  * append are instances of classes: V8 allocates literals that mostly survive a collection as old objects, each of which
  * keeps everything of its command in memory until the next full collection (docs/internals/measurements.md).
  */
-export class CommandDecision implements CommandStanding {
+export class CommandDecision implements VersionedState {
   readonly version: number;
   readonly state: unknown;
   /** The command, encoded to be stored; `undefined`: nothing is stored. */
@@ -63,7 +63,7 @@ export class CommandDecision implements CommandStanding {
   readonly value: unknown;
 
   constructor(
-    { version, state }: CommandStanding,
+    { version, state }: VersionedState,
     { threw, value }: { readonly threw: boolean; readonly value: unknown },
     stored?: { readonly command: string; readonly events: string; readonly count: number },
   ) {
@@ -94,17 +94,16 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   /** Deadline of the attempts to store the command, by the monotonic clock. */
   readonly due: number;
   /** True if another send may have used the same id: the sender chose the id, or the command was queued. */
-  readonly named: boolean;
+  readonly hasGivenId: boolean;
   /** Number of conflicts: each time another command was stored first, and this command's handler was called again. */
   conflicts = 0;
   /**
    * The handler's decision (events and result), kept to be stored later, and the state of the entity on which it was
    * made; `undefined`: no decision is kept.
    */
-  deciding: (CommandStanding & { readonly decided: CommandDecision | Promise<CommandDecision> }) | undefined =
-    undefined;
+  deciding: (VersionedState & { readonly decided: CommandDecision | Promise<CommandDecision> }) | undefined = undefined;
   /** True if an append of the command got no answer, and this node has not yet read the messages stored since then. */
-  unsure = false;
+  mayBeStored = false;
   /** True if the command has its result. */
   settled = false;
   readonly #host: EntitiesHost;
@@ -113,7 +112,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
 
   readonly #to: Settling;
   #fingerprint: string | undefined;
-  #sendNumber: number | undefined = undefined;
+  #sendHash: number | undefined = undefined;
 
   constructor({ host, body, subject, id, payload, ctx, to }: PendingCommandOptions) {
     this.#host = host;
@@ -126,7 +125,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     this.arrived = host.clock.monotonic();
     this.due = storeDeadline(ctx, this.arrived);
     const { envelope: { send, span, call, attempt, position } } = ctx;
-    this.named = send !== undefined || position !== undefined ||
+    this.hasGivenId = send !== undefined || position !== undefined ||
       (span === undefined && attempt === 1 && this.id !== call);
     this.#to = to;
   }
@@ -147,17 +146,17 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     return this.ctx.envelope.send ?? this.id;
   }
 
-  get sendNumber(): number {
-    return this.#sendNumber ??= numberOf(this.send, numberOf(this.subject) | 0);
+  get sendHash(): number {
+    return this.#sendHash ??= hashOf(this.send, hashOf(this.subject) | 0);
   }
 
   /** True if this is certainly the only attempt of the command. */
-  get only(): boolean {
+  get isOnlyAttempt(): boolean {
     return this.ctx.envelope.only === true;
   }
 
   /** True if another attempt of the command may have been handled before, or may still be running. */
-  get again(): boolean {
+  get mayHaveEarlierAttempt(): boolean {
     return this.ctx.envelope.span !== undefined;
   }
 
@@ -166,11 +165,11 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
    * which says that its send has ended. `now`: the time by the monotonic clock; `time`: the same moment by the server's
    * clock.
    */
-  reach(now: number, time: number): number {
+  maxAttemptAge(now: number, time: number): number {
     const { span, sentAt = this.arrived, storedAt } = this.ctx.envelope;
-    if (storedAt !== undefined) return SKEW + Math.max(0, time - storedAt);
+    if (storedAt !== undefined) return MAX_CLOCK_SKEW + Math.max(0, time - storedAt);
     const age = span === undefined ? now - sentAt : span - this.ctx.remaining(now);
-    return SKEW + (this.named ? Math.max(PROMISED, age) : age);
+    return MAX_CLOCK_SKEW + (this.hasGivenId ? Math.max(ID_REUSE_TIME, age) : age);
   }
 
   /** Names the command and its entity, for errors. */
@@ -195,7 +194,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
    * Calls the handler with a state of the entity (`on`), and returns its decision: events and result. Returns a promise
    * only if the handler is asynchronous. Never throws or rejects.
    */
-  decide(on: CommandStanding): CommandDecision | Promise<CommandDecision> {
+  decide(on: VersionedState): CommandDecision | Promise<CommandDecision> {
     const { ctx, body: { definition, decide } } = this;
     const deciding = new Deciding(definition, this.entity, on.version, on.state);
     try {
@@ -210,7 +209,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     }
   }
 
-  #decided(deciding: Deciding<unknown>, on: CommandStanding, returned: unknown): CommandDecision {
+  #decided(deciding: Deciding<unknown>, on: VersionedState, returned: unknown): CommandDecision {
     const { ctx, name, id } = this;
     const { emitted } = deciding;
     deciding.end();
@@ -225,7 +224,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
         id,
         events: items.length,
         result,
-        fingerprint: this.named ? this.#payloadFingerprint : undefined,
+        fingerprint: this.hasGivenId ? this.#payloadFingerprint : undefined,
         correlation: correlationId === id ? undefined : correlationId,
         headers: withRedactions(withCarried(this.#host.carried, ctx.headers, undefined), of.definition, emitted),
       });
@@ -242,7 +241,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     }
   }
 
-  #thrown(deciding: Deciding<unknown>, on: CommandStanding, thrown: unknown): CommandDecision {
+  #thrown(deciding: Deciding<unknown>, on: VersionedState, thrown: unknown): CommandDecision {
     deciding.end();
     return this.#withoutEvents(on, { threw: true, value: thrown });
   }
@@ -315,7 +314,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     const cause = error ?? aborted;
     const last = error === undefined ? "" : `; last error: ${thrownMessage(error)}`;
     if (unanswered) return this.unknown(`the stream had not answered at its deadline${last}`, cause);
-    if (this.again || this.unsure) {
+    if (this.mayHaveEarlierAttempt || this.mayBeStored) {
       return this.unknown(`an earlier attempt may have been stored, or may still be decided${last}`, cause);
     }
     if (aborted !== undefined && aborted.code !== "TIMEOUT") return this.reject(aborted);
@@ -328,7 +327,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
    * earlier attempt may have been stored, or may still be stored.
    */
   fail(error: unknown): void {
-    if (!this.again && !this.unsure) return this.reject(error);
+    if (!this.mayHaveEarlierAttempt && !this.mayBeStored) return this.reject(error);
     this.unknown(`an earlier attempt may still be decided; last error: ${thrownMessage(error)}`, error);
   }
 
@@ -345,7 +344,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   hasTooManyConflicts(): boolean {
     if (this.conflicts <= MAX_CONFLICTS) return false;
     const why = `${MAX_CONFLICTS + 1} times other commands came first`;
-    if (this.again) this.unknown(`an earlier attempt may still be decided, and ${why}`);
+    if (this.mayHaveEarlierAttempt) this.unknown(`an earlier attempt may still be decided, and ${why}`);
     else this.reject(new CatgaError("CONFLICT", `${this.what} was not applied: ${why}`, { retryable: true }));
     return true;
   }
@@ -354,8 +353,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
    * Makes a decision without events. If another attempt of the command may have been stored, or may still be handled,
    * the decision stores a record in the stream that prevents that attempt from being applied.
    */
-  #withoutEvents(on: CommandStanding, outcome: { readonly threw: boolean; readonly value: unknown }): CommandDecision {
-    if (!this.again) return new CommandDecision(on, outcome);
+  #withoutEvents(on: VersionedState, outcome: { readonly threw: boolean; readonly value: unknown }): CommandDecision {
+    if (!this.mayHaveEarlierAttempt) return new CommandDecision(on, outcome);
     return new CommandDecision(on, outcome, { command: commandText(withoutName(this.send)), events: "", count: 0 });
   }
 

@@ -80,7 +80,7 @@ class NodeEntities implements Entities {
     // a copy that another definition of the same name made may have a state of another kind
     const known = warm?.definition === definition ? warm.clone() as EntityCopy<State> : undefined;
     const stream = this.#stream;
-    const copy = latest || (known !== undefined && !stream.trusts(known, now))
+    const copy = latest || (known !== undefined && !stream.isValid(known, now))
       ? await stream.current({ definition, id }, known, due)
       : known === undefined
       ? await stream.load(definition, id, due)
@@ -94,7 +94,7 @@ class NodeEntities implements Entities {
     const { clock, timeout } = this.#host;
     const due = clock.monotonic() + timeout;
     const subject = this.#stream.subject(name, id);
-    const reads = this.#stream.until(due);
+    const reads = this.#stream.readsUntil(due);
     await reads.opened();
     const stream = await this.#stream.get();
     let error: CatgaError | undefined;
@@ -135,7 +135,7 @@ class NodeEntities implements Entities {
    */
   #awaitSnapshot(subject: string): void {
     this.#awaited.add(subject);
-    this.#timer ??= this.#host.clock.after(TOGETHER, () => this.#writeSnapshots(), { background: true });
+    this.#timer ??= this.#host.clock.after(SNAPSHOT_DELAY, () => this.#writeSnapshots(), { background: true });
   }
 
   /** Writes the snapshots that are due now, and sets a timer for the others. */
@@ -212,6 +212,6 @@ function checkEntityId(at: string, id: string | undefined): asserts id is string
 }
 
 /** How long due snapshots are collected before they are written together, in ms. */
-const TOGETHER = 100;
+const SNAPSHOT_DELAY = 100;
 /** Maximum length of an entity's id, in characters. */
 const MAX_ID = 256;

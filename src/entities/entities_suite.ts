@@ -486,7 +486,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
       // @ts-expect-error an entity's event
       async () => await app.publish(ItemAdded, { sku: "tea" }),
       TypeError,
-      "commands of Cart emit it",
+      "only commands of Cart emit this event: send one of them",
     );
     await assertRejects(() => app.load(Cart, ""), TypeError, "1 to 256 characters");
     await assertRejects(() => app.load({} as typeof Cart, "c"), TypeError, "load takes what entity(…) gives");

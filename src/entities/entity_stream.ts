@@ -73,7 +73,7 @@ export class EntityStream {
   }
 
   /** Returns methods that read the stream, and try again until `due`, by the monotonic clock. */
-  until(due: number): PatientReads {
+  readsUntil(due: number): PatientReads {
     return new PatientReads(() => this.get(), this.#host.clock, due);
   }
 
@@ -82,7 +82,7 @@ export class EntityStream {
    * to this process's time.
    */
   timeAt(now: number): number {
-    if (now - this.#offsetAt > OFFSET) {
+    if (now - this.#offsetAt > OFFSET_INTERVAL) {
       this.#offset = (this.#stream?.serverTime ?? this.#host.clock.now()) - now;
       this.#offsetAt = now;
     }
@@ -110,8 +110,8 @@ export class EntityStream {
    * Returns true if the copy is still valid: it was equal to the entity when last compared, and there was no reason for
    * doubt since. `now`: the time by the monotonic clock.
    */
-  trusts<State>(copy: EntityCopy<State>, now: number): boolean {
-    if (now - this.#heardAt > SILENCE) return false;
+  isValid<State>(copy: EntityCopy<State>, now: number): boolean {
+    if (now - this.#heardAt > MAX_SILENCE) return false;
     return copy.epoch === this.#epoch;
   }
 
@@ -124,8 +124,8 @@ export class EntityStream {
   }
 
   /** Notes that the stream's leader has answered; call it at each answer. */
-  heard(now: number): void {
-    if (now - this.#heardAt > SILENCE) this.#epoch++;
+  leaderAnswered(now: number): void {
+    if (now - this.#heardAt > MAX_SILENCE) this.#epoch++;
     this.#heardAt = now;
   }
 
@@ -140,7 +140,7 @@ export class EntityStream {
     known: EntityCopy<State> | undefined,
     due: number,
   ): Promise<EntityCopy<State>> {
-    const stream = this.until(due);
+    const stream = this.readsUntil(due);
     await stream.opened();
     const subject = this.subject(definition.name, id);
     // the epoch is read before the stream: if this node learns, during the read, that the store has lost messages, this
@@ -149,14 +149,14 @@ export class EntityStream {
     const snapshot = known === undefined ? this.#snapshot(definition, id) : undefined;
     const last = await stream.last(subject, { latest: true });
     if (this.#epoch === epoch) {
-      this.heard(this.#host.clock.monotonic());
+      this.leaderAnswered(this.#host.clock.monotonic());
       epoch = this.#epoch;
     }
     const mark = last === undefined ? "" : markOfMessage(last);
     const end = { sequence: last?.sequence ?? 0, mark, time: last?.time ?? -Infinity };
     let copy = known ?? await snapshot;
     if (copy === undefined || !isAt(copy, end)) {
-      if (copy !== undefined && !await this.#continues(copy, subject, { end: end.sequence, due })) {
+      if (copy !== undefined && !await this.#resume(copy, subject, { end: end.sequence, due })) {
         // the copy in memory ends with a message that the store has lost, so other copies may be wrong, too
         if (known !== undefined && copy.epoch === this.#epoch) epoch = this.doubt();
         copy = undefined;
@@ -164,7 +164,7 @@ export class EntityStream {
       copy = await this.#advance(copy ?? blank(definition, id), { upTo: end.sequence, due });
       // the copy is not up to date: it was read from a server that lags behind, and may have messages that the leader
       // has lost
-      if (copy.sequence === end.sequence && !isAt(copy, end)) throw this.#unread(subject);
+      if (copy.sequence === end.sequence && !isAt(copy, end)) throw this.#lagError(subject);
     } else if (known === undefined) {
       copy.pass(end, mark); // copied from the message: a snapshot lacks its time
       copy.since = end.time + 1;
@@ -181,13 +181,13 @@ export class EntityStream {
   async load<State>(definition: EntityDefinition<State>, id: string, due: number): Promise<EntityCopy<State>> {
     const subject = this.subject(definition.name, id);
     // the stream of entities and the bucket of snapshots are opened at the same time
-    const [snapshot, last] = await Promise.all([this.#snapshot(definition, id), this.until(due).last(subject)]);
+    const [snapshot, last] = await Promise.all([this.#snapshot(definition, id), this.readsUntil(due).last(subject)]);
     const upTo = last?.sequence ?? 0;
     if (last !== undefined && snapshot !== undefined) {
       if (isAt(snapshot, { sequence: upTo, mark: markOfMessage(last) })) {
         return this.#wasRead(snapshot);
       }
-      if (await this.#continues(snapshot, subject, { noted: false, due })) {
+      if (await this.#resume(snapshot, subject, { noted: false, due })) {
         return this.#wasRead(await this.#advance(snapshot, { upTo, due, noted: false }));
       }
     }
@@ -197,7 +197,7 @@ export class EntityStream {
 
   /**
    * Reads the messages of an entity that are later than its copy into the copy. The copy must be one for which {@link
-   * EntityStream.trusts} has returned true. Rejects with `UNAVAILABLE` if that takes longer than `due`, by the
+   * EntityStream.isValid} has returned true. Rejects with `UNAVAILABLE` if that takes longer than `due`, by the
    * monotonic clock.
    */
   async readOn<State>(copy: EntityCopy<State>, due: number): Promise<EntityCopy<State>> {
@@ -214,7 +214,7 @@ export class EntityStream {
     { from, upTo, due }: { readonly from: number; readonly upTo: number; readonly due: number },
     onMessage: (message: StoredMessage) => void,
   ): Promise<void> {
-    const stream = this.until(due);
+    const stream = this.readsUntil(due);
     let read: { from: number } | { since: number } = { since: Math.max(0, from) };
     for (let [pauses, reached] = [0, 0]; reached < upTo;) {
       const messages = await stream.read(subject, read);
@@ -242,10 +242,10 @@ export class EntityStream {
   }
 
   /**
-   * Resolves with true if the stream still has the last message of a copy; the messages after it were then read into
-   * the copy. `end`: sequence of the entity's last message, if known: a copy that goes further is no longer valid.
+   * Reads the messages after a copy's last message into the copy. Resolves with false if the stream does not have that
+   * last message; the copy is then not valid. `end`: sequence of the entity's last message, if known: a copy that goes further is no longer valid.
    */
-  async #continues<State>(
+  async #resume<State>(
     copy: EntityCopy<State>,
     subject: string,
     { end = Infinity, noted = true, due }: { readonly end?: number; readonly due: number } & Noting,
@@ -253,7 +253,7 @@ export class EntityStream {
     const { sequence } = copy;
     if (sequence === 0) return true;
     if (sequence > end) return false;
-    const [own, ...behind] = await this.until(due).read(subject, { from: sequence, most: PART });
+    const [own, ...behind] = await this.readsUntil(due).read(subject, { from: sequence, most: MAX_READ_MESSAGES });
     if (own === undefined || !isAt(copy, { sequence: own.sequence, mark: markOfMessage(own) })) return false;
     if (copy.since === Infinity) copy.since = own.time + 1;
     const reading = this.#reading(subject, noted);
@@ -271,15 +271,15 @@ export class EntityStream {
   ): Promise<EntityCopy<State>> {
     const subject = this.subject(copy.definition.name, copy.id);
     for (let pauses = 0; upTo === 0 || copy.sequence < upTo;) {
-      if (await this.#part(copy, this.#reading(subject, noted), due)) continue;
+      if (await this.#readPart(copy, this.#reading(subject, noted), due)) continue;
       if (upTo === 0) return copy;
       await this.#pause(subject, pauses++, due);
     }
     return copy;
   }
 
-  /** Reads the next {@link PART} messages into a copy. Resolves with true if there were such messages. */
-  async #part<State>(copy: EntityCopy<State>, reading: EntityReading, due: number): Promise<boolean> {
+  /** Reads the next {@link MAX_READ_MESSAGES} messages into a copy. Resolves with true if there were such messages. */
+  async #readPart<State>(copy: EntityCopy<State>, reading: EntityReading, due: number): Promise<boolean> {
     let failed: { readonly error: unknown } | undefined;
     const onMessage = (message: StoredMessage) => {
       if (failed !== undefined) return;
@@ -289,7 +289,11 @@ export class EntityStream {
         failed = { error };
       }
     };
-    const messages = await this.until(due).read(reading.subject, { from: copy.sequence + 1, most: PART, onMessage });
+    const messages = await this.readsUntil(due).read(reading.subject, {
+      from: copy.sequence + 1,
+      most: MAX_READ_MESSAGES,
+      onMessage,
+    });
     if (failed !== undefined) throw failed.error;
     return messages.length > 0;
   }
@@ -297,12 +301,14 @@ export class EntityStream {
   /** Waits before another read from a server that lags behind. `pauses`: number of earlier waits of this kind. */
   async #pause(subject: string, pauses: number, due: number): Promise<void> {
     const { clock } = this.#host;
-    if (clock.monotonic() >= due) throw this.#unread(subject);
+    if (clock.monotonic() >= due) throw this.#lagError(subject);
     await delay(clock, doubled(pauses, 1, LONGEST_PAUSE));
   }
 
-  #unread(subject: string): CatgaError {
-    return unavailable(`${subject} could not be read up to its last message`);
+  #lagError(subject: string): CatgaError {
+    return unavailable(
+      `${subject} could not be read up to its last message: the server that answered lags behind the leader of the stream`,
+    );
   }
 
   #reading(subject: string, noted: boolean): EntityReading {
@@ -381,7 +387,7 @@ export class EntityStream {
 
   async #askCreated(): Promise<string> {
     const state = await (await this.get()).state();
-    if (state === undefined) throw unavailable("there is no stream of entities");
+    if (state === undefined) throw unavailable("the stream of entities does not exist");
     return state.created;
   }
 }
@@ -464,7 +470,7 @@ function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; 
 /** Maximum number of unreadable entities that are remembered. */
 const MAX_UNREADABLE_ENTITIES = 1_000;
 /** Maximum number of messages that are read at once. */
-const PART = 1_000;
+const MAX_READ_MESSAGES = 1_000;
 const LONGEST_PAUSE = 50; // ms, the longest wait for a server that lags behind
 /** First pause before an unanswered read is repeated, in ms. */
 const FIRST_WAIT = 50;
@@ -473,10 +479,10 @@ const LONGEST_WAIT = 500;
 /** Maximum number of cached subjects of a type. */
 const MAX_CACHED_SUBJECTS = 16_384;
 /** Interval at which the difference to the server's time is computed, in ms. */
-const OFFSET = 100;
+const OFFSET_INTERVAL = 100;
 /**
  * Time without an answer of the stream's leader after which copies in memory are compared with the stream, in ms. A
  * server that comes back with older data is away for longer. The price is one read of the last message for a command of
  * an idle entity.
  */
-const SILENCE = 500;
+const MAX_SILENCE = 500;

@@ -220,7 +220,7 @@ describe("the entity as the leader has it", () => {
     const { now, append, current, asked, entities } = await setUp();
     await append("a");
     const copy = await current();
-    assertEquals(entities.trusts(copy, now()), true);
+    assertEquals(entities.isValid(copy, now()), true);
     asked.length = 0;
     assertEquals([await current(copy) === copy, asked], [true, ["last"]]);
     await append("b");
@@ -240,7 +240,7 @@ describe("the entity as the leader has it", () => {
       const read = await current(copy);
       assertEquals(read.state, expected, `${others} others`);
       // a message that one copy cannot explain makes all copies doubtful
-      assertEquals([entities.trusts(read, now()), entities.trusts(other, now())], [true, false]);
+      assertEquals([entities.isValid(read, now()), entities.isValid(other, now())], [true, false]);
     }
   });
 
@@ -249,9 +249,9 @@ describe("the entity as the leader has it", () => {
     await append("a");
     const copy = await current();
     entities.doubt();
-    assertEquals(entities.trusts(copy, now()), false);
+    assertEquals(entities.isValid(copy, now()), false);
     assertEquals(await current(copy) === copy, true);
-    assertEquals(entities.trusts(copy, now()), true);
+    assertEquals(entities.isValid(copy, now()), true);
   });
 
   it("a snapshot of what was lost is passed by", async () => {

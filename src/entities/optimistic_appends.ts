@@ -17,7 +17,7 @@ import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "
 import { MAX_ITEMS_IN_GROUP } from "../log/format/group_text.ts";
 import { delay } from "../ports/clock.ts";
 import type { Appended, AppendReceiver, ConditionalAppend, StoredMessage } from "../ports/event_log.ts";
-import type { CommandDecision, CommandStanding, PendingCommand } from "./command.ts";
+import type { CommandDecision, PendingCommand, VersionedState } from "./command.ts";
 import type { EntityCopy } from "./entity_copy.ts";
 import type { WarmCopies } from "./warm_copies.ts";
 import type { EntityStream } from "./entity_stream.ts";
@@ -108,7 +108,7 @@ export class Rounds {
       command.ctx.execution.stage = "turn";
       command.keepContext();
     } else if (command.begins()) this.#start(command, command.arrived);
-    else this.#pass(command.subject, command.arrived);
+    else this.#startNext(command.subject, command.arrived);
   }
 
   /**
@@ -121,7 +121,7 @@ export class Rounds {
     const copy = warm.get(subject);
     if (
       copy === undefined || copy.definition !== definition || copy.forgotten ||
-      command.isOver(now) || !stream.trusts(copy, now) || !this.#isNew(copy, command, now)
+      command.isOver(now) || !stream.isValid(copy, now) || !this.#isNew(copy, command, now)
     ) {
       return void this.#serve(subject, [command]);
     }
@@ -143,11 +143,11 @@ export class Rounds {
     const [{ command: { subject } }] = message.entries;
     if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
     this.#stored(message, appended.sequence, now);
-    this.#pass(subject, now);
+    this.#startNext(subject, now);
   };
 
   /** Lets the next waiting command of the entity run; if several wait, they are handled together. */
-  #pass(subject: string, now: number): void {
+  #startNext(subject: string, now: number): void {
     for (let next = this.#turns.pass(subject); next !== undefined; next = this.#turns.pass(subject)) {
       if (!next.begins()) continue;
       if (this.#turns.hasWaiting(subject)) return void this.#serve(subject, [next]);
@@ -165,7 +165,7 @@ export class Rounds {
     let open = commands;
     if (begun !== undefined) open = await this.#store(begun.message, begun.appended);
     while (open.length > 0) open = await this.#runRound(subject, open);
-    this.#pass(subject, this.#now);
+    this.#startNext(subject, this.#now);
   }
 
   /**
@@ -179,10 +179,10 @@ export class Rounds {
       const copy = await this.#copy(open[0]);
       await this.#decideAll(subject, copy, open, entries);
       if (entries.length === 0) return open;
-      const again = entries.some(({ decided }) => decided.command !== undefined)
+      const undecided = entries.some(({ decided }) => decided.command !== undefined)
         ? await this.#storeDecisions(copy, entries)
         : await this.#confirm(copy, entries);
-      return [...again, ...open];
+      return [...undecided, ...open];
     } catch (error) {
       // the error fails the commands that have been decided, or the first command if none has been decided
       const failed = entries.length > 0 ? entries.map(({ command }) => command) : open.splice(0, 1);
@@ -204,7 +204,7 @@ export class Rounds {
     open: PendingCommand[],
     entries: AppendedCommand[],
   ): Promise<void> {
-    let on: CommandStanding = { version: copy.version, state: copy.state };
+    let on: VersionedState = { version: copy.version, state: copy.state };
     const room = { events: MAX_ITEMS_IN_GROUP, length: MAX_EVENT_CHARS, names: new Set<string>() };
     while (true) {
       if (open.length === 0) {
@@ -222,12 +222,15 @@ export class Rounds {
         open.shift();
         continue;
       }
-      command.unsure = false;
-      let decided = this.#known(command, on);
+      command.mayBeStored = false;
+      let decided = this.#takeKeptDecision(command, on);
       if (decided === undefined) {
         const { context } = command;
         const decide = () => command.decide(on);
-        decided = this.#noted(command, context === undefined ? decide() : (await context.run(decide)).returned);
+        decided = this.#noteIfImmediate(
+          command,
+          context === undefined ? decide() : (await context.run(decide)).returned,
+        );
       }
       if (isFirst) decided = await decided;
       if (decided instanceof Promise || (!isFirst && !fits(decided, room))) {
@@ -242,7 +245,7 @@ export class Rounds {
       entries.push(new AppendedCommand(command, decided));
       room.events -= decided.count;
       room.length -= decided.length;
-      if (command.named) room.names.add(`${command.name} ${command.id}`);
+      if (command.hasGivenId) room.names.add(`${command.name} ${command.id}`);
       on = decided;
       // an asynchronous handler may take long, so the decisions made so far are stored without it
       if (!this.#immediate.has(command.body)) return;
@@ -254,22 +257,26 @@ export class Rounds {
    * events stored in that message. `names`: names and ids of these commands that came with an id of their senders.
    */
   #joins(copy: EntityCopy<unknown>, command: PendingCommand, names: ReadonlySet<string>): boolean {
-    return this.#immediate.has(command.body) && command.body.definition === copy.definition && !command.again &&
-      this.#isNew(copy, command, this.#now) && !(command.named && names.has(`${command.name} ${command.id}`));
+    return this.#immediate.has(command.body) && command.body.definition === copy.definition &&
+      !command.mayHaveEarlierAttempt &&
+      this.#isNew(copy, command, this.#now) && !(command.hasGivenId && names.has(`${command.name} ${command.id}`));
   }
 
-  #decide(command: PendingCommand, on: CommandStanding): CommandDecision | Promise<CommandDecision> {
-    return this.#known(command, on) ?? this.#noted(command, command.decide(on));
+  #decide(command: PendingCommand, on: VersionedState): CommandDecision | Promise<CommandDecision> {
+    return this.#takeKeptDecision(command, on) ?? this.#noteIfImmediate(command, command.decide(on));
   }
 
   /** Returns the decision that the command's handler has already made on this state; `undefined`: none. */
-  #known(command: PendingCommand, on: CommandStanding): CommandDecision | Promise<CommandDecision> | undefined {
+  #takeKeptDecision(
+    command: PendingCommand,
+    on: VersionedState,
+  ): CommandDecision | Promise<CommandDecision> | undefined {
     const { deciding } = command;
     command.deciding = undefined;
     return deciding?.version === on.version && deciding.state === on.state ? deciding.decided : undefined;
   }
 
-  #noted(
+  #noteIfImmediate(
     { body }: PendingCommand,
     decided: CommandDecision | Promise<CommandDecision>,
   ): CommandDecision | Promise<CommandDecision> {
@@ -299,7 +306,7 @@ export class Rounds {
   /** Returns true if this node knows that no attempt of the command was stored, and that its send has not ended. */
   #isNew(copy: EntityCopy<unknown>, command: PendingCommand, now: number): boolean {
     const { commands } = this.#options;
-    if (command.only && !command.unsure) return true;
+    if (command.isOnlyAttempt && !command.mayBeStored) return true;
     return this.#isCovered(copy, command, now) && commands.places(command) === undefined;
   }
 
@@ -307,9 +314,9 @@ export class Rounds {
   #isCovered(copy: EntityCopy<unknown>, command: PendingCommand, now: number): boolean {
     const { stream, commands } = this.#options;
     const time = stream.timeAt(now);
-    const reach = command.reach(now, time);
-    const from = time - reach;
-    return (copy.since <= from && commands.reaches(reach, command)) || copy.time < from;
+    const maxAge = command.maxAttemptAge(now, time);
+    const from = time - maxAge;
+    return (copy.since <= from && commands.remembers(maxAge, command)) || copy.time < from;
   }
 
   /**
@@ -320,7 +327,7 @@ export class Rounds {
     const { stream, commands } = this.#options;
     const { definition: { name } } = copy;
     const { subject } = command;
-    const log = stream.until(command.due);
+    const log = stream.readsUntil(command.due);
     for (const sequence of commands.places(command) ?? []) {
       const message = await log.at(sequence);
       const found = message?.subject === subject ? foundIn(commandsOf(name, message), command) : undefined;
@@ -329,7 +336,7 @@ export class Rounds {
     const now = this.#now;
     if (this.#isCovered(copy, command, now)) return undefined;
     const time = stream.timeAt(now);
-    const from = time - command.reach(now, time);
+    const from = time - command.maxAttemptAge(now, time);
     let found: FoundCommand | undefined;
     // `from` is moved back by a margin, because this process knows the server's time less exactly than the time stamps
     // of messages are
@@ -347,7 +354,7 @@ export class Rounds {
     const { stream, warm } = this.#options;
     const kept = warm.get(subject);
     const known = kept?.definition === definition ? kept : undefined;
-    if (known !== undefined && stream.trusts(known, this.#now)) return known;
+    if (known !== undefined && stream.isValid(known, this.#now)) return known;
     const copy = await stream.current({ definition, id: entity }, known, due);
     warm.keep(subject, copy);
     return copy;
@@ -364,7 +371,7 @@ export class Rounds {
     const message = this.#message(copy, entries);
     // the clock is read again, because a handler, or the search for an earlier attempt, may have taken long
     const now = this.#now;
-    if (this.#options.stream.trusts(copy, now)) return await this.#store(message, await this.#append(message, now));
+    if (this.#options.stream.isValid(copy, now)) return await this.#store(message, await this.#append(message, now));
     return await this.#store(message, undefined);
   }
 
@@ -415,7 +422,7 @@ export class Rounds {
       if (appended?.type === "unknown") unanswered = true;
       if (appended?.type === "unknown" || appended?.type === "not stored") ({ error } = appended);
       if (appended?.type === "not stored" && !appended.transient && !unanswered) return failed(entries, error);
-      if (appended === undefined || appended.type === "conflict" || !stream.trusts(copy, this.#now)) {
+      if (appended === undefined || appended.type === "conflict" || !stream.isValid(copy, this.#now)) {
         const compared = await this.#compare(message, error);
         if ("failed" in compared) {
           error = compared.failed;
@@ -436,7 +443,7 @@ export class Rounds {
         await delay(clock, Math.max(0, Math.min(pause, left)));
         if (!unanswered && left - pause < SHORTEST_TRY) continue;
       }
-      appended = stream.trusts(copy, this.#now) ? await this.#append(message, this.#now) : undefined;
+      appended = stream.isValid(copy, this.#now) ? await this.#append(message, this.#now) : undefined;
     }
   }
 
@@ -492,7 +499,7 @@ export class Rounds {
     const isLost = unanswered && read.sequence <= copy.sequence;
     for (const command of open) {
       if (isLost) command.unknown("the stream has lost what it was decided on");
-      command.unsure = unanswered;
+      command.mayBeStored = unanswered;
       command.conflicts++;
     }
     return isLost ? [] : open;
@@ -520,11 +527,13 @@ export class Rounds {
     const { stream, commands, warm, changed } = this.#options;
     const { command: { subject } } = entries[0];
     const { version, state } = entries[entries.length - 1].decided;
-    stream.heard(now);
+    stream.leaderAnswered(now);
     copy.change({ version, state, sequence, mark, time: stream.timeAt(now), size: text.length });
     warm.keep(subject, copy);
     for (const { command, decided } of entries) {
-      if (decided.command !== undefined && !command.only) commands.note(command, decided.count > 0, sequence, now);
+      if (decided.command !== undefined && !command.isOnlyAttempt) {
+        commands.note(command, decided.count > 0, sequence, now);
+      }
       if (!command.settled) command.settle(decided);
     }
     changed(subject, copy, now);
@@ -558,8 +567,6 @@ function commandsOf(type: string, { data }: StoredMessage): readonly EntityComma
   return "reason" in read ? [] : read.commands;
 }
 
-/** Maximum number of characters of the events that several commands emit in one message. */
-const MAX_EVENT_CHARS = 65_536;
 /** Returns the nearest deadline of the commands that have no outcome yet; Infinity: all have one. */
 function nextDeadline(entries: readonly AppendedCommand[]): number {
   let next = Infinity;
@@ -567,6 +574,8 @@ function nextDeadline(entries: readonly AppendedCommand[]): number {
   return next;
 }
 
+/** Maximum number of characters of the events that several commands emit in one message. */
+const MAX_EVENT_CHARS = 65_536;
 /**
  * Timeout of the first append of a message (`FIRST_TRY`), and of each later append of it (`LATER_TRY`), in ms: during
  * an election of the stream's leader some appends get no answer.

@@ -12,7 +12,7 @@ export class RecentCommands {
   readonly kept: number;
   readonly #clock: Clock;
   /** The tables of the index, the newest first. */
-  #parts: CommandTable[] = [];
+  #tables: CommandTable[] = [];
   /** Time at which the newest table was begun, by the monotonic clock. */
   #begun = -Infinity;
 
@@ -23,7 +23,7 @@ export class RecentCommands {
 
   /** Number of entries in the index. */
   get count(): number {
-    return this.#parts.reduce((sum, { count }) => sum + count, 0);
+    return this.#tables.reduce((sum, { count }) => sum + count, 0);
   }
 
   /**
@@ -31,24 +31,24 @@ export class RecentCommands {
    * clock.
    */
   add(number: number, sequence: number, now: number = this.#clock.monotonic()): void {
-    if (now - this.#begun >= this.kept / PARTS) this.#turn(now);
-    this.#parts[0].add(number, sequence);
+    if (now - this.#begun >= this.kept / TABLES) this.#beginTable(now);
+    this.#tables[0].add(number, sequence);
   }
 
   /** Returns the sequences of the messages of commands with this number, the latest first; `undefined`: none. */
   find(number: number): number[] | undefined {
     let found: number[] | undefined;
-    for (const part of this.#parts) {
-      const sequence = part.get(number);
+    for (const table of this.#tables) {
+      const sequence = table.get(number);
       if (sequence > 0) (found ??= []).push(sequence);
     }
     return found;
   }
 
-  #turn(now: number): void {
-    // a new table will be filled; `PARTS` older tables cover `kept` ms
-    const parts = now - this.#begun >= 2 * this.kept ? [] : this.#parts.slice(0, PARTS);
-    this.#parts = [new CommandTable(parts[0]?.count ?? 0), ...parts];
+  #beginTable(now: number): void {
+    // a new table will be filled; `TABLES` older tables cover `kept` ms
+    const tables = now - this.#begun >= 2 * this.kept ? [] : this.#tables.slice(0, TABLES);
+    this.#tables = [new CommandTable(tables[0]?.count ?? 0), ...tables];
     this.#begun = now;
   }
 }
@@ -56,7 +56,7 @@ export class RecentCommands {
 /**
  * Hashes a text that identifies a command to a number of 53 bits, never 0. Different texts may have the same number.
  */
-export function numberOf(text: string, seed = 0): number {
+export function hashOf(text: string, seed = 0): number {
   let a = 0xdeadbeef ^ seed;
   let b = 0x41c6ce57 ^ seed;
   for (let i = 0; i < text.length; i++) {
@@ -69,7 +69,7 @@ export function numberOf(text: string, seed = 0): number {
   return 4_294_967_296 * (2_097_151 & b) + (a >>> 0) || 1;
 }
 
-const PARTS = 3;
+const TABLES = 3;
 
 /** A table with open addressing: pairs of a number and a sequence, in no order. */
 class CommandTable {

@@ -102,7 +102,7 @@ export class Snapshots {
 
   /** Removes the snapshots of a forgotten entity, and tries again until the store answers or the node ends. */
   async #removeForgotten(remove: () => Promise<boolean>): Promise<void> {
-    while (await remove().then(() => false, () => !this.#closed)) await delay(this.#host.clock, AGAIN);
+    while (await remove().then(() => false, () => !this.#closed)) await delay(this.#host.clock, RETRY_PAUSE);
   }
 
   #report(during: string, error: unknown): void {
@@ -112,7 +112,7 @@ export class Snapshots {
 
 /** Maximum length of a snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MAX_SNAPSHOT_CHARS = 786_432;
-const AGAIN = 1_000; // ms before a failed removal is tried again
+const RETRY_PAUSE = 1_000; // ms before a failed removal is tried again
 
 /** Encodes an entity's snapshot. Throws for a state that cannot be encoded. */
 export function snapshotText<State>(copy: EntityCopy<State>, created: string): string {
@@ -146,8 +146,6 @@ export function readSnapshot<State>(
     return undefined; // the text was not written by Catga
   }
 }
-
-// The part of a node that its entities use.
 
 /** The part of a node that its entities use. */
 export interface EntitiesHost extends StreamsHost {

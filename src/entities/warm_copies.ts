@@ -9,12 +9,12 @@ export class WarmCopies {
    * take as much time as everything else here: V8, measured.)
    */
   readonly #copies: Map<string, KeptCopy> = new Map();
-  readonly #most: number;
+  readonly #maxSize: number;
   #size = 0;
 
-  /** `most`: approximate maximum size of all copies together, in bytes. */
-  constructor(most: number = MAX_CACHE_SIZE) {
-    this.#most = most;
+  /** `maxSize`: approximate maximum size of all copies together, in bytes. */
+  constructor(maxSize: number = MAX_CACHE_SIZE) {
+    this.#maxSize = maxSize;
   }
 
   /** Approximate size of all copies, in bytes. */
@@ -42,13 +42,13 @@ export class WarmCopies {
       kept.size = size;
       kept.used = true;
     }
-    if (this.#size > this.#most) this.#forget();
+    if (this.#size > this.#maxSize) this.#evict();
   }
 
-  #forget(): void {
+  #evict(): void {
     // the loop ends, because it sets `used` to false: each copy is met twice at most
     for (const [subject, kept] of this.#copies) {
-      if (this.#size <= this.#most) return;
+      if (this.#size <= this.#maxSize) return;
       this.#copies.delete(subject);
       if (kept.used) this.#copies.set(subject, { ...kept, used: false });
       else this.#size -= kept.size;

@@ -244,7 +244,9 @@ export class SendPath {
       checkContract("publish", contract, "event");
     }
     if (contract.options.entity !== undefined) {
-      throw new TypeError(`publish ${contract.name}: commands of ${contract.options.entity} emit it, and nobody else`);
+      throw new TypeError(
+        `publish ${contract.name}: only commands of ${contract.options.entity} emit this event: send one of them`,
+      );
     }
     if (contract.options.durable) return this.#store("publish", contract, payload, options, parent);
     const { input, redact } = contract.options;

@@ -465,8 +465,8 @@ const PLANTS = {
     to: "      void foundIn;",
   }, {
     file: "src/entities/stored_commands.ts",
-    from: "    if (!named) return ended;",
-    to: "    if (sendNumber !== 0.5) return undefined;\n    if (!named) return ended;",
+    from: "    if (!command.hasGivenId) return ended;",
+    to: "    if (command.sendHash !== 0.5) return undefined;\n    if (!command.hasGivenId) return ended;",
   }],
   "entity-confirm": [{
     file: "src/entities/optimistic_appends.ts",
@@ -480,8 +480,8 @@ const PLANTS = {
   }],
   "entity-epoch": [{
     file: "src/entities/entity_stream.ts",
-    from: "    if (now - this.#heardAt > SILENCE) return false;\n    return copy.epoch === this.#epoch;",
-    to: "    return copy.epoch >= 0 && now > -SILENCE;",
+    from: "    if (now - this.#heardAt > MAX_SILENCE) return false;\n    return copy.epoch === this.#epoch;",
+    to: "    return copy.epoch >= 0 && now > -MAX_SILENCE;",
   }],
 } satisfies Record<string, readonly Change[]>;
 

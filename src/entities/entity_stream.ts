@@ -243,7 +243,8 @@ export class EntityStream {
 
   /**
    * Reads the messages after a copy's last message into the copy. Resolves with false if the stream does not have that
-   * last message; the copy is then not valid. `end`: sequence of the entity's last message, if known: a copy that goes further is no longer valid.
+   * last message; the copy is then not valid. `end`: sequence of the entity's last message, if known: a copy that goes
+   * further is not valid either.
    */
   async #resume<State>(
     copy: EntityCopy<State>,

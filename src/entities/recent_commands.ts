@@ -46,7 +46,7 @@ export class RecentCommands {
   }
 
   #beginTable(now: number): void {
-    // a new table will be filled; `TABLES` older tables cover `kept` ms
+    // a new table will be filled; the `TABLES` older tables cover `kept` ms
     const tables = now - this.#begun >= 2 * this.kept ? [] : this.#tables.slice(0, TABLES);
     this.#tables = [new CommandTable(tables[0]?.count ?? 0), ...tables];
     this.#begun = now;

@@ -281,14 +281,21 @@ export class AdmissionQueue {
    */
   #each(time: number): number {
     if (this.#busySince < 0 || time - this.#busySince < LEARN) return 0;
-    // if no run has ended in the last second: the best guess is that each run in progress will need as much time as has
-    // passed since the last end of a run
-    if (this.#recent.count(time) === 0) return (time - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
+    // if no run has ended lately: the best guess is that each run in progress will need as much time as has passed since
+    // the last end of a run
+    if (!this.#endsLately(time)) return (time - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
     const inProgress = Math.max(1, this.#running) - 1;
-    const pace = (ends: EndCounts) =>
-      (this.#endedAt - Math.max(this.#busySince, ends.since)) / (ends.count(time) + inProgress);
+    const pace = (ends: EndCounts) => {
+      const count = ends.count(time);
+      return (this.#endedAt - Math.max(this.#busySince, ends.since)) / (count + inProgress);
+    };
     // the longer the time, the less the runs in progress weigh; the last second shows that the pace has become slower
     return Math.max(pace(this.#recent), pace(this.#past));
+  }
+
+  /** True if a run has ended in the last second, while an entry waited: earlier ends are no pace of what waits. */
+  #endsLately(time: number): boolean {
+    return this.#recent.count(time) > 0 && this.#endedAt > this.#busySince;
   }
 
   /**
@@ -296,9 +303,8 @@ export class AdmissionQueue {
    * by the monotonic clock.
    */
   #dropLate(now: number, time: number, each: number): void {
-    // if no run has ended in the last second, the pace is only a guess: enough to refuse new entries, not to drop
-    // waiting entries
-    if (each === 0 || time - this.#checkedAt < LEARN || this.#recent.count(time) === 0) return;
+    // if no run has ended lately, the pace is only a guess: enough to refuse new entries, not to drop waiting entries
+    if (each === 0 || time - this.#checkedAt < LEARN || !this.#endsLately(time)) return;
     this.#checkedAt = time;
     let start = now;
     for (let entry = this.#first; entry !== undefined;) {

@@ -165,6 +165,23 @@ describe("AdmissionQueue", () => {
     assertEquals(queue.enter(new TestEntry(2_000, clock.monotonic() + 30_000)), false);
   });
 
+  it("runs that hang after a fast second are no pace: those that would wait behind them too long are refused", async () => {
+    const clock = new VirtualClock();
+    const queue = new AdmissionQueue(clock, { limit: 64 });
+    for (let i = 0; i < 100; i++) { // an entry ends every 10 ms, and none waits
+      queue.occupy();
+      await clock.advance(10);
+      queue.leave();
+    }
+    for (let i = 0; i < 64; i++) queue.occupy();
+    await clock.advance(50);
+    for (let i = 0; i < 500; i++) queue.enter(new TestEntry(i, clock.monotonic() + 60_000));
+    await clock.advance(640);
+    // no run has ended while one waited, for 640 ms: each of 64 places takes 10 ms at best, and 500 entries wait
+    assertEquals(queue.enter(new TestEntry(500, clock.monotonic() + 4_000)), false);
+    assertEquals(queue.enter(new TestEntry(501, clock.monotonic() + 6_000)), true);
+  });
+
   for (const first of ["a run ends", "an entry comes"]) {
     it(`a pause of the process does not count towards the pace: then ${first} (what waited was OVERLOADED)`, async () => {
       const clock = new VirtualClock();

@@ -179,8 +179,8 @@ export class LogDelivery {
     const idles = this.#idles;
     // a heartbeat contains the position that an idle consumer had at the heartbeat before (nats-server 2.15)
     this.#auditing = this.#clock.after(2 * this.#stream.heartbeat + LAG, () => {
-      // a consumer without a heartbeat waits for this process, or is silent
-      if (this.#upTo > upTo || this.#idles === idles) return this.#auditLater();
+      // a consumer without two heartbeats waits for this process, is silent, or its server is slow
+      if (this.#upTo > upTo || this.#idles < idles + 2) return this.#auditLater();
       this.#break(`the consumer does not deliver what ${this.#stream.name} has, as one at a full server`);
     }, { background: true });
   }

@@ -1,6 +1,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { DeliveryPosition, SilenceWatch } from "./log_delivery.ts";
+import type { StreamInfo } from "./jetstream.ts";
+import { DeliveryPosition, LogDelivery, SilenceWatch } from "./log_delivery.ts";
+import type { NatsTransport } from "./transport.ts";
 import type { Clock } from "../ports/clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
@@ -138,5 +140,66 @@ describe("SilenceWatch", () => {
     watch.message();
     await clock.advance(60_000);
     assertEquals(silent, []);
+  });
+});
+
+/** A delivery on a virtual clock; the stream's leader has messages up to `last`. */
+function delivered(last: number) {
+  const clock = new VirtualClock();
+  let callback: (error: Error | null, message: unknown) => void = () => {};
+  let asked = 0;
+  const transport = {
+    clock,
+    listen: (_inbox: string, listener: typeof callback) => {
+      callback = listener;
+      return { isClosed: () => false, unsubscribe: () => {} };
+    },
+  } as unknown as NatsTransport;
+  const recentInfo = () => {
+    asked++;
+    return Promise.resolve({ state: { last_seq: last } } as StreamInfo);
+  };
+  const stream = { name: "log", heartbeat: HEARTBEAT, recentInfo };
+  const broken: string[] = [];
+  const delivery = new LogDelivery(transport, { stream, name: "c", inbox: "i", expected: 0 }, {
+    onMessage: () => {},
+    onFlow: () => {},
+    onIdle: () => {},
+    onCaughtUp: () => {},
+    onBroken: (why) => broken.push(why),
+  });
+  /** Delivers a heartbeat of a consumer that has delivered everything up to `sequence`. */
+  const heartbeat = (sequence: number) => {
+    const headers: Record<string, string> = { "Nats-Last-Consumer": "0", "Nats-Last-Stream": `${sequence}` };
+    callback(null, { reply: "", headers: { code: 100, status: "100", get: (name: string) => headers[name] ?? "" } });
+  };
+  return { clock, delivery, broken, heartbeat, asked: () => asked };
+}
+
+describe("LogDelivery", () => {
+  it("breaks if its consumer does not deliver what the stream's leader has", async () => {
+    const { clock, broken, heartbeat } = delivered(7);
+    for (let i = 0; i < 10; i++) {
+      await clock.advance(HEARTBEAT);
+      heartbeat(5);
+    }
+    assertEquals(broken.length, 1);
+  });
+
+  it("does not break for a heartbeat that says where the consumer was before the leader was asked", async () => {
+    const { clock, broken, heartbeat, asked, delivery } = delivered(7);
+    while (asked() === 0) {
+      await clock.advance(100);
+      if (clock.monotonic() % HEARTBEAT < 100) heartbeat(5);
+    }
+    // the server is slow: of two heartbeats that were due, only the one that was on its way has come
+    await clock.advance(1_000);
+    heartbeat(5);
+    await clock.advance(2 * HEARTBEAT + 100);
+    assertEquals(broken, []);
+    heartbeat(7);
+    await clock.advance(HEARTBEAT);
+    assertEquals(broken, []);
+    delivery.close();
   });
 });

@@ -281,8 +281,8 @@ export class AdmissionQueue {
    */
   #each(time: number): number {
     if (this.#busySince < 0 || time - this.#busySince < LEARN) return 0;
-    // if no run has ended lately: the best guess is that each run in progress will need as much time as has passed since
-    // the last end of a run
+    // if no run has ended lately: the best guess is that each run in progress will need as much time as has passed
+    // since the last end of a run
     if (!this.#endsLately(time)) return (time - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
     const inProgress = Math.max(1, this.#running) - 1;
     const pace = (ends: EndCounts) => {

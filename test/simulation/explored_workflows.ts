@@ -1,7 +1,7 @@
 /**
  * Workflows that `explore` runs under faults while they are cancelled, told and skipped: trips whose two bookings run
  * side by side, stays that are cancelled as they end, meetings that take signals until none comes, quotes of which an
- * operator fills in a part.
+ * operator fills in a part, parcels and seats whose values a schema refuses until it is mended.
  *
  *   deno run -A test/simulation/explored_workflows.ts 300 trips
  *
@@ -10,7 +10,7 @@
  * @module
  */
 import process from "node:process";
-import { command, fail, type Handlers, type RunInfo, workflow } from "@catga/catga";
+import { type Catga, command, fail, type Handlers, type RunInfo, type Schema, workflow } from "@catga/catga";
 import { explore, ExploreError, type ExploreOptions, guarantees, type ProcessStart } from "@catga/catga/testing";
 
 /** A workflow and what happens to it. `World`: what is outside of the cluster. */
@@ -162,6 +162,205 @@ const quotes: Explored<undefined> = {
   }],
 };
 
+// refusals: a run whose values a schema refuses is stuck with the place, and goes on once the schema is mended ---
+
+const PLACES = ["input", "signal", "output", "answer", "message"] as const;
+type Place = (typeof PLACES)[number];
+
+/** The error of a stuck run, by the place: code, step (none: the handler), and message. */
+const NAMED: Record<Place, RegExp> = {
+  input: /^HANDLER_FAILED : the payload of Parcel .*: no input$/,
+  signal: /^HANDLER_FAILED : the payload of signal Packed .*: no signal$/,
+  output: /^INVALID_RESPONSE : the answer of Parcel .*: no output$/,
+  answer: /^INVALID_RESPONSE Weigh: the answer of Weigh .*: no answer$/,
+  message: /^INVALID_MESSAGE Weigh: the payload of Weigh .*: no message$/,
+};
+
+interface Schemas {
+  /** True once a program is deployed whose schemas refuse nothing. */
+  mended: boolean;
+  /** By run: the error with which the run was seen stuck. */
+  readonly stuck: Map<string, string>;
+  /** Runs that were seen ended with a value while a schema refused theirs. */
+  readonly early: Set<string>;
+}
+
+/** A schema that refuses values of runs with this place until it is mended. */
+function refusing<T extends { place: Place } | Place>(at: Place, world: Schemas): Schema<T, T> {
+  const validate = (value: unknown) => {
+    const place = typeof value === "string" ? value : (value as { place: Place }).place;
+    return !world.mended && place === at ? { issues: [{ message: `no ${at}` }] } : { value: value as T };
+  };
+  return { "~standard": { version: 1, vendor: "refusing", validate } };
+}
+
+const MENDED: Schemas = { mended: true, stuck: new Map(), early: new Set() };
+const AnyParcel = workflow("Parcel", {
+  input: refusing<{ place: Place }>("input", MENDED),
+  output: refusing<Place>("output", MENDED),
+});
+const Packed = AnyParcel.signal<Place>("Packed");
+
+function parcels({ world }: ProcessStart<Schemas>): Handlers {
+  const Parcel = workflow("Parcel", {
+    input: refusing<{ place: Place }>("input", world),
+    output: refusing<Place>("output", world),
+  });
+  const PackedOnes = Parcel.signal("Packed", { input: refusing<Place>("signal", world) });
+  const Weigh = command("Weigh", {
+    idempotent: true,
+    input: refusing<Place>("message", world),
+    output: refusing<Place>("answer", world),
+  });
+  return [
+    Parcel.handle(async (flow, { place }) => {
+      await flow.step("label", () => place, { undo: () => {} });
+      const [packed] = await Promise.all([
+        flow.wait(PackedOnes),
+        flow.step("print", async () => void await world),
+      ]);
+      const weighed = await flow.send(Weigh, packed);
+      await flow.step("ship", () => {});
+      return weighed.ok ? weighed.value : weighed;
+    }),
+    Weigh.handle((place) => place),
+  ];
+}
+
+const refusals: Explored<Schemas> = {
+  world: () => ({ mended: false, stuck: new Map(), early: new Set() }),
+  limit: 4_000_000,
+  handlers: parcels,
+  workload: async ({ app, step, clock, random, world }) => {
+    const begin = async (place: Place, random: { int(least: number, most: number): number }) => {
+      while (!(await app.start(AnyParcel, { place }, { id: place })).ok) await clock.sleep(100);
+      await clock.sleep(random.int(0, 200));
+      while (!(await app.tell(Packed, place, place, { id: "packed" })).ok) await clock.sleep(100);
+      if (random.int(0, 4) > 0) return;
+      await clock.sleep(random.int(0, 40_000));
+      void await app.cancel(AnyParcel, place, "other plans");
+    };
+    await Promise.all(PLACES.map((place) => step("parcel", (random) => begin(place, random))));
+    const look = async (act: (run: RunInfo) => Promise<void> | void) => {
+      try {
+        for await (const run of app.runs({ workflow: "Parcel" })) {
+          if (run.status === "done" && !world.mended) world.early.add(run.id);
+          if (run.status === "stuck") await act(run);
+        }
+      } catch {
+        // the store is away, or the run is no longer stuck
+      }
+    };
+    const note = ({ id, pending: [first] }: RunInfo) => {
+      world.stuck.set(id, `${first?.error?.code} ${first?.name}: ${first?.error?.message}`);
+    };
+    // a handler that throws is called 10 times in 17 minutes before its run is stuck
+    const until = clock.now() + random.pick([5_000, 30_000, 1_200_000]);
+    while (clock.now() < until && world.stuck.size < 4) {
+      await look(note);
+      await clock.sleep(random.int(10, 20_000));
+    }
+    world.mended = true;
+    while (await hasOpenRuns(app, "Parcel")) {
+      await look(async (run) => {
+        note(run);
+        await run.retry();
+      });
+      await clock.sleep(random.int(10, 500));
+    }
+  },
+  check: [guarantees(AnyParcel), ({ history, world }) => {
+    for (const run of world.early) throw new Error(`run ${run} has ended with a value that a schema refuses`);
+    for (const run of history.runs) {
+      if (endOf(run) !== run.id && !run.timeline.some(({ type }) => type === "cancelled")) {
+        throw new Error(`run ${run.id} is ${run.status}, and has ended with ${endOf(run)}`);
+      }
+      const error = world.stuck.get(run.id);
+      if (error !== undefined && !NAMED[run.id as Place].test(error)) {
+        throw new Error(`run ${run.id} was stuck: ${error}`);
+      }
+    }
+  }],
+};
+
+// seats: a version refuses what another recorded, is rolled back, and a third one takes both ------------------------
+
+type Names = "buyer" | "holder";
+type Seat = { buyer?: string; holder?: string };
+
+/** A schema that takes values with one of these members. It describes itself, so that versions have a shape. */
+function having(...names: Names[]): Schema<Seat> {
+  const takes = (value: unknown) => names.some((name) => typeof (value as Seat)[name] === "string");
+  const validate = (value: unknown) =>
+    takes(value) ? { value: value as Seat } : { issues: [{ message: `no ${names.join(" and no ")}` }] };
+  const input = () => ({ type: "object", anyOf: names.map((name) => ({ required: [name] })) });
+  const jsonSchema = { input, output: input };
+  return { "~standard": { version: 1, vendor: "having", validate, jsonSchema } } as Schema<Seat>;
+}
+
+/** The workflow of a version whose schemas take these members, and its signal. */
+function seatOf(...names: Names[]) {
+  const schema = having(...names);
+  const Seat = workflow("Seat", { input: schema, output: schema });
+  return { Seat, Paid: Seat.signal("Paid", { input: schema }) };
+}
+
+function seats(...names: Names[]): Handlers {
+  const { Seat, Paid } = seatOf(...names);
+  return Seat.handle(async (flow, seat) => {
+    await flow.step("hold", () => seat, { undo: () => {} });
+    const paid = await flow.wait(Paid);
+    await flow.step("print", () => paid);
+    return seat;
+  });
+}
+
+const OLD = seatOf("buyer");
+const NEW = seatOf("holder");
+
+const versions: Explored<undefined> = {
+  limit: 4_000_000,
+  handlers: seats("buyer"),
+  deploys: [{ handlers: seats("holder"), at: 15_000 }, {
+    handlers: seats("holder", "buyer"),
+    at: 90_000,
+    forGood: true,
+  }],
+  workload: async ({ app, step, clock, random }) => {
+    const begin = async (n: number, random: { int(least: number, most: number): number }) => {
+      const [of, told] = [random.int(0, 1), random.int(0, 1)].map((it) => it === 0 ? OLD : NEW);
+      const valueOf = (version: typeof OLD): Seat => version === OLD ? { buyer: "ada" } : { holder: "ada" };
+      await clock.sleep(random.int(0, 20_000));
+      while (!(await app.start(of.Seat, valueOf(of), { id: `${n}` })).ok) await clock.sleep(100);
+      await clock.sleep(random.int(0, 20_000));
+      while (!(await app.tell(told.Paid, `${n}`, valueOf(told), { id: "paid" })).ok) await clock.sleep(100);
+    };
+    await Promise.all([0, 1, 2, 3, 4, 5].map((n) => step("seat", (random) => begin(n, random))));
+    while (await hasOpenRuns(app, "Seat")) {
+      try {
+        for await (const run of app.runs({ workflow: "Seat", status: "stuck" })) await run.retry();
+      } catch {
+        // the store is away, or the run is no longer stuck
+      }
+      await clock.sleep(random.int(1_000, 20_000));
+    }
+  },
+  check: [guarantees(OLD.Seat), ({ history }) => {
+    for (const run of history.runs) {
+      if (run.status !== "done") throw new Error(`run ${run.id} is ${run.status}`);
+    }
+  }],
+};
+
+/** Returns true if a run of the workflow has not ended, or the store cannot say. */
+async function hasOpenRuns(app: Catga, workflow: string): Promise<boolean> {
+  try {
+    return (await Array.fromAsync(app.runs({ workflow, open: true }))).length > 0;
+  } catch {
+    return true;
+  }
+}
+
 /** A handler each time, as a handler belongs to one group of nodes. */
 function undone(): Handlers {
   return Undo.handle(() => {});
@@ -189,7 +388,11 @@ function endOf(run: RunInfo | undefined): unknown {
 }
 
 /** The programs by their names. */
-export const EXPLORED_WORKFLOWS = { trips, stays, meetings, quotes } as const;
+export const EXPLORED_WORKFLOWS = {
+  ...{ trips, stays, meetings, quotes, versions },
+  // the cast is safe: `explore` makes the world of a program by the program's own `world`
+  refusals: refusals as unknown as Explored<undefined>,
+} as const;
 
 if (import.meta.main) {
   const [seeds = "100", ...names] = process.argv.slice(2);

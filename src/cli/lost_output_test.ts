@@ -1,7 +1,13 @@
-/** Tests of the tool as a process whose output goes to a full disk, to nobody, or into a pipe that gets closed. */
+/**
+ * Tests of the tool as a process whose output goes to a full disk, to nobody, or into a pipe that gets closed or
+ * is read late.
+ */
 import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -11,6 +17,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
+const MOD = new URL("../../mod.ts", import.meta.url).href;
 const WORDS = "Deno" in globalThis ? ["run", "-A", "--no-check", MAIN] : ["run", MAIN];
 
 function start(shell: string, args: readonly string[], stdio: StdioOptions): ChildProcess {
@@ -32,6 +39,31 @@ describe("the tool's output", { skip: existsSync("/dev/full") ? false : "there i
     child.stderr!.destroy();
     const [code] = await once(child, "close");
     assertEquals(code, 2);
+  });
+});
+
+describe("the tool's output to a slow reader", () => {
+  it("is whole, although the process is ended because a file holds it open (in Bun it was cut)", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-slow-"));
+    try {
+      const file = join(folder, "contracts.mjs");
+      await writeFile(
+        file,
+        `import { command } from ${JSON.stringify(MOD)};
+        export default Array.from({ length: 9_999 }, (_, at) => command("Command" + at).handle(() => {}));
+        setInterval(() => {}, 1e8);`,
+      );
+      // the reader begins long after the second that the process may stay open
+      const child = start('"$0" "$@" | { sleep 4; cat; }', ["contracts", file], ["ignore", "pipe", "pipe"]);
+      let [out, err] = ["", ""];
+      child.stdout!.setEncoding("utf8").on("data", (text: string) => out += text);
+      child.stderr!.setEncoding("utf8").on("data", (text: string) => err += text);
+      await once(child, "close");
+      assertEquals(Object.keys(JSON.parse(out).contracts).length, 9_999);
+      assertMatch(err, /^catga: a loaded file holds the process open, [^\n]*\n$/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });
 

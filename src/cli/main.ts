@@ -161,14 +161,22 @@ function ended(error: unknown, command: CliCommand | undefined, terminal: Termin
   return error instanceof TypeError ? MISUSED : FAILED;
 }
 
-/**
- * Returns the terminal of this process: its standard input and output, environment and Ctrl-C. `close` removes its
- * listeners.
- */
-function ownTerminal(): { readonly terminal: Terminal; close(): Promise<void> } {
+/** The terminal of this process. */
+interface OwnTerminal {
+  readonly terminal: Terminal;
+  /** Resolves when what was written has left, or its reader is gone; never, if a program has replaced the stream. */
+  flushed(): Promise<void>;
+  /** Removes the listeners of the terminal. */
+  close(): Promise<void>;
+}
+
+/** Returns the terminal of this process: its standard input and output, environment and Ctrl-C. */
+function ownTerminal(): OwnTerminal {
   const { stdin, stdout, stderr, env } = process;
   let stop: AbortController | undefined;
   let isRead = true;
+  /** Resolves when the last text that was written has left. */
+  let last = Promise.resolve();
   const lose = (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") {
       // the reader of the pipe has closed it, as in `catga watch | head`: exit at once, except during `call`, whose
@@ -188,8 +196,12 @@ function ownTerminal(): { readonly terminal: Terminal; close(): Promise<void> } 
   stderr.on("error", ignore);
   const terminal: Terminal = {
     write(text) {
+      // in Bun the callback of an empty text does not wait for what was written before it
+      if (text === "") return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      last = promise;
       try {
-        stdout.write(text);
+        stdout.write(text, () => resolve());
       } catch (error) {
         // Deno throws if standard output is a file that cannot be written, also in callbacks that nobody awaits
         lose(error as NodeJS.ErrnoException);
@@ -219,6 +231,7 @@ function ownTerminal(): { readonly terminal: Terminal; close(): Promise<void> } 
       return stop.signal;
     },
   };
+  const flushed = () => last;
   const close = async () => {
     // the error of a write is emitted later
     await new Promise((resolve) => setImmediate(resolve));
@@ -226,7 +239,7 @@ function ownTerminal(): { readonly terminal: Terminal; close(): Promise<void> } 
     stderr.off("error", ignore);
     process.off("SIGINT", abort);
   };
-  return { terminal, close };
+  return { terminal, flushed, close };
 }
 
 /** Time that the process may stay open after a command has ended, in ms. */
@@ -234,9 +247,10 @@ const MAX_OPEN = 1_000;
 
 if (import.meta.main) {
   // the listeners stay, because a reader that closes the pipe may be noticed after the last write
-  process.exitCode = await run(process.argv.slice(2), worded(ownTerminal().terminal));
-  // called once everything is printed; the timer does not hold the process open: it fires only if something else does
-  process.stdout.write("", () => {
+  const { terminal, flushed } = ownTerminal();
+  process.exitCode = await run(process.argv.slice(2), worded(terminal));
+  // begins when everything is printed; the timer does not hold the process open: it fires only if something else does
+  void flushed().then(() => {
     setTimeout(() => {
       process.stderr.write(
         "catga: a loaded file holds the process open, as by an app, a server or a timer that it starts; the process " +

@@ -13,7 +13,7 @@ import { NODE_VERSION, nodeCommand } from "./node.ts";
 import { readImports } from "./import_graph.ts";
 import { requireNatsServer, startNatsServer } from "./nats_server.ts";
 import type { Processes } from "./processes.ts";
-import { sourceFiles } from "./sources.ts";
+import { isTestCode, sourceFiles } from "./sources.ts";
 import { FAULTS, JOBS, type Row, runTests, testFiles } from "./test_run.ts";
 
 const MINUTES = 60_000;
@@ -62,7 +62,10 @@ const NAMED_SECONDS = 1;
 export async function publishedTests(root: string): Promise<string[]> {
   const sources = (await sourceFiles(root, ["mod.ts", "src", "examples", "test", "tools"]))
     .filter((file) => file.endsWith(".ts") && !file.startsWith("tools/consumer/"));
-  const arrows = (await readImports(root, sources)).filter(({ kind }) => kind === "static");
+  // `import(…)` counts in test code alone: tests of a source that loads a package so import that package themselves
+  const arrows = (await readImports(root, sources)).filter(({ from, kind }) =>
+    kind === "static" || (kind === "dynamic" && isTestCode(from))
+  );
   const from = (imported: RegExp) => arrows.filter(({ to }) => imported.test(to)).map(({ from }) => from);
   const chosen = new Set(from(PACKAGES));
   // a set that grows while it is walked: the modules that import a chosen one

@@ -1,4 +1,7 @@
 import { assertEquals } from "@std/assert";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { readImports } from "./import_graph.ts";
@@ -35,6 +38,25 @@ describe("tests that run as published", () => {
       assertEquals((await (all ??= publishedTests(root))).includes(file), chosen);
     });
   }
+
+  it("include a new file that imports such a package, also when it is loaded in a test", async () => {
+    const tree = await mkdtemp(join(tmpdir(), "catga-published-"));
+    try {
+      await mkdir(join(tree, "src"));
+      const files = {
+        "new_test.ts": 'import { z } from "zod";',
+        "loaded_test.ts": 'it("x", async () => void await import("zod"));',
+        "by_support_test.ts": 'import "./given_suite.ts";',
+        "given_suite.ts": 'export const load = () => import("@nats-io/kv");',
+        "other_test.ts": 'import "./other.ts";',
+      };
+      for (const [name, text] of Object.entries(files)) await writeFile(join(tree, "src", name), text);
+      const chosen = await publishedTests(tree);
+      assertEquals(chosen, ["src/by_support_test.ts", "src/loaded_test.ts", "src/new_test.ts"]);
+    } finally {
+      await rm(tree, { recursive: true });
+    }
+  });
 
   it("import each package and each entrypoint that a test imports, themselves or by another module", async () => {
     const chosen = await (all ??= publishedTests(root));

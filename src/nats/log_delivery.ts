@@ -28,7 +28,7 @@ interface DeliveryListener {
 
 /** The consumer of a {@link LogDelivery}. */
 interface DeliveringConsumer {
-  readonly stream: Pick<OwnedStream, "name" | "heartbeat" | "recentInfo">;
+  readonly stream: Pick<OwnedStream, "name" | "heartbeat" | "isReplicated" | "recentInfo">;
   readonly name: string;
   readonly inbox: string;
   /**
@@ -38,8 +38,10 @@ interface DeliveringConsumer {
   readonly expected: number | undefined;
 }
 
-/** Interval at which an idle consumer is compared with the stream's leader, in ms. */
+/** Interval at which an idle consumer of a stream with replicas is compared with the stream's leader, in ms. */
 const AUDIT = 5_000;
+/** The same interval for a stream without replicas, whose consumers are at its only server, in ms. */
+const AUDIT_OF_ONE = 30_000;
 /** Maximum delay of an idle consumer behind the stream's leader, in ms. */
 const LAG = 1_000;
 
@@ -160,7 +162,7 @@ export class LogDelivery {
   #auditLater(): void {
     if (this.#ended) return;
     const upTo = this.#upTo;
-    this.#auditing = this.#clock.after(AUDIT, () => {
+    this.#auditing = this.#clock.after(this.#stream.isReplicated ? AUDIT : AUDIT_OF_ONE, () => {
       if (upTo === this.#upTo) void this.#audit();
       else this.#auditLater();
     }, { background: true });

@@ -144,7 +144,7 @@ describe("SilenceWatch", () => {
 });
 
 /** A delivery on a virtual clock; the stream's leader has messages up to `last`. */
-function delivered(last: number) {
+function delivered(last: number, isReplicated = true) {
   const clock = new VirtualClock();
   let callback: (error: Error | null, message: unknown) => void = () => {};
   let asked = 0;
@@ -159,7 +159,7 @@ function delivered(last: number) {
     asked++;
     return Promise.resolve({ state: { last_seq: last } } as StreamInfo);
   };
-  const stream = { name: "log", heartbeat: HEARTBEAT, recentInfo };
+  const stream = { name: "log", heartbeat: HEARTBEAT, isReplicated, recentInfo };
   const broken: string[] = [];
   const delivery = new LogDelivery(transport, { stream, name: "c", inbox: "i", expected: 0 }, {
     onMessage: () => {},
@@ -184,6 +184,21 @@ describe("LogDelivery", () => {
       heartbeat(5);
     }
     assertEquals(broken.length, 1);
+  });
+
+  it("asks the leader of a stream with replicas every 5 s while it is idle, that of another every 30", async () => {
+    for (const [isReplicated, most] of [[true, 12], [false, 2]] as const) {
+      const { clock, heartbeat, asked, delivery } = delivered(5, isReplicated);
+      for (let passed = 0; passed < 60_000; passed += HEARTBEAT) {
+        heartbeat(5);
+        await clock.advance(HEARTBEAT);
+      }
+      delivery.close();
+      const found = asked();
+      assert(found > 0 && found <= most, `${found} questions in a minute`);
+      await clock.advance(60_000);
+      assertEquals(asked(), found);
+    }
   });
 
   it("does not break for a heartbeat that says where the consumer was before the leader was asked", async () => {

@@ -122,7 +122,8 @@ export class OwnedStream {
   #ensuring: Promise<void> | undefined;
   #readingClock: Promise<unknown> | undefined;
   #recent: { readonly at: number; readonly info: Promise<StreamInfo> } | undefined;
-  #isReplicated = false;
+  /** True if several servers have the stream, as last read. */
+  isReplicated = false;
   /**
    * True if a server has a replica that stands still, as last read: as its store is full, it answers direct gets with
    * what the replica has (nats-server 2.15). One that is known to be offline answers nothing.
@@ -241,7 +242,7 @@ export class OwnedStream {
    * is one of them, and with false if it is not, or if that is not known.
    */
   lookUpReplicas(): (server: string | undefined) => Promise<boolean> {
-    const info = this.#isReplicated ? this.recentInfo() : undefined;
+    const info = this.isReplicated ? this.recentInfo() : undefined;
     // a rejection is ignored: the audit of the consumer finds out later
     const found = info && valueWithin(this.transport.clock, PLACE_WAIT, info).catch(() => undefined);
     return async (server) => {
@@ -377,7 +378,7 @@ export class OwnedStream {
   #noteState({ ts, asked, cluster }: StreamInfo): void {
     this.serverClock.read(ts, asked);
     const replicas = cluster?.replicas ?? [];
-    this.#isReplicated = replicas.length > 0;
+    this.isReplicated = replicas.length > 0;
     this.hasStaleReplica = replicas.some((replica) => standsStill(replica) && replica.offline !== true);
   }
 

@@ -102,7 +102,8 @@ export class NoticeQueue {
         if (late) {
           reject(
             unavailable(
-              `run ${ref.run} of ${ref.workflow} has too many entries waiting: this one was not stored before its deadline`,
+              `run ${ref.run} of ${ref.workflow} is busy: the entry was not stored before its deadline, ` +
+                "as other messages of the run came first",
             ),
           );
         }

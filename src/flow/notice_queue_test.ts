@@ -47,5 +47,9 @@ describe("an operator's entry for a run", () => {
     const { log, appends } = busyLog(1_000);
     const error = await assertRejects(() => tellRun(log, REF, (by) => ({ t: "retried", by })), CatgaError);
     assertEquals([error.code, error.retryable, appends()], ["UNAVAILABLE", true, 5]);
+    assertEquals(
+      error.message,
+      "run 7 of Order is busy: the entry was not stored before its deadline, as other messages of the run came first",
+    );
   });
 });

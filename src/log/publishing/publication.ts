@@ -14,7 +14,7 @@ import { CatgaError, unavailable } from "../../error.ts";
 export type PublicationHost = Pick<ContextHost, "wheel" | "underWay">;
 
 /** The schedule of a message that is published for a later time. */
-export interface Planned {
+export interface PlannedSchedule {
   readonly schedule: Schedule;
   /** Time at which the message is due, by the monotonic clock; a string: a cron expression. */
   readonly due: number | string;
@@ -70,7 +70,7 @@ export interface PublicationParts extends Pick<DurableMessage, "contract" | "key
   readonly id: string | undefined;
   /** Time for which the log keeps the message, in ms. */
   readonly keep: number;
-  readonly planned: Planned | undefined;
+  readonly planned: PlannedSchedule | undefined;
 }
 
 /** A message that is being published to the log. */
@@ -79,7 +79,7 @@ export class Publication extends Deadlined {
   readonly id: string | undefined;
   readonly key: string | undefined;
   readonly keep: number;
-  readonly planned: Planned | undefined;
+  readonly planned: PlannedSchedule | undefined;
   /** The publication's result; resolves once, when the publication ends. */
   readonly result: Promise<Result<void>>;
   /** The published message, encoded; emptied when the publication has ended. */

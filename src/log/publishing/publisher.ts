@@ -60,9 +60,9 @@ export class Publisher {
       const why = `${this.#backlog.messages} messages of this process wait for the log already`;
       return failed(unstored("OVERLOADED", contract, why));
     }
-    const item = this.#messages.item(message);
+    const item = this.#messages.encodeItem(message);
     if (typeof item !== "string") return failed(item);
-    const planned = schedule === undefined ? undefined : this.#messages.plan(contract, schedule, id);
+    const planned = schedule === undefined ? undefined : this.#messages.planSchedule(contract, schedule, id);
     const lane = planned === undefined
       ? this.#laneIn(this.#lanes, contract.name, false)
       : this.#laneIn(this.#schedules, planned.subject, true);

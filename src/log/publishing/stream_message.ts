@@ -19,7 +19,7 @@ import { largestGroup } from "../format/group_text.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject } from "../format/names.ts";
 import type { Replacement } from "./schedule_write.ts";
-import type { Planned, Publication } from "./publication.ts";
+import type { PlannedSchedule, Publication } from "./publication.ts";
 import { plannedDue, timeOf, unsupported } from "./schedule_time.ts";
 
 /** A message for the stream: its subject, data and options. */
@@ -63,7 +63,7 @@ export class StreamMessages {
   }
 
   /** Encodes a published message as an item of a message of the stream; an error: it cannot be stored. */
-  item({ contract, payload, key, meta }: DurableMessage): string | CatgaError {
+  encodeItem({ contract, payload, key, meta }: DurableMessage): string | CatgaError {
     const id = meta?.id;
     if (id?.isWellFormed() === false) {
       return unstored("INVALID_MESSAGE", contract, "its id is not well-formed Unicode");
@@ -79,8 +79,8 @@ export class StreamMessages {
     return exceeds(item, limit) ? tooLarge(contract, byteLength(item), limit) : item;
   }
 
-  /** Returns the schedule of a message that is published for a later time. `given`: id given by the program. */
-  plan({ name }: AnyContract, schedule: Schedule, given: string | undefined): Planned {
+  /** Makes the schedule of a message that is published for a later time. `given`: id given by the program. */
+  planSchedule({ name }: AnyContract, schedule: Schedule, given: string | undefined): PlannedSchedule {
     const id = given ?? madeId(this.#options.endpoint, this.#items++);
     return {
       schedule,

@@ -159,7 +159,7 @@ class EdgeHandler<Given> {
     this.#draining = sharedAbort(app.draining);
     this.#origins = new Set(options.origins ?? []);
     const { limit, maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT } = options;
-    this.#bodies = new BodyReader({ most: maxBody, limit: bodyTimeout, draining: app.draining });
+    this.#bodies = new BodyReader({ maxSize: maxBody, timeout: bodyTimeout, draining: app.draining });
     if (limit === undefined) return;
     const { rate, burst = Math.max(1, rate), over } = limit;
     const share = over !== "cluster" ? () => 1 : () => {
@@ -306,7 +306,11 @@ class EdgeHandler<Given> {
     ) {
       return;
     }
-    throw new EdgeRefusal(403, "FORBIDDEN", "a request with cookies must come from an origin that is allowed");
+    throw new EdgeRefusal(
+      403,
+      "FORBIDDEN",
+      "a request with cookies must come from an origin that the handler allows (options origins and credentials)",
+    );
   }
 
   /**
@@ -317,12 +321,12 @@ class EdgeHandler<Given> {
     const key = request.headers.get("idempotency-key") ?? undefined;
     if (key === undefined) return undefined;
     if (key === "" || key.length > MAX_KEY) {
-      throw new EdgeRefusal(400, "INVALID_MESSAGE", `an Idempotency-Key has 1 to ${MAX_KEY} characters`);
+      throw invalid(`an Idempotency-Key has 1 to ${MAX_KEY} characters`);
     }
     // the caller has no slash of its own there: else `a` with the key `b/c` would be `a/b` with the key `c`
     const id = identity === undefined ? key : `${identity.replace(/[%/]/g, encodeURIComponent)}/${key}`;
     if (id.length <= MAX_ID) return id;
-    throw new EdgeRefusal(400, "INVALID_MESSAGE", "the Idempotency-Key is too long for this caller");
+    throw invalid("the Idempotency-Key is too long for this caller: use a shorter one");
   }
 
   async #send(called: AdmittedCall): Promise<Response> {
@@ -333,7 +337,7 @@ class EdgeHandler<Given> {
     // equal
     const id = of.options.id === undefined ? given : undefined;
     if (given !== undefined && of.kind !== "command") {
-      throw new EdgeRefusal(400, "INVALID_MESSAGE", "a query takes no Idempotency-Key");
+      throw invalid("a query takes no Idempotency-Key: leave the header out");
     }
     const input = await this.#bodies.input(request);
     // only a query ends when its client closes the request: the changes of a command are not cut off half-way
@@ -363,7 +367,7 @@ class EdgeHandler<Given> {
     const last = request.headers.get("last-event-id");
     let input = inputOf(queryOf(request).get("input") ?? "");
     if (last !== null && last !== "") {
-      input = place === undefined ? raise(NO_RESUME) : await inputBehind(place, input, last);
+      input = place === undefined ? raise(NO_RESUME) : await inputAfter(place, input, last);
     }
     const items = this.#app.stream(of, input, { headers: called.headers, signal: request.signal });
     const event = (item: unknown) => eventBytes(place?.id(item), item, values);
@@ -536,20 +540,20 @@ interface StreamPlace {
  * Returns the input with which a stream continues after an item. Throws a refusal if the program's function throws for
  * the text that the client sent.
  */
-async function inputBehind(place: StreamPlace, input: unknown, id: string): Promise<unknown> {
+async function inputAfter(place: StreamPlace, input: unknown, id: string): Promise<unknown> {
   try {
     return await place.from(input, id);
   } catch (error) {
     if (error instanceof EdgeRefusal) throw error;
-    throw new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind that item");
+    throw invalid("this stream cannot be resumed after that item: begin it anew, without Last-Event-ID");
   }
 }
 
 /** Returns how a stream is resumed after an item; `undefined`: the stream cannot be resumed. */
 function placeOf(contract: AnyContract, resume: EdgeResume | undefined, clock: Clock): StreamPlace | undefined {
-  const { name, options: { resume: own, items, idle } } = contract;
-  const named = (text: string) => {
-    if (text.length <= MAX_PLACE && /^[\x21-\x7e]*$/.test(text)) return text;
+  const { name, options: { resume: contractResume, items, idle } } = contract;
+  const withinLimit = (text: string) => {
+    if (text.length <= MAX_PLACE) return text;
     throw new CatgaError(
       "TOO_LARGE",
       `the place of an item has more than ${MAX_PLACE} characters: give the entry resume`,
@@ -557,16 +561,16 @@ function placeOf(contract: AnyContract, resume: EdgeResume | undefined, clock: C
   };
   if (resume !== undefined) {
     return {
-      id: (item) => named(encodeURIComponent(resume.id(item as never))),
+      id: (item) => withinLimit(encodeURIComponent(resume.id(item as never))),
       from: (input, id) => resume.from(input as never, decodedPart(id)),
     };
   }
-  if (own === undefined) return undefined;
-  const textOf = (item: unknown) => named(encodeURIComponent(encodeValue(item, "item")));
+  if (contractResume === undefined) return undefined;
+  const textOf = (item: unknown) => withinLimit(encodeURIComponent(encodeValue(item, "item")));
   if (items === undefined) {
     return {
       id: textOf,
-      from: (input, id) => own(input as never, inputOf(decodedPart(id)) as never),
+      from: (input, id) => contractResume(input as never, inputOf(decodedPart(id)) as never),
     };
   }
   const version = versionOf(contract);
@@ -576,13 +580,17 @@ function placeOf(contract: AnyContract, resume: EdgeResume | undefined, clock: C
       const [, by, text = ""] = /^(?:([\w-]*)!)?(.*)$/s.exec(id) ?? [];
       const item = inputOf(decodedPart(text));
       // items of this version are not parsed again, as the schema may transform them
-      if (by === version && version !== "") return own(input as never, item as never);
+      if (by === version && version !== "") return contractResume(input as never, item as never);
       const validation = Promise.resolve(validate(items, item, "INVALID_MESSAGE", name));
       const parsed = await valueWithin(clock, idle ?? IDLE, validation);
       if (parsed === undefined) throw new EdgeRefusal(504, "TIMEOUT", "the schema of the items took too long");
       const { ok, value } = parsed;
-      if (!ok) throw new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind an item of that version");
-      return own(input as never, value as never);
+      if (!ok) {
+        throw invalid(
+          "this stream cannot be resumed after an item of that version: begin it anew, without Last-Event-ID",
+        );
+      }
+      return contractResume(input as never, value as never);
     },
   };
 }
@@ -602,7 +610,7 @@ function fromOf(text: string): "now" | "start" | number | Date {
   if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
   const date = new Date(text);
   if (/^\d{4}-/.test(text) && !Number.isNaN(date.getTime())) return date;
-  throw new EdgeRefusal(400, "INVALID_MESSAGE", "from must be now, start, a position or an ISO date");
+  throw invalid("from must be now, start, a position or an ISO date");
 }
 
 function openRun({ id, status, stage, pending }: RunInfo): OpenRun {
@@ -633,7 +641,7 @@ function decodedPart(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw new EdgeRefusal(400, "INVALID_MESSAGE", "the path or the place is not valid");
+    throw invalid("the path, or the header Last-Event-ID, has an invalid percent-encoding");
   }
 }
 
@@ -654,11 +662,16 @@ function queryOf({ url }: Request): URLSearchParams {
  */
 function urlOf(url: string): URL {
   const parsed = URL.parse(url.startsWith("/") ? `http://host.invalid${url}` : url);
-  return parsed ?? raise(new EdgeRefusal(400, "INVALID_MESSAGE", "the URL of the request is not valid"));
+  return parsed ?? raise(invalid("the URL of the request is not valid"));
 }
 
 function hostOf(origin: string): string | undefined {
   return URL.parse(origin)?.host;
+}
+
+/** Makes the refusal of an invalid request. */
+function invalid(message: string): EdgeRefusal {
+  return new EdgeRefusal(400, "INVALID_MESSAGE", message);
 }
 
 function raise(refusal: EdgeRefusal): never {
@@ -748,7 +761,7 @@ const LIMIT_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeLimit>(["rate", "bu
 const PLAIN_URL = /^https?:\/\/[\w.:[\]-]+\/[\w/-]*(?:\?|$)/;
 const HTTPS = "https://";
 const NOT_FOUND = new EdgeRefusal(404, "NOT_FOUND", "there is nothing here");
-const NO_RESUME = new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind an item");
+const NO_RESUME = invalid("this stream cannot be resumed after an item: begin it anew, without Last-Event-ID");
 /** Request headers on which answers depend, so that a browser's cache keeps answers for two callers apart. */
 const VARY = "accept, authorization, cookie";
 const PREFLIGHT = {

@@ -48,9 +48,9 @@ export function inputOf(text: string): unknown {
 /** Options of a {@link BodyReader}, which reads the bodies of requests. */
 export interface BodyReaderOptions {
   /** Maximum size of a body, in bytes. */
-  readonly most: number;
+  readonly maxSize: number;
   /** Time within which a body has to arrive completely, in ms. */
-  readonly limit: number;
+  readonly timeout: number;
   /** Aborts when the node begins to drain (shut down in an orderly way). */
   readonly draining: AbortSignal;
   readonly clock?: Clock;
@@ -58,17 +58,17 @@ export interface BodyReaderOptions {
 
 /** Reads the bodies of requests, each up to a maximum size and within a time limit. */
 export class BodyReader {
-  readonly #most: number;
-  readonly #limit: number;
+  readonly #maxSize: number;
+  readonly #timeout: number;
   readonly #draining: AbortSignal;
   readonly #clock: Clock;
   /** Bodies that have not arrived completely, oldest first. One timer serves all. */
   readonly #pending = new Set<PendingBody>();
   #timer: Timer | undefined;
 
-  constructor({ most, limit, draining, clock = systemClock }: BodyReaderOptions) {
-    this.#most = most;
-    this.#limit = limit;
+  constructor({ maxSize, timeout, draining, clock = systemClock }: BodyReaderOptions) {
+    this.#maxSize = maxSize;
+    this.#timeout = timeout;
     this.#draining = draining;
     this.#clock = clock;
     draining.addEventListener("abort", () => this.#rest(), { once: true });
@@ -80,21 +80,21 @@ export class BodyReader {
    */
   input(request: Request): Promise<unknown> {
     const { headers } = request;
-    if (request.bodyUsed) return Promise.reject(takenByProgram());
+    if (request.bodyUsed) return Promise.reject(alreadyRead());
     const length = headers.get("content-length");
-    if (Number(length) > this.#most) return Promise.reject(this.#tooLarge());
+    if (Number(length) > this.#maxSize) return Promise.reject(this.#tooLarge());
     // with a transfer coding, `content-length` is ignored (RFC 9112, 6.3)
     const isBounded = length !== null && /^\d+$/.test(length) && !headers.has("transfer-encoding");
     return new Promise((resolve, reject) => {
-      const due = this.#clock.monotonic() + this.#limit;
+      const due = this.#clock.monotonic() + this.#timeout;
       const pending: PendingBody = { due, typed: headers.has("content-type"), resolve, reject, cancel: undefined };
       this.#pending.add(pending);
-      this.#timer ??= this.#arm(this.#limit);
+      this.#timer ??= this.#arm(this.#timeout);
       // the body with a length is read at once, in a third of the time: servers end a body at its announced length
       const read = isBounded ? bytesOf(request) : this.#chunks(request, pending);
       // a body that could not be read although nothing of it was read is locked by the program
-      const failed = (error: unknown) => this.#failed(pending, request.bodyUsed ? refusalOf(error) : takenByProgram());
-      read.then((bytes) => this.#came(pending, bytes), failed);
+      const failed = (error: unknown) => this.#fail(pending, request.bodyUsed ? refusalOf(error) : alreadyRead());
+      read.then((bytes) => this.#parse(pending, bytes), failed);
     });
   }
 
@@ -105,7 +105,7 @@ export class BodyReader {
     if (body === null || bodyUsed || body.locked || !(length > 0 && length <= MAX_DISCARDED)) return;
     const reader = body.getReader();
     const cancel = () => void reader.cancel().catch(() => {}); // errors are ignored: nobody waits for the body
-    const timer = this.#clock.after(this.#limit, cancel, { background: true });
+    const timer = this.#clock.after(this.#timeout, cancel, { background: true });
     try {
       while (!(await reader.read()).done);
     } catch {
@@ -116,19 +116,19 @@ export class BodyReader {
     }
   }
 
-  #came(pending: PendingBody, bytes: Uint8Array): void {
+  #parse(pending: PendingBody, bytes: Uint8Array): void {
     try {
-      if (bytes.length > this.#most) throw this.#tooLarge();
+      if (bytes.length > this.#maxSize) throw this.#tooLarge();
       if (bytes.length > 0 && !pending.typed) throw unsupported();
       const input = inputOf(decode(bytes));
       this.#end(pending);
       pending.resolve(input);
     } catch (error) {
-      this.#failed(pending, refusalOf(error));
+      this.#fail(pending, refusalOf(error));
     }
   }
 
-  #failed(pending: PendingBody, error: EdgeRefusal | TypeError): void {
+  #fail(pending: PendingBody, error: EdgeRefusal | TypeError): void {
     this.#end(pending);
     pending.reject(error);
   }
@@ -147,7 +147,7 @@ export class BodyReader {
     try {
       for (let read = await reader.read(); !read.done; read = await reader.read()) {
         size += read.value.length;
-        if (size > this.#most) throw this.#tooLarge();
+        if (size > this.#maxSize) throw this.#tooLarge();
         chunks.push(read.value);
       }
       return joinBytes(chunks, size);
@@ -171,9 +171,9 @@ export class BodyReader {
       const now = this.#clock.monotonic();
       for (const pending of this.#pending) {
         if (pending.due > now) break;
-        this.#failed(
+        this.#fail(
           pending,
-          new EdgeRefusal(408, "REQUEST_TIMEOUT", `the body did not come within ${this.#limit} ms`),
+          new EdgeRefusal(408, "REQUEST_TIMEOUT", `the body did not come within ${this.#timeout} ms`),
         );
         pending.cancel?.();
       }
@@ -183,7 +183,7 @@ export class BodyReader {
   }
 
   #tooLarge(): EdgeRefusal {
-    return new EdgeRefusal(413, "TOO_LARGE", `the body must have ${this.#most} bytes at most`);
+    return new EdgeRefusal(413, "TOO_LARGE", `the body must have ${this.#maxSize} bytes at most`);
   }
 }
 
@@ -214,9 +214,9 @@ function refusalOf(error: unknown): EdgeRefusal {
 }
 
 /** The error of a request whose body the program has read, or has locked. */
-function takenByProgram(): TypeError {
+function alreadyRead(): TypeError {
   return new TypeError(
-    "the body of the request has been read before: give the handler a request.clone() made in time",
+    "the body of the request has been read before: give the handler a clone, made by request.clone() before that",
   );
 }
 

@@ -66,14 +66,15 @@ export const COMMENT: Uint8Array = encode(":\n\n");
 /** The event that is sent when a stream has ended. */
 export const END: Uint8Array = encode("event: end\ndata:\n\n");
 
+/** First pause before a comment, in ms. */
 const FIRST_PAUSE = 2;
 
 /** Makes the body of an HTTP response of server-sent events. */
 export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8Array> {
   const { items, signals, keepAlive } = stream;
-  let alive: Timer | undefined;
-  let offs: readonly (() => void)[] = [];
-  let over = false;
+  let keepAliveTimer: Timer | undefined;
+  let removals: readonly (() => void)[] = [];
+  let hasEnded = false;
   /**
    * Pause before the next comment, in ms; it grows. It is short at first, because a comment also tells the client after
    * which item it can continue, which a client needs that soon loses its connection.
@@ -81,14 +82,14 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
   let pause = FIRST_PAUSE;
 
   const end = () => {
-    if (over) return;
-    over = true;
-    alive?.cancel();
-    for (const off of offs) off();
+    if (hasEnded) return;
+    hasEnded = true;
+    keepAliveTimer?.cancel();
+    for (const remove of removals) remove();
     (async () => await items.return?.())().catch(() => {}); // no caller is left who could get the error
   };
   const keepAliveWhileIdle = (to: ReadableStreamDefaultController<Uint8Array>) => {
-    alive = systemClock.after(Math.min(pause, keepAlive), () => {
+    keepAliveTimer = systemClock.after(Math.min(pause, keepAlive), () => {
       pause *= 2;
       // no comment is sent while the client reads more slowly than items come: the waiting items keep the connection
       // alive
@@ -100,11 +101,11 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
     start(to) {
       to.enqueue(stream.first);
       const close = () => {
-        if (over) return;
+        if (hasEnded) return;
         end();
         to.close();
       };
-      offs = signals.map((onAborted) => onAborted(close));
+      removals = signals.map((onAborted) => onAborted(close));
     },
     /** Comments are sent only during a pull, so that a response that nobody reads has no timer. */
     async pull(to) {
@@ -118,8 +119,8 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
       } catch (thrown) {
         event = stream.failed(thrown);
       }
-      alive?.cancel();
-      if (over) return;
+      keepAliveTimer?.cancel();
+      if (hasEnded) return;
       if (event !== undefined) to.enqueue(event);
       if (!last) return;
       end();

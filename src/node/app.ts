@@ -121,7 +121,7 @@ export class App implements NodeHost, DrainableNode {
    * Number of running behaviors around sends. `underWay` counts them and the sends that they make; {@link App.inFlight}
    * counts only the sends.
    */
-  around = 0;
+  runningSendBehaviors = 0;
   readonly observer: Observer;
   /** Runs this node's handlers. */
   readonly runner: Runner;
@@ -283,7 +283,7 @@ export class App implements NodeHost, DrainableNode {
 
   /** Number of asynchronous handlers that run on this node, plus the sends of this node that wait for answers. */
   get inFlight(): number {
-    return this.underWay.count - this.around;
+    return this.underWay.count - this.runningSendBehaviors;
   }
 
   timeLeft(contract: AnyContract, options?: SendOptions, parent?: ParentMessage): number {

@@ -194,8 +194,12 @@ function checkCarry(_: string, carry: readonly string[]): void {
     if (typeof name !== "string" || !/^[a-z0-9][a-z0-9._-]{0,63}$/.test(name)) {
       throw new TypeError(`${at} must be 1 to 64 lower-case letters, digits, "-", "_" and "."; got ${show(name)}`);
     }
-    if (INHERITED_HEADERS.includes(name)) throw new TypeError(`${at}: ${name} goes on by itself`);
-    if (/^(?:nats|catga)-/.test(name)) throw new TypeError(`${at}: ${name} is reserved`);
+    if (INHERITED_HEADERS.includes(name)) throw new TypeError(`${at}: ${name} is passed on without it: leave it out`);
+    if (/^(?:nats|catga)-/.test(name)) {
+      throw new TypeError(
+        `${at}: ${name} is reserved: choose a name without the prefixes nats- and catga-`,
+      );
+    }
   });
 }
 

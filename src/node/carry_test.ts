@@ -119,9 +119,19 @@ describe("carry", () => {
     ["an empty name", [""], "TypeError", `carry[0] ${names} ""`],
     ["a long name", ["x".repeat(65)], "TypeError", `carry[0] ${names} "${"x".repeat(65)}"`],
     ["a prototype", ["__proto__"], "TypeError", `carry[0] ${names} "__proto__"`],
-    ["a header of the trace", ["baggage"], "TypeError", "carry[0]: baggage goes on by itself"],
-    ["a header of NATS", ["nats-msg-id"], "TypeError", "carry[0]: nats-msg-id is reserved"],
-    ["a header of Catga", ["catga-key"], "TypeError", "carry[0]: catga-key is reserved"],
+    ["a header of the trace", ["baggage"], "TypeError", "carry[0]: baggage is passed on without it: leave it out"],
+    [
+      "a header of NATS",
+      ["nats-msg-id"],
+      "TypeError",
+      "carry[0]: nats-msg-id is reserved: choose a name without the prefixes nats- and catga-",
+    ],
+    [
+      "a header of Catga",
+      ["catga-key"],
+      "TypeError",
+      "carry[0]: catga-key is reserved: choose a name without the prefixes nats- and catga-",
+    ],
     [
       "too many",
       Array.from({ length: 33 }, (_, i) => `x-${i}`),

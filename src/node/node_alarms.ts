@@ -40,9 +40,9 @@ export class NodeAlarms {
   #full: { readonly alarm: Alarm; readonly at: number } | undefined;
   readonly #seen = new Map<string, NodeInfo>();
   /** Nodes that died, by id, and when this node noticed each death. */
-  readonly #gone = new Map<string, { readonly info: NodeInfo; readonly since: number }>();
+  readonly #dead = new Map<string, { readonly info: NodeInfo; readonly since: number }>();
   /** By contract: the last node with a handler that died, and when it died. */
-  readonly #last = new Map<string, { readonly label: string; readonly since: number }>();
+  readonly #lastHandlers = new Map<string, { readonly label: string; readonly since: number }>();
   /**
    * By label of a subscription: its last counted number of unread messages, and how many times in a row that number has
    * grown; compared every 10 s.
@@ -68,17 +68,17 @@ export class NodeAlarms {
         else if (!this.#breakers.has(seen.node)) this.#breakers.set(seen.node, now);
         return;
       case "node":
-        return this.#node(seen.change, seen.node, now);
+        return this.#noteChange(seen.change, seen.node, now);
       case "subscription":
         if (seen.state === "stopped") {
           const since = this.#stopped.get(seen.subscription)?.since ?? now;
-          this.#stopped.set(seen.subscription, { why: seen.reason ?? "it says no reason", since });
+          this.#stopped.set(seen.subscription, { why: seen.reason ?? "it gave no reason", since });
         } else if (seen.state !== "waiting") this.#stopped.delete(seen.subscription);
         return;
       case "dead-letter":
-        return this.#letter(seen, now);
+        return this.#noteDeadLetter(seen, now);
       case "fault":
-        return this.#failed(seen.error as Error, now);
+        return this.#noteFault(seen.error as Error, now);
       case "log-filling":
         return void this.#streams.set(seen.stream, { bytes: seen.bytes, limit: seen.maxBytes });
       case "entity-unreadable": {
@@ -118,23 +118,25 @@ export class NodeAlarms {
     mismatches: readonly ObservedMismatch[] = [],
   ): readonly Alarm[] {
     const now = this.#clock.now();
-    const nodes = this.#look();
-    for (const [id, { info, since }] of this.#gone) {
+    const nodes = this.#liveNodes();
+    for (const [id, { info, since }] of this.#dead) {
       const { service, lastSeen } = info;
       const replaced = nodes.some((node) => node.service === service && node.startedAt > lastSeen);
-      if (replaced || now - since > FADES) this.#gone.delete(id);
+      if (replaced || now - since > ALARM_LIFETIME) this.#dead.delete(id);
     }
     // this set is rarely needed, so it is made only then: with 50 nodes of 100 contracts, making it takes longer than
     // the rest of an answer to the dashboard
-    const handled = this.#last.size === 0 ? undefined : new Set(nodes.flatMap(({ handles }) => handles));
-    for (const [name, { since }] of this.#last) if (handled?.has(name) || now - since > FADES) this.#last.delete(name);
-    if (this.#full !== undefined && now - this.#full.at > REFUSES) this.#full = undefined;
+    const handled = this.#lastHandlers.size === 0 ? undefined : new Set(nodes.flatMap(({ handles }) => handles));
+    for (const [name, { since }] of this.#lastHandlers) {
+      if (handled?.has(name) || now - since > ALARM_LIFETIME) this.#lastHandlers.delete(name);
+    }
+    if (this.#full !== undefined && now - this.#full.at > FULL_ALARM_LIFETIME) this.#full = undefined;
     return this.#alarms = alarmsOf({
       now,
       disconnected: this.#disconnected,
-      nodes: [...this.#gone.values()].map(({ info, since }) => ({ label: nodeLabel(info), state: "gone", since })),
+      nodes: [...this.#dead.values()].map(({ info, since }) => ({ label: nodeLabel(info), state: "gone", since })),
       contracts: [
-        ...[...this.#last].map(([name, { label, since }]) => ({ ...UNHANDLED, name, last: [label], since })),
+        ...[...this.#lastHandlers].map(([name, { label, since }]) => ({ ...UNHANDLED, name, last: [label], since })),
         ...subscriptions.flatMap(({ unhandled = {} }) => Object.entries(unhandled)).map(([name, waiting]) => {
           return { ...UNHANDLED, name, waiting };
         }),
@@ -163,35 +165,37 @@ export class NodeAlarms {
     return { node: this.#label, ...backlog, since: epoch + backlog.since, freed: epoch + backlog.endedAt };
   }
 
-  #failed(error: Error, now: number): void {
+  #noteFault(error: Error, now: number): void {
     if (!isStoreFull(error)) return;
     const message = "The store of NATS is full: nothing more is stored.";
     const what = { kind: "store-full", about: "NATS", severity: "error", count: 1, docs: "" } as const;
     this.#full = { alarm: { ...what, message, cause: error.message, since: this.#full?.alarm.since ?? now }, at: now };
   }
 
-  #node(change: string, id: string, now: number): void {
+  #noteChange(change: string, id: string, now: number): void {
     // a node that is updated has not left: another process has taken its id, or the node is alive again
     const left = change === "leave" || change === "lost";
     if (left || change === "update") this.#breakers.delete(id);
-    if (change === "join" && this.#gone.size > 0) {
-      const service = this.#look().find((node) => node.id === id)?.service;
-      for (const [gone, { info }] of this.#gone) if (info.service === service) this.#gone.delete(gone);
+    if (change === "join" && this.#dead.size > 0) {
+      const service = this.#liveNodes().find((node) => node.id === id)?.service;
+      for (const [gone, { info }] of this.#dead) if (info.service === service) this.#dead.delete(gone);
     }
-    if (change === "suspect") this.#look(); // remembers the node, which will not be in the list when it leaves
+    if (change === "suspect") this.#liveNodes(); // remembers the node, which will not be in the list when it leaves
     if (!left) return;
     const info = this.#seen.get(id);
     this.#seen.delete(id);
     if (info === undefined) return;
-    if (change === "lost" && this.#gone.size < MAX_OBSERVATIONS) this.#gone.set(id, { info, since: now });
+    if (change === "lost" && this.#dead.size < MAX_OBSERVATIONS) this.#dead.set(id, { info, since: now });
     for (const name of info.handles) {
-      if (change === "leave") this.#last.delete(name); // an orderly shutdown, no death
-      else if (this.#last.size < MAX_OBSERVATIONS) this.#last.set(name, { label: nodeLabel(info), since: now });
+      if (change === "leave") this.#lastHandlers.delete(name); // an orderly shutdown, no death
+      else if (this.#lastHandlers.size < MAX_OBSERVATIONS) {
+        this.#lastHandlers.set(name, { label: nodeLabel(info), since: now });
+      }
     }
   }
 
   /** Returns the nodes that are alive, and remembers them, so that an alarm can name a node that dies later. */
-  #look(): readonly NodeInfo[] {
+  #liveNodes(): readonly NodeInfo[] {
     const nodes = this.#nodes();
     for (const info of nodes) this.#seen.set(info.id, info);
     return nodes;
@@ -209,8 +213,10 @@ export class NodeAlarms {
       lag,
       ends,
       hanging,
-      ...(READ_MODEL.has(state) && lastFailure !== undefined ? { failing: { ...lastFailure, count: retrying } } : {}),
-      growing: this.#grows(label, lag, this.#clock.now()),
+      ...(READ_MODEL_STATES.has(state) && lastFailure !== undefined
+        ? { failing: { ...lastFailure, count: retrying } }
+        : {}),
+      growing: this.#isGrowing(label, lag, this.#clock.now()),
       ...(state === "stalled" || state === "stopped" ? { stopped: why, since: stopped?.since } : {}),
       cause: lastFailure === undefined
         ? undefined
@@ -218,7 +224,7 @@ export class NodeAlarms {
     };
   }
 
-  #grows(label: string, lag: number, now: number): boolean {
+  #isGrowing(label: string, lag: number, now: number): boolean {
     const known = this.#lags.get(label);
     const next = lagOf(known, lag, now);
     if (next !== known) this.#lags.set(label, next);
@@ -237,7 +243,7 @@ export class NodeAlarms {
     return letters;
   }
 
-  #letter(seen: Extract<Observation, { type: "dead-letter" }>, now: number): void {
+  #noteDeadLetter(seen: Extract<Observation, { type: "dead-letter" }>, now: number): void {
     const { subscription, contract, code, message, cause } = seen;
     const key = `${subscription} ${contract} ${code}`;
     const known = this.#letters.get(key);
@@ -253,13 +259,13 @@ export class NodeAlarms {
 }
 
 /** States of subscriptions that are read models. */
-const READ_MODEL: ReadonlySet<string> = new Set(["catching up", "caught up"]);
+const READ_MODEL_STATES: ReadonlySet<string> = new Set(["catching up", "caught up"]);
 const UNHANDLED = Object.freeze({ handlers: 0, last: [], waiting: 0, wanted: false });
 /**
  * How long the alarm about a full store lasts after a refused write, in ms: while the store is full, a node tries to
  * write its record within 7 s.
  */
-const REFUSES = 15_000;
+const FULL_ALARM_LIFETIME = 15_000;
 /** How long an alarm lasts whose cause was observed once, in ms. */
-const FADES = 15 * 60_000;
+const ALARM_LIFETIME = 15 * 60_000;
 const MAX_OBSERVATIONS = 1_000;

@@ -18,7 +18,7 @@ export function onSignals(drain: () => Promise<void>): () => void {
     listeners.delete(listener);
     if (listeners.size > 0) return;
     draining = undefined;
-    for (const signal of SIGNALS) process.off(signal, tell);
+    for (const signal of SIGNALS) process.off(signal, notifyListeners);
   };
   const listener = (signal: StopSignal) => {
     draining = signal;
@@ -30,7 +30,7 @@ export function onSignals(drain: () => Promise<void>): () => void {
     else if (seen.size === 0) drain().then(end, end);
     seen.add(signal);
   };
-  if (listeners.size === 0) SIGNALS.forEach((signal) => process.on(signal, tell));
+  if (listeners.size === 0) SIGNALS.forEach((signal) => process.on(signal, notifyListeners));
   listeners.add(listener);
   if (draining !== undefined) listener(draining);
   return off;
@@ -40,7 +40,7 @@ const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 type StopSignal = (typeof SIGNALS)[number];
 
 /** Maximum time until a signal that this process sends to itself arrives, in ms. */
-const ARRIVAL = 1_000;
+const MAX_SIGNAL_DELAY = 1_000;
 
 /**
  * One function for each app that handles signals. The process has one listener for all of them, because Deno warns of
@@ -49,7 +49,7 @@ const ARRIVAL = 1_000;
 const listeners = new Set<(signal: StopSignal) => void>();
 /** The signal because of which apps drain now; `undefined`: no signal has arrived. */
 let draining: StopSignal | undefined;
-const tell = (signal: StopSignal) => {
+const notifyListeners = (signal: StopSignal) => {
   for (const listener of [...listeners]) listener(signal);
 };
 
@@ -64,5 +64,5 @@ function endProcess(signal: StopSignal): void {
   process.kill(process.pid, signal);
   // the timer is needed, because in Deno another thread ends the process, and the first process of a container ignores
   // its own signals
-  setTimeout(exit, ARRIVAL);
+  setTimeout(exit, MAX_SIGNAL_DELAY);
 }

@@ -46,7 +46,7 @@ export class AppWithSendBehaviors extends App {
   ): Promise<Result<unknown>> {
     checkContract("send", contract, "command", "query");
     const message = this.#message("send", contract, payload, options, parent);
-    return this.#through(message, options, (ready) => super.send(contract, payload, ready, parent));
+    return this.#passThrough(message, options, (ready) => super.send(contract, payload, ready, parent));
   }
 
   /**
@@ -61,7 +61,7 @@ export class AppWithSendBehaviors extends App {
   ): Promise<Result<unknown>> {
     const message = this.#message("stream", contract, input, options, to.parent);
     let ended: Result<unknown> | undefined;
-    const result = await this.#through(message, options, async (ready) => {
+    const result = await this.#passThrough(message, options, async (ready) => {
       if (ended !== undefined && to.items.received > 0) return ended;
       return ended = await super.openStream(contract, input, ready ?? options, to);
     });
@@ -76,7 +76,7 @@ export class AppWithSendBehaviors extends App {
   ): Promise<Result<void>> {
     checkContract("publish", contract, "event");
     const message = this.#message("publish", contract, payload, options, parent);
-    return this.#through(message, options, (ready) => super.publish(contract, payload, ready, parent)).then(
+    return this.#passThrough(message, options, (ready) => super.publish(contract, payload, ready, parent)).then(
       withoutValue,
     );
   }
@@ -89,7 +89,7 @@ export class AppWithSendBehaviors extends App {
   ): Promise<Result<void>> {
     checkContract("enqueue", contract, "command");
     const message = this.#message("enqueue", contract, payload, options, parent);
-    return await this.#through(message, options, (ready) => super.enqueue(contract, payload, ready, parent)).then(
+    return await this.#passThrough(message, options, (ready) => super.enqueue(contract, payload, ready, parent)).then(
       withoutValue,
     );
   }
@@ -102,7 +102,7 @@ export class AppWithSendBehaviors extends App {
   ): Promise<BroadcastResult<unknown>[]> {
     checkContract("broadcast", contract, "command", "query", "event");
     const message = this.#message("broadcast", contract, payload, options, parent);
-    const result = await this.#through(message, options, async (ready) => {
+    const result = await this.#passThrough(message, options, async (ready) => {
       const value = await super.broadcast(contract, payload, ready, parent);
       return { ok: true, value };
     });
@@ -111,37 +111,37 @@ export class AppWithSendBehaviors extends App {
   }
 
   /** Passes a message through the behaviors, which have until the message's deadline. */
-  #through<Options extends SendOptions>(
+  #passThrough<Options extends SendOptions>(
     message: Outgoing,
     given: Options | undefined,
     send: (options: Options | undefined) => Promise<Result<unknown>>,
   ): Promise<Result<unknown>> {
     const { contract, method, ctx: parent } = message;
-    const options = this.#named(contract, given);
+    const options = this.#withId(contract, given);
     const timeout = this.timeLeft(contract, options, parent);
     const due = this.wheel.now() + timeout;
-    const sends = new Sends(message);
+    const sends = new BegunSends(message);
     const result = this.#sending(message, (headers) => {
       const left = due - this.wheel.now();
       // if the deadline had passed before, the send itself refuses the message, as without behaviors
-      if (sends.over === undefined && (left > 0 || timeout <= 0)) {
+      if (sends.endedBy === undefined && (left > 0 || timeout <= 0)) {
         const timed = left < timeout && left > 0 && (method !== "publish" || contract.options.durable)
           // the cast is safe: `timeout` belongs to every kind of options
           ? { ...options, timeout: Math.max(1, left) } as Options
           : options;
         return sends.add(send(withHeaders(timed, headers)));
       }
-      const reason = sends.over ?? new CatgaError("TIMEOUT", "the deadline has passed");
+      const reason = sends.endedBy ?? new CatgaError("TIMEOUT", "the deadline has passed");
       return Promise.resolve(notSent(contract, reason));
     });
     const sent = { contract, timeout, signal: options?.signal, parent };
     return untilDeadline(this.#host, sent, result, (reason) => {
-      sends.over = reason;
-      if (!sends.begun) return notSent(contract, reason);
+      sends.endedBy = reason;
+      if (!sends.hasBegun) return notSent(contract, reason);
       // sends that the behaviors have begun end at the deadline, too; then the behaviors have one more turn of the
       // event loop to return a result
       const known = sends.ended().then(() => new Promise<void>((resolve) => this.clock.soon(resolve)));
-      return Promise.race([result, known.then(() => sends.verdict(reason))]);
+      return Promise.race([result, known.then(() => sends.resultAtDeadline(reason))]);
     });
   }
 
@@ -150,7 +150,7 @@ export class AppWithSendBehaviors extends App {
    * behavior that sends the message again must send the same id. If the contract makes ids of payloads, the options
    * stay as they are (perhaps `undefined`): such an id is the same each time anyway.
    */
-  #named<Options extends SendOptions>(contract: AnyContract, options: Options | undefined): Options | undefined {
+  #withId<Options extends SendOptions>(contract: AnyContract, options: Options | undefined): Options | undefined {
     const { idempotent, id } = contract.options;
     if (!(idempotent || this.ofEntity(contract)) || id !== undefined || options?.id !== undefined) return options;
     // the cast is safe: `id` belongs to every kind of options
@@ -206,11 +206,11 @@ function hostOf(app: App): Pick<ContextHost, "wheel" | "underWay"> {
     wheel: app.wheel,
     underWay: {
       begin() {
-        app.around++;
+        app.runningSendBehaviors++;
         app.underWay.begin();
       },
       end() {
-        app.around--;
+        app.runningSendBehaviors--;
         app.underWay.end();
       },
     },
@@ -218,10 +218,10 @@ function hostOf(app: App): Pick<ContextHost, "wheel" | "underWay"> {
 }
 
 /** The sends that the behaviors have begun for one message. */
-class Sends {
+class BegunSends {
   /** The error because of which the message has ended, at its deadline or by an abort; `undefined`: it has not. */
-  over: CatgaError | undefined = undefined;
-  begun = false;
+  endedBy: CatgaError | undefined = undefined;
+  hasBegun = false;
   readonly #contract: AnyContract;
   readonly #method: OutgoingMessage["method"];
   readonly #underWay: Set<Promise<unknown>> = new Set();
@@ -233,7 +233,7 @@ class Sends {
   }
 
   add(send: Promise<Result<unknown>>): Promise<Result<unknown>> {
-    this.begun = true;
+    this.hasBegun = true;
     const settled: Promise<unknown> = send.then(
       (result) => this.#results.push(result),
       () => {}, // the behavior gets the rejection
@@ -243,14 +243,14 @@ class Sends {
   }
 
   /** True if the message is stored in the log. */
-  get #stored(): boolean {
+  get #isStored(): boolean {
     return this.#method === "enqueue" || (this.#method === "publish" && !!this.#contract.options.durable);
   }
 
   /** Resolves when all sends that the behaviors have begun have ended. */
   async ended(): Promise<void> {
     // the publish of an event that is not stored is not awaited, because it ends by itself at once
-    if (this.#contract.kind !== "event" || this.#stored) await Promise.all(this.#underWay);
+    if (this.#contract.kind !== "event" || this.#isStored) await Promise.all(this.#underWay);
   }
 
   /**
@@ -258,12 +258,12 @@ class Sends {
    * these failures; else an error that says that the message was sent. A successful result is used only for a
    * broadcast, because behaviors might have changed the result of another send.
    */
-  verdict(reason: CatgaError): Result<unknown> {
+  resultAtDeadline(reason: CatgaError): Result<unknown> {
     const last = this.#results.at(-1);
     // a broadcast's result is the list of the results of the nodes
     if (this.#method === "broadcast" && last?.ok) return last;
     if (last?.error !== undefined && this.#results.every(({ error }) => error?.code === last.error.code)) return last;
-    if (this.#stored) {
+    if (this.#isStored) {
       const { kind, name } = this.#contract;
       const message =
         `${kind} ${name} may have been stored: a behavior around sends had not ended when ${reason.message}`;

@@ -164,7 +164,7 @@ const quotes: Explored<undefined> = {
 
 // refusals: a run whose values a schema refuses is stuck with the place, and goes on once the schema is mended ---
 
-const PLACES = ["input", "signal", "output", "answer", "message"] as const;
+const PLACES = ["input", "signal", "output", "answer", "message", "child", "undo"] as const;
 type Place = (typeof PLACES)[number];
 
 /** The error of a stuck run, by the place: code, step (none: the handler), and message. */
@@ -174,6 +174,8 @@ const NAMED: Record<Place, RegExp> = {
   output: /^INVALID_RESPONSE : the answer of Parcel .*: no output$/,
   answer: /^INVALID_RESPONSE Weigh: the answer of Weigh .*: no answer$/,
   message: /^INVALID_MESSAGE Weigh: the payload of Weigh .*: no message$/,
+  child: /^INVALID_MESSAGE Box: .*payload of Box .*: no child$/,
+  undo: /^INVALID_MESSAGE unlabel: the payload of Unlabel .*: no undo$/,
 };
 
 interface Schemas {
@@ -212,18 +214,25 @@ function parcels({ world }: ProcessStart<Schemas>): Handlers {
     input: refusing<Place>("message", world),
     output: refusing<Place>("answer", world),
   });
+  const Unlabel = command("Unlabel", { idempotent: true, input: refusing<Place>("undo", world) });
+  const Box = workflow<Place, Place>("Box", { input: refusing<Place>("child", world) });
   return [
     Parcel.handle(async (flow, { place }) => {
-      await flow.step("label", () => place, { undo: () => {} });
+      const undo = async () => void await flow.send(Unlabel, place, { name: "unlabel" });
+      await flow.step("label", () => place, { undo });
       const [packed] = await Promise.all([
         flow.wait(PackedOnes),
         flow.step("print", async () => void await world),
       ]);
       const weighed = await flow.send(Weigh, packed);
+      await flow.send(Box, place);
+      if (place === "undo") return fail("LOST", "it is lost");
       await flow.step("ship", () => {});
       return weighed.ok ? weighed.value : weighed;
     }),
     Weigh.handle((place) => place),
+    Unlabel.handle(() => {}),
+    Box.handle((flow, place) => flow.step("fold", () => place)),
   ];
 }
 
@@ -256,7 +265,7 @@ const refusals: Explored<Schemas> = {
     };
     // a handler that throws is called 10 times in 17 minutes before its run is stuck
     const until = clock.now() + random.pick([5_000, 30_000, 1_200_000]);
-    while (clock.now() < until && world.stuck.size < 4) {
+    while (clock.now() < until && world.stuck.size < PLACES.length - 1) {
       await look(note);
       await clock.sleep(random.int(10, 20_000));
     }
@@ -271,8 +280,13 @@ const refusals: Explored<Schemas> = {
   },
   check: [guarantees(AnyParcel), ({ history, world }) => {
     for (const run of world.early) throw new Error(`run ${run} has ended with a value that a schema refuses`);
-    for (const run of history.runs) {
-      if (endOf(run) !== run.id && !run.timeline.some(({ type }) => type === "cancelled")) {
+    for (const run of history.runs.filter(({ workflow }) => workflow === "Parcel")) {
+      const has = (type: string) => run.timeline.some((entry) => entry.type === type);
+      if (run.id === "undo" || has("cancelled")) {
+        if (run.status !== "failed" || (has("done") && !has("undone"))) {
+          throw new Error(`run ${run.id} is ${run.status}, and its steps are not undone`);
+        }
+      } else if (endOf(run) !== run.id) {
         throw new Error(`run ${run.id} is ${run.status}, and has ended with ${endOf(run)}`);
       }
       const error = world.stuck.get(run.id);

@@ -418,7 +418,7 @@ async function* eventsUntil(
     while (!signal.aborted) {
       let error: ClientError | undefined;
       try {
-        const headers = { accept: `text/event-stream, ${VALUES}`, ...(last === "" ? {} : { "last-event-id": last }) };
+        const headers = { accept: `text/event-stream, ${VALUES}`, ...(last && { "last-event-id": last }) };
         const response = await request(options, "GET", url, await headersOf(options, new Headers(headers)), signal);
         if (!response.ok) error = failure(url, response, await response.text(), unanswered(true)).error;
         else if (!typeOf(response).startsWith("text/event-stream")) throw foreign(url, response);
@@ -432,8 +432,8 @@ async function* eventsUntil(
             if (!ok) throw error;
             if (event === "failure") throw problem(value, 200, unanswered(true));
             // a connection that lived for a while did not fail, also if it had comments alone
-            if (data !== "" || performance.now() - begun > 1_000) failures = 0;
-            if (data === "") continue;
+            if (data || performance.now() - begun > 1_000) failures = 0;
+            if (!data) continue;
             received++;
             yield value;
           }
@@ -445,10 +445,10 @@ async function* eventsUntil(
       }
       if (signal.aborted) return;
       // what was read before is no item of this version of the stream
-      if (error?.status === 400 && last !== "") throw broken(url, received, error);
+      if (error?.status === 400 && last) throw broken(url, received, error);
       if (error !== undefined && !isTransient(error)) throw error;
       // a stream whose events have no ids is not opened again: the server would send it from its start
-      if (last === "" && received > 0) throw broken(url, received, error);
+      if (!last && received > 0) throw broken(url, received, error);
       await pause(options, failures++, error?.retryAfter, signal);
     }
   } finally {
@@ -471,6 +471,9 @@ interface Sse {
 async function* sse({ body }: Response): AsyncGenerator<Sse> {
   const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
   const cancel = () => reader.cancel().catch(() => {}); // errors do not matter, because the reader is done
+  const page = (globalThis as unknown as { readonly document?: EventTarget }).document;
+  // in Chromium, the body of a fetch that was open while its page was frozen never goes on
+  page?.addEventListener("resume", cancel);
   let rest = "";
   let keepAlive = 0;
   let timer: ReturnType<typeof setInterval> | undefined;
@@ -511,6 +514,7 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
     }
   } finally {
     clearInterval(timer);
+    page?.removeEventListener("resume", cancel);
     cancel();
   }
 }

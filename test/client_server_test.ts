@@ -383,4 +383,85 @@ describe("the client of an edge over HTTP", { timeout: 60_000 }, () => {
       await app.drain();
     }
   });
+
+  for (const how of ["end", "reset"] as const) {
+    it(`an answer cut after any number of bytes, by ${how}, is none: nothing is lost, doubled or half a value`, async () => {
+      await using gateway = await start();
+      await using relay = await startCutter(gateway.port, how);
+      const shop = client<typeof api>(relay.url, { pause: [1, 5] });
+      const said = [1234, 5678, 9012];
+      for (const n of said) unwrap(await gateway.app.publish(Said, n));
+      /** Cuts one connection after 1 byte of answers, then one after more, until there are not that many. */
+      const eachCut = async (step: number, call: (bytes: number) => Promise<void>) => {
+        for (let bytes = 1;; bytes += step) {
+          relay.cutAfter(bytes);
+          await call(bytes);
+          if (!relay.hasCut()) return;
+        }
+      };
+      await eachCut(1, async () => {
+        const { value, error } = await shop.length.query("x".repeat(1_234));
+        assertEquals(value ?? error?.code, error === undefined ? 1_234 : "UNAVAILABLE");
+      });
+      await eachCut(1, async (bytes) => {
+        const [input, id] = [1_000 + bytes, `${bytes}`];
+        const { value, error } = await shop.charge.send(input, { id });
+        assertEquals(value ?? error?.code, error === undefined ? input : "OUTCOME_UNKNOWN");
+        if (relay.hasCut()) assertEquals((await shop.charge.send(input, { id })).value, input);
+      });
+      // 25 ms for each cut: a reader of the log begins with a pause
+      await eachCut(7, async () => {
+        const got: number[] = [];
+        for await (const { payload } of shop.said.follow({ from: "start" })) {
+          if (got.push(payload) === said.length) break;
+        }
+        assertEquals(got, said);
+      });
+    });
+  }
 });
+
+/** A relay before a server that ends or resets one connection after a number of bytes from there. */
+async function startCutter(port: number, how: "end" | "reset") {
+  const open = new Set<Socket>();
+  let left = Infinity;
+  let isCut = false;
+  const server = createServer((client) => {
+    const upstream = connect(port, "127.0.0.1");
+    for (const socket of [client, upstream]) {
+      open.add(socket);
+      socket.on("error", () => {}); // `close` follows
+      socket.on("close", () => {
+        open.delete(socket);
+        client.destroy();
+        upstream.destroy();
+      });
+    }
+    client.pipe(upstream);
+    upstream.on("data", (chunk) => {
+      if (chunk.length < left) {
+        left -= chunk.length;
+        return void client.write(chunk);
+      }
+      const part = chunk.subarray(0, left);
+      left = Infinity;
+      isCut = true;
+      upstream.removeAllListeners("data").pause();
+      if (how === "end") client.end(part);
+      else client.write(part, () => client.resetAndDestroy());
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
+    cutAfter(bytes: number) {
+      left = bytes;
+      isCut = false;
+    },
+    hasCut: () => isCut,
+    async [Symbol.asyncDispose]() {
+      for (const socket of open) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -338,6 +338,7 @@ async function connect(
       onForbidden: (violation) => forbidden.add(violation),
       onUnreachable: ({ address, reason }) => observer({ type: "unreachable", address, reason }),
       onNotice: (text) => observer({ type: "notice", text }),
+      onSettings: (change) => observer({ type: "settings", ...change }),
     });
     const log = async () => new (await import("./nats/log_stream.ts")).NatsEventLog(transport);
     return {

@@ -41,6 +41,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/log/publishing/replacing_nats": 33,
   "test/simulation/storm_simulation": 12,
   "src/nats/consumer_limit": 28,
+  "src/nats/wrong_settings": 36,
   "test/upgrading": 25,
   "examples/shop/shop": 23,
   "src/nats/full_store": 22,

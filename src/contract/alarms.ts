@@ -58,8 +58,20 @@ export interface Observed {
   readonly entities?: readonly UnreadableEntity[];
   /** Contracts of which running programs have versions that do not fit each other. */
   readonly mismatches?: readonly ObservedMismatch[];
+  /** Streams with wrong settings. */
+  readonly settings?: readonly WrongSettings[];
   /** Alarms that other observers reported, about things that this observer does not see. */
   readonly others?: readonly Alarm[];
+}
+
+/** A stream whose settings an operator has changed so that Catga refuses it. */
+export interface WrongSettings {
+  readonly stream: string;
+  /** The setting, and what to do. */
+  readonly why: string;
+  /** Number of messages that were removed from the stream between the last check with right settings and `since`. */
+  readonly removed: number;
+  readonly since: number;
 }
 
 /** An entity with stored events that a node cannot read or apply. */
@@ -226,7 +238,7 @@ type Raised = Omit<Alarm, "since" | "docs"> & { readonly since?: number | undefi
 function* raised(observed: Observed): Iterable<Raised> {
   const { now, disconnected, nodes = [], contracts = [], subscriptions = [], letters = [] } = observed;
   const { streams = [], store, breakers = [], runs = [], backlog, entities = [], mismatches = [] } = observed;
-  const { others = [] } = observed;
+  const { settings = [], others = [] } = observed;
   if (disconnected !== undefined) {
     const message = "There is no connection to NATS: nothing is sent or received until it is back.";
     yield { kind: "disconnected", about: "NATS", severity: "error", count: 1, message, since: disconnected.since };
@@ -237,6 +249,10 @@ function* raised(observed: Observed): Iterable<Raised> {
   for (const subscription of subscriptions) yield* ofSubscription(subscription, full);
   for (const group of letters) yield* ofLetters(group, now);
   for (const stream of streams) yield* ofStream(stream);
+  for (const { stream: about, why, removed, since } of settings) {
+    const message = `${why[0].toUpperCase()}${why.slice(1)}.${removedText(removed)}`;
+    yield { kind: "wrong-settings", about, severity: "error", count: Math.max(1, removed), message, since };
+  }
   yield* ofCopies(streams);
   if (store !== undefined && store.limit > 0 && store.used >= NEARLY_FULL * store.limit) {
     const message = `NATS has used ${
@@ -435,6 +451,14 @@ function* ofCopies(streams: readonly ObservedStream[]): Iterable<Raised> {
   }
 }
 
+/** Says in words how many messages of a stream with wrong settings were removed; an empty text if none was. */
+export function removedText(removed: number): string {
+  if (removed === 0) return "";
+  const were = removed === 1 ? "was" : "were";
+  return ` Up to ${some(removed, "message")} ${were} removed since its settings were right: publish those again that ` +
+    "were not handled.";
+}
+
 /** Says in words how many messages wait. The number is an upper bound: it also counts messages for other handlers. */
 function waits(n: number): string {
   return n === 1 ? "1 message waits." : `Up to ${some(n, "message")} wait.`;
@@ -485,6 +509,7 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "replica-missing": "Bring that NATS server back. With one more lost, nothing can be stored.",
   "store-full": "Give NATS more disk, or keep messages for a shorter time.",
   "stream-full": "Raise the limit of the stream, or keep messages for a shorter time.",
+  "wrong-settings": "Set it back: `catga setup --print` prints the right settings. Publish again what was lost.",
   "message-expiring": "Mend what keeps it from being handled; else it is lost.",
   "node-gone": "Read its last lines of log; let your orchestrator start it again.",
   "node-silent": "Look at its processor and memory, and whether its code blocks; restart it if it stays so.",

@@ -158,6 +158,7 @@ export interface Health {
       | "replica-missing"
       | "store-full"
       | "stream-full"
+      | "wrong-settings"
       | "message-expiring"
       | "node-gone"
       | "node-silent"

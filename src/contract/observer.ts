@@ -142,6 +142,16 @@ export type Observation =
     readonly discard: "old" | "new";
   }
   /**
+   * A stream or bucket of Catga has wrong settings, because of `reason`, or has its right settings again (`reason` is
+   * `undefined`). `removed`: number of messages that were removed from the log's stream since its settings were right.
+   */
+  | {
+    readonly type: "settings";
+    readonly stream: string;
+    readonly reason: string | undefined;
+    readonly removed: number;
+  }
+  /**
    * A message of NATS was stored in the log's stream; `count` published messages of the contract are bundled in it. Not
    * logged.
    */

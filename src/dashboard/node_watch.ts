@@ -364,6 +364,7 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "schema-mismatch",
   "entity-unreadable",
   "store-full",
+  "wrong-settings",
 ]);
 
 /**

@@ -89,6 +89,7 @@ export class NatsLogStream implements LogStream {
       perMs: 1,
       most: MAX_FIRST_SEQUENCE,
       heartbeat: 500,
+      countsRemoved: true,
       seen: options.seen,
     });
     this.#consumers = new SharedConsumers(this.#stream);

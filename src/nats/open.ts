@@ -6,6 +6,7 @@ import type { ConnectNatsOptions, NatsAddress } from "./connection.ts";
 import { loadDriver } from "./driver.ts";
 import type { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
+import type { SettingsChange } from "./wrong_settings.ts";
 
 /** Options of nats.js for a connection; `catga` accepts them as its option `nats`. */
 export type ConnectionOptions = NatsOptions;
@@ -21,6 +22,8 @@ export interface OpenNatsOptions extends ConnectNatsOptions {
   onError: (error: unknown) => void;
   /** Called with permissions that the NATS user turned out to lack. */
   onForbidden: (violation: Violation) => void;
+  /** Called when a stream is found to have wrong settings, and when it has its right settings again. */
+  onSettings?: (change: SettingsChange) => void;
   /** Called with a line of text when an operation failed that is repeated automatically. */
   onNotice: (notice: string) => void;
   /**
@@ -35,7 +38,7 @@ export async function openNats(
   nats: NatsAddress,
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
-  const { onError, onForbidden, onNotice, onUnreachable, passive = false } = options;
+  const { onError, onForbidden, onNotice, onSettings, onUnreachable, passive = false } = options;
   // begin to load the client of nats.js, which takes longest, while Catga's own files load; an error is thrown where it
   // is awaited
   loadDriver(options.transport, (nats as NatsOptions | null)?.tls).catch(() => {});
@@ -48,6 +51,7 @@ export async function openNats(
   const refusals = new OnceAMinute(systemClock);
   const transport = new NatsTransport(link, {
     onForbidden,
+    ...(onSettings === undefined ? {} : { onSettings }),
     onError: (error) => {
       if ((error as Error)?.name !== "AuthorizationError") return onError(error);
       // the refusal is reported at most once a minute, because nats.js reports it at each attempt to connect

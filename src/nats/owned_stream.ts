@@ -97,6 +97,8 @@ interface OwnedStreamOptions {
   readonly most: number;
   /** Interval at which the server sends heartbeats to consumers while there is no message, in ms. */
   readonly heartbeat: number;
+  /** True if messages that the server removes are reported when settings were wrong meanwhile. Default: false. */
+  readonly countsRemoved?: boolean;
   /**
    * Returns a sequence of the stream that other processes have seen; called before the stream is created. May reject.
    */
@@ -140,6 +142,8 @@ export class OwnedStream {
   /** Time of the last check of the stream's settings, by the monotonic clock. */
   #checkedAt = -Infinity;
   #checking: Promise<void> | undefined;
+  /** State of the stream when its settings were last found right. */
+  #right: { readonly created: string; readonly last: number; readonly messages: number } | undefined;
   /** Number of messages in the stream, as last read with its settings. */
   messages = 0;
 
@@ -384,7 +388,7 @@ export class OwnedStream {
 
   /** Throws a mismatch if the stream's settings are wrong; else records its creation time and last sequence. */
   #accept(info: StreamInfo): void {
-    this.#options.check(info.config);
+    this.#checkSettings(info);
     this.#noteState(info);
     this.#checkedAt = this.transport.clock.monotonic();
     this.noteRevision(info.state.last_seq);
@@ -393,6 +397,31 @@ export class OwnedStream {
     this.#created = info.created;
     if (before === undefined || before === info.created) return;
     for (const listener of [...this.#onRecreated]) listener();
+  }
+
+  /** Throws a mismatch if the stream's settings are wrong, and reports that as long as they are. */
+  #checkSettings({ config, state, created }: StreamInfo): void {
+    const { wrongSettings } = this.transport;
+    const { last_seq: last, messages } = state;
+    const before = this.#right?.created === created ? this.#right : undefined;
+    // markers and expired entries are removed from a bucket all the time
+    const removed = before === undefined || !this.#options.countsRemoved
+      ? 0
+      : Math.max(0, last - before.last - (messages - before.messages));
+    try {
+      this.#options.check(config);
+    } catch (error) {
+      wrongSettings.wrong(this.name, error as Error, removed, async () => {
+        const info = await this.js.info(this.name, TRY_LIMIT).catch((error) => {
+          if (error instanceof JetStreamRefusal && error.refusal === "no stream") wrongSettings.right(this.name, 0);
+          // without an answer, the next check asks again
+        });
+        if (info !== undefined) this.#accept(info);
+      });
+      throw error;
+    }
+    wrongSettings.right(this.name, removed);
+    this.#right = { created, last, messages };
   }
 
   #pause(failures: number, end: number): Promise<void> {

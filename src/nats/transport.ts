@@ -29,6 +29,7 @@ import type { Driver } from "./driver.ts";
 import { connectionClosed, connectionLost, failure, notConnected, tooLarge, violation } from "./nats_error.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 import { isSubscriptionLimit, RefusedSubscriptions } from "./refused_subscriptions.ts";
+import { type SettingsChange, WrongSettings } from "./wrong_settings.ts";
 import { type TextMessage, TextPublisher } from "./text_publisher.ts";
 
 /** Time for which {@link NatsTransport.close} waits until the server has received all published messages, in ms. */
@@ -46,6 +47,8 @@ export interface NatsTransportOptions {
    * needed); absent: `onError` is called instead.
    */
   onForbidden?: (violation: Violation) => void;
+  /** Called when a stream is found to have wrong settings, and when it has its right settings again. */
+  onSettings?: (change: SettingsChange) => void;
 }
 
 /**
@@ -62,6 +65,8 @@ export class NatsTransport implements Transport {
   readonly connection: NatsConnection;
   /** The client of nats.js that opened the connection. */
   readonly driver: Driver;
+  /** The streams of which this connection has found wrong settings. */
+  readonly wrongSettings: WrongSettings;
   readonly #owned: boolean;
   readonly #onError: (error: unknown) => void;
   readonly #onForbidden: ((violation: Violation) => void) | undefined;
@@ -81,6 +86,7 @@ export class NatsTransport implements Transport {
   /** Uses an open connection that `connectNats` has returned. */
   constructor(link: NatsLink, options: NatsTransportOptions = {}) {
     this.clock = this.#clock = new EndingClock(systemClock);
+    this.wrongSettings = new WrongSettings(this.clock, options.onSettings ?? (() => {}));
     this.connection = link.connection;
     this.driver = link.driver;
     this.#owned = link.owned;

@@ -1,5 +1,5 @@
 /** The log of an app: turns each observation into one line and one record of fields. */
-import { NEARLY_FULL } from "../contract/alarms.ts";
+import { NEARLY_FULL, removedText } from "../contract/alarms.ts";
 import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
 import { logThrown } from "../data/cause_text.ts";
 import { messageLabel, printable } from "../data/printable.ts";
@@ -170,6 +170,11 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
           (seen.discard === "new" ? "refuses messages" : "drops its oldest messages, unhandled ones too") +
           ". Raise its max_bytes",
       );
+    case "settings": {
+      const removed = removedText(seen.removed);
+      if (seen.reason !== undefined) return error(`${seen.stream} has wrong settings: ${seen.reason}.${removed}`);
+      return warn(`${seen.stream} has its right settings again.${removed}`);
+    }
     case "message-failed":
       return warn(
         `${seen.contract} ${seen.id} failed (${seen.code}) in subscription ${seen.subscription}, attempt ${seen.attempt}; ` +

@@ -139,6 +139,9 @@ describe("the log's lines for an operator", () => {
         { type: "log-filling", stream: "catga_shop_log", bytes: 900, maxBytes: 1_000, discard: "old" },
         { type: "log-filling", stream: "catga_shop_log", bytes: 900, maxBytes: 2_000, discard: "old" },
         { type: "log-filling", stream: "catga_old_log", bytes: 900, maxBytes: 1_000, discard: "new" },
+        { type: "settings", stream: "KV_a", reason: "the bucket a exists with max_age 1", removed: 0 },
+        { type: "settings", stream: "KV_a", reason: undefined, removed: 0 },
+        { type: "settings", stream: "catga_shop_log", reason: undefined, removed: 1 },
       ),
       [
         "error catga n1: the oldest message of subscription shop/billing (Booked m1) is removed from the log in 90 min, unhandled: " +
@@ -150,6 +153,10 @@ describe("the log's lines for an operator", () => {
         "info catga n1: stream catga_shop_log has room again",
         "error catga n1: stream catga_old_log has 900 of 1000 bytes: when it is full, it refuses messages. Raise its " +
         "max_bytes",
+        "error catga n1: KV_a has wrong settings: the bucket a exists with max_age 1.",
+        "warn catga n1: KV_a has its right settings again.",
+        "warn catga n1: catga_shop_log has its right settings again. Up to 1 message was removed since its settings were " +
+        "right: publish those again that were not handled.",
       ],
     );
   });

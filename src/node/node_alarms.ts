@@ -14,6 +14,7 @@ import {
   type ObservedMismatch,
   type ObservedSubscription,
   type UnreadableEntity,
+  type WrongSettings,
 } from "../contract/alarms.ts";
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Observation } from "../contract/observer.ts";
@@ -36,6 +37,7 @@ export class NodeAlarms {
   /** Entities that this node could not read, by type and id. */
   readonly #unreadable = new Map<string, UnreadableEntity>();
   readonly #streams = new Map<string, { readonly bytes: number; readonly limit: number }>();
+  readonly #settings = new Map<string, WrongSettings>();
   /** The alarm about a NATS store without room, and the time at which the store refused the last write. */
   #full: { readonly alarm: Alarm; readonly at: number } | undefined;
   readonly #seen = new Map<string, NodeInfo>();
@@ -81,6 +83,12 @@ export class NodeAlarms {
         return this.#noteFault(seen.error as Error, now);
       case "log-filling":
         return void this.#streams.set(seen.stream, { bytes: seen.bytes, limit: seen.maxBytes });
+      case "settings": {
+        const { stream, reason, removed } = seen;
+        if (reason === undefined) return void this.#settings.delete(stream);
+        const since = this.#settings.get(stream)?.since ?? now;
+        return void this.#settings.set(stream, { stream, why: reason, removed, since });
+      }
       case "entity-unreadable": {
         const { entity, id, message: why } = seen;
         const key = `${entity} ${id}`;
@@ -145,6 +153,7 @@ export class NodeAlarms {
       letters: this.#lettersOf(subscriptions),
       streams: [...this.#streams].map(([name, { bytes, limit }]) => ({ name, bytes, limit, replicas: 1, missing: [] })),
       others: this.#full === undefined ? [] : [this.#full.alarm],
+      settings: [...this.#settings.values()],
       breakers: [...this.#breakers].map(([id, since]) => {
         const info = this.#seen.get(id);
         return { node: info === undefined ? id : nodeLabel(info), since };

@@ -7,7 +7,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { LogMark } from "../ports/event_log.ts";
 import { ServerClock } from "./expiry.ts";
-import { OwnedStream } from "./owned_stream.ts";
+import type { OwnedStream } from "./owned_stream.ts";
 import { findPlace, messageFrom, readState, toState } from "./log_place.ts";
 
 /**
@@ -25,15 +25,19 @@ function streamOf(messages: Readonly<Record<number, number>>, { created = "now",
     const state = { messages: visible.length, bytes: 10, first_seq, last_seq };
     return { created, state, config: {}, ts: new Date(clock.now()).toISOString(), asked: clock.monotonic() };
   };
+  const serverClock = new ServerClock(clock);
   const stream = {
     name: "log",
     transport: { clock },
-    serverClock: new ServerClock(clock),
+    serverClock,
     noteRevision: (sequence: number) => void noted.push(sequence),
     attempt: (work: (limit: number) => unknown) => work(1_000),
-    info: OwnedStream.prototype.info,
+    info() {
+      const found = info();
+      serverClock.read(found.ts, found.asked);
+      return Promise.resolve(found);
+    },
     js: {
-      info: () => Promise.resolve(info()),
       message(_: string, { seq }: { seq: number }) {
         const sequence = sequences.find((sequence) => sequence >= seq);
         return Promise.resolve(sequence && { subject: "log.a", sequence, time: messages[sequence] });

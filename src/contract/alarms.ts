@@ -59,13 +59,13 @@ export interface Observed {
   /** Contracts of which running programs have versions that do not fit each other. */
   readonly mismatches?: readonly ObservedMismatch[];
   /** Streams with wrong settings. */
-  readonly settings?: readonly WrongSettings[];
+  readonly settings?: readonly ObservedSettings[];
   /** Alarms that other observers reported, about things that this observer does not see. */
   readonly others?: readonly Alarm[];
 }
 
 /** A stream whose settings an operator has changed so that Catga refuses it. */
-export interface WrongSettings {
+export interface ObservedSettings {
   readonly stream: string;
   /** The setting, and what to do. */
   readonly why: string;

@@ -1,6 +1,6 @@
 /**
- * Keeps the streams of a connection whose settings are wrong, and asks for their settings again until they are right, so
- * that an alarm ends although nobody uses the stream.
+ * Keeps the streams of a connection whose settings are wrong, and asks for their settings again until they are right,
+ * so that an alarm ends although nobody uses the stream.
  */
 import type { Clock, Timer } from "../ports/clock.ts";
 

@@ -12,9 +12,9 @@ import {
   type Observed,
   type ObservedLetters,
   type ObservedMismatch,
+  type ObservedSettings,
   type ObservedSubscription,
   type UnreadableEntity,
-  type WrongSettings,
 } from "../contract/alarms.ts";
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Observation } from "../contract/observer.ts";
@@ -37,7 +37,7 @@ export class NodeAlarms {
   /** Entities that this node could not read, by type and id. */
   readonly #unreadable = new Map<string, UnreadableEntity>();
   readonly #streams = new Map<string, { readonly bytes: number; readonly limit: number }>();
-  readonly #settings = new Map<string, WrongSettings>();
+  readonly #settings = new Map<string, ObservedSettings>();
   /** The alarm about a NATS store without room, and the time at which the store refused the last write. */
   #full: { readonly alarm: Alarm; readonly at: number } | undefined;
   readonly #seen = new Map<string, NodeInfo>();

@@ -110,6 +110,8 @@ export class AdmissionQueue {
   #checkedAt = -Infinity;
   /** Time since which at least one entry has been waiting; -1: none waits. */
   #busySince = -1;
+  /** Number of entries that have ended since then. */
+  #endedSince = 0;
   /** Time since which every new entry has found all places taken; -1: there is room. */
   #fullSince = -1;
 
@@ -181,6 +183,7 @@ export class AdmissionQueue {
     if (!entry.isPatient && now + (this.#waiting + 1) * each > entry.due) return false;
     if (this.#busySince < 0) {
       this.#busySince = time;
+      this.#endedSince = 0;
       this.#time.hold(now);
     }
     this.#append(entry);
@@ -223,6 +226,7 @@ export class AdmissionQueue {
     this.#recent.add(time);
     this.#past.add(time);
     this.#endedAt = time;
+    this.#endedSince++;
     this.stepAside();
   }
 
@@ -277,7 +281,8 @@ export class AdmissionQueue {
   /**
    * Returns the expected time between two starts, in ms, at the present pace; 0 while the pace is unknown.
    * Runs that began together end together: those in progress count as if they ended with the one that ended last.
-   * Without them, the first of many ends would look like a pace of one run in all the time before it.
+   * Without them, the first of many ends would look like a pace of one run in all the time before it. Once as many have
+   * ended as are in progress, these count no more than the ends of the last ten seconds: they may be runs that hang.
    */
   #each(time: number): number {
     if (this.#busySince < 0 || time - this.#busySince < LEARN) return 0;
@@ -285,12 +290,13 @@ export class AdmissionQueue {
     // since the last end of a run
     if (!this.#endsLately(time)) return (time - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
     const inProgress = Math.max(1, this.#running) - 1;
-    const pace = (ends: EndCounts) => {
-      const count = ends.count(time);
-      return (this.#endedAt - Math.max(this.#busySince, ends.since)) / (count + inProgress);
-    };
+    const past = this.#past.count(time);
+    const pace = ({ since }: EndCounts, count: number) => (this.#endedAt - Math.max(this.#busySince, since)) / count;
     // the longer the time, the less the runs in progress weigh; the last second shows that the pace has become slower
-    return Math.max(pace(this.#recent), pace(this.#past));
+    return Math.max(
+      pace(this.#recent, this.#recent.count(time) + inProgress),
+      pace(this.#past, past + (this.#endedSince > inProgress ? Math.min(past, inProgress) : inProgress)),
+    );
   }
 
   /** True if a run has ended in the last second, while an entry waited: earlier ends are no pace of what waits. */

@@ -182,6 +182,21 @@ describe("AdmissionQueue", () => {
     assertEquals(queue.enter(new TestEntry(501, clock.monotonic() + 6_000)), true);
   });
 
+  it("runs that never end weigh no more than those that do: the pace was seven times too fast", async () => {
+    const clock = new VirtualClock();
+    const queue = new AdmissionQueue(clock, { limit: 64 });
+    for (let i = 0; i < 63; i++) queue.occupy(); // these hang
+    for (let i = 0; i < 300; i++) queue.enter(new TestEntry(i, clock.monotonic() + 1_000_000));
+    for (let i = 0; i < 100; i++) { // one at a time runs, for 1 s
+      await clock.advance(1_000);
+      queue.leave();
+    }
+    // 199 entries wait, one of which starts each second
+    assertEquals(queue.waiting, 199);
+    assertEquals(queue.enter(new TestEntry(300, clock.monotonic() + 80_000)), false);
+    assertEquals(queue.enter(new TestEntry(301, clock.monotonic() + 210_000)), true);
+  });
+
   for (const first of ["a run ends", "an entry comes"]) {
     it(`a pause of the process does not count towards the pace: then ${first} (what waited was OVERLOADED)`, async () => {
       const clock = new VirtualClock();

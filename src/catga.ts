@@ -19,6 +19,7 @@ import type { LogHost } from "./log/log_host.ts";
 import type { serve } from "./log/running/worker.ts";
 import type { MemoryNetwork } from "./memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
+import type { SettingsChange } from "./nats/wrong_settings.ts";
 import { App, type AppParts } from "./node/app.ts";
 import { BehaviorHooks } from "./node/behavior_hooks.ts";
 import { NodeAlarms } from "./node/node_alarms.ts";
@@ -264,6 +265,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
 
     // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
+    link.started();
 
     // 11. If a signal has begun a drain during the start, wait until the drain has ended before returning the app:
     //     otherwise an error that the program throws because its app is stopping would interrupt the drain.
@@ -316,6 +318,11 @@ interface Link {
   log(): Promise<EventLog>;
   /** Rejects if the NATS server denies a permission that a node cannot work without. */
   permitted(): Promise<void>;
+  /**
+   * Call when the node has started: streams found to have wrong settings are reported from then on, those of the start
+   * at once. The error of a start that fails has told of them itself.
+   */
+  started(): void;
   close(): Promise<void>;
 }
 
@@ -328,9 +335,12 @@ async function connect(
   if (nats !== undefined || network !== undefined) parts.cluster().catch(() => {});
   const onError = (error: unknown) => observer({ type: "fault", during: "taking a message", error });
   const permitted = () => Promise.resolve();
+  const started = () => {};
   if (nats !== undefined) {
     const { openNats } = await import("./nats/open.ts");
     const forbidden = new Forbidden(systemClock, observer, namespace);
+    const report = (change: SettingsChange) => observer({ type: "settings", ...change });
+    let held: SettingsChange[] | undefined = [];
     const { transport, store } = await openNats(nats, {
       name: `catga ${id}`,
       transport: client,
@@ -338,12 +348,16 @@ async function connect(
       onForbidden: (violation) => forbidden.add(violation),
       onUnreachable: ({ address, reason }) => observer({ type: "unreachable", address, reason }),
       onNotice: (text) => observer({ type: "notice", text }),
-      onSettings: (change) => observer({ type: "settings", ...change }),
+      onSettings: (change) => held === undefined ? report(change) : void held.push(change),
     });
     const log = async () => new (await import("./nats/log_stream.ts")).NatsEventLog(transport);
     return {
       ...{ clock: systemClock, random: transport.random, transport, store, log },
       permitted: () => forbidden.check(),
+      started() {
+        held?.forEach(report);
+        held = undefined;
+      },
       close: () => transport.close(),
     };
   }
@@ -351,7 +365,7 @@ async function connect(
     const transport = network.connect({ name: id, onError });
     const { random, store, log } = transport;
     return {
-      ...{ clock: transport.programClock, random, transport, store, permitted },
+      ...{ clock: transport.programClock, random, transport, store, permitted, started },
       log: () => Promise.resolve(log),
       close: () => transport.close(),
     };
@@ -373,6 +387,7 @@ async function connect(
     store,
     log,
     permitted,
+    started,
     close: () => Promise.resolve(clock.rest()),
   };
 }

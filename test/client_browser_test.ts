@@ -169,6 +169,10 @@ describe("the client of an edge in a browser", { skip, timeout: 120_000 }, () =>
       await network(true, latency);
       setup.cut(); // else a connection that is open stays so
       await say(5);
+      await browser.until(
+        "the network to be away",
+        "shop.list.query().then(({ error }) => error?.code === 'UNAVAILABLE')",
+      );
       const codes = `Promise.all([shop.add.send(1n), shop.list.query()]).then((all) => all.map((r) => r.error?.code))`;
       assertEquals(await browser.evaluate(codes), ["OUTCOME_UNKNOWN", "UNAVAILABLE"]);
       await network(false, latency);

@@ -137,6 +137,9 @@ it("secondsOfFiles: in Deno the sum of a file's outermost tests, in Bun what the
         <testcase name="suite &gt; one" classname="ext:deno_node/testing.ts" time="2.400" line="1" col="1">
         </testcase>
     </testsuite>
+    <testsuite name="./tools/sanitized/node_test.ts" tests="1">
+        <testcase name="of any file" classname="./tools/sanitized/node_test.ts" time="7.000" line="1" col="1"/>
+    </testsuite>
 </testsuites>`;
   assertEquals([...secondsOfFiles(deno)], [[".cache/test-1/src.a_test.ts", 2.75]]);
   const bun = `<testsuites name="bun test" time="9">

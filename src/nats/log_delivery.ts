@@ -38,7 +38,7 @@ interface DeliveringConsumer {
   readonly expected: number | undefined;
 }
 
-/** Interval at which an idle consumer of a stream with replicas is compared with the stream's leader, in ms. */
+/** Interval at which a consumer of a stream with replicas is compared with the stream's leader if it is idle, in ms. */
 const AUDIT = 5_000;
 /** The same interval for a stream without replicas, whose consumers are at its only server, in ms. */
 const AUDIT_OF_ONE = 30_000;
@@ -158,12 +158,15 @@ export class LogDelivery {
     this.#listener.onIdle(sequence);
   }
 
-  /** Compares the consumer with the stream's leader after a while, unless it has delivered something until then. */
-  #auditLater(): void {
+  /**
+   * Compares the consumer with the stream's leader after a while, unless it has delivered something until then.
+   * `isKnown`: the last comparison has found that nothing was missing, so that the next one is left out.
+   */
+  #auditLater(isKnown = false): void {
     if (this.#ended) return;
     const upTo = this.#upTo;
     this.#auditing = this.#clock.after(this.#stream.isReplicated ? AUDIT : AUDIT_OF_ONE, () => {
-      if (upTo === this.#upTo) void this.#audit();
+      if (upTo === this.#upTo && !isKnown) void this.#audit();
       else this.#auditLater();
     }, { background: true });
   }
@@ -177,7 +180,7 @@ export class LogDelivery {
       // without an answer of the leader nothing can be compared; the next audit asks again
     }
     if (this.#ended) return;
-    if (last <= upTo) return this.#auditLater();
+    if (last <= upTo) return this.#auditLater(this.#stream.isReplicated);
     const idles = this.#idles;
     // a heartbeat contains the position that an idle consumer had at the heartbeat before (nats-server 2.15)
     this.#auditing = this.#clock.after(2 * this.#stream.heartbeat + LAG, () => {

@@ -186,8 +186,8 @@ describe("LogDelivery", () => {
     assertEquals(broken.length, 1);
   });
 
-  it("asks the leader of a stream with replicas every 5 s while it is idle, that of another every 30", async () => {
-    for (const [isReplicated, most] of [[true, 12], [false, 2]] as const) {
+  it("asks the leader of a stream with replicas every 10 s while it is idle, that of another every 30", async () => {
+    for (const [isReplicated, most] of [[true, 6], [false, 2]] as const) {
       const { clock, heartbeat, asked, delivery } = delivered(5, isReplicated);
       for (let passed = 0; passed < 60_000; passed += HEARTBEAT) {
         heartbeat(5);

@@ -118,56 +118,28 @@ export type IdempotentCommandOptions<In, Out, F extends string = AnyCode, Payloa
 
 /** Options of a command that has no key, and is neither idempotent nor durable. */
 export interface PlainCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
-  extends AnyCommandOptions<In, Out, F, Payload, Returned> {
+  extends AnyCommandOptions<In, Out, F, Payload, Returned>, Keyless, NotIdempotent, NotDurable {
   /** Must be absent, because the command has no key. */
   key?: undefined;
-  /**
-   * The routing strategy, which chooses the node; not `"hash"`, which needs a `key`. Default: the `route` of `catga()`.
-   */
-  route?: Exclude<Route, "hash"> | undefined;
-  /** Must be false or absent, because an ordered command needs a `key`. */
-  ordered?: false | undefined;
-  /** Must be false or absent, because the command is not idempotent. */
-  idempotent?: false | undefined;
   /** Must be absent, because only an idempotent command has an `id` function. */
   id?: undefined;
-  /** Must be false or absent, because the command is not durable. */
-  durable?: false | undefined;
 }
 
 /** Options of an idempotent command that is neither durable nor ordered, with any route but `"hash"`. */
-export interface UnorderedIdempotentCommandOptions<
-  In,
-  Out,
-  F extends string = AnyCode,
-  Payload = In,
-  Returned = Out,
-> extends AnyCommandOptions<In, Out, F, Payload, Returned> {
-  /** The routing strategy, which chooses the node. Default: the `route` of `catga()`. */
-  route?: Exclude<Route, "hash"> | undefined;
-  /** Must be false or absent, because the command is not ordered. */
-  ordered?: false | undefined;
-  /** True or `{ ttl }`: one result is recorded for each message id ({@link Idempotent.idempotent}). */
-  idempotent: true | { ttl?: number | undefined };
-  /** Must be false or absent, because the command is not durable. */
-  durable?: false | undefined;
-}
+export interface UnorderedIdempotentCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
+  extends
+    AnyCommandOptions<In, Out, F, Payload, Returned>,
+    Pick<Keyless, "route" | "ordered">,
+    Idempotent,
+    NotDurable {}
 
 /** Options of a command that has a key, and is neither ordered nor idempotent nor durable. */
 export interface UnorderedKeyedCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
-  extends AnyCommandOptions<In, Out, F, Payload, Returned> {
+  extends AnyCommandOptions<In, Out, F, Payload, Returned>, Keyed, NotIdempotent, NotDurable {
   /** Makes the routing key of a payload ({@link RequestOptions.key}). */
   key: (payload: NoInfer<In>) => string;
-  /** The routing strategy, which chooses the node. Default: the `route` of `catga()`. */
-  route?: Route | undefined;
-  /** Must be false or absent, because the command is not ordered. */
-  ordered?: false | undefined;
-  /** Must be false or absent, because the command is not idempotent. */
-  idempotent?: false | undefined;
   /** Must be absent, because only an idempotent command has an `id` function. */
   id?: undefined;
-  /** Must be false or absent, because the command is not durable. */
-  durable?: false | undefined;
 }
 
 /** Options that every command and every query may have. */

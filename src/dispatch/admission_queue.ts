@@ -279,10 +279,10 @@ export class AdmissionQueue {
   }
 
   /**
-   * Returns the expected time between two starts, in ms, at the present pace; 0 while the pace is unknown.
-   * Runs that began together end together: those in progress count as if they ended with the one that ended last.
-   * Without them, the first of many ends would look like a pace of one run in all the time before it. Once as many have
-   * ended as are in progress, these count no more than the ends of the last ten seconds: they may be runs that hang.
+   * Returns the expected time between two starts, in ms, at the present pace; 0 while the pace is unknown. Runs in
+   * progress count as ended: when many runs begin at once, the first of them to end would otherwise look like a pace of
+   * one run in all the time since they began. Once more runs have ended than are in progress, these count no more than
+   * the ends of the last ten seconds, because they may hang.
    */
   #each(time: number): number {
     if (this.#busySince < 0 || time - this.#busySince < LEARN) return 0;

@@ -34,7 +34,6 @@ export class Feed {
   readonly #stopViolation: () => void;
   #name: string | undefined;
   #delivery: LogDelivery | undefined;
-  #upTo = 0;
   /** Revision behind which the feed ends. */
   #last = Infinity;
   #listed = false;
@@ -102,16 +101,16 @@ export class Feed {
 
   /** Revision up to which all messages were passed to `onMessage`; 0: not known yet. */
   get upTo(): number {
-    return this.#upTo;
+    return this.#delivery?.upTo ?? 0;
   }
 
   /**
-   * Ends the feed, as {@link close} does, as soon as all messages up to this revision were passed to `onMessage`: of
-   * one that stands still this is never known, and the feed breaks.
+   * Ends the feed, as {@link close} does, as soon as all messages up to this revision were passed to `onMessage`. If
+   * the consumer stops delivering before, the feed breaks instead.
    */
   closeBehind(revision: number): void {
     this.#last = revision;
-    this.#pass(this.#upTo);
+    this.#closeAtLast();
   }
 
   /** Ends the feed, and deletes its consumer on the server. `onBroken` is not called. Idempotent. */
@@ -143,21 +142,20 @@ export class Feed {
     return new LogDelivery(transport, consumer, {
       onMessage: (message, revision, stored) => {
         this.#listener.onMessage(new DeliveredMessage(message, revision, stored));
-        this.#pass(revision);
+        this.#closeAtLast();
       },
       onFlow: (reply, stalled) => {
         if (stalled) this.#awaited = reply;
         transport.signal(reply);
       },
-      onIdle: (sequence) => this.#pass(sequence),
+      onIdle: () => this.#closeAtLast(),
       onCaughtUp: () => this.#tellListed(),
       onBroken: (why) => this.#break(why),
     });
   }
 
-  #pass(revision: number): void {
-    this.#upTo = Math.max(this.#upTo, revision);
-    if (this.#upTo >= this.#last) this.close();
+  #closeAtLast(): void {
+    if (this.upTo >= this.#last) this.close();
   }
 
   #tellListed(): void {

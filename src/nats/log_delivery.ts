@@ -40,7 +40,7 @@ interface DeliveringConsumer {
 
 /** Interval at which a consumer of a stream with replicas is compared with the stream's leader if it is idle, in ms. */
 const AUDIT = 5_000;
-/** The same interval for a stream without replicas, whose consumers are at its only server, in ms. */
+/** Interval of this comparison for a stream without replicas, whose consumers are at its only server, in ms. */
 const AUDIT_OF_ONE = 30_000;
 /** Maximum delay of an idle consumer behind the stream's leader, in ms. */
 const LAG = 1_000;
@@ -53,14 +53,14 @@ const LAG = 1_000;
 export class LogDelivery {
   /** Number of messages that the delivery has received. */
   received = 0;
+  /** Sequence of the stream up to which the consumer has delivered everything; 0: not known yet. */
+  upTo = 0;
   readonly #listener: DeliveryListener;
   readonly #position: DeliveryPosition;
   readonly #subscription: Subscription;
   readonly #silence: SilenceWatch;
   readonly #stream: DeliveringConsumer["stream"];
   readonly #clock: Clock;
-  /** Sequence of the stream up to which the consumer has delivered everything. */
-  #upTo = 0;
   /** Number of heartbeats that said that nothing is left to deliver. */
   #idles = 0;
   #auditing: Timer | undefined;
@@ -131,7 +131,7 @@ export class LogDelivery {
     this.#silence.message();
     if (position.delivery !== this.received + 1) return this.#break(LOST);
     this.received++;
-    this.#upTo = position.sequence;
+    this.upTo = position.sequence;
     this.#listener.onMessage(message, position.sequence, position.time);
     if (this.received >= this.#expected || position.pending === 0) this.#caughtUp();
   }
@@ -154,7 +154,7 @@ export class LogDelivery {
     const sequence = Number(headers.get("Nats-Last-Stream"));
     if (!Number.isSafeInteger(sequence)) return;
     this.#idles++;
-    if (sequence > this.#upTo) this.#upTo = sequence;
+    if (sequence > this.upTo) this.upTo = sequence;
     this.#listener.onIdle(sequence);
   }
 
@@ -164,15 +164,15 @@ export class LogDelivery {
    */
   #auditLater(isKnown = false): void {
     if (this.#ended) return;
-    const upTo = this.#upTo;
+    const upTo = this.upTo;
     this.#auditing = this.#clock.after(this.#stream.isReplicated ? AUDIT : AUDIT_OF_ONE, () => {
-      if (upTo === this.#upTo && !isKnown) void this.#audit();
+      if (upTo === this.upTo && !isKnown) void this.#audit();
       else this.#auditLater();
     }, { background: true });
   }
 
   async #audit(): Promise<void> {
-    const upTo = this.#upTo;
+    const upTo = this.upTo;
     let last = 0;
     try {
       last = (await this.#stream.recentInfo()).state.last_seq;
@@ -185,7 +185,7 @@ export class LogDelivery {
     // a heartbeat contains the position that an idle consumer had at the heartbeat before (nats-server 2.15)
     this.#auditing = this.#clock.after(2 * this.#stream.heartbeat + LAG, () => {
       // a consumer without two heartbeats waits for this process, is silent, or its server is slow
-      if (this.#upTo > upTo || this.#idles < idles + 2) return this.#auditLater();
+      if (this.upTo > upTo || this.#idles < idles + 2) return this.#auditLater();
       this.#break(`the consumer does not deliver what ${this.#stream.name} has, as one at a full server`);
     }, { background: true });
   }

@@ -207,7 +207,7 @@ describe("LogDelivery", () => {
       await clock.advance(100);
       if (clock.monotonic() % HEARTBEAT < 100) heartbeat(5);
     }
-    // the server is slow: of two heartbeats that were due, only the one that was on its way has come
+    // two heartbeats were due since the leader was asked; a slow server has delivered one, which it had sent before
     await clock.advance(1_000);
     heartbeat(5);
     await clock.advance(2 * HEARTBEAT + 100);

@@ -73,7 +73,7 @@ export class NatsLogStream implements LogStream {
   #noSchedules: unknown;
   /** Error because of which the lost stream could not be made anew; `undefined`: it is not lost. */
   #lost: CatgaError | undefined;
-  /** Error because of which the stream cannot be used, such as wrong settings. */
+  /** Error because of which the stream cannot be used: its settings are wrong. */
   #fault: CatgaError | undefined;
 
   constructor(transport: NatsTransport, js: JetStream, name: string, options: LogOptions) {
@@ -170,7 +170,7 @@ export class NatsLogStream implements LogStream {
    * monotonic clock.
    */
   #faultNow(now?: number): Appended | undefined {
-    this.#stream.check(now)?.catch((error) => this.#noteFault(error));
+    this.#stream.check(now)?.catch(() => {}); // `#check` has recorded a mismatch
     const fault = this.#fault;
     return fault && { type: "not stored", transient: fault.retryable, error: fault };
   }
@@ -251,11 +251,16 @@ export class NatsLogStream implements LogStream {
     return { ...this.#options, schedules: this.#options.schedules && this.abilities?.at === true };
   }
 
-  /** Throws `LOG_MISMATCH` if the stream's settings are wrong. */
+  /** Throws `LOG_MISMATCH` if the stream's settings are wrong; appends are then refused until they are right. */
   #check(config: Readonly<Record<string, unknown>>): void {
     // the present server may be older than the one that made the stream
     const schedules = this.#options.schedules && config.allow_msg_schedules === true;
-    checkLogSettings(this.name, config, { ...this.#options, schedules });
+    try {
+      checkLogSettings(this.name, config, { ...this.#options, schedules });
+    } catch (error) {
+      this.#fault = error as CatgaError; // nothing else is thrown
+      throw error;
+    }
     const lacking = this.#wanted().schedules && !schedules;
     this.#withoutSchedules = lacking ? config : undefined;
     this.#fault = undefined;
@@ -292,13 +297,7 @@ export class NatsLogStream implements LogStream {
       this.#lost = this.#fault = undefined;
     }, (error) => {
       this.#lost = error instanceof CatgaError ? error : undefined;
-      this.#noteFault(error);
     });
     return this.#lost;
-  }
-
-  /** Records an error because of which appends will certainly fail, unless it may pass by itself. */
-  #noteFault(error: unknown): void {
-    if (error instanceof CatgaError && error.code === "LOG_MISMATCH") this.#fault = error;
   }
 }

@@ -306,6 +306,24 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
     await store(stream, "again");
   });
 
+  it(
+    "settings that become harmful are noticed by each reading of the state (only by that every 30 s)",
+    slow,
+    async () => {
+      await using client = await startLogClient();
+      const { stream } = client;
+      const { config } = await client.ask<{ config: Record<string, unknown> }>(`STREAM.INFO.${STREAM}`);
+      await client.ask(`STREAM.UPDATE.${STREAM}`, { ...config, max_age: 3_600_000_000_000 });
+      const error = await assertRejects(() => stream.state(), CatgaError);
+      assertEquals(error.code, "LOG_MISMATCH");
+      const appended = await stream.append("log.a", "", { timeout });
+      assert(appended.type === "not stored" && appended.error.code === "LOG_MISMATCH", JSON.stringify(appended));
+      await client.ask(`STREAM.UPDATE.${STREAM}`, config);
+      assertEquals((await stream.state())?.messages, 0);
+      await store(stream, "again");
+    },
+  );
+
   it("state: undefined for a stream that does not exist", slow, async () => {
     await using client = await startLogClient();
     await client.ask(`STREAM.DELETE.${STREAM}`);

@@ -225,12 +225,10 @@ export class OwnedStream {
 
   /**
    * Reads the stream's settings and state from its leader; also updates the known clock of the leader. Rejects like
-   * {@link attempt}.
+   * {@link attempt}, and with a mismatch if the settings are wrong.
    */
-  async info(options?: AttemptOptions): Promise<StreamInfo> {
-    const info = await this.attempt((limit) => this.js.info(this.name, limit), options);
-    this.#noteState(info);
-    return info;
+  info(options?: AttemptOptions): Promise<StreamInfo> {
+    return this.attempt((limit) => this.#read(limit), options);
   }
 
   /** Resolves with what {@link info} resolved with at most 1 s ago, or calls it. */
@@ -307,11 +305,18 @@ export class OwnedStream {
   check(now: number = this.transport.clock.monotonic()): Promise<void> | undefined {
     if (this.#checking !== undefined) return this.#checking;
     if (now - this.#checkedAt < CHECK) return undefined;
-    return this.#checking = this.js.info(this.name, TRY_LIMIT).then((info) => this.#accept(info)).catch((error) => {
+    return this.#checking = this.#read(TRY_LIMIT).then(() => {}, (error) => {
       // a refusal is ignored: the operation that follows gets the same refusal, and a missing stream is created and
       // checked then
       if (!(error instanceof JetStreamRefusal)) throw error;
     }).finally(() => this.#checking = undefined);
+  }
+
+  /** Reads the stream's settings and state; each answer is checked here. Rejects with refusals, or with a mismatch. */
+  async #read(limit: number): Promise<StreamInfo> {
+    const info = await this.js.info(this.name, limit);
+    this.#accept(info);
+    return info;
   }
 
   /** Converts a refusal to the error that {@link attempt} throws for it. */
@@ -332,7 +337,8 @@ export class OwnedStream {
     for (let failures = 0;; failures++) {
       const limit = Math.min(tryLimit(failures), Math.max(1, end - clock.monotonic()));
       try {
-        return this.#accept(await this.js.info(this.name, limit));
+        await this.#read(limit);
+        return;
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
         try {
@@ -388,8 +394,8 @@ export class OwnedStream {
 
   /** Throws a mismatch if the stream's settings are wrong; else records its creation time and last sequence. */
   #accept(info: StreamInfo): void {
-    this.#checkSettings(info);
     this.#noteState(info);
+    this.#checkSettings(info);
     this.#checkedAt = this.transport.clock.monotonic();
     this.noteRevision(info.state.last_seq);
     this.messages = info.state.messages;
@@ -412,11 +418,10 @@ export class OwnedStream {
       this.#options.check(config);
     } catch (error) {
       wrongSettings.wrong(this.name, error as Error, removed, async () => {
-        const info = await this.js.info(this.name, TRY_LIMIT).catch((error) => {
+        await this.#read(TRY_LIMIT).catch((error) => {
           if (error instanceof JetStreamRefusal && error.refusal === "no stream") wrongSettings.right(this.name, 0);
-          // without an answer, the next check asks again
+          // without an answer, the next check asks again; a mismatch has been reported
         });
-        if (info !== undefined) this.#accept(info);
       });
       throw error;
     }

@@ -1,7 +1,7 @@
 /** Tests of the alarm about streams that an operator has given wrong settings while nodes use them. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
-import { type Catga, catga, command, event } from "../../mod.ts";
+import { type Catga, catga, command, entity, event } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { withManager } from "../../test/support/log_stream.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
@@ -11,10 +11,13 @@ const WAIT = 60_000;
 /** Streams and buckets, each with a setting that its stream does not allow, and its right value. */
 const WRONG: Readonly<Record<string, readonly [setting: string, wrong: number | boolean, right: number | boolean]>> = {
   catga_default_log: ["max_msgs_per_subject", 1, -1],
+  catga_default_entities: ["max_msgs_per_subject", 1, -1],
+  catga_default_subscriptions: ["max_age", 3_600_000_000_000, 0],
   KV_catga_default_nodes: ["max_age", 3_600_000_000_000, 0],
   KV_catga_default_cache: ["max_msgs_per_subject", 5, 1],
   KV_catga_default_idempotency: ["max_msgs_per_subject", 5, 1],
   KV_catga_default_locks: ["max_age", 3_600_000_000_000, 0],
+  KV_catga_default_snapshots: ["max_msgs_per_subject", 5, 1],
 };
 
 const wrongOf = (app: Catga) => app.health().alarms.filter(({ kind }) => kind === "wrong-settings");
@@ -24,16 +27,24 @@ describe("wrong settings of a stream", await requireNatsServer(), () => {
     await using server = await startNatsServer();
     const Happened = event<number>("Happened", { durable: true });
     const Do = command<{ id: string }, number>("Do", { idempotent: true, id: ({ id }) => id });
+    const Thing = entity("Thing", { initial: () => 0 });
+    const Changed = Thing.event("Changed", (count) => count + 1);
+    const Change = command<{ id: string }>("Change", { key: ({ id }) => id });
     const lines: string[] = [];
     const note = (line: unknown) => void lines.push(String(line));
     await using app = await catga({
       nats: server.url,
       logger: { debug() {}, info: note, warn: note, error: note },
-      handlers: [Happened.on(() => {}, { name: "sub" }), Do.handle(() => 1)],
+      handlers: [
+        Happened.on(() => {}, { name: "sub" }),
+        Do.handle(() => 1),
+        Thing.handle(Change, (thing) => thing.emit(Changed)),
+      ],
     });
     const use = async (i: number) => {
       await app.publish(Happened, i).catch(() => {});
       await app.send(Do, { id: `${i}` }).catch(() => {});
+      await app.send(Change, { id: `${i}` }).catch(() => {});
       await app.cache.set("a", i).catch(() => {});
       await app.lock("a").then((lock) => lock.release()).catch(() => {});
     };

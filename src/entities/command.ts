@@ -250,7 +250,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   answer(found: FoundCommand): void {
     if (found.type === "ended") {
       const why = "another attempt of it has failed, or changed nothing";
-      return this.reject(new CatgaError("CONFLICT", `${this.what} was not applied: ${why}`, { retryable: true }));
+      return this.reject(this.#conflict(why));
     }
     const { fingerprint, result } = found.command;
     try {
@@ -345,8 +345,13 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     if (this.conflicts <= MAX_CONFLICTS) return false;
     const why = `${MAX_CONFLICTS + 1} times other commands came first`;
     if (this.mayHaveEarlierAttempt) this.unknown(`an earlier attempt may still be decided, and ${why}`);
-    else this.reject(new CatgaError("CONFLICT", `${this.what} was not applied: ${why}`, { retryable: true }));
+    else this.reject(this.#conflict(why));
     return true;
+  }
+
+  #conflict(why: string): CatgaError {
+    const message = `${this.what} was not applied: ${why}; send it again after a pause`;
+    return new CatgaError("CONFLICT", message, { retryable: true });
   }
 
   /**

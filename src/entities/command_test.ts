@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { CatgaError, entity, fail } from "../../mod.ts";
 import { NO_LEADER, refusal, SILENCE } from "../../test/support/scripted_stream.ts";
 import type { EntityBody } from "../contract/handler.ts";
@@ -184,12 +184,13 @@ describe("a command of an entity", () => {
         await inner(put(`${box.version}`), { id: `other ${box.version}` });
         box.emit(Put, "x");
       };
-      const { code, retryable } = await failure(() => run(contested, span === undefined ? {} : { span, send: "s" }));
+      const { code, message, retryable } = await failure(() => run(contested, span === undefined ? {} : { span, send: "s" }));
       assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
       assertEquals((await items()).includes("x"), false);
       // OUTCOME_UNKNOWN because another node may still handle an earlier attempt
       const expected = span === undefined ? ["CONFLICT", true] : ["OUTCOME_UNKNOWN", false];
       assertEquals([code, retryable], expected);
+      assertStringIncludes(message, span === undefined ? "; send it again after a pause" : "may have been applied");
     }
   });
 

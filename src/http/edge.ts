@@ -72,7 +72,7 @@ export interface Edge<E extends EdgeEntries> {
  * ```
  */
 export function edge<const E extends EdgeEntries>(entries: E): Edge<E> {
-  checkObject("edge", entries, "an object of contracts by name");
+  if (!isPlain(entries)) throw new TypeError(`edge must be an object of contracts by name; got ${show(entries)}`);
   const routes = new Map<string, EdgeRoute>();
   for (const [name, entry] of Object.entries(entries)) routes.set(name, routeOf(name, entry));
   return Object.freeze({

@@ -607,6 +607,7 @@ describe("edge", () => {
   it("misuse throws at once", async () => {
     const Cart = entity("Cart", { initial: () => 0 });
     const wrong: [unknown, RegExp][] = [
+      [[Double], /an object of contracts by name; got an array/],
       [{ a: 7 }, /must be a command/],
       [{ a: event("Passing") }, /only a durable event/],
       [{ "a/b": Double }, /a name has/],

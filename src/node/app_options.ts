@@ -14,7 +14,7 @@ import {
 } from "../data/checks.ts";
 import { CONCURRENCY, HEARTBEAT, RETRIES, TIMEOUT } from "../contract/defaults.ts";
 import type { AppBehaviorCode } from "../contract/program_types.ts";
-import type { Handlers } from "../contract/handler.ts";
+import { type Handlers, isHandler } from "../contract/handler.ts";
 import type { Logger } from "../contract/observer.ts";
 import { checkCodec, type PayloadCodec } from "../contract/payload_codec.ts";
 import type { Route } from "../contract/node_info.ts";
@@ -174,6 +174,9 @@ const BREAKER_OPTIONS = new Set(["failures", "cooldown"]);
  * values.
  */
 export function checkOptions(options: CatgaOptions): void {
+  if (isHandler(options)) {
+    throw new TypeError(`catga takes an object of options; got a handler of ${options.contract.name}: give { handlers }`);
+  }
   checkKnown("catga", options, OPTIONS);
   if (options.nats !== undefined && options.network !== undefined) {
     throw new TypeError("nats and network exclude each other: give one of them");

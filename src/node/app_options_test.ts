@@ -24,6 +24,12 @@ describe("options", () => {
     ["handlers instead of options", [], "TypeError", "catga takes an object of options; got an array"],
     ["unknown", { handler: 1 }, "TypeError", `catga: unknown option handler; it takes ${known}`],
     [
+      "a handler itself",
+      Double.handle((n) => n),
+      "TypeError",
+      "catga takes an object of options; got a handler of Double: give { handlers }",
+    ],
+    [
       "handlers",
       { handlers: 5 },
       "TypeError",

@@ -440,7 +440,7 @@ export class InboundRequest extends WireEnvelope {
       if (error !== undefined) throw error;
     } catch (thrown) {
       const error = thrown as CatgaError; // `toText` throws CatgaErrors only
-      observer({ type: "fault", during: "answering", error });
+      observer({ type: "fault", during: "sending an answer", error });
       return fail(error);
     }
     peer.outgoing.answer(seq, index, text);

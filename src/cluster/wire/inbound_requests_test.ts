@@ -386,8 +386,8 @@ describe("InboundRequest", () => {
     answer({ ok: true, value: "x".repeat(2_000) });
     assertEquals(sent, ["failure 7.2 INVALID_RESPONSE", "failure 7.2 TOO_LARGE"]);
     assertEquals(observed.map((one) => one.type === "fault" && `${one.during} ${(one.error as CatgaError).code}`), [
-      "answering INVALID_RESPONSE",
-      "answering TOO_LARGE",
+      "sending an answer INVALID_RESPONSE",
+      "sending an answer TOO_LARGE",
     ]);
   });
 

@@ -184,7 +184,9 @@ describe("a command of an entity", () => {
         await inner(put(`${box.version}`), { id: `other ${box.version}` });
         box.emit(Put, "x");
       };
-      const { code, message, retryable } = await failure(() => run(contested, span === undefined ? {} : { span, send: "s" }));
+      const { code, message, retryable } = await failure(() =>
+        run(contested, span === undefined ? {} : { span, send: "s" })
+      );
       assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
       assertEquals((await items()).includes("x"), false);
       // OUTCOME_UNKNOWN because another node may still handle an earlier attempt

@@ -175,7 +175,9 @@ const BREAKER_OPTIONS = new Set(["failures", "cooldown"]);
  */
 export function checkOptions(options: CatgaOptions): void {
   if (isHandler(options)) {
-    throw new TypeError(`catga takes an object of options; got a handler of ${options.contract.name}: give { handlers }`);
+    throw new TypeError(
+      `catga takes an object of options; got a handler of ${options.contract.name}: give { handlers }`,
+    );
   }
   checkKnown("catga", options, OPTIONS);
   if (options.nats !== undefined && options.network !== undefined) {

@@ -157,7 +157,9 @@ export class HeldKey implements Leased {
           // the answer may have come after the end of the lease, so check the lease
           if (await this.#entry.renew(Math.min(ANSWER_LIMIT, ttl / 6), () => text) === "written") return this.check();
           this.#gone = true;
-          return this.lose("its record is gone or another's: it was deleted, or this process or its way to the store stood still");
+          return this.lose(
+            "its record is gone or another's: it was deleted, or this process or its way to the store stood still",
+          );
         } catch (error) {
           if (isCatgaError(error) && error.code === "CLOSED") return this.lose("the connection is closed");
           // the store has not answered: try again until the lease ends, also for a key that has no caller yet

@@ -178,7 +178,8 @@ export function abandoned(contract: AnyContract, reason: CatgaError, when = "was
   if (contract.kind === "query" || contract.kind === "stream" || reason.code === "CANCELLED") {
     return { ok: false, error: reason };
   }
-  const message = `${contract.kind} ${contract.name} ${when} its sender gave up (${reason.code}): it may have run`;
+  const why = reason.code === "CLOSED" ? "its node stopped" : `its sender gave up (${reason.code})`;
+  const message = `${contract.kind} ${contract.name} ${when} ${why}: it may have run`;
   return failure("OUTCOME_UNKNOWN", message, { cause: reason });
 }
 

@@ -72,6 +72,12 @@ export class Runner {
     return this.#mediator.find(name)?.always?.(payload) === true;
   }
 
+  /** Returns true if a message may run twice: a query, an idempotent command, or a command of an entity. */
+  repeatable(name: string): boolean {
+    const dispatch = this.#mediator.find(name);
+    return dispatch !== undefined && (dispatch.contract.kind === "query" || hasOneResult(dispatch));
+  }
+
   /**
    * Returns the maximum time that a request may wait for admission (a place at its handler), in ms, so that its sender
    * still gets the result. `timeout`: time that the sender waits, in ms.
@@ -262,14 +268,19 @@ export class Runner {
   }
 }
 
+/** Returns true for a command that has one recorded result for its id: it is idempotent, or of an entity. */
+function hasOneResult({ contract, entity }: Dispatch): boolean {
+  return Boolean(contract.options.idempotent || entity);
+}
+
 /**
  * Refuses a command that an earlier attempt may have run, if this node's version of the contract is neither idempotent
  * nor handled by an entity, as the sender's is: a node with another version may take it. Returns `undefined` if the
  * command may run.
  */
-function notRepeatable({ contract, entity }: Dispatch, node: string): VersionRefusal | undefined {
-  const { kind, name, options: { idempotent } } = contract;
-  if (kind !== "command" || idempotent || entity) return undefined;
+function notRepeatable(dispatch: Dispatch, node: string): VersionRefusal | undefined {
+  const { kind, name } = dispatch.contract;
+  if (kind !== "command" || hasOneResult(dispatch)) return undefined;
   const message = `command ${name} does not run on node ${node}, where it is not idempotent: it may have run before`;
   return new VersionRefusal(new CatgaError("OUTCOME_UNKNOWN", message, { node }));
 }

@@ -37,7 +37,7 @@ export interface InboundRequestsOptions extends RequestAnswerOptions {
   readonly host: Pick<ContextHost, "wheel" | "underWay">;
   /** Maximum number of handlers that run at once on behalf of other nodes. */
   readonly concurrency: number;
-  readonly runner: Pick<Runner, "always" | "budget" | "counts" | "patience" | "receive">;
+  readonly runner: Pick<Runner, "always" | "budget" | "counts" | "patience" | "receive" | "repeatable">;
 }
 
 /** The requests and events that other processes have sent to one node. */
@@ -270,10 +270,21 @@ export class InboundRequests implements AdmissionWatcher {
       counts.endInHand(outcome);
       counts.took(now - request.at);
       const { aborted } = ctx;
+      if (aborted?.code === "CLOSED" && this.#runsElsewhere(ctx.contract, outcome)) return;
       // an abort does not show how far the handler had come: the sender must be told that the request may have run
       const gaveUp = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
       request.answer(gaveUp ? abandoned(ctx.contract, aborted) : outcome, this.#options);
     });
+  }
+
+  /**
+   * Returns true if a request that this node has aborted, because it stops, gets no answer: its sender then finds the
+   * process gone, and sends the request to another node. An answer would be final. Only a request that may run twice,
+   * and whose failure can come from the abort; what its handler decided is answered.
+   */
+  #runsElsewhere({ name }: AnyContract, outcome: Outcome): boolean {
+    return !(outcome instanceof Refusal) && !outcome.ok && ABORTED.has(outcome.error.code) &&
+      this.#options.runner.repeatable(name);
   }
 
   /**
@@ -369,6 +380,8 @@ class QueuedTurn extends QueueEntry {
   }
 }
 
+/** Codes of failures of handlers whose node stops: the abort's own, that of their sends, and that of what they throw. */
+const ABORTED: ReadonlySet<string> = new Set(["CLOSED", "OUTCOME_UNKNOWN", "HANDLER_FAILED"]);
 /**
  * Maximum number of messages that have been let through the limit of running handlers and wait for their handler's
  * `concurrency` or for their key; more would fill the memory.

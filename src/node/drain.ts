@@ -74,7 +74,7 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
 
   // 6. Wait for publications in progress, and give back locks and claims.
   await within(clock, Math.max(HANDLERS_END_WITHIN, until - clock.monotonic()), steps.closeLog());
-  await within(clock, HANDLERS_END_WITHIN, state.close());
+  await within(clock, Math.max(HANDLERS_END_WITHIN, until - clock.monotonic()), state.close());
 
   // 7. Send the last answers and end the subscriptions. Limited in time, because a server that cannot be reached
   // confirms nothing.

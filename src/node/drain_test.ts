@@ -1,6 +1,6 @@
 /** Tests of the end of an app: what a drain waits for, what it aborts, and which calls fail afterwards. */
 import { describe, it } from "node:test";
-import { assertEquals, assertMatch, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertLess, assertMatch, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { catga } from "../catga.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import type { Context } from "../contract/context.ts";
@@ -299,6 +299,27 @@ describe("drain", () => {
       assertEquals((await clock.until(other.load(Counter, "1"))).state, 1);
       await clock.until(Promise.all([other, sender].map((each) => each.drain())));
     }
+  });
+
+  it("gives back its places before locks within its timeout, however slow the store (500 ms were all it had)", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1, faults: { delay: 300 } });
+    const start = (id: string) => clock.until(catga({ network, id, logger: QUIET }));
+    const [holder, leaving, next] = [await start("a"), await start("b"), await start("c")];
+    const keys = Array.from({ length: 50 }, (_, i) => `key ${i}`);
+    const ttl = 60_000;
+    const held = await clock.until(Promise.all(keys.map((key) => holder.lock(key, { ttl }))));
+    const left = keys.map((key) => assertRejects(() => leaving.lock(key, { ttl, timeout: 60_000 }), CatgaError));
+    await clock.advance(5_000);
+    const taken = keys.map((key) => next.lock(key, { ttl, timeout: 60_000 }));
+    await clock.advance(5_000);
+    const before = clock.monotonic();
+    const drained = leaving.drain();
+    await clock.advance(550);
+    const released = held.map((lock) => lock.release());
+    await clock.until(Promise.all([...taken, ...released, ...left, drained]));
+    assertLess(clock.monotonic() - before, 5_000);
+    await clock.until(Promise.all([holder, next].map((app) => app.drain())));
   });
 
   it("is idempotent: later calls wait for the first, whatever their options", async () => {

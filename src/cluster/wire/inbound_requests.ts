@@ -380,7 +380,7 @@ class QueuedTurn extends QueueEntry {
   }
 }
 
-/** Codes of failures of handlers whose node stops: the abort's own, that of their sends, and that of what they throw. */
+/** Codes of failures that come from the abort: its own, that of the handler's sends, that of what it throws then. */
 const ABORTED: ReadonlySet<string> = new Set(["CLOSED", "OUTCOME_UNKNOWN", "HANDLER_FAILED"]);
 /**
  * Maximum number of messages that have been let through the limit of running handlers and wait for their handler's

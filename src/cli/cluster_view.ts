@@ -248,7 +248,9 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
    */
   async *runsInOrder(options: RunsOptions & { readonly newest?: boolean }): AsyncIterableIterator<RunInfo> {
     const log = await this.runLog();
-    if (log !== undefined) yield* runInfos(log, options, (ref, entry) => tellRun(log, ref, entry));
+    if (log === undefined) return;
+    const refused = () => Promise.resolve(this.administration().refused());
+    yield* runInfos(log, options, (ref, entry) => tellRun(log, ref, entry), refused);
   }
 
   async cancelRun(workflow: string, run: string, reason: string): Promise<void> {

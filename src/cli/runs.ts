@@ -23,9 +23,9 @@ export const runs: CliCommand = {
   flags: ["status", "workflow", "cause", "reason", "yes", "limit"],
   more: `
 Those that have changed longest ago come first, 100 unless --limit N says more.
---status is running, waiting (for a time, a signal or another run), retrying (a
-step failed, and is tried again), stuck (somebody has to decide: catga run),
-undoing, done, failed, or unreadable (its records need a key, see --codec, or a
+--status is running, waiting (for a time, a signal, another run, or a program
+with another version of the workflow), retrying (a step failed, and is tried
+again), stuck (somebody has to decide: catga run), undoing, done, failed, or unreadable (its records need a key, see --codec, or a
 later version of Catga). PENDING is what a run waits for or tries again; a step
 whose first attempt runs is not recorded yet. --cause is a part of such an
 error.

@@ -146,6 +146,8 @@ export interface ObservedSubscription {
   readonly failing?: { readonly contract: string; readonly code: string; readonly count: number } | undefined;
   /** Messages whose handlers are still running long after their timeout. */
   readonly hanging?: SubscriptionHealth["hanging"] | undefined;
+  /** Messages that all live nodes have refused, and that wait for a node with another version. */
+  readonly awaiting?: SubscriptionHealth["awaiting"] | undefined;
 }
 
 /** Dead letters of one subscription and contract that failed with the same code. */
@@ -373,7 +375,7 @@ function* ofContract(
 }
 
 function* ofSubscription(
-  { label, stopped, since, cause, abandoned = false, lag, growing = false, ends, failing, hanging }:
+  { label, stopped, since, cause, abandoned = false, lag, growing = false, ends, failing, hanging, awaiting }:
     ObservedSubscription,
   full: boolean,
 ): Iterable<Raised> {
@@ -396,6 +398,15 @@ function* ofSubscription(
     const left = `${some(count, "message")} of ${label} can only wait`;
     const message = `A handler of ${contract} at ${node ?? "a node"} goes on long after its timeout: ${left}.`;
     yield { kind: "handler-hanging", about, severity: "error", count, message, since };
+  }
+  if (awaiting !== undefined) {
+    const { contract, count, since, message: why } = awaiting;
+    const workflow = drivenWorkflow(contract);
+    const [all, version] = workflow === undefined
+      ? [`${some(count, "message")} of ${label}`, `version of ${contract}`]
+      : [count === 1 ? `1 run of ${workflow}` : `Up to ${count} runs of ${workflow}`, "version of it"]; // or fewer runs
+    const what = `${all} ${count === 1 ? "waits" : "wait"} for a program with another ${version}`;
+    yield { kind: "version-away", about, severity: "error", count, message: `${what}. Why the first: ${why}`, since };
   }
   if (failing !== undefined && !(full && REFUSED.has(failing.code))) {
     const { contract, code, count } = failing;
@@ -517,6 +528,8 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "handler-failing":
     "Read the cause. Take back the deploy that brought it; if it names stored events, deploy a version that reads them.",
   "handler-hanging": "Restart that program, and have its handlers end when ctx.signal is aborted.",
+  "version-away":
+    "Deploy the version that wrote them again, or one that takes what both write. They go on by themselves.",
   "subscription-abandoned": "Start its program, or remove it: catga subscriptions remove.",
   "subscription-lagging": "Start more programs of the service, or make the handler faster.",
   "node-overloaded": "Start more programs of the service, raise concurrency, or make its handlers faster.",

@@ -29,6 +29,9 @@ const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Obser
   ["handler-hanging", "error", {
     subscriptions: [{ label: "a/b", lag: 0, hanging: { contract: "C", node: "a-1", count: 2, since: NOW - 1 } }],
   }],
+  ["version-away", "error", {
+    subscriptions: [{ label: "a/b", lag: 0, awaiting: { contract: "C", count: 2, message: "no", since: NOW - 1 } }],
+  }],
   ["subscription-abandoned", "warning", { subscriptions: [{ label: "a/b", lag: 3, abandoned: true }] }],
   ["subscription-lagging", "warning", { subscriptions: [{ label: "a/b", lag: 99, growing: true }] }],
   ["run-stuck", "error", { runs: [{ workflow: "W", run: "r", since: NOW - 1, why: "no" }] }],

@@ -199,7 +199,9 @@ export interface TellOptions {
 }
 
 /**
- * Status of a run. `waiting`: until a time, or for a signal or another run. `retrying`: a step failed, and is tried
+ * Status of a run. `waiting`: until a time, or for a signal, another run, or a node with another version of the
+ * workflow, because all live nodes refuse it (only nodes that handle workflows, and tools, know that; for others it is
+ * `running`). `retrying`: a step failed, and is tried
  * again. `stuck`: an operator has to decide. `unreadable`: this program cannot decode the run's records, because its
  * codec lacks their key, or because a later version of Catga wrote them; the error in `pending` says so.
  */
@@ -219,7 +221,10 @@ export const RUN_STATUS: readonly RunStatus[] = [
 
 /** A step, sleep or wait that a run has begun and not ended. */
 export interface PendingStep {
-  /** The name of the step, sleep or wait; empty for the handler itself, which threw. */
+  /**
+   * The name of the step, sleep or wait; empty for the handler itself, which threw, or was not called, because every
+   * live version of the workflow refuses the run.
+   */
   readonly name: string;
   /** Time at which the step, sleep or wait began. */
   readonly since: Date;

@@ -165,6 +165,7 @@ export interface Health {
       | "dead-letters"
       | "handler-failing"
       | "handler-hanging"
+      | "version-away"
       | "subscription-abandoned"
       | "subscription-lagging"
       | "node-overloaded"
@@ -262,6 +263,17 @@ export interface SubscriptionHealth {
     readonly code: string;
     readonly message: string;
     /** Time at which the first of the waiting messages first failed because of the outage, in ms since 1970. */
+    readonly since: number;
+  };
+  /**
+   * Messages that wait for a node with another version of their contract, or of their workflow, because all live nodes
+   * have refused them; absent if there are none. `contract` and `message` (why it was refused): of the first of them.
+   */
+  readonly awaiting?: {
+    readonly contract: string;
+    readonly message: string;
+    readonly count: number;
+    /** Time at which the first of these messages was first refused, in ms since 1970. */
     readonly since: number;
   };
   /**

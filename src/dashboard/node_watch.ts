@@ -361,6 +361,7 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "node-overloaded",
   "node-gone",
   "run-stuck",
+  "version-away",
   "schema-mismatch",
   "entity-unreadable",
   "store-full",

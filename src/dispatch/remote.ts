@@ -201,6 +201,28 @@ export type Schedule =
   | { readonly at: Date }
   | { readonly cron: string; readonly zone: string | undefined };
 
+/** Why a stored message waits for a node with another version of its contract. */
+export interface AwaitedVersion {
+  readonly code: string;
+  readonly message: string;
+  /** Time of the first refusal, in ms since 1970. */
+  readonly since: number;
+}
+
+/** The stored messages that all live nodes have refused, and that wait for a node with another version. */
+export interface RefusedMessages {
+  /**
+   * Returns why one of the messages with these ids waits, in a subscription of this name; `undefined`: none of them
+   * does. Rejects with `UNAVAILABLE`.
+   */
+  of(subscription: string, ids: readonly string[]): Promise<AwaitedVersion | undefined>;
+  /**
+   * Returns why the first message waits for whose payload `is` returns true, in a subscription of this name;
+   * `undefined`: there is none. Reads all parked messages of the subscription. Rejects with `UNAVAILABLE`.
+   */
+  find(subscription: string, is: (payload: unknown) => boolean): Promise<AwaitedVersion | undefined>;
+}
+
 /** The log, as one node uses it; opened when it is first needed. */
 export interface DurableLog {
   /** Stores a message in the log; the result is ok when it is stored. Never rejects. */
@@ -222,6 +244,8 @@ export interface DurableLog {
   readonly health: readonly SubscriptionHealth[];
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
   deadLetters(options: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
+  /** Returns the messages that wait for a node with another version, as they are stored from now on. */
+  refused(): RefusedMessages;
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
   /** Returns the events of a durable contract, in the order of the log. */
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown>;

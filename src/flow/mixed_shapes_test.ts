@@ -4,6 +4,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
+import type { PendingStep } from "../contract/flow.ts";
 import { type Catga, command, unwrap, workflow } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
@@ -68,12 +69,60 @@ describe("runs of two versions", () => {
     for (let n = 0; n < 20; n++) unwrap(await web.start(v2, new1, { id: `new-${n}` }));
     const message = await eventually("it to be named", () => waiting(cluster.app("old")));
     assertMatch(message!, /run new-\d+ of Order waits for another version of Order: .*buyer/);
+    const [alarm] = cluster.app("old").health().alarms;
+    assertEquals([alarm?.kind, alarm?.about, alarm?.severity], ["version-away", "shop/Order-run:entities", "error"]);
+    assertMatch(
+      alarm.message,
+      /^Up to \d+ runs of Order wait for a program with another version of it\. Why the first: run new-/,
+    );
     unwrap(await web.start(v1, old1, { id: "old" }));
     assertEquals(unwrap(await web.result(v1, "old")), "ada at old");
-    for (let n = 0; n < 20; n++) assertEquals(await status(web, `new-${n}`), "running");
+    for (let n = 0; n < 20; n++) {
+      await until(cluster, "it to wait", async () => await status(cluster.app("old"), `new-${n}`) === "waiting");
+      assertEquals(await status(web, `new-${n}`), "running"); // it handles no workflow, and may not know why
+    }
+    const run = await Array.fromAsync(cluster.app("old").runs({ workflow: "Order", status: "waiting" }));
+    assertEquals(run.length, 20);
+    const [{ name, attempts, next, error }] = run[0].pending;
+    assertEquals([run[0].pending.length, name, attempts, next, error?.code], [1, "", 0, undefined, "UNAVAILABLE"]);
+    assertMatch(error!.message, /^run new-0 of Order waits for another version of Order: .*buyer/);
     await cluster.start("new");
     for (let n = 0; n < 20; n++) assertEquals(unwrap(await web.result(v2, `new-${n}`)), "ada at new");
     await eventually("nobody to wait", () => waiting(cluster.app("old")) === undefined);
+    assertEquals(cluster.app("old").health().alarms, []);
+  });
+});
+
+describe("a run that sleeps while its version is replaced by one that refuses it", () => {
+  it("is shown as waiting, with the reason, once its time has come, and goes on when its version is there again", async () => {
+    await using cluster = await testCluster(["old", "web"], {
+      logger: QUIET,
+      node: (id) => {
+        if (id === "web") return { service: "web" };
+        const handler = id.startsWith("old")
+          ? v1.handle(async (flow) => {
+            await flow.sleep("a day", 86_400_000);
+            return "slept";
+          })
+          : v2.handle(() => "at new");
+        return { service: "shop", handlers: handler };
+      },
+    });
+    const web = cluster.app("web");
+    unwrap(await web.start(v1, old1, { id: "o" }));
+    await until(cluster, "it to sleep", async () => await status(web, "o") === "waiting");
+    await cluster.app("old").drain();
+    await cluster.start("new");
+    await cluster.leap(86_400_000);
+    const pending = async () => {
+      for await (const { status, pending } of cluster.app("new").runs({ id: "o" })) return [status, ...pending];
+    };
+    await until(cluster, "the refusal", async () => (await pending())?.length === 3);
+    const [status1, refusal, sleep] = await pending() as [string, PendingStep, PendingStep];
+    assertEquals([status1, refusal.name, refusal.error?.code, sleep.name], ["waiting", "", "UNAVAILABLE", "a day"]);
+    assertMatch(refusal.error!.message, /^run o of Order waits for another version of Order: .*holder/);
+    await cluster.start("old2");
+    assertEquals(unwrap(await web.result(v1, "o")), "slept");
   });
 });
 

@@ -1,15 +1,19 @@
 /** Runs as operators see them, and what operators can do with them. */
-import { RUN_STATUS, type RunEntry, type RunInfo, type RunsOptions } from "../contract/flow.ts";
-import { drivenWorkflow } from "../contract/workflow.ts";
-import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
+import { type PendingStep, RUN_STATUS, type RunEntry, type RunInfo, type RunsOptions } from "../contract/flow.ts";
+import { OF_ENTITIES } from "../contract/announcement.ts";
+import { drivenWorkflow, runType } from "../contract/workflow.ts";
+import { checkBoolean, checkKnown, checkString, isRecord, show } from "../data/checks.ts";
+import type { RefusedMessages } from "../dispatch/remote.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { whyNoPaths } from "../contract/redaction.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
+import { messageId } from "../log/format/commit.ts";
+import { positionOf } from "../log/format/group_text.ts";
 import { isOwn, type Journal, statusOf } from "./journal.ts";
 import type { JournalEntry } from "./journal_entry.ts";
 import type { EntryFor } from "./notice_queue.ts";
 import type { RunLog } from "./run_log.ts";
-import { undecodedAt } from "./run_message.ts";
+import { isCalled, undecodedAt } from "./run_message.ts";
 import type { RunRef } from "./run_ref.ts";
 import type { NotedRun } from "./stuck_notes.ts";
 
@@ -34,24 +38,27 @@ const TOOL_PATIENCE = 5_000;
 
 /**
  * Returns the runs that match the options: the least recently changed run first, or with `newest` the most recently
- * changed. Rejects with `UNAVAILABLE`.
+ * changed. Rejects with `UNAVAILABLE`. `refused`: returns the stored messages that wait for a node with another
+ * version, if this process may read them: a run whose calls are among these waits, too.
  */
 export async function* runInfos(
   log: RunLog,
   options: RunsOptions & { readonly newest?: boolean },
   tell: TellRun,
+  refused: () => Promise<RefusedMessages | undefined>,
 ): AsyncIterableIterator<RunInfo> {
   const { workflow, status, id, open, newest = false } = options;
   const isWanted = ({ status: own }: RunInfo) =>
     (status === undefined || own === status) &&
     (open === undefined || own === "unreadable" || open !== (own === "done" || own === "failed"));
+  const refusals = await refused();
   const inOrder = <T>(all: readonly T[]) => newest ? all.toReversed() : all;
   if (workflow !== undefined && id !== undefined) {
-    const info = await runInfo(log, { workflow, run: id }, tell);
+    const info = await runInfo(log, { workflow, run: id }, tell, refusals);
     if (info !== undefined && isWanted(info)) yield info;
     return;
   }
-  const load = ({ ref }: { readonly ref: RunRef }) => runInfo(log, ref, tell);
+  const load = ({ ref }: { readonly ref: RunRef }) => runInfo(log, ref, tell, refusals);
   if (status === "stuck" && open !== false) {
     for await (const [noted, info] of ahead(inOrder(await log.stuckNotes.all()), load)) {
       if (info?.status === "unreadable") continue;
@@ -115,25 +122,67 @@ async function passed(log: RunLog, { ref, time, sequence }: NotedRun): Promise<v
   await log.stuckNotes.remove(ref, sequence).catch(() => {}); // without the permission to write, the note stays
 }
 
-async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo | undefined> {
+async function runInfo(
+  log: RunLog,
+  ref: RunRef,
+  tell: TellRun,
+  refused: RefusedMessages | undefined,
+): Promise<RunInfo | undefined> {
   const timeline: RunEntry[] = [];
-  const journal = await orUndecoded(log.load(ref, ({ time, entries, mark }) => {
+  const calls: string[] = [];
+  const journal = await orUndecoded(log.load(ref, ({ sequence, time, entries, mark }) => {
     const by = mark.slice(0, mark.lastIndexOf("."));
-    for (const entry of entries) timeline.push({ at: new Date(time), by, type: entry.t, ...shown(entry) });
+    for (const [i, entry] of entries.entries()) {
+      timeline.push({ at: new Date(time), by, type: entry.t, ...shown(entry) });
+      if (isCalled(entry)) calls.push(messageId({ position: positionOf(sequence, i), time }));
+    }
   }));
   if (journal === undefined) return undefined;
   const changes = changesOf(log, ref, tell);
   if (isCatgaError(journal)) return { ...unreadable(ref, journal, timeline), ...changes };
+  const pending = pendingOf(journal);
+  const refusal = refused && await refusalOf(ref, journal, { refused, calls, pending, now: log.now });
+  const status = statusOf(journal);
   return {
-    ...{ workflow: ref.workflow, id: ref.run, status: statusOf(journal), stage: journal.stage },
+    ...{ workflow: ref.workflow, id: ref.run, stage: journal.stage },
+    status: refusal !== undefined && (status === "running" || status === "retrying") ? "waiting" : status,
     version: journal.started!.version,
     startedAt: new Date(journal.startedAt),
     endedAt: journal.ended === undefined ? undefined : new Date(journal.endedAt),
-    pending: pendingOf(journal),
+    pending: refusal === undefined ? pending : [refusal, ...pending.filter(({ name }) => name !== "")],
     timeline,
     ...redactOf(journal.started!.redact),
     ...changes,
   };
+}
+
+/**
+ * Returns the refusal of an open run that every live version of its workflow has refused: what the run waits for, in
+ * place of its handler. `calls`: ids of the messages that called for the execution of the run; a schedule that has
+ * fired may have called for it, too. `undefined`: the run was not refused, or is stuck.
+ */
+async function refusalOf(
+  { workflow, run }: RunRef,
+  journal: Journal,
+  { refused, calls, pending, now }: {
+    readonly refused: RefusedMessages;
+    readonly calls: readonly string[];
+    readonly pending: RunInfo["pending"];
+    readonly now: number;
+  },
+): Promise<PendingStep | undefined> {
+  const status = statusOf(journal);
+  if (journal.ended !== undefined || status === "stuck") return undefined;
+  const name = runType(workflow);
+  let found = await refused.of(name + OF_ENTITIES, calls.toReversed());
+  if (found === undefined && pending.some(({ next }) => next !== undefined && next.getTime() <= now)) {
+    found = await refused.find(name, (payload) => isRecord(payload) && payload.run === run);
+  }
+  if (found === undefined) return undefined;
+  const { code, message, since } = found;
+  const { attempts, error } = pending.find(({ name }) => name === "") ?? { attempts: 0 };
+  const thrown = error?.cause === undefined ? {} : { cause: error.cause };
+  return { name: "", attempts, since: new Date(since), next: undefined, error: { code, message, ...thrown } };
 }
 
 /**

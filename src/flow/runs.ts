@@ -25,7 +25,7 @@ import type { Parent, RecordedError } from "./journal_entry.ts";
 import { ResultCalls } from "./result_calls.ts";
 import { Results } from "./results.ts";
 import { RunDeliveries } from "./run_deliveries.ts";
-import { checkRunsOptions, runInfos } from "./run_infos.ts";
+import { checkRunsOptions, runInfos, type TellRun } from "./run_infos.ts";
 import type { RunLease } from "./run_leases.ts";
 import type { RunLog } from "./run_log.ts";
 import type { RunRef } from "./run_ref.ts";
@@ -131,10 +131,18 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async *infos(options: RunsOptions): AsyncIterableIterator<RunInfo> {
     checkRunsOptions(options);
-    yield* runInfos(this.log, options, async (ref, entry) => {
+    const tell: TellRun = async (ref, entry) => {
       const told = await this.#notices.append(ref, entry);
       if (!told.ok) throw told.error;
-    });
+    };
+    // a node without workflows may not be allowed to read what subscriptions have stored
+    const { bodies, app } = this.#node;
+    yield* runInfos(
+      this.log,
+      options,
+      tell,
+      async () => bodies.size === 0 ? undefined : (await app.durable()).refused(),
+    );
   }
 
   get driven(): readonly string[] {

@@ -211,7 +211,7 @@ export class NodeAlarms {
   }
 
   #subscription(health: SubscriptionHealth): ObservedSubscription {
-    const { service, name, state, error, lag, ends, retrying, lastFailure, hanging } = health;
+    const { service, name, state, error, lag, ends, retrying, lastFailure, hanging, awaiting } = health;
     const label = `${service}/${name}`;
     const stopped = this.#stopped.get(label);
     const why = state === "stalled"
@@ -221,7 +221,7 @@ export class NodeAlarms {
       label,
       lag,
       ends,
-      hanging,
+      ...{ hanging, awaiting },
       ...(READ_MODEL_STATES.has(state) && lastFailure !== undefined
         ? { failing: { ...lastFailure, count: retrying } }
         : {}),

@@ -5,6 +5,7 @@
  */
 import { CatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/durable_messages.ts";
+import type { RefusedMessages } from "../../dispatch/remote.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
@@ -12,6 +13,7 @@ import { COMMANDS, OF_ENTITIES } from "../../contract/announcement.ts";
 import { commitSubject, parkedSubject, requestSubject, streamOf, subscriptionKey } from "../format/names.ts";
 import { streamName } from "../format/stream_name.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
+import { StoredRefusals } from "./refused_messages.ts";
 import { listDeadLetters } from "./dead_letters.ts";
 import { placeOf } from "./place.ts";
 import { storeRequest } from "./requests.ts";
@@ -120,6 +122,11 @@ export class Administration {
     if (kept === undefined) return;
     const { network } = this.#options;
     yield* listDeadLetters({ ...kept, network }, await storedSubscriptions(kept), options, only);
+  }
+
+  /** Returns the messages that wait for a node with another version of their contract. */
+  refused(): RefusedMessages {
+    return new StoredRefusals(this.#kept());
   }
 
   /**

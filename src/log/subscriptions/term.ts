@@ -17,7 +17,7 @@ import { Categories } from "./categories.ts";
 import type { Item } from "./category.ts";
 import { Garbage } from "./garbage.ts";
 import { HandingOut } from "./handing_out.ts";
-import { Ledger } from "./ledger.ts";
+import { isUnhandled, Ledger } from "./ledger.ts";
 import { LeaderReading } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { storedMessages, takeOver, type TakeoverOptions } from "./found_state.ts";
@@ -122,6 +122,7 @@ export class SubscriptionTerm {
     const [oldest] = ledger?.open ?? [];
     const ends = oldest && endsIn(oldest.message, serverTime);
     const unhandled = categories === undefined || ledger === undefined ? {} : unhandledOf(categories, ledger);
+    const awaiting = ledger && awaitingIn(ledger);
     return {
       state: error !== undefined ? "stalled" : stopped ? "stopped" : "leading",
       open: this.open,
@@ -134,6 +135,7 @@ export class SubscriptionTerm {
       ...(lastFailure && { lastFailure }),
       ...(outage && { outage }),
       ...(hanging && { hanging }),
+      ...(awaiting && { awaiting }),
     };
   }
 
@@ -363,8 +365,8 @@ export class SubscriptionTerm {
     const full = ledger.full || ledger.isNearlyFull || isFull;
     const stopped = ledger.full || (full && this.#isIdle && (isFull || ledger.rests));
     if (stopped !== warnings.stopped) {
-      const isUnhandled = ledger.full ? sum(unhandledOf(categories, ledger)) > mostParked : isFull;
-      const reason = isUnhandled ? this.#unhandled(led) : this.#noRoom(mostParked);
+      const lacksNodes = ledger.full ? sum(unhandledOf(categories, ledger)) > mostParked : isFull;
+      const reason = lacksNodes ? this.#unhandled(led) : this.#noRoom(mostParked);
       warnings.stop(stopped ? reason : undefined);
     }
     if (full === (this.#fullSince !== undefined)) return;
@@ -567,6 +569,18 @@ function unhandledOf({ all }: Categories, { open, parked }: Ledger): Record<stri
   for (const item of open) count(item);
   for (const item of parked.values()) count(item);
   return counts;
+}
+
+/**
+ * Returns the number of messages that all live nodes have refused, and that wait for a node with another version; with
+ * the refusal of the first of them. `undefined`: there are none.
+ */
+function awaitingIn({ awaiting }: Ledger): SubscriptionHealth["awaiting"] {
+  const refused = [...awaiting].filter((item) => !isUnhandled(item));
+  if (refused.length === 0) return undefined;
+  const [{ category: { name: contract }, error }] = refused;
+  const { message, outage: since } = error!; // a refused message has an error, with the time of its first refusal
+  return { contract, message, count: refused.length, since: since! };
 }
 
 function sum(counts: Readonly<Record<string, number>>): number {

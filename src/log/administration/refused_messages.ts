@@ -1,0 +1,88 @@
+/**
+ * Finds out why stored messages wait for a node with another version of their contract, for programs and tools that
+ * show which messages or runs of workflows do not go on.
+ */
+import type { AwaitedVersion, RefusedMessages } from "../../dispatch/remote.ts";
+import { commitSubject, parkedId, parkedSubject, readCommitSubject, readSubscriptionKey } from "../format/names.ts";
+import { type ParkedMessage, readParked } from "../format/parked_message.ts";
+import { messagesFrom, textOf } from "../../ports/event_log.ts";
+import {
+  type KeptCommits,
+  parkedMessage,
+  type StoredSubscription,
+  storedSubscription,
+} from "./stored_subscriptions.ts";
+
+/** Refusals as they are stored at the first question about each subscription. */
+export class StoredRefusals implements RefusedMessages {
+  readonly #kept: Promise<KeptCommits | undefined>;
+  #keys: Promise<readonly string[]> | undefined;
+  /** By name, in all services: the subscriptions. */
+  readonly #subscriptions = new Map<string, Promise<readonly StoredSubscription[]>>();
+  /** By name: the refused messages of the subscriptions, in the order in which they were stored. */
+  readonly #refused = new Map<string, Promise<readonly ParkedMessage[]>>();
+
+  constructor(kept: Promise<KeptCommits | undefined>) {
+    this.#kept = kept;
+    kept.catch(() => {}); // whoever asks a question gets the error
+  }
+
+  async of(name: string, ids: readonly string[]): Promise<AwaitedVersion | undefined> {
+    for (const { key, state } of await this.#named(name)) {
+      for (const id of ids) {
+        const kept = state.parked.has(id) ? await this.#kept : undefined;
+        const refusal = refusalOf(kept && await parkedMessage(kept, key, id));
+        if (refusal !== undefined) return refusal;
+      }
+    }
+    return undefined;
+  }
+
+  async find(name: string, is: (payload: unknown) => boolean): Promise<AwaitedVersion | undefined> {
+    let refused = this.#refused.get(name);
+    if (refused === undefined) this.#refused.set(name, refused = this.#readRefused(name));
+    return refusalOf((await refused).find(({ message: { payload } }) => is(payload)));
+  }
+
+  /** Reads the subscriptions with this name, one for each service that has it. */
+  #named(name: string): Promise<readonly StoredSubscription[]> {
+    let found = this.#subscriptions.get(name);
+    if (found === undefined) this.#subscriptions.set(name, found = this.#read(name));
+    return found;
+  }
+
+  async #read(name: string): Promise<readonly StoredSubscription[]> {
+    const kept = await this.#kept;
+    if (kept === undefined) return [];
+    const keys = (await (this.#keys ??= keysOf(kept))).filter((key) => readSubscriptionKey(key)?.name === name);
+    return (await Promise.all(keys.map((key) => storedSubscription(kept, key)))).filter((each) => each !== undefined);
+  }
+
+  async #readRefused(name: string): Promise<readonly ParkedMessage[]> {
+    const all: ParkedMessage[] = [];
+    for (const { key, state: { parked } } of await this.#named(name)) {
+      const kept = parked.size === 0 ? undefined : await this.#kept;
+      if (kept === undefined) continue;
+      for await (const stored of messagesFrom(kept.stream, parkedSubject(kept.namespace, key, "*"), 0, PAGE)) {
+        const id = parkedId(stored.subject);
+        const message = parked.get(id)?.dead === 0 ? readParked(id, textOf(stored)) : "no parked message";
+        if (typeof message !== "string" && refusalOf(message) !== undefined) all.push(message);
+      }
+    }
+    return all;
+  }
+}
+
+async function keysOf({ stream, namespace }: KeptCommits): Promise<readonly string[]> {
+  return (await stream.subjects(commitSubject(namespace, ">")))
+    .flatMap((subject) => readCommitSubject(namespace, subject) ?? []);
+}
+
+/** Returns why a parked message waits for a node with another version; `undefined`: it does not. */
+function refusalOf(parked: ParkedMessage | undefined): AwaitedVersion | undefined {
+  const { code = "", message = "", outage = 0, refusedBy = [] } = parked?.error ?? {};
+  return refusedBy.length === 0 ? undefined : { code, message, since: outage };
+}
+
+/** Number of messages that are read at once. */
+const PAGE = 64;

@@ -161,14 +161,15 @@ describe("a list of runs", () => {
       },
     } as unknown as RunLog; // safe: `runInfos` calls only these
     const unused = () => Promise.resolve();
-    const stops = runInfos(log, {}, unused);
+    const unrefused = () => Promise.resolve(undefined);
+    const stops = runInfos(log, {}, unused, unrefused);
     assertEquals((await stops.next()).value?.id, "1");
     await stops.return?.();
     await delay(systemClock, 1); // time for an unhandled rejection to end the process
     assertEquals(loaded.splice(0), ["1", "2", "3", "4"]);
     const given: string[] = [];
     const all = async () => {
-      for await (const { id } of runInfos(log, {}, unused)) given.push(id);
+      for await (const { id } of runInfos(log, {}, unused, unrefused)) given.push(id);
     };
     await assertRejects(all, Error, "unreadable");
     assertEquals([given, loaded.length], [["1", "2"], 6]);

@@ -14,6 +14,16 @@ type ClaimChange =
   | { readonly found: Entry | undefined; readonly gone?: undefined }
   | { readonly found: Entry; readonly gone: true };
 
+/** A running check if a process is alive. */
+interface LivenessCheck {
+  /** True: the process is gone, and has been since before the check began. */
+  readonly answer: Promise<boolean>;
+  /** Claims up to this revision were written before the check began; only of these it says that nobody holds them. */
+  readonly upTo: number;
+  /** Greatest revision of the claims that are waited for by now: the next check begins after all of them. */
+  wanted: number;
+}
+
 /**
  * All waits of one process for claims. Waits for the same key share a watch; waits for the same process share a check
  * if it is alive.
@@ -22,8 +32,8 @@ export class ClaimWait {
   readonly #clock: Clock;
   readonly #liveness: Liveness;
   readonly #watch: KeyWatch;
-  /** Running checks if a process is alive, by endpoint. */
-  readonly #checks = new Map<string, Promise<boolean>>();
+  /** By endpoint of a process. */
+  readonly #checks = new Map<string, LivenessCheck>();
   /**
    * By endpoint of a process that was gone at the time `at`, by the monotonic clock: its claims up to this revision
    * were written before.
@@ -60,7 +70,10 @@ export class ClaimWait {
       if (now === undefined || now.revision > entry.revision) resolve({ found: now });
     }).catch(reject);
     const checking = new AbortController();
-    this.#untilGone(endpoint, () => latest.revision, checking.signal).then(
+    // a check that begins when all claims of the contract are known speaks of all of them
+    watched.ready.then(() =>
+      this.#untilGone(endpoint, { revision: () => latest.revision, newest: watched.newest, signal: checking.signal })
+    ).then(
       () => resolve({ found: latest, gone: true }),
       (error) => checking.signal.aborted || reject(error),
     );
@@ -74,21 +87,37 @@ export class ClaimWait {
 
   /**
    * Resolves when the process that holds the claim is gone. If the claim's `revision` changes during a check, the claim
-   * was renewed: the process lives, whatever the check says. A check takes seconds, and may end after its caller's
-   * deadline: what it says then counts for the next caller.
+   * was renewed: the process lives, whatever the check says. A claim that was written after a check had begun is
+   * checked again: its process was there meanwhile, and may have lost its connection only a moment ago. A check takes
+   * seconds, and may end after its caller's deadline: what it says then counts for the next caller. `newest`: greatest
+   * known revision of the claims of the contract.
    */
-  async #untilGone(endpoint: string, revision: () => number, signal: AbortSignal): Promise<void> {
-    while (true) {
+  async #untilGone(
+    endpoint: string,
+    { revision, newest, signal }: {
+      readonly revision: () => number;
+      readonly newest: () => number;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<void> {
+    for (let last: LivenessCheck | undefined;;) {
       const before = revision();
       if (before <= (this.#gone.get(endpoint)?.revision ?? 0)) return;
-      let check = this.#checks.get(endpoint);
-      if (check === undefined) {
-        check = this.#liveness.gone(endpoint).finally(() => this.#checks.delete(endpoint));
-        this.#checks.set(endpoint, check);
-      }
-      if (await check && revision() === before) return this.#isGone(endpoint, before);
-      await delay(this.#clock, CHECK_INTERVAL, signal);
+      const check = this.#checks.get(endpoint) ?? this.#begin(endpoint, Math.max(before, newest(), last?.wanted ?? 0));
+      check.wanted = Math.max(check.wanted, before);
+      const isGone = await check.answer && revision() === before;
+      if (isGone && before <= check.upTo) return this.#isGone(endpoint, check.upTo);
+      if (!isGone) await delay(this.#clock, CHECK_INTERVAL, signal);
+      else if (signal.aborted) throw signal.reason;
+      last = check;
     }
+  }
+
+  #begin(endpoint: string, upTo: number): LivenessCheck {
+    const answer = this.#liveness.gone(endpoint).finally(() => this.#checks.delete(endpoint));
+    const check = { answer, upTo, wanted: upTo };
+    this.#checks.set(endpoint, check);
+    return check;
   }
 
   /** Remembers that a process is gone, for as long as its claims may be stored. */
@@ -106,12 +135,16 @@ const CHECK_INTERVAL = 1_000;
 interface WatchedKey {
   /** Resolves when every later change of the key will be reported; rejects if the bucket cannot be watched. */
   readonly ready: Promise<void>;
+  /** Returns the greatest revision of the entries with the key's prefix, as far as they were reported. */
+  newest(): number;
   /** Ends the watch of the key. */
   stop(): void;
 }
 
 interface SharedWatch {
   readonly ready: Promise<void>;
+  /** Greatest revision of the entries with the prefix that were reported. */
+  newest: number;
   readonly end: AbortController;
   readonly callbacks: Map<string, Set<(change: Change) => void>>;
 }
@@ -141,6 +174,7 @@ export class KeyWatch {
     ofKey.add(onChange);
     return {
       ready,
+      newest: () => shared.newest,
       stop: () => {
         ofKey.delete(onChange);
         if (ofKey.size === 0 && callbacks.get(key) === ofKey) callbacks.delete(key);
@@ -153,10 +187,11 @@ export class KeyWatch {
     const end = new AbortController();
     const callbacks: SharedWatch["callbacks"] = new Map();
     const dispatch = (change: Change) => {
+      shared.newest = Math.max(shared.newest, change.revision);
       for (const onChange of [...callbacks.get(change.key) ?? []]) onChange(change);
     };
     const ready = this.#bucket().then((bucket) => bucket.watch(prefix, dispatch, { signal: end.signal }));
-    const shared = { ready, end, callbacks };
+    const shared: SharedWatch = { ready, end, callbacks, newest: 0 };
     // a watch that could not begin is removed, so that the next call opens another one
     ready.catch(() => this.#close(prefix, shared));
     return shared;

@@ -118,6 +118,57 @@ describe("ClaimWait, while a check takes longer than a caller waits", () => {
   });
 });
 
+describe("ClaimWait, while a check is under way", () => {
+  /** Begins waits of 30 s for claims of a process, of which each check takes 6 s and says that it is gone. */
+  async function longWaits() {
+    const harness = await memoryHarness();
+    const { clock, open } = await harness.node();
+    const bucket = await harness.until(open("claims"));
+    const began: number[] = [];
+    const liveness = {
+      gone: () => {
+        began.push(clock.monotonic());
+        return new Promise<boolean>((resolve) => clock.after(6_000, () => resolve(true)));
+      },
+    };
+    const wait = new ClaimWait(clock, liveness, () => Promise.resolve(bucket));
+    const put = (key: string) => harness.until(bucket.put(key, text));
+    /** Begins a wait; it ends with what it found, and how many checks took as long as it did. */
+    const begin = async (key: string) => {
+      const entry = (await harness.until(bucket.get(key)))!;
+      const deadline = new CallerDeadline(new DeadlineWheel(clock), clock.monotonic() + 30_000);
+      return {
+        end: wait.change(bucket, entry, claim, deadline).then(({ gone }) => {
+          return [gone, Math.round((clock.monotonic() - began[0]) / 6_000)];
+        }),
+      };
+    };
+    const ends = (...waits: { readonly end: Promise<unknown> }[]) =>
+      harness.until(Promise.all(waits.map(({ end }) => end)));
+    return { harness, put, begin, ends };
+  }
+
+  it("takes its answer for claims that were written before it began, whichever is waited for first", async () => {
+    const { harness, put, begin, ends } = await longWaits();
+    for (const key of ["Pay-00/a", "Pay-00/b", "Pay-00/c"]) await put(key);
+    const first = await begin("Pay-00/a");
+    await harness.pass(3_000);
+    const later = [await begin("Pay-00/c"), await begin("Pay-00/b")];
+    assertEquals(await ends(first, ...later), [[true, 1], [true, 1], [true, 1]]);
+  });
+
+  it("checks again for claims that were written since: their process was back for a moment", async () => {
+    const { harness, put, begin, ends } = await longWaits();
+    await put("Pay-00/a");
+    const first = await begin("Pay-00/a");
+    await harness.pass(3_000);
+    await put("Pay-00/b");
+    await put("Sell-00/c");
+    const later = [await begin("Sell-00/c"), await begin("Pay-00/b")];
+    assertEquals(await ends(first, ...later), [[true, 1], [true, 2], [true, 2]]);
+  });
+});
+
 /** Makes a bucket of which `watches` counts the watches that are open. */
 async function watchedBucket() {
   const harness = await memoryHarness();

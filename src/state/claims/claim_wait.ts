@@ -100,7 +100,8 @@ export class ClaimWait {
       readonly signal: AbortSignal;
     },
   ): Promise<void> {
-    for (let last: LivenessCheck | undefined;;) {
+    let last: LivenessCheck | undefined;
+    while (true) {
       const before = revision();
       if (before <= (this.#gone.get(endpoint)?.revision ?? 0)) return;
       const check = this.#checks.get(endpoint) ?? this.#begin(endpoint, Math.max(before, newest(), last?.wanted ?? 0));

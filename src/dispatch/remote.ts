@@ -210,7 +210,7 @@ export interface AwaitedVersion {
 }
 
 /** The stored messages that all live nodes have refused, and that wait for a node with another version. */
-export interface RefusedMessages {
+export interface AwaitingMessages {
   /**
    * Returns why one of the messages with these ids waits, in a subscription of this name; `undefined`: none of them
    * does. Rejects with `UNAVAILABLE`.
@@ -245,7 +245,7 @@ export interface DurableLog {
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
   deadLetters(options: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
   /** Returns the messages that wait for a node with another version, as they are stored from now on. */
-  refused(): RefusedMessages;
+  refused(): AwaitingMessages;
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
   /** Returns the events of a durable contract, in the order of the log. */
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown>;

@@ -3,7 +3,7 @@ import { type PendingStep, RUN_STATUS, type RunEntry, type RunInfo, type RunsOpt
 import { OF_ENTITIES } from "../contract/announcement.ts";
 import { drivenWorkflow, runType } from "../contract/workflow.ts";
 import { checkBoolean, checkKnown, checkString, isRecord, show } from "../data/checks.ts";
-import type { RefusedMessages } from "../dispatch/remote.ts";
+import type { AwaitingMessages } from "../dispatch/remote.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { whyNoPaths } from "../contract/redaction.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -45,7 +45,7 @@ export async function* runInfos(
   log: RunLog,
   options: RunsOptions & { readonly newest?: boolean },
   tell: TellRun,
-  refused: () => Promise<RefusedMessages | undefined>,
+  refused: () => Promise<AwaitingMessages | undefined>,
 ): AsyncIterableIterator<RunInfo> {
   const { workflow, status, id, open, newest = false } = options;
   const isWanted = ({ status: own }: RunInfo) =>
@@ -126,7 +126,7 @@ async function runInfo(
   log: RunLog,
   ref: RunRef,
   tell: TellRun,
-  refused: RefusedMessages | undefined,
+  refused: AwaitingMessages | undefined,
 ): Promise<RunInfo | undefined> {
   const timeline: RunEntry[] = [];
   const calls: string[] = [];
@@ -165,7 +165,7 @@ async function refusalOf(
   { workflow, run }: RunRef,
   journal: Journal,
   { refused, calls, pending, now }: {
-    readonly refused: RefusedMessages;
+    readonly refused: AwaitingMessages;
     readonly calls: readonly string[];
     readonly pending: RunInfo["pending"];
     readonly now: number;

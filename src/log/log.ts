@@ -13,7 +13,7 @@ import type {
 } from "../contract/durable_messages.ts";
 import type { Result } from "../contract/result.ts";
 import type { ContextHost } from "../dispatch/context_host.ts";
-import type { DurableLog, DurableMessage, RefusedMessages } from "../dispatch/remote.ts";
+import type { AwaitingMessages, DurableLog, DurableMessage } from "../dispatch/remote.ts";
 import type { DurableHandler } from "../dispatch/mediator.ts";
 import { Administration } from "./administration/administration.ts";
 import { mostRead } from "./administration/stored_subscriptions.ts";
@@ -139,7 +139,7 @@ class NodeLog implements DurableLog {
     return this.#administration.deadLetters(options);
   }
 
-  refused(): RefusedMessages {
+  refused(): AwaitingMessages {
     return this.#administration.refused();
   }
 

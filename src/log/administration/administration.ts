@@ -5,7 +5,7 @@
  */
 import { CatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/durable_messages.ts";
-import type { RefusedMessages } from "../../dispatch/remote.ts";
+import type { AwaitingMessages } from "../../dispatch/remote.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
@@ -125,7 +125,7 @@ export class Administration {
   }
 
   /** Returns the messages that wait for a node with another version of their contract. */
-  refused(): RefusedMessages {
+  refused(): AwaitingMessages {
     return new StoredRefusals(this.#kept());
   }
 

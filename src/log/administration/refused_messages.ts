@@ -2,7 +2,7 @@
  * Finds out why stored messages wait for a node with another version of their contract, for programs and tools that
  * show which messages or runs of workflows do not go on.
  */
-import type { AwaitedVersion, RefusedMessages } from "../../dispatch/remote.ts";
+import type { AwaitedVersion, AwaitingMessages } from "../../dispatch/remote.ts";
 import { commitSubject, parkedId, parkedSubject, readCommitSubject, readSubscriptionKey } from "../format/names.ts";
 import { type ParkedMessage, readParked } from "../format/parked_message.ts";
 import { messagesFrom, textOf } from "../../ports/event_log.ts";
@@ -14,7 +14,7 @@ import {
 } from "./stored_subscriptions.ts";
 
 /** Refusals as they are stored at the first question about each subscription. */
-export class StoredRefusals implements RefusedMessages {
+export class StoredRefusals implements AwaitingMessages {
   readonly #kept: Promise<KeptCommits | undefined>;
   #keys: Promise<readonly string[]> | undefined;
   /** By name, in all services: the subscriptions. */

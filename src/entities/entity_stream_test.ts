@@ -251,7 +251,21 @@ describe("the entity as the leader has it", () => {
     entities.doubt();
     assertEquals(entities.isValid(copy, now()), false);
     assertEquals(await current(copy) === copy, true);
-    assertEquals(entities.isValid(copy, now()), true);
+    const compared = now();
+    assertEquals([entities.isValid(copy, compared), entities.isValid(copy, compared + 1_000)], [true, false]);
+    // the leader's next answer says nothing of what was stored during the silence
+    entities.leaderAnswered(compared + 1_000);
+    assertEquals(entities.isValid(copy, compared + 1_000), false);
+  });
+
+  it("is UNAVAILABLE while the server that is read has another last message than the leader, not that server's", async () => {
+    const { append, current, stream, subject, instead } = await setUp();
+    await append("a");
+    await append("b", "other.node");
+    const lost = (await stream.last(subject))!;
+    instead.last = () => Promise.resolve({ ...lost, data: "" });
+    const { code } = await assertRejects(() => current(), CatgaError);
+    assertEquals(code, "UNAVAILABLE");
   });
 
   it("a snapshot of what was lost is passed by", async () => {

@@ -80,6 +80,20 @@ describe("commands of entities when a node dies", () => {
     assertEquals((await cluster.clock.until(client.load(Bin, "b", { latest: true }))).version, 5);
   });
 
+  it("a command that comes again within 2 min, to a node that began with the snapshot, gets its recorded result", async () => {
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    await cluster.start("a", { handlers });
+    const client = await cluster.start("client");
+    const send = (n: number, node: string) =>
+      clock.until(client.send(AddItem, { cartId: "c", sku: `${n}`, times: 10 }, { id: `a-${n}`, node }));
+    for (let n = 0; n < 25; n++) unwrap(await send(n, "a"));
+    await clock.advance(110_000);
+    await cluster.start("b", { handlers });
+    assertEquals(unwrap(await send(3, "b")), 40);
+    assertEquals((await clock.until(client.load(Cart, "c", { latest: true }))).version, 250);
+  });
+
   it("commands, loads and forgets wait for the election of the stream's leader within their timeouts, not 5 s", async () => {
     await using cluster = new MemoryCluster();
     const app = await cluster.start("a", { handlers });

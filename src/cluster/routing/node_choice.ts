@@ -146,7 +146,7 @@ export class Candidates {
       refusedBy === undefined ? nodes : untriedNodes(shaped(nodes), refusedBy).map(({ info }) => info);
     const [all, allowed, trusted] = [left(table.all), left(table.allowed), left(table.trusted)];
     const preferred = trusted.length > 0 ? trusted : allowed;
-    const isChosenByKey = typeof route === "function" || route === "hash" || contract.options.ordered;
+    const isChosenByKey = typeof route === "function" || route === "hash";
     const own = isChosenByKey ? undefined : this.#options.shapes.own(contract);
     return {
       ...{ ...table, all, allowed, trusted },

@@ -60,6 +60,7 @@ describe("readCommit", () => {
         [{ prev: 1 }, "no number"],
         [{ full: 1 }, "`full` is no boolean"],
         [{ token: -1 }, "no leader or token"],
+        [{ token: 2 ** 52 + 1 }, "no leader or token"],
         [{ began: { Booked: "0" } }, "`began` does not hold the positions where its categories begin"],
         [{ requests: null }, "no requests"],
         [{ place: { created: "x", read: -1, time: 0, epoch: 0 } }, "no place in the log"],

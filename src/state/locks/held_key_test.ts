@@ -50,6 +50,18 @@ describe("a held key", () => {
     assertEquals(await records(h), []);
   });
 
+  it("a lock of 3 s is kept although the answer to a renewal is lost: it is tried again within the lease", async () => {
+    await using h = memoryLockHarness();
+    const holder = await h.node("holder");
+    const lock = await h.run(holder.locks.lock("key", { ttl: 3_000 }, someone()));
+    h.network.faults = { lostAck: 1 };
+    await h.pass(1_200); // one renewal, a third of the lease after the lock was taken
+    h.network.faults = {};
+    await h.pass(6_000);
+    assertEquals(lock.signal.aborted, false);
+    await h.run(lock.release());
+  });
+
   // docs/state.md, crash semantics, "one holder of a lock": own clock
   it("a signal aborts when the wall clock jumps past the ttl", async () => {
     const clock = new VirtualClock();

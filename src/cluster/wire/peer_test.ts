@@ -6,8 +6,8 @@ import { SendTurn } from "./frame_sender.ts";
 import type { Transport } from "../../ports/transport.ts";
 
 /** Makes the {@link SendTurn} of a process that sends only pings. */
-function turn(): SendTurn {
-  const clock = { now: () => 0, monotonic: () => 0 };
+function turn(time: () => number = () => 0): SendTurn {
+  const clock = { now: time, monotonic: time };
   const transport = { clock, status: { state: "connected" }, maxPayload: 1_000_000, publish() {} };
   return new SendTurn({
     transport: transport as unknown as Transport, // cast: the only members of a transport that the turn uses
@@ -25,6 +25,26 @@ function table(random: Random = Math.random): PeerTable {
       new Peer(turn(), "self.n", endpoint, { ...identity, subject: `to.${endpoint}`, bounces: "" }),
   );
 }
+
+describe("the patience with a peer", () => {
+  it("is 500 ms, twice the time of the quickest answer over a slow link, and 3 s at most", () => {
+    let time = 0;
+    const peer = new Peer(turn(() => time), "self.n", "a.1", {
+      slot: 0,
+      after: 0,
+      forgotten: false,
+      subject: "",
+      bounces: "",
+    });
+    assertEquals(peer.patience, 500);
+    for (const [n, took, patience] of [[1, 2_000, 3_000], [2, 400, 800], [3, 10, 500]]) {
+      peer.ping();
+      time += took;
+      peer.ponged(n);
+      assertEquals(peer.patience, patience, `after an answer that took ${took} ms`);
+    }
+  });
+});
 
 describe("PeerTable", () => {
   it("has one peer for an endpoint, found by its name and by its number", () => {

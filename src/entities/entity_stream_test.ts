@@ -263,7 +263,7 @@ describe("the entity as the leader has it", () => {
     await append("a");
     await append("b", "other.node");
     const lost = (await stream.last(subject))!;
-    instead.last = () => Promise.resolve({ ...lost, data: "" });
+    instead.last = () => Promise.resolve({ ...lost, data: new Uint8Array() });
     const { code } = await assertRejects(() => current(), CatgaError);
     assertEquals(code, "UNAVAILABLE");
   });

@@ -23,7 +23,7 @@ import type { SettingsChange } from "./nats/wrong_settings.ts";
 import { App, type AppParts } from "./node/app.ts";
 import { BehaviorHooks } from "./node/behavior_hooks.ts";
 import { NodeAlarms } from "./node/node_alarms.ts";
-import { Forbidden } from "./node/forbidden.ts";
+import { PermissionDenials } from "./node/permission_denials.ts";
 import { hotEvaluation } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import type * as ProcessSignals from "./node/process_signals.ts";
@@ -338,7 +338,7 @@ async function connect(
   const started = () => {};
   if (nats !== undefined) {
     const { openNats } = await import("./nats/open.ts");
-    const forbidden = new Forbidden(systemClock, observer, namespace);
+    const forbidden = new PermissionDenials(systemClock, observer, namespace);
     const report = (change: SettingsChange) => observer({ type: "settings", ...change });
     let held: SettingsChange[] | undefined = [];
     const { transport, store } = await openNats(nats, {

@@ -69,7 +69,7 @@ one of them failed.`,
       }
       const contract = contractOf(name, flags.has("query") ? "query" : kindOf(name, present));
       if (contract.kind === "stream" && flags.has("all")) {
-        throw new UsageError(`${name} is a stream, and one node makes its items: leave out --all`);
+        throw new Error(`${name} is a stream, and one node makes its items: leave out --all`);
       }
       return await disposing(joinCluster(view, flags, terminal), async (app) => {
         if (flags.has("all")) {

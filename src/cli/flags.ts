@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { checkToken, MAX_TIMEOUT } from "../data/checks.ts";
 import { readDuration } from "./duration.ts";
 
-/** Error of an invalid command line; the tool then exits with code 2. */
+/** Error of a command line that is invalid whatever the cluster holds; the tool then exits with code 2. */
 export class UsageError extends Error {}
 
 /** A flag of the command line, and its help. */

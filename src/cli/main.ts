@@ -75,9 +75,9 @@ const COMMANDS: readonly CliCommand[] = [
 const MISUSED = 2;
 
 /**
- * Runs a command line of the tool, and resolves with its exit code: 0 done, 1 failed, 2 wrong usage. Never rejects.
- * `args` defaults to the arguments of the process, `terminal` to its standard input and output, environment and
- * Ctrl-C.
+ * Runs a command line of the tool, and resolves with its exit code. 0: done. 1: failed, or the cluster lacks what the
+ * command line names. 2: the command line is wrong, whatever the cluster holds. Never rejects. `args` defaults to the
+ * arguments of the process, `terminal` to its standard input and output, environment and Ctrl-C.
  *
  * @example
  * ```ts

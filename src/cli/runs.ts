@@ -83,7 +83,7 @@ function noRuns(view: ClusterView, { workflow, status, cause }: Choice): string 
   return `no runs${(workflow ?? status ?? cause) === undefined ? "" : " match"} ${view.place}`;
 }
 
-/** Throws a {@link UsageError} if no node handles the workflow, and no run of it is stored. */
+/** Throws an `Error` if no node handles the workflow, and no run of it is stored. */
 async function checkWorkflowIsKnown(view: ClusterView, workflow: string | undefined): Promise<void> {
   if (workflow === undefined) return;
   const handled = new Set((await view.nodes()).flatMap(({ handles }) => handles.map(drivenWorkflow)));
@@ -92,7 +92,7 @@ async function checkWorkflowIsKnown(view: ClusterView, workflow: string | undefi
   const log = await view.runLog();
   if (log !== undefined && (await log.all(workflow)).length > 0) return;
   const known = [...handled].sort().join(", ") || "none";
-  throw new UsageError(`there is no workflow ${workflow} ${view.place}; nodes handle ${known}`);
+  throw new Error(`there is no workflow ${workflow} ${view.place}; nodes handle ${known}`);
 }
 
 /** Retries, cancels or counts all runs that match the flags. Resolves with the exit code. */

@@ -60,10 +60,10 @@ describe("the tool and runs", await requireNatsServer(), () => {
     assertMatch(stuck.out, /Export +skipped +stuck +.* upload, 1 failed, HANDLER_FAILED: the disk is full/);
     assertEquals(await listed("--status", "done"), ["ends"]);
     const unknown = await run("runs", "Nothing");
-    assertEquals([unknown.code, unknown.out], [2, ""]);
+    assertEquals([unknown.code, unknown.out], [1, ""]);
     assertMatch(
       unknown.err,
-      /^catga: there is no workflow Nothing in the namespace default at .*; nodes handle Export\n/,
+      /^catga: there is no workflow Nothing in the namespace default at .*; nodes handle Export\n$/,
     );
     assertEquals((await run("runs", "No Name")).code, 2);
     assertEquals((await run("runs", "--status", "lost")).code, 2);
@@ -116,6 +116,11 @@ describe("the tool and runs", await requireNatsServer(), () => {
     ];
     for (const usage of usages) {
       assertEquals((await run("run", "Export", "skipped", ...usage)).code, 2, usage.join(" "));
+      for (const unknown of [["retri", "--status", "stuck"], ["retry", "--status", "stuck", "--workflow", "Uplaod"]]) {
+        const { code, err } = await run("runs", ...unknown);
+        assertEquals(code, 1, unknown.join(" "));
+        assertStringIncludes(err, "there is no workflow");
+      }
     }
     const typo = await run("run", "Export", "retried", "skip", "uplaod", "7", "--reason", "a slip");
     assertEquals([typo.code, typo.out], [1, ""]);
@@ -192,12 +197,15 @@ describe("the tool and many runs", await requireNatsServer(), () => {
         ["retry", "--status", "stuck", "--reason", "x"],
         ["cancel", "--status", "stuck"],
         ["retry", "now", "--status", "stuck"],
-        ["retri", "--status", "stuck"],
         ["--yes"],
         ["Upload", "--workflow", "Export"],
-        ["retry", "--status", "stuck", "--workflow", "Uplaod"],
       ]
     ) assertEquals((await run("runs", ...usage)).code, 2, usage.join(" "));
+    for (const unknown of [["retri", "--status", "stuck"], ["retry", "--status", "stuck", "--workflow", "Uplaod"]]) {
+      const { code, err } = await run("runs", ...unknown);
+      assertEquals(code, 1, unknown.join(" "));
+      assertStringIncludes(err, "there is no workflow");
+    }
 
     const counted = await run("runs", "retry", "--status", "stuck", "--workflow", "Upload");
     assertEquals(counted, { code: 1, out: "", err: "5 runs would be retried: --yes does it\n" });

@@ -1,13 +1,12 @@
 /** Finds the subscription that an argument of the command line names. */
 import type { SubscriptionInfo } from "../../mod.ts";
-import { type Flags, UsageError } from "./flags.ts";
+import type { Flags } from "./flags.ts";
 import { OF_ENTITIES } from "../contract/announcement.ts";
 
 /**
  * Finds the subscription that an argument names: `NAME`, in the service of `--service` if it is given, or
  * `SERVICE/NAME`. A subscription to events of entities is found by its plain name if no other subscription has that
- * name. Throws an `Error` if no subscription matches, and a {@link UsageError} if subscriptions of several services
- * match.
+ * name. Throws an `Error` if no subscription matches, or subscriptions of several services do.
  */
 export function findSubscription(all: readonly SubscriptionInfo[], word: string, flags: Flags): SubscriptionInfo {
   const slash = word.indexOf("/");
@@ -20,7 +19,7 @@ export function findSubscription(all: readonly SubscriptionInfo[], word: string,
   if (found.length === 1) return found[0];
   const labels = (infos: readonly SubscriptionInfo[]) => infos.map((info) => `${info.service}/${info.name}`).join(", ");
   if (found.length > 1) {
-    throw new UsageError(`several services have a subscription ${name}: give one of ${labels(found)}`);
+    throw new Error(`several services have a subscription ${name}: give one of ${labels(found)}`);
   }
   throw new Error(`there is no subscription ${word}; there are ${labels(all) || "none"}`);
 }

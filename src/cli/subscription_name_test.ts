@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import type { SubscriptionInfo } from "../../mod.ts";
-import { Flags, UsageError } from "./flags.ts";
+import { Flags } from "./flags.ts";
 import { findSubscription } from "./subscription_name.ts";
 
 describe("findSubscription", () => {
@@ -17,15 +17,18 @@ describe("findSubscription", () => {
     assertEquals(found(all, "crm/orders", "billing"), "crm/orders");
   });
 
-  it("a name that several services have is wrong usage, which lists them", () => {
+  it("a name that several services have is an error that lists them", () => {
     const all = ["billing/orders", "crm/orders", "crm/contacts"];
     assertEquals(
-      complaint(all, "orders"),
-      "several services have a subscription orders: give one of billing/orders, crm/orders",
+      errorOf(all, "orders"),
+      ["Error", "several services have a subscription orders: give one of billing/orders, crm/orders"],
     );
     assertEquals(
-      complaint(["billing/orders:entities", "crm/orders:entities"], "orders"),
-      "several services have a subscription orders: give one of billing/orders:entities, crm/orders:entities",
+      errorOf(["billing/orders:entities", "crm/orders:entities"], "orders"),
+      [
+        "Error",
+        "several services have a subscription orders: give one of billing/orders:entities, crm/orders:entities",
+      ],
     );
   });
 
@@ -36,13 +39,13 @@ describe("findSubscription", () => {
     assertEquals(found(["billing/orders", "crm/orders:entities"], "crm/orders"), "crm/orders:entities");
   });
 
-  it("one that does not exist is no wrong usage, as a node, a run or a lock is not; it lists all that do", () => {
+  it("one that does not exist is no wrong usage, as with nodes, runs and locks; the error lists all that do", () => {
     const all = ["billing/invoices", "crm/contacts"];
     for (const [word, service] of [["invoice"], ["crm/invoices"], ["/invoices"], ["crm/"], ["invoices", "crm"]]) {
       const wanted = `there is no subscription ${word}; there are billing/invoices, crm/contacts`;
-      assertEquals(missing(all, word, service), ["Error", wanted]);
+      assertEquals(errorOf(all, word, service), ["Error", wanted]);
     }
-    assertEquals(missing([], "invoices"), ["Error", "there is no subscription invoices; there are none"]);
+    assertEquals(errorOf([], "invoices"), ["Error", "there is no subscription invoices; there are none"]);
   });
 });
 
@@ -51,13 +54,9 @@ function found(all: readonly string[], word: string, service?: string): string {
   return `${info.service}/${info.name}`;
 }
 
-function missing(all: readonly string[], word: string, service?: string): [string, string] {
+function errorOf(all: readonly string[], word: string, service?: string): [string, string] {
   const error = assertThrows(() => found(all, word, service), Error);
   return [error.constructor.name, error.message];
-}
-
-function complaint(all: readonly string[], word: string, service?: string): string {
-  return assertThrows(() => found(all, word, service), UsageError).message;
 }
 
 /** Makes the description of a subscription from its label `SERVICE/NAME`. */

@@ -70,7 +70,7 @@ export class QueuedMessage extends QueueEntry {
   }
 
   override start(): void {
-    this.#ctx.execution.go();
+    this.#ctx.execution.admitted();
     this.#then.start();
   }
 

@@ -14,14 +14,14 @@ function waiting() {
   const { inside, clock } = localApp();
   const ctx = new MessageContext(inside, Pay, 1_000, undefined);
   const notes: string[] = [];
-  ctx.execution.watcher = { waits: () => notes.push("waits"), goes: () => notes.push("goes") };
+  ctx.execution.watcher = { stepsAside: () => notes.push("waits"), stepsBack: () => notes.push("goes") };
   const queue = new AdmissionQueue(clock, { limit: 1 });
   queue.occupy();
   const message = new QueuedMessage(ctx, clock, {
-    start: () => notes.push(`starts, ${ctx.execution.waiting ? "waiting" : "admitted"}`),
+    start: () => notes.push(`starts, ${ctx.execution.isQueued ? "waiting" : "admitted"}`),
     drop: (why) => notes.push(why),
   });
-  ctx.wait(message);
+  ctx.enqueued(message);
   queue.enter(message);
   return { ctx, clock, queue, message, notes };
 }
@@ -29,7 +29,7 @@ function waiting() {
 describe("QueuedMessage", () => {
   it("its message waits until it is admitted, and does not wait any more when it starts", () => {
     const { ctx, queue, notes } = waiting();
-    assertEquals([ctx.execution.waiting, notes], [true, ["waits"]]);
+    assertEquals([ctx.execution.isQueued, notes], [true, ["waits"]]);
     queue.leave();
     assertEquals(notes, ["waits", "goes", "starts, admitted"]);
   });
@@ -50,7 +50,7 @@ describe("QueuedMessage", () => {
       queue.leave();
       assertEquals(notes, ["waits", why]);
       // `waiting` is still true after the drop, so that the failure says that the message did not run
-      assertEquals(ctx.execution.waiting, true);
+      assertEquals(ctx.execution.isQueued, true);
     }
   });
 });

@@ -66,7 +66,7 @@ export class ConcurrencyLimit {
         start: () => resolve(undefined),
         drop,
       });
-      ctx.wait(message);
+      ctx.enqueued(message);
       if (!queue.enter(message)) drop("OVERLOADED");
       else watchForDeadlock(this.#clock, message, ctx.ancestry, () => this.#heldBy(ctx.ancestry));
     }).then((dropped) => {

@@ -14,19 +14,19 @@ import { DeadlinedWait } from "./deadlined_wait.ts";
 
 /**
  * Callbacks about a message, which stops running when it begins to wait for admission (a place at its handler), and in
- * the cases of {@link Execution.rest}; it runs again when that is over.
+ * the cases of {@link Execution.stepAside}; it runs again when that is over.
  */
 export interface AdmissionWatcher {
   /**
    * Called when a message that ran, or was about to run, stops running: it waits for admission (a place at its
-   * handler), or {@link Execution.rest} was called.
+   * handler), or {@link Execution.stepAside} was called.
    */
-  waits(contract: AnyContract): void;
+  stepsAside(contract: AnyContract): void;
   /**
-   * Called when the message runs again: it was admitted, or {@link Execution.wake} was called. Not called if the
+   * Called when the message runs again: it was admitted, or {@link Execution.stepBack} was called. Not called if the
    * message is dropped instead.
    */
-  goes(contract: AnyContract): void;
+  stepsBack(contract: AnyContract): void;
 }
 
 /**
@@ -86,7 +86,7 @@ export class Execution extends Deadlined {
    */
   #entry: QueueEntry | undefined = undefined;
   /**
-   * True from {@link Execution.rest}, which has the cases, to {@link Execution.wake}: the message is treated as not
+   * True from {@link Execution.stepAside}, which has the cases, to {@link Execution.stepBack}: the message is treated as not
    * running, although its handler has begun.
    */
   #resting = false;
@@ -112,7 +112,7 @@ export class Execution extends Deadlined {
   }
 
   /** True if the message was not aborted, and its handler has requested no lock. */
-  get untouched(): boolean {
+  get isUntouched(): boolean {
     return this.#aborted === undefined && this.#locks === undefined;
   }
 
@@ -153,16 +153,16 @@ export class Execution extends Deadlined {
     await undefined; // so that a synchronous handler has ended when this continues
     if (!this.#running) throw this.#handlerEnded();
     const asked = new RunLock(this.#locks ??= new Set(), scope);
-    const { wait } = asked;
-    const signals = [this.signal, wait.signal];
+    const { wait: enqueued } = asked;
+    const signals = [this.signal, enqueued.signal];
     if (options.signal !== undefined) signals.push(options.signal);
     try {
       const signal = AbortSignal.any(signals);
       const lock = await this.#host.state.locks.lock(key, { ...options, signal }, asker);
-      if (this.#running && !wait.signal.aborted) return asked.take(lock);
+      if (this.#running && !enqueued.signal.aborted) return asked.take(lock);
       await lock.release();
     } catch (error) {
-      if (wait.signal.aborted) throw wait.signal.reason;
+      if (enqueued.signal.aborted) throw enqueued.signal.reason;
       // the lock request fails with the error of the handler's signal, so that a handler that passes the error on is
       // recognized as aborted
       const reason = this.#aborted ?? this.#lost?.cause;
@@ -206,16 +206,16 @@ export class Execution extends Deadlined {
    * True if the message waits for admission (a place at its handler), or was dropped while it waited: its handler has
    * not begun.
    */
-  get waiting(): boolean {
+  get isQueued(): boolean {
     return this.#entry !== undefined;
   }
 
   /**
    * True if the message does not run, because it waits for admission (a place at its handler), or in the cases of
-   * {@link Execution.rest}.
+   * {@link Execution.stepAside}.
    */
-  get aside(): boolean {
-    return this.#resting || this.waiting;
+  get isAside(): boolean {
+    return this.#resting || this.isQueued;
   }
 
   /**
@@ -223,24 +223,24 @@ export class Execution extends Deadlined {
    * entry.
    */
   wait(entry: QueueEntry): void {
-    const { aside } = this;
+    const { isAside: aside } = this;
     this.#entry = entry;
     entry.due = Math.min(entry.due, this.due);
-    if (!aside) this.watcher?.waits(this.#contract);
+    if (!aside) this.watcher?.stepsAside(this.#contract);
   }
 
   /** Call this method when the message has been admitted: its handler may begin. */
-  go(): void {
+  admitted(): void {
     this.#entry = undefined;
     if (this.#lasts !== undefined) this.#postpone(this.#host.wheel.now() + this.#lasts);
-    if (!this.#resting) this.watcher?.goes(this.#contract);
+    if (!this.#resting) this.watcher?.stepsBack(this.#contract);
   }
 
   /**
    * Limits the wait for admission to the time `due`, by the monotonic clock, and the run of the handler after that to
    * `lasts` ms.
    */
-  hurry(due: number, lasts: number): void {
+  limitWait(due: number, lasts: number): void {
     this.#lasts = lasts;
     this.#postpone(due);
   }
@@ -256,23 +256,23 @@ export class Execution extends Deadlined {
   /**
    * Call this method when a run of a handler that the message has begun stops running (it waits for admission, or for a
    * run that it has begun itself), or when the message executes a run of a workflow, whose steps may need its place.
-   * Until {@link Execution.wake}, or until it ends, the message is treated as not running: other messages get its
+   * Until {@link Execution.stepBack}, or until it ends, the message is treated as not running: other messages get its
    * place.
    */
-  rest(): void {
-    const { aside } = this;
+  stepAside(): void {
+    const { isAside: aside } = this;
     this.#resting = true;
-    if (!aside) this.watcher?.waits(this.#contract);
+    if (!aside) this.watcher?.stepsAside(this.#contract);
   }
 
   /**
-   * Call this method when the run of a handler for which {@link Execution.rest} was called runs again: the message is
+   * Call this method when the run of a handler for which {@link Execution.stepAside} was called runs again: the message is
    * treated as running again.
    */
-  wake(): void {
+  stepBack(): void {
     if (!this.#resting) return;
     this.#resting = false;
-    if (!this.waiting) this.watcher?.goes(this.#contract);
+    if (!this.isQueued) this.watcher?.stepsBack(this.#contract);
   }
 
   /**
@@ -349,7 +349,7 @@ export class Execution extends Deadlined {
   override expire(): void {
     const { kind, name } = this.#contract;
     const error = new CatgaError("TIMEOUT", `the deadline of ${kind} ${name} has passed`);
-    if (this.stage === "handler" && !this.aside) this.#host.expired(this.#contract, error);
+    if (this.stage === "handler" && !this.isAside) this.#host.expired(this.#contract, error);
     this.abort(error);
   }
 
@@ -383,7 +383,7 @@ export class Execution extends Deadlined {
   }
 
   #abandoned(reason: CatgaError): Failure {
-    if (this.waiting || this.stage === "turn") return notBegun(this.#contract, reason, "its turn had not come");
+    if (this.isQueued || this.stage === "turn") return notBegun(this.#contract, reason, "its turn had not come");
     if (this.stage === "preparing") return notBegun(this.#contract, reason, NOT_PREPARED);
     return abandoned(this.#contract, reason);
   }

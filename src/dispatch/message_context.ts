@@ -312,7 +312,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   "~runs"(): Promise<RunDriver> {
     // from now on this message is treated as not running: the steps of the workflow's run may need its place
-    this.execution.rest();
+    this.execution.stepAside();
     return this.#host.nodeRuns();
   }
 
@@ -383,8 +383,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   /** True if the message was not aborted, and its handler has requested no lock. */
-  get untouched(): boolean {
-    return this.#execution?.untouched ?? true;
+  get isUntouched(): boolean {
+    return this.#execution?.isUntouched ?? true;
   }
 
   abort(reason: CatgaError): void {
@@ -412,42 +412,42 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
    * True if the message waits for admission (a place at its handler), or was dropped while it waited: its handler has
    * not begun.
    */
-  get waiting(): boolean {
-    return this.#execution?.waiting ?? false;
+  get isQueued(): boolean {
+    return this.#execution?.isQueued ?? false;
   }
 
   /**
    * True if the message does not run, because it waits for admission (a place at its handler), or in the cases of
-   * {@link Execution.rest}.
+   * {@link Execution.stepAside}.
    */
-  get aside(): boolean {
-    return this.#execution?.aside ?? false;
+  get isAside(): boolean {
+    return this.#execution?.isAside ?? false;
   }
 
   /**
    * Called when a run of a handler that this message has begun stops running: it waits for admission, or a run that it
-   * has begun has stopped. Until {@link MessageContext.goes}, this message is treated as not running, too: other
+   * has begun has stopped. Until {@link MessageContext.stepsBack}, this message is treated as not running, too: other
    * messages get its place at its handler.
    */
-  waits(): void {
-    this.execution.rest();
+  stepsAside(): void {
+    this.execution.stepAside();
   }
 
   /**
    * Called when the run of a handler that this message has begun runs again: this message is treated as running, too.
    */
-  goes(): void {
-    this.execution.wake();
+  stepsBack(): void {
+    this.execution.stepBack();
   }
 
   /**
    * Call this method when the message begins to wait for admission as `entry`: aborting the message then aborts the
    * entry.
    */
-  wait(entry: QueueEntry): void {
+  enqueued(entry: QueueEntry): void {
     const now = this.#host.clock.monotonic();
     const due = this.#envelope?.senderWaits?.(now);
-    if (due !== undefined) this.execution.hurry(now + patience(due - now, this.#timeout), this.#timeout);
+    if (due !== undefined) this.execution.limitWait(now + patience(due - now, this.#timeout), this.#timeout);
     this.execution.wait(entry);
   }
 
@@ -462,7 +462,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   /**
    * Runs one of several handlers of this message with a context of its own, so that the handlers do not share locks.
    */
-  apart(handle: (own: MessageContext) => MaybePromise<Outcome>): Promise<Outcome> {
+  withOwnContext(handle: (own: MessageContext) => MaybePromise<Outcome>): Promise<Outcome> {
     const host = this.#host;
     const { id, attempt, correlation, causation, ancestry, headers, key, position, fence } = this.envelope;
     const { storedAt, due } = this.envelope;

@@ -101,11 +101,15 @@ interface RefusalOptions {
   remaining(now: number): number;
 }
 
+/** Why a message cannot have its turn, ever, and what to change in the program. */
+export const DEADLOCK_REASON =
+  "every run that holds the turn waits for this message: a handler must not await what needs its own turn";
+
 const WHY: Record<RefusalCode, string> = {
   OVERLOADED: "it could not have had its turn before its deadline",
   LATE: "it had not begun when it was given up",
   DRAINING: "it had not begun when the node stopped",
-  DEADLOCK: "every run that holds the turn waits for this message",
+  DEADLOCK: DEADLOCK_REASON,
 };
 
 // Failures of messages that no handler got: no node has a handler, or the message was not sent.

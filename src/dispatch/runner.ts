@@ -123,7 +123,7 @@ export class Runner {
       ? handled
       : withParsedAnswer(request.contract, handled, ctx);
     // a request that has ended already needs neither a deadline nor an abort
-    if (!(answered instanceof Promise) && ctx.untouched) {
+    if (!(answered instanceof Promise) && ctx.isUntouched) {
       counts.endInHand(answered, timing);
       untie?.();
       return Promise.resolve(answered);
@@ -344,7 +344,8 @@ function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): Maybe
   if (contract.kind !== "event") return runs[0](parsed, ctx);
   const all = ctx.envelope.passedOn ? runs : [...runs, ...nodeRuns];
   if (all.length === 0) return noHandlerHere(contract);
-  const handle = (run: HandlerRun) => all.length === 1 ? run(parsed, ctx) : ctx.apart((own) => run(parsed, own));
+  const handle = (run: HandlerRun) =>
+    all.length === 1 ? run(parsed, ctx) : ctx.withOwnContext((own) => run(parsed, own));
   return Promise.all(all.map(handle)).then((outcomes) =>
     // an event is refused only if none of its handlers ran
     outcomes.every((outcome) => outcome instanceof Refusal)

@@ -281,7 +281,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /** Ends a command that was still waiting for earlier commands of its entity: it certainly was not applied. */
-  leave(why: "late" | "deadlock"): void {
+  drop(why: "late" | "deadlock"): void {
     this.ctx.execution.stage = "handler";
     this.reject(notBegun(this.what, why));
   }
@@ -290,7 +290,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
    * Marks the command as begun; called when no earlier command of its entity runs. Returns true if its handler may be
    * called, false if the command was aborted before.
    */
-  begins(): boolean {
+  beginUnlessAborted(): boolean {
     const { ctx } = this;
     // if the command was aborted while it waited, its sender was told that it did not begin
     ctx.execution.stage = "handler";
@@ -309,13 +309,13 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
    * Ends a command whose deadline has passed, or that was aborted: with `OUTCOME_UNKNOWN` if it may have been applied.
    * `unanswered`: true if an append of it may have been stored. `error`: error of the last attempt to store it.
    */
-  over(unanswered: boolean, error: unknown): void {
+  giveUp({ unanswered, error }: { readonly unanswered: boolean; readonly error?: unknown }): void {
     const { aborted } = this.ctx;
     const cause = error ?? aborted;
     const last = error === undefined ? "" : `; last error: ${thrownMessage(error)}`;
-    if (unanswered) return this.unknown(`the stream had not answered at its deadline${last}`, cause);
+    if (unanswered) return this.rejectAsUnknown(`the stream had not answered at its deadline${last}`, cause);
     if (this.mayHaveEarlierAttempt || this.mayBeStored) {
-      return this.unknown(`an earlier attempt may have been stored, or may still be decided${last}`, cause);
+      return this.rejectAsUnknown(`an earlier attempt may have been stored, or may still be decided${last}`, cause);
     }
     if (aborted !== undefined && aborted.code !== "TIMEOUT") return this.reject(aborted);
     const message = `${this.what} was not applied: its deadline has passed${last}`;
@@ -328,23 +328,23 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
    */
   fail(error: unknown): void {
     if (!this.mayHaveEarlierAttempt && !this.mayBeStored) return this.reject(error);
-    this.unknown(`an earlier attempt may still be decided; last error: ${thrownMessage(error)}`, error);
+    this.rejectAsUnknown(`an earlier attempt may still be decided; last error: ${thrownMessage(error)}`, error);
   }
 
   /** Ends the command with `OUTCOME_UNKNOWN`: it may have been applied. */
-  unknown(why: string, cause?: unknown): void {
+  rejectAsUnknown(why: string, cause?: unknown): void {
     this.reject(new CatgaError("OUTCOME_UNKNOWN", `${this.what} may have been applied: ${why}`, { cause }));
   }
 
   /**
-   * Ends the command if it has had more than {@link MAX_CONFLICTS} conflicts (another command of its entity was stored
+   * Rejects the command if it has had more than {@link MAX_CONFLICTS} conflicts (another command of its entity was stored
    * first), and returns true then. The command fails with `CONFLICT`, and was not applied; or with `OUTCOME_UNKNOWN` if
    * another attempt of it may still be handled and stored.
    */
-  hasTooManyConflicts(): boolean {
+  rejectIfContended(): boolean {
     if (this.conflicts <= MAX_CONFLICTS) return false;
     const why = `${MAX_CONFLICTS + 1} times other commands came first`;
-    if (this.mayHaveEarlierAttempt) this.unknown(`an earlier attempt may still be decided, and ${why}`);
+    if (this.mayHaveEarlierAttempt) this.rejectAsUnknown(`an earlier attempt may still be decided, and ${why}`);
     else this.reject(this.#conflict(why));
     return true;
   }
@@ -403,7 +403,8 @@ export function storeDeadline(ctx: DecidingMessage, now: number): number {
  */
 function notBegun(what: string, why: "late" | "deadlock", cause?: CatgaError): CatgaError {
   if (why === "deadlock") {
-    const message = `${what} was not applied: it waits for its turn, and the command that has it waits for this one`;
+    const message = `${what} was not applied: the command that has the turn of the entity waits for this one, ` +
+      "whose result its handler must not await";
     return new CatgaError("DEADLOCK", message);
   }
   const message = `${what} was not applied: its turn had not come when its deadline passed`;

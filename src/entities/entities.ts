@@ -125,7 +125,7 @@ class NodeEntities implements Entities {
   async close(): Promise<void> {
     this.#writeSnapshots();
     this.#timer?.cancel();
-    this.#rounds.rest();
+    this.#rounds.stopIfIdle();
     await this.#snapshots.settled();
   }
 

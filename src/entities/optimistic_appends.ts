@@ -98,8 +98,8 @@ export class Rounds {
   }
 
   /** Cancels the timer for the deadlines of waiting commands, if no command waits. */
-  rest(): void {
-    this.#turns.rest();
+  stopIfIdle(): void {
+    this.#turns.stopIfIdle();
   }
 
   /** Runs a command at once, or queues it after the earlier commands of its entity. Its sender gets the outcome. */
@@ -107,7 +107,7 @@ export class Rounds {
     if (!this.#turns.take(command.subject, command)) {
       command.ctx.execution.stage = "turn";
       command.keepContext();
-    } else if (command.begins()) this.#start(command, command.arrived);
+    } else if (command.beginUnlessAborted()) this.#start(command, command.arrived);
     else this.#startNext(command.subject, command.arrived);
   }
 
@@ -149,7 +149,7 @@ export class Rounds {
   /** Lets the next waiting command of the entity run; if several wait, they are handled together. */
   #startNext(subject: string, now: number): void {
     for (let next = this.#turns.pass(subject); next !== undefined; next = this.#turns.pass(subject)) {
-      if (!next.begins()) continue;
+      if (!next.beginUnlessAborted()) continue;
       if (this.#turns.hasWaiting(subject)) return void this.#serve(subject, [next]);
       const command = next;
       return void command.context!.run(() => this.#start(command, now)); // the context at the begin of its wait
@@ -212,7 +212,7 @@ export class Rounds {
           ? undefined
           : this.#turns.next(subject, ({ body }) => this.#immediate.has(body));
         if (next === undefined) return;
-        if (!next.begins()) continue;
+        if (!next.beginUnlessAborted()) continue;
         open.push(next);
       }
       const [command] = open;
@@ -299,8 +299,8 @@ export class Rounds {
         command.fail(error);
       }
     }
-    if (!command.settled && command.isOver(this.#now)) command.over(false, undefined);
-    return command.settled || command.hasTooManyConflicts();
+    if (!command.settled && command.isOver(this.#now)) command.giveUp({ unanswered: false });
+    return command.settled || command.rejectIfContended();
   }
 
   /** Returns true if this node knows that no attempt of the command was stored, and that its send has not ended. */
@@ -434,7 +434,7 @@ export class Rounds {
       const now = clock.monotonic();
       const open = entries.map(({ command }) => command).filter(({ settled }) => !settled);
       const over = open.filter((command) => command.isOver(now));
-      for (const command of over) command.over(unanswered, error);
+      for (const command of over) command.giveUp({ unanswered, error });
       if (over.length === open.length) return [];
       // the message is certainly not stored: the handlers of the commands that have not ended are called again
       if (over.length > 0 && !unanswered) return open.filter(({ settled }) => !settled);
@@ -498,7 +498,7 @@ export class Rounds {
     // if the append had been stored, its message would be among the messages just read
     const isLost = unanswered && read.sequence <= copy.sequence;
     for (const command of open) {
-      if (isLost) command.unknown("the stream has lost what it was decided on");
+      if (isLost) command.rejectAsUnknown("the stream has lost what it was decided on");
       command.mayBeStored = unanswered;
       command.conflicts++;
     }

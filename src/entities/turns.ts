@@ -17,7 +17,7 @@ export interface QueuedCommand {
   /** Deadline until which the command may wait, by the monotonic clock. */
   readonly due: number;
   /** Called when the command leaves the queue without having run: at its deadline, or because of a deadlock. */
-  leave(why: "late" | "deadlock"): void;
+  drop(why: "late" | "deadlock"): void;
 }
 
 /** The queues of all entities of a node: one command of an entity runs at a time. */
@@ -69,7 +69,7 @@ export class Turns<Command extends QueuedCommand> {
       const check = () => {
         if (turn.holder !== holder) return;
         this.#endWait(waiter);
-        command.leave("deadlock");
+        command.drop("deadlock");
       };
       waiter.deadlock = this.#clock.after(DEADLOCK_DELAY, check, BACKGROUND);
     }
@@ -93,7 +93,7 @@ export class Turns<Command extends QueuedCommand> {
   /** Returns true if a command waits for the running one. */
   hasWaiting(entity: string): boolean {
     const waiting = this.#turns.get(entity)?.waiting;
-    while (waiting?.first?.over) waiting.shift();
+    while (waiting?.first?.hasLeft) waiting.shift();
     return waiting?.first !== undefined;
   }
 
@@ -112,12 +112,12 @@ export class Turns<Command extends QueuedCommand> {
   }
 
   /** Cancels the timer for deadlines, if no command waits. */
-  rest(): void {
-    this.#deadlines.rest();
+  stopIfIdle(): void {
+    this.#deadlines.stopIfIdle();
   }
 
   #endWait(waiter: TurnWaiter<Command>): void {
-    waiter.over = true;
+    waiter.hasLeft = true;
     this.#deadlines.delete(waiter);
     waiter.deadlock?.cancel();
   }
@@ -146,7 +146,7 @@ class TurnWaiter<Command extends QueuedCommand> extends Deadlined {
    * True if the command no longer waits. Such a command stays in the queue until its turn, because many may stop
    * waiting at once.
    */
-  over = false;
+  hasLeft = false;
 
   constructor(command: Command) {
     super(command.due);
@@ -154,9 +154,9 @@ class TurnWaiter<Command extends QueuedCommand> extends Deadlined {
   }
 
   override expire(): void {
-    this.over = true;
+    this.hasLeft = true;
     this.deadlock?.cancel();
-    this.command.leave("late");
+    this.command.drop("late");
   }
 
   override abort(): void {

@@ -5,7 +5,7 @@ import { Turns } from "./turns.ts";
 
 const asking = (call: string, ancestry: readonly string[] = [], due = 10_000, left: string[] = []) => ({
   ...{ call, ancestry, due },
-  leave: (why: string) => void left.push(`${call} ${why}`),
+  drop: (why: string) => void left.push(`${call} ${why}`),
 });
 const setUp = () => {
   const clock = new VirtualClock();

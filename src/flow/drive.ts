@@ -89,7 +89,7 @@ export class Drive {
     this.journal = options.journal;
     this.#stagesBefore = options.journal.stages;
     const state = this.#state = new DriveState(options, {
-      rest: () => this.#rest(),
+      onIdle: () => this.#onIdle(),
       couldTakeSignal: () => this.#madeWaits?.couldTakeSignal() ?? false,
       undoable: () => this.#steps.undoable,
       needsOutcome: (step) => this.#steps.needsOutcome(step),
@@ -401,7 +401,7 @@ export class Drive {
     for (const call of [...state.calls]) if (state.calls.has(call)) call.go();
   }
 
-  #rest(): void {
+  #onIdle(): void {
     const state = this.#state;
     const { journal } = this;
     // in a turn in which nothing is in progress, all attempts have ended, and their outcomes are stored

@@ -77,7 +77,7 @@ export interface PendingCall {
 /** Callbacks from the state of a drive to the {@link Drive} (one execution of a run). */
 export interface DriveCallbacks {
   /** Called in a turn in which nothing is in progress, the handler has nothing to see, and nothing is to be stored. */
-  rest(): void;
+  onIdle(): void;
   /** Returns true if a wait of the handler, whose end is not stored yet, could take a stored signal. */
   couldTakeSignal(): boolean;
   /** Returns the names of steps with an `undo` that the handler has called, may have begun, and have no outcome. */
@@ -346,7 +346,7 @@ export class DriveState {
     if (this.activity.isGoingOn) return;
     if (this.leaving) return this.stop("shutdown");
     if (this.ends.passOver(true)) return this.activity.askForTurn();
-    this.#callbacks.rest();
+    this.#callbacks.onIdle();
   }
 
   /** Ends the execution of the run at once. */

@@ -34,7 +34,7 @@ import type { EdgeCall, EdgeResume, EdgeRoute, OpenRun } from "./edge_types.ts";
 import { etagOf } from "./etag.ts";
 import { type AbortSource, ownAbort, sharedAbort } from "./sse_body.ts";
 import { KEEP_ALIVE } from "./events.ts";
-import { EdgeRefusal, isEdgeRefusal } from "./refusal.ts";
+import { deny, EdgeRefusal, isEdgeRefusal } from "./refusal.ts";
 import { BodyReader, inputOf, refusedMediaType, VALUES, wantsValues } from "./request_input.ts";
 import { titleOf } from "./respond.ts";
 import { TokenBuckets } from "./token_buckets.ts";
@@ -760,7 +760,7 @@ const LIMIT_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeLimit>(["rate", "bu
  */
 const PLAIN_URL = /^https?:\/\/[\w.:[\]-]+\/[\w/-]*(?:\?|$)/;
 const HTTPS = "https://";
-const NOT_FOUND = new EdgeRefusal(404, "NOT_FOUND", "there is nothing here");
+const NOT_FOUND = deny(404);
 const NO_RESUME = invalid("this stream cannot be resumed after an item: begin it anew, without Last-Event-ID");
 /** Request headers on which answers depend, so that a browser's cache keeps answers for two callers apart. */
 const VARY = "accept, authorization, cookie";

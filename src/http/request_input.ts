@@ -71,7 +71,7 @@ export class BodyReader {
     this.#timeout = timeout;
     this.#draining = draining;
     this.#clock = clock;
-    draining.addEventListener("abort", () => this.#rest(), { once: true });
+    draining.addEventListener("abort", () => this.#stopIfIdle(), { once: true });
   }
 
   /**
@@ -135,7 +135,7 @@ export class BodyReader {
 
   #end(pending: PendingBody): void {
     this.#pending.delete(pending);
-    if (this.#draining.aborted) this.#rest();
+    if (this.#draining.aborted) this.#stopIfIdle();
   }
 
   async #chunks({ body }: Request, pending: PendingBody): Promise<Uint8Array> {
@@ -160,7 +160,7 @@ export class BodyReader {
    * Called while the node drains: cancels the timer that ends requests whose bodies take too long, if no body is being
    * read. Before a drain the timer is kept, so that it need not be set for each body.
    */
-  #rest(): void {
+  #stopIfIdle(): void {
     if (this.#pending.size > 0) return;
     this.#timer?.cancel();
     this.#timer = undefined;

@@ -378,7 +378,7 @@ class MemoryStream implements LogStream {
    */
   #seen(state: StreamState): number {
     const { clock, faults } = this.#session.store;
-    return faults?.hits("staleRead") ? state.since(clock.now() - LAG * faults.random()) : Infinity;
+    return faults?.hits("staleRead") ? state.since(clock.now() - MAX_SERVER_LAG * faults.random()) : Infinity;
   }
 
   /** Returns why an append is refused without being sent; `undefined`: send it. */
@@ -398,7 +398,7 @@ class MemoryStream implements LogStream {
 }
 
 /** Maximum time by which an answering server lags behind the leader, in ms. */
-const LAG = 100;
+const MAX_SERVER_LAG = 100;
 
 function refusal(transient: boolean, code: "UNAVAILABLE" | "CLOSED" | "TOO_LARGE", message: string): Appended {
   return { type: "not stored", transient, error: new CatgaError(code, message, { retryable: transient }) };

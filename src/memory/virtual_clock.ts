@@ -200,20 +200,20 @@ export class VirtualClock implements Clock {
     this.#advancing = true;
     try {
       await loadParts();
-      await this.#rest();
+      await this.#runUntilQuiet();
       while (!enough() && this.#timers.length > 0 && this.#timers[0].at <= end) {
         const due = this.#timers.shift()!;
         this.#passed = due.at;
         this.#events++;
         due.fire();
-        await this.#rest();
+        await this.#runUntilQuiet();
       }
     } finally {
       this.#advancing = false;
     }
   }
 
-  async #rest(): Promise<void> {
+  async #runUntilQuiet(): Promise<void> {
     let quiet = 0;
     for (let turns = 0; quiet < QUIET_TURNS || this.#soon.length > 0; turns++) {
       if (turns === MAX_TURNS) throw new Error(`the code under test does not come to rest in ${MAX_TURNS} turns`);

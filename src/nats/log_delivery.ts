@@ -43,7 +43,7 @@ const AUDIT = 5_000;
 /** Interval of this comparison for a stream without replicas, whose consumers are at its only server, in ms. */
 const AUDIT_OF_ONE = 30_000;
 /** Maximum delay of an idle consumer behind the stream's leader, in ms. */
-const LAG = 1_000;
+const MAX_CONSUMER_LAG = 1_000;
 
 /**
  * Receives the messages that a consumer of a stream delivers. Ends when one is missing, when the server is silent, or
@@ -183,7 +183,7 @@ export class LogDelivery {
     if (last <= upTo) return this.#auditLater(this.#stream.isReplicated);
     const idles = this.#idles;
     // a heartbeat contains the position that an idle consumer had at the heartbeat before (nats-server 2.15)
-    this.#auditing = this.#clock.after(2 * this.#stream.heartbeat + LAG, () => {
+    this.#auditing = this.#clock.after(2 * this.#stream.heartbeat + MAX_CONSUMER_LAG, () => {
       // a consumer without two heartbeats waits for this process, is silent, or its server is slow
       if (this.upTo > upTo || this.#idles < idles + 2) return this.#auditLater();
       this.#break(`the consumer does not deliver what ${this.#stream.name} has, as one at a full server`);

@@ -25,7 +25,7 @@ import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry, type WatchExpiryOptions } fr
 /** Interval between comparisons of a watch with the stream's leader, in ms. */
 const AUDIT = 5_000;
 /** Maximum delay of a watch behind the stream's leader, in ms. */
-const LAG = 1_000;
+const MAX_WATCH_LAG = 1_000;
 /** Time for which a watch keeps its own feed before it shares a consumer, in ms: many watches end soon. */
 const SETTLED = 2_000;
 /** Timeout for opening the first feed of a watch, in ms. */
@@ -264,7 +264,7 @@ class Watch {
     }
     const revision = last?.revision ?? 0;
     if (revision > this.#entries.lastRevision) {
-      await delay(clock, LAG, signal);
+      await delay(clock, MAX_WATCH_LAG, signal);
       if (revision > this.#entries.lastRevision) throw new Error(`revision ${revision} did not come`);
     } else if (revision < this.#entries.lastRevision) {
       // the leader lacks the last message that was received: either it was a marker, and has expired, or the store has

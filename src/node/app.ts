@@ -663,7 +663,7 @@ export class App implements NodeHost, DrainableNode {
         heldUp: (ms) => this.#reportHeldUp(ms),
         release: this.#release,
       });
-      this.wheel.rest();
+      this.wheel.stopIfIdle();
       this.#ended.resolve();
     } catch (error) {
       this.#ended.reject(error);

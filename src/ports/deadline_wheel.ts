@@ -175,7 +175,7 @@ export class DeadlineWheel {
   }
 
   /** Cancels the timers of a wheel that has no entries. */
-  rest(): void {
+  stopIfIdle(): void {
     if (this.#size > 0) return;
     this.#begin();
     this.#timer?.cancel();

@@ -117,7 +117,7 @@ describe("DeadlineWheel", () => {
     wheel.delete(added[70]);
     assertEquals(wheel.size, 98);
     wheel.abort(new CatgaError("CLOSED", "the end"));
-    wheel.rest();
+    wheel.stopIfIdle();
     assertEquals([wheel.size, added.filter(({ aborted }) => aborted.length === 1).length], [0, 98]);
     await clock.advance(1_000);
     assertEquals(added.flatMap(({ expired }) => expired), []);
@@ -136,7 +136,7 @@ describe("DeadlineWheel", () => {
     for (const entry of added) wheel.addFor(entry, 50);
     for (const entry of added) wheel.delete(entry);
     assertEquals(timers.size, 2);
-    wheel.rest();
+    wheel.stopIfIdle();
     assertEquals(timers.size, 0);
     wheel.addFor(added[0], 50);
     await clock.advance(100);

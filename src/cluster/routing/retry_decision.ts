@@ -6,6 +6,7 @@ import { CatgaError, unavailable } from "../../error.ts";
 import { backoff, type Random } from "../../ports/clock.ts";
 import { type AttemptFailure, type Call, isRefusal, type NotRunCode } from "../wire/call.ts";
 import type { AnyContract } from "../../contract/contract.ts";
+import { DEADLOCK_REASON } from "../../dispatch/outcome.ts";
 
 /** Reason why the caller no longer waits for a call. `sent`: true if an attempt may have run. */
 export type GivenUp =
@@ -123,7 +124,7 @@ const REASONS: Record<NotRunCode, string> = {
   OVERLOADED: "the node has too much to do",
   DRAINING: "the node is leaving",
   NO_HANDLER: "the node has no handler for it",
-  DEADLOCK: "every run that holds the turn waits for this message",
+  DEADLOCK: DEADLOCK_REASON,
   LATE: "it arrived after its deadline",
   TOO_LARGE: "it is too large",
   BREAKER_OPEN: "deliveries to the node have failed too often lately",

@@ -208,7 +208,7 @@ export class InboundRequests implements AdmissionWatcher {
       };
       const drop = (why: Dropped) => end(new Refusal(why, ctx));
       const message = new QueuedMessage(ctx, clock, { start: () => end(start()), drop });
-      ctx.wait(message);
+      ctx.enqueued(message);
       if (!this.#queue.enter(message)) drop("OVERLOADED");
     });
   }
@@ -219,7 +219,7 @@ export class InboundRequests implements AdmissionWatcher {
    */
   cancel(peer: Peer, [, seq, index, moved]: CancelItem): void {
     const run = peer.running.find(seq, index);
-    if (moved === 1 && run instanceof MessageContext && run.fence !== undefined && !run.waiting) return;
+    if (moved === 1 && run instanceof MessageContext && run.fence !== undefined && !run.isQueued) return;
     run?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
   }
 
@@ -231,13 +231,13 @@ export class InboundRequests implements AdmissionWatcher {
     if (envelope instanceof InboundRequest) envelope.items.line.word(consumed, received, again === 1);
   }
 
-  waits({ name }: AnyContract): void {
+  stepsAside({ name }: AnyContract): void {
     this.#counts.stepAside(name);
     this.#aside++;
     this.#queue.stepAside();
   }
 
-  goes({ name }: AnyContract): void {
+  stepsBack({ name }: AnyContract): void {
     this.#counts.stepBack(name);
     this.#aside--;
     this.#queue.occupy();
@@ -311,7 +311,7 @@ export class InboundRequests implements AdmissionWatcher {
    * begin before one of `runs` ends.
    */
   #heldBy(runs: readonly string[]): boolean {
-    const holders = [...this.#admitted ?? []].filter(({ aside }) => !aside);
+    const holders = [...this.#admitted ?? []].filter(({ isAside: aside }) => !aside);
     return this.#queue.full && holders.length === this.#queue.running && areAmong(runs, holders);
   }
 
@@ -340,7 +340,7 @@ export class InboundRequests implements AdmissionWatcher {
    * key, or for the outcome of another message.
    */
   #watch(ctx: MessageContext): void {
-    if (ctx.aside) this.waits(ctx.contract);
+    if (ctx.isAside) this.stepsAside(ctx.contract);
     ctx.execution.watcher = this;
     this.#admitted?.add(ctx);
   }
@@ -351,7 +351,7 @@ export class InboundRequests implements AdmissionWatcher {
    */
   #finished(ctx: MessageContext, outcome: Outcome, now: number): void {
     this.#admitted?.delete(ctx);
-    if (ctx.aside) {
+    if (ctx.isAside) {
       this.#counts.stepBack(ctx.contract.name);
       this.#aside--;
     } else if (outcome instanceof Refusal) this.#queue.stepAside();

@@ -55,7 +55,7 @@ async function firstAt(
     // the server that answered may lag behind its stream's leader, and not have the message yet
     if (message === undefined && !waited) {
       waited = true;
-      await delay(clock, LAG);
+      await delay(clock, MAX_SERVER_LAG);
     } else if (message === undefined || message.time >= time) {
       // no message of the subject lies between `middle` and the message found
       if (message !== undefined) found = message.sequence;
@@ -71,4 +71,4 @@ async function firstAt(
  */
 const SAME = 1_000;
 /** Maximum time by which a server may lag behind the stream's leader, in ms. */
-const LAG = 1_000;
+const MAX_SERVER_LAG = 1_000;

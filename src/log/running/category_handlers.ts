@@ -63,7 +63,7 @@ async function runTogether(
 ): Promise<Outcome> {
   const passedOn = new Set<CatgaError | undefined>();
   const outcomes = await Promise.all(handlers.map((handler, i) =>
-    ctx.apart(async (own) => {
+    ctx.withOwnContext(async (own) => {
       const outcome = refusedOver(await parsedRun(handler, payloads[i], own), own);
       passedOn.add(own.execution.passedOn);
       return outcome;

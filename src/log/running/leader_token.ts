@@ -95,7 +95,7 @@ export class LeaderToken {
     // was restored
     const now = clock.monotonic();
     if (this.#lowerSince === Infinity) this.#lowerSince = now;
-    if (now - this.#lowerSince >= LAG) {
+    if (now - this.#lowerSince >= LOWER_TOKEN_ACCEPTED_AFTER) {
       this.#lowerSince = Infinity;
       this.#known = current;
     }
@@ -137,4 +137,4 @@ export class LeaderToken {
  */
 const TOKEN_TRUSTED_FOR = 2_000;
 /** Time for which the last commit must have had a lower token before the lower token is accepted, in ms. */
-const LAG = 5_000;
+const LOWER_TOKEN_ACCEPTED_AFTER = 5_000;

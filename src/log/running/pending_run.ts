@@ -29,7 +29,7 @@ export class PendingRun {
    */
   constructor(ctx: MessageContext, outer: MessageContext, handlers: CategoryHandlers, causes: boolean) {
     this.#ctx = ctx;
-    if (ctx.aside) outer.waits();
+    if (ctx.isAside) outer.stepsAside();
     ctx.execution.watcher = outer;
     this.#handlers = handlers;
     this.#causes = causes;
@@ -81,7 +81,7 @@ export class PendingRun {
     if (this.answered) return;
     const ctx = this.#ctx;
     const { aborted, contract, node, execution } = ctx;
-    const begun = !ctx.waiting && execution.stage !== "preparing" && execution.stage !== "claiming";
+    const begun = !ctx.isQueued && execution.stage !== "preparing" && execution.stage !== "claiming";
     if (!begun && !over) return; // the handler has not begun: its outcome follows
     this.answered = true;
     // the reason of the abort is more useful than the error with which an aborted handler ends

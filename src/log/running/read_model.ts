@@ -427,7 +427,7 @@ export class ReadModel {
     let over = false;
     // this callback is called when the run is aborted, and when its handlers have ended
     ctx.execution.begin(() => {
-      if (over || ctx.waiting || ctx.aborted?.code !== "TIMEOUT") return;
+      if (over || ctx.isQueued || ctx.aborted?.code !== "TIMEOUT") return;
       this.#pause(this.#options.handlers.get(ctx.contract.name)!.timeout).then(() => { // there is a handler: it has run
         if (over) return;
         this.#stuck.set(messages, this.#options.clock.now());

@@ -131,7 +131,7 @@ export class SubscriptionRuns {
       return this.#options.host.isDraining ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
     }
     // this request needs no place among the node's concurrent messages: the joined run has its own
-    ctx.execution.rest();
+    ctx.execution.stepAside();
     if (going.kept) this.#running.delete(id);
     if (going.kept || going.owed || !going.run.answered) return this.#joined(going, ctx);
     return this.#after(going, request, ctx);
@@ -195,7 +195,7 @@ export class SubscriptionRuns {
     const { host, handlers: { timeout } } = this.#options;
     const left = Math.min(ctx.remaining(host.clock.monotonic()), timeout);
     const ended = await going.run.ended(host, left - Math.min(ANSWER_MARGIN, left / 10));
-    ctx.execution.wake();
+    ctx.execution.stepBack();
     return await this.#ofLeader(
       request,
       ctx,

@@ -197,7 +197,7 @@ export class Subscriptions {
     const request = readRequestSubject(namespace, message.subject);
     if (request !== undefined) this.#all.get(request.key)?.term?.onRequest();
     else if (this.#leases.onMessage(message)) this.#wake();
-    else this.#rest();
+    else this.#prolongRest();
   }
 
   #fault(during: string, error: unknown): void {
@@ -239,7 +239,7 @@ export class Subscriptions {
   }
 
   /** Prolongs a rest, because a leader has renewed its lease; not for many subscriptions, because it looks at all. */
-  #rest(): void {
+  #prolongRest(): void {
     if (!this.#rests || this.#all.size > MAX_FOLLOWED_RECORDS) return;
     this.#timer?.cancel();
     this.#next(this.#restsUntil());

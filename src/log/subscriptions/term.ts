@@ -177,7 +177,7 @@ export class SubscriptionTerm {
    */
   onRequest(): void {
     const now = this.#options.host.clock.monotonic();
-    this.#looks = [now, now + LAG];
+    this.#looks = [now, now + MAX_SERVER_LAG];
     this.#options.onChange();
   }
 
@@ -594,6 +594,6 @@ const MAX_OPEN_BYTES = 33_554_432;
 /** Time for which reading of the log may wait for room before later messages of the slowest key are parked, in ms. */
 const SLOW = 1_000;
 /** Maximum time by which a server may lag behind the stream's leader, in ms. */
-const LAG = 1_000;
+const MAX_SERVER_LAG = 1_000;
 /** Interval at which a leader that hands over looks if its messages have ended, in ms: the others wait for it. */
 const ENDED_POLL = 5;

@@ -133,7 +133,7 @@ export class IdempotencyStore implements Claims {
   close(): Promise<void> {
     this.#closing.abort(claimsClosed());
     this.#wheel.abort(claimsClosed());
-    this.#wheel.rest();
+    this.#wheel.stopIfIdle();
     this.#store.jumps.close();
     this.#store.answers.close();
     return Promise.resolve();

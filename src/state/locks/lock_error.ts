@@ -68,7 +68,11 @@ export function deadlock(cycle: readonly DeadlockEdge[]): CatgaError {
     : call === heldBy.call
     ? `${call} holds it already, and a lock cannot be taken twice by the same run`
     : printable(`${heldBy.call} on node ${heldBy.node} holds it, and waits for ${call} to end`);
-  const advice = cycle.length > 1 ? "; take the keys together, or in one order everywhere" : "";
+  const advice = cycle.length > 1
+    ? "; take the keys together, or in one order everywhere"
+    : call === heldBy.call
+    ? "; use the lock that it has"
+    : "; release the lock before the send, or do not await the send";
   return new CatgaError("DEADLOCK", `waiting for the lock ${quote(waitsFor)} would never end: ${story}${advice}`, {
     retryable: cycle.length > 1,
     details: { key: waitsFor, cycle },

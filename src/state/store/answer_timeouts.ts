@@ -31,7 +31,7 @@ export class AnswerTimeouts {
   /** Lets the timer end with the last running call. Call when the node stops. */
   close(): void {
     this.#closed = true;
-    this.#rest();
+    this.#stopIfIdle();
   }
 
   /**
@@ -64,10 +64,10 @@ export class AnswerTimeouts {
     else previous.next = next;
     if (next === undefined) this.#last = previous;
     else next.previous = previous;
-    if (this.#closed) this.#rest();
+    if (this.#closed) this.#stopIfIdle();
   }
 
-  #rest(): void {
+  #stopIfIdle(): void {
     if (this.#first !== undefined) return;
     this.#timer?.cancel();
     this.#timer = undefined;

@@ -28,7 +28,7 @@ export class JumpWatch {
   /** Lets the timer end with the last lease. Call when the node stops. */
   close(): void {
     this.#closed = true;
-    this.#rest();
+    this.#stopIfIdle();
   }
 
   add(leased: Leased): void {
@@ -38,10 +38,10 @@ export class JumpWatch {
 
   delete(leased: Leased): void {
     this.#leased.delete(leased);
-    if (this.#closed) this.#rest();
+    if (this.#closed) this.#stopIfIdle();
   }
 
-  #rest(): void {
+  #stopIfIdle(): void {
     if (this.#leased.size > 0) return;
     this.#timer?.cancel();
     this.#timer = undefined;

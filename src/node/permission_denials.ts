@@ -10,7 +10,7 @@ import type { Observer } from "../contract/observer.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 
 /** The denied permissions of one node. */
-export class Forbidden {
+export class PermissionDenials {
   readonly #clock: Clock;
   readonly #observer: Observer;
   readonly #reports: OnceAMinute;

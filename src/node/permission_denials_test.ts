@@ -4,7 +4,7 @@ import type { Observation } from "../contract/observer.ts";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { Violation } from "../ports/transport.ts";
-import { Forbidden } from "./forbidden.ts";
+import { PermissionDenials } from "./permission_denials.ts";
 
 function setUp() {
   const clock = new VirtualClock();
@@ -12,7 +12,7 @@ function setUp() {
   const observer = (seen: Observation) => {
     if (seen.type === "forbidden") reported.push(`${seen.operation} ${seen.subject}`);
   };
-  return { clock, reported, forbidden: new Forbidden(clock, observer, "shop") };
+  return { clock, reported, forbidden: new PermissionDenials(clock, observer, "shop") };
 }
 
 const publish = (subject: string): Violation => ({ operation: "publish", subject });

@@ -19,7 +19,8 @@ import {
 } from "../data/checks.ts";
 import { asyncapi, type DescriptionInfo, openapi } from "./descriptions.ts";
 import type { EdgeContract, EdgeEntries, EdgeEntry, EdgeEntryOptions, EdgeRoute } from "./edge_types.ts";
-import { edgeHandler, type EdgeHandlerOptions } from "./edge_handler.ts";
+import { edgeHandler } from "./edge_handler.ts";
+import type { EdgeHandlerOptions } from "./edge_options.ts";
 import { checkFailures } from "./respond.ts";
 
 /** An edge, which offers contracts over HTTP; made by {@link edge}. */

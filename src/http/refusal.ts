@@ -57,6 +57,11 @@ export function isEdgeRefusal(value: unknown): value is EdgeRefusal {
   }
 }
 
+/** Makes the refusal of a request that is invalid. */
+export function invalidRequest(message: string): EdgeRefusal {
+  return new EdgeRefusal(400, "INVALID_MESSAGE", message);
+}
+
 /**
  * Makes a refusal for `authorize` to return: 401 (who are you?), 403 (you may not) or 404 (there is nothing).
  *

@@ -1,0 +1,45 @@
+/** Reads the URL of an HTTP request. */
+import { invalidRequest } from "./refusal.ts";
+
+/** Returns the path of a URL. The class `URL` is slow, and is used only if the path may have to be normalized. */
+export function pathOf(url: string): string {
+  if (!PLAIN_URL.test(url)) return urlOf(url).pathname;
+  const query = url.indexOf("?");
+  return url.slice(url.indexOf("/", HTTPS.length), query < 0 ? undefined : query);
+}
+
+/** Returns the parameters of the URL of a request. */
+export function queryOf({ url }: Request): URLSearchParams {
+  return urlOf(url).searchParams;
+}
+
+/** Returns the host, with its port, of a URL or an origin; `undefined`: the text is neither. */
+export function hostOf(origin: string): string | undefined {
+  return URL.parse(origin)?.host;
+}
+
+/** Decodes a part of a path, or the text of a place. Throws a refusal if its escapes are invalid. */
+export function decodedPart(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw invalidRequest("the path, or the header Last-Event-ID, has an invalid percent-encoding");
+  }
+}
+
+/**
+ * Parses the URL of a request. Throws a refusal if the request's `Host` is invalid. Without `Host`, as some proxies
+ * send requests of HTTP/1.0, `Bun.serve` gives only the path.
+ */
+function urlOf(url: string): URL {
+  const parsed = URL.parse(url.startsWith("/") ? `http://host.invalid${url}` : url);
+  if (parsed === null) throw invalidRequest("the URL of the request is not valid");
+  return parsed;
+}
+
+/**
+ * Matches a URL whose path needs no normalization: it has no escapes, dots or other characters that the class `URL`
+ * changes.
+ */
+const PLAIN_URL = /^https?:\/\/[\w.:[\]-]+\/[\w/-]*(?:\?|$)/;
+const HTTPS = "https://";

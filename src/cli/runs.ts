@@ -25,10 +25,10 @@ export const runs: CliCommand = {
 Those that have changed longest ago come first, 100 unless --limit N says more.
 --status is running, waiting (for a time, a signal, another run, or a program
 with another version of the workflow), retrying (a step failed, and is tried
-again), stuck (somebody has to decide: catga run), undoing, done, failed, or unreadable (its records need a key, see --codec, or a
-later version of Catga). PENDING is what a run waits for or tries again; a step
-whose first attempt runs is not recorded yet. --cause is a part of such an
-error.
+again), stuck (somebody has to decide: catga run), undoing, done, failed, or
+unreadable (its records need a key, see --codec, or a later version of Catga).
+PENDING is what a run waits for or tries again; a step whose first attempt runs
+is not recorded yet. --cause is a part of such an error.
 
 VERB is retry or cancel, for all runs that match, and needs --status, one of
 those that have not ended and can be read: retry has what is pending tried at

@@ -337,9 +337,9 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
   }
 
   /**
-   * Rejects the command if it has had more than {@link MAX_CONFLICTS} conflicts (another command of its entity was stored
-   * first), and returns true then. The command fails with `CONFLICT`, and was not applied; or with `OUTCOME_UNKNOWN` if
-   * another attempt of it may still be handled and stored.
+   * Rejects the command if it has had more than {@link MAX_CONFLICTS} conflicts (another command of its entity was
+   * stored first), and returns true then. The command fails with `CONFLICT`, and was not applied; or with
+   * `OUTCOME_UNKNOWN` if another attempt of it may still be handled and stored.
    */
   rejectIfContended(): boolean {
     if (this.conflicts <= MAX_CONFLICTS) return false;

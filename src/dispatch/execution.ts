@@ -86,8 +86,8 @@ export class Execution extends Deadlined {
    */
   #entry: QueueEntry | undefined = undefined;
   /**
-   * True from {@link Execution.stepAside}, which has the cases, to {@link Execution.stepBack}: the message is treated as
-   * not running, although its handler has begun.
+   * True from {@link Execution.stepAside}, which has the cases, to {@link Execution.stepBack}: the message is treated
+   * as not running, although its handler has begun.
    */
   #resting = false;
   /** Maximum time of the handler's run from its admission on, in ms, if the message has no other deadline. */

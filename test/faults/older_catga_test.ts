@@ -21,6 +21,8 @@ const EARLIER = "daf8e28f85106f9807763cf9fa136d7c81566242";
 const PROGRAM = "test/processes/version_node.ts";
 /** Least number of things of each kind that each client does before the next step. */
 const ACTS = 40;
+/** Kinds of things that a client does again and again. */
+const KINDS = 11;
 /** Time limit of the test, in ms: how fast the clients go on is the machine's. */
 const LONGEST = 900_000;
 
@@ -30,79 +32,85 @@ const nats = await requireNatsServer();
 const history = await requireCommit(EARLIER);
 
 describe("an earlier version of Catga, deployed over by this one, and back", nats.skip ? nats : history, () => {
-  it("nothing fails, is lost, doubled or out of order", { timeout: LONGEST }, async () => {
-    await using server = await startNatsServer();
-    await using proxy = await startTcpProxy(Number(new URL(server.url).port));
-    proxy.delay(2);
-    await using tree = await olderTree(EARLIER, [
-      "mod.ts",
-      "src",
-      "deno.json",
-      "deno.lock",
-      "package.json",
-      "tsconfig.json",
-    ]);
-    await copyFile(new URL("../processes/version_node.ts", import.meta.url), join(tree.root, "version_node.ts"));
-    const folder = await mkdtemp(join(tmpdir(), "catga-older-"));
-    const file = join(folder, "lines");
-    const written = new WrittenLines(file);
-    const all: Node[] = [];
-    const start = async (version: "earlier" | "this", role: "node" | "client") => {
-      const runtime = all.length % 2 === 0 ? "deno" : "bun";
-      const args = [proxy.url, `${role}-${all.length}`, file, ...role === "node" ? ["1", "0"] : ["0", "1"]];
-      const [path, root] = version === "this" ? [PROGRAM] : ["version_node.ts", tree.root];
-      const node: Node = await startProgram(runtime, path, args, root);
-      all.push(node);
-      await node.line(({ event }) => event === "ready");
-      return node;
-    };
-    const end = async (node: Node) => {
-      node.kill("SIGTERM");
-      assertEquals([0, ...DRAINED].includes((await node.end()).by), true, node.output);
-    };
-    /** The clients have done more of everything. */
-    const moreActs = async () => {
-      await written.read();
-      const before = new Map(written.counts);
-      await eventually("the clients to do more", async () => {
-        await written.read();
-        assertEquals(written.failures, []); // a loop of a client ends when it fails
-        return written.counts.size === 16 && [...written.counts].every(([what, count]) => {
-          const wanted = /later|order/.test(what) ? ACTS / 8 : ACTS;
-          return count >= (before.get(what) ?? 0) + wanted;
-        });
-      }, LONGEST);
-    };
-    try {
-      const nodes = [await start("earlier", "node"), await start("earlier", "node")];
-      const clients = [await start("earlier", "client"), await start("this", "client")];
-      for (const version of ["this", "earlier", "this"] as const) {
-        for (let n = 0; n < 2; n++) {
-          nodes.push(await start(version, "node"));
-          await moreActs();
-          await end(nodes.shift()!);
-          await moreActs();
-        }
-      }
-      for (const client of clients) client.kill("SIGUSR1");
-      for (const client of clients) await client.line(({ event }) => event === "done");
-      // each wait is for one more: how long all of them take is the machine's
-      for (let left = missing(await written.read()).length; left > 0;) {
-        const isFewer = async () => {
-          const now = missing(await written.read()).length;
-          return now < left && (left = now, true);
-        };
-        if (await eventually("one more to be handled", isFewer, 60_000).then(() => false, () => true)) break;
-      }
-      for (const node of [...clients, ...nodes]) await end(node);
-      await written.read();
-      assertEquals([...wrongs(written.lines), ...written.failures], []);
-    } finally {
-      for (const node of all) await node.stop();
-      await rm(folder, { recursive: true, force: true });
-    }
-  });
+  it("nothing fails, is lost, doubled or out of order", { timeout: LONGEST }, () => play(false));
+  it("nothing fails, is lost or out of order when each node is killed", { timeout: LONGEST }, () => play(true));
 });
+
+/** Plays the deploys. `kills`: nodes that are replaced are killed; else they drain. */
+async function play(kills: boolean): Promise<void> {
+  await using server = await startNatsServer();
+  await using proxy = await startTcpProxy(Number(new URL(server.url).port));
+  proxy.delay(2);
+  await using tree = await olderTree(EARLIER, [
+    "mod.ts",
+    "src",
+    "deno.json",
+    "deno.lock",
+    "package.json",
+    "tsconfig.json",
+  ]);
+  await copyFile(new URL("../processes/version_node.ts", import.meta.url), join(tree.root, "version_node.ts"));
+  const folder = await mkdtemp(join(tmpdir(), "catga-older-"));
+  const file = join(folder, "lines");
+  const written = new WrittenLines(file);
+  const all: Node[] = [];
+  const start = async (version: "earlier" | "this", role: "node" | "client") => {
+    const runtime = all.length % 2 === 0 ? "deno" : "bun";
+    const does = role === "node" ? ["1", "0"] : ["0", "1"];
+    const args = [proxy.url, `${role}-${all.length}`, file, ...does, kills ? "1" : "0"];
+    const [path, root] = version === "this" ? [PROGRAM] : ["version_node.ts", tree.root];
+    const node: Node = await startProgram(runtime, path, args, root);
+    all.push(node);
+    await node.line(({ event }) => event === "ready");
+    return node;
+  };
+  const end = async (node: Node, signal: "SIGTERM" | "SIGKILL" = "SIGTERM") => {
+    node.kill(signal);
+    if (signal === "SIGKILL") return void await node.ended;
+    assertEquals([0, ...DRAINED].includes((await node.end()).by), true, node.output);
+  };
+  /** The clients have done more of everything. */
+  const moreActs = async () => {
+    await written.read();
+    const before = new Map(written.counts);
+    await eventually("the clients to do more", async () => {
+      await written.read();
+      assertEquals(written.failures, []); // a loop of a client ends when it fails
+      return written.counts.size === 2 * KINDS && [...written.counts].every(([what, count]) => {
+        const wanted = /later|order|letter|numbers/.test(what) ? ACTS / 8 : ACTS;
+        return count >= (before.get(what) ?? 0) + wanted;
+      });
+    }, LONGEST);
+  };
+  try {
+    const nodes = [await start("earlier", "node"), await start("earlier", "node")];
+    const clients = [await start("earlier", "client"), await start("this", "client")];
+    for (const version of ["this", "earlier", "this"] as const) {
+      for (let n = 0; n < 2; n++) {
+        nodes.push(await start(version, "node"));
+        await moreActs();
+        await end(nodes.shift()!, kills ? "SIGKILL" : "SIGTERM");
+        await moreActs();
+      }
+    }
+    for (const client of clients) client.kill("SIGUSR1");
+    for (const client of clients) await client.line(({ event }) => event === "done");
+    // each wait is for one more: how long all of them take is the machine's
+    for (let left = missing(await written.read()).length; left > 0;) {
+      const isFewer = async () => {
+        const now = missing(await written.read()).length;
+        return now < left && (left = now, true);
+      };
+      if (await eventually("one more to be handled", isFewer, 60_000).then(() => false, () => true)) break;
+    }
+    for (const node of [...clients, ...nodes]) await end(node);
+    await written.read();
+    assertEquals([...wrongs(written.lines, kills), ...written.failures], []);
+  } finally {
+    for (const node of all) await node.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
 
 /** The lines of the file so far: each is read, parsed and counted once, however often a wait asks. */
 class WrittenLines {
@@ -142,24 +150,28 @@ class WrittenLines {
 function missing(lines: readonly VersionLine[]): readonly string[] {
   const done = new Set(lines.map(({ what, of, n }) => `${what} ${of} ${n}`));
   return lines.flatMap(({ what, of, n }) => {
-    const [, kind] = /^(tick|bulk|later|mail|act) ok$/.exec(what) ?? [];
+    const [, kind] = /^(tick|bulk|later|mail|act|letter) ok$/.exec(what) ?? [];
     return kind === undefined || done.has(`${kind} ${of} ${n}`) ? [] : [`${kind} ${of} ${n} was not handled`];
   });
 }
 
-/** Returns a line for each thing that must not happen, and happened. */
-function wrongs(lines: readonly VersionLine[]): readonly string[] {
+/**
+ * Returns a line for each thing that must not happen, and happened. `kills`: what a killed process ran may run again,
+ * but for a command that is not idempotent.
+ */
+function wrongs(lines: readonly VersionLine[], kills: boolean): readonly string[] {
   const found: string[] = [...missing(lines)];
   const of = (what: string) => lines.filter((line) => line.what === what);
   for (const kind of ["tick", "bulk"]) {
     const next = new Map<string, number>();
     for (const { of: key, n } of of(kind)) {
       const wanted = next.get(key) ?? 0;
+      if (kills && Number(n) < wanted) continue;
       if (n !== wanted) found.push(`${kind} ${key} ${n} came instead of ${wanted}`);
       next.set(key, wanted + 1);
     }
   }
-  for (const kind of ["later", "mail", "act", "added", "once", "step"]) {
+  for (const kind of kills ? ["act"] : ["later", "mail", "act", "added", "once", "step", "letter"]) {
     const seen = new Set<string>();
     for (const { of: key } of of(kind)) {
       if (seen.has(key)) found.push(`${kind} ${key} came twice`);

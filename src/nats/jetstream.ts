@@ -5,7 +5,13 @@
  * if the operation was certainly not done. Reads of messages first wait until few enough others are under way
  * (`ReadLimiter`).
  */
-import type { JetStreamClient, JetStreamManager, JetStreamManagerOptions, StoredMsg } from "@nats-io/jetstream";
+import type {
+  JetStreamClient,
+  JetStreamManager,
+  JetStreamManagerOptions,
+  MsgRequest,
+  StoredMsg,
+} from "@nats-io/jetstream";
 import type { Msg, MsgHdrs, NatsConnection, RequestOptions, Subscription } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 import { openOnce } from "../ports/open_once.ts";
@@ -51,7 +57,8 @@ interface Acknowledgement {
 /** Selects a message of a stream, by the names in JetStream's API. */
 type MessageRequest =
   | { readonly last_by_subj: string }
-  | { readonly seq: number; readonly next_by_subj?: string };
+  | { readonly seq: number; readonly next_by_subj?: string }
+  | { readonly start_time: string; readonly next_by_subj: string };
 
 /** A server with a copy of a stream. */
 export interface StreamReplica {
@@ -241,7 +248,8 @@ export class JetStream {
 
   /** Reads the message that an API request selects, from the stream's leader. */
   async message(stream: string, which: MessageRequest, limit: number): Promise<StoredMessage | undefined> {
-    const get = (jsm: JetStreamManager) => jsm.streams.getMessage(stream, which);
+    // the package's type has no time; the package passes on what it is given
+    const get = (jsm: JetStreamManager) => jsm.streams.getMessage(stream, which as MsgRequest);
     const read = async () => readable(await this.manage(get, limit), false);
     return await this.reads.do(read, sizeOf, `${stream} ${JSON.stringify(which)}`);
   }

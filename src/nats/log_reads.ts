@@ -47,16 +47,24 @@ export function readBatch(stream: OwnedStream, request: BatchRead, limit: number
  */
 async function batchOfLeader(
   stream: OwnedStream,
-  { subject: next_by_subj, from, most }: BatchRead,
+  { subject: next_by_subj, from, since, most }: BatchRead,
   limit: number,
 ): Promise<StoredMessage[]> {
   const { clock } = stream.transport;
   const end = clock.monotonic() + limit;
   const found: StoredMessage[] = [];
+  const one = (start: { readonly seq: number } | { readonly start_time: string }) =>
+    stream.js.message(stream.name, { ...start, next_by_subj }, end - clock.monotonic());
+  const first = (time: number) =>
+    one({ start_time: new Date(time).toISOString() }).catch((error) => {
+      // a server that takes no time here refuses the request: the messages before it are read, too
+      if (error instanceof JetStreamRefusal && error.refusal === "other") return one({ seq: from });
+      throw error;
+    });
   for (let next = from, atOnce = 1; found.length < most;) {
-    const left = end - clock.monotonic();
-    const one = (seq: number) => stream.js.message(stream.name, { seq, next_by_subj }, left);
-    const asked = Array.from({ length: atOnce }, (_, n) => one(next + n));
+    const asked = since !== undefined && found.length === 0
+      ? [first(since)]
+      : Array.from({ length: atOnce }, (_, n) => one({ seq: next + n }));
     let answers: (StoredMessage | undefined)[];
     try {
       answers = await Promise.all(asked);

@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { block } from "../../test/support/block.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { chances } from "../../test/support/chances.ts";
 import { CatgaError } from "../error.ts";
 import type { LogStream } from "../ports/event_log.ts";
@@ -13,7 +14,7 @@ import { JetStream } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { OwnedStream } from "./owned_stream.ts";
 import { readBatch } from "./log_reads.ts";
-import { startLogClient, textOf } from "./log_harness_suite.ts";
+import { startLogClient, store, textOf } from "./log_harness_suite.ts";
 
 describe("readBatch", await requireNatsServer(), () => {
   const settings = {
@@ -106,6 +107,26 @@ describe("readBatch", await requireNatsServer(), () => {
     assertEquals(asked, [1, 2, 3, 4, 5, 6, 7]);
     await transport.close();
     await fake.close();
+  });
+
+  it("from the leader: begins at a time (it began with the first message, however old)", async () => {
+    await using server = await startNatsServer({
+      config: `authorization { users: [
+        { user: limited, password: p, permissions: { publish: { deny: "$JS.API.DIRECT.GET.>" } } } ] }`,
+    });
+    await using client = await startLogClient({ server, nats: `nats://limited:p@127.0.0.1:${server.port}` });
+    const { stream } = client;
+    for (let n = 0; n < 20; n++) await store(stream, `${n}`);
+    const { time } = (await stream.last("log.a", { latest: true }))!;
+    const late = async () => {
+      const stored = await stream.at(await store(stream, "late"));
+      return stored!.time > time;
+    };
+    await eventually("a later message", late);
+    const texts = (await stream.read("log.a", { since: time + 1 })).map(textOf);
+    assertEquals([...new Set(texts)], ["late"]);
+    assertEquals((await stream.read("log.a", { since: 0 })).map(textOf).slice(0, 20).at(-1), "19");
+    assertEquals(await stream.read("log.a", { since: Date.now() + 3_600_000 }), []);
   });
 });
 

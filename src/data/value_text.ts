@@ -66,8 +66,10 @@ type Holder = "object" | "array" | "map" | "pair" | "set";
 class Writer {
   readonly #form: Form;
   readonly #levels: number;
-  /** The arrays, objects and collections that contain the value that is being encoded: finds cycles. */
-  readonly #above = new Set<object>();
+  /** The outermost array, object or collection; most values have no other. */
+  #root: object | undefined = undefined;
+  /** The others that contain the value that is being encoded: finds cycles. */
+  #above: Set<object> | undefined = undefined;
   tagged = false;
   escaped = false;
 
@@ -110,7 +112,7 @@ class Writer {
         throw refusal(error).under(/^[\p{L}_$][\p{L}\d_$]*$/u.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`);
       }
     }
-    this.#above.delete(value);
+    this.#leave(value);
     return text;
   }
 
@@ -125,7 +127,7 @@ class Writer {
         throw refusal(error).under(stepTo(i, kind));
       }
     }
-    this.#above.delete(holder);
+    this.#leave(holder);
     return text;
   }
 
@@ -136,11 +138,21 @@ class Writer {
   }
 
   #enter(value: object): void {
-    if (this.#above.has(value)) throw new RefusedValue("has a cycle: it stands within itself");
-    if (this.#above.size === this.#levels) {
+    if (this.#root === undefined) {
+      this.#root = value;
+      return;
+    }
+    const above = this.#above ??= new Set();
+    if (value === this.#root || above.has(value)) throw new RefusedValue("has a cycle: it stands within itself");
+    if (above.size + 1 === this.#levels) {
       throw new RefusedValue(`is nested too deeply: ${MAX_DEPTH} levels are the most`);
     }
-    this.#above.add(value);
+    above.add(value);
+  }
+
+  #leave(value: object): void {
+    if (value === this.#root) this.#root = undefined;
+    else this.#above?.delete(value);
   }
 
   #primitive(value: unknown, within: Holder): string {
@@ -247,8 +259,21 @@ function classOf(value: object): string | undefined {
  * a value that cannot be sent.
  */
 export function fingerprint(value: unknown): string {
+  return fingerprintBy(textHash(), value);
+}
+
+/** Returns the {@link fingerprint} of a value, with the function of {@link textHash}. */
+export function fingerprintBy(hash: Hash, value: unknown): string {
+  return hash("sha256", canonicalText(value), "base64url");
+}
+
+/** Hashes a text, and encodes the hash. */
+export type Hash = (algorithm: "sha256", text: string, encoding: "base64url") => string;
+
+/** Returns the function that hashes texts, for callers that make many fingerprints: finding it takes 0.25 µs in Deno. */
+export function textHash(): Hash {
   // the module is loaded on first use, because it costs 3 ms and 1 to 2 MB (measured), and most programs do not need it
-  return process.getBuiltinModule("node:crypto").hash("sha256", canonicalText(value), "base64url");
+  return process.getBuiltinModule("node:crypto").hash;
 }
 
 function canonicalText(value: unknown): string {

@@ -250,13 +250,13 @@ export function fold<Ctx extends Context>(
  * handler's `concurrency`. `ttl`: how long the result is kept, in ms.
  */
 export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, clock: Clock, run: HandlerRun): HandlerRun {
-  return async (payload, ctx) => {
+  return (payload, ctx) => {
     let refusal: Refusal | undefined;
     const { execution } = ctx;
     execution.stage = "claiming";
     const now = clock.monotonic();
     const left = ctx.remaining(now);
-    const result = await ctx.claims.guard({
+    const guarded = ctx.claims.guard({
       contract: ctx.contract.name,
       id: ctx.id,
       payload: execution.payload,
@@ -279,10 +279,12 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
       const ran = run(payload, ctx);
       return ran instanceof Promise ? ran.then(ended) : ended(ran);
     });
-    if (refusal !== undefined) return refusal;
-    // the outcome is a refusal if the node stopped while the claim was being acquired: the handler has not run here,
-    // and another node may run it
-    return execution.stage === "claiming" && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
+    return guarded.then((result) => {
+      if (refusal !== undefined) return refusal;
+      // the outcome is a refusal if the node stopped while the claim was being acquired: the handler has not run here,
+      // and another node may run it
+      return execution.stage === "claiming" && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
+    });
   };
 }
 

@@ -79,9 +79,12 @@ export class StoreSession {
    * operation runs when `gate` calls the function that it gets. Rejects if the connection is lost, or if no answer
    * comes within `limit` ms.
    */
-  call<T>(operation: () => T, { gate, limit = ANSWER_LIMIT }: StoreCallOptions = {}): Promise<T> {
+  call<T>(operation: () => T, options?: StoreCallOptions): Promise<T> {
+    return this.#alone && options?.gate === undefined ? SETTLED.then(operation) : this.#call(operation, options);
+  }
+
+  #call<T>(operation: () => T, { gate, limit = ANSWER_LIMIT }: StoreCallOptions = {}): Promise<T> {
     const link = this.#client?.link;
-    if (this.#alone && gate === undefined) return Promise.resolve().then(operation);
     const epoch = link?.epoch ?? 0;
     return new Promise((resolve, reject) => {
       if (gate) {
@@ -164,6 +167,8 @@ export class StoreSession {
   }
 }
 
+/** A promise of which operations of an app without a network are continuations. */
+const SETTLED = Promise.resolve();
 /** Time for which a client waits for an answer of the store, in ms, as on NATS. */
 const ANSWER_LIMIT = 5_000;
 

@@ -40,10 +40,15 @@ export class CallerDeadline extends Deadlined implements Disposable {
    */
   wait<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (this.#over !== undefined) reject(this.#over);
-      this.#reject = reject;
+      this.onOver(reject);
       work.then(resolve, reject);
     });
+  }
+
+  /** Calls `reject` when the sender stops waiting; at once if it has. Replaces the function of the call before. */
+  onOver(reject: (error: CatgaError) => void): void {
+    if (this.#over !== undefined) reject(this.#over);
+    this.#reject = reject;
   }
 
   [Symbol.dispose](): void {

@@ -67,21 +67,44 @@ export function resultOf(record: DoneClaim): Result<unknown> {
   return { ok: false, error: readError(error, nodeOf(endpoint)) };
 }
 
+/** The text of a {@link DoneClaim}, and the text of the value in it; `undefined` without a value. */
+export interface DoneText {
+  readonly text: string;
+  readonly value: string | undefined;
+}
+
 /**
  * Encodes the record of a command's result. Throws `INVALID_RESPONSE` for a value that cannot be sent. Leaves out the
  * details of an error if they exceed `limit` bytes.
  */
-export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: number): string {
-  const { fingerprint, nonce, endpoint } = claim;
-  const done: DoneClaim = { state: "done", fingerprint, nonce, endpoint };
-  const head = JSON.stringify(done).slice(0, -1);
+export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: number): DoneText {
+  const head = `{"state":"done",${fieldsOf(claim)}`;
   if (!result.ok) {
     const error = writeError(result.error, limit);
-    return isTagged(error) ? `${head},"tagged":${JSON.stringify({ error })}}` : `${head},"error":${error}}`;
+    const text = isTagged(error) ? `${head},"tagged":${JSON.stringify({ error })}}` : `${head},"error":${error}}`;
+    return { text, value: undefined };
   }
-  if (result.value === undefined) return `${head}}`;
+  if (result.value === undefined) return { text: `${head}}`, value: undefined };
   const value = toText(result.value, "INVALID_RESPONSE", "the result");
-  return isTagged(value) ? `${head},"tagged":${JSON.stringify({ value })}}` : `${head},"value":${value}}`;
+  const member = isTagged(value) ? `"tagged":${JSON.stringify({ value })}` : `"value":${value}`;
+  // `join`, because a text of many parts, which a store in memory keeps, would keep each part (V8)
+  return { text: [head, ",", member, "}"].join(""), value };
+}
+
+/** Decodes the result of a command from the text of its record. */
+export function copyOf({ text, value }: DoneText): Result<unknown> {
+  // the cast is safe: the text is that of a DoneClaim
+  return value === undefined ? resultOf(readClaim(text) as DoneClaim) : { ok: true, value: decodeText(value) };
+}
+
+/** Encodes the record of a claim. */
+export function writeRunning(claim: RunningClaim): string {
+  return `{"state":"running",${fieldsOf(claim)}}`;
+}
+
+/** The {@link AttemptFields} as JSON; their characters (letters, digits, `-`, `_` and `.`) need no escape. */
+function fieldsOf({ fingerprint, nonce, endpoint }: AttemptFields): string {
+  return `"fingerprint":"${fingerprint}","nonce":"${nonce}","endpoint":"${endpoint}"`;
 }
 
 /** Makes the final failure that is recorded in place of a result that cannot be recorded. */
@@ -93,12 +116,11 @@ export function unfit({ code, message, details }: CatgaError, what: string): Fai
 
 /** Returns the store's key for a command's id. The key is the same in every version of Catga that shares the bucket. */
 export function claimKey(contract: string, id: string): string {
-  const shard = (fnv1a(id) >>> 16) % SHARDS;
-  return `${contract}-${shard.toString(16).padStart(2, "0")}/${id}`;
+  return `${contract}-${SHARDS[(fnv1a(id) >>> 16) % SHARDS.length]}/${id}`;
 }
 
 /**
- * Number of parts (shards) into which the ids of a contract are divided, so that a waiting attempt watches one part,
- * not the whole bucket.
+ * Names of the 64 parts (shards) into which the ids of a contract are divided, so that a waiting attempt watches one
+ * part, not the whole bucket.
  */
-const SHARDS = 64;
+const SHARDS = Array.from({ length: 64 }, (_, shard) => shard.toString(16).padStart(2, "0"));

@@ -2,22 +2,37 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { fail, type Result } from "../../contract/result.ts";
-import { type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
+import {
+  copyOf,
+  type DoneClaim,
+  readClaim,
+  resultOf,
+  type RunningClaim,
+  unfit,
+  writeDone,
+  writeRunning,
+} from "./claim_record.ts";
 
 const claim: RunningClaim = { state: "running", fingerprint: "f", nonce: "n", endpoint: "red.0" };
 
 /** Writes a result into a claim's record, and returns the result that is read back from the record. */
 function recorded(result: Result<unknown>, limit = Infinity): Result<unknown> {
-  const record = readClaim(writeDone(claim, result, limit));
+  const done = writeDone(claim, result, limit);
+  const record = readClaim(done.text);
   assertEquals(record?.state, "done");
   assertEquals(record?.nonce, claim.nonce);
   // cast: `assertEquals` above has checked that the state is "done"
-  return resultOf(record as DoneClaim);
+  const read = resultOf(record as DoneClaim);
+  const copy = copyOf(done);
+  // two errors that are equal differ by their stacks
+  assertEquals({ ...copy, error: copy.error?.message }, { ...read, error: read.error?.message });
+  return read;
 }
 
 describe("a claim's record", () => {
   it("is read as it was written while its attempt runs", () => {
-    assertEquals(readClaim(JSON.stringify(claim)), claim);
+    assertEquals(readClaim(writeRunning(claim)), claim);
+    assertEquals(writeRunning(claim), JSON.stringify(claim));
   });
 
   it("is undefined for a text that is not one", () => {

@@ -6,10 +6,10 @@ import type { Bucket } from "../../ports/key_value_store.ts";
 import { memoryHarness } from "../harness_suite.ts";
 import { CallerDeadline } from "./caller_deadline.ts";
 import { ClaimWait, KeyWatch } from "./claim_wait.ts";
-import { type RunningClaim, writeDone } from "./claim_record.ts";
+import { type RunningClaim, writeDone, writeRunning } from "./claim_record.ts";
 
 const claim: RunningClaim = { state: "running", fingerprint: "f", nonce: "n", endpoint: "red.0" };
-const text = JSON.stringify(claim);
+const text = writeRunning(claim);
 
 /**
  * Makes a bucket with a claim, and waits for the claim's end. `gone`: what the liveness check answers, call after
@@ -43,7 +43,7 @@ describe("ClaimWait", () => {
     const renewed = await harness.until(bucket.update(entry.key, text, entry.revision));
     await harness.pass(500);
     assertEquals(changed, false);
-    const done = writeDone(claim, { ok: true, value: 7 }, Infinity);
+    const done = writeDone(claim, { ok: true, value: 7 }, Infinity).text;
     await harness.until(bucket.update(entry.key, done, renewed!));
     const { found, gone } = await harness.until(change);
     assertEquals(found?.value, done);

@@ -12,7 +12,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import type { JumpWatch, Leased } from "../store/jump_watch.ts";
 import { LeasedEntry } from "../store/leased_entry.ts";
-import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
+import { type ClaimRecord, readClaim, type RunningClaim, writeRunning } from "./claim_record.ts";
 
 /** Longest pause of a process during which no other attempt runs, in ms; docs/state.md promises it. */
 const MAX_PROCESS_PAUSE = 15_000;
@@ -206,7 +206,7 @@ export class HeldClaim extends Deadlined implements Leased {
 
   async #renew(): Promise<void> {
     try {
-      if (await this.#entry.renew(ANSWER_LIMIT, () => JSON.stringify(this.#claim)) === "written") {
+      if (await this.#entry.renew(ANSWER_LIMIT, () => writeRunning(this.#claim)) === "written") {
         // the answer may have come after the end of the lease, so check the lease
         const now = stamp(this.#store.clock);
         this.check(now);

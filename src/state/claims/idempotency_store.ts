@@ -4,11 +4,11 @@
  * returns it. A result is kept for the ttl of its contract ({@link Claimant.ttl}); the default ttl is `RESULT_TTL` in
  * `contract/defaults.ts`.
  */
-import { backoff, between, delay, type Stamp, stamp, token } from "../../ports/clock.ts";
+import { backoff, between, delay, stamp, token } from "../../ports/clock.ts";
 import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
-import { fingerprint } from "../../data/value_text.ts";
+import { fingerprintBy, type Hash, textHash } from "../../data/value_text.ts";
 import { payloadLimit, sizeAdvice } from "../../data/payload_limit.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
@@ -22,7 +22,17 @@ import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";
 import { CallerDeadline } from "./caller_deadline.ts";
 import { ClaimWait } from "./claim_wait.ts";
-import { claimKey, type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
+import {
+  claimKey,
+  copyOf,
+  type DoneText,
+  readClaim,
+  resultOf,
+  type RunningClaim,
+  unfit,
+  writeDone,
+  writeRunning,
+} from "./claim_record.ts";
 import { answerLimit, type ClaimStore, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
 import { claimLost, claimsClosed, idReused, noClaim, outcomeUnknown, type Ran, withoutResult } from "./claim_error.ts";
 import { forgetFailure } from "./forget_failure.ts";
@@ -40,6 +50,7 @@ interface IdempotencyOptions extends Pick<ClaimStore, "clock" | "random" | "obse
 
 /** A running call of `guard`: one attempt to run an idempotent command. */
 interface GuardedCall {
+  readonly number: number;
   readonly key: string;
   readonly claim: RunningClaim;
   readonly text: string;
@@ -84,11 +95,15 @@ export class IdempotencyStore implements Claims {
   /** Wheel of timers for the deadlines of senders and the renewals of claims. */
   readonly #wheel: DeadlineWheel;
   readonly #store: ClaimStore;
-  /** Nonces of this process's running attempts. The attempt of a claim of this process with another nonce has ended. */
-  readonly #attempts = new Set<string>();
-  /** Prefix of all nonces that this process makes, and no other process. */
+  /**
+   * Numbers of this process's running attempts: the ends of their nonces. The attempt of a claim of this process with
+   * another nonce has ended.
+   */
+  readonly #attempts = new Set<number>();
+  /** Prefix of all nonces that this process makes, and no other process; the number of the attempt follows. */
   readonly #own: string;
   #made = 0;
+  #hash: Hash | undefined;
   readonly #closing = new AbortController();
   readonly #bucket: () => Promise<Bucket>;
   #opened: Bucket | undefined;
@@ -109,17 +124,35 @@ export class IdempotencyStore implements Claims {
   guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>> {
     const { contract, id } = claimant;
     if (this.#closing.signal.aborted) return Promise.resolve({ ok: false, error: claimsClosed() });
-    const [nonce, { endpoint }] = [this.#own + ++this.#made, this.#options];
+    const number = ++this.#made;
+    const [nonce, { endpoint }] = [this.#own + number, this.#options];
     let claim: RunningClaim;
     try {
-      claim = { state: "running", fingerprint: fingerprint(claimant.payload), nonce, endpoint };
+      claim = {
+        state: "running",
+        fingerprint: fingerprintBy(this.#hash ??= textHash(), claimant.payload),
+        nonce,
+        endpoint,
+      };
     } catch (cause) {
       return Promise.resolve({ ok: false, error: cannotBeSent(cause, "INVALID_MESSAGE", "the payload", contract) });
     }
     const deadline = new CallerDeadline(this.#wheel, claimant.due);
     claimant.adopt(deadline);
-    const [key, text] = [claimKey(contract, id), JSON.stringify(claim)];
-    return this.#settle({ key, claim, text, claimant, run, deadline, ran: "new", failures: 0, leavesClaim: false });
+    const [key, text] = [claimKey(contract, id), writeRunning(claim)];
+    const attempt: GuardedCall = {
+      number,
+      key,
+      claim,
+      text,
+      claimant,
+      run,
+      deadline,
+      ran: "new",
+      failures: 0,
+      leavesClaim: false,
+    };
+    return this.#settle(attempt);
   }
 
   async forgetFailure(contract: string, id: string): Promise<void> {
@@ -144,9 +177,9 @@ export class IdempotencyStore implements Claims {
    * gives up before, or the store has failed for too long.
    */
   async #settle(attempt: GuardedCall): Promise<Result<unknown>> {
-    const { claimant, claim: { nonce }, deadline } = attempt;
+    const { number, claimant, deadline } = attempt;
     const { clock, random, observer } = this.#options;
-    this.#attempts.add(nonce);
+    this.#attempts.add(number);
     let last: unknown;
     try {
       const bucket = this.#opened ??= await deadline.wait(this.#bucket());
@@ -170,7 +203,7 @@ export class IdempotencyStore implements Claims {
       if (attempt.leavesClaim && attempt.ran !== "here") void this.#removeClaim(attempt);
       return withoutResult(claimant, error, { ran: attempt.ran, over: deadline.over, last, observer });
     } finally {
-      this.#attempts.delete(nonce);
+      this.#attempts.delete(number);
       deadline[Symbol.dispose]();
     }
   }
@@ -234,7 +267,7 @@ export class IdempotencyStore implements Claims {
     if (state === "running" && attempt.ran !== "here") {
       // this attempt's own claim, whose acknowledgement was lost or late, is written again because its age is unknown
       const own = nonce === claim.nonce;
-      if (own || (endpoint === claim.endpoint && !this.#attempts.has(nonce))) {
+      if (own || (endpoint === claim.endpoint && !this.#isRunning(nonce))) {
         return await this.#takeOver(attempt, bucket, found);
       }
     }
@@ -243,6 +276,11 @@ export class IdempotencyStore implements Claims {
     if (attempt.ran === "new") attempt.ran = "elsewhere";
     const change = await this.#wait.change(bucket, found, record, attempt.deadline);
     return change.gone && attempt.ran !== "here" ? await this.#takeOver(attempt, bucket, change.found) : change;
+  }
+
+  /** Returns true if the nonce is that of a running attempt of this process. */
+  #isRunning(nonce: string): boolean {
+    return nonce.startsWith(this.#own) && this.#attempts.has(Number(nonce.slice(this.#own.length)));
   }
 
   /** Overwrites a claim that has no running attempt, or this attempt's own claim. */
@@ -267,15 +305,18 @@ export class IdempotencyStore implements Claims {
     if (deadline.over !== undefined) throw deadline.over;
     const sent = stamp(clock);
     const writing = write();
-    const answer = this.#store.answers.within(answerLimit(attempt.failures), writing, sent.monotonic);
-    const revision = await deadline.wait(answer).catch((error) => {
+    let revision: number | undefined;
+    try {
+      const limit = answerLimit(attempt.failures);
+      revision = await this.#store.answers.within(limit, writing, sent.monotonic, deadline);
+    } catch (error) {
       attempt.leavesClaim = true;
       if (deadline.over !== undefined) {
         // remove the claim if its acknowledgement comes late; if that fails, the claim expires
         writing.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
       }
       throw error;
-    });
+    }
     // the claim's age is not certain enough if the process or the store stood still: it is written again
     const now = stamp(clock); // read once for all that follows at once: in Deno, the clocks take 0.13 µs
     if (revision === undefined) return undefined;
@@ -311,43 +352,35 @@ export class IdempotencyStore implements Claims {
       // attempt that has the claim counts
       return held.lost || ending === "lost" ? { found: undefined } : { result };
     }
-    return await this.#record(held, claim, claimant, result, ended);
-  }
-
-  /**
-   * Records a result, to be kept for the claimant's ttl. If the result cannot be recorded, records a failure that
-   * says so.
-   */
-  async #record(
-    held: HeldClaim,
-    claim: RunningClaim,
-    claimant: Claimant,
-    result: Result<unknown>,
-    ended: Stamp,
-  ): Promise<ClaimStep> {
-    const { contract, id, ttl } = claimant;
-    let text: string;
+    let done: DoneText;
     let ending: Ending;
     try {
-      text = writeDone(claim, result, Infinity);
-      this.#checkSize(text);
-      ending = await held.keep(text, ttl, ended);
+      done = writeDone(claim, result, Infinity);
+      this.#checkSize(done.text);
+      ending = await held.keep(done.text, claimant.ttl, ended);
     } catch (error) {
-      let short = result;
-      if (isCatgaError(error) && result.ok) {
-        short = unfit(error, `${contract} (id ${id.slice(0, 80)}) has run, but its result cannot be kept`);
-        this.#options.observer({ type: "fault", during: `keeping a result of ${contract}`, error: short.error });
-      }
-      text = writeDone(claim, short, SHORT_ERROR);
-      ending = await held.keep(text, ttl);
+      done = writeDone(claim, this.#withoutValue(claimant, result, error), SHORT_ERROR);
+      ending = await held.keep(done.text, claimant.ttl);
     }
+    return this.#recorded(claimant, done, ending);
+  }
+
+  /** Makes the failure to be recorded in place of a result that cannot be recorded because of `error`. */
+  #withoutValue({ contract, id }: Claimant, result: Result<unknown>, error: unknown): Result<unknown> {
+    if (!isCatgaError(error) || !result.ok) return result;
+    const short = unfit(error, `${contract} (id ${id.slice(0, 80)}) has run, but its result cannot be kept`);
+    this.#options.observer({ type: "fault", during: `keeping a result of ${contract}`, error: short.error });
+    return short;
+  }
+
+  /** Returns the step after the write of a result. */
+  #recorded(claimant: Claimant, done: DoneText, ending: Ending): ClaimStep {
     if (ending === "lost") return { found: undefined };
     if (ending === "unknown") {
       return { result: outcomeUnknown(claimant, "the store does not say whether its result was kept") };
     }
-    // the result is decoded from the record, so that it is what other attempts will read; the cast is safe: the text
-    // is that of a DoneClaim
-    return { result: resultOf(readClaim(text) as DoneClaim) };
+    // the result is decoded from its text, so that it is what other attempts will read
+    return { result: copyOf(done) };
   }
 
   /**

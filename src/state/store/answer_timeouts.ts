@@ -16,6 +16,12 @@ interface PendingStoreCall {
   isOver: boolean;
 }
 
+/** A sender that may stop waiting for an answer of the store. */
+interface WaitingSender {
+  /** Calls `reject` when the sender stops waiting; at once if it has. Replaces the function of the call before. */
+  onOver(reject: (error: Error) => void): void;
+}
+
 /** The running calls of a node to the store that have a time limit. */
 export class AnswerTimeouts {
   readonly #clock: Clock;
@@ -37,9 +43,16 @@ export class AnswerTimeouts {
   /**
    * Settles as the given call does. Without an answer, rejects with `UNAVAILABLE` after `limit` to `limit` + 50 ms,
    * because a call whose answer was lost would fail much later. `now`: the monotonic clock, if the caller has read it.
+   * With `sender`, rejects as well when the sender stops waiting.
    */
-  within<T>(limit: number, call: Promise<T>, now: number = this.#clock.monotonic()): Promise<T> {
+  within<T>(
+    limit: number,
+    call: Promise<T>,
+    now: number = this.#clock.monotonic(),
+    sender?: WaitingSender,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
+      sender?.onOver(reject);
       const previous = this.#last;
       const pending: PendingStoreCall = { due: now + limit, limit, reject, previous, next: undefined, isOver: false };
       if (previous === undefined) this.#first = pending;

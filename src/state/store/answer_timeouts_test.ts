@@ -3,6 +3,8 @@ import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
+import { CallerDeadline } from "../claims/caller_deadline.ts";
 import { AnswerTimeouts } from "./answer_timeouts.ts";
 
 describe("AnswerTimeouts", () => {
@@ -32,5 +34,16 @@ describe("AnswerTimeouts", () => {
       assertGreaterOrEqual(took, limit);
       assertLessOrEqual(took, limit + 50);
     }
+  });
+
+  it("rejects before the limit when the sender stops waiting; at once if it has stopped", async () => {
+    const clock = new VirtualClock();
+    const answers = new AnswerTimeouts(clock);
+    const wheel = new DeadlineWheel(clock);
+    using sender = new CallerDeadline(wheel, clock.monotonic() + 500);
+    const never = () => answers.within(1_000, new Promise<never>(() => {}), clock.monotonic(), sender);
+    const waiting = assertRejects(never, CatgaError);
+    await clock.advance(550);
+    assertEquals([(await waiting).code, (await assertRejects(never, CatgaError)).code], ["TIMEOUT", "TIMEOUT"]);
   });
 });

@@ -115,8 +115,8 @@ class MemoryBucket implements Bucket {
 
   /**
    * Writes an entry whose present revision is `expected`; `undefined`: a key without an entry. Resolves with the
-   * revision; `undefined`: the key has another one. Neither this method nor its callers are async: each async function would take 0.2 µs of an
-   * idempotent command of an app without NATS.
+   * revision, or with `undefined` if the key has another one. Neither this method nor its callers are async: each async
+   * function would take 0.2 µs of an idempotent command of an app without NATS.
    */
   #write(
     key: string,

@@ -31,7 +31,7 @@ export interface LineSender {
    * Called when the reader reports how many items it has consumed and received. `again`: true if the items after the
    * received ones may have been lost on the way.
    */
-  word(consumed: number, received: number, again: boolean): void;
+  onProgress(consumed: number, received: number, again: boolean): void;
   /** Writes the items and reports that are waiting to be sent. */
   write(out: ItemWriter): void;
 }
@@ -70,7 +70,7 @@ export interface ItemSource {
    * Reports how many items the reader has consumed and received; `again`: true if the items after the received ones may
    * have been lost on the way.
    */
-  word(consumed: number, received: number, again: boolean): void;
+  reportProgress(consumed: number, received: number, again: boolean): void;
 }
 
 /** Takes the items of a stream's handler that runs in this process. */

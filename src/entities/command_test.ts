@@ -8,7 +8,7 @@ import type { Appended, EventLog, LogStream } from "../ports/event_log.ts";
 import { PendingCommand, storeDeadline } from "./command.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots } from "./snapshots.ts";
-import { Rounds } from "./optimistic_appends.ts";
+import { OptimisticAppends } from "./optimistic_appends.ts";
 import { StoredCommands } from "./stored_commands.ts";
 import { WarmCopies } from "./warm_copies.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
@@ -69,7 +69,7 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
       remaining: (now: number) => deadline - now,
     } as unknown as DecidingMessage; // safe: a command uses only these members
     const commands = new StoredCommands(clock);
-    const rounds = new Rounds({
+    const rounds = new OptimisticAppends({
       ...{ host, commands, stream: new EntityStream(host, new Snapshots(host), commands), warm: new WarmCopies() },
       ...{ number: (events) => (number += events) - events, changed: () => {} },
     });

@@ -24,7 +24,7 @@ import type { EntityCopy } from "./entity_copy.ts";
 import { WarmCopies } from "./warm_copies.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots } from "./snapshots.ts";
-import { forgotten, Rounds } from "./optimistic_appends.ts";
+import { forgotten, OptimisticAppends } from "./optimistic_appends.ts";
 import { StoredCommands } from "./stored_commands.ts";
 
 /** Makes the part of a node that reads entities and handles their commands. */
@@ -36,7 +36,7 @@ class NodeEntities implements Entities {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
   readonly #stream: EntityStream;
-  readonly #rounds: Rounds;
+  readonly #rounds: OptimisticAppends;
   readonly #warm = new WarmCopies();
   /** Subjects of entities for which a snapshot is to be written, now or later. */
   readonly #awaited = new Set<string>();
@@ -49,7 +49,7 @@ class NodeEntities implements Entities {
     this.#snapshots = new Snapshots(host);
     const commands = new StoredCommands(host.clock);
     const stream = this.#stream = new EntityStream(host, this.#snapshots, commands);
-    this.#rounds = new Rounds({
+    this.#rounds = new OptimisticAppends({
       ...{ host, stream, commands, warm: this.#warm },
       number: (events) => (this.#emitted += events) - events,
       changed: (subject, copy, now) => copy.snapshotDue(now) !== undefined && this.#awaitSnapshot(subject),

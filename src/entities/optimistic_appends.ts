@@ -25,8 +25,8 @@ import type { EntitiesHost } from "./snapshots.ts";
 import { type FoundCommand, foundIn, type StoredCommands } from "./stored_commands.ts";
 import { Turns } from "./turns.ts";
 
-/** Dependencies of {@link Rounds}, which run the commands of entities, on their node. */
-export interface RoundsOptions {
+/** Dependencies of {@link OptimisticAppends}, which run the commands of entities, on their node. */
+export interface OptimisticAppendsOptions {
   readonly host: EntitiesHost;
   readonly stream: EntityStream;
   readonly commands: StoredCommands;
@@ -86,13 +86,13 @@ class MessageAppend implements AppendReceiver {
 }
 
 /** Runs the commands of all entities of a node. */
-export class Rounds {
-  readonly #options: RoundsOptions;
+export class OptimisticAppends {
+  readonly #options: OptimisticAppendsOptions;
   readonly #turns: Turns<PendingCommand>;
   /** Handlers that returned at once when they last ran. */
   readonly #immediate = new WeakSet<EntityBody>();
 
-  constructor(options: RoundsOptions) {
+  constructor(options: OptimisticAppendsOptions) {
     this.#options = options;
     this.#turns = new Turns(options.host.clock);
   }
@@ -137,7 +137,7 @@ export class Rounds {
   }
 
   /**
-   * Called with the outcome of an append that {@link Rounds.#start} made. One function serves all appends, for speed.
+   * Called with the outcome of an append that {@link OptimisticAppends.#start} made. One function serves all appends, for speed.
    */
   readonly #answered = (message: MessageAppend, appended: Appended, now: number): void => {
     const [{ command: { subject } }] = message.entries;

@@ -32,8 +32,8 @@ import { SettledRuns } from "./settled_runs.ts";
 import { VersionTrials } from "./version_trials.ts";
 import { SHORTEST_KEEP } from "./run_sweep.ts";
 
-/** Dependencies of {@link Drives}, the runs that a node executes, on the node. */
-export interface DrivesHost extends DriveHost, Omit<RunLeasesHost, "log"> {
+/** Dependencies of {@link DrivenRuns}, the runs that a node executes, on the node. */
+export interface DrivenRunsHost extends DriveHost, Omit<RunLeasesHost, "log"> {
   /** Returns true if the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;
   /**
@@ -91,8 +91,8 @@ interface HeldRun {
 }
 
 /** The runs that a node executes. */
-export class Drives {
-  readonly #host: DrivesHost;
+export class DrivenRuns {
+  readonly #host: DrivenRunsHost;
   readonly #held = new Map<string, HeldRun>();
   readonly #settled: SettledRuns;
   /**
@@ -109,7 +109,7 @@ export class Drives {
   /** When the timer fires next, by the monotonic clock. */
   #ticksAt = Infinity;
 
-  constructor(host: DrivesHost, few = FEW) {
+  constructor(host: DrivenRunsHost, few = FEW) {
     this.#host = host;
     this.#few = few;
     this.#leases = new RunLeases(host);
@@ -547,7 +547,7 @@ export class Drives {
 }
 
 /** Returns true if the holder of the run (the node that its last message names) is another node, which is alive. */
-function isElsewhere(holder: string | undefined, host: DrivesHost): holder is string {
+function isElsewhere(holder: string | undefined, host: DrivenRunsHost): holder is string {
   return holder !== undefined && holder !== "" && holder !== host.endpoint && host.alive(holder);
 }
 

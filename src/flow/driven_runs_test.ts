@@ -6,7 +6,7 @@ import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { type Clock, delay } from "../ports/clock.ts";
 import type { Appended, StoredMessage } from "../ports/event_log.ts";
-import { Drives, type DrivesHost } from "./driven_runs.ts";
+import { DrivenRuns, type DrivenRunsHost } from "./driven_runs.ts";
 import { Journal } from "./journal.ts";
 import type { CalledEntry, JournalEntry, Started } from "./journal_entry.ts";
 import { RunLog, type RunStream } from "./run_log.ts";
@@ -45,11 +45,11 @@ function node(
     readonly ended?: () => Promise<void>;
     readonly wake?: () => Promise<void>;
     readonly takeBack?: (steps: readonly string[]) => Promise<void>;
-    readonly startChild?: DrivesHost["startChild"];
-    readonly cancelChild?: DrivesHost["cancelChild"];
-    readonly lease?: DrivesHost["lease"];
-    readonly unlease?: DrivesHost["unlease"];
-    readonly callEach?: DrivesHost["callEach"];
+    readonly startChild?: DrivenRunsHost["startChild"];
+    readonly cancelChild?: DrivenRunsHost["cancelChild"];
+    readonly lease?: DrivenRunsHost["lease"];
+    readonly unlease?: DrivenRunsHost["unlease"];
+    readonly callEach?: DrivenRunsHost["callEach"];
     readonly few?: number | undefined;
     /** Returns true while the server that answers does not have the run yet. */
     readonly missing?: () => boolean;
@@ -109,7 +109,7 @@ function node(
     after: (...args) => clock.after(...args),
     soon: (callback) => clock.soon(callback),
   };
-  const hostOf = (): DrivesHost => ({
+  const hostOf = (): DrivenRunsHost => ({
     ...{ endpoint, clock: serverClock, log, ended },
     get latest() {
       return clock.now();
@@ -146,11 +146,11 @@ function node(
     },
   });
   const stuck: string[] = [];
-  let drives = new Drives(hostOf(), few);
+  let drives = new DrivenRuns(hostOf(), few);
   /** Lets another process take this node's place in the run, as after the death of the node. */
   const die = (next: string) => {
     endpoint = next;
-    drives = new Drives(hostOf(), few);
+    drives = new DrivenRuns(hostOf(), few);
   };
   // the new process may die, too
   const bring = () => void drives.execute(body, { ref: REF, sequence: 1 }).catch(() => {});

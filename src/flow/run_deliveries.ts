@@ -19,23 +19,23 @@ import { isStringArray } from "../data/checks.ts";
 import { unavailable } from "../error.ts";
 import { type Clock, delay } from "../ports/clock.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
-import type { Drives } from "./driven_runs.ts";
+import type { DrivenRuns } from "./driven_runs.ts";
 import { type CalledEntry, entryOf } from "./journal_entry.ts";
 import type { RunRef } from "./run_ref.ts";
 import { isTried, type RunPeers } from "./run_peers.ts";
 import type { RunStarts } from "./run_starts.ts";
 
-/** Passes calls to execute runs to {@link Drives}, the runs that this node executes. */
+/** Passes calls to execute runs to {@link DrivenRuns}, the runs that this node executes. */
 export class RunDeliveries implements RunDriver {
   readonly #endpoint: string;
   readonly #clock: Clock;
-  readonly #drives: Drives;
+  readonly #drives: DrivenRuns;
   readonly #peers: RunPeers;
   readonly #starts: RunStarts;
 
   constructor(
     { endpoint, clock }: { readonly endpoint: string; readonly clock: Clock },
-    { drives, peers, starts }: { readonly drives: Drives; readonly peers: RunPeers; readonly starts: RunStarts },
+    { drives, peers, starts }: { readonly drives: DrivenRuns; readonly peers: RunPeers; readonly starts: RunStarts },
   ) {
     this.#endpoint = endpoint;
     this.#clock = clock;

@@ -9,7 +9,7 @@ import type { Result } from "../contract/result.ts";
 import { checkKnown, checkString } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { delay, token } from "../ports/clock.ts";
-import { type Drives, UNDRIVEN_PAUSE } from "./driven_runs.ts";
+import { type DrivenRuns, UNDRIVEN_PAUSE } from "./driven_runs.ts";
 import { Journal } from "./journal.ts";
 import type { JournalEntry, Parent, RecordedOutcome } from "./journal_entry.ts";
 import { failed, failedWith, inTime, noRun } from "./run_answers.ts";
@@ -24,9 +24,9 @@ import { refusedInTime } from "./schema_in_time.ts";
 export class RunNotices {
   readonly #node: RunsNode;
   readonly #peers: RunPeers;
-  readonly #drives: Drives;
+  readonly #drives: DrivenRuns;
 
-  constructor(node: RunsNode, peers: RunPeers, drives: Drives) {
+  constructor(node: RunsNode, peers: RunPeers, drives: DrivenRuns) {
     this.#node = node;
     this.#peers = peers;
     this.#drives = drives;

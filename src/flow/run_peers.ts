@@ -37,7 +37,7 @@ export class RunPeers {
     });
   }
 
-  /** Passes a call to execute a run on to the node at an endpoint: the implementation of {@link DrivesHost.passOn}. */
+  /** Implements {@link DrivenRunsHost.passOn}: passes a call to execute a run on to the node at an endpoint. */
   async passOn(endpoint: string, { ref, sequence, stored, due, tried }: DeliveredCall): Promise<boolean | RefusedRun> {
     const payload: RunJoin = {
       ...{ run: ref.run, sequence },

@@ -5,7 +5,7 @@
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { fewAtOnce } from "../data/gate.ts";
 import { delay } from "../ports/clock.ts";
-import type { Drives } from "./driven_runs.ts";
+import type { DrivenRuns } from "./driven_runs.ts";
 import { isUnstored } from "./recorded_error.ts";
 import { retry } from "./retry.ts";
 import { undecodedAt } from "./run_message.ts";
@@ -14,11 +14,11 @@ import type { RunsNode } from "./runs_node.ts";
 /** Has open runs loaded and executed after messages that may have called for their execution were lost. */
 export class RunRecovery {
   readonly #node: RunsNode;
-  readonly #drives: Drives;
+  readonly #drives: DrivenRuns;
   /** Workflows whose open runs will be executed soon. */
   readonly #coming = new Set<string>();
 
-  constructor(node: RunsNode, drives: Drives) {
+  constructor(node: RunsNode, drives: DrivenRuns) {
     this.#node = node;
     this.#drives = drives;
   }

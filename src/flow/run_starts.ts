@@ -16,7 +16,7 @@ import { NO_HEADERS, withCarried } from "../dispatch/carried_headers.ts";
 import type { Schedule } from "../dispatch/remote.ts";
 import { CatgaError } from "../error.ts";
 import { token } from "../ports/clock.ts";
-import type { Drives } from "./driven_runs.ts";
+import type { DrivenRuns } from "./driven_runs.ts";
 import { Journal } from "./journal.ts";
 import type { CalledEntry, Parent, Started } from "./journal_entry.ts";
 import { isUnstored, readable, recorded } from "./recorded_error.ts";
@@ -42,7 +42,7 @@ interface StartHow {
 /** Starts runs. */
 export class RunStarts {
   readonly #node: RunsNode;
-  readonly #drives: Drives;
+  readonly #drives: DrivenRuns;
   readonly #versions: RunVersions;
   readonly #schedules: RunSchedules;
   readonly #notices: RunNotices;
@@ -50,7 +50,7 @@ export class RunStarts {
   constructor(
     node: RunsNode,
     { drives, versions, schedules, notices }: {
-      readonly drives: Drives;
+      readonly drives: DrivenRuns;
       readonly versions: RunVersions;
       readonly schedules: RunSchedules;
       readonly notices: RunNotices;

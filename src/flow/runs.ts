@@ -19,7 +19,7 @@ import type { RefusedRun, RunDue, RunJoin, RunJoined, StartedRuns, WorkflowBody 
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RefusedRunFate } from "./drive_host.ts";
-import { type DeliveredCall, Drives, type DrivesHost } from "./driven_runs.ts";
+import { type DeliveredCall, DrivenRuns, type DrivenRunsHost } from "./driven_runs.ts";
 import type { Journal } from "./journal.ts";
 import type { Parent, RecordedError } from "./journal_entry.ts";
 import { ResultCalls } from "./result_calls.ts";
@@ -41,7 +41,7 @@ import { RunsNode } from "./runs_node.ts";
 import { StuckRuns } from "./stuck_watch.ts";
 
 /** The runs of a namespace, as one node starts, executes, signals, cancels and lists them. */
-export class Runs implements DrivesHost, NodeRuns {
+export class Runs implements DrivenRunsHost, NodeRuns {
   readonly app: RunsHost;
   readonly endpoint: string;
   readonly clock: Clock;
@@ -52,7 +52,7 @@ export class Runs implements DrivesHost, NodeRuns {
   readonly #versions: RunVersions;
   readonly #schedules: RunSchedules;
   readonly #stuck: StuckRuns;
-  readonly #drives: Drives;
+  readonly #drives: DrivenRuns;
   readonly #notices: RunNotices;
   readonly #starts: RunStarts;
   readonly #deliveries: RunDeliveries;
@@ -73,7 +73,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const versions = this.#versions = new RunVersions(node);
     const schedules = this.#schedules = new RunSchedules(node);
     this.#stuck = new StuckRuns(log, clock, app.observer);
-    const drives = this.#drives = new Drives(this);
+    const drives = this.#drives = new DrivenRuns(this);
     const notices = this.#notices = new RunNotices(node, peers, drives);
     this.#starts = new RunStarts(node, { drives, versions, schedules, notices });
     this.#deliveries = new RunDeliveries(node, { drives, peers, starts: this.#starts });

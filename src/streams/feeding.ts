@@ -178,8 +178,8 @@ class WireOutlet implements ItemOutlet, LineSender {
     line.sender = this;
   }
 
-  word(consumed: number, received: number, again: boolean): void {
-    this.#sender.word(consumed, received, again);
+  onProgress(consumed: number, received: number, again: boolean): void {
+    this.#sender.onProgress(consumed, received, again);
     if (this.#sender.delivered) this.#waiting.wake();
     else if (this.#waiting.some && this.#sender.room) this.#burst();
   }

@@ -88,7 +88,7 @@ export class ItemSender implements LineSender {
     this.#line.gather();
   }
 
-  word(consumed: number, received: number, again: boolean): void {
+  onProgress(consumed: number, received: number, again: boolean): void {
     // the reader's report is ignored if its numbers are wrong, or if it is for an earlier stream
     if (consumed > received || received > this.#next) return;
     this.#received = Math.max(this.#received, received);
@@ -176,7 +176,7 @@ export class ItemReceiver {
 
   /** Reports the number of consumed items to the sender once `n` items are consumed; at once if they are already. */
   report(source: ItemSource, n: number): void {
-    if (n <= this.#consumed) source.word(this.#consumed, this.#received, false);
+    if (n <= this.#consumed) source.reportProgress(this.#consumed, this.#received, false);
     else this.#report = n;
   }
 
@@ -184,7 +184,7 @@ export class ItemReceiver {
   end(source: ItemSource, n: number): void {
     this.#count = n;
     if (this.#received < n) this.#miss(source);
-    else source.word(this.#consumed, this.#received, false);
+    else source.reportProgress(this.#consumed, this.#received, false);
   }
 
   /** Returns the oldest received item, which then counts as consumed; there must be one. */
@@ -192,7 +192,7 @@ export class ItemReceiver {
     const item = this.#items.shift();
     if (++this.#consumed >= this.#report) {
       this.#report = Infinity;
-      source?.word(this.#consumed, this.#received, false);
+      source?.reportProgress(this.#consumed, this.#received, false);
     }
     if (this.#refused && 2 * this.#items.size <= this.#most && source !== undefined) {
       this.#refused = false;
@@ -206,7 +206,7 @@ export class ItemReceiver {
    * may be lost.
    */
   doubt(source: ItemSource): void {
-    source.word(this.#consumed, this.#received, true);
+    source.reportProgress(this.#consumed, this.#received, true);
   }
 
   /** Returns true if all `n` items of the stream were received, unless the sender reported another total. */

@@ -105,8 +105,10 @@ describe("a reader of a stream in another process", () => {
 
 describe("a process that feeds a stream", () => {
   it("fills no more than the window of a reader, which asks again for what it had no room for", () => {
-    const words: number[][] = [];
-    const source = { word: (...word: [number, number, boolean]) => void words.push(word.map(Number)) };
+    const reports: number[][] = [];
+    const source = {
+      reportProgress: (...report: [number, number, boolean]) => void reports.push(report.map(Number)),
+    };
     const receiver = new ItemReceiver(8);
     const items = Array.from({ length: 100 }, (_, n) => n);
     receiver.items(source, 0, items, 0);
@@ -114,13 +116,13 @@ describe("a process that feeds a stream", () => {
     receiver.end(source, 100);
     const read: unknown[] = [];
     while (receiver.received < 100 || receiver.size > 0) {
-      const asked = words.length;
+      const asked = reports.length;
       read.push(receiver.take(source));
-      if (words.length > asked) receiver.items(source, receiver.received, items.slice(receiver.received), 0);
+      if (reports.length > asked) receiver.items(source, receiver.received, items.slice(receiver.received), 0);
     }
     assertEquals(read, items);
     assert(receiver.complete(100));
-    assertLess(words.length, 40);
+    assertLess(reports.length, 40);
   });
 });
 

@@ -587,6 +587,3 @@ function returnedValue(value: unknown): HistoryOutcome {
   if (isResult(value)) return outcomeOf(value);
   return { type: "ok", value };
 }
-
-/** Type of the apps that are recorded. */
-export type RecordedApp = Catga;

@@ -22,7 +22,7 @@ import { afterRefusedMessage, untriedNodes } from "../../src/contract/shape_rule
 import type { RefusedRun, WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
 import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/drive_host.ts";
-import { Drives, type DrivesHost, LEASE, UNDRIVEN_PAUSE } from "../../src/flow/driven_runs.ts";
+import { DrivenRuns, type DrivenRunsHost, LEASE, UNDRIVEN_PAUSE } from "../../src/flow/driven_runs.ts";
 import type { RunLease } from "../../src/flow/run_leases.ts";
 import { Journal, statusOf } from "../../src/flow/journal.ts";
 import type { CalledEntry, JournalEntry, RunLogMessage } from "../../src/flow/journal_entry.ts";
@@ -482,7 +482,7 @@ function before(a: { at: number; order: number }, b: { at: number; order: number
 }
 
 /** A process: nothing of it goes on when it is dead, and later when it is frozen. */
-class Process implements DrivesHost {
+class Process implements DrivenRunsHost {
   readonly timeout = 30_000;
   readonly causes = true;
   readonly simulation: Simulation;
@@ -491,7 +491,7 @@ class Process implements DrivesHost {
   readonly random: Random;
   readonly endpoint: string;
   readonly log: RunLog;
-  readonly drives: Drives;
+  readonly drives: DrivenRuns;
   dead = false;
   frozen = false;
   frozenAt = 0;
@@ -527,7 +527,7 @@ class Process implements DrivesHost {
       maxPayload: () => 1_000_000,
     });
     // in these seeds a run has a lease as soon as there are two
-    this.drives = simulation.leasing ? new Drives(this, 1) : new Drives(this);
+    this.drives = simulation.leasing ? new DrivenRuns(this, 1) : new DrivenRuns(this);
   }
 
   /** Calls back if the process still runs; when it is troubled if it is frozen. */
@@ -688,7 +688,7 @@ class Process implements DrivesHost {
     );
   }
 
-  async passOn(endpoint: string, call: Parameters<DrivesHost["passOn"]>[1]): Promise<boolean | RefusedRun> {
+  async passOn(endpoint: string, call: Parameters<DrivenRunsHost["passOn"]>[1]): Promise<boolean | RefusedRun> {
     const { simulation } = this;
     return await new Promise((resolve) => {
       let over = false;

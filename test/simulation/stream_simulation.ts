@@ -1,7 +1,7 @@
 /**
  * One stream between two processes over frames that are lost, late and repeated, drawn from one seed: the two state
  * machines of its items, with a carrier that knows what a node knows of frames. Either process may die at any step, the
- * reader may sleep or give up, and a liar sends words of its own. Checked all the while: items come in order, each
+ * reader may sleep or give up, and a liar sends reports of its own. Checked all the while: items come in order, each
  * once, neither side keeps more than the window, and the stream ends.
  *
  *   deno run -A test/simulation/stream_simulation.ts 42
@@ -35,8 +35,8 @@ export type StreamPlant =
   | "ask"
   /** The end does not wait for the reader. */
   | "end"
-  /** Any word is believed. */
-  | "word";
+  /** Any report is believed. */
+  | "report";
 
 /** What came of the run of a seed. */
 export interface SimulatedStream {
@@ -97,7 +97,7 @@ export function simulateStream(seed: number, plant?: StreamPlant): SimulatedStre
     end: (n) => void down.items.push({ kind: "z", n }),
   };
   const source: ItemSource = {
-    word: (consumed, received, again) => void up.items.push({ kind: "w", consumed, received, again }),
+    reportProgress: (consumed, received, again) => void up.items.push({ kind: "w", consumed, received, again }),
   };
   const sender = new ItemSender(plant === "window" ? { items: Infinity, bytes: Infinity } : window, { gather() {} });
   const receiver = new ItemReceiver(plant === "window" ? Infinity : window.items);
@@ -120,8 +120,8 @@ export function simulateStream(seed: number, plant?: StreamPlant): SimulatedStre
   const toHandler = (item: Item) => {
     if (item.kind === "p") down.items.push({ kind: "o", missing: up.received.report() });
     if (item.kind !== "w") return;
-    if (plant === "word" && random() < 0.01) over = finished = true;
-    sender.word(item.consumed, item.received, plant !== "again" && item.again);
+    if (plant === "report" && random() < 0.01) over = finished = true;
+    sender.onProgress(item.consumed, item.received, plant !== "again" && item.again);
   };
   const deliver = (way: Way, to: (item: Item) => void, doubtful: boolean) => {
     const due = way.moving.filter(({ at }) => at <= now);
@@ -183,9 +183,9 @@ export function simulateStream(seed: number, plant?: StreamPlant): SimulatedStre
     }
     if (now === leavesAt) left = true;
     flush(up);
-    // somebody else's words
-    if (random() < 0.01) sender.word(made + among(1, 9), made + among(1, 9), random() < 0.5);
-    if (random() < 0.01) sender.word(made + among(1, 9), among(0, made), true);
+    // somebody else's reports
+    if (random() < 0.01) sender.onProgress(made + among(1, 9), made + among(1, 9), random() < 0.5);
+    if (random() < 0.01) sender.onProgress(made + among(1, 9), among(0, made), true);
     if (violations.length > 3) break;
   }
   if (finished) {

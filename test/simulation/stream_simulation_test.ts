@@ -35,7 +35,7 @@ describe("simulation of a stream", () => {
       ["window", /the reader keeps/],
       ["ask", /has not ended/],
       ["end", /items came, and it ended/],
-      ["word", /items came, and it ended/],
+      ["report", /items came, and it ended/],
     ] as [StreamPlant, RegExp][]
   ) {
     it(`finds that a rule is left out: ${plant}`, slow, () => {

@@ -67,7 +67,7 @@ export interface Answerer {
    * Sends the process the progress of a stream's reader: how many items it has consumed and received. `again`: the
    * items after the received ones may be lost, and must be sent again.
    */
-  word(call: Call, consumed: number, received: number, again: boolean): void;
+  reportProgress(call: Call, consumed: number, received: number, again: boolean): void;
 }
 
 /** A sent frame (message to another process), as far as it has requests. */
@@ -204,8 +204,8 @@ export class Call extends Deadlined {
    * Sends the process that feeds this stream the progress of its reader: how many items it has consumed and received.
    * `again`: items beyond these may be lost, and must be sent again.
    */
-  word(consumed: number, received: number, again: boolean): void {
-    this.peer?.word(this, consumed, received, again);
+  reportProgress(consumed: number, received: number, again: boolean): void {
+    this.peer?.reportProgress(this, consumed, received, again);
   }
 
   /** Listens to the caller's signal: this call aborts when the signal does. */

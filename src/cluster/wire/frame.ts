@@ -42,7 +42,7 @@ type EndItem = ["z", seq: number, index: number, n: number];
  * `["w", seq, index, consumed, received]`: progress of a stream's reader: the number of items consumed and received.
  * With a 1 at the end: items beyond these may be lost, and must be sent again.
  */
-export type WordItem = ["w", seq: number, index: number, consumed: number, received: number, again?: 1];
+export type ProgressItem = ["w", seq: number, index: number, consumed: number, received: number, again?: 1];
 /**
  * `["p", n]`: a ping. With a 1, its sender has reconnected, and asks for all answers again. `missing`: numbers of the
  * receiver's frames that have not arrived at the sender; the sender asks for the answers in them.
@@ -98,7 +98,7 @@ export type FrameItem =
   | ItemsItem
   | AskItem
   | EndItem
-  | WordItem
+  | ProgressItem
   | PingItem
   | PongItem
   | VersionsItem

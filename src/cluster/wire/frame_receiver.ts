@@ -175,7 +175,7 @@ export class FrameReceiver {
         return index;
       }
       case "w":
-        inbound.word(peer, item);
+        inbound.onProgress(peer, item);
         return index;
       case "c":
         inbound.cancel(peer, item);

@@ -18,7 +18,7 @@ import type { Counts } from "../../dispatch/contract_counts.ts";
 import { EntityOutcome } from "../../dispatch/handler_call.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import type { CancelItem, WireMeta, WordItem } from "./frame.ts";
+import type { CancelItem, ProgressItem, WireMeta } from "./frame.ts";
 import { failureItem, tooLarge } from "./frame_writer.ts";
 import { unreadable } from "./frame_reader.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
@@ -224,11 +224,11 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /** Passes the progress of a stream's reader (items consumed and received) to the handler that feeds the stream. */
-  word(peer: Peer, [, seq, index, consumed, received, again]: WordItem): void {
+  onProgress(peer: Peer, [, seq, index, consumed, received, again]: ProgressItem): void {
     const run = peer.running.find(seq, index);
     if (!(run instanceof MessageContext)) return;
     const { envelope } = run;
-    if (envelope instanceof InboundRequest) envelope.items.line.word(consumed, received, again === 1);
+    if (envelope instanceof InboundRequest) envelope.items.line.onProgress(consumed, received, again === 1);
   }
 
   stepsAside({ name }: AnyContract): void {

@@ -76,9 +76,9 @@ export class ReaderLine implements ItemLine {
    * Passes the progress of the reader (items consumed and received) to the stream's sender. `again`: items beyond these
    * may be lost, and must be sent again.
    */
-  word(consumed: number, received: number, again: boolean): void {
+  onProgress(consumed: number, received: number, again: boolean): void {
     this.asked = 0;
-    this.sender?.word(consumed, received, again);
+    this.sender?.onProgress(consumed, received, again);
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { type Call, callPrefix } from "./call.ts";
 import { nodeOf } from "../../contract/subjects.ts";
-import type { PingItem, PongItem, WordItem } from "./frame.ts";
+import type { PingItem, PongItem, ProgressItem } from "./frame.ts";
 import { FrameSender, type SendTurn } from "./frame_sender.ts";
 import { Lateness, ReceivedFrames } from "./received_frames.ts";
 import { RequestLedger, RunningRequests } from "./request_ledger.ts";
@@ -133,11 +133,11 @@ export class Peer {
   }
 
   /** Sends the progress of a stream's reader (items consumed and received) to the peer that feeds the stream. */
-  word({ frame, index }: Call, consumed: number, received: number, again: boolean): void {
+  reportProgress({ frame, index }: Call, consumed: number, received: number, again: boolean): void {
     if (frame === undefined) return;
-    const word: WordItem = ["w", frame.seq, index, consumed, received];
-    if (again) word.push(1);
-    this.outgoing.add(word);
+    const report: ProgressItem = ["w", frame.seq, index, consumed, received];
+    if (again) report.push(1);
+    this.outgoing.add(report);
   }
 
   /**

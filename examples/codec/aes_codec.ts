@@ -1,8 +1,11 @@
 /** A codec that encrypts payloads with AES-256-GCM, by WebCrypto, with keys that are rotated. */
 import type { PayloadCodec } from "@catga/catga";
 
-/** The id of the key (4 bytes), a nonce (12 bytes), and the payload. The first key encrypts, each of them decrypts. */
-function aesCodec(keys: ReadonlyMap<number, CryptoKey>): PayloadCodec {
+/**
+ * Makes the codec. An encrypted payload is the key's id (4 bytes), a nonce (12 bytes) and the ciphertext. `keys`, by id:
+ * the first one encrypts, all of them decrypt.
+ */
+export function aesCodec(keys: ReadonlyMap<number, CryptoKey>): PayloadCodec {
   const [[current, encrypting]] = keys;
   return {
     async encode(bytes) {
@@ -25,5 +28,3 @@ function aesCodec(keys: ReadonlyMap<number, CryptoKey>): PayloadCodec {
     },
   };
 }
-
-export { aesCodec };

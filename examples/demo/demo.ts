@@ -25,14 +25,14 @@ import { faults, type Kill, LEAST_IN_HAND, type Report, summary } from "./summar
 const RATE = 500;
 const NODES = ["node-1", "node-2", "node-3"];
 const VICTIM = "node-2";
-/** The parts of the show, in ms: before the kill, after the leave, after the return. */
+/** Durations of the parts of the demo, in ms: before the kill, after the leave, after the return. */
 const PACE = process.argv.includes("--dashboard") ? 4 : 1;
 const CALM = 5_000 * PACE;
 const ALONE = 2_000 * PACE;
 const AGAIN = 4_500 * PACE;
-/** What has not come about after this time will not, in ms. */
+/** Maximum time for which a change of the cluster is awaited, in ms. */
 const LIMIT = 30_000;
-/** An order that was given to a node so long ago, in ms, has arrived there. */
+/** Time after which an order that was sent to a node has certainly arrived there, in ms. */
 const SETTLED = 3;
 
 const stage = new Stage();
@@ -42,7 +42,7 @@ let ending = false;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => end(130, "interrupted"));
 run().then((code) => end(code), (error: Error) => end(1, error.message));
 
-/** The end, whatever leads to it first: the terminal as it was, no processes, no files. */
+/** Ends the demo, once: restores the terminal, stops all processes and removes all files. */
 async function end(code: number, why?: string): Promise<void> {
   if (ending) return;
   ending = true;
@@ -53,8 +53,13 @@ async function end(code: number, why?: string): Promise<void> {
   process.exit(code);
 }
 
-/** The show. Gives the exit code; rejects when a part of it cannot be started. */
+/** Runs the demo. Resolves with the exit code; rejects if a part of it cannot be started. */
 async function run(): Promise<number> {
+  const states = new Map<string, NodePicture["state"]>();
+  const unexpected: string[] = [];
+  const routable: number[] = [];
+  let began = performance.now();
+  const event = (text: string, tone?: Tone) => screen.event(performance.now() - began, text, tone);
   console.log("looking for a nats-server");
   const { nodes, title } = await stage.open((id, how) => {
     states.set(id, "gone");
@@ -62,11 +67,7 @@ async function run(): Promise<number> {
     event(`${id}: ${how.split("\n")[0]}`, "bad");
   });
   if (PACE > 1) await showDashboard();
-  const states = new Map<string, NodePicture["state"]>();
-  const unexpected: string[] = [];
-  const routable: number[] = [];
-  const began = performance.now();
-  const event = (text: string, tone?: Tone) => screen.event(performance.now() - began, text, tone);
+  began = performance.now();
   const load = new Load(RATE);
 
   screen.open(() => look());
@@ -155,7 +156,7 @@ async function run(): Promise<number> {
   }
 }
 
-/** Says where the page is that shows the cluster. */
+/** Prints the address of the page that shows the cluster. */
 async function showDashboard(): Promise<void> {
   const { url } = stage;
   if (url === undefined) return console.log("--dashboard: there is none of a network in memory");
@@ -174,7 +175,7 @@ async function conclude(
   return faults(report).length === 0 ? 0 : 1;
 }
 
-/** Whether something comes about within {@link LIMIT}. */
+/** Resolves with true once the condition holds, with false if it does not within {@link LIMIT}. */
 async function until(condition: () => unknown): Promise<boolean> {
   const limit = performance.now() + LIMIT;
   while (!condition()) {
@@ -184,7 +185,7 @@ async function until(condition: () => unknown): Promise<boolean> {
   return true;
 }
 
-/** What the client has to complain of becomes an event: it must not tear the view. */
+/** Makes a logger that shows warnings and errors of the client as events, because other output would tear the screen. */
 function loggerTo(event: (text: string) => void): Logger {
   const say = (message: string) => event(message.split("\n")[0]);
   return { debug() {}, info() {}, warn: say, error: say };

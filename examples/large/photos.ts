@@ -1,5 +1,5 @@
 /**
- * Payloads that are larger than a message of NATS: the object store of NATS has them, messages have their names.
+ * Payloads that are larger than a message of NATS: the object store of NATS stores them, messages carry their names.
  *
  *   NATS_URL=nats://localhost:4222 deno run -A examples/large/photos.ts
  *   curl --upload-file photo.jpg http://localhost:8080/photos/1
@@ -15,7 +15,7 @@ const DAY = 86_400_000;
 const PhotoAdded = event<{ photo: string; bytes: number }>("PhotoAdded", { durable: { keep: 7 * DAY } });
 
 const connection = await connect({ servers: process.env.NATS_URL ?? "nats://localhost:4222" });
-// kept longer than the events that name them; in ns
+// objects outlive the events that name them; the ttl is in ns
 const photos = await new Objm(connection).create("photos", { ttl: 8 * DAY * 1_000_000 });
 
 const added = PhotoAdded.on(async ({ photo }) => {
@@ -23,14 +23,14 @@ const added = PhotoAdded.on(async ({ photo }) => {
   if (found === null) return console.log(`${photo} was deleted`);
   let bytes = 0;
   for await (const chunk of found.data) bytes += chunk.length;
-  const broken = await found.error; // its digest is checked as it is read
+  const broken = await found.error; // the digest is checked while the object is read
   if (broken) throw broken;
   console.log(`${photo} has ${bytes} bytes`);
 }, { from: "start" });
 
 const app = await catga({ nats: connection, service: "photos", handlers: added });
 
-/** First the object, then the event: with the same id again, both are there once. */
+/** Stores the object first, then publishes the event. A repeated upload stores and publishes each once. */
 async function add(photo: string, body: ReadableStream<Uint8Array>) {
   const { size } = await photos.put({ name: photo }, body);
   return respond(await app.publish(PhotoAdded, { photo, bytes: size }, { id: `${photo}-${size}` }), { status: 201 });

@@ -1,5 +1,5 @@
 /**
- * Orders something from whichever node of `node.ts` is there.
+ * Sends one order to the nodes that `node.ts` has started, and reads it back.
  *
  *   deno run -A examples/orders/client.ts tea 2
  */
@@ -16,7 +16,7 @@ if (created.ok) {
   const found = await app.send(FindOrder, { orderId: created.value.orderId });
   console.log(found.ok ? found.value : found.error.message);
 } else if (created.error.code === "OUTCOME_UNKNOWN") {
-  // its node died with the order in hand: only a look at the orders can tell whether it was taken
+  // the node died while it handled the order: only the stored orders can tell if the order was accepted
   console.error(`perhaps ordered: ${created.error.message}`);
 } else {
   console.error(`not ordered: ${created.error.code}: ${created.error.message}`);

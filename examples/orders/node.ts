@@ -10,7 +10,7 @@
  * | `--file`    | `ORDERS_FILE` | `orders.jsonl`          | where the orders are kept      |
  * | `--work-ms` | `WORK_MS`     | `80`                    | how long an order takes, in ms |
  *
- * Ctrl-C and SIGTERM drain it: it leaves the cluster, finishes what it has in hand, and ends.
+ * Ctrl-C and SIGTERM drain the node: it leaves the cluster, finishes its open messages, and the process ends.
  */
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
@@ -30,7 +30,7 @@ const { values: options } = parseArgs({
 });
 
 const book = new OrderBook(options.file);
-// the payment provider and the warehouse, as a program sees them: they take their time
+// stands for the payment provider and the warehouse
 const work = () => delay(Number(options["work-ms"]) / 2);
 
 const started = performance.now();

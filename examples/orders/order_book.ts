@@ -1,15 +1,15 @@
 /**
- * Where the nodes keep their orders: one file that they all append to, in the place of a database. What `append` has
- * resolved for survives the death of the process.
+ * Stores the orders in one file to which all nodes append; a real service has a database instead. An order is on disk
+ * before `append` resolves, so it survives the death of its process.
  */
 import { appendFile, readFile } from "node:fs/promises";
 import type { Order } from "./orders.ts";
 
-/** An order as it is kept. */
+/** A stored order. */
 export interface Entry extends Order {
-  /** The id of the message that it came with. */
+  /** Id of the message that created the order. */
   readonly messageId: string;
-  /** The node that took it. */
+  /** Id of the node that handled the message. */
   readonly node: string;
 }
 
@@ -17,23 +17,23 @@ export interface Entry extends Order {
 export class OrderBook {
   readonly #file: string;
 
-  /** The file need not be there yet. */
+  /** `file`: its path; the first append creates it. */
   constructor(file: string) {
     this.#file = file;
   }
 
-  /** Writes an order down. */
+  /** Stores an order. */
   async append(entry: Entry): Promise<void> {
-    // the line break comes first: what a killed process left half written must not spoil the entry after it
+    // the line break comes first, so that an entry that a killed process left half written does not damage the next one
     await appendFile(this.#file, `\n${JSON.stringify(entry)}`);
   }
 
-  /** The order of that id, when there is one. */
+  /** Returns the order with this id; `undefined`: there is none. */
   async find(orderId: string): Promise<Entry | undefined> {
     return (await this.entries()).find((entry) => entry.orderId === orderId);
   }
 
-  /** Everything that was written in full, in the order in which it was written. */
+  /** Returns all complete entries, oldest first. */
   async entries(): Promise<Entry[]> {
     return (await this.#read()).split("\n").flatMap((line) => {
       try {

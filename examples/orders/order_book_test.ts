@@ -17,14 +17,14 @@ async function withFile(use: (file: string) => Promise<void>): Promise<void> {
 }
 
 describe("OrderBook", () => {
-  it("entries: everything that was appended, by whichever book of that file", () =>
+  it("entries: returns what every OrderBook of the file has appended", () =>
     withFile(async (file) => {
       await new OrderBook(file).append(entry("a"));
       await new OrderBook(file).append(entry("b"));
       assertEquals(await new OrderBook(file).entries(), [entry("a"), entry("b")]);
     }));
 
-  it("entries: what a killed writer left half written spoils no other entry", () =>
+  it("entries: leaves out an entry that a killed writer left half written", () =>
     withFile(async (file) => {
       const book = new OrderBook(file);
       await book.append(entry("a"));
@@ -33,7 +33,7 @@ describe("OrderBook", () => {
       assertEquals((await book.entries()).map(({ orderId }) => orderId), ["a", "c"]);
     }));
 
-  it("find: the order of that id, and nothing before there is any", () =>
+  it("find: returns the order with the id, and undefined if there is none", () =>
     withFile(async (file) => {
       const book = new OrderBook(file);
       assertEquals(await book.find("a"), undefined);

@@ -5,33 +5,33 @@
 import { command, event, fail, type Handlers, query } from "@catga/catga";
 import type { OrderBook } from "./order_book.ts";
 
-/** An order that was taken. */
+/** An accepted order. */
 export interface Order {
   readonly orderId: string;
   readonly sku: string;
   readonly qty: number;
 }
 
-/** Takes an order; `BAD_QUANTITY` for less than one. */
+/** Accepts an order. Fails with `BAD_QUANTITY` for less than one piece. */
 export const CreateOrder = command<{ sku: string; qty: number }, { orderId: string }>("CreateOrder");
 
-/** Returns an order; `NO_SUCH_ORDER` if there is none. */
+/** Returns an order. Fails with `NO_SUCH_ORDER` if there is none. */
 export const FindOrder = query<{ orderId: string }, Order>("FindOrder");
 
-/** Tells every service that listens that an order was taken. */
+/** An order was accepted. Every service with a handler gets the event. */
 export const OrderCreated = event<Order>("OrderCreated");
 
-/** What the handlers work with: `node.ts` passes the real ones, a test may pass others. */
+/** Dependencies of the handlers; a test may pass its own. */
 export interface Shop {
-  /** Where orders are kept. */
+  /** Stores the orders. */
   readonly book: OrderBook;
-  /** Takes the money. */
+  /** Charges the customer. */
   charge(order: Order): Promise<void>;
-  /** Has it packed. */
+  /** Has the order packed. */
   pack(order: Order): Promise<void>;
 }
 
-/** The handlers. They keep nothing in memory, so that any node can take any message. */
+/** Makes the handlers. They keep no state in memory, so any node can handle any message. */
 export function orders({ book, charge, pack }: Shop): Handlers {
   return {
     create: CreateOrder.handle(async ({ sku, qty }, ctx) => {
@@ -40,8 +40,7 @@ export function orders({ book, charge, pack }: Shop): Handlers {
       await charge(order);
       await book.append({ ...order, messageId: ctx.id, node: ctx.node });
       await pack(order);
-      // the order is taken, also if its event, which each service gets at most once, cannot be published: to return
-      // that failure, UNAVAILABLE, would say that the order was not taken
+      // a failure to publish is ignored: the order is accepted, and returning UNAVAILABLE would say that it is not
       await ctx.publish(OrderCreated, order);
       return { orderId: order.orderId };
     }),

@@ -1,4 +1,4 @@
-/** What the shop shows to browsers: the gateway makes its handler of it, the page knows its type alone. */
+/** The contracts that browsers may call: the gateway makes a handler of this edge, the page imports only its type. */
 import { edge } from "@catga/catga/http";
 import { Aftercare, FindOrder, OrderPlaced, PlaceOrder } from "./contracts.ts";
 

@@ -2,7 +2,7 @@
 import { command, entity, query, workflow } from "@catga/catga";
 import * as z from "zod";
 
-/** In ms. */
+/** A day, in ms. */
 export const DAY = 86_400_000;
 
 /** An order that has been paid. */
@@ -16,7 +16,7 @@ export type PaidOrder = z.infer<typeof PaidOrder>;
 
 const OrderId = z.string().min(1).max(128);
 
-/** Places an order, once for each message id: one that comes again gets the same answer. */
+/** Places an order, once for each message id: a repeated message gets the recorded answer. */
 export const PlaceOrder = command("PlaceOrder", {
   input: z.object({
     orderId: OrderId,
@@ -35,7 +35,7 @@ export const FindOrder = query("FindOrder", {
   failures: ["NO_SUCH_ORDER"],
 });
 
-/** Takes money, once for each message id. */
+/** Charges a card, once for each message id. */
 export const Charge = command("Charge", {
   input: z.object({ card: z.string(), cents: z.int().positive() }),
   output: z.object({ receipt: z.string() }),
@@ -43,11 +43,11 @@ export const Charge = command("Charge", {
   idempotent: true,
 });
 
-/** An order: what its events made of it, which is nothing until it is placed. */
+/** An order. Its state is computed from its events; `undefined` until the order is placed. */
 export const Order = entity("Order", { initial: (): PaidOrder | undefined => undefined });
 
-/** Stays for good: orders are made of it, and so are mails and lists, also later. */
+/** The order was placed. The event is kept for ever: the order's state is computed from it, and subscribers read it. */
 export const OrderPlaced = Order.event("Placed", (_, placed) => placed, { input: PaidOrder });
 
-/** What becomes of an order once it is paid, one run for each. */
+/** Runs after an order was paid: one run for each order. */
 export const Aftercare = workflow<{ orderId: string; cents: number }>("Aftercare", { id: ({ orderId }) => orderId });

@@ -1,4 +1,4 @@
-/** The way into the shop: its page, and its API for browsers. It handles no message. */
+/** The shop's HTTP gateway: its page, and its API for browsers. The gateway handles no messages. */
 import type { Catga } from "@catga/catga";
 import { deny } from "@catga/catga/http";
 import { Hono } from "hono";
@@ -7,12 +7,12 @@ import html from "./page/page.html" with { type: "text" };
 import script from "./page/page.js" with { type: "text" };
 import style from "./page/page.css" with { type: "text" };
 
-/** Who calls. A shop with accounts looks here for its sessions. */
+/** The caller. */
 interface Customer {
   readonly id: string;
 }
 
-/** The routes of a gateway. */
+/** Makes the routes of a gateway. */
 export function gateway(app: Catga): Hono {
   const handler = api.handler<Customer>(app, {
     base: "/api",
@@ -31,7 +31,10 @@ export function gateway(app: Catga): Hono {
   return routes;
 }
 
-/** The customer is whoever has the token, which the page makes once; curl without one is the guest. */
+/**
+ * Returns the customer: the page makes a random token once, which identifies it; a request without a token is the
+ * guest's. A shop with accounts looks its session up here.
+ */
 function customerOf(request: Request): Customer | undefined {
   const header = request.headers.get("authorization");
   if (header === null) return { id: "guest" };

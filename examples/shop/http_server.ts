@@ -1,21 +1,18 @@
-/**
- * HTTP by the runtime's own server, `Deno.serve` or `Bun.serve`: a trace that begins there goes on in the messages that
- * are sent.
- */
+/** The runtime's own HTTP server: `Deno.serve` or `Bun.serve`. A trace that begins there continues in sent messages. */
 
-/** A server that listens. */
+/** A listening server. */
 export interface HttpServer {
   readonly port: number;
   /**
-   * Takes no more connections; resolves when the requests in hand have been answered, or after `patience` ms: a client
-   * that stops reading would be waited for without end.
+   * Closes the server to new connections. Resolves when open requests have been answered, or after `patience` ms, so
+   * that a client that stops reading holds nothing up.
    */
   close(patience: number): Promise<void>;
 }
 
 type Fetch = (request: Request) => Response | Promise<Response>;
 
-/** The part of both runtimes that is used here. */
+/** The functions of both runtimes that are used here. */
 interface Runtimes {
   Deno?: {
     serve(
@@ -30,7 +27,7 @@ interface Runtimes {
   };
 }
 
-/** Listens; port 0 is any free one. */
+/** Starts a server. Port 0: any free port. */
 export function serve(fetch: Fetch, hostname: string, port: number): HttpServer {
   const { Deno, Bun } = globalThis as Runtimes;
   if (Deno !== undefined) {

@@ -1,18 +1,17 @@
 /**
- * The mails service. It subscribes to the events of orders, whose service knows nothing of it, and has a run of a
- * workflow for each order. A node that dies, or is away, loses no mail: another one goes on with its runs. Its provider
- * is simulated: it prints each mail.
+ * The mails service. It subscribes to the events of orders, and starts a run of a workflow for each order. No mail is
+ * lost if a node dies: another node continues its runs. The mail provider is simulated: it prints each mail.
  */
 import { unwrap } from "@catga/catga";
 import { Aftercare, DAY, OrderPlaced } from "./contracts.ts";
 
-// an event that comes again starts nothing: its order has a run already
+// an event that is handled twice starts one run: the run's id is that of the order
 export const placed = OrderPlaced.on(
   async ({ orderId, cents }, ctx) => void unwrap(await ctx.start(Aftercare, { orderId, cents })),
   { name: "aftercare", concurrency: 8 },
 );
 
-// at least once: a real provider takes the step's `id` as its idempotency key, so that the second run sends nothing
+// A step runs at least once: give a real provider the step's `id` as its idempotency key, so that it mails once.
 export const aftercare = Aftercare.handle(async (flow, { orderId, cents }) => {
   await flow.step("confirm", () => console.log(`mailed ${orderId}: your order of ${cents} cents`));
   flow.stage("confirmed");

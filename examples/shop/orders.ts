@@ -1,4 +1,4 @@
-/** The orders service: takes orders and has them paid. They are kept as events, which every replica reads. */
+/** The orders service: accepts orders and has them paid. Orders are stored as events, which every replica reads. */
 import { fail } from "@catga/catga";
 import { Charge, FindOrder, Order, OrderPlaced, type PaidOrder, PlaceOrder } from "./contracts.ts";
 
@@ -10,13 +10,13 @@ export const placeOrder = Order.handle(PlaceOrder, async (order, { sku, qty, car
   if (price === undefined) return fail("UNKNOWN_SKU", `there is no ${sku}; there are ${[...CENTS.keys()].join(", ")}`);
   const placed: PaidOrder = { orderId: order.id, sku, qty, cents: price * qty };
 
-  // The node that runs this may die at any point, and another one runs it again from the beginning. The payment has an
-  // id of its own, the same in every run: it is taken once. While no payments are there, customers are told so in 5 s.
+  // This node may die at any point, and another one then runs the handler again from its beginning. The id of the
+  // charge is the same in every run, so the customer pays once. While the payments service is away, the order fails
+  // after 5 s.
   const charged = await ctx.send(Charge, { card, cents: placed.cents }, { id: `charge-${ctx.id}`, timeout: 5_000 });
   if (!charged.ok) return charged;
 
-  // stored with the answer, as one: the order, and what subscribers handle. A run that another one has overtaken stores
-  // nothing
+  // the event and the answer are stored together, in one write; a run that another run has overtaken stores nothing
   order.emit(OrderPlaced, placed);
   return placed;
 });

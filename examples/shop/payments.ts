@@ -1,4 +1,4 @@
-/** The payments service. Its provider is simulated: it takes 20 ms, prints each payment, and declines one card. */
+/** The payments service. Its provider is simulated: it takes 20 ms, prints each charge, and declines one card. */
 import { fail } from "@catga/catga";
 import { Charge } from "./contracts.ts";
 
@@ -8,7 +8,7 @@ const DECLINED = "4000000000000002";
 // the provider takes no more than four at a time
 export const charge = Charge.handle(async ({ card, cents }, ctx) => {
   await ctx.clock.sleep(20);
-  // `final`: asked again with the same id, the answer is the same
+  // `final`: the failure is recorded, so a repeated message gets it again
   if (card === DECLINED) return fail("CARD_DECLINED", "the card was declined", { final: true });
   console.log(`charged ${cents} for ${ctx.id}`);
   return { receipt: `receipt-${ctx.id}` };

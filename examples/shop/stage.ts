@@ -14,20 +14,20 @@ const LIMIT = 60_000;
 export interface ShopProcess extends AsyncDisposable {
   /** `http://127.0.0.1:<port>`. */
   readonly url: string;
-  /** All that it has printed, to either stream. */
+  /** Text that the process has printed to standard output and standard error. */
   readonly output: string;
-  /** Resolves when it has printed this; rejects when it has not within 30 s. */
+  /** Resolves when the process has printed this text; rejects after 60 s without it. */
   printed(what: string): Promise<void>;
-  /** Sends a signal; resolves with the exit code, or the signal that ended it. */
+  /** Sends a signal; resolves with the exit code, or with the signal that ended the process. */
   end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
 
-/** The words that start the shop in this runtime. */
+/** Returns the command that starts the shop in this runtime. */
 export function shopCommand(): string[] {
   return [process.execPath, ...(process.versions.deno === undefined ? [] : ["run", "--quiet", ...PERMISSIONS]), SHOP];
 }
 
-/** Starts a node of the shop on a free port; resolves when it serves. */
+/** Starts a node of the shop on a free port; resolves when the node listens. */
 export async function startShop(
   services: readonly string[],
   env: Readonly<Record<string, string>> = {},
@@ -59,7 +59,7 @@ export async function startShop(
     throw error;
   });
   const end = (signal: NodeJS.Signals) => {
-    // Deno takes a process that was sent a signal with `child.kill` for one that was ended by it
+    // not `child.kill`: Deno then reports the signal as the process's end, whatever its exit code was
     if (child.exitCode === null && child.signalCode === null) process.kill(child.pid!, signal);
     return ended;
   };

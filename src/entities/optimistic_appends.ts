@@ -137,7 +137,8 @@ export class OptimisticAppends {
   }
 
   /**
-   * Called with the outcome of an append that {@link OptimisticAppends.#start} made. One function serves all appends, for speed.
+   * Called with the outcome of an append that {@link OptimisticAppends.#start} made. One function serves all appends,
+   * for speed.
    */
   readonly #answered = (message: MessageAppend, appended: Appended, now: number): void => {
     const [{ command: { subject } }] = message.entries;

@@ -3,16 +3,7 @@
  * of handlers. The recorder knows which functions of the program run, and which of them wait for something outside of
  * Catga and virtual time.
  */
-import {
-  type Behavior,
-  type Catga,
-  CatgaError,
-  type Context,
-  fail,
-  type Flow,
-  type Handlers,
-  type Result,
-} from "../../mod.ts";
+import { type Behavior, CatgaError, type Context, fail, type Flow, type Handlers, type Result } from "../../mod.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Batch, EntityContext, Handler, HandlerBody } from "../contract/handler.ts";
 import type { Step, StepOptions } from "../contract/flow.ts";

@@ -2,8 +2,8 @@
 import type { PayloadCodec } from "@catga/catga";
 
 /**
- * Makes the codec. An encrypted payload is the key's id (4 bytes), a nonce (12 bytes) and the ciphertext. `keys`, by id:
- * the first one encrypts, all of them decrypt.
+ * Makes the codec. An encrypted payload is the key's id (4 bytes), a nonce (12 bytes) and the ciphertext. `keys`, by
+ * id: the first one encrypts, all of them decrypt.
  */
 export function aesCodec(keys: ReadonlyMap<number, CryptoKey>): PayloadCodec {
   const [[current, encrypting]] = keys;

@@ -185,7 +185,7 @@ async function until(condition: () => unknown): Promise<boolean> {
   return true;
 }
 
-/** Makes a logger that shows warnings and errors of the client as events, because other output would tear the screen. */
+/** Makes a logger that shows warnings and errors of the client as events: other output would tear the screen. */
 function loggerTo(event: (text: string) => void): Logger {
   const say = (message: string) => event(message.split("\n")[0]);
   return { debug() {}, info() {}, warn: say, error: say };

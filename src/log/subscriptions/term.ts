@@ -576,11 +576,16 @@ function unhandledOf({ all }: Categories, { open, parked }: Ledger): Record<stri
  * the refusal of the first of them. `undefined`: there are none.
  */
 function awaitingIn({ awaiting }: Ledger): SubscriptionHealth["awaiting"] {
-  const refused = [...awaiting].filter((item) => !isUnhandled(item));
-  if (refused.length === 0) return undefined;
-  const [{ category: { name: contract }, error }] = refused;
-  const { message, outage: since } = error!; // a refused message has an error, with the time of its first refusal
-  return { contract, message, count: refused.length, since: since! };
+  let first: Item | undefined;
+  let count = 0;
+  for (const item of awaiting) {
+    if (isUnhandled(item)) continue;
+    first ??= item;
+    count++;
+  }
+  if (first === undefined) return undefined;
+  const { message, outage: since } = first.error!; // a refused message has an error, with the time of its first refusal
+  return { contract: first.category.name, message, count, since: since! };
 }
 
 function sum(counts: Readonly<Record<string, number>>): number {

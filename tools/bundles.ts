@@ -169,7 +169,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/behaviors/tracing_runs": 4,
   "test/shared_user": 4,
   // of the fault suite
-  "test/faults/mixed_shapes": 190,
+  "test/faults/mixed_shapes": 150,
   "test/faults/upgrading": 212,
   "test/faults/streams": 113,
   "test/faults/log_plants": 97,

@@ -132,6 +132,27 @@ describe("Subscriptions, when handlers fail", () => {
     cluster.close();
   });
 
+  it("keep the pause after a failure when the leader hands over: the next one waits for the rest of it", async () => {
+    const cluster = new Cluster(6); // with this seed the pause, which is random, is a long one
+    const began: number[] = [];
+    const run = () => {
+      began.push(cluster.clock.monotonic());
+      return ["BROKEN", "no", 0] as const;
+    };
+    const handles = { billing: { Placed: { attempts: 100, delay: [4_000, 4_000] as const } } };
+    for (const id of ["a", "b"]) await cluster.node(id, { handles, run });
+    await cluster.publish("Placed", [[0]]);
+    const failure = () => cluster.seen.find(({ type }) => type === "message-failed") as { pause: number } | undefined;
+    await cluster.until("the first failure", () => failure() !== undefined);
+    const { pause } = failure()!;
+    assert(pause > 1_500, `${pause} ms`);
+    await cluster.clock.until((await cluster.leader("billing")).subscriptions!.leave(500));
+    await cluster.until("the second attempt", () => began.length === 2);
+    const [first, second] = began;
+    assert(second - first >= pause, `the second attempt began ${second - first} ms after the first`);
+    cluster.close();
+  });
+
   it("count no refusals as attempts", async () => {
     const cluster = new Cluster();
     let refused = 0;

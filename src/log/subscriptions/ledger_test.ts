@@ -21,12 +21,16 @@ class Kit {
 
   constructor(
     head: Partial<Head> = {},
-    { mostParked = 100, batch }: { mostParked?: number; batch?: BatchSettings } = {},
+    { mostParked = 100, batch, began = HEAD.began }: {
+      mostParked?: number;
+      batch?: BatchSettings;
+      began?: Head["began"];
+    } = {},
   ) {
     const settings = { ...DEFAULT_SETTINGS, attempts: 3, batch };
     this.category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
     this.category.capable = 1;
-    const options = { mostParked, categories: { began: HEAD.began, of: () => this.category } };
+    const options = { mostParked, categories: { began, of: () => this.category } };
     this.ledger = new Ledger({ ...options, head: { ...HEAD, ...head } });
   }
 
@@ -377,6 +381,19 @@ describe("Ledger", () => {
     assertEquals([head.place.read, ended], [1, ["2-2", "3-3"]]);
     kit.add(2);
     assertEquals([...kit.begin().keys()], [2]);
+  });
+
+  it("goes back without what waits for a node of a category that the subscription no longer has", () => {
+    for (const [began, left] of [[{ A: 0 }, 2], [{}, 0]] as [Head["began"], number][]) {
+      const kit = new Kit({}, { began });
+      kit.add(1, 2);
+      kit.category.capable = 0;
+      kit.begin();
+      kit.ledger.parkUnhandled(NOW);
+      assertEquals(kit.ledger.parked.size, 2);
+      kit.ledger.rewind(2, new Set([0]));
+      assertEquals(kit.ledger.parked.size, left, JSON.stringify(began));
+    }
   });
 
   describe("after a leader that ended without a word", () => {

@@ -50,11 +50,11 @@ export interface Wanted {
   readonly quick: boolean;
   /** As little as it takes to see that the sections run: the figures say nothing. */
   readonly trial: boolean;
-  /** Whether the peers of `bench/package.json` take part. */
+  /** True if the peers of `bench/package.json` take part. */
   readonly peers: boolean;
   /** How many rounds, instead of each section's own number. */
   readonly rounds: number | undefined;
-  /** Whether Deno runs it as published, where there is a registry for that. */
+  /** True if Deno runs it as published, where there is a registry for that. */
   readonly published: boolean;
   /** One transport alone; both, where both can be had. */
   readonly transport: TransportName | undefined;

@@ -92,7 +92,7 @@ export class Stage implements AsyncDisposable {
     return `g${++this.#groups}`;
   }
 
-  /** Whether it has not been ended. */
+  /** Returns true if it has not been ended. */
   runs(program: Program): boolean {
     return this.#programs.includes(program);
   }

@@ -85,7 +85,7 @@ function inBun({ transport, peers }: Wanted, machine: string, natsServer: string
   };
 }
 
-/** Whether the bench was started with `jsr.json` for its import map. */
+/** Returns true if the bench was started with `jsr.json` for its import map. */
 export function resolvesToJsr(): boolean {
   try {
     return import.meta.resolve("@nats-io/transport-deno").startsWith("jsr:");

@@ -37,7 +37,7 @@ export interface Table {
   readonly refuted?: readonly string[] | undefined;
 }
 
-/** Whether a larger figure is a better one. */
+/** Returns true if a larger figure is a better one. */
 export function moreIsBetter(unit: Unit): boolean {
   return unit === "per second";
 }

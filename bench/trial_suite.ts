@@ -30,7 +30,7 @@ export function bench(...args: string[]): Promise<string> {
   });
 }
 
-/** Whether there is a PostgreSQL: without one its table is left out, and the bench says so. */
+/** True if there is a PostgreSQL: without one its table is left out, and the bench says so. */
 export const WITH_POSTGRES = "open" in findPostgres();
 
 /** A section of the bench, and the tables that it makes. */

@@ -52,7 +52,7 @@ class Stage implements AsyncDisposable {
   /** What it has logged. */
   readonly log: string[] = [];
   readonly handled: string[] = [];
-  /** Whether its server is its own, and small. */
+  /** True if its server is its own, and small. */
   readonly small: boolean;
   readonly #name: string;
   readonly #server: NatsServer;

@@ -174,7 +174,7 @@ class Stage implements AsyncDisposable {
     await admin.flush();
   }
 
-  /** Whether the stream has a consumer. */
+  /** Resolves with true if the stream has a consumer. */
   async watches(stream: string): Promise<boolean> {
     const admin = await this.client("admin");
     const answer = await admin.request(`$JS.API.CONSUMER.NAMES.${stream}`, "{}", PATIENT);

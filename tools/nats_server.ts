@@ -36,7 +36,7 @@ export interface NatsServer extends AsyncDisposable {
 
 /** Options of {@link startNatsServer}. */
 export interface NatsServerOptions {
-  /** Whether it has JetStream; `true`. */
+  /** True (default) if the server has JetStream. */
   jetstream?: boolean;
   /** Where JetStream keeps its data, which {@link NatsServer.stop} leaves there; a temporary folder. */
   storeDir?: string;
@@ -44,7 +44,7 @@ export interface NatsServerOptions {
   port?: number;
   /** The text of a configuration file. */
   config?: string;
-  /** Whether it waits for the client's handshake before it says anything: its log tells when it is ready; `false`. */
+  /** True if the server sends nothing before the client's handshake: its log tells when it is ready. Default: false. */
   silent?: boolean;
   /** More arguments for the command line. */
   args?: readonly string[];
@@ -216,8 +216,9 @@ export interface Requirement {
 }
 
 /**
- * Whether tests that need a nats-server can run: `describe("x", await requireNatsServer(), () => …)`. Where none can be
- * had they are skipped, with the reason on stderr; with `CI=true` in the environment this rejects instead.
+ * Resolves with the condition of tests that need a nats-server: `describe("x", await requireNatsServer(), () => …)`.
+ * Where none can be had they are skipped, with the reason on stderr; with `CI=true` in the environment this rejects
+ * instead.
  */
 export async function requireNatsServer(): Promise<Requirement> {
   if (await findNatsServer() !== undefined) return { skip: false };
@@ -249,8 +250,8 @@ function guard(pid: number, folder: string): () => Promise<void> {
 }
 
 /**
- * Whether no thread of a process runs any more: the signal returns before each of them has stopped, and one that still
- * runs may answer what is sent afterwards. `true` where there is no `/proc`.
+ * Resolves with true if no thread of a process runs any more, or if there is no `/proc`: the signal returns before each
+ * thread has stopped, and one that still runs may answer what is sent afterwards.
  */
 export async function stopped(pid: number): Promise<boolean> {
   if (process.platform !== "linux") return true;
@@ -264,7 +265,7 @@ export async function stopped(pid: number): Promise<boolean> {
   return states.every((state) => state === "T" || state === "Z" || state === "X");
 }
 
-/** Whether a server on this port sends its INFO. */
+/** Resolves with true if a server on this port sends its INFO. */
 function greets(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");

@@ -16,7 +16,7 @@ export interface RunOptions {
   readonly cwd?: string;
   /** ms after which it is killed. */
   readonly limit: number;
-  /** Whether its output is shown: as it comes, only if it failed, or never; `"always"`. */
+  /** When the child's output is shown: as it comes (default), only if it failed, or never. */
   readonly show?: "always" | "on failure" | "never";
 }
 
@@ -24,7 +24,7 @@ export interface RunOptions {
 export interface Ended {
   /** Its exit code; 127 when it could not start, 137 when a signal ended it. */
   readonly code: number;
-  /** Whether it was killed at its time limit. */
+  /** True if it was killed at its time limit. */
   readonly late: boolean;
   /** What it printed on both channels, without colors. */
   readonly output: string;

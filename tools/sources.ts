@@ -47,7 +47,7 @@ async function makeFolders(files: readonly string[], to: string): Promise<void> 
   for (const folder of new Set(files.map(dirname))) await mkdir(join(to, folder), { recursive: true });
 }
 
-/** Whether only tests need a file: it may import everything, and is not published. */
+/** Returns true if only tests need a file: it may import everything, and is not published. */
 export function isTestCode(path: string): boolean {
   return /_(test|suite)\.ts$/.test(path) || path.startsWith("test/");
 }

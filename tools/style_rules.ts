@@ -47,7 +47,7 @@ export function styleFindings(path: string, source: string): string[] {
     findings.push(text);
   }
   const code = blank(source);
-  findings.push(...tooWide(path, source, code));
+  findings.push(...tooWide(path, source, code), ...withoutSubject(path, source));
   for (const { where, what, says } of PATTERNS) {
     if (!where(path)) continue;
     for (const { index } of code.matchAll(what)) {
@@ -55,6 +55,20 @@ export function styleFindings(path: string, source: string): string[] {
     }
   }
   return findings;
+}
+
+/** The start of a doc comment without a subject, in code that strangers read first. */
+const NO_SUBJECT = /\/\*\*\s+(?:\* )?(?:What|Whether|Those|The same|Of|It) /g;
+/** The start of such a comment anywhere else. */
+const WHETHER = /\/\*\*\s+(?:\* )?Whether /g;
+
+/** Finds doc comments whose first word stands for a noun that the reader has to guess. */
+function withoutSubject(path: string, source: string): string[] {
+  const pattern = shipped(path) || path.startsWith("examples/") ? NO_SUBJECT : WHETHER;
+  return Array.from(source.matchAll(pattern), ({ index, 0: start }) => {
+    const line = source.slice(0, index).split("\n").length;
+    return `${path}:${line}: a comment begins with "${start.replace(/^[/*\s]+/, "").trim()}": name its subject`;
+  });
 }
 
 /** The formatter keeps code to these columns, and leaves comments as they are. */

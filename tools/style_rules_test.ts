@@ -36,6 +36,9 @@ describe("style rules", () => {
     ["src/a.ts", `\nconst a = 1; // ${"word ".repeat(24)}`, /^src\/a\.ts:2: a comment that ends in column 136/],
     ["src/a.ts", `//${"word ".repeat(24)}`, /a comment that ends in column 122/],
     ["src/a.ts", `const a = "//"; /* ${"word ".repeat(24)}*/`, /a comment that ends in column 141/],
+    ["src/a.ts", "\n/**\n * What it is.\n */", /^src\/a\.ts:2: a comment begins with "What"/],
+    ["examples/a.ts", `/** ${"Of"} the orders. */`, /a comment begins with "Of"/],
+    ["test/a.ts", `/** ${"Whether"} it is open. */`, /a comment begins with "Whether"/],
     ["src/a.ts", `\n// FA${"CTS"} 9`, /^src\/a\.ts:2: cites a page/],
   ];
   for (const [path, source, says] of forbidden) {

@@ -23,7 +23,7 @@ export interface RemoteOptions {
   readonly nodes?: number;
   /** Folder with the socket of a PostgreSQL server, and the folder that has its client. */
   readonly database?: { readonly socket: string; readonly client: string };
-  /** Whether nodes handle nothing until they are told to. */
+  /** True if nodes handle nothing until they are told to. */
   readonly closed?: boolean;
 }
 

@@ -2,28 +2,28 @@
 
 /** The result of an order, as its caller got it. */
 export interface Told {
-  /** The id of its message. */
+  /** Id of the order's message. */
   readonly messageId: string;
   /** `ok`, or the error's code. */
   readonly code: string;
-  /** What its handler answered; only when `ok`. */
+  /** Id that the handler returned; only if the code is `ok`. */
   readonly orderId?: string | undefined;
 }
 
-/** What a handler wrote down before it answered. */
+/** An order that a handler stored before it answered. */
 export interface Written {
   readonly messageId: string;
   readonly orderId: string;
 }
 
-/** What comes out when the two are laid side by side. */
+/** Result of the comparison of callers' results with stored orders. */
 export interface Audit {
   readonly succeeded: number;
-  /** Callers that were told `OUTCOME_UNKNOWN`, */
+  /** Number of callers that got `OUTCOME_UNKNOWN`. */
   readonly unknown: number;
-  /** and how many of their orders had run. */
+  /** Number of their orders that had run. */
   readonly unknownRan: number;
-  /** How many failed in another way, by code. */
+  /** Number of orders that failed in another way, by code. */
   readonly failed: ReadonlyMap<string, number>;
   /** Orders that failed as certainly not run, and had run: their message ids. Must be empty. */
   readonly failedRan: readonly string[];
@@ -51,7 +51,7 @@ export function audit(told: readonly Told[], written: readonly Written[]): Audit
   };
 }
 
-/** The codes that promise that a message did not run. */
+/** Error codes of messages that certainly did not run. */
 const NOT_RUN: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED", "DRAINING"]);
 
 /**

@@ -1,4 +1,4 @@
-/** The client's side: sends orders at a steady rate, and keeps what became of each. */
+/** The client: sends orders at a steady rate, and keeps the result of each. */
 import type { Catga, NodeInfo, Strategy } from "@catga/catga";
 import { CreateOrder } from "../orders/orders.ts";
 
@@ -6,10 +6,10 @@ import { CreateOrder } from "../orders/orders.ts";
 export interface Sent {
   readonly messageId: string;
   readonly sentAt: number;
-  /** The node that it was given to last, and when. */
+  /** Node to which the order was sent last, and when. */
   node?: NodeInfo;
   placedAt: number;
-  /** `ok` or the error's code, as soon as there is one, and when. */
+  /** `ok` or the error's code, once the order has ended, and when. */
   code?: string;
   orderId?: string;
   endedAt: number;
@@ -41,13 +41,13 @@ export class Load {
     }, 5);
   }
 
-  /** Sends no more; resolves when each order has ended. */
+  /** Stops sending; resolves when each order has ended. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await Promise.all(this.#ended);
   }
 
-  /** How many orders a process has that were given to it more than `age` ms ago and have not ended. */
+  /** Returns the number of open orders that were sent to a process more than `age` ms ago. */
   inHand(endpoint: string, age = 0): number {
     const before = performance.now() - age;
     let count = 0;
@@ -57,7 +57,7 @@ export class Load {
     return count;
   }
 
-  /** When an order was last given to a process; 0 when none was. */
+  /** Returns the time at which an order was last sent to a process; 0: never. */
   lastPlaced(endpoint: string): number {
     return this.#lastPlaced.get(endpoint) ?? 0;
   }
@@ -70,7 +70,7 @@ export class Load {
     this.#open.set(messageId, sent);
     const { ok, value, error } = await client.send(CreateOrder, { sku: "tea", qty: 1 }, {
       id: messageId,
-      key: messageId, // so that the route below can tell which order it is asked about
+      key: messageId, // lets the route below find its order
       route: this.#route,
       timeout: 10_000,
     });
@@ -80,7 +80,7 @@ export class Load {
     this.#open.delete(messageId);
   }
 
-  /** Round robin, as without a route; this one notes where each order goes, for the demo to count them. */
+  /** Round robin, like the default; notes the node of each order, which the demo counts. */
   readonly #route: Strategy = (candidates, { key }) => {
     const node = candidates[this.#turn++ % candidates.length];
     const now = performance.now();

@@ -13,26 +13,26 @@ import { orders } from "../orders/orders.ts";
 import type { LastWill } from "../../tools/last_will.ts";
 import { MemoryNetwork } from "@catga/catga/testing";
 
-/** How long the handler takes for an order, in ms. */
+/** Time that the handler takes for an order, in ms. */
 export const WORK_MS = 80;
 
 /** Nodes that can be started and killed, by id. */
 export interface DemoNodes {
-  /** How a client joins them. */
+  /** Options with which a client joins the nodes. */
   readonly connection: Pick<CatgaOptions, "nats" | "network">;
-  /** What {@link kill} does, for people. */
+  /** Text that says what {@link kill} does. */
   readonly killing: string;
-  /** Starts a node. Gives how long it took from `catga()` to routable, in ms; rejects when it does not start. */
+  /** Starts a node. Resolves with the time from `catga()` to routable, in ms; rejects if the node does not start. */
   start(id: string): Promise<number>;
-  /** The end of a node, with no word to anybody. */
+  /** Ends a node without a drain, as a crash does. */
   kill(id: string): void;
-  /** What a node runs in, for people. */
+  /** Returns a text that says in which process a node runs. */
   where(id: string): string;
-  /** Drains them all. */
+  /** Drains all nodes. */
   stop(): Promise<void>;
 }
 
-/** A process each. */
+/** Nodes in processes of their own. */
 export class ProcessNodes implements DemoNodes {
   readonly connection: { readonly nats: string };
   readonly killing = "SIGKILL";
@@ -77,7 +77,7 @@ export class ProcessNodes implements DemoNodes {
         resolve(Number(ms));
       });
       child.once("error", (error) => fail(error.message));
-      // "close" comes when what it printed has been read; the killed and the stopped are no longer in the map
+      // "close" comes when all output has been read; killed and stopped nodes are no longer in the map
       child.once("close", (code, signal) => {
         const how = `its process ended with ${signal ?? `exit code ${code}`}`;
         if (!ready) return fail(how);
@@ -102,7 +102,7 @@ export class ProcessNodes implements DemoNodes {
     return this.#end("SIGTERM");
   }
 
-  /** Kills them all; resolves when they are gone. */
+  /** Kills all nodes; resolves when their processes have ended. */
   killAll(): Promise<void> {
     return this.#end("SIGKILL");
   }
@@ -138,7 +138,7 @@ const RUN = process.versions.deno === undefined ? [] : ["run", "--quiet", "-A"];
 const START_LIMIT = 30_000;
 const DRAIN_LIMIT = 3_000;
 
-/** Apps of this process. There is no process to kill: what stands for it is a connection that is cut for good. */
+/** Nodes in this process. A kill is simulated: it cuts the connection of the node for good. */
 export class MemoryNodes implements DemoNodes {
   readonly connection: { readonly network: MemoryNetwork };
   readonly killing = "its connection cut: there is no process to kill";
@@ -184,5 +184,5 @@ export class MemoryNodes implements DemoNodes {
   }
 }
 
-/** A node that was cut off would complain on the demo's own terminal. */
+/** Logger of nodes: a node that was cut off would log on the demo's terminal. */
 const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };

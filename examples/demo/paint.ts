@@ -1,10 +1,10 @@
 /** Colors of a terminal, or none. */
 import { stripVTControlCharacters, styleText } from "node:util";
 
-/** What text may be painted with. */
+/** Functions that paint a text, by style. */
 export type Paint = Readonly<Record<"bold" | "dim" | "red" | "green" | "yellow" | "cyan", (text: string) => string>>;
 
-/** With escape codes, or with none at all. */
+/** Returns functions that add escape codes, or leave texts as they are. */
 export function paintWith(escapes: boolean): Paint {
   const paint = (format: keyof Paint) => (text: string) =>
     escapes ? styleText(format, text, { validateStream: false }) : text;
@@ -18,7 +18,7 @@ export function paintWith(escapes: boolean): Paint {
   };
 }
 
-/** How many columns a text takes, escape codes apart. */
+/** Returns the number of columns of a text, without its escape codes. */
 export function visibleLength(text: string): number {
   return [...stripVTControlCharacters(text)].length;
 }

@@ -1,4 +1,4 @@
-/** What the demo shows while it runs: a picture of one moment, and the lines that draw it. */
+/** The demo's view: a picture of one moment, and the lines that draw it. */
 import { percentile } from "./audit.ts";
 import type { Sent } from "./load.ts";
 import { type Paint, visibleLength } from "./paint.ts";
@@ -6,14 +6,14 @@ import { type Paint, visibleLength } from "./paint.ts";
 /** A node at one moment. */
 export interface NodePicture {
   readonly id: string;
-  /** What it runs in. */
+  /** Text that says in which process the node runs. */
   readonly where: string;
   readonly state: "starting" | "live" | "killed" | "gone" | "drained";
   readonly inHand: number;
   readonly handled: number;
 }
 
-/** One moment. */
+/** The cluster at one moment. */
 export interface Picture {
   readonly title: string;
   /** Since the demo began, in ms. */
@@ -28,14 +28,14 @@ export interface Picture {
   };
 }
 
-/** How it went lately, and from the beginning on in steps of {@link STEP} ms. */
+/** Rate and latency of the last second, and of each step of {@link STEP} ms since the start. */
 export interface Pace {
   /** Orders that succeeded in the last second. */
   readonly rate: number;
   /** Their latencies, in ms; `NaN` when there were none. */
   readonly p50: number;
   readonly p99: number;
-  /** A step each, the last one not yet over left out. */
+  /** Finished steps, oldest first. */
   readonly steps: readonly { readonly rate: number; readonly p99: number; readonly trouble: boolean }[];
 }
 
@@ -68,17 +68,17 @@ export function paceOf(all: readonly Sent[], started: number, now: number): Pace
   };
 }
 
-/** What happened, and when, in ms since the demo began. */
+/** An event, and its time in ms since the start of the demo. */
 export interface Happening {
   readonly at: number;
   readonly text: string;
   readonly tone: Tone;
 }
 
-/** Whether an event deserves a color. */
+/** Color of an event; `undefined`: none. */
 export type Tone = "good" | "bad" | undefined;
 
-/** How large a picture is to be drawn. */
+/** Size in which a picture is drawn. */
 export interface Frame {
   readonly columns: number;
   readonly rows: number;

@@ -1,23 +1,23 @@
-/** Where the demo shows itself: a live view in a terminal, or plain lines. */
+/** The demo's output: a live view in a terminal, or plain lines. */
 import process from "node:process";
 import { paintWith } from "./paint.ts";
 import { draw, type Happening, type Picture, plainLine, seconds, type Tone } from "./picture.ts";
 
 /** Shows the demo. */
 export interface Screen {
-  /** Something happened, `elapsed` ms after the beginning. */
+  /** Shows an event, `elapsed` ms after the start. */
   event(elapsed: number, text: string, tone?: Tone): void;
-  /** From now on shows the result of `look`. */
+  /** Starts to show the result of `look` repeatedly. */
   open(look: () => Picture): void;
-  /** Shows the last picture; from now on lines may be printed, and events are not shown. Idempotent. */
+  /** Shows the last picture. After it, lines may be printed, and events are not shown. Idempotent. */
   close(): void;
 }
 
-/** Whether stdout takes a live view: a terminal, and nobody wants it plain (`NO_COLOR`, `CI`). */
+/** True if stdout is a terminal that may show a live view: neither `NO_COLOR` nor `CI` is set. */
 export const LIVE = process.stdout.isTTY === true && !process.env.NO_COLOR && !process.env.CI &&
   process.env.TERM !== "dumb";
 
-/** The screen that fits stdout. */
+/** Makes the screen that suits stdout. */
 export function screenOf(): Screen {
   return LIVE ? new LiveScreen() : new PlainScreen();
 }
@@ -67,11 +67,11 @@ const CLEAR = "\x1b[2J";
 const HOME = "\x1b[H";
 const CLEAR_LINE = "\x1b[K";
 const CLEAR_BELOW = "\x1b[J";
-/** A terminal that knows these shows what is between them at once; others pass them over. */
+/** Terminals that know these codes show the text between them at once; others ignore the codes. */
 const HOLD = "\x1b[?2026h";
 const SHOW = "\x1b[?2026l";
 
-/** A line a second, and one for each event; no escape codes. */
+/** Prints a line each second and for each event, without escape codes. */
 class PlainScreen implements Screen {
   #timer: ReturnType<typeof setInterval> | undefined;
   #closed = false;

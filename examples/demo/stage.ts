@@ -9,9 +9,9 @@ import { OrderBook } from "../orders/order_book.ts";
 import { LastWill } from "../../tools/last_will.ts";
 import { type DemoNodes, MemoryNodes, ProcessNodes } from "./nodes.ts";
 
-/** Owns whatever is to be cleaned up. */
+/** Owns everything that must be removed at the end. */
 export class Stage {
-  /** Where the nodes keep their orders. */
+  /** Orders that the nodes have stored. */
   readonly book: OrderBook;
   readonly #folder = mkdtempSync(join(tmpdir(), "catga-demo-"));
   readonly #file = join(this.#folder, "orders.jsonl");
@@ -23,7 +23,7 @@ export class Stage {
     this.book = new OrderBook(this.#file);
   }
 
-  /** The address of its nats-server; `undefined`: there is none. */
+  /** Address of the nats-server; `undefined`: there is none. */
   get url(): string | undefined {
     return this.#server?.url;
   }
@@ -46,7 +46,7 @@ export class Stage {
     return { nodes: this.#processes, title };
   }
 
-  /** Kills what still runs and deletes the folder. Idempotent. */
+  /** Kills all processes that still run, and deletes the folder. Idempotent. */
   async close(): Promise<void> {
     await this.#processes?.killAll();
     await this.#server?.stop();

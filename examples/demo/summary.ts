@@ -4,13 +4,13 @@ import { WORK_MS } from "./nodes.ts";
 import type { Paint } from "./paint.ts";
 import { count, ms, seconds } from "./picture.ts";
 
-/** What the summary is made of. Times are in ms. */
+/** Data of the summary. Times are in ms. */
 export interface Report {
   readonly sent: number;
   readonly audit: Audit;
-  /** Of the orders that succeeded. */
+  /** Latencies of the orders that succeeded. */
   readonly latencies: readonly number[];
-  /** From `catga()` to routable, a start each. */
+  /** Times from `catga()` to routable, one for each start. */
   readonly routable: readonly number[];
   readonly kill: Kill;
   /** Events that the client received. */
@@ -22,22 +22,22 @@ export interface Report {
 /** The kill of a node, and its consequences; `undefined` for those that did not occur. */
 export interface Kill {
   readonly node: string;
-  /** Orders in its hands at that moment. */
+  /** Number of the node's open orders at that moment. */
   readonly inHand: number;
-  /** Since the kill: when the last order was given to it, */
+  /** Time from the kill until the last order was sent to the node. */
   readonly avoided: number;
-  /** when callers were told `OUTCOME_UNKNOWN`, each, */
+  /** Times from the kill until callers got `OUTCOME_UNKNOWN`. */
   readonly told: readonly number[];
-  /** and when it left the view. */
+  /** Time from the kill until the node left the view. */
   readonly left: number | undefined;
-  /** Whether it was back in the end, and handled orders. */
+  /** True if the node came back and handled orders. */
   readonly back: boolean;
 }
 
-/** The least that the killed node must have in hand for the kill to prove anything. */
+/** Minimum number of open orders of the killed node for the kill to prove anything. */
 export const LEAST_IN_HAND = 10;
 
-/** What was not as promised; nothing when all was. */
+/** Returns the broken promises; none: an empty array. */
 export function faults({ audit, kill, sent, latencies, unexpected }: Report): string[] {
   const { lost, twice, failedRan } = audit;
   const list = (ids: readonly string[]) => ids.slice(0, 5).join(", ") + (ids.length > 5 ? ", …" : "");

@@ -31,7 +31,7 @@ const words = process.argv.slice(2);
 if (words.length === 1 && words[0] === "health") await probe();
 else await start(services());
 
-/** Which services are asked for: all of them unless some are named. */
+/** Returns the services that the command line names; all of them if it names none. */
 function services(): readonly Service[] {
   const unknown = words.filter((word) => !(SERVICES as readonly string[]).includes(word));
   if (unknown.length > 0) {
@@ -75,7 +75,7 @@ async function start(services: readonly Service[]): Promise<void> {
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopping || stop());
 }
 
-/** What a container's health check runs: there need be no other program in it. */
+/** Runs a container's health check, so that the image needs no other program for it. */
 async function probe(): Promise<void> {
   const response = await fetch(`http://127.0.0.1:${PORT}/healthz`, { signal: AbortSignal.timeout(2_000) })
     .catch((error: Error) => error);

@@ -19,7 +19,7 @@ const CARD = "4111111111111111";
 const LIMIT = 60_000;
 const inDeno = "Deno" in globalThis;
 
-/** What the file that is for Docker says, as far as it is used here. */
+/** A service in the file for Docker, as far as its members are used here. */
 interface Service {
   readonly image: string;
   readonly build?: { readonly context: string; readonly dockerfile: string };
@@ -78,8 +78,8 @@ async function answer(asked: Promise<Response>): Promise<Answer> {
 }
 
 /**
- * What the health check prints once it is well; tried again, as Docker does, for a busy machine takes longer than its 2
- * s.
+ * Returns the output of the health check once the node is healthy. The check is repeated, as Docker does, because a
+ * busy machine takes longer than its 2 s.
  */
 async function healthy(PORT: string): Promise<string> {
   for (let left = 20;; left--) {

@@ -29,7 +29,7 @@ export interface RunMessage {
   readonly mark: string;
 }
 
-/** What a message says of its run: how many entries the run has before the message, and which node executes the run. */
+/** The state of a run before a message: how many entries the run has, and which node executes it. */
 interface MessageOf {
   readonly version: number;
   readonly holder: string;

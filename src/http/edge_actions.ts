@@ -1,4 +1,4 @@
-/** What an edge does for a call that it has admitted: asks the app, and makes the response. */
+/** The actions of an edge: each carries out an admitted call with the app, and makes the response. */
 import type { AnyContract, Contract } from "../contract/contract.ts";
 import type { EventFollower, FollowedEvent } from "../contract/durable_messages.ts";
 import type { RunInfo, Signal, WorkflowContract } from "../contract/flow.ts";

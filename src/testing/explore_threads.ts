@@ -12,7 +12,7 @@ export interface ThreadTask {
   readonly options: Pick<ExploreOptions, "seed" | "seeds" | "steer" | "shrink" | "repeatable">;
 }
 
-/** What a thread answers for its part of the seeds. */
+/** The answer of a thread for its part of the seeds. */
 export type ThreadAnswer =
   | { readonly seeds: number; readonly situations: readonly Situation[] }
   | { readonly replay: string }

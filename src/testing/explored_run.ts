@@ -21,7 +21,7 @@ import { HistoryRecorder, isOutside, type RecordedMoment, type RunningCode } fro
 import { unhandled } from "./pace.ts";
 import { throwReturned } from "./checkers/breach.ts";
 
-/** What one run of `explore` has shown: its history, its failure, its log. */
+/** Result of one run of `explore`: its history, its failure, its log. */
 export interface ExploredRun {
   readonly plan: Plan;
   readonly history: History;
@@ -64,7 +64,7 @@ export function exploreRun<World>(
   return new RunOfPlan(options, plan, helpers).play();
 }
 
-/** What the runs of several plans have in common: an observer, and the real time that is left. */
+/** Dependencies that the runs of several plans share: an observer, and the real time that is left. */
 export interface RunHelpers {
   readonly observer?: RunObserver | undefined;
   readonly patience: RealPatience;

@@ -13,7 +13,7 @@ export interface TimelineLine {
   readonly type: "call" | "handler" | "step" | "lock" | "fault" | "process" | "log";
   /** True if the event is a failure, or the beginning of a fault. */
   readonly isBad: boolean;
-  /** What happened, in words, without values. */
+  /** The event in words, without values. */
   readonly what: string;
   /** The event's values: inputs and outcomes. */
   readonly value: string;

@@ -93,7 +93,7 @@ async function overload(send: () => Promise<Required<Sent>>, peak: () => Promise
   };
 }
 
-/** Whether the node kept its pace, and told nearly all that it did not do at once. */
+/** Returns true if the node kept its pace, and told nearly all that it did not do at once. */
 function isWell({ sent, goodput, capacity, refused, silence, wait }: Awaited<ReturnType<typeof overload>>): boolean {
   return goodput > 0.8 * capacity && refused.length > 0.8 * sent.filter(({ result }) => !result.ok).length &&
     silence.length < 0.05 * sent.length && wait < TIMEOUT / 2;

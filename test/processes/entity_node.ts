@@ -28,13 +28,13 @@ export interface EntityNodeOptions {
   readonly timeout: number;
   /** The id of the entity. */
   readonly entity: string;
-  /** Whether every second command is decided here, whoever decides the others; or all. */
+  /** True if every second command is decided here, whoever decides the others; or all. */
   readonly own?: boolean | "all";
-  /** Whether all of its commands ask to be refused. */
+  /** True if all of its commands ask to be refused. */
   readonly refused?: boolean;
-  /** Whether every second writer leaves the ids of its commands to Catga, and sends each once. */
+  /** True if every second writer leaves the ids of its commands to Catga, and sends each once. */
   readonly made?: boolean;
-  /** Whether it sends nothing of its own, but again what the file has and what did not ask to be refused. */
+  /** True if it sends nothing of its own, but again what the file has and what did not ask to be refused. */
   readonly again?: boolean;
   /** How wrong its wall clock is; not at all. */
   readonly skew?: Skew;

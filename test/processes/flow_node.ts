@@ -29,7 +29,7 @@ export interface StormInput {
   readonly waits: boolean;
   /** In ms. */
   readonly sleep: number;
-  /** Whether its child fails. */
+  /** True if its child fails. */
   readonly childFails: boolean;
 }
 

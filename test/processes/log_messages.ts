@@ -69,7 +69,7 @@ export function contracts(version: 1 | 2 = 1): Contracts {
   };
 }
 
-/** Whether messages of a category have a key, and so an order. */
+/** Returns true if messages of a category have a key, and so an order. */
 export function isKeyed(category: string): boolean {
   return category === "Happened" || category === "Lately";
 }

@@ -27,7 +27,7 @@ export interface LogNodeOptions
   readonly handles: readonly LogHandler[];
   /** Of its contracts; 1. */
   readonly version?: 1 | 2;
-  /** Whether its debug lines are not printed; `true`. */
+  /** True if its debug lines are not printed. Default: `true`. */
   readonly quiet?: boolean;
   /** How wrong its wall clock is; not at all. */
   readonly skew?: Skew;

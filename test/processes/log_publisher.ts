@@ -30,7 +30,7 @@ export interface LogPublisherOptions extends Pick<CatgaOptions, "namespace" | "r
   readonly pace?: number;
   /** How many are under way at most; 64. */
   readonly atOnce?: number;
-  /** Whether each has an id of its own, and so is a message of its own in the stream; `false`. */
+  /** True if each has an id of its own, and so is a message of its own in the stream. Default: `false`. */
   readonly ids?: boolean;
   /** How long each may take, in ms; 5,000. */
   readonly timeout?: number;

@@ -96,7 +96,7 @@ export class Program<Line> implements AsyncDisposable {
     return this.#child.pid!;
   }
 
-  /** Whether it has ended. */
+  /** True if it has ended. */
   get gone(): boolean {
     return this.#gone;
   }

@@ -18,7 +18,7 @@ import { LoopGaps } from "./loop_gaps.ts";
 export interface OnceNodeOptions {
   readonly folder: string;
   readonly namespace: string;
-  /** Whether it handles the command, or sends it when it is told to. */
+  /** The node handles the command, or sends it when it is told to. */
   readonly role: "handles" | "sends";
   readonly replicas?: number;
   /** How long each run takes, in ms; a random time up to {@link LONGEST}. */

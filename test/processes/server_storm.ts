@@ -22,7 +22,7 @@ export type ServerStep =
     readonly by: Stop;
     /** How long it is away, in ms. */
     readonly away: number;
-    /** Whether its store is lost meanwhile. */
+    /** True if its store is lost meanwhile. */
     readonly wipe: boolean;
     /** How long it runs before the next step, in ms. */
     readonly up: number;

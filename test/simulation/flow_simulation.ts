@@ -593,7 +593,7 @@ class Process implements DrivenRunsHost {
     return this.simulation.now < this.cutUntil || this.connectedAt < this.simulation.lostAt;
   }
 
-  /** Whether what it does may follow from what the store has lost. */
+  /** True if what it does may follow from what the store has lost. */
   get isStale(): boolean {
     const { now, lostAt } = this.simulation;
     return lostAt > -Infinity && (this.connectedAt < lostAt || now < this.connectedAt + 5_000);

@@ -1087,7 +1087,7 @@ class SimLeader {
     this.#write();
   }
 
-  /** Whether the log has lost its end. */
+  /** Notes it if the log has lost its end. */
   #checkLog(): void {
     const { log } = this.#run;
     const ledger = this.#ledger!; // it leads

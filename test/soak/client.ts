@@ -31,7 +31,7 @@ export interface SoakClientOptions {
   /** In ms. */
   readonly heartbeat: number;
   readonly replicas: number;
-  /** Whether there is shared state in it, and user code that never settles. */
+  /** True if there is shared state in it, and user code that never settles. */
   readonly state: boolean;
 }
 

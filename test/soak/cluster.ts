@@ -28,7 +28,7 @@ export interface Member {
   readonly id: string;
   readonly runtime: Runtime;
   readonly role: "node" | "client";
-  /** Whether it lives from the first to the last moment. */
+  /** True if it lives from the first to the last moment. */
   readonly lasting: boolean;
   readonly program: Program<SoakLine>;
   readonly endpoint: string;
@@ -56,7 +56,7 @@ export interface SoakClusterOptions extends Pick<SoakNodeOptions, "heartbeat" | 
   readonly services: readonly string[];
   /** NATS servers: one, or three that replicate what they store. */
   readonly servers: 1 | 3;
-  /** Whether there are shared state, wrong clocks, links that can be cut, and user code that never settles. */
+  /** True if there are shared state, wrong clocks, links that can be cut, and user code that never settles. */
   readonly state: boolean;
   /** Where the sources of the processes are; this tree. */
   readonly root?: string | undefined;

@@ -1,5 +1,5 @@
 /**
- * Whether a process that has worked for a while still takes as much memory as it did.
+ * The memory of a process at the beginning and the end of a run, and if it has grown.
  *
  * @module
  */
@@ -35,8 +35,8 @@ export function memoryOf(lines: readonly SoakLine[]): Memory | undefined {
 }
 
 /**
- * Whether it has grown by more than the memory of a process that leaks nothing does: by a half and `SLACK` (in runs of
- * 8 minutes, nodes in Deno took up to 48 MB more at their end, in Bun 8).
+ * Returns true if the memory has grown by more than that of a process that leaks nothing: by a half and `SLACK` (in
+ * runs of 8 minutes, nodes in Deno took up to 48 MB more at their end, in Bun 8).
  */
 export function hasGrown({ rss: { early, late } }: Memory): boolean {
   return late > early * 1.5 + SLACK;

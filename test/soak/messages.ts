@@ -32,7 +32,7 @@ export function answerTo(n: number): number {
   return Math.imul(n, 0x9e3779b1) >>> 0;
 }
 
-/** Whether a {@link Write} fails with `ODD`, which is an answer as well. */
+/** Returns true if a {@link Write} fails with `ODD`, which is an answer as well. */
 export function isOdd(n: number): boolean {
   return n % 50 === 49;
 }

@@ -41,7 +41,7 @@ export interface SoakNodeOptions {
   readonly replicas: number;
   /** How wrong its wall clock is. */
   readonly skew: Skew;
-  /** Whether it has handlers that never settle, for which its drain waits. */
+  /** True if it has handlers that never settle, for which its drain waits. */
   readonly never: boolean;
   /** When it stops taking locks and leading, in ms since 1970; it does neither when left out. */
   readonly until?: number | undefined;

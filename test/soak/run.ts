@@ -39,12 +39,15 @@ export interface SoakOptions {
   readonly servers?: 1 | 3;
   /** The mean time between two blows to the servers, in ms; none. */
   readonly serverEvery?: number;
-  /** Whether there are shared state, wrong clocks, links that can be cut, and user code that never settles; `false`. */
+  /**
+   * True if there are shared state, wrong clocks, links that can be cut, and user code that never settles. Default:
+   * `false`.
+   */
   readonly state?: boolean;
   /** Where the sources of the processes are; this tree. */
   readonly root?: string | undefined;
   readonly plant?: Plant | undefined;
-  /** Whether the log is kept though nothing is wrong; `false`. */
+  /** True if the log is kept though nothing is wrong. Default: `false`. */
   readonly keep?: boolean;
   /** Called every 5 s. */
   onProgress?(progress: Progress): void;

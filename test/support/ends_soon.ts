@@ -1,4 +1,4 @@
-/** Whether processes end soon, told apart from a machine that is busy with other work. */
+/** Asserts that processes end soon, and distinguishes a late end from a machine that is busy with other work. */
 import { assertLessOrEqual } from "@std/assert";
 import { chances } from "./chances.ts";
 

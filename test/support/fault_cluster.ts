@@ -120,7 +120,7 @@ export class FaultCluster implements AsyncDisposable {
     );
   }
 
-  /** Whether the caller has suspected this node at least once. */
+  /** Returns true if the caller has suspected this node at least once. */
   wasSuspect(id: string): boolean {
     return this.said.some((line) => line.includes(`node ${id}: suspect`));
   }

@@ -402,7 +402,7 @@ export class FlowCluster implements AsyncDisposable {
   }
 }
 
-/** Whether a node took the run from another one. */
+/** Returns true if a node took the run from another one. */
 function isTaken({ timeline }: RunInfo): boolean {
   let holder: string | undefined;
   return timeline.some((entry) => {
@@ -412,13 +412,13 @@ function isTaken({ timeline }: RunInfo): boolean {
   });
 }
 
-/** Whether the run has neither ended nor sleeps, and the node is the last one that drove it. */
+/** Returns true if the run has neither ended nor sleeps, and the node is the last one that drove it. */
 function isDrivenBy({ timeline }: RunInfo, id: string): boolean {
   const last = timeline.at(-1)?.type;
   return last !== "ended" && last !== "slept" && !!timeline.findLast(isOfDriver)?.by.startsWith(`${id}.`);
 }
 
-/** Whether the writer of an entry drove the run then; the client drives nothing. */
+/** Returns true if the writer of an entry drove the run then; the client drives nothing. */
 function isOfDriver({ type, by }: RunInfo["timeline"][number]): boolean {
   return type === "started" ? !by.startsWith("client.") : !TOLD.has(type);
 }

@@ -30,7 +30,7 @@ export interface LockClusterOptions {
   readonly keys: readonly string[];
   readonly namespace: string;
   readonly replicas?: number;
-  /** Whether the links recognise the writes that pass; `false`. */
+  /** True if the links recognise the writes that pass. Default: `false`. */
   readonly phases?: boolean;
   /** Options of single processes, by id. */
   readonly node?: Readonly<Record<string, Partial<LockNodeOptions>>>;
@@ -188,7 +188,7 @@ export class LockCluster implements AsyncDisposable {
     }
   }
 
-  /** Whether somebody sound has waited for the lock for long enough to have a place in its queue. */
+  /** Returns true if somebody sound has waited for the lock for long enough to have a place in its queue. */
   #awaited({ key, by, at }: FencedWrite): boolean {
     return [...this.resource.waiting].some(([other, { key: wanted, since }]) =>
       other !== by && wanted === key && since < at - ENROLLED && !this.#victims.has(other)

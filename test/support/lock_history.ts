@@ -93,7 +93,7 @@ function enters(lines: LockHistory["lines"]) {
   return all.sort((a, b) => a.at - b.at || a.token - b.token);
 }
 
-/** Whether a process asked for the lock before it was lost, and still waited at that time. */
+/** Returns true if a process asked for the lock before it was lost, and still waited at that time. */
 function awaited(own: readonly LockLine[], { key, from }: LockFault, until: number): boolean {
   const asked = own.findLastIndex((line) => line.event !== "stall" && line.at <= from);
   const line = own[asked];

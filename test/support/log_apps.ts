@@ -110,7 +110,7 @@ export class LogApps implements AsyncDisposable {
     return this.runs.filter((run) => run.n === n).length;
   }
 
-  /** Whether an event was handled to its end. */
+  /** Returns true if an event was handled to its end. */
   handled(n: number): boolean {
     return this.runs.some((run) => run.n === n && run.ended);
   }

@@ -42,8 +42,8 @@ export interface LogClusterOptions {
   readonly replicas?: number;
   readonly history?: LogHistoryOptions;
   /**
-   * Whether servers that this process sees standing still excuse what is handled again; `true`. A pause of this process
-   * looks like that, too: without it a planted bug is found nevertheless.
+   * True (default) if servers that this process sees standing still excuse what is handled again. A pause of this
+   * process looks like that, too: without it a planted bug is found nevertheless.
    */
   readonly excusesStalls?: boolean;
   /** Where the sources of its processes are; this tree. */

@@ -10,7 +10,10 @@ export interface LogHistoryOptions {
   readonly margin?: number;
   /** How many attempts a message has; 10. */
   readonly attempts?: number;
-  /** Whether each message has one effect for a subscription: of handlers that use `ctx.id` as a unique key; `true`. */
+  /**
+   * True if each message has one effect for a subscription: of handlers that use `ctx.id` as a unique key. Default:
+   * `true`.
+   */
   readonly oneEffect?: boolean;
 }
 
@@ -144,7 +147,7 @@ export class LogHistory {
     return this.#published;
   }
 
-  /** Whether a subscription has handled an entry to its end. */
+  /** Returns true if a subscription has handled an entry to its end. */
   isHandled(sub: string, entry: string): boolean {
     return this.#handled.get(sub)?.get(entry)?.effective !== undefined;
   }
@@ -344,7 +347,7 @@ export class LogHistory {
     } else if (how === "failed") message.failed = { attempt, at };
   }
 
-  /** Whether what ended then may be repeated: a fault followed within the margin, or had just been. */
+  /** Returns true if what ended then may be repeated: a fault followed within the margin, or had just been. */
   #mayRepeat(ended: number): boolean {
     return this.#faults.some(({ from, to }) => ended >= from - this.#margin && ended <= to);
   }
@@ -375,7 +378,7 @@ export class LogHistory {
   }
 }
 
-/** Whether a subscription is done with a message. */
+/** Returns true if a subscription is done with a message. */
 function isDone(message: Handled | undefined): boolean {
   return message !== undefined && (message.effective !== undefined || message.discarded);
 }

@@ -53,7 +53,7 @@ export class Player {
   readonly pings: number[] = [];
   /** Called for every frame. */
   onFrame: (frame: PlayedFrame) => void = () => {};
-  /** Whether it answers pings, with an acknowledgement of every frame. */
+  /** True if it answers pings, with an acknowledgement of every frame. */
   pongs = true;
   /** How late it answers them, in ms, as over a slow link. */
   pongsAfter = 0;

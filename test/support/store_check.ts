@@ -24,7 +24,7 @@ export interface StoredEntry {
 export interface StoreView {
   /** The server's clock when it had been read, in ms since 1970. */
   readonly now: number;
-  /** Whether several servers have copies of the streams. */
+  /** True if several servers have copies of the streams. */
   readonly replicated: boolean;
   readonly entries: readonly StoredEntry[];
 }

@@ -50,7 +50,7 @@ async function order(wish: FormData): Promise<void> {
   else say(wordsOf(placed.error), "bad");
 }
 
-/** What a customer reads of a failure: of an order that does not fit, what is wrong with it. */
+/** Returns the text of a failure for the customer; for an invalid order, its invalid fields. */
 function wordsOf({ code, message, details }: ClientError): string {
   if (code === "CARD_DECLINED") return "Your card was declined.";
   return Array.isArray(details)

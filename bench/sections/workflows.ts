@@ -13,6 +13,9 @@ import type { Effort, Measure } from "./section.ts";
 const AT_ONCE = [1, 64, 256];
 const RAW = "by hand";
 const FOLLOWED = "by hand, followed by a second process";
+const LED = "by hand, with steps, led by a second process";
+/** Rows by hand with a second process: over the default transport only, and not on the server that syncs each write. */
+const SINGLE = [FOLLOWED, LED];
 const OWN = "Catga";
 const SYNCED = "each write synced";
 const RESTATE: Contestant = { name: "Restate", file: "peers/restate.ts", nodes: 1 };
@@ -26,10 +29,12 @@ export const workflows: Measure = async (stage, effort, company) => {
     ...contestant,
     name: synced(name),
     options: { ...options, url: server.url },
-    against: [...against.filter((name) => name.startsWith(RAW) && name !== FOLLOWED).map(synced), RESTATE.name],
+    against: [...against.filter((name) => name.startsWith(RAW) && !SINGLE.includes(name)).map(synced), RESTATE.name],
   });
   const contestants = await company.engage([
-    ...[...all, { ...byHand, name: FOLLOWED, nodes: 1 }],
+    ...all,
+    { ...byHand, name: FOLLOWED, nodes: 1 },
+    { ...byHand, name: LED, file: "programs/workflows_led.ts", nodes: 1 },
     ...all.map(onSynced),
     ...effort.peers ? [RESTATE] : [],
   ]);
@@ -89,7 +94,7 @@ function ours(stage: Stage): Contestant[] {
       options: { transport },
       against: [
         `${RAW}${overRaw(transport, stage)}`,
-        ...at === 0 ? [FOLLOWED, RESTATE.name] : [OWN],
+        ...at === 0 ? [...SINGLE, RESTATE.name] : [OWN],
       ],
     })),
   ];
@@ -122,6 +127,7 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
       notes: [
         "by hand: four appends, each of which expects the one before, in one process that decides nothing; a run is four appends",
         "followed: the second process reads them and knows which runs are open, which is the least that lets it go on with them",
+        "led: a handler with three steps; the second process hands starts out and records how far runs have ended, as a leader does",
         "Restate syncs what it stores to the disk, nats-server every two minutes; each write: with sync_interval: always",
       ],
     },

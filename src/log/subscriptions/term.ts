@@ -17,7 +17,7 @@ import { Categories } from "./categories.ts";
 import type { Item } from "./category.ts";
 import { Garbage } from "./garbage.ts";
 import { HandingOut } from "./handing_out.ts";
-import { isUnhandled, Ledger } from "./ledger.ts";
+import { Ledger } from "./ledger.ts";
 import { LeaderReading } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { storedMessages, takeOver, type TakeoverOptions } from "./found_state.ts";
@@ -579,7 +579,8 @@ function awaitingIn({ awaiting }: Ledger): SubscriptionHealth["awaiting"] {
   let first: Item | undefined;
   let count = 0;
   for (const item of awaiting) {
-    if (isUnhandled(item)) continue;
+    // one that waited for a handler, and may run now, has the error that it had before, or none
+    if ((item.error?.refusedBy?.length ?? 0) === 0) continue;
     first ??= item;
     count++;
   }

@@ -77,6 +77,8 @@ export class Cluster {
    * node.
    */
   intercept: ((node: string, contract: AnyContract, payload: unknown) => ErrorCode | undefined) | undefined;
+  /** Resolves when a node may append to the state of subscriptions: a store may be slower than what is parked. */
+  mayStore: (subject: string) => Promise<void> | undefined = () => undefined;
   /** Called for a command whose recorded failure is to be removed. */
   forgetFailure: () => Promise<void> = () => Promise.resolve();
   /** Time by which the server's clock is ahead of the nodes' clocks, in ms. */
@@ -389,6 +391,11 @@ export class Node {
       log.open(streamName(NAMESPACE, "log"), { subjects: logSubjects(NAMESPACE), replicas: 1, schedules: true }),
     ]);
     const cluster = this.#cluster;
+    const append = kept.append.bind(kept);
+    kept.append = async (subject, ...rest) => {
+      await cluster.mayStore(subject);
+      return await append(subject, ...rest);
+    };
     const stream: LogStream = {
       name: opened.name,
       abilities: opened.abilities,

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
@@ -35,6 +35,30 @@ describe("Subscriptions, when handlers fail", () => {
     await cluster.until("all handled", () => cluster.ends.length === 3);
     assertEquals(cluster.payloads(), [1, 0, 2]);
     assertEquals(cluster.runs.filter(({ payload }) => payload === 0).map(({ attempt }) => attempt), [1, 2, 3]);
+    cluster.close();
+  });
+
+  it("read no more than 32 MiB of messages to be put aside that the store does not have yet (they read all)", async () => {
+    const cluster = new Cluster();
+    const stores = Promise.withResolvers<void>();
+    cluster.mayStore = (subject) => subject.includes(".sub.park.") ? stores.promise : undefined;
+    let broken = true;
+    const handles = { billing: { Placed: { attempts: 1_000, delay: [500, 500] as const } } };
+    const node = await cluster.node("a", { handles, run: () => broken ? ["BROKEN", "no", 0] : 0 });
+    const SIZE = 500_000;
+    const most = Math.ceil(33_554_432 / SIZE);
+    const count = 3 * most;
+    await cluster.publish("Placed", [["first", "x"]]);
+    await cluster.until("the first to run", () => cluster.runs.length > 0);
+    await cluster.clock.advance(10_000);
+    for (let n = 1; n < count; n++) await cluster.publish("Placed", [[`${n}`.padEnd(SIZE), "x"]]);
+    await cluster.clock.advance(10_000);
+    const retrying = () => node.state("billing")!.retrying;
+    assertGreater(retrying(), 1);
+    assertLess(retrying(), 1.1 * most);
+    broken = false;
+    stores.resolve();
+    await cluster.until("all to be handled", () => new Set(cluster.ends.map(({ id }) => id)).size === count);
     cluster.close();
   });
 

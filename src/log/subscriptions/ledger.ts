@@ -127,7 +127,11 @@ export class Ledger {
   #joined: ReadonlyMap<string, string> = new Map();
   readonly #doneUpTo = new Map<string, { readonly position: number; readonly time: number; readonly node: string }>();
   #changed = new Map<string, Item | undefined>();
+  /** Parked messages that the next commit stores, and their size in bytes. */
   #entries = new Set<Item>();
+  #entriesBytes = 0;
+  /** Size of the parked messages that are being stored, in bytes. */
+  #storingBytes = 0;
   /** Messages whose failures the next commit records: they may run again when that commit is stored. */
   #after: Item[] = [];
   /** Messages that have failed since the last commit. */
@@ -406,7 +410,7 @@ export class Ledger {
     if (payload !== undefined) {
       item.message = withPayload(item.message, payload, dead);
       item.loaded = true;
-      this.#entries.add(item);
+      this.#toStore(item);
     }
     this.dead--;
     item.attempts = item.due = item.dead = 0;
@@ -504,6 +508,11 @@ export class Ledger {
     return this.#spilledLines.size > 0;
   }
 
+  /** Size of the messages in memory: open ones, and parked ones that the store does not have yet, in bytes. */
+  get bytes(): number {
+    return this.open.bytes + this.#entriesBytes + this.#storingBytes;
+  }
+
   /** True if no message runs, and no parked message will run by itself, as behind a dead letter. */
   get rests(): boolean {
     return this.running === 0 && this.#due.size === 0 && !this.waitsForCommit;
@@ -528,6 +537,8 @@ export class Ledger {
     };
     this.#changed = new Map();
     this.#entries = new Set();
+    this.#storingBytes += this.#entriesBytes;
+    this.#entriesBytes = 0;
     this.#beginning = [];
     this.#beingStored = draft.begins.length;
     this.#after = [];
@@ -536,7 +547,7 @@ export class Ledger {
 
   /** Returns the messages that run now, because the commit made of this draft is stored. */
   stored({ begins, after, failed }: Draft): readonly Item[] {
-    this.#beingStored = 0;
+    this.#beingStored = this.#storingBytes = 0;
     for (const item of failed) this.#uncommitted.delete(item);
     for (const item of after) this.#offer(item);
     return begins.filter(({ place }) => place !== "gone");
@@ -575,7 +586,7 @@ export class Ledger {
   #restore(state: ParkedState, found: FoundMessage, now: number): void {
     const { message } = found;
     const item = new Item(message, this.#options.categories.of(message.category), state.attempts, state.epoch);
-    if (found.in === "log") this.#entries.add(item);
+    if (found.in === "log") this.#toStore(item);
     else {
       item.error = found.error;
       item.loaded = found.loaded;
@@ -659,7 +670,7 @@ export class Ledger {
     item.error = { code: "OUTCOME_UNKNOWN", message: `the process that ran it ended, at attempt ${item.attempts}` };
     if (item.place !== "parked") return;
     this.#changed.set(item.id, item);
-    this.#entries.add(item);
+    this.#toStore(item);
   }
 
   #beginInDoubt(suspicion: Suspicion, now: () => number): readonly Item[] {
@@ -751,7 +762,7 @@ export class Ledger {
       this.#setAwaits(item, false);
       this.parked.delete(item.id);
       this.#changed.set(item.id, undefined);
-      this.#entries.delete(item);
+      if (this.#entries.delete(item)) this.#entriesBytes -= item.size;
     }
     const isFirst = line?.first === item;
     line?.remove(item);
@@ -844,9 +855,15 @@ export class Ledger {
       this.parked.set(item.id, item);
     }
     this.#leavesMemory(item);
-    this.#entries.add(item);
+    this.#toStore(item);
     this.#changed.set(item.id, item);
     this.#suspicion?.cleared(item);
+  }
+
+  #toStore(item: Item): void {
+    if (this.#entries.has(item)) return;
+    this.#entries.add(item);
+    this.#entriesBytes += item.size;
   }
 
   #makeRoom(): void {

@@ -341,6 +341,29 @@ describe("Ledger", () => {
     assertEquals([kit.ledger.dead, kit.ledger.upTo], [1, 6]);
   });
 
+  it("parked messages count as in memory until the commit that stores them (then thousands were)", () => {
+    const kit = new Kit();
+    const add = (position: number) => kit.ledger.add(message(position), 1_000);
+    for (const position of [101, 102, 103]) add(position);
+    kit.ledger.failed(kit.begin().get(101)!, { attempts: 1, error: FAILED, due: NOW + 1_000 });
+    assertEquals([kit.ledger.open.bytes, kit.ledger.bytes], [0, 3_000]);
+    const draft = kit.ledger.draft();
+    add(104);
+    assertEquals(kit.ledger.bytes, 4_000);
+    kit.ledger.stored(draft);
+    assertEquals(kit.ledger.bytes, 1_000, "the one that was parked behind the others meanwhile");
+    // the store has lost a commit: what it had is stored again, with what came meanwhile
+    kit.ledger.draft();
+    kit.ledger.stored(kit.ledger.draft());
+    assertEquals(kit.ledger.bytes, 0);
+    add(105);
+    const again = kit.ledger.begin(() => NOW + 2_000);
+    for (const item of again) kit.ledger.failed(item, { attempts: 2, error: FAILED, dead: NOW });
+    for (const { id } of again) kit.ledger.carryOut(9, { kind: "discard", message: id, dead: NOW });
+    kit.commit();
+    assertEquals(kit.ledger.bytes, kit.ledger.open.bytes);
+  });
+
   it("a letter that is replayed with another payload keeps those before, however often the request is stored", () => {
     const kit = new Kit();
     kit.add(1);

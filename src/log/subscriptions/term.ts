@@ -361,7 +361,7 @@ export class SubscriptionTerm {
     const { categories, ledger } = led;
     const { warnings, mostParked, host: { clock } } = this.#options;
     const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on only when half of the room is free
-    const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MAX_OPEN_BYTES * part;
+    const isFull = ledger.open.size >= categories.window * part || ledger.bytes >= MAX_BYTES * part;
     const full = ledger.full || ledger.isNearlyFull || isFull;
     const stopped = ledger.full || (full && this.#isIdle && (isFull || ledger.rests));
     if (stopped !== warnings.stopped) {
@@ -447,6 +447,7 @@ export class SubscriptionTerm {
       if (leader === undefined) {
         runs.forEach(handing.send);
         handing.pump();
+        this.#flow(); // what was parked counts no more
       }
       return true;
     } catch (error) {
@@ -595,8 +596,11 @@ function sum(counts: Readonly<Record<string, number>>): number {
 
 /** Minimum interval between commits, in ms. A commit for which messages wait is written at once. */
 const COMMIT_INTERVAL = 100;
-/** Maximum size of all open messages (read and not handled) in the log, in bytes. */
-const MAX_OPEN_BYTES = 33_554_432;
+/**
+ * Size of the messages in memory from which on reading waits, in bytes: of the open ones (read and not handled), and of
+ * the parked ones that the store does not have yet.
+ */
+const MAX_BYTES = 33_554_432;
 /** Time for which reading of the log may wait for room before later messages of the slowest key are parked, in ms. */
 const SLOW = 1_000;
 /** Maximum time by which a server may lag behind the stream's leader, in ms. */

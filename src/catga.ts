@@ -129,7 +129,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
   };
   const network = transport ?? { maxPayload: 1_048_576 };
   const maxPayload = () => network.maxPayload;
-  const seen = alarms = new NodeAlarms(clock, { id, service: settings.service }, () => made?.nodes() ?? []);
+  const nodeAlarms = alarms = new NodeAlarms(clock, { id, service: settings.service }, () => made?.nodes() ?? []);
   let made: App | undefined;
   try {
     // 3. Make the app: its handlers, and the state that it shares with other nodes. No message reaches the app yet.
@@ -141,8 +141,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
     if (isIdempotent || options.network !== undefined) await parts.state();
     const drainAtSignals = options.signals ? drainedAt(await parts.signals()) : undefined;
     const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
-    const decided = registrations.flatMap(({ handler }) => handler["~handler"].entity?.definition ?? []);
-    const shapes = new ContractShapes(workflows.map(({ definition }) => definition), decided);
+    const entities = registrations.flatMap(({ handler }) => handler["~handler"].entity?.definition ?? []);
+    const shapes = new ContractShapes(workflows.map(({ definition }) => definition), entities);
     const handledHere = new Map(mediator.handled.map((contract) => [contract.name, contract]));
     const running = durable.length === 0 ? undefined : await parts.worker();
     const { service } = settings;
@@ -150,14 +150,14 @@ async function start(options: CatgaOptions): Promise<Catga> {
     let hanging: ReturnType<typeof serve> | undefined = undefined;
     const self = describe(options, { id, service, mediator, link, subscriptions });
     const { endpoint } = self;
-    const own: AppParts = {
+    const appParts: AppParts = {
       ...settings,
       self,
       clock,
       programClock: link.clock,
       mediator,
       observer,
-      alarms: seen,
+      alarms: nodeAlarms,
       state: (app) => {
         const liveness = { gone: (endpoint: string) => app.gone(endpoint) };
         const node = { node: id, endpoint, liveness, observer };
@@ -208,8 +208,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
       },
     };
     const app = made = behaviors.some(({ send }) => send !== undefined)
-      ? new (await parts.sendBehaviors()).AppWithSendBehaviors(own, close, behaviors)
-      : new App(own, close);
+      ? new (await parts.sendBehaviors()).AppWithSendBehaviors(appParts, close, behaviors)
+      : new App(appParts, close);
     // the class `App` takes any contract; the interface `Catga` has the types of each contract
     const face = app as unknown as Catga;
 
@@ -340,7 +340,8 @@ async function connect(
     const { openNats } = await import("./nats/open.ts");
     const forbidden = new PermissionDenials(systemClock, observer, namespace);
     const report = (change: SettingsChange) => observer({ type: "settings", ...change });
-    let held: SettingsChange[] | undefined = [];
+    // changes during the start; `undefined` after it
+    let unreported: SettingsChange[] | undefined = [];
     const { transport, store } = await openNats(nats, {
       name: `catga ${id}`,
       transport: client,
@@ -348,15 +349,15 @@ async function connect(
       onForbidden: (violation) => forbidden.add(violation),
       onUnreachable: ({ address, reason }) => observer({ type: "unreachable", address, reason }),
       onNotice: (text) => observer({ type: "notice", text }),
-      onSettings: (change) => held === undefined ? report(change) : void held.push(change),
+      onSettings: (change) => unreported === undefined ? report(change) : void unreported.push(change),
     });
     const log = async () => new (await import("./nats/log_stream.ts")).NatsEventLog(transport);
     return {
       ...{ clock: systemClock, random: transport.random, transport, store, log },
       permitted: () => forbidden.check(),
       started() {
-        held?.forEach(report);
-        held = undefined;
+        unreported?.forEach(report);
+        unreported = undefined;
       },
       close: () => transport.close(),
     };

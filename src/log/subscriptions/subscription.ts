@@ -203,17 +203,19 @@ export class LogSubscription {
 
   /**
    * Takes the lead, works as the leader, or gives the lead up, whichever is due at the time `now`. Call every 100 ms
-   * unless the subscription rests ({@link LogSubscription.restsUntil}). `may`: false if this node must not begin to
-   * take over a lead now, because it is taking over too many others.
+   * unless the subscription rests ({@link LogSubscription.restsUntil}). `mayTakeOver`: false if this node must not
+   * begin to take over a lead now, because it is taking over too many others.
    */
-  tick(now: number, may: boolean): void {
+  tick(now: number, mayTakeOver: boolean): void {
     if (now >= this.#checksAt && !this.#leaving && this.#options.host.connected) this.#check(now);
     if (this.term !== undefined) {
       this.term.tick(now);
       this.#giveWay(now);
       return;
     }
-    if (!may || this.#taking || this.#leaving || now < this.#competesAt || !this.#options.host.connected) return;
+    if (!mayTakeOver || this.#taking || this.#leaving || now < this.#competesAt || !this.#options.host.connected) {
+      return;
+    }
     if (!this.#mayLead(now)) return;
     this.#taking = true;
     const ending = this.#ending = new AbortController();

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { HEAD } from "../../../test/support/commits.ts";
-import { type Head, readCommit } from "../format/commit.ts";
+import { type Commit, type Head, readCommit } from "../format/commit.ts";
 import { Category } from "./category.ts";
 import { Commits, type CommitSteps, firstCommit, type RequestAnswer } from "./commits.ts";
 import { Ledger } from "./ledger.ts";
@@ -73,6 +73,21 @@ describe("Commits", () => {
     assertEquals(store.carryOut(Commits.take({ ...options, predecessors: ["", "c", "b"] })), undefined);
     assertEquals(store.texts.length, 2);
     assertEquals(typeof store.carryOut(Commits.take({ ...options, predecessors: ["", "c", "a"] })), "object");
+  });
+
+  it("all that is parked is listed in one of 50 commits, though others have the changes alone", () => {
+    const store = new Store();
+    const { commits, stored } = take(store, "a");
+    const led = ledger(stored.head);
+    led.place = { ...led.place, read: 20, time: 20 };
+    for (let position = 1; position <= 20; position++) {
+      const message = { position, time: position, category: "A", id: `${position}`, key: undefined, payload: 0 };
+      led.addUnreadable({ ...message, tagged: false, meta: undefined }, "no", 1_000);
+    }
+    for (let n = 0; n < 160; n++) store.carryOut(commits.write(led));
+    const full = store.texts.map((text, n) => (readCommit(text) as Commit).full ? n : -1).filter((n) => n >= 0);
+    const behind = full.slice(1).map((n, i) => n - full[i]);
+    assertEquals([Math.max(...behind), full.length < 10], [50, true], full.join());
   });
 
   it("one whose commit of taking it does not count does not, though its own stand behind that", () => {

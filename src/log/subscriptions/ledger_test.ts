@@ -245,6 +245,16 @@ describe("Ledger", () => {
     assertEquals(ledger.isFull(category), true);
   });
 
+  it("a batch has as many bytes as fit, and one message whatever its size", () => {
+    const kit = new Kit({}, { batch: { max: 10, within: 50 } });
+    kit.add(1, 2, 3, 4);
+    kit.begin();
+    const sizes = new Map([[1, 60], [2, 40], [3, 500], [4, 1]]);
+    const batch = () =>
+      kit.ledger.batch(kit.category, 100, ({ position }) => sizes.get(position)!).map(({ position }) => position);
+    assertEquals([batch(), batch(), batch(), batch()], [[1, 2], [3], [4], []]);
+  });
+
   it("parks what stands behind a failed message of its key, and runs it in order afterwards", () => {
     const kit = new Kit();
     kit.add(101, 102);
@@ -503,6 +513,16 @@ describe("Ledger", () => {
       const kit = new Kit(head);
       kit.ledger.takeOver(found(head, { unclean: false }));
       assertEquals(kit.ledger.draft().head.doubt?.groups, doubt.groups);
+    });
+
+    it("passes by what is in front of the first message of a batch that runs, whichever is named first", () => {
+      for (const positions of [[103, 105], [105, 103]]) {
+        const kit = new Kit();
+        const running = new Map(positions.map((position) => [`${position}-${position}`, "n"]));
+        kit.ledger.takeOver(found({}, { running, messages: inLog(positions.map(message)) }));
+        kit.add(102, 104);
+        assertEquals(kit.open, [104], positions.join());
+      }
     });
 
     it("passes by what is in front of one that runs, and nothing that the log has anew at such a position", () => {

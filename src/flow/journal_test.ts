@@ -1,0 +1,66 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { Journal } from "./journal.ts";
+import type { JournalEntry, RecordedError } from "./journal_entry.ts";
+
+const ERROR: RecordedError = { code: "HANDLER_FAILED", message: "no" };
+const OK = { ok: true, value: 1 };
+
+/** The state that follows from these entries, one a message. */
+function journalOf(...entries: JournalEntry[]): Journal {
+  const journal = new Journal();
+  for (const [n, entry] of entries.entries()) {
+    journal.apply({ sequence: n + 1, time: 100 * (n + 1), holder: "a.1", entries: [entry], mark: `${n}` });
+  }
+  return journal;
+}
+
+const failed = (step: string, next: number, code = ERROR.code): JournalEntry => ({
+  t: "failed",
+  step,
+  error: { ...ERROR, code },
+  next,
+});
+
+describe("Journal", () => {
+  it("counts a failed attempt of the handler until an entry shows that it has got further", () => {
+    const progress: JournalEntry[] = [
+      { t: "done", step: "a", outcome: OK },
+      { t: "slept", step: "a", until: 900 },
+      { t: "woken", step: "a" },
+      { t: "waits", step: "a", signal: "Go" },
+      { t: "took", step: "a" },
+      { t: "child", step: "a", workflow: "Child", run: "c" },
+    ];
+    for (const entry of progress) assertEquals(journalOf(failed("", 900), entry).failures.has(""), false, entry.t);
+    const others: JournalEntry[] = [{ t: "held" }, { t: "staged", stage: "s" }, failed("a", 900)];
+    for (const entry of others) assertEquals(journalOf(failed("", 900), entry).failures.get("")?.total, 1, entry.t);
+  });
+
+  it("has the next attempt of each failed step begin at once when the run is cancelled, and later ones in their time", () => {
+    const cancelled: JournalEntry = { t: "cancelled", by: "", code: "CANCELLED", reason: "enough" };
+    const steps = [failed("a", 9_000), failed("b", 8_000)];
+    const { failures } = journalOf(...steps, cancelled, failed("b", 7_000));
+    assertEquals(["a", "b"].map((step) => failures.get(step)?.next), [0, 7_000]);
+    assertEquals(journalOf(cancelled, failed("a", 9_000), failed("a", 8_000)).failures.get("a")?.next, 8_000);
+  });
+
+  it("knows that the message of a step may have run, however its later attempts failed", () => {
+    const mayHaveRun = (...entries: JournalEntry[]) => journalOf(...entries).failures.get("a")?.mayHaveRun;
+    assertEquals(mayHaveRun(failed("a", 900)), false);
+    assertEquals(mayHaveRun(failed("a", 900, "OUTCOME_UNKNOWN"), failed("a", 900)), true);
+  });
+
+  it("lists the schedules that a run leaves behind: those of entries, and those that its end names", () => {
+    const scheduled: JournalEntry[] = [
+      { t: "failed", step: "a", error: ERROR, next: 5_000, scheduled: true },
+      { t: "slept", step: "b", until: 6_000, scheduled: true },
+      { t: "waits", step: "c", signal: "Go", until: 7_000, scheduled: true },
+      failed("d", 8_000),
+    ];
+    assertEquals(journalOf(...scheduled).schedulesAfter(5_500), ["b", "c"]);
+    assertEquals(journalOf(...scheduled).schedulesAfter(1_000), ["a", "b", "c"]);
+    const ended: JournalEntry = { t: "ended", outcome: OK, until: 900, schedules: ["e"] };
+    assertEquals(journalOf(...scheduled, ended).schedulesAfter(9_000), ["e"]);
+  });
+});

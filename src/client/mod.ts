@@ -102,14 +102,16 @@ export class ClientError<Code extends string = string> extends Error {
   constructor(
     code: Code,
     message: string,
-    more: Partial<Pick<ClientError, "status" | "details" | "retryable" | "retryAfter" | "cause">> = {},
+    { status = 0, details, retryable = false, retryAfter, cause }: Partial<
+      Pick<ClientError, "status" | "details" | "retryable" | "retryAfter" | "cause">
+    > = {},
   ) {
-    super(message, { cause: more.cause });
+    super(message, { cause });
     this.code = code;
-    this.status = more.status ?? 0;
-    this.details = more.details;
-    this.retryable = more.retryable ?? false;
-    this.retryAfter = more.retryAfter;
+    this.status = status;
+    this.details = details;
+    this.retryable = retryable;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -244,12 +246,19 @@ export function client<T>(url: string, options: ClientOptions = {}): Client<T> {
 }
 
 const VALUES = "application/vnd.catga+json";
+/**
+ * The page; `undefined` outside of one. In Chromium the body of a fetch that was open while its page was frozen may
+ * never go on, so it is given up when the page does.
+ */
+const PAGE = (globalThis as unknown as { readonly document?: EventTarget }).document;
 
 interface HttpCall extends CallOptions {
   readonly input?: unknown;
   readonly headers?: Record<string, string>;
   /** True if the call changes nothing. Default: a call with GET does not. */
   readonly reads?: boolean;
+  /** Time for which the edge waits before it answers, in s. An answer that takes twice as long is given up. */
+  readonly wait?: number | undefined;
 }
 
 function entry(url: string, options: ClientOptions): object {
@@ -279,27 +288,16 @@ function entry(url: string, options: ClientOptions): object {
 }
 
 function runOf(url: string, id: string, options: ClientOptions): object {
-  const get = (of: CallOptions, wait?: number) =>
-    call(options, "GET", url, { ...of, headers: wait === undefined ? {} : { prefer: `wait=${wait}` } });
+  const get = (of: HttpCall) => call(options, "GET", url, of);
   return {
     id,
     async result({ signal }: CallOptions = {}) {
       for (let failures = 0;;) {
         const begun = performance.now();
-        const over = new AbortController();
-        const abort = () => over.abort();
-        if (signal?.aborted) abort();
-        signal?.addEventListener("abort", abort);
-        // an answer that is long overdue was lost with its connection
-        const timer = setTimeout(abort, 2_000 * WAIT);
-        const answer = await get({ signal: over.signal }, WAIT);
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", abort);
-        const isOpen = answer.ok && answer.status === 202;
-        if (!(isOpen || over.signal.aborted || (!answer.ended && answer.error && isTransient(answer.error)))) {
-          return answer;
-        }
-        if (signal?.aborted) return { ok: false, error: new ClientError("CANCELLED", `${url} was cancelled`) };
+        const answer = await get({ signal, wait: WAIT });
+        const isOpen = answer.status === 202;
+        if (!(isOpen || (!answer.ended && answer.error && isTransient(answer.error)))) return answer;
+        if (signal?.aborted) return { ok: false, error: new ClientError("CANCELLED", `${url} has no answer`) };
         // an edge that has waited is asked again at once; one whose `maxWait` is short is not asked all the time
         if (isOpen && performance.now() - begun > 1_000) failures = 0;
         else await pause(options, failures++, answer.error?.retryAfter, signal);
@@ -334,21 +332,31 @@ async function call(
   options: ClientOptions,
   method: string,
   url: string,
-  { input, headers, signal, reads = method === "GET" }: HttpCall,
+  { input, headers, signal, wait, reads = method === "GET" }: HttpCall,
 ): Promise<AnsweredResult> {
   // the body is a Blob, never a text: Deno's fetch sends a text again when a kept connection breaks, even if the
   // request may have been handled
-  const body = method === "POST" ? new Blob([write(input)]) : undefined;
+  const body = method === "POST" ? new Blob([write(input)]) : null;
   // an edge refuses a body without a type, and an empty Blob is sent by Deno as a body of unknown length
-  const own = new Headers({ accept: VALUES, ...headers, ...(body ? { "content-type": VALUES } : {}) });
+  const own = new Headers({
+    accept: VALUES,
+    ...headers,
+    ...(body && { "content-type": VALUES }),
+    ...(wait && { prefer: `wait=${wait}` }),
+  });
   let code = "UNAVAILABLE";
+  const over = new AbortController();
+  const abort = abortWith(over, signal);
+  // an answer that is long overdue was lost with its connection
+  const timer = wait && setTimeout(abort, 2_000 * wait);
   try {
     const all = await headersOf(options, own);
     code = unanswered(reads); // the request may arrive from here on
-    const response = await request(options, method, url, all, signal, body);
+    const response = await request(options, method, url, all, over.signal, body);
+    PAGE?.addEventListener("resume", abort, over);
     const text = await response.text();
     if (!response.ok) return failure(url, response, text, code);
-    if (text !== "" && !/\bjson/.test(typeOf(response))) return { ok: false, error: foreign(url, response) };
+    if (text && !/\bjson/.test(typeOf(response))) return { ok: false, error: foreign(url, response) };
     return { ...decoded(url, response, text), status: response.status };
   } catch (cause) {
     if (signal?.aborted) code = "CANCELLED";
@@ -356,7 +364,18 @@ async function call(
       ok: false,
       error: new ClientError(code, `${method} ${url} has no answer: ${cause}`, { retryable: !signal?.aborted, cause }),
     };
+  } finally {
+    clearTimeout(timer);
+    abort();
   }
+}
+
+/** Aborts `over` when `signal` aborts. Returns a function that aborts it; an abort removes the listeners, too. */
+function abortWith(over: AbortController, signal: AbortSignal | undefined): () => void {
+  const abort = () => over.abort(signal?.reason);
+  if (signal?.aborted) abort();
+  signal?.addEventListener("abort", abort, over);
+  return abort;
 }
 
 /** Returns the headers of a request: those that the program gives, and `headers`. */
@@ -371,16 +390,10 @@ function request(
   method: string,
   url: string,
   headers: Headers,
-  signal: AbortSignal | undefined,
-  body?: Blob,
+  signal: AbortSignal,
+  body: Blob | null = null,
 ): Promise<Response> {
-  return send(url, {
-    method,
-    headers,
-    credentials,
-    ...(signal ? { signal } : {}),
-    ...(body === undefined ? {} : { body }),
-  });
+  return send(url, { method, headers, credentials, signal, body });
 }
 
 /** Returns the server-sent events of a response, across lost connections. */
@@ -411,9 +424,7 @@ async function* eventsUntil(
   let failures = 0;
   let received = 0;
   const { signal } = over;
-  const abort = () => over.abort();
-  if (given?.aborted) return;
-  given?.addEventListener("abort", abort);
+  const abort = abortWith(over, given);
   try {
     while (!signal.aborted) {
       let error: ClientError | undefined;
@@ -439,8 +450,7 @@ async function* eventsUntil(
           }
         }
       } catch (cause) {
-        if (signal.aborted) return;
-        if (cause instanceof ClientError) throw cause;
+        if (cause instanceof ClientError && !signal.aborted) throw cause;
         error = new ClientError("UNAVAILABLE", `the connection to ${url} is lost`, { retryable: true, cause });
       }
       if (signal.aborted) return;
@@ -452,7 +462,6 @@ async function* eventsUntil(
       await pause(options, failures++, error?.retryAfter, signal);
     }
   } finally {
-    given?.removeEventListener("abort", abort);
     abort(); // ends the HTTP request when the program stops reading the events
   }
 }
@@ -471,9 +480,7 @@ interface Sse {
 async function* sse({ body }: Response): AsyncGenerator<Sse> {
   const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
   const cancel = () => reader.cancel().catch(() => {}); // errors do not matter, because the reader is done
-  const page = (globalThis as unknown as { readonly document?: EventTarget }).document;
-  // in Chromium, the body of a fetch that was open while its page was frozen never goes on
-  page?.addEventListener("resume", cancel);
+  PAGE?.addEventListener("resume", cancel);
   let rest = "";
   let keepAlive = 0;
   let timer: ReturnType<typeof setInterval> | undefined;
@@ -514,7 +521,7 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
     }
   } finally {
     clearInterval(timer);
-    page?.removeEventListener("resume", cancel);
+    PAGE?.removeEventListener("resume", cancel);
     cancel();
   }
 }
@@ -571,7 +578,8 @@ function failure(
 function problem(value: unknown, status: number, other: string, after: string | null = null): ClientError {
   const { code = status >= 500 ? other : "INVALID_RESPONSE", detail, title, details, retryable, status: own } =
     value as Record<string, unknown>;
-  const retryAfter = after !== null && Number(after) >= 0 ? Number(after) * 1_000 : undefined;
+  const seconds = Number(after ?? -1);
+  const retryAfter = seconds >= 0 ? seconds * 1_000 : undefined;
   return new ClientError(`${code}`, `${detail ?? title ?? code}`, {
     status: typeof own === "number" ? own : status,
     details,
@@ -612,5 +620,5 @@ function randomId(): string {
 
 function withParams(url: string, params: Record<string, string | undefined>): string {
   const given = Object.entries(params).flatMap(([name, value]) => value === undefined ? [] : [[name, value]]);
-  return given.length === 0 ? url : `${url}?${new URLSearchParams(given)}`;
+  return given.length ? `${url}?${new URLSearchParams(given)}` : url;
 }

@@ -250,13 +250,13 @@ export function fold<Ctx extends Context>(
  * handler's `concurrency`. `ttl`: how long the result is kept, in ms.
  */
 export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, clock: Clock, run: HandlerRun): HandlerRun {
-  return (payload, ctx) => {
+  return async (payload, ctx) => {
     let refusal: Refusal | undefined;
     const { execution } = ctx;
     execution.stage = "claiming";
     const now = clock.monotonic();
     const left = ctx.remaining(now);
-    const guarded = ctx.claims.guard({
+    const result = await ctx.claims.guard({
       contract: ctx.contract.name,
       id: ctx.id,
       payload: execution.payload,
@@ -279,12 +279,10 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
       const ran = run(payload, ctx);
       return ran instanceof Promise ? ran.then(ended) : ended(ran);
     });
-    return guarded.then((result) => {
-      if (refusal !== undefined) return refusal;
-      // the outcome is a refusal if the node stopped while the claim was being acquired: the handler has not run here,
-      // and another node may run it
-      return execution.stage === "claiming" && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
-    });
+    if (refusal !== undefined) return refusal;
+    // the outcome is a refusal if the node stopped while the claim was being acquired: the handler has not run here,
+    // and another node may run it
+    return execution.stage === "claiming" && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
   };
 }
 

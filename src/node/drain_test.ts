@@ -301,6 +301,44 @@ describe("drain", () => {
     }
   });
 
+  it("at its timeout, a durable event goes on elsewhere when its handler has ended, if that failed (it ran beside)", async () => {
+    const Kept = event<number>("Kept", { durable: true, key: () => "key" });
+    for (const succeeds of [true, false]) {
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed: 1 });
+      const steps: string[] = [];
+      const start = async (id: string) => {
+        const handler = Kept.on(async (_, { signal }) => {
+          steps.push(`${id} begins`);
+          if (id === "leader") return;
+          await aborted(signal);
+          await new Promise<void>((resolve) => clock.after(100, resolve));
+          steps.push(`${id} ends`);
+          if (!succeeds) throw signal.reason;
+        }, { name: "kept", from: "start" });
+        const app = await clock.until(catga({ network, id, handlers: handler, logger: QUIET }));
+        await clock.advance(3_000); // the first one leads
+        return app;
+      };
+      const leader = await start("leader");
+      let leaving = await start("leaving-0");
+      for (let i = 1; !steps.some((step) => step.startsWith("leaving")); i++) {
+        await clock.until(leaving.drain());
+        leaving = await start(`leaving-${i}`);
+        steps.length = 0;
+        await clock.until(leader.publish(Kept, i));
+        await clock.advance(1_000);
+      }
+      await clock.until(leaving.drain({ timeout: 200 }));
+      await clock.advance(5_000);
+      assertEquals(steps.map((step) => step.replace(/-\d+/, "")), [
+        ...["leaving begins", "leaving ends"],
+        ...(succeeds ? [] : ["leader begins"]),
+      ]);
+      await clock.until(leader.drain());
+    }
+  });
+
   it("gives back its places before locks within its timeout, however slow the store (500 ms were all it had)", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1, faults: { delay: 300 } });

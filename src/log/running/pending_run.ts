@@ -83,6 +83,9 @@ export class PendingRun {
     const { aborted, contract, node, execution } = ctx;
     const begun = !ctx.isQueued && execution.stage !== "preparing" && execution.stage !== "claiming";
     if (!begun && !over) return; // the handler has not begun: its outcome follows
+    // the node stops: an answer would begin the next attempt beside the handler, whose outcome may follow; the leader
+    // of a run that does not end finds the process gone
+    if (aborted?.code === "CLOSED" && !over) return;
     this.answered = true;
     // the reason of the abort is more useful than the error with which an aborted handler ends
     if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {

@@ -108,7 +108,7 @@ export class Drive {
   begin(): void {
     const { journal } = this;
     if (journal.ended !== undefined) return this.#ending.announce();
-    if (journal.takeovers >= MAX_TAKEOVERS && !journal.failures.has("")) {
+    if (journal.takeovers >= MAX_TAKEOVERS) {
       const message = `the processes that drove it ended ${journal.takeovers} times without recording anything`;
       return this.#state.recorder.recordStuck("", { code: "HANDLER_FAILED", message });
     }

@@ -363,6 +363,88 @@ describe("drives", () => {
     assertEquals([runs, stuck], [21, [" HANDLER_FAILED"]]);
   });
 
+  it("a run whose handler had failed, or that was retried, is stuck after 20 more of such ends (it went on for ever)", async () => {
+    let calls = 0;
+    const { clock, die, bring, run, retry, stuck } = node((flow) => {
+      if (++calls === 1) throw new Error("no");
+      return flow.step("deadly", () => new Promise(() => {}));
+    });
+    let deaths = 0;
+    const dieUntilStuck = async (times: number) => {
+      for (let n = 0; n < 30 && stuck.length < times; n++) {
+        die(`a.${++deaths + 1}`);
+        bring();
+        await clock.advance(10);
+      }
+    };
+    run().catch(() => {}); // never settles, because the node dies
+    await clock.advance(10_000);
+    assertEquals(calls, 2);
+    await dieUntilStuck(1);
+    assertEquals(stuck, [" HANDLER_FAILED"]);
+    retry().catch(() => {}); // the node dies again
+    await clock.advance(10);
+    await dieUntilStuck(2);
+    assertEquals(stuck, [" HANDLER_FAILED", " HANDLER_FAILED"]);
+  });
+
+  it("a changed handler does not see the outcome of a step that was recorded behind the failure of the run", async () => {
+    const undone = Promise.withResolvers<void>();
+    let isChanged = false;
+    let passed = 0;
+    const { clock, run, messages, tell, die, call, ended } = node(async (flow) => {
+      if (isChanged) flow.step("new", () => 2).then(() => passed++);
+      await flow.step("a", () => 1, { undo: () => undone.promise });
+      return { ok: false, error: new CatgaError("NO", "no") };
+    });
+    run().catch(() => {}); // never settles, because the node dies
+    await clock.advance(100);
+    await tell((by) => ({ t: "skipped", step: "new", value: 1, reason: "by phone", by }));
+    assertEquals(messages.map(({ data }) => typesIn(new TextDecoder().decode(data))), [
+      "started",
+      "done",
+      "failing",
+      "skipped",
+    ]);
+    die("a.2");
+    isChanged = true;
+    undone.resolve();
+    await clock.until(call(1));
+    assertEquals([await ended(), passed], [true, 0]);
+  });
+
+  const others: Readonly<Record<string, JournalEntry>> = {
+    "is skipped": { t: "skipped", step: "a", value: 1, reason: "by phone", by: "b.1" },
+    "is given up, because its run is cancelled,": { t: "cancelled", code: "CANCELLED", reason: "enough", by: "b.1" },
+  };
+  for (const [what, entry] of Object.entries(others)) {
+    it(`a step that ${what} while its node stores that it has the run does not begin there`, async () => {
+      let calls = 0;
+      const { clock, run, die, call, log, messages, ended } = node(
+        (flow) => flow.step("a", () => (calls++, new Promise(() => {}))),
+        {
+          append: (text) => {
+            if (typesIn(text) !== "held" || messages.length > 1) return undefined;
+            const { text: other } = log.messages.of(REF, [entry], { version: 1, holder: "a.1" });
+            messages.push({ ...messages[0], sequence: 2, data: new TextEncoder().encode(other) });
+            return undefined;
+          },
+        },
+      );
+      run().catch(() => {}); // never settles, because the node dies
+      await clock.advance(100);
+      assertEquals(calls, 1);
+      die("a.2");
+      await clock.until(call(1));
+      assertEquals([await ended(), calls], [true, 1]);
+      assertEquals(messages.map(({ data }) => typesIn(new TextDecoder().decode(data))).slice(0, 3), [
+        "started",
+        entry.t,
+        "held",
+      ]);
+    });
+  }
+
   it("a run whose end cannot be told to its parent at once tells it later", async () => {
     let tries = 0;
     const { clock, run } = node(() => Promise.resolve(7), {

@@ -46,7 +46,7 @@ export type TransportName = "deno" | "node";
 /** What was asked for. */
 export interface Wanted {
   readonly sections: readonly Section[];
-  /** About a minute in all: fewer and shorter rounds. */
+  /** Fewer and shorter rounds. */
   readonly quick: boolean;
   /** As little as it takes to see that the sections run: the figures say nothing. */
   readonly trial: boolean;

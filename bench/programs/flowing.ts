@@ -29,11 +29,15 @@ export interface Flowing {
 /** Options of the task `run`: so many runs at once, each started when another has ended. */
 export interface AtOnce {
   readonly atOnce: number;
+  /** Shortest time in ms. */
   readonly ms: number;
+  /** Least number of runs. */
+  readonly runs: number;
 }
 
 /** What came of them. */
 export interface Ran {
+  readonly runs: number;
   readonly rate: number;
   /** From start to end, in ms. */
   readonly p50: number;
@@ -51,11 +55,11 @@ export async function runFlowing(flowing: Flowing): Promise<void> {
   answer({
     ...tasks,
     processor,
-    async run({ atOnce, ms }: AtOnce): Promise<Ran & { runs: number }> {
+    async run({ atOnce, ms, runs }: AtOnce): Promise<Ran> {
       const took: number[] = [];
       const start = performance.now();
       await Promise.all(Array.from({ length: atOnce }, async () => {
-        for (let begun = start; begun - start < ms; begun = performance.now()) {
+        for (let begun = start; begun - start < ms || took.length < runs; begun = performance.now()) {
           await once();
           took.push(performance.now() - begun);
         }

@@ -3,6 +3,7 @@
  * go on, and many that wake at once.
  */
 import type { AtOnce, Ran } from "../programs/flowing.ts";
+import type { Program } from "../program.ts";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
@@ -19,6 +20,10 @@ const SINGLE = [FOLLOWED, LED];
 const OWN = "Catga";
 const SYNCED = "each write synced";
 const RESTATE: Contestant = { name: "Restate", file: "peers/restate.ts", nodes: 1 };
+/** Runs of each row before it is measured: in the first ones compilers take up to half of the processor. */
+const WARM_RUNS = 20_000;
+/** The same for rows whose rate is the disk's: 20,000 runs would take a minute. */
+const WARM_RUNS_SYNCED = 5_000;
 
 /** Measures workflows. */
 export const workflows: Measure = async (stage, effort, company) => {
@@ -101,14 +106,22 @@ function ours(stage: Stage): Contestant[] {
 }
 
 async function together(contestants: readonly Running[], effort: Effort): Promise<Table[]> {
+  const [warm, warmSynced] = [WARM_RUNS, WARM_RUNS_SYNCED].map((runs) => effort.count(runs, runs, 20));
+  const warming = contestants.map((running) => {
+    const { name, drop } = running;
+    const isSynced = name.endsWith(SYNCED) || name === RESTATE.name;
+    return { name, drop, play: () => warmUp(running, isSynced ? warmSynced : warm) };
+  });
+  await alternate(warming, 1);
   const figures: Map<string, Round[]>[] = [];
   for (const atOnce of AT_ONCE) {
-    const options: AtOnce = { atOnce, ms: effort.ms(1_000, 400) };
+    const least = Math.max(200, atOnce * 10);
+    const options: AtOnce = { atOnce, ms: effort.ms(1_000, 400), runs: effort.count(least, least, 1) };
     const players = contestants.map((running) => ({
       ...{ name: running.name, drop: running.drop },
       play: () => round(running, options),
     }));
-    await alternate(players, effort.warm(2, 1));
+    await alternate(players, effort.warm(1));
     figures.push(await alternate(players, effort.rounds(9, 3)));
   }
   const rows = (of: (round: Round) => number) =>
@@ -125,6 +138,9 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
       rows: rows(({ rate }) => rate),
       pairs,
       notes: [
+        `each is measured after ${warm.toLocaleString("en")} runs, ${
+          warmSynced.toLocaleString("en")
+        } of Restate and where each write is synced`,
         "by hand: four appends, each of which expects the one before, in one process that decides nothing; a run is four appends",
         "followed: the second process reads them and knows which runs are open, which is the least that lets it go on with them",
         "led: a handler with three steps; the second process hands starts out and records how far runs have ended, as a leader does",
@@ -152,6 +168,16 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
   ];
 }
 
+/** Has a program do so many runs, some in a task, which must end within a minute; resolves with their number. */
+export async function warmUp({ client }: { readonly client: Pick<Program, "ask"> }, runs: number): Promise<number> {
+  let done = 0;
+  while (done < runs) {
+    const options: AtOnce = { atOnce: 256, ms: 0, runs: Math.min(1_000, runs - done) };
+    done += (await client.ask<Ran>("run", options)).runs;
+  }
+  return done;
+}
+
 interface Round extends Ran {
   /** For each run, in ms. */
   readonly processor: number;
@@ -163,8 +189,8 @@ async function round({ client, nodes }: Running, options: AtOnce): Promise<Round
     return all.reduce((sum, one) => sum + one);
   };
   const before = await processor();
-  const { runs, ...ran } = await client.ask<Ran & { runs: number }>("run", options);
-  return { ...ran, processor: (await processor() - before) / runs };
+  const ran = await client.ask<Ran>("run", options);
+  return { ...ran, processor: (await processor() - before) / ran.runs };
 }
 
 async function resuming(contestants: readonly Running[], effort: Effort): Promise<Table> {

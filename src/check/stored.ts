@@ -4,7 +4,7 @@
  * reads.
  */
 import type { AnyContract } from "../contract/contract.ts";
-import { applied, type EntityDefinition, initialState } from "../contract/entity_definition.ts";
+import { applied, type EntityDefinition, initialShape, initialState } from "../contract/entity_definition.ts";
 import { issueWithPath, type MaybePromise, type Schema, validate } from "../contract/schema.ts";
 import { COMMANDS } from "../contract/announcement.ts";
 import { runOfStart } from "../contract/workflow.ts";
@@ -269,7 +269,9 @@ async function checkPart(
     if (snapshots === undefined || looked++ >= MAX_SNAPSHOTS) return at;
     return snapshots.get(snapshotKey(name, id, own)).then((entry) => {
       const read = entry && readSnapshotText(entry.value);
-      if (read !== undefined && read.definition === own && read.id === id) at.snapshot = read;
+      if (read === undefined || read.definition !== own || read.id !== id) return at;
+      // nodes of the program will not use a snapshot of another shape
+      if (read.shape === undefined || read.shape === initialShape(definition, id)) at.snapshot = read;
       return at;
     });
   };

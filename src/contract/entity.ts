@@ -40,7 +40,8 @@ export interface EntityOptions<State> {
   initial: (id: string) => State;
   /**
    * Version of the `apply` functions. Raise it when they compute another state from the same events: stored snapshots
-   * of another version are then ignored. Default: 1.
+   * of another version are then ignored, as are those of a program whose `initial` returned other members or other
+   * kinds of values. Default: 1.
    */
   version?: number | undefined;
 }

@@ -3,7 +3,7 @@
  * reads only later events. There is one snapshot for each version of the definition (`log/format/snapshot_text.ts`). A
  * snapshot only saves time: a snapshot that does not match the stream is ignored.
  */
-import type { EntityDefinition } from "../contract/entity_definition.ts";
+import { type EntityDefinition, initialShape } from "../contract/entity_definition.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { snapshotKey, snapshotKeys } from "../log/format/names.ts";
@@ -118,12 +118,15 @@ const RETRY_PAUSE = 1_000; // ms before a failed removal is tried again
 export function snapshotText<State>(copy: EntityCopy<State>, created: string): string {
   const { definition, id, version, sequence, mark, state } = copy;
   return writeSnapshotText({
-    ...{ definition: definition.version, created, sequence, mark, version, id },
+    ...{ definition: definition.version, created, sequence, mark, version, id, shape: initialShape(definition, id) },
     state: state === undefined ? "" : encodeValue(state, "state"),
   });
 }
 
-/** Parses a snapshot; `undefined` if it belongs to another entity or version, or is malformed. */
+/**
+ * Parses a snapshot; `undefined` if it belongs to another entity or version, was made by a program in which the
+ * entity's initial state has another shape, or is malformed. Throws like `initial`.
+ */
 export function readSnapshot<State>(
   definition: EntityDefinition<State>,
   id: string,
@@ -133,6 +136,7 @@ export function readSnapshot<State>(
   if (read === undefined || read.definition !== definition.version || read.created !== created || read.id !== id) {
     return undefined;
   }
+  if (read.shape !== undefined && read.shape !== initialShape(definition, id)) return undefined;
   try {
     const { state, version, sequence, mark } = read;
     const copy = new EntityCopy<State>(definition, id, {

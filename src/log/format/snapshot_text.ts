@@ -22,6 +22,11 @@ export interface SnapshotHead {
   readonly version: number;
   /** Id of the entity. */
   readonly id: string;
+  /**
+   * Shape of the entity's initial state, as `initialShape` returns it, in the program that made the state; `undefined`:
+   * an earlier build of Catga has written the snapshot.
+   */
+  readonly shape: number | undefined;
 }
 
 /** An entity's snapshot with an unparsed state. */
@@ -32,9 +37,9 @@ export interface SnapshotText extends SnapshotHead {
 
 /** Encodes a snapshot. `state` must have no line breaks: JSON escapes them. */
 export function writeSnapshotText(
-  { definition, created, sequence, mark, version, id, state }: SnapshotText,
+  { definition, created, sequence, mark, version, id, shape, state }: SnapshotText,
 ): string {
-  return `${JSON.stringify([FORMAT, definition, created, sequence, mark, version, id])}\n${state}`;
+  return `${JSON.stringify([FORMAT, definition, created, sequence, mark, version, id, shape])}\n${state}`;
 }
 
 /** Splits a snapshot's text into its parts; `undefined`: malformed, or of another format. Never throws. */
@@ -43,12 +48,13 @@ export function readSnapshotText(text: string): SnapshotText | undefined {
   if (end < 0) return undefined;
   const head = parsedJson(text.slice(0, end));
   if (!Array.isArray(head)) return undefined;
-  const [format, definition, created, sequence, mark, version, id] = head;
+  const [format, definition, created, sequence, mark, version, id, shape] = head;
   if (format !== FORMAT || typeof created !== "string" || typeof id !== "string" || typeof mark !== "string") {
     return undefined;
   }
   for (const count of [definition, sequence, version]) if (!isCount(count) || count < 1) return undefined;
-  return { definition, created, sequence, mark, version, id, state: text.slice(end + 1) };
+  if (shape !== undefined && !isCount(shape)) return undefined;
+  return { definition, created, sequence, mark, version, id, shape, state: text.slice(end + 1) };
 }
 
 const FORMAT = 3;

@@ -9,6 +9,7 @@ const SNAPSHOT = {
   mark: "n.1.7",
   version: 100,
   id: "a\nb",
+  shape: 4_000_000_000,
   state: '{"n":1}',
 };
 
@@ -17,6 +18,11 @@ describe("the text of a snapshot", () => {
     const text = writeSnapshotText(SNAPSHOT);
     assertEquals(text.split("\n").length, 2);
     assertEquals(readSnapshotText(text), SNAPSHOT);
+  });
+
+  it("of an earlier build has no shape", () => {
+    const text = writeSnapshotText(SNAPSHOT).replace(",4000000000]", "]");
+    assertEquals(readSnapshotText(text), { ...SNAPSHOT, shape: undefined });
   });
 
   it("of another format, or malformed, has no parts", () => {
@@ -34,6 +40,7 @@ describe("the text of a snapshot", () => {
         text.replace("100", "1.5"),
         text.replace("[3,3", '[3,"3"'),
         text.replace('"c"', "null"),
+        text.replace("4000000000", "null"),
       ]
     ) assertEquals(readSnapshotText(other), undefined, other);
   });

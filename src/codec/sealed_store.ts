@@ -56,8 +56,8 @@ export class SealedBucket implements Bucket {
     return this.#bucket.size;
   }
 
-  async get(key: string): Promise<Entry | undefined> {
-    const found = await this.#bucket.get(key);
+  async get(key: string, options?: { latest?: boolean }): Promise<Entry | undefined> {
+    const found = await this.#bucket.get(key, options);
     return found && await this.#open(found);
   }
 

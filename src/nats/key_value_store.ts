@@ -84,10 +84,10 @@ class NatsBucket implements Bucket {
     return this.#stream.messages;
   }
 
-  async get(key: string): Promise<Entry | undefined> {
+  async get(key: string, { latest = false }: { latest?: boolean } = {}): Promise<Entry | undefined> {
     checkKey(key);
     const asked = this.#now();
-    const record = await this.#alive(await this.#last(encodeKey(key), this.#options.direct), asked);
+    const record = await this.#alive(await this.#last(encodeKey(key), this.#options.direct && !latest), asked);
     return record && this.#toEntry(record);
   }
 

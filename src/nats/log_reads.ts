@@ -42,8 +42,10 @@ export function readBatch(stream: OwnedStream, request: BatchRead, limit: number
 }
 
 /**
- * Reads a batch from the stream's leader, which returns one message for each request. Where messages are dense,
- * several requests are sent at once, one for each sequence.
+ * Reads a batch from the stream's leader, which returns one message for each request: the first one from a sequence
+ * on. So several requests are sent at once, also where the stream has many other messages between those of the
+ * subject: at distances of about one message of the subject. An answer says that there is no further message between
+ * the sequence asked for and its own; the ranges that no answer covers are asked for next, the first ones first.
  */
 async function batchOfLeader(
   stream: OwnedStream,
@@ -52,40 +54,76 @@ async function batchOfLeader(
 ): Promise<StoredMessage[]> {
   const { clock } = stream.transport;
   const end = clock.monotonic() + limit;
-  const found: StoredMessage[] = [];
   const one = (start: { readonly seq: number } | { readonly start_time: string }) =>
     stream.js.message(stream.name, { ...start, next_by_subj }, end - clock.monotonic());
-  const first = (time: number) =>
+  const ofTime = (time: number) =>
     one({ start_time: new Date(time).toISOString() }).catch((error) => {
       // a server that takes no time here refuses the request: the messages before it are read, too
       if (error instanceof JetStreamRefusal && error.refusal === "other") return one({ seq: from });
       throw error;
     });
-  for (let next = from, atOnce = 1; found.length < most;) {
-    const asked = since !== undefined && found.length === 0
-      ? [first(since)]
-      : Array.from({ length: atOnce }, (_, n) => one({ seq: next + n }));
+  const first = await (since === undefined ? one({ seq: from }) : ofTime(since));
+  if (first === undefined) return [];
+  const found = new Map<number, StoredMessage>();
+  let unread: readonly Range[] = [[from, Infinity]];
+  /** Notes that no message has a sequence from `asked` up to the one before that of `answer`. */
+  const note = (asked: number, answer: StoredMessage | undefined) => {
+    const { sequence = Infinity } = answer ?? {};
+    if (sequence < asked) {
+      throw new JetStreamRefusal("other", `a message before ${asked}, from which on it was asked for`);
+    }
+    if (answer !== undefined) found.set(sequence, answer);
+    unread = unread.flatMap((range) => without(range, asked, sequence + 1));
+  };
+  /** Returns the messages found before the first range that is not read. */
+  const batch = () => {
+    const before = unread.length === 0 ? Infinity : unread[0][0];
+    return [...found.values()].filter(({ sequence }) => sequence < before).sort((a, b) => a.sequence - b.sequence);
+  };
+  note(from, first);
+  for (let atOnce = 2; unread.length > 0; atOnce = Math.min(2 * atOnce, AT_ONCE)) {
+    const complete = batch();
+    if (complete.length >= most) break;
+    const sequences = [...found.keys()];
+    const distance = Math.ceil((Math.max(...sequences) - first.sequence) / Math.max(1, found.size - 1)) || 1;
+    const asked = startsIn(unread, distance, Math.min(atOnce, most - complete.length));
     let answers: (StoredMessage | undefined)[];
     try {
-      answers = await Promise.all(asked);
-    } catch (error) {
-      if (found.length > 0) break;
-      throw error;
+      answers = await Promise.all(asked.map((seq) => one({ seq })));
+    } catch {
+      break; // what was read is the batch; the next read meets the error again, if it lasts
     }
-    let fresh = 0;
-    for (const message of answers) {
-      // stop at the first gap: the answers behind the gap may have messages that were stored after the server looked
-      // for the missing one
-      if (message === undefined) return found.slice(0, most);
-      if (message.sequence < next) continue;
-      found.push(message);
-      next = message.sequence + 1;
-      fresh++;
+    // messages behind a missing one may have been stored after the server looked for that one, and others before them
+    const missing = asked[answers.indexOf(undefined)] ?? Infinity;
+    asked.forEach((seq, i) => seq < missing && note(seq, answers[i]));
+    if (missing < Infinity) {
+      note(missing, undefined);
+      for (const sequence of found.keys()) if (sequence >= missing) found.delete(sequence);
     }
-    if (fresh === 0) throw new JetStreamRefusal("other", `a message before ${next}, from which on it was asked for`);
-    atOnce = fresh === atOnce ? Math.min(2 * fresh, AT_ONCE) : fresh;
   }
-  return found.slice(0, most);
+  return batch().slice(0, most);
+}
+
+/** Sequences from the first one up to the one before the second. */
+type Range = readonly [from: number, to: number];
+
+/** Returns what is left of a range without the sequences from `from` up to the one before `to`. */
+function without([first, end]: Range, from: number, to: number): Range[] {
+  const left: Range[] = [[first, Math.min(end, from)], [Math.max(first, to), end]];
+  return left.filter(([a, b]) => a < b);
+}
+
+/**
+ * Returns up to `most` sequences to ask for, in their order: the first and the middle one of each range, and in the
+ * last one, which has no end, one at each `distance`.
+ */
+function startsIn(ranges: readonly Range[], distance: number, most: number): readonly number[] {
+  const starts = new Set<number>();
+  for (const [from, to] of ranges) {
+    const step = to === Infinity ? distance : Math.ceil((to - from) / 2);
+    for (let at = from; at < to && starts.size < most; at += step) starts.add(at);
+  }
+  return [...starts];
 }
 
 /** Number of concurrent requests for a batch; more are not faster (measured with nats-server 2.15). */

@@ -1,12 +1,21 @@
 /** Tests of batches of which a part gets lost, read from a fake server. */
 import { errors } from "@nats-io/nats-core";
 import { describe, it } from "node:test";
-import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assertEquals,
+  assertGreaterOrEqual,
+  assertInstanceOf,
+  assertLessOrEqual,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { block } from "../../test/support/block.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { chances } from "../../test/support/chances.ts";
 import { CatgaError } from "../error.ts";
+import { seededRandom } from "../memory/seeded_random.ts";
+import { type Random, systemClock } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { TransportMessage } from "../ports/transport.ts";
 import { openTransport } from "./harness_suite.ts";
@@ -107,6 +116,73 @@ describe("readBatch", await requireNatsServer(), () => {
     assertEquals(asked, [1, 2, 3, 4, 5, 6, 7]);
     await transport.close();
     await fake.close();
+  });
+
+  /** A leader that has messages with these sequences; `arrive` is called at each request. */
+  function leaderOf(sequences: readonly number[], arrive: (stored: number[]) => void = () => {}) {
+    const stored = [...sequences];
+    const counted = { requests: 0, rounds: 0, most: 0 };
+    let inHand = 0;
+    const message = async (_: string, { seq }: { readonly seq: number }) => {
+      if (inHand++ === 0) counted.rounds++;
+      counted.requests++;
+      counted.most = Math.max(counted.most, inHand);
+      arrive(stored);
+      const found = stored.find((sequence) => sequence >= seq);
+      await Promise.resolve(); // the answer comes when all requests of this round are sent
+      inHand--;
+      return found === undefined ? undefined : { sequence: found };
+    };
+    const stream = { name: "log", hasStaleReplica: true, transport: { clock: systemClock }, js: { message } };
+    return { stream: stream as unknown as OwnedStream, counted, stored };
+  }
+
+  /** Sequences of messages of one subject among those of others: on average each hundredth one is of that subject. */
+  function sparse(random: Random, count: number, distance = 100): number[] {
+    let last = 0;
+    return Array.from({ length: count }, () => last += 1 + Math.floor(random() * 2 * distance));
+  }
+
+  for (const [what, distance, rounds] of [["dense", 0, 24], ["sparse", 100, 60]] as const) {
+    it(`from the leader: several requests at once where messages are ${what} (sparse ones were read one by one)`, async () => {
+      const sequences = sparse(seededRandom(1), 300, distance);
+      const { stream, counted } = leaderOf(sequences);
+      const batch = await readBatch(stream, { ...request, most: 1_000 }, 30_000);
+      assertEquals(batch.map(({ sequence }) => sequence), sequences);
+      assertLessOrEqual(counted.rounds, rounds);
+      assertLessOrEqual(counted.requests, 3 * sequences.length);
+      assertLessOrEqual(counted.most, 16);
+    });
+  }
+
+  it("from the leader: one request for one message, and two for an end behind it", async () => {
+    const one = leaderOf([7, 700, 70_000]);
+    assertEquals((await readBatch(one.stream, { ...request, most: 1 }, 30_000)).map(({ sequence }) => sequence), [7]);
+    assertEquals(one.counted.requests, 1);
+    const none = leaderOf([]);
+    assertEquals(await readBatch(none.stream, request, 30_000), []);
+    assertEquals(none.counted.requests, 1);
+  });
+
+  it("from the leader: a batch has no gap, also while messages are stored", async () => {
+    for (let seed = 1; seed <= 300; seed++) {
+      const random = seededRandom(seed);
+      const distance = [0, 1, 30, 3_000][seed % 4];
+      // each second seed: clusters of messages far from each other
+      const sequences = sparse(random, Math.floor(random() * 60), distance)
+        .map((sequence, i) => seed % 2 === 0 ? sequence : sequence + 1_000 * Math.floor(i / 10));
+      const { stream, stored } = leaderOf(sequences, (stored) => {
+        if (random() < 0.3) stored.push((stored.at(-1) ?? 0) + 1 + Math.floor(random() * 50));
+      });
+      const from = 1 + Math.floor(random() * 200);
+      const most = 1 + Math.floor(random() * 50);
+      const batch = (await readBatch(stream, { ...request, from, most }, 30_000)).map(({ sequence }) => sequence);
+      const behind = stored.filter((sequence) => sequence >= from);
+      assertEquals(batch, behind.slice(0, batch.length), `seed ${seed}`);
+      const before = sequences.filter((sequence) => sequence >= from);
+      assertGreaterOrEqual(batch.length, Math.min(most, before.length), `seed ${seed}`);
+      assertLessOrEqual(batch.length, most);
+    }
   });
 
   it("from the leader: begins at a time (it began with the first message, however old)", async () => {

@@ -47,10 +47,10 @@ export interface Bucket {
    */
   readonly size: number;
   /**
-   * Reads the entry of a key; from the leader of the bucket's stream, unless the bucket is `direct`. Resolves with
-   * `undefined` if the key has no entry.
+   * Reads the entry of a key; from the leader of the bucket's stream if `latest` is true or the bucket is not `direct`.
+   * Resolves with `undefined` if the key has no entry.
    */
-  get(key: string): Promise<Entry | undefined>;
+  get(key: string, options?: { latest?: boolean }): Promise<Entry | undefined>;
   /** Writes a key that has no entry. Resolves with the revision, or with `undefined` if there was an entry. */
   create(key: string, value: string, options?: WriteOptions): Promise<number | undefined>;
   /**

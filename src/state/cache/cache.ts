@@ -46,7 +46,8 @@ interface CacheOptions {
  *   `TypeError`; one that is too large with `TOO_LARGE`, whose text has key, size and limit.
  * - A fence (the greatest fencing token with which a key was written) lasts as long as the key's entry: after the entry
  *   has expired or was deleted, or after a write without a fence, any token is accepted.
- * - With several replicas of the bucket, reads may lag behind writes of other nodes; `once` may then load again.
+ * - With several replicas of the bucket, reads may lag behind writes of other nodes, except those under the lock of
+ *   `once`, and of writes with a fence.
  * - Operations reject with `UNAVAILABLE` when the store does not answer (a write may have happened then), and with
  *   `CLOSED` after {@link SharedCache.close}.
  */
@@ -116,8 +117,8 @@ export class SharedCache implements Cache {
       // the lock is released as soon as no caller waits for the load, so that other nodes need not wait for it; if
       // the release fails, the lock expires
       signal.addEventListener("abort", () => lock.release().catch(() => {}), { once: true });
-      // the cache is read again: another node may have loaded the key before this node got the lock
-      return (await this.#entry(key))?.text ?? await fill();
+      // the cache is read again, from the leader: another node may have loaded the key before this node got the lock
+      return (await this.#entry(key, LATEST))?.text ?? await fill();
     } finally {
       await lock.release();
     }
@@ -130,9 +131,9 @@ export class SharedCache implements Cache {
     return text;
   }
 
-  async #entry(key: string): Promise<ReturnType<typeof readEntry> | undefined> {
+  async #entry(key: string, options?: { latest: boolean }): Promise<ReturnType<typeof readEntry> | undefined> {
     const bucket = await this.#bucket();
-    const entry = await bucket.get(key);
+    const entry = await bucket.get(key, options);
     return entry && readEntry(entry);
   }
 
@@ -153,7 +154,7 @@ export class SharedCache implements Cache {
       if (fence !== undefined) return await writeFenced(bucket, key, stored, { ...options, nonce, fence });
       if (load !== undefined) return await bucket.create(key, stored, options) !== undefined;
       // if the first try was stored, another try would undo writes of other nodes that came after it
-      if (tried && (await this.#entry(key))?.nonce === nonce) return true;
+      if (tried && (await this.#entry(key, LATEST))?.nonce === nonce) return true;
       tried = true;
       await bucket.put(key, stored, options);
       return true;
@@ -185,6 +186,8 @@ function checkKey(method: string, key: string, once = false): void {
   throw new (isText ? RangeError : TypeError)(`${method}: ${wanted}; got ${show(key)}`);
 }
 
+/** Options of reads whose result decides what is loaded or written. */
+const LATEST = Object.freeze({ latest: true });
 /** Prefix of the keys of the locks under which `once` loads values. */
 const LOCK = "catga.cache/";
 
@@ -209,7 +212,7 @@ async function writeFenced(
   { nonce, fence, ...options }: WriteOptions & { readonly nonce: string; readonly fence: number },
 ): Promise<boolean> {
   for (let races = 0; races < MAX_RACES; races++) {
-    const entry = await bucket.get(key);
+    const entry = await bucket.get(key, LATEST);
     const current = entry && readEntry(entry);
     // an earlier try has written the entry, and its acknowledgement was lost
     if (current?.nonce === nonce) return true;

@@ -6,11 +6,53 @@ import { CatgaError } from "../../error.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { SharedCache } from "./cache.ts";
+import type { Lock } from "../../contract/shared_state.ts";
+import type { Bucket } from "../../ports/key_value_store.ts";
 import { cacheSuite } from "./cache_suite.ts";
 import { memoryHarness, natsHarness } from "../harness_suite.ts";
 
 cacheSuite("memory", memoryHarness);
 cacheSuite("NATS", natsHarness, (await requireNatsServer()).skip);
+
+describe("SharedCache when a server lags behind", () => {
+  /** A cache whose bucket is read at a server that has nothing yet, unless the leader is asked. */
+  function lagging() {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 3 });
+    const { store } = network.connect();
+    const open = async () => {
+      const bucket = await store.open("cache", { direct: true });
+      const get: Bucket["get"] = async (key, { latest = false } = {}) => latest ? await bucket.get(key) : undefined;
+      return Object.assign(Object.create(bucket) as Bucket, {
+        get,
+        create: bucket.create.bind(bucket),
+        update: bucket.update.bind(bucket),
+        put: bucket.put.bind(bucket),
+      });
+    };
+    const cache = new SharedCache({
+      bucket: open,
+      locks: { lock: () => Promise.resolve({ release: () => Promise.resolve() } as unknown as Lock) },
+      clock,
+      random: network.random,
+      maxPayload: () => 1_000_000,
+    });
+    return { clock, cache };
+  }
+
+  it("getOrSet with once: what another node has loaded is not loaded again (it was, while a server of three was full)", async () => {
+    const { clock, cache } = lagging();
+    await clock.until(cache.set("tea", "loaded"));
+    assertEquals(await clock.until(cache.getOrSet("tea", () => "again", { once: true })), "loaded");
+  });
+
+  it("set with a fence: compares with what the leader has (it was UNAVAILABLE)", async () => {
+    const { clock, cache } = lagging();
+    assertEquals(await clock.until(cache.set("tea", 1, { fence: 7 })), true);
+    assertEquals(await clock.until(cache.set("tea", 2, { fence: 8 })), true);
+    assertEquals(await clock.until(cache.set("tea", 3, { fence: 6 })), false);
+  });
+});
 
 describe("SharedCache when the store fails", () => {
   function start() {

@@ -361,9 +361,10 @@ export class SubscriptionTerm {
     const { categories, ledger } = led;
     const { warnings, mostParked, host: { clock } } = this.#options;
     const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on only when half of the room is free
-    const isFull = ledger.open.size >= categories.window * part || ledger.bytes >= MAX_BYTES * part;
-    const full = ledger.full || ledger.isNearlyFull || isFull;
-    const stopped = ledger.full || (full && this.#isIdle && (isFull || ledger.rests));
+    const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MAX_BYTES * part;
+    const full = ledger.full || ledger.isNearlyFull || isFull || ledger.bytes >= MAX_BYTES * part;
+    // what only the store has not taken yet goes on by itself
+    const stopped = ledger.full || (this.#isIdle && (isFull || (ledger.isNearlyFull && ledger.rests)));
     if (stopped !== warnings.stopped) {
       const lacksNodes = ledger.full ? sum(unhandledOf(categories, ledger)) > mostParked : isFull;
       const reason = lacksNodes ? this.#unhandled(led) : this.#noRoom(mostParked);

@@ -93,6 +93,38 @@ describe("runs of two versions", () => {
   });
 });
 
+describe("a run that waited for its version, and is executed by it", () => {
+  it("is running, and no alarm says that it waits, while its step lasts (both said so)", async () => {
+    const step = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    await using cluster = await testCluster(["old", "web"], {
+      logger: QUIET,
+      node: (id) => {
+        if (id === "web") return { service: "web" };
+        const handler = id === "old" ? v1.handle(() => "at old") : v2.handle(async (flow) => {
+          await flow.step("long", () => {
+            begun.resolve();
+            return step.promise;
+          });
+          return "at new";
+        });
+        return { service: "shop", handlers: handler };
+      },
+    });
+    const [old, web] = [cluster.app("old"), cluster.app("web")];
+    const kinds = () => old.health().alarms.map(({ kind }) => kind);
+    unwrap(await web.start(v2, new1, { id: "n" }));
+    await until(cluster, "it to wait", () => kinds().includes("version-away"));
+    await until(cluster, "it to be shown as waiting", async () => await status(old, "n") === "waiting");
+    await cluster.start("new");
+    await begun.promise;
+    assertEquals(kinds(), []);
+    assertEquals(await status(old, "n"), "running");
+    step.resolve();
+    assertEquals(unwrap(await web.result(v2, "n")), "at new");
+  });
+});
+
 describe("a run that sleeps while its version is replaced by one that refuses it", () => {
   it("is shown as waiting, with the reason, once its time has come, and goes on when its version is there again", async () => {
     await using cluster = await testCluster(["old", "web"], {

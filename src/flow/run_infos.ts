@@ -130,18 +130,20 @@ async function runInfo(
 ): Promise<RunInfo | undefined> {
   const timeline: RunEntry[] = [];
   const calls: string[] = [];
+  let heldAt = 0;
   const journal = await orUndecoded(log.load(ref, ({ sequence, time, entries, mark }) => {
     const by = mark.slice(0, mark.lastIndexOf("."));
     for (const [i, entry] of entries.entries()) {
       timeline.push({ at: new Date(time), by, type: entry.t, ...shown(entry) });
       if (isCalled(entry)) calls.push(messageId({ position: positionOf(sequence, i), time }));
+      else if (entry.t === "held") heldAt = time;
     }
   }));
   if (journal === undefined) return undefined;
   const changes = changesOf(log, ref, tell);
   if (isCatgaError(journal)) return { ...unreadable(ref, journal, timeline), ...changes };
   const pending = pendingOf(journal);
-  const refusal = refused && await refusalOf(ref, journal, { refused, calls, pending, now: log.now });
+  const refusal = refused && await refusalOf(ref, journal, { refused, calls, heldAt, pending, now: log.now });
   const status = statusOf(journal);
   return {
     ...{ workflow: ref.workflow, id: ref.run, stage: journal.stage },
@@ -159,14 +161,16 @@ async function runInfo(
 /**
  * Returns the refusal of an open run that every live version of its workflow has refused: what the run waits for, in
  * place of its handler. `calls`: ids of the messages that called for the execution of the run; a schedule that has
- * fired may have called for it, too. `undefined`: the run was not refused, or is stuck.
+ * fired may have called for it, too. `heldAt`: time at which a node last began to execute the run. `undefined`: the run
+ * was not refused, or is executed since, or is stuck.
  */
 async function refusalOf(
   { workflow, run }: RunRef,
   journal: Journal,
-  { refused, calls, pending, now }: {
+  { refused, calls, heldAt, pending, now }: {
     readonly refused: AwaitingMessages;
     readonly calls: readonly string[];
+    readonly heldAt: number;
     readonly pending: RunInfo["pending"];
     readonly now: number;
   },
@@ -178,7 +182,8 @@ async function refusalOf(
   if (found === undefined && pending.some(({ next }) => next !== undefined && next.getTime() <= now)) {
     found = await refused.find(name, (payload) => isRecord(payload) && payload.run === run);
   }
-  if (found === undefined) return undefined;
+  // the refused message is kept until the run has ended or waits
+  if (found === undefined || heldAt > found.since) return undefined;
   const { code, message, since } = found;
   const { attempts, error } = pending.find(({ name }) => name === "") ?? { attempts: 0 };
   const thrown = error?.cause === undefined ? {} : { cause: error.cause };

@@ -61,8 +61,9 @@ describe("Subscriptions, when handlers fail", () => {
       assertEquals(state, "leading", "it goes on by itself once the store has them");
       broken = false;
       stores.resolve();
-      if (attempts === 1) await cluster.until("all to be put aside", () => node.state("billing")!.retrying === count - 1);
-      else {
+      if (attempts === 1) {
+        await cluster.until("all to be put aside", () => node.state("billing")!.retrying === count - 1);
+      } else {
         await cluster.until("all to be handled", () => new Set(cluster.ends.map(({ id }) => id)).size === count);
       }
       cluster.close();

@@ -583,6 +583,7 @@ function awaitingIn({ awaiting }: Ledger): SubscriptionHealth["awaiting"] {
   for (const item of awaiting) {
     // one that waited for a handler, and may run now, has the error that it had before, or none
     if ((item.error?.refusedBy?.length ?? 0) === 0) continue;
+    if (item.turn === "begun" && item.refusedBy !== undefined) continue; // a version that has not refused it runs it
     first ??= item;
     count++;
   }

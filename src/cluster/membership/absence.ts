@@ -54,18 +54,18 @@ export class Absence {
   }
 
   /**
-   * Resolves with `true` when the process at this endpoint has been gone for 6 s, with `false` as soon as its absence
-   * is not certain.
+   * Resolves with `true` when the process at this endpoint has been gone for 6 s since this call, with `false` as soon
+   * as its absence is not certain. Calls at the same time share the pings. Each counts from its own begin: between two
+   * earlier pings the process may have been back, and may have written the claim because of which this call is made.
    */
   gone(endpoint: string): Promise<boolean> {
-    let question = this.#questions.get(endpoint);
-    if (question === undefined) {
-      question = new Question(this.#options, endpoint);
-      this.#questions.set(endpoint, question);
-      question.answer.then(() => this.#questions.delete(endpoint));
-      question.ask();
-    }
-    return question.answer;
+    const known = this.#questions.get(endpoint);
+    if (known !== undefined) return known.join();
+    const question = new Question(this.#options, endpoint, () => this.#questions.delete(endpoint));
+    this.#questions.set(endpoint, question);
+    const answer = question.join();
+    question.ask();
+    return answer;
   }
 
   /**
@@ -73,12 +73,12 @@ export class Absence {
    * have. The first call begins to ping the process, until it answers or {@link Absence.gone} is known.
    */
   absent(endpoint: string): number {
-    void this.gone(endpoint);
+    if (!this.#questions.has(endpoint)) void this.gone(endpoint);
     return this.#questions.get(endpoint)?.absent ?? 0;
   }
 
   /**
-   * Resolves the promise of {@link Absence.gone} for the process at this endpoint, if it is pending, with `gone`.
+   * Resolves the pending promises of {@link Absence.gone} for the process at this endpoint with `gone`.
    * Called with `false` when a frame has come from the process.
    */
   conclude(endpoint: string, gone: boolean): void {
@@ -102,12 +102,19 @@ export class Absence {
   }
 }
 
+/** A call of {@link Absence.gone}. */
+interface AbsenceAsker {
+  /** Time of the call, by the monotonic clock. */
+  readonly from: number;
+  resolve(gone: boolean): void;
+}
+
 /** The question if one process is gone, and the bounces that prove its absence so far. */
 class Question {
-  readonly answer: Promise<boolean>;
   readonly #options: AbsenceOptions;
   readonly #endpoint: string;
-  readonly #resolve: (gone: boolean) => void;
+  readonly #onEnd: () => void;
+  #askers: AbsenceAsker[] = [];
   #timer: Timer | undefined;
   /** Number of the last frame sent before the ping that waits for its bounce (no responders); -1 if no ping waits. */
   #before = -1;
@@ -124,12 +131,18 @@ class Question {
    */
   #since = 0;
 
-  constructor(options: AbsenceOptions, endpoint: string) {
+  /** `onEnd`: called when the last asker has its answer. */
+  constructor(options: AbsenceOptions, endpoint: string, onEnd: () => void) {
     this.#options = options;
     this.#endpoint = endpoint;
+    this.#onEnd = onEnd;
+  }
+
+  /** Adds an asker, and resolves with its answer. */
+  join(): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.answer = promise;
-    this.#resolve = resolve;
+    this.#askers.push({ from: this.#options.clock.monotonic(), resolve });
+    return promise;
   }
 
   /** Time for which the absence of the process is proved, in ms. */
@@ -156,7 +169,7 @@ class Question {
     const last = this.#bounced;
     const unseen = last === undefined ? Infinity : Math.max(now - last.monotonic, clock.now() - last.wall);
     if (unseen > GAP) this.#since = now;
-    else if (monotonic - this.#since >= ABSENT) return this.end(true);
+    else if (this.#answer(monotonic)) return this.end(true);
     this.#bounced = { wall, monotonic };
     this.#timer = clock.after(PING_INTERVAL, () => this.ask(), { background: true });
   }
@@ -164,6 +177,15 @@ class Question {
   end(gone: boolean): void {
     this.#timer?.cancel();
     this.#before = -1;
-    this.#resolve(gone);
+    for (const { resolve } of this.#askers.splice(0)) resolve(gone);
+    this.#onEnd();
+  }
+
+  /** Answers who asked long enough before the ping that was sent at this time. Returns true if all are answered. */
+  #answer(sent: number): boolean {
+    const isAnswered = ({ from }: AbsenceAsker) => sent - Math.max(this.#since, from) >= ABSENT;
+    for (const { resolve } of this.#askers.filter(isAnswered)) resolve(true);
+    this.#askers = this.#askers.filter((asker) => !isAnswered(asker));
+    return this.#askers.length === 0;
   }
 }

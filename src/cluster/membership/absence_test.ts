@@ -148,6 +148,24 @@ describe("Absence", () => {
     assertEquals(state.frames, 1);
   });
 
+  it("is asked in the middle of another question: its 6 s begin then, as the process may have been back between two pings", async () => {
+    const { clock, state, absence, gone } = asking();
+    const first = absence.gone("a.1").then((gone) => ({ gone, ms: clock.monotonic() }));
+    await clock.advance(3_050);
+    // the process is back for 100 ms in which no ping is sent to it
+    state.there = "answers";
+    await clock.advance(100);
+    state.there = "bounces";
+    const { frames } = state;
+    const later = await gone();
+    assertEquals(later.gone, true);
+    assertGreater(later.ms, ABSENT);
+    assertLess(later.ms, ABSENT + 500);
+    assertEquals((await first).gone, true);
+    assertLess((await first).ms, ABSENT + 500);
+    assertLess(state.frames - frames, 2 + later.ms / 250); // one ping at a time for both
+  });
+
   it("says for how long it is proved by now: from the first bounce on, and not at all while a bounce proves nothing", async () => {
     const { clock, state, absence } = asking();
     assertEquals(absence.absent("a.1"), 0);

@@ -1,5 +1,5 @@
 /** `logging()`: writes a log line for each handled message. */
-import type { Behavior } from "../contract/behavior.ts";
+import { type Behavior, markMaker } from "../contract/behavior.ts";
 import { checkBoolean, checkKnown, checkMethods, show } from "../data/checks.ts";
 import { isHandlerFailure } from "../contract/handler.ts";
 import type { LogFields, Logger } from "../contract/observer.ts";
@@ -75,6 +75,7 @@ export function logging(options: LoggingOptions = {}): Behavior {
     return result;
   };
 }
+markMaker(logging);
 
 const OPTIONS: ReadonlySet<string> = new Set<keyof LoggingOptions>(["logger", "level", "payload"]);
 

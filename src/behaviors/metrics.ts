@@ -4,7 +4,7 @@
  */
 import type { BatchObservableResult, Meter } from "@opentelemetry/api";
 import { ALARM_KINDS } from "../contract/alarms.ts";
-import type { Attachment, Behavior, SendBehavior } from "../contract/behavior.ts";
+import { type Attachment, type Behavior, markMaker, type SendBehavior } from "../contract/behavior.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { Catga } from "../contract/running_node.ts";
@@ -73,6 +73,7 @@ export function metrics(): Behavior {
   };
   return Object.assign(handle, { send, attach });
 }
+markMaker(metrics);
 
 type Instruments = ReturnType<typeof instrumentsOf>;
 

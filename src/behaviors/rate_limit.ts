@@ -1,5 +1,5 @@
 /** `rateLimit()`: a limit of messages per time, by a token bucket. */
-import type { Behavior } from "../contract/behavior.ts";
+import { type Behavior, markMaker } from "../contract/behavior.ts";
 import { fail } from "../contract/result.ts";
 import { checkKnown, checkNumber, TEN_YEARS } from "../data/checks.ts";
 
@@ -65,6 +65,7 @@ export function rateLimit(options: RateLimitOptions): Behavior<"RATE_LIMITED"> {
     });
   };
 }
+markMaker(rateLimit);
 
 /**
  * Tolerance, in tokens, for rounding errors in sums of times: without it, a sender that has waited for `retryAfter` may

@@ -1,5 +1,5 @@
 /** `retry()`: runs a handler again, on the same node, after a temporary failure. */
-import type { Behavior } from "../contract/behavior.ts";
+import { type Behavior, markMaker } from "../contract/behavior.ts";
 import { delay, doubled } from "../ports/clock.ts";
 import type { CatgaError, Code } from "../error.ts";
 import { checkInteger, checkKnown, checkNumber, isStringArray, MAX_TIMEOUT, show } from "../data/checks.ts";
@@ -71,6 +71,7 @@ export function retry(options: RetryBehaviorOptions = {}): Behavior {
     }
   };
 }
+markMaker(retry);
 
 function mayPass({ retryable, code }: CatgaError): boolean {
   return retryable || code === "HANDLER_FAILED";

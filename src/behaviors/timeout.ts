@@ -1,5 +1,5 @@
 /** `timeout()`: a time limit for a handler, shorter than the timeout of its senders. */
-import type { Behavior } from "../contract/behavior.ts";
+import { type Behavior, markMaker } from "../contract/behavior.ts";
 import type { Abortable } from "../contract/context.ts";
 import { checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
@@ -45,3 +45,4 @@ export function timeout(ms: number): Behavior {
     }
   };
 }
+markMaker(timeout);

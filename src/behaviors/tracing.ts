@@ -5,20 +5,21 @@
 import type { Context as TraceContext, Span, SpanContext, Tracer, TracerProvider } from "@opentelemetry/api";
 import { thrownMessage } from "../data/cause_text.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
-import type {
-  Attachment,
-  Behavior,
-  BehaviorMessage,
-  EndedRun,
-  MessageHeaders,
-  OutgoingMessage,
-  RunSpan,
-  RunTracer,
-  SendBehavior,
-  StartSpan,
-  TracedRun,
-  TracedStart,
-  TracedStep,
+import {
+  type Attachment,
+  type Behavior,
+  type BehaviorMessage,
+  type EndedRun,
+  markMaker,
+  type MessageHeaders,
+  type OutgoingMessage,
+  type RunSpan,
+  type RunTracer,
+  type SendBehavior,
+  type StartSpan,
+  type TracedRun,
+  type TracedStart,
+  type TracedStep,
 } from "../contract/behavior.ts";
 import type { Context } from "../contract/context.ts";
 import { batchOf } from "../contract/handler.ts";
@@ -80,6 +81,7 @@ export function tracing(): Behavior {
   };
   return Object.assign(handle, { send, attach, "~runs": runs });
 }
+markMaker(tracing);
 
 class Spans {
   #api: Api | undefined;

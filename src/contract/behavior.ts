@@ -56,6 +56,8 @@ export interface Behavior<F extends string = never> {
   readonly attach?: ((app: Catga) => MaybePromise<Attachment | void>) | undefined;
   /** Internal: the tracer that makes spans for runs of workflows; only the behavior `tracing()` has it. */
   readonly "~runs"?: object | undefined;
+  /** Internal: true for the functions of Catga that make behaviors, which are no behaviors before they are called. */
+  readonly "~makes"?: true | undefined;
 }
 
 /** Any behavior, whatever its failure codes. */
@@ -133,13 +135,23 @@ export interface Attachment {
   readonly detach?: (() => void) | undefined;
 }
 
+/** Marks a function that makes behaviors, so that {@link checkBehaviors} refuses it where it was not called. */
+export function markMaker(make: object): void {
+  Object.defineProperty(make, "~makes", { value: true });
+}
+
 /** Throws a `TypeError` unless the value is an array of behaviors. `name`: the option's name, for the error. */
 export function checkBehaviors(name: string, value: readonly AnyBehavior[]): void {
   if (!Array.isArray(value)) throw new TypeError(`${name} must be an array of functions; got ${show(value)}`);
   value.forEach((behavior, index) => {
-    checkFunction(`${name}[${index}]`, behavior);
+    const at = `${name}[${index}]`;
+    checkFunction(at, behavior);
+    if (behavior["~makes"]) {
+      const make = (behavior as { readonly name?: string }).name;
+      throw new TypeError(`${at} must be a behavior; got the function that makes one: call it, ${make}(…)`);
+    }
     for (const member of ["send", "attach"] as const) {
-      if (behavior[member] !== undefined) checkFunction(`${name}[${index}].${member}`, behavior[member]);
+      if (behavior[member] !== undefined) checkFunction(`${at}.${member}`, behavior[member]);
     }
   });
 }

@@ -1,5 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
+import * as behaviors from "../behaviors/mod.ts";
 import { type Behavior, checkBehaviors } from "./behavior.ts";
 
 const plain: Behavior = (_, next) => next();
@@ -31,5 +32,14 @@ describe("checkBehaviors", () => {
   it("throws for a member that is no function, with its name", () => {
     assertEquals(refusal([plain, having({ send: {} })]), "behaviors[1].send must be a function; got an object");
     assertEquals(refusal([having({ attach: null })]), "behaviors[0].attach must be a function; got null");
+  });
+
+  it("throws for a function of Catga that makes a behavior, and was not called", () => {
+    const makers = Object.values(behaviors);
+    assertEquals(makers.length, 6);
+    for (const make of makers) {
+      const says = `behaviors[1] must be a behavior; got the function that makes one: call it, ${make.name}(…)`;
+      assertEquals(refusal([plain, make]), says);
+    }
   });
 });

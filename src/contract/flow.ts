@@ -306,7 +306,8 @@ export interface RunInfo {
   retry(): Promise<void>;
   /**
    * Records a value by hand for a pending step, which then counts as done. The reason is recorded in the timeline.
-   * Rejects with a `CatgaError`: `NO_RUN` if the run has ended, or `UNAVAILABLE`.
+   * Rejects with a `CatgaError`: `NO_RUN` if the run has ended, `CONFLICT` if this is no step or has its outcome
+   * already, or `UNAVAILABLE`.
    */
   skip(step: string, value: unknown, reason: string): Promise<void>;
 }

@@ -490,6 +490,8 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     );
     await assertRejects(() => app.load(Cart, ""), TypeError, "1 to 256 characters");
     await assertRejects(() => app.load({} as typeof Cart, "c"), TypeError, "load takes what entity(…) gives");
+    const names = "load takes what entity(…) gives; got command AddItem: send it";
+    await assertRejects(() => app.load(AddItem as never, "c"), TypeError, names);
     assertEquals(codeOf(await app.send(AddItem, { cartId: "", sku: "tea" })), "INVALID_MESSAGE");
     assertEquals(codeOf(await app.send(AddItem, { cartId: "x".repeat(257), sku: "tea" })), "INVALID_MESSAGE");
     const odd = "a.b/ö *>";

@@ -9,7 +9,7 @@ import { DeadlineWheel } from "../ports/deadline_wheel.ts";
 import { openOnce } from "../ports/open_once.ts";
 import { UnderWay } from "../ports/under_way.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
-import { checkContract } from "../contract/definition.ts";
+import { checkContract, describe } from "../contract/definition.ts";
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { DRAIN_TIMEOUT } from "../contract/defaults.ts";
@@ -775,7 +775,7 @@ const WATCH_OPTIONS: ReadonlySet<string> = new Set(["signal"]);
 function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDefinition<State> {
   const definition = entity?.["~entity"];
   if (typeof definition?.initial === "function") return definition;
-  throw new TypeError(`${method} takes what entity(…) gives; got ${show(entity)}`);
+  throw new TypeError(`${method} takes what entity(…) gives; got ${describe(entity as never)}`);
 }
 
 /** Time between two computations of the alarms, in ms: unread messages are compared every 10 s. */

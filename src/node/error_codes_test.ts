@@ -1,32 +1,64 @@
 /**
- * For every code that a result can have, the shortest program that leads to it. To be read beside docs/errors.md: the
- * tests also assert what a code says about whether the handler ran.
+ * For every code of docs/errors.md, the shortest program that leads to it; the tests also assert what a code says about
+ * whether the handler ran. The codes in {@link ELSEWHERE} have their tests in other files.
  */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import {
   type Catga,
   catga,
   CatgaError,
   command,
+  entity,
   event,
   fail,
   query,
   type Result,
   type Schema,
+  stream,
   unwrap,
+  workflow,
 } from "../../mod.ts";
 import { delay } from "../ports/clock.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { QUIET } from "../../test/support/quiet.ts";
-import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
+import { infoOf } from "../flow/run_suite.ts";
+import { MemoryNetwork, testCluster, VirtualClock } from "../testing/mod.ts";
 
 const Order = command<{ sku: string }, string>("Order");
 const Price = query<{ sku: string }, number>("Price");
+const Paid = workflow<void, string>("Paid");
 const tea = { sku: "tea" };
+/** Has the outcome of its step at once, and ends 20 s later. */
+const paid = Paid.handle(async (flow) => {
+  const how = await flow.step("pay", () => "by card");
+  await flow.sleep("a while", 20_000);
+  return how;
+});
+
+/** Codes whose shortest program needs a NATS server or a behavior, and the files with their tests. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  BUCKET_MISMATCH: "src/nats/bucket_settings_test.ts",
+  CONSUMER_LIMIT: "src/nats/consumer_limit_test.ts",
+  RATE_LIMITED: "src/behaviors/rate_limit_test.ts",
+  UNSUPPORTED: "src/log/publishing/publisher_test.ts",
+};
 
 describe("error code", () => {
+  it("each of docs/errors.md has its program here, or a test in another file", async () => {
+    const read = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), "utf8");
+    const here = await read("src/node/error_codes_test.ts");
+    const [codes] = (await read("docs/errors.md")).split("## Codes")[1].split("\n## ");
+    const untested: string[] = [];
+    for (const [, word] of codes.matchAll(/^### `(\w+)`$/gm)) {
+      const [file, wanted] = word in ELSEWHERE ? [await read(ELSEWHERE[word]), word] : [here, `  it("${word}: `];
+      if (!file.includes(wanted)) untested.push(word);
+    }
+    assertEquals(untested, []);
+  });
+
   it("NO_HANDLER: no live node handles the contract, nor did one join within half a second", async () => {
     await using app = await catga({ handlers: Price.handle(() => 3) });
     code(await app.send(Order, tea), "NO_HANDLER");
@@ -178,6 +210,68 @@ describe("error code", () => {
     assertEquals(await app.send(Pay, { amount: 5 }, { id: "order-1" }), { ok: true, value: "payment 1" });
     const error = code(await app.send(Pay, { amount: 6 }, { id: "order-1" }), "ID_REUSED");
     assertEquals([error.retryable, paid], [false, [5]]);
+  });
+
+  it("ID_TAKEN: another process has the node id", async () => {
+    const network = new MemoryNetwork();
+    await using _shop = await catga({ network, id: "shop" });
+    const error = await assertRejects(() => catga({ network, id: "shop" }), CatgaError);
+    assertEquals([error.code, error.retryable], ["ID_TAKEN", false]);
+  });
+
+  it("FORGOTTEN: the entity was forgotten; its command does not run", async () => {
+    const Cart = entity("Cart", { initial: () => 0 });
+    const Add = command<{ cart: string }, number>("Add", { key: ({ cart }) => cart });
+    let ran = 0;
+    await using app = await catga({ handlers: Cart.handle(Add, () => ++ran) });
+    await app.forget(Cart, "c-1");
+    const error = code(await app.send(Add, { cart: "c-1" }), "FORGOTTEN");
+    assertEquals([error.final, error.retryable, ran], [true, false, 0]);
+    assertEquals((await assertRejects(() => app.load(Cart, "c-1"), CatgaError)).code, "FORGOTTEN");
+  });
+
+  it("NOT_ENDED: the run had not ended within the timeout of the call, and goes on", async () => {
+    await using cluster = await testCluster(1, { handlers: paid });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Paid));
+    assertEquals(code(await app.result(Paid, run, { timeout: 1_000 }), "NOT_ENDED").retryable, true);
+    assertEquals(unwrap(await app.result(Paid, run)), "by card");
+  });
+
+  it("NO_RUN: the workflow has no run of this id, or it has ended", async () => {
+    await using cluster = await testCluster(1, { handlers: paid });
+    const app = cluster.app("node-1");
+    assertEquals(code(await app.result(Paid, "none", { timeout: 1_000 }), "NO_RUN").retryable, false);
+    const run = unwrap(await app.start(Paid));
+    unwrap(await app.result(Paid, run));
+    code(await app.cancel(Paid, run, "too late"), "NO_RUN");
+  });
+
+  it("CONFLICT: the step that is to be skipped has its outcome already", async () => {
+    await using cluster = await testCluster(1, { handlers: paid });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Paid));
+    code(await app.result(Paid, run, { timeout: 1_000 }), "NOT_ENDED");
+    const info = await infoOf(app, run);
+    const error = await assertRejects(() => info.skip("pay", "by hand", "it was slow"), CatgaError);
+    assertEquals([error.code, unwrap(await app.result(Paid, run))], ["CONFLICT", "by card"]);
+  });
+
+  it("STREAM_BROKEN: the node that makes the items died; details say how many have come", async () => {
+    const Lines = stream<void, number>("Lines");
+    const handlers = Lines.handle(async function* () {
+      yield* [1, 2];
+      await new Promise(() => {});
+    });
+    await using cluster = await testCluster(["maker", "reader"], {
+      logger: QUIET,
+      node: (id) => id === "maker" ? { handlers } : {},
+    });
+    const read = async () => {
+      for await (const n of cluster.app("reader").stream(Lines)) if (n === 2) cluster.kill("maker");
+    };
+    const error = await assertRejects(() => cluster.until(read()), CatgaError);
+    assertEquals([error.code, error.details, error.retryable], ["STREAM_BROKEN", { received: 2 }, true]);
   });
 
   it("OUTCOME_UNKNOWN: an idempotent command may be sent again with its id, and has one result", async () => {

@@ -8,7 +8,7 @@ import { aborted, type AppClock, appClock, type Clock, type Timer } from "../por
 import { DeadlineWheel } from "../ports/deadline_wheel.ts";
 import { openOnce } from "../ports/open_once.ts";
 import { UnderWay } from "../ports/under_way.ts";
-import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
+import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
 import { checkContract, describe } from "../contract/definition.ts";
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";

@@ -129,6 +129,24 @@ describe("stored messages of two versions", () => {
     await eventually("all to be handled", () => handled.length === 20_001);
   });
 
+  it("wait for a version that is away for as long as for an outage, and are dead letters then", async () => {
+    let refusals = 0;
+    const input = z.object({ seat, channel: z.string().refine(() => ++refusals > 100) });
+    const Sold = event("Sold", { durable: true, input, key: (e) => e.seat });
+    const handlers = Sold.on(() => {}, { name: "sales", retry: { outage: 60_000 } });
+    await using cluster = await testCluster(["old", "web"], {
+      logger: QUIET,
+      node: (id) => id === "web" ? { service: "web" } : { service: "shop", handlers },
+    });
+    const web = cluster.app("web");
+    await web.publish(v2.Sold, { seat: "A", channel: "kiosk" });
+    await eventually("it to wait", () => waiting([cluster.app("old")]) === 1);
+    await cluster.advance(59_000);
+    assertEquals([waiting([cluster.app("old")]), await dead(web)], [1, 0]);
+    await cluster.advance(2_000);
+    assertEquals([waiting([cluster.app("old")]), await dead(web)], [0, 1]);
+  });
+
   it("that a canary wrote which was taken back wait, whoever leads meanwhile", async () => {
     const handled: string[] = [];
     await using cluster = await shop(handled, "old1", "old2", "web");

@@ -115,6 +115,17 @@ describe("a handler of batches", () => {
     assertEquals(done.filter((n) => n % 2 === 0), [0, 2, 4, 6, 8, 10]);
   });
 
+  it("that finds a service away waits with the first of each key, and those behind it have not run", async () => {
+    const handlers = Placed.onBatch(() => {
+      throw new CatgaError("UNAVAILABLE", "the bank is away");
+    }, { name: "rows", max: 100, within: 200, retry: { ...retry, outage: MINUTE } });
+    await using cluster = await testCluster(1, { handlers, service: "shop", logger });
+    const [app] = cluster.apps;
+    for (let n = 0; n < 3; n++) unwrap(await app.publish(Placed, { key: "k", n }, { id: `m${n}` }));
+    await cluster.advance(1_000);
+    assertEquals(app.health().subscriptions[0].lastFailure?.id, "m0");
+  });
+
   it("throws in a batch.fail that comes when the handler has returned: what it fails is done by then", async () => {
     const late: string[] = [];
     const bill = Loose.onBatch((batch, ctx) => {

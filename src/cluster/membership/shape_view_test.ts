@@ -38,4 +38,33 @@ describe("ShapeView", () => {
     assertEquals(view.mismatches.map(({ contract }) => contract), ["Pay"]);
     view.close();
   });
+
+  it("asks 64 nodes at once for their shapes, and others when those have answered, or have not for a second", async () => {
+    const clock = new VirtualClock();
+    const asked: [n: number, endpoint: string][] = [];
+    const members = Array.from({ length: 200 }, (_, n) => {
+      const info = { id: `n${n}`, service: "shop", endpoint: `e${n}`, shapes: `hash ${n}` } as unknown as NodeInfo;
+      return { info, suspect: false };
+    });
+    const view = new ShapeView({
+      ...{ clock, self: "a", shapes: new ContractShapes(), handled: [], sent: () => [] },
+      observer() {},
+      loadMismatches: () => import("./schema_mismatches.ts"),
+      members: () => members,
+      ask: (endpoint, n) => asked.push([n, endpoint]),
+      announce() {},
+      changed() {},
+    });
+    const endpoints = () => asked.map(([, endpoint]) => endpoint);
+    view.look();
+    view.look();
+    assertEquals(endpoints(), members.slice(0, 64).map(({ info }) => info.endpoint));
+    for (const [n] of asked.splice(0, 40)) view.answered(n, { handles: {}, sends: {} });
+    view.look();
+    assertEquals(endpoints().slice(24), members.slice(64, 104).map(({ info }) => info.endpoint));
+    asked.splice(0);
+    await clock.advance(1_000);
+    assertEquals(asked.length, 64);
+    view.close();
+  });
 });

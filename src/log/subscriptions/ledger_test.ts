@@ -616,4 +616,17 @@ describe("Suspicion", () => {
     for (let left: readonly Item[] = others; left.length > 0; now += 300) left = suspicion.choose(left, now).later;
     assertEquals(now - 100_000 < 3_000, true, `${now - 100_000} ms`);
   });
+
+  it("messages that are not suspected begin as fast while one suspect is left, which runs for long", () => {
+    const many = Array.from({ length: 600 }, (_, n) => ({ id: `${n}`, position: n }) as unknown as Item);
+    const suspicion = Suspicion.after(undefined, last, many)!;
+    let now = 0;
+    for (let left: readonly Item[] = many; left.length > 0; now += 300) left = suspicion.choose(left, now).later;
+    for (const item of many.slice(1)) {
+      suspicion.stopped(item);
+      suspicion.cleared(item);
+    }
+    const others = Array.from({ length: 60 }, (_, n) => ({ id: `o${n}`, position: 2_000 + n }) as unknown as Item);
+    assertEquals(suspicion.choose(others, now + 100_000).begins.length, 10);
+  });
 });

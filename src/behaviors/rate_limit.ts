@@ -52,7 +52,7 @@ export function rateLimit(options: RateLimitOptions): Behavior<"RATE_LIMITED"> {
   let at = -Infinity;
   return ({ contract: { kind, name }, ctx, clock }, next) => {
     const now = clock.monotonic();
-    tokens = Math.min(burst, tokens + Math.max(0, now - at) * rate / per);
+    tokens = Math.min(burst, tokens + (now - at) * rate / per);
     at = now;
     if (tokens >= 1 - ROUNDING) {
       tokens--;

@@ -40,6 +40,11 @@ describe("rateLimit", () => {
     }
   });
 
+  it("one message passes at first, without a burst, at a rate below one", async () => {
+    const { app } = localApp({ handlers: Ask.handle(() => "", { behaviors: [rateLimit({ rate: 0.5 })] }) });
+    assertEquals([(await app.send(Ask)).ok, (await app.send(Ask)).error?.details], [true, { retryAfter: 2_000 }]);
+  });
+
   it("the failure is retryable, and its message has contract, node and limit", async () => {
     const { app } = localApp({ handlers: Ask.handle(() => "", { behaviors: [rateLimit({ rate: 1, per: 60_000 })] }) });
     await app.send(Ask);

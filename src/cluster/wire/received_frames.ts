@@ -11,8 +11,6 @@ export class ReceivedFrames {
   #missing: [from: number, to: number][] = [];
   /** Gaps that were reported to the sender as missing: their frames are refused. */
   #refused: [from: number, to: number][] = [];
-  /** Highest frame number in the gaps that were forgotten; frames up to it are refused. */
-  #forgotten = 0;
   /** Number of the last ping that listed gaps, and the highest frame number received when it was sent. */
   #asked: { readonly ping: number; readonly upTo: number } = { ping: 0, upTo: 0 };
   /**
@@ -42,7 +40,7 @@ export class ReceivedFrames {
   take(seq: number): boolean {
     if (this.#unknown) {
       this.#unknown = false;
-      this.#upTo = this.#forgotten = seq - 1;
+      this.#upTo = seq - 1;
     }
     if (seq > this.#upTo) {
       if (seq > this.#upTo + 1) this.#missing.push([this.#upTo + 1, seq - 1]);
@@ -50,7 +48,6 @@ export class ReceivedFrames {
       this.#bound();
       return true;
     }
-    if (seq <= this.#forgotten) return false;
     const index = this.#missing.findIndex(([from, to]) => seq >= from && seq <= to);
     if (index < 0) return false;
     const [from, to] = this.#missing[index];
@@ -66,11 +63,7 @@ export class ReceivedFrames {
   report(): number[] {
     this.#refused.push(...this.#missing);
     this.#missing = [];
-    if (this.#refused.length > MAX_GAPS) {
-      for (const [, to] of this.#refused.splice(0, this.#refused.length - MAX_GAPS)) {
-        this.#forgotten = Math.max(this.#forgotten, to);
-      }
-    }
+    this.#refused.splice(0, this.#refused.length - MAX_GAPS); // a negative number removes none
     return this.#refused.flat();
   }
 
@@ -97,9 +90,12 @@ export class ReceivedFrames {
     return [...this.#refused, ...this.#missing].filter(([, to]) => to > this.#settled);
   }
 
-  /** Forgets the oldest gap if there are more than {@link MAX_GAPS}; each frame adds one gap at most. */
+  /**
+   * Forgets the oldest gap, whose frames are refused then, if there are more than {@link MAX_GAPS}; each frame adds one
+   * gap at most.
+   */
   #bound(): void {
-    if (this.#missing.length > MAX_GAPS) this.#forgotten = this.#missing.shift()![1];
+    if (this.#missing.length > MAX_GAPS) this.#missing.shift();
   }
 }
 

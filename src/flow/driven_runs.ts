@@ -19,10 +19,9 @@ import { Gate } from "../data/gate.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { delay, doubled, type Timer, within } from "../ports/clock.ts";
 import { isUnstored, recorded } from "./recorded_error.ts";
-import type { OngoingAttempts } from "./step_attempt.ts";
 import { Drive } from "./drive.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
-import type { DriveEnd } from "./drive_state.ts";
+import type { DriveEnd, DriveOptions } from "./drive_state.ts";
 import type { Journal } from "./journal.ts";
 import type { RunLogMessage } from "./journal_entry.ts";
 import { retry } from "./retry.ts";
@@ -408,25 +407,20 @@ export class DrivenRuns {
     how: { readonly due: readonly DueTime[]; readonly fresh: boolean; readonly refusedBy?: ReadonlySet<string> },
   ): Promise<DriveEnd> {
     const host = this.#host;
-    const { refusedBy } = how;
     const gaveUp = (this.#gaveUp.get(keyOf(ref)) ?? -1) >= journal.heldAt;
-    let { due, fresh } = how;
+    let options: DriveOptions = { host, ref, body, journal, gaveUp, ...how };
     let drive: Drive;
-    let handedOver: OngoingAttempts = new Map();
-    let begun: readonly string[] | undefined;
     let end: DriveEnd;
-    let unrecorded: ReadonlyMap<string, number> | undefined;
-    do {
-      const before = { due, fresh, handedOver, begun, unrecorded };
-      drive = held.drive = new Drive({ host, ref, body, journal, refusedBy, gaveUp, ...before });
+    for (;;) {
+      drive = held.drive = new Drive(options);
       drive.begin();
       if (this.#leaving) drive.leave();
       this.#watch();
       end = await drive.end;
-      ({ due, handedOver, begun } = drive);
-      ({ unrecorded } = drive.times);
-      fresh = false;
-    } while (end === "restart" && drive.error === undefined);
+      if (end !== "restart" || drive.error !== undefined) break;
+      const { due, handedOver, begun, times: { unrecorded } } = drive;
+      options = { ...options, due, fresh: false, handedOver, begun, unrecorded };
+    }
     held.sequence = journal.sequence;
     host.read(ref, journal);
     if (end === "restart" && drive.error !== undefined) throw drive.error;

@@ -103,19 +103,14 @@ export class LogSubscription {
    */
   get busy(): boolean {
     if (this.term !== undefined) return this.term.open > 0 && !this.#warnings.stopped;
-    if (this.#leaving) return false;
-    const commit = this.#commit;
-    if (typeof commit === "object") {
-      const { leader } = commit.head;
-      if (leader !== "" && leader !== this.#options.host.endpoint) return false;
-    }
-    return this.#first;
+    if (this.#leaving || !this.#first) return false;
+    const leader = this.#leader ?? "";
+    return leader === "" || leader === this.#options.host.endpoint;
   }
 
-  /** True if the last leader has handed the lead over, and no node leads yet, as far as this node knows. */
+  /** True if the last leader has handed the lead over, no node leads yet, and this node is the one that should. */
   get free(): boolean {
-    const commit = this.#commit;
-    return typeof commit === "object" && commit.head.leader === "" && !this.leads;
+    return !this.leads && this.#first && this.#leader === "";
   }
 
   /** Takes note of a commit of the subscription that any node has stored. Call for each commit. */
@@ -194,8 +189,7 @@ export class LogSubscription {
     const { host, leases } = this.#options;
     if (this.#taking || this.#leaving || now < this.#competesAt || !host.connected) return now;
     if (this.term !== undefined) return this.term.rests ? this.#checksAt : now;
-    const commit = this.#commit;
-    const leader = typeof commit === "object" ? commit.head.leader : "";
+    const leader = this.#leader ?? "";
     if (leader === "" || leader === host.endpoint) return now;
     const late = now - leases.still(leader, now) + LATE + turnOf(this.#place(leader));
     return Math.min(late, this.#checksAt);
@@ -249,6 +243,16 @@ export class LogSubscription {
     return seen && (seen.commit ??= stored(seen.message).commit);
   }
 
+  /**
+   * Endpoint of the leader in the last commit; empty: the lead was handed over; `undefined`: there is no valid commit.
+   * Reading it parses that commit.
+   */
+  get #leader(): string | undefined {
+    const commit = this.#commit;
+    return typeof commit === "object" ? commit.head.leader : undefined;
+  }
+
+  /** True if this node is the one that should lead. */
   get #first(): boolean {
     return this.#options.nodes()[0]?.id === this.#options.host.node;
   }
@@ -365,9 +369,9 @@ export class LogSubscription {
   #mayLead(now: number): boolean {
     const { host, leases } = this.#options;
     const place = this.#place();
-    const [seen, commit] = [this.#seen, this.#commit];
-    if (seen === undefined || commit === undefined) return place === 0;
-    const leader = typeof commit === "string" ? undefined : commit.head.leader;
+    const seen = this.#seen;
+    if (seen === undefined) return place === 0;
+    const leader = this.#leader;
     return leader === host.endpoint || mayLead(place, leader, {
       stood: now - seen.at,
       still: (leader) => leases.still(leader, now),

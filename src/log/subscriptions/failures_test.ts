@@ -70,6 +70,31 @@ describe("Subscriptions, when handlers fail", () => {
     });
   }
 
+  it("put no other key aside while reading waits for a slow store only, which has enough to take (they did)", async () => {
+    const cluster = new Cluster();
+    const stores = Promise.withResolvers<void>();
+    const handled = Promise.withResolvers<0>();
+    cluster.mayStore = (subject) => subject.includes(".sub.park.") ? stores.promise : undefined;
+    const handles = { billing: { Placed: { attempts: 1_000, delay: [500, 500] as const, timeout: 3_600_000 } } };
+    const run = ({ key }: { readonly key: string | null }) =>
+      key === "y" ? handled.promise : ["BROKEN", "no", 0] as const;
+    const node = await cluster.node("a", { handles, run });
+    const SIZE = 500_000;
+    const most = Math.ceil(33_554_432 / SIZE);
+    await cluster.publish("Placed", [["first", "x"], ...Array.from({ length: 200 }, (_, n) => [`${n}`, "y"] as const)]);
+    await cluster.until("all to be read", () => node.state("billing")!.open === 200);
+    for (let n = 1; n < 2 * most; n++) await cluster.publish("Placed", [[`${n}`.padEnd(SIZE), "x"]]);
+    await cluster.clock.advance(20_000);
+    assertEquals(node.state("billing")!.open, 200);
+    stores.resolve();
+    handled.resolve(0);
+    await cluster.until(
+      "the slow ones to be handled",
+      () => cluster.ends.filter(({ key }) => key === "y").length === 200,
+    );
+    cluster.close();
+  });
+
   it("make a dead letter after the last attempt: later messages of its key wait, the position moves on", async () => {
     const cluster = new Cluster();
     await cluster.node("a", { handles: QUICK, run: ({ payload }) => payload === 0 ? ["BROKEN", "no", 0] : 0 });

@@ -77,6 +77,8 @@ export class SubscriptionTerm {
   #fullSince: number | undefined;
   /** True if, at the last tick, no live node handled any of the open messages, and no other was read for a while. */
   #isIdle = false;
+  /** True if there is no room for more open or parked messages: reading waits, not for the store only. */
+  #lacksRoom = false;
   /**
    * State of the term. `runs`: messages are handed out; `leaving`: no more are, and answers are awaited; `ends`: the
    * last commit is being written; `over`: the term has ended.
@@ -221,11 +223,11 @@ export class SubscriptionTerm {
     const { created, read } = ledger.place;
     if (created !== this.#committed?.created || read !== this.#committed.read) this.#dirty = true;
     this.#flow();
-    if (this.#fullSince !== undefined) {
+    if (this.#lacksRoom) {
       ledger.parkUnhandled(this.#now);
       this.#flow();
     }
-    const isSlow = this.#fullSince !== undefined && now - this.#fullSince > SLOW;
+    const isSlow = this.#lacksRoom && now - this.#fullSince! > SLOW; // set while there is no room
     this.#isIdle = isSlow && [...ledger.open].every(({ category }) => category.capable === 0);
     if (isSlow) ledger.spillHotKey();
     const [oldest] = ledger.open;
@@ -360,10 +362,12 @@ export class SubscriptionTerm {
     if (led === undefined || reading === undefined) return;
     const { categories, ledger } = led;
     const { warnings, mostParked, host: { clock } } = this.#options;
-    const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on only when half of the room is free
+    const partIf = (paused: boolean) => paused ? 0.5 : 1; // a paused reading goes on only when half of the room is free
+    const part = partIf(this.#lacksRoom);
     const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MAX_BYTES * part;
-    const full = ledger.full || ledger.isNearlyFull || isFull || ledger.bytes >= MAX_BYTES * part;
-    // what only the store has not taken yet goes on by itself
+    this.#lacksRoom = ledger.full || ledger.isNearlyFull || isFull;
+    // a store that has not taken all yet needs only time
+    const full = this.#lacksRoom || ledger.bytes >= MAX_BYTES * partIf(this.#fullSince !== undefined);
     const stopped = ledger.full || (this.#isIdle && (isFull || (ledger.isNearlyFull && ledger.rests)));
     if (stopped !== warnings.stopped) {
       const lacksNodes = ledger.full ? sum(unhandledOf(categories, ledger)) > mostParked : isFull;

@@ -2,6 +2,8 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, command, event, fail, query, stream, unwrap, workflow } from "../../mod.ts";
 import { deny, edge } from "../http/mod.ts";
+import { categorySubject, logSubjects } from "../log/format/names.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { client, ClientError } from "./mod.ts";
@@ -82,8 +84,8 @@ class Wire {
   };
 }
 
-async function start() {
-  const app = await catga({ logger: QUIET, handlers });
+async function start(network?: MemoryNetwork) {
+  const app = await catga({ logger: QUIET, handlers, network });
   const handle = api.handler(app, {
     base: "/api",
     authorize: (request, { meta }) => {
@@ -183,6 +185,38 @@ describe("client", () => {
     const behind = shop.placed.follow({ from: all[3].position, key: "1" });
     assertEquals((await behind.next()).value?.payload.n, 5);
     await behind.return?.();
+  });
+
+  it("a tail whose place expired while its page slept ends with LOG_MISMATCH, and does not skip events", async () => {
+    const network = new MemoryNetwork();
+    await using setup = await start(network);
+    const { wire, app } = setup;
+    const publish = async (n: number) => unwrap(await app.publish(Placed, { n, at: new Date(n) }));
+    for (let n = 1; n <= 6; n++) await publish(n);
+    const log = await network.log.open("catga_default_log", {
+      subjects: logSubjects("default"),
+      replicas: 1,
+      schedules: true,
+    });
+    let requests = 0;
+    const shop = client<typeof api>("http://shop.example/api", {
+      pause: [1, 2],
+      fetch: async (...request) => {
+        if (++requests === 2) {
+          await log.purge(categorySubject("default", "Placed"));
+          await publish(7);
+        }
+        return wire.fetch(...request);
+      },
+    });
+    [wire.cutAfter, wire.cuts] = [300, 1];
+    const had: number[] = [];
+    const read = async () => {
+      for await (const { payload } of shop.placed.follow({ from: "start" })) had.push(payload.n);
+    };
+    const error = await assertRejects(read, ClientError);
+    assertEquals([error.code, error.status, requests, had.includes(7)], ["LOG_MISMATCH", 503, 2, false]);
+    assert(had.length > 0);
   });
 
   it("workflows: start, what it waits for, signals, result, cancel", async () => {

@@ -44,7 +44,7 @@ export function readBatch(stream: OwnedStream, request: BatchRead, limit: number
 /**
  * Reads a batch from the stream's leader, which returns one message for each request: the first one from a sequence
  * on. So several requests are sent at once, also where the stream has many other messages between those of the
- * subject: at distances of about one message of the subject. An answer says that there is no further message between
+ * subject: at distances of some messages of the subject. An answer says that there is no further message between
  * the sequence asked for and its own; the ranges that no answer covers are asked for next, the first ones first.
  */
 async function batchOfLeader(
@@ -85,8 +85,12 @@ async function batchOfLeader(
     const complete = batch();
     if (complete.length >= most) break;
     const sequences = [...found.keys()];
-    const distance = Math.ceil((Math.max(...sequences) - first.sequence) / Math.max(1, found.size - 1)) || 1;
-    const asked = startsIn(unread, distance, Math.min(atOnce, most - complete.length));
+    const average = (Math.max(...sequences) - first.sequence) / Math.max(1, found.size - 1);
+    const asked = startsIn(unread, {
+      distance: average <= 1 ? 1 : Math.ceil(APART * average),
+      most: Math.min(atOnce, most - complete.length),
+      further: found.size < most,
+    });
     let answers: (StoredMessage | undefined)[];
     try {
       answers = await Promise.all(asked.map((seq) => one({ seq })));
@@ -114,18 +118,27 @@ function without([first, end]: Range, from: number, to: number): Range[] {
 }
 
 /**
- * Returns up to `most` sequences to ask for, in their order: the first and the middle one of each range, and in the
- * last one, which has no end, one at each `distance`.
+ * Returns up to `most` sequences to ask for: the first one of each range; then, if `further`, one at each `distance` in
+ * the last range, which has no end; then the middle one of each other range.
  */
-function startsIn(ranges: readonly Range[], distance: number, most: number): readonly number[] {
-  const starts = new Set<number>();
+function startsIn(
+  ranges: readonly Range[],
+  { distance, most, further }: { readonly distance: number; readonly most: number; readonly further: boolean },
+): readonly number[] {
+  const starts = new Set(ranges.slice(0, most).map(([from]) => from));
+  const [last, end] = ranges[ranges.length - 1]; // there is a range
+  if (further && end === Infinity) { for (let at = last; starts.size < most; at += distance) starts.add(at); }
   for (const [from, to] of ranges) {
-    const step = to === Infinity ? distance : Math.ceil((to - from) / 2);
-    for (let at = from; at < to && starts.size < most; at += step) starts.add(at);
+    if (starts.size < most && to < Infinity) starts.add(Math.floor((from + to) / 2));
   }
-  return [...starts];
+  return [...starts].sort((a, b) => a - b);
 }
 
+/**
+ * Number of messages, on average, between two sequences that are asked for at once. The last request between two such
+ * sequences finds nothing new: the more messages, the fewer such requests.
+ */
+const APART = 4;
 /** Number of concurrent requests for a batch; more are not faster (measured with nats-server 2.15). */
 const AT_ONCE = 16;
 

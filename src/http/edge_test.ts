@@ -473,6 +473,23 @@ describe("edge", () => {
     assertEquals(await problemOf(await server.ask("GET", `trip/${"x".repeat(257)}`)), [404, "NOT_FOUND"]);
   });
 
+  it("what ends a run says so, and not the failure of a call for a run that has ended", async () => {
+    const Refund = workflow<void>("Refund");
+    await using app = await catga({ logger: QUIET, handlers: Refund.handle(() => fail("NO", "no")) });
+    const handle = edge({ refund: Refund }).handler(app, { authorize: () => undefined });
+    const { run } = await (await handle(new Request("http://shop.example/refund", { method: "POST" }))).json();
+    await app.result(Refund, run);
+    const read = async () => {
+      const response = await handle(new Request(`http://shop.example/refund/${run}`));
+      const { code, ended } = await response.json();
+      return [response.status, code, ended];
+    };
+    assertEquals(await read(), [422, "NO", true]);
+    const error = new CatgaError("UNAVAILABLE", "no answer", { retryable: true });
+    Object.defineProperty(app, "result", { value: () => Promise.resolve({ ok: false, error }) });
+    assertEquals(await read(), [503, "UNAVAILABLE", undefined]);
+  });
+
   it("the place of a run is right behind a proxy that takes a prefix off (it lacked the prefix)", async () => {
     await using server = await start({ base: "" });
     const body = { method: "POST", headers: { "content-type": "application/json" }, body: '{"to":"Rome"}' };

@@ -62,6 +62,16 @@ describe("TextPublisher", () => {
     assertEquals(written.length, 1);
   });
 
+  it("writes one message that is awaited at once, also after a turn that had several", async () => {
+    const { written, publish } = setUp();
+    for (let n = 0; n < 2; n++) publish({ ...plain, awaited: true });
+    await endOfTurn();
+    assertEquals(written.length, 1);
+    publish({ ...plain, awaited: true });
+    for (let n = 0; n < 9; n++) await undefined;
+    assertEquals(written.length, 2);
+  });
+
   it("writes early when much waits, and drops what waits when the connection is lost", async () => {
     const { written, left, texts, publish } = setUp();
     publish({ ...plain, text: "x" });

@@ -79,6 +79,8 @@ export class Cluster {
   intercept: ((node: string, contract: AnyContract, payload: unknown) => ErrorCode | undefined) | undefined;
   /** Resolves when a node may append to the state of subscriptions: a store may be slower than what is parked. */
   mayStore: (subject: string) => Promise<void> | undefined = () => undefined;
+  /** Answers whether a process has certainly ended, in place of the nodes that know at once; `undefined`: does not. */
+  gone: (endpoint: string) => Promise<boolean> | undefined = () => undefined;
   /** Called for a command whose recorded failure is to be removed. */
   forgetFailure: () => Promise<void> = () => Promise.resolve();
   /** Time by which the server's clock is ahead of the nodes' clocks, in ms. */
@@ -445,7 +447,7 @@ export class Node {
           return () => this.listeners.delete(listener);
         },
         lost() {},
-        gone: (endpoint) => Promise.resolve(!isAlive(endpoint)),
+        gone: (endpoint) => this.#cluster.gone(endpoint) ?? Promise.resolve(!isAlive(endpoint)),
         absent: (endpoint) => isAlive(endpoint) ? 0 : Infinity,
         sendInternal: (contract, payload, options) => this.#send(contract, payload, options),
         handOut: (contract, payload, options, caller) => {

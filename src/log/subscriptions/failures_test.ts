@@ -128,6 +128,51 @@ describe("Subscriptions, when handlers fail", () => {
     cluster.close();
   });
 
+  it("count no failure of a handler whose node has left the live nodes before its end could be proved", async () => {
+    const cluster = new Cluster();
+    for (const id of ["a", "b"]) await cluster.node(id, { handles: QUICK });
+    const leader = await cluster.leader("billing");
+    const other = cluster.nodes.find((node) => node !== leader)!;
+    cluster.gone = () => new Promise(() => {});
+    let lost = 0;
+    cluster.intercept = (node, { name }) => {
+      if (node === other.id && name.endsWith("/Placed")) return lost++, "OUTCOME_UNKNOWN";
+      return undefined;
+    };
+    await cluster.publish("Placed", events(20, 20));
+    await cluster.until("an answer of the other is lost", () => lost > 0);
+    await cluster.clock.advance(2_000);
+    other.kill();
+    await cluster.until("all are handled", () => cluster.ends.length === 20);
+    assertEquals([cluster.count("message-failed"), leader.state("billing")?.lastFailure], [0, undefined]);
+    cluster.close();
+  });
+
+  it("read on only when half of the room is free, once it was full", async () => {
+    const cluster = new Cluster();
+    const ends: (() => void)[] = [];
+    const run = async () => {
+      await new Promise<void>((resolve) => ends.push(resolve));
+      return 0 as const;
+    };
+    const node = await cluster.node("a", { handles: { billing: { Placed: { timeout: 600_000 } } }, run });
+    for (let i = 0; i < 30; i++) await cluster.publish("Placed", events(50, 1_500, 50 * i));
+    const open = () => node.state("billing")!.open;
+    await cluster.until("the room is full", () => open() >= 1_024);
+    const full = open();
+    for (let ended = 0; ended < 400; ended += 20) {
+      for (const end of ends.splice(0, 20)) end();
+      await cluster.clock.advance(100);
+    }
+    assertEquals(open(), full - 400);
+    for (let ended = 0; ended < 200; ended += 20) {
+      for (const end of ends.splice(0, 20)) end();
+      await cluster.clock.advance(100);
+    }
+    assertEquals(open(), 1_500 - 600);
+    cluster.close();
+  });
+
   it("make a dead letter of a final failure at once", async () => {
     const cluster = new Cluster();
     await cluster.node("a", { handles: QUICK, run: () => ["NEVER", "no", 1] });

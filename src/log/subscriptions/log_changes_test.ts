@@ -529,6 +529,26 @@ describe("Subscriptions, when the log changes", () => {
     cluster.close();
   });
 
+  it("take no message that came after a loss for one that was open before it, at the same position", async () => {
+    const cluster = new Cluster();
+    const first = await cluster.node("a", { handles: BILLING, run: () => new Promise<never>(() => {}) });
+    const kept = await cluster.publish("Placed", [["kept"]]);
+    for (let i = 0; i < 3; i++) await cluster.publish("Placed", [[`lost ${i}`]]);
+    await cluster.until("all run", () => cluster.runs.length === 4);
+    await cluster.clock.advance(2_000);
+    assertEquals((await cluster.record("billing"))?.open.length, 4);
+    first.kill();
+    cluster.network.log.truncate(streamName("test", "log"), kept);
+    for (let i = 0; i < 5; i++) await cluster.publish("Placed", [[`new ${i}`]]);
+    await cluster.node("b", { handles: BILLING });
+    await cluster.until("all are handled", () => new Set(cluster.payloads()).size === 6);
+    await cluster.clock.advance(5_000);
+    // "kept" runs again: the position moves back behind the loss
+    const handled = cluster.payloads().filter((payload) => payload !== "kept");
+    assertEquals(handled.toSorted(), Array.from({ length: 5 }, (_, i) => `new ${i}`));
+    cluster.close();
+  });
+
   it("do not take schedules that are gone for a loss; messages of their own that are gone are one", async () => {
     const cluster = new Cluster();
     const first = await cluster.node("a", { handles: BILLING });

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
-import type { CatgaError } from "../../error.ts";
+import { CatgaError } from "../../error.ts";
 import type { Faults } from "../../memory/faults.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import type { Asker } from "../../dispatch/context_host.ts";
@@ -100,24 +100,28 @@ describe("findCycle", () => {
 });
 
 describe("DeadlockDetector", () => {
-  it("fails no waiter of a cycle that the store does not show a second time", async () => {
+  it("fails no waiter of a cycle that the store does not show a second time, or whose holder here has let go", async () => {
     const h = memoryLockHarness();
     const bucket = await h.bucket();
     const keys = new LockKeys();
     const record = (nonce: string, call: string): LockRecord => {
       return { nonce, node: "n", endpoint: "n.0", call, ancestry: [], ttl: 1_000, since: 0 };
     };
-    const holders = new Map([["x", record("1", "a")], ["y", record("2", "b")]]);
+    const holders = new Map([["x", { ...record("1", "a"), endpoint: "here.0" }], ["y", record("2", "b")]]);
     const waiters = [
       { key: "y", place: 3, revision: 3, record: record("3", "a") },
       { key: "x", place: 4, revision: 4, record: record("4", "b") },
     ];
     const failed: string[] = [];
+    let isHeld = false;
+    let answers = true;
+    let silences = 0;
+    const unavailable = () => new CatgaError("UNAVAILABLE", `no answer ${++silences}`, { retryable: true });
     const host = {
-      clock: h.clock,
-      keys,
+      ...{ clock: h.clock, keys, endpoint: "here.0" },
       answers: new AnswerTimeouts(h.clock),
-      bucket: () => Promise.resolve(bucket),
+      bucket: () => answers ? Promise.resolve(bucket) : Promise.reject(unavailable()),
+      holds: () => isHeld,
       background: (_: string, work: Promise<unknown>) => void work.catch((error) => failed.push(String(error))),
       // cast: the only members of a host that the detector reads
     } as unknown as LockHost;
@@ -134,6 +138,14 @@ describe("DeadlockDetector", () => {
     await h.pass(1_000);
     assertEquals(failed, []);
     await write(keys.holder("y"), holders.get("y")!);
+    await h.pass(1_000);
+    assertEquals(failed, []);
+    isHeld = true;
+    answers = false;
+    await h.pass(1_000);
+    assertGreater(silences, 1);
+    assertEquals(failed, []);
+    answers = true;
     await h.pass(1_000);
     assertEquals(failed, ["4"]);
     detector.close();

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { findAxe } from "../tools/axe.ts";
 import { findChromium } from "../tools/chromium_binary.ts";
 import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
-import { NodeBook } from "../src/dashboard/node_watch.ts";
+import { NodeBook } from "../src/dashboard/node_book.ts";
 import { DashboardServer } from "../src/dashboard/server.ts";
 import { shownId, shownText, shownValue } from "../src/dashboard/shown.ts";
 import { Streams } from "../src/dashboard/streams.ts";
@@ -653,14 +653,14 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
   });
 
   it("runs nothing of it, cuts it, and stays quick with 10,000 nodes", async () => {
-    const watch = new NodeBook(systemClock, () => {});
+    const book = new NodeBook(systemClock, () => {});
     for (let n = 0; n < 10_000; n++) {
       const id = `n${n}`;
       const value = JSON.stringify({
         ...{ id, endpoint: `${id}.1`, service: "s", handles: [], startedAt: 1, lastSeen: 1, protocol: 1 },
         ...{ metadata: { host: MARKUP }, load: { inFlight: 0, queued: 0 }, server: "S", version: MARKUP },
       });
-      watch.take({ type: "put", key: id, value, revision: n + 1 });
+      book.take({ type: "put", key: id, value, revision: n + 1 });
     }
     const hostile = TEXTS.map((each) => shownText(each));
     const streams = new Streams({
@@ -831,8 +831,8 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     await browser.until("the picture stands still", `(async () => !(await ${moves}))()`);
     const began = performance.now();
     for (let n = 0; n < 20; n++) {
-      watch.take({ type: "delete", key: `n${n}`, revision: 20_000 + n });
-      streams.send("nodes", { ...watch.view(200), counts: watch.counts(), cycles: 0 });
+      book.take({ type: "delete", key: `n${n}`, revision: 20_000 + n });
+      streams.send("nodes", { ...book.view(200), counts: book.counts(), cycles: 0 });
       await browser.until("the update", has("#tiles", new RegExp(`Nodes\\s+${(9_999 - n).toLocaleString("en-US")}`)));
     }
     console.log(`an update of 200 of 10,000 nodes: ${Math.round((performance.now() - began) / 20)} ms, there and back`);

@@ -67,8 +67,8 @@ export interface Observed {
 /** A stream whose settings an operator has changed so that Catga refuses it. */
 export interface ObservedSettings {
   readonly stream: string;
-  /** The setting, and what to do. */
-  readonly why: string;
+  /** The wrong setting, and what to do. */
+  readonly reason: string;
   /** Number of messages that were removed from the stream between the last check with right settings and `since`. */
   readonly removed: number;
   readonly since: number;
@@ -251,8 +251,8 @@ function* raised(observed: Observed): Iterable<Raised> {
   for (const subscription of subscriptions) yield* ofSubscription(subscription, full);
   for (const group of letters) yield* ofLetters(group, now);
   for (const stream of streams) yield* ofStream(stream);
-  for (const { stream: about, why, removed, since } of settings) {
-    const message = `${why[0].toUpperCase()}${why.slice(1)}.${removedText(removed)}`;
+  for (const { stream: about, reason, removed, since } of settings) {
+    const message = `${reason[0].toUpperCase()}${reason.slice(1)}.${removedText(removed)}`;
     yield { kind: "wrong-settings", about, severity: "error", count: Math.max(1, removed), message, since };
   }
   yield* ofCopies(streams);

@@ -14,7 +14,9 @@ const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Obser
   ["replica-missing", "error", { streams: [{ name: "log", bytes: 1, limit: -1, replicas: 3, missing: ["n3"] }] }],
   ["store-full", "error", { store: { used: 86, limit: 100 } }],
   ["stream-full", "error", { streams: [{ name: "log", bytes: 86, limit: 100, replicas: 1, missing: [] }] }],
-  ["wrong-settings", "error", { settings: [{ stream: "log", why: "the stream log exists", removed: 0, since: NOW }] }],
+  ["wrong-settings", "error", {
+    settings: [{ stream: "log", reason: "the stream log exists", removed: 0, since: NOW }],
+  }],
   ["message-expiring", "error", { subscriptions: [{ label: "a/b", lag: 0, ends: 3_600_000 }] }],
   ["node-gone", "error", { nodes: [{ label: "a/1", state: "gone", since: NOW - MINUTE }] }],
   ["node-silent", "error", { nodes: [{ label: "a/1", state: "suspect", since: NOW - 2 }] }],

@@ -16,7 +16,7 @@ import {
 } from "../contract/alarms.ts";
 import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { ContractRates } from "./contract_rates.ts";
-import type { NodeBook } from "./node_watch.ts";
+import type { NodeBook } from "./node_book.ts";
 import { shownCount, shownLines, shownText } from "./shown.ts";
 import type { AlarmView, LetterGroup, RetryView, RunView, ServerView, TimelineEntry } from "./view.ts";
 

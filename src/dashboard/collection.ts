@@ -9,7 +9,7 @@ import type { ContractRates } from "./contract_rates.ts";
 import { EventTail } from "./event_tail.ts";
 import { LockWatch } from "./lock_watch.ts";
 import type { AlarmBoard } from "./alarm_board.ts";
-import { labelOf, NodeBook } from "./node_watch.ts";
+import { labelOf, NodeBook } from "./node_book.ts";
 import { ParkedViews } from "./parked_views.ts";
 import { RepeatedParts } from "./repeated_parts.ts";
 import { runViews } from "./run_views.ts";

@@ -58,10 +58,10 @@ export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = 
     signals: [signal, draining].flatMap((each) => each === undefined ? [] : [ownAbort(each)]),
     keepAlive,
     first: COMMENT,
-    event: (item: T) => encode(`id: ${line(id(item, ++count))}\ndata: ${itemText(item, false)}\n\n`),
+    event: (item: T) => encode(`id: ${line(id(item, ++count))}\ndata: ${itemText(item)}\n\n`),
     idle: () => COMMENT,
     end: END,
-    failed: (thrown) => failureEvent(thrown, false),
+    failed: (thrown) => failureEvent(thrown),
   });
   return new Response(body, { headers });
 }

@@ -131,10 +131,10 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
 }
 
 /**
- * Returns an item as text. `values`: true: with tags (for Catga's client); false: as JSON. The error for an item that
+ * Returns an item as text. `values`: with tags (for Catga's client), not as JSON. The error for an item that
  * cannot be sent is logged here, because no node has logged it, and the client gets only a code.
  */
-export function itemText(item: unknown, values: boolean): string {
+export function itemText(item: unknown, values = false): string {
   try {
     return (values ? toText : toJson)(item, "INVALID_RESPONSE", "an item");
   } catch (error) {
@@ -147,7 +147,7 @@ export function itemText(item: unknown, values: boolean): string {
  * Encodes the event for an error that a stream threw, as problem details. An error that is not a `CatgaError` is
  * logged, too, and the client gets only its code. `values`: as for {@link itemText}.
  */
-export function failureEvent(thrown: unknown, values: boolean): Uint8Array {
+export function failureEvent(thrown: unknown, values = false): Uint8Array {
   return encode(`event: failure\ndata: ${failureText(thrown, values)}\n\n`);
 }
 

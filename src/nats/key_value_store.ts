@@ -87,7 +87,9 @@ class NatsBucket implements Bucket {
   async get(key: string, { latest = false }: { latest?: boolean } = {}): Promise<Entry | undefined> {
     checkKey(key);
     const asked = this.#now();
-    const record = await this.#alive(await this.#last(encodeKey(key), this.#options.direct && !latest), asked);
+    const subject = encodeKey(key);
+    const read = latest ? this.#lastOfLeader(subject) : this.#last(subject);
+    const record = await this.#alive(await read, asked);
     return record && this.#toEntry(record);
   }
 
@@ -102,7 +104,7 @@ class NatsBucket implements Bucket {
       const revision = await this.#write(subject, key, value, { ...options, expected });
       if (revision !== undefined) return revision;
       const asked = this.#now();
-      const record = await this.#last(subject, false);
+      const record = await this.#lastOfLeader(subject);
       if (record?.type === "put" && await this.#alive(record, asked) !== undefined) return undefined;
       expected = record?.revision ?? 0;
     }
@@ -130,7 +132,7 @@ class NatsBucket implements Bucket {
     const subject = encodeKey(key);
     if (revision === undefined) {
       // nothing to remove: watches would report a marker written here as a deletion
-      if ((await this.#last(subject, false))?.type !== "put") return true;
+      if ((await this.#lastOfLeader(subject))?.type !== "put") return true;
     } else if (!isRevision(revision)) return false;
     const removed = await remove(this.#stream, { subject, key, revision, note });
     if (removed === undefined) return false;
@@ -162,10 +164,17 @@ class NatsBucket implements Bucket {
     return record && (await this.#stream.alive([record], asked))[0];
   }
 
-  #last(subject: string, direct: boolean): Promise<StreamRecord | undefined> {
+  #lastOfLeader(subject: string): Promise<StreamRecord | undefined> {
+    const { js, name, prefix } = this.#stream;
+    return this.#stream.attempt((limit) => js.last(name, prefix + subject, limit));
+  }
+
+  /** Reads the last message of a subject, from any server if the bucket has the option `direct`. */
+  #last(subject: string): Promise<StreamRecord | undefined> {
+    if (!this.#options.direct) return this.#lastOfLeader(subject);
     const { js, name, prefix } = this.#stream;
     return this.#stream.attempt(async (limit) => {
-      if (!direct || this.#stream.hasStaleReplica) return await js.last(name, prefix + subject, limit);
+      if (this.#stream.hasStaleReplica) return await js.last(name, prefix + subject, limit);
       const message = await js.lastDirect(name, prefix + subject, limit);
       return message && recordOf(message);
     });

@@ -87,7 +87,7 @@ export class NodeAlarms {
         const { stream, reason, removed } = seen;
         if (reason === undefined) return void this.#settings.delete(stream);
         const since = this.#settings.get(stream)?.since ?? now;
-        return void this.#settings.set(stream, { stream, why: reason, removed, since });
+        return void this.#settings.set(stream, { stream, reason, removed, since });
       }
       case "entity-unreadable": {
         const { entity, id, message: why } = seen;

@@ -92,8 +92,8 @@ export class RequestBuilder {
 
   /**
    * Makes the request of a send, with its options, deadline and metadata; or returns a failure if the message must not
-   * be sent. {@link RequestBuilder.parse} adds the routing key of a contract with a schema. `checked`: the options have
-   * been checked already. Throws a `TypeError` or `RangeError` for misuse.
+   * be sent. {@link RequestBuilder.parse} adds the routing key of a contract with a schema. Throws a `TypeError` or
+   * `RangeError` for misuse.
    */
   prepare(
     method: string,
@@ -101,9 +101,18 @@ export class RequestBuilder {
     payload: unknown,
     options: SendOptions | undefined,
     parent: ParentMessage | undefined,
-    checked = false,
   ): RemoteRequest | Failure {
-    if (options !== undefined && !checked) checkSendOptions(method, contract.name, options);
+    if (options !== undefined) checkSendOptions(method, contract.name, options);
+    return this.#prepareChecked(method, contract, payload, options, parent);
+  }
+
+  #prepareChecked(
+    method: string,
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions | undefined,
+    parent: ParentMessage | undefined,
+  ): RemoteRequest | Failure {
     const stored = method === "publish" || method === "enqueue";
     if (isInternalName(contract.name)) {
       throw new TypeError(`${method} ${contract.name}: names that begin with "@" are those of Catga's own messages`);
@@ -181,7 +190,7 @@ export class RequestBuilder {
     parent: ParentMessage | undefined,
   ): StoredRequest | Failure {
     if (options !== undefined) checkKeepOptions(method, contract.name, options);
-    const request = this.prepare(method, contract, payload, options, parent, true);
+    const request = this.#prepareChecked(method, contract, payload, options, parent);
     return "contract" in request ? { ...request, schedule: options && scheduleOf(options) } : request;
   }
 

@@ -9,9 +9,9 @@ import type { Meta } from "../../dispatch/remote.ts";
  * `["q", name, ttl, payload, …]`: requests of one contract. Without a payload: one request with the payload
  * `undefined`.
  */
-type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
+export type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
 /** `["m", name, ttl, meta, payload]`: one request whose meta (id, headers and the like) is not the default. */
-type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: unknown];
+export type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: unknown];
 /**
  * `["r", seq, index, value, …]`: answers to consecutive requests of frame `seq`; the first value answers the request at
  * index `index` among the frame's requests (from 0). Without a value: one answer `undefined`.
@@ -87,6 +87,9 @@ export type ShapesAskedItem = ["k", n: number, ...names: string[]];
  */
 type ShapesItem = ["l", n: number, answer: unknown];
 
+/** An item that a handler's process sends to the reader of the handler's stream. */
+export type StreamItem = ItemsItem | AskItem | EndItem;
+
 /** An item of a frame, of any kind. */
 export type FrameItem =
   | RequestsItem
@@ -95,9 +98,7 @@ export type FrameItem =
   | FailureItem
   | RefusalItem
   | CancelItem
-  | ItemsItem
-  | AskItem
-  | EndItem
+  | StreamItem
   | ProgressItem
   | PingItem
   | PongItem

@@ -8,7 +8,19 @@ import type { Clock } from "../../ports/clock.ts";
 import type { TransportMessage } from "../../ports/transport.ts";
 import { isRefusal } from "./call.ts";
 import { ELSEWHERE, HEADERS, Malformed, type MalformedCount, readFrame } from "./frame_reader.ts";
-import type { Frame, FrameItem, PingItem, ShapesAskedItem, StatsAskedItem, VersionsItem } from "./frame.ts";
+import type {
+  FailureItem,
+  Frame,
+  FrameItem,
+  PingItem,
+  PongItem,
+  RequestItem,
+  RequestsItem,
+  ShapesAskedItem,
+  StatsAskedItem,
+  StreamItem,
+  VersionsItem,
+} from "./frame.ts";
 import { isEndpoint } from "../../contract/subjects.ts";
 import { PROTOCOL } from "../../version.ts";
 import type { InboundRequests } from "./inbound_requests.ts";
@@ -111,7 +123,9 @@ export class FrameReceiver {
         askedShapes = item;
       } else if (item[0] === "v") {
         malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
-      } else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
+      } else if (item[0] === "q" || item[0] === "m") {
+        index = this.#onRequests(peer, frame.seq, item, index, runs ? late : Infinity);
+      } else this.#onItem(peer, item);
     }
     // frames before this one are missing, and with them perhaps stream items; the peer may have lost frames with the
     // progress of this process's readers as well
@@ -127,95 +141,102 @@ export class FrameReceiver {
   }
 
   /**
-   * Handles an item of a frame. `index`: place of the item's first request in the frame; returns the place after its
-   * last one. `late`: the frame's lateness in ms; `Infinity`: its requests must not run.
+   * Handles an item with requests of one contract. `index`: place of the item's first request in the frame, by which
+   * the answer names the request; returns the place after the last one. `late`: the frame's lateness in ms; `Infinity`:
+   * its requests must not run.
    */
-  #onItem(peer: Peer, seq: number, item: OtherItem, index: number, late: number): number {
+  #onRequests(peer: Peer, seq: number, item: RequestsItem | RequestItem, index: number, late: number): number {
+    const { inbound } = this.#options;
+    if (item[0] === "m") {
+      if (late < Infinity) inbound.request(peer, seq, index, item[1], item[2] - late, item[4], item[3]);
+      return index + 1;
+    }
+    const count = Math.max(1, item.length - 3);
+    for (let i = 0; late < Infinity && i < count; i++) {
+      inbound.request(peer, seq, index + i, item[1], item[2] - late, item[3 + i]);
+    }
+    return index + count;
+  }
+
+  #onItem(peer: Peer, item: OtherItem): void {
     const { inbound } = this.#options;
     switch (item[0]) {
-      case "q": {
-        const count = Math.max(1, item.length - 3);
-        for (let i = 0; late < Infinity && i < count; i++) {
-          inbound.request(peer, seq, index + i, item[1], item[2] - late, item[3 + i]);
-        }
-        return index + count;
-      }
-      case "m":
-        if (late < Infinity) inbound.request(peer, seq, index, item[1], item[2] - late, item[4], item[3]);
-        return index + 1;
       case "r":
-        peer.ledger.answered(item);
-        return index;
-      case "e": {
-        const call = peer.ledger.find(item[1], item[2]);
-        if (call === undefined) return index;
-        peer.settle(call);
-        peer.ledger.failed++;
-        const error = readError(item[3], peer.node);
-        const isRefusal = item[4] === 1 || item[4] === 2;
-        call.owner.answered(call, isRefusal ? new VersionRefusal(error, item[4] === 2) : { ok: false, error });
-        return index;
-      }
+        return peer.ledger.answered(item);
+      case "e":
+        return onFailure(peer, item);
       case "n": {
         if (item[3] === "DRAINING") peer.leaving = true;
         const call = peer.ledger.find(item[1], item[2]);
         if (call !== undefined) peer.ledger.refused(call, isRefusal(item[3]) ? item[3] : "LATE");
-        return index;
+        return;
       }
       case "i":
       case "a":
-      case "z": {
-        const call = peer.ledger.find(item[1], item[2]);
-        const sink = call?.request.items;
-        // no reader waits for this stream: its handler must end
-        if (call === undefined) peer.outgoing.add(["c", item[1], item[2]]);
-        else if (item[0] === "i") sink?.items(call, item[3], item, 4);
-        else if (item[0] === "a") sink?.report(call, item[3]);
-        else sink?.end(call, item[3]);
-        return index;
-      }
+      case "z":
+        return onStreamItem(peer, item);
       case "w":
-        inbound.onProgress(peer, item);
-        return index;
+        return inbound.onProgress(peer, item);
       case "c":
-        inbound.cancel(peer, item);
-        return index;
+        return inbound.cancel(peer, item);
       case "o":
-        peer.ponged(item[1]);
-        peer.load = item[4][0] + item[4][1];
-        peer.ledger.missing(item[2], item[3]);
-        if (item[3].length > 0 && item[3][item[3].length - 1] > peer.lostUpTo) {
-          peer.lostUpTo = item[3][item[3].length - 1];
-          peer.doubt();
-        }
-        // calls fail as lost only if the peer knows all of its frames that are missing here; otherwise the next ping
-        // lists those, and asks for the answers in them
-        if (item[5] !== undefined && peer.received.settle(item[1])) peer.ledger.inHand(item[2], item[5]);
-        return index;
+        return onPong(peer, item);
       case "b":
-        this.#options.accused(item[1], item[2]);
-        return index;
+        return this.#options.accused(item[1], item[2]);
       case "h": {
         const left = this.#options.asked(item[1]);
         if (left > 0) peer.outgoing.add(["g", item[1], left]);
-        return index;
+        return;
       }
       case "g":
-        this.#options.gap(item[1], item[2]);
-        return index;
+        return this.#options.gap(item[1], item[2]);
       case "l":
-        this.#options.shapesKnown(item[1], item[2]);
-        return index;
+        return this.#options.shapesKnown(item[1], item[2]);
       case "t":
-        return index;
+        return;
     }
   }
 }
 
-/**
- * Kinds of items that must be handled in the order of the frame, because answers name a request by its place in the
- * frame.
- */
-type OtherItem = Exclude<FrameItem, PingItem | VersionsItem | StatsAskedItem | ShapesAskedItem>;
+/** Ends the call whose handler has failed, or whose payload the peer's version of the contract refuses. */
+function onFailure(peer: Peer, [, seq, index, text, refused]: FailureItem): void {
+  const call = peer.ledger.find(seq, index);
+  if (call === undefined) return;
+  peer.settle(call);
+  peer.ledger.failed++;
+  const error = readError(text, peer.node);
+  const isRefusedVersion = refused === 1 || refused === 2;
+  call.owner.answered(call, isRefusedVersion ? new VersionRefusal(error, refused === 2) : { ok: false, error });
+}
+
+/** Gives items of a stream, a question for its reader's progress, or its end to the reader. */
+function onStreamItem(peer: Peer, item: StreamItem): void {
+  const call = peer.ledger.find(item[1], item[2]);
+  const sink = call?.request.items;
+  // no reader waits for this stream: its handler must end
+  if (call === undefined) peer.outgoing.add(["c", item[1], item[2]]);
+  else if (item[0] === "i") sink?.items(call, item[3], item, 4);
+  else if (item[0] === "a") sink?.report(call, item[3]);
+  else sink?.end(call, item[3]);
+}
+
+function onPong(peer: Peer, [, ping, upTo, missing, [inFlight, queued], inHand]: PongItem): void {
+  peer.ponged(ping);
+  peer.load = inFlight + queued;
+  peer.ledger.missing(upTo, missing);
+  if (missing.length > 0 && missing[missing.length - 1] > peer.lostUpTo) {
+    peer.lostUpTo = missing[missing.length - 1];
+    peer.doubt();
+  }
+  // calls fail as lost only if the peer knows all of its frames that are missing here; otherwise the next ping lists
+  // those, and asks for the answers in them
+  if (inHand !== undefined && peer.received.settle(ping)) peer.ledger.inHand(upTo, inHand);
+}
+
+/** Items that are handled one by one, in the order of the frame. */
+type OtherItem = Exclude<
+  FrameItem,
+  RequestsItem | RequestItem | PingItem | VersionsItem | StatsAskedItem | ShapesAskedItem
+>;
 
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;

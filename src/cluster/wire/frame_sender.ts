@@ -196,19 +196,25 @@ export class FrameSender {
     this.#writer.request(call.request.contract.name, ttl, call.text, metaText(call));
     call.index = this.#calls.length;
     this.#calls.push(call);
-    if (call.request.ofEntity && this.#calls.length >= MAX_COMMANDS) this.flush(true);
+    if (call.request.ofEntity && this.#calls.length >= MAX_COMMANDS) this.flush("at once");
     else this.#schedule();
   }
 
-  /** Adds an item without a payload, a value or an error to the next frame. `answering`: true for a refusal. */
-  add(item: FrameItem, answering = false): void {
-    this.#writer.add(item, answering);
+  /** Adds an item without a payload, a value or an error, which answers no request, to the next frame. */
+  add(item: FrameItem): void {
+    this.#writer.add(item);
     this.#schedule();
   }
 
-  /** Adds an item, given as JSON, to the next frame. `answering`: true for an answer. */
-  item(text: string, answering = false): void {
-    this.#writer.item(text, answering);
+  /** Adds an item that answers no request, given as JSON, to the next frame. */
+  item(text: string): void {
+    this.#writer.item(text);
+    this.#schedule();
+  }
+
+  /** Adds an item that answers or refuses a request, given as JSON, to the next frame. */
+  answerItem(text: string): void {
+    this.#writer.answerItem(text);
     this.#schedule();
   }
 
@@ -223,7 +229,7 @@ export class FrameSender {
 
   /** Refuses the request at place `index` of the process's frame `seq`: it will not run in this process. */
   refuse(seq: number, index: number, code: Dropped | "NO_HANDLER"): void {
-    this.add(["n", seq, index, code], true);
+    this.answerItem(`["n",${seq},${index},"${code}"]`);
   }
 
   /** Calls `later.write` when the turn of the event loop ends, so that it writes its items into the next frame. */
@@ -233,11 +239,11 @@ export class FrameSender {
   }
 
   /**
-   * Sends the gathered items as one frame. `now`: writes it to the socket at once, not at the end of the turn. Without
-   * a connection, the router gets the requests back ({@link CallOwner.disconnected}), and the answers wait for
+   * Sends the gathered items as one frame, and writes it to the socket at once, or with the other frames of this turn of
+   * the event loop. Without a connection, the router gets the requests back ({@link CallOwner.disconnected}), and the answers wait for
    * {@link FrameSender.resume}.
    */
-  flush(now = false): void {
+  flush(write: "at once" | "with the turn" = "with the turn"): void {
     this.#flushScheduled = false;
     if (this.#late.length > 0) { for (const later of this.#late.splice(0)) later.write(this.#writer); }
     const calls = this.#calls;
@@ -248,7 +254,7 @@ export class FrameSender {
       for (const call of calls) if (!call.done) this.#ledger.disconnected(call);
       return;
     }
-    if (calls.length > 0 || items !== "") this.#send(calls, requests + items, { answering }, now);
+    if (calls.length > 0 || items !== "") this.#send(calls, requests + items, { answering }, write === "at once");
   }
 
   /** Sends the answers that waited for the connection. Called when the connection is back. */

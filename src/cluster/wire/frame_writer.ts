@@ -93,7 +93,7 @@ export class FrameWriter {
    * answer `undefined`.
    */
   answer(seq: number, index: number, value: string | undefined): void {
-    if (value === undefined) return this.item(`["r",${seq},${index}]`, true);
+    if (value === undefined) return this.answerItem(`["r",${seq},${index}]`);
     if (this.length + value.length > this.#frame.frameLimit) this.#send();
     this.#answering = true;
     const tagged = isTagged(value);
@@ -134,17 +134,22 @@ export class FrameWriter {
     }
   }
 
-  /** Adds an item without a payload, a value or an error. `answering`: true for a refusal. */
-  add(item: FrameItem, answering = false): void {
-    this.item(JSON.stringify(item), answering);
+  /** Adds an item without a payload, a value or an error, which answers no request. */
+  add(item: FrameItem): void {
+    this.item(JSON.stringify(item));
   }
 
-  /** Adds an item, given as text. `answering`: true for an answer. */
-  item(text: string, answering = false): void {
+  /** Adds an item that answers no request, given as text. */
+  item(text: string): void {
     if (this.length + text.length > this.#frame.frameLimit) this.#send();
-    if (answering) this.#answering = true;
     this.#closeAnswers();
     this.#others += "," + text;
+  }
+
+  /** Adds the text of an item that answers or refuses a request. */
+  answerItem(text: string): void {
+    this.item(text);
+    this.#answering = true; // after `item`, which may have sent the frame before this one
   }
 
   /** Returns the gathered items, and begins a new frame. */

@@ -118,7 +118,7 @@ describe("FrameWriter", () => {
     const writer = unlimited();
     writer.add(["p", 1]);
     assertEquals(writer.take().answering, false);
-    writer.add(["n", 1, 0, "DRAINING"], true);
+    writer.answerItem('["n",1,0,"DRAINING"]');
     assertEquals(writer.take().answering, true);
     assertEquals({ length: writer.length, taken: writer.take() }, {
       length: 0,
@@ -151,7 +151,7 @@ describe("the items that are written", () => {
     ];
     const writer = unlimited();
     for (const item of written) writer.add(item);
-    writer.item(failureItem(1, 2, '{"code":"NO"}'), true);
+    writer.answerItem(failureItem(1, 2, '{"code":"NO"}'));
     assertEquals(read(writer), [...written, ["e", 1, 2, { code: "NO" }]]);
   });
 

@@ -444,7 +444,7 @@ export class InboundRequest extends WireEnvelope {
     const { value } = outcome;
     if (outcome.ok && value === undefined) return peer.outgoing.answer(seq, index, undefined);
     const fail = (error: CatgaError, refused: 0 | 1 | 2 = 0) =>
-      peer.outgoing.item(failureItem(seq, index, writeError(error, payloadLimit()), refused), true);
+      peer.outgoing.answerItem(failureItem(seq, index, writeError(error, payloadLimit()), refused));
     if (!outcome.ok) return fail(outcome.error, outcome instanceof VersionRefusal ? outcome.ofStored ? 2 : 1 : 0);
     let text: string;
     try {

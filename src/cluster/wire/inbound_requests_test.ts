@@ -332,7 +332,7 @@ function setUp() {
     running,
     outgoing: {
       answer: (seq: number, index: number, text: string | undefined) => sent.push(`answer ${seq}.${index} ${text}`),
-      item(text: string) {
+      answerItem(text: string) {
         const [kind, seq, index, error] = JSON.parse(text);
         sent.push(`${kind === "e" ? "failure" : kind} ${seq}.${index} ${error.code}`);
       },

@@ -514,7 +514,7 @@ export class Ledger {
   }
 
   /** True if no message runs, and no parked message will run by itself, as behind a dead letter. */
-  get rests(): boolean {
+  get hasNothingToRun(): boolean {
     return this.running === 0 && this.#due.size === 0 && !this.waitsForCommit;
   }
 

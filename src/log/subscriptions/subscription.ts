@@ -188,7 +188,7 @@ export class LogSubscription {
   restsUntil(now: number): number {
     const { host, leases } = this.#options;
     if (this.#taking || this.#leaving || now < this.#competesAt || !host.connected) return now;
-    if (this.term !== undefined) return this.term.rests ? this.#checksAt : now;
+    if (this.term !== undefined) return this.term.isResting ? this.#checksAt : now;
     const leader = this.#leader ?? "";
     if (leader === "" || leader === host.endpoint) return now;
     const late = now - leases.still(leader, now) + LATE + turnOf(this.#place(leader));

@@ -201,7 +201,7 @@ export class SubscriptionTerm {
   }
 
   /** True if nothing is due, and nothing will be before `onChange` is called. */
-  get rests(): boolean {
+  get isResting(): boolean {
     if (this.#led === undefined || this.#phase !== "runs" || this.#reading?.caughtUp !== true) return false;
     const { ledger: { open, parked, dead, place }, handing } = this.#led;
     if (open.size > 0 || parked.size > dead || handing.paused || this.#fullSince !== undefined) return false;
@@ -368,7 +368,7 @@ export class SubscriptionTerm {
     this.#lacksRoom = ledger.full || ledger.isNearlyFull || isFull;
     // a store that has not taken all yet needs only time
     const full = this.#lacksRoom || ledger.bytes >= MAX_BYTES * partIf(this.#fullSince !== undefined);
-    const stopped = ledger.full || (this.#isIdle && (isFull || (ledger.isNearlyFull && ledger.rests)));
+    const stopped = ledger.full || (this.#isIdle && (isFull || (ledger.isNearlyFull && ledger.hasNothingToRun)));
     if (stopped !== warnings.stopped) {
       const lacksNodes = ledger.full ? sum(unhandledOf(categories, ledger)) > mostParked : isFull;
       const reason = lacksNodes ? this.#unhandled(led) : this.#noRoom(mostParked);

@@ -5,7 +5,7 @@ import type { Change } from "../ports/key_value_store.ts";
 import type { Alarm } from "../contract/alarms.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import { systemClock } from "../ports/clock.ts";
-import { NodeBook } from "./node_watch.ts";
+import { NodeBook } from "./node_book.ts";
 import type { NoAnswer, Pong, SourceAsker } from "./dashboard_source.ts";
 
 const SILENCE: NoAnswer = { type: "silence" };
@@ -56,32 +56,32 @@ function record(id: string, nonce = "1", more: object = {}): Extract<Change, { t
 }
 
 /** Makes a book of nodes that has the records of these nodes. */
-function watching(
+function bookOf(
   ids: readonly string[],
   onStats: (stats: NodeStats, before: NodeStats | undefined) => void = () => {},
 ) {
-  const watch = new NodeBook(systemClock, onStats);
-  for (const id of ids) watch.take(record(id));
-  return { watch, asker: new Asker() };
+  const book = new NodeBook(systemClock, onStats);
+  for (const id of ids) book.take(record(id));
+  return { book, asker: new Asker() };
 }
 
-describe("NodeWatch", () => {
+describe("NodeBook", () => {
   it("a node whose record has expired is there as long as its process answers, and says that the store is full", async () => {
-    const { watch, asker } = watching(["a"]);
+    const { book, asker } = bookOf(["a"]);
     const full = alarm("store-full", "NATS");
     asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms: [full] } };
-    await watch.ask(asker, 1);
-    for (const type of ["expire", "vanish"] as const) watch.take({ type, key: "a", revision: 2 });
-    await watch.ask(asker, 1);
-    assertEquals([watch.counts().live, watch.handlers.get("Q")?.now.length], [1, 1]);
-    assertEquals(watch.alarms, [full]);
+    await book.ask(asker, 1);
+    for (const type of ["expire", "vanish"] as const) book.take({ type, key: "a", revision: 2 });
+    await book.ask(asker, 1);
+    assertEquals([book.counts().live, book.handlers.get("Q")?.now.length], [1, 1]);
+    assertEquals(book.alarms, [full]);
     asker.told = asker.pong = BOUNCE;
-    await watch.ask(asker, 1);
-    assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 1, drained: 0 });
+    await book.ask(asker, 1);
+    assertEquals(book.counts(), { live: 0, suspect: 0, gone: 1, drained: 0 });
   });
 
-  it("a node that left while the watch was cut off has drained, unless others say that it is gone (it had crashed)", async () => {
-    const { watch } = watching(["a", "b", "c"]);
+  it("a node that left while the dashboard was cut off has drained, unless others say that it is gone (it had crashed)", async () => {
+    const { book } = bookOf(["a", "b", "c"]);
     const gone = alarm("node-gone", "s/c");
     const bounce = () => Promise.resolve(BOUNCE);
     let [up, alarms]: [number, readonly Alarm[]] = [1_000, []];
@@ -91,155 +91,155 @@ describe("NodeWatch", () => {
         endpoint === "a.1" ? Promise.resolve({ type: "stats", stats: { ...stats(up, 100), alarms } }) : bounce(),
       [Symbol.dispose]: () => {},
     };
-    watch.take({ type: "vanish", key: "c", revision: 1 });
-    await watch.ask(asker, 1);
-    assertEquals(watch.counts(), { live: 1, suspect: 0, gone: 1, drained: 1 });
-    assertEquals([watch.observed.map(({ label }) => label), watch.alarms], [["s/a", "s/b"], []]);
+    book.take({ type: "vanish", key: "c", revision: 1 });
+    await book.ask(asker, 1);
+    assertEquals(book.counts(), { live: 1, suspect: 0, gone: 1, drained: 1 });
+    assertEquals([book.observed.map(({ label }) => label), book.alarms], [["s/a", "s/b"], []]);
     [up, alarms] = [2_000, [gone]];
-    watch.take({ type: "vanish", key: "b", revision: 1 });
-    await watch.ask(asker, 1);
-    assertEquals([watch.counts().gone, watch.alarms], [1, [gone]]);
+    book.take({ type: "vanish", key: "b", revision: 1 });
+    await book.ask(asker, 1);
+    assertEquals([book.counts().gone, book.alarms], [1, [gone]]);
   });
 
-  it("a node that left while the link of the watch carried nothing has drained (it had crashed)", async () => {
-    const { watch, asker } = watching(["a", "b"]);
+  it("a node that left while the link of the dashboard carried nothing has drained (it had crashed)", async () => {
+    const { book, asker } = bookOf(["a", "b"]);
     for (const answer of [SILENCE, SILENCE, BOUNCE]) {
       asker.told = asker.pong = answer;
-      await watch.ask(asker, 1);
+      await book.ask(asker, 1);
     }
-    assertEquals(watch.counts(), { live: 0, suspect: 2, gone: 0, drained: 0 });
-    watch.take({ type: "vanish", key: "a", revision: 1 });
-    await watch.ask(asker, 1);
-    assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 1, drained: 1 });
+    assertEquals(book.counts(), { live: 0, suspect: 2, gone: 0, drained: 0 });
+    book.take({ type: "vanish", key: "a", revision: 1 });
+    await book.ask(asker, 1);
+    assertEquals(book.counts(), { live: 0, suspect: 0, gone: 1, drained: 1 });
   });
 
   it("a node that others say is gone is not, while it is seen here, nor a contract without one that it handles", async () => {
-    const { watch, asker } = watching(["a", "b"]);
+    const { book, asker } = bookOf(["a", "b"]);
     const alarms = [alarm("node-gone", "s/b"), alarm("node-gone", "s/c"), alarm("no-node", "Q")];
     alarms.push(alarm("no-node", "Pay"), alarm("no-node", "workflow Export"));
     // not dropped: to see a lag takes longer than the tool looks
     const lagging = alarm("subscription-lagging", "s/mails");
     asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms: [...alarms, lagging] } };
-    await watch.ask(asker, 1);
-    assertEquals([...new Set(watch.alarms.map(({ about }) => about))], ["s/c", "Pay", "s/mails"]);
+    await book.ask(asker, 1);
+    assertEquals([...new Set(book.alarms.map(({ about }) => about))], ["s/c", "Pay", "s/mails"]);
   });
 
   it("a node that answers what it has counted is live, with its load, memory and share of a core", async () => {
     const counted: NodeStats[] = [];
-    const { watch, asker } = watching(["a"], (stats) => counted.push(stats));
+    const { book, asker } = bookOf(["a"], (stats) => counted.push(stats));
     for (const [up, cpu] of [[1_000, 100], [2_000, 350]]) {
       asker.told = { type: "stats", stats: stats(up, cpu) };
-      await watch.ask(asker, 1);
+      await book.ask(asker, 1);
     }
-    const [{ state, busy, queued, memory, cpu }] = watch.view(9).shown;
+    const [{ state, busy, queued, memory, cpu }] = book.view(9).shown;
     assertEquals([state, busy, queued, memory, cpu], ["live", 5, 6, 50_000_000, 0.25]);
-    assertEquals([counted.length, watch.cycles, watch.counts()], [2, 2, { live: 1, suspect: 0, gone: 0, drained: 0 }]);
+    assertEquals([counted.length, book.cycles, book.counts()], [2, 2, { live: 1, suspect: 0, gone: 0, drained: 0 }]);
     assertEquals(asker.asked, ["stats a.1", "ping a.1", "stats a.1"]);
   });
 
   it("what a node has counted comes once, with its answer before, and alone after it was gone", async () => {
     const counted: (readonly [number, number | undefined])[] = [];
-    const { watch, asker } = watching(["a"], ({ up }, before) => counted.push([up, before?.up]));
+    const { book, asker } = bookOf(["a"], ({ up }, before) => counted.push([up, before?.up]));
     const answers = [1_000, 2_000, 2_000, undefined, 3_000, 4_000];
     for (const up of answers) {
       asker.told = up === undefined ? BOUNCE : { type: "stats", stats: stats(up, 100) };
       asker.pong = BOUNCE;
-      await watch.ask(asker, 1);
+      await book.ask(asker, 1);
     }
     assertEquals(counted, [[1_000, undefined], [2_000, 1_000], [3_000, undefined], [4_000, 3_000]]);
   });
 
   it("a node that does not answer what it has counted is pinged", async () => {
-    const { watch, asker } = watching(["a"]);
-    for (let n = 0; n < 3; n++) await watch.ask(asker, 1);
-    const [{ state, ping, busy }] = watch.view(9).shown;
+    const { book, asker } = bookOf(["a"]);
+    for (let n = 0; n < 3; n++) await book.ask(asker, 1);
+    const [{ state, ping, busy }] = book.view(9).shown;
     assertEquals([state, ping, busy], ["live", 2, 3]);
     assertEquals(asker.asked, ["stats a.1", "ping a.1", "ping a.1", "ping a.1"]);
   });
 
   it("a silent node is suspect at the second time, and live again when it answers", async () => {
-    const { watch, asker } = watching(["a"]);
+    const { book, asker } = bookOf(["a"]);
     asker.pong = SILENCE;
     const states: string[] = [];
     for (let n = 0; n < 2; n++) {
-      await watch.ask(asker, 1);
-      states.push(watch.view(9).shown[0].state);
+      await book.ask(asker, 1);
+      states.push(book.view(9).shown[0].state);
     }
     asker.pong = PONG;
-    await watch.ask(asker, 1);
-    assertEquals([...states, watch.view(9).shown[0].state], ["live", "suspect", "live"]);
+    await book.ask(asker, 1);
+    assertEquals([...states, book.view(9).shown[0].state], ["live", "suspect", "live"]);
   });
 
   it("a process that has ended is gone, with or without its record, also when that is listed again", async () => {
-    const { watch, asker } = watching(["a", "b"]);
+    const { book, asker } = bookOf(["a", "b"]);
     asker.pong = BOUNCE;
-    await watch.ask(asker, 1);
-    watch.take({ type: "delete", key: "a", revision: 2 });
+    await book.ask(asker, 1);
+    book.take({ type: "delete", key: "a", revision: 2 });
     for (let n = 0; n < 2; n++) {
-      assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 2, drained: 0 });
-      assertEquals(watch.present, []);
-      watch.take(record("a"));
-      await watch.ask(asker, 1);
+      assertEquals(book.counts(), { live: 0, suspect: 0, gone: 2, drained: 0 });
+      assertEquals(book.present, []);
+      book.take(record("a"));
+      await book.ask(asker, 1);
     }
-    watch.take(record("a", "2"));
-    assertEquals(watch.counts(), { live: 1, suspect: 0, gone: 1, drained: 0 });
-    assertEquals(watch.view(1).shown.map(({ id, state }) => [id, state]), [["b", "gone"]]);
+    book.take(record("a", "2"));
+    assertEquals(book.counts(), { live: 1, suspect: 0, gone: 1, drained: 0 });
+    assertEquals(book.view(1).shown.map(({ id, state }) => [id, state]), [["b", "gone"]]);
   });
 
   it("a process that had no connection, or no record, for a while is live again when it answers", async () => {
-    const { watch, asker } = watching(["a", "b"]);
+    const { book, asker } = bookOf(["a", "b"]);
     asker.pong = BOUNCE;
-    await watch.ask(asker, 1);
-    assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 2, drained: 0 });
-    watch.take({ type: "delete", key: "b", revision: 2 });
+    await book.ask(asker, 1);
+    assertEquals(book.counts(), { live: 0, suspect: 0, gone: 2, drained: 0 });
+    book.take({ type: "delete", key: "b", revision: 2 });
     asker.pong = PONG;
     asker.asked = [];
-    await watch.ask(asker, 1);
-    assertEquals([watch.counts(), asker.asked], [{ live: 1, suspect: 0, gone: 1, drained: 0 }, [
+    await book.ask(asker, 1);
+    assertEquals([book.counts(), asker.asked], [{ live: 1, suspect: 0, gone: 1, drained: 0 }, [
       "stats a.1",
       "ping a.1",
     ]]);
-    watch.take(record("b"));
-    await watch.ask(asker, 1);
-    assertEquals(watch.counts(), { live: 2, suspect: 0, gone: 0, drained: 0 });
+    book.take(record("b"));
+    await book.ask(asker, 1);
+    assertEquals(book.counts(), { live: 2, suspect: 0, gone: 0, drained: 0 });
   });
 
   it("one that is gone stays so while nothing answers for it", async () => {
-    const { watch, asker } = watching(["a"]);
+    const { book, asker } = bookOf(["a"]);
     asker.pong = BOUNCE;
-    await watch.ask(asker, 1);
-    watch.take(record("b", "1"));
+    await book.ask(asker, 1);
+    book.take(record("b", "1"));
     asker.pong = SILENCE;
-    for (let n = 0; n < 3; n++) await watch.ask(asker, 1);
-    assertEquals(watch.view(9).shown.map(({ id, state }) => [id, state]), [["b", "suspect"], ["a", "gone"]]);
+    for (let n = 0; n < 3; n++) await book.ask(asker, 1);
+    assertEquals(book.view(9).shown.map(({ id, state }) => [id, state]), [["b", "suspect"], ["a", "gone"]]);
   });
 
   it("a node that deletes its own record has drained; one whose record another deletes has ended, however lately it answered", async () => {
-    const { watch, asker } = watching(["a", "b", "c"]);
+    const { book, asker } = bookOf(["a", "b", "c"]);
     for (const bounced of [false, true]) {
       // in the second round the page hears of the process's end before it hears that the record is deleted
       if (bounced) asker.pong = BOUNCE;
-      await watch.ask(asker, 1);
+      await book.ask(asker, 1);
       for (const [key, note] of [["a", undefined], ["b", "signed off"], ["c", "nonsense"]] as const) {
-        watch.take(record(key));
-        watch.take({ type: "delete", key, revision: 2, ...(note === undefined ? {} : { note }) });
+        book.take(record(key));
+        book.take({ type: "delete", key, revision: 2, ...(note === undefined ? {} : { note }) });
       }
-      assertEquals(watch.view(9).shown.map(({ id, state }) => `${id} ${state}`), ["a gone", "c gone", "b drained"]);
-      for (const key of ["a", "b", "c"]) watch.take(record(key, "2"));
+      assertEquals(book.view(9).shown.map(({ id, state }) => `${id} ${state}`), ["a gone", "c gone", "b drained"]);
+      for (const key of ["a", "b", "c"]) book.take(record(key, "2"));
     }
   });
 
   it("a contract has signed off when all of its nodes have", async () => {
-    const { watch, asker } = watching(["a", "b"]);
+    const { book, asker } = bookOf(["a", "b"]);
     const away = (key: string, note?: string) => {
-      watch.take({ type: "delete", key, revision: 2, ...(note === undefined ? {} : { note }) });
-      return watch.handlers.get("Q");
+      book.take({ type: "delete", key, revision: 2, ...(note === undefined ? {} : { note }) });
+      return book.handlers.get("Q");
     };
     assertEquals(away("a", "signed off")?.now.length, 1);
     asker.pong = asker.told = BOUNCE;
-    await watch.ask(asker, 1);
-    assertEquals([watch.handlers.get("Q")?.signedOff, away("b", "signed off")?.signedOff], [false, true]);
-    watch.take(record("c"));
+    await book.ask(asker, 1);
+    assertEquals([book.handlers.get("Q")?.signedOff, away("b", "signed off")?.signedOff], [false, true]);
+    book.take(record("c"));
     assertEquals(away("c")?.signedOff, false);
   });
 
@@ -249,9 +249,9 @@ describe("NodeWatch", () => {
     const onChange = (what: string, { id }: { id: string }, more = "") => {
       if (what === "deployed") deployed.push(`${id}: ${more}`);
     };
-    const watch = new NodeBook(clock, () => {}, onChange);
+    const book = new NodeBook(clock, () => {}, onChange);
     const node = (id: string, host: string, metadata: object, more: object = {}) =>
-      watch.take(record(id, "1", { metadata: { host, ...metadata }, startedAt: 2_000, ...more }));
+      book.take(record(id, "1", { metadata: { host, ...metadata }, startedAt: 2_000, ...more }));
     node("a", "h1", { release: "41", zone: "n" });
     node("b", "h2", { release: "41", zone: "n" });
     node("old", "h3", { release: "40" }, { startedAt: 1 }); // the node `old` started before anybody looked at the page
@@ -264,29 +264,29 @@ describe("NodeWatch", () => {
   });
 
   it("a clock is fast or slow by that of NATS; without it, by the clock in the middle: none of one node", async () => {
-    const watch = new NodeBook(new VirtualClock(1_000_000), () => {});
-    watch.take(record("a"));
+    const book = new NodeBook(new VirtualClock(1_000_000), () => {});
+    book.take(record("a"));
     const asker = new Asker();
     asker.told = { type: "stats", stats: stats(1, 1) };
-    await watch.ask(asker, 1);
-    assertEquals(watch.observed.map(({ ahead }) => ahead), [0]);
-    watch.serverAhead = 0;
-    assertEquals(watch.observed.map(({ ahead }) => ahead), [-999_999]);
-    watch.serverAhead = -999_999;
-    assertEquals(watch.observed.map(({ ahead }) => ahead), [0]);
+    await book.ask(asker, 1);
+    assertEquals(book.observed.map(({ ahead }) => ahead), [0]);
+    book.serverAhead = 0;
+    assertEquals(book.observed.map(({ ahead }) => ahead), [-999_999]);
+    book.serverAhead = -999_999;
+    assertEquals(book.observed.map(({ ahead }) => ahead), [0]);
   });
 
   it("many nodes are asked in turns, and what is no record is left out", async () => {
-    const { watch, asker } = watching(Array.from({ length: 600 }, (_, n) => `n${n}`));
-    for (const value of ["", "{}", "null", "[1]"]) watch.take({ type: "put", key: "x", value, revision: 1 });
+    const { book, asker } = bookOf(Array.from({ length: 600 }, (_, n) => `n${n}`));
+    for (const value of ["", "{}", "null", "[1]"]) book.take({ type: "put", key: "x", value, revision: 1 });
     const asked = new Set<string>();
     for (let n = 0; n < 3; n++) {
       asker.asked = [];
-      await watch.ask(asker, 1);
+      await book.ask(asker, 1);
       const endpoints = new Set(asker.asked.map((text) => text.split(" ")[1]));
       assertEquals(endpoints.size, 256);
       for (const endpoint of endpoints) asked.add(endpoint);
     }
-    assertEquals([asked.size, watch.view(200).shown.length, watch.view(200).total], [600, 200, 600]);
+    assertEquals([asked.size, book.view(200).shown.length, book.view(200).total], [600, 200, 600]);
   });
 });

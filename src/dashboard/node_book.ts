@@ -27,7 +27,7 @@ interface Watched {
   recorded: boolean;
   /**
    * How the node's record has gone without being deleted: its ttl has passed (`expire`), or it was missing when this
-   * watch, after an interruption, read the records again (`vanish`): such a node may have deleted its record itself,
+   * book, after an interruption, read the records again (`vanish`): such a node may have deleted its record itself,
    * and left in order. `undefined`: the record is there, or was deleted.
    */
   without: "expire" | "vanish" | undefined;
@@ -104,8 +104,8 @@ export class NodeBook {
   }
 
   /**
-   * Alarms that only nodes can notice, because the nodes ran before this watch began, and while it was interrupted. Two
-   * alarms are left out: that a node is gone, if this watch knows that the node is present or has left in order; and
+   * Alarms that only nodes can notice, because the nodes ran before this book began, and while it was interrupted. Two
+   * alarms are left out: that a node is gone, if this book knows that the node is present or has left in order; and
    * that no node handles a contract, if a present node handles it according to its record, which is newer than the
    * alarm.
    */
@@ -314,7 +314,7 @@ export class NodeBook {
 
   /**
    * Returns text for a new deployment: the differences in version and metadata between a node that began after this
-   * watch and all others of its service. Empty: the node is the first of its service, or each value equals that of
+   * book and all others of its service. Empty: the node is the first of its service, or each value equals that of
    * another node.
    */
   #changes(info: NodeInfo): string {

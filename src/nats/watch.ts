@@ -129,32 +129,14 @@ class Watch {
    * feed.
    */
   async #follow(onListed: () => void): Promise<never> {
-    const { transport } = this.#stream;
+    const { transport, beginnings } = this.#stream;
     const { clock } = transport;
-    const leave = await this.#stream.beginnings.enter(this.#end.signal);
+    const leave = await beginnings.enter(this.#end.signal);
     if (this.#openBy === Infinity) this.#openBy = clock.monotonic() + OPEN_LIMIT;
-    let beginning = true;
-    const begun = () => {
-      if (beginning) leave();
-      beginning = false;
-    };
-    const over = new AbortController();
-    const signal = AbortSignal.any([over.signal, this.#end.signal]);
-    const breakOff = (why: string) => over.abort(new Error(why));
+    const period = new FeedPeriod(this.#end.signal);
+    const { signal, breakOff } = period;
     const stopRecreated = this.#stream.onRecreated(() => breakOff("the bucket was lost and made anew"));
-    const broken = new Promise<never>((_, reject) => {
-      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    });
-    // a rejection is handled here, because the promise may reject while nothing awaits it
-    broken.catch(() => {});
-    const unlessBroken = <T>(work: Promise<T>): Promise<T> => Promise.race([broken, work]);
-
-    const before = this.#entries.lastRevision;
-    const present = new Set<string>();
-    let missing: string[] | undefined;
-    const listed = Promise.withResolvers<void>();
-    let feed: Feed | undefined;
-    let reader: NatsLogReader | undefined;
+    const stopStatus = transport.onStatus(() => breakOff("the connection was lost"));
     let received = 0;
     // for a while the feed and the reader both deliver the same messages, each in order
     const receive = (message: StoredMessage, reportRemoval: boolean) => {
@@ -162,41 +144,36 @@ class Watch {
       received = message.sequence;
       this.#entries.apply(recordOf(message), reportRemoval);
     };
-    const stopStatus = transport.onStatus(() => breakOff("the connection was lost"));
+    let feed: Feed | undefined;
+    let reader: NatsLogReader | undefined;
     try {
-      const opening = this.#stream.attempt((limit) =>
-        Feed.open(this.#stream, this.#filter, limit, {
-          onMessage: (message) => {
-            if (signal.aborted) return;
-            if (missing === undefined) present.add(message.subject);
-            // a removal that happened before the watch began is not reported
-            const reportRemoval = missing !== undefined || (before > 0 && message.sequence > before);
-            receive(message, reportRemoval);
-          },
-          onListed: () => {
-            missing = [...this.#entries.subjects()].filter((subject) => !present.has(subject));
-            listed.resolve();
-          },
-          onBroken: breakOff,
-        })
-      );
-      // close a feed that opens after the end of the watch
-      opening.then((opened) => signal.aborted && opened.close(), () => {});
-      feed = await unlessBroken(opening);
-      await unlessBroken(listed.promise);
-      await unlessBroken(this.#entries.confirmMissing(missing ?? []));
-      await unlessBroken(this.#expiry.sweep());
-      onListed();
-      begun();
+      try {
+        const listing = new FeedListing(this.#entries);
+        const opening = this.#stream.attempt((limit) =>
+          Feed.open(this.#stream, this.#filter, limit, {
+            onMessage: (message) => signal.aborted || receive(message, listing.note(message)),
+            onListed: () => listing.end(),
+            onBroken: breakOff,
+          })
+        );
+        // close a feed that opens after the end of the watch
+        opening.then((opened) => signal.aborted && opened.close(), () => {});
+        feed = await period.unlessBroken(opening);
+        await period.unlessBroken(listing.over);
+        await period.unlessBroken(this.#entries.confirmMissing(listing.missing));
+        await period.unlessBroken(this.#expiry.sweep());
+        onListed();
+      } finally {
+        leave();
+      }
       await delay(clock, SETTLED, signal);
       while (true) {
         reader ??= await this.#readBehind(feed, (message) => receive(message, true), breakOff);
         await delay(clock, AUDIT, signal);
-        await unlessBroken(this.#audit(signal, reader));
+        await period.unlessBroken(this.#audit(signal, reader));
       }
     } finally {
-      begun();
-      over.abort();
+      period.end();
       stopRecreated();
       stopStatus();
       reader?.close();
@@ -272,5 +249,73 @@ class Watch {
       const highest = Math.min(before, this.#entries.highestPresent);
       if (revision < highest) throw new Error(`revision ${highest} has gone`);
     }
+  }
+}
+
+/** The time for which a watch follows one feed: it ends when the feed breaks, or with the watch. */
+class FeedPeriod {
+  readonly #over = new AbortController();
+  /** Aborts when the period ends, and when the watch does. */
+  readonly signal: AbortSignal;
+  readonly #broken: Promise<never>;
+
+  constructor(end: AbortSignal) {
+    this.signal = AbortSignal.any([this.#over.signal, end]);
+    this.#broken = new Promise<never>((_, reject) => {
+      this.signal.addEventListener("abort", () => reject(this.signal.reason), { once: true });
+    });
+    // a rejection is handled here, because the promise may reject while nothing awaits it
+    this.#broken.catch(() => {});
+  }
+
+  readonly breakOff = (why: string): void => this.#over.abort(new Error(why));
+
+  end(): void {
+    this.#over.abort();
+  }
+
+  /** Resolves or rejects as `work` does; rejects as soon as the period ends. */
+  unlessBroken<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([this.#broken, work]);
+  }
+}
+
+/** The present entries, which a feed delivers first; they show which of the entries that were reported have gone. */
+class FeedListing {
+  readonly #entries: WatchedEntries;
+  /** Revision of the last message that was received before; 0: the watch begins with this listing. */
+  readonly #before: number;
+  readonly #present = new Set<string>();
+  readonly #over = Promise.withResolvers<void>();
+  #missing: readonly string[] | undefined;
+
+  constructor(entries: WatchedEntries) {
+    this.#entries = entries;
+    this.#before = entries.lastRevision;
+  }
+
+  /** Resolves when the listing has ended. */
+  get over(): Promise<void> {
+    return this.#over.promise;
+  }
+
+  /** Subjects of the reported entries that the listing does not have; empty until it has ended. */
+  get missing(): readonly string[] {
+    return this.#missing ?? [];
+  }
+
+  /**
+   * Notes a message of the feed. Returns true if the message's removal of an entry is reported: one that happened before
+   * the watch began is not.
+   */
+  note({ subject, sequence }: StoredMessage): boolean {
+    if (this.#missing !== undefined) return true;
+    this.#present.add(subject);
+    return this.#before > 0 && sequence > this.#before;
+  }
+
+  end(): void {
+    this.#missing = [...this.#entries.subjects()].filter((subject) => !this.#present.has(subject));
+    this.#over.resolve();
   }
 }

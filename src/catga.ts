@@ -5,6 +5,7 @@
 import { outside } from "./data/async_context.ts";
 import { hostname } from "node:os";
 import type { Catga } from "./contract/running_node.ts";
+import type { WorkflowBody } from "./contract/workflow_body.ts";
 import { runTracerOf } from "./contract/behavior.ts";
 import { ContractShapes } from "./contract/shape.ts";
 import { freezePlain, show } from "./data/checks.ts";
@@ -106,7 +107,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
   checkNetwork(options.network);
   if ((options.network?.clock ?? systemClock) === systemClock) refuseFakeTimers();
   const registrations = collect(options.handlers);
-  const { behaviors, logger, namespace, replicas, causes, ...settings } = withDefaults(options);
+  const settings = withDefaults(options);
+  const { behaviors, logger, namespace, replicas, causes, service, timeout } = settings;
   await evaluation?.drainEarlier();
 
   // 2. Name the node and connect. Clock and randomness come with the network; everything below uses them.
@@ -120,16 +122,13 @@ async function start(options: CatgaOptions): Promise<Catga> {
   const observer = hooks.observe;
   const unsealed = await connect(options, { id, namespace, observer });
   const clock = new EndingClock(unsealed.clock);
-  const { timeout } = settings;
   const link = await sealedBy(options.codec, unsealed, { clock, timeout, namespace, observer });
-  const { random, transport, store } = link;
+  const { random, transport } = link;
   const close = async () => {
     await link.close();
     clock.end();
   };
-  const network = transport ?? { maxPayload: 1_048_576 };
-  const maxPayload = () => network.maxPayload;
-  const nodeAlarms = alarms = new NodeAlarms(clock, { id, service: settings.service }, () => made?.nodes() ?? []);
+  const nodeAlarms = alarms = new NodeAlarms(clock, { id, service }, () => made?.nodes() ?? []);
   let made: App | undefined;
   try {
     // 3. Make the app: its handlers, and the state that it shares with other nodes. No message reaches the app yet.
@@ -143,70 +142,15 @@ async function start(options: CatgaOptions): Promise<Catga> {
     const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
     const entities = registrations.flatMap(({ handler }) => handler["~handler"].entity?.definition ?? []);
     const shapes = new ContractShapes(workflows.map(({ definition }) => definition), entities);
-    const handledHere = new Map(mediator.handled.map((contract) => [contract.name, contract]));
     const running = durable.length === 0 ? undefined : await parts.worker();
-    const { service } = settings;
     const subscriptions = running?.announced(service, durable);
     let hanging: ReturnType<typeof serve> | undefined = undefined;
     const self = describe(options, { id, service, mediator, link, subscriptions });
-    const { endpoint } = self;
-    const appParts: AppParts = {
-      ...settings,
-      self,
-      clock,
-      programClock: link.clock,
-      mediator,
-      observer,
-      alarms: nodeAlarms,
-      state: (app) => {
-        const liveness = { gone: (endpoint: string) => app.gone(endpoint) };
-        const node = { node: id, endpoint, liveness, observer };
-        return sharedState({ store, namespace, replicas, clock, random, maxPayload, ...node }, parts.state);
-      },
-      log: async (app) => {
-        const [{ openLog }, log] = await Promise.all([parts.log(), link.log()]);
-        const host: LogHost & { readonly app: App } = {
-          ...{ app, namespace, service, node: id, endpoint, replicas, timeout, clock, random, observer, log, store },
-          ...{ network, hooks, causes },
-          get connected() {
-            return transport === undefined || transport.status.state === "connected";
-          },
-          shapeAt: (node, name) => {
-            if (node.id !== id) return app.shapeAt(node, name);
-            const own = handledHere.get(name);
-            return own && shapes.of(own);
-          },
-          shapeOf: (contract) => shapes.of(contract),
-          forgetFailure: (contract, id) => app.state.claims.forgetFailure(contract, id),
-        };
-        return await openLog({ host, handlers: durable, hanging: (service, name) => hanging?.(service, name) });
-      },
-      runs: async (app) => {
-        const [{ Runs }, log] = await Promise.all([parts.runs(), link.log()]);
-        return new Runs({
-          ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport },
-          ...{ handled: workflows, shapes, causes },
-          maxPayload,
-          nodes: () => app.nodes(),
-          shapeAt: (node, name) => app.shapeAt(node, name),
-          onNodes: (listener) => app.onNodes(listener),
-          durable: () => app.log(),
-          carried: app.carried,
-          tracer: runTracerOf(behaviors),
-          ofEntity: (contract) => app.ofEntity(contract),
-          send: (contract, payload, sending) => app.send(contract, payload, sending),
-          sendInternal: (contract, payload, sending) => app.sendInternal(contract, payload, sending),
-          begun: () => app.underWay.begin(),
-          over: () => app.underWay.end(),
-        });
-      },
-      streams: async () => (await parts.streams()).streams,
-      entities: async (app) => {
-        const [{ openEntities }, log] = await Promise.all([parts.entities(), link.log()]);
-        const host = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, network };
-        return openEntities({ ...host, carried: app.carried });
-      },
+    const foundation: Foundation = {
+      ...{ settings, self, link, clock, mediator, workflows, shapes, observer, hooks, alarms: nodeAlarms },
+      hanging: (service, name) => hanging?.(service, name),
     };
+    const appParts = partsOf(foundation);
     const app = made = behaviors.some(({ send }) => send !== undefined)
       ? new (await parts.sendBehaviors()).AppWithSendBehaviors(appParts, close, behaviors)
       : new App(appParts, close);
@@ -222,46 +166,16 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // 5. Take messages of the log from the leaders of subscriptions, and let read models catch up: a request reaches a
     // read model only after it has caught up.
     hanging = running?.serve({
-      ...{ host: app, mediator, service, namespace, replicas, causes, timeout: settings.timeout },
+      ...{ host: app, mediator, service, namespace, replicas, causes, timeout },
       log: () => link.log(),
     });
     const durableLog = durable.length === 0 ? undefined : await app.log();
     await durableLog?.catchUp();
     if (workflows.length > 0) await app.nodeRuns();
 
-    if (transport !== undefined) {
-      // 6. Open the membership's bucket, then subscribe. Only then may a record announce this node: from that moment
-      // other nodes send messages to it, and its handlers send messages to them, so the app must know the cluster.
-      const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
-      const { events, requests, handled } = mediator;
-      const { Cluster } = await parts.cluster();
-      const cluster = new Cluster(
-        { ...settings, host: app, transport, namespace, info: self, events, requests, handled, shapes, observer },
-        bucket,
-      );
-      app.join(cluster);
-
-      // 7. Write this node's record, read the records of the other nodes, then take requests of plain NATS clients.
-      // Until here a signal ends the process at once; from now on it drains the app, because other nodes may have sent
-      // it requests.
-      const joined = cluster.join();
-      drainAtSignals?.(app, joined);
-      await joined;
-
-      // 8. Check for permissions that the server denies. The server reports a denial some time after the subscription;
-      // by now it has answered later requests, so it has reported all denials before.
-      await link.permitted();
-
-      // 9. Stop the app when its connection closes for good. Until here, a closed connection was an error of the start.
-      const failIfClosed = ({ state, error }: TransportStatus) => {
-        if (state === "closed") {
-          app.fail(new CatgaError("CLOSED", "the network connection was closed", { cause: error }));
-        }
-      };
-      transport.onStatus(failIfClosed);
-      // the connection may have closed between the join and the call of `onStatus`
-      failIfClosed(transport.status);
-    } else drainAtSignals?.(app, Promise.resolve());
+    // 6 to 9. Join the cluster.
+    if (transport === undefined) drainAtSignals?.(app, Promise.resolve());
+    else await joinCluster(app, transport, foundation, drainAtSignals);
 
     // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
@@ -279,6 +193,134 @@ async function start(options: CatgaOptions): Promise<Catga> {
     hooks.detach();
     throw error;
   }
+}
+
+/** Everything that {@link partsOf} and {@link joinCluster} make the parts of a node of. */
+interface Foundation {
+  readonly settings: ReturnType<typeof withDefaults>;
+  readonly self: NodeInfo;
+  readonly link: Link;
+  /** The node's own clock: its timers end with the node. */
+  readonly clock: Clock;
+  readonly mediator: Mediator;
+  readonly workflows: readonly WorkflowBody[];
+  readonly shapes: ContractShapes;
+  readonly observer: Observer;
+  readonly hooks: BehaviorHooks;
+  readonly alarms: NodeAlarms;
+  /** Lists messages of a subscription whose handlers still run although their timeout has passed. */
+  readonly hanging: ReturnType<typeof serve>;
+}
+
+/** Describes how an app makes its parts, each when the app first needs it. */
+function partsOf(
+  { settings: resolved, self, link, clock, mediator, workflows, shapes, observer, hooks, alarms, hanging }: Foundation,
+): AppParts {
+  const { behaviors, logger: _, namespace, replicas, causes, ...settings } = resolved;
+  const { service, timeout } = settings;
+  const { id, endpoint } = self;
+  const { random, transport, store } = link;
+  const { durable } = mediator;
+  const network = transport ?? { maxPayload: 1_048_576 };
+  const maxPayload = () => network.maxPayload;
+  const handledHere = new Map(mediator.handled.map((contract) => [contract.name, contract]));
+  return {
+    ...settings,
+    self,
+    clock,
+    programClock: link.clock,
+    mediator,
+    observer,
+    alarms,
+    state: (app) => {
+      const liveness = { gone: (endpoint: string) => app.gone(endpoint) };
+      const node = { node: id, endpoint, liveness, observer };
+      return sharedState({ store, namespace, replicas, clock, random, maxPayload, ...node }, parts.state);
+    },
+    log: async (app) => {
+      const [{ openLog }, log] = await Promise.all([parts.log(), link.log()]);
+      const host: LogHost & { readonly app: App } = {
+        ...{ app, namespace, service, node: id, endpoint, replicas, timeout, clock, random, observer, log, store },
+        ...{ network, hooks, causes },
+        get connected() {
+          return transport === undefined || transport.status.state === "connected";
+        },
+        shapeAt: (node, name) => {
+          if (node.id !== id) return app.shapeAt(node, name);
+          const own = handledHere.get(name);
+          return own && shapes.of(own);
+        },
+        shapeOf: (contract) => shapes.of(contract),
+        forgetFailure: (contract, id) => app.state.claims.forgetFailure(contract, id),
+      };
+      return await openLog({ host, handlers: durable, hanging });
+    },
+    runs: async (app) => {
+      const [{ Runs }, log] = await Promise.all([parts.runs(), link.log()]);
+      return new Runs({
+        ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport },
+        ...{ handled: workflows, shapes, causes },
+        maxPayload,
+        nodes: () => app.nodes(),
+        shapeAt: (node, name) => app.shapeAt(node, name),
+        onNodes: (listener) => app.onNodes(listener),
+        durable: () => app.log(),
+        carried: app.carried,
+        tracer: runTracerOf(behaviors),
+        ofEntity: (contract) => app.ofEntity(contract),
+        send: (contract, payload, sending) => app.send(contract, payload, sending),
+        sendInternal: (contract, payload, sending) => app.sendInternal(contract, payload, sending),
+        begun: () => app.underWay.begin(),
+        over: () => app.underWay.end(),
+      });
+    },
+    streams: async () => (await parts.streams()).streams,
+    entities: async (app) => {
+      const [{ openEntities }, log] = await Promise.all([parts.entities(), link.log()]);
+      const host = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, network };
+      return openEntities({ ...host, carried: app.carried });
+    },
+  };
+}
+
+/** Makes an app a node of the cluster: steps 6 to 9 of a start, which an app without a network does not need. */
+async function joinCluster(
+  app: App,
+  transport: Transport,
+  { settings, self, link, mediator: { events, requests, handled }, shapes, observer }: Foundation,
+  drainAtSignals: ReturnType<typeof drainedAt> | undefined,
+): Promise<void> {
+  const { namespace, replicas } = settings;
+  // 6. Open the membership's bucket, then subscribe. Only then may a record announce this node: from that moment
+  // other nodes send messages to it, and its handlers send messages to them, so the app must know the cluster.
+  const bucket = await link.store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
+  const { Cluster } = await parts.cluster();
+  const cluster = new Cluster(
+    { ...settings, host: app, transport, info: self, events, requests, handled, shapes, observer },
+    bucket,
+  );
+  app.join(cluster);
+
+  // 7. Write this node's record, read the records of the other nodes, then take requests of plain NATS clients.
+  // Until here a signal ends the process at once; from now on it drains the app, because other nodes may have sent
+  // it requests.
+  const joined = cluster.join();
+  drainAtSignals?.(app, joined);
+  await joined;
+
+  // 8. Check for permissions that the server denies. The server reports a denial some time after the subscription;
+  // by now it has answered later requests, so it has reported all denials before.
+  await link.permitted();
+
+  // 9. Stop the app when its connection closes for good. Until here, a closed connection was an error of the start.
+  const failIfClosed = ({ state, error }: TransportStatus) => {
+    if (state === "closed") {
+      app.fail(new CatgaError("CLOSED", "the network connection was closed", { cause: error }));
+    }
+  };
+  transport.onStatus(failIfClosed);
+  // the connection may have closed between the join and the call of `onStatus`
+  failIfClosed(transport.status);
 }
 
 /**

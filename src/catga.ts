@@ -362,7 +362,7 @@ interface Link {
   permitted(): Promise<void>;
   /**
    * Call when the node has started: streams found to have wrong settings are reported from then on, those of the start
-   * at once. The error of a start that fails has told of them itself.
+   * at once. A start that fails reports them in its error.
    */
   started(): void;
   close(): Promise<void>;

@@ -68,7 +68,7 @@ class Writer {
   readonly #levels: number;
   /** The outermost array, object or collection; most values have no other. */
   #root: object | undefined = undefined;
-  /** The others that contain the value that is being encoded: finds cycles. */
+  /** The objects below `#root` that contain the value which is being encoded; a value among them is a cycle. */
   #above: Set<object> | undefined = undefined;
   tagged = false;
   escaped = false;

@@ -101,7 +101,7 @@ interface RefusalOptions {
   remaining(now: number): number;
 }
 
-/** Why a message cannot have its turn, ever, and what to change in the program. */
+/** Reason why a message can never have its turn, and how to change the program. */
 export const DEADLOCK_REASON =
   "every run that holds the turn waits for this message: a handler must not await what needs its own turn";
 

@@ -217,7 +217,7 @@ export interface AwaitingMessages {
    */
   of(subscription: string, ids: readonly string[]): Promise<AwaitedVersion | undefined>;
   /**
-   * Returns why the first message waits for whose payload `is` returns true, in a subscription of this name;
+   * Returns why a message waits in a subscription of this name: the first one for whose payload `is` returns true;
    * `undefined`: there is none. Reads all parked messages of the subscription. Rejects with `UNAVAILABLE`.
    */
   find(subscription: string, is: (payload: unknown) => boolean): Promise<AwaitedVersion | undefined>;
@@ -244,7 +244,7 @@ export interface DurableLog {
   readonly health: readonly SubscriptionHealth[];
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
   deadLetters(options: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
-  /** Returns the messages that wait for a node with another version, as they are stored from now on. */
+  /** Returns the messages that wait for a node with another version; they are read when they are first asked for. */
   refused(): AwaitingMessages;
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
   /** Returns the events of a durable contract, in the order of the log. */

@@ -225,7 +225,7 @@ class StoredEntry {
   end = Infinity;
   /** Entries with the same ttl as this entry; `undefined` if the entry has no ttl. */
   line: ExpiryLine | undefined = undefined;
-  /** The entries of the line before and after this one. */
+  /** The entries before and after this one in its line. */
   previous: StoredEntry | undefined = undefined;
   next: StoredEntry | undefined = undefined;
 

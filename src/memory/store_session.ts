@@ -167,7 +167,7 @@ export class StoreSession {
   }
 }
 
-/** A promise of which operations of an app without a network are continuations. */
+/** A fulfilled promise: an app without a network runs each operation of its store one microtask after the call. */
 const SETTLED = Promise.resolve();
 /** Time for which a client waits for an answer of the store, in ms, as on NATS. */
 const ANSWER_LIMIT = 5_000;

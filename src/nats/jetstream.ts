@@ -248,7 +248,7 @@ export class JetStream {
 
   /** Reads the message that an API request selects, from the stream's leader. */
   async message(stream: string, which: MessageRequest, limit: number): Promise<StoredMessage | undefined> {
-    // the package's type has no time; the package passes on what it is given
+    // the cast is needed because the package's type lacks `start_time`, which the package sends nevertheless
     const get = (jsm: JetStreamManager) => jsm.streams.getMessage(stream, which as MsgRequest);
     const read = async () => readable(await this.manage(get, limit), false);
     return await this.reads.do(read, sizeOf, `${stream} ${JSON.stringify(which)}`);

@@ -58,7 +58,7 @@ async function batchOfLeader(
     stream.js.message(stream.name, { ...start, next_by_subj }, end - clock.monotonic());
   const ofTime = (time: number) =>
     one({ start_time: new Date(time).toISOString() }).catch((error) => {
-      // a server that takes no time here refuses the request: the messages before it are read, too
+      // a server that knows no start time refuses the request: earlier messages are then read, too
       if (error instanceof JetStreamRefusal && error.refusal === "other") return one({ seq: from });
       throw error;
     });

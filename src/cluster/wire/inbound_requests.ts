@@ -279,8 +279,8 @@ export class InboundRequests implements AdmissionWatcher {
 
   /**
    * Returns true if a request that this node has aborted, because it stops, gets no answer: its sender then finds the
-   * process gone, and sends the request to another node. An answer would be final. Only a request that may run twice,
-   * and whose failure can come from the abort; what its handler decided is answered.
+   * process gone, and sends the request to another node. An answer would be final. Returns false if the request may not
+   * run twice, or if its outcome cannot come from the abort, but is the handler's decision.
    */
   #runsElsewhere({ name }: AnyContract, outcome: Outcome): boolean {
     return !(outcome instanceof Refusal) && !outcome.ok && ABORTED.has(outcome.error.code) &&
@@ -380,7 +380,10 @@ class QueuedTurn extends QueueEntry {
   }
 }
 
-/** Codes of failures that come from the abort: its own, that of the handler's sends, that of what it throws then. */
+/**
+ * Codes of the failures that an abort can cause: that of the abort itself, that of a send of the handler which the abort
+ * cuts off, and that of an error which the handler then throws.
+ */
 const ABORTED: ReadonlySet<string> = new Set(["CLOSED", "OUTCOME_UNKNOWN", "HANDLER_FAILED"]);
 /**
  * Maximum number of messages that have been let through the limit of running handlers and wait for their handler's

@@ -13,7 +13,7 @@ import {
   storedSubscription,
 } from "./stored_subscriptions.ts";
 
-/** Refusals as they are stored at the first question about each subscription. */
+/** The refusals that are stored; each subscription is read once, when it is first asked for. */
 export class StoredRefusals implements AwaitingMessages {
   readonly #kept: Promise<KeptCommits | undefined>;
   #keys: Promise<readonly string[]> | undefined;
@@ -24,7 +24,7 @@ export class StoredRefusals implements AwaitingMessages {
 
   constructor(kept: Promise<KeptCommits | undefined>) {
     this.#kept = kept;
-    kept.catch(() => {}); // whoever asks a question gets the error
+    kept.catch(() => {}); // each call of a method rejects with the error
   }
 
   async of(name: string, ids: readonly string[]): Promise<AwaitedVersion | undefined> {

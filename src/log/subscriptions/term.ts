@@ -452,7 +452,7 @@ export class SubscriptionTerm {
       if (leader === undefined) {
         runs.forEach(handing.send);
         handing.pump();
-        this.#flow(); // what was parked counts no more
+        this.#flow(); // the store now has what was parked: there may be room in memory
       }
       return true;
     } catch (error) {

@@ -14,11 +14,11 @@ type ClaimChange =
   | { readonly found: Entry | undefined; readonly gone?: undefined }
   | { readonly found: Entry; readonly gone: true };
 
-/** A running check if a process is alive. */
+/** A check that runs now, if a process is alive. */
 interface LivenessCheck {
   /** True: the process is gone, and has been since before the check began. */
   readonly answer: Promise<boolean>;
-  /** Claims up to this revision were written before the check began; only of these it says that nobody holds them. */
+  /** Claims up to this revision were written before the check began; only these does the check find abandoned. */
   readonly upTo: number;
   /** Greatest revision of the claims that are waited for by now: the next check begins after all of them. */
   wanted: number;
@@ -70,7 +70,7 @@ export class ClaimWait {
       if (now === undefined || now.revision > entry.revision) resolve({ found: now });
     }).catch(reject);
     const checking = new AbortController();
-    // a check that begins when all claims of the contract are known speaks of all of them
+    // a check that begins when all claims of the contract are known counts for all of them
     watched.ready.then(() =>
       this.#untilGone(endpoint, { revision: () => latest.revision, newest: watched.newest, signal: checking.signal })
     ).then(
@@ -87,10 +87,10 @@ export class ClaimWait {
 
   /**
    * Resolves when the process that holds the claim is gone. If the claim's `revision` changes during a check, the claim
-   * was renewed: the process lives, whatever the check says. A claim that was written after a check had begun is
-   * checked again: its process was there meanwhile, and may have lost its connection only a moment ago. A check takes
-   * seconds, and may end after its caller's deadline: what it says then counts for the next caller. `newest`: greatest
-   * known revision of the claims of the contract.
+   * was renewed: the process is alive, even if the check finds it gone. A claim that was written after a check had begun
+   * is checked again: the process was connected when it wrote the claim, and may have lost its connection only a moment
+   * ago. A check takes seconds, and may end after its caller's deadline: the next caller then uses its result. `newest`:
+   * greatest known revision of the claims of the contract.
    */
   async #untilGone(
     endpoint: string,

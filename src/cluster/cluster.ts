@@ -59,6 +59,22 @@ interface ClusterOptions {
   readonly breaker: BreakerOptions;
 }
 
+/** Options of the parts of a {@link Cluster} that send and receive. */
+interface WireOptions {
+  readonly transport: Transport;
+  readonly namespace: string;
+  readonly endpoint: string;
+  readonly observer: Observer;
+  readonly malformed: MalformedCount;
+}
+
+/** Options of the parts of a {@link Cluster} that follow the other nodes. */
+type ViewOptions = Pick<Transport, "clock" | "random"> & {
+  readonly observer: Observer;
+  connected(): boolean;
+  server(): Transport["server"];
+};
+
 /** Loads the comparison of schemas, once for all apps: only nodes beside other versions of their contracts need it. */
 export const loadMismatches = openOnce(() => import("./membership/schema_mismatches.ts"));
 
@@ -92,104 +108,30 @@ export class Cluster implements Remote {
    */
   constructor(options: ClusterOptions, bucket: Bucket) {
     this.#options = options;
-    const { host, transport, namespace, observer, info, info: { service, endpoint }, heartbeat } = options;
+    const { host, transport, namespace, observer, info, info: { endpoint } } = options;
     const { clock, random } = transport;
     const malformed = this.#malformed = new MalformedCount(transport, observer);
     // options that several parts share: `wire` for parts that send and receive, `view` for parts that follow the
     // other nodes
     const wire = { transport, namespace, endpoint, observer, malformed };
     const view = { clock, random, observer, connected: () => this.#endpoint.connected, server: () => transport.server };
-    const dropped = this.#dropped = new DroppedEvents(clock, observer);
+    this.#dropped = new DroppedEvents(clock, observer);
     this.#absence = new Absence({
       clock,
       conclusive: () => this.#endpoint.conclusive,
       ping: (endpoint) => this.#endpoint.peer(endpoint).ping(),
     });
     this.#probe = new ProcessProbe({ transport, ping: (endpoint) => this.#endpoint.peer(endpoint).ping() });
-    this.#endpoint = new Endpoint({
-      ...{ ...wire, host },
-      concurrency: options.concurrency,
-      runner: host.runner,
-      observed: (peer, news) => this.#onPeer(peer, news),
-      accused: (endpoint, server) => this.#failureDetector.accused(endpoint, server),
-      asked: (name) => this.#membership.gaps.answer(name),
-      gap: (name, left) => this.#membership.gaps.answered(name, left),
-      stats: () => stats.text(),
-      shapes: (names) => this.#shapes.answer(names, Math.min(MAX_ANSWER, this.#endpoint.payloadLimit - ANSWER_MARGIN)),
-      shapesKnown: (n, answer) => this.#shapes.answered(n, answer),
-      reconnected: () => this.#onReconnect(),
-      unread: (stream) => this.#interop.calls.unread(stream),
-    });
-    const stats = new StatsAnswer({ clock, info, host, endpoint: this.#endpoint });
-    const passOn = (ctx: MessageContext, payload: unknown) => this.#passOn(host, service, ctx, payload);
-    this.#events = new EventChannel({
-      ...{ ...wire, service },
-      counts: host.runner.counts,
-      deliver: (name, payload, from) =>
-        host.runner.deliver(name, payload, from, (begin) => {
-          if (!this.#endpoint.inbound.event(name, begin)) dropped.add(name);
-        }, passOn),
-    });
-    for (const { contract, runs, nodeRuns } of options.events) {
-      if (runs.length > 0) this.#events.subscribe(contract.name, "service");
-      if (nodeRuns.length > 0) this.#events.subscribe(contract.name, "node");
-    }
-    this.#interop = new Interop({
-      ...{ ...wire, info, host },
-      requests: options.requests,
-      carried: host.carried,
-      keyed: (contract) => host.keyed(contract),
-      timeLeft: (contract) => host.timeLeft(contract),
-      plainOf: (contract) => {
-        const plain = forPlainClient(contract);
-        options.shapes.copied(plain, contract);
-        return plain;
-      },
-      shapeBesideOthers: (contract) => this.router.shapeBesideOthers(contract),
-      send: (contract, payload, sending, refusedBy) =>
-        host.relay(contract, payload, sending, {
-          admit: (ctx, run) => this.#endpoint.inbound.admit(ctx, run),
-          refusedBy,
-        }),
-      stream: (contract, payload, options) => host.stream(contract, payload, options),
-      bounces: this.#endpoint.plainBounces,
-    });
+    this.#endpoint = this.#openEndpoint(wire);
+    this.#events = this.#openEvents(wire);
+    this.#interop = this.#makeInterop(wire);
     this.#prover = new Prover({
       ...wire,
       alive: (endpoint) => this.#failureDetector.report(endpoint, "alive"),
       bounced: (endpoint) => this.#membership.bounced(endpoint),
     });
-    const isAlive = (endpoint: string) => (this.#endpoint.find(endpoint)?.lastSeenAt ?? -1) >= 0;
-    this.#shapes = new ShapeView({
-      ...{ clock, observer, self: info.id, shapes: options.shapes, handled: options.handled },
-      loadMismatches,
-      sent: () => host.runner.counts.sentContracts,
-      members: () => this.#membership.view.members,
-      ask: (endpoint, n, names) => this.#endpoint.peer(endpoint).outgoing.add(["k", n, ...names]),
-      announce: () => this.#membership.refresh(),
-      changed: () => {
-        this.router.refresh();
-        host.refresh();
-      },
-    });
-    this.#membership = new Membership({
-      ...{ ...view, bucket, malformed, heartbeat },
-      self: () => this.self,
-      probe: (endpoint) => this.#probe.isAlive(endpoint),
-      isAlive: (endpoint) => isAlive(endpoint) || isAlive(proverOf(endpoint)),
-      ping: (endpoint, n) => this.#prover.ping(endpoint, n),
-      conclusive: () => this.#endpoint.conclusive,
-      changed: (handled) => {
-        this.router.refresh();
-        if (handled) host.refresh();
-        this.#shapes.look();
-        this.#failureDetector.membersChanged();
-      },
-      recordGone: (member) => this.#failureDetector.probe(member),
-      evicted: (error) => host.fail(error),
-      askGap: (endpoint, name) => this.#endpoint.peer(endpoint).outgoing.add(["h", name]),
-      gapFound: (name) => this.router.gapFound(name),
-    });
+    this.#shapes = this.#makeShapes();
+    this.#membership = this.#makeMembership(view, bucket);
     this.#failureDetector = new FailureDetector({
       membership: this.#membership,
       ...view,
@@ -317,6 +259,111 @@ export class Cluster implements Remote {
     this.router.close();
     this.#malformed.report();
     this.#dropped.report();
+  }
+
+  /** Subscribes to the frames of other processes. */
+  #openEndpoint(wire: WireOptions): Endpoint {
+    const { host, info, concurrency } = this.#options;
+    const { clock } = wire.transport;
+    const opened: Endpoint = new Endpoint({
+      ...{ ...wire, host },
+      concurrency,
+      runner: host.runner,
+      observed: (peer, news) => this.#onPeer(peer, news),
+      accused: (endpoint, server) => this.#failureDetector.accused(endpoint, server),
+      asked: (name) => this.#membership.gaps.answer(name),
+      gap: (name, left) => this.#membership.gaps.answered(name, left),
+      stats: () => stats.text(),
+      shapes: (names) => this.#shapes.answer(names, Math.min(MAX_ANSWER, opened.payloadLimit - ANSWER_MARGIN)),
+      shapesKnown: (n, answer) => this.#shapes.answered(n, answer),
+      reconnected: () => this.#onReconnect(),
+      unread: (stream) => this.#interop.calls.unread(stream),
+    });
+    const stats = new StatsAnswer({ clock, info, host, endpoint: opened });
+    return opened;
+  }
+
+  /** Subscribes to the events that this node has handlers for. */
+  #openEvents(wire: WireOptions): EventChannel {
+    const { host, info: { service }, events: handledEvents } = this.#options;
+    const passOn = (ctx: MessageContext, payload: unknown) => this.#passOn(host, service, ctx, payload);
+    const events = new EventChannel({
+      ...{ ...wire, service },
+      counts: host.runner.counts,
+      deliver: (name, payload, from) =>
+        host.runner.deliver(name, payload, from, (begin) => {
+          if (!this.#endpoint.inbound.event(name, begin)) this.#dropped.add(name);
+        }, passOn),
+    });
+    for (const { contract, runs, nodeRuns } of handledEvents) {
+      if (runs.length > 0) events.subscribe(contract.name, "service");
+      if (nodeRuns.length > 0) events.subscribe(contract.name, "node");
+    }
+    return events;
+  }
+
+  #makeInterop(wire: WireOptions): Interop {
+    const { host, info, requests, shapes } = this.#options;
+    return new Interop({
+      ...{ ...wire, info, host },
+      requests,
+      carried: host.carried,
+      keyed: (contract) => host.keyed(contract),
+      timeLeft: (contract) => host.timeLeft(contract),
+      plainOf: (contract) => {
+        const plain = forPlainClient(contract);
+        shapes.copied(plain, contract);
+        return plain;
+      },
+      shapeBesideOthers: (contract) => this.router.shapeBesideOthers(contract),
+      send: (contract, payload, sending, refusedBy) =>
+        host.relay(contract, payload, sending, {
+          admit: (ctx, run) => this.#endpoint.inbound.admit(ctx, run),
+          refusedBy,
+        }),
+      stream: (contract, payload, options) => host.stream(contract, payload, options),
+      bounces: this.#endpoint.plainBounces,
+    });
+  }
+
+  #makeShapes(): ShapeView {
+    const { host, transport: { clock }, observer, info, shapes, handled } = this.#options;
+    return new ShapeView({
+      ...{ clock, observer, self: info.id, shapes, handled },
+      loadMismatches,
+      sent: () => host.runner.counts.sentContracts,
+      members: () => this.#membership.view.members,
+      ask: (endpoint, n, names) => this.#endpoint.peer(endpoint).outgoing.add(["k", n, ...names]),
+      announce: () => this.#membership.refresh(),
+      changed: () => {
+        this.router.refresh();
+        host.refresh();
+      },
+    });
+  }
+
+  #makeMembership(view: ViewOptions, bucket: Bucket): Membership {
+    const { host, heartbeat } = this.#options;
+    const malformed = this.#malformed;
+    const isAlive = (endpoint: string) => (this.#endpoint.find(endpoint)?.lastSeenAt ?? -1) >= 0;
+    return new Membership({
+      ...{ ...view, bucket, malformed, heartbeat },
+      self: () => this.self,
+      probe: (endpoint) => this.#probe.isAlive(endpoint),
+      isAlive: (endpoint) => isAlive(endpoint) || isAlive(proverOf(endpoint)),
+      ping: (endpoint, n) => this.#prover.ping(endpoint, n),
+      conclusive: () => this.#endpoint.conclusive,
+      changed: (handled) => {
+        this.router.refresh();
+        if (handled) host.refresh();
+        this.#shapes.look();
+        this.#failureDetector.membersChanged();
+      },
+      recordGone: (member) => this.#failureDetector.probe(member),
+      evicted: (error) => host.fail(error),
+      askGap: (endpoint, name) => this.#endpoint.peer(endpoint).outgoing.add(["h", name]),
+      gapFound: (name) => this.router.gapFound(name),
+    });
   }
 
   /**

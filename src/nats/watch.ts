@@ -305,8 +305,8 @@ class FeedListing {
   }
 
   /**
-   * Notes a message of the feed. Returns true if the message's removal of an entry is reported: one that happened before
-   * the watch began is not.
+   * Notes a message of the feed. Returns true if the message's removal of an entry is reported: one that happened
+   * before the watch began is not.
    */
   note({ subject, sequence }: StoredMessage): boolean {
     if (this.#missing !== undefined) return true;

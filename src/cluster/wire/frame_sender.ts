@@ -239,9 +239,9 @@ export class FrameSender {
   }
 
   /**
-   * Sends the gathered items as one frame, and writes it to the socket at once, or with the other frames of this turn of
-   * the event loop. Without a connection, the router gets the requests back ({@link CallOwner.disconnected}), and the answers wait for
-   * {@link FrameSender.resume}.
+   * Sends the gathered items as one frame, and writes it to the socket at once, or with the other frames of this turn
+   * of the event loop. Without a connection, the router gets the requests back ({@link CallOwner.disconnected}), and
+   * the answers wait for {@link FrameSender.resume}.
    */
   flush(write: "at once" | "with the turn" = "with the turn"): void {
     this.#flushScheduled = false;

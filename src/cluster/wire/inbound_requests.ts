@@ -381,8 +381,8 @@ class QueuedTurn extends QueueEntry {
 }
 
 /**
- * Codes of the failures that an abort can cause: that of the abort itself, that of a send of the handler which the abort
- * cuts off, and that of an error which the handler then throws.
+ * Codes of the failures that an abort can cause: that of the abort itself, that of a send of the handler which the
+ * abort cuts off, and that of an error which the handler then throws.
  */
 const ABORTED: ReadonlySet<string> = new Set(["CLOSED", "OUTCOME_UNKNOWN", "HANDLER_FAILED"]);
 /**

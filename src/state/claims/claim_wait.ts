@@ -87,10 +87,10 @@ export class ClaimWait {
 
   /**
    * Resolves when the process that holds the claim is gone. If the claim's `revision` changes during a check, the claim
-   * was renewed: the process is alive, even if the check finds it gone. A claim that was written after a check had begun
-   * is checked again: the process was connected when it wrote the claim, and may have lost its connection only a moment
-   * ago. A check takes seconds, and may end after its caller's deadline: the next caller then uses its result. `newest`:
-   * greatest known revision of the claims of the contract.
+   * was renewed: the process is alive, even if the check finds it gone. A claim that was written after a check had
+   * begun is checked again: the process was connected when it wrote the claim, and may have lost its connection only a
+   * moment ago. A check takes seconds, and may end after its caller's deadline: the next caller then uses its result.
+   * `newest`: greatest known revision of the claims of the contract.
    */
   async #untilGone(
     endpoint: string,

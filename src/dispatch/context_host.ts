@@ -90,6 +90,8 @@ export interface ParentMessage extends Context {
   readonly execution: {
     adopt(child: Deadlined): void;
     release(child: Deadlined): void;
+    /** Aborts the message if it was not aborted: its deadline has passed. */
+    pastDeadline(): void;
   };
   /** Returns the time until the message's deadline, in ms. `now`: the time by the monotonic clock. */
   remaining(now: number): number;

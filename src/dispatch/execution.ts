@@ -346,6 +346,11 @@ export class Execution extends Deadlined {
     this.#children?.delete(child);
   }
 
+  /** Call this method when the deadline has passed: aborts the message, unless it was aborted. */
+  pastDeadline(): void {
+    if (this.#running && this.#aborted === undefined) this.expire();
+  }
+
   override expire(): void {
     const { kind, name } = this.#contract;
     const error = new CatgaError("TIMEOUT", `the deadline of ${kind} ${name} has passed`);

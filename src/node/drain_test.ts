@@ -301,6 +301,34 @@ describe("drain", () => {
     }
   });
 
+  it("a command whose handler passes on that the node refuses sends is OUTCOME_UNKNOWN (CLOSED: as if it had not run)", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1, faults: { delay: 50 } });
+    const start = (id: string, handlers: Handler[]) => clock.until(catga({ network, id, handlers, logger: QUIET }));
+    const seen: string[] = [];
+    const app = await start("a", [
+      Work.handle(async (_, ctx) => {
+        for (;;) {
+          const { ok, error } = await ctx.send(Quick);
+          if (!ok && error.message.includes("was not sent")) {
+            seen.push(error.code);
+            throw error;
+          }
+          await new Promise<void>((resolve) => clock.after(10, resolve));
+        }
+      }),
+      Quick.handle(() => "quick"),
+    ]);
+    const sender = await start("c", []);
+    await clock.advance(1_000);
+    const sent = sender.send(Work);
+    await clock.advance(200);
+    await clock.until(app.drain({ timeout: 50 }));
+    const { code } = errorOf(await clock.until(sent));
+    assertEquals([seen, code], [["CLOSED"], "OUTCOME_UNKNOWN"]);
+    await clock.until(sender.drain());
+  });
+
   it("at its timeout, a durable event goes on elsewhere when its handler has ended, if that failed (it ran beside)", async () => {
     const Kept = event<number>("Kept", { durable: true, key: () => "key" });
     for (const succeeds of [true, false]) {

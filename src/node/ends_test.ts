@@ -306,6 +306,44 @@ describe("user code at the end of an app", () => {
   });
 });
 
+describe("a handler that sends until its deadline, and passes on the failure of its last send", () => {
+  const Outer = command<void, string>("Outer", { timeout: 1_000 });
+  const Inner = query<void, string>("Inner");
+  const handlersOf = (clock: Clock) => [
+    Outer.handle(async (_, ctx) => {
+      for (;;) {
+        const inner = await ctx.send(Inner);
+        if (!inner.ok) return inner;
+        await new Promise<void>((resolve) => clock.after(1, resolve));
+      }
+    }),
+    Inner.handle(() => "inner"),
+  ];
+
+  it("is OUTCOME_UNKNOWN at its sender (UNAVAILABLE: as if it had not run), in this process", async () => {
+    const clocks: Clock[] = [];
+    const { app, clock } = localApp({
+      handlers: handlersOf({ after: (...args) => clocks[0].after(...args) } as Clock),
+    });
+    clocks.push(clock);
+    for (let i = 0; i < 10; i++) {
+      assertEquals((await clock.until(app.send(Outer))).error?.code, "OUTCOME_UNKNOWN");
+      await clock.advance(1);
+    }
+  });
+
+  it("is OUTCOME_UNKNOWN at its sender (UNAVAILABLE: as if it had not run), in another process", async () => {
+    await using cluster = new MemoryCluster();
+    await cluster.start("a", { handlers: handlersOf(cluster.clock) });
+    await cluster.clock.advance(3);
+    const sender = await cluster.start("b", { handlers: [] });
+    for (let i = 0; i < 10; i++) {
+      assertEquals((await cluster.clock.until(sender.send(Outer))).error?.code, "OUTCOME_UNKNOWN");
+      await cluster.clock.advance(1);
+    }
+  });
+});
+
 describe("a behavior around sends that does not end after a broadcast", () => {
   it("leaves the answers as they are at the deadline", async () => {
     const Ask = query<unknown, string>("Ask");

@@ -237,7 +237,12 @@ export class RequestBuilder {
     const closed = this.closed(contract);
     if (closed !== undefined) return closed;
     if (signal?.aborted) return { ok: false, error: cancelled(contract) };
-    if (timeout <= 0) return { ok: false, error: unavailable(`${unsent(contract)}: its deadline had passed`) };
+    if (timeout <= 0) {
+      // the timer of deadlines may be 10 ms late: the message whose handler sends ends now, so that this failure is not
+      // its own if the handler passes it on
+      if (parent !== undefined && parent.remaining(this.#host.clock.monotonic()) <= 0) parent.execution.pastDeadline();
+      return { ok: false, error: unavailable(`${unsent(contract)}: its deadline had passed`) };
+    }
     // an event is not refused: a handler whose message was aborted may still publish events about its work
     if (contract.kind === "event" || parent?.aborted === undefined) return undefined;
     return { ok: false, error: parent.aborted };

@@ -13,7 +13,7 @@ import { AdmissionQueue, type Backlog, type Dropped, QueueEntry } from "../../di
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
 import type { TurnBudget } from "../../dispatch/turn_budget.ts";
 import type { Observer } from "../../contract/observer.ts";
-import type { AnyContract } from "../../contract/contract.ts";
+import { type AnyContract, isInternalName } from "../../contract/contract.ts";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import { EntityOutcome } from "../../dispatch/handler_call.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
@@ -272,7 +272,7 @@ export class InboundRequests implements AdmissionWatcher {
       const { aborted } = ctx;
       if (aborted?.code === "CLOSED" && this.#runsElsewhere(ctx.contract, outcome)) return;
       // an abort does not show how far the handler had come: the sender must be told that the request may have run
-      const gaveUp = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
+      const gaveUp = aborted !== undefined && this.#comesOfAbort(ctx, aborted, outcome);
       request.answer(gaveUp ? abandoned(ctx.contract, aborted) : outcome, this.#options);
     });
   }
@@ -285,6 +285,19 @@ export class InboundRequests implements AdmissionWatcher {
   #runsElsewhere({ name }: AnyContract, outcome: Outcome): boolean {
     return !(outcome instanceof Refusal) && !outcome.ok && ABORTED.has(outcome.error.code) &&
       this.#options.runner.repeatable(name);
+  }
+
+  /**
+   * Returns true if an aborted message failed with the reason of its abort; or if it is a command that must not run
+   * twice, and its handler, which had begun, passed on a failure with which sends, locks and the cache end after an
+   * abort: as the failure of the command, that would say that the handler had not run.
+   */
+  #comesOfAbort(ctx: MessageContext, aborted: CatgaError, outcome: Outcome): boolean {
+    if (outcome instanceof Refusal || outcome.ok) return false;
+    if (outcome.error === aborted) return true;
+    const { kind, name } = ctx.contract;
+    return kind === "command" && SAYS_NOT_RUN.has(outcome.error.code) && !ctx.preparing && !isInternalName(name) &&
+      !this.#options.runner.repeatable(name);
   }
 
   /**
@@ -385,6 +398,8 @@ class QueuedTurn extends QueueEntry {
  * abort cuts off, and that of an error which the handler then throws.
  */
 const ABORTED: ReadonlySet<string> = new Set(["CLOSED", "OUTCOME_UNKNOWN", "HANDLER_FAILED"]);
+/** Codes with which what a handler calls fails after its message was aborted, and that say "did not run". */
+const SAYS_NOT_RUN: ReadonlySet<string> = new Set(["CLOSED", "UNAVAILABLE"]);
 /**
  * Maximum number of messages that have been let through the limit of running handlers and wait for their handler's
  * `concurrency` or for their key; more would fill the memory.

@@ -29,4 +29,8 @@ describe("durations of the command line", () => {
   it("showMillis: shows more digits for shorter times", () => {
     assertEquals([0.123, 1.26, 12.6].map(showMillis), ["0.12 ms", "1.3 ms", "13 ms"]);
   });
+
+  it("showDuration: 60 of a unit, and 24 hours, are one of the next", () => {
+    assertEquals([60_000, 3_600_000, 86_400_000].map(showDuration), ["1 m 0 s", "1 h 0 m", "1 d 0 h"]);
+  });
 });

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { readDuration, showDuration, showMillis } from "./duration.ts";
+import { readDuration, showDuration, showMillis, showShort } from "./duration.ts";
 
 describe("durations of the command line", () => {
   it("readDuration: accepts ms, s, m and h, plain numbers as ms, and nothing else", () => {
@@ -24,6 +24,13 @@ describe("durations of the command line", () => {
       "2 h 5 m",
       "4 d 1 h",
     ]);
+  });
+
+  it("showShort: a character is not cut in two", () => {
+    const [before, behind] = ["x".repeat(199), "y".repeat(9)];
+    assertEquals(showShort(`${before}\u{1f600}${behind}`), `${before}\ufffd… (210 characters)`);
+    assertEquals(showShort(`x${before}${behind}`), `x${before}… (209 characters)`);
+    assertEquals(showShort(`x${before}`), `x${before}`);
   });
 
   it("showMillis: shows more digits for shorter times", () => {

@@ -345,7 +345,7 @@ export class DriveState {
     this.recorder.flush();
     if (this.activity.isGoingOn) return;
     if (this.leaving) return this.stop("shutdown");
-    if (this.ends.passOver(true)) return this.activity.askForTurn();
+    if (this.ends.passOver("any")) return this.activity.askForTurn();
     this.#callbacks.onIdle();
   }
 

@@ -108,21 +108,21 @@ export class Ends {
    * nothing to do.
    */
   goOn(): boolean {
-    return this.#deliverNext() || this.#decideNext() || this.passOver(false);
+    return this.#deliverNext() || this.#decideNext() || this.passOver("uncalled");
   }
 
   /**
    * Skips ends that the handler does not await, because it was changed, or because an operator gave the outcome of a
-   * step that the handler does not call: without `rests`, stored ends whose steps the handler has not called; with
-   * `rests`, which says that nothing else is in progress, any ends. Returns false if nobody is kept waiting by an end:
-   * the handler awaits none, and {@link Ends.afterStored} was given no function. Returns false, too, if without `rests`
-   * an end stays that the handler may still await. Otherwise returns true.
+   * step that the handler does not call: "uncalled": stored ends whose steps the handler has not called; "any": any
+   * ends, because nothing else is in progress. Returns false if nobody is kept waiting by an end: the handler awaits
+   * none, and {@link Ends.afterStored} was given no function. Returns false, too, if with "uncalled" an end stays that
+   * the handler may still await. Otherwise returns true.
    */
-  passOver(rests: boolean): boolean {
+  passOver(which: "uncalled" | "any"): boolean {
     if (this.#asked === 0 && this.#behindStored.length === 0) return false;
     for (const [name, { stored, see }] of this.#unseen) {
       if (see !== undefined || (this.#asked === 0 && !stored)) break;
-      if (!rests && (!stored || this.#drive.names.has(name))) return false;
+      if (which === "uncalled" && (!stored || this.#drive.names.has(name))) return false;
       this.#unseen.delete(name);
     }
     return true;

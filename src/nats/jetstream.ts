@@ -250,7 +250,7 @@ export class JetStream {
   async message(stream: string, which: MessageRequest, limit: number): Promise<StoredMessage | undefined> {
     // the cast is needed because the package's type lacks `start_time`, which the package sends nevertheless
     const get = (jsm: JetStreamManager) => jsm.streams.getMessage(stream, which as MsgRequest);
-    const read = async () => readable(await this.manage(get, limit), false);
+    const read = async () => readable(await this.manage(get, limit), { direct: false });
     return await this.reads.do(read, sizeOf, `${stream} ${JSON.stringify(which)}`);
   }
 
@@ -302,7 +302,7 @@ export class JetStream {
   lastDirect(stream: string, subject: string, limit: number): Promise<StoredMessage | undefined> {
     const direct = async () => {
       const get = (jsm: JetStreamManager) => jsm.direct.getMessage(stream, { last_by_subj: subject });
-      const read = async () => readable(await this.manage(get, limit), true);
+      const read = async () => readable(await this.manage(get, limit), { direct: true });
       return await this.reads.do(read, sizeOf, `direct ${stream} ${subject}`);
     };
     return this.direct(`${stream}.>`, direct, () => this.message(stream, { last_by_subj: subject }, limit));
@@ -379,7 +379,7 @@ function inMs(limit: number): number {
  * Converts a message that the package has found; `undefined`: none was found. Throws a {@link JetStreamRefusal} if
  * the message cannot be read. `direct`: it was read by a direct get.
  */
-function readable(found: StoredMsg | null, direct: boolean): StoredMessage | undefined {
+function readable(found: StoredMsg | null, { direct }: { readonly direct: boolean }): StoredMessage | undefined {
   if (found === null) return undefined;
   const message = toStored(found, direct);
   if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");

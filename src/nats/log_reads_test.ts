@@ -76,6 +76,21 @@ describe("readBatch", await requireNatsServer(), () => {
     });
   }
 
+  it("a message before the first one that was asked for: it rejects", async () => {
+    await using server = await startNatsServer({ jetstream: false });
+    const [transport, fake] = [await openTransport(server.url), await openTransport(server.url)];
+    fake.subscribe("$JS.API.DIRECT.GET.log", {}, ({ reply }: TransportMessage) => {
+      fake.publish(reply!, "4", { headers: head(4, 0) });
+    });
+    await fake.flush();
+    const stream = new OwnedStream(transport, new JetStream(transport), settings);
+    const error = await assertRejects(() => readBatch(stream, { ...request, from: 5, most: 1 }, 30_000));
+    assertInstanceOf(error, JetStreamRefusal);
+    assertStringIncludes(error.message, "a message of a batch was lost");
+    await transport.close();
+    await fake.close();
+  });
+
   it("of a connection that closes at this moment: it rejects, once (it was an unhandled rejection, too)", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const transport = await openTransport(server.url);

@@ -176,7 +176,7 @@ export class ItemReceiver {
 
   /** Reports the number of consumed items to the sender once `n` items are consumed; at once if they are already. */
   report(source: ItemSource, n: number): void {
-    if (n <= this.#consumed) source.reportProgress(this.#consumed, this.#received, false);
+    if (n <= this.#consumed) this.#reportTo(source, { again: false });
     else this.#report = n;
   }
 
@@ -184,7 +184,7 @@ export class ItemReceiver {
   end(source: ItemSource, n: number): void {
     this.#count = n;
     if (this.#received < n) this.#miss(source);
-    else source.reportProgress(this.#consumed, this.#received, false);
+    else this.#reportTo(source, { again: false });
   }
 
   /** Returns the oldest received item, which then counts as consumed; there must be one. */
@@ -192,7 +192,7 @@ export class ItemReceiver {
     const item = this.#items.shift();
     if (++this.#consumed >= this.#report) {
       this.#report = Infinity;
-      source?.reportProgress(this.#consumed, this.#received, false);
+      if (source !== undefined) this.#reportTo(source, { again: false });
     }
     if (this.#refused && 2 * this.#items.size <= this.#most && source !== undefined) {
       this.#refused = false;
@@ -206,12 +206,17 @@ export class ItemReceiver {
    * may be lost.
    */
   doubt(source: ItemSource): void {
-    source.reportProgress(this.#consumed, this.#received, true);
+    this.#reportTo(source, { again: true });
   }
 
   /** Returns true if all `n` items of the stream were received, unless the sender reported another total. */
   complete(n: number): boolean {
     return this.#received === n && (this.#count === n || this.#count === Infinity);
+  }
+
+  /** `again`: asks for the items after the received ones, too, because they may have been lost on the way. */
+  #reportTo(source: ItemSource, { again }: { readonly again: boolean }): void {
+    source.reportProgress(this.#consumed, this.#received, again);
   }
 
   #miss(source: ItemSource): void {

@@ -85,6 +85,15 @@ describe("a reader of a stream in another process", () => {
     assertEquals(items(got.frames).findLast(([kind]) => kind === "o")?.[5], []);
   });
 
+  it("has one answer, and no end of items, if its handler yields none", async () => {
+    await using stage = await open(Feed.handle(function* () {}));
+    const { got, send } = stage;
+    const seq = send(["q", "Feed", 60_000]);
+    const own = () => items(got.frames).filter(([, asked]) => asked === seq);
+    await eventually("the answer", () => own().some(([kind]) => kind === "r"));
+    assertEquals(own().map(([kind]) => kind), ["r"]);
+  });
+
   it("is refused when 64 streams are open for each place of the node's concurrency", async () => {
     const feed = Feed.handle(async function* (_, ctx) {
       yield "one";

@@ -5,11 +5,17 @@ import { command } from "../../contract/definition.ts";
 import { CatgaError } from "../../error.ts";
 import { localApp } from "../../../test/support/local_app.ts";
 import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { type Load, Loads } from "./loads.ts";
 
 const never = () => new Promise<number>(() => {});
 
 async function codeOf(promise: Promise<unknown>): Promise<string> {
   return (await assertRejects(() => promise, CatgaError)).code;
+}
+
+function codeOrValue(promise: Promise<unknown>): Promise<unknown> {
+  return promise.catch((error) => error.code);
 }
 
 describe("cache.getOrSet whose load does not end", () => {
@@ -91,6 +97,61 @@ describe("cache.getOrSet of a key in its own load", () => {
     });
     assertEquals(await clock.until(value), 5);
     assertEquals(await clock.until(later!), 7);
+  });
+});
+
+describe("cache.getOrSet of a key whose load no longer waits for the caller's", () => {
+  it("waits for it, if the load has given the caller's up after a timeout", async () => {
+    const { app, clock } = localApp();
+    const { cache } = app;
+    const [goes, ends] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let inner: unknown;
+    const outer = cache.getOrSet("outer", async () => {
+      const load = async () => (await goes.promise, inner = await codeOrValue(cache.getOrSet("outer", () => 0)));
+      await codeOf(cache.getOrSet("inner", load, { timeout: 10 }));
+      goes.resolve();
+      await ends.promise;
+      return 7;
+    });
+    await clock.advance(50);
+    ends.resolve();
+    assertEquals(await clock.until(outer), 7);
+    await clock.advance(10);
+    assertEquals(inner, 7);
+  });
+
+  it("waits for it on another node, with once, if the caller's load has ended and left the caller behind", async () => {
+    await using cluster = await MemoryCluster.of("a", "b");
+    const [a, b] = [...cluster.apps.values()];
+    const { clock } = cluster;
+    const pause = (ms: number) => new Promise<void>((resolve) => clock.after(ms, resolve));
+    let left: Promise<unknown> | undefined;
+    const first = a.cache.getOrSet("first", async () => {
+      await a.cache.getOrSet("ended", () => {
+        // this call goes on when the load of "ended" has ended: "first" does not wait for it
+        left = pause(500).then(() => codeOrValue(a.cache.getOrSet("other", () => 1, { once: true })));
+        return 0;
+      });
+      await pause(2_000);
+      return 5;
+    }, { once: true });
+    await clock.advance(100);
+    // node b holds "other" and waits for "first"
+    const other = codeOrValue(
+      b.cache.getOrSet("other", () => b.cache.getOrSet("first", () => 9, { once: true }), { once: true }),
+    );
+    assertEquals(await clock.until(Promise.all([first, other, left]), 10_000), [5, 5, 5]);
+  });
+});
+
+describe("Loads", () => {
+  it("does not abort a load that has ended", async () => {
+    const loads = new Loads(new VirtualClock());
+    let load: Load | undefined;
+    const begin = (begun: Load) => (load = begun, Promise.resolve("1"));
+    assertEquals(await loads.value("tea", {}, () => "load 1", begin), "1");
+    assertEquals(load?.ended, true);
+    assertEquals(load?.abandoned.signal.aborted, false);
   });
 });
 

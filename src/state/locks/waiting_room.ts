@@ -119,7 +119,7 @@ export class WaitingRoom {
   /** Notes the last revision of a key that this node no longer holds, for a waiter that has ended and got the key. */
   holderEnded({ record, revision }: HeldKey): void {
     const ended = this.#ended.get(record.nonce);
-    if (ended !== undefined) ended.revision = Math.max(ended.revision, revision);
+    if (ended !== undefined) ended.revision = revision;
   }
 
   /** Ends the watches of lock records. Call after every waiter has been given up. */

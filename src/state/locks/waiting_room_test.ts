@@ -63,6 +63,22 @@ describe("the waiting room of a node", () => {
     assertEquals(await records(h), []);
   });
 
+  it("gets a lock that is handed over long after another waiter of its node has given up", async () => {
+    await using h = memoryLockHarness();
+    const [holder, patient] = [await h.node("holder"), await h.node("patient")];
+    const lock = await h.run(holder.locks.lock("key", { ttl: 5_000 }, someone()));
+    const hasty = patient.locks.lock("key", { timeout: 500 }, someone()).catch((error) => error.code);
+    const waiting = await waitInQueue(h, patient);
+    assertEquals(await h.run(hasty), "LOCK_TIMEOUT");
+    await h.pass(25_000); // the watch of a node without waiters would have ended
+    await h.run(lock.release());
+    let isHeld = false;
+    waiting.lock.then(() => isHeld = true, () => {});
+    await h.pass(1_000);
+    assertEquals(isHeld, true);
+    await h.run((await waiting.lock).release());
+  });
+
   it("two nodes do not hand a lock to and fro between their waiters that have ended", slow, async () => {
     for (let seed = 1; seed <= 10; seed++) {
       const h = memoryLockHarness({ seed });

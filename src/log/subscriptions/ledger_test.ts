@@ -629,4 +629,34 @@ describe("Suspicion", () => {
     const others = Array.from({ length: 60 }, (_, n) => ({ id: `o${n}`, position: 2_000 + n }) as unknown as Item);
     assertEquals(suspicion.choose(others, now + 100_000).begins.length, 10);
   });
+
+  describe("after many unclean changes of the leader within one doubt", () => {
+    const [slow, other, suspect] = items;
+
+    /** Returns the suspicion of a leader before which 13 leaders have crashed, 12 of them while they ran `slow`. */
+    function afterCrashes(): Suspicion {
+      let suspicion = Suspicion.after(undefined, last, [slow, other, suspect])!;
+      for (let n = 0; n < 12; n++) {
+        suspicion.choose([slow], 0);
+        suspicion = Suspicion.after(suspicion.stored, last, [slow, other, suspect])!;
+      }
+      return suspicion;
+    }
+
+    it("a slow handler holds the others up for less than 2 s, if what ran at the crashes has had an outcome (it was hours)", () => {
+      const suspicion = afterCrashes();
+      suspicion.stopped(slow);
+      suspicion.cleared(slow);
+      const next = Suspicion.after({ ...suspicion.stored, begun: [other.id] }, last, [other, suspect])!;
+      const { begins } = next.choose([other, suspect], 0);
+      assertEquals(begins, [other]);
+      assertEquals(next.choose([suspect], 2_000).begins, [suspect]);
+    });
+
+    it("a message that ends each process runs alone for longer and longer, until it is found", () => {
+      const suspicion = afterCrashes();
+      assertEquals(suspicion.choose([slow, other], 0).begins, [slow]);
+      assertEquals(suspicion.choose([other], 3_600_000).begins, []);
+    });
+  });
 });

@@ -87,7 +87,10 @@ export class Suspicion {
     const known = new Map(items.map((item) => [item.id, item]));
     // while the last leader's process lives, no message has ended it
     const begun = unclean ? (before?.begun ?? []).filter((id) => !running.has(id) && known.has(id)) : [];
-    for (const { size, ids } of before?.groups ?? []) {
+    const groups = before?.groups ?? [];
+    // the newest groups are left out if all of their messages have had an outcome, so that they are not counted
+    const newest = groups.findIndex(({ ids }) => ids.length > 0);
+    for (const { size, ids } of newest < 0 ? [] : groups.slice(newest)) {
       made.#groups.push({ size, ids: new Set(ids.filter((id) => !begun.includes(id) && known.has(id))) });
     }
     if (begun.length > 0) made.#groups.unshift({ size: Math.ceil(begun.length / PART), ids: new Set(begun) });
@@ -147,8 +150,7 @@ export class Suspicion {
     readonly pause: number;
   } {
     this.#most = Math.max(this.#most, this.#suspects.size);
-    // the number of groups shows how many processes have ended
-    const grown = MOMENT * 4 ** Math.min(8, Math.max(0, this.#groups.length - 3));
+    const grown = MOMENT * 4 ** Math.min(8, Math.max(0, this.#ends - 3));
     const since = (ms: number) => [...this.#begun].flatMap(([item, at]) => now - at < ms ? [item] : []);
     // only messages of one group run at a time, so that a crash is known to be due to a message of that group
     const group = this.#groups.find(({ ids, moment = grown }) => {
@@ -174,6 +176,16 @@ export class Suspicion {
     }
     this.#waitsSince = later.length === 0 ? undefined : begins.length > 0 ? now : this.#waitsSince ?? now;
     return { begins, later, pause: oldest + moment - now };
+  }
+
+  /**
+   * Number of processes that have ended, up to the newest end that is not explained: one whose group has a message
+   * without an outcome. Older ends are counted although their groups may be empty: a message that ends one process
+   * after the other has moved from their groups to the newest.
+   */
+  get #ends(): number {
+    const newest = this.#groups.findIndex(({ ids }) => ids.size > 0);
+    return newest < 0 ? 0 : this.#groups.length - newest;
   }
 
   /**

@@ -144,11 +144,12 @@ async function start(options: CatgaOptions): Promise<Catga> {
     const shapes = new ContractShapes(workflows.map(({ definition }) => definition), entities);
     const running = durable.length === 0 ? undefined : await parts.worker();
     const subscriptions = running?.announced(service, durable);
-    let hanging: ReturnType<typeof serve> | undefined = undefined;
+    let runs: ReturnType<typeof serve> | undefined = undefined;
     const self = describe(options, { id, service, mediator, link, subscriptions });
     const foundation: Foundation = {
       ...{ settings, self, link, clock, mediator, workflows, shapes, observer, hooks, alarms: nodeAlarms },
-      hanging: (service, name) => hanging?.(service, name),
+      hanging: (service, name) => runs?.hanging(service, name),
+      runsHere: (service, name) => runs?.runs(service, name) === true,
     };
     const appParts = partsOf(foundation);
     const app = made = behaviors.some(({ send }) => send !== undefined)
@@ -165,7 +166,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
 
     // 5. Take messages of the log from the leaders of subscriptions, and let read models catch up: a request reaches a
     // read model only after it has caught up.
-    hanging = running?.serve({
+    runs = running?.serve({
       ...{ host: app, mediator, service, namespace, replicas, causes, timeout },
       log: () => link.log(),
     });
@@ -209,12 +210,15 @@ interface Foundation {
   readonly hooks: BehaviorHooks;
   readonly alarms: NodeAlarms;
   /** Lists messages of a subscription whose handlers still run although their timeout has passed. */
-  readonly hanging: ReturnType<typeof serve>;
+  readonly hanging: ReturnType<typeof serve>["hanging"];
+  /** Returns true if a message of a subscription runs at this node. */
+  readonly runsHere: ReturnType<typeof serve>["runs"];
 }
 
 /** Describes how an app makes its parts, each when the app first needs it. */
 function partsOf(
-  { settings: resolved, self, link, clock, mediator, workflows, shapes, observer, hooks, alarms, hanging }: Foundation,
+  { settings: resolved, self, link, clock, mediator, workflows, shapes, observer, hooks, alarms, hanging, runsHere }:
+    Foundation,
 ): AppParts {
   const { behaviors, logger: _, namespace, replicas, causes, ...settings } = resolved;
   const { service, timeout } = settings;
@@ -253,7 +257,7 @@ function partsOf(
         shapeOf: (contract) => shapes.of(contract),
         forgetFailure: (contract, id) => app.state.claims.forgetFailure(contract, id),
       };
-      return await openLog({ host, handlers: durable, hanging });
+      return await openLog({ host, handlers: durable, hanging, runsHere });
     },
     runs: async (app) => {
       const [{ Runs }, log] = await Promise.all([parts.runs(), link.log()]);

@@ -128,7 +128,7 @@ export class Runner {
       untie?.();
       return Promise.resolve(answered);
     }
-    return outcomeOf(Promise.resolve(answered), ctx, { counts, timing, untie });
+    return outcomeOf(Promise.resolve(answered), ctx, { counts, timing, untie, waits: request.sent !== undefined });
   }
 
   /**
@@ -305,14 +305,24 @@ function tied(ctx: MessageContext, { contract, signal, parent }: RemoteRequest):
 function outcomeOf(
   handler: Promise<Outcome>,
   ctx: MessageContext,
-  { counts, timing, untie }: { counts: ContractCounts; timing: Timing | undefined; untie: (() => void) | undefined },
+  { counts, timing, untie, waits }: {
+    readonly counts: ContractCounts;
+    readonly timing: Timing | undefined;
+    readonly untie: (() => void) | undefined;
+    /** True for a run that the leader of a subscription has handed out. */
+    readonly waits: boolean;
+  },
 ): Promise<Outcome> {
   return new Promise((resolve) => {
+    let over = false;
     ctx.begin((outcome) => {
+      // a leader that stops hands over when its own runs have ended: the next leader could not wait for them
+      if (waits && !over && ctx.aborted?.code === "CLOSED") return;
       untie?.();
       resolve(outcome);
     });
     handler.then((outcome) => {
+      over = true;
       counts.endInHand(outcome, timing);
       ctx.end(outcome);
     });

@@ -36,6 +36,8 @@ export interface OpenLogOptions {
    * contract and the number of these messages, and since when; `undefined`: there are none.
    */
   hanging(service: string, name: string): SubscriptionHealth["hanging"];
+  /** Returns true if a message of a subscription runs at this node. */
+  runsHere(service: string, name: string): boolean;
 }
 
 /** Makes the log of a node. Streams are opened later, when first needed. */
@@ -115,7 +117,7 @@ class NodeLog implements DurableLog {
   }
 
   async start(): Promise<void> {
-    const { host, handlers } = this.#options;
+    const { host, handlers, runsHere } = this.#options;
     const leading = handlers.filter(({ settings }) => settings.each === "service");
     if (leading.length === 0) return;
     const groups = Map.groupBy(leading, ({ contract }) => contract.options.entity !== undefined);
@@ -127,7 +129,7 @@ class NodeLog implements DurableLog {
     ]);
     if (this.#left) return;
     const onError = groups.has(false) ? (error: unknown) => this.#overdue.noteError(error) : undefined;
-    this.#subscriptions = new Subscriptions({ host, kept, sources, onError });
+    this.#subscriptions = new Subscriptions({ host, kept, sources, onError, runsHere });
     await this.#subscriptions.start();
   }
 
@@ -151,12 +153,12 @@ class NodeLog implements DurableLog {
     return this.#followers.follow(contract, options);
   }
 
-  async leave(): Promise<void> {
+  async leave(patience: number): Promise<void> {
     this.#left = true;
     this.#followers.close();
     this.#overdue.close();
     this.#readModels.close();
-    await this.#subscriptions?.leave();
+    await this.#subscriptions?.leave(patience);
   }
 
   close(): Promise<void> {

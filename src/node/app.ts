@@ -585,9 +585,9 @@ export class App implements NodeHost, DrainableNode {
     this.#ownEntities = await this.#parts.entities(this)
   );
 
-  async #leaveLog(): Promise<void> {
+  async #leaveLog(patience: number): Promise<void> {
     this.#ownRuns?.leave();
-    await this.#opened?.leave().catch((error) => this.fault("giving up the lead of subscriptions", error));
+    await this.#opened?.leave(patience).catch((error) => this.fault("giving up the lead of subscriptions", error));
   }
 
   get draining(): AbortSignal {
@@ -654,7 +654,7 @@ export class App implements NodeHost, DrainableNode {
         },
         remote: () => this.#remote,
         moveStreams: () => this.#draining.abort(new CatgaError("DRAINING", `node ${this.node} is stopping`)),
-        leaveLog: () => this.#leaveLog(),
+        leaveLog: (patience) => this.#leaveLog(patience),
         closeLog: () => this.closeLog(),
         stopSends: () => {
           this.#builder.stop();

@@ -20,8 +20,11 @@ export interface DrainableNode extends Pick<ContextHost, "node" | "clock" | "whe
 export interface DrainSteps {
   /** Ends the fast path of sends, so that sends of handlers that still run are routed as the drain requires. */
   endFastPaths(): void;
-  /** Gives up the leadership of subscriptions of the log to other nodes. */
-  leaveLog(): Promise<void>;
+  /**
+   * Gives up the leadership of subscriptions of the log to other nodes: of each when this node runs none of its
+   * messages, or after `patience` ms and the time that aborted handlers have to end.
+   */
+  leaveLog(patience: number): Promise<void>;
   /**
    * Moves streams that can be resumed to other nodes, and aborts the `draining` signals of handlers and HTTP responses.
    */
@@ -53,8 +56,9 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   // this step by `timeout` at most: the records in it expire by themselves. Streams move as soon as new requests go to
   // other nodes, or after a second, because a store may be silent for longer.
   const leaving = Promise.resolve(steps.remote()?.leave());
+  const left = steps.leaveLog(timeout);
   const moved = within(clock, Math.min(timeout, LEAVE_WITHIN), leaving).finally(() => steps.moveStreams());
-  await within(clock, timeout, Promise.all([steps.leaveLog(), leaving, state.abdicate(), moved]));
+  await within(clock, timeout, Promise.all([left, leaving, state.abdicate(), moved]));
 
   // 3. Wait until no handler and no send is in progress.
   await underWay.none(clock, until);
@@ -72,7 +76,9 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   steps.remote()?.refuse();
   wheel.abort(closed);
 
-  // 6. Wait for publications in progress, and give back locks and claims.
+  // 6. Let other nodes lead what this one led until its handlers had ended. Wait for publications in progress, and give
+  // back locks and claims.
+  await within(clock, HANDLERS_END_WITHIN, left);
   await within(clock, Math.max(HANDLERS_END_WITHIN, until - clock.monotonic()), steps.closeLog());
   await within(clock, Math.max(HANDLERS_END_WITHIN, until - clock.monotonic()), state.close());
 

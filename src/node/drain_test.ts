@@ -367,6 +367,42 @@ describe("drain", () => {
     }
   });
 
+  for (const [how, timeout] of [["ends in time", 30_000], ["is aborted", 400]] as const) {
+    it(`a durable event that the draining leader runs begins nowhere else before its handler ends, which ${how}`, async () => {
+      const Kept = event<number>("Kept", { durable: true, key: (n) => `${n}` });
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed: 1 });
+      const steps: string[] = [];
+      const later = (ms: number) => new Promise<void>((resolve) => clock.after(ms, resolve));
+      const start = async (id: string) => {
+        const handler = Kept.on(async (n, { signal, attempt }) => {
+          steps.push(`${id} begins ${n}, attempt ${attempt}`);
+          if (id === "other") return;
+          await Promise.race([aborted(signal), later(9_000)]);
+          if (signal.aborted) await later(450);
+          steps.push(`${id} ends ${n}`);
+          signal.throwIfAborted();
+        }, { name: "kept", from: "start" });
+        return await clock.until(catga({ network, id, handlers: handler, logger: QUIET }));
+      };
+      const leader = await start("leader");
+      await clock.advance(3_000);
+      await clock.until(leader.publish(Kept, 1));
+      await clock.advance(100);
+      const other = await start("other");
+      const drained = leader.drain({ timeout });
+      await clock.advance(50);
+      await clock.until(other.publish(Kept, 2));
+      await clock.until(drained);
+      await clock.advance(3_000);
+      assertEquals(steps, [
+        ...["leader begins 1, attempt 1", "other begins 2, attempt 1", "leader ends 1"],
+        ...(how === "is aborted" ? ["other begins 1, attempt 1"] : []),
+      ]);
+      await clock.until(other.drain());
+    });
+  }
+
   it("gives back its places before locks within its timeout, however slow the store (500 ms were all it had)", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1, faults: { delay: 300 } });

@@ -41,6 +41,14 @@ export interface WorkerOptions {
   log(): Promise<EventLog>;
 }
 
+/** The runs of this node, by a subscription's service (`owner`) and name. */
+export interface ServedRuns {
+  /** Reports the subscription's dead letters whose handlers still run at this node although their timeout has passed. */
+  hanging(owner: string, name: string): SubscriptionHealth["hanging"];
+  /** Returns true if a message of the subscription runs at this node. */
+  runs(owner: string, name: string): boolean;
+}
+
 /**
  * Returns the announcements of these handlers for the node's record, sorted. An announcement names a subscription, a
  * contract and the retry settings. `undefined`: there are no announcements.
@@ -54,10 +62,9 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
 
 /**
  * Registers the internal contracts of the node's durable handlers with the mediator. Call before other nodes see this
- * node. Returns a function that, for a subscription's service (`owner`) and name, reports its dead letters whose
- * handlers still run at this node although their timeout has passed.
+ * node. Returns what may be asked of a subscription's runs at this node.
  */
-export function serve(options: WorkerOptions): (owner: string, name: string) => SubscriptionHealth["hanging"] {
+export function serve(options: WorkerOptions): ServedRuns {
   const { host, mediator, service, namespace, replicas, timeout, causes, log } = options;
   const kept = openOnce(async () => await openStream({ log: await log(), namespace, replicas }, "subscriptions"));
   const standstill = new Standstill(host.clock, STOOD_STILL, () => host.isDraining);
@@ -84,9 +91,10 @@ export function serve(options: WorkerOptions): (owner: string, name: string) => 
     const how = { always: (payload: unknown) => runs.joins(payload), lasts: together.timeout };
     mediator.serve(internalCommand(runName(owner, name, category)), runs.handle, how);
   }
-  return (owner, name) => {
-    const { categories = [] } = subscriptions.get(subscriptionKey(owner, name)) ?? {};
-    return categories.flatMap(({ hanging }) => hanging ?? [])[0];
+  const runsOf = (owner: string, name: string) => subscriptions.get(subscriptionKey(owner, name))?.categories ?? [];
+  return {
+    hanging: (owner, name) => runsOf(owner, name).flatMap(({ hanging }) => hanging ?? [])[0],
+    runs: (owner, name) => runsOf(owner, name).some(({ running }) => [...running].length > 0),
   };
 }
 

@@ -306,7 +306,15 @@ export class HandingOut {
    * new process may have the same node id by now.
    */
   async #unknown(items: readonly Item[], outcome: RunFailure, endpoint: string): Promise<void> {
-    const { ledger, onProgress } = this.#options;
+    const { ledger, onProgress, host } = this.#options;
+    // this node, which stops, has aborted them, and their handlers have ended: the next leader begins them
+    if (this.paused && endpoint === host.endpoint) {
+      for (const item of items) {
+        ledger.notRun(item);
+        this.#retryAfter(item, REFUSED[0]);
+      }
+      return;
+    }
     const gone = await this.#hasLeft(endpoint);
     if (this.#closed) return;
     for (const item of items) {

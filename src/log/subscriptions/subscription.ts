@@ -33,6 +33,8 @@ export interface SubscriptionParts {
   readonly spec: SubscriptionSpec;
   /** The live nodes that handle the subscription; the first should lead. */
   nodes(): readonly CapableNode[];
+  /** Returns true if a message of the subscription runs at this node; absent: none ever does. */
+  readonly runsHere?: ((service: string, name: string) => boolean) | undefined;
   /** Called when something is to be done that {@link LogSubscription.tick} does. Must not throw. */
   onChange(): void;
 }
@@ -219,12 +221,18 @@ export class LogSubscription {
   }
 
   /**
-   * Hands the lead of the subscription over to another node. `patience`: time for running messages to end, in ms.
-   * Never rejects.
+   * Hands the lead of the subscription over to another node. While this node runs messages, it leads on for `patience`
+   * ms at most, because the next leader does not ask a node that has left: it would begin them beside. Others are
+   * handed out meanwhile. Never rejects.
    */
   async leave(patience: number): Promise<void> {
     this.#leaving = true;
-    await this.term?.handOver(patience);
+    const { host: { clock }, spec: { service, name }, runsHere } = this.#options;
+    const until = clock.monotonic() + patience;
+    while (this.term !== undefined && runsHere?.(service, name) && clock.monotonic() < until) {
+      await delay(clock, Math.min(ENDED_POLL, until - clock.monotonic()));
+    }
+    await this.term?.handOver(Math.max(ABORTED_END_WITHIN, Math.min(PATIENCE, until - clock.monotonic())));
   }
 
   close(): void {
@@ -523,6 +531,10 @@ const HAND_OVER_PAUSE = 600_000;
 const LATE = 1_000;
 /** Time that running messages get to end when the lead is handed over, in ms. */
 const PATIENCE = 2_000;
+/** Time that messages which a drain has aborted get to end before the lead is handed over, in ms. */
+const ABORTED_END_WITHIN = 500;
+/** Interval at which a leader that leaves looks if this node still runs messages, in ms. */
+const ENDED_POLL = 5;
 /** Time for which this node leaves the lead to other nodes after its term has failed, in ms. */
 const ASIDE = 30_000;
 /** Time that a leader gets to begin to read new categories, in ms. */

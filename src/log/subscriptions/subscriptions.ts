@@ -36,6 +36,8 @@ export interface SubscriptionsOptions {
   readonly onError?: ((error: unknown) => void) | undefined;
   /** Maximum number of parked messages of a subscription; default 10,000. */
   readonly mostParked?: number | undefined;
+  /** Returns true if a message of a subscription runs at this node; absent: none ever does. */
+  runsHere?(service: string, name: string): boolean;
 }
 
 /** A stream that subscriptions read, and the handlers of its contracts. */
@@ -65,7 +67,7 @@ export class Subscriptions {
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options;
-    const { host, kept, sources, mostParked = 10_000 } = options;
+    const { host, kept, sources, mostParked = 10_000, runsHere } = options;
     const { namespace, endpoint, clock, observer } = host;
     this.#reports = new OnceAMinute(clock);
     const leases = this.#leases = new Leases({
@@ -89,7 +91,10 @@ export class Subscriptions {
       for (const spec of subscriptionSpecs(host.service, handlers)) {
         const key = subscriptionKey(spec.service, spec.name);
         const nodes = () => this.#capable(key);
-        this.#all.set(key, new LogSubscription({ host, stream, kept, leases, mostParked, spec, nodes, onChange }));
+        this.#all.set(
+          key,
+          new LogSubscription({ host, stream, kept, leases, mostParked, spec, nodes, runsHere, onChange }),
+        );
       }
     }
   }
@@ -127,7 +132,10 @@ export class Subscriptions {
     this.#offDoubt = kept.onDoubt(() => this.#look());
   }
 
-  /** Hands over all subscriptions that this node leads, and takes no further lead. Never rejects. */
+  /**
+   * Hands over all subscriptions that this node leads, each when this node runs none of its messages, after `patience`
+   * ms at the latest; takes no further lead. Never rejects.
+   */
   async leave(patience = PATIENCE): Promise<void> {
     await Promise.all([...this.#all.values()].map((subscription) => subscription.leave(patience)));
   }

@@ -251,9 +251,10 @@ export interface DurableLog {
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown>;
   /**
    * Gives up the leadership of this node's subscriptions to other nodes, with the messages that are not handled yet,
-   * and takes no more messages. Called when a drain begins.
+   * and takes no more messages. Of a subscription whose messages run at this node it does so when these have ended, or
+   * after `patience` ms. Called when a drain begins.
    */
-  leave(): Promise<void>;
+  leave(patience: number): Promise<void>;
   /** Waits for publications in progress, and closes the log. */
   close(): Promise<void>;
 }

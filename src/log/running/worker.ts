@@ -43,7 +43,7 @@ export interface WorkerOptions {
 
 /** The runs of this node, by a subscription's service (`owner`) and name. */
 export interface ServedRuns {
-  /** Reports dead letters of the subscription whose handlers still run at this node although their timeout has passed. */
+  /** Reports dead letters of the subscription whose handlers still run here although their timeout has passed. */
   hanging(owner: string, name: string): SubscriptionHealth["hanging"];
   /** Returns true if a message of the subscription runs at this node. */
   runs(owner: string, name: string): boolean;

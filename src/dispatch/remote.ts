@@ -251,8 +251,8 @@ export interface DurableLog {
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown>;
   /**
    * Gives up the leadership of this node's subscriptions to other nodes, with the messages that are not handled yet,
-   * and takes no more messages. Of a subscription whose messages run at this node it does so when these have ended, or
-   * after `patience` ms. Called when a drain begins.
+   * and takes no more messages. Called when a drain begins. While handlers of this node run messages of a subscription
+   * that it leads, it leads that one on, for `patience` ms at most.
    */
   leave(patience: number): Promise<void>;
   /** Waits for publications in progress, and closes the log. */

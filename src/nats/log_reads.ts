@@ -111,7 +111,7 @@ async function batchOfLeader(
 /** Sequences from the first one up to the one before the second. */
 type Range = readonly [from: number, to: number];
 
-/** Returns what is left of a range without the sequences from `from` up to the one before `to`. */
+/** Removes the sequences `from` to `to - 1` from a range. Returns the parts that are left: none, one or two. */
 function without([first, end]: Range, from: number, to: number): Range[] {
   const left: Range[] = [[first, Math.min(end, from)], [Math.max(first, to), end]];
   return left.filter(([a, b]) => a < b);

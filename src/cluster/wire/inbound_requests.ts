@@ -324,7 +324,7 @@ export class InboundRequests implements AdmissionWatcher {
    * begin before one of `runs` ends.
    */
   #heldBy(runs: readonly string[]): boolean {
-    const holders = [...this.#admitted ?? []].filter(({ isAside: aside }) => !aside);
+    const holders = [...this.#admitted ?? []].filter(({ isAside }) => !isAside);
     return this.#queue.full && holders.length === this.#queue.running && areAmong(runs, holders);
   }
 

@@ -3,12 +3,13 @@
  * show which messages or runs of workflows do not go on.
  */
 import type { AwaitedVersion, AwaitingMessages } from "../../dispatch/remote.ts";
-import { commitSubject, parkedId, parkedSubject, readCommitSubject, readSubscriptionKey } from "../format/names.ts";
-import { type ParkedMessage, readParked } from "../format/parked_message.ts";
-import { messagesFrom, textOf } from "../../ports/event_log.ts";
+import { readSubscriptionKey } from "../format/names.ts";
+import type { ParkedMessage } from "../format/parked_message.ts";
 import {
   type KeptCommits,
   parkedMessage,
+  parkedMessages,
+  storedKeys,
   type StoredSubscription,
   storedSubscription,
 } from "./stored_subscriptions.ts";
@@ -54,28 +55,21 @@ export class StoredRefusals implements AwaitingMessages {
   async #read(name: string): Promise<readonly StoredSubscription[]> {
     const kept = await this.#kept;
     if (kept === undefined) return [];
-    const keys = (await (this.#keys ??= keysOf(kept))).filter((key) => readSubscriptionKey(key)?.name === name);
+    const keys = (await (this.#keys ??= storedKeys(kept))).filter((key) => readSubscriptionKey(key)?.name === name);
     return (await Promise.all(keys.map((key) => storedSubscription(kept, key)))).filter((each) => each !== undefined);
   }
 
   async #readRefused(name: string): Promise<readonly ParkedMessage[]> {
     const all: ParkedMessage[] = [];
-    for (const { key, state: { parked } } of await this.#named(name)) {
-      const kept = parked.size === 0 ? undefined : await this.#kept;
-      if (kept === undefined) continue;
-      for await (const stored of messagesFrom(kept.stream, parkedSubject(kept.namespace, key, "*"), 0, PAGE)) {
-        const id = parkedId(stored.subject);
-        const message = parked.get(id)?.dead === 0 ? readParked(id, textOf(stored)) : "no parked message";
-        if (typeof message !== "string" && refusalOf(message) !== undefined) all.push(message);
+    const kept = await this.#kept;
+    if (kept === undefined) return all;
+    for (const subscription of await this.#named(name)) {
+      for await (const [, message] of parkedMessages(kept, subscription, ({ dead }) => dead === 0)) {
+        if (refusalOf(message) !== undefined) all.push(message);
       }
     }
     return all;
   }
-}
-
-async function keysOf({ stream, namespace }: KeptCommits): Promise<readonly string[]> {
-  return (await stream.subjects(commitSubject(namespace, ">")))
-    .flatMap((subject) => readCommitSubject(namespace, subject) ?? []);
 }
 
 /** Returns why a parked message waits for a node with another version; `undefined`: it does not. */
@@ -83,6 +77,3 @@ function refusalOf(parked: ParkedMessage | undefined): AwaitedVersion | undefine
   const { code = "", message = "", outage = 0, refusedBy = [] } = parked?.error ?? {};
   return refusedBy.length === 0 ? undefined : { code, message, since: outage };
 }
-
-/** Number of messages that are read at once. */
-const PAGE = 64;

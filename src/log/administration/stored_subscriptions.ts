@@ -46,13 +46,20 @@ export async function storedSubscriptions(
   kept: KeptCommits,
   known: ReadonlyMap<string, StoredSubscription> = new Map(),
 ): Promise<StoredSubscription[]> {
-  const { stream, namespace } = kept;
-  const subjects = await stream.subjects(commitSubject(namespace, ">"));
-  const keys = subjects.flatMap((subject) => readCommitSubject(namespace, subject) ?? []);
-  const found = await fewAtOnce(keys, MAX_CONCURRENT_READS, (key) => storedSubscription(kept, key, known.get(key)));
+  const found = await fewAtOnce(
+    await storedKeys(kept),
+    MAX_CONCURRENT_READS,
+    (key) => storedSubscription(kept, key, known.get(key)),
+  );
   return found.filter((each) => each !== undefined).sort((a, b) =>
     compareTexts(a.service, b.service) || compareTexts(a.name, b.name)
   );
+}
+
+/** Returns the keys of all stored subscriptions. */
+export async function storedKeys({ stream, namespace }: KeptCommits): Promise<readonly string[]> {
+  const subjects = await stream.subjects(commitSubject(namespace, ">"));
+  return subjects.flatMap((subject) => readCommitSubject(namespace, subject) ?? []);
 }
 
 /** Returns the greatest sequence of the log's stream that any subscription has read; 0: none has read anything. */
@@ -119,26 +126,38 @@ export async function parkedMessage(
 }
 
 /**
+ * Yields the parked messages of a subscription whose state is `wanted`, in the order in which they were stored; without
+ * those that the server does not have yet, and unreadable ones.
+ */
+export async function* parkedMessages(
+  { stream, namespace }: KeptCommits,
+  { key, state: { parked } }: StoredSubscription,
+  wanted: (state: ParkedState) => boolean = () => true,
+): AsyncGenerator<readonly [id: string, message: ParkedMessage]> {
+  if (parked.size === 0) return;
+  for await (const stored of messagesFrom(stream, parkedSubject(namespace, key, "*"), 0, PAGE)) {
+    const id = parkedId(stored.subject);
+    const state = parked.get(id);
+    if (state === undefined || !wanted(state)) continue;
+    const message = readParked(id, textOf(stored));
+    if (typeof message !== "string") yield [id, message];
+  }
+}
+
+/**
  * Reads the contract and key of those parked messages that have a key, by message id. Payloads are dropped: all of
  * them together may exceed the memory.
  */
-export async function parkedLines(kept: KeptCommits, { key, state }: StoredSubscription): Promise<Map<string, string>> {
-  const { stream, namespace } = kept;
+export async function parkedLines(kept: KeptCommits, subscription: StoredSubscription): Promise<Map<string, string>> {
   const lines = new Map<string, string>();
-  const missing = new Set(state.parked.keys());
+  const missing = new Set(subscription.state.parked.keys());
   const add = (id: string, { message: { category, key } }: ParkedMessage) => {
     missing.delete(id);
     if (key !== undefined) lines.set(id, `${category}/${key}`);
   };
-  if (missing.size === 0) return lines;
-  for await (const stored of messagesFrom(stream, parkedSubject(namespace, key, "*"), 0, PAGE)) {
-    const id = parkedId(stored.subject);
-    if (!state.parked.has(id)) continue;
-    const parked = readParked(id, textOf(stored));
-    if (typeof parked !== "string") add(id, parked);
-  }
+  for await (const [id, message] of parkedMessages(kept, subscription)) add(id, message);
   for (const id of [...missing]) {
-    const parked = await parkedMessage(kept, key, id);
+    const parked = await parkedMessage(kept, subscription.key, id);
     if (parked !== undefined) add(id, parked);
   }
   return lines;

@@ -77,7 +77,7 @@ export class Cluster {
    * node.
    */
   intercept: ((node: string, contract: AnyContract, payload: unknown) => ErrorCode | undefined) | undefined;
-  /** Resolves when a node may append to the state of subscriptions: a store may be slower than what is parked. */
+  /** Called before each append to the stream of subscriptions' states; a promise delays it, as a slow store does. */
   mayStore: (subject: string) => Promise<void> | undefined = () => undefined;
   /** Answers whether a process has certainly ended, in place of the nodes that know at once; `undefined`: does not. */
   gone: (endpoint: string) => Promise<boolean> | undefined = () => undefined;

@@ -110,7 +110,7 @@ export class LogSubscription {
     return leader === "" || leader === this.#options.host.endpoint;
   }
 
-  /** True if the last leader has handed the lead over, no node leads yet, and this node is the one that should. */
+  /** True if the last leader has handed the lead over, and this node is the first of those that may take it. */
   get free(): boolean {
     return !this.leads && this.#first && this.#leader === "";
   }
@@ -260,7 +260,7 @@ export class LogSubscription {
     return typeof commit === "object" ? commit.head.leader : undefined;
   }
 
-  /** True if this node is the one that should lead. */
+  /** True if this node is the first of the live nodes that handle the subscription: the one that should lead. */
   get #first(): boolean {
     return this.#options.nodes()[0]?.id === this.#options.host.node;
   }

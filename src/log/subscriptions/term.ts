@@ -585,7 +585,7 @@ function awaitingIn({ awaiting }: Ledger): SubscriptionHealth["awaiting"] {
   let first: Item | undefined;
   let count = 0;
   for (const item of awaiting) {
-    // one that waited for a handler, and may run now, has the error that it had before, or none
+    // a message that waited because no node handled its contract was refused by no version
     if ((item.error?.refusedBy?.length ?? 0) === 0) continue;
     if (item.turn === "begun" && item.refusedBy !== undefined) continue; // a version that has not refused it runs it
     first ??= item;

@@ -160,13 +160,9 @@ function deadlock(key: string, within: Load): CatgaError {
   const why = within.key === key
     ? "its own load waits for it"
     : `the load of ${show(within.key)}, which it waits for, waits for it`;
-  return new CatgaError(
-    "DEADLOCK",
-    `cache.getOrSet: waiting for ${show(key)} would never end: ${why}`,
-    {
-      details: { key },
-    },
-  );
+  return new CatgaError("DEADLOCK", `cache.getOrSet: waiting for ${show(key)} would never end: ${why}`, {
+    details: { key },
+  });
 }
 
 function timedOut(key: string, waited: number): CatgaError {

@@ -109,6 +109,7 @@ export function descriptionText(description: Description): string {
 export function readDescription(text: string): Description | string {
   const value = parsedJson(text);
   if (!isRecord(value)) return "it is not a JSON object: `catga contracts FILES… > contracts.json` makes it";
+  if (value.catga === undefined) return "it is no file that `catga contracts` has made";
   if (value.catga !== 1) return `it has the format ${JSON.stringify(value.catga)}, and this version of Catga reads 1`;
   const { contracts, entities, workflows, subscriptions } = value;
   const wrong = whyNotAll("contracts", contracts, (each) => {

@@ -34,7 +34,7 @@ type CalledContract =
 /** The `call` command of the tool. */
 export const call: CliCommand = {
   name: "call",
-  words: "<Name> [json]",
+  words: "NAME [JSON]",
   summary: "sends a command or a query, and prints the answer",
   flags: ["query", "node", "all", "id", "key", "route", "header", "timeout"],
   more: `

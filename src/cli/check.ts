@@ -101,6 +101,8 @@ async function running(
     const service = flags.text("service") ?? serviceOf(program, cluster);
     if (service === undefined) {
       terminal.say(printable(`nothing of this program runs ${view.place}: --service names it`));
+    } else if (![...cluster.nodes, ...stored].some((each) => each.service === service)) {
+      terminal.say(printable(`the service ${service} has neither nodes nor subscriptions ${view.place}`));
     }
     let said = Date.now();
     const progress = (what: string, count: number) => {

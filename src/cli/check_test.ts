@@ -106,7 +106,7 @@ describe("catga check", () => {
     ]);
     const [code, text] = await told("check", files.at("old.mjs"), "--against", files.at("contracts.json"));
     assertEquals(code, 2);
-    assertStringIncludes(`${text}`, "contracts.json: it has the format");
+    assertStringIncludes(`${text}`, "contracts.json: it is no file that `catga contracts` has made");
     const [missing, why] = await told("check", files.at("old.mjs"), "--against", files.at("none.json"));
     assertEquals(missing, 2);
     assertStringIncludes(`${why}`, "none.json cannot be read");

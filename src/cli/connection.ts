@@ -9,7 +9,7 @@ import type { Terminal } from "./terminal.ts";
 
 /**
  * Returns the options of nats.js for the connection. Throws a {@link UsageError} for flags that exclude each other,
- * and an `Error` for an unreadable file.
+ * and for a file that cannot be read.
  */
 export async function connectionOptions(flags: Flags, terminal: Terminal): Promise<ConnectionOptions> {
   const given = (name: Exclude<keyof typeof CONNECTION_FLAGS, "nats" | "namespace" | "json" | "codec">) =>
@@ -38,8 +38,8 @@ export async function connectionOptions(flags: Flags, terminal: Terminal): Promi
 }
 
 /**
- * Loads the payload codec that `--codec` names; `undefined` without that flag. Rejects with an `Error` for a module
- * that cannot be loaded, or has no codec.
+ * Loads the payload codec that `--codec` names; `undefined` without that flag. Rejects with a {@link UsageError} or
+ * `TypeError` for a module that cannot be loaded, or has no codec.
  */
 export async function codecOf(flags: Flags, terminal: Terminal): Promise<PayloadCodec | undefined> {
   const file = flags.text("codec") ?? (terminal.environment[CONNECTION_FLAGS.codec.variable] || undefined);
@@ -59,7 +59,7 @@ async function contents(flag: string, file: string): Promise<string> {
   try {
     return await readFile(file, "utf8");
   } catch (error) {
-    throw new Error(`${flag}: cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? error}`);
+    throw new UsageError(`${flag}: cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? error}`);
   }
 }
 
@@ -77,7 +77,7 @@ async function authenticator(
     made("a nonce"); // parses the text now, so that an invalid file is not reported as refused by the server
   } catch (error) {
     const wanted = kind === "creds" ? "credentials (a user's JWT and its seed)" : "seed of an nkey (SU…)";
-    throw new Error(`--${kind}: ${file} contains no ${wanted}`, { cause: error });
+    throw new UsageError(`--${kind}: ${file} contains no ${wanted}`, { cause: error });
   }
   return made;
 }

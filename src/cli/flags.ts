@@ -53,7 +53,7 @@ export const COMMAND_FLAGS = {
   timeout: { value: "TIME", short: "t", summary: "how long to wait: 500ms, 5s, 2m; 500 is 500ms" },
   count: { value: "N", short: "c", summary: "stop after this many" },
   after: { value: "N", summary: "leave out the first N events" },
-  limit: { value: "N", summary: "show at most this many; 100" },
+  limit: { value: "N", summary: "show at most this many; 100, with --json all" },
   status: { value: "STATUS", summary: "only runs that are stuck, waiting, retrying, …" },
   ahead: { summary: "skip a step that is not recorded yet" },
   broken: { summary: "list entities whose events nodes cannot read" },
@@ -64,7 +64,7 @@ export const COMMAND_FLAGS = {
   kind: { value: "KIND", summary: "only this kind: lock, lead or load" },
   replicas: { value: "N", summary: "how many NATS servers keep each, 1 to 5; 1" },
   subscription: { value: "NAME", summary: "only this subscription" },
-  service: { value: "NAME", summary: "only this service; @ for queued commands" },
+  service: { value: "NAME", summary: "the service; @ is that of queued commands" },
   contract: { value: "NAME", summary: "only messages of this contract" },
   code: { value: "CODE", summary: "only those that failed with this code" },
   yes: { short: "y", summary: "do it to all that match, without asking" },
@@ -128,7 +128,7 @@ export class Flags {
    * invalid.
    */
   duration(name: FlagName): number | undefined {
-    return this.#read(name, "a time such as 500ms, 5s or 2m", (text) => {
+    return this.#read(name, "a time such as 500ms, 5s or 2m, 1ms to 596h", (text) => {
       const ms = readDuration(text);
       return ms !== undefined && ms >= 1 && ms <= MAX_TIMEOUT ? ms : undefined;
     });

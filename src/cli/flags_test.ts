@@ -68,7 +68,7 @@ describe("Flags", () => {
     assertEquals(["1", "0.5s", "2147483647ms"].map(timeout), [1, 500, 2_147_483_647]);
     for (const text of ["0", "0.5ms", "2147483648", "597h", "-5s", "soon", ""]) {
       const { message } = assertThrows(() => timeout(text), UsageError);
-      assertEquals(message, `--timeout takes a time such as 500ms, 5s or 2m; got ${JSON.stringify(text)}`);
+      assertEquals(message, `--timeout takes a time such as 500ms, 5s or 2m, 1ms to 596h; got ${JSON.stringify(text)}`);
     }
   });
 

@@ -13,7 +13,7 @@ import { Listing } from "./listing.ts";
 /** The `ping` command of the tool. */
 export const ping: CliCommand = {
   name: "ping",
-  words: "[node]",
+  words: "[NODE]",
   summary: "pings each node: whether it answers, and how fast",
   flags: ["count", "timeout"],
   more: `

@@ -39,7 +39,7 @@ dropped, because their messages are handled anew.`,
 function readPlace(text: string): "start" | number | Date {
   if (text === "start") return text;
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
-  const ago = readDuration(text);
+  const ago = /[a-z]$/.test(text) ? readDuration(text) : undefined; // a number without a unit is a position
   if (ago !== undefined && ago < Date.now()) return new Date(Date.now() - ago);
   // only times of ISO 8601 are accepted: each runtime parses other texts in its own way
   const time = /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:?\d\d)?)?$/.test(text) ? new Date(text) : undefined;

@@ -21,7 +21,7 @@ const ALL: readonly (BucketKind | StreamKind)[] = [...KINDS, ...STREAM_KINDS];
 /** The `setup` command of the tool. */
 export const setup: CliCommand = {
   name: "setup",
-  words: "[bucket…]",
+  words: "[BUCKET…]",
   summary: "makes or checks a namespace's buckets and streams",
   flags: ["replicas", "print"],
   more: `

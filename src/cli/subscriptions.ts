@@ -33,7 +33,10 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
       const json = flags.has("json");
       if (name !== undefined) {
         const { service, name: removed } = findSubscription(all, name, flags);
-        const parked = await administration.remove(service, removed);
+        const parked = await administration.remove(service, removed).catch((error) => {
+          // a TypeError would be reported as an invalid command line, but nodes that handle it are no fault of that
+          throw error instanceof TypeError ? new Error(error.message) : error;
+        });
         const text = `removed ${service}/${removed} with ${parked} parked message${parked === 1 ? "" : "s"}`;
         print(terminal, json, { removed: { service, name: removed, parked } }, text);
         return DONE;

@@ -17,7 +17,7 @@ import { aborted } from "../ports/clock.ts";
 /** The `watch` command of the tool. */
 export const watch: CliCommand = {
   name: "watch",
-  words: "[Name]",
+  words: "[NAME]",
   summary: "prints events that are not kept, as they come",
   flags: ["count", "show-secrets"],
   more: `

@@ -39,4 +39,8 @@ const ADVICE: readonly (readonly [option: RegExp, flags: string])[] = [
   ],
   [/check `tls` in `nats`$/, "check --tlsca, --tlscert and --tlskey"],
   [/give `replicas: (\d+)`/, "give `--replicas $1`"],
+  [
+    /nats must be an address such as .* or an open NatsConnection; got /,
+    "--nats, or NATS_URL, must be an address such as nats://localhost:4222 or tls://host; got ",
+  ],
 ];

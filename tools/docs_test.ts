@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { wrongFigures } from "./docs_figures.ts";
 import { findExamples } from "./examples.ts";
 import { sourceFiles } from "./sources.ts";
 
@@ -165,6 +166,10 @@ describe("docs", () => {
       };
     };
     assertEquals(await shape("README.zh-CN.md"), await shape("README.md"));
+  });
+
+  it("have the figures of the constants that decide them; a text that is reworded is reworded in docs_figures.ts", async () => {
+    assertEquals(await wrongFigures(), []);
   });
 
   it("each have an example that runs, or the command of their measurements", async () => {

@@ -65,7 +65,7 @@ export class Suspicion {
   get stored(): Doubt {
     return {
       upTo: this.#upTo,
-      groups: this.#groups.flatMap(({ size, ids, moment }) => {
+      groups: this.#unexplained.flatMap(({ size, ids, moment }) => {
         return moment === undefined ? [{ size, ids: [...ids] }] : [];
       }),
       begun: [...this.#begun.keys()].map(({ id }) => id),
@@ -180,12 +180,21 @@ export class Suspicion {
 
   /**
    * Number of processes that have ended, up to the newest end that is not explained: one whose group has a message
-   * without an outcome. Older ends are counted although their groups may be empty: a message that ends one process
-   * after the other has moved from their groups to the newest.
+   * without an outcome. Older ends of leaders are counted although their groups may be empty: a message that ends one
+   * process after the other has moved from their groups to the newest.
    */
   get #ends(): number {
-    const newest = this.#groups.findIndex(({ ids }) => ids.size > 0);
-    return newest < 0 ? 0 : this.#groups.length - newest;
+    const groups = this.#unexplained;
+    const newest = groups.findIndex(({ ids }) => ids.size > 0);
+    return newest < 0 ? 0 : groups.length - newest;
+  }
+
+  /**
+   * The groups without those of nodes' processes whose messages have all had an outcome: a message stays in such a
+   * group until then, also if it ends another process.
+   */
+  get #unexplained(): readonly SuspectGroup[] {
+    return this.#groups.filter(({ endpoint, ids }) => endpoint === undefined || ids.size > 0);
   }
 
   /**

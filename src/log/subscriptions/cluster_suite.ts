@@ -79,6 +79,8 @@ export class Cluster {
   intercept: ((node: string, contract: AnyContract, payload: unknown) => ErrorCode | undefined) | undefined;
   /** Called before each append to the stream of subscriptions' states; a promise delays it, as a slow store does. */
   mayStore: (subject: string) => Promise<void> | undefined = () => undefined;
+  /** Called before the last message of a subject of subscriptions' states is read; what it throws is the read's error. */
+  mayRead: (subject: string) => void = () => {};
   /** Answers whether a process has certainly ended, in place of the nodes that know at once; `undefined`: does not. */
   gone: (endpoint: string) => Promise<boolean> | undefined = () => undefined;
   /** Called for a command whose recorded failure is to be removed. */
@@ -397,6 +399,11 @@ export class Node {
     kept.append = async (subject, ...rest) => {
       await cluster.mayStore(subject);
       return await append(subject, ...rest);
+    };
+    const last = kept.last.bind(kept);
+    kept.last = async (subject, ...rest) => {
+      cluster.mayRead(subject);
+      return await last(subject, ...rest);
     };
     const stream: LogStream = {
       name: opened.name,

@@ -465,6 +465,21 @@ describe("Subscriptions, when handlers fail", () => {
     cluster.close();
   });
 
+  it("try a message again whose payload could not be read from the store for a reason that nobody expects (it stayed begun)", async () => {
+    const cluster = new Cluster();
+    const handles = { billing: { Placed: { attempts: 9, delay: [60_000, 60_000] as const } } };
+    let failures = 0;
+    cluster.mayRead = (subject) => {
+      if (subject.includes(".sub.park.") && failures++ < 2) throw new Error("unexpected");
+    };
+    const node = await cluster.node("a", { handles, run: () => failures === 0 ? ["BROKEN", "no", 0] : 0 });
+    await cluster.publish("Placed", [["x".repeat(2_000), "x"], [1, "x"]]);
+    await cluster.until("the first to be parked", () => node.state("billing")?.retrying !== 0);
+    await cluster.until("both to be handled", () => cluster.ends.length === 2, 100_000);
+    assertEquals([failures, cluster.payloads(), cluster.count("fault") > 0], [3, ["x".repeat(2_000), 1], true]);
+    cluster.close();
+  });
+
   it("read no more than the window while handlers are slow", async () => {
     const cluster = new Cluster();
     const gate = Promise.withResolvers<void>();

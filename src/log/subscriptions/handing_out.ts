@@ -223,7 +223,9 @@ export class HandingOut {
       ledger.failed(item, { attempts: item.attempts, error: loaded === "lost" ? LOST : WITHOUT_PAYLOAD, dead: now() });
       this.#options.onProgress();
     } catch (error) {
-      if (!this.#closed) warnings.fault("handing out", error);
+      if (this.#closed) return;
+      warnings.fault("handing out", error);
+      this.#refused(item, undefined);
     }
   }
 

@@ -149,7 +149,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     const foundation: Foundation = {
       ...{ settings, self, link, clock, mediator, workflows, shapes, observer, hooks, alarms: nodeAlarms },
       hanging: (service, name) => runs?.hanging(service, name),
-      runsHere: (service, name) => runs?.runs(service, name) === true,
+      underWay: (service, name) => runs?.underWay(service, name),
     };
     const appParts = partsOf(foundation);
     const app = made = behaviors.some(({ send }) => send !== undefined)
@@ -211,13 +211,13 @@ interface Foundation {
   readonly alarms: NodeAlarms;
   /** Lists messages of a subscription whose handlers still run although their timeout has passed. */
   readonly hanging: ReturnType<typeof serve>["hanging"];
-  /** Returns true if a message of a subscription runs at this node. */
-  readonly runsHere: ReturnType<typeof serve>["runs"];
+  /** Returns the count of a subscription's messages that run at this node. */
+  readonly underWay: ReturnType<typeof serve>["underWay"];
 }
 
 /** Describes how an app makes its parts, each when the app first needs it. */
 function partsOf(
-  { settings: resolved, self, link, clock, mediator, workflows, shapes, observer, hooks, alarms, hanging, runsHere }:
+  { settings: resolved, self, link, clock, mediator, workflows, shapes, observer, hooks, alarms, hanging, underWay }:
     Foundation,
 ): AppParts {
   const { behaviors, logger: _, namespace, replicas, causes, ...settings } = resolved;
@@ -257,7 +257,7 @@ function partsOf(
         shapeOf: (contract) => shapes.of(contract),
         forgetFailure: (contract, id) => app.state.claims.forgetFailure(contract, id),
       };
-      return await openLog({ host, handlers: durable, hanging, runsHere });
+      return await openLog({ host, handlers: durable, hanging, underWay });
     },
     runs: async (app) => {
       const [{ Runs }, log] = await Promise.all([parts.runs(), link.log()]);

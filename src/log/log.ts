@@ -18,6 +18,7 @@ import type { DurableHandler } from "../dispatch/mediator.ts";
 import { Administration } from "./administration/administration.ts";
 import { mostRead } from "./administration/stored_subscriptions.ts";
 import { Followers } from "./following/followers.ts";
+import type { UnderWay } from "../ports/under_way.ts";
 import type { LogHost } from "./log_host.ts";
 import { Publisher } from "./publishing/publisher.ts";
 import { OverdueSchedules } from "./publishing/overdue_schedules.ts";
@@ -36,8 +37,8 @@ export interface OpenLogOptions {
    * contract and the number of these messages, and since when; `undefined`: there are none.
    */
   hanging(service: string, name: string): SubscriptionHealth["hanging"];
-  /** Returns true if a message of a subscription runs at this node. */
-  runsHere(service: string, name: string): boolean;
+  /** Returns the count of a subscription's messages that run at this node; `undefined`: it handles none of them. */
+  underWay(service: string, name: string): UnderWay | undefined;
 }
 
 /** Makes the log of a node. Streams are opened later, when first needed. */
@@ -117,7 +118,7 @@ class NodeLog implements DurableLog {
   }
 
   async start(): Promise<void> {
-    const { host, handlers, runsHere } = this.#options;
+    const { host, handlers, underWay } = this.#options;
     const leading = handlers.filter(({ settings }) => settings.each === "service");
     if (leading.length === 0) return;
     const groups = Map.groupBy(leading, ({ contract }) => contract.options.entity !== undefined);
@@ -129,7 +130,7 @@ class NodeLog implements DurableLog {
     ]);
     if (this.#left) return;
     const onError = groups.has(false) ? (error: unknown) => this.#overdue.noteError(error) : undefined;
-    this.#subscriptions = new Subscriptions({ host, kept, sources, onError, runsHere });
+    this.#subscriptions = new Subscriptions({ host, kept, sources, onError, underWay });
     await this.#subscriptions.start();
   }
 

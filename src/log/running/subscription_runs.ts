@@ -10,6 +10,7 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError, unavailable } from "../../error.ts";
+import type { UnderWay } from "../../ports/under_way.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { messageId } from "../format/commit.ts";
 import {
@@ -40,6 +41,8 @@ export interface SubscriptionRunsOptions {
   readonly host: DrainingHost;
   readonly handlers: CategoryHandlers;
   readonly token: LeaderToken;
+  /** Counts the messages of the whole subscription that run at this node. */
+  readonly underWay: UnderWay;
   /** True if a subscription's leader gets the errors that handlers throw. */
   readonly causes: boolean;
 }
@@ -176,13 +179,18 @@ export class SubscriptionRuns {
   /** Lists a message that runs. */
   #enters(id: string, { run, answer, isLast = false }: EnteredMessage): RunningMessage {
     const going = { run, answer, isLast, reported: false, owed: false, kept: false };
+    this.#options.underWay.begin();
     this.#running.set(id, going);
     return going;
   }
 
-  /** Lists a message no longer, unless its answer is kept for a leader ({@link SubscriptionRuns.#joined}). */
+  /**
+   * Takes a message whose handler has ended off the list, unless its answer is kept for a leader ({@link
+   * SubscriptionRuns.#joined}).
+   */
   #leaves(id: string): void {
     const going = this.#running.get(id);
+    this.#options.underWay.end();
     if (!going?.owed) return void this.#running.delete(id);
     going.kept = true;
     this.#options.host.clock.after(KEPT_ANSWER, () => {

@@ -6,6 +6,7 @@ import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { Standstill } from "../../ports/standstill.ts";
+import { UnderWay } from "../../ports/under_way.ts";
 import { localApp } from "../../../test/support/local_app.ts";
 import { type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
 import { leads, storedCommit } from "../../../test/support/commits.ts";
@@ -18,15 +19,15 @@ const Placed = event<void>("Placed", { durable: true });
 
 describe("SubscriptionRuns", () => {
   it("lists what runs, also what goes on after its time, until its handler has ended", async () => {
-    const { runs, clock, request, ends } = await start();
+    const { runs, underWay, clock, request, ends } = await start();
     const answers = [request(5), request(7)];
     assertEquals([...runs.running], ["5-1", "7-1"]);
     await clock.advance(1_100);
     assertEquals((await Promise.all(answers)).map(codeOf), ["TIMEOUT", "TIMEOUT"]);
-    assertEquals([...runs.running], ["5-1", "7-1"]);
+    assertEquals([[...runs.running], underWay.count], [["5-1", "7-1"], 2]);
     ends[0]();
     await clock.advance(0);
-    assertEquals([...runs.running], ["7-1"]);
+    assertEquals([[...runs.running], underWay.count], [["7-1"], 1]);
     assertEquals([...runs.ended], ["5-1"]);
     await clock.advance(10_001);
     assertEquals([...runs.ended], []);
@@ -49,14 +50,15 @@ describe("SubscriptionRuns", () => {
   });
 
   it("tells a leader that waits for less than its handler's time that the run goes on, and keeps its answer", async () => {
-    const { runs, clock, request, ends, attempts } = await start();
+    const { runs, underWay, clock, request, ends, attempts } = await start();
     const first = request(5, { timeout: 600 });
     await clock.advance(350);
+    assertEquals(underWay.count, 1);
     const { error } = await first as Exclude<Outcome, Refusal>;
     assertEquals([error?.code, error?.retryable, error?.details], ["UNAVAILABLE", false, STILL_RUNNING]);
     ends[0]();
     await clock.advance(1_000);
-    assertEquals([...runs.running], ["5-1"]);
+    assertEquals([[...runs.running], underWay.count], [["5-1"], 0], "a node that leaves waits for no kept answer");
     assertEquals(await request(5, { timeout: 600 }), DONE);
     assertEquals([[...runs.running], attempts], [[], [1]]);
   });
@@ -193,17 +195,19 @@ async function start(run?: HandlerRun) {
   await token.check(leader);
   const state = { draining: false };
   Object.defineProperty(inside, "isDraining", { get: () => state.draining });
+  const underWay = new UnderWay();
   const runs = new SubscriptionRuns({
     host: inside,
     handlers: categoryHandlers([{ contract: Placed, settings, run: run ?? until, entity: false }], 30_000),
     token,
+    underWay,
     causes: false,
   });
   const request = (position: number, { token = 7, attempt = 1, timeout = 3_000 }: Asked = {}): Promise<Outcome> => {
     const sent: RunRequest = [token, position, attempt, "m", null, {}, 0, 1, null];
     return Promise.resolve(runs.handle(sent, new MessageContext(inside, Placed, timeout, undefined)));
   };
-  return { runs, inside, clock, seen, ends, attempts, state, request, lead: (next: number) => void (leader = next) };
+  return { runs, underWay, inside, clock, seen, ends, attempts, state, request, lead: (next: number) => void (leader = next) };
 }
 
 function codeOf(outcome: Outcome): unknown {

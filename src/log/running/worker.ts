@@ -20,6 +20,7 @@ import { CatgaError } from "../../error.ts";
 import type { EventLog } from "../../ports/event_log.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { Standstill } from "../../ports/standstill.ts";
+import { UnderWay } from "../../ports/under_way.ts";
 import { commitSubject, subscriptionKey } from "../format/names.ts";
 import { type BarrierAnswer, internalCommand, readBarrier } from "../format/run_request.ts";
 import { openStream } from "../format/streams.ts";
@@ -45,8 +46,8 @@ export interface WorkerOptions {
 export interface ServedRuns {
   /** Reports dead letters of the subscription whose handlers still run here although their timeout has passed. */
   hanging(owner: string, name: string): SubscriptionHealth["hanging"];
-  /** Returns true if a message of the subscription runs at this node. */
-  runs(owner: string, name: string): boolean;
+  /** Returns the count of the subscription's messages that run at this node; `undefined`: it handles none of them. */
+  underWay(owner: string, name: string): UnderWay | undefined;
 }
 
 /**
@@ -70,32 +71,39 @@ export function serve(options: WorkerOptions): ServedRuns {
   const standstill = new Standstill(host.clock, STOOD_STILL, () => host.isDraining);
   const close = () => standstill.close();
   host.closed.then(close, close);
-  const subscriptions = new Map<string, { token: LeaderToken; categories: SubscriptionRuns[] }>();
+  const subscriptions = new Map<string, ServedSubscription>();
   for (const { owner, name, category, handlers } of byCategory(service, mediator.durable).values()) {
     const key = subscriptionKey(owner, name);
     let subscription = subscriptions.get(key);
     if (subscription === undefined) {
       const record = async () => await (await kept()).last(commitSubject(namespace, key), { latest: true });
       const token = new LeaderToken({ service: owner, name, clock: host.clock, standstill, record });
-      subscriptions.set(key, subscription = { token, categories: [] });
+      subscriptions.set(key, subscription = { token, categories: [], underWay: new UnderWay() });
       const own = subscription;
       // a barrier runs even if the node has no room for other messages: if a full node refused it, another node would
       // run this node's messages a second time
       const how = { always: ALWAYS };
       mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx), how);
     }
-    const { token, categories } = subscription;
+    const { token, categories, underWay } = subscription;
     const together = categoryHandlers(handlers, timeout);
-    const runs = new SubscriptionRuns({ host, token, causes, handlers: together });
+    const runs = new SubscriptionRuns({ host, token, underWay, causes, handlers: together });
     categories.push(runs);
     const how = { always: (payload: unknown) => runs.joins(payload), lasts: together.timeout };
     mediator.serve(internalCommand(runName(owner, name, category)), runs.handle, how);
   }
-  const runsOf = (owner: string, name: string) => subscriptions.get(subscriptionKey(owner, name))?.categories ?? [];
+  const of = (owner: string, name: string) => subscriptions.get(subscriptionKey(owner, name));
   return {
-    hanging: (owner, name) => runsOf(owner, name).flatMap(({ hanging }) => hanging ?? [])[0],
-    runs: (owner, name) => runsOf(owner, name).some(({ running }) => [...running].length > 0),
+    hanging: (owner, name) => of(owner, name)?.categories.flatMap(({ hanging }) => hanging ?? [])[0],
+    underWay: (owner, name) => of(owner, name)?.underWay,
   };
+}
+
+/** A subscription at this node: whom it obeys, and its runs by contract. */
+interface ServedSubscription {
+  readonly token: LeaderToken;
+  readonly categories: SubscriptionRuns[];
+  readonly underWay: UnderWay;
 }
 
 /** The handlers of one contract in one subscription. */
@@ -129,7 +137,7 @@ function byCategory(service: string, handlers: readonly DurableHandler[]): Map<s
  * there.
  */
 function control(
-  { token, categories }: { readonly token: LeaderToken; readonly categories: readonly SubscriptionRuns[] },
+  { token, categories }: ServedSubscription,
   payload: unknown,
   ctx: MessageContext,
 ): MaybePromise<Outcome> {

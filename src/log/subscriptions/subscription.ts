@@ -6,6 +6,7 @@ import { listed, printable } from "../../data/printable.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import { throughElection } from "../../ports/key_value_store.ts";
+import type { UnderWay } from "../../ports/under_way.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import type { Commit, Head } from "../format/commit.ts";
 import { categorySubject, commitSubject, requestSubject, subscriptionKey } from "../format/names.ts";
@@ -33,8 +34,8 @@ export interface SubscriptionParts {
   readonly spec: SubscriptionSpec;
   /** The live nodes that handle the subscription; the first should lead. */
   nodes(): readonly CapableNode[];
-  /** Returns true if a message of the subscription runs at this node; absent: none ever does. */
-  readonly runsHere?: ((service: string, name: string) => boolean) | undefined;
+  /** Returns the count of a subscription's messages that run at this node; `undefined`, or absent: none ever does. */
+  readonly underWay?: ((service: string, name: string) => UnderWay | undefined) | undefined;
   /** Called when something is to be done that {@link LogSubscription.tick} does. Must not throw. */
   onChange(): void;
 }
@@ -227,11 +228,9 @@ export class LogSubscription {
    */
   async leave(patience: number): Promise<void> {
     this.#leaving = true;
-    const { host: { clock }, spec: { service, name }, runsHere } = this.#options;
+    const { host: { clock }, spec: { service, name }, underWay } = this.#options;
     const until = clock.monotonic() + patience;
-    while (this.term !== undefined && runsHere?.(service, name) && clock.monotonic() < until) {
-      await delay(clock, Math.min(ENDED_POLL, until - clock.monotonic()));
-    }
+    if (this.term !== undefined) await underWay?.(service, name)?.none(clock, until);
     await this.term?.handOver(Math.max(ABORTED_END_WITHIN, Math.min(PATIENCE, until - clock.monotonic())));
   }
 
@@ -533,8 +532,6 @@ const LATE = 1_000;
 const PATIENCE = 2_000;
 /** Time that messages which a drain has aborted get to end before the lead is handed over, in ms. */
 const ABORTED_END_WITHIN = 500;
-/** Interval at which a leader that leaves looks if this node still runs messages, in ms. */
-const ENDED_POLL = 5;
 /** Time for which this node leaves the lead to other nodes after its term has failed, in ms. */
 const ASIDE = 30_000;
 /** Time that a leader gets to begin to read new categories, in ms. */

@@ -8,6 +8,7 @@ import { CatgaError } from "../../error.ts";
 import { throughElection } from "../../ports/key_value_store.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { OnceAMinute, type Timer } from "../../ports/clock.ts";
+import type { UnderWay } from "../../ports/under_way.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import {
   commitSubject,
@@ -36,8 +37,8 @@ export interface SubscriptionsOptions {
   readonly onError?: ((error: unknown) => void) | undefined;
   /** Maximum number of parked messages of a subscription; default 10,000. */
   readonly mostParked?: number | undefined;
-  /** Returns true if a message of a subscription runs at this node; absent: none ever does. */
-  runsHere?(service: string, name: string): boolean;
+  /** Returns the count of a subscription's messages that run at this node; `undefined`, or absent: none ever does. */
+  underWay?(service: string, name: string): UnderWay | undefined;
 }
 
 /** A stream that subscriptions read, and the handlers of its contracts. */
@@ -67,7 +68,7 @@ export class Subscriptions {
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options;
-    const { host, kept, sources, mostParked = 10_000, runsHere } = options;
+    const { host, kept, sources, mostParked = 10_000, underWay } = options;
     const { namespace, endpoint, clock, observer } = host;
     this.#reports = new OnceAMinute(clock);
     const leases = this.#leases = new Leases({
@@ -93,7 +94,7 @@ export class Subscriptions {
         const nodes = () => this.#capable(key);
         this.#all.set(
           key,
-          new LogSubscription({ host, stream, kept, leases, mostParked, spec, nodes, runsHere, onChange }),
+          new LogSubscription({ host, stream, kept, leases, mostParked, spec, nodes, underWay, onChange }),
         );
       }
     }

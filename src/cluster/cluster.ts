@@ -252,6 +252,7 @@ export class Cluster implements Remote {
 
   async close(): Promise<void> {
     this.#stop.abort();
+    this.#membership.close();
     this.#absence.reset();
     await this.#interop.close();
     this.#prover.close();

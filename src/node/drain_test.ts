@@ -403,6 +403,47 @@ describe("drain", () => {
     });
   }
 
+  for (const first of ["leader", "worker", "together"] as const) {
+    it(`a durable event that runs at a node which drains begins nowhere else when its leader drains, too: ${first}`, async () => {
+      const Kept = event<number>("Kept", { durable: true, key: (n) => `${n}` });
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed: 1 });
+      const steps: string[] = [];
+      const later = (ms: number) => new Promise<void>((resolve) => clock.after(ms, resolve));
+      let worker = "";
+      const start = async (id: string) => {
+        const handler = Kept.on(async (n, { attempt }) => {
+          steps.push(`${id} begins ${n}, attempt ${attempt}`);
+          if (id === "leader" || worker !== "") return;
+          worker = id;
+          await later(9_000);
+          steps.push(`${id} ends ${n}`);
+        }, { name: "kept", from: "start" });
+        return await clock.until(catga({ network, id, handlers: handler, logger: QUIET }));
+      };
+      const leader = await start("leader");
+      await clock.advance(3_000);
+      const others = [await start("b"), await start("c")];
+      await clock.advance(3_000);
+      for (let n = 0; worker === ""; n++) {
+        await clock.until(leader.publish(Kept, n));
+        await clock.advance(50);
+      }
+      const [drained, left] = others.toSorted(({ node: a }, { node: b }) => Number(b === worker) - Number(a === worker));
+      const drains: Promise<void>[] = [];
+      const apps = first === "worker" ? [drained, leader] : [leader, drained];
+      for (const app of apps) {
+        drains.push(app.drain({ timeout: 30_000 }));
+        if (first !== "together") await clock.advance(1_000);
+      }
+      await clock.advance(15_000);
+      await clock.until(Promise.all(drains));
+      const n = steps.findIndex((s) => s.startsWith(worker));
+      assertEquals(steps.slice(n), [steps[n], steps[n].replace(/begins (.*), .*/, "ends $1")]);
+      await clock.until(left.drain());
+    });
+  }
+
   it("gives back its places before locks within its timeout, however slow the store (500 ms were all it had)", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1, faults: { delay: 300 } });

@@ -115,12 +115,16 @@ export class Membership {
     this.#own.keep();
   }
 
-  /** Deletes this node's record for good, and ends all watches of nodes. */
+  /** Deletes this node's record for good. The view follows the other nodes until {@link Membership.close}. */
   async leave(): Promise<void> {
-    this.#stop.abort();
-    this.#unproven.stop();
     await this.#own.leave();
     this.#remove(this.#self.id, "leave");
+  }
+
+  /** Ends all watches of nodes. */
+  close(): void {
+    this.#stop.abort();
+    this.#unproven.stop();
     this.view.close();
   }
 

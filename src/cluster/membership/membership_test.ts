@@ -88,6 +88,7 @@ describe("a record", () => {
     await clock.advance(0);
     assert(await bucket.get("b") !== undefined);
     await membership.leave();
+    membership.close();
     assertEquals(await bucket.get("b"), undefined);
   });
 
@@ -114,6 +115,7 @@ describe("a record", () => {
     await clock.advance(0);
     assert(await bucket.get("b") !== undefined);
     await membership.leave();
+    membership.close();
   });
 
   it("that is overwritten with garbage is ignored by the others, and written again at once by its node", async () => {
@@ -259,6 +261,7 @@ describe("what nodes handle", () => {
     await cluster.clock.until(cluster.apps.get("c")!.drain());
     assertEquals([changes, membership.view.alone("Who")], [[true, true], true]);
     await membership.leave();
+    membership.close();
   });
 });
 

@@ -65,6 +65,10 @@ export class HandingOut {
    * learned that.
    */
   readonly #hanging = new Map<Item, number>();
+  /** Requests that nodes have not answered yet. */
+  readonly #unanswered = new Set<HandedOut>();
+  /** Resolved when nodes have answered; set while a caller of {@link HandingOut.nextAnswer} waits. */
+  #awaited: PromiseWithResolvers<void> | undefined;
   /** Requests that nodes have answered in this turn of the event loop, and whose messages are not settled yet. */
   #answers: HandedOut[] = [];
   /** Messages that waited for a node with another version of their contract, which is live now; in reverse order. */
@@ -95,6 +99,22 @@ export class HandingOut {
   }
 
   /**
+   * True if messages may run at other nodes that are no longer among the live nodes, because they drain: the next
+   * leader will not ask them, and would begin these messages elsewhere.
+   */
+  get runsAtDraining(): boolean {
+    const { host, nodes } = this.#options;
+    if (this.#unanswered.size === 0) return false;
+    const live = new Set(nodes().map(({ endpoint }) => endpoint));
+    return this.#unanswered.values().some(({ endpoint }) => endpoint !== host.endpoint && !live.has(endpoint));
+  }
+
+  /** Resolves when nodes have answered, or when no answers are awaited any longer. */
+  nextAnswer(): Promise<void> {
+    return (this.#awaited ??= Promise.withResolvers()).promise;
+  }
+
+  /**
    * Parks messages that have failed and wait in memory: the store then has them, with their errors, for the next
    * leader.
    */
@@ -115,6 +135,7 @@ export class HandingOut {
     this.#filling.clear();
     this.#pause?.cancel();
     this.#cancelWaits();
+    this.#awaited?.resolve();
   }
 
   /** Sends all messages that may run to nodes that handle them. */
@@ -237,6 +258,7 @@ export class HandingOut {
   #handOut(items: readonly Item[], { contract }: Category, request: unknown, options: SendOptions): void {
     const { host } = this.#options;
     const handed = new HandedOut(items, host.endpoint, this.#onAnswer);
+    this.#unanswered.add(handed);
     try {
       host.app.handOut(contract, request, options, handed);
     } catch (error) {
@@ -249,6 +271,7 @@ export class HandingOut {
    * less).
    */
   readonly #onAnswer = (handed: HandedOut): void => {
+    this.#unanswered.delete(handed);
     if (this.#answers.push(handed) === 1) queueMicrotask(() => this.#settleAnswers());
   };
 
@@ -263,6 +286,8 @@ export class HandingOut {
       else this.#eachAnswered(items, outcomes, endpoint);
     }
     if (this.#closed) return;
+    this.#awaited?.resolve();
+    this.#awaited = undefined;
     this.#options.onProgress();
     this.pump();
   }

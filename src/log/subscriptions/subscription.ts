@@ -222,16 +222,17 @@ export class LogSubscription {
   }
 
   /**
-   * Hands the lead of the subscription over to another node. While this node runs messages, it leads on for `patience`
-   * ms at most, because the next leader does not ask a node that has left: it would begin them beside. Others are
-   * handed out meanwhile. Never rejects.
+   * Hands the lead of the subscription over to another node. While messages run at this node, or at others that drain,
+   * it leads on for `patience` ms at most, because the next leader does not ask a node that has left: it would begin
+   * them beside. Others are handed out meanwhile. Never rejects.
    */
   async leave(patience: number): Promise<void> {
     this.#leaving = true;
     const { host: { clock }, spec: { service, name }, underWay } = this.#options;
     const until = clock.monotonic() + patience;
     if (this.term !== undefined) await underWay?.(service, name)?.none(clock, until);
-    await this.term?.handOver(Math.max(ABORTED_END_WITHIN, Math.min(PATIENCE, until - clock.monotonic())));
+    await this.term?.drainingEnded(until);
+    await this.term?.handOver(Math.max(ABORTED_END_WITHIN, Math.min(PATIENCE, until - clock.monotonic())), until);
   }
 
   close(): void {
@@ -359,7 +360,8 @@ export class LogSubscription {
     if (this.#first) this.#secondSince = undefined;
     else this.#secondSince ??= now;
     if (
-      this.#leaving || this.#secondSince === undefined || now - this.#secondSince < SETTLED || now < this.#keepsUntil
+      this.#leaving || this.#secondSince === undefined || now - this.#secondSince < SETTLED ||
+      now < this.#keepsUntil || this.term?.runsAtDraining
     ) {
       return;
     }

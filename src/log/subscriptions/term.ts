@@ -6,7 +6,7 @@ import { HandledCount } from "../../dispatch/handled_count.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { listed, printable } from "../../data/printable.ts";
-import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
+import { delay, elapsed, type Stamp, stamp, within } from "../../ports/clock.ts";
 import type { Place, StoredState } from "../format/commit.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../../contract/announcement.ts";
@@ -246,10 +246,27 @@ export class SubscriptionTerm {
     }
   }
 
-  /** Hands the lead over: no more messages are handed out; running messages get `patience` ms to end. Never rejects. */
-  async handOver(patience: number): Promise<void> {
+  /** True if messages may run at nodes that drain, which the next leader will not ask. */
+  get runsAtDraining(): boolean {
+    return this.#led?.handing.runsAtDraining === true;
+  }
+
+  /** Waits until no messages run at nodes that drain, or until the time `until`, by the monotonic clock. */
+  async drainingEnded(until: number): Promise<void> {
+    const { clock } = this.#options.host;
+    while (this.runsAtDraining && !this.#over && clock.monotonic() < until) {
+      await within(clock, until - clock.monotonic(), this.#led!.handing.nextAnswer()); // `#led` is set: messages run
+    }
+  }
+
+  /**
+   * Hands the lead over: no more messages are handed out; running messages get `patience` ms to end, and those at nodes
+   * that drain have time until `until`, by the monotonic clock. Never rejects.
+   */
+  async handOver(patience: number, until = 0): Promise<void> {
     if (this.#phase !== "runs") return;
     await this.#settle(patience);
+    await this.drainingEnded(until);
     this.#led?.handing.putAside();
     if (this.#led !== undefined) await this.#writeLast("");
     this.#end("handed over");

@@ -207,6 +207,8 @@ export interface AwaitedVersion {
   readonly message: string;
   /** Time of the first refusal, in ms since 1970. */
   readonly since: number;
+  /** Time at which the newest refusal was stored, by the server's clock, in ms since 1970. */
+  readonly newest: number;
 }
 
 /** The stored messages that all live nodes have refused, and that wait for a node with another version. */

@@ -230,6 +230,31 @@ describe("a run that its handler of this version cannot go on with", () => {
     assertEquals(begun.filter((line) => line === "last 2").length, 2);
   });
 
+  it("is shown as waiting since its first refusal, also when it came a step further before the last (it was shown as running)", async () => {
+    const further: string[] = [];
+    const handler = (id: string) =>
+      Order(1).handle(async (flow) => {
+        await flow.step("first", () => {});
+        if (id === "v1b") await flow.step("second", () => void further.push(id));
+        throw new Error("not for 1");
+      });
+    await using cluster = await testCluster(["v1", "web"], {
+      logger: QUIET,
+      node: (id) => id === "web" ? { service: "web" } : { service: "shop", handlers: handler(id) },
+    });
+    const shown = async (id: string) => {
+      for await (const { status, pending: [{ since }] } of cluster.app(id).runs({ id: "r" })) return [status, since];
+    };
+    unwrap(await cluster.app("web").start(Order(2), { fails: [] }, { id: "r" }));
+    await until(cluster, "it to wait", async () => await status(cluster.app("v1"), "r") === "waiting");
+    const before = await shown("v1");
+    await cluster.app("v1").drain();
+    await cluster.start("v1b");
+    await until(cluster, "its second step", () => further.length === 1);
+    await cluster.advance(1_000);
+    assertEquals(await shown("v1b"), before);
+  });
+
   it("is tried again while it waits, for what its handler throws may pass; a cancel ends it", async () => {
     const begun: string[] = [];
     await using cluster = await nodes(begun, "v1", "web");

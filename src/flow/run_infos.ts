@@ -183,7 +183,7 @@ async function refusalOf(
     found = await refused.find(name, (payload) => isRecord(payload) && payload.run === run);
   }
   // the refused message is kept until the run has ended or waits
-  if (found === undefined || heldAt > found.since) return undefined;
+  if (found === undefined || heldAt > found.newest) return undefined;
   const { code, message, since } = found;
   const { attempts, error } = pending.find(({ name }) => name === "") ?? { attempts: 0 };
   const thrown = error?.cause === undefined ? {} : { cause: error.cause };

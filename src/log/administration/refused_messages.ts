@@ -4,9 +4,9 @@
  */
 import type { AwaitedVersion, AwaitingMessages } from "../../dispatch/remote.ts";
 import { readSubscriptionKey } from "../format/names.ts";
-import type { ParkedMessage } from "../format/parked_message.ts";
 import {
   type KeptCommits,
+  type KeptMessage,
   parkedMessage,
   parkedMessages,
   storedKeys,
@@ -21,7 +21,7 @@ export class StoredRefusals implements AwaitingMessages {
   /** By name, in all services: the subscriptions. */
   readonly #subscriptions = new Map<string, Promise<readonly StoredSubscription[]>>();
   /** By name: the refused messages of the subscriptions, in the order in which they were stored. */
-  readonly #refused = new Map<string, Promise<readonly ParkedMessage[]>>();
+  readonly #refused = new Map<string, Promise<readonly KeptMessage[]>>();
 
   constructor(kept: Promise<KeptCommits | undefined>) {
     this.#kept = kept;
@@ -59,8 +59,8 @@ export class StoredRefusals implements AwaitingMessages {
     return (await Promise.all(keys.map((key) => storedSubscription(kept, key)))).filter((each) => each !== undefined);
   }
 
-  async #readRefused(name: string): Promise<readonly ParkedMessage[]> {
-    const all: ParkedMessage[] = [];
+  async #readRefused(name: string): Promise<readonly KeptMessage[]> {
+    const all: KeptMessage[] = [];
     const kept = await this.#kept;
     if (kept === undefined) return all;
     for (const subscription of await this.#named(name)) {
@@ -73,7 +73,9 @@ export class StoredRefusals implements AwaitingMessages {
 }
 
 /** Returns why a parked message waits for a node with another version; `undefined`: it does not. */
-function refusalOf(parked: ParkedMessage | undefined): AwaitedVersion | undefined {
+function refusalOf(parked: KeptMessage | undefined): AwaitedVersion | undefined {
   const { code = "", message = "", outage = 0, refusedBy = [] } = parked?.error ?? {};
-  return refusedBy.length === 0 ? undefined : { code, message, since: outage };
+  return parked === undefined || refusedBy.length === 0
+    ? undefined
+    : { code, message, since: outage, newest: parked.storedAt };
 }

@@ -109,6 +109,12 @@ export async function storedSubscription(
   throw unavailable(`the server lags behind with what is stored of ${subject}; try again`);
 }
 
+/** A parked message as the store has it. */
+export interface KeptMessage extends ParkedMessage {
+  /** Time at which the message was stored with its newest failure, by the server's clock, in ms since 1970. */
+  readonly storedAt: number;
+}
+
 /**
  * Reads a parked message (one that waits in the store for its next attempt, or is dead); `undefined`: missing or
  * unreadable.
@@ -117,12 +123,12 @@ export async function parkedMessage(
   { stream, namespace }: KeptCommits,
   key: string,
   id: string,
-): Promise<ParkedMessage | undefined> {
+): Promise<KeptMessage | undefined> {
   const subject = parkedSubject(namespace, key, id);
   // a server that lags behind may not have the message yet: ask the stream's leader
   const message = await stream.last(subject) ?? await stream.last(subject, { latest: true });
   const parked = message && readParked(id, textOf(message));
-  return typeof parked === "string" ? undefined : parked;
+  return parked === undefined || typeof parked === "string" ? undefined : { ...parked, storedAt: message!.time };
 }
 
 /**
@@ -133,14 +139,14 @@ export async function* parkedMessages(
   { stream, namespace }: KeptCommits,
   { key, state: { parked } }: StoredSubscription,
   wanted: (state: ParkedState) => boolean = () => true,
-): AsyncGenerator<readonly [id: string, message: ParkedMessage]> {
+): AsyncGenerator<readonly [id: string, message: KeptMessage]> {
   if (parked.size === 0) return;
   for await (const stored of messagesFrom(stream, parkedSubject(namespace, key, "*"), 0, PAGE)) {
     const id = parkedId(stored.subject);
     const state = parked.get(id);
     if (state === undefined || !wanted(state)) continue;
     const message = readParked(id, textOf(stored));
-    if (typeof message !== "string") yield [id, message];
+    if (typeof message !== "string") yield [id, { ...message, storedAt: stored.time }];
   }
 }
 

@@ -429,7 +429,9 @@ describe("drain", () => {
         await clock.until(leader.publish(Kept, n));
         await clock.advance(50);
       }
-      const [drained, left] = others.toSorted(({ node: a }, { node: b }) => Number(b === worker) - Number(a === worker));
+      const [drained, left] = others.toSorted(({ node: a }, { node: b }) =>
+        Number(b === worker) - Number(a === worker)
+      );
       const drains: Promise<void>[] = [];
       const apps = first === "worker" ? [drained, leader] : [leader, drained];
       for (const app of apps) {

@@ -207,7 +207,18 @@ async function start(run?: HandlerRun) {
     const sent: RunRequest = [token, position, attempt, "m", null, {}, 0, 1, null];
     return Promise.resolve(runs.handle(sent, new MessageContext(inside, Placed, timeout, undefined)));
   };
-  return { runs, underWay, inside, clock, seen, ends, attempts, state, request, lead: (next: number) => void (leader = next) };
+  return {
+    runs,
+    underWay,
+    inside,
+    clock,
+    seen,
+    ends,
+    attempts,
+    state,
+    request,
+    lead: (next: number) => void (leader = next),
+  };
 }
 
 function codeOf(outcome: Outcome): unknown {

@@ -656,9 +656,14 @@ describe("Suspicion", () => {
     it("a message that ends one node's process after the other holds the others up, those whose messages are handled do not (it was hours)", () => {
       for (const handled of [true, false]) {
         const doubt = new Suspicion(0, []);
-        for (let n = 0; n < 13; n++) doubt.processEnded(handled && n < 12 ? items[10 + n] : slow, `node.${n}`, () => {});
+        for (let n = 0; n < 13; n++) {
+          doubt.processEnded(handled && n < 12 ? items[10 + n] : slow, `node.${n}`, () => {});
+        }
         for (const item of items.slice(10, 22)) doubt.cleared(item);
-        const next = Suspicion.after({ ...doubt.stored, begun: [slow.id] }, { ...last, unclean: false }, [slow, other])!;
+        const next = Suspicion.after({ ...doubt.stored, begun: [slow.id] }, { ...last, unclean: false }, [
+          slow,
+          other,
+        ])!;
         for (const each of [doubt, next]) {
           assertEquals(each.choose([slow], 0).begins, [slow]);
           assertEquals(each.choose([other], 2_000).begins, handled ? [other] : []);

@@ -423,15 +423,13 @@ describe("drain", () => {
       };
       const leader = await start("leader");
       await clock.advance(3_000);
-      const others = [await start("b"), await start("c")];
+      const [b, c] = [await start("b"), await start("c")];
       await clock.advance(3_000);
       for (let n = 0; worker === ""; n++) {
         await clock.until(leader.publish(Kept, n));
         await clock.advance(50);
       }
-      const [drained, left] = others.toSorted(({ node: a }, { node: b }) =>
-        Number(b === worker) - Number(a === worker)
-      );
+      const [drained, left] = worker === "b" ? [b, c] : [c, b];
       const drains: Promise<void>[] = [];
       const apps = first === "worker" ? [drained, leader] : [leader, drained];
       for (const app of apps) {

@@ -79,7 +79,7 @@ export class Cluster {
   intercept: ((node: string, contract: AnyContract, payload: unknown) => ErrorCode | undefined) | undefined;
   /** Called before each append to the stream of subscriptions' states; a promise delays it, as a slow store does. */
   mayStore: (subject: string) => Promise<void> | undefined = () => undefined;
-  /** Called before the last message of a subject of subscriptions' states is read; the read fails with what it throws. */
+  /** Called before the last message of a subject of subscriptions' states is read; what it throws fails the read. */
   mayRead: (subject: string) => void = () => {};
   /** Answers whether a process has certainly ended, in place of the nodes that know at once; `undefined`: does not. */
   gone: (endpoint: string) => Promise<boolean> | undefined = () => undefined;

@@ -11,12 +11,12 @@ describe("outcomeOf", () => {
     assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 0] }), { ...failed, final: false });
     assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 1] }), { ...failed, final: true });
     const refused = { ...failed, final: true, refused: true };
-    assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 2] }), refused);
+    assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 1, null, 6] }), { ...refused, outage: 5 });
     assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 3] }), { ...refused, awaitsWriter: true });
   });
 
   it("takes any other answer for a failure", () => {
-    for (const value of [undefined, null, 2, "0", [], ["A"], [1, 2, 3], { running: [] }]) {
+    for (const value of [undefined, null, 2, "0", [], ["A"], [1, 2, 3], ["A", "a", 2], { running: [] }]) {
       const outcome = outcomeOf({ ok: true, value });
       assertEquals(typeof outcome === "object" && "code" in outcome && outcome.code, "INVALID_RESPONSE");
     }

@@ -74,9 +74,8 @@ export type RunAnswer = 0 | 1 | FailedRun;
  * Answer of a node on which the run of a message failed.
  * - `final` 0: the message may be tried again. 1: it becomes a dead letter, because of `fail(…, { final: true })`,
  *   because some but not all of the subscription's handlers have contracts that refuse the payload, because its key
- *   cannot be made, or because this was its last attempt. 2: the input schema refused the message before a handler
- *   began; a node with another version of the contract may accept it. 3: no live version of the workflow accepts the
- *   run; the version that wrote the run would.
+ *   cannot be made, or because this was its last attempt. 3: no live version of the workflow accepts the run; the
+ *   version that wrote the run would.
  * - `cause`: the thrown error, for operators.
  * - `outage`: maximum duration in ms of an outage (a service that the handler called is unavailable, or no node accepts
  *   the message) during which failed attempts do not count; absent: the attempt counts.
@@ -84,10 +83,18 @@ export type RunAnswer = 0 | 1 | FailedRun;
 export type FailedRun = readonly [
   code: string,
   message: string,
-  final: 0 | 1 | 2 | 3,
+  final: 0 | 1 | 3,
   cause?: string | null,
   outage?: number,
 ];
+
+/**
+ * Answer of a node whose input schema refused the message before a handler began; a node with another version of the
+ * contract may accept it. No other answer has both `final` 1 and an outage, so leaders tell this answer by these two;
+ * leaders of earlier builds, which hand nothing on, make the message a dead letter. `waits`: the outage, plus 1 so that
+ * it is never 0.
+ */
+export type RefusedRun = readonly [code: string, message: string, final: 1, cause: string | null, waits: number];
 
 /**
  * `details` of the failure of a message that did not run, because an earlier run of the message goes on at the node:
@@ -164,7 +171,7 @@ export function readRunAnswer(value: unknown): RunAnswer | undefined {
   if (!Array.isArray(value) || value.length < 3 || value.length > 5) return undefined;
   const [code, message, final, cause, outage] = value;
   if (typeof code !== "string" || code === "" || typeof message !== "string") return undefined;
-  if (final !== 0 && final !== 1 && final !== 2 && final !== 3) return undefined;
+  if (final !== 0 && final !== 1 && final !== 3) return undefined;
   if (value.length === 5 && !(isPositive(outage) && (cause === null || typeof cause === "string"))) return undefined;
   const known = [code.slice(0, MAX_ANSWER_CODE), message.slice(0, MAX_ANSWER_MESSAGE), final] as const;
   const why = typeof cause === "string" ? cause.slice(0, MAX_CAUSE) : undefined;
@@ -267,12 +274,16 @@ export function outcomesOf(result: Result<unknown>, count: number): readonly Run
 }
 
 function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure {
-  const why = typeof cause === "string" ? { cause } : {};
-  const refused = final < 2 ? {} : { refused: true, ...(final === 3 ? { awaitsWriter: true } : {}) };
+  const failure = { code, message, ...(typeof cause === "string" ? { cause } : {}), node: undefined };
+  // a `RefusedRun`
+  if (final === 1 && outage !== undefined) {
+    return { ...failure, refused: true, ...(outage > 1 ? { outage: outage - 1 } : {}), final: true };
+  }
   return {
-    ...{ code, message, ...why, ...refused },
+    ...failure,
+    ...(final === 3 ? { refused: true, awaitsWriter: true } : {}),
     ...(outage === undefined ? {} : { outage }),
-    ...{ final: final > 0, node: undefined },
+    final: final > 0,
   };
 }
 

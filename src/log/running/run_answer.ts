@@ -5,7 +5,13 @@ import { causeText } from "../../data/cause_text.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { type FailedRun, MAX_ANSWER_CODE, MAX_ANSWER_MESSAGE, type RunAnswer } from "../format/run_request.ts";
+import {
+  type FailedRun,
+  MAX_ANSWER_CODE,
+  MAX_ANSWER_MESSAGE,
+  type RefusedRun,
+  type RunAnswer,
+} from "../format/run_request.ts";
 
 /** Answer to a leader: the message was handled. */
 export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
@@ -32,7 +38,7 @@ export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, o
     return { ok: true, value: refusedAnswer(error, causes, outage) };
   }
   if (error.details === ALONE) return new Refusal("DRAINING", ctx);
-  if (error.details === AWAITS_VERSION) return { ok: true, value: refusedAnswer(error, causes, outage, 3) };
+  if (error.details === AWAITS_VERSION) return { ok: true, value: awaitsWriterAnswer(error, causes, outage) };
   const answer = failureAnswer(error, causes);
   if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };
   const [code, message, final, cause = null] = answer;
@@ -62,7 +68,7 @@ export function lastAnswer(outcome: Outcome): Outcome {
   }
   // `answerTo` has made this value
   const value = outcome.value as RunAnswer;
-  return typeof value === "number" || value[4] !== undefined || value[2] >= 2
+  return typeof value === "number" || value[4] !== undefined || value[2] === 3
     ? outcome
     : { ok: true, value: [value[0], value[1], 1, ...value.slice(3)] };
 }
@@ -80,13 +86,18 @@ export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
 }
 
 /**
- * Encodes the answer for a message that was refused before a handler began. `how`: 2: by the input schema; 3: by all
- * live versions of the workflow (see {@link FailedRun}). `causes`: true to include the error's cause. `outage`: time
- * for which the message may wait for a node that accepts it, in ms.
+ * Encodes the answer for a message that the input schema refused before a handler began ({@link RefusedRun}). `causes`:
+ * true to include the error's cause. `outage`: time for which the message may wait for a node that accepts it, in ms.
  */
-export function refusedAnswer(error: CatgaError, causes: boolean, outage: number, how: 2 | 3 = 2): FailedRun {
+export function refusedAnswer(error: CatgaError, causes: boolean, outage: number): FailedRun {
+  const [code, message, , cause = null] = failureAnswer(error, causes);
+  return [code, message, 1, cause, Math.ceil(outage) + 1] satisfies RefusedRun;
+}
+
+/** Encodes the answer for a run that no live version of its workflow accepts. Parameters: {@link refusedAnswer}. */
+function awaitsWriterAnswer(error: CatgaError, causes: boolean, outage: number): FailedRun {
   const [code, message, , ...cause] = failureAnswer(error, causes);
-  return outage === 0 ? [code, message, how, ...cause] : [code, message, how, cause[0] ?? null, Math.ceil(outage)];
+  return outage === 0 ? [code, message, 3, ...cause] : [code, message, 3, cause[0] ?? null, Math.ceil(outage)];
 }
 
 /** Makes a text well-formed and cuts it to `most` characters; a cut text ends with "…". */

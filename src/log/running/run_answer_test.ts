@@ -6,8 +6,8 @@ import { MessageContext } from "../../dispatch/message_context.ts";
 import { Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { localApp } from "../../../test/support/local_app.ts";
-import { readRunAnswer } from "../format/run_request.ts";
-import { answerTo, DONE, failureAnswer } from "./run_answer.ts";
+import { outcomeOf, readRunAnswer } from "../format/run_request.ts";
+import { answerTo, DONE, failureAnswer, lastAnswer, refusedAnswer } from "./run_answer.ts";
 
 const Placed = event<void>("Placed", { durable: true });
 const Book = command<void, string>("Book", { durable: true, idempotent: true });
@@ -72,3 +72,22 @@ describe("failureAnswer", () => {
 function context(contract: AnyContract): MessageContext {
   return new MessageContext(localApp().inside, contract, 1_000, undefined);
 }
+
+describe("refusedAnswer", () => {
+  it("is a final failure to leaders of earlier builds, which read no other `final` than 0 and 1 (a batch ran again)", () => {
+    const error = new CatgaError("INVALID_MESSAGE", "no seat", { final: true });
+    for (const [causes, outage] of [[false, 0], [true, 0], [false, 5_000.5], [true, 5_000.5]] as const) {
+      const value = refusedAnswer(error, causes, outage);
+      assertEquals(value[2], 1);
+      assertEquals(readRunAnswer(value), value);
+      const { refused, final, ...failed } = outcomeOf({ ok: true, value }) as unknown as Record<string, unknown>;
+      assertEquals([refused, final, failed.code, failed.outage], [
+        true,
+        true,
+        "INVALID_MESSAGE",
+        Math.ceil(outage) || undefined,
+      ]);
+      assertEquals(lastAnswer({ ok: true, value }), { ok: true, value });
+    }
+  });
+});

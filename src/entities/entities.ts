@@ -7,7 +7,7 @@ import type { EntityBody } from "../contract/handler.ts";
 import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { DecidingMessage, Entities, Settling } from "../dispatch/context_host.ts";
 import { keyOf } from "../dispatch/routing_key.ts";
-import { CatgaError, unavailable } from "../error.ts";
+import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import {
   commandText,
   entityGroupText,
@@ -106,10 +106,10 @@ class NodeEntities implements Entities {
       }
       const last = await reads.last(subject, { latest: true });
       if (last !== undefined && this.#isForgotten(last)) {
-        await this.#snapshots.remove(name, id);
-        await stream.purge(subject, { before: last.sequence });
-        await this.#snapshots.remove(name, id);
-        return this.#warm.drop(subject);
+        error = await this.#removed({ name, id, before: last.sequence });
+        if (error === undefined) return this.#warm.drop(subject);
+        await delay(clock, Math.min(doubled(attempts, 5, 500), left));
+        continue;
       }
       const text = this.#forgotten(id, this.#versionBehind(last));
       const appended = await stream.append(subject, text, { timeout: left, expect: last?.sequence ?? 0 });
@@ -119,6 +119,25 @@ class NodeEntities implements Entities {
         if (appended.type === "not stored" && !appended.transient) throw error;
       }
       await delay(clock, Math.min(doubled(attempts, 5, 500), left));
+    }
+  }
+
+  /**
+   * Removes the snapshots of a forgotten entity, and its messages before this sequence. Returns the error if the
+   * servers do not answer, as while they elect leaders of the stream and the bucket; rejects with any other.
+   */
+  async #removed(
+    { name, id, before }: { readonly name: string; readonly id: string; readonly before: number },
+  ): Promise<CatgaError | undefined> {
+    try {
+      const stream = await this.#stream.get();
+      await this.#snapshots.remove(name, id);
+      await stream.purge(this.#stream.subject(name, id), { before });
+      await this.#snapshots.remove(name, id);
+      return undefined;
+    } catch (error) {
+      if (isCatgaError(error) && error.code === "UNAVAILABLE" && error.retryable) return error;
+      throw error;
     }
   }
 

@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertNotEquals } from "@std/assert";
-import { type Behavior, type Catga, command, entity, fail, unwrap } from "../../mod.ts";
+import { type Behavior, type Catga, CatgaError, command, entity, fail, unwrap } from "../../mod.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
+import { delay } from "../ports/clock.ts";
 import { AddItem, Cart, codeOf, handlers, Look } from "./entities_suite.ts";
 
 const Bin = entity("Bin", { initial: () => 0 });
@@ -110,6 +111,39 @@ describe("commands of entities when a node dies", () => {
     assertEquals(await clock.until(Promise.all(sent)), [2, 1, 1]);
     assertEquals((await clock.until(loaded)).state.items[0], "tea");
     await clock.until(forgotten);
+  });
+
+  it("a forget waits within its timeout while the snapshots' bucket does not answer, too (it rejected after 5 s)", async () => {
+    await using cluster = new MemoryCluster();
+    const { clock, network } = cluster;
+    const connect = network.connect.bind(network);
+    let leads = 0;
+    network.connect = (...options) => {
+      const connection = connect(...options);
+      const { store } = connection;
+      const open = async (...of: Parameters<typeof store.open>) => {
+        const bucket = await store.open(...of);
+        const remove = bucket.delete.bind(bucket);
+        bucket.delete = async (...key) => {
+          if (of[0] !== "catga_default_snapshots" || clock.monotonic() >= leads) return await remove(...key);
+          await delay(clock, 5_000);
+          throw new CatgaError("UNAVAILABLE", "the bucket does not answer", { retryable: true });
+        };
+        return bucket;
+      };
+      return Object.assign(connection, { store: { open } });
+    };
+    const outcome = (promise: Promise<unknown>) => promise.then(() => "ok", ({ code }) => code);
+    const app = await cluster.start("a", { handlers });
+    unwrap(await clock.until(app.send(AddItem, { cartId: "gone", sku: "tea" })));
+    leads = clock.monotonic() + 9_000;
+    assertEquals(await clock.until(outcome(app.forget(Cart, "gone"))), "ok");
+    assertEquals(await clock.until(outcome(app.load(Cart, "gone"))), "FORGOTTEN");
+
+    leads = Infinity;
+    const begun = clock.monotonic();
+    assertEquals(await clock.until(outcome(app.forget(Cart, "other"))), "UNAVAILABLE");
+    assertGreater(clock.monotonic() - begun, 29_000);
   });
 
   it("a command whose stream has no leader until its deadline is UNAVAILABLE then, not OUTCOME_UNKNOWN", async () => {

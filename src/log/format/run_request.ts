@@ -94,7 +94,7 @@ export type FailedRun = readonly [
  * leaders of earlier builds, which hand nothing on, make the message a dead letter. `waits`: the outage, plus 1 so that
  * it is never 0.
  */
-export type RefusedRun = readonly [code: string, message: string, final: 1, cause: string | null, waits: number];
+export type RefusedMessage = readonly [code: string, message: string, final: 1, cause: string | null, waits: number];
 
 /**
  * `details` of the failure of a message that did not run, because an earlier run of the message goes on at the node:
@@ -275,7 +275,7 @@ export function outcomesOf(result: Result<unknown>, count: number): readonly Run
 
 function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure {
   const failure = { code, message, ...(typeof cause === "string" ? { cause } : {}), node: undefined };
-  // a `RefusedRun`
+  // a `RefusedMessage`
   if (final === 1 && outage !== undefined) {
     return { ...failure, refused: true, ...(outage > 1 ? { outage: outage - 1 } : {}), final: true };
   }

@@ -9,7 +9,7 @@ import {
   type FailedRun,
   MAX_ANSWER_CODE,
   MAX_ANSWER_MESSAGE,
-  type RefusedRun,
+  type RefusedMessage,
   type RunAnswer,
 } from "../format/run_request.ts";
 
@@ -86,12 +86,13 @@ export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
 }
 
 /**
- * Encodes the answer for a message that the input schema refused before a handler began ({@link RefusedRun}). `causes`:
- * true to include the error's cause. `outage`: time for which the message may wait for a node that accepts it, in ms.
+ * Encodes the answer for a message that the input schema refused before a handler began ({@link RefusedMessage}).
+ * `causes`: true to include the error's cause. `outage`: time for which the message may wait for a node that accepts
+ * it, in ms.
  */
 export function refusedAnswer(error: CatgaError, causes: boolean, outage: number): FailedRun {
   const [code, message, , cause = null] = failureAnswer(error, causes);
-  return [code, message, 1, cause, Math.ceil(outage) + 1] satisfies RefusedRun;
+  return [code, message, 1, cause, Math.ceil(outage) + 1] satisfies RefusedMessage;
 }
 
 /** Encodes the answer for a run that no live version of its workflow accepts. Parameters: {@link refusedAnswer}. */

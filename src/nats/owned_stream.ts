@@ -122,6 +122,8 @@ export class OwnedStream {
   readonly #options: OwnedStreamOptions;
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
+  /** The request for settings and state that is sent at the end of this turn of the event loop. */
+  #asking: { readonly limit: number; readonly info: Promise<StreamInfo> } | undefined;
   #readingClock: Promise<unknown> | undefined;
   #recent: { readonly at: number; readonly info: Promise<StreamInfo> } | undefined;
   /** True if several servers have the stream, as last read. */
@@ -312,11 +314,23 @@ export class OwnedStream {
     }).finally(() => this.#checking = undefined);
   }
 
-  /** Reads the stream's settings and state; each answer is checked here. Rejects with refusals, or with a mismatch. */
-  async #read(limit: number): Promise<StreamInfo> {
-    const info = await this.js.info(this.name, limit);
-    this.#accept(info);
-    return info;
+  /**
+   * Reads the stream's settings and state; each answer is checked here. All who ask in one turn of the event loop, with
+   * the same limit, share a request: a node asks for each of its subscriptions. Rejects with refusals, or with a
+   * mismatch.
+   */
+  #read(limit: number): Promise<StreamInfo> {
+    if (this.#asking?.limit === limit) return this.#asking.info;
+    const ask = async () => {
+      await new Promise<void>((resolve) => this.transport.clock.soon(resolve));
+      if (this.#asking === asking) this.#asking = undefined;
+      const info = await this.js.info(this.name, limit);
+      this.#accept(info);
+      return info;
+    };
+    const asking = { limit, info: ask() };
+    this.#asking = asking;
+    return asking.info;
   }
 
   /** Converts a refusal to the error that {@link attempt} throws for it. */

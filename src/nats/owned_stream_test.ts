@@ -1,5 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { eventually } from "../../test/support/eventually.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import { type Clock, systemClock } from "../ports/clock.ts";
@@ -84,6 +85,33 @@ describe("OwnedStream", await requireNatsServer(), () => {
     };
     await assertRejects(() => attempt(stands), CatgaError, "the request timed out");
     assert(tries < 20 && waited <= 5_000, `${tries} attempts, ${waited} ms`);
+  });
+
+  it("asks for its state once for all who ask in the same moment (each of 1,500 subscriptions asked)", async () => {
+    await using server = await startNatsServer();
+    const transport = await openTransport(server.url);
+    try {
+      const js = new JetStream(transport);
+      let asked = 0;
+      const info = js.info.bind(js);
+      js.info = (...request) => (asked++, info(...request));
+      const stream = new OwnedStream(transport, js, {
+        ...{ name: "log", what: "the log", settings: () => ({ subjects: ["log.>"], storage: "memory" }), check() {} },
+        ...{ perMs: 1, most: 2 ** 42, heartbeat: 500 },
+      });
+      await stream.open();
+      asked = 0;
+      const infos = await Promise.all(Array.from({ length: 100 }, () => stream.info()));
+      assertEquals(asked, 1);
+      assertEquals(new Set(infos.map(({ created }) => created)).size, 1);
+      // one that is under way may be answered with an earlier state
+      const first = stream.info();
+      await eventually("it to be sent", () => asked === 2);
+      await Promise.all([first, stream.info()]);
+      assertEquals(asked, 3);
+    } finally {
+      await transport.close();
+    }
   });
 
   it("gives an operation up that waited for 5 s to be sent: no standstill (it went on for 20 s)", async () => {

@@ -231,7 +231,7 @@ export async function readAgain<T>(
 }
 
 /** Parses a commit (a stored state of a subscription) from its message. */
-export function stored(message: StoredMessage): StoredCommit {
+export function stored(message: Pick<StoredMessage, "sequence" | "data">): StoredCommit {
   return { sequence: message.sequence, commit: readCommit(textOf(message)) };
 }
 

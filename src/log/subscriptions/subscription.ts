@@ -40,9 +40,12 @@ export interface SubscriptionParts {
   onChange(): void;
 }
 
+/** A commit of a subscription as it is stored. */
+type CommitMessage = Pick<StoredMessage, "sequence" | "data">;
+
 /** The last commit of the subscription that this node has seen. */
 interface SeenCommit {
-  readonly message: StoredMessage;
+  readonly message: CommitMessage;
   /** Time at which this node saw the commit, by the monotonic clock. */
   readonly at: number;
   /** The parsed commit, set on first use. A string: why it is invalid. */
@@ -69,6 +72,8 @@ export class LogSubscription {
    * has read the last commit. After a term of this node has failed, the time is later, so that other nodes go first.
    */
   #competesAt = 0;
+  /** True when {@link LogSubscription.ensure} has settled: until then it is what stores a first commit. */
+  #ensured = false;
   /**
    * Time since which another node should lead instead of this node, by the monotonic clock; `undefined`: none should.
    */
@@ -141,34 +146,46 @@ export class LogSubscription {
   /**
    * Stores the subscription's first commit if there is none. Else asks the leader (perhaps another node) to read the
    * categories that the last commit lacks, from now on, and waits until it does. Rejects with a `CatgaError` such as
-   * `UNAVAILABLE`.
+   * `UNAVAILABLE`. `listed`: true if the last commit was listed just now, and passed to
+   * {@link LogSubscription.onCommit} if there is one; it is then not read.
    */
-  async ensure(signal: AbortSignal): Promise<void> {
-    await this.#ensure(signal, true);
+  async ensure(signal: AbortSignal, listed: boolean): Promise<void> {
+    await this.#ensure(signal, true, listed).finally(() => this.#ensured = true);
     this.#checksAt = 0;
   }
 
-  async #ensure(signal: AbortSignal, another: boolean): Promise<void> {
+  async #ensure(signal: AbortSignal, another: boolean, listed: boolean): Promise<void> {
     const { host, kept, stream, spec } = this.#options;
-    for (let begins = false;;) {
-      const found = await throughElection(host, signal, () => kept.last(this.#subject, { latest: true }));
-      const state = await throughElection(host, signal, () => stream.state());
+    const logState = () => throughElection(host, signal, () => stream.state());
+    const last = () => throughElection(host, signal, () => kept.last(this.#subject, { latest: true }));
+    for (let found = listed ? this.#seen?.message : await last();;) {
+      let state: LogState | undefined;
+      const begins = found === undefined;
       if (found === undefined) {
-        begins = await this.#store(this.#subject, firstCommit(this.#termName(), firstHead(spec, state)), 0);
+        state = await logState();
+        found = await this.#storeFirst(firstHead(spec, state));
         signal.throwIfAborted();
-        continue;
+        if (found === undefined) {
+          found = await last();
+          continue;
+        }
       }
       this.#see(found);
       const { commit } = stored(found);
       if (typeof commit === "string") return; // nothing to do: the next leader replaces an invalid commit
       const missing = this.#missing(commit);
-      if (missing.length === 0) {
-        if (begins) {
-          const skipped = [...spec.categories].flatMap(([name, { from }]) => from === "now" ? [name] : []);
-          await this.#passesOver(skipped, commit, true);
-        } else this.#ignoresFrom(commit);
-      }
+      if (begins) {
+        const skipped = [...spec.categories].flatMap(([name, { from }]) => from === "now" ? [name] : []);
+        if (state !== undefined && state.messages > 0) await this.#passesOver(skipped, commit, true);
+      } else if (missing.length === 0) this.#ignoresFrom(commit);
       if (missing.length === 0 || !another) return;
+      if (listed) {
+        // the server that listed it may lag behind
+        listed = false;
+        found = await last();
+        continue;
+      }
+      state = await logState();
       const now = state === undefined ? 0 : endOf(state.last);
       while (!await this.#askFor(missing, now)) signal.throwIfAborted();
       for (let waited = 0; waited < JOIN; waited += JOIN_POLL) {
@@ -293,7 +310,7 @@ export class LogSubscription {
     const id = `join-${this.#termName().replaceAll(/[^\w-]/g, "-")}`;
     const began = Object.fromEntries(categories.map((category) => [category, position]));
     const subject = requestSubject(this.#options.host.namespace, this.key, id);
-    return await this.#store(subject, writeRequest({ kind: "join", began }));
+    return await this.#store(subject, writeRequest({ kind: "join", began })) !== undefined;
   }
 
   #termName(): string {
@@ -336,19 +353,26 @@ export class LogSubscription {
     this.#warnings.ignoresFrom(ignored);
   }
 
+  /** Stores the first commit. Resolves with `undefined` if there is another one, or it was not stored. */
+  async #storeFirst(head: Head): Promise<CommitMessage | undefined> {
+    const text = firstCommit(this.#termName(), head);
+    const sequence = await this.#store(this.#subject, text, 0);
+    return sequence === undefined ? undefined : { sequence, data: new TextEncoder().encode(text) };
+  }
+
   /**
    * Stores a first commit or a request, if the subject's last message has the sequence `expect` (0: there is none;
-   * absent: in any case). Resolves with true if it was stored.
+   * absent: in any case). Resolves with its sequence, or with `undefined` if it was not stored.
    */
-  async #store(subject: string, text: string, expect?: number): Promise<boolean> {
+  async #store(subject: string, text: string, expect?: number): Promise<number | undefined> {
     const { host: { clock }, kept } = this.#options;
     const appended = await kept.append(subject, text, { timeout: ANSWER_TIMEOUT, expect });
-    if (appended.type === "stored") return true;
-    if (appended.type === "conflict") return false;
+    if (appended.type === "stored") return appended.sequence;
+    if (appended.type === "conflict") return undefined;
     if (appended.type === "not stored" && !appended.transient) throw appended.error;
     this.#warnings.fault("beginning", appended.error);
     await delay(clock, JOIN_POLL);
-    return false;
+    return undefined;
   }
 
   /**
@@ -370,7 +394,7 @@ export class LogSubscription {
     void this.term?.handOver(PATIENCE);
   }
 
-  #see(message: StoredMessage): void {
+  #see(message: CommitMessage): void {
     if (this.#seen !== undefined && message.sequence <= this.#seen.message.sequence) return;
     this.#seen = { message, at: this.#options.host.clock.monotonic() };
   }
@@ -379,7 +403,7 @@ export class LogSubscription {
     const { host, leases } = this.#options;
     const place = this.#place();
     const seen = this.#seen;
-    if (seen === undefined) return place === 0;
+    if (seen === undefined) return this.#ensured && place === 0;
     const leader = this.#leader;
     return leader === host.endpoint || mayLead(place, leader, {
       stood: now - seen.at,
@@ -411,7 +435,7 @@ export class LogSubscription {
   async #take(ending: AbortController): Promise<void> {
     const { host, kept, stream, leases, mostParked, spec, nodes } = this.#options;
     const commit = this.#commit;
-    if (commit === undefined) return await this.#ensure(ending.signal, false);
+    if (commit === undefined) return await this.#ensure(ending.signal, false, false);
     // the lease is checked once more: while this node was cut off, all leases seemed to expire, but the leader may have
     // renewed its lease
     if (!await leases.hold() || this.#leaving || !this.#mayLead(host.clock.monotonic())) return;
@@ -468,7 +492,7 @@ export class LogSubscription {
     // a first commit is stored before the old commits are removed, because a subscription without any commit would
     // begin at the end of the log
     const text = firstCommit(this.#termName(), { ...firstHead(this.spec, undefined), leader: "?" }, sequence + 1);
-    if (await this.#store(this.#subject, text, sequence)) {
+    if (await this.#store(this.#subject, text, sequence) !== undefined) {
       await this.#options.kept.purge(this.#subject, { before: sequence + 1 });
     }
     await this.#look();

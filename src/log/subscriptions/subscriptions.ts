@@ -122,11 +122,13 @@ export class Subscriptions {
     const { signal } = this.#ending;
     this.#offNodes = host.app.onNodes(() => this.#refresh());
     await this.#follow();
+    const listed = this.#all.size > MAX_FOLLOWED_RECORDS;
+    if (listed) await throughElection(host, signal, () => this.#list());
     if (signal.aborted) return;
     // this tick may make this node a leader, for which `ensure` may wait
     this.#tick();
     await fewAtOnce([...this.#all.values()], MAX_CONCURRENT_RECORDS, async (subscription) => {
-      await subscription.ensure(signal);
+      await subscription.ensure(signal, listed);
       // this node takes the lead at once if its turn has come
       if (!signal.aborted) subscription.tick(host.clock.monotonic(), this.#beginning < MAX_TAKEOVERS);
     });
@@ -158,7 +160,7 @@ export class Subscriptions {
     const { signal } = this.#ending;
     const state = await throughElection(host, signal, () => kept.state());
     if (signal.aborted) return;
-    const services = new Set([...this.#all.values()].map(({ spec: { service } }) => `${token(service)}.*`));
+    const services = this.#services;
     // a node with few subscriptions follows only their commits, because busy subscriptions of other nodes commit often
     const keys = this.#all.size <= MAX_FOLLOWED_RECORDS ? this.#all.keys() : services;
     this.#reader = kept.follow({
@@ -172,6 +174,21 @@ export class Subscriptions {
       onStart: ({ lost }) => lost && this.#look(),
       onFault: (error) => this.#fault("following subscriptions", error),
     });
+  }
+
+  /** Reads the last commits of all subscriptions at once: each for itself would be a request for each. */
+  async #list(): Promise<void> {
+    const { host: { namespace }, kept } = this.#options;
+    const take = (message: StoredMessage) => {
+      const key = readCommitSubject(namespace, message.subject);
+      if (key !== undefined) this.#all.get(key)?.onCommit(message);
+    };
+    await Promise.all([...this.#services].map((all) => kept.lasts(commitSubject(namespace, all), take)));
+  }
+
+  /** Patterns of the keys of all subscriptions of the services whose subscriptions this node has. */
+  get #services(): ReadonlySet<string> {
+    return new Set([...this.#all.values()].map(({ spec: { service } }) => `${token(service)}.*`));
   }
 
   /** Number of subscriptions that this node is taking over. */
@@ -286,9 +303,12 @@ export class Subscriptions {
   }
 
   #capable(key: string): readonly CapableNode[] {
-    const { node, endpoint, app } = this.#options.host;
-    const specs = [...this.#all.values()].map(({ spec }) => spec);
-    this.#nodes ??= capableNodes({ node, endpoint, nodes: app.nodes() }, specs);
+    // looked up at each tick of each subscription: it must not go through all subscriptions
+    if (this.#nodes === undefined) {
+      const { node, endpoint, app } = this.#options.host;
+      const specs = [...this.#all.values()].map(({ spec }) => spec);
+      this.#nodes = capableNodes({ node, endpoint, nodes: app.nodes() }, specs);
+    }
     return this.#nodes.get(key) ?? [];
   }
 

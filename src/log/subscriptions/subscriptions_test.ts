@@ -65,6 +65,40 @@ describe("Subscriptions", () => {
     cluster.close();
   });
 
+  it("start with a few reads, however many they are (1,500 took 17,000: a busy machine did not start them)", async () => {
+    const cluster = new Cluster();
+    const { network } = cluster;
+    const nodes: { last: number; state: number; lasts: number }[] = [];
+    const connect = network.connect.bind(network);
+    network.connect = (options) => {
+      const connection = connect(options);
+      const reads = { last: 0, state: 0, lasts: 0 };
+      nodes.push(reads);
+      const open = connection.log.open.bind(connection.log);
+      connection.log.open = async (...stream) => {
+        const found = await open(...stream);
+        const counted = <A extends unknown[], R>(kind: keyof typeof reads, read: (...args: A) => R) => (...args: A) => {
+          reads[kind]++;
+          return read(...args);
+        };
+        found.last = counted("last", found.last.bind(found));
+        found.state = counted("state", found.state.bind(found));
+        found.lasts = counted("lasts", found.lasts.bind(found));
+        return found;
+      };
+      return connection;
+    };
+    const handles = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`billing-${i}`, { Placed: {} }]));
+    const a = await cluster.node("a", { handles });
+    await cluster.until("all are led", () => Object.keys(handles).every((name) => a.leads(name)));
+    // each takeover reads the last commit once more
+    assertEquals([nodes[0].last, nodes[0].lasts], [100, 1]);
+    await cluster.node("b", { handles });
+    // `last`: the lease of the node that leads
+    assertEquals(nodes[1], { last: 1, state: 1, lasts: 1 });
+    cluster.close();
+  });
+
   it("renew a lease whose renewal has failed 100 ms later, also while nothing else is to be done", async () => {
     const cluster = new Cluster();
     const { clock, network } = cluster;

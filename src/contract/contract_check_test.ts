@@ -52,7 +52,11 @@ describe("names of contracts", () => {
     const names = Object.values(runContracts("Order-run")).map(({ name }) => name);
     for (const make of kinds) {
       for (const name of [...names, "Order-run.ended"]) {
-        assertThrows(() => make(name), TypeError, `${name} is a message of the runs of a workflow`);
+        assertThrows(
+          () => make(name),
+          TypeError,
+          `${name} is a message of the runs of a workflow: choose another name`,
+        );
       }
     }
   });

@@ -360,7 +360,9 @@ const HANDLER_OPTIONS = {
 /** Returns the name of a contract; throws a `TypeError` if it is invalid. */
 export function checkName(name: string): string {
   const isName = typeof name === "string" && isContractName(name);
-  if (isName && isRunMessage(name)) throw new TypeError(`${name} is a message of the runs of a workflow`);
+  if (isName && isRunMessage(name)) {
+    throw new TypeError(`${name} is a message of the runs of a workflow: choose another name`);
+  }
   if (isName) return name;
   throw new TypeError(
     `a contract's name is one or more tokens of letters, digits, "-" and "_", joined by dots, ${MAX_NAME_LENGTH} ` +

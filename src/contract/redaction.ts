@@ -35,8 +35,8 @@ export const REDACT_HEADER = "catga-redact";
  */
 export function frozenPaths(at: string, redact: readonly string[] | undefined): readonly string[] | undefined {
   if (redact === undefined) return undefined;
-  const expected = whyNoPaths(redact);
-  if (expected !== undefined) throw new TypeError(`${at}: redact must be ${expected}; got ${show(redact)}`);
+  const wrong = whyNoPaths(redact);
+  if (wrong !== undefined) throw new TypeError(`${at}: redact${wrong}`);
   return redact.length === 0 ? undefined : Object.freeze([...redact]);
 }
 
@@ -133,12 +133,15 @@ const ANYWHERE = "**.";
 const MAX_DEPTH = 256;
 
 /**
- * Returns, for an error message, what the value should be if it is not a valid list of paths; `undefined`: it is valid.
+ * Returns, for an error message behind `redact`, what the value should be if it is not a valid list of paths;
+ * `undefined`: it is valid.
  */
 export function whyNoPaths(value: unknown): string | undefined {
-  if (!Array.isArray(value)) return "an array of paths of members";
-  if (value.length > MAX_PATHS) return `at most ${MAX_PATHS} paths`;
-  return value.every(isPath) ? undefined : `paths of 1 to ${MAX_PATH_LENGTH} characters, like "card.number"`;
+  if (!Array.isArray(value)) return ` must be an array of paths, like ["card.number"]; got ${show(value)}`;
+  if (value.length > MAX_PATHS) return ` must be at most ${MAX_PATHS} paths; got ${value.length}`;
+  const at = value.findIndex((path) => !isPath(path));
+  if (at < 0) return undefined;
+  return `[${at}] must be a path of 1 to ${MAX_PATH_LENGTH} characters, like "card.number"; got ${show(value[at])}`;
 }
 
 function isPath(path: unknown): boolean {

@@ -32,11 +32,24 @@ describe("redact", () => {
     const wrong = ["card", [7], [""], ["a..b"], Array.from({ length: 33 }, () => "a"), {}];
     for (const redact of wrong as never[]) {
       for (const define of [event, command, workflow] as ((name: string, options: object) => unknown)[]) {
-        assertThrows(() => define("Paid", { redact }), TypeError, "Paid: redact must be ");
+        assertThrows(() => define("Paid", { redact }), TypeError, "Paid: redact");
       }
       const Till = entity("Till", { initial: () => 0 });
-      assertThrows(() => Till.event("Paid", (n) => n, { redact }), TypeError, "Till.Paid: redact must be ");
+      assertThrows(() => Till.event("Paid", (n) => n, { redact }), TypeError, "Till.Paid: redact");
     }
+  });
+
+  it("misuse is a TypeError that has the invalid path, or the number of paths", () => {
+    const refused = (redact: unknown) => assertThrows(() => event("Paid", { redact } as never), TypeError).message;
+    assertEquals(
+      refused(["card", "a..b"]),
+      'contract Paid: redact[1] must be a path of 1 to 256 characters, like "card.number"; got "a..b"',
+    );
+    assertEquals(
+      refused(Array.from({ length: 33 }, () => "a")),
+      "contract Paid: redact must be at most 32 paths; got 33",
+    );
+    assertEquals(refused("card"), 'contract Paid: redact must be an array of paths, like ["card.number"]; got "card"');
   });
 
   it("types take the names of members, at the beginning of a path", () => {
@@ -169,10 +182,10 @@ describe("whyNoPaths", () => {
   it("takes up to 32 paths of up to 256 characters, and says what is expected of others", () => {
     const most = Array.from({ length: MAX_PATHS }, (_, n) => `${n}`.padEnd(MAX_PATH_LENGTH, "x"));
     for (const paths of [[], ["a"], ["a.b.*.c"], ["**.a"], most]) assertEquals(whyNoPaths(paths), undefined);
-    assertEquals(whyNoPaths([...most, "a"]), "at most 32 paths");
-    assertEquals(whyNoPaths("a"), "an array of paths of members");
+    assertEquals(whyNoPaths([...most, "a"]), " must be at most 32 paths; got 33");
+    assertEquals(whyNoPaths("a"), ' must be an array of paths, like ["card.number"]; got "a"');
     for (const path of ["", "a..b", ".a", "a.", "**", "a.**", "**.a.b", "a.**.b", "x".repeat(257), 7]) {
-      assert(whyNoPaths([path])?.startsWith("paths of 1 to 256 characters"), `${path}`);
+      assert(whyNoPaths([path])?.startsWith("[0] must be a path of 1 to 256 characters"), `${path}`);
     }
   });
 });

@@ -618,7 +618,7 @@ export class App implements NodeHost, DrainableNode {
     checkContract("follow", event, "event");
     checkFollowOptions(event.name, options);
     if (!event.options.durable) {
-      throw new TypeError(`follow ${event.name}: the event is not durable, so that it is not stored`);
+      throw new TypeError(`follow ${event.name}: the event is not durable: give it durable: true, and it is stored`);
     }
     this.#checkOpen();
     return begunFollower(this.log().then((log) => log.follow(event, options)));

@@ -225,8 +225,8 @@ export interface FollowedEvent<T> {
 export interface EventFollower<T> extends AsyncIterableIterator<FollowedEvent<T>> {
   /**
    * The position up to which the follower has read: the position of the last event that it returned or skipped because
-   * of its key, or the end of the log if it has read the log to its end. `undefined` until the follower has begun to
-   * read.
+   * of its key, or the end of the log if it has read the log to its end. It moves on while the follower waits for an
+   * event. `undefined` until the follower has begun to read.
    */
   readonly position: number | undefined;
 }

@@ -132,7 +132,7 @@ export interface Catga extends Sender, AsyncDisposable {
    * others.
    *
    * The first `next` rejects with `UNAVAILABLE` if the log does not answer. Any `next` may reject with a `CatgaError`,
-   * which ends the follower: `LOG_MISMATCH` if the log has lost messages, or messages after the position `from` have
+   * which ends the follower: `LOG_MISMATCH` if the log has lost messages, or events that were not returned may have
    * expired; `INVALID_MESSAGE` for an event that does not fit the schema. The error's `details.position` is the
    * position from which a new follower can begin.
    *

@@ -556,6 +556,67 @@ describe("edge", () => {
     );
   });
 
+  it("a tail that comes back after its events have expired fails, though the log has older messages; one that stayed goes on", async () => {
+    const clock = new VirtualClock();
+    const Brief = event<{ n: number }>("Brief", { durable: { keep: 120_000 } });
+    const Lasting = event("Lasting", { durable: { keep: Infinity } });
+    const app = await clock.until(catga({ network: new MemoryNetwork({ clock }), id: "gateway", logger: QUIET }));
+    const handle = edge({ brief: Brief }).handler(app, { base: "/api", authorize: () => ({}), keepAlive: 5 });
+    const publish = async (n: number) => unwrap(await clock.until(app.publish(Brief, { n })));
+    /** Opens a tail. Its `read` resolves with all that it has said, as soon as that is enough. */
+    const open = async (headers: Record<string, string> = {}) => {
+      const answer = await handle(new Request("http://shop.example/api/brief?from=start", { headers }));
+      const reader = answer.body!.getReader();
+      let text = "";
+      const read = async (isEnough: () => boolean) => {
+        while (!isEnough()) {
+          let over = false;
+          const chunk = reader.read().finally(() => over = true);
+          // comments come by the machine's clock, events by that of the test
+          for (; !over; await new Promise((resolve) => setTimeout(resolve, 1))) await clock.advance(10);
+          const { done, value } = await chunk;
+          if (done) break;
+          text += new TextDecoder().decode(value);
+        }
+        return text;
+      };
+      return {
+        event: (part: string) => read(() => text.includes(part)),
+        place: (least: number) => read(() => lastId(text) > least).then(lastId),
+        close: () => reader.cancel(),
+      };
+    };
+    const lastId = (text: string) => Number([...text.matchAll(/id: (\d+)\n/g)].at(-1)?.[1] ?? 0);
+
+    const lasting = async () => unwrap(await clock.until(app.publish(Lasting)));
+    await lasting();
+    await publish(1);
+    const left = await open();
+    const place = await left.event('"n":1').then(lastId);
+    await left.close();
+    await publish(2);
+    await clock.advance(121_000);
+    await publish(3);
+    const late = await open({ "last-event-id": `${place}` });
+    const failure = await late.event("data:");
+    assertStringIncludes(failure, "event: failure");
+    assertStringIncludes(failure, '"LOG_MISMATCH"');
+    assert(!failure.includes('"n":3'), failure);
+
+    const stayed = await open();
+    const third = await stayed.event('"n":3').then(lastId);
+    await clock.advance(121_000);
+    await lasting();
+    await clock.advance(10_000);
+    const last = await stayed.place(third + 1_024);
+    await stayed.close();
+    await publish(4);
+    const again = await open({ "last-event-id": `${last}` });
+    assertStringIncludes(await again.event("data:"), '"n":4');
+    await again.close();
+    await clock.until(app.drain());
+  });
+
   it("a place that the function resume cannot read is 400 (it was 500, and logged)", async () => {
     const Lines = stream<{ from: number }, { at: number }>("Lines", { resume: (_, last) => ({ from: last!.at + 1 }) });
     await using app = await catga({ logger: QUIET, handlers: Lines.handle(function* () {}) });

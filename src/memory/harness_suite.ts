@@ -5,8 +5,10 @@ import { MemoryNetwork } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 /** Makes a network on virtual time. `wrap` returns the log to test for the log of a connection. */
-export function memoryLogHarness(wrap = (log: EventLog): EventLog => log): Promise<EventLogHarness> {
-  const clock = new VirtualClock();
+export function memoryLogHarness(
+  wrap = (log: EventLog): EventLog => log,
+  clock: VirtualClock = new VirtualClock(),
+): Promise<EventLogHarness> {
   const network = new MemoryNetwork({ clock });
   return Promise.resolve({
     connect() {

@@ -11,10 +11,19 @@ import { Fifo } from "../../data/fifo.ts";
 import { Gate } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
-import type { LogLoss, LogReader, LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import {
+  type FollowOptions,
+  type LogLoss,
+  type LogReader,
+  type LogState,
+  type LogStream,
+  type StoredMessage,
+  untilAnswered,
+} from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import { categoryPattern } from "../format/names.ts";
+import { keepOf, mayHaveExpired, oldestYoung } from "./expired_events.ts";
 import { StoredEvent } from "./stored_event.ts";
 
 /** Options of an {@link EventFeed}. */
@@ -33,14 +42,23 @@ export interface EventFeedOptions {
 
 /** A follower that waits for the next event, or for the end of the feed. */
 export interface FeedFollower {
-  /** Called by the feed at each new event, and when the feed ends; must not throw. */
-  changed(): void;
+  /**
+   * Called by the feed at each new event, and when the feed ends; must not throw. `upTo`: sequence up to which a
+   * follower that waits has all events.
+   */
+  changed(upTo: number): void;
 }
 
 /** The events in one message of the stream, in order. */
 export interface StoredEvents {
   readonly sequence: number;
   readonly events: readonly StoredEvent[];
+}
+
+/** Messages that were read from the store. */
+interface StoreRead {
+  readonly found: StoredEvents[];
+  readonly upTo: number;
 }
 
 /** Keeps the newest events of one contract in memory, for all followers in this process. */
@@ -57,6 +75,8 @@ export class EventFeed {
   #coveredAfter = Infinity;
   /** Sequence up to which the feed has read the stream. */
   #readUpTo = 0;
+  /** Time of the server up to which all events were read, in ms since 1970; later events may have come since. */
+  #readUntil = 0;
   #stream: LogStream | undefined;
   /** Identity of the stream: the time at which it was created. */
   #created = "";
@@ -120,7 +140,7 @@ export class EventFeed {
     if (this.#closed) return;
     this.#closed = true;
     this.#reader?.close();
-    this.#notify();
+    this.#notify(0);
   }
 
   /**
@@ -146,22 +166,26 @@ export class EventFeed {
   /**
    * Reads messages behind a sequence from the store, in order, until they have {@link MAX_STORE_READ_BYTES} bytes.
    * Resolves with the messages and with `upTo`: `found` has all events of the contract between `sequence` and `upTo`.
-   * Rejects with `LOG_MISMATCH` if the stream has lost some of these events.
+   * Rejects with `LOG_MISMATCH` if the stream has lost some of these events or, unless `expired` is allowed, if some of
+   * them may have expired.
    */
-  async readStore(sequence: number): Promise<{ readonly found: StoredEvents[]; readonly upTo: number }> {
+  async readStore(sequence: number, { expired }: { readonly expired: boolean }): Promise<StoreRead> {
     const stream = this.#stream!; // only followers call this, after the feed has started
     const leave = await this.#storeReads.enter();
     try {
-      return await this.#readPart(stream, sequence);
+      const part = await this.#readPart(stream, sequence);
+      // after the part was read: what is young then cannot have expired before
+      if (!expired) await this.#checkExpired(stream, sequence, part.upTo);
+      return part;
+    } catch (error) {
+      if (this.#closed) return { found: [], upTo: sequence };
+      throw error;
     } finally {
       leave();
     }
   }
 
-  async #readPart(
-    stream: LogStream,
-    sequence: number,
-  ): Promise<{ readonly found: StoredEvents[]; readonly upTo: number }> {
+  async #readPart(stream: LogStream, sequence: number): Promise<StoreRead> {
     const found: StoredEvents[] = [];
     let upTo = sequence;
     let bytes = 0;
@@ -173,7 +197,7 @@ export class EventFeed {
       after: sequence === 0 ? undefined : { created: this.#created, sequence },
       onStart: ({ lost, state }) => {
         end = state.last;
-        if (lost === undefined) return;
+        if (lost === undefined || this.#isExpiry(lost, state)) return;
         failed = lossError(this.#options.contract, lost);
         done.resolve();
       },
@@ -202,17 +226,44 @@ export class EventFeed {
     }
   }
 
+  /** Throws `LOG_MISMATCH` if events behind a sequence may have expired. `upTo`: a sequence that the stream has had. */
+  async #checkExpired(stream: LogStream, sequence: number, upTo: number): Promise<void> {
+    const { contract, clock } = this.#options;
+    const keep = keepOf(contract);
+    if (keep === Infinity) return;
+    const ask = <T>(read: () => Promise<T>) =>
+      untilAnswered(clock, read, [FIRST_PAUSE, LONGEST_PAUSE], () => this.#closed);
+    let young = await ask(() => oldestYoung(stream, keep, MARGIN));
+    if (young === undefined) {
+      await delay(clock, MAX_SERVER_LAG);
+      young = await ask(() => oldestYoung(stream, keep, MARGIN));
+    }
+    if (!mayHaveExpired(sequence, young ?? upTo + 1)) return;
+    // a new follower that began at the oldest message that cannot have expired would soon be where this one is
+    const next = await ask(async () => await oldestYoung(stream, keep, AHEAD) ?? (await this.#state(stream)).last + 1);
+    throw lossError(contract, { reason: "expired", after: sequence, next });
+  }
+
+  /** True if a loss says only that messages have expired, of which {@link EventFeed.readStore} decides. */
+  #isExpiry({ reason }: LogLoss, { maxBytes }: LogState): boolean {
+    // a stream with a limit of its size also drops messages that are young
+    return reason === "expired" && maxBytes === undefined && keepOf(this.#options.contract) < Infinity;
+  }
+
   /**
    * Throws `LOG_MISMATCH` if the stream may have lost events behind this position, at which a follower wants to begin.
+   * Of those that have expired, {@link EventFeed.readStore} decides.
    */
   async checkPosition(position: number): Promise<void> {
-    const { first, last } = await this.#state(this.#stream!);
+    const state = await this.#state(this.#stream!);
+    const { first, last } = state;
     const sequence = sequenceOf(position);
     const { contract } = this.#options;
     // a position inside a message: the events of that message behind the position must still exist, too
     const wanted = position === endOf(sequence) ? sequence + 1 : sequence;
     if (sequence > last) throw lossError(contract, { reason: "truncated", after: sequence, next: last + 1 });
-    if (wanted < first) throw lossError(contract, { reason: "expired", after: sequence, next: first });
+    const expired: LogLoss = { reason: "expired", after: sequence, next: first };
+    if (wanted < first && !this.#isExpiry(expired, state)) throw lossError(contract, expired);
   }
 
   /** The opened stream; call only after `started` has resolved. */
@@ -222,20 +273,30 @@ export class EventFeed {
 
   async #start(): Promise<void> {
     const stream = this.#stream = await this.#options.stream();
-    const { created, last } = await this.#state(stream);
+    const { created, last, now } = await this.#state(stream);
     this.#created = created;
+    this.#readUntil = now;
     this.#coveredAfter = this.#readUpTo = last;
     if (this.#closed) return;
     this.#reader = stream.follow({
       subjects: [this.#pattern(stream)],
       after: { created, sequence: last },
-      onStart: ({ lost, mark }) => {
-        this.#created = mark.created;
-        if (lost !== undefined) this.#lost(lost);
-      },
+      onStart: (start) => this.#begun(start),
       onFault: (error) => this.#fault("following", error),
       onMessage: (message) => this.#arrived(message),
     });
+  }
+
+  /** Goes on at the place at which the reader begins, or begins again after an interruption. */
+  #begun({ lost, mark, state }: Parameters<FollowOptions["onStart"]>[0]): void {
+    this.#created = mark.created;
+    if (lost !== undefined && !this.#isExpiry(lost, state)) return this.#lost(lost);
+    const after = lost?.after ?? mark.sequence;
+    if (lost === undefined) this.#readUntil = Math.max(this.#readUntil, mark.time ?? 0);
+    if (state.last <= after || this.#readUntil >= state.now - keepOf(this.#options.contract) + MARGIN) return;
+    // the interruption may have been longer than the events are kept: followers read what came meanwhile from the store
+    this.#clear(state.last);
+    this.#notify(after);
   }
 
   async #state(stream: LogStream): Promise<LogState> {
@@ -251,6 +312,7 @@ export class EventFeed {
   }
 
   #arrived(message: StoredMessage): void {
+    this.#readUntil = Math.max(this.#readUntil, message.time);
     this.#readUpTo = message.sequence;
     const events = this.#eventsOf(message);
     if (events.length === 0) return;
@@ -263,7 +325,7 @@ export class EventFeed {
       this.#bytes -= oldest.bytes;
       this.#coveredAfter = oldest.sequence;
     }
-    this.#notify();
+    this.#notify(message.sequence - 1);
   }
 
   #eventsOf(message: StoredMessage): StoredEvent[] {
@@ -283,16 +345,21 @@ export class EventFeed {
    * followers have seen, and events may be missing.
    */
   #lost(lost: LogLoss): void {
-    while (this.#recent.size > 0) this.#recent.shift();
-    this.#bytes = 0;
-    this.#coveredAfter = this.#readUpTo = lost.next - 1;
+    this.#clear(lost.next - 1);
     this.#losses++;
     this.#lastLoss = lossError(this.#options.contract, lost);
-    this.#notify();
+    this.#notify(0);
   }
 
-  #notify(): void {
-    for (const listener of [...this.#listeners]) listener.changed();
+  /** Drops the messages in memory. Those up to this sequence are then in the store only. */
+  #clear(upTo: number): void {
+    while (this.#recent.size > 0) this.#recent.shift();
+    this.#bytes = 0;
+    this.#coveredAfter = this.#readUpTo = upTo;
+  }
+
+  #notify(upTo: number): void {
+    for (const listener of [...this.#listeners]) listener.changed(upTo);
   }
 
   #fault(during: string, error: unknown): void {
@@ -322,3 +389,15 @@ const MAX_STORE_READS = 16;
 const MAX_STORE_READ_BYTES = 262_144;
 /** Interval between checks whether a read from the store has caught up, in ms. */
 const CAUGHT_UP_CHECK = 10;
+/**
+ * Minimum time until a message expires that counts as young, in ms: clocks of servers differ, and so do those of a
+ * server and a process.
+ */
+const MARGIN = 5_000;
+/** Minimum time until the message expires at which a follower may go on after a loss, in ms. */
+const AHEAD = 30_000;
+/** Maximum time by which a server may lag behind the stream's leader, in ms. */
+const MAX_SERVER_LAG = 1_000;
+/** First and longest pause before a store that did not answer is asked again, in ms. */
+const FIRST_PAUSE = 100;
+const LONGEST_PAUSE = 2_000;

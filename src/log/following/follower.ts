@@ -32,6 +32,11 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
    */
   #after = 0;
   #losses = 0;
+  /**
+   * True until a follower that began at the oldest event or at a time has read the store up to the events in memory:
+   * what expires meanwhile is missing at its beginning, not between its events.
+   */
+  #begins = false;
   /** Events of one message of the stream, to be returned next. */
   #ready: readonly StoredEvent[] = [];
   /** Index in `#ready` of the next event to return. */
@@ -53,6 +58,8 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
   }
 
   get position(): number | undefined {
+    // it moves on while the follower waits: else it would soon be older than the time for which events are kept
+    if (this.#wake !== undefined) this.#passed(sequenceOf(this.#feed.end));
     return this.#position;
   }
 
@@ -67,10 +74,12 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     return Promise.resolve(DONE);
   }
 
-  changed(): void {
+  changed(upTo: number): void {
     const wake = this.#wake;
+    if (wake === undefined) return;
     this.#wake = undefined;
-    wake?.();
+    this.#passed(upTo);
+    wake();
   }
 
   [Symbol.asyncIterator](): this {
@@ -86,6 +95,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
       await feed.checkPosition(from);
       this.#after = from;
     } else if (from instanceof Date) this.#after = await positionAt(from);
+    this.#begins = this.#after === 0 || from instanceof Date;
     this.#position = this.#after;
     const sequence = sequenceOf(this.#after);
     // the message that contains the start position may have further events, behind that position: read that message
@@ -136,11 +146,12 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     }
     const next = feed.next(this.#sequence);
     if (next === "in the store") {
-      const { found, upTo } = await feed.readStore(this.#sequence);
+      const { found, upTo } = await feed.readStore(this.#sequence, { expired: this.#begins });
       this.#fromStore = found;
       if (found.length === 0) this.#passed(upTo);
       return found.length > 0 || feed.closed;
     }
+    this.#begins = false;
     if (next !== undefined) this.#take(next);
     else this.#passed(sequenceOf(feed.end));
     return next !== undefined;
@@ -174,7 +185,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     this.#ready = NONE;
     this.#fromStore = [];
     this.#feed.remove(this);
-    this.changed();
+    this.changed(0);
   }
 }
 

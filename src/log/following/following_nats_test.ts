@@ -4,9 +4,11 @@ import { connect } from "@nats-io/transport-node";
 import { catga } from "../../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import { startEventLogHarness } from "../../nats/log_harness_suite.ts";
+import { systemClock } from "../../ports/clock.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { streamName } from "../format/stream_name.ts";
-import { followingSuite, Placed } from "./following_suite.ts";
+import { expirySuite, followingSuite, Placed } from "./following_suite.ts";
 import { patientManager } from "../../../test/support/patient_jetstream.ts";
 
 followingSuite("over NATS", await requireNatsServer(), async () => {
@@ -19,6 +21,11 @@ followingSuite("over NATS", await requireNatsServer(), async () => {
       await server[Symbol.asyncDispose]();
     },
   };
+});
+
+expirySuite("over NATS", await requireNatsServer(), async () => {
+  const harness = await startEventLogHarness();
+  return { ...harness, clock: systemClock, until: (promise) => promise };
 });
 
 describe("follow, over a server that is killed", await requireNatsServer(), () => {

@@ -2,6 +2,15 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, CatgaError, entity, event, type FollowedEvent, type Schema, unwrap } from "../../../mod.ts";
+import type { AnyContract } from "../../contract/contract.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { LogStream } from "../../ports/event_log.ts";
+import type { EventLogHarness, LogClient } from "../../ports/event_log_suite.ts";
+import { groupText, itemText } from "../format/group.ts";
+import { categorySubject } from "../format/names.ts";
+import { openStream } from "../format/streams.ts";
+import { EventFeed } from "./event_feed.ts";
+import { Follower, type FollowerOptions } from "./follower.ts";
 
 /** An app whose log contains only messages that the test stores. */
 export interface FollowingHarness extends AsyncDisposable {
@@ -165,6 +174,204 @@ export function followingSuite(name: string, options: object, start: () => Promi
       assertEquals([(await ends[0]).done, (await ends[1]).done], [true, true]);
       await app.drain();
       assertEquals((await ends[2]).done, true);
+    });
+  });
+}
+
+/** A log whose events can be kept for less than the two minutes that contracts allow. */
+export interface ExpiryHarness extends EventLogHarness {
+  readonly clock: Clock;
+  /** Awaits a promise: time passes meanwhile. */
+  until<T>(promise: Promise<T>): Promise<T>;
+}
+
+/** Time for which the suite keeps events, in ms: more than twice the margin by which they count as expired early. */
+const KEPT = 10_000;
+/** A durable event that is kept for `KEPT` ms. */
+const BRIEF = { kind: "event", name: "Brief", options: { durable: { keep: KEPT } } } as AnyContract;
+
+/** Contracts of the suite's messages, by how long these are kept, in ms. */
+const TTL = { Brief: KEPT, Lasting: undefined, Short: 1_000 } as const;
+
+/** Followers over one client, and a writer over another. */
+class ExpiryTest implements AsyncDisposable {
+  readonly #harness: ExpiryHarness;
+  readonly #writer: LogClient;
+  readonly reader: LogClient;
+  readonly #streams: readonly [writer: LogStream, reader: LogStream];
+  readonly #followers: Follower[] = [];
+  #feed: EventFeed | undefined;
+  #published = 0;
+
+  private constructor(
+    harness: ExpiryHarness,
+    clients: readonly [writer: LogClient, reader: LogClient],
+    streams: readonly [writer: LogStream, reader: LogStream],
+  ) {
+    this.#harness = harness;
+    [this.#writer, this.reader] = clients;
+    this.#streams = streams;
+  }
+
+  static async start(harness: ExpiryHarness): Promise<ExpiryTest> {
+    const clients = await Promise.all([harness.connect(), harness.connect()]);
+    const open = ({ log }: LogClient) => harness.until(openStream({ namespace: "default", replicas: 1, log }, "log"));
+    const streams = [await open(clients[0]), await open(clients[1])] as const;
+    return new ExpiryTest(harness, clients, streams);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const follower of this.#followers) await follower.return();
+    await this.#writer.close();
+    await this.reader.close();
+  }
+
+  /** Stores a message of a contract. Resolves with its sequence. */
+  async publish(name: keyof typeof TTL, n: number): Promise<number> {
+    const ttl = TTL[name];
+    const head = { endpoint: "w.1", first: this.#published++, sentAt: 0, keep: ttl ?? 0, schedule: undefined };
+    const item = itemText({ text: JSON.stringify({ n }), key: undefined, id: undefined, meta: undefined });
+    const options = { timeout: 10_000, ttl };
+    const data = groupText(head, item);
+    const appending = this.#streams[0].append(categorySubject("default", name), data, options);
+    const appended = await this.#harness.until(appending);
+    if (appended.type !== "stored") throw new Error(`a message was not stored: ${appended.type}`);
+    return appended.sequence;
+  }
+
+  /** Resolves when the messages with these sequences have expired. */
+  async expiry(...sequences: number[]): Promise<void> {
+    for (const sequence of sequences) {
+      while (await this.#harness.until(this.#streams[0].at(sequence)) !== undefined) await this.#harness.pass(100);
+    }
+  }
+
+  follow(from: FollowerOptions["from"]): Follower {
+    let feed = this.#feed;
+    if (feed === undefined || feed.closed) {
+      feed = this.#feed = new EventFeed({
+        ...{ contract: BRIEF, namespace: "default", clock: this.#harness.clock },
+        stream: () => this.#streams[1],
+        observer: () => {},
+        onUnused: () => {},
+      });
+    }
+    const follower = new Follower({ feed, from, positionAt: () => Promise.resolve(0) });
+    this.#followers.push(follower);
+    return follower;
+  }
+
+  /** Resolves with the number and position of a follower's next event. */
+  async event(next: ReturnType<Follower["next"]>): Promise<{ n: number; position: number }> {
+    const { value } = await this.#harness.until(next);
+    if (value === undefined) throw new Error("the follower has ended");
+    return { n: (value.payload as { n: number }).n, position: value.position };
+  }
+
+  /** Resolves with the error by which a follower ends. */
+  async loss(next: Promise<unknown>): Promise<{ reason: string; position: number }> {
+    const error = await this.#harness.until(assertRejects(() => next, CatgaError, "messages have expired"));
+    assertEquals(error.code, "LOG_MISMATCH");
+    return error.details as { reason: string; position: number };
+  }
+
+  /** Resolves when a follower that waits has come to the end of the log. */
+  async position(follower: Follower, least: number): Promise<number> {
+    while ((follower.position ?? 0) < least) await this.#harness.pass(50);
+    return follower.position!;
+  }
+}
+
+/** Tests that no event expires unread without an error, and that there is no error if none has. */
+export function expirySuite(name: string, options: object, start: () => Promise<ExpiryHarness>): void {
+  describe(`follow, when events expire: ${name}`, { ...options, timeout: 120_000 }, () => {
+    it("events that expired behind the position are no gap: LOG_MISMATCH, though older messages are there", async () => {
+      await using harness = await start();
+      await using test = await ExpiryTest.start(harness);
+      await test.publish("Lasting", 0);
+      await test.publish("Brief", 1);
+      const first = test.follow("start");
+      const { position } = await test.event(first.next());
+      await first.return();
+      const missed = await test.publish("Brief", 2);
+      await test.publish("Lasting", 3);
+      await test.expiry(missed);
+      await test.publish("Brief", 4);
+      const loss = await test.loss(test.follow(position).next());
+      assertEquals(loss.reason, "expired");
+      // the oldest event that is there is no promise of a place without a gap
+      assertEquals((await test.event(test.follow("start").next())).n, 4);
+      const next = test.follow(loss.position);
+      const waiting = next.next();
+      await test.position(next, 1);
+      await test.publish("Brief", 5);
+      assertEquals((await test.event(waiting)).n, 5);
+    });
+
+    it("a follower that waits for longer than keep goes on, and so does a new one from its position", async () => {
+      await using harness = await start();
+      await using test = await ExpiryTest.start(harness);
+      await test.publish("Lasting", 0);
+      const old = await test.publish("Brief", 1);
+      const waits = test.follow("start");
+      assertEquals((await test.event(waits.next())).n, 1);
+      const waiting = waits.next();
+      await test.publish("Short", 2);
+      await test.expiry(old);
+      const last = await test.publish("Short", 3);
+      const position = await test.position(waits, last * 1_024);
+      await test.publish("Brief", 4);
+      assertEquals((await test.event(waiting)).n, 4);
+      await waits.return();
+      assertEquals((await test.event(test.follow(position).next())).n, 4);
+    });
+
+    it("a follower that has waited for longer than keep loses nothing of what is stored in a short interruption", async () => {
+      await using harness = await start();
+      await using test = await ExpiryTest.start(harness);
+      await test.publish("Lasting", 0);
+      const old = await test.publish("Brief", 1);
+      const follower = test.follow("start");
+      assertEquals((await test.event(follower.next())).n, 1);
+      const first = follower.next();
+      await test.publish("Short", 2);
+      await test.expiry(old);
+      await test.reader.cut();
+      for (const n of [3, 4]) await test.publish("Brief", n);
+      await test.reader.restore();
+      assertEquals((await test.event(first)).n, 3);
+      await test.publish("Brief", 5);
+      for (const n of [4, 5]) assertEquals((await test.event(follower.next())).n, n);
+    });
+
+    it("an interruption that was longer than keep ends followers only if something was stored meanwhile", async () => {
+      await using harness = await start();
+      await using test = await ExpiryTest.start(harness);
+      await test.publish("Lasting", 0);
+      const old = await test.publish("Brief", 1);
+      const follower = test.follow("start");
+      assertEquals((await test.event(follower.next())).n, 1);
+      const waiting = follower.next();
+      waiting.catch(() => {});
+      await harness.pass(1_000);
+      await test.reader.cut();
+      await test.expiry(old);
+      await test.reader.restore();
+      await test.publish("Brief", 2);
+      assertEquals((await test.event(waiting)).n, 2);
+      const again = follower.next();
+      again.catch(() => {});
+      await test.reader.cut();
+      const missed = await test.publish("Brief", 3);
+      await test.expiry(missed);
+      await test.publish("Brief", 4);
+      await test.reader.restore();
+      const { position } = await test.loss(again);
+      const next = test.follow(position);
+      const last = next.next();
+      await test.position(next, 1);
+      await test.publish("Brief", 5);
+      assertEquals((await test.event(last)).n, 5);
     });
   });
 }

@@ -4,6 +4,7 @@ import { type Catga, catga, CatgaError, command, entity, event, unwrap } from ".
 import type { AnyContract } from "../../contract/contract.ts";
 import type { FollowedEvent } from "../../contract/durable_messages.ts";
 import { MemoryNetwork } from "../../testing/mod.ts";
+import { memoryLogHarness } from "../../memory/harness_suite.ts";
 import { delay } from "../../ports/clock.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
@@ -12,11 +13,17 @@ import { openStream } from "../format/streams.ts";
 import { EventFeed } from "./event_feed.ts";
 import { Follower } from "./follower.ts";
 import { streamName } from "../format/stream_name.ts";
-import { followingSuite, Placed, take } from "./following_suite.ts";
+import { expirySuite, followingSuite, Placed, take } from "./following_suite.ts";
 
 followingSuite("in memory", {}, async () => {
   const app = await catga({ logger: QUIET });
   return { app, [Symbol.asyncDispose]: () => app.drain() };
+});
+
+expirySuite("in memory", {}, async () => {
+  const clock = new VirtualClock();
+  const harness = await memoryLogHarness(undefined, clock);
+  return { ...harness, clock, until: (promise) => clock.until(promise) };
 });
 
 const Noise = command("Noise", { durable: true });

@@ -309,8 +309,8 @@ describe("user code at the end of an app", () => {
 describe("a handler that sends until its deadline, and passes on the failure of its last send", () => {
   const Outer = command<void, string>("Outer", { timeout: 1_000 });
   const Inner = query<void, string>("Inner");
-  const handlersOf = (clock: Clock) => [
-    Outer.handle(async (_, ctx) => {
+  const handlersOf = (clock: Clock, contract = Outer) => [
+    contract.handle(async (_, ctx) => {
       for (;;) {
         const inner = await ctx.send(Inner);
         if (!inner.ok) return inner;
@@ -332,16 +332,20 @@ describe("a handler that sends until its deadline, and passes on the failure of 
     }
   });
 
-  it("is OUTCOME_UNKNOWN at its sender (UNAVAILABLE: as if it had not run), in another process", async () => {
-    await using cluster = new MemoryCluster();
-    await cluster.start("a", { handlers: handlersOf(cluster.clock) });
-    await cluster.clock.advance(3);
-    const sender = await cluster.start("b", { handlers: [] });
-    for (let i = 0; i < 10; i++) {
-      assertEquals((await cluster.clock.until(sender.send(Outer))).error?.code, "OUTCOME_UNKNOWN");
-      await cluster.clock.advance(1);
-    }
-  });
+  for (const idempotent of [false, true]) {
+    const which = idempotent ? ", if it is idempotent" : "";
+    it(`is OUTCOME_UNKNOWN at its sender (UNAVAILABLE: as if it had not run), in another process${which}`, async () => {
+      await using cluster = new MemoryCluster();
+      const contract = command<void, string>("Outer", { timeout: 1_000, idempotent });
+      await cluster.start("a", { handlers: handlersOf(cluster.clock, contract) });
+      await cluster.clock.advance(3);
+      const sender = await cluster.start("b", { handlers: [] });
+      for (let i = 0; i < 10; i++) {
+        assertEquals((await cluster.clock.until(sender.send(contract))).error?.code, "OUTCOME_UNKNOWN");
+        await cluster.clock.advance(1);
+      }
+    });
+  }
 });
 
 describe("a behavior around sends that does not end after a broadcast", () => {

@@ -14,7 +14,7 @@ import type { Observer } from "./contract/observer.ts";
 import type { CodecLimit } from "./codec/sealing.ts";
 import type { PayloadCodec } from "./contract/payload_codec.ts";
 import { Mediator } from "./dispatch/mediator.ts";
-import { collect } from "./dispatch/registry.ts";
+import { collect, type Registration } from "./dispatch/registry.ts";
 import { CatgaError } from "./error.ts";
 import type { LogHost } from "./log/log_host.ts";
 import type { serve } from "./log/running/worker.ts";
@@ -29,7 +29,7 @@ import { hotEvaluation } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import type * as ProcessSignals from "./node/process_signals.ts";
 import { type CatgaOptions, checkOptions, withDefaults } from "./node/app_options.ts";
-import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
+import { type Bucket, bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
 import {
   type Clock,
   EndingClock,
@@ -101,6 +101,17 @@ export async function loadParts(): Promise<void> {
   await Promise.all(Object.values(parts).map((load) => load()));
 }
 
+/**
+ * Begins to load the parts that a node with these handlers needs when it is connected: while the client of NATS loads
+ * and connects. A failed load is thrown where its part is awaited.
+ */
+function loadAhead(registrations: readonly Registration[]): void {
+  const handlers = registrations.map(({ handler }) => handler);
+  const durable = handlers.some((handler) => handler["~handler"].subscription) ? [parts.worker, parts.log] : [];
+  const runs = handlers.some((handler) => handler["~handler"].workflow) ? [parts.runs] : [];
+  for (const load of [parts.cluster, ...durable, ...runs]) load().catch(() => {});
+}
+
 async function start(options: CatgaOptions): Promise<Catga> {
   // 1. Check options and handlers before anything is opened.
   checkOptions(options);
@@ -120,10 +131,14 @@ async function start(options: CatgaOptions): Promise<Catga> {
     alarms?.take(seen);
   });
   const observer = hooks.observe;
+  if (options.nats !== undefined || options.network !== undefined) loadAhead(registrations);
   const unsealed = await connect(options, { id, namespace, observer });
   const clock = new EndingClock(unsealed.clock);
   const link = await sealedBy(options.codec, unsealed, { clock, timeout, namespace, observer });
   const { random, transport } = link;
+  // the membership's bucket is opened while the app is made, and while its read models catch up; step 6 awaits it
+  const bucket = transport && link.store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
+  bucket?.catch(() => {});
   const close = async () => {
     await link.close();
     clock.end();
@@ -176,7 +191,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
 
     // 6 to 9. Join the cluster.
     if (transport === undefined) drainAtSignals?.(app, Promise.resolve());
-    else await joinCluster(app, transport, foundation, drainAtSignals);
+    else await joinCluster(app, transport, await bucket!, foundation, drainAtSignals);
 
     // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
@@ -291,13 +306,12 @@ function partsOf(
 async function joinCluster(
   app: App,
   transport: Transport,
+  bucket: Bucket,
   { settings, self, link, mediator: { events, requests, handled }, shapes, observer }: Foundation,
   drainAtSignals: ReturnType<typeof drainedAt> | undefined,
 ): Promise<void> {
-  const { namespace, replicas } = settings;
-  // 6. Open the membership's bucket, then subscribe. Only then may a record announce this node: from that moment
+  // 6. Subscribe, with the membership's bucket open. Only then may a record announce this node: from that moment
   // other nodes send messages to it, and its handlers send messages to them, so the app must know the cluster.
-  const bucket = await link.store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
   const { Cluster } = await parts.cluster();
   const cluster = new Cluster(
     { ...settings, host: app, transport, info: self, events, requests, handled, shapes, observer },
@@ -377,8 +391,6 @@ async function connect(
   { id, namespace, observer }: { id: string; namespace: string; observer: Observer },
 ): Promise<Link> {
   const { nats, network, transport: client } = options;
-  // loads the code of the cluster while the client of NATS connects; a failed load is thrown where the code is awaited
-  if (nats !== undefined || network !== undefined) parts.cluster().catch(() => {});
   const onError = (error: unknown) => observer({ type: "fault", during: "taking a message", error });
   const permitted = () => Promise.resolve();
   const started = () => {};

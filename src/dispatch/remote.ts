@@ -232,7 +232,8 @@ export interface DurableLog {
   unschedule(contract: AnyContract, id: string): Promise<boolean>;
   /**
    * Starts the read models of this node (subscriptions with `each: "node"`), before the node joins its cluster.
-   * Resolves when they have handled the messages that were in the log at the call.
+   * Resolves when they have handled the messages that were in the log at the call. Begins to open the streams of the
+   * other subscriptions, too.
    */
   catchUp(): Promise<void>;
   /**

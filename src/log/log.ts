@@ -20,11 +20,12 @@ import { mostRead } from "./administration/stored_subscriptions.ts";
 import { Followers } from "./following/followers.ts";
 import type { UnderWay } from "../ports/under_way.ts";
 import type { LogHost } from "./log_host.ts";
+import type { LogStream } from "../ports/event_log.ts";
 import { Publisher } from "./publishing/publisher.ts";
 import { OverdueSchedules } from "./publishing/overdue_schedules.ts";
 import { ReadModels } from "./running/read_models.ts";
 import { StreamSource } from "./stream_source.ts";
-import { Subscriptions } from "./subscriptions/subscriptions.ts";
+import { type Source, Subscriptions } from "./subscriptions/subscriptions.ts";
 
 /** Arguments of {@link openLog}, from the composition root. */
 export interface OpenLogOptions {
@@ -60,11 +61,15 @@ class NodeLog implements DurableLog {
   /** The subscriptions of this node: to the log, and to events of entities. */
   #subscriptions: Subscriptions | undefined;
   readonly #overdue: OverdueSchedules;
+  /** Handlers of this node's subscriptions: to events of entities (`true`), and to other messages. */
+  readonly #groups: Map<boolean, DurableHandler[]>;
   #left = false;
 
   constructor(options: OpenLogOptions) {
     const { host, handlers } = this.#options = options;
     const { app, namespace, service, endpoint, clock, random, observer, timeout, causes } = host;
+    const leading = handlers.filter(({ settings }) => settings.each === "service");
+    this.#groups = Map.groupBy(leading, ({ contract }) => contract.options.entity !== undefined);
     const kept = this.#kept = new StreamSource(host, "subscriptions");
     const seen = async () => await mostRead({ namespace, clock, stream: await kept.get() });
     const source = this.#source = new StreamSource(host, "log", seen);
@@ -114,24 +119,29 @@ class NodeLog implements DurableLog {
   }
 
   catchUp(): Promise<void> {
+    // the streams are opened while models catch up and the node joins its cluster; `start` throws what this ignores
+    if (this.#groups.size > 0) this.#open().catch(() => {});
     return this.#readModels.catchUp();
   }
 
   async start(): Promise<void> {
-    const { host, handlers, underWay } = this.#options;
-    const leading = handlers.filter(({ settings }) => settings.each === "service");
-    if (leading.length === 0) return;
-    const groups = Map.groupBy(leading, ({ contract }) => contract.options.entity !== undefined);
-    const [kept, ...sources] = await Promise.all([
-      this.#kept.get(),
-      ...[...groups].map(async ([ofEntities, own]) => {
-        return { stream: await (ofEntities ? this.#entities : this.#source).get(), handlers: own };
-      }),
-    ]);
+    const { host, underWay } = this.#options;
+    if (this.#groups.size === 0) return;
+    const [kept, ...sources] = await this.#open();
     if (this.#left) return;
-    const onError = groups.has(false) ? (error: unknown) => this.#overdue.noteError(error) : undefined;
+    const onError = this.#groups.has(false) ? (error: unknown) => this.#overdue.noteError(error) : undefined;
     this.#subscriptions = new Subscriptions({ host, kept, sources, onError, underWay });
     await this.#subscriptions.start();
+  }
+
+  /** Opens the stream of subscriptions, and the streams that they read. */
+  #open(): Promise<[LogStream, ...Source[]]> {
+    return Promise.all([
+      this.#kept.get(),
+      ...[...this.#groups].map(async ([ofEntities, handlers]) => {
+        return { stream: await (ofEntities ? this.#entities : this.#source).get(), handlers };
+      }),
+    ]);
   }
 
   subscriptions(): Promise<readonly SubscriptionInfo[]> {

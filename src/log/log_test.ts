@@ -13,7 +13,49 @@ import { QUIET } from "../../test/support/quiet.ts";
 const Placed = event<{ n: number }>("Placed", { durable: true, key: ({ n }) => `${n}` });
 const Mail = command<{ n: number }>("Mail", { durable: true });
 
+/** Notes what its nodes ask of streams and buckets. */
+class NotingNetwork extends MemoryNetwork {
+  readonly asked: string[] = [];
+
+  override connect(options?: Parameters<MemoryNetwork["connect"]>[0]): ReturnType<MemoryNetwork["connect"]> {
+    const connection = super.connect(options);
+    const { log, store } = connection;
+    const { open } = store;
+    store.open = async (name, own) => {
+      this.asked.push(`open ${name}`);
+      const bucket = await open.call(store, name, own);
+      const { create } = bucket;
+      bucket.create = (...args) => {
+        this.asked.push(`write ${name}`);
+        return create.apply(bucket, args);
+      };
+      return bucket;
+    };
+    const noted: typeof log = {
+      open: (name, own) => {
+        this.asked.push(`open ${name}`);
+        return log.open(name, own);
+      },
+    };
+    return Object.assign(connection, { log: noted });
+  }
+}
+
 describe("the log of a node", () => {
+  it("is opened while the node joins its cluster", async () => {
+    const network = new NotingNetwork();
+    const handlers = Placed.on(() => {}, { name: "billing" });
+    await using _app = await catga({ network, logger: QUIET, handlers });
+    const before = network.asked.slice(0, network.asked.indexOf("write catga_default_nodes"));
+    assertEquals(before.sort(), ["log", "nodes", "subscriptions"].map((name) => `open catga_default_${name}`));
+  });
+
+  it("is read by a read model while the bucket of nodes is opened", async () => {
+    const network = new NotingNetwork();
+    await using _app = await catga({ network, logger: QUIET, handlers: Placed.on(() => {}, { each: "node" }) });
+    assertEquals(network.asked[0], "open catga_default_nodes");
+  });
+
   it("a drain settles what is being published, and what is being taken back", async () => {
     const network = new MemoryNetwork();
     const app = await catga({ network, logger: QUIET });

@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { catga, command, event, fail, query, unwrap, workflow } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -46,6 +47,20 @@ describe("metrics", () => {
       { attributes: of("Ordered", "ok", { "catga.operation": "publish" }), value: 2 },
       { attributes: of("Price", "ok", { "catga.operation": "send" }), value: 2 },
     ]);
+  });
+
+  it("each is described in docs/observability.md, which describes no other", async () => {
+    const read = (path: string) => readFile(new URL(path, import.meta.url), "utf8");
+    const names = (text: string) =>
+      [...new Set([...text.matchAll(/\bcatga\.[a-z_.]+[a-z]/g)].map(([name]) => name))].sort();
+    const [, made] = (await read("metrics.ts")).split("function instrumentsOf(");
+    const [, page] = (await read("../../docs/observability.md")).split("## Metrics\n");
+    const [described] = page.split("\n## ");
+    const attributes = ["catga.operation", "catga.outcome", "catga.subscription"];
+    assertEquals(
+      names(described).filter((name) => !attributes.includes(name)),
+      names(made.split("\n}\n")[0]),
+    );
   });
 
   it("limits the number of outcomes, whatever codes handlers and other nodes return", async () => {

@@ -281,8 +281,8 @@ export class AdmissionQueue {
   /**
    * Returns the expected time between two starts, in ms, at the present pace; 0 while the pace is unknown. Runs in
    * progress count as ended: when many runs begin at once, the first of them to end would otherwise look like a pace of
-   * one run in all the time since they began. Once more runs have ended than are in progress, these count no more than
-   * the ends of the last ten seconds, because they may hang.
+   * one run in all the time since they began. Once more runs have ended than are in progress, these count half, because
+   * on average they are half done, and half as much as the ends of the last ten seconds at most, because they may hang.
    */
   #each(time: number): number {
     if (this.#busySince < 0 || time - this.#busySince < LEARN) return 0;
@@ -295,7 +295,7 @@ export class AdmissionQueue {
     // the longer the time, the less the runs in progress weigh; the last second shows that the pace has become slower
     return Math.max(
       pace(this.#recent, this.#recent.count(time) + inProgress),
-      pace(this.#past, past + (this.#endedSince > inProgress ? Math.min(past, inProgress) : inProgress)),
+      pace(this.#past, past + (this.#endedSince > inProgress ? Math.min(past, inProgress) / 2 : inProgress)),
     );
   }
 

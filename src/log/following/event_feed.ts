@@ -59,6 +59,8 @@ export interface StoredEvents {
 interface StoreRead {
   readonly found: StoredEvents[];
   readonly upTo: number;
+  /** True if no event behind `upTo` can have expired. */
+  readonly isWhole: boolean;
 }
 
 /** Keeps the newest events of one contract in memory, for all followers in this process. */
@@ -175,17 +177,18 @@ export class EventFeed {
     try {
       const part = await this.#readPart(stream, sequence);
       // after the part was read: what is young then cannot have expired before
-      if (!expired) await this.#checkExpired(stream, sequence, part.upTo);
-      return part;
+      const young = await this.#oldestYoung(stream, part.upTo);
+      if (!expired && mayHaveExpired(sequence, young)) throw await this.#expired(stream, sequence);
+      return { ...part, isWhole: !mayHaveExpired(part.upTo, young) };
     } catch (error) {
-      if (this.#closed) return { found: [], upTo: sequence };
+      if (this.#closed) return { found: [], upTo: sequence, isWhole: false };
       throw error;
     } finally {
       leave();
     }
   }
 
-  async #readPart(stream: LogStream, sequence: number): Promise<StoreRead> {
+  async #readPart(stream: LogStream, sequence: number): Promise<Omit<StoreRead, "isWhole">> {
     const found: StoredEvents[] = [];
     let upTo = sequence;
     let bytes = 0;
@@ -226,22 +229,31 @@ export class EventFeed {
     }
   }
 
-  /** Throws `LOG_MISMATCH` if events behind a sequence may have expired. `upTo`: a sequence that the stream has had. */
-  async #checkExpired(stream: LogStream, sequence: number, upTo: number): Promise<void> {
-    const { contract, clock } = this.#options;
-    const keep = keepOf(contract);
-    if (keep === Infinity) return;
-    const ask = <T>(read: () => Promise<T>) =>
-      untilAnswered(clock, read, [FIRST_PAUSE, LONGEST_PAUSE], () => this.#closed);
-    let young = await ask(() => oldestYoung(stream, keep, MARGIN));
-    if (young === undefined) {
-      await delay(clock, MAX_SERVER_LAG);
-      young = await ask(() => oldestYoung(stream, keep, MARGIN));
-    }
-    if (!mayHaveExpired(sequence, young ?? upTo + 1)) return;
+  /**
+   * Returns the sequence of the oldest message that cannot have expired; without one, of the next message of the
+   * stream. `upTo`: a sequence that the stream has had.
+   */
+  async #oldestYoung(stream: LogStream, upTo: number): Promise<number> {
+    const keep = keepOf(this.#options.contract);
+    if (keep === Infinity) return 0;
+    const ask = () => this.#untilAnswered(() => oldestYoung(stream, keep, MARGIN));
+    const young = await ask();
+    if (young !== undefined) return young;
+    await delay(this.#options.clock, MAX_SERVER_LAG);
+    return await ask() ?? upTo + 1;
+  }
+
+  /** Makes the error for a follower behind whose sequence events may have expired. */
+  async #expired(stream: LogStream, sequence: number): Promise<CatgaError> {
+    const { contract } = this.#options;
     // a new follower that began at the oldest message that cannot have expired would soon be where this one is
-    const next = await ask(async () => await oldestYoung(stream, keep, AHEAD) ?? (await this.#state(stream)).last + 1);
-    throw lossError(contract, { reason: "expired", after: sequence, next });
+    const ahead = () => oldestYoung(stream, keepOf(contract), AHEAD);
+    const next = await this.#untilAnswered(async () => await ahead() ?? (await this.#state(stream)).last + 1);
+    return lossError(contract, { reason: "expired", after: sequence, next });
+  }
+
+  #untilAnswered<T>(read: () => Promise<T>): Promise<T> {
+    return untilAnswered(this.#options.clock, read, [FIRST_PAUSE, LONGEST_PAUSE], () => this.#closed);
   }
 
   /** True if a loss says only that messages have expired, of which {@link EventFeed.readStore} decides. */

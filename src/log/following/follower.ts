@@ -33,8 +33,8 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
   #after = 0;
   #losses = 0;
   /**
-   * True until a follower that began at the oldest event or at a time has read the store up to the events in memory:
-   * what expires meanwhile is missing at its beginning, not between its events.
+   * True until a follower that began at the oldest event or at a time has come to events that do not expire soon: the
+   * first ones may expire while it reads them.
    */
   #begins = false;
   /** Events of one message of the stream, to be returned next. */
@@ -146,7 +146,8 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     }
     const next = feed.next(this.#sequence);
     if (next === "in the store") {
-      const { found, upTo } = await feed.readStore(this.#sequence, { expired: this.#begins });
+      const { found, upTo, isWhole } = await feed.readStore(this.#sequence, { expired: this.#begins });
+      if (isWhole) this.#begins = false;
       this.#fromStore = found;
       if (found.length === 0) this.#passed(upTo);
       return found.length > 0 || feed.closed;

@@ -185,13 +185,24 @@ export interface ExpiryHarness extends EventLogHarness {
   until<T>(promise: Promise<T>): Promise<T>;
 }
 
-/** Time for which the suite keeps events, in ms: more than twice the margin by which they count as expired early. */
-const KEPT = 10_000;
+/** Time for which the suite keeps events, in ms: twice the margin by which they count as expired early. */
+export const KEPT = 10_000;
 /** A durable event that is kept for `KEPT` ms. */
-const BRIEF = { kind: "event", name: "Brief", options: { durable: { keep: KEPT } } } as AnyContract;
+export const BRIEF = { kind: "event", name: "Brief", options: { durable: { keep: KEPT } } } as AnyContract;
 
 /** Contracts of the suite's messages, by how long these are kept, in ms. */
 const TTL = { Brief: KEPT, Lasting: undefined, Short: 1_000 } as const;
+
+/** Stores a message of a contract with a number. Resolves with its sequence. */
+export async function storeNumber(stream: LogStream, name: keyof typeof TTL, n: number): Promise<number> {
+  const ttl = TTL[name];
+  const head = { endpoint: "w.1", first: n, sentAt: 0, keep: ttl ?? 0, schedule: undefined };
+  const item = itemText({ text: JSON.stringify({ n }), key: undefined, id: undefined, meta: undefined });
+  const options = { timeout: 10_000, ttl };
+  const appended = await stream.append(categorySubject("default", name), groupText(head, item), options);
+  if (appended.type !== "stored") throw new Error(`a message was not stored: ${appended.type}`);
+  return appended.sequence;
+}
 
 /** Followers over one client, and a writer over another. */
 class ExpiryTest implements AsyncDisposable {
@@ -201,7 +212,6 @@ class ExpiryTest implements AsyncDisposable {
   readonly #streams: readonly [writer: LogStream, reader: LogStream];
   readonly #followers: Follower[] = [];
   #feed: EventFeed | undefined;
-  #published = 0;
 
   private constructor(
     harness: ExpiryHarness,
@@ -227,16 +237,8 @@ class ExpiryTest implements AsyncDisposable {
   }
 
   /** Stores a message of a contract. Resolves with its sequence. */
-  async publish(name: keyof typeof TTL, n: number): Promise<number> {
-    const ttl = TTL[name];
-    const head = { endpoint: "w.1", first: this.#published++, sentAt: 0, keep: ttl ?? 0, schedule: undefined };
-    const item = itemText({ text: JSON.stringify({ n }), key: undefined, id: undefined, meta: undefined });
-    const options = { timeout: 10_000, ttl };
-    const data = groupText(head, item);
-    const appending = this.#streams[0].append(categorySubject("default", name), data, options);
-    const appended = await this.#harness.until(appending);
-    if (appended.type !== "stored") throw new Error(`a message was not stored: ${appended.type}`);
-    return appended.sequence;
+  publish(name: keyof typeof TTL, n: number): Promise<number> {
+    return this.#harness.until(storeNumber(this.#streams[0], name, n));
   }
 
   /** Resolves when the messages with these sequences have expired. */

@@ -6,14 +6,16 @@ import type { FollowedEvent } from "../../contract/durable_messages.ts";
 import { MemoryNetwork } from "../../testing/mod.ts";
 import { memoryLogHarness } from "../../memory/harness_suite.ts";
 import { delay } from "../../ports/clock.ts";
+import type { EventLog } from "../../ports/event_log.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
+import { sequenceOf } from "../format/group_text.ts";
 import { openStream } from "../format/streams.ts";
 import { EventFeed } from "./event_feed.ts";
 import { Follower } from "./follower.ts";
 import { streamName } from "../format/stream_name.ts";
-import { expirySuite, followingSuite, Placed, take } from "./following_suite.ts";
+import { BRIEF, expirySuite, followingSuite, KEPT, Placed, storeNumber, take } from "./following_suite.ts";
 
 followingSuite("in memory", {}, async () => {
   const app = await catga({ logger: QUIET });
@@ -169,6 +171,12 @@ describe("follow", () => {
     }
   });
 
+  it("slow, away or cut off for longer than keep: each event comes, or LOG_MISMATCH, and that of no young place", async () => {
+    const counts = { events: 0, losses: 0, resumed: 0 };
+    for (let seed = 1; seed <= 20; seed++) await runExpiry(seed, counts);
+    assert(counts.events > 3_000 && counts.losses > 50 && counts.resumed > 500, JSON.stringify(counts));
+  });
+
   it("misuse throws at once", async () => {
     await using app = await catga({ logger: QUIET });
     const follow = app.follow.bind(app) as (...given: unknown[]) => unknown;
@@ -197,6 +205,92 @@ describe("follow", () => {
     await clock.until(cut.drain());
   });
 });
+
+/**
+ * Runs followers that are slow, that leave and come back, and whose connection is cut, beside a writer whose events
+ * expire. In half of the runs other messages expire early, too.
+ */
+async function runExpiry(seed: number, counts: { events: number; losses: number; resumed: number }): Promise<void> {
+  const clock = new VirtualClock();
+  const random = seededRandom(seed);
+  const network = new MemoryNetwork({ clock, seed });
+  const connections = ["w", "r"].map((name) => network.connect({ name, onError: () => {} }));
+  const open = (log: EventLog) => clock.until(openStream({ namespace: "default", replicas: 1, log }, "log"));
+  const [writer, reader] = [await open(connections[0].log), await open(connections[1].log)];
+  const feedOptions = {
+    ...{ contract: BRIEF, namespace: "default", clock, maxRecent: 3, stream: () => reader },
+    observer: () => {},
+    onUnused: () => {},
+  };
+  /** Times at which the messages were stored, by sequence. */
+  const times = new Map<number, number>();
+  const othersStay = seed % 2 === 0;
+  let written = false;
+  const short = () => delay(clock, random() * (random() < 0.1 ? 25_000 : 2_000));
+  const write = async () => {
+    for (let n = 1; n <= 150; n++) {
+      const at = clock.now();
+      times.set(await storeNumber(writer, "Brief", n), at);
+      if (random() < 0.5) times.set(await storeNumber(writer, othersStay ? "Lasting" : "Short", n), clock.now());
+      await short();
+    }
+    written = true;
+  };
+  const cut = async () => {
+    while (!written) {
+      await delay(clock, random() * 60_000);
+      connections[1].cut();
+      await short();
+      connections[1].restore();
+    }
+  };
+  let feed: EventFeed | undefined;
+  const follow = async () => {
+    let [from, last]: ["start" | number, number | undefined] = ["start", undefined];
+    for (let waitedAtEnd = 0; last !== 150;) {
+      if (feed === undefined || feed.closed) feed = new EventFeed(feedOptions);
+      const follower: Follower = new Follower({ feed, from, positionAt: () => Promise.resolve(0) });
+      if (typeof from === "number") counts.resumed++;
+      const stays = 1 + Math.floor(random() * 20);
+      let next: ReturnType<Follower["next"]> | undefined;
+      try {
+        for (let i = 0; i < stays && last !== 150; i++) {
+          next = follower.next();
+          const came = await Promise.race([next, delay(clock, 5_000 + random() * 30_000)]);
+          if (came === undefined) { // it leaves while it waits
+            if (written && last === undefined) return; // what it would get has expired
+            assert(!written || ++waitedAtEnd < 5, `seed ${seed}: the events behind ${last} do not come`);
+            break;
+          }
+          const { n } = came.value!.payload as { n: number };
+          if (last !== undefined) assertEquals(n, last + 1, `seed ${seed}: an event was passed over`);
+          counts.events++;
+          last = n;
+          if (random() < 0.3) await short();
+        }
+      } catch (error) {
+        if (!(error instanceof CatgaError)) throw error;
+        if (error.code !== "UNAVAILABLE") {
+          assertEquals(error.code, "LOG_MISMATCH");
+          counts.losses++;
+          const time = times.get(sequenceOf(follower.position!)) ?? 0;
+          if (othersStay) assert(clock.now() - time > KEPT - 5_000, `seed ${seed}: place of ${clock.now() - time} ms`);
+          [from, last] = [(error.details as { position: number }).position, undefined];
+          if (written) return;
+          continue;
+        }
+      }
+      next?.catch(() => {});
+      // an event that has come meanwhile is not lost: the position is before it
+      if (last !== undefined && follower.position !== undefined) from = follower.position;
+      await follower.return();
+      await short();
+    }
+  };
+  await clock.until(Promise.all([write(), cut(), follow(), follow(), follow()]), 10_000_000);
+  feed?.close();
+  for (const connection of connections) await connection.close();
+}
 
 /** Calls `work` until it succeeds, while the log cannot be reached. */
 async function retried<T>({ clock }: Catga, work: () => Promise<T>): Promise<T> {

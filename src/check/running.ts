@@ -18,6 +18,11 @@ import type { Program } from "./program.ts";
 export interface RunningProgram {
   readonly nodes: readonly NodeInfo[];
   readonly stored: readonly StoredSubscription[];
+  /**
+   * Events that nodes handle as durable, each as the node's id and the event's name, joined by a space. Records do not
+   * say so of events that only read models of a node handle.
+   */
+  readonly durable?: ReadonlySet<string>;
 }
 
 /**
@@ -46,7 +51,7 @@ export function serviceOf(
 /** Returns what would break if the program replaced all nodes of its service. */
 export function compareRunning(
   program: Program,
-  { nodes, stored }: RunningProgram,
+  { nodes, stored, durable: declared }: RunningProgram,
   service: string | undefined,
 ): Finding[] {
   const found: Finding[] = [];
@@ -88,7 +93,8 @@ export function compareRunning(
         break;
       }
       const read = (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text));
-      const durable = read.some(({ category }) => category === name) || node.entities?.includes(name);
+      const durable = read.some(({ category }) => category === name) || node.entities?.includes(name) ||
+        declared?.has(`${node.id} ${name}`);
       const isDurable = Boolean(contract.options.durable);
       // `durable` is compared for events only: commands of entities, for example, are accepted both as durable and as
       // not durable

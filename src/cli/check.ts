@@ -10,7 +10,7 @@ import type { Program } from "../check/program.ts";
 import { type Flags, UsageError } from "./flags.ts";
 import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { looksOf } from "./contract_looks.ts";
+import { eventForms, looksOf } from "./contract_looks.ts";
 import { importFile } from "./program_module.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 
@@ -112,6 +112,9 @@ async function running(
     };
     const asker = view.asker();
     const { looks, silent } = await looksOf(asker, cluster.nodes, new Set(program.contracts.keys()));
+    const events = [...program.contracts].flatMap(([name, { contract }]) => contract.kind === "event" ? [name] : []);
+    const forms = await eventForms(asker, cluster.nodes, new Set(events));
+    const durable = new Set(forms.flatMap((form) => form.durable ? [`${form.node.id} ${form.name}`] : []));
     asker[Symbol.dispose]();
     const [log, entities, subscriptions] = await Promise.all([
       view.stream("log"),
@@ -119,7 +122,7 @@ async function running(
       view.stream("subscriptions"),
     ]);
     const findings = [
-      ...compareRunning(program, cluster, service),
+      ...compareRunning(program, { ...cluster, durable }, service),
       ...compareLooks(program, looks, service),
       ...silentNodes(program, silent, service),
       ...await checkStored(program, {

@@ -4,7 +4,7 @@ import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { catga, command, entity, event, query, type Schema, unwrap, workflow } from "../../mod.ts";
+import { catga, command, entity, event, type Handler, query, type Schema, unwrap, workflow } from "../../mod.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { checkPermissions } from "../../test/support/documented_users.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -371,6 +371,35 @@ describe("catga check --nats", await requireNatsServer(), () => {
       assertStringIncludes(out, part);
     }
   });
+
+  it(
+    "knows a read model of a durable event by what its node says, as its record does not (it was a break)",
+    slow,
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
+      await using server = await startNatsServer();
+      const at = (service: string, handlers: Handler) =>
+        catga({ nats: server.url, service, id: `${service}-1`, logger: QUIET, handlers });
+      const model = event("Seen", { durable: true }).on(() => {}, { each: "node", from: "start" });
+      await using _models = await at("models", model);
+      const file = join(folder, "program.mjs");
+      const more = `
+      export const Seen = event("Seen", { durable: true });
+      export const seen = Seen.on(() => {}, { name: "seen" });`;
+      await writeFile(file, moduleOf({ more }));
+      const check = () => cliHere(["check", file, "--nats", server.url, "--service", "shop"]);
+      const { code, out } = await check();
+      await using _plain = await at("plain", event("Seen").on(() => {}));
+      const found = await check();
+      await rm(folder, { recursive: true });
+      assertEquals([code, out], [0, "Nothing would break.\n"]);
+      assertEquals(found.code, 1);
+      assertStringIncludes(
+        found.out,
+        "BREAK    Seen is durable, and at plain-1 of plain it is not: they do not reach each other",
+      );
+    },
+  );
 
   it("names commands that are queries where they run", slow, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-check-"));

@@ -1,5 +1,7 @@
 /** Asks the running nodes for descriptions of their contracts. */
 import type { Look } from "../check/running.ts";
+import { readAnnouncement } from "../contract/announcement.ts";
+import { isInternalName } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import { type NodeShapes, readDescription, readNodeShapes } from "../contract/shape.ts";
 import { fewAtOnce } from "../data/gate.ts";
@@ -60,6 +62,48 @@ export async function looksOf(
     },
   );
   return { looks: found.flat(), silent };
+}
+
+/** An event as a node handles it, or as it publishes it without a handler. */
+export interface EventForm {
+  readonly node: NodeInfo;
+  readonly name: string;
+  readonly handles: boolean;
+  readonly durable: boolean;
+}
+
+/**
+ * Finds out where events are durable: by the records of nodes, which list their subscriptions, and by asking each node
+ * for its declarations of the others, because a record tells neither a read model of a durable event from a handler of
+ * an event that is not, nor what the node publishes. `names`: the events to ask for. Nothing is returned for a node
+ * that handles an event and does not say how. A node that handles both forms counts as one where the event is durable.
+ */
+export async function eventForms(
+  asker: Pinger,
+  nodes: readonly NodeInfo[],
+  names: ReadonlySet<string>,
+): Promise<readonly EventForm[]> {
+  const forms = await fewAtOnce(nodes, MAX_CONCURRENT_NODES, async (node) => {
+    const read = new Set((node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text).category));
+    const handled = new Set(node.handles);
+    const known = [...names].filter((name) => handled.has(name) && read.has(name));
+    const asked = [...names].filter((name) => !(handled.has(name) && read.has(name))).slice(0, MAX_NAMES);
+    const answer = asked.length === 0 ? undefined : await asker.looks(node.endpoint, asked, ANSWER_TIMEOUT);
+    const declared = asked.flatMap((name) => {
+      const look = readDescription((answer as Record<string, unknown> | undefined | null)?.[name]);
+      if (look?.kind !== "event" || look.options?.includes("entity")) return [];
+      return { node, name, handles: handled.has(name), durable: look.options?.includes("durable") ?? false };
+    });
+    return [...known.map((name) => ({ node, name, handles: true, durable: true })), ...declared];
+  });
+  return forms.flat();
+}
+
+/** Returns the names of the events that nodes handle, without those of Catga itself. */
+export function handledEvents(nodes: readonly NodeInfo[]): ReadonlySet<string> {
+  return new Set(
+    nodes.flatMap(({ handles, kinds }) => handles.filter((name, i) => kinds?.[i] === "e" && !isInternalName(name))),
+  );
 }
 
 /** Returns the names of contracts of which the nodes have different shapes (hashes of schemas and options). */

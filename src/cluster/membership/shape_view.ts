@@ -219,11 +219,13 @@ export class ShapeView {
       const text = JSON.stringify(this.#own());
       return text.length * 3 <= limit ? text : '{"handles":{},"sends":{}}';
     }
-    const sent = new Map([...this.#options.sent()].map((contract) => [contract.name, contract]));
+    // also those without a shape: tools ask whether an event is durable
+    const all = [...this.#options.sent(), ...this.#options.handled];
+    const known = new Map(all.map((contract) => [contract.name, contract]));
     const looks: Record<string, ContractDescription> = {};
     let room = limit;
     for (const name of names) {
-      const contract = this.#handled.get(name) ?? sent.get(name);
+      const contract = known.get(name);
       if (contract === undefined) continue;
       const look = describeContract(contract);
       room -= JSON.stringify(look).length * 3 + name.length + 4;

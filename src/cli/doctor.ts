@@ -17,6 +17,7 @@ import type { ServerView } from "../dashboard/view.ts";
 import type { Look } from "../check/running.ts";
 import { lateRuns } from "../flow/run_infos.ts";
 import { ClusterView, MISMATCHES } from "./cluster_view.ts";
+import type { EventForm } from "./contract_looks.ts";
 import { disposing } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
@@ -115,6 +116,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
     const { nodes } = found;
     ofNodes(found, seen);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
+    findings.push(...await ofDurable(view, nodes));
     await ofQueued(view, nodes, seen);
     const handled = new Set(nodes.flatMap(({ handles }) => handles));
     await ofSchedules(view, handled, seen);
@@ -155,6 +157,31 @@ function ofIdempotent(looks: readonly Look[]): DoctorFinding[] {
         "a send that comes again runs again there.",
       advice: "Deploy it idempotent wherever it is handled.",
     };
+  });
+}
+
+/**
+ * Finds events that are handled as durable at some nodes, and as not durable at others, or published as durable while
+ * all handlers are for the other form. A node that handles both is not told from one that handles the durable form, so
+ * events that are published as not durable, and handled as durable, are not found.
+ */
+async function ofDurable(view: ClusterView, nodes: readonly NodeInfo[]): Promise<DoctorFinding[]> {
+  if (nodes.length < 2) return [];
+  const { eventForms, handledEvents } = await import("./contract_looks.ts");
+  const asker = view.asker();
+  const forms = await eventForms(asker, nodes, handledEvents(nodes));
+  asker[Symbol.dispose]();
+  return [...Map.groupBy(forms, ({ name }) => name)].flatMap(([name, own]) => {
+    const where = (of: readonly EventForm[]) => listed([...new Set(of.map(({ node }) => nodeLabel(node)))]);
+    const durable = own.filter((form) => form.durable);
+    const others = own.filter((form) => !form.durable && form.handles);
+    if (durable.length === 0 || others.length === 0) return [];
+    return {
+      ...{ kind: "durable-differs", about: name, severity: "warning" },
+      message: `${name} is durable at ${where(durable)}, and not at ${where(others)}: ` +
+        "what is published there as durable does not reach these, nor the other way round.",
+      ...{ advice: "Handle both for a while.", docs: "docs/upgrading.md#an-event-becomes-durable" },
+    } as const;
   });
 }
 

@@ -2,7 +2,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
-import { type Catga, command } from "../../mod.ts";
+import { type Catga, command, event, unwrap } from "../../mod.ts";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { Doctored } from "../../test/support/doctored.ts";
@@ -54,6 +54,34 @@ describe("catga doctor on versions of a contract", await requireNatsServer(), ()
       ...{ kind: "idempotent-differs", about: "Sell" },
       message: "Sell is idempotent at shop-1, and not at shop-2: a send that comes again runs again there.",
     }]);
+  });
+
+  it("names events that are durable at some nodes only, by handlers and publishers, with no schema", slow, async () => {
+    await using on = await Doctored.start();
+    const forms = (name: string) => [event(name), event(name, { durable: true })] as const;
+    const [plain, durable] = forms("Paid");
+    const [told] = forms("Told");
+    const [, kept] = forms("Kept");
+    const model = { each: "node" } as const;
+    await on.app("events", { id: "mail-1", service: "mail", handlers: [plain.on(() => {}), told.on(() => {})] });
+    await on.app("events", { id: "books-1", service: "books", handlers: [plain.on(() => {}), durable.on(() => {})] });
+    const models = [durable.on(() => {}, model), kept.on(() => {}, model)];
+    await on.app("events", { id: "model-1", service: "model", handlers: models });
+    const old = await on.app("events", { id: "web-1", service: "web" });
+    const now = await on.app("events", { id: "web-2", service: "web" });
+    await eventually("all", () => old.nodes().length === 5 && now.nodes().length === 5);
+    for (const each of [plain, told]) unwrap(await old.publish(each));
+    for (const each of [durable, kept]) unwrap(await now.publish(each));
+    const found = await on.findings("events");
+    assertEquals(found.filter(({ kind }) => kind === "durable-differs"), [
+      {
+        ...{ kind: "durable-differs", about: "Paid", severity: "warning", advice: "Handle both for a while." },
+        docs: "docs/upgrading.md#an-event-becomes-durable",
+        message:
+          "Paid is durable at books-1, model-1, web-2, and not at mail-1: what is published there as durable does " +
+          "not reach these, nor the other way round.",
+      } as typeof found[0],
+    ]);
   });
 
   it("names senders and handlers that do not fit, and each field; top has it, too", slow, async () => {

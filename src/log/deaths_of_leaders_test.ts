@@ -82,6 +82,37 @@ describe("a dead letter whose leader dies", () => {
   });
 });
 
+describe("a replayed dead letter with one attempt", () => {
+  it("is dead again when the node that runs nothing else is killed, and is handled once it is replayed again", async () => {
+    let runs: "fail" | "go on" | "end" = "fail";
+    await using apps = await LogApps.open(() =>
+      runs === "fail" ? fail("BROKEN", "no") : runs === "end" ? undefined : new Promise(() => {})
+    );
+    for (const id of ["a", "b", "c"]) await apps.start(id, { ...ONE, timeout: 3_600_000 });
+    await apps.publish(...Array.from({ length: 9 }, (_, n) => ({ n, key: `k${n}` })));
+    await apps.until("dead letters", async () => (await apps.letters()).length === 9);
+    const leader = await apps.leader();
+    const { n } = apps.runs.find(({ node }) => node !== leader)!; // nine keys are not all those of one node
+    const replay = async () => {
+      const letter = (await apps.letters()).find(({ payload }) => (payload as Order).n === n)!; // it is dead
+      await apps.clock.until(letter.replay());
+      return letter;
+    };
+    runs = "go on";
+    const { error: { code } } = await replay();
+    await apps.until("its next run", () => apps.count(n) === 2);
+    apps.kill(apps.runs.at(-1)!.node);
+    await apps.until("nine dead letters again", async () => (await apps.letters()).length === 9);
+    runs = "end";
+    const { error, attempts } = await replay();
+    await apps.until("it to be handled", async () => {
+      const { dead, retrying } = await apps.info();
+      return dead === 8 && retrying === 0;
+    });
+    assertEquals([code, error.code, attempts, apps.count(n)], ["BROKEN", "OUTCOME_UNKNOWN", 1, 3]);
+  });
+});
+
 describe("a message in its last attempt at a node that lives, whose leader dies", () => {
   const parked = { retry: { attempts: 2, delay: [60_000, 60_000] }, timeout: 3_600_000 } as const;
   const replayed = { retry: { attempts: 1 }, timeout: 3_600_000 } as const;

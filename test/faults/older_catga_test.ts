@@ -106,7 +106,7 @@ async function play(kills: boolean): Promise<void> {
     }
     for (const node of [...clients, ...nodes]) await end(node);
     await written.read();
-    const missing = [...written.missing].map((thing) => `${thing} was not handled`);
+    const missing = [...written.missing].map((thing) => `${thing} was not handled${written.deathOf(thing)}`);
     assertEquals([...missing, ...wrongs(written.lines, kills), ...written.failures], []);
   } finally {
     for (const node of all) await node.stop();
@@ -141,6 +141,12 @@ class WrittenLines {
     this.#taken += whole.length;
     for (const text of whole.toString().split("\n").slice(0, -1)) this.#take(JSON.parse(text) as VersionLine);
     return this.lines;
+  }
+
+  /** Returns text that says why a letter was dead last; empty for other things, and for letters that never were. */
+  deathOf(thing: string): string {
+    const last = this.lines.findLast(({ what, of }) => what === "letter dead" && thing.startsWith(`letter ${of} `));
+    return last === undefined ? "" : `; it was dead: ${last.n}`;
   }
 
   #take(line: VersionLine): void {

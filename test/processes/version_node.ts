@@ -128,6 +128,8 @@ const handlers: readonly Handler[] = [
 
 /** For sends, which the machine may take long to answer. */
 const PATIENT = { timeout: 120_000 };
+/** For sends that go on to another node when one is silent: on a machine that stood still each is, at a retry each. */
+const REPEATED = { ...PATIENT, retries: 20 };
 
 if (import.meta.main) await main();
 
@@ -143,20 +145,46 @@ async function main(): Promise<void> {
     handlers: handles === "1" ? handlers : [],
     logger: { debug() {}, info() {}, warn() {}, error: failed },
   });
-  let stops = false;
+  let [stops, drains] = [false, false];
   const loops = sends === "1" ? loopsOf(app, () => stops) : [];
+  const ended = (error: Partial<Error>) => note("failed", `${error.stack ?? error}`);
+  const replays = sends === "1" ? replayLetters(app, () => drains).catch(ended) : undefined;
   console.log(JSON.stringify({ event: "ready" }));
-  const isDone = Promise.all(loops).then(
-    () => console.log(JSON.stringify({ event: "done" })),
-    (error) => note("failed", `${error?.stack ?? error}`),
-  );
+  const isDone = Promise.all(loops).then(() => console.log(JSON.stringify({ event: "done" })), ended);
   process.once("SIGUSR1", () => stops = true);
   process.once("SIGTERM", async () => {
     stops = true;
     await isDone;
+    drains = true;
+    await replays;
     await app.drain();
     process.exit(0);
   });
+}
+
+/** By its id: the time at which a letter of this client was dead last. */
+const died = new Map<string, number>();
+
+/**
+ * Replays each letter of this client that is dead, as an operator does, until the process drains; also one that is dead
+ * again, because a letter has one attempt, and the kill of a process that runs nothing else is that attempt.
+ */
+async function replayLetters(app: Catga, isOver: () => boolean): Promise<void> {
+  for (; !isOver(); await wait(100)) {
+    for await (const letter of app.deadLetters({ subscription: "letters" })) {
+      const { id: of, at, error } = letter;
+      const before = died.get(of);
+      // a letter that is still listed with this death has been replayed: the leader is to carry that out
+      if (!of.startsWith(`${id}-`) || before === at.getTime()) continue;
+      const why = `${error.code} ${error.message}`;
+      note("letter dead", of, why);
+      const isKilled = kills === "1" && error.code === "OUTCOME_UNKNOWN";
+      if (before !== undefined && !isKilled) note("failed", `the letter ${of} was replayed, and is dead again: ${why}`);
+      await app.cache.set(`mended ${of}`, true);
+      await letter.replay();
+      died.set(of, at.getTime());
+    }
+  }
 }
 
 /** Begins the loops of a client, which run beside each other: each does one kind of thing again and again. */
@@ -178,15 +206,15 @@ function loopsOf(app: Catga, isOver: () => boolean): Promise<void>[] {
   const mayHaveRun = (error: CatgaError | undefined) => kills === "1" && error?.code === "OUTCOME_UNKNOWN";
   const keyed = (n: number) => ({ of: `${id}-${n % 3}`, n: Math.floor(n / 3) });
   return [
-    loop(20, async (n) => {
+    loop(40, async (n) => {
       unwrap(await app.publish(Tick, keyed(n), n % 2 ? {} : { id: `${id}-${n}` }));
       note("tick ok", keyed(n).of, keyed(n).n);
     }),
-    loop(10, async (n) => {
+    loop(30, async (n) => {
       unwrap(await app.publish(Bulk, keyed(n)));
       note("bulk ok", keyed(n).of, keyed(n).n);
     }),
-    loop(100, async (n) => {
+    loop(300, async (n) => {
       const of = `${id}-${n}`;
       const delay = 300 + 500 * (n % 4);
       const due = performance.now() + delay;
@@ -203,57 +231,55 @@ function loopsOf(app: Catga, isOver: () => boolean): Promise<void>[] {
       unwrap(await app.enqueue(Mail, { of: `${id}-${n}` }));
       note("mail ok", `${id}-${n}`);
     }),
-    loop(20, async (n) => {
-      const result = await app.send(Act, { of: `${id}-${n}` }, PATIENT);
-      if (mayHaveRun(result.error)) return;
-      unwrap(result);
-      note("act ok", `${id}-${n}`);
-    }),
+    ...lanes(2, (lane) =>
+      loop(40, async (n) => {
+        const of = `${id}-${lane}-${n}`;
+        const result = await app.send(Act, { of }, PATIENT);
+        if (mayHaveRun(result.error)) return;
+        unwrap(result);
+        note("act ok", of);
+      })),
     ...lanes(3, () =>
       loop(50, async () => {
         const of = `${Math.floor(Date.now() / 250)}`; // clients of both versions have the same ids
-        note("once ok", of, unwrap(await app.send(Once, { of }, { ...PATIENT, id: of })));
+        note("once ok", of, unwrap(await app.send(Once, { of }, { ...REPEATED, id: of })));
       })),
     ...lanes(2, (lane) =>
       loop(30, async (n) => {
         const cart = n % 2 === 0 ? "shared" : id;
-        note("add ok", cart, unwrap(await app.send(Add, { cart, of: `${id}-${lane}-${n}` }, PATIENT)));
+        note("add ok", cart, unwrap(await app.send(Add, { cart, of: `${id}-${lane}-${n}` }, REPEATED)));
       })),
-    loop(20, async (n) => {
-      if (unwrap(await app.send(Double, { n }, PATIENT)) !== 2 * n) throw new Error("a query has a wrong answer");
-      await app.cache.set(`own ${id}`, n);
-      if (await app.cache.get(`own ${id}`) !== n) throw new Error("the cache has another value");
-      note("double ok", id);
-    }),
-    loop(20, async () => {
-      let next = 1;
-      for await (const n of app.stream(Numbers, { from: 1, to: 40 }, PATIENT)) {
-        if (n !== next++) throw new Error(`the item ${n} came instead of ${next - 1}`);
-      }
-      if (next !== 41) throw new Error(`a stream ended before the item ${next}`);
-      note("numbers ok", id);
-    }),
-    loop(300, async (n) => {
-      const of = `${id}-${n}`;
-      unwrap(await app.publish(Letter, { of }, { id: of }));
-      note("letter ok", of);
-      for (let isReplayed = false; !isReplayed;) {
-        await wait(100);
-        for await (const letter of app.deadLetters({ subscription: "letters" })) {
-          if (letter.id !== of) continue;
-          await app.cache.set(`mended ${of}`, true);
-          await letter.replay();
-          isReplayed = true;
+    ...lanes(2, (lane) =>
+      loop(40, async (n) => {
+        if (unwrap(await app.send(Double, { n }, REPEATED)) !== 2 * n) throw new Error("a query has a wrong answer");
+        const own = `own ${id} ${lane}`;
+        await app.cache.set(own, n);
+        if (await app.cache.get(own) !== n) throw new Error("the cache has another value");
+        note("double ok", id);
+      })),
+    ...lanes(2, () =>
+      loop(50, async () => {
+        let next = 1;
+        for await (const n of app.stream(Numbers, { from: 1, to: 40 }, PATIENT)) {
+          if (n !== next++) throw new Error(`the item ${n} came instead of ${next - 1}`);
         }
-      }
-    }),
+        if (next !== 41) throw new Error(`a stream ended before the item ${next}`);
+        note("numbers ok", id);
+      })),
+    ...lanes(2, (lane) =>
+      loop(150, async (n) => {
+        const of = `${id}-${lane}-${n}`;
+        unwrap(await app.publish(Letter, { of }, { id: of }));
+        note("letter ok", of);
+        while (!died.has(of) && !isOver()) await wait(10);
+      })),
     loop(30, async () => {
       await using lock = await app.lock("k", { timeout: 60_000 });
       note("locked", "k", lock.token);
       await wait(5);
       note("unlocked", "k", lock.token);
     }),
-    loop(150, async (n) => {
+    loop(400, async (n) => {
       const run = unwrap(await app.start(Order, { fails: n % 3 === 0 }, { id: `${id}-${n}` }));
       note("order begun", run);
       unwrap(await app.tell(Go, run, "on"));

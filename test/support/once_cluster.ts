@@ -1,5 +1,6 @@
 /** Processes that handle an idempotent command and processes that send it, each with its own link to NATS. */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { Buffer } from "node:buffer";
+import { mkdtemp, open, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -41,6 +42,8 @@ export class OnceCluster implements AsyncDisposable {
   readonly #links = new Map<string, TcpProxy>();
   readonly #ways = new Map<string, string>();
   readonly #stored: { entry: string; value: string; revision: number }[] = [];
+  /** By process: how far its file was read, in bytes, and how many handlers had begun by then. */
+  readonly #begun = new Map<string, { readonly read: number; readonly begun: number }>();
   readonly #end = new AbortController();
   readonly #stack = new AsyncDisposableStack();
   #caller: Catga | undefined;
@@ -123,9 +126,26 @@ export class OnceCluster implements AsyncDisposable {
   }
 
   /** Resolves when so many handlers have begun, of a process or of all. */
-  async begun(count: number, id = ""): Promise<void> {
-    const begun = async () => (await this.#lines(`${id}.once`)).filter(({ event }) => event === "begun").length;
+  async begun(count: number, id?: string): Promise<void> {
+    const ids = id === undefined ? this.#options.handlers : [id];
+    const begun = async () => (await Promise.all(ids.map((id) => this.#begunOf(id)))).reduce((sum, n) => sum + n, 0);
     await eventually("some runs", async () => await begun() >= count, 200_000);
+  }
+
+  /** How many handlers of a process have begun. Only what it has written since the last call is read. */
+  async #begunOf(id: string): Promise<number> {
+    const { read, begun } = this.#begun.get(id) ?? { read: 0, begun: 0 };
+    await using file = await open(join(this.#folder, `${id}.once`));
+    const { size } = await file.stat();
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - read), 0, size - read, read);
+    const text = buffer.toString("utf8", 0, bytesRead);
+    const whole = text.slice(0, text.lastIndexOf("\n") + 1);
+    const now = {
+      read: read + Buffer.byteLength(whole),
+      begun: begun + whole.split('"event":"begun"').length - 1,
+    };
+    this.#begun.set(id, now);
+    return now.begun;
   }
 
   /** The records of the run, once the watch has seen every result. */

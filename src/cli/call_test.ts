@@ -40,7 +40,7 @@ describe("call: its command line", () => {
     for (const args of [[], ['"-"'], ["1", "--id", "-"]]) await run("{", ...args);
     assertEquals(reads, 0);
     await run('{ "amount": 1 }\n', "-");
-    assertMatch(said, /^catga: nats must be an address/);
+    assertMatch(said, /^catga: --nats, or NATS_URL, must be an address/);
     await run("{", "-");
     assertStringIncludes(said, 'the payload is not JSON: "{" (');
     assertEquals(reads, 2);

@@ -9,5 +9,5 @@ export async function wrongUsage(...args: string[]): Promise<string | undefined>
   const { code, out, err } = await cliHere([...args, "--nats", "http://x"]);
   assertEquals([code, out], [2, ""], args.join(" "));
   const [line] = err.split("\n");
-  return line.startsWith("catga: nats must be an address") ? undefined : line.replace("catga: ", "");
+  return line.startsWith("catga: --nats, or NATS_URL, must be an address") ? undefined : line.replace("catga: ", "");
 }

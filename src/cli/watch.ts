@@ -69,6 +69,12 @@ node that published it, and the payload.`,
       terminal.say(
         `listening for ${name === ">" ? "all events that are not kept" : name} in ${view.namespace} at ${view.address}`,
       );
+      view.transport.onStatus(({ state }) => {
+        if (state === "disconnected") {
+          terminal.say("the connection to NATS is lost: events are missed until it is back");
+        }
+        if (state === "connected") terminal.say("connected to NATS again");
+      });
       if (name !== ">") sayDurable(view, name, terminal);
       await aborted(AbortSignal.any([terminal.signal, enough.signal, view.refused]));
       return view.refused.aborted ? FAILED : DONE;

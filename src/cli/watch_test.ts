@@ -1,6 +1,6 @@
 /**
- * Tests of which names `catga watch` accepts, and of a connection that is lost. `cli_test.ts` tests its events on a real
- * server.
+ * Tests of which names `catga watch` accepts, and of a connection that is lost. `cli_test.ts` tests its events on a
+ * real server.
  */
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";

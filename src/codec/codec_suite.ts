@@ -343,7 +343,10 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         unwrap(await publisher.publish(Placed, { n: 1 }));
         await publisher.drain();
         const blind = await harness.start({ id: "blind", service: "s", codec, handlers });
-        await eventually("a letter", async () => (await Array.fromAsync(blind.deadLetters())).length === 1);
+        const letters = () => Array.fromAsync(blind.deadLetters());
+        await eventually("a letter", async () => (await letters()).length === 1);
+        const [{ error }] = await letters();
+        assertMatch(error.message, /cannot be read: it is encrypted, and this node has no codec, or not its key$/);
         await blind.drain();
         assertEquals(numbers, []);
         const seeing = await harness.start({ id: "seeing", service: "s", codec: keyCodec([9, 7], isAsync), handlers });

@@ -5,7 +5,7 @@
  */
 import { andThen, type MaybePromise } from "../contract/schema.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
-import { base64, SEALED } from "../data/tags.ts";
+import { areSealed, base64, SEALED, SEALED_BYTES } from "../data/tags.ts";
 import { encode } from "../data/utf8.ts";
 import { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -60,16 +60,16 @@ export class Sealing {
   /** Encodes bytes by the codec, and marks them. */
   sealBytes(bytes: Uint8Array): MaybePromise<Uint8Array> {
     return andThen(this.#encode(new Uint8Array(bytes)), (sealed) => {
-      const marked = new Uint8Array(MARK.length + sealed.length);
-      marked.set(MARK);
-      marked.set(sealed, MARK.length);
+      const marked = new Uint8Array(SEALED_BYTES.length + sealed.length);
+      marked.set(SEALED_BYTES);
+      marked.set(sealed, SEALED_BYTES.length);
       return marked;
     });
   }
 
   /** Decodes bytes by the codec; bytes without the mark stay as they are. Rejects if the codec cannot decode them. */
   openBytes(bytes: Uint8Array): MaybePromise<Uint8Array> {
-    return MARK.every((byte, i) => bytes[i] === byte) ? this.#decode(bytes.slice(MARK.length)) : bytes;
+    return areSealed(bytes) ? this.#decode(bytes.slice(SEALED_BYTES.length)) : bytes;
   }
 
   #encode(bytes: Uint8Array): MaybePromise<Uint8Array> {
@@ -119,8 +119,6 @@ export function unsealedLimit(maxPayload: number): number {
 }
 
 const END = '"';
-/** The mark at the beginning of encoded bytes; no JSON begins with these two bytes. */
-const MARK = new Uint8Array([0, 0x63]);
 /** Maximum number of bytes that encoding adds to one message, which has at most 512 payloads. */
 const MESSAGE_OVERHEAD = 40_960;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -19,6 +19,15 @@ export const MINUS_ZERO = "~-0";
 
 /** Beginning of a text that a codec has encoded: it has the form of a tag, and no value has this tag. */
 export const SEALED = '~"~sealed:';
+/** Beginning of bytes that a codec has encoded; no JSON begins with these two bytes. */
+export const SEALED_BYTES = new Uint8Array([0, 0x63]);
+/** Reason why a node cannot read what a codec has encoded. */
+export const IS_SEALED = "it is encrypted, and this node has no codec, or not its key";
+
+/** Returns true if bytes begin with the mark of a codec. */
+export function areSealed(bytes: Uint8Array): boolean {
+  return SEALED_BYTES.every((byte, i) => bytes[i] === byte);
+}
 
 /** Maximum number of hexadecimal digits of a bigint: Bun supports no more than 1,048,576 bits. */
 export const MAX_DIGITS = 262_144;

@@ -8,7 +8,7 @@ import type { Observer } from "../../contract/observer.ts";
 import { isEndpoint } from "../../contract/subjects.ts";
 import { isCount, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
 import { parsedJson, untag } from "../../data/encoding.ts";
-import { UnknownType, Unreadable } from "../../data/tags.ts";
+import { areSealed, IS_SEALED, UnknownType, Unreadable } from "../../data/tags.ts";
 import { encode } from "../../data/utf8.ts";
 import { CatgaError } from "../../error.ts";
 import { OnceAMinute } from "../../ports/clock.ts";
@@ -77,7 +77,7 @@ const MAX_VERSIONS = 16;
 /** Parses a JSON array whose first item must be one of `versions`. Throws {@link Malformed} for anything else. */
 function readArray(data: Uint8Array, ...versions: readonly unknown[]): unknown[] {
   const value = parsedJson(data);
-  if (value === undefined) throw new Malformed("it is not JSON");
+  if (value === undefined) throw new Malformed(areSealed(data) ? IS_SEALED : "it is not JSON");
   if (!Array.isArray(value)) throw new Malformed("it is not an array");
   if (!versions.includes(value[0])) {
     throw isCount(value[0])

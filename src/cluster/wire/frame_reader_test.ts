@@ -118,6 +118,7 @@ describe("readFrame", () => {
     const cases: [string, string][] = [
       ["", "it is not JSON"],
       ["{", "it is not JSON"],
+      ["\0c\x01", "it is encrypted, and this node has no codec, or not its key"],
       ["null", "it is not an array"],
       ["7", "it is not an array"],
       ['{"0":1}', "it is not an array"],

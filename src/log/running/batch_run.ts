@@ -7,6 +7,7 @@ import { fail } from "../../contract/result.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { show } from "../../data/checks.ts";
 import { decodeText } from "../../data/encoding.ts";
+import { IS_SEALED, SEALED } from "../../data/tags.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
@@ -32,11 +33,19 @@ export function memberOf(
     const payload = tagged ? decodeText(given as string) : copyJson(given);
     return { payload, id, key, position, ...timesOf(time, meta), attempt, headers: headersOf(meta) };
   } catch (cause) {
-    return new CatgaError("INVALID_MESSAGE", `the payload of ${contract} (${id}) cannot be read`, {
-      cause,
-      final: true,
-    });
+    return unreadablePayload(contract, { id, payload: given }, cause);
   }
+}
+
+/** Returns the error for a message of the log whose payload cannot be read at this node. */
+export function unreadablePayload(
+  contract: string,
+  { id, payload }: Pick<MemberMessage, "id" | "payload">,
+  cause: unknown,
+): CatgaError {
+  const why = typeof payload === "string" && payload.startsWith(SEALED) ? `: ${IS_SEALED}` : "";
+  const message = `the payload of ${contract} (${id}) cannot be read${why}`;
+  return new CatgaError("INVALID_MESSAGE", message, { cause, final: true });
 }
 
 /**

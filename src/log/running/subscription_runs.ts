@@ -23,7 +23,7 @@ import {
   type RunRequest,
   STILL_RUNNING,
 } from "../format/run_request.ts";
-import { BatchRun, memberOf } from "./batch_run.ts";
+import { BatchRun, memberOf, unreadablePayload } from "./batch_run.ts";
 import type { CategoryHandlers } from "./category_handlers.ts";
 import { RunEnvelope } from "./run_envelope.ts";
 import type { LeaderToken } from "./leader_token.ts";
@@ -234,8 +234,7 @@ export class SubscriptionRuns {
     try {
       payload = made();
     } catch (cause) {
-      const message = `the payload of ${contract.name} (${id}) cannot be read`;
-      const error = new CatgaError("INVALID_MESSAGE", message, { cause, final: true });
+      const error = unreadablePayload(contract.name, { id, payload: given }, cause);
       return { ok: true, value: failureAnswer(error, causes) };
     }
     const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token, storedAt: time };

@@ -55,12 +55,15 @@ export interface StoredEvents {
   readonly events: readonly StoredEvent[];
 }
 
-/** Messages that were read from the store. */
-interface StoreRead {
+/** Messages that were read from the store at once. */
+export interface StoreRead {
   readonly found: StoredEvents[];
   readonly upTo: number;
   /** True if no event behind `upTo` can have expired. */
   readonly isWhole: boolean;
+  /** Maximum number of bytes of the messages, and time by the monotonic clock at which they had been read. */
+  readonly most: number;
+  readonly at: number;
 }
 
 /** Keeps the newest events of one contract in memory, for all followers in this process. */
@@ -166,29 +169,36 @@ export class EventFeed {
   }
 
   /**
-   * Reads messages behind a sequence from the store, in order, until they have {@link MAX_STORE_READ_BYTES} bytes.
+   * Reads messages behind a sequence from the store, in order, until they have {@link STORE_READ_BYTES} bytes; twice
+   * those of the read `before`, up to {@link MAX_STORE_READ_BYTES}, if the follower needs more soon after that read.
    * Resolves with the messages and with `upTo`: `found` has all events of the contract between `sequence` and `upTo`.
    * Rejects with `LOG_MISMATCH` if the stream has lost some of these events or, unless `expired` is allowed, if some of
    * them may have expired.
    */
-  async readStore(sequence: number, { expired }: { readonly expired: boolean }): Promise<StoreRead> {
+  async readStore(
+    sequence: number,
+    { expired, before }: { readonly expired: boolean; readonly before: StoreRead | undefined },
+  ): Promise<StoreRead> {
     const stream = this.#stream!; // only followers call this, after the feed has started
+    const { clock } = this.#options;
+    const isSoon = before !== undefined && clock.monotonic() - before.at < SOON;
+    const most = isSoon ? Math.min(2 * before.most, MAX_STORE_READ_BYTES) : STORE_READ_BYTES;
     const leave = await this.#storeReads.enter();
     try {
-      const part = await this.#readPart(stream, sequence);
+      const part = await this.#readPart(stream, sequence, most);
       // after the part was read: what is young then cannot have expired before
       const young = await this.#oldestYoung(stream, part.upTo);
       if (!expired && mayHaveExpired(sequence, young)) throw await this.#expired(stream, sequence);
-      return { ...part, isWhole: !mayHaveExpired(part.upTo, young) };
+      return { ...part, isWhole: !mayHaveExpired(part.upTo, young), most, at: clock.monotonic() };
     } catch (error) {
-      if (this.#closed) return { found: [], upTo: sequence, isWhole: false };
+      if (this.#closed) return { found: [], upTo: sequence, isWhole: false, most, at: 0 };
       throw error;
     } finally {
       leave();
     }
   }
 
-  async #readPart(stream: LogStream, sequence: number): Promise<Omit<StoreRead, "isWhole">> {
+  async #readPart(stream: LogStream, sequence: number, most: number): Promise<Pick<StoreRead, "found" | "upTo">> {
     const found: StoredEvents[] = [];
     let upTo = sequence;
     let bytes = 0;
@@ -206,12 +216,12 @@ export class EventFeed {
       },
       onFault: (error) => this.#fault("following", error),
       onMessage: (message) => {
-        if (bytes >= MAX_STORE_READ_BYTES) return;
+        if (bytes >= most) return;
         const events = this.#eventsOf(message);
         if (events.length > 0) found.push({ sequence: message.sequence, events });
         upTo = message.sequence;
         bytes += message.data.length;
-        if (bytes >= MAX_STORE_READ_BYTES || upTo > this.#coveredAfter) done.resolve();
+        if (bytes >= most || upTo > this.#coveredAfter) done.resolve();
       },
     });
     try {
@@ -222,7 +232,7 @@ export class EventFeed {
       }
       if (failed !== undefined) throw failed;
       // the reader has caught up: only messages of other contracts lie between the last message found and `end`
-      if (bytes < MAX_STORE_READ_BYTES && reader.caughtUp) upTo = Math.max(upTo, end);
+      if (bytes < most && reader.caughtUp) upTo = Math.max(upTo, end);
       return { found, upTo };
     } finally {
       reader.close();
@@ -398,7 +408,11 @@ const MAX_RECENT_BYTES = 4_194_304;
 /** Maximum number of concurrent reads from the store by one feed; each has a consumer on the server. */
 const MAX_STORE_READS = 16;
 /** Bytes after which a read from the store ends; its last message may exceed them. */
-const MAX_STORE_READ_BYTES = 262_144;
+const STORE_READ_BYTES = 262_144;
+/** Maximum of that for a follower that takes events quickly: each read makes a consumer on the server. */
+const MAX_STORE_READ_BYTES = 2_097_152;
+/** Maximum time that such a follower takes for the events of a read, in ms. */
+const SOON = 1_000;
 /** Interval between checks whether a read from the store has caught up, in ms. */
 const CAUGHT_UP_CHECK = 10;
 /**

@@ -3,7 +3,7 @@ import type { EventFollower, FollowedEvent, FollowEventsOptions } from "../../co
 import { CatgaError } from "../../error.ts";
 import { onAbort } from "../../ports/clock.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
-import type { EventFeed, FeedFollower, StoredEvents } from "./event_feed.ts";
+import type { EventFeed, FeedFollower, StoredEvents, StoreRead } from "./event_feed.ts";
 import type { StoredEvent } from "./stored_event.ts";
 
 /** Options of a {@link Follower}. */
@@ -41,7 +41,10 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
   #ready: readonly StoredEvent[] = [];
   /** Index in `#ready` of the next event to return. */
   #index = 0;
-  #fromStore: readonly StoredEvents[] = [];
+  /** Messages read from the store, to be taken from the end of the list. */
+  #fromStore: StoredEvents[] = [];
+  /** The last read from the store, without its events; `undefined`: the follower has caught up since. */
+  #read: StoreRead | undefined;
   /** The last call of `next`. Each new call awaits it, so that calls are answered in their order. */
   #last: Promise<unknown> = Promise.resolve();
   #wake: (() => void) | undefined;
@@ -138,21 +141,23 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
       return true;
     }
     if (feed.losses > this.#losses) throw feed.lastLoss;
-    const [stored, ...more] = this.#fromStore;
+    const stored = this.#fromStore.pop();
     if (stored !== undefined) {
-      this.#fromStore = more;
       this.#take(stored);
       return true;
     }
     const next = feed.next(this.#sequence);
     if (next === "in the store") {
-      const { found, upTo, isWhole } = await feed.readStore(this.#sequence, { expired: this.#begins });
+      const read = await feed.readStore(this.#sequence, { expired: this.#begins, before: this.#read });
+      const { found, upTo, isWhole } = read;
+      this.#read = { ...read, found: [] };
       if (isWhole) this.#begins = false;
-      this.#fromStore = found;
+      this.#fromStore = found.reverse();
       if (found.length === 0) this.#passed(upTo);
       return found.length > 0 || feed.closed;
     }
     this.#begins = false;
+    this.#read = undefined;
     if (next !== undefined) this.#take(next);
     else this.#passed(sequenceOf(feed.end));
     return next !== undefined;

@@ -6,7 +6,7 @@ import type { FollowedEvent } from "../../contract/durable_messages.ts";
 import { MemoryNetwork } from "../../testing/mod.ts";
 import { memoryLogHarness } from "../../memory/harness_suite.ts";
 import { delay } from "../../ports/clock.ts";
-import type { EventLog } from "../../ports/event_log.ts";
+import type { EventLog, LogStream } from "../../ports/event_log.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
@@ -169,6 +169,46 @@ describe("follow", () => {
       network.faults = {};
       await clock.until(writer.drain());
     }
+  });
+
+  it("a follower that catches up quickly reads larger and larger parts of the store; a slow one small ones", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const writer = await clock.until(catga({ network, id: "w", logger: QUIET }));
+    const Large = event<{ n: number; text: string }>("Large", { durable: true });
+    const count = 200;
+    for (let n = 0; n < count; n++) {
+      unwrap(await clock.until(writer.publish(Large, { n, text: "x".repeat(16_384) })));
+    }
+    const { log } = network.connect({ name: "r", onError: () => {} });
+    const stream = await clock.until(openStream({ namespace: "default", replicas: 1, log }, "log"));
+    const readers = async (pause: number) => {
+      let made = 0;
+      const counting: LogStream = new Proxy(stream, {
+        get(target, member) {
+          if (member === "follow") made++;
+          const value = Reflect.get(target, member);
+          return typeof value === "function" ? value.bind(target) : value;
+        },
+      });
+      const feed = new EventFeed({
+        ...{ contract: Large as AnyContract, namespace: "default", clock, stream: () => counting },
+        observer: () => {},
+        onUnused: () => {},
+      });
+      const follower = new Follower({ feed, from: "start", positionAt: () => Promise.resolve(0) });
+      for (let n = 0; n < count; n++) {
+        const { value } = await follower.next();
+        assertEquals((value!.payload as { n: number }).n, n);
+        if (pause > 0) await delay(clock, pause);
+      }
+      await follower.return();
+      return made - 1; // the feed has a reader of its own
+    };
+    // 3.1 MiB: 256 KiB, 512 KiB, 1 MiB and the rest; or 13 parts
+    assertEquals(await clock.until(readers(0)), 4);
+    assertEquals(await clock.until(readers(100)), 13);
+    await clock.until(writer.drain());
   });
 
   it("slow, away or cut off for longer than keep: each event comes, or LOG_MISMATCH, and that of no young place", async () => {

@@ -117,4 +117,20 @@ describe("clusterRates", () => {
     const { nodes } = clusterRates([{ id: "a", service: "s", note: "no answer" }]);
     assertEquals(nodes, [{ node: "a", service: "s", note: "no answer" }]);
   });
+
+  it('has failures with the most frequent code first, whatever it is called (those of "constructor" were missing), and the most contracts left out of an answer', () => {
+    const failed = JSON.parse('{ "A": 1, "__proto__": 9, "constructor": 6, "B": 4 }');
+    const { contracts, moreContracts } = clusterRates([
+      {
+        id: "a",
+        service: "s",
+        before: stats("a", 1_000, [contract("Price")]),
+        now: stats("a", 2_000, [contract("Price", { handled: 14, failed })], { moreContracts: 2 }),
+      },
+      { id: "b", service: "s", now: stats("b", 2_000, [], { moreContracts: 3 }) },
+      { id: "c", service: "s" },
+    ]);
+    assertEquals(Object.entries(contracts[0].failed), [["__proto__", 9], ["constructor", 6], ["B", 4], ["A", 1]]);
+    assertEquals(moreContracts, 3);
+  });
 });

@@ -118,6 +118,8 @@ export function countedBetween(
  */
 function countedSince(now: ContractStats, before: ContractStats | undefined) {
   const grown = (to: number, from = 0) => Math.max(0, to - from);
+  // a map, because an error code may be `constructor`, which each object has
+  const failed = new Map(Object.entries(before?.failed ?? {}));
   return {
     handled: grown(now.handled, before?.handled),
     sent: grown(now.sent, before?.sent),
@@ -126,7 +128,7 @@ function countedSince(now: ContractStats, before: ContractStats | undefined) {
     unhandled: grown(now.sendFailed.NO_HANDLER ?? 0, before?.sendFailed.NO_HANDLER),
     /** Number of failures, by code; codes without failures are left out. */
     failed: Object.entries(now.failed)
-      .map(([code, count]) => [code, grown(count, before?.failed[code])] as const)
+      .map(([code, count]) => [code, grown(count, failed.get(code))] as const)
       .filter(([, count]) => count > 0),
     latency: now.latency.map((count, bucket) => grown(count, before?.latency[bucket])),
   };

@@ -78,7 +78,7 @@ export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
     }
     const known = { node, service, up, inFlight, queued, rss, leads };
     if (before === undefined) return known;
-    return { ...known, rates: { ...rates, cpu: Math.max(0, cpu - before.process.cpu) / (seconds * 1_000) } };
+    return { ...known, rates: { ...rates, cpu: (cpu - before.process.cpu) / (seconds * 1_000) } };
   });
   return {
     nodes: nodes.sort((a, b) => (a.node < b.node ? -1 : 1)),

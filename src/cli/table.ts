@@ -10,14 +10,12 @@ const GAP = "  ";
  */
 export function table(terminal: Terminal, columns: readonly string[], cells: readonly (readonly string[])[]): string[] {
   const rows = cells.map((row) => row.map(printable));
-  const last = columns.length - 1;
   const titles = columns.map((title) => title.replace(/^>/, ""));
   const widths = titles.map((title, i) => Math.max(title.length, ...rows.map((row) => width(row[i]))));
   const line = (cells: readonly string[]) => {
     const text = cells.map((cell, i) => {
       const pad = " ".repeat(Math.max(0, widths[i] - width(cell)));
-      if (columns[i].startsWith(">")) return pad + cell;
-      return i === last ? cell : cell + pad;
+      return columns[i].startsWith(">") ? pad + cell : cell + pad;
     }).join(GAP).trimEnd();
     return cut(text, terminal.columns);
   };

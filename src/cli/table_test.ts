@@ -14,12 +14,16 @@ describe("table", () => {
     ]);
   });
 
+  it("a title that is wider than its contents has them aligned to it, in columns of text and of figures", () => {
+    assertEquals(table(terminal(), COLUMNS, [["a", "7", "x"]]), ["NAME  SIZE  NOTE", "a        7  x"]);
+  });
+
   it("lines are cut at the width of the terminal, also within a wide character", () => {
-    assertEquals(table(terminal(9), ["NAME"], [["assam-tea-1"], ["茶茶茶茶茶"], ["fits"]]), [
+    assertEquals(table(terminal(9), ["NAME"], [["assam-tea-1"], ["茶茶茶茶茶"], ["nilgiri-1"]]), [
       "NAME",
       "assam-te…",
       "茶茶茶茶…",
-      "fits",
+      "nilgiri-1",
     ]);
   });
 

@@ -55,9 +55,17 @@ describe("evaluations of modules", () => {
 
   it("a drain that fails does not keep the next evaluation from starting", async () => {
     const evaluations = new Evaluations();
-    const closed = Promise.reject(new Error("no way"));
-    evaluations.begin().add({ closed, drain: () => closed });
+    const closed = Promise.withResolvers<void>();
+    let drains = 0;
+    const drain = () => {
+      drains++;
+      closed.reject(new Error("no way"));
+      return closed.promise;
+    };
+    evaluations.begin().add({ closed: closed.promise, drain });
     await evaluations.begin().drainEarlier();
+    await evaluations.begin().drainEarlier();
+    assertEquals(drains, 1, "it is not drained again");
   });
 
   it("modules that are evaluated once have none", () => {

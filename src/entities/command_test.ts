@@ -30,6 +30,8 @@ interface Given {
   readonly aborted?: () => CatgaError | undefined;
   /** Time until the command's deadline, in ms. Default: 1,000. */
   readonly timeout?: number;
+  /** The node that runs it. Default: one that has nothing in memory. */
+  readonly on?: OptimisticAppends;
 }
 
 /**
@@ -53,10 +55,17 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
   const stream = new EntityStream(host, new Snapshots(host), new StoredCommands(clock));
   const load = () => stream.current({ definition, id: "b" }, undefined, clock.monotonic() + 5_000);
   let number = 0;
-  /** Runs a command on a node that has nothing in memory. */
+  /** Makes a node that has nothing in memory. */
+  const node = () => {
+    const commands = new StoredCommands(clock);
+    return new OptimisticAppends({
+      ...{ host, commands, stream: new EntityStream(host, new Snapshots(host), commands), warm: new WarmCopies() },
+      ...{ number: (events) => (number += events) - events, changed: () => {} },
+    });
+  };
   const run = async (
     decide: EntityBody["decide"],
-    { id = "c", send, span, only, aborted = () => undefined, timeout = 1_000 }: Given = {},
+    { id = "c", send, span, only, aborted = () => undefined, timeout = 1_000, on = node() }: Given = {},
   ): Promise<unknown> => {
     const deadline = clock.monotonic() + timeout;
     const ctx = {
@@ -68,20 +77,16 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
       execution: { payload: "p", until: (work: Promise<unknown>) => work },
       remaining: (now: number) => deadline - now,
     } as unknown as DecidingMessage; // safe: a command uses only these members
-    const commands = new StoredCommands(clock);
-    const rounds = new OptimisticAppends({
-      ...{ host, commands, stream: new EntityStream(host, new Snapshots(host), commands), warm: new WarmCopies() },
-      ...{ number: (events) => (number += events) - events, changed: () => {} },
-    });
     const subject = stream.subject("Box", "b");
     const { promise, ...to } = Promise.withResolvers<unknown>();
     const command = new PendingCommand({ host, body: { definition, decide }, subject, id: "b", payload: "p", ctx, to });
-    rounds.begin(command);
+    on.begin(command);
     return await promise;
   };
-  const until = <T>(promise: Promise<T>) => clock.until(promise);
+  const until = <T>(promise: Promise<T>) => clock.until(promise, 600_000);
   const items = async () => (await until(load())).state as string[];
-  return { clock, run: (...args: Parameters<typeof run>) => until(run(...args)), inner: run, appended, waits, items };
+  const patient = (...args: Parameters<typeof run>) => until(run(...args));
+  return { clock, node, run: patient, inner: run, appended, waits, items };
 }
 
 /**
@@ -133,6 +138,22 @@ describe("a command of an entity", () => {
     let decided = 0;
     const result = await run((...args) => (decided++, put("x")(...args)), { only: true });
     assertEquals({ result, decided, items: await items() }, { result: "put x", decided: 1, items: ["x"] });
+  });
+
+  it("whose earlier attempt its node has forgotten, so long ago was it, is looked for in the stream, and decided once", async () => {
+    const { clock, node, run, items } = setUp();
+    const on = node();
+    await run(put("first"), { on, id: "first" }); // the node knows the entity from here on
+    await clock.advance(60_000);
+    let decided = 0;
+    const decide: EntityBody["decide"] = (...args) => (decided++, put("x")(...args));
+    assertEquals(await run(decide, { on, span: 300_000, timeout: 300_000 }), "put x");
+    for (let n = 0; n < 9; n++) { // in 90 s the node's memory of recent commands is taken up by newer ones
+      await clock.advance(10_000);
+      await run(put("other"), { on, id: `other ${n}`, span: 1_000 });
+    }
+    assertEquals(await run(decide, { on, span: 300_000, timeout: 200_000 }), "put x");
+    assertEquals([decided, (await items()).filter((item) => item === "x")], [1, ["x"]]);
   });
 
   it("whose append was lost appends the same again, and is stored once", async () => {

@@ -97,7 +97,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/flow/flow": 18,
   "src/streams/streams": 17,
   "src/entities/entities_nats": 12,
-  "src/log/following/following_nats": 11,
+  "src/log/following/following_nats": 70,
   "src/log/running/running_nats": 9,
   "src/log/following/following": 9,
   "src/memory/event_log": 9,

@@ -184,7 +184,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/log_trio": 41,
   "test/faults/log_soak": 36,
   "test/faults/leaks": 118,
-  "test/faults/older_catga": 384,
+  "test/faults/older_catga": 300,
   "test/faults/older_snapshots": 20,
   "test/faults/overload": 33,
   "test/faults/log_failures": 32,

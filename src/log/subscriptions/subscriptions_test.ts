@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
 import { leads } from "../../../test/support/commits.ts";
 import { NAMESPACE, subscriptionsStream } from "../administration/stored_suite.ts";
+import { weight } from "../../data/rendezvous_hash.ts";
 import { CatgaError } from "../../error.ts";
 import { commitSubject, leaseSubject, subscriptionKey } from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";
@@ -209,6 +210,27 @@ describe("Subscriptions", () => {
     assert(cluster.clock.monotonic() - ended <= 5 + 5, `it left ${cluster.clock.monotonic() - ended} ms later`);
     await cluster.until("the other one leads", () => other.leads("billing"), 1_000);
     assert(cluster.clock.monotonic() - ended <= 30, `the other one led ${cluster.clock.monotonic() - ended} ms later`);
+    cluster.close();
+  });
+
+  it("hand over before their leader has left, also if it gives way to another node just then", async () => {
+    const cluster = new Cluster();
+    let end = () => {};
+    const run = () => new Promise<0>((resolve) => end = () => resolve(0));
+    const key = subscriptionKey("shop", "billing");
+    const [first, second] = ["a", "b"].sort((a, b) => weight(key, b) - weight(key, a));
+    const leader = await cluster.node(second, { handles: BILLING, run });
+    await cluster.leader("billing");
+    const other = await cluster.node(first, { handles: BILLING, run });
+    await cluster.publish("Placed", [[1, "k"]]);
+    await cluster.clock.advance(31_000); // it has been the second of the two for 30 s: it waits for the run to end
+    assertEquals(leader.leads("billing"), true);
+    const left = leader.subscriptions!.leave(500);
+    await cluster.clock.advance(100);
+    end();
+    await cluster.clock.until(left);
+    assertEquals(leader.leads("billing"), false);
+    await cluster.until("the other one leads", () => other.leads("billing"), 100);
     cluster.close();
   });
 

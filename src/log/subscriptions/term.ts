@@ -84,6 +84,8 @@ export class SubscriptionTerm {
    * last commit is being written; `over`: the term has ended.
    */
   #phase: "runs" | "leaving" | "ends" | "over" = "runs";
+  /** Resolves when the lead has been handed over; at once unless that has begun. */
+  #handingOver: Promise<void> = Promise.resolve();
 
   constructor({ stored, ...options }: TermOptions) {
     this.#options = options;
@@ -261,10 +263,15 @@ export class SubscriptionTerm {
 
   /**
    * Hands the lead over: no more messages are handed out; running messages get `patience` ms to end, and those at nodes
-   * that drain have time until `until`, by the monotonic clock. Never rejects.
+   * that drain have time until `until`, by the monotonic clock. If that has begun before, resolves when it has ended.
+   * Never rejects.
    */
-  async handOver(patience: number, until = 0): Promise<void> {
-    if (this.#phase !== "runs") return;
+  handOver(patience: number, until = 0): Promise<void> {
+    if (this.#phase === "runs") this.#handingOver = this.#handOver(patience, until);
+    return this.#handingOver;
+  }
+
+  async #handOver(patience: number, until: number): Promise<void> {
     await this.#settle(patience);
     await this.drainingEnded(until);
     this.#led?.handing.putAside();

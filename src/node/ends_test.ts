@@ -8,6 +8,7 @@ import type { Behavior, SendBehavior } from "../contract/behavior.ts";
 import type { CatgaOptions } from "../catga.ts";
 import type { Clock } from "../ports/clock.ts";
 import { command, event, query } from "../contract/definition.ts";
+import { entity } from "../contract/entity.ts";
 import type { Result } from "../contract/result.ts";
 import type { Schema } from "../contract/schema.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -346,6 +347,27 @@ describe("a handler that sends until its deadline, and passes on the failure of 
       }
     });
   }
+
+  it("is OUTCOME_UNKNOWN at its sender, also if the handler is an entity's", async () => {
+    const Till = entity("Till", { initial: () => 0 });
+    const Count = command<string>("Count", { timeout: 1_000, key: (till) => till });
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const handler = Till.handle(Count, async (_, __, ctx) => {
+      for (;;) {
+        const inner = await ctx.send(Inner);
+        if (!inner.ok) return inner;
+        await new Promise<void>((resolve) => clock.after(1, resolve));
+      }
+    });
+    const here = await cluster.start("a", { handlers: [handler, Inner.handle(() => "inner")] });
+    await clock.advance(3);
+    const elsewhere = await cluster.start("b", { handlers: [] });
+    for (const sender of [here, elsewhere]) {
+      assertEquals((await clock.until(sender.send(Count, "t-1"))).error?.code, "OUTCOME_UNKNOWN");
+      await clock.advance(1);
+    }
+  });
 });
 
 describe("a behavior around sends that does not end after a broadcast", () => {

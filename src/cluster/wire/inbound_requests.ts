@@ -288,15 +288,15 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /**
-   * Returns true if an aborted message failed with the reason of its abort; or if it is a command, but of no entity,
-   * and its handler, which had begun, passed on a failure with which sends, locks and the cache end after an abort: as
-   * the failure of the command, that would say that the handler had not run.
+   * Returns true if an aborted message failed with the reason of its abort; or if it is a command, and its handler,
+   * which had begun, passed on a failure with which sends, locks and the cache end after an abort: as the failure of
+   * the command, that would say that the handler had not run.
    */
   #comesOfAbort(ctx: MessageContext, aborted: CatgaError, outcome: Outcome): boolean {
     if (outcome instanceof Refusal || outcome.ok) return false;
     if (outcome.error === aborted) return true;
-    const { kind, name, options: { entity } } = ctx.contract;
-    return kind === "command" && entity === undefined && SAYS_NOT_RUN.has(outcome.error.code) &&
+    const { kind, name } = ctx.contract;
+    return kind === "command" && SAYS_NOT_RUN.has(outcome.error.code) &&
       ctx.execution.stage === "handler" && !ctx.isQueued && !isInternalName(name);
   }
 

@@ -65,7 +65,7 @@ describe("catga doctor on versions of a contract", await requireNatsServer(), ()
     const model = { each: "node" } as const;
     await on.app("events", { id: "mail-1", service: "mail", handlers: [plain.on(() => {}), told.on(() => {})] });
     await on.app("events", { id: "books-1", service: "books", handlers: [plain.on(() => {}), durable.on(() => {})] });
-    const models = [durable.on(() => {}, model), kept.on(() => {}, model)];
+    const models = [durable.on(() => {}, model), plain.on(() => {}), kept.on(() => {}, model)];
     await on.app("events", { id: "model-1", service: "model", handlers: models });
     const old = await on.app("events", { id: "web-1", service: "web" });
     const now = await on.app("events", { id: "web-2", service: "web" });

@@ -114,10 +114,10 @@ export class Mediator {
     return [...this.#dispatches.values()].filter(({ contract }) => contract.kind === "event");
   }
 
-  /** The contracts with handlers, once each, sorted by name. */
+  /** The contracts with handlers, once each, sorted by name: of an event in both forms the durable one. */
   get #contracts(): readonly AnyContract[] {
     const contracts = new Map(
-      [...this.durable, ...this.#dispatches.values()].map(({ contract }) => [contract.name, contract]),
+      [...this.#dispatches.values(), ...this.durable].map(({ contract }) => [contract.name, contract]),
     );
     return [...contracts.values()].sort((a, b) => a.name < b.name ? -1 : 1);
   }

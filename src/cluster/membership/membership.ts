@@ -196,6 +196,7 @@ export class Membership {
   #onChange(change: Change): void {
     const { key } = change;
     const own = key === this.#self.id;
+    if (own && this.#own.leaving) return; // a late report of a write must not make this node a member again
     if (change.type !== "put") {
       if (own) { // write this node's record again: it was removed by mistake, or the store was away
         if (change.type === "vanish" || change.revision > this.#own.revision) this.#own.lost();

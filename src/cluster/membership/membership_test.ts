@@ -101,6 +101,21 @@ describe("a record", () => {
     assertStrictEquals(await assertRejects(() => join), closed);
   });
 
+  it("whose last write is reported late makes a node that has left no member again", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const bucket = await network.store.open(BUCKET);
+    let report = (_: Change) => {};
+    const watched = over(bucket, { watch: (_, onChange) => Promise.resolve(void (report = onChange)) });
+    const membership = solitary(watched, network);
+    await membership.join(() => Promise.resolve());
+    const written = (await bucket.get("b"))!;
+    await membership.leave();
+    report({ type: "put", ...written });
+    assertEquals(membership.view.get("b"), undefined);
+    membership.close();
+  });
+
   it("that is gone with a store that lost the last write, too, is written again at once, not at the next heartbeat", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });

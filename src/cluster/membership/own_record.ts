@@ -69,6 +69,11 @@ export class OwnRecord {
     return this.#kept && !this.#leaving && this.#options.clock.monotonic() < this.#expires;
   }
 
+  /** True once the node leaves: its record is deleted for good. */
+  get leaving(): boolean {
+    return this.#leaving;
+  }
+
   /** Writes the record for the first time. Rejects with `ID_TAKEN` if this node's id belongs to a live process. */
   async register(): Promise<void> {
     const { bucket, clock, self } = this.#options;

@@ -2,7 +2,8 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { z } from "zod";
 import { seededRandom } from "../memory/seeded_random.ts";
-import { type Compatibility, reads } from "./compatibility.ts";
+import { reads } from "./compatibility.ts";
+import type { Compatibility } from "./compatibility/verdict.ts";
 import { type JsonSchema, jsonSchemaOf } from "./json_schema.ts";
 
 /** Returns a verdict of `reads` as one line: `yes`, the paths, or `unknown:` and the keyword. */
@@ -393,6 +394,13 @@ describe("reads, of JSON Schemas", () => {
   for (const [trap, writer, reader, verdict] of cases) {
     it(`${trap}: ${verdict}`, () => assertEquals(words(reads(reader, writer)), verdict));
   }
+
+  it("a reference with further keywords, one object in both schemas, resolves in the schema that it stands in", () => {
+    const shared = { $ref: "#/$defs/code", description: "a code", minLength: 1 };
+    const schema = (type: string) => ({ type: "object", properties: { code: shared }, $defs: { code: { type } } });
+    assertEquals(words(reads(schema("string"), schema("string"))), "yes");
+    assertEquals(words(reads(schema("string"), schema("number"))), "code: number is written, string is read");
+  });
 
   it("a schema that is nested too deep, or is too large, is unknown", () => {
     let deep: JsonSchema = text;

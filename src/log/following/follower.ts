@@ -49,6 +49,8 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
   #last: Promise<unknown> = Promise.resolve();
   #wake: (() => void) | undefined;
   #over = false;
+  /** Resolves when the follower ends. */
+  readonly #ended = Promise.withResolvers<undefined>();
   readonly #off: () => void;
 
   constructor({ feed, from = "now", key, signal, positionAt }: FollowerOptions) {
@@ -148,7 +150,10 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     }
     const next = feed.next(this.#sequence);
     if (next === "in the store") {
-      const read = await feed.readStore(this.#sequence, { expired: this.#begins, before: this.#read });
+      const reading = feed.readStore(this.#sequence, { expired: this.#begins, before: this.#read });
+      // the log may not answer for long; a follower that ends does not wait for it
+      const read = await Promise.race([reading, this.#ended.promise]);
+      if (read === undefined) return true;
       const { found, upTo, isWhole } = read;
       this.#read = { ...read, found: [] };
       if (isWhole) this.#begins = false;
@@ -187,6 +192,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
   #end(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#ended.resolve(undefined);
     this.#off();
     this.#ready = NONE;
     this.#fromStore = [];

@@ -217,6 +217,32 @@ describe("follow", () => {
     assert(counts.events > 3_000 && counts.losses > 50 && counts.resumed > 500, JSON.stringify(counts));
   });
 
+  it("a follower that is left while the log does not answer ends at once, although another one stays", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const app = await clock.until(catga({ network, id: "a", logger: QUIET }));
+    unwrap(await clock.until(app.publish(Placed, { n: 1 })));
+    const stays = app.follow(Placed);
+    const waiting = stays.next();
+    await clock.advance(1_000);
+    const stop = new AbortController();
+    const [aborted, left] = [
+      app.follow(Placed, { from: "start", signal: stop.signal }),
+      app.follow(Placed, { from: "start" }),
+    ];
+    network.cut("a");
+    const ends = [aborted.next(), left.next()];
+    await clock.advance(1_000);
+    stop.abort();
+    await left.return?.();
+    const ended = await clock.until(Promise.race([Promise.all(ends), delay(clock, 1_000)]));
+    assertEquals(ended?.map(({ done }) => done), [true, true]);
+    network.heal();
+    unwrap(await clock.until(app.publish(Placed, { n: 2 }, { timeout: 60_000 })));
+    assertEquals((await clock.until(waiting)).value?.payload.n, 2);
+    await clock.until(app.drain());
+  });
+
   it("misuse throws at once", async () => {
     await using app = await catga({ logger: QUIET });
     const follow = app.follow.bind(app) as (...given: unknown[]) => unknown;

@@ -36,6 +36,9 @@ Without an ID, replay and discard only count what they would do, until --yes.`,
     if (!VERBS.some((each) => each === verb)) {
       throw new UsageError(`dead takes ${VERBS.join(", ")}; got ${JSON.stringify(verb)}`);
     }
+    if (flags.has("yes") && (verb === "list" || verb === "show")) {
+      throw new UsageError("--yes is for catga dead replay and catga dead discard");
+    }
     if (verb === "show" && ids.length === 0 && !FILTERS.some((flag) => flags.has(flag))) {
       throw new UsageError(`dead show takes IDs, or one of ${FILTERS.map((flag) => `--${flag}`).join(", ")}`);
     }

@@ -21,9 +21,17 @@ describe("dead: its command line", () => {
     }
   });
 
-  it("show takes an ID, or one of the filters, of which --yes is none", async () => {
+  it("list and show refuse --yes, which says that something may be done (it was ignored)", async () => {
+    const wanted = "--yes is for catga dead replay and catga dead discard";
+    for (const args of [[], ["list"], ["list", "m-1"], ["show", "m-1"]]) {
+      assertEquals(await dead(...args, "--yes"), wanted, args.join(" "));
+    }
+    for (const verb of ["replay", "discard"]) assertEquals(await dead(verb, "--yes"), undefined);
+  });
+
+  it("show takes an ID, or one of the filters", async () => {
     const wanted = "dead show takes IDs, or one of --service, --subscription, --contract, --code, --cause";
-    for (const args of [[], ["--yes"], ["--json"]]) assertEquals(await dead("show", ...args), wanted);
+    for (const args of [[], ["--json"]]) assertEquals(await dead("show", ...args), wanted);
     assertEquals(await dead("show", "m-1"), undefined);
     for (const filter of ["--service", "--subscription", "--contract", "--code", "--cause"]) {
       assertEquals(await dead("show", filter, "x"), undefined, filter);

@@ -56,7 +56,7 @@ goes to standard error, with its code first, and the exit code is 1:
 A command whose node dies before it answers fails with OUTCOME_UNKNOWN; a query
 is sent to another node (--query where the records do not say what it is). With
 --all every node that handles the contract answers, and the exit code is 1 if
-one of them failed.`,
+one of them failed; not for a command of an entity, which one node decides.`,
   async run([name, text], flags, terminal) {
     const payload = await readPayload(text, terminal);
     contractOf(name, "command");
@@ -70,6 +70,9 @@ one of them failed.`,
       const contract = contractOf(name, flags.has("query") ? "query" : kindOf(name, present));
       if (contract.kind === "stream" && flags.has("all")) {
         throw new Error(`${name} is a stream, and one node makes its items: leave out --all`);
+      }
+      if (flags.has("all") && present.some(({ entities }) => entities?.includes(name))) {
+        throw new Error(`${name} is a command of an entity, and one node decides it: leave out --all`);
       }
       return await disposing(joinCluster(view, flags, terminal), async (app) => {
         if (flags.has("all")) {

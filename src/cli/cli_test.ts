@@ -202,6 +202,24 @@ describe("cli", await requireNatsServer(), () => {
     });
   });
 
+  it("call: a command of an entity with --all fails (each node applied it)", async () => {
+    const Purse = entity("Purse", { initial: () => 0 });
+    const Filled = Purse.event("Filled", (n) => n + 1);
+    const Fill = command<string>("Fill", { key: (id) => id });
+    const handlers = Purse.handle(Fill, (purse) => purse.emit(Filled));
+    const at = { nats: server.url, namespace: "purses", handlers };
+    await using one = await catga({ ...at, id: "one" });
+    await using _two = await catga({ ...at, id: "two" });
+    await eventually("both", () => one.nodes().length === 2);
+    assertEquals(await run("call", "Fill", '"p"', "--key", "p", "--all", "-n", "purses"), {
+      ...{ code: 1, out: "" },
+      err: "catga: Fill is a command of an entity, and one node decides it: leave out --all\n",
+    });
+    assertEquals((await one.load(Purse, "p")).state, 0);
+    assertEquals((await run("call", "Fill", '"p"', "--key", "p", "-n", "purses")).code, 0);
+    assertEquals((await one.load(Purse, "p", { latest: true })).state, 1);
+  });
+
   it("call: the payload can come from standard input; headers and id reach the handler", async () => {
     const { out } = await runCli(["call", "Withdraw", "-", "--json"], { env: env(), input: '{ "amount": 1 }' });
     assertEquals(out, '{"left":99}\n');

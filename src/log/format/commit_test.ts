@@ -48,6 +48,13 @@ describe("writeCommit", () => {
     }));
     assert(writeCommit(commit(1, { parked })).length < 20_000);
   });
+
+  it("has 2 kB with 600 messages in hand, as docs/log.md says", () => {
+    const { head } = commit(1);
+    const open = Array.from({ length: 600 }, (_, i) => [(T + 3 * i) * 1_024, 0] as const);
+    const { length } = writeCommit(commit(1, { head: { ...head, open } }));
+    assertEquals(Math.round(length / 1_000), 2);
+  });
 });
 
 describe("readCommit", () => {

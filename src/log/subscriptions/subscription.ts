@@ -4,7 +4,7 @@
  */
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError, unavailable } from "../../error.ts";
-import { delay } from "../../ports/clock.ts";
+import { delay, within } from "../../ports/clock.ts";
 import { throughElection } from "../../ports/key_value_store.ts";
 import type { UnderWay } from "../../ports/under_way.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
@@ -63,7 +63,8 @@ export class LogSubscription {
   #seen: SeenCommit | undefined;
   /** The term in which this node leads the subscription; `undefined` while another node leads. */
   term: SubscriptionTerm | undefined;
-  #taking = false;
+  /** Resolves when the takeover that is under way has ended; `undefined`: none is. */
+  #taking: Promise<void> | undefined;
   /** Aborts the takeover of the lead, and the term that follows it. */
   #ending = new AbortController();
   #leaving = false;
@@ -97,12 +98,12 @@ export class LogSubscription {
 
   /** True if this node leads the subscription, or is about to. */
   get leads(): boolean {
-    return this.term !== undefined || this.#taking;
+    return this.term !== undefined || this.#taking !== undefined;
   }
 
   /** True while this node takes over the lead of the subscription. */
   get begins(): boolean {
-    return this.#taking || this.term?.begun === false;
+    return this.#taking !== undefined || this.term?.begun === false;
   }
 
   /**
@@ -207,7 +208,7 @@ export class LogSubscription {
    */
   restsUntil(now: number): number {
     const { host, leases } = this.#options;
-    if (this.#taking || this.#leaving || now < this.#competesAt || !host.connected) return now;
+    if (this.#taking !== undefined || this.#leaving || now < this.#competesAt || !host.connected) return now;
     if (this.term !== undefined) return this.term.isResting ? this.#checksAt : now;
     const leader = this.#leader ?? "";
     if (leader === "" || leader === host.endpoint) return now;
@@ -227,29 +228,28 @@ export class LogSubscription {
       this.#giveWay(now);
       return;
     }
-    if (!mayTakeOver || this.#taking || this.#leaving || now < this.#competesAt || !this.#options.host.connected) {
-      return;
-    }
-    if (!this.#mayLead(now)) return;
-    this.#taking = true;
+    if (!mayTakeOver || this.#taking !== undefined || this.#leaving || now < this.#competesAt) return;
+    if (!this.#options.host.connected || !this.#mayLead(now)) return;
     const ending = this.#ending = new AbortController();
-    this.#take(ending).catch((error: CatgaError) => {
+    this.#taking = this.#take(ending).catch((error: CatgaError) => {
       if (!ending.signal.aborted) this.#warnings.fault("taking the lead", error);
-    }).finally(() => void (this.#taking = false));
+    }).finally(() => void (this.#taking = undefined));
   }
 
   /**
    * Hands the lead of the subscription over to another node. While messages run at this node, or at others that drain,
    * it leads on for `patience` ms at most, because the next leader does not ask a node that has left: it would begin
-   * them beside. Others are handed out meanwhile. Never rejects.
+   * them beside. Others are handed out meanwhile. A lead that this node is taking is handed over, too. Never rejects.
    */
   async leave(patience: number): Promise<void> {
     this.#leaving = true;
     const { host: { clock }, spec: { service, name }, underWay } = this.#options;
     const until = clock.monotonic() + patience;
+    const left = () => Math.max(ABORTED_END_WITHIN, Math.min(PATIENCE, until - clock.monotonic()));
+    if (this.#taking !== undefined) await within(clock, left(), this.#taking);
     if (this.term !== undefined) await underWay?.(service, name)?.none(clock, until);
     await this.term?.drainingEnded(until);
-    await this.term?.handOver(Math.max(ABORTED_END_WITHIN, Math.min(PATIENCE, until - clock.monotonic())), until);
+    await this.term?.handOver(left(), until);
   }
 
   close(): void {
@@ -473,7 +473,7 @@ export class LogSubscription {
       onChange: () => this.#options.onChange(),
       onEnd: (end) => this.#ended(end),
     });
-    if (this.#leaving) await this.term.handOver(0);
+    if (this.#leaving) await this.term.handOver(PATIENCE);
   }
 
   /**

@@ -7,7 +7,7 @@ import { weight } from "../../data/rendezvous_hash.ts";
 import { CatgaError } from "../../error.ts";
 import { commitSubject, leaseSubject, subscriptionKey } from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";
-import { Cluster, events, ofKey } from "./cluster_suite.ts";
+import { Cluster, events, type Node, ofKey } from "./cluster_suite.ts";
 import type { Leases } from "./leases.ts";
 import { LogSubscription } from "./subscription.ts";
 
@@ -232,6 +232,31 @@ describe("Subscriptions", () => {
     assertEquals(leader.leads("billing"), false);
     await cluster.until("the other one leads", () => other.leads("billing"), 100);
     cluster.close();
+  });
+
+  it("pass through a node that leaves while it takes the lead: the next one leads at once", async () => {
+    const key = subscriptionKey("shop", "billing");
+    const order = ["a", "b", "c"].sort((a, b) => weight(key, b) - weight(key, a));
+    const late: number[] = [];
+    for (let after = 0; after < 200; after += 5) {
+      const cluster = new Cluster(1, { delay: 20 });
+      const nodes: Node[] = [];
+      for (const id of order) nodes.push(await cluster.node(id, { handles: BILLING }));
+      const [first, second, third] = nodes;
+      await cluster.until("the first one leads", () => first.leads("billing"));
+      const leave = async (node: Node) => {
+        await node.subscriptions!.leave(500);
+        node.kill();
+      };
+      const left = leave(first);
+      await cluster.clock.advance(after);
+      await cluster.clock.until(Promise.all([left, leave(second)]));
+      const begun = cluster.clock.monotonic();
+      await cluster.until("the third one leads", () => third.leads("billing"));
+      if (cluster.clock.monotonic() - begun > 300) late.push(after);
+      cluster.close();
+    }
+    assertEquals(late, []);
   });
 
   it("hand over soon and for good, so that the next node leads at once, in a slow store and under load", async () => {

@@ -16,9 +16,11 @@ import {
   type WorkloadRandom,
 } from "./explore_options.ts";
 import type { FaultMoment, Plan, PlannedDeploy, PlannedFault } from "./explore_plan.ts";
-import type { History, HistoryLetter, InjectedFault, NodeProcess } from "./history.ts";
-import { HistoryRecorder, isOutside, type RecordedMoment, type RunningCode } from "./history_recorder.ts";
+import { FaultInjection, type FaultyNode } from "./fault_injection.ts";
+import type { History, HistoryLetter, NodeProcess } from "./history.ts";
+import { HistoryRecorder, type RecordedMoment } from "./history_recorder.ts";
 import { unhandled } from "./pace.ts";
+import { isOutside, type RecordedProcess, type RunningFunction } from "./running_functions.ts";
 import { throwReturned } from "./checkers/breach.ts";
 
 /** Result of one run of `explore`: its history, its failure, its log. */
@@ -79,20 +81,17 @@ export interface RealPatience {
 }
 
 /** A node of the cluster that a run simulates. */
-interface ExploredNode<World> {
-  readonly id: string;
+interface ExploredNode<World> extends FaultyNode {
   readonly group: ExploredGroup<World>;
   app: Catga | undefined;
-  process: Running | undefined;
+  process: NodesProcess | undefined;
   starts: number;
   version: number;
-  isFrozen: boolean;
-  isCut: boolean;
-  /** True while the node is being started or drained. */
   isChanging: boolean;
 }
 
-type Running = { readonly node: string; readonly process: number; readonly span: NodeProcess };
+/** A running process of a node, with its entry in the history. */
+type NodesProcess = RecordedProcess & { readonly span: NodeProcess };
 
 class RunOfPlan<World> {
   readonly #options: ExploreOptions<World>;
@@ -104,12 +103,9 @@ class RunOfPlan<World> {
   readonly #nodes = new Map<string, ExploredNode<World>>();
   readonly #world: World;
   readonly #log: ExploreLine[] = [];
-  /** Chances of the random faults that are under way, by fault. */
-  readonly #windows = new Map<PlannedFault, number>();
+  readonly #faults: FaultInjection<ExploredNode<World>>;
   /** Number of times that each moment has happened in this run. */
   readonly #moments = new Map<string, number>();
-  /** Functions that end the faults under way, in the order in which the faults began. */
-  readonly #ends = new Set<() => void>();
   /** Starts, drains and deploys of nodes that are under way. */
   readonly #changes = new Set<Promise<unknown>>();
   /** Number of promises that the program has given to `io` and that have not settled yet. */
@@ -129,6 +125,13 @@ class RunOfPlan<World> {
     this.#observer = observer;
     this.#network = new MemoryNetwork({ clock: this.#clock, seed: plan.seed });
     this.#recorder = new HistoryRecorder(this.#clock);
+    this.#faults = new FaultInjection({
+      ...{ network: this.#network, clock: this.#clock, recorder: this.#recorder, delay: plan.delay },
+      isOver: () => this.#isOver,
+      kill: (node) => this.#kill(node),
+      restart: (node) => this.#track(this.#start(node)),
+      onFault: (fault, node) => observer?.fault(fault, node, this.#recorder),
+    });
     // cast: without the option `world`, its value and its type are `undefined`
     this.#world = options.world?.() as World;
     for (const group of groupsOf(options)) {
@@ -151,18 +154,18 @@ class RunOfPlan<World> {
       // loads the parts of apps: nodes that start while these are loaded start in another order than in later runs
       await this.#clock.advance(0);
       await this.#until(Promise.all(nodes.map((node) => this.#start(node))), START_LIMIT, "the nodes have not started");
-      await this.#until(this.#agreed(), START_LIMIT, "the nodes do not see each other");
+      await this.#until(this.#allNodesKnown(), START_LIMIT, "the nodes do not see each other");
       this.#recorder.start();
       this.#recorder.onMoment = (moment) => this.#onMoment(moment);
-      this.#arm();
+      this.#setTimers();
       try {
         await this.#until(this.#workload(), limit, "the workload has not ended");
-        await this.#until(Promise.race([this.#handled(), delay(this.#clock, GRACE)]), limit, "time does not pass");
+        await this.#until(Promise.race([this.#allHandled(), delay(this.#clock, GRACE)]), limit, "time does not pass");
         lasted = this.#recorder.now;
-        await this.#calm();
-        await this.#until(this.#handled(), limit - this.#recorder.now, "what the workload caused is not handled");
+        await this.#endFaults();
+        await this.#until(this.#allHandled(), limit - this.#recorder.now, "what the workload caused is not handled");
         const state = nodes.find(({ group, app }) => group.isClient && app !== undefined)!.app!;
-        const ended = await this.#until(this.#end(state), SETTLE, "the state at the end cannot be read");
+        const ended = await this.#until(this.#finalState(state), SETTLE, "the state at the end cannot be read");
         history = this.#history(ended.runs, ended.letters);
         this.#recorder.close();
         for (const check of [this.#options.check ?? []].flat()) {
@@ -213,7 +216,7 @@ class RunOfPlan<World> {
         node.app = app;
         node.process = { ...process, span };
         node.isChanging = false;
-        app.closed.then(() => {}, (error) => this.#note("error", `${id} has stopped: ${error}`));
+        app.closed.then(() => {}, (error) => this.#noteLine("error", `${id} has stopped: ${error}`));
         return;
       } catch (error) {
         this.#recorder.end<NodeProcess>(span, { endedBy: "drain" });
@@ -221,7 +224,7 @@ class RunOfPlan<World> {
           this.#broken ??= error instanceof Error ? error : new Error(`${error}`);
           throw error;
         }
-        this.#note("warn", `${id} cannot start: ${error.message}`);
+        this.#noteLine("warn", `${id} cannot start: ${error.message}`);
         await delay(this.#clock, RESTART);
       }
     }
@@ -232,7 +235,7 @@ class RunOfPlan<World> {
     this.#network.kill(id);
     node.app = undefined;
     node.isFrozen = node.isCut = false;
-    this.#recorder.forget(process!);
+    this.#recorder.running.forget(process!);
     this.#recorder.end<NodeProcess>(process!.span as never, { endedBy: "kill" });
     node.process = undefined;
   }
@@ -260,20 +263,22 @@ class RunOfPlan<World> {
     }
   }
 
-  #change(work: Promise<unknown>): void {
+  /** Keeps a start or deploy of nodes among those under way; its failure breaks the run. */
+  #track(work: Promise<unknown>): void {
     const change = work.catch((error) => void (this.#broken ??= error)).finally(() => this.#changes.delete(change));
     this.#changes.add(change);
   }
 
-  #agreed(): Promise<void> {
-    return this.#reach(() => {
+  /** Resolves when each node sees all nodes that run. */
+  #allNodesKnown(): Promise<void> {
+    return this.#becomes(() => {
       // the set of apps changes with a deploy, so it is read at each call
       const apps = [...this.#nodes.values()].flatMap(({ app }) => app ?? []);
       return apps.every((app) => app.nodes().length === apps.length);
     });
   }
 
-  async #reach(condition: () => boolean): Promise<void> {
+  async #becomes(condition: () => boolean): Promise<void> {
     while (!condition()) await delay(this.#clock, STEP);
   }
 
@@ -305,13 +310,13 @@ class RunOfPlan<World> {
     return await promise.finally(() => void this.#io--);
   };
 
-  // causing and ending faults ----------------------------------------------------------------------------
+  // faults and deploys at their moments ----------------------------------------------------------------------------
 
   /** Sets the timers for the faults and deploys of the plan. */
-  #arm(): void {
-    this.#refresh();
+  #setTimers(): void {
+    this.#faults.updateChances();
     for (const fault of this.#plan.faults) {
-      if (fault.when.type === "time") this.#clock.after(fault.when.at, () => this.#begin(fault, undefined));
+      if (fault.when.type === "time") this.#clock.after(fault.when.at, () => this.#beginFault(fault, undefined));
     }
     for (const deploy of this.#plan.deploys) {
       if (deploy.when.type === "time") this.#clock.after(deploy.when.at, () => this.#beginDeploy(deploy, undefined));
@@ -319,7 +324,13 @@ class RunOfPlan<World> {
   }
 
   #beginDeploy(deploy: PlannedDeploy, here: string | undefined): void {
-    if (!this.#isOver) this.#change(this.#deploy(deploy, deploy.isHere ? here : undefined));
+    if (!this.#isOver) this.#track(this.#deploy(deploy, deploy.isHere ? here : undefined));
+  }
+
+  #beginFault(planned: PlannedFault, here: string | undefined): void {
+    if (this.#isOver || this.#faults.haveEnded) return;
+    const id = planned.node === "here" ? here : planned.node;
+    this.#faults.begin(planned, id === undefined ? undefined : this.#nodes.get(id));
   }
 
   #onMoment(moment: RecordedMoment): void {
@@ -333,112 +344,16 @@ class RunOfPlan<World> {
       if (when.after === 0) begin();
       else this.#clock.after(when.after, begin);
     };
-    for (const fault of faults) at(fault.when, () => this.#begin(fault, moment.node));
+    for (const fault of faults) at(fault.when, () => this.#beginFault(fault, moment.node));
     for (const deploy of deploys) at(deploy.when, () => this.#beginDeploy(deploy, moment.node));
   }
 
-  #begin(planned: PlannedFault, here: string | undefined): void {
-    if (this.#isOver || this.#calming) return;
-    const { fault, lasts, amount } = planned;
-    const id = planned.node === "here" ? here : planned.node;
-    const node = id === undefined ? undefined : this.#nodes.get(id);
-    if (node !== undefined && (node.app === undefined || node.isChanging)) return;
-    const { log } = this.#network;
-    const record = (detail?: string): InjectedFault => {
-      this.#observer?.fault(fault, node?.id, this.#recorder);
-      return this.#recorder.begin<InjectedFault>(this.#recorder.faults, { fault, node: node?.id, detail });
-    };
-    switch (fault) {
-      case "kill": {
-        if (node === undefined || node.group.isClient) return;
-        const span = record();
-        this.#kill(node);
-        return this.#lasts(span, lasts, () => {
-          if (node.app === undefined && !node.isChanging) this.#change(this.#start(node));
-        });
-      }
-      case "freeze": {
-        if (node === undefined || node.isFrozen) return;
-        const { app } = node;
-        const span = record();
-        node.isFrozen = true;
-        this.#network.pause(node.id);
-        return this.#lasts(span, lasts, () => {
-          if (node.app !== app || !node.isFrozen) return;
-          node.isFrozen = false;
-          this.#observer?.fault("thaw", node.id, this.#recorder);
-          this.#network.resume(node.id);
-        });
-      }
-      case "cut": {
-        if (node === undefined || node.isCut) return;
-        const { app } = node;
-        const span = record();
-        node.isCut = true;
-        this.#network.cut(node.id);
-        return this.#lasts(span, lasts, () => {
-          if (node.app !== app || !node.isCut) return;
-          node.isCut = false;
-          this.#observer?.fault("restore", node.id, this.#recorder);
-          this.#network.restore(node.id);
-        });
-      }
-      case "skew": {
-        if (node === undefined) return;
-        const { app } = node;
-        const span = record(`${amount} ms`);
-        this.#network.skew(node.id, amount);
-        return this.#lasts(span, lasts, () => node.app === app && this.#network.skew(node.id, 0));
-      }
-      case "noLeader":
-      case "noQuorum":
-      case "full": {
-        const span = record();
-        log.begin(fault);
-        return this.#lasts(span, lasts, () => log.end(fault));
-      }
-      case "lostTail": {
-        const lost = log.loseTail(amount);
-        this.#recorder.end<InjectedFault>(record(`${lost} messages`) as never);
-        return;
-      }
-    }
-    const span = record(`chance ${amount}`);
-    this.#windows.set(planned, amount);
-    this.#refresh();
-    this.#lasts(span, lasts, () => {
-      this.#windows.delete(planned);
-      this.#refresh();
-    });
-  }
-
-  #lasts(span: InjectedFault, ms: number, end: () => void): void {
-    const once = () => {
-      if (!this.#ends.delete(once)) return;
-      this.#recorder.end<InjectedFault>(span as never);
-      if (!this.#isOver) end();
-    };
-    this.#ends.add(once);
-    this.#clock.after(ms, once);
-  }
-
-  /** Sets the chances of the network's random faults from the faults under way. */
-  #refresh(): void {
-    const faults: Record<string, number> = this.#plan.delay > 0 ? { delay: this.#plan.delay } : {};
-    for (const [{ fault }, chance] of this.#windows) faults[fault] = Math.max(faults[fault] ?? 0, chance);
-    this.#network.faults = faults;
-  }
-
-  #calming = false;
-
   /** Ends all faults, and waits until all nodes run again. */
-  async #calm(): Promise<void> {
-    this.#calming = true;
-    for (const end of [...this.#ends]) end();
-    this.#network.heal();
+  async #endFaults(): Promise<void> {
+    this.#faults.endAll();
     const back = async () => {
       while (this.#changes.size > 0) await Promise.all(this.#changes);
-      await this.#agreed();
+      await this.#allNodesKnown();
     };
     await this.#until(back(), SETTLE, "the nodes do not come back");
   }
@@ -448,16 +363,16 @@ class RunOfPlan<World> {
   /**
    * Resolves when all stored messages are handled, and each workflow run has ended, is stuck, or waits for a signal.
    */
-  async #handled(): Promise<void> {
+  async #allHandled(): Promise<void> {
     for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
-      const next = await this.#left().catch((error) => {
+      const next = await this.#timeUntilProgress().catch((error) => {
         if (!(error instanceof CatgaError)) throw error;
         // an error of Catga is not thrown but tried again, because a fault may have caused it
         this.#unhandled = [error.message];
         return 0;
       });
       if (next === undefined) return;
-      if (next > LEAP && !this.#calming) return; // time does not leap while faults are under way
+      if (next > LEAP && !this.#faults.haveEnded) return; // time does not leap while faults are under way
       if (next > LEAP) {
         this.#clock.leap(next);
         this.#network.log.leapt();
@@ -468,7 +383,7 @@ class RunOfPlan<World> {
   }
 
   /** Returns the time until something in the cluster goes on by itself, in ms; `undefined`: nothing will. */
-  async #left(): Promise<number | undefined> {
+  async #timeUntilProgress(): Promise<number | undefined> {
     const well = [...this.#nodes.values()].filter(({ isFrozen, isCut }) => !isFrozen && !isCut);
     const apps = new Map(well.flatMap(({ id, app }) => app === undefined ? [] : [[id, app] as const]));
     const [first] = apps.values();
@@ -491,7 +406,8 @@ class RunOfPlan<World> {
     return open;
   }
 
-  async #end(app: Catga): Promise<{ runs: RunInfo[]; letters: HistoryLetter[] }> {
+  /** Returns the workflow runs and dead letters at the end of the run. */
+  async #finalState(app: Catga): Promise<{ runs: RunInfo[]; letters: HistoryLetter[] }> {
     const runs = await Array.fromAsync(app.runs());
     const letters: HistoryLetter[] = [];
     for await (const letter of app.deadLetters()) letters.push(letterOf(letter));
@@ -515,19 +431,19 @@ class RunOfPlan<World> {
     const end = this.#clock.monotonic() + limit;
     let idle = 0;
     while (true) {
-      await this.#clock.run(end, () => isSettled || this.#broken !== undefined || this.#isOutside());
+      await this.#clock.run(end, () => isSettled || this.#broken !== undefined || this.#waitsOutside());
       if (isSettled) return await promise;
       if (this.#broken !== undefined) throw this.#broken;
-      const outside = this.#io > 0 || this.#isOutside();
+      const outside = this.#io > 0 || this.#waitsOutside();
       if (this.#clock.monotonic() < end && !outside && this.#clock.next !== undefined) continue;
-      if (this.#clock.monotonic() >= end && !outside) throw new Error(this.#late(what, limit));
-      if (!await this.#waitOutside() && ++idle > IO_LIMIT) throw new Error(this.#late(what, limit));
+      if (this.#clock.monotonic() >= end && !outside) throw new Error(this.#overdue(what, limit));
+      if (!await this.#waitOutside() && ++idle > IO_LIMIT) throw new Error(this.#overdue(what, limit));
     }
   }
 
   /** Waits for 1 ms of real time. Resolves with true if a promise for which the program waited outside has settled. */
   async #waitOutside(): Promise<boolean> {
-    const before = this.#outside();
+    const before = this.#outsideFunctions();
     const io = this.#io;
     await wait(1);
     await this.#clock.advance(0);
@@ -539,31 +455,32 @@ class RunOfPlan<World> {
   }
 
   /** Returns true if the program waits for something outside of the cluster; virtual time must not pass then. */
-  #isOutside(): boolean {
+  #waitsOutside(): boolean {
     if (this.#io > 0) return true;
-    return this.#patience.left > 0 && this.#outside().length > 0;
+    return this.#patience.left > 0 && this.#outsideFunctions().length > 0;
   }
 
-  #outside(): RunningCode[] {
-    return this.#recorder.outside((id) => this.#nodes.get(id)?.isFrozen === false);
+  #outsideFunctions(): RunningFunction[] {
+    return this.#recorder.running.outside((id) => this.#nodes.get(id)?.isFrozen === false);
   }
 
-  #late(what: string, limit: number): string {
-    const waiting = this.#outside().map(({ label, of }) =>
+  /** Returns the message of the error that something has not happened within a limit, with what still waits. */
+  #overdue(what: string, limit: number): string {
+    const waiting = this.#outsideFunctions().map(({ label, of }) =>
       `${label}${of === undefined ? "" : ` on ${of.node}`} waits for something outside of virtual time: wrap it as ` +
       "io(promise)"
     );
-    const left = [...this.#calming ? this.#unhandled : [], ...waiting];
+    const left = [...this.#faults.haveEnded ? this.#unhandled : [], ...waiting];
     return `${what} within ${limit} ms of virtual time${left.length === 0 ? "" : `: ${left.join("; ")}`}`;
   }
 
-  #note(level: ExploreLine["level"], text: string): void {
+  #noteLine(level: ExploreLine["level"], text: string): void {
     if (!this.#isOver) this.#log.push({ at: this.#recorder.now, level, text });
   }
 
   #logger(own: Logger | undefined): Logger {
     const method = (level: ExploreLine["level"]): Logger["info"] => (message, fields) => {
-      this.#note(level, message);
+      this.#noteLine(level, message);
       own?.[level](message, fields);
     };
     return { debug: method("debug"), info: method("info"), warn: method("warn"), error: method("error") };

@@ -105,12 +105,12 @@ export class Warnings {
   check(oldest: LoggedMessage | undefined, now: number, unhandled: () => readonly string[]): void {
     if (!this.#reports.due("check", SECOND)) return;
     const left = oldest && endsIn(oldest, now);
-    if (oldest !== undefined && left !== undefined && this.#reports.due("expiry", 10 * MINUTE)) {
+    if (oldest !== undefined && left !== undefined && this.#reports.due("expiry", WARNING_PAUSE)) {
       const { category: contract, id } = oldest;
       this.#host.observer({ type: "near-expiry", subscription: this.label, contract, id, left });
     }
     for (const name of unhandled()) {
-      if (this.#reports.due(`held ${name}`, 10 * MINUTE)) {
+      if (this.#reports.due(`held ${name}`, WARNING_PAUSE)) {
         const advice = "start one, or pass its messages by with a rewind to now (catga rewind)";
         this.state("waiting", `no live node handles ${name}: ${advice}`);
       }
@@ -119,4 +119,5 @@ export class Warnings {
 }
 
 const SECOND = 1_000; // ms
-const MINUTE = 60_000; // ms
+/** Time between two warnings of messages that expire, or that no live node handles, in ms. */
+const WARNING_PAUSE = 600_000;

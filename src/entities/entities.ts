@@ -17,7 +17,7 @@ import {
   saysForgotten,
   withoutName,
 } from "../log/format/entity_group.ts";
-import { delay, doubled, type Timer } from "../ports/clock.ts";
+import { delay, doubled, type Timer, valueWithin } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { PendingCommand } from "./command.ts";
 import type { EntityCopy } from "./entity_copy.ts";
@@ -106,9 +106,10 @@ class NodeEntities implements Entities {
       }
       const last = await reads.last(subject, { latest: true });
       if (last !== undefined && this.#isForgotten(last)) {
-        error = await this.#removed({ name, id, before: last.sequence });
-        if (error === undefined) return this.#warm.drop(subject);
-        await delay(clock, Math.min(doubled(attempts, 5, 500), left));
+        const removed = await valueWithin(clock, left, this.#remove({ name, id, before: last.sequence }));
+        if (removed === true) return this.#warm.drop(subject);
+        error = removed ?? error;
+        await delay(clock, Math.min(doubled(attempts, 5, 500), Math.max(0, due - clock.monotonic())));
         continue;
       }
       const text = this.#forgotten(id, this.#versionBehind(last));
@@ -123,18 +124,18 @@ class NodeEntities implements Entities {
   }
 
   /**
-   * Removes the snapshots of a forgotten entity, and its messages before this sequence. Returns the error if the
-   * servers do not answer, as while they elect leaders of the stream and the bucket; rejects with any other.
+   * Removes the snapshots of a forgotten entity, and its messages before this sequence. Resolves with true, or with the
+   * error if the servers do not answer, as while they elect leaders of the stream and the bucket; rejects with any other.
    */
-  async #removed(
+  async #remove(
     { name, id, before }: { readonly name: string; readonly id: string; readonly before: number },
-  ): Promise<CatgaError | undefined> {
+  ): Promise<true | CatgaError> {
     try {
       const stream = await this.#stream.get();
       await this.#snapshots.remove(name, id);
       await stream.purge(this.#stream.subject(name, id), { before });
       await this.#snapshots.remove(name, id);
-      return undefined;
+      return true;
     } catch (error) {
       if (isCatgaError(error) && error.code === "UNAVAILABLE" && error.retryable) return error;
       throw error;

@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertGreater, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertNotEquals } from "@std/assert";
 import { type Behavior, type Catga, CatgaError, command, entity, fail, unwrap } from "../../mod.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { delay } from "../ports/clock.ts";
@@ -144,6 +144,7 @@ describe("commands of entities when a node dies", () => {
     const begun = clock.monotonic();
     assertEquals(await clock.until(outcome(app.forget(Cart, "other"))), "UNAVAILABLE");
     assertGreater(clock.monotonic() - begun, 29_000);
+    assertLess(clock.monotonic() - begun, 30_001);
   });
 
   it("a command whose stream has no leader until its deadline is UNAVAILABLE then, not OUTCOME_UNKNOWN", async () => {

@@ -125,7 +125,7 @@ class NodeEntities implements Entities {
 
   /**
    * Removes the snapshots of a forgotten entity, and its messages before this sequence. Resolves with true, or with the
-   * error if the servers do not answer, as while they elect leaders of the stream and the bucket; rejects with any other.
+   * error if the servers do not answer, as while they elect leaders of the stream and the bucket; rejects with others.
    */
   async #remove(
     { name, id, before }: { readonly name: string; readonly id: string; readonly before: number },

@@ -297,7 +297,7 @@ function partsOf(
     entities: async (app) => {
       const [{ openEntities }, log] = await Promise.all([parts.entities(), link.log()]);
       const host = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, network };
-      return openEntities({ ...host, carried: app.carried });
+      return openEntities({ ...host, carried: app.carried, shapeOf: (contract) => shapes.of(contract) });
     },
   };
 }

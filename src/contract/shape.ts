@@ -175,7 +175,8 @@ export function isShape(value: unknown): value is string {
   return typeof value === "string" && value.length === SHAPE_LENGTH && /^[A-Za-z0-9_-]+$/.test(value);
 }
 
-const SHAPE_LENGTH = 8;
+/** Length of a shape, in characters. */
+export const SHAPE_LENGTH = 8;
 const OPTIONS = ["durable", "entity", "idempotent", "ordered"] as const satisfies readonly (keyof ContractOptions)[];
 
 function schemaOf(schema: Schema<never, unknown>): JsonSchema | null {

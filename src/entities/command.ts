@@ -55,6 +55,11 @@ export class CommandDecision implements VersionedState {
   readonly command: string | undefined;
   /** The command's events, encoded and joined by commas. */
   readonly events: string;
+  /**
+   * Names of the contracts of the command's events, joined by commas, in order; a name is left out behind the same
+   * name. It is one text, because V8 would keep a list for longer.
+   */
+  readonly contracts: string;
   /** Number of the command's events. */
   readonly count: number;
   /** True if the handler threw. */
@@ -65,12 +70,13 @@ export class CommandDecision implements VersionedState {
   constructor(
     { version, state }: VersionedState,
     { threw, value }: { readonly threw: boolean; readonly value: unknown },
-    stored?: { readonly command: string; readonly events: string; readonly count: number },
+    stored?: Pick<CommandDecision, "events" | "contracts" | "count"> & { readonly command: string },
   ) {
     this.version = version;
     this.state = state;
     this.command = stored?.command;
     this.events = stored?.events ?? "";
+    this.contracts = stored?.contracts ?? "";
     this.count = stored?.count ?? 0;
     this.threw = threw;
     this.value = value;
@@ -217,7 +223,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
     if (isFailure(returned) || emitted.length === 0) return this.#withoutEvents(on, { threw: false, value: returned });
     try {
       const of = { definition: this.body.definition, id: this.entity, state: on.state };
-      const { items, state, result } = encodeEmitted(of, { name, events: emitted, value: returned });
+      const { items, contracts, state, result } = encodeEmitted(of, { name, events: emitted, value: returned });
       const { correlationId } = ctx;
       const command = commandText({
         name,
@@ -230,7 +236,7 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
       });
       const events = items.join();
       this.#checkSize(command, events);
-      const stored = { command, events, count: items.length };
+      const stored = { command, events, contracts, count: items.length };
       return new CommandDecision(
         { version: on.version + items.length, state },
         { threw: false, value: returned },
@@ -360,7 +366,8 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
    */
   #withoutEvents(on: VersionedState, outcome: { readonly threw: boolean; readonly value: unknown }): CommandDecision {
     if (!this.mayHaveEarlierAttempt) return new CommandDecision(on, outcome);
-    return new CommandDecision(on, outcome, { command: commandText(withoutName(this.send)), events: "", count: 0 });
+    const command = commandText(withoutName(this.send));
+    return new CommandDecision(on, outcome, { command, events: "", contracts: "", count: 0 });
   }
 
   /** Awaits the promise of an asynchronous handler; rejects when the command is aborted. */
@@ -445,6 +452,8 @@ const ANSWER_MARGIN = 50;
 interface Emitted {
   /** The events, as texts that `eventText` made. */
   readonly items: readonly string[];
+  /** Names of the events' contracts ({@link CommandDecision.contracts}). */
+  readonly contracts: string;
   /** State of the entity after the emitted events. */
   readonly state: unknown;
   /** The result, as a text that `encodeValue` made; `undefined` for the result `undefined`. */
@@ -478,7 +487,10 @@ export function encodeEmitted(
   }
   const items: string[] = [];
   let state = before;
+  let [contracts, last] = ["", ""];
   for (const { event, payload } of events) {
+    if (event !== last) contracts = contracts === "" ? event : `${contracts},${event}`;
+    last = event;
     const text = payload === undefined ? undefined : toText(payload, "INVALID_MESSAGE", "the payload", event);
     items.push(eventText(event.slice(definition.name.length + 1), text));
     // the state is frozen, so that an `apply` that changes its argument throws now, before anything is stored
@@ -486,6 +498,7 @@ export function encodeEmitted(
   }
   return {
     items,
+    contracts,
     state,
     result: value === undefined ? undefined : toText(value, "INVALID_RESPONSE", "the result", name),
   };

@@ -45,7 +45,7 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
   const waits: number[] = [];
   const host: EntitiesHost = {
     ...{ namespace: "default", endpoint: "a.1", replicas: 1, timeout: 5_000, carried: [], store, clock },
-    ...{ observer: () => {}, network: { maxPayload: 1_048_576 } },
+    ...{ observer: () => {}, network: { maxPayload: 1_048_576 }, shapeOf: () => undefined },
     log: answering(log, (text, store, wait) => {
       appended.push(text);
       waits.push(wait);

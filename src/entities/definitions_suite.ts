@@ -1,8 +1,10 @@
 /** Tests of nodes whose definitions of an entity differ, as during a deploy; they run in memory and over NATS. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { it } from "node:test";
 import { z } from "zod";
 import { CatgaError, command, entity, type Handlers, unwrap } from "../../mod.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 import type { EntitiesHarness } from "./entities_suite.ts";
 
 const key = ({ id }: { id: string }) => id;
@@ -47,6 +49,23 @@ function meter(...members: readonly string[]) {
     for (let n = 0; n < 100; n++) entity.emit(Counted);
   });
   return { Meter, handlers, applied: () => [count, count = 0][0] };
+}
+
+const Sell = command<{ id: string; at: string }>("SellSeat", { key });
+
+/** Makes a version of an entity whose event takes these channels. */
+function sales(...channels: readonly string[]) {
+  const Sale = entity("Sale", { initial: () => 0 });
+  const Sold = Sale.event<{ id: string; at: string }>("Sold", (count) => count + 1, {
+    input: z.object({ id: z.string(), at: z.enum(channels) }),
+  });
+  // a second event, without a schema, which has no shape
+  const Tried = Sale.event("Tried", (count) => count);
+  const sell = Sale.handle(Sell, (sale, { id, at }) => {
+    if (at === "") sale.emit(Tried);
+    else sale.emit(Sold, { id, at });
+  });
+  return { Sold, sell };
 }
 
 /** Defines the tests for one network. */
@@ -173,5 +192,32 @@ export function definitionsSuite(harness: EntitiesHarness): void {
     assertEquals([await load(old), old.applied()], [{ sum: 200 }, 200]);
     await send(old);
     assertEquals([await load(young), young.applied()], [{ sum: 300, count: 300 }, 300]);
+  });
+
+  it("subscriptions wait for the version of an event's writer, in the order of its entity, and other entities go on", async () => {
+    const [old, young] = [sales("web", "app"), sales("web", "app", "kiosk")];
+    const handled: string[] = [];
+    const subscribe = ({ Sold }: typeof old) => (id: string) =>
+      harness.start({
+        ...{ id, service: "printers", logger: QUIET },
+        handlers: Sold.on(({ id: sale, at }, ctx) => void handled.push(`${sale} ${at} ${ctx.node}`), { name: "print" }),
+      });
+    await using reader = await subscribe(old)("old");
+    // a node of the deploy that is taken back stores events, and leaves
+    const writer = await harness.start({ id: "canary", service: "sales", handlers: young.sell });
+    // the events of the commands of `a` that wait for the first one are stored in one message
+    const sent = ["", "", "kiosk", "app"].map((at) => writer.send(Sell, { id: "a", at }));
+    for (const result of await Promise.all(sent)) unwrap(result);
+    for (const at of ["web", "app"]) unwrap(await writer.send(Sell, { id: "b", at }));
+    await writer.drain();
+    const print = () => reader.health().subscriptions.find(({ name }) => name === "print:entities");
+    await eventually("the other entity's events to be handled", () => handled.length === 2);
+    await eventually("the refused event to be recorded", () => (print()?.retrying ?? 0) + (print()?.dead ?? 0) > 0);
+    assertEquals([handled, print()?.awaiting?.contract, print()?.dead], [["b web old", "b app old"], "Sale.Sold", 0]);
+    await using _ = await subscribe(young)("new");
+    await eventually("the entity's events to be handled", () => handled.length === 4);
+    assertEquals(handled[2], "a kiosk new");
+    assertMatch(handled[3], /^a app /);
+    assertEquals((await reader.subscriptions()).find(({ name }) => name === "print:entities")?.dead, 0);
   });
 }

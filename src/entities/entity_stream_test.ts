@@ -38,6 +38,7 @@ async function setUp() {
       carried: [],
       store,
       network: { maxPayload: 1_048_576 },
+      shapeOf: () => undefined,
     },
     clock: network.clock,
     observer: (observation) => void faults.push(observation),

@@ -11,9 +11,16 @@
  * without events gets its result once this message is stored, or, if nothing is stored for any of them, once the entity
  * was read again and is unchanged.
  */
+import type { EntityDefinition } from "../contract/entity_definition.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import { CatgaError, unavailable } from "../error.ts";
-import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "../log/format/entity_group.ts";
+import {
+  type EntityCommand,
+  entityGroupText,
+  markOf,
+  readEntityMessage,
+  shapesText,
+} from "../log/format/entity_group.ts";
 import { MAX_ITEMS_IN_GROUP } from "../log/format/group_text.ts";
 import { delay } from "../ports/clock.ts";
 import type { Appended, AppendReceiver, ConditionalAppend, StoredMessage } from "../ports/event_log.ts";
@@ -381,15 +388,27 @@ export class OptimisticAppends {
     const commands: string[] = [];
     const events: string[] = [];
     let count = 0;
+    let contracts = "";
     for (const { decided } of entries) {
       if (decided.command === undefined) continue;
       commands.push(decided.command);
-      if (decided.count > 0) events.push(decided.events);
+      if (decided.count === 0) continue;
+      events.push(decided.events);
       count += decided.count;
+      if (contracts === "") contracts = decided.contracts;
+      else if (contracts !== decided.contracts) contracts += `,${decided.contracts}`;
     }
     const origin = { endpoint, first: number(Math.max(1, count)), sentAt: clock.now() };
-    const text = entityGroupText(origin, copy.version, commands, events);
+    const shapes = contracts === "" ? "" : this.#shapesOf(copy.definition, contracts);
+    const text = entityGroupText(origin, copy.version, commands, events, shapes);
     return new MessageAppend(entries, copy, { text, mark: markOf(origin) }, this.#answered);
+  }
+
+  /** Encodes the shapes of a message's events (hashes of their declarations). `contracts`: their names, repeated. */
+  #shapesOf({ events }: EntityDefinition<unknown>, contracts: string): string {
+    const { host } = this.#options;
+    const names = contracts.includes(",") ? [...new Set(contracts.split(","))] : [contracts];
+    return shapesText(names.map((name) => host.shapeOf(events.get(name)!.contract)));
   }
 
   #append(message: MessageAppend, now: number): Promise<Appended> {

@@ -3,6 +3,7 @@
  * reads only later events. There is one snapshot for each version of the definition (`log/format/snapshot_text.ts`). A
  * snapshot only saves time: a snapshot that does not match the stream is ignored.
  */
+import type { AnyContract } from "../contract/contract.ts";
 import { type EntityDefinition, initialShape } from "../contract/entity_definition.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
@@ -158,4 +159,6 @@ export interface EntitiesHost extends StreamsHost {
   readonly network: Pick<Transport, "maxPayload">;
   /** Names of the headers that emitted events inherit from their command. */
   readonly carried: readonly string[];
+  /** Returns the shape of a contract (a hash of its schemas and options) in this program; `undefined`: unknown. */
+  shapeOf(contract: AnyContract): string | undefined;
 }

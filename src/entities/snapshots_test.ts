@@ -61,7 +61,15 @@ describe("a snapshot", () => {
     const due = (events: number, since: number, forgotten = false) => {
       const at = copy(1_000 + events);
       at.snapshot = { version: 1_000, at: 0 };
-      const mark = { mark: "n.1.8", endpoint: "n.1", first: 8, items: [], commands: [withoutName("")], version: 0 };
+      const mark = {
+        mark: "n.1.8",
+        endpoint: "n.1",
+        first: 8,
+        items: [],
+        commands: [withoutName("")],
+        version: 0,
+        shapes: undefined,
+      };
       if (forgotten) at.take(mark, { sequence: 43, time: 6, size: 1 });
       return at.snapshotDue(since);
     };

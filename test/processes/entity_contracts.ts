@@ -1,4 +1,5 @@
 /** The entity of tests with faults: its contracts, and what a test records. */
+import { z } from "zod";
 import { command, entity, fail, type Failure } from "@catga/catga";
 
 /** A line in the file of a test. Times are in ms since 1970. */
@@ -30,8 +31,8 @@ export interface LedgerState {
 
 /** The entity: how many entries it has, and which. */
 export const Ledger = entity<LedgerState>("Ledger", { initial: () => ({ count: 0, check: 0 }) });
-/** Of an entry. */
-export const Added = Ledger.event<{ entry: string; n: number }>("Added", withEntry);
+/** Of an entry. It has a schema, so that its shape is stored with it. */
+export const Added = Ledger.event("Added", withEntry, { input: z.object({ entry: z.string(), n: z.number() }) });
 /** The state with one more entry. */
 export function withEntry({ count, check }: LedgerState, { entry }: { readonly entry: string }): LedgerState {
   let next = check;

@@ -6,8 +6,13 @@
  * are stored as a whole or not at all. A command without a name prevents the other attempts of a send from being
  * applied, or, if it has no id either, says that the entity is forgotten. Stored messages are not trusted: a message is
  * read as a whole or not at all.
+ *
+ * Behind the commands the head may have `["", "", 0, null, shapes]`: the shapes of the events at their writer, which
+ * early builds of November 2026 read as a command that emitted nothing. `shapes` has 8 characters for each event name
+ * of the message, in the order in which the names first occur: the shape, or dots.
  */
 import { isContractName } from "../../contract/contract.ts";
+import { isShape, SHAPE_LENGTH } from "../../contract/shape.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { SEALED } from "../../data/tags.ts";
 import { isCount, isStrings } from "../../data/checks.ts";
@@ -76,6 +81,8 @@ export interface EntityMessage {
   readonly version: number;
   readonly commands: readonly EntityCommand[];
   readonly items: readonly StoredItem[];
+  /** The shapes of the events' contracts at their writer, as {@link shapesText} writes them; `undefined`: unknown. */
+  readonly shapes: string | undefined;
 }
 
 /**
@@ -85,7 +92,7 @@ export interface EntityMessage {
 export type StoredItem = readonly [event: string, payload: unknown, form?: 0 | 1 | 2];
 
 /** A message of the stream of entities as subscribers receive it. */
-export interface EntityGroup extends Omit<EntityMessage, "items"> {
+export interface EntityGroup extends Omit<EntityMessage, "items" | "shapes"> {
   readonly messages: readonly LoggedMessage[];
 }
 
@@ -126,15 +133,28 @@ export function eventText(event: string, text: string | undefined): string {
   return `["${event}",${form === TAGGED ? JSON.stringify(text) : "null"},${form}]`;
 }
 
-/** Encodes a message of the stream of entities from texts of {@link commandText} and {@link eventText}. */
+/**
+ * Encodes the shapes (hashes of the declarations) of events for {@link entityGroupText}. `shapes`: of each event name
+ * of the message, in the order in which the names first occur; `undefined`: the event has no shape.
+ */
+export function shapesText(shapes: readonly (string | undefined)[]): string {
+  return shapes.every((shape) => shape === undefined) ? "" : shapes.map((shape) => shape ?? NO_SHAPE).join("");
+}
+
+/**
+ * Encodes a message of the stream of entities from texts of {@link commandText}, {@link eventText} and
+ * {@link shapesText}.
+ */
 export function entityGroupText(
   { endpoint, first, sentAt }: EntityOrigin,
   version: number,
   commands: readonly string[],
   events: readonly string[],
+  shapes = "",
 ): string {
   const after = events.length === 0 ? "" : `,${events.join()}`;
-  return `[${GROUP_VERSION},"${endpoint}",${first},${sentAt},[${version},${commands.join()}]${after}]`;
+  const behind = shapes === "" ? "" : `,["","",0,null,"${shapes}"]`;
+  return `[${GROUP_VERSION},"${endpoint}",${first},${sentAt},[${version},${commands.join()}${behind}]${after}]`;
 }
 
 /**
@@ -173,6 +193,8 @@ export function readEntityMessage(
     events += command.events;
     commands.push(command);
   }
+  const shapes = commands.length > 1 ? shapesIn(commands.at(-1)!) : undefined;
+  if (shapes !== undefined) commands.pop();
   if (events !== items.length) return unreadable(`it has ${items.length} events; its commands emitted ${events}`);
   for (let index = 0; index < items.length; index++) {
     const wrong = whyMalformed(type, items[index], known);
@@ -186,6 +208,7 @@ export function readEntityMessage(
     version,
     commands,
     items: items as readonly StoredItem[],
+    shapes,
   };
 }
 
@@ -217,13 +240,16 @@ export function readEntityGroup(
   const { type, id } = entity;
   const read = readEntityMessage(type, message.data);
   if ("reason" in read) return read;
-  const { mark, endpoint, first, version, commands, items } = read;
+  const { mark, endpoint, first, version, commands, items, shapes } = read;
+  const shapeOf = shapes === undefined ? undefined : shapesByEvent(items, shapes);
   const messages: LoggedMessage[] = [];
   for (const command of commands) {
-    const meta = metaOf(command);
+    let meta = metaOf(command, undefined);
     for (let n = 0; n < command.events; n++) {
       const index = messages.length;
       const [event, payload, form] = items[index];
+      const shape = shapeOf?.get(event);
+      if (meta.w !== shape) meta = metaOf(command, shape);
       messages.push({
         position: positionOf(message.sequence, index),
         category: `${type}.${event}`,
@@ -258,21 +284,45 @@ const decoder = new TextDecoder();
 /** Maximum length of a command's id, in characters: 256 for ids given by users, and more that Catga adds. */
 const MAX_ID = 512;
 
-function metaOf({ id, correlation, headers }: EntityCommand): LoggedMeta {
+/** Stands for the shape of an event that has none. */
+const NO_SHAPE = ".".repeat(SHAPE_LENGTH);
+
+/** `shape`: the shape of the event's contract (a hash of its declaration) at its writer; `undefined`: unknown. */
+function metaOf({ id, correlation, headers }: EntityCommand, shape: string | undefined): LoggedMeta {
   return {
     c: correlation ?? id,
     ...(id === "" ? {} : { a: id }),
     ...(headers === undefined ? {} : { h: headers }),
     k: 0,
+    ...(shape === undefined ? {} : { w: shape }),
   };
+}
+
+/**
+ * Returns the text of {@link shapesText} that stands in place of the last command; `undefined`: it is a command. The
+ * text is not checked: a node that finds an entity unreadable where others read it would decide on another state.
+ */
+function shapesIn({ name, id, events, fingerprint }: EntityCommand): string | undefined {
+  return name === "" && id === "" && events === 0 ? fingerprint : undefined;
+}
+
+/** Returns the shapes of events (hashes of their declarations) by name, as far as they are known. */
+function shapesByEvent(items: readonly StoredItem[], shapes: string): ReadonlyMap<string, string | undefined> {
+  const byEvent = new Map<string, string | undefined>();
+  for (const [event] of items) {
+    if (byEvent.has(event)) continue;
+    const shape = shapes.slice(byEvent.size * SHAPE_LENGTH, (byEvent.size + 1) * SHAPE_LENGTH);
+    byEvent.set(event, isShape(shape) ? shape : undefined);
+  }
+  return byEvent;
 }
 
 /** Parses a command of a stored message; `undefined`: malformed. */
 function readCommand(value: unknown, known: KnownNames): EntityCommand | undefined {
   if (!Array.isArray(value) || value.length < 3 || value.length > 7) return undefined;
   const [name, id, events, result, fingerprint, correlation, headers] = value;
-  if (name !== known.command) {
-    if (typeof name !== "string" || (name !== "" && !isContractName(name))) return undefined;
+  if (name !== known.command && name !== "") {
+    if (typeof name !== "string" || !isContractName(name)) return undefined;
     known.command = name;
   }
   if (typeof id !== "string" || id.length > MAX_ID || !isCount(events)) return undefined;

@@ -8,6 +8,7 @@ import {
   readEntityGroup,
   readEntityMessage,
   saysForgotten,
+  shapesText,
   withoutEvents,
   withoutName,
 } from "./entity_group.ts";
@@ -69,6 +70,35 @@ describe("entityGroupText and readEntityGroup", () => {
       of(1, "Paid", undefined, add),
       of(2, "Noted", '~"~d5"', { c: "d", a: "d", k: 0 }, true),
     ]);
+  });
+
+  it("events carry the shape of their writer, which early builds read as a command without events", () => {
+    const commands = [ADD, NOTE].map(commandText);
+    const events = [eventText("Added", "1"), eventText("Paid", "1"), eventText("Added", "2")];
+    const shapesOf = (text: string) => {
+      const group = read(text);
+      assert("messages" in group, JSON.stringify(group));
+      assertEquals(group.commands, [ADD, NOTE]);
+      return group.messages.map(({ meta }) => meta?.w);
+    };
+    const written = (shapes: string) => entityGroupText(ORIGIN, 3, commands, events, shapes);
+    const both = written(shapesText(["shape-_1", "shape-_2"]));
+    assertEquals(
+      both.replace(`[3,${commands},`, "").replace(`,${events}`, ""),
+      '[1,"n.1",7,1000,["","",0,null,"shape-_1shape-_2"]]]',
+    );
+    assertEquals(shapesOf(both), ["shape-_1", "shape-_2", "shape-_1"]);
+    assertEquals(shapesOf(written(shapesText([undefined, "shape-_2"]))), [undefined, "shape-_2", undefined]);
+    assertEquals(shapesOf(written(shapesText(["shape-_1", undefined]))), ["shape-_1", undefined, "shape-_1"]);
+    assertEquals(shapesText([undefined, undefined]), "");
+    assertEquals(shapesOf(written("")), [undefined, undefined, undefined]);
+    // text that is no shape is unknown, and the message is read
+    assertEquals(shapesOf(written("shape")), [undefined, undefined, undefined]);
+    assertEquals(shapesOf(written("shape+_1shape-_2")), [undefined, "shape-_2", undefined]);
+    assertEquals(shapesOf(written("shape-_1shape")), ["shape-_1", undefined, "shape-_1"]);
+    // a message has one command at least, as early builds read it
+    const alone = read(entityGroupText(ORIGIN, 3, ['["","",0,null,"shape-_1"]'], []));
+    assertEquals("commands" in alone && alone.commands.length, 1);
   });
 
   it("a command without what is not default is short", () => {

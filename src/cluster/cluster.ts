@@ -375,7 +375,7 @@ export class Cluster implements Remote {
   #onPeer(peer: Peer, news: "alive" | "bounced" | "silent"): void {
     const { endpoint } = peer;
     if (news !== "silent") this.#probe.report(endpoint, news === "alive");
-    if (news === "alive") this.#absence.conclude(endpoint, false);
+    if (news === "alive") this.#absence.conclude(endpoint, { gone: false });
     if (news === "bounced") this.#absence.bounced(endpoint, peer.bouncedSeq);
     this.#failureDetector.report(news === "alive" ? processOf(endpoint) : endpoint, news);
     if (news === "alive") this.router.reachable(peer);

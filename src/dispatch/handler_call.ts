@@ -104,7 +104,9 @@ export class HandlerCall {
   failure(error: unknown, ctx: MessageContext): Failure {
     const failed = this.#checked(this.thrown(error, ctx, "handler"));
     // the entity cannot be read on this node, and nothing was stored for the command: another node may try it
-    return this.entity !== undefined && isOfAnotherVersion(error) ? new VersionRefusal(failed.error, true) : failed;
+    return this.entity !== undefined && isOfAnotherVersion(error)
+      ? new VersionRefusal(failed.error, { ofStored: true })
+      : failed;
   }
 
   #toResult(returned: unknown): Result<unknown> {

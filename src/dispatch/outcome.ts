@@ -34,7 +34,7 @@ export class VersionRefusal implements Failure {
   /** True if this version refused a stored event of the entity, not the message itself. */
   readonly ofStored: boolean;
 
-  constructor(error: CatgaError, ofStored = false) {
+  constructor(error: CatgaError, { ofStored = false }: { readonly ofStored?: boolean } = {}) {
     this.error = error;
     this.ofStored = ofStored;
   }

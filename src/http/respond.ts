@@ -33,7 +33,7 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
   }
   checkKnown("respond", options, RESPOND_OPTIONS);
   const { failures = {}, status = result.ok && result.value === undefined ? 204 : 200, ...init } = options;
-  checkStatus("respond: status", status, result.ok && result.value !== undefined);
+  checkStatus("respond: status", status, { hasBody: result.ok && result.value !== undefined });
   checkFailures("respond", failures);
   const headers = new Headers(init.headers);
   if (result.ok) {
@@ -68,10 +68,12 @@ export function checkFailures(at: string, failures: Readonly<Record<string, numb
   if (!isPlain(failures)) {
     throw new TypeError(`${at}: failures must be an object like { SOLD_OUT: 409 }; got ${show(failures)}`);
   }
-  for (const [code, status = 422] of Object.entries(failures)) checkStatus(`${at}: failures.${code}`, status, true);
+  for (const [code, status = 422] of Object.entries(failures)) {
+    checkStatus(`${at}: failures.${code}`, status, { hasBody: true });
+  }
 }
 
-function checkStatus(option: string, status: number, hasBody: boolean): void {
+function checkStatus(option: string, status: number, { hasBody }: { readonly hasBody: boolean }): void {
   checkInteger(option, status, 200, 599);
   if (hasBody && [204, 205, 304].includes(status)) {
     throw new RangeError(`${option} must be a status with a body; got ${status}`);

@@ -268,12 +268,12 @@ class MemoryStream implements LogStream {
     const refused = this.#refuse(subject, messageSize(message));
     if (refused) return Promise.resolve(refused);
     return this.#session.call((): Appended => {
-      if (!this.#server.led) return refusal(true, "UNAVAILABLE", `the stream ${this.name} has no leader now`);
+      if (!this.#server.led) return passingRefusal(`the stream ${this.name} has no leader now`);
       const state = this.#server.get(this.name);
-      if (this.#server.full) return refusal(true, "UNAVAILABLE", `the stream ${this.name} takes no writes: it is full`);
+      if (this.#server.full) return passingRefusal(`the stream ${this.name} takes no writes: it is full`);
       if (state?.takes(subject)) return state.append(message);
       this.#open();
-      return refusal(true, "UNAVAILABLE", `no stream ${this.name} takes ${subject}`);
+      return passingRefusal(`no stream ${this.name} takes ${subject}`);
     }, { gate: this.#server.write, limit }).catch(unknown);
   }
 
@@ -385,14 +385,13 @@ class MemoryStream implements LogStream {
   #refuse(subject: string, size: number): Appended | undefined {
     const { state, maxPayload } = this.#session;
     if (size > maxPayload) {
-      return refusal(
-        false,
+      return finalRefusal(
         "TOO_LARGE",
         `a message to ${subject} has ${size} bytes with its headers; at most ${maxPayload}`,
       );
     }
-    if (state === "closed") return refusal(false, "CLOSED", "the connection to the store is closed");
-    if (state === "disconnected") return refusal(true, "UNAVAILABLE", "the connection to the store is cut");
+    if (state === "closed") return finalRefusal("CLOSED", "the connection to the store is closed");
+    if (state === "disconnected") return passingRefusal("the connection to the store is cut");
     return undefined;
   }
 }
@@ -400,8 +399,14 @@ class MemoryStream implements LogStream {
 /** Maximum time by which an answering server lags behind the leader, in ms. */
 const MAX_SERVER_LAG = 100;
 
-function refusal(transient: boolean, code: "UNAVAILABLE" | "CLOSED" | "TOO_LARGE", message: string): Appended {
-  return { type: "not stored", transient, error: new CatgaError(code, message, { retryable: transient }) };
+/** The outcome of a message that is not stored now, and may be stored by another attempt. */
+function passingRefusal(message: string): Appended {
+  return { type: "not stored", transient: true, error: new CatgaError("UNAVAILABLE", message, { retryable: true }) };
+}
+
+/** The outcome of a message that no attempt would store. */
+function finalRefusal(code: "CLOSED" | "TOO_LARGE", message: string): Appended {
+  return { type: "not stored", transient: false, error: new CatgaError(code, message, { retryable: false }) };
 }
 
 function unknown(cause: unknown): Appended {

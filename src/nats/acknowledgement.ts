@@ -80,24 +80,33 @@ const SCHEDULES_DISABLED = 10188;
  */
 const INVALID: ReadonlySet<number> = new Set([10111, 10165, 10166, 10189, 10190, 10191, 10192, 10203, 10212, 10223]);
 
+/** The outcome of a message that is certainly not stored, and may be stored by another attempt. */
+export function notStoredNow(error: CatgaError): Appended {
+  return { type: "not stored", transient: true, error };
+}
+
+/** The outcome of a message that is certainly not stored, and that no other attempt would store. */
+export function neverStored(error: CatgaError): Appended {
+  return { type: "not stored", transient: false, error };
+}
+
 /** Returns the outcome of a message that the stream has refused: it is certainly not stored. */
 export function refused(error: JetStreamRefusal, code: number | undefined, what: string): Appended {
-  const fail = (transient: boolean, made: CatgaError): Appended => ({ type: "not stored", transient, error: made });
   const because = `${what} did not store a message: ${error.message}`;
   switch (error.refusal) {
     case "lost race":
       if (code !== CONCURRENT) return { type: "conflict" };
-      return fail(true, unavailable(because, { cause: error }));
+      return notStoredNow(unavailable(because, { cause: error }));
     case "full":
-      return fail(true, storeFull(what, error));
+      return notStoredNow(storeFull(what, error));
     case "too large":
-      return fail(false, new CatgaError("TOO_LARGE", because, { cause: error }));
+      return neverStored(new CatgaError("TOO_LARGE", because, { cause: error }));
     case "busy":
     case "no stream":
     case "no responders":
-      return fail(true, unavailable(because, { cause: error }));
+      return notStoredNow(unavailable(because, { cause: error }));
   }
-  if (code === SCHEDULES_DISABLED) return fail(false, new CatgaError("UNSUPPORTED", because, { cause: error }));
-  if (INVALID.has(code ?? 0)) return fail(false, new CatgaError("INVALID_MESSAGE", because, { cause: error }));
-  return fail(false, new CatgaError("UNAVAILABLE", because, { cause: error }));
+  if (code === SCHEDULES_DISABLED) return neverStored(new CatgaError("UNSUPPORTED", because, { cause: error }));
+  if (INVALID.has(code ?? 0)) return neverStored(new CatgaError("INVALID_MESSAGE", because, { cause: error }));
+  return neverStored(new CatgaError("UNAVAILABLE", because, { cause: error }));
 }

@@ -293,9 +293,9 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#begin(place);
   }
 
-  onFault(error: unknown, reading: boolean): void {
+  onFault(error: unknown, { stopsReading }: { readonly stopsReading: boolean }): void {
     const fault = this.#unreadable(error);
-    if (reading) this.#fault = fault;
+    if (stopsReading) this.#fault = fault;
     this.#report(fault);
   }
 

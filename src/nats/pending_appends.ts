@@ -8,7 +8,7 @@ import { CatgaError, unavailable } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import type { Appended, AppendReceiver } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import type { AcknowledgementReader } from "./acknowledgement.ts";
+import { type AcknowledgementReader, neverStored, notStoredNow } from "./acknowledgement.ts";
 import { connectionLost, notConnected, violation } from "./nats_error.ts";
 import { numberAt } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
@@ -104,13 +104,13 @@ export class PendingAppends {
     try {
       const { state } = this.#transport.status;
       this.#subscribe();
-      if (this.#deafness !== undefined) return this.settle(receiver, notStored(false, this.#deafness));
+      if (this.#deafness !== undefined) return this.settle(receiver, neverStored(this.#deafness));
       if (typeof data === "string") this.#transport.publishText({ subject, reply, headers, text: data, awaited });
       else this.#transport.publish(subject, data, headers === undefined ? { reply } : { reply, headers });
       // not connected: `publish` has checked the message and dropped it
-      if (state !== "connected") return this.settle(receiver, notStored(true, connectionLost()));
+      if (state !== "connected") return this.settle(receiver, notStoredNow(connectionLost()));
     } catch (error) {
-      if (error instanceof CatgaError) return this.settle(receiver, notStored(false, error));
+      if (error instanceof CatgaError) return this.settle(receiver, neverStored(error));
       throw error;
     }
     this.#next++;
@@ -162,7 +162,7 @@ export class PendingAppends {
     if (data.length === 0 && message.headers?.code === 503) {
       const error = this.#onSilence() ??
         unavailable(`${this.#what} did not store a message: no responders: the stream is lost, or has no leader`);
-      return this.#settle(pending, notStored(true, error));
+      return this.#settle(pending, notStoredNow(error));
     }
     const appended = this.#reader.read(data);
     // a string means that the answer did not come from the stream: the stream's own answer may still come
@@ -230,7 +230,7 @@ export class PendingAppends {
    * Ends the wait for the acknowledgements of messages that the server has forbidden to publish: they get no answer.
    */
   #forbid(violation: Violation): void {
-    if (violation.operation === "publish") this.#settleAll(notStored(false, mayNot(violation)), violation.subject);
+    if (violation.operation === "publish") this.#settleAll(neverStored(mayNot(violation)), violation.subject);
   }
 
   /** Ends the wait for all acknowledgements with an error, because the NATS user may not receive them. */
@@ -239,10 +239,6 @@ export class PendingAppends {
     this.#deafness = mayNot(forbidden, error);
     this.#settleAll({ type: "unknown", error: this.#deafness });
   }
-}
-
-function notStored(transient: boolean, error: CatgaError): Appended {
-  return { type: "not stored", transient, error };
 }
 
 function unknown(message: string, cause?: unknown): Appended {

@@ -64,10 +64,10 @@ export interface SharingReader {
   onInterrupted(): void;
   onRestart(place: LogPlace): void;
   /**
-   * Called with an error of an operation that is repeated. `reading`: true if no messages arrive until the operation
-   * succeeds.
+   * Called with an error of an operation that is repeated. `stopsReading`: true if no messages arrive until the
+   * operation succeeds.
    */
-  onFault(error: unknown, reading: boolean): void;
+  onFault(error: unknown, effect: { readonly stopsReading: boolean }): void;
   /** Called when the reader has left this consumer, or was removed from it. */
   onLeft(consumer: SharedConsumer): void;
 }
@@ -372,7 +372,7 @@ export class SharedConsumer implements Progress {
     }).catch((error) => {
       if (this.#current !== current || this.#stream.transport.status.state !== "connected") return;
       const [reader] = this.#readers;
-      reader?.onFault(error, false);
+      reader?.onFault(error, { stopsReading: false });
     });
   }
 
@@ -399,7 +399,9 @@ export class SharedConsumer implements Progress {
   #fail(error: unknown): void {
     // nothing is reported while the connection is down: the transport reports a lost connection
     if (this.#stream.transport.status.state !== "connected") return;
-    if (this.#current === undefined) { for (const reader of [...this.#readers]) reader.onFault(error, true); }
+    if (this.#current === undefined) {
+      for (const reader of [...this.#readers]) reader.onFault(error, { stopsReading: true });
+    }
     for (const [reader, joining] of [...this.#joining]) {
       this.#joining.delete(reader);
       this.#forget(reader);

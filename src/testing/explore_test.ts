@@ -121,7 +121,7 @@ describe("explore", () => {
             await clock.sleep(random.int(1, 500));
           }
         },
-        check: ({ history }) => void histories.push(recordingOf(history, true).join("\n")),
+        check: ({ history }) => void histories.push(recordingOf(history, { values: true }).join("\n")),
         seeds: 20,
       });
     }

@@ -10,7 +10,7 @@ export interface RunDifference {
 
 /** Returns the first difference of two histories, values ignored; `undefined`: there is none. */
 export function firstDifference(first: History, second: History): RunDifference | undefined {
-  const [left, right] = [recordingOf(first, false), recordingOf(second, false)];
+  const [left, right] = [recordingOf(first, { values: false }), recordingOf(second, { values: false })];
   for (let i = 0; i < Math.max(left.length, right.length); i++) {
     if (left[i] !== right[i]) return { lines: [left[i] ?? "", right[i] ?? ""] };
   }

@@ -92,7 +92,7 @@ export function timelineOf(history: History): TimelineLine[] {
 }
 
 /** Returns the text of a run, with or without `values`, to compare it with another run of the same plan. */
-export function recordingOf(history: History, values: boolean): string[] {
+export function recordingOf(history: History, { values }: { readonly values: boolean }): string[] {
   return timelineOf(history).map(({ at, node, what, value }) => `${at} ${node} ${what}${values ? ` ${value}` : ""}`);
 }
 

@@ -18,7 +18,7 @@ export type Plant = "lost-acknowledgement" | "double-run" | "leak";
 export function freeClaimsAtFirstBounce(): () => void {
   const { bounced } = Absence.prototype;
   Absence.prototype.bounced = function (this: Absence, endpoint: string): void {
-    this.conclude(endpoint, true);
+    this.conclude(endpoint, { gone: true });
   };
   return () => {
     Absence.prototype.bounced = bounced;

@@ -78,11 +78,11 @@ export class Absence {
   }
 
   /**
-   * Resolves the pending promises of {@link Absence.gone} for the process at this endpoint with `gone`.
-   * Called with `false` when a frame has come from the process.
+   * Resolves the pending promises of {@link Absence.gone} for the process at this endpoint with `gone`. Called with
+   * `gone: false` when a frame has come from the process.
    */
-  conclude(endpoint: string, gone: boolean): void {
-    this.#questions.get(endpoint)?.end(gone);
+  conclude(endpoint: string, answer: { readonly gone: boolean }): void {
+    this.#questions.get(endpoint)?.end(answer);
   }
 
   /**
@@ -98,7 +98,7 @@ export class Absence {
    * connection, because earlier bounces (no responders) then prove nothing.
    */
   reset(): void {
-    for (const question of this.#questions.values()) question.end(false);
+    for (const question of this.#questions.values()) question.end({ gone: false });
   }
 }
 
@@ -152,9 +152,9 @@ class Question {
 
   ask(): void {
     const { clock, conclusive, ping } = this.#options;
-    if (!conclusive()) return this.end(false);
+    if (!conclusive()) return this.end({ gone: false });
     this.#sent = { wall: clock.now(), monotonic: clock.monotonic() };
-    this.#timer = clock.after(ENDS_AFTER, () => this.end(false), { background: true });
+    this.#timer = clock.after(ENDS_AFTER, () => this.end({ gone: false }), { background: true });
     this.#before = ping(this.#endpoint);
   }
 
@@ -163,18 +163,18 @@ class Question {
     if (this.#before < 0 || seq <= this.#before) return;
     this.#before = -1;
     this.#timer?.cancel();
-    if (!conclusive()) return this.end(false);
+    if (!conclusive()) return this.end({ gone: false });
     const { wall, monotonic } = this.#sent;
     const now = clock.monotonic();
     const last = this.#bounced;
     const unseen = last === undefined ? Infinity : Math.max(now - last.monotonic, clock.now() - last.wall);
     if (unseen > GAP) this.#since = now;
-    else if (this.#answer(monotonic)) return this.end(true);
+    else if (this.#answer(monotonic)) return this.end({ gone: true });
     this.#bounced = { wall, monotonic };
     this.#timer = clock.after(PING_INTERVAL, () => this.ask(), { background: true });
   }
 
-  end(gone: boolean): void {
+  end({ gone }: { readonly gone: boolean }): void {
     this.#timer?.cancel();
     this.#before = -1;
     for (const { resolve } of this.#askers.splice(0)) resolve(gone);

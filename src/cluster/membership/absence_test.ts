@@ -33,7 +33,7 @@ function asking() {
     ping(endpoint) {
       const before = state.frames++;
       const { there } = state;
-      if (there === "answers") own.after(1, () => absence.conclude(endpoint, false));
+      if (there === "answers") own.after(1, () => absence.conclude(endpoint, { gone: false }));
       if (there === "bounces") own.after(1, () => absence.bounced(endpoint, before + 1));
       return before;
     },
@@ -93,7 +93,7 @@ describe("Absence", () => {
 
   it("a frame of its own counts as an answer", async () => {
     const { clock, absence, gone } = asking();
-    clock.after(5_000, () => absence.conclude("a.1", false));
+    clock.after(5_000, () => absence.conclude("a.1", { gone: false }));
     assertEquals(await gone(), { gone: false, ms: 5_000 });
   });
 

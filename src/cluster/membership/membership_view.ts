@@ -89,7 +89,7 @@ export class MembershipView {
     // a log line is written if the node is new, runs as another process than before, or was suspected to be dead; not
     // if its process has only written its record again
     const logged = known === undefined || known.info.endpoint !== info.endpoint || known.suspect;
-    this.#add(new Member(info, revision, this.#handled.retain(info)), logged);
+    this.#add(new Member(info, revision, this.#handled.retain(info)), { logged });
   }
 
   /** Adds a removed member again, because it has shown that it is alive. */
@@ -97,7 +97,7 @@ export class MembershipView {
     member.suspect = false;
     member.clearBounces();
     member.handled = this.#handled.retain(member.info);
-    this.#add(member, true);
+    this.#add(member, { logged: true });
   }
 
   /**
@@ -132,7 +132,7 @@ export class MembershipView {
     this.#options.changed(false);
   }
 
-  #add(member: Member, logged: boolean): void {
+  #add(member: Member, { logged }: { readonly logged: boolean }): void {
     const { info, handled } = member;
     const known = this.#byId.get(info.id);
     this.#byId.set(info.id, member);

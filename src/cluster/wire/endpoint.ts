@@ -241,7 +241,7 @@ export class Endpoint {
       peer.pingedAt = -1; // a ping sent before the cut may never have arrived
       peer.outgoing.resume();
       // requests and answers sent before the cut may be lost: the ping asks what has arrived
-      if (peer.ledger.outstanding > 0) peer.ping(true);
+      if (peer.ledger.outstanding > 0) peer.ping({ again: true });
     }
     this.#options.reconnected();
   }

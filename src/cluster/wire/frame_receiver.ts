@@ -206,7 +206,10 @@ function onFailure(peer: Peer, [, seq, index, text, refused]: FailureItem): void
   peer.ledger.failed++;
   const error = readError(text, peer.node);
   const isRefusedVersion = refused === 1 || refused === 2;
-  call.owner.answered(call, isRefusedVersion ? new VersionRefusal(error, refused === 2) : { ok: false, error });
+  call.owner.answered(
+    call,
+    isRefusedVersion ? new VersionRefusal(error, { ofStored: refused === 2 }) : { ok: false, error },
+  );
 }
 
 /** Gives items of a stream, a question for its reader's progress, or its end to the reader. */

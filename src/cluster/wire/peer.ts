@@ -171,7 +171,7 @@ export class Peer {
    * again. The ping lists the peer's frames that have not arrived in this process, to get the answers in them. Returns
    * the number of the last frame sent to the peer.
    */
-  ping(again = false): number {
+  ping({ again = false }: { readonly again?: boolean } = {}): number {
     const now = this.turn.now();
     if (this.pingedAt < 0) this.pingedAt = now;
     this.lastPingAt = now;

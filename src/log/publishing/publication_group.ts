@@ -26,6 +26,9 @@ export interface LaneParts {
   readonly hooks: { readonly watched: boolean };
 }
 
+/** The end of a message: `too large`: its publications must be sent again in several smaller messages. */
+type GroupEnd = "settled" | "too large";
+
 /**
  * A message of the stream until it is stored. Once an attempt may have stored the message, it is repeated unchanged.
  */
@@ -33,7 +36,7 @@ export class PublicationGroup implements Attempted {
   publications: readonly Publication[];
   error: CatgaError | undefined;
   readonly #parts: LaneParts;
-  readonly #finish: (split: boolean) => void;
+  readonly #finish: (how: GroupEnd) => void;
   #message: StreamMessage | undefined;
   /**
    * Time of the first attempt that may have stored the message, by the wall clock; `#firstMonotonicTime`: by the
@@ -51,10 +54,9 @@ export class PublicationGroup implements Attempted {
   #over = false;
 
   /**
-   * `finish` is called once, when the message is stored or given up; with true if the publications must be sent again
-   * in several smaller messages.
+   * `finish` is called once, when the message is stored or given up, or when the server has refused it as too large.
    */
-  constructor(parts: LaneParts, publications: readonly Publication[], finish: (split: boolean) => void) {
+  constructor(parts: LaneParts, publications: readonly Publication[], finish: (how: GroupEnd) => void) {
     this.#parts = parts;
     this.publications = publications;
     this.#finish = finish;
@@ -71,7 +73,7 @@ export class PublicationGroup implements Attempted {
     if (--this.#waitingSenders > 0 || this.#over) return;
     this.#over = true;
     this.#timer?.cancel();
-    this.#finish(false);
+    this.#finish("settled");
   }
 
   begin(): void {
@@ -180,7 +182,7 @@ export class PublicationGroup implements Attempted {
   #stored(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#finish(false); // finished before the senders continue, so that the queue's next message is sent first
+    this.#finish("settled"); // finished before the senders continue, so that the queue's next message is sent first
     for (const publication of this.publications) publication.end(STORED);
     const { observer, hooks } = this.#parts;
     if (!hooks.watched) return;
@@ -226,19 +228,19 @@ export class PublicationGroup implements Attempted {
     if (this.#unanswered) return this.#endAll("the last attempt was refused");
     if (error.code === "TOO_LARGE" && this.publications.length > 1) {
       this.#over = true;
-      return this.#finish(true);
+      return this.#finish("too large");
     }
     this.#over = true;
     // `#finish` is deferred: if thousands of publications are refused at once, calls from here would overflow the
     // stack
-    queueMicrotask(() => this.#finish(false));
+    queueMicrotask(() => this.#finish("settled"));
     for (const publication of this.publications) publication.end({ ok: false, error });
   }
 
   #endAll(why: string): void {
     this.#over = true;
     for (const publication of this.publications) publication.fail(why);
-    this.#finish(false);
+    this.#finish("settled");
   }
 }
 

@@ -73,9 +73,9 @@ export class PublishLane {
 
   #beginGroup(publications: readonly Publication[]): void {
     this.#underWay++;
-    const group = new PublicationGroup(this.#parts, publications, (split) => {
+    const group = new PublicationGroup(this.#parts, publications, (how) => {
       this.#underWay--;
-      if (split) this.#split(group);
+      if (how === "too large") this.#split(group);
       else this.#maxItems = Math.min(MAX_ITEMS_IN_GROUP, this.#maxItems * 2);
       this.#next();
     });

@@ -63,9 +63,7 @@ export class Publisher {
     const item = this.#messages.encodeItem(message);
     if (typeof item !== "string") return failed(item);
     const planned = schedule === undefined ? undefined : this.#messages.planSchedule(contract, schedule, id);
-    const lane = planned === undefined
-      ? this.#laneIn(this.#lanes, contract.name, false)
-      : this.#laneIn(this.#schedules, planned.subject, true);
+    const lane = planned === undefined ? this.#contractLane(contract.name) : this.#scheduleLane(planned.subject);
     const { durable } = contract.options;
     const keep = (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
     const parts = { contract, item, id, key, keep, planned, timeout, signal, parent };
@@ -82,15 +80,19 @@ export class Publisher {
     return this.#laneParts.schedules.takeBack(scheduleSubject(this.#options.namespace, name, id), limit);
   }
 
-  /**
-   * Returns the queue with this name, making it if needed. `brief`: the queue is removed when it becomes empty,
-   * because the number of schedules has no limit.
-   */
-  #laneIn(lanes: Map<string, PublishLane>, name: string, brief: boolean): PublishLane {
-    let lane = lanes.get(name);
+  /** Returns the queue of a contract, making it if needed. */
+  #contractLane(contract: string): PublishLane {
+    let lane = this.#lanes.get(contract);
+    if (lane === undefined) this.#lanes.set(contract, lane = new PublishLane(this.#laneParts));
+    return lane;
+  }
+
+  /** Returns the queue of a schedule, making it if needed. It is removed when it is empty: schedules have no limit. */
+  #scheduleLane(subject: string): PublishLane {
+    let lane = this.#schedules.get(subject);
     if (lane === undefined) {
-      lane = new PublishLane(this.#laneParts, brief ? () => lanes.delete(name) : undefined);
-      lanes.set(name, lane);
+      lane = new PublishLane(this.#laneParts, () => this.#schedules.delete(subject));
+      this.#schedules.set(subject, lane);
     }
     return lane;
   }

@@ -180,7 +180,7 @@ class Overwriting {
     this.#fenced = false;
     this.#movedTo = Infinity;
     this.#firstOwnTime = undefined;
-    if (!await this.#write(stream, found.sequence, this.#mayBeFiring(stream))) return undefined;
+    if (!await this.#write(stream, found.sequence, { held: this.#mayBeFiring(stream) })) return undefined;
     return this.#mayBeFiring(stream) ? undefined : true;
   }
 
@@ -197,7 +197,7 @@ class Overwriting {
     }
     this.#replacedDue = Infinity;
     this.#replacedCron = undefined;
-    return await this.#write(stream, 0, false) ? true : undefined;
+    return await this.#write(stream, 0, { held: false }) ? true : undefined;
   }
 
   async #whenOwn(stream: LogStream, found: StoredMessage): Promise<boolean | undefined> {
@@ -221,7 +221,7 @@ class Overwriting {
     if (!isHeld(found)) return true;
     const fires = Math.min(this.#movedTo, storedDue(found, Infinity));
     if (fires > stream.latestServerTime + ATTEMPT_TIMEOUT) {
-      return await this.#write(stream, found.sequence, false) ? true : undefined;
+      return await this.#write(stream, found.sequence, { held: false }) ? true : undefined;
     }
     // wait until the held message must have fired: if it fired during the next write, it would fire twice
     await delay(this.#options.clock, Math.max(0, fires + NEAR - stream.serverTime));
@@ -267,7 +267,7 @@ class Overwriting {
    * time, see the file's comment. Resolves with true if it was stored; with false if the caller must read the subject's
    * last message to find out what happened.
    */
-  async #write(stream: LogStream, expect: number, held: boolean): Promise<boolean> {
+  async #write(stream: LogStream, expect: number, { held }: { readonly held: boolean }): Promise<boolean> {
     const notBefore = held ? stream.latestServerTime + HELD : 0;
     const { data, options } = this.#replacement.write(stream, { version: this.#version, notBefore });
     const written = await stream.append(this.#subject, data, {

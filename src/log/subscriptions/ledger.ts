@@ -490,7 +490,7 @@ export class Ledger {
     for (const item of 2 * items.length < this.open.size ? [] : items) {
       // the others of a key are parked together with the first
       if (item.place !== "open" || !this.#isFirst(item)) continue;
-      if (!this.#hasRoom(true)) break;
+      if (!this.#hasRoom({ awaits: true })) break;
       const { code, message, cause } = item.error ?? UNHANDLED;
       this.#park(item, { attempts: item.attempts, error: { code, message, cause, outage: now, refusedBy: [] } });
       this.#setLineAwaits(item);
@@ -773,7 +773,7 @@ export class Ledger {
   /** Parks a message. `failure`: `undefined` if the message waits behind another message of its key. */
   #park(item: Item, failure: FailedMessage | undefined): void {
     const awaits = failure === undefined ? this.#isBehindAwaiting(item) : isAwaiting(failure);
-    if (item.place !== "parked" && !this.#hasRoom(awaits)) {
+    if (item.place !== "parked" && !this.#hasRoom({ awaits })) {
       this.#waitingForRoom.push([item, failure]);
       // a message that cannot be parked behind another one yet leaves the queue of its key until there is room
       if (failure === undefined) item.line?.remove(item);
@@ -808,7 +808,8 @@ export class Ledger {
     return this.parked.size - this.#awaitingNode;
   }
 
-  #hasRoom(awaits: boolean): boolean {
+  /** Returns true if one more message can be parked. `awaits`: a message that waits for a node. */
+  #hasRoom({ awaits }: { readonly awaits: boolean }): boolean {
     const { mostParked } = this.#options;
     return awaits ? this.#awaitingNode < AWAITING * mostParked : this.#counted < mostParked;
   }

@@ -27,7 +27,7 @@ export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" |
    * Called when messages of the log were lost and reading goes on at another position. `back`: true if that position is
    * lower than the one reached; reading then goes on only when all messages read before are settled.
    */
-  onLoss(loss: LogLoss, back: boolean): void;
+  onLoss(loss: LogLoss, how: { readonly back: boolean }): void;
   /** Returns true if all messages read so far are settled. */
   settled(): boolean;
 }
@@ -207,7 +207,7 @@ export class LeaderReading {
       if (lost !== undefined) {
         this.#behindLoss = place;
         this.#held = new Fifo();
-        this.#options.onLoss(lost, true);
+        this.#options.onLoss(lost, { back: true });
       }
       return;
     }
@@ -225,7 +225,7 @@ export class LeaderReading {
       this.#behindLoss = place;
       this.pause();
     } else this.#goTo(place);
-    this.#options.onLoss(lost, back);
+    this.#options.onLoss(lost, { back });
   }
 
   /**

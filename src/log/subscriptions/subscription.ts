@@ -151,15 +151,20 @@ export class LogSubscription {
    * {@link LogSubscription.onCommit} if there is one; it is then not read.
    */
   async ensure(signal: AbortSignal, listed: boolean): Promise<void> {
-    await this.#ensure(signal, true, listed).finally(() => this.#ensured = true);
+    await this.#ensure(signal, { asksLeader: true, listed }).finally(() => this.#ensured = true);
     this.#checksAt = 0;
   }
 
-  async #ensure(signal: AbortSignal, another: boolean, listed: boolean): Promise<void> {
+  /** Like {@link LogSubscription.ensure}. `asksLeader`: false if this node is about to lead: then it asks no leader. */
+  async #ensure(
+    signal: AbortSignal,
+    { asksLeader, listed }: { readonly asksLeader: boolean; readonly listed: boolean },
+  ): Promise<void> {
     const { host, kept, stream, spec } = this.#options;
     const logState = () => throughElection(host, signal, () => stream.state());
     const last = () => throughElection(host, signal, () => kept.last(this.#subject, { latest: true }));
-    for (let found = listed ? this.#seen?.message : await last();;) {
+    let isListed = listed;
+    for (let found = isListed ? this.#seen?.message : await last();;) {
       let state: LogState | undefined;
       const begins = found === undefined;
       if (found === undefined) {
@@ -177,12 +182,12 @@ export class LogSubscription {
       const missing = this.#missing(commit);
       if (begins) {
         const skipped = [...spec.categories].flatMap(([name, { from }]) => from === "now" ? [name] : []);
-        if (state !== undefined && state.messages > 0) await this.#passesOver(skipped, commit, true);
+        if (state !== undefined && state.messages > 0) await this.#reportSkipped(skipped, commit, { isNew: true });
       } else if (missing.length === 0) this.#ignoresFrom(commit);
-      if (missing.length === 0 || !another) return;
-      if (listed) {
+      if (missing.length === 0 || !asksLeader) return;
+      if (isListed) {
         // the server that listed it may lag behind
-        listed = false;
+        isListed = false;
         found = await last();
         continue;
       }
@@ -194,7 +199,7 @@ export class LogSubscription {
         const known = this.#commit;
         if (typeof known !== "object" || this.#missing(known).length > 0) continue;
         this.#ignoresFrom(known);
-        return await this.#passesOver(missing, known, false);
+        return await this.#reportSkipped(missing, known, { isNew: false });
       }
       const { service, name } = spec;
       const message = `no leader of the subscription ${service}/${name} has begun to read ${missing.join(", ")}`;
@@ -322,7 +327,11 @@ export class LogSubscription {
    * Reports the new categories of which the log has messages before the start position that the commit records: no node
    * will handle these messages. `isNew`: the subscription is new, too.
    */
-  async #passesOver(categories: readonly string[], { head: { began } }: Commit, isNew: boolean): Promise<void> {
+  async #reportSkipped(
+    categories: readonly string[],
+    { head: { began } }: Commit,
+    { isNew }: { readonly isNew: boolean },
+  ): Promise<void> {
     const { host: { namespace }, stream } = this.#options;
     const behind: SkippedCategory[] = [];
     const look = async (name: string) => {
@@ -435,7 +444,7 @@ export class LogSubscription {
   async #take(ending: AbortController): Promise<void> {
     const { host, kept, stream, leases, mostParked, spec, nodes } = this.#options;
     const commit = this.#commit;
-    if (commit === undefined) return await this.#ensure(ending.signal, false, false);
+    if (commit === undefined) return await this.#ensure(ending.signal, { asksLeader: false, listed: false });
     // the lease is checked once more: while this node was cut off, all leases seemed to expire, but the leader may have
     // renewed its lease
     if (!await leases.hold() || this.#leaving || !this.#mayLead(host.clock.monotonic())) return;

@@ -342,7 +342,7 @@ export class SubscriptionTerm {
         warnings.beyond(beyond);
         this.#change();
       },
-      onLoss: (loss, back) => {
+      onLoss: (loss, { back }) => {
         ledger.place = { ...ledger.place, epoch: ledger.place.epoch + 1 };
         if (back) categories.reset();
         warnings.loss(loss);

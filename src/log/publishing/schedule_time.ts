@@ -9,15 +9,20 @@ import type { LogAbilities, LogStream } from "../../ports/event_log.ts";
  */
 export function plannedDue(schedule: Schedule, clock: Clock): number | string {
   if ("cron" in schedule) return schedule.cron.trim();
-  return clock.monotonic() + ("delay" in schedule ? schedule.delay : schedule.at.getTime() - clock.now());
+  // read before the monotonic clock: the process may stand still in between, and must not make the schedule early
+  const left = "delay" in schedule ? schedule.delay : schedule.at.getTime() - clock.now();
+  return clock.monotonic() + left;
 }
 
 /**
  * Converts a due time of this process's monotonic clock to the server's time, in ms since 1970. The result is never
  * earlier than the due time, and not before the present time. A cron expression stays unchanged.
  */
-export function timeOf(due: number | string, clock: Clock, { latestServerTime }: LogStream): number | string {
-  return typeof due === "string" ? due : Math.ceil(latestServerTime + Math.max(0, due - clock.monotonic()));
+export function timeOf(due: number | string, clock: Clock, stream: LogStream): number | string {
+  if (typeof due === "string") return due;
+  // read before the server's time, as in `plannedDue`
+  const left = Math.max(0, due - clock.monotonic());
+  return Math.ceil(stream.latestServerTime + left);
 }
 
 /** Describes the time that the program has given for a schedule, for an error's text. */

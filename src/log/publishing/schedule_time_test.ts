@@ -2,6 +2,8 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { ScriptedStream } from "../../../test/support/scripted_stream.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { LogStream } from "../../ports/event_log.ts";
 import { plannedDue, textOf, timeOf, unsupported } from "./schedule_time.ts";
 
 const CRON = { cron: " 0 0 5 * * * ", zone: undefined };
@@ -13,6 +15,10 @@ describe("plannedDue", () => {
     assertEquals(plannedDue({ delay: 500 }, clock), clock.monotonic() + 500);
     assertEquals(plannedDue({ at: new Date(1_000_300) }, clock), clock.monotonic() + 300);
     assertEquals(plannedDue({ at: new Date(-5) }, clock), clock.monotonic() - 1_000_005);
+  });
+
+  it("is not before the date if the process stands still while it is computed", () => {
+    assertEquals(plannedDue({ at: new Date(1_000_100) }, standingStill().clock), 120);
   });
 
   it("is cron as the stream has it: without blanks around it", () => {
@@ -31,6 +37,11 @@ describe("timeOf", () => {
     assertEquals(timeOf(due, clock, stream), 2_201);
     await clock.advance(300);
     assertEquals(timeOf(due, clock, stream), 2_001, "now at the earliest");
+  });
+
+  it("is not before the due time if the process stands still while it is computed", () => {
+    const { clock, stream } = standingStill();
+    assertEquals(timeOf(100, clock, stream), 1_000_120);
   });
 
   it("is cron as it is", () => {
@@ -66,3 +77,13 @@ describe("unsupported", () => {
     assertEquals([unsupported(5, undefined), unsupported("@daily", undefined)], [undefined, undefined]);
   });
 });
+
+/** Makes a clock and a stream whose times pass by 20 ms at each look; the server's begins at 1,000,000. */
+function standingStill(): { readonly clock: Clock; readonly stream: LogStream } {
+  let time = 0;
+  const pass = () => time += 20;
+  const clock = Object.assign(new VirtualClock(), { now: () => 1_000_000 + pass(), monotonic: pass });
+  const stream = new ScriptedStream();
+  Object.defineProperty(stream, "latestServerTime", { get: () => 1_000_000 + pass() });
+  return { clock, stream };
+}

@@ -129,6 +129,8 @@ async function watches(which: "begun" | "settled"): Promise<void> {
   const agree = () =>
     watches.every(({ state }) => JSON.stringify(Object.fromEntries([...state].sort())) === JSON.stringify(expected));
   await eventually("the watches to have what is stored", agree);
+  // until then a watch that begins may be placed there, and has what is stored a little later
+  await replica.knownToStandStill("KV_test");
   for (let i = 0; i < LATE_READERS; i++) {
     const late = await watch();
     watches.push(late);

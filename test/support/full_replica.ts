@@ -10,6 +10,16 @@ import { connectTo } from "./store_check.ts";
 export const FULL = "n2";
 /** What that server may store, in bytes. */
 const ROOM = 4_000_000;
+/** Time in ns after which a server that has not answered a stream's leader is no longer thought to be slow only. */
+const SILENT = 2_000_000_000;
+
+/** A server of a stream, as its leader sees it. `active`: time since its last answer, in ns. */
+interface Replica {
+  readonly name: string;
+  readonly lag?: number;
+  readonly current: boolean;
+  readonly active: number;
+}
 
 /** Three servers, of which {@link FULL} can be filled. */
 export class FullReplica implements AsyncDisposable {
@@ -70,7 +80,7 @@ export class FullReplica implements AsyncDisposable {
     operation: string,
     body?: unknown,
   ): Promise<
-    { error?: { err_code: number }; cluster?: { leader?: string; replicas?: { name: string; lag?: number }[] } }
+    { error?: { err_code: number }; cluster?: { leader?: string; replicas?: Replica[] } }
   > {
     return (await this.#admin.request(`$JS.API.${operation}`, JSON.stringify(body ?? {}), PATIENT)).json();
   }
@@ -80,6 +90,14 @@ export class FullReplica implements AsyncDisposable {
     await eventually(`${FULL} to catch up`, async () => {
       const replicas = (await this.ask(`STREAM.INFO.${stream}`)).cluster?.replicas ?? [];
       return replicas.every(({ lag }) => (lag ?? 0) === 0);
+    });
+  }
+
+  /** Resolves when the stream's leader says that the server has not answered it for longer than any server takes. */
+  async knownToStandStill(stream: string): Promise<void> {
+    await eventually(`${FULL} to be silent`, async () => {
+      const replicas = (await this.ask(`STREAM.INFO.${stream}`)).cluster?.replicas ?? [];
+      return replicas.some(({ name, current, active }) => name === FULL && !current && active > SILENT);
     });
   }
 

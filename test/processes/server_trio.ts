@@ -5,6 +5,8 @@
  */
 import { rmSync } from "node:fs";
 import { type NatsCluster, startNatsCluster } from "../../tools/nats_server.ts";
+import { eventually } from "../support/eventually.ts";
+import { connectTo } from "../support/store_check.ts";
 import { stopServer, type StormyServer } from "./server_storm.ts";
 
 /** Such servers. */
@@ -31,8 +33,11 @@ export class ServerTrio implements AsyncDisposable {
     const { cluster } = this;
     return {
       stop: (by) => stopServer(cluster.servers[index], by),
-      async start({ wipe }) {
-        if (wipe) rmSync(cluster.servers[index].storeDir, { recursive: true, force: true });
+      start: async ({ wipe }) => {
+        if (wipe) {
+          await this.#ledWithout(index);
+          rmSync(cluster.servers[index].storeDir, { recursive: true, force: true });
+        }
         await cluster.restart(index);
       },
       freeze: () => cluster.servers[index].kill("SIGSTOP"),
@@ -40,7 +45,37 @@ export class ServerTrio implements AsyncDisposable {
     };
   }
 
+  /**
+   * Resolves when the two other servers lead all streams, and neither lacks anything: a server with an empty store
+   * votes for whoever asks first, also for one that lacks what it has acknowledged itself before.
+   */
+  async #ledWithout(index: number): Promise<void> {
+    const others = this.cluster.urls.filter((_, other) => other !== index);
+    const gone = `n${index}`;
+    const connection = await connectTo(others);
+    try {
+      await eventually("the other servers to lead", async () => {
+        const answer = await connection.request("$JS.API.STREAM.LIST", "{}", { timeout: 1_000 }).catch(() => undefined);
+        const { streams } = answer?.json<{ streams?: readonly ListedStream[] }>() ?? {};
+        return streams?.every(({ cluster: { leader, replicas = [] } }) =>
+          leader !== undefined && leader !== "" && leader !== gone &&
+          replicas.every(({ name, current }) => name === gone || current)
+        );
+      });
+    } finally {
+      await connection.close();
+    }
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.cluster.stop();
   }
+}
+
+/** A stream as JetStream's API lists it. */
+interface ListedStream {
+  readonly cluster: {
+    readonly leader?: string;
+    readonly replicas?: readonly { readonly name: string; readonly current: boolean }[];
+  };
 }

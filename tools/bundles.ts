@@ -175,7 +175,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/log_plants": 97,
   "test/faults/workflows_plants": 183,
   "test/faults/log_crash_semantics": 62,
-  "test/faults/workflows": 88,
+  "test/faults/workflows": 180,
   "test/faults/log_batches": 38,
   "test/faults/night_browser": 62,
   "test/faults/log_freezes": 55,

@@ -3,7 +3,8 @@ import type { Look } from "../check/running.ts";
 import { readAnnouncement } from "../contract/announcement.ts";
 import { isInternalName } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
-import { type NodeShapes, readDescription, readNodeShapes } from "../contract/shape.ts";
+import { type ContractDescription, type NodeShapes, readDescription, readNodeShapes } from "../contract/shape.ts";
+import { isRecord } from "../data/checks.ts";
 import { fewAtOnce } from "../data/gate.ts";
 import type { Pinger } from "./pinger.ts";
 
@@ -37,22 +38,14 @@ export async function looksOf(
       // a node that cannot compute the shape of a contract (`null`, its validator has no JSON Schema) is asked itself
       // for the schemas, because no other node is known to have the same ones
       const keyOf = ({ name, shape }: { name: string; shape: string | null }) => `${name} ${shape ?? `?${endpoint}`}`;
-      let left = wanted.filter((each) => !known.has(keyOf(each)));
-      while (left.length > 0) {
-        const asked = left.slice(0, MAX_NAMES);
-        const answer = await asker.looks(endpoint, asked.map(({ name }) => name), ANSWER_TIMEOUT);
-        if (typeof answer !== "object" || answer === null) break;
-        const before = known.size;
-        for (const each of asked) {
-          const look = readDescription((answer as Record<string, unknown>)[each.name]);
-          if (look === undefined) continue;
-          const { options, input, output, items } = look;
-          const { handles, name } = each;
-          known.set(keyOf(each), { node: id, service, handles, name, options, input, output, items });
-        }
-        // the node is asked again until nothing new comes, because some contracts may not fit into one answer
-        if (known.size === before) break;
-        left = left.filter((each) => !known.has(keyOf(each)));
+      const left = wanted.filter((each) => !known.has(keyOf(each)));
+      const described = await descriptionsAt(asker, endpoint, left.map(({ name }) => name));
+      for (const each of left) {
+        const look = described.get(each.name);
+        if (look === undefined) continue;
+        const { options, input, output, items } = look;
+        const { handles, name } = each;
+        known.set(keyOf(each), { node: id, service, handles, name, options, input, output, items });
       }
       return wanted.flatMap((each) => {
         const look = known.get(keyOf(each));
@@ -62,6 +55,31 @@ export async function looksOf(
     },
   );
   return { looks: found.flat(), silent };
+}
+
+/**
+ * Asks a node for the descriptions of contracts, as many at once as it answers for. Contracts that it does not know, or
+ * that have no description which can be read, are left out.
+ */
+async function descriptionsAt(
+  asker: Pinger,
+  endpoint: string,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, ContractDescription>> {
+  const found = new Map<string, ContractDescription>();
+  for (let left = names; left.length > 0;) {
+    const asked = left.slice(0, MAX_NAMES);
+    const answer = await asker.looks(endpoint, asked, ANSWER_TIMEOUT);
+    if (!isRecord(answer)) break;
+    const before = found.size;
+    for (const name of asked) {
+      const look = readDescription(answer[name]);
+      if (look !== undefined) found.set(name, look);
+    }
+    // what is missing is asked for again, because some contracts may not fit into one answer, until nothing new comes
+    left = found.size === before ? left.slice(asked.length) : left.filter((name) => !found.has(name));
+  }
+  return found;
 }
 
 /** An event as a node handles it, or as it publishes it without a handler. */
@@ -87,12 +105,11 @@ export async function eventForms(
     const read = new Set((node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text).category));
     const handled = new Set(node.handles);
     const known = [...names].filter((name) => handled.has(name) && read.has(name));
-    const asked = [...names].filter((name) => !(handled.has(name) && read.has(name))).slice(0, MAX_NAMES);
-    const answer = asked.length === 0 ? undefined : await asker.looks(node.endpoint, asked, ANSWER_TIMEOUT);
-    const declared = asked.flatMap((name) => {
-      const look = readDescription((answer as Record<string, unknown> | undefined | null)?.[name]);
-      if (look?.kind !== "event" || look.options?.includes("entity")) return [];
-      return { node, name, handles: handled.has(name), durable: look.options?.includes("durable") ?? false };
+    const others = [...names].filter((name) => !(handled.has(name) && read.has(name)));
+    const described = await descriptionsAt(asker, node.endpoint, others);
+    const declared = [...described].flatMap(([name, { kind, options }]) => {
+      if (kind !== "event" || options?.includes("entity")) return [];
+      return { node, name, handles: handled.has(name), durable: options?.includes("durable") ?? false };
     });
     return [...known.map((name) => ({ node, name, handles: true, durable: true })), ...declared];
   });

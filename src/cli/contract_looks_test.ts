@@ -1,0 +1,21 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import type { NodeInfo } from "../contract/node_info.ts";
+import { eventForms } from "./contract_looks.ts";
+import type { Pinger } from "./pinger.ts";
+
+describe("eventForms", () => {
+  it("asks for all names, however many the node does not know, and again for those that were not in its answer", async () => {
+    const names = Array.from({ length: 350 }, (_, n) => `Event${n}`);
+    const knows = (name: string) => Number(name.slice(5)) >= 120;
+    const looks: Pinger["looks"] = (_, asked) => {
+      // a node answers for as many as fit into one message
+      const told = asked.filter(knows).slice(0, 40);
+      return Promise.resolve(Object.fromEntries(told.map((name) => [name, { kind: "event", options: ["durable"] }])));
+    };
+    const node = { id: "a", service: "shop", endpoint: "a.1", handles: names } as Partial<NodeInfo> as NodeInfo;
+    const forms = await eventForms({ looks } as Pick<Pinger, "looks"> as Pinger, [node], new Set(names));
+    assertEquals(new Set(forms.map(({ name }) => name)), new Set(names.filter(knows)));
+    assertEquals(forms.every(({ durable, handles }) => durable && handles), true);
+  });
+});

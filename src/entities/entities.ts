@@ -18,7 +18,7 @@ import {
   withoutName,
 } from "../log/format/entity_group.ts";
 import { delay, doubled, type Timer, valueWithin } from "../ports/clock.ts";
-import type { StoredMessage } from "../ports/event_log.ts";
+import type { LogStream, StoredMessage } from "../ports/event_log.ts";
 import { PendingCommand } from "./command.ts";
 import type { EntityCopy } from "./entity_copy.ts";
 import { WarmCopies } from "./warm_copies.ts";
@@ -106,20 +106,19 @@ class NodeEntities implements Entities {
       }
       const last = await reads.last(subject, { latest: true });
       if (last !== undefined && this.#isForgotten(last)) {
-        const removed = await valueWithin(clock, left, this.#remove({ name, id, before: last.sequence }));
+        const removed = await valueWithin(clock, left, this.#remove(stream, { name, id, before: last.sequence }));
         if (removed === true) return this.#warm.drop(subject);
         error = removed ?? error;
-        await delay(clock, Math.min(doubled(attempts, 5, 500), Math.max(0, due - clock.monotonic())));
-        continue;
+      } else {
+        const text = this.#forgotten(id, this.#versionBehind(last));
+        const appended = await stream.append(subject, text, { timeout: left, expect: last?.sequence ?? 0 });
+        if (appended.type === "stored") continue;
+        if (appended.type !== "conflict") {
+          error = appended.error;
+          if (appended.type === "not stored" && !appended.transient) throw error;
+        }
       }
-      const text = this.#forgotten(id, this.#versionBehind(last));
-      const appended = await stream.append(subject, text, { timeout: left, expect: last?.sequence ?? 0 });
-      if (appended.type === "stored") continue;
-      if (appended.type !== "conflict") {
-        error = appended.error;
-        if (appended.type === "not stored" && !appended.transient) throw error;
-      }
-      await delay(clock, Math.min(doubled(attempts, 5, 500), left));
+      await delay(clock, Math.min(doubled(attempts, 5, 500), Math.max(0, due - clock.monotonic())));
     }
   }
 
@@ -128,10 +127,10 @@ class NodeEntities implements Entities {
    * error if the servers do not answer, as while they elect leaders of the stream and the bucket; rejects with others.
    */
   async #remove(
+    stream: LogStream,
     { name, id, before }: { readonly name: string; readonly id: string; readonly before: number },
   ): Promise<true | CatgaError> {
     try {
-      const stream = await this.#stream.get();
       await this.#snapshots.remove(name, id);
       await stream.purge(this.#stream.subject(name, id), { before });
       await this.#snapshots.remove(name, id);

@@ -24,6 +24,7 @@ import {
   type LogReader,
   type LogState,
   type LogStream,
+  notStoredNow,
   type ReadOptions,
   type StoredMessage,
 } from "../ports/event_log.ts";
@@ -244,8 +245,7 @@ class SealedReader implements LogReader {
  * attempt may succeed.
  */
 function unsealed(cause: unknown): Appended {
-  const error = new CatgaError("UNAVAILABLE", "the codec could not encode a payload", { cause });
-  return { type: "not stored", transient: true, error };
+  return notStoredNow(new CatgaError("UNAVAILABLE", "the codec could not encode a payload", { cause }));
 }
 
 const utf8 = new TextDecoder();

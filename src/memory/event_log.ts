@@ -21,6 +21,8 @@ import {
   type LogState,
   type LogStream,
   MAX_MESSAGES_READ,
+  neverStored,
+  notStoredNow,
   type ReadOptions,
   type StoredMessage,
 } from "../ports/event_log.ts";
@@ -268,12 +270,12 @@ class MemoryStream implements LogStream {
     const refused = this.#refuse(subject, messageSize(message));
     if (refused) return Promise.resolve(refused);
     return this.#session.call((): Appended => {
-      if (!this.#server.led) return passingRefusal(`the stream ${this.name} has no leader now`);
+      if (!this.#server.led) return notStoredNow(unavailable(`the stream ${this.name} has no leader now`));
       const state = this.#server.get(this.name);
-      if (this.#server.full) return passingRefusal(`the stream ${this.name} takes no writes: it is full`);
+      if (this.#server.full) return notStoredNow(unavailable(`the stream ${this.name} takes no writes: it is full`));
       if (state?.takes(subject)) return state.append(message);
       this.#open();
-      return passingRefusal(`no stream ${this.name} takes ${subject}`);
+      return notStoredNow(unavailable(`no stream ${this.name} takes ${subject}`));
     }, { gate: this.#server.write, limit }).catch(unknown);
   }
 
@@ -385,29 +387,17 @@ class MemoryStream implements LogStream {
   #refuse(subject: string, size: number): Appended | undefined {
     const { state, maxPayload } = this.#session;
     if (size > maxPayload) {
-      return finalRefusal(
-        "TOO_LARGE",
-        `a message to ${subject} has ${size} bytes with its headers; at most ${maxPayload}`,
-      );
+      const why = `a message to ${subject} has ${size} bytes with its headers; at most ${maxPayload}`;
+      return neverStored(new CatgaError("TOO_LARGE", why));
     }
-    if (state === "closed") return finalRefusal("CLOSED", "the connection to the store is closed");
-    if (state === "disconnected") return passingRefusal("the connection to the store is cut");
+    if (state === "closed") return neverStored(new CatgaError("CLOSED", "the connection to the store is closed"));
+    if (state === "disconnected") return notStoredNow(unavailable("the connection to the store is cut"));
     return undefined;
   }
 }
 
 /** Maximum time by which an answering server lags behind the leader, in ms. */
 const MAX_SERVER_LAG = 100;
-
-/** The outcome of a message that is not stored now, and may be stored by another attempt. */
-function passingRefusal(message: string): Appended {
-  return { type: "not stored", transient: true, error: new CatgaError("UNAVAILABLE", message, { retryable: true }) };
-}
-
-/** The outcome of a message that no attempt would store. */
-function finalRefusal(code: "CLOSED" | "TOO_LARGE", message: string): Appended {
-  return { type: "not stored", transient: false, error: new CatgaError(code, message, { retryable: false }) };
-}
 
 function unknown(cause: unknown): Appended {
   const message = isCatgaError(cause) ? cause.message : String(cause);

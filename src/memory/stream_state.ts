@@ -2,7 +2,7 @@
 import { CatgaError } from "../error.ts";
 import { Fifo } from "../data/fifo.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Appended, LogOptions, LogState, StoredMessage } from "../ports/event_log.ts";
+import { type Appended, type LogOptions, type LogState, neverStored, type StoredMessage } from "../ports/event_log.ts";
 import type { NewMessage } from "./new_message.ts";
 import { scheduled, type ScheduleStream, type ScheduleTimes, StreamSchedules } from "./stream_schedules.ts";
 import { isPattern, matcher } from "./subject_match.ts";
@@ -91,11 +91,11 @@ export class StreamState {
     const { subject, id, expect, seconds, rollup } = message;
     if (this.settings.lasting && (rollup || seconds !== undefined)) {
       const error = new CatgaError("INVALID_MESSAGE", "the stream takes no messages with a ttl or a rollup");
-      return { type: "not stored", transient: false, error };
+      return neverStored(error);
     }
     const schedule = message.schedule && scheduled(message.schedule, this.#clock.now());
     const invalid = schedule && this.#refuse(subject, schedule);
-    if (invalid) return { type: "not stored", transient: false, error: invalid };
+    if (invalid) return neverStored(invalid);
     if (expect !== undefined && (this.#log.last(subject)?.sequence ?? 0) !== expect) return { type: "conflict" };
     this.#forgetIds();
     const known = id === undefined ? undefined : this.#ids.get(id);

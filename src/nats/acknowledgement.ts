@@ -2,7 +2,7 @@
 import { encode } from "../data/utf8.ts";
 import { parsedJson } from "../data/encoding.ts";
 import { CatgaError, unavailable } from "../error.ts";
-import type { Appended } from "../ports/event_log.ts";
+import { type Appended, neverStored, notStoredNow } from "../ports/event_log.ts";
 import { type JetStreamRefusal, refusalOf, storeFull } from "./jetstream_refusal.ts";
 
 const DIGIT_0 = 48;
@@ -79,16 +79,6 @@ const SCHEDULES_DISABLED = 10188;
  * or ttl of a message.
  */
 const INVALID: ReadonlySet<number> = new Set([10111, 10165, 10166, 10189, 10190, 10191, 10192, 10203, 10212, 10223]);
-
-/** The outcome of a message that is certainly not stored, and may be stored by another attempt. */
-export function notStoredNow(error: CatgaError): Appended {
-  return { type: "not stored", transient: true, error };
-}
-
-/** The outcome of a message that is certainly not stored, and that no other attempt would store. */
-export function neverStored(error: CatgaError): Appended {
-  return { type: "not stored", transient: false, error };
-}
 
 /** Returns the outcome of a message that the stream has refused: it is certainly not stored. */
 export function refused(error: JetStreamRefusal, code: number | undefined, what: string): Appended {

@@ -19,6 +19,8 @@ import {
   type LogState,
   type LogStream,
   MAX_MESSAGES_READ,
+  neverStored,
+  notStoredNow,
   type ReadOptions,
   type StoredMessage,
 } from "../ports/event_log.ts";
@@ -148,7 +150,7 @@ export class NatsLogStream implements LogStream {
     checkAppend(subject, options);
     const { schedule, timeout } = options;
     const unsupported = schedule && this.#unsupported(schedule);
-    if (unsupported) return Promise.resolve({ type: "not stored", transient: false, error: unsupported });
+    if (unsupported) return Promise.resolve(neverStored(unsupported));
     const now = this.#transport.clock.monotonic();
     const fault = this.#faultNow(now);
     if (fault !== undefined) return Promise.resolve(fault);
@@ -172,7 +174,7 @@ export class NatsLogStream implements LogStream {
   #faultNow(now?: number): Appended | undefined {
     this.#stream.check(now)?.catch(() => {}); // `#check` has recorded a mismatch
     const fault = this.#fault;
-    return fault && { type: "not stored", transient: fault.retryable, error: fault };
+    return fault && (fault.retryable ? notStoredNow(fault) : neverStored(fault));
   }
 
   async state(): Promise<LogState | undefined> {

@@ -6,9 +6,9 @@
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError, unavailable } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
-import type { Appended, AppendReceiver } from "../ports/event_log.ts";
+import { type Appended, type AppendReceiver, neverStored, notStoredNow } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { type AcknowledgementReader, neverStored, notStoredNow } from "./acknowledgement.ts";
+import type { AcknowledgementReader } from "./acknowledgement.ts";
 import { connectionLost, notConnected, violation } from "./nats_error.ts";
 import { numberAt } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";

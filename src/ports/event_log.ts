@@ -182,6 +182,9 @@ export async function untilAnswered<T>(
   }
 }
 
+/** Maximum time by which a server may lag behind a stream's leader, in ms. */
+export const MAX_SERVER_LAG = 1_000;
+
 /** Decodes the data of a message as text. */
 export function textOf({ data }: Pick<StoredMessage, "data">): string {
   return new TextDecoder().decode(data);
@@ -271,6 +274,18 @@ export type Appended =
    * or may even be stored later.
    */
   | { readonly type: "unknown"; readonly error: CatgaError };
+
+type NotStored = Extract<Appended, { readonly type: "not stored" }>;
+
+/** Makes the outcome of a message that is certainly not stored, and may be stored by another attempt. */
+export function notStoredNow(error: CatgaError): NotStored {
+  return { type: "not stored", transient: true, error };
+}
+
+/** Makes the outcome of a message that is certainly not stored, and that no other attempt would store. */
+export function neverStored(error: CatgaError): NotStored {
+  return { type: "not stored", transient: false, error };
+}
 
 /** State of a stream. */
 export interface LogState {

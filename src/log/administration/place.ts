@@ -2,7 +2,7 @@
 import { show } from "../../data/checks.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
-import { type LogStream, MAX_SEQUENCE } from "../../ports/event_log.ts";
+import { type LogStream, MAX_SEQUENCE, MAX_SERVER_LAG } from "../../ports/event_log.ts";
 import { endOf } from "../format/group_text.ts";
 import { messagePattern } from "../format/names.ts";
 
@@ -70,5 +70,3 @@ async function firstAt(
  * message's time stamp then finds exactly that message.
  */
 const SAME = 1_000;
-/** Maximum time by which a server may lag behind the stream's leader, in ms. */
-const MAX_SERVER_LAG = 1_000;

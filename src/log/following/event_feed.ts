@@ -17,13 +17,15 @@ import {
   type LogReader,
   type LogState,
   type LogStream,
+  MAX_SERVER_LAG,
   type StoredMessage,
   untilAnswered,
 } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
+import { keepOf } from "../format/logged_message.ts";
 import { categoryPattern } from "../format/names.ts";
-import { keepOf, mayHaveExpired, oldestYoung } from "./expired_events.ts";
+import { mayHaveExpired, oldestYoung } from "./expired_events.ts";
 import { StoredEvent } from "./stored_event.ts";
 
 /** Options of an {@link EventFeed}. */
@@ -186,7 +188,7 @@ export class EventFeed {
     const leave = await this.#storeReads.enter();
     try {
       const part = await this.#readPart(stream, sequence, most);
-      // after the part was read: what is young then cannot have expired before
+      // asked after the part was read: a message that is young now had not expired while the part was read
       const young = await this.#oldestYoung(stream, part.upTo);
       if (!expired && mayHaveExpired(sequence, young)) throw await this.#expired(stream, sequence);
       return { ...part, isWhole: !mayHaveExpired(part.upTo, young), most, at: clock.monotonic() };
@@ -274,7 +276,7 @@ export class EventFeed {
 
   /**
    * Throws `LOG_MISMATCH` if the stream may have lost events behind this position, at which a follower wants to begin.
-   * Of those that have expired, {@link EventFeed.readStore} decides.
+   * Expired events are left to {@link EventFeed.readStore}, which throws if any of them was not read.
    */
   async checkPosition(position: number): Promise<void> {
     const state = await this.#state(this.#stream!);
@@ -409,7 +411,10 @@ const MAX_RECENT_BYTES = 4_194_304;
 const MAX_STORE_READS = 16;
 /** Bytes after which a read from the store ends; its last message may exceed them. */
 const STORE_READ_BYTES = 262_144;
-/** Maximum of that for a follower that takes events quickly: each read makes a consumer on the server. */
+/**
+ * Bytes up to which reads grow for a follower that takes events quickly: fewer and larger reads make fewer consumers on
+ * the server.
+ */
 const MAX_STORE_READ_BYTES = 2_097_152;
 /** Maximum time that such a follower takes for the events of a read, in ms. */
 const SOON = 1_000;
@@ -422,8 +427,6 @@ const CAUGHT_UP_CHECK = 10;
 const MARGIN = 5_000;
 /** Minimum time until the message expires at which a follower may go on after a loss, in ms. */
 const AHEAD = 30_000;
-/** Maximum time by which a server may lag behind the stream's leader, in ms. */
-const MAX_SERVER_LAG = 1_000;
 /** First and longest pause before a store that did not answer is asked again, in ms. */
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 2_000;

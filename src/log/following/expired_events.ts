@@ -5,8 +5,6 @@
  * no event there has expired. Otherwise the place is older than `keep`, or the messages that would show that it is
  * younger are gone, and events may have expired behind it.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import { KEEP } from "../../contract/defaults.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 
 /**
@@ -16,11 +14,6 @@ import type { LogStream } from "../../ports/event_log.ts";
  */
 export function mayHaveExpired(after: number, young: number): boolean {
   return young > after + 1;
-}
-
-/** Returns the time for which events of a contract are stored, in ms. */
-export function keepOf({ options: { durable } }: AnyContract): number {
-  return (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** An event or a queued command in the log: one item of a stored message. */
+import type { AnyContract } from "../../contract/contract.ts";
 import { KEEP } from "../../contract/defaults.ts";
 import { isShape } from "../../contract/shape.ts";
 import { isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
@@ -63,6 +64,11 @@ export function whyNoMeta(value: unknown): string | undefined {
   if (w !== undefined && !isShape(w)) return "no shape of its writer";
   if (!isNotNegative(d)) return "no time that it was scheduled for";
   return isNotNegative(k) ? undefined : "no time for which it is kept";
+}
+
+/** Returns the time for which messages of a contract are stored, in ms. */
+export function keepOf({ options: { durable } }: AnyContract): number {
+  return (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
 }
 
 /**

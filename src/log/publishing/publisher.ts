@@ -5,12 +5,12 @@
  * detects duplicates by that id; messages with such ids are sent beside each other, one for each key at a time. A
  * message is sent at once if its lane is idle. The number of waiting messages is limited.
  */
-import { KEEP } from "../../contract/defaults.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Result } from "../../contract/result.ts";
 import type { DurableMessage } from "../../dispatch/remote.ts";
 import type { CatgaError } from "../../error.ts";
+import { keepOf } from "../format/logged_message.ts";
 import { scheduleSubject } from "../format/names.ts";
 import { PublishLane } from "./publish_lane.ts";
 import { Publication, type PublicationHost, PublishBacklog } from "./publication.ts";
@@ -64,9 +64,7 @@ export class Publisher {
     if (typeof item !== "string") return failed(item);
     const planned = schedule === undefined ? undefined : this.#messages.planSchedule(contract, schedule, id);
     const lane = planned === undefined ? this.#contractLane(contract.name) : this.#scheduleLane(planned.subject);
-    const { durable } = contract.options;
-    const keep = (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
-    const parts = { contract, item, id, key, keep, planned, timeout, signal, parent };
+    const parts = { contract, item, id, key, keep: keepOf(contract), planned, timeout, signal, parent };
     const publication = new Publication(this.#options.host, this.#backlog, lane, parts);
     lane.add(publication);
     return publication.result;

@@ -7,6 +7,7 @@ import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { delay, elapsed, type Stamp, stamp, within } from "../../ports/clock.ts";
+import { MAX_SERVER_LAG } from "../../ports/event_log.ts";
 import type { Place, StoredState } from "../format/commit.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../../contract/announcement.ts";
@@ -633,7 +634,5 @@ const COMMIT_INTERVAL = 100;
 const MAX_BYTES = 33_554_432;
 /** Time for which reading of the log may wait for room before later messages of the slowest key are parked, in ms. */
 const SLOW = 1_000;
-/** Maximum time by which a server may lag behind the stream's leader, in ms. */
-const MAX_SERVER_LAG = 1_000;
 /** Interval at which a leader that hands over looks if its messages have ended, in ms: the others wait for it. */
 const ENDED_POLL = 5;

@@ -161,9 +161,9 @@ function ofIdempotent(looks: readonly Look[]): DoctorFinding[] {
 }
 
 /**
- * Finds events that are handled as durable at some nodes, and as not durable at others, or published as durable while
- * all handlers are for the other form. A node that handles both is not told from one that handles the durable form, so
- * events that are published as not durable, and handled as durable, are not found.
+ * Finds events that are handled as durable at some nodes and as not durable at others, or that are published as durable
+ * while all nodes handle them as not durable. The opposite is not found: a node that handles an event in both forms
+ * describes it as durable only, so nobody can say whether an event that is published as not durable is handled.
  */
 async function ofDurable(view: ClusterView, nodes: readonly NodeInfo[]): Promise<DoctorFinding[]> {
   if (nodes.length < 2) return [];

@@ -34,7 +34,7 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
       if (name !== undefined) {
         const { service, name: removed } = findSubscription(all, name, flags);
         const parked = await administration.remove(service, removed).catch((error) => {
-          // a TypeError would be reported as an invalid command line, but nodes that handle it are no fault of that
+          // `run` reports a TypeError as an invalid command line; here it says that a node handles the subscription
           throw error instanceof TypeError ? new Error(error.message) : error;
         });
         const text = `removed ${service}/${removed} with ${parked} parked message${parked === 1 ? "" : "s"}`;

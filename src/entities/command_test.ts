@@ -30,7 +30,7 @@ interface Given {
   readonly aborted?: () => CatgaError | undefined;
   /** Time until the command's deadline, in ms. Default: 1,000. */
   readonly timeout?: number;
-  /** The node that runs it. Default: one that has nothing in memory. */
+  /** The node that runs the command. Default: a new node, which has not read the entity yet. */
   readonly on?: OptimisticAppends;
 }
 

@@ -102,13 +102,7 @@ describe("a record", () => {
   });
 
   it("whose last write is reported late makes a node that has left no member again", async () => {
-    const clock = new VirtualClock();
-    const network = new MemoryNetwork({ clock, seed: 1 });
-    const bucket = await network.store.open(BUCKET);
-    let report = (_: Change) => {};
-    const watched = over(bucket, { watch: (_, onChange) => Promise.resolve(void (report = onChange)) });
-    const membership = solitary(watched, network);
-    await membership.join(() => Promise.resolve());
+    const { bucket, membership, report } = await watchedMembership();
     const written = (await bucket.get("b"))!;
     await membership.leave();
     report({ type: "put", ...written });
@@ -117,13 +111,7 @@ describe("a record", () => {
   });
 
   it("that is gone with a store that lost the last write, too, is written again at once, not at the next heartbeat", async () => {
-    const clock = new VirtualClock();
-    const network = new MemoryNetwork({ clock, seed: 1 });
-    const bucket = await network.store.open(BUCKET);
-    let report = (_: Change) => {};
-    const watched = over(bucket, { watch: (_, onChange) => Promise.resolve(void (report = onChange)) });
-    const membership = solitary(watched, network);
-    await membership.join(() => Promise.resolve());
+    const { clock, bucket, membership, report } = await watchedMembership();
     await bucket.delete("b");
     // the report is about a revision that is older than the last acknowledged revision
     report({ type: "vanish", key: "b", revision: 1 });
@@ -223,6 +211,18 @@ function over(bucket: Bucket, ways: Partial<Bucket>): Bucket {
     watch: (...request) => bucket.watch(...request),
     ...ways,
   };
+}
+
+/** Makes the membership of a node `b` that has joined; `report` reports a change of the bucket to it. */
+async function watchedMembership() {
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({ clock, seed: 1 });
+  const bucket = await network.store.open(BUCKET);
+  let report = (_: Change) => {};
+  const watched = over(bucket, { watch: (_, onChange) => Promise.resolve(void (report = onChange)) });
+  const membership = solitary(watched, network);
+  await membership.join(() => Promise.resolve());
+  return { clock, bucket, membership, report };
 }
 
 /** Makes the membership of a node `b`, without the rest of the node. */

@@ -263,6 +263,19 @@ class ExpiryTest implements AsyncDisposable {
     return follower;
   }
 
+  /**
+   * Stores a message that stays, and behind it an event. Resolves with the event's sequence and position, and with a
+   * follower that has got the event.
+   */
+  async begin(): Promise<{ readonly old: number; readonly position: number; readonly follower: Follower }> {
+    await this.publish("Lasting", 0);
+    const old = await this.publish("Brief", 1);
+    const follower = this.follow("start");
+    const { n, position } = await this.event(follower.next());
+    assertEquals(n, 1);
+    return { old, position, follower };
+  }
+
   /** Resolves with the number and position of a follower's next event. */
   async event(next: ReturnType<Follower["next"]>): Promise<{ n: number; position: number }> {
     const { value } = await this.#harness.until(next);
@@ -290,10 +303,7 @@ export function expirySuite(name: string, options: object, start: () => Promise<
     it("events that expired behind the position are no gap: LOG_MISMATCH, though older messages are there", async () => {
       await using harness = await start();
       await using test = await ExpiryTest.start(harness);
-      await test.publish("Lasting", 0);
-      await test.publish("Brief", 1);
-      const first = test.follow("start");
-      const { position } = await test.event(first.next());
+      const { follower: first, position } = await test.begin();
       await first.return();
       const missed = await test.publish("Brief", 2);
       await test.publish("Lasting", 3);
@@ -313,10 +323,7 @@ export function expirySuite(name: string, options: object, start: () => Promise<
     it("a follower that waits for longer than keep goes on, and so does a new one from its position", async () => {
       await using harness = await start();
       await using test = await ExpiryTest.start(harness);
-      await test.publish("Lasting", 0);
-      const old = await test.publish("Brief", 1);
-      const waits = test.follow("start");
-      assertEquals((await test.event(waits.next())).n, 1);
+      const { old, follower: waits } = await test.begin();
       const waiting = waits.next();
       await test.publish("Short", 2);
       await test.expiry(old);
@@ -331,10 +338,7 @@ export function expirySuite(name: string, options: object, start: () => Promise<
     it("a follower that has waited for longer than keep loses nothing of what is stored in a short interruption", async () => {
       await using harness = await start();
       await using test = await ExpiryTest.start(harness);
-      await test.publish("Lasting", 0);
-      const old = await test.publish("Brief", 1);
-      const follower = test.follow("start");
-      assertEquals((await test.event(follower.next())).n, 1);
+      const { old, follower } = await test.begin();
       const first = follower.next();
       await test.publish("Short", 2);
       await test.expiry(old);
@@ -349,10 +353,7 @@ export function expirySuite(name: string, options: object, start: () => Promise<
     it("an interruption that was longer than keep ends followers only if something was stored meanwhile", async () => {
       await using harness = await start();
       await using test = await ExpiryTest.start(harness);
-      await test.publish("Lasting", 0);
-      const old = await test.publish("Brief", 1);
-      const follower = test.follow("start");
-      assertEquals((await test.event(follower.next())).n, 1);
+      const { old, follower } = await test.begin();
       const waiting = follower.next();
       waiting.catch(() => {});
       await harness.pass(1_000);

@@ -3,6 +3,7 @@
  * The node takes the lead when `mayLead` (`leader_election.ts`) says so.
  */
 import { listed, printable } from "../../data/printable.ts";
+import { encode } from "../../data/utf8.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { delay, within } from "../../ports/clock.ts";
 import { throughElection } from "../../ports/key_value_store.ts";
@@ -117,7 +118,10 @@ export class LogSubscription {
     return leader === "" || leader === this.#options.host.endpoint;
   }
 
-  /** True if the last leader has handed the lead over, and this node is the first of those that may take it. */
+  /**
+   * True if nobody leads the subscription since its last leader has handed it over, and this node is the one that
+   * should lead next.
+   */
   get free(): boolean {
     return !this.leads && this.#first && this.#leader === "";
   }
@@ -366,7 +370,7 @@ export class LogSubscription {
   async #storeFirst(head: Head): Promise<CommitMessage | undefined> {
     const text = firstCommit(this.#termName(), head);
     const sequence = await this.#store(this.#subject, text, 0);
-    return sequence === undefined ? undefined : { sequence, data: new TextEncoder().encode(text) };
+    return sequence === undefined ? undefined : { sequence, data: encode(text) };
   }
 
   /**

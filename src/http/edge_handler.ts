@@ -84,7 +84,7 @@ class EdgeHandler<Given> {
         if (this.#options.credentials) response.headers.set("access-control-allow-credentials", "true");
       }
     }
-    return response;
+    return request.method === "HEAD" ? withoutBody(response) : response;
   }
 
   #errorResponse(error: unknown): Response {
@@ -102,7 +102,6 @@ class EdgeHandler<Given> {
   }
 
   #call(request: Request): MaybePromise<Response> {
-    // the server leaves the body of an answer to HEAD out
     const method = request.method === "HEAD" ? "GET" : request.method;
     const place = this.#paths.match(method, pathOf(request.url));
     const action = actionOf(method, place);
@@ -166,6 +165,18 @@ class EdgeHandler<Given> {
       "a request with cookies must come from an origin that the handler allows (options origins and credentials)",
     );
   }
+}
+
+/**
+ * Returns the answer to HEAD for the one to GET, without the body, which not every server leaves out: `Deno.serve`
+ * sends it over HTTP/2, and clients take that for an error.
+ */
+async function withoutBody(response: Response): Promise<Response> {
+  const { body, status, headers } = response;
+  if (body === null) return response;
+  if (headers.get("content-type") === "text/event-stream") await body.cancel();
+  else headers.set("content-length", `${(await response.arrayBuffer()).byteLength}`);
+  return new Response(null, { status, headers });
 }
 
 /** Makes the buckets that count the calls of each caller. */

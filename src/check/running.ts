@@ -19,10 +19,10 @@ export interface RunningProgram {
   readonly nodes: readonly NodeInfo[];
   readonly stored: readonly StoredSubscription[];
   /**
-   * Events that nodes handle as durable, each as the node's id and the event's name, joined by a space. Records do not
-   * say so of events that only read models of a node handle.
+   * True for an event that a node declares as durable, false for one that it declares as not durable; by the node's id
+   * and the event's name, joined by a space. An event is absent if its node, as one of an older build, does not say so.
    */
-  readonly durable?: ReadonlySet<string>;
+  readonly durable: ReadonlyMap<string, boolean>;
 }
 
 /**
@@ -32,7 +32,7 @@ export interface RunningProgram {
  */
 export function serviceOf(
   { contracts, workflows, subscriptions }: Program,
-  { nodes, stored }: RunningProgram,
+  { nodes, stored }: Pick<RunningProgram, "nodes" | "stored">,
 ): string | undefined {
   const scores = new Map<string, number>();
   const add = (service: string, score: number) => scores.set(service, (scores.get(service) ?? 0) + score);
@@ -79,6 +79,7 @@ export function compareRunning(
     }
   }
   for (const [name, { contract, handled }] of program.contracts) {
+    let unknown: Finding | undefined;
     for (const node of nodes) {
       const at = node.handles.indexOf(name);
       if (at < 0) continue;
@@ -93,20 +94,30 @@ export function compareRunning(
         break;
       }
       const read = (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text));
-      const durable = read.some(({ category }) => category === name) || node.entities?.includes(name) ||
-        declared?.has(`${node.id} ${name}`);
+      // the record of a node does not tell a read model of a durable event from a handler of an event that is not
+      const recorded = read.some(({ category }) => category === name) || node.entities?.includes(name);
+      const durable = recorded || declared.get(`${node.id} ${name}`);
       const isDurable = Boolean(contract.options.durable);
       // `durable` is compared for events only: commands of entities, for example, are accepted both as durable and as
       // not durable
-      if (contract.kind !== "event" || durable === isDurable || (durable && handled)) continue;
+      if (contract.kind !== "event" || (durable ?? false) === isDurable || (durable && handled)) continue;
+      if (durable === undefined) {
+        unknown ??= {
+          ...{ level: "unknown", kind: "durable", about: name, advice: UNKNOWN_FORM },
+          message: `${name} is durable, and ${where} does not say whether it is durable there`,
+        };
+        continue;
+      }
       const [is, was] = isDurable ? ["durable", "not"] : ["not durable", "durable"];
       found.push({
         ...{ level: "break", kind: "durable", about: name },
         message: `${name} is ${is}, and at ${where} it is ${was}: they do not reach each other`,
         advice: "Handle both for a while: docs/upgrading.md, An event becomes durable.",
       });
+      unknown = undefined;
       break;
     }
+    if (unknown !== undefined) found.push(unknown);
   }
   return [...found, ...compareStored(program, own, stored, service)];
 }
@@ -342,4 +353,6 @@ function nodesOf(nodes: readonly NodeInfo[], name: string): string {
 
 const KINDS: Readonly<Record<string, string>> = { c: "command", q: "query", e: "event", s: "stream" };
 const SERVICE_FIRST = "Deploy that service first, with a schema that reads and answers both.";
+const UNKNOWN_FORM =
+  "Look at its program: it is of an older version of Catga, busy or cut off. --allow-unknown accepts it.";
 const BOTH = "Read and answer both until that service has the new version, too.";

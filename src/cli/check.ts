@@ -113,8 +113,8 @@ async function running(
     const asker = view.asker();
     const { looks, silent } = await looksOf(asker, cluster.nodes, new Set(program.contracts.keys()));
     const events = [...program.contracts].flatMap(([name, { contract }]) => contract.kind === "event" ? [name] : []);
-    const forms = await eventForms(asker, cluster.nodes, new Set(events));
-    const durable = new Set(forms.flatMap((form) => form.durable ? [`${form.node.id} ${form.name}`] : []));
+    const forms = await eventForms(asker, cluster.nodes, { names: new Set(events), silent });
+    const durable = new Map(forms.map(({ node, name, durable }) => [`${node.id} ${name}`, durable]));
     asker[Symbol.dispose]();
     const [log, entities, subscriptions] = await Promise.all([
       view.stream("log"),

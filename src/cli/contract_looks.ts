@@ -88,30 +88,39 @@ export interface EventForm {
   readonly name: string;
   readonly handles: boolean;
   readonly durable: boolean;
+  /** True if the node also has a handler for the event as one that is not durable; `undefined`: not known. */
+  readonly inBothForms: boolean | undefined;
 }
 
 /**
- * Finds out where events are durable: by the records of nodes, which list their subscriptions, and by asking each node
- * for its declarations of the others, because a record tells neither a read model of a durable event from a handler of
- * an event that is not, nor what the node publishes. `names`: the events to ask for. Nothing is returned for a node
- * that handles an event and does not say how. A node that handles both forms counts as one where the event is durable.
+ * Finds out where events are durable: by asking each node for its declarations, because a record tells neither a read
+ * model of a durable event from a handler of an event that is not, nor what the node publishes. Of a node without an
+ * answer, only the durable events are returned that its record lists with its subscriptions. `names`: the events to ask
+ * for; `silent`: nodes that are not asked, because they have not answered before. A node that handles both forms counts
+ * as one where the event is durable.
  */
 export async function eventForms(
   asker: Pinger,
   nodes: readonly NodeInfo[],
-  names: ReadonlySet<string>,
+  { names, silent }: { readonly names: ReadonlySet<string>; readonly silent: readonly NodeInfo[] },
 ): Promise<readonly EventForm[]> {
+  const mute = new Set(silent.map(({ endpoint }) => endpoint));
   const forms = await fewAtOnce(nodes, MAX_CONCURRENT_NODES, async (node) => {
     const read = new Set((node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text).category));
     const handled = new Set(node.handles);
-    const known = [...names].filter((name) => handled.has(name) && read.has(name));
-    const others = [...names].filter((name) => !(handled.has(name) && read.has(name)));
-    const described = await descriptionsAt(asker, node.endpoint, others);
-    const declared = [...described].flatMap(([name, { kind, options }]) => {
+    const described = mute.has(node.endpoint)
+      ? new Map<string, ContractDescription>()
+      : await descriptionsAt(asker, node.endpoint, [...names]);
+    return [...names].flatMap((name): EventForm[] => {
+      const handles = handled.has(name);
+      const found = described.get(name);
+      if (found === undefined) {
+        return handles && read.has(name) ? [{ node, name, handles, durable: true, inBothForms: undefined }] : [];
+      }
+      const { kind, options, inBothForms = false } = found;
       if (kind !== "event" || options?.includes("entity")) return [];
-      return { node, name, handles: handled.has(name), durable: options?.includes("durable") ?? false };
+      return [{ node, name, handles, durable: options?.includes("durable") ?? false, inBothForms }];
     });
-    return [...known.map((name) => ({ node, name, handles: true, durable: true })), ...declared];
   });
   return forms.flat();
 }

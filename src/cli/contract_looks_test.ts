@@ -14,7 +14,8 @@ describe("eventForms", () => {
       return Promise.resolve(Object.fromEntries(told.map((name) => [name, { kind: "event", options: ["durable"] }])));
     };
     const node = { id: "a", service: "shop", endpoint: "a.1", handles: names } as Partial<NodeInfo> as NodeInfo;
-    const forms = await eventForms({ looks } as Pick<Pinger, "looks"> as Pinger, [node], new Set(names));
+    const asked = { names: new Set(names), silent: [] };
+    const forms = await eventForms({ looks } as Pick<Pinger, "looks"> as Pinger, [node], asked);
     assertEquals(new Set(forms.map(({ name }) => name)), new Set(names.filter(knows)));
     assertEquals(forms.every(({ durable, handles }) => durable && handles), true);
   });

@@ -104,7 +104,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
       const what = { kind: "unreadable", about: part, severity: "error", message, advice: READ } as const;
       findings.push({ ...what, docs: "docs/errors.md#startup" });
     }
-    const versions = await ofVersions(view);
+    const { found: versions, silent } = await ofVersions(view);
     const differing = new Set(versions.map(({ kind, about }) => `${kind} ${about}`));
     // these alarms of nodes are left out: a node's alarm covers only its own messages, and the comparison of all
     // nodes covers them, too
@@ -116,7 +116,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
     const { nodes } = found;
     ofNodes(found, seen);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
-    findings.push(...await ofDurable(view, nodes));
+    findings.push(...await ofDurable(view, nodes, silent));
     await ofQueued(view, nodes, seen);
     const handled = new Set(nodes.flatMap(({ handles }) => handles));
     await ofSchedules(view, handled, seen);
@@ -126,18 +126,24 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
   }
 }
 
-/** Finds contracts whose versions on different nodes do not fit together, by the nodes' descriptions of them. */
-async function ofVersions(view: ClusterView): Promise<DoctorFinding[]> {
+/**
+ * Finds contracts whose versions on different nodes do not fit together, by the nodes' descriptions of them. `silent`:
+ * the nodes that did not answer.
+ */
+async function ofVersions(
+  view: ClusterView,
+): Promise<{ readonly found: readonly DoctorFinding[]; readonly silent: readonly NodeInfo[] }> {
   // errors are ignored: the failure to read the nodes is reported elsewhere
   const nodes = await view.nodes().catch(() => []);
-  if (nodes.length < 2) return [];
+  if (nodes.length < 2) return { found: [], silent: [] };
   const { compareNodes } = await import("../check/running.ts");
   const { looksOf } = await import("./contract_looks.ts");
   const asker = view.asker();
-  const { looks } = await looksOf(asker, nodes, "differing");
+  const { looks, silent } = await looksOf(asker, nodes, "differing");
   asker[Symbol.dispose]();
   const mismatches = alarmsOf({ now: Date.now(), mismatches: compareNodes(looks) });
-  return [...mismatches.map((alarm) => ({ ...alarm, advice: ADVICE[alarm.kind] })), ...ofIdempotent(looks)];
+  const found = [...mismatches.map((alarm) => ({ ...alarm, advice: ADVICE[alarm.kind] })), ...ofIdempotent(looks)];
+  return { found, silent };
 }
 
 /** Finds commands that are idempotent at some nodes, and are handled by others as if they were not. */
@@ -161,28 +167,48 @@ function ofIdempotent(looks: readonly Look[]): DoctorFinding[] {
 }
 
 /**
- * Finds events that are handled as durable at some nodes and as not durable at others, or that are published as durable
- * while all nodes handle them as not durable. The opposite is not found: a node that handles an event in both forms
- * describes it as durable only, so nobody can say whether an event that is published as not durable is handled.
+ * Finds events whose publishers and handlers disagree about `durable`: handled as durable at some nodes and as not
+ * durable at others, or published in a form that a service which handles the event does not handle. `silent`: nodes
+ * that are not asked.
  */
-async function ofDurable(view: ClusterView, nodes: readonly NodeInfo[]): Promise<DoctorFinding[]> {
+async function ofDurable(
+  view: ClusterView,
+  nodes: readonly NodeInfo[],
+  silent: readonly NodeInfo[],
+): Promise<readonly DoctorFinding[]> {
   if (nodes.length < 2) return [];
   const { eventForms, handledEvents } = await import("./contract_looks.ts");
   const asker = view.asker();
-  const forms = await eventForms(asker, nodes, handledEvents(nodes));
+  const forms = await eventForms(asker, nodes, { names: handledEvents(nodes), silent });
   asker[Symbol.dispose]();
   return [...Map.groupBy(forms, ({ name }) => name)].flatMap(([name, own]) => {
-    const where = (of: readonly EventForm[]) => listed([...new Set(of.map(({ node }) => nodeLabel(node)))]);
-    const durable = own.filter((form) => form.durable);
-    const others = own.filter((form) => !form.durable && form.handles);
-    if (durable.length === 0 || others.length === 0) return [];
+    const message = disagreement(name, own);
+    if (message === undefined) return [];
     return {
-      ...{ kind: "durable-differs", about: name, severity: "warning" },
-      message: `${name} is durable at ${where(durable)}, and not at ${where(others)}: ` +
-        "what is published there as durable does not reach these, nor the other way round.",
+      ...{ kind: "durable-differs", about: name, severity: "warning", message },
       ...{ advice: "Handle both for a while.", docs: "docs/upgrading.md#an-event-becomes-durable" },
     } as const;
   });
+}
+
+/** Returns the text for an event whose messages do not reach all its handlers; `undefined`: they do. */
+function disagreement(name: string, own: readonly EventForm[]): string | undefined {
+  const where = (of: readonly EventForm[]) => listed([...new Set(of.map(({ node }) => nodeLabel(node)))]);
+  const durable = own.filter((form) => form.durable);
+  const plain = own.filter((form) => !form.durable);
+  const plainHandlers = plain.filter(({ handles }) => handles);
+  if (durable.length === 0 || plain.length === 0) return undefined;
+  if (plainHandlers.length > 0) {
+    return `${name} is durable at ${where(durable)}, and not at ${where(plainHandlers)}: ` +
+      "what is published there as durable does not reach these, nor the other way round.";
+  }
+  // a service whose nodes may handle both forms, or do not say so, gets what is published
+  const handlers = durable.filter(({ handles }) => handles);
+  const deaf = [...Map.groupBy(handlers, ({ node }) => node.service).values()]
+    .filter((ofService) => ofService.every(({ inBothForms }) => inBothForms === false)).flat();
+  if (deaf.length === 0) return undefined;
+  return `${name} is published as not durable at ${where(plain)}, and is durable at ${where(deaf)}: ` +
+    "what is published there does not reach these.";
 }
 
 /**

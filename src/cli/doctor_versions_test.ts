@@ -84,6 +84,26 @@ describe("catga doctor on versions of a contract", await requireNatsServer(), ()
     ]);
   });
 
+  it("names an event that is published as not durable to a service that handles it as durable only", slow, async () => {
+    await using on = await Doctored.start();
+    const forms = (name: string) => [event(name), event(name, { durable: true })] as const;
+    const [plain, durable] = forms("Paid");
+    const [told, kept] = forms("Told");
+    await on.app("events", { id: "mail-1", service: "mail", handlers: [durable.on(() => {}), kept.on(() => {})] });
+    // the service of `books` handles both forms of each event, though one of its nodes does not
+    const both = [plain.on(() => {}), durable.on(() => {}), told.on(() => {}), kept.on(() => {})];
+    await on.app("events", { id: "books-1", service: "books", handlers: both });
+    await on.app("events", { id: "books-2", service: "books", handlers: [durable.on(() => {}), kept.on(() => {})] });
+    const web = await on.app("events", { id: "web-1", service: "web" });
+    await eventually("all", () => web.nodes().length === 4);
+    unwrap(await web.publish(plain));
+    unwrap(await web.publish(kept));
+    const found = await on.findings("events");
+    assertEquals(found.filter(({ kind }) => kind === "durable-differs").map(({ message }) => message), [
+      "Paid is published as not durable at web-1, and is durable at mail-1: what is published there does not reach these.",
+    ]);
+  });
+
   it("names senders and handlers that do not fit, and each field; top has it, too", slow, async () => {
     await using on = await Doctored.start();
     const shop = { service: "shop", handlers: New.handle(() => ({ by: "web" as const })) };

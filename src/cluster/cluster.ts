@@ -43,7 +43,7 @@ interface ClusterOptions {
   readonly namespace: string;
   /** Description of this node, without the members that change while the node runs. */
   readonly info: NodeInfo;
-  /** The events that this node has handlers for. */
+  /** The events that this node has handlers for as events that are not durable. */
   readonly events: readonly Dispatch[];
   /** The commands and queries that this node has handlers for. */
   readonly requests: readonly AnyContract[];
@@ -328,9 +328,10 @@ export class Cluster implements Remote {
   }
 
   #makeShapes(): ShapeView {
-    const { host, transport: { clock }, observer, info, shapes, handled } = this.#options;
+    const { host, transport: { clock }, observer, info, shapes, handled, events } = this.#options;
     return new ShapeView({
       ...{ clock, observer, self: info.id, shapes, handled },
+      plainEvents: new Set(events.map(({ contract }) => contract.name)),
       loadMismatches,
       sent: () => host.runner.counts.sentContracts,
       members: () => this.#membership.view.members,

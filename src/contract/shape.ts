@@ -24,6 +24,8 @@ export interface ContractDescription {
   readonly input?: JsonSchema | null | undefined;
   readonly output?: JsonSchema | null | undefined;
   readonly items?: JsonSchema | null | undefined;
+  /** True if the node has a handler for the event as durable, which is described, and another for it as not durable. */
+  readonly inBothForms?: boolean | undefined;
 }
 
 /**
@@ -245,7 +247,7 @@ function areShapes(value: unknown): value is Record<string, string | null> {
 /** Parses another node's description of a contract; `undefined` if the description is invalid. */
 export function readDescription(value: unknown): ContractDescription | undefined {
   if (!isRecord(value)) return undefined;
-  const { kind, version, options, input, output, items } = value;
+  const { kind, version, options, input, output, items, inBothForms } = value;
   if (!KINDS.has(kind)) return undefined;
   const schemas = { input, output, items };
   const known = Object.entries(schemas).filter(([, schema]) => schema !== undefined);
@@ -255,6 +257,7 @@ export function readDescription(value: unknown): ContractDescription | undefined
   // the type is certain: each member has been checked
   return {
     ...{ kind, ...(isCount(version) ? { version } : {}), ...(isStringArray(options) ? { options } : {}) },
+    ...(inBothForms === true ? { inBothForms } : {}),
     ...Object.fromEntries(known),
   } as ContractDescription;
 }

@@ -216,10 +216,10 @@ export class Counts {
   }
 
   /** Adds `more` to the number of published messages of this contract: events, or queued commands. */
-  published(contract: Pick<AnyContract, "name" | "kind"> & Partial<AnyContract>, more: number): void {
+  published(contract: AnyContract, more: number): void {
     const counts = this.of(contract);
     counts.published += more;
-    if (contract.options !== undefined) counts.contract ??= contract as AnyContract;
+    counts.contract ??= contract;
   }
 
   /** The contracts whose messages this process has sent. */

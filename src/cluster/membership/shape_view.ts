@@ -34,6 +34,8 @@ export interface ShapeViewOptions {
   readonly loadMismatches: () => Promise<{ readonly SchemaMismatches: typeof SchemaMismatches }>;
   /** The contracts that this node has handlers for. */
   readonly handled: readonly AnyContract[];
+  /** Names of the events that this node handles as not durable, those included that it handles as durable, too. */
+  readonly plainEvents: ReadonlySet<string>;
   /** Returns the contracts of which this node has sent messages. */
   sent(): Iterable<AnyContract>;
   /** Returns the nodes of the cluster, this node included. */
@@ -222,12 +224,14 @@ export class ShapeView {
     // also those without a shape: tools ask whether an event is durable
     const all = [...this.#options.sent(), ...this.#options.handled];
     const known = new Map(all.map((contract) => [contract.name, contract]));
+    const { plainEvents } = this.#options;
     const looks: Record<string, ContractDescription> = {};
     let room = limit;
     for (const name of names) {
       const contract = known.get(name);
       if (contract === undefined) continue;
-      const look = describeContract(contract);
+      const inBothForms = contract.options.durable === true && plainEvents.has(name);
+      const look = { ...describeContract(contract), ...(inBothForms ? { inBothForms } : {}) };
       room -= JSON.stringify(look).length * 3 + name.length + 4;
       if (room < 0) break;
       looks[name] = look;

@@ -18,7 +18,14 @@ describe("ShapeView", () => {
     let loads = 0;
     const info = { id: "b", service: "shop", endpoint: "eb", shapes: "AAAAAAAA" } as unknown as NodeInfo;
     const view = new ShapeView({
-      ...{ clock: new VirtualClock(), self: "a", shapes, handled: [], sent: () => [sent] },
+      ...{
+        clock: new VirtualClock(),
+        self: "a",
+        shapes,
+        handled: [],
+        plainEvents: new Set<string>(),
+        sent: () => [sent],
+      },
       observer: (seen) => faults.push(seen.type),
       loadMismatches: () => ++loads === 1 ? Promise.reject(new Error("no disk")) : import("./schema_mismatches.ts"),
       members: () => [{ info, suspect: false }],
@@ -47,7 +54,14 @@ describe("ShapeView", () => {
       return { info, suspect: false };
     });
     const view = new ShapeView({
-      ...{ clock, self: "a", shapes: new ContractShapes(), handled: [], sent: () => [] },
+      ...{
+        clock,
+        self: "a",
+        shapes: new ContractShapes(),
+        handled: [],
+        plainEvents: new Set<string>(),
+        sent: () => [],
+      },
       observer() {},
       loadMismatches: () => import("./schema_mismatches.ts"),
       members: () => members,

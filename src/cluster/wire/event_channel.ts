@@ -6,6 +6,7 @@
  */
 import { eventSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
+import type { AnyContract } from "../../contract/contract.ts";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { type CatgaError, unavailable } from "../../error.ts";
@@ -38,7 +39,7 @@ interface EventChannelOptions
 
 /** Events of one contract with equal meta (headers and the like), to be sent as one message. */
 interface EventBatch {
-  readonly name: string;
+  readonly contract: AnyContract;
   readonly meta: Meta | undefined;
   readonly tagged: boolean;
   text: string;
@@ -114,7 +115,7 @@ export class EventChannel {
       batch = undefined;
     }
     if (batch === undefined) {
-      batch = { name, meta, tagged, text: "", count: 0 };
+      batch = { contract, meta, tagged, text: "", count: 0 };
       this.#batches.set(key, batch);
       if (!this.#ticking) nextTick(this.#endTurn);
       this.#ticking = true;
@@ -172,13 +173,14 @@ export class EventChannel {
     this.#gathered = 0;
   };
 
-  #send({ name, meta, text, tagged, count }: EventBatch): void {
+  #send({ contract, meta, text, tagged, count }: EventBatch): void {
     const { transport, endpoint, observer, counts } = this.#options;
     const seq = ++this.#seq;
     const now = this.#sentAt = transport.clock.now();
+    const { name } = contract;
     try {
       transport.publish(this.#subject(name), eventFrameText(endpoint, now, meta, seq, text, tagged));
-      counts.published({ kind: "event", name }, count);
+      counts.published(contract, count);
     } catch (error) {
       observer({ type: "fault", during: `publishing ${name}`, error });
     }

@@ -2,6 +2,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { catga, CatgaError, event, stream, workflow } from "../../mod.ts";
+import { startTcpProxy } from "../processes/tcp_proxy.ts";
 import { eventually } from "../support/eventually.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
@@ -22,16 +23,21 @@ describe("a smaller max_payload", await requireNatsServer(), () => {
       yield large;
       yield "small";
     });
-    let errors = 0;
+    await using link = await startTcpProxy(server.port);
+    let [errors, connects] = [0, 0];
     const logger = { debug() {}, info() {}, warn() {}, error: () => void errors++ };
-    await using worker = await catga({ nats: server.url, id: "worker", handlers, logger });
-    await using reader = await catga({ nats: server.url, id: "reader", logger });
-    const items = reader.stream(Read, undefined, { idle: 10_000 })[Symbol.asyncIterator]();
+    const warn = (line: string) => void (line.includes("connected to the network again") && connects++);
+    await using worker = await catga({ nats: server.url, id: "worker", handlers, logger: { ...logger, warn } });
+    await using reader = await catga({ nats: link.url, id: "reader", logger });
+    const items = reader.stream(Read)[Symbol.asyncIterator]();
     assertEquals((await items.next()).value, "small");
-    // nats-server does not tell its clients: what each of these two sends ends its connection
+    // while the worker has no connection, a ping of the reader would bounce, and break the stream
+    link.freeze();
+    // nats-server does not tell its clients: the item ends the worker's connection
     await server.configure(`max_payload: ${SMALLER}`);
     shrunk.resolve();
-    await reader.publish(Told, large);
+    await eventually("the worker to be connected again", () => connects > 0);
+    link.restore();
     const error = await assertRejects(() => items.next(), CatgaError);
     assertEquals(error.code, "TOO_LARGE");
     assert(errors < 20, `${errors} errors were logged`);

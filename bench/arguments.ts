@@ -40,12 +40,28 @@ export type Section = typeof SECTIONS[number];
  */
 export const USUAL: readonly Section[] = SECTIONS.slice(0, SECTIONS.indexOf("growth"));
 
+/**
+ * Sections with the figures of docs/internals/measurements.md, "Floors", each with the number of turns of two trees
+ * that fit into 20 minutes: what `floors` runs.
+ */
+export const FLOORS: Readonly<Partial<Record<Section, number>>> = {
+  local: 3,
+  startup: 4,
+  memory: 1,
+  log: 2,
+  workflows: 2,
+  "growth-nodes": 1,
+  types: 2,
+};
+
 /** Which client of nats.js. */
 export type TransportName = "deno" | "node";
 
 /** What was asked for. */
 export interface Wanted {
   readonly sections: readonly Section[];
+  /** True if sections measure nothing but what docs/internals/measurements.md, "Floors", has. */
+  readonly floors: boolean;
   /** Fewer and shorter rounds. */
   readonly quick: boolean;
   /** As little as it takes to see that the sections run: the figures say nothing. */
@@ -77,6 +93,9 @@ sections: ${USUAL.join(", ")};
 and those that run only when they are named: growth, growth-nodes, entities-growth, entities-endurance, workflows-growth,
 check and explore, which take some minutes, counts, types (in Deno), and packages: whether the reasons in
 docs/internals/packages.md hold
+
+"floors" as a first word: all figures of docs/internals/measurements.md, Floors, and nothing else; with --compare FOLDER
+and --docs docs/figures it fills that table, too, in some 20 minutes; further words are the sections that it is to run
 
   --quick              fewer and shorter rounds: two minutes instead of 15
   --trial              as little as it takes to see that a section runs: the figures say nothing
@@ -117,7 +136,9 @@ export function parseArguments(args: readonly string[]): Wanted {
   });
   const { trial, peers, published, markdown, transport, json, compare, docs, svg } = values;
   const quick = values.quick || trial;
-  const unknown = positionals.filter((name) => !isSection(name));
+  const floors = positionals[0] === "floors";
+  const named = floors ? positionals.slice(1) : positionals;
+  const unknown = named.filter((name) => !isSection(name));
   if (unknown.length > 0) throw new TypeError(`no section ${unknown.join(", ")}; there are ${SECTIONS.join(", ")}`);
   if (transport !== undefined && transport !== "deno" && transport !== "node") {
     throw new TypeError(`--transport must be "deno" or "node"; got ${transport}`);
@@ -126,8 +147,9 @@ export function parseArguments(args: readonly string[]): Wanted {
   if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1 && rounds <= 1_000)) {
     throw new TypeError(`--rounds must be a whole number from 1 to 1,000; got ${values.rounds}`);
   }
-  const sections = positionals.length === 0 ? USUAL : SECTIONS.filter((name) => positionals.includes(name));
-  return { sections, quick, trial, peers, published, markdown, rounds, transport, json, compare, docs, svg };
+  const all = floors ? SECTIONS.filter((name) => name in FLOORS) : USUAL;
+  const sections = named.length === 0 ? all : SECTIONS.filter((name) => named.includes(name));
+  return { sections, floors, quick, trial, peers, published, markdown, rounds, transport, json, compare, docs, svg };
 }
 
 function isSection(name: string): name is Section {

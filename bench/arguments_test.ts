@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { parseArguments, SECTIONS, USAGE, USUAL } from "./arguments.ts";
+import { FLOORS, parseArguments, SECTIONS, USAGE, USUAL } from "./arguments.ts";
 
 describe("arguments of the bench", () => {
   it("are not needed: all but growth, with peers", () => {
@@ -35,6 +35,13 @@ describe("arguments of the bench", () => {
     ) {
       assertEquals([USUAL.includes(section), parseArguments([section]).sections], [false, [section]]);
     }
+  });
+
+  it("name the floors, which are figures of some sections, of all of them unless some are named", () => {
+    const { floors, sections } = parseArguments(["floors"]);
+    assertEquals([floors, [...sections].sort()], [true, Object.keys(FLOORS).sort()]);
+    assertEquals(parseArguments(["floors", "memory", "local"]).sections, ["local", "memory"]);
+    assertEquals(parseArguments([]).floors, false);
   });
 
   it("take options between the sections", () => {

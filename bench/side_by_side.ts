@@ -13,9 +13,10 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { copyFiles, sourceFiles } from "../tools/sources.ts";
-import type { Section, Wanted } from "./arguments.ts";
+import { FLOORS, type Section, type Wanted } from "./arguments.ts";
 import { comparedOn } from "./compared.ts";
 import { writeCompared } from "./docs.ts";
+import { fillFloors } from "./floors.ts";
 import { alternate } from "./rounds.ts";
 import { pairedChanges, readRun, type Run, writeRun } from "./run.ts";
 import { resolvesToJsr } from "./surroundings.ts";
@@ -62,7 +63,7 @@ export async function compareTrees(tree: string, wanted: Wanted): Promise<number
       // Deno compiles what it has not run before; and a section that cannot run on a tree ends here
       const first = await alternate(players(true), 1);
       if (leftOut.length > left) continue;
-      const runs = wanted.trial ? first : await alternate(players(false), wanted.rounds ?? (wanted.quick ? 3 : 7));
+      const runs = wanted.trial ? first : await alternate(players(false), turnsOf(section, wanted));
       if (leftOut.length > left) continue;
       const [before, now] = ["before", "now"].map((name) => joined(runs.get(name)!));
       console.log(`${comparedOn(before, now, commits)}\n${pairedChanges(before, now)}\n`);
@@ -71,11 +72,17 @@ export async function compareTrees(tree: string, wanted: Wanted): Promise<number
       latest = now;
     }
     for (const why of leftOut) console.log(`left out: ${why}\n`);
+    if (wanted.docs !== undefined) await fillFloors(wanted.docs);
     if (wanted.json !== undefined && latest !== undefined) await writeRun(wanted.json, { ...latest, tables });
     return failed.length === 0 ? 0 : 1;
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** So many turns of each tree. */
+function turnsOf(section: Section, { rounds, floors, quick }: Wanted): number {
+  return rounds ?? (floors ? FLOORS[section] : undefined) ?? (quick ? 3 : 7);
 }
 
 function briefly(error: unknown): string {
@@ -110,12 +117,15 @@ async function commitOf(tree: string): Promise<string> {
 }
 
 /**
- * Options of one round of a section. Peers do not differ between the trees, and would double the time: those alone
+ * Arguments of one round of a section. Peers do not differ between the trees, and would double the time: those alone
  * take part that an aim names.
  */
-export function optionsOfRound(section: Section, { quick, trial, peers, published, transport }: Wanted): string[] {
+export function argumentsOfRound(
+  section: Section,
+  { floors, quick, trial, peers, published, transport }: Wanted,
+): string[] {
   return [
-    ...["--rounds", "1"],
+    ...floors ? ["floors", section] : [section, "--rounds", "1"],
     ...(peers && WITH_PEERS.includes(section) ? [] : ["--no-peers"]),
     ...(trial ? ["--trial"] : quick ? ["--quick"] : []),
     ...(published ? [] : ["--no-published"]),
@@ -126,11 +136,11 @@ export function optionsOfRound(section: Section, { quick, trial, peers, publishe
 /** The figures of one round of a section, in a process of its own. */
 async function oneRound(root: string, section: Section, wanted: Wanted): Promise<Run> {
   const file = join(root, "run.json");
-  const options = [...optionsOfRound(section, wanted), "--json", file];
+  const options = [...argumentsOfRound(section, wanted), "--json", file];
   // as published, the registry that runs this comparison serves both trees, which keeps what Deno has compiled
   const config = resolvesToJsr() ? ["--config", join(root, "jsr.json"), "--no-lock"] : [];
   const runtime = process.versions.deno === undefined ? [] : ["run", "-A", "--no-check", ...config];
-  const args = [...runtime, join(root, "bench", "bench.ts"), section, ...options];
+  const args = [...runtime, join(root, "bench", "bench.ts"), ...options];
   const env = { ...process.env, NO_COLOR: "1" };
   const child = spawn(process.execPath, args, { cwd: root, env, stdio: ["ignore", "ignore", "pipe"] });
   let errors = "";

@@ -1,7 +1,7 @@
 /**
  * A program that only opens a NATS connection, or, `by-hand`, does over the modules of nats.js what a node cannot do
- * without, or only imports Catga; and then waits. It does not listen to the bench, for that would take memory, too: it
- * ends after three minutes.
+ * without, or, `import`, only imports Catga from the address in place of a server's; and then waits. It does not listen
+ * to the bench, for that would take memory, too: it ends after three minutes.
  *
  * Its imports are computed: Deno reads the files behind a literal `import()` when a program starts, so that each of
  * these programs would pay for all of them.
@@ -16,8 +16,7 @@ if (what === "nats") {
   const { connect } = await load<{ connect: typeof Connect }>(`transport-${transport}`);
   await connect({ servers: url });
 } else if (what === "import") {
-  const catga = "../../mod.ts";
-  await import(catga);
+  await import(url);
 } else if (what === "by-hand") {
   const [{ connect }, { Kvm }] = await Promise.all([
     load<{ connect: typeof Connect }>(`transport-${transport}`),

@@ -34,9 +34,10 @@ export const types: Measure = async (stage, effort) => {
     { name: "a model with 1 reference to itself", text: recursive(1), few: true },
     { name: "a model with 3 references to itself", text: recursive(3), few: true },
     { name: RECURSIVE, text: recursive(8) },
-    { name: `${RECURSIVE}, beside a busy process a core`, text: recursive(8), busy: true },
+    { name: RECURSIVE_BUSY, text: recursive(8), busy: true },
   ];
-  const players = programs.flatMap(({ name, text, few, busy }) =>
+  const checked = effort.floors ? programs.filter(({ name }) => IN_FLOORS.includes(name)) : programs;
+  const players = checked.flatMap(({ name, text, few, busy }) =>
     (few ? all.slice(0, 1) : all).map((compiler) => ({
       name: nameOf(name, compiler),
       play: async () => {
@@ -50,7 +51,7 @@ export const types: Measure = async (stage, effort) => {
   const table = (of: (check: Check) => number) => ({
     unit: "ms" as const,
     columns: all.map(({ name }) => name),
-    rows: programs.map(({ name }) => ({
+    rows: checked.map(({ name }) => ({
       name,
       cells: all.map((compiler) => (rounds.get(nameOf(name, compiler)) ?? []).map(of)),
     })),
@@ -94,6 +95,9 @@ const ZOD_ALONE = "200 functions with schemas of zod, by hand";
 const INFERRED_ALONE = "200 functions with schemas of zod, inferred by hand";
 const INFERRED_BESIDE = "200 functions inferred by hand, in a program with a command of Catga";
 const RECURSIVE = "a model with 8 references to itself";
+const RECURSIVE_BUSY = `${RECURSIVE}, beside a busy process a core`;
+/** Those of which docs/internals/measurements.md, "Floors", has figures. */
+const IN_FLOORS = [ZOD_ALONE, INFERRED_BESIDE, WITH_SCHEMAS, RECURSIVE_BUSY];
 
 /** A program to check. */
 interface CheckedProgram {

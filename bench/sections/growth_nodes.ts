@@ -34,9 +34,11 @@ interface Grown extends Idle {
 /** Measures clusters of nodes with 100 contracts each: some minutes, so it runs only when it is asked for. */
 export const growthNodes: Measure = async (stage, effort) => {
   const count = effort.count(REAL.length, REAL.length, 1);
-  const sizes = { real: REAL.slice(0, count), simulated: SIMULATED.slice(0, count) };
+  // a trial has the smallest cluster, floors have the largest one
+  const some = (all: readonly number[]) => effort.floors && count > 1 ? all.slice(-1) : all.slice(0, count);
+  const sizes = { real: some(REAL), simulated: some(SIMULATED) };
   // so many die, one after the other, so many are frozen, and so many hear nothing
-  const faults = effort.count(20, 10, 2);
+  const faults = effort.count(effort.floors ? 10 : 20, 10, 2);
   const columns = [
     ...sizes.real.map((nodes) => `${nodes}`),
     ...sizes.simulated.map((nodes) => `${nodes}, simulated`),

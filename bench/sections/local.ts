@@ -54,7 +54,7 @@ export const local: Measure = async (stage, effort) => {
   const ms = effort.ms(120, 20);
   const players = await timed(stage, contestants, ms);
   await alternate(players, effort.warm(2));
-  const times = await alternate(players, effort.rounds(7, 3));
+  const times = await alternate(players, effort.rounds(7, 3, 3));
   await stage.clear();
   const weighed = contestants.filter(({ name, file }) =>
     times.get(name)?.length && !(effort.quick && file.startsWith("peers/"))

@@ -23,9 +23,12 @@ const PATIENCE = 60_000;
 /** Measures the log. */
 export const log: Measure = async (stage, effort, company) => {
   const all = [...ours(stage), ...effort.peers ? PEERS : []];
+  const latency = async () => await alone(await company.engage([...all, ...oneOrTwo(stage)]), effort);
+  if (effort.floors) {
+    return [await latency(), ...await postgres(stage, effort, company), await takeovers(stage, effort)];
+  }
   const contestants = await company.engage(all);
-  const tables = [...await publishing(contestants, effort), await handling(contestants, effort)];
-  tables.push(await alone(await company.engage([...all, ...oneOrTwo(stage)]), effort));
+  const tables = [...await publishing(contestants, effort), await handling(contestants, effort), await latency()];
   tables.push(
     await batches(stage, effort, company),
     ...await postgres(stage, effort, company),
@@ -186,7 +189,7 @@ async function backlogs(
     drop: player.drop,
   }));
   await alternate(playing, warm);
-  const figures = await alternate(playing, effort.rounds(5, 3));
+  const figures = await alternate(playing, effort.rounds(5, 3, 2));
   return {
     unit: "per second",
     rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds] })),
@@ -242,7 +245,7 @@ async function alone(contestants: readonly Running[], effort: Effort): Promise<T
   // the first 2,000 events of a process in Bun take Catga twice the time, because its code is not compiled yet; they
   // are published without pauses, so that a quick run has them as well
   await alternate(playing({ count: 3_000, pause: 0 }), effort.warm(1));
-  const figures = await alternate(playing({ count: effort.count(100, 30), pause: 2 }), effort.rounds(15, 3));
+  const figures = await alternate(playing({ count: effort.count(100, 30), pause: 2 }), effort.rounds(15, 3, 5));
   return {
     id: "log-latency",
     title: "Log: one event at a time, from publish to its handler",

@@ -16,8 +16,10 @@ export type Measure = (stage: Stage, effort: Effort, company: Company) => Promis
 export interface Effort {
   readonly quick: boolean;
   readonly peers: boolean;
-  /** So many rounds, where nobody asked for another number; one for a trial. */
-  rounds(usual: number, quick: number): number;
+  /** True if nothing but the figures of docs/internals/measurements.md, "Floors", is measured. */
+  readonly floors: boolean;
+  /** So many rounds, where nobody asked for another number; one for a trial, for floors `inTurn`, 1 unless given. */
+  rounds(usual: number, quick: number, inTurn?: number): number;
   /** So many rounds first, which do not count, until programs are compiled; none for a trial. */
   warm(usual: number, quick?: number): number;
   /** A round's length in ms; at most 50 for a trial. */
@@ -46,11 +48,12 @@ export async function timed(stage: Stage, contestants: readonly Contestant[], ms
 
 /** The effort that was asked for. */
 export function effortOf(wanted: Wanted, peers: boolean): Effort {
-  const { quick, trial } = wanted;
+  const { quick, trial, floors } = wanted;
   return {
     quick,
     peers,
-    rounds: (usual, few) => wanted.rounds ?? (trial ? 1 : quick ? few : usual),
+    floors,
+    rounds: (usual, few, inTurn = 1) => wanted.rounds ?? (trial ? 1 : floors ? inTurn : quick ? few : usual),
     warm: (usual, few = usual) => trial ? 0 : quick ? few : usual,
     ms: (usual, short) => trial ? Math.min(short, 50) : quick ? short : usual,
     count: (usual, few, fewest = few) => trial ? fewest : quick ? few : usual,

@@ -14,7 +14,7 @@ export const startup: Measure = async (stage, effort) => {
   await stage.clear();
   const { url, transports, rawTransports } = stage;
   const program = await stage.start("programs/startup.ts", [url, transports[0], rawTransports[0]]);
-  const rounds = effort.rounds(15, 5);
+  const rounds = effort.rounds(15, 5, 3);
   const joins: { joined: number; answered: number }[] = [];
   const connects: number[] = [];
   for (let round = 0; round < rounds + 2; round++) {
@@ -25,7 +25,9 @@ export const startup: Measure = async (stage, effort) => {
     joins.push(join);
   }
   await stage.clear();
-  await using bundle = await bundled(await runtimeBinary("bun"), "programs/idle_node.ts");
+  const bun = await runtimeBinary("bun");
+  await using bundle = await bundled(bun, "programs/idle_node.ts");
+  await using library = await bundled(bun, "../mod.ts");
   const players = [
     { name: BARE, play: () => process(stage, IDLE, ["bare"]) },
     ...rawTransports.map((transport) => ({
@@ -44,10 +46,11 @@ export const startup: Measure = async (stage, effort) => {
       name: `${BUNDLED}${overOf(transport, transports)}`,
       play: () => process(stage, bundle.file, [url, transport]),
     })),
-    { name: IMPORTS, play: () => process(stage, IDLE, ["import"]) },
+    { name: IMPORTS, play: () => process(stage, IDLE, ["import", "../../mod.ts"]) },
+    { name: IMPORTS_BUNDLED, play: () => process(stage, IDLE, ["import", library.file]) },
   ];
   await alternate(players, effort.warm(1)); // Deno compiles what it has not run before
-  const processes = await alternate(players, effort.rounds(7, 3));
+  const processes = await alternate(players, effort.rounds(7, 3, 3));
   const whole = await alternate(
     transports.map((transport) => ({
       name: `then catga()${overOf(transport, transports)}`,
@@ -128,6 +131,7 @@ export const startup: Measure = async (stage, effort) => {
 const IDLE = "programs/idle.ts";
 const BARE = "that does nothing";
 const IMPORTS = "that imports Catga";
+const IMPORTS_BUNDLED = `${IMPORTS}, bundled`;
 const BUNDLED = "to catga() done, bundled";
 
 /** ms by step. */
@@ -166,9 +170,11 @@ function processorsOf(processes: ReadonlyMap<string, readonly Started[]>): Row[]
     [...processes].map(([name, rounds]) => [name, rounds.map(({ processor = NaN }) => processor)]),
   );
   if ([...figures.values()].flat().some(Number.isNaN)) return [];
-  const [bare, imported] = [figures.get(BARE)!, figures.get(IMPORTS)!];
+  const bare = figures.get(BARE)!;
+  const imported = (name: string) => [figures.get(name)!.map((processor, round) => processor - bare[round])];
   return [
     ...[...figures].map(([name, rounds]) => ({ name: `a process ${name}`, cells: [rounds] })),
-    { name: "of it: import of Catga", cells: [imported.map((processor, round) => processor - bare[round])] },
+    { name: "of it: import of Catga", cells: imported(IMPORTS) },
+    { name: "of it: import of Catga, bundled", cells: imported(IMPORTS_BUNDLED) },
   ];
 }

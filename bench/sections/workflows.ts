@@ -38,13 +38,14 @@ export const workflows: Measure = async (stage, effort, company) => {
   });
   const contestants = await company.engage([
     ...all,
-    { ...byHand, name: FOLLOWED, nodes: 1 },
-    { ...byHand, name: LED, file: "programs/workflows_led.ts", nodes: 1 },
+    { ...byHand, name: FOLLOWED, nodes: 1, against: [RAW] },
+    { ...byHand, name: LED, file: "programs/workflows_led.ts", nodes: 1, against: [RAW] },
     ...all.map(onSynced),
     ...effort.peers ? [RESTATE] : [],
   ]);
   const catga = contestants.filter(({ name }) => name.startsWith(OWN) && !name.includes(SYNCED));
-  return [...await together(contestants, effort), await resuming(catga, effort), await waking(catga, effort)];
+  const tables = await together(contestants, effort);
+  return effort.floors ? tables : [...tables, await resuming(catga, effort), await waking(catga, effort)];
 };
 
 /** Measures what sleeping runs cost: some minutes, so it runs only when it is asked for. */
@@ -116,13 +117,17 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
   const figures: Map<string, Round[]>[] = [];
   for (const atOnce of AT_ONCE) {
     const least = Math.max(200, atOnce * 10);
-    const options: AtOnce = { atOnce, ms: effort.ms(1_000, 400), runs: effort.count(least, least, 1) };
+    const options: AtOnce = {
+      atOnce,
+      ms: effort.ms(effort.floors ? 400 : 1_000, 400),
+      runs: effort.count(least, least, 1),
+    };
     const players = contestants.map((running) => ({
       ...{ name: running.name, drop: running.drop },
       play: () => round(running, options),
     }));
     await alternate(players, effort.warm(1));
-    figures.push(await alternate(players, effort.rounds(9, 3)));
+    figures.push(await alternate(players, effort.rounds(9, 3, 3)));
   }
   const rows = (of: (round: Round) => number) =>
     contestants.map(({ name }) => ({ name, cells: figures.map((rounds) => rounds.get(name)!.map(of)) }));

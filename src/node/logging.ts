@@ -12,8 +12,8 @@ export const consoleWarnings: Logger = Object.freeze({
   debug() {},
   info() {},
   warn: (message: string) => console.warn(message),
-  error: (message: string, { error }: LogFields) =>
-    error === undefined ? console.error(message) : logThrown(message, error),
+  error: (message: string, fields: LogFields) =>
+    "error" in fields ? logThrown(message, fields.error) : console.error(message),
 });
 
 /** Makes an observer that logs each observation, at the level that fits it. */

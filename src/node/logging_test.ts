@@ -19,7 +19,7 @@ function keeping(): { logger: Logger; lines: [string, string, LogFields][] } {
 }
 
 describe("consoleWarnings", () => {
-  it("an error without a cause is the line alone", () => {
+  it("an error without a cause is the line alone; `throw undefined` has a cause, undefined", () => {
     const real = console.error;
     const seen: unknown[][] = [];
     console.error = (...args) => void seen.push(args);
@@ -27,7 +27,8 @@ describe("consoleWarnings", () => {
       const error = new Error("why");
       consoleWarnings.error("a dead letter", {});
       consoleWarnings.error("it failed", { error });
-      assertEquals(seen, [["a dead letter"], ["it failed", error]]);
+      consoleWarnings.error("it threw", { error: undefined });
+      assertEquals(seen, [["a dead letter"], ["it failed", error], ["it threw", undefined]]);
     } finally {
       console.error = real;
     }

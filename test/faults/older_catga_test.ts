@@ -145,7 +145,7 @@ class WrittenLines {
 
   /** Returns text that says why a letter was dead last; empty for other things, and for letters that never were. */
   deathOf(thing: string): string {
-    const last = this.lines.findLast(({ what, of }) => what === "letter dead" && thing.startsWith(`letter ${of} `));
+    const last = this.lines.findLast(({ what, of }) => what === "letter dead" && thing === `letter ${of}`);
     return last === undefined ? "" : `; it was dead: ${last.n}`;
   }
 
@@ -154,7 +154,7 @@ class WrittenLines {
     this.lines.push(line);
     if (what === "failed") this.failures.push(`${node}: ${of}`);
     const [, stored] = /^(tick|bulk|later|mail|act|letter) ok$/.exec(what) ?? [];
-    const thing = `${stored ?? what} ${of} ${n}`;
+    const thing = [stored ?? what, of, n].filter((part) => part !== undefined).join(" ");
     if (stored === undefined) {
       this.#handled.add(thing);
       this.missing.delete(thing);

@@ -77,6 +77,7 @@ describe("simulation of a subscription", () => {
       ["commit-counts", /has \d attempts, and failed \d times/, 5_550],
       ["commit-back", /runs before/, REWOUND + 110],
       ["commit-alive", /has \d attempts, and failed \d times/, 975],
+      ["commit-dropped", /request replay of .* was carried out by .* and /],
       ["unhandled-wait", /does not come to rest/, UNHANDLED],
     ])
   ) {

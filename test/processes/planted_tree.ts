@@ -67,8 +67,9 @@ interface Change {
  *   runs again. `batch-join`: what runs in a batch in front of another of its key is taken for done. `batch-again`: a
  *   message of a batch runs before one of its key that failed. `commit-counts`: a leader believes in a commit that does
  *   not count. `commit-back`: what is put aside while a leader goes back stays so. `commit-alive`: what a leader was
- *   about to begin has had an attempt, though its process goes on. `commit-dropped`: a dead letter stays dead though its
- *   replay is carried out. `unhandled-wait`: what was put aside because no live node handled it waits for ever.
+ *   about to begin has had an attempt, though its process goes on. `commit-dropped`: a dead letter stays dead
+ *   though its replay is carried out. `unhandled-wait`: what was put aside because no live node handled it waits for
+ *   ever.
  */
 const PLANTS = {
   "flow-expect": [{

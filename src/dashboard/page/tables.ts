@@ -17,7 +17,7 @@ export function shownTables(
   const nodes = table<NodeView>({
     place: byId("nodes"),
     key: ({ id, startedAt }) => `${id} ${startedAt}`,
-    empty: "no nodes",
+    empty: "no nodes in this namespace: start a program with `nats`",
     columns: [
       ["Node", ({ id, label, host }) => ({ text: label, title: `${id} ${host}` })],
       ["State", ({ state, since }) => ({

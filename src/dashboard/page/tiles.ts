@@ -24,7 +24,7 @@ export function tilesSection({ byId, filled, make, say, count, latency, rate, so
       cycles = ended;
       const troubled = Object.entries({ drained, suspect, gone }).filter(([, n]) => n > 0);
       const note = troubled.map(([state, n]) => `${count(n)} ${state}`).join(", ");
-      nodes(count(live), note || "all answer", gone > 0 ? "bad" : suspect > 0 ? "warn" : "");
+      nodes(count(live), note || (live === 0 ? "none" : "all answer"), gone > 0 ? "bad" : suspect > 0 ? "warn" : "");
     },
     contracts({ shown }) {
       const sum = (of: (each: ContractView) => number) => total(shown, of);

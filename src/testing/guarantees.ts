@@ -31,7 +31,7 @@ export type Guaranteed =
  *   letter; those of one key in order
  * - a run of a workflow ends, each recorded step has run, no step runs after its `undo`, and a run whose cancel was
  *   `ok` does not end with success
- * - all nodes that load an entity at one version get the same state, and versions grow
+ * - all nodes that load an entity at one version get the same state
  *
  * @example
  * ```ts

@@ -66,9 +66,9 @@ class Written {
     return this;
   }
 
-  dead(id: string): this {
+  dead(id: string, more: Partial<HistoryLetter> = {}): this {
     const letter = { contract: "Booked", subscription: "bill", id, key: "7", position: 1, code: "NO", message: "no" };
-    this.deadLetters.push(letter);
+    this.deadLetters.push({ ...letter, ...more });
     return this;
   }
 }
@@ -141,6 +141,90 @@ describe("checkDeliveries", () => {
     assertEquals(lines(dead().run("b")).map((line) => line.includes("before")), [false]);
   });
 
+  it("accepts a dead letter of this contract and subscription alone", () => {
+    const parked = () => new Written().publish("a").run("a", failed("NO"));
+    assertEquals(lines(parked().dead("a")), []);
+    assertEquals(lines(new Written().publish("b").run("b").publish("a").dead("a")), []);
+    for (const other of [{ contract: "Other" }, { subscription: "mail" }, { id: "b" }]) {
+      assertEquals(lines(parked().dead("a", other)).length, 1, JSON.stringify(other));
+    }
+  });
+
+  it("accepts a message that was unscheduled, and not because another one was", () => {
+    const unschedule = (key: string, more = {}) =>
+      new Written().publish("b").run("b").publish("a").publish("c", OK, { method: "unschedule", key, ...more }).run(
+        "c",
+      );
+    assertEquals(lines(unschedule("a")), []);
+    assertEquals(lines(unschedule("c")).length, 1);
+    // the id of a message may be the key of another
+    assertEquals(lines(new Written().publish("7").publish("a").run("a")).length, 1);
+    assertEquals(lines(unschedule("a", { contract: "Other" })).length, 1);
+    const at = new Written().publish("b").run("b").publish("a", OK, { options: { at: new Date(0) } });
+    assertEquals(lines(at.publish("c", OK, { options: { cron: "@daily" } })), []);
+  });
+
+  it("takes a message without an id by the number of its operation", () => {
+    const none = { id: undefined };
+    const sent = () => new Written().publish("a", OK, none).publish("b", OK, none).run("a", OK, { operation: 0 });
+    assertEquals(lines(sent().run("b", OK, { operation: 1 })), []);
+    assertEquals(lines(sent())[0].startsWith("event Booked number 1: was stored, and desk/bill has not"), true);
+    assertEquals(lines(sent().run("b", failed("NO"), { operation: 1 }).dead("b")), []);
+    const refused = new Written().publish("a", failed("UNAVAILABLE"), none).run("a", OK, { operation: 0 });
+    assertEquals(lines(refused).length, 1);
+    assertEquals(lines(new Written().publish("a", failed("UNAVAILABLE"), none).run("a", OK, { operation: 7 })), []);
+  });
+
+  it("takes the id that the contract makes of its input", () => {
+    const byRoom = command<{ room: string }>("Charge", {
+      ...{ durable: true, idempotent: true, id: ({ room }) => room },
+    });
+    const queued = { kind: "command", contract: "Charge", method: "enqueue", key: undefined } as const;
+    const run = { kind: "command", contract: "Charge", subscription: "Charge", key: undefined, position: 1 } as const;
+    const subjects = (id: string | undefined, ran: string) =>
+      checkDeliveries(new Written().publish("7", OK, { ...queued, id }).run(ran, OK, run), [byRoom])
+        .map(({ subject }) => subject);
+    assertEquals([subjects(undefined, "7"), subjects("a", "a")], [[], []]);
+    assertEquals([subjects(undefined, "8"), subjects("a", "7")], [["command Charge 7"], ["command Charge a"]]);
+  });
+
+  it("accepts a refused message whose id another operation has stored, and one whose sender has no result", () => {
+    const twice = new Written().publish("a", failed("UNAVAILABLE")).publish("a");
+    assertEquals(lines(twice.run("a")), []);
+    assertEquals(lines(new Written().publish("b", failed("UNAVAILABLE")).publish("a").run("b").run("a")).length, 1);
+    assertEquals(lines(new Written().publish("a", OK, { outcome: undefined }).run("a")), []);
+  });
+
+  it("leaves out other contracts, handlers that are no subscription, and sends", () => {
+    const other = new Written().publish("a").run("a").publish("b", OK, { contract: "Other" });
+    assertEquals(lines(other.run("b", "open", { contract: "Other", subscription: "mail" })), []);
+    assertEquals(lines(new Written().publish("a").run("a").run("a", "open", { subscription: undefined })), []);
+    const sent = new Written().publish("a").run("a").publish("b", OK, { method: "send" });
+    assertEquals(lines(sent), []);
+    assertEquals(
+      lines(new Written().publish("a").run("a").run("a", "open", { position: undefined, subscription: "mail" })),
+      [],
+    );
+  });
+
+  it("looks at the order of messages with a key alone", () => {
+    const overtaken = () => new Written().publish("a").publish("b");
+    const none = { key: undefined };
+    assertEquals(lines(overtaken().run("b", OK, none).run("a", OK, none)), []);
+    const Free = event<{ room: string }>("Booked", { durable: true });
+    assertEquals(checkDeliveries(overtaken().run("b").run("a"), [Free]), []);
+  });
+
+  it("a letter of another subscription, or of another message, does not tell of a discarded one", () => {
+    const passed = (more: object) =>
+      new Written().publish("a").publish("b").run("a", failed("NO")).run("b").dead("a", more);
+    const orders = (written: Written) => lines(written).filter((line) => line.includes("before")).length;
+    assertEquals([{}, { subscription: "mail" }, { id: "b" }].map((more) => orders(passed(more))), [1, 0, 0]);
+    assertEquals(orders(new Written().publish("a").publish("b").run("b").run("a", failed("NO"))), 1);
+    // its first run has no outcome: a message that still runs is not one that an operator has discarded
+    assertEquals(orders(new Written().publish("a").publish("b").run("a", "open").run("b")), 1);
+  });
+
   it("looks at each member of a batch", () => {
     const batch = ["a", "b"].map((id, n) => ({ id, key: "7", position: n + 1, attempt: 1, payload: {}, operation: n }));
     assertEquals(lines(new Written().publish("a").publish("b").run("a", OK, { position: undefined, batch })), []);
@@ -152,6 +236,9 @@ describe("checkDeliveries", () => {
     const queued = { kind: "command", contract: "Charge", method: "enqueue", key: undefined } as const;
     const run = { kind: "command", contract: "Charge", subscription: "Charge", key: undefined } as const;
     const history = new Written().publish("a", OK, queued).publish("b", OK, queued).run("a", OK, run);
+    assertEquals(lines(history, Charge), [
+      "command Charge b: was stored, and Charge has not handled it: no handler of it has run",
+    ]);
     assertEquals(lines(history.run("b", OK, { ...run, node: "bank-1" }), Charge), []);
   });
 });

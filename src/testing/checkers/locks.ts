@@ -154,7 +154,7 @@ function wrongWrites(holds: readonly ObservedHold[], writes: readonly FencedWrit
       return wrong(FENCED, `a write of ${by} with ${token} was accepted after ${newer}`);
     }
     const holding = holds.some((hold) =>
-      hold.by === by && hold.token === token && hold.from < at && at < (hold.to ?? Infinity)
+      hold.key === key && hold.by === by && hold.token === token && hold.from < at && at < (hold.to ?? Infinity)
     );
     if (!holding || (newest !== undefined && newest.token > token)) return [];
     return wrong(FENCED, `a write of ${by} with ${token} was refused, and it held the lock`);

@@ -44,6 +44,7 @@ describe("checkLocks", () => {
       "k: b was given the token 1, after a had 2",
     ]);
     assertEquals(lines({ holds: [hold("a", 2, 0, 10), hold("b", 2, 20, 30)] }).length, 1);
+    assertEquals(lines({ holds: [hold("a", 2, 0, 10), hold("b", 2, 5, 30)] }).length, 2);
   });
 
   it("accepts a smaller token of a holder that was frozen while the store answered, and not of another", () => {
@@ -74,6 +75,37 @@ describe("checkLocks", () => {
       "k: a write of a with 1 was refused, and it held the lock",
     ]);
   });
+
+  it("accepts a refused write behind the end of its hold, and behind a write with a newer token", () => {
+    const holds = [hold("a", 1, 0, 10), hold("a", 3, 20), hold("b", 2, 12, 15), hold("b", 1, 0, 90, "other")];
+    assertEquals(lines({ holds, writes: [write("a", 1, 11, false)] }), []);
+    assertEquals(lines({ holds, writes: [write("a", 3, 19, false)] }), []);
+    assertEquals(lines({ holds, writes: [write("b", 2, 13), write("a", 1, 14, false)] }), []);
+    assertEquals(lines({ holds, writes: [write("b", 2, 13), write("a", 3, 30, false)] }).length, 1);
+    const taken = { holds: [hold("a", 1, 0, 50), hold("b", 2, 30, 40)], away: [{ by: "a", from: 10, to: 45 }] };
+    assertEquals(lines({ ...taken, writes: [write("b", 2, 35), write("a", 1, 36, false)] }), []);
+  });
+
+  it("judges a refused write by holds of its key (a hold of another key with this token made it a breach)", () => {
+    const holds = [hold("a", 1, 0, 10), hold("a", 1, 0, 90, "other")];
+    assertEquals(lines({ holds, writes: [write("a", 1, 11, false)] }), []);
+  });
+
+  it("says which promise was broken, of which key and when", () => {
+    const first = (history: Parameters<typeof checkLocks>[0]) =>
+      checkLocks(history).map(({ promise, at }) => `${promise}, at ${at}`);
+    assertEquals(first({ holds: [hold("a", 1, 0, 10), hold("b", 2, 5, 20)] }), ["lock: one holder at a time, at 5"]);
+    assertEquals(first({ holds: [hold("a", 2, 0, 10), hold("b", 1, 20, 30)] }), [
+      "lock: tokens of a key grow, at 20",
+    ]);
+    assertEquals(first({ holds: [hold("a", 1, 0, 10)], writes: [write("b", 1, 5)] }), [
+      "lock: the resource takes writes in the order of their tokens, at 5",
+    ]);
+  });
+
+  it("takes holds that began at one time in the order of their tokens", () => {
+    assertEquals(lines({ holds: [hold("b", 2, 5, 6), hold("a", 1, 5, 5)] }), []);
+  });
 });
 
 describe("checkLeadership", () => {
@@ -82,5 +114,7 @@ describe("checkLeadership", () => {
     assertEquals(checkLeadership({ holds }).map(({ text }) => text), ["a held it from 0 to 30, and b from 20"]);
     assertEquals(checkLeadership({ holds, away: [{ by: "a", from: 5, to: 30 }] }), []);
     assertEquals(checkLeadership({ holds: [holds[0], { ...holds[1], from: 30 }] }), []);
+    // a node that leads twice at a time has no token by which both spans would be one
+    assertEquals(checkLeadership({ holds: [holds[0], { ...holds[1], by: "a" }] }).length, 1);
   });
 });

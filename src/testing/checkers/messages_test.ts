@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { CatgaError } from "../../error.ts";
 import type { Breach } from "./breach.ts";
-import { checkMessages, type MessageObservation } from "./messages.ts";
+import { checkMessages, type MessageObservation, outcomeText } from "./messages.ts";
 
 describe("checkMessages", () => {
   it("a history of kept promises has none", () => {
@@ -31,6 +31,11 @@ describe("checkMessages", () => {
     assertEquals(check(sent("query"), answered("42")), ["query 1 of a: told 42, and ran 0 time(s)"]);
     assertEquals(check(sent("command"), ran(), answered("run 2")), ["command 1 of a: told run 2, its run run 1"]);
     assertEquals(check(sent("query"), asked(), answered("41")), ["query 1 of a: told 41, not 42"]);
+  });
+
+  it("a query that failed has no value to be compared", () => {
+    assertEquals(check(sent("query"), asked(), failed("UNAVAILABLE")), []);
+    assertEquals(check(sent("query"), ran({ outcome: "ODD" }), failed("ODD")), []);
   });
 
   it("without a known value, a value that none of a query's runs returned is found", () => {
@@ -97,6 +102,35 @@ describe("checkMessages", () => {
     assertEquals(check({ type: "start", at: 140, node: "b" }, ...late).length, 1);
   });
 
+  it("a node that was frozen several times settles its sends after the last time", () => {
+    const late = { ...failed("OUTCOME_UNKNOWN"), at: 300 };
+    const first: MessageObservation = { type: "resume", at: 190, node: "a", since: 90 };
+    assertEquals(check(sent("command"), late, first).length, 1);
+    assertEquals(check(sent("command"), late, first, { type: "resume", at: 290, node: "a", since: 200 }), []);
+    assertEquals(check(sent("command"), late, first, { type: "resume", at: 290, node: "a", since: 250 }).length, 1);
+    const before: MessageObservation = { type: "resume", at: 60, node: "a", since: 50 };
+    assertEquals(check(sent("command"), { ...late, at: 110 }, before), []);
+  });
+
+  it("an idempotent command has the result of one of its runs", () => {
+    const twice = [sent("idempotent"), ranIdempotent("run 1"), ranIdempotent("run 2", "c")];
+    assertEquals(check(...twice, answered("run 1")), []);
+    assertEquals(check(...twice, answered("run 2")), []);
+    assertEquals(check(...twice, failed("OUTCOME_UNKNOWN")), []);
+    assertEquals(check(...twice, answered("run 3")), ["idempotent 1 of a: told run 3, its runs run 1,run 2"]);
+    assertEquals(check(...twice, failed("ODD")), ["idempotent 1 of a: told ODD, its runs run 1,run 2"]);
+    assertEquals(check(sent("idempotent"), failed("OUTCOME_UNKNOWN")), []);
+    assertEquals(check(sent("idempotent"), failed("UNAVAILABLE")), []);
+    assertEquals(check(sent("idempotent"), ranIdempotent("run 1"), failed("UNAVAILABLE")).length, 1);
+    assertEquals(check(sent("idempotent"), ranIdempotent(undefined), answered("run 3")), []);
+  });
+
+  it("a value that is no text is compared as a text", () => {
+    const [one, two] = [ran({ outcome: outcomeText({ n: 1 }) }), ran({ outcome: outcomeText({ n: 2 }) })];
+    const told: MessageObservation = { type: "result", at: 5, message: 1, result: { ok: true, value: { n: 1 } } };
+    assertEquals([check(sent("command"), one, told).length, check(sent("command"), two, told).length], [0, 1]);
+  });
+
   it("two results of one send are found", () => {
     const found = check(sent("command"), ran(), answered("run 1"), answered("run 1"));
     assertEquals(found, ["command 1 of a: settled more than once"]);
@@ -123,15 +157,19 @@ function check(...history: MessageObservation[]): string[] {
   return lines(checkMessages(history, { answer: () => "42" }));
 }
 
-function sent(kind: "command" | "query", n = 1): MessageObservation {
+function sent(kind: "command" | "query" | "idempotent", n = 1): MessageObservation {
   return { type: "send", at: 0, message: n, kind, sender: "a", due: 100 };
 }
 
-function ran(
-  more: { message?: number; id?: string; node?: string; at?: number; outcome?: string } = {},
-): MessageObservation {
+type Ran = Extract<MessageObservation, { type: "run" }>;
+
+function ran(more: { message?: number; id?: string; node?: string; at?: number; outcome?: string } = {}): Ran {
   const { message = 1, id = `id ${message}`, node = "b", at = 1, outcome = "run 1" } = more;
   return { type: "run", at, message, kind: "command", node, id, outcome };
+}
+
+function ranIdempotent(outcome: string | undefined, node = "b"): Ran {
+  return { ...ran({ node }), kind: "idempotent", outcome };
 }
 
 function asked(n = 1): MessageObservation {

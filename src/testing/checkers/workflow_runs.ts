@@ -38,10 +38,7 @@ export type WorkflowHistory = Pick<History, "operations" | "steps" | "runs" | "f
 export function checkRuns(history: WorkflowHistory, workflows: readonly string[]): Breach[] {
   const names = new Set(workflows);
   const runs = history.runs.filter(({ workflow }) => names.has(workflow));
-  const steps = Map.groupBy(
-    history.steps.filter(({ workflow }) => names.has(workflow)),
-    ({ workflow, run }) => `${workflow} ${run}`,
-  );
+  const steps = Map.groupBy(history.steps, ({ workflow, run }) => `${workflow} ${run}`);
   return [
     ...neverStored(history, names),
     ...runs.flatMap((run) => {

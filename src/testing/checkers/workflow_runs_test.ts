@@ -47,13 +47,14 @@ class Written {
     return this;
   }
 
-  fault(fault: string, node: string, began: number, ended: number | undefined): this {
+  fault(fault: string, node: string | undefined, began: number, ended: number | undefined): this {
     this.faults.push({ fault, node, began, ended, start: began * 10, end: undefined, detail: undefined });
     return this;
   }
 
-  kill(node: string, ended: number): this {
-    this.processes.push({ began: 0, start: 0, ended, end: ended * 10, node, process: 1, deploy: 0, endedBy: "kill" });
+  kill(node: string, ended: number, more: Partial<NodeProcess> = {}): this {
+    const of = { began: 0, start: 0, ended, end: ended * 10, node, process: 1, deploy: 0, endedBy: "kill" } as const;
+    this.processes.push({ ...of, ...more });
     return this;
   }
 }
@@ -77,6 +78,12 @@ describe("checkRuns", () => {
     const unknown: HistoryOutcome = { type: "failed", code: "OUTCOME_UNKNOWN", message: "planted" };
     assertEquals(lines(new Written().call("start", unknown)), []);
     assertEquals(lines(new Written().call("start", OK, { options: { cron: "@daily" } })), []);
+    assertEquals(lines(new Written().call("start", OK, { contract: "Other" })), []);
+    assertEquals(lines(new Written().call("cancel")), []);
+    assertEquals(
+      lines(new Written().call("start", { type: "ok", value: "8" }).run("done", "started", "ended")).length,
+      1,
+    );
   });
 
   it("finds a run that has not ended, and accepts one that waits for a signal or a time", () => {
@@ -87,6 +94,15 @@ describe("checkRuns", () => {
     assertEquals(lines(new Written().run("waiting", "started", "waits Approved")), []);
     assertEquals(lines(new Written().run("waiting", "started", "slept day")), []);
     assertEquals(lines(new Written().run("waiting", "started", "slept day", "woken day", "child pay")).length, 1);
+    assertEquals(lines(new Written().run("waiting", "started", "slept day", "woken night")), []);
+    assertEquals(lines(new Written().run("waiting", "started", "waits Approved", "took Approved")).length, 1);
+    assertEquals(lines(new Written().run("retrying", "started", "slept day")).length, 1);
+    const stuck = new Written().run("stuck", "started");
+    const errors = ["pay", ""].map((name) => ({ name, error: { code: "NO", message: `${name} failed` } }));
+    Object.assign(stuck.runs[0], { pending: [...errors, { name: "mail", error: undefined }] });
+    assertEquals(lines(stuck), [
+      "run 7 of Order: is stuck at the end (pay: pay failed; the handler:  failed; mail), recorded last: started",
+    ]);
   });
 
   it("finds a recorded step that no attempt has done, and accepts one that an operator has skipped", () => {
@@ -121,6 +137,59 @@ describe("checkRuns", () => {
     assertEquals(lines(run().fault("skew", "app-1", 2, 8)).length, 1);
   });
 
+  it("accepts a late step only for what befell its own process at that time", () => {
+    const late = (type: (run: Written) => Written) =>
+      lines(type(
+        new Written().run("failed", "started", "done pay", "failing", "undone pay", "ended")
+          .step("step", 5, 9).step("undo", 7, 8, { node: "app-2" }),
+      )).length;
+    assertEquals(late((run) => run), 1);
+    assertEquals(late((run) => run.fault("freeze", "app-1", 1, 6)), 0);
+    assertEquals(late((run) => run.fault("freeze", "app-1", 1, 4)), 1);
+    assertEquals(late((run) => run.fault("freeze", "app-1", 9, 12)), 1);
+    assertEquals(late((run) => run.fault("cut", undefined, 1, 6)), 0);
+    assertEquals(late((run) => run.kill("app-1", 9)), 0);
+    assertEquals(late((run) => run.kill("app-1", 10)), 1);
+    assertEquals(late((run) => run.kill("app-2", 6)), 1);
+    assertEquals(late((run) => run.kill("app-1", 6, { process: 2 })), 1);
+    assertEquals(late((run) => run.kill("app-1", 6, { endedBy: "drain" })), 1);
+    // a step that began behind its undo, on a node that was frozen before it began
+    const behind = new Written().run("failed", "started", "done pay", "failing", "undone pay", "ended")
+      .step("step", 1, 2).step("undo", 3, 4).step("step", 7, 8, { node: "app-2" });
+    assertEquals(lines(behind).length, 1);
+    assertEquals(lines(behind.fault("freeze", "app-2", 2, 6)), []);
+  });
+
+  it("finds a step without an end behind its undo", () => {
+    const run = new Written().run("failed", "started", "done pay", "failing", "undone pay", "ended");
+    const breaches = checkRuns(run.step("step", 1, undefined).step("step", 1, 2).step("undo", 3, 4), ["Order"]);
+    assertEquals(breaches.map(({ text, at }) => [text, at]), [
+      ["attempt 1 of step pay went on until the end on app-1, and its undo began at 30", 10],
+    ]);
+  });
+
+  it("keeps steps, runs, and what was recorded of them apart by their names", () => {
+    const done = () => new Written().run("done", "started", "done pay", "ended");
+    const other = { name: "mail" };
+    assertEquals(lines(done().step("step", 1, undefined).step("step", 3, 4, other)).length, 1);
+    assertEquals(lines(done().step("step", 1, undefined).step("undo", 3, 4)).length, 1 + 1);
+    assertEquals(lines(done().step("step", 1, 2).step("step", 3, undefined, { run: "8" })), []);
+    assertEquals(lines(done().step("step", 1, 2).step("step", 3, undefined, { workflow: "Other" })), []);
+    const failed = () => new Written().run("failed", "started", "done pay", "failing", "undone pay", "ended");
+    assertEquals(lines(failed().step("step", 1, 2).step("undo", 3, 4).step("step", 1, 9, other)), []);
+    assertEquals(lines(failed().step("step", 1, 2, other).step("undo", 3, 4, other)), []);
+    assertEquals(lines(failed().step("step", 5, 6, other).step("undo", 3, 4, other)).length, 1);
+    const skipped = new Written().run("failed", "started", "skipped pay", "failing", "undone pay", "ended");
+    assertEquals(lines(skipped.step("undo", 3, 4)), []);
+    const told = new Written().run("failed", "started", "told pay", "failing", "undone pay", "ended");
+    assertEquals(lines(told.step("undo", 3, 4)), []);
+    const mail = new Written().run("failed", "started", "done mail", "failing", "undone pay", "ended");
+    assertEquals(lines(mail.step("undo", 3, 4)).length, 1);
+    const failing = new Written().run("failed", "started", "failed pay", "ended");
+    assertEquals(lines(failing.step("step", 1, undefined)), []);
+    assertEquals(lines(done().step("step", 1, 2, { outcome: { type: "failed", code: "NO", message: "no" } })), []);
+  });
+
   it("finds an undo of a step that was not done", () => {
     const history = new Written().run("failed", "started", "failing", "undone pay", "ended").step("undo", 3, 4);
     assertEquals(lines(history), ["run 7 of Order: undoes pay at 30, which was not done"]);
@@ -133,6 +202,9 @@ describe("checkRuns", () => {
     assertEquals(lines(new Written().call("cancel").run("failed", "started", "cancelled", "ended")), []);
     const refused: HistoryOutcome = { type: "failed", code: "NO_RUN", message: "it has ended" };
     assertEquals(lines(new Written().call("cancel", refused).run("done", "started", "ended")), []);
+    for (const other of [{ method: "start" }, { contract: "Other" }, { key: "8" }] as const) {
+      assertEquals(lines(new Written().call("cancel", OK, other).run("done", "started", "ended")), []);
+    }
   });
 
   it("finds an entry behind the end", () => {

@@ -638,6 +638,52 @@ describe("edge", () => {
     }
   });
 
+  it("resume of an entry names the place of each item and where to go on; it precedes that of the contract", async () => {
+    type Row = { name: string };
+    const Rows = stream<{ after?: string }, Row>("Rows", { resume: () => ({ after: "by the contract" }) });
+    const rows = ["a", "b: ü\n2", "c"];
+    const handler = Rows.handle(function* ({ after }) {
+      for (const name of rows.slice(after === undefined ? 0 : rows.indexOf(after) + 1)) yield { name };
+    });
+    await using app = await catga({ logger: QUIET, handlers: handler });
+    const resume = { id: ({ name }: Row) => name, from: (_: unknown, after: string) => ({ after }) };
+    const long = { ...resume, id: () => "x".repeat(4_097) };
+    const handle = edge({ rows: [Rows, { resume }], long: [Rows, { resume: long }] })
+      .handler(app, { authorize: () => undefined });
+    const read = async (name: string, headers: Record<string, string> = {}) =>
+      withoutComments(await (await handle(new Request(`http://shop.example/${name}?input={}`, { headers }))).text());
+    const [first, second, third, end] = (await read("rows")).split("\n\n");
+    assertEquals([first, third], ['id: a\ndata: {"name":"a"}', 'id: c\ndata: {"name":"c"}']);
+    const place = /^id: (.*)$/m.exec(second)![1];
+    assertEquals(await read("rows", { "last-event-id": place }), `${third}\n\n${end}\n\n`);
+    assertStringIncludes(await read("long"), "event: failure\n");
+    assertStringIncludes(await read("long"), '"code":"TOO_LARGE"');
+  });
+
+  it("Catga's client gets the place of a run, the time to wait and the type of a failure, as others do", async () => {
+    const Later = command<void, void, "LATER">("Later");
+    const later = Later.handle(() => {
+      throw new CatgaError("LATER", "not now", { retryable: true });
+    });
+    const Asked = query("Asked");
+    await using app = await catga({ logger: QUIET, handlers: [later, ...handlers] });
+    const handle = edge({ later: Later, asked: Asked, trip: Trip }).handler(app, { authorize: () => undefined });
+    const VALUES = "application/vnd.catga+json";
+    const ask = async (name: string, type: string, body?: string) => {
+      const headers = { accept: type, "content-type": "application/json" };
+      const request = new Request(`http://shop.example/${name}`, { method: "POST", headers, ...body && { body } });
+      const response = await handle(request);
+      const { status, headers: given } = response;
+      await response.body?.cancel();
+      return [status, given.get("content-type"), given.get("retry-after"), given.get("location") !== null];
+    };
+    assertEquals(await ask("later", VALUES), [422, VALUES, "1", false]);
+    assertEquals(await ask("later", "*/*"), [422, "application/problem+json", "1", false]);
+    assertEquals(await ask("asked", VALUES), [503, VALUES, "1", false]);
+    assertEquals(await ask("trip", VALUES, '{"to":"Rome"}'), [202, VALUES, null, true]);
+    assertEquals(await ask("trip", "*/*", '{"to":"Rome"}'), [202, "application/json", null, true]);
+  });
+
   it("no cache gives a caller the answer that was another's: it depends on who sends the request", async () => {
     await using server = await start();
     const read = await server.ask("GET", "double?input=21");

@@ -177,7 +177,7 @@ describe("checkDeliveries", () => {
 
   it("takes the id that the contract makes of its input", () => {
     const byRoom = command<{ room: string }>("Charge", {
-      ...{ durable: true, idempotent: true, id: ({ room }) => room },
+      ...{ durable: true, idempotent: true, id: ({ room }: { room: string }) => room },
     });
     const queued = { kind: "command", contract: "Charge", method: "enqueue", key: undefined } as const;
     const run = { kind: "command", contract: "Charge", subscription: "Charge", key: undefined, position: 1 } as const;

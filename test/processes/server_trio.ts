@@ -46,8 +46,8 @@ export class ServerTrio implements AsyncDisposable {
   }
 
   /**
-   * Resolves when the two other servers lead all streams, and neither lacks anything: a server with an empty store
-   * votes for whoever asks first, also for one that lacks what it has acknowledged itself before.
+   * Resolves when the two other servers lead all streams, and neither lacks anything: a server with an empty store is
+   * no majority with one other server.
    */
   async #ledWithout(index: number): Promise<void> {
     const others = this.cluster.urls.filter((_, other) => other !== index);

@@ -244,6 +244,7 @@ export class App implements NodeHost, DrainableNode {
   health(): Health {
     const cluster = this.#remote?.health ?? IN_MEMORY;
     const { connection, member, queued } = cluster;
+    const subscriptions = this.#opened?.health ?? [];
     const status = this.#builder.stopped
       ? "stopped"
       : this.isDraining
@@ -259,8 +260,8 @@ export class App implements NodeHost, DrainableNode {
       nodes: this.nodes().length,
       inFlight: this.inFlight,
       queued,
-      subscriptions: this.#opened?.health ?? [],
-      alarms: status === "stopped" ? [] : this.alarms, // a stopped node no longer sees any state
+      subscriptions,
+      alarms: status === "stopped" ? [] : this.#alarmsOf(subscriptions), // a stopped node no longer sees any state
     };
   }
 
@@ -269,12 +270,13 @@ export class App implements NodeHost, DrainableNode {
   }
 
   get alarms(): Health["alarms"] {
+    return this.#alarmsOf(this.#opened?.health ?? []);
+  }
+
+  #alarmsOf(subscriptions: Health["subscriptions"]): Health["alarms"] {
     this.#ownRuns?.look();
-    return this.#parts.alarms.alarms(
-      this.#opened?.health ?? [],
-      this.#remote?.health.backlog,
-      this.#remote?.mismatches,
-    );
+    const { backlog } = this.#remote?.health ?? {};
+    return this.#parts.alarms.alarms(subscriptions, backlog, this.#remote?.mismatches);
   }
 
   get unreadable(): readonly UnreadableEntity[] {

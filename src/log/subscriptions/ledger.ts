@@ -152,8 +152,7 @@ export class Ledger {
    * there is none. Scans all parked messages.
    */
   get oldest(): number | undefined {
-    const [first] = this.open;
-    let oldest = first?.message.time;
+    let oldest = this.open.first?.message.time;
     // fast path for thousands of dead letters: no other message is parked
     if (this.parked.size === this.dead) return oldest;
     for (const { dead, message: { time } } of this.parked.values()) {

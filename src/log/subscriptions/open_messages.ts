@@ -26,6 +26,11 @@ export class OpenMessages implements Iterable<Item> {
     for (const item of items) if (item !== undefined) item.slot = this.#items.push(item) - 1;
   }
 
+  /** The item that was added first; `undefined`: the list is empty. */
+  get first(): Item | undefined {
+    return this.size === 0 ? undefined : this.#items.find((item) => item !== undefined);
+  }
+
   *[Symbol.iterator](): Iterator<Item> {
     for (const item of this.#items) if (item !== undefined) yield item;
   }

@@ -124,7 +124,7 @@ export class SubscriptionTerm {
     const error = (this.#reading === undefined ? this.#untaken : this.#reading.unreadable) ??
       this.#options.leases.unrenewed ?? unheard;
     const { lastFailure, outage, hanging } = handing ?? {};
-    const [oldest] = ledger?.open ?? [];
+    const oldest = ledger?.open.first;
     const ends = oldest && endsIn(oldest.message, serverTime);
     const unhandled = categories === undefined || ledger === undefined ? {} : unhandledOf(categories, ledger);
     const awaiting = ledger && awaitingIn(ledger);
@@ -233,7 +233,7 @@ export class SubscriptionTerm {
     const isSlow = this.#lacksRoom && now - this.#fullSince! > SLOW; // set while there is no room
     this.#isIdle = isSlow && [...ledger.open].every(({ category }) => category.capable === 0);
     if (isSlow) ledger.spillHotKey();
-    const [oldest] = ledger.open;
+    const oldest = ledger.open.first;
     warnings.check(oldest?.message, stream.serverTime, () => Object.keys(unhandledOf(categories, ledger)));
     if (now >= this.#looks[0] && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
       this.#carrying = true;

@@ -476,6 +476,21 @@ describe(
       await browser.show(1280, 1000, "light");
     });
 
+    it("an alarm with a long word has its age and its button in sight", async () => {
+      const word = "nosuchfile".repeat(60);
+      const alarm = {
+        ...{ severity: "error", kind: "dead-letters", about: "a/b", count: 1, message: `1 message: ${word}` },
+        ...{ since: 1, docs: "docs/alarms.md", advice: "replay it" },
+      };
+      const send = () => streams.send("alarms", [alarm]);
+      await shown("the alarm", send, has("#alarms", /nosuchfile/));
+      const [wide, room] = await browser.evaluate<number[]>(
+        `(({ scrollWidth, clientWidth }) => [scrollWidth, clientWidth])(document.querySelector("#alarms .frame"))`,
+      );
+      assertEquals(wide, room);
+      streams.send("alarms", []);
+    });
+
     it("the picture of the traffic does not cut a label at its edge, whatever the width", async () => {
       const circle = (n: number) => ({ label: `payments-${n}/MwEn-WWWWWW`, state: "live", count: 12 }) as const;
       const send = () =>

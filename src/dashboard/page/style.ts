@@ -347,6 +347,11 @@ td.actions {
   max-width: none;
 }
 
+#alarms td.wide,
+#letters td.wide {
+  overflow-wrap: anywhere;
+}
+
 /* What is operated, and graphs. */
 button,
 select,

@@ -479,7 +479,7 @@ describe(
     it("an alarm with a long word has its age and its button in sight", async () => {
       const word = "nosuchfile".repeat(60);
       const alarm = {
-        ...{ severity: "error", kind: "dead-letters", about: "a/b", count: 1, message: `1 message: ${word}` },
+        ...{ severity: "error", kind: "dead-letters", about: "a/b", count: 1, message: `1 message: ${word}` } as const,
         ...{ since: 1, docs: "docs/alarms.md", advice: "replay it" },
       };
       const send = () => streams.send("alarms", [alarm]);

@@ -17,7 +17,7 @@ export interface EdgeEntryOptions {
    * the answer has changed (by its ETag).
    */
   cache?: string | undefined;
-  /** HTTP statuses of the handler's own failure codes: 200 to 599 without 204, 205 and 304. Default: 422. */
+  /** HTTP statuses of the handler's own failure codes, 400 to 599. Default: 422. */
   failures?: Readonly<Record<string, number>> | undefined;
   /**
    * Workflows only: the signals that a caller may send to a run, by the names that callers use for them. Default: none.

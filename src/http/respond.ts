@@ -6,7 +6,7 @@ import { toJson } from "../data/encoding.ts";
 
 /** Options of {@link respond}, which makes an HTTP response of a result. */
 export interface RespondOptions<F extends string = AnyCode> extends ResponseInit {
-  /** HTTP statuses of the handler's own failure codes: 200 to 599 without 204, 205 and 304. Default: 422. */
+  /** HTTP statuses of the handler's own failure codes, 400 to 599. Default: 422. */
   failures?: { readonly [Code in F]?: number } | undefined;
 }
 
@@ -33,7 +33,10 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
   }
   checkKnown("respond", options, RESPOND_OPTIONS);
   const { failures = {}, status = result.ok && result.value === undefined ? 204 : 200, ...init } = options;
-  checkStatus("respond: status", status, { hasBody: result.ok && result.value !== undefined });
+  checkInteger("respond: status", status, 200, 599);
+  if (result.ok && result.value !== undefined && [204, 205, 304].includes(status)) {
+    throw new RangeError(`respond: status must be a status with a body; got ${status}`);
+  }
   checkFailures("respond", failures);
   const headers = new Headers(init.headers);
   if (result.ok) {
@@ -61,22 +64,15 @@ export function retryAfter({ code, details, retryable }: CatgaError, status: num
 }
 
 /**
- * Throws if the option `failures` is not an object that maps codes to HTTP statuses which allow a body. `at`: text at
- * the beginning of the error.
+ * Throws if the option `failures` is not an object that maps codes to HTTP statuses of errors. `at`: text at the
+ * beginning of the error.
  */
 export function checkFailures(at: string, failures: Readonly<Record<string, number | undefined>>): void {
   if (!isPlain(failures)) {
     throw new TypeError(`${at}: failures must be an object like { SOLD_OUT: 409 }; got ${show(failures)}`);
   }
   for (const [code, status = 422] of Object.entries(failures)) {
-    checkStatus(`${at}: failures.${code}`, status, { hasBody: true });
-  }
-}
-
-function checkStatus(option: string, status: number, { hasBody }: { readonly hasBody: boolean }): void {
-  checkInteger(option, status, 200, 599);
-  if (hasBody && [204, 205, 304].includes(status)) {
-    throw new RangeError(`${option} must be a status with a body; got ${status}`);
+    checkInteger(`${at}: failures.${code}`, status, 400, 599);
   }
 }
 

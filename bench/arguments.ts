@@ -42,16 +42,16 @@ export const USUAL: readonly Section[] = SECTIONS.slice(0, SECTIONS.indexOf("gro
 
 /**
  * Sections with the figures of docs/internals/measurements.md, "Floors", each with the number of turns of two trees
- * that fit into 20 minutes: what `floors` runs.
+ * that fit into half an hour: what `floors` runs.
  */
 export const FLOORS: Readonly<Partial<Record<Section, number>>> = {
-  local: 3,
-  startup: 4,
+  local: 2,
+  startup: 3,
   memory: 1,
   log: 2,
   workflows: 2,
   "growth-nodes": 1,
-  types: 2,
+  types: 1,
 };
 
 /** Which client of nats.js. */
@@ -95,7 +95,7 @@ check and explore, which take some minutes, counts, types (in Deno), and package
 docs/internals/packages.md hold
 
 "floors" as a first word: all figures of docs/internals/measurements.md, Floors, and nothing else; with --compare FOLDER
-and --docs docs/figures it fills that table, too, in some 20 minutes; further words are the sections that it is to run
+and --docs docs/figures it fills that table, too, in some 25 minutes; further words are the sections that it is to run
 
   --quick              fewer and shorter rounds: two minutes instead of 15
   --trial              as little as it takes to see that a section runs: the figures say nothing

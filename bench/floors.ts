@@ -140,10 +140,23 @@ const FLOORS: readonly Floor[] = [
   },
   {
     aim: 2,
+    name: "the same, from npm (`startup`)",
+    limit: "≤ 1.25",
+    own: ({ now }) => now("startup", "a process to catga() done, from npm ÷ a process to connect() done"),
+    byHand: ["a node", ({ now }) => now("startup", "a process to a node by hand ÷ a process to connect() done")],
+  },
+  {
+    aim: 2,
     name: "processor of the import (`startup`, `startup-processor`)",
     limit: "≤ 15 ms",
     own: ({ now }) => now("startup-processor", "of it: import of Catga"),
     byHand: ["bundled", ({ now }) => now("startup-processor", "of it: import of Catga, bundled")],
+  },
+  {
+    aim: 2,
+    name: "the same, from npm (`startup`, `startup-processor`)",
+    limit: "≤ 15 ms",
+    own: ({ now }) => now("startup-processor", "of it: import of Catga, from npm"),
   },
   {
     aim: 3,
@@ -188,6 +201,13 @@ const FLOORS: readonly Floor[] = [
     byHand: ["a node", ({ now }) => {
       return now("memory", "idle: a node by hand~") - now("memory", "idle: one NATS connection~");
     }],
+  },
+  {
+    aim: 4,
+    name: "the same, from npm (`memory`)",
+    limit: "≤ 6 MB",
+    own: ({ now }) => now("memory", "idle: a node of Catga, from npm") - now("memory", "idle: one NATS connection"),
+    byHand: ["a node", ({ now }) => now("memory", "idle: a node by hand") - now("memory", "idle: one NATS connection")],
   },
   ...["15", "85"].map((seconds): Floor => ({
     aim: 4,

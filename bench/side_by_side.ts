@@ -67,12 +67,15 @@ export async function compareTrees(tree: string, wanted: Wanted): Promise<number
       if (leftOut.length > left) continue;
       const [before, now] = ["before", "now"].map((name) => joined(runs.get(name)!));
       console.log(`${comparedOn(before, now, commits)}\n${pairedChanges(before, now)}\n`);
-      if (wanted.docs !== undefined) await writeCompared(wanted.docs, before, now, commits);
+      // after each section: a run may be ended early
+      if (wanted.docs !== undefined) {
+        await writeCompared(wanted.docs, before, now, commits);
+        await fillFloors(wanted.docs);
+      }
       tables.push(...now.tables);
       latest = now;
     }
     for (const why of leftOut) console.log(`left out: ${why}\n`);
-    if (wanted.docs !== undefined) await fillFloors(wanted.docs);
     if (wanted.json !== undefined && latest !== undefined) await writeRun(wanted.json, { ...latest, tables });
     return failed.length === 0 ? 0 : 1;
   } finally {

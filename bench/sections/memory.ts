@@ -4,6 +4,7 @@ import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
 import { runtimeBinary } from "../../test/processes/node_process.ts";
 import { bundled } from "../bundled.ts";
+import { fromNpm, type Project } from "../from_npm.ts";
 import type { TransportName } from "../arguments.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
@@ -14,12 +15,14 @@ import { BY_HAND, type Contestant, type Effort, type Measure } from "./section.t
 export const memory: Measure = async (stage, effort, company) => {
   if (process.platform === "win32") return []; // there is no ps
   await stage.clear();
-  await using bundle = await bundled(await runtimeBinary("bun"), "programs/idle_node.ts");
-  const all = idlers(stage, bundle.file);
+  const bun = await runtimeBinary("bun");
+  await using bundle = await bundled(bun, "programs/idle_node.ts");
+  await using npm = await fromNpm(bun);
+  const all = idlers(stage, bundle.file, npm);
   // Deno compiles what it has not run before, which takes memory
-  for (const { file, args } of all) await (await stage.start(file, args)).leave();
+  for (const { file, args, words } of all) await (await stage.start(file, args, words)).leave();
   const idle = await Promise.all(
-    all.map(async ({ name, file, args }) => ({ name, program: await stage.start(file, args) })),
+    all.map(async ({ name, file, args, words }) => ({ name, program: await stage.start(file, args, words) })),
   );
   const settle = effort.ms(3_000, 300);
   const rounds = 5;
@@ -52,13 +55,18 @@ export const memory: Measure = async (stage, effort, company) => {
       "under load: the most that was seen of the node, and what the client has at the end; " +
       "idle: the difference to one NATS connection is what Catga costs",
       BY_HAND,
-      "bundled: Catga and nats.js in few files, by bun build --minify --splitting; the difference is what files take",
+      "bundled: Catga and nats.js in few files, by bun build --minify --splitting; the difference is what files take; " +
+      "from npm: JavaScript below node_modules, of which Deno reads nothing ahead",
     ],
   }, ...await processorOf(stage, effort)];
 };
 
-/** Who waits: nothing, a connection and a node over each transport, and a node of the bundle at this address. */
-function idlers({ url, transports, rawTransports }: Stage, bundle: string): Contestant[] {
+/** Who waits: nothing, a connection and a node over each transport, and a node of the bundle and of the project. */
+function idlers(
+  { url, transports, rawTransports }: Stage,
+  bundle: string,
+  npm: Project | undefined,
+): (Contestant & { readonly words?: readonly string[] })[] {
   const file = "programs/idle_node.ts";
   return [
     ...withoutCatga(url, rawTransports),
@@ -72,6 +80,9 @@ function idlers({ url, transports, rawTransports }: Stage, bundle: string): Cont
       file: bundle,
       args: [url, transport],
     })),
+    ...npm === undefined
+      ? []
+      : [{ name: "a node of Catga, from npm", file: npm.node, args: [url, transports[0]], words: npm.words }],
   ];
 }
 

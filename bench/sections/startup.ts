@@ -3,6 +3,7 @@ import { performance } from "node:perf_hooks";
 import type { TransportName } from "../arguments.ts";
 import { runtimeBinary } from "../../test/processes/node_process.ts";
 import { bundled } from "../bundled.ts";
+import { fromNpm } from "../from_npm.ts";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Row } from "../table.ts";
@@ -28,6 +29,7 @@ export const startup: Measure = async (stage, effort) => {
   const bun = await runtimeBinary("bun");
   await using bundle = await bundled(bun, "programs/idle_node.ts");
   await using library = await bundled(bun, "../mod.ts");
+  await using npm = await fromNpm(bun);
   const players = [
     { name: BARE, play: () => process(stage, IDLE, ["bare"]) },
     ...rawTransports.map((transport) => ({
@@ -47,6 +49,10 @@ export const startup: Measure = async (stage, effort) => {
       play: () => process(stage, bundle.file, [url, transport]),
     })),
     { name: IMPORTS, play: () => process(stage, IDLE, ["import", "../../mod.ts"]) },
+    ...npm === undefined ? [] : [
+      { name: FROM_NPM, play: () => process(stage, npm.node, [url, transports[0]], npm.words) },
+      { name: IMPORTS_FROM_NPM, play: () => process(stage, IDLE, ["import", npm.library], npm.words) },
+    ],
     { name: IMPORTS_BUNDLED, play: () => process(stage, IDLE, ["import", library.file]) },
   ];
   await alternate(players, effort.warm(1)); // Deno compiles what it has not run before
@@ -73,6 +79,7 @@ export const startup: Measure = async (stage, effort) => {
         { row: `a process to catga() done${over}`, against: byHand },
       ];
     }),
+    { row: `a process ${FROM_NPM}`, against: "a process to connect() done" },
     ...transports.map((transport) => ({
       row: `a process ${BUNDLED}${overOf(transport, transports)}`,
       against: `a process to connect() done${overRaw(transport, stage)}`,
@@ -96,7 +103,7 @@ export const startup: Measure = async (stage, effort) => {
         "catga() resolves when the others can reach the node; processes do not check types",
         `${BY_HAND}; ` +
         "what it takes beside connect() is the least for any node",
-        "bundled: Catga and nats.js in few files, by bun build --minify --splitting",
+        "bundled: Catga and nats.js in few files, by bun build --minify --splitting; from npm: JavaScript below node_modules",
       ],
     },
     ...processors.length === 0 ? [] : [{
@@ -131,6 +138,8 @@ export const startup: Measure = async (stage, effort) => {
 const IDLE = "programs/idle.ts";
 const BARE = "that does nothing";
 const IMPORTS = "that imports Catga";
+const FROM_NPM = "to catga() done, from npm";
+const IMPORTS_FROM_NPM = `${IMPORTS}, from npm`;
 const IMPORTS_BUNDLED = `${IMPORTS}, bundled`;
 const BUNDLED = "to catga() done, bundled";
 
@@ -153,9 +162,14 @@ interface Started {
   readonly processor: number | undefined;
 }
 
-async function process(stage: Stage, file: string, args: readonly string[]): Promise<Started> {
+async function process(
+  stage: Stage,
+  file: string,
+  args: readonly string[],
+  words: readonly string[] = [],
+): Promise<Started> {
   const start = performance.now();
-  const program = await stage.start(file, args);
+  const program = await stage.start(file, args, words);
   const ms = performance.now() - start;
   const processor = await program.processor();
   // a node that was killed leaves a record, whose process the next one would look for
@@ -171,10 +185,12 @@ function processorsOf(processes: ReadonlyMap<string, readonly Started[]>): Row[]
   );
   if ([...figures.values()].flat().some(Number.isNaN)) return [];
   const bare = figures.get(BARE)!;
-  const imported = (name: string) => [figures.get(name)!.map((processor, round) => processor - bare[round])];
+  const imports = [IMPORTS, IMPORTS_BUNDLED, IMPORTS_FROM_NPM].filter((name) => figures.has(name));
   return [
     ...[...figures].map(([name, rounds]) => ({ name: `a process ${name}`, cells: [rounds] })),
-    { name: "of it: import of Catga", cells: imported(IMPORTS) },
-    { name: "of it: import of Catga, bundled", cells: imported(IMPORTS_BUNDLED) },
+    ...imports.map((name) => ({
+      name: `of it: ${name.replace("that imports", "import of")}`,
+      cells: [figures.get(name)!.map((processor, round) => processor - bare[round])],
+    })),
   ];
 }

@@ -80,6 +80,21 @@ describe("a run whose last message is invalid", () => {
     assertEquals((await infoOf(app, run))?.status, "done");
   });
 
+  it("is listed as unreadable behind a message of a later version, and hides no other run", async () => {
+    await using cluster = await testCluster(["worker"], quiet);
+    const app = cluster.app("worker");
+    const { raw } = await writer(cluster);
+    for (const id of ["1", "2"]) {
+      unwrap(await app.start(Order, undefined, { id }));
+      await waiting(cluster, app, id);
+    }
+    await raw("1", '[2,"later.1",0,0]');
+    await raw("1", "junk");
+    const listed: string[] = [];
+    for await (const { id, status } of app.runs()) listed.push(`${id} ${status}`);
+    assertEquals(listed, ["2 waiting", "1 unreadable"]);
+  });
+
   it("learns the end of the run that it waits for", async () => {
     await using cluster = await testCluster(["worker"], quiet);
     const app = cluster.app("worker");

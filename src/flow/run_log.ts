@@ -24,6 +24,8 @@ import {
   RunMessages,
   storedOf,
   toStored,
+  undecodedAt,
+  undecodedEnd,
 } from "./run_message.ts";
 import type { RunRef } from "./run_ref.ts";
 import { StuckNotes } from "./stuck_notes.ts";
@@ -137,6 +139,19 @@ export class RunLog {
   }
 
   /**
+   * Returns the last well-formed message of a run whose last message, with this sequence, is malformed; also if only
+   * other nodes can read the run. Rejects with `UNAVAILABLE`.
+   */
+  async #endBefore(ref: RunRef, sequence: number): Promise<RunEnd | undefined> {
+    try {
+      return await this.end(ref);
+    } catch (error) {
+      if (undecodedAt(error) === undefined) throw error;
+      return undecodedEnd(sequence, error as CatgaError);
+    }
+  }
+
+  /**
    * Returns the outcome of a run; `undefined`: the run has not ended; "no run": there is no such run. Rejects with
    * `UNAVAILABLE`.
    */
@@ -234,16 +249,19 @@ export class RunLog {
   async all(workflow: string | undefined): Promise<(RunEnd & { readonly ref: RunRef })[]> {
     const { namespace } = this.#host;
     const stream = await this.#host.stream();
-    const found = new Map<string, { readonly ref: RunRef; readonly end: RunEnd | undefined }>();
+    const found = new Map<
+      string,
+      { readonly ref: RunRef; readonly sequence: number; readonly end: RunEnd | undefined }
+    >();
     await stream.lasts(entityPattern(namespace, workflow === undefined ? "*" : runType(workflow)), (message) => {
       const { type, id } = readEntitySubject(namespace, message.subject) ?? { type: "", id: "" };
       const named = workflowOf(type);
       if (named === undefined) return;
       const ref = { workflow: named, run: id };
-      found.set(message.subject, { ref, end: endOf(ref, message) });
+      found.set(message.subject, { ref, sequence: message.sequence, end: endOf(ref, message) });
     });
     const runs: (RunEnd & { readonly ref: RunRef })[] = [];
-    for (const { ref, end = await this.end(ref) } of found.values()) {
+    for (const { ref, sequence, end = await this.#endBefore(ref, sequence) } of found.values()) {
       if (end !== undefined) runs.push({ ref, ...end });
     }
     return runs;

@@ -194,7 +194,7 @@ export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
   } catch (error) {
     undecoded = error as CatgaError; // `readMessage` throws nothing else
     const clear = readEntityMessage(runType(ref.workflow), message.data);
-    if ("reason" in clear) return { sequence, ended: false, holder: "", entries: [], version: 0, mark: "", undecoded };
+    if ("reason" in clear) return undecodedEnd(sequence, undecoded);
     read = clear;
   }
   if (read === undefined) return undefined;
@@ -203,6 +203,11 @@ export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
   // the message that ends a run is the only one with a result
   const ended = undecoded === undefined ? entries.at(-1)?.t === "ended" : result !== undefined;
   return { sequence, ended, holder: fingerprint, entries, version: read.version + items.length, mark, undecoded };
+}
+
+/** Returns what is known of the last message of a run of which only other nodes can read anything. */
+export function undecodedEnd(sequence: number, undecoded: CatgaError): RunEnd {
+  return { sequence, ended: false, holder: "", entries: [], version: 0, mark: "", undecoded };
 }
 
 /** The result field of the message that ends a run. */

@@ -11,7 +11,8 @@ import {
   type PlannedDeploy,
   type PlannedFault,
 } from "./explore_plan.ts";
-import { type ExploredRun, exploreRun, type RealPatience } from "./explored_run.ts";
+import { type ExploredRun, exploreRun } from "./explored_run.ts";
+import type { RealPatience } from "./explored_time.ts";
 import { ExploreError } from "./explore_error.ts";
 import { runThreads } from "./explore_threads.ts";
 import { firstDifference, GlobalsWatch } from "./repeatable.ts";

@@ -1,7 +1,7 @@
 /** The history of a run as text: one event on each line, in order. */
 import { styleText } from "node:util";
 import type { History, HistoryOutcome, HistorySpan } from "./history.ts";
-import type { ExploreLine } from "./explored_run.ts";
+import type { ExploreLine } from "./explored_nodes.ts";
 
 /** A line of a timeline: one event of a run's history. */
 export interface TimelineLine {

@@ -145,6 +145,24 @@ describe("docs", () => {
     });
   });
 
+  it("docs/internals/architecture.md: a path names files of src/ that exist, and functions that each has", async () => {
+    const [paths] = architecture.split("\n## Eight paths, file by file\n")[1].split("\n## ");
+    const wrong: string[] = [];
+    let [file, source, names] = ["", "", 0];
+    for (const [, code] of paths.split("\n1. ")[1].matchAll(/`([^`]+)`/g)) {
+      if (code.endsWith(".ts")) {
+        file = `src/${code}`;
+        source = existsSync(join(root, file)) ? await read(file) : "";
+        if (source === "") wrong.push(`there is no ${file}`);
+      } else if (/^#?\w+$/.test(code)) {
+        names++;
+        if (!new RegExp(`(?<![\\w#])${code}(?!\\w)`).test(source)) wrong.push(`${file} has no ${code}`);
+      }
+    }
+    assertGreater(names, 40);
+    assertEquals(wrong, []);
+  });
+
   it("in docs/figures/ are each named in another page, and have no empty table", async () => {
     const texts = await Promise.all([...pages, ...internals].map(read));
     assertGreater(figures.length, 0);

@@ -14,9 +14,9 @@
  * a node with another version.
  */
 import { ALONE } from "../contract/announcement.ts";
-import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workflow_body.ts";
+import type { RefusedRun, WorkflowBody } from "../contract/workflow_body.ts";
 import { Gate } from "../data/gate.ts";
-import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
+import { isCatgaError } from "../error.ts";
 import { delay, doubled, type Timer, within } from "../ports/clock.ts";
 import { isUnstored, recorded } from "./recorded_error.ts";
 import { Drive } from "./drive.ts";
@@ -25,16 +25,22 @@ import type { DriveEnd, DriveOptions } from "./drive_state.ts";
 import type { Journal } from "./journal.ts";
 import type { RunLogMessage } from "./journal_entry.ts";
 import { retry } from "./retry.ts";
+import {
+  type DeliveredCall,
+  isElsewhere,
+  MAX_TURNS,
+  type RunCallHost,
+  RunCallProgress,
+  runUnavailable,
+} from "./run_call.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 import { RunLeases, type RunLeasesHost } from "./run_leases.ts";
 import { SettledRuns } from "./settled_runs.ts";
-import { VersionTrials } from "./version_trials.ts";
+import type { VersionTrials } from "./version_trials.ts";
 import { SHORTEST_KEEP } from "./run_sweep.ts";
 
 /** Dependencies of {@link DrivenRuns}, the runs that a node executes, on the node. */
-export interface DrivenRunsHost extends DriveHost, Omit<RunLeasesHost, "log"> {
-  /** Returns true if the process at an endpoint is alive, as far as this node knows. */
-  alive(endpoint: string): boolean;
+export interface DrivenRunsHost extends DriveHost, RunCallHost, Omit<RunLeasesHost, "log"> {
   /**
    * Passes a call to execute a run on to the node at an endpoint. Resolves with `false` if that node may not have
    * carried it out, and with the refusal if its version of the workflow refuses the run.
@@ -50,17 +56,11 @@ export interface DrivenRunsHost extends DriveHost, Omit<RunLeasesHost, "log"> {
   callEach(workflow: string, runs: readonly string[]): Promise<void>;
 }
 
-/** A call to execute a run, or to continue its execution. */
-export interface DeliveredCall {
-  readonly ref: RunRef;
-  /** Sequence of the stored message up to which the run has to be read before the call is done; 0: no message. */
-  readonly sequence: number;
-  /** Time at which the stored message was stored, in ms since 1970; `undefined`: not known. */
-  readonly stored?: number | undefined;
-  readonly due?: DueTime | undefined;
-  /** Versions of the workflow that were tried; set once a version has refused the run. */
-  readonly tried?: TriedVersions | undefined;
-}
+/**
+ * Outcome of a turn of a call: `done`: the call is acknowledged; `again`: the run is looked up again; or each live
+ * node's version of the workflow refuses the run, which waits for another version.
+ */
+type TurnOutcome = "done" | "again" | RefusedRun;
 
 /** How an execution of a run ended. `elsewhere`: it did not begin, because the node at this endpoint holds the run. */
 type HeldEnd = DriveEnd | { readonly elsewhere: string };
@@ -152,87 +152,91 @@ export class DrivenRuns {
    * again, to another node.
    */
   async execute(body: WorkflowBody, call: DeliveredCall, holder?: string): Promise<RefusedRun | undefined> {
-    const host = this.#host;
-    const key = keyOf(call.ref);
-    const trials = new VersionTrials(call.tried);
-    const isLease = call.due?.step === LEASE;
-    const due = isLease ? undefined : call.due;
-    let hint = holder;
-    let vain = 0;
-    /**
-     * Waits before the run is looked up again. Resolves with `false` if the message that called for the run is
-     * certainly lost. Rejects if the message may be lost, or was never stored.
-     */
-    const pause = async () => {
-      if (++vain > MAX_TURNS) {
-        if (call.sequence > 0 && await host.log.isReplaced(call.ref, call.sequence)) return false;
-        throw runUnavailable(call.ref, `cannot be read up to ${call.sequence}`);
-      }
-      await delay(host.clock, doubled(vain, 20, 1_000));
-      return true;
-    };
-    for (let turn = 0;; turn++) {
-      if (due === undefined && this.#settled.has(key, call.sequence)) return undefined;
-      let held = this.#held.get(key);
-      if (held === undefined && isElsewhere(hint, host) && !trials.hasGivenUp(hint)) {
-        const passed = await host.passOn(hint, call);
-        if (passed === true) return undefined;
-        if (passed !== false) {
-          // a node of this node's version has refused the run, so this node need not load it
-          if (passed.refusedBy.includes(host.shapeNameOf(call.ref.workflow))) return passed;
-          trials.merge(passed);
-          continue;
-        }
-        hint = undefined;
-        if (turn > 0 && !await pause()) return undefined;
-        continue;
-      }
-      // an execution that another call is still loading was not told of `due`, the schedule that has fired
-      const isLoaded = held === undefined;
-      const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
-      if (held === undefined) {
-        if (this.#leaving) throw runUnavailable(call.ref, "goes on at another node", ALONE);
-        held = this.#load(body, call, due, { trials, looks: turn });
-      } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
-        held.drive.readNews(due);
-      }
-      const end = await Promise.race([held.end, held.leased]);
-      if (end === "leased") {
-        // the leases are stored again: the lease whose expiry made this call is used up, and a lease that was stored
-        // before the store lost messages may be lost
-        if (isLease || held.leaseEpoch !== host.log.epoch) await this.#leases.again([call.ref]);
-        await held.drive?.readNews(due);
-        if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) {
-          return undefined;
-        }
-        if (!await pause()) return undefined;
-        continue;
-      }
-      if (end === "refused") {
-        const handedOn = await this.#handOn(call, held.drive!, trials); // set: only a loaded run is refused
-        if (handedOn === true) return undefined;
-        if (handedOn !== false) return handedOn;
-        if (!await pause()) return undefined;
-        continue;
-      }
-      if (end === "shutdown") throw runUnavailable(call.ref, "goes on at another node", ALONE);
-      if (typeof end === "object" && "failed" in end) {
-        if (turn > MAX_TURNS || !isCatgaError(end.failed)) throw end.failed;
-        await delay(host.clock, doubled(turn, 50, 1_000));
-        continue;
-      }
-      if (typeof end === "object") {
-        hint = end.elsewhere;
-        trials.holdsAgain(hint);
-        continue;
-      }
-      if (end === "completed") return undefined;
-      // otherwise the run is loaded again: the execution that has ended may not have seen the message of the call, or
-      // `due`, the schedule that has fired
-      if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return undefined;
-      if (end === "suspended" && isLoaded && !await pause()) return undefined;
-      if (end === "superseded") await delay(host.clock, 20);
+    const progress = new RunCallProgress(this.#host, call, holder);
+    for (;; progress.turn++) {
+      const { due } = progress;
+      if (due === undefined && this.#settled.has(keyOf(call.ref), call.sequence)) return undefined;
+      const held = this.#held.get(keyOf(call.ref));
+      const hint = held === undefined ? progress.otherHolder : undefined;
+      const next = hint === undefined
+        ? await this.#driveHere(body, progress, held)
+        : await this.#passOn(progress, hint);
+      if (next === "done") return undefined;
+      if (next !== "again") return next;
     }
+  }
+
+  /** Passes a call on to the node at an endpoint, which may hold the run. */
+  async #passOn(progress: RunCallProgress, endpoint: string): Promise<TurnOutcome> {
+    const host = this.#host;
+    const { call, trials } = progress;
+    const passed = await host.passOn(endpoint, call);
+    if (passed === true) return "done";
+    if (passed === false) {
+      progress.holder = undefined;
+      return progress.turn === 0 ? "again" : await progress.pause();
+    }
+    // a node of this node's version has refused the run, so this node need not load it
+    if (passed.refusedBy.includes(host.shapeNameOf(call.ref.workflow))) return passed;
+    trials.merge(passed);
+    return "again";
+  }
+
+  /**
+   * Executes the run of a call on this node, or lets its execution here read the message that called for it, until that
+   * execution has ended or has a lease. `held`: that execution; `undefined`: the run is not executed here yet.
+   */
+  async #driveHere(body: WorkflowBody, progress: RunCallProgress, held: HeldRun | undefined): Promise<TurnOutcome> {
+    const { call, due, trials, turn } = progress;
+    // an execution that another call is still loading was not told of `due`, the schedule that has fired
+    const isLoaded = held === undefined;
+    const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
+    if (held === undefined) {
+      if (this.#leaving) throw runUnavailable(call.ref, "goes on at another node", ALONE);
+      held = this.#load(body, call, due, { trials, looks: turn });
+    } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
+      held.drive.readNews(due);
+    }
+    const end = await Promise.race([held.end, held.leased]);
+    if (end === "leased") return await this.#afterLease(progress, held);
+    if (end === "refused") return await this.#afterRefusal(progress, held.drive!); // set: only a loaded run is refused
+    if (end === "shutdown") throw runUnavailable(call.ref, "goes on at another node", ALONE);
+    if (typeof end === "object" && "failed" in end) {
+      if (turn > MAX_TURNS || !isCatgaError(end.failed)) throw end.failed;
+      await delay(this.#host.clock, doubled(turn, 50, 1_000));
+      return "again";
+    }
+    if (typeof end === "object") {
+      progress.holder = end.elsewhere;
+      trials.holdsAgain(end.elsewhere);
+      return "again";
+    }
+    if (end === "completed") return "done";
+    // otherwise the run is loaded again: the execution that has ended may not have seen the message of the call, or
+    // `due`, the schedule that has fired
+    if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return "done";
+    if (end === "suspended" && isLoaded) return await progress.pause();
+    if (end === "superseded") await delay(this.#host.clock, 20);
+    return "again";
+  }
+
+  /** Acknowledges a call of a run that has a lease, as soon as its execution has read the call's message. */
+  async #afterLease(progress: RunCallProgress, held: HeldRun): Promise<TurnOutcome> {
+    const { log } = this.#host;
+    const { call, due, isLease } = progress;
+    // the leases are stored again: the lease whose expiry made this call is used up, and a lease that was stored
+    // before the store lost messages may be lost
+    if (isLease || held.leaseEpoch !== log.epoch) await this.#leases.again([call.ref]);
+    await held.drive?.readNews(due);
+    const hasRead = held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence;
+    return hasRead ? "done" : await progress.pause();
+  }
+
+  /** Hands a call on whose run this node's version of the workflow has refused. */
+  async #afterRefusal(progress: RunCallProgress, drive: Drive): Promise<TurnOutcome> {
+    const handedOn = await this.#handOn(progress.call, drive, progress.trials);
+    if (handedOn === true) return "done";
+    return handedOn === false ? await progress.pause() : handedOn;
   }
 
   /**
@@ -540,15 +544,6 @@ export class DrivenRuns {
   }
 }
 
-/** Returns true if the holder of the run (the node that its last message names) is another node, which is alive. */
-function isElsewhere(holder: string | undefined, host: DrivenRunsHost): holder is string {
-  return holder !== undefined && holder !== "" && holder !== host.endpoint && host.alive(holder);
-}
-
-function runUnavailable({ workflow, run }: RunRef, why: string, details?: unknown): CatgaError {
-  return unavailable(`run ${run} of ${workflow} ${why}`, { details });
-}
-
 /** A lease of runs that has expired. */
 interface OverdueLease {
   readonly workflow: string;
@@ -557,8 +552,6 @@ interface OverdueLease {
   readonly by: string;
 }
 
-/** Stands for the name of a step in the schedule of a lease. */
-export const LEASE = "@lease";
 /** Maximum time for which the sender of a new entry waits for an answer while no node executes the run, in ms. */
 export const UNDRIVEN_PAUSE = 200;
 /** Time for which a run is executed without a lease, in ms. */
@@ -577,6 +570,5 @@ const REMEMBERED = 5_000;
 const REMOVAL_PAUSES = [100, 2_000] as const; // ms, the first and the longest pause before removing schedules again
 /** Maximum number of executions that check at once whether the store has lost messages. */
 const MAX_LOSS_CHECKS = 32;
-const MAX_TURNS = 8;
 /** Number of attempts to load a run, within 2.5 s, after which a run that was not found counts as forgotten. */
 const LOOKS = 6;

@@ -6,7 +6,7 @@ import type { Result } from "../contract/result.ts";
 import { nodeOf } from "../contract/subjects.ts";
 import type { RefusedRun, RunJoin, RunsAsked, TriedVersions } from "../contract/workflow_body.ts";
 import { isCount, isRecord } from "../data/checks.ts";
-import type { DeliveredCall } from "./driven_runs.ts";
+import type { DeliveredCall } from "./run_call.ts";
 import type { RunRef } from "./run_ref.ts";
 import type { RunsNode } from "./runs_node.ts";
 

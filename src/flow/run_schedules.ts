@@ -9,7 +9,7 @@ import type { RunDue } from "../contract/workflow_body.ts";
 import { LATEST } from "../data/checks.ts";
 import { fewAtOnce } from "../data/gate.ts";
 import type { Schedule } from "../dispatch/remote.ts";
-import { LEASE } from "./driven_runs.ts";
+import { LEASE } from "./run_call.ts";
 import type { RunLease } from "./run_leases.ts";
 import type { RunRef } from "./run_ref.ts";
 import type { RunsNode } from "./runs_node.ts";

@@ -19,13 +19,14 @@ import type { RefusedRun, RunDue, RunJoin, RunJoined, StartedRuns, WorkflowBody 
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RefusedRunFate } from "./drive_host.ts";
-import { type DeliveredCall, DrivenRuns, type DrivenRunsHost } from "./driven_runs.ts";
+import { DrivenRuns, type DrivenRunsHost } from "./driven_runs.ts";
 import type { Journal } from "./journal.ts";
 import type { Parent, RecordedError } from "./journal_entry.ts";
 import { ResultCalls } from "./result_calls.ts";
 import { Results } from "./results.ts";
 import { RunDeliveries } from "./run_deliveries.ts";
 import { checkRunsOptions, runInfos, type TellRun } from "./run_infos.ts";
+import type { DeliveredCall } from "./run_call.ts";
 import type { RunLease } from "./run_leases.ts";
 import type { RunLog } from "./run_log.ts";
 import type { RunRef } from "./run_ref.ts";

@@ -78,7 +78,7 @@ const PLANTS = {
     to: "{ timeout: ATTEMPT, expect: (expect < 0 ? 0 : undefined) as unknown as number }",
   }],
   "flow-held": [{
-    file: "src/flow/driven_runs.ts",
+    file: "src/flow/run_call.ts",
     from: "holder !== host.endpoint && host.alive(holder);",
     to: 'holder !== host.endpoint && holder === "nobody";',
   }],
@@ -126,7 +126,7 @@ const PLANTS = {
   }],
   "flow-lease": [{
     file: "src/flow/driven_runs.ts",
-    from: "        if (isLease || held.leaseEpoch !== host.log.epoch) await this.#leases.again([call.ref]);\n",
+    from: "    if (isLease || held.leaseEpoch !== log.epoch) await this.#leases.again([call.ref]);\n",
     to: "",
   }],
   "flow-missing": [{
@@ -146,7 +146,7 @@ const PLANTS = {
   }],
   "flow-lost-lease": [{
     file: "src/flow/driven_runs.ts",
-    from: "if (isLease || held.leaseEpoch !== host.log.epoch)",
+    from: "if (isLease || held.leaseEpoch !== log.epoch)",
     to: "if (isLease)",
   }],
   "flow-settled": [{

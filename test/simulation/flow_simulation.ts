@@ -22,7 +22,8 @@ import { afterRefusedMessage, untriedNodes } from "../../src/contract/shape_rule
 import type { RefusedRun, WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
 import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/drive_host.ts";
-import { DrivenRuns, type DrivenRunsHost, LEASE, UNDRIVEN_PAUSE } from "../../src/flow/driven_runs.ts";
+import { DrivenRuns, type DrivenRunsHost, UNDRIVEN_PAUSE } from "../../src/flow/driven_runs.ts";
+import { LEASE } from "../../src/flow/run_call.ts";
 import type { RunLease } from "../../src/flow/run_leases.ts";
 import { Journal, statusOf } from "../../src/flow/journal.ts";
 import type { CalledEntry, JournalEntry, RunLogMessage } from "../../src/flow/journal_entry.ts";

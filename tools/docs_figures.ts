@@ -65,7 +65,7 @@ const FIGURES: Readonly<Record<string, readonly (readonly [text: string, file: s
     ["with the same `id` within <two minutes>", "entities/stored_commands.ts", "ID_REUSE_TIME"],
     ["of the two senders may differ by <10 s>", "entities/stored_commands.ts", "MAX_CLOCK_SKEW"],
     ["The id**, the command's key, is 1 to <256> characters", "entities/entities.ts", "MAX_ID"],
-    ["`DEADLOCK` after <100 ms>, not applied", "dispatch/admission_deadlock.ts", "DEADLOCK_DELAY"],
+    ["`DEADLOCK` after <100 ms>, not applied", "dispatch/admission.ts", "DEADLOCK_DELAY"],
     ["up to <64 MB> as text", "entities/warm_copies.ts", "MAX_CACHE_SIZE"],
     ["After <100> events it writes a snapshot", "entities/entity_copy.ts", "SNAPSHOT_EVENTS"],
     ["or after <500> events", "entities/entity_copy.ts", "MAX_SNAPSHOT_EVENTS"],

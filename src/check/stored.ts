@@ -4,7 +4,8 @@
  * reads.
  */
 import type { AnyContract } from "../contract/contract.ts";
-import { applied, type EntityDefinition, initialShape, initialState } from "../contract/entity_definition.ts";
+import { applied, type EntityDefinition, initialState } from "../contract/entity_definition.ts";
+import { initialShape } from "../contract/initial_shape.ts";
 import { issueWithPath, type MaybePromise, type Schema, validate } from "../contract/schema.ts";
 import { COMMANDS } from "../contract/announcement.ts";
 import { runOfStart } from "../contract/workflow.ts";

@@ -4,7 +4,6 @@
  */
 import type { AnyContract, Contract } from "./contract.ts";
 import { disown, freezePlain, show } from "../data/checks.ts";
-import { shapeOf } from "../data/value_shape.ts";
 import { issueWithPath, validate } from "./schema.ts";
 
 /**
@@ -193,12 +192,4 @@ export function initialState<State>({ name, initial }: EntityDefinition<State>, 
   if (!(state instanceof Promise)) return freezePlain(state);
   disown(state);
   throw new TypeError(`entity ${name}: initial must return the first state; got a promise`);
-}
-
-/**
- * Returns the shape of an entity's initial state. A snapshot of a program in which that shape is another one holds a
- * state of another shape. Throws like {@link initialState}.
- */
-export function initialShape<State>(definition: EntityDefinition<State>, id: string): number {
-  return shapeOf(initialState(definition, id));
 }

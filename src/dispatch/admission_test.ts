@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { localApp } from "../../test/support/local_app.ts";
 import { command } from "../contract/definition.ts";
 import { CatgaError } from "../error.ts";
-import { QueuedMessage } from "./admission_deadlock.ts";
+import { QueuedMessage } from "./admission.ts";
 import { AdmissionQueue } from "./admission_queue.ts";
 import { MessageContext } from "./message_context.ts";
 

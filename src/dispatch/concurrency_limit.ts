@@ -3,7 +3,7 @@
  * messages wait in order of arrival. An ordered contract has a limit of one message for each key.
  */
 import { AdmissionQueue } from "./admission_queue.ts";
-import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
+import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { TurnBudget } from "./turn_budget.ts";
 import type { MaybePromise } from "../contract/schema.ts";

@@ -6,7 +6,7 @@ import type { AnyBehavior } from "../contract/behavior.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Handler, SubscriptionSettings } from "../contract/handler.ts";
 import type { Observer } from "../contract/observer.ts";
-import type { Admission } from "./admission_deadlock.ts";
+import type { Admission } from "./admission.ts";
 import { ContractCounts, Counts } from "./contract_counts.ts";
 import type { MessageContext } from "./message_context.ts";
 import { orRefusal } from "./message_schema.ts";

@@ -9,7 +9,7 @@ import type { Health } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { CatgaError } from "../error.ts";
-import type { Admission } from "./admission_deadlock.ts";
+import type { Admission } from "./admission.ts";
 import type { ContextHost, Holdings, RunSender } from "./context_host.ts";
 import type { Runner } from "./runner.ts";
 import type { RunInfo, RunsOptions } from "../contract/flow.ts";

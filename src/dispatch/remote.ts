@@ -1,6 +1,6 @@
 /** The interface of an app to its cluster; the folder `cluster/` implements it, `catga.ts` connects it. */
 import type { Backlog } from "./admission_queue.ts";
-import type { Admission } from "./admission_deadlock.ts";
+import type { Admission } from "./admission.ts";
 import type { ObservedMismatch } from "../contract/alarms.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health, NodeChange, NodeInfo, Route, SubscriptionHealth } from "../contract/node_info.ts";

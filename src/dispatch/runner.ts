@@ -12,7 +12,7 @@ import { NO_HEADERS } from "./carried_headers.ts";
 import type { ContextHost, Envelope } from "./context_host.ts";
 import { asResult, cancelled, noHandlerHere, type Outcome, Refusal, VersionRefusal, wrongKind } from "./outcome.ts";
 import { patience } from "./admission_queue.ts";
-import type { Admission } from "./admission_deadlock.ts";
+import type { Admission } from "./admission.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
 import type { EntityOutcome, HandlerRun } from "./handler_call.ts";
 import type { ContractCounts, Counts, Timing } from "./contract_counts.ts";

@@ -4,7 +4,8 @@
  * snapshot only saves time: a snapshot that does not match the stream is ignored.
  */
 import type { AnyContract } from "../contract/contract.ts";
-import { type EntityDefinition, initialShape } from "../contract/entity_definition.ts";
+import type { EntityDefinition } from "../contract/entity_definition.ts";
+import { initialShape } from "../contract/initial_shape.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { snapshotKey, snapshotKeys } from "../log/format/names.ts";

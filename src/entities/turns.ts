@@ -4,7 +4,7 @@
  * together with it. A command leaves the queue at its deadline, and if the command that runs waits for it (a deadlock).
  */
 import { Fifo } from "../data/fifo.ts";
-import { DEADLOCK_DELAY } from "../dispatch/admission_deadlock.ts";
+import { DEADLOCK_DELAY } from "../dispatch/admission.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { Deadlined, DeadlineWheel } from "../ports/deadline_wheel.ts";
 

@@ -10,7 +10,7 @@ import type { AdmissionWatcher } from "../../dispatch/execution.ts";
 import { abandoned, type Later, type Outcome, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { AdmissionQueue, type Backlog, type Dropped, QueueEntry } from "../../dispatch/admission_queue.ts";
-import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
+import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission.ts";
 import type { TurnBudget } from "../../dispatch/turn_budget.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { type AnyContract, isInternalName } from "../../contract/contract.ts";

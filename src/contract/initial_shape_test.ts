@@ -1,6 +1,6 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { shapeOf } from "./value_shape.ts";
+import { valueShape } from "./initial_shape.ts";
 
 class Money {
   constructor(readonly amount: number, readonly currency?: string) {}
@@ -21,7 +21,7 @@ describe("the shape of a value", () => {
         [new Money(1), new Money(2)],
         [Object.assign(Object.create(null), { a: 1 }), { a: 2 }],
       ]
-    ) assertEquals(shapeOf(one), shapeOf(other));
+    ) assertEquals(valueShape(one), valueShape(other));
   });
 
   it("differs for other kinds and other members, at any level and within arrays, maps and sets", () => {
@@ -33,11 +33,11 @@ describe("the shape of a value", () => {
         a: { c: 1 },
       }],
       ...[{ a: [{ b: 1 }] }, { a: [{ b: 1, c: 1 }] }, new Map([["a", { b: 1 }]]), new Money(1, "EUR")],
-    ].map(shapeOf);
+    ].map(valueShape);
     assertEquals(new Set(shapes).size, shapes.length);
     // the hash is stored: another one would make nodes apply all events of all entities again
     assertEquals(
-      shapeOf({ items: [{ at: new Date() }], by: new Map([["a", 1n]]), of: new Uint8Array() }),
+      valueShape({ items: [{ at: new Date() }], by: new Map([["a", 1n]]), of: new Uint8Array() }),
       3_644_501_507,
     );
   });
@@ -45,8 +45,8 @@ describe("the shape of a value", () => {
   it("has limits: values that contain themselves, and large ones, have one, too", () => {
     const loop: Record<string, unknown> = { a: 1 };
     loop.b = loop.c = [loop];
-    assertEquals(shapeOf(loop), shapeOf(loop));
+    assertEquals(valueShape(loop), valueShape(loop));
     const large = (n: number) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`m${i}`, { i }]));
-    assertNotEquals(shapeOf(large(10_000)), shapeOf(large(10_001)));
+    assertNotEquals(valueShape(large(10_000)), valueShape(large(10_001)));
   });
 });

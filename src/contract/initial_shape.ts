@@ -1,12 +1,24 @@
-/** The shape of a value: the names of its members and the kinds of their values, in depth, but not the values. */
-import { fnv1a } from "./rendezvous_hash.ts";
+/**
+ * The shape of an entity's initial state: the names of its members and the kinds of their values, in depth, but not the
+ * values. Snapshots are stored with it.
+ */
+import { fnv1a } from "../data/rendezvous_hash.ts";
+import { type EntityDefinition, initialState } from "./entity_definition.ts";
+
+/**
+ * Returns the shape of an entity's initial state. A snapshot of a program in which that shape is another one holds a
+ * state of another shape. Throws like {@link initialState}.
+ */
+export function initialShape<State>(definition: EntityDefinition<State>, id: string): number {
+  return valueShape(initialState(definition, id));
+}
 
 /**
  * Returns a hash of the shape of a value, the same on every machine. The order of members does not count; an array, a
  * map or a set counts with the shape of its first value. Only the upper levels and the first parts of a large value
  * count.
  */
-export function shapeOf(value: unknown): number {
+export function valueShape(value: unknown): number {
   let left = MAX_PARTS;
   const textOf = (part: unknown, levels: number): string => {
     if (typeof part !== "object" || part === null) return part === null ? "null" : typeof part;

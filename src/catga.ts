@@ -20,11 +20,10 @@ import type { LogHost } from "./log/log_host.ts";
 import type { serve } from "./log/running/worker.ts";
 import type { MemoryNetwork } from "./memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
-import type { SettingsChange } from "./nats/wrong_settings.ts";
+import type { SettingsReport } from "./nats/wrong_settings.ts";
 import { App, type AppParts } from "./node/app.ts";
 import { BehaviorHooks } from "./node/behavior_hooks.ts";
 import { NodeAlarms } from "./node/node_alarms.ts";
-import { PermissionDenials } from "./node/permission_denials.ts";
 import { hotEvaluation } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import type * as ProcessSignals from "./node/process_signals.ts";
@@ -395,11 +394,14 @@ async function connect(
   const permitted = () => Promise.resolve();
   const started = () => {};
   if (nats !== undefined) {
-    const { openNats } = await import("./nats/open.ts");
+    const [{ openNats }, { PermissionDenials }] = await Promise.all([
+      import("./nats/open.ts"),
+      import("./node/permission_denials.ts"),
+    ]);
     const forbidden = new PermissionDenials(systemClock, observer, namespace);
-    const report = (change: SettingsChange) => observer({ type: "settings", ...change });
-    // changes during the start; `undefined` after it
-    let unreported: SettingsChange[] | undefined = [];
+    const report = (settings: SettingsReport) => observer({ type: "settings", ...settings });
+    // reports of the start; `undefined` after it
+    let unreported: SettingsReport[] | undefined = [];
     const { transport, store } = await openNats(nats, {
       name: `catga ${id}`,
       transport: client,
@@ -407,7 +409,7 @@ async function connect(
       onForbidden: (violation) => forbidden.add(violation),
       onUnreachable: ({ address, reason }) => observer({ type: "unreachable", address, reason }),
       onNotice: (text) => observer({ type: "notice", text }),
-      onSettings: (change) => unreported === undefined ? report(change) : void unreported.push(change),
+      onSettings: (settings) => unreported === undefined ? report(settings) : void unreported.push(settings),
     });
     const log = async () => new (await import("./nats/log_stream.ts")).NatsEventLog(transport);
     return {

@@ -52,7 +52,14 @@ describe("the import of mod.ts", () => {
 });
 
 describe("a start over NATS", () => {
-  const parts = ["cluster/cluster", "nats/open", "nats/connection", "nats/transport", "nats/key_value_store"];
+  const parts = [
+    "cluster/cluster",
+    "nats/open",
+    "node/permission_denials",
+    "nats/connection",
+    "nats/transport",
+    "nats/key_value_store",
+  ];
   const loaded = loadedWith("mod.ts", ...parts.map((part) => `src/${part}.ts`));
 
   it("loads the parts that it is made of by these imports", () => {

@@ -6,7 +6,7 @@ import type { ConnectNatsOptions, NatsAddress } from "./connection.ts";
 import { loadDriver } from "./driver.ts";
 import type { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
-import type { SettingsChange } from "./wrong_settings.ts";
+import type { SettingsReport } from "./wrong_settings.ts";
 
 /** Options of nats.js for a connection; `catga` accepts them as its option `nats`. */
 export type ConnectionOptions = NatsOptions;
@@ -23,7 +23,7 @@ export interface OpenNatsOptions extends ConnectNatsOptions {
   /** Called with permissions that the NATS user turned out to lack. */
   onForbidden: (violation: Violation) => void;
   /** Called when a stream is found to have wrong settings, and when it has its right settings again. */
-  onSettings?: (change: SettingsChange) => void;
+  onSettings?: (report: SettingsReport) => void;
   /** Called with a line of text when an operation failed that is repeated automatically. */
   onNotice: (notice: string) => void;
   /**

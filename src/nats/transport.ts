@@ -29,7 +29,7 @@ import type { Driver } from "./driver.ts";
 import { connectionClosed, connectionLost, failure, notConnected, tooLarge, violation } from "./nats_error.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 import { isSubscriptionLimit, RefusedSubscriptions } from "./refused_subscriptions.ts";
-import { type SettingsChange, WrongSettings } from "./wrong_settings.ts";
+import { type SettingsReport, WrongSettings } from "./wrong_settings.ts";
 import { type TextMessage, TextPublisher } from "./text_publisher.ts";
 
 /** Time for which {@link NatsTransport.close} waits until the server has received all published messages, in ms. */
@@ -48,7 +48,7 @@ export interface NatsTransportOptions {
    */
   onForbidden?: (violation: Violation) => void;
   /** Called when a stream is found to have wrong settings, and when it has its right settings again. */
-  onSettings?: (change: SettingsChange) => void;
+  onSettings?: (report: SettingsReport) => void;
 }
 
 /**

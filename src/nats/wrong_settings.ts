@@ -4,8 +4,8 @@
  */
 import type { Clock, Timer } from "../ports/clock.ts";
 
-/** A stream that has wrong settings now, or has its right settings again. */
-export interface SettingsChange {
+/** Report that a stream has wrong settings, or has its right settings again. */
+export interface SettingsReport {
   readonly stream: string;
   /** The wrong setting, and what to do; `undefined`: the settings are right again. */
   readonly reason: string | undefined;
@@ -19,12 +19,12 @@ const AGAIN = 5_000;
 /** The streams with wrong settings, by name. */
 export class WrongSettings {
   readonly #clock: Clock;
-  readonly #onChange: (change: SettingsChange) => void;
+  readonly #report: (report: SettingsReport) => void;
   readonly #wrong = new Map<string, { readonly reason: string; check: () => Promise<void>; timer: Timer }>();
 
-  constructor(clock: Clock, onChange: (change: SettingsChange) => void) {
+  constructor(clock: Clock, report: (report: SettingsReport) => void) {
     this.#clock = clock;
-    this.#onChange = onChange;
+    this.#report = report;
   }
 
   /**
@@ -39,7 +39,7 @@ export class WrongSettings {
     }
     known?.timer.cancel();
     this.#wrong.set(stream, { reason, check, timer: this.#later(stream) });
-    this.#onChange({ stream, reason, removed });
+    this.#report({ stream, reason, removed });
   }
 
   /** Reports that a stream has its right settings again, if it had wrong ones. */
@@ -48,7 +48,7 @@ export class WrongSettings {
     if (known === undefined) return;
     known.timer.cancel();
     this.#wrong.delete(stream);
-    this.#onChange({ stream, reason: undefined, removed });
+    this.#report({ stream, reason: undefined, removed });
   }
 
   #later(stream: string): Timer {

@@ -4,7 +4,7 @@
  */
 import { outside } from "../data/async_context.ts";
 import { failure } from "../dispatch/outcome.ts";
-import { aborted, type AppClock, appClock, type Clock, type Timer } from "../ports/clock.ts";
+import { type AppClock, appClock, type Clock, type Timer } from "../ports/clock.ts";
 import { DeadlineWheel } from "../ports/deadline_wheel.ts";
 import { openOnce } from "../ports/open_once.ts";
 import { UnderWay } from "../ports/under_way.ts";
@@ -62,8 +62,10 @@ import { drain, type DrainableNode } from "./drain.ts";
 import type { NodeAlarms } from "./node_alarms.ts";
 import type { UnreadableEntity } from "../contract/alarms.ts";
 import { fastPaths, type LocalFastPath } from "./local_fast_path.ts";
+import { begunFollower, lazyReading, noChanges } from "./late_iterators.ts";
 import { RequestBuilder, type SendDefaults } from "./request_builder.ts";
-import { sendAll, SendPath } from "./send_path.ts";
+import { sendAll } from "./send_all.ts";
+import { SendPath } from "./send_path.ts";
 
 /** Parts from which an app is made. */
 export interface AppParts extends SendDefaults {
@@ -238,7 +240,7 @@ export class App implements NodeHost, DrainableNode {
   watchNodes(options: { signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NodeChange> {
     checkKnown("watchNodes", options, WATCH_OPTIONS);
     checkSignal("watchNodes", options.signal);
-    return this.#remote?.watchNodes(options.signal) ?? this.#noChanges(options.signal);
+    return this.#remote?.watchNodes(options.signal) ?? noChanges(options.signal, this.closed);
   }
 
   health(): Health {
@@ -698,75 +700,6 @@ export class App implements NodeHost, DrainableNode {
     this.fault("running this node", error);
     this.drain({ timeout: 0 }).catch((error) => this.fault("stopping", error));
   }
-
-  /**
-   * The membership changes of an app in memory, which is its only node: there are none, so the iterator only waits for
-   * its end. Not a generator, whose `return` would wait for a pending `next`.
-   */
-  #noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
-    const returned = Promise.withResolvers<void>();
-    const end = Promise.race([returned.promise, aborted(signal), this.closed.catch(() => {})]);
-    const next = () => end.then(() => ({ done: true, value: undefined } as const));
-    return {
-      next,
-      return: () => (returned.resolve(), next()),
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
-  }
-}
-
-/**
- * Returns an iterator that `make` makes when a method is first called. `draining`: signal for HTTP responses made of
- * the iterator (`src/http`).
- */
-function lazyReading(
-  make: () => Promise<AsyncIterableIterator<unknown>>,
-  draining: AbortSignal,
-): AsyncIterableIterator<unknown> & { readonly "~draining": AbortSignal } {
-  let making: Promise<AsyncIterableIterator<unknown>> | undefined;
-  let made: AsyncIterableIterator<unknown> | undefined;
-  let over = false;
-  let iterated = false;
-  return {
-    "~draining": draining,
-    next() {
-      if (made !== undefined) return made.next();
-      if (over) return Promise.resolve({ done: true, value: undefined });
-      return (making ??= make().then((reading) => made = reading)).then((reading) => reading.next());
-    },
-    async return(value) {
-      over = true;
-      await (await making)?.return?.();
-      return { done: true, value };
-    },
-    [Symbol.asyncIterator]() {
-      // the stream refuses a second iteration if the first has ended; reading by `next()` alone is no iteration
-      if (iterated) made?.[Symbol.asyncIterator]();
-      iterated = true;
-      return this;
-    },
-  };
-}
-
-/**
- * Returns a follower of events at once, while `beginning` is still pending: its `next` waits for `beginning`, and
- * rejects if `beginning` rejects.
- */
-function begunFollower(beginning: Promise<EventFollower<unknown>>): EventFollower<unknown> {
-  let begun: EventFollower<unknown> | undefined;
-  beginning.then((follower) => begun = follower, () => {}); // `next` rejects with the same error
-  return {
-    get position() {
-      return begun?.position;
-    },
-    next: () => begun?.next() ?? beginning.then((follower) => follower.next()),
-    return: () => begun?.return?.() ?? beginning.then((follower) => follower.return!()),
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
 }
 
 const NO_FAST_PATHS: ReadonlyMap<AnyContract, LocalFastPath> = new Map();

@@ -67,8 +67,6 @@ export class HandingOut {
   readonly #hanging = new Map<Item, number>();
   /** Requests that nodes have not answered yet. */
   readonly #unanswered = new Set<HandedOut>();
-  /** Resolved when nodes have answered; set while a caller of {@link HandingOut.nextAnswer} waits. */
-  #awaited: PromiseWithResolvers<void> | undefined;
   /** Requests that nodes have answered in this turn of the event loop, and whose messages are not settled yet. */
   #answers: HandedOut[] = [];
   /** Messages that waited for a node with another version of their contract, which is live now; in reverse order. */
@@ -109,11 +107,6 @@ export class HandingOut {
     return this.#unanswered.values().some(({ endpoint }) => endpoint !== host.endpoint && !live.has(endpoint));
   }
 
-  /** Resolves when nodes have answered, or when no answers are awaited any longer. */
-  nextAnswer(): Promise<void> {
-    return (this.#awaited ??= Promise.withResolvers()).promise;
-  }
-
   /**
    * Parks messages that have failed and wait in memory: the store then has them, with their errors, for the next
    * leader.
@@ -135,7 +128,6 @@ export class HandingOut {
     this.#filling.clear();
     this.#pause?.cancel();
     this.#cancelWaits();
-    this.#awaited?.resolve();
   }
 
   /** Sends all messages that may run to nodes that handle them. */
@@ -247,6 +239,7 @@ export class HandingOut {
       if (this.#closed) return;
       warnings.fault("handing out", error);
       this.#refused(item, undefined);
+      this.#options.onProgress();
     }
   }
 
@@ -286,8 +279,6 @@ export class HandingOut {
       else this.#eachAnswered(items, outcomes, endpoint);
     }
     if (this.#closed) return;
-    this.#awaited?.resolve();
-    this.#awaited = undefined;
     this.#options.onProgress();
     this.pump();
   }

@@ -238,7 +238,11 @@ export class LogSubscription {
       return;
     }
     if (!mayTakeOver || this.#taking !== undefined || this.#leaving || now < this.#competesAt) return;
-    if (!this.#options.host.connected || !this.#mayLead(now)) return;
+    if (this.#options.host.connected && this.#mayLead(now)) this.#begin();
+  }
+
+  /** Begins to take the lead. */
+  #begin(): void {
     const ending = this.#ending = new AbortController();
     this.#taking = this.#take(ending).catch((error: CatgaError) => {
       if (!ending.signal.aborted) this.#warnings.fault("taking the lead", error);
@@ -258,6 +262,8 @@ export class LogSubscription {
     if (this.#taking !== undefined) await within(clock, left(), this.#taking);
     if (this.term !== undefined) await underWay?.(service, name)?.none(clock, until);
     await this.term?.drainingEnded(until);
+    // a rewind has ended that term, and another one begins
+    if (this.#taking !== undefined) await within(clock, left(), this.#taking);
     await this.term?.handOver(left(), until);
   }
 
@@ -449,10 +455,12 @@ export class LogSubscription {
     const { host, kept, stream, leases, mostParked, spec, nodes } = this.#options;
     const commit = this.#commit;
     if (commit === undefined) return await this.#ensure(ending.signal, { asksLeader: false, listed: false });
+    const last = typeof commit === "object" ? commit.head.leader : "";
+    // a node that the last commit names as the leader takes the lead also to hand it over
+    const leaves = () => this.#leaving && last !== host.endpoint;
     // the lease is checked once more: while this node was cut off, all leases seemed to expire, but the leader may have
     // renewed its lease
-    if (!await leases.hold() || this.#leaving || !this.#mayLead(host.clock.monotonic())) return;
-    const last = typeof commit === "object" ? commit.head.leader : "";
+    if (!await leases.hold() || leaves() || !this.#mayLead(host.clock.monotonic())) return;
     // the last leader's lease is overwritten first: a leader that cannot be reached now would go on leading when it is
     // back
     if (last !== "" && last !== host.endpoint && !await leases.fence(last)) return;
@@ -515,7 +523,8 @@ export class LogSubscription {
     const { clock } = this.#options.host;
     this.term = undefined;
     this.#options.onChange();
-    if (end === "rewound") return;
+    // the commit names this node as the leader, even if it leaves: others would wait until its lease has expired
+    if (end === "rewound") return this.#begin();
     this.#warnings.state(end === "deposed" ? "deposed" : "handed over");
     this.#competesAt = Infinity;
     if (this.#leaving) return;

@@ -259,6 +259,40 @@ describe("Subscriptions", () => {
     assertEquals(late, []);
   });
 
+  for (const lasts of [0, 150, 5_000]) {
+    it(`hand over beside a rewind while a handler runs for ${lasts} ms: the next node leads at once`, async () => {
+      const late: string[] = [];
+      for (let after = 0; after < 300; after += 15) {
+        const cluster = new Cluster(1, { delay: 20 });
+        const run = async ({ payload }: { payload: unknown }) => {
+          if (payload === 5 && cluster.runs.length === 6) await delay(cluster.clock, lasts);
+          return 0 as const;
+        };
+        for (const id of ["a", "b"]) await cluster.node(id, { handles: BILLING, run });
+        const leader = await cluster.leader("billing");
+        const other = cluster.nodes.find((node) => node !== leader)!; // there are two nodes, so one is found
+        for (let i = 0; i < 5; i++) await cluster.publish("Placed", [[i, `k${i}`]]);
+        await cluster.until("all are handled", () => cluster.ends.length === 5);
+        await cluster.clock.advance(1_000);
+        await cluster.publish("Placed", [[5, "k5"]]);
+        await cluster.until("the last one begins", () => cluster.runs.length === 6);
+        await cluster.request("billing", { kind: "rewind", to: 0 });
+        await cluster.clock.advance(after);
+        const begun = cluster.clock.monotonic();
+        await cluster.clock.until(leader.subscriptions!.leave(500));
+        const left = cluster.clock.monotonic();
+        leader.kill();
+        await cluster.until("the other one leads", () => other.leads("billing"));
+        const leads = cluster.clock.monotonic();
+        if (left - begun > 1_000 || leads - left > 300) late.push(`${after}: ${left - begun}, ${leads - left}`);
+        const again = () => new Set(cluster.payloads().slice(lasts > 1_000 ? 5 : 6)).size === 6;
+        await cluster.until("all are handled again", again);
+        cluster.close();
+      }
+      assertEquals(late, []);
+    });
+  }
+
   it("hand over soon and for good, so that the next node leads at once, in a slow store and under load", async () => {
     for (let seed = 0; seed < 20; seed++) {
       const cluster = new Cluster(seed, { delay: 300 });

@@ -6,7 +6,7 @@ import { HandledCount } from "../../dispatch/handled_count.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { listed, printable } from "../../data/printable.ts";
-import { delay, elapsed, type Stamp, stamp, within } from "../../ports/clock.ts";
+import { elapsed, type Stamp, stamp, within } from "../../ports/clock.ts";
 import { MAX_SERVER_LAG } from "../../ports/event_log.ts";
 import type { Place, StoredState } from "../format/commit.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
@@ -85,8 +85,10 @@ export class SubscriptionTerm {
    * last commit is being written; `over`: the term has ended.
    */
   #phase: "runs" | "leaving" | "ends" | "over" = "runs";
-  /** Resolves when the lead has been handed over; at once unless that has begun. */
-  #handingOver: Promise<void> = Promise.resolve();
+  /** Resolves when the lead has been handed over; `undefined`: that has not begun. */
+  #handingOver: Promise<void> | undefined;
+  /** Resolved by the next {@link SubscriptionTerm.#wake}; set while {@link SubscriptionTerm.#waitUntil} waits. */
+  #awaited: PromiseWithResolvers<void> | undefined;
 
   constructor({ stored, ...options }: TermOptions) {
     this.#options = options;
@@ -256,20 +258,16 @@ export class SubscriptionTerm {
 
   /** Waits until no messages run at nodes that drain, or until the time `until`, by the monotonic clock. */
   async drainingEnded(until: number): Promise<void> {
-    const { clock } = this.#options.host;
-    while (this.runsAtDraining && !this.#over && clock.monotonic() < until) {
-      await within(clock, until - clock.monotonic(), this.#led!.handing.nextAnswer()); // `#led` is set: messages run
-    }
+    await this.#waitUntil(until, () => !this.runsAtDraining);
   }
 
   /**
    * Hands the lead over: no more messages are handed out; running messages get `patience` ms to end, and those at nodes
    * that drain have time until `until`, by the monotonic clock. If that has begun before, resolves when it has ended.
-   * Never rejects.
+   * A rewind that waits for running messages is left to the next leader. Never rejects.
    */
-  handOver(patience: number, until = 0): Promise<void> {
-    if (this.#phase === "runs") this.#handingOver = this.#handOver(patience, until);
-    return this.#handingOver;
+  async handOver(patience: number, until = 0): Promise<void> {
+    if (!this.#over) await (this.#handingOver ??= this.#handOver(patience, until));
   }
 
   async #handOver(patience: number, until: number): Promise<void> {
@@ -288,6 +286,7 @@ export class SubscriptionTerm {
     this.#options.ending.abort(new CatgaError("CLOSED", "the subscription is no longer led here"));
     this.#reading?.close();
     this.#led?.handing.close();
+    this.#wake();
   }
 
   #end(end: TermEnd): void {
@@ -320,6 +319,7 @@ export class SubscriptionTerm {
     if (lost.length > 0) warnings.missing(lost.length);
     handing.takeOver();
     handing.refresh();
+    this.#wake(); // a hand-over that has begun waits for the takeover
     this.#garbage.found(taken.garbage, host.clock.monotonic());
     if (!await this.#write() || this.#phase !== "runs") return;
     this.#read(ledger, categories);
@@ -379,6 +379,7 @@ export class SubscriptionTerm {
     if (ledger.waitsForCommit && this.#writing === undefined && this.#phase === "runs") void this.#write();
     this.#flow();
     if (ledger.open.size === 0) this.#reading?.settle();
+    this.#wake();
   }
 
   /** Pauses reading of the log while the maximum number of messages is open, or nearly as many are parked as may be. */
@@ -446,7 +447,8 @@ export class SubscriptionTerm {
     if (this.#over) return false;
     this.#phase = "ends";
     change();
-    return await this.#commit(leader);
+    this.#writing = this.#commit(leader).finally(() => this.#writing = undefined);
+    return await this.#writing;
   }
 
   async #commit(leader?: string): Promise<boolean> {
@@ -493,11 +495,23 @@ export class SubscriptionTerm {
     if (this.#phase === "runs") this.#phase = "leaving";
     this.#reading?.close();
     if (this.#led !== undefined) this.#led.handing.paused = true;
+    const until = this.#options.host.clock.monotonic() + patience;
+    await this.#waitUntil(until, () => this.#led?.ledger.running === 0);
+  }
+
+  /** Waits until messages are in a state in which `holds` returns true, the term is over, or the time is `until`. */
+  async #waitUntil(until: number, holds: () => boolean): Promise<void> {
     const { clock } = this.#options.host;
-    const begun = clock.monotonic();
-    while (!this.#over && (this.#led?.ledger.running ?? 1) > 0 && clock.monotonic() - begun < patience) {
-      await delay(clock, ENDED_POLL);
+    for (let now = clock.monotonic(); !this.#over && now < until && !holds(); now = clock.monotonic()) {
+      await within(clock, until - now, (this.#awaited ??= Promise.withResolvers()).promise);
     }
+  }
+
+  /** Has {@link SubscriptionTerm.#waitUntil} look again. Call when messages have changed their state. */
+  #wake(): void {
+    const awaited = this.#awaited;
+    this.#awaited = undefined;
+    awaited?.resolve();
   }
 
   /** Carries out the requests in the store, in order. */
@@ -546,7 +560,7 @@ export class SubscriptionTerm {
   async #rewind(ledger: Ledger, sequence: number, position: number): Promise<void> {
     const { categories } = this.#led!; // `#led` is set: this node has taken over
     await this.#settle(categories.patience);
-    if (this.#over) return;
+    if (this.#over || this.#handingOver !== undefined) return;
     const { host, nodes, warnings, store, stream, ending } = this.#options;
     let [last, to] = [sequence, Math.min(position, ledger.place.read)];
     // rewinds that were requested while this one waited are carried out together with it, to the smallest of all
@@ -574,6 +588,9 @@ export class SubscriptionTerm {
       fault: (error: unknown) => warnings.fault("rewinding", error),
     };
     const there = await storedMessages(asked, messagePattern(namespace, stream.name), parked);
+    while (this.#writing !== undefined) await this.#writing;
+    // a hand-over has begun: the next leader carries out the rewind
+    if (this.#over || this.#handingOver !== undefined) return;
     // the ledger's place (position in the log) must not move before this commit is stored
     const stored = await this.#writeLast(host.endpoint, () => {
       ledger.carriedOut(last);
@@ -582,7 +599,8 @@ export class SubscriptionTerm {
     });
     if (!stored || this.#over) return;
     warnings.state("rewound", `to ${to}`);
-    this.#end("rewound");
+    // a hand-over that began while the commit was written stores another one, which ends the term
+    if (this.#handingOver === undefined) this.#end("rewound");
   }
 }
 
@@ -634,5 +652,3 @@ const COMMIT_INTERVAL = 100;
 const MAX_BYTES = 33_554_432;
 /** Time for which reading of the log may wait for room before later messages of the slowest key are parked, in ms. */
 const SLOW = 1_000;
-/** Interval at which a leader that hands over looks if its messages have ended, in ms: the others wait for it. */
-const ENDED_POLL = 5;

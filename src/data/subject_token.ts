@@ -6,7 +6,7 @@ import { encoder } from "./utf8.ts";
  * Encodes any well-formed string as one token of a NATS subject: letters, digits, `-` and `_` stay; other bytes become
  * `=` and two hex digits.
  */
-export function token(text: string): string {
+export function encodeToken(text: string): string {
   if (PLAIN_TOKEN.test(text)) return text;
   let made = "";
   for (const byte of encoder.encode(text)) {
@@ -16,8 +16,8 @@ export function token(text: string): string {
   return made === "" ? "=" : made;
 }
 
-/** Decodes a token of a NATS subject; returns `undefined` if {@link token} did not make it. */
-export function untoken(text: string): string | undefined {
+/** Decodes a token of a NATS subject; returns `undefined` if {@link encodeToken} did not make it. */
+export function decodeToken(text: string): string | undefined {
   if (PLAIN_TOKEN.test(text)) return text;
   if (text === "=") return "";
   if (!/^(?:[\w-]|=[0-9A-F]{2})+$/.test(text)) return undefined;
@@ -28,7 +28,7 @@ export function untoken(text: string): string | undefined {
   }
   try {
     const made = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
-    return token(made) === text ? made : undefined;
+    return encodeToken(made) === text ? made : undefined;
   } catch {
     return undefined; // the bytes are not UTF-8
   }

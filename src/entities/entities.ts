@@ -36,7 +36,7 @@ class NodeEntities implements Entities {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
   readonly #stream: EntityStream;
-  readonly #rounds: OptimisticAppends;
+  readonly #appends: OptimisticAppends;
   readonly #warm = new WarmCopies();
   /** Subjects of entities for which a snapshot is to be written, now or later. */
   readonly #awaited = new Set<string>();
@@ -49,7 +49,7 @@ class NodeEntities implements Entities {
     this.#snapshots = new Snapshots(host);
     const commands = new StoredCommands(host.clock);
     const stream = this.#stream = new EntityStream(host, this.#snapshots, commands);
-    this.#rounds = new OptimisticAppends({
+    this.#appends = new OptimisticAppends({
       ...{ host, stream, commands, warm: this.#warm },
       number: (events) => (this.#emitted += events) - events,
       changed: (subject, copy, now) => copy.snapshotDue(now) !== undefined && this.#awaitSnapshot(subject),
@@ -65,7 +65,7 @@ class NodeEntities implements Entities {
     } catch (error) {
       return to.reject(error);
     }
-    this.#rounds.begin(command);
+    this.#appends.begin(command);
   }
 
   async load<State>(
@@ -144,7 +144,7 @@ class NodeEntities implements Entities {
   async close(): Promise<void> {
     this.#writeSnapshots();
     this.#timer?.cancel();
-    this.#rounds.stopIfIdle();
+    this.#appends.stopIfIdle();
     await this.#snapshots.settled();
   }
 

@@ -1,4 +1,3 @@
-import { token, untoken } from "../data/subject_token.ts";
 /**
  * Keys as subjects: no two keys have the same subject, and every subject is valid in NATS. A key is split at its first
  * "/" into two tokens, so that the server can filter a watch of `locks/`. A token of more than 200 characters is
@@ -6,6 +5,7 @@ import { token, untoken } from "../data/subject_token.ts";
  * has its key stored in front of its value.
  */
 import process from "node:process";
+import { decodeToken, encodeToken } from "../data/subject_token.ts";
 
 const LONGEST_TOKEN = 200;
 
@@ -26,7 +26,7 @@ export function isHashed(subject: string): boolean {
 /** Decodes the key in a subject; `undefined` if the subject contains a hash, or was not made by {@link encodeKey}. */
 export function decodeKey(subject: string): string | undefined {
   if (isHashed(subject)) return undefined;
-  const parts = subject.split(".").map(untoken);
+  const parts = subject.split(".").map(decodeToken);
   const key = parts.includes(undefined) ? undefined : parts.join("/");
   return key !== undefined && encodeKey(key) === subject ? key : undefined;
 }
@@ -65,7 +65,7 @@ export function unpackValue(subject: string, stored: string): { key: string; val
 }
 
 function encodePart(part: string): string {
-  const made = token(part);
+  const made = encodeToken(part);
   return made.length <= LONGEST_TOKEN ? made : `==${hash(part)}`;
 }
 

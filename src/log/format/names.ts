@@ -1,7 +1,7 @@
 /** Names of the log: subjects, and keys of buckets. */
 import { OF_ENTITIES } from "../../contract/announcement.ts";
 import { isToken } from "../../data/checks.ts";
-import { token, untoken } from "../../data/subject_token.ts";
+import { decodeToken, encodeToken } from "../../data/subject_token.ts";
 import { streamName } from "./stream_name.ts";
 
 /** The patterns of the subjects of the stream of events, queued commands and schedules. */
@@ -16,14 +16,14 @@ export function entitiesSubjects(namespace: string): readonly string[] {
 
 /** The subject of an entity, made of its type (one token without dots) and its id. */
 export function entitySubject(namespace: string, type: string, id: string): string {
-  return `${below(namespace, "entity")}${type}.${token(id)}`;
+  return `${below(namespace, "entity")}${type}.${encodeToken(id)}`;
 }
 
 /** The type and id of an entity's subject; `undefined` for another subject. */
 export function readEntitySubject(namespace: string, subject: string): { type: string; id: string } | undefined {
   const [type, text, more] = restOf(below(namespace, "entity"), subject)?.split(".") ?? [];
   if (text === undefined || more !== undefined || !isToken(type, 64)) return undefined;
-  const id = untoken(text);
+  const id = decodeToken(text);
   return id === undefined ? undefined : { type, id };
 }
 
@@ -43,7 +43,7 @@ export function snapshotKey(type: string, id: string, version: number): string {
 
 /** Returns all keys that snapshots of an entity may have, one for each coexisting version of its definition. */
 export function snapshotKeys(type: string, id: string): readonly string[] {
-  const of = token(id);
+  const of = encodeToken(id);
   return Array.from({ length: SNAPSHOTS }, (_, n) => `${type}.${of}/${n}`);
 }
 
@@ -52,12 +52,12 @@ const SNAPSHOTS = 4;
 
 /** The subject of a category: of the events, or the queued commands, of one contract. */
 export function categorySubject(namespace: string, category: string): string {
-  return `${below(namespace, "log")}${token(category)}`;
+  return `${below(namespace, "log")}${encodeToken(category)}`;
 }
 
 /** The subject of a schedule, which identifies the schedule. */
 export function scheduleSubject(namespace: string, category: string, id: string): string {
-  return `${below(namespace, "at")}${token(category)}.${token(id)}`;
+  return `${below(namespace, "at")}${encodeToken(category)}.${encodeToken(id)}`;
 }
 
 /** The pattern of the subjects of all schedules. */
@@ -102,7 +102,7 @@ export function categoryOf(namespace: string, subject: string): string | undefin
 
 /** The key that identifies a subscription: its service and its name, each as one token. */
 export function subscriptionKey(service: string, name: string): string {
-  return `${token(service)}.${token(name)}`;
+  return `${encodeToken(service)}.${encodeToken(name)}`;
 }
 
 /** The service and name of a subscription's key; `undefined` for another key. */
@@ -157,7 +157,7 @@ export function readRequestSubject(namespace: string, subject: string): { key: s
 
 /** The subject of a node's lease; the node is named by its endpoint. */
 export function leaseSubject(namespace: string, endpoint: string): string {
-  return `${below(namespace, "sub.node")}${token(endpoint)}`;
+  return `${below(namespace, "sub.node")}${encodeToken(endpoint)}`;
 }
 
 /** Pattern of the leases of all nodes. */
@@ -173,11 +173,11 @@ export function readLeaseSubject(namespace: string, subject: string): string | u
 /** Decodes two tokens separated by a dot; empty if there are not exactly two. */
 function untokens(text: string | undefined): (string | undefined)[] {
   const tokens = text?.split(".");
-  return tokens?.length === 2 ? tokens.map(untoken) : [];
+  return tokens?.length === 2 ? tokens.map(decodeToken) : [];
 }
 
 function untokenOf(text: string | undefined): string | undefined {
-  return text === undefined ? undefined : untoken(text);
+  return text === undefined ? undefined : decodeToken(text);
 }
 
 /** Prefix of all subjects of one kind in a namespace. */

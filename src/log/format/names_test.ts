@@ -23,28 +23,28 @@ import {
   subscriptionKey,
 } from "./names.ts";
 import { streamName } from "./stream_name.ts";
-import { token, untoken } from "../../data/subject_token.ts";
+import { decodeToken, encodeToken } from "../../data/subject_token.ts";
 
 /** Texts of users that must not change the structure of a subject, or of a key, in which they are encoded. */
 const TEXTS = ["", "a.b", "=", "=2E", "*", ">", "a b", "/", "\0", "ü", "\ufeffx", "😀", "__proto__", "Order-7_x"];
 
-describe("token", () => {
-  it("is one token of a subject, from which untoken makes the text again", () => {
-    const made = TEXTS.map(token);
+describe("encodeToken", () => {
+  it("is one token of a subject, from which decodeToken makes the text again", () => {
+    const made = TEXTS.map(encodeToken);
     for (const text of made) assertMatch(text, /^[\w=-]+$/);
-    assertEquals(made.map(untoken), TEXTS);
+    assertEquals(made.map(decodeToken), TEXTS);
     assertEquals(new Set(made).size, TEXTS.length);
   });
 
   it("leaves letters, digits, - and _ as they are, and writes other bytes of UTF-8 in hexadecimal", () => {
-    assertEquals(["Az09-_", "a.b", "ü", "\n", ""].map(token), ["Az09-_", "a=2Eb", "=C3=BC", "=0A", "="]);
+    assertEquals(["Az09-_", "a.b", "ü", "\n", ""].map(encodeToken), ["Az09-_", "a=2Eb", "=C3=BC", "=0A", "="]);
   });
 });
 
-describe("untoken", () => {
-  it("is undefined for what token does not make, so that no two tokens have one text", () => {
+describe("decodeToken", () => {
+  it("is undefined for what encodeToken does not make, so that no two tokens have one text", () => {
     for (const text of ["", "a.b", "a b", "=41", "=2e", "=2", "a=", "==", "=FF", "=C3", "=ED=A0=80", "ü"]) {
-      assertEquals(untoken(text), undefined, text);
+      assertEquals(decodeToken(text), undefined, text);
     }
   });
 });

@@ -9,7 +9,7 @@ import { type CountedCron, serverCron } from "../../data/cron.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { sizeAdvice } from "../../data/payload_limit.ts";
 import { cannotBeSent, encodeValue } from "../../data/encoding.ts";
-import { token } from "../../data/subject_token.ts";
+import { encodeToken } from "../../data/subject_token.ts";
 import type { DurableMessage, Meta, Schedule } from "../../dispatch/remote.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -109,7 +109,7 @@ export class StreamMessages {
     const unscheduled = {
       subject: category,
       data: groupText(head, items),
-      options: { id: id === undefined ? group : `u:${contract.name}:${token(id)}`, ttl },
+      options: { id: id === undefined ? group : `u:${contract.name}:${encodeToken(id)}`, ttl },
     };
     if (planned === undefined) return unscheduled;
     const { schedule, due, subject } = planned;

@@ -24,7 +24,7 @@ import { Leases } from "./leases.ts";
 import { type Measured, Measuring } from "./measuring.ts";
 import { subscriptionSpecs } from "./spec.ts";
 import { LogSubscription } from "./subscription.ts";
-import { token } from "../../data/subject_token.ts";
+import { encodeToken } from "../../data/subject_token.ts";
 
 /** Options of {@link Subscriptions}. */
 export interface SubscriptionsOptions {
@@ -188,7 +188,7 @@ export class Subscriptions {
 
   /** Patterns of the keys of all subscriptions of the services whose subscriptions this node has. */
   get #services(): ReadonlySet<string> {
-    return new Set([...this.#all.values()].map(({ spec: { service } }) => `${token(service)}.*`));
+    return new Set([...this.#all.values()].map(({ spec: { service } }) => `${encodeToken(service)}.*`));
   }
 
   /** Number of subscriptions that this node is taking over. */

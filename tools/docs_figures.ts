@@ -32,7 +32,7 @@ const FIGURES: Readonly<Record<string, readonly (readonly [text: string, file: s
     ["that handles it; <8,192> or 32 MiB at most", "log/subscriptions/categories.ts", "MAX_OPEN"],
     ["that handles it; 8,192 or <32 MiB> at most", "log/subscriptions/term.ts", "MAX_BYTES"],
     ["for parked messages: up to <1 kB> for each", "log/subscriptions/store.ts", "KEPT_CHARACTERS"],
-    ["as far as <32 MiB> hold them", "log/subscriptions/ledger.ts", "MAX_BYTES_IN_MEMORY"],
+    ["as far as <32 MiB> hold them", "log/subscriptions/ready_messages.ts", "MAX_BYTES_IN_MEMORY"],
     ["on the log: one for each <64> contracts", "nats/shared_consumers.ts", "MAX_FILTERS"],
     ["of a subscription: at most every <100 ms> while", "log/subscriptions/term.ts", "COMMIT_INTERVAL"],
     ["a write every <0.8 s> of each node", "log/subscriptions/leases.ts", "RENEW_INTERVAL"],

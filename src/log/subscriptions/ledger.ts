@@ -3,7 +3,6 @@
  * which fill a batch. The ledger decides; it neither waits nor sends. All changes since the last commit go into the
  * next one together. A message that must not begin before a commit is stored is returned by {@link Ledger.stored}.
  */
-import { Fifo } from "../../data/fifo.ts";
 import { DueHeap } from "../../data/due_heap.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
 import { sequenceOf } from "../format/group_text.ts";
@@ -14,6 +13,7 @@ import { type LastEnd, Suspicion } from "./suspicion.ts";
 import type { Categories } from "./categories.ts";
 import { type Category, Item, KeyLine } from "./category.ts";
 import { OpenMessages } from "./open_messages.ts";
+import { ReadyMessages } from "./ready_messages.ts";
 
 /** Options of a {@link Ledger}, which holds a subscription's messages in its leader's memory. */
 export interface LedgerOptions {
@@ -102,13 +102,7 @@ export class Ledger {
   /** Sequence up to which the leader has carried out requests. */
   upTo: number;
   readonly #options: LedgerOptions;
-  /** Messages that may run as soon as a live node handles their category. */
-  #ready = new Fifo<Item>();
-  /** Messages that may run as soon as large parked messages that run leave memory for them. Each has to be loaded. */
-  readonly #unloaded = new Fifo<Item>();
-  /** Large parked messages that were loaded from the store to run, each with its size in bytes. */
-  readonly #inMemory = new Map<Item, number>();
-  #bytesInMemory = 0;
+  readonly #ready = new ReadyMessages();
   readonly #due = new DueHeap<Item>();
   /** Messages to be parked when there is room: `mostParked` messages are parked already. */
   #waitingForRoom: (readonly [Item, FailedMessage | undefined])[] = [];
@@ -262,7 +256,7 @@ export class Ledger {
     if (this.#suspicion?.isOver(this.place.read)) this.#suspicion = undefined;
     if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now);
     const begun: Item[] = [];
-    for (let item = this.#nextReady(); item !== undefined; item = this.#nextReady()) {
+    for (let item = this.#ready.next(); item !== undefined; item = this.#ready.next()) {
       if (!this.#mayRun(item, now)) continue;
       const { category } = item;
       if (category.batch === undefined || item.alone || item.joins || !item.loaded) begun.push(this.#run(item));
@@ -677,7 +671,7 @@ export class Ledger {
     for (const item of [...this.filling.values()].flat()) this.#push(item);
     this.filling.clear();
     const [ready, joined]: Item[][] = [[], []];
-    for (let item = this.#nextReady(); item !== undefined; item = this.#nextReady()) {
+    for (let item = this.#ready.next(); item !== undefined; item = this.#ready.next()) {
       if (!this.#mayRun(item, now)) continue;
       if (item.joins) joined.push(this.#run(item));
       else ready.push(item);
@@ -704,29 +698,8 @@ export class Ledger {
     return false;
   }
 
-  /**
-   * Removes and returns the next message that is ready to run. Large parked messages are loaded to run: thousands that
-   * are due at once, as after an outage, would not fit into memory, so that most of them wait here.
-   */
-  #nextReady(): Item | undefined {
-    const isFree = this.#bytesInMemory < MAX_BYTES_IN_MEMORY;
-    if (isFree && this.#unloaded.size > 0) return this.#unloaded.shift();
-    let item = this.#ready.shift();
-    for (; item !== undefined && !item.loaded && !isFree; item = this.#ready.shift()) this.#unloaded.push(item);
-    return item;
-  }
-
-  /** Records that the payload of a large parked message is in memory no longer, or will not be in a moment. */
-  #leavesMemory(item: Item): void {
-    this.#bytesInMemory -= this.#inMemory.get(item) ?? 0;
-    this.#inMemory.delete(item);
-  }
-
   #run(item: Item): Item {
-    if (!item.loaded && !this.#inMemory.has(item)) {
-      this.#inMemory.set(item, item.size);
-      this.#bytesInMemory += item.size;
-    }
+    this.#ready.begun(item);
     item.turn = "begun";
     this.running++;
     return item;
@@ -754,7 +727,7 @@ export class Ledger {
     const { line, place } = item;
     if (place === "open") this.open.remove(item);
     item.place = "gone";
-    this.#leavesMemory(item);
+    this.#ready.leavesMemory(item);
     this.#suspicion?.cleared(item);
     if (place === "parked") {
       if (item.dead > 0) this.dead--;
@@ -854,7 +827,7 @@ export class Ledger {
       item.place = "parked";
       this.parked.set(item.id, item);
     }
-    this.#leavesMemory(item);
+    this.#ready.leavesMemory(item);
     this.#toStore(item);
     this.#changed.set(item.id, item);
     this.#suspicion?.cleared(item);
@@ -937,11 +910,6 @@ const KEPT_OF_KEY = 16;
  * them, as a multiple of `mostParked`. It is limited because each full commit lists all parked messages.
  */
 const AWAITING = 4;
-/**
- * Size of the large parked messages in memory from which on others wait in the store until one of them has an outcome,
- * in bytes: as much as open messages may have.
- */
-const MAX_BYTES_IN_MEMORY = 33_554_432;
 /**
  * Part of the room for parked messages that slow keys may fill; above it, reading stops. The rest is for failed
  * messages.

@@ -46,8 +46,8 @@ describe("the import of mod.ts", () => {
     assertEquals(state, ["src/state/leadership.ts", "src/state/locks/lock_record.ts", "src/state/state.ts"]);
   });
 
-  it("loads 75 files at most: each takes 0.2 ms of a start", () => {
-    assertLessOrEqual(loadedWith("mod.ts").length, 75);
+  it("loads 73 files at most: each takes 0.2 ms of a start", () => {
+    assertLessOrEqual(loadedWith("mod.ts").length, 73);
   });
 });
 

@@ -75,7 +75,7 @@ function isDurable({ durable, entity }: AnyContract["options"]): boolean {
   return (durable !== undefined && durable !== false) || entity !== undefined;
 }
 
-// checks of commands and queries ---------------------------------------------------------------------------
+// Checks of commands and queries:
 
 function ofRequests(history: History, contract: AnyContract): Breach[] {
   const { name, options } = contract;
@@ -199,7 +199,7 @@ const LOCAL: ReadonlySet<string> = new Set([
   ...["INVALID_MESSAGE", "INVALID_RESPONSE", "TOO_LARGE", "ID_REUSED", "FORBIDDEN", "ACCESS_DENIED"],
 ]);
 
-// checks of entities, locks and leadership -----------------------------------------------------------------
+// Checks of entities, locks and leadership:
 
 function ofEntity({ operations }: History, entity: string): Breach[] {
   const loads = operations.flatMap((operation) => {

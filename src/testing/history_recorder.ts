@@ -183,7 +183,7 @@ export class HistoryRecorder {
     return this.#instant.at === this.now ? this.#instant.moments : [];
   }
 
-  // recording what handlers do ---------------------------------------------------------------------------
+  // The methods that record what handlers do:
 
   #recordedHandler(handler: Handler, of: RecordedProcess): Handler {
     const { contract, "~handler": body } = handler;
@@ -278,7 +278,7 @@ export class HistoryRecorder {
     return returned;
   }
 
-  // recording the calls of apps and contexts -------------------------------------------------------------
+  // The methods that record calls of apps and contexts:
 
   #recordedSender<T extends object>(real: T, at: RecordedCaller): T {
     // the target has the same class, but no members, because a proxy may not replace members of a frozen target

@@ -34,17 +34,17 @@ function codeOf(file: string): string {
 /** A folder with the program, in which `@catga/catga` is this repository. */
 async function writeProgram(port: number, runtime: "deno" | "bun"): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "catga-started-"));
-  for (const file of ["orders.ts", "api.ts", "page.ts"]) await writeFile(join(folder, file), codeOf(file));
+  for (const file of ["orders.ts", "main.ts", "server.ts", "client.ts", "api.ts", "page.ts"]) {
+    await writeFile(join(folder, file), codeOf(file));
+  }
   const web = codeOf("web.ts").replaceAll("8000", `${port}`);
   const inBun = /Deno\.serve(.*?); \/\/ Bun: (Bun\.serve\(.*\))/;
   assertMatch(web, inBun);
   await writeFile(join(folder, "web.ts"), runtime === "bun" ? web.replace(inBun, "$2;") : web);
-  const imports = Object.fromEntries(
-    ["", "/http", "/client"].map((name) =>
-      [`@catga/catga${name}`, join(ROOT, name === "" ? "mod.ts" : join("src", name, "mod.ts"))] as const
-    ),
-  );
-  await writeFile(join(folder, "deno.json"), JSON.stringify({ imports }));
+  if (runtime === "deno") {
+    const [, settings] = /```json\n([^]*?)```/.exec(page)!;
+    await writeFile(join(folder, "deno.json"), settings.replaceAll("../catga/", ROOT));
+  }
   await mkdir(join(folder, "node_modules", "@catga"), { recursive: true });
   await symlink(ROOT, join(folder, "node_modules", "@catga", "catga"));
   return folder;
@@ -54,6 +54,42 @@ async function answers(url: string): Promise<boolean> {
   const response = await fetch(url).catch(() => undefined);
   await response?.body?.cancel();
   return response?.ok ?? false;
+}
+
+describe("Getting started, in Deno with a clone", { skip: inBun && "the settings are of Deno" }, () => {
+  it("finds all that the programs and Catga import, for types too (deno check found no @nats-io/jetstream)", async () => {
+    const folder = await writeProgram(8000, "deno");
+    try {
+      const unresolved: string[] = [];
+      for (const file of ["main.ts", "server.ts", "client.ts", "web.ts"]) {
+        const { stdout } = await promisify(execFile)(
+          await runtimeBinary("deno"),
+          ["info", "--json", "--no-lock", file],
+          { cwd: folder, maxBuffer: 1e8 },
+        );
+        for (const { specifier, dependencies = [] } of (JSON.parse(stdout) as Graph).modules) {
+          for (const { specifier: of, code, type } of dependencies) {
+            if (code?.error ?? type?.error) unresolved.push(`${specifier} imports ${of}`);
+          }
+        }
+      }
+      assertEquals(unresolved, []);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+/** Part of what `deno info --json` prints. */
+interface Graph {
+  readonly modules: readonly {
+    readonly specifier: string;
+    readonly dependencies?: readonly {
+      readonly specifier: string;
+      readonly code?: { readonly error?: string };
+      readonly type?: { readonly error?: string };
+    }[];
+  }[];
 }
 
 describe("Getting started, the page in a browser", { skip, timeout: 180_000 }, () => {

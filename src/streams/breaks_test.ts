@@ -17,7 +17,7 @@ const Going = stream<{ from: number; to: number }, number>("Going", {
  * Starts a cluster of nodes that handle streams, and a reader. The handlers yield an item every `pace` ms; with 0, at
  * once.
  */
-async function open(pace = 0, names: readonly string[] = ["w1", "w2", "w3"]) {
+async function open(pace = 0, names: readonly string[] = ["w1", "w2", "w3"], servers = 1) {
   const seen = { begun: 0, finals: 0, nodes: [] as string[], reasons: [] as string[] };
   async function* lines(
     { from, to }: { from: number; to: number },
@@ -37,7 +37,7 @@ async function open(pace = 0, names: readonly string[] = ["w1", "w2", "w3"]) {
   }
   const handlers = [Lines.handle(lines), Going.handle(lines)];
   const cluster = await testCluster([...names, "reader"], {
-    logger: QUIET,
+    ...{ logger: QUIET, servers },
     node: (id) => id === "reader" ? {} : { handlers },
   });
   const reader = cluster.app("reader");
@@ -272,6 +272,38 @@ describe("a drain", () => {
     assert(isPrefix(items) && items.length > 50);
     assertEquals(seen.finals, 1);
   });
+});
+
+describe("a cut of less than 3 s, at any moment of a stream", () => {
+  for (const servers of [1, 2]) {
+    for (const cut of [["w1"], ["reader"], ["w1", "reader"]]) {
+      const breaks = servers === 1 && !cut.includes("reader");
+      it(`of ${cut.join(" and ")} with ${servers} server(s): ${breaks ? "it breaks, or is" : "it is"} whole`, async () => {
+        const codes = new Set<string | undefined>();
+        for (const lasts of [5, 300, 2_400]) {
+          for (let at = 0; at < 40; at += 3) {
+            await using stage = await open(2, ["w1"], servers);
+            const { cluster, reader, seen } = stage;
+            cluster.network.faults = { delay: 6 };
+            await cluster.advance(10_000); // no node is in the grace after a connect
+            const reading = read(reader.stream(Lines, { from: 1, to: 8 }));
+            await cluster.advance(at);
+            for (const id of cut) cluster.cut(id);
+            await cluster.advance(lasts);
+            for (const id of cut) cluster.restore(id);
+            const { items, error } = await cluster.until(reading);
+            assert(isPrefix(items));
+            if (error === undefined) assertEquals(items.length, 8);
+            else assertEquals([error.code, error.details], ["STREAM_BROKEN", { received: items.length }]);
+            codes.add(error?.code);
+            await cluster.advance(6_000);
+            assertEquals(seen.finals, seen.begun);
+          }
+        }
+        assertEquals(codes, new Set(breaks ? [undefined, "STREAM_BROKEN"] : [undefined]));
+      });
+    }
+  }
 });
 
 describe("a stream over a bad network", () => {

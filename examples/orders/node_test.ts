@@ -46,7 +46,10 @@ describe("node.ts", await requireNatsServer(), () => {
       ]);
       assertEquals(unwrap(await client.send(FindOrder, { orderId })), { orderId, sku: "tea", qty: 2 });
       assertEquals((await client.send(FindOrder, { orderId: "none" })).error?.code, "NO_SUCH_ORDER");
-      assertEquals((await client.send(CreateOrder, { sku: "tea", qty: 0 })).error?.code, "BAD_QUANTITY");
+      // as Number("x") makes of what a user types
+      for (const qty of [0, 1.5, NaN]) {
+        assertEquals((await client.send(CreateOrder, { sku: "tea", qty })).error?.code, "BAD_QUANTITY");
+      }
       child.kill("SIGTERM");
       assertMatch(await ended, /^SIGTERM $/);
       await eventually("it to have left the view", () => client.nodes().every(({ id }) => id !== "orders-1"));

@@ -12,7 +12,7 @@ export interface Order {
   readonly qty: number;
 }
 
-/** Accepts an order. Fails with `BAD_QUANTITY` for less than one piece. */
+/** Accepts an order. Fails with `BAD_QUANTITY` for anything but a number of whole pieces. */
 export const CreateOrder = command<{ sku: string; qty: number }, { orderId: string }>("CreateOrder");
 
 /** Returns an order. Fails with `NO_SUCH_ORDER` if there is none. */
@@ -35,7 +35,7 @@ export interface Shop {
 export function orders({ book, charge, pack }: Shop): Handlers {
   return {
     create: CreateOrder.handle(async ({ sku, qty }, ctx) => {
-      if (qty < 1) return fail("BAD_QUANTITY", `cannot order ${qty} of ${sku}`);
+      if (!Number.isInteger(qty) || qty < 1) return fail("BAD_QUANTITY", `cannot order ${qty} of ${sku}`);
       const order = { orderId: crypto.randomUUID(), sku, qty };
       await charge(order);
       await book.append({ ...order, messageId: ctx.id, node: ctx.node });

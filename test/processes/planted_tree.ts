@@ -338,7 +338,7 @@ const PLANTS = {
   }],
   "commit-replay": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    this.#after.push(item);\n  }\n\n  /** Records that",
+    from: "    this.#commit.runsAfter(item);\n  }\n\n  /** Records that",
     to: "    if (this.#isFirst(item)) this.#push(item);\n  }\n\n  /** Records that",
   }],
   "commit-behind": [{

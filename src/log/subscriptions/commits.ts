@@ -13,7 +13,8 @@ import {
   type StoredState,
   writeCommit,
 } from "../format/commit.ts";
-import type { Draft, Ledger } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Draft } from "./next_commit.ts";
 import type { Item } from "./category.ts";
 
 /** A request to the store of a subscription: to write or read commits and parked messages, or to pause. */

@@ -12,6 +12,7 @@ import type { LetterRequest } from "../format/subscription_request.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import type { Categories } from "./categories.ts";
 import { type Category, Item, KeyLine } from "./category.ts";
+import { type Draft, NextCommit } from "./next_commit.ts";
 import { OpenMessages } from "./open_messages.ts";
 import { ReadyMessages } from "./ready_messages.ts";
 
@@ -38,23 +39,6 @@ export interface FailedMessage {
   readonly due?: number;
   /** Time at which the message became a dead letter, in ms since 1970; absent: it is no dead letter. */
   readonly dead?: number;
-}
-
-/** Content of the next commit, and the messages that depend on it. */
-export interface Draft {
-  readonly head: Omit<Head, "leader" | "token">;
-  /** Parked messages whose state has changed since the last draft. */
-  readonly changed: readonly ParkedState[];
-  /** Ids of messages that were parked, and were handled or discarded since the last draft. */
-  readonly ended: readonly string[];
-  /** Messages that must be stored, with their errors, before the commit. */
-  readonly entries: readonly Item[];
-  /** Messages whose run begins when the commit is stored. */
-  readonly begins: readonly Item[];
-  /** Messages whose failures the commit records: they may run again when the commit is stored. */
-  readonly after: readonly Item[];
-  /** Messages whose failed attempts the commit records. */
-  readonly failed: readonly Item[];
 }
 
 /** A message that a new leader finds: in the store of parked messages, or in the log. */
@@ -104,14 +88,11 @@ export class Ledger {
   readonly #options: LedgerOptions;
   readonly #ready = new ReadyMessages();
   readonly #due = new DueHeap<Item>();
+  readonly #commit = new NextCommit();
   /** Messages to be parked when there is room: `mostParked` messages are parked already. */
   #waitingForRoom: (readonly [Item, FailedMessage | undefined])[] = [];
   /** Messages suspected of having ended their process; `undefined`: none is suspected. */
   #suspicion: Suspicion | undefined;
-  /** Messages whose run begins when the next commit is stored. */
-  #beginning: Item[] = [];
-  /** Number of messages whose run begins with the commit that is being stored. */
-  #beingStored = 0;
   /**
    * Time until more messages may begin, while messages are suspected of ending their process, in ms; `undefined`: no
    * message waits for that time.
@@ -120,16 +101,6 @@ export class Ledger {
   /** Id of the node at which a message ran when this leader took over, by the message's id. */
   #joined: ReadonlyMap<string, string> = new Map();
   readonly #doneUpTo = new Map<string, { readonly position: number; readonly time: number; readonly node: string }>();
-  #changed = new Map<string, Item | undefined>();
-  /** Parked messages that the next commit stores, and their size in bytes. */
-  #entries = new Set<Item>();
-  #entriesBytes = 0;
-  /** Size of the parked messages that are being stored, in bytes. */
-  #storingBytes = 0;
-  /** Messages whose failures the next commit records: they may run again when that commit is stored. */
-  #after: Item[] = [];
-  /** Messages that have failed since the last commit. */
-  readonly #uncommitted = new Set<Item>();
   /** Keys whose later messages were parked so that messages of other keys go on. */
   readonly #spilledLines = new Set<KeyLine>();
 
@@ -171,7 +142,7 @@ export class Ledger {
       if (found === undefined) lost.push(id);
       else this.#restore(state, found, now);
     }
-    for (const id of lost) this.#changed.set(id, undefined);
+    for (const id of lost) this.#commit.lost(id);
     const open = new Map<number, FoundMessage>();
     for (const [id, found] of messages) if (!this.parked.has(id)) open.set(found.message.position, found);
     for (const [position, attempts] of stored.head.open) {
@@ -345,7 +316,7 @@ export class Ledger {
   failedInPlace(item: Item, attempts: number): void {
     if (!this.#ended(item)) return;
     item.attempts = attempts;
-    this.#uncommitted.add(item);
+    this.#commit.failed(item);
   }
 
   /** Records that the message certainly did not run: no attempt is counted. {@link Ledger.retry} lets it run again. */
@@ -379,7 +350,7 @@ export class Ledger {
     if (item.place === "gone") return;
     this.#suspicion ??= new Suspicion(0, [...this.#all()].filter(({ turn }) => turn === "begun"));
     if (this.#suspicion.processEnded(item, endpoint, (other) => other.attempts--)) this.#countDeath(item);
-    this.#uncommitted.add(item);
+    this.#commit.failed(item);
   }
 
   /**
@@ -387,7 +358,7 @@ export class Ledger {
    */
   retry(item: Item): void {
     if (item.place === "gone" || item.turn !== "waits" || !this.#isFirst(item)) return;
-    if (this.#uncommitted.has(item)) this.#after.push(item);
+    if (this.#commit.hasFailed(item)) this.#commit.runsAfter(item);
     else this.#push(item);
   }
 
@@ -403,12 +374,12 @@ export class Ledger {
     if (payload !== undefined) {
       item.message = withPayload(item.message, payload, dead);
       item.loaded = true;
-      this.#toStore(item);
+      this.#commit.store(item);
     }
     this.dead--;
     item.attempts = item.due = item.dead = 0;
-    this.#changed.set(item.id, item);
-    this.#after.push(item);
+    this.#commit.change(item);
+    this.#commit.runsAfter(item);
   }
 
   /** Records that requests up to this sequence were carried out: none of them is carried out again. */
@@ -503,7 +474,7 @@ export class Ledger {
 
   /** Size of the messages in memory: open ones, and parked ones that the store does not have yet, in bytes. */
   get bytes(): number {
-    return this.open.bytes + this.#entriesBytes + this.#storingBytes;
+    return this.open.bytes + this.#commit.bytes;
   }
 
   /** True if no message runs, and no parked message will run by itself, as behind a dead letter. */
@@ -513,52 +484,30 @@ export class Ledger {
 
   /** Makes the content of the next commit (the state to be stored). */
   draft(): Draft {
-    const ended: string[] = [];
-    const changed: ParkedState[] = [];
-    for (const [id, item] of this.#changed) {
-      if (item === undefined) ended.push(id);
-      else changed.push(item.state);
-    }
-    const draft: Draft = {
-      head: this.#head,
-      changed,
-      ended,
-      entries: [...this.#entries],
-      begins: this.#beginning,
-      after: this.#after,
-      failed: [...this.#uncommitted],
-    };
-    this.#changed = new Map();
-    this.#entries = new Set();
-    this.#storingBytes += this.#entriesBytes;
-    this.#entriesBytes = 0;
-    this.#beginning = [];
-    this.#beingStored = draft.begins.length;
-    this.#after = [];
-    return draft;
+    return this.#commit.draft(this.#head);
   }
 
   /** Returns the messages that run now, because the commit made of this draft is stored. */
-  stored({ begins, after, failed }: Draft): readonly Item[] {
-    this.#beingStored = this.#storingBytes = 0;
-    for (const item of failed) this.#uncommitted.delete(item);
+  stored(draft: Draft): readonly Item[] {
+    this.#commit.stored(draft);
+    const { begins, after } = draft;
     for (const item of after) this.#offer(item);
     return begins.filter(({ place }) => place !== "gone");
   }
 
   /** True if messages wait for a commit before they may run. */
   get waitsForCommit(): boolean {
-    return this.#beginning.length > 0 || this.#after.length > 0;
+    return this.#commit.isAwaited;
   }
 
   /** True if the commit that is being stored, or the next one, begins the run of a message. */
   get isBeginning(): boolean {
-    return this.#beginning.length > 0 || this.#beingStored > 0;
+    return this.#commit.isBeginning;
   }
 
   /** True if the state of a parked message has changed since the last draft of a commit. */
   get changed(): boolean {
-    return this.#changed.size > 0;
+    return this.#commit.hasChanges;
   }
 
   get #head(): Draft["head"] {
@@ -579,7 +528,7 @@ export class Ledger {
   #restore(state: ParkedState, found: FoundMessage, now: number): void {
     const { message } = found;
     const item = new Item(message, this.#options.categories.of(message.category), state.attempts, state.epoch);
-    if (found.in === "log") this.#toStore(item);
+    if (found.in === "log") this.#commit.store(item);
     else {
       item.error = found.error;
       item.loaded = found.loaded;
@@ -662,8 +611,8 @@ export class Ledger {
     item.attempts++;
     item.error = { code: "OUTCOME_UNKNOWN", message: `the process that ran it ended, at attempt ${item.attempts}` };
     if (item.place !== "parked") return;
-    this.#changed.set(item.id, item);
-    this.#toStore(item);
+    this.#commit.change(item);
+    this.#commit.store(item);
   }
 
   #beginInDoubt(suspicion: Suspicion, now: () => number): readonly Item[] {
@@ -678,7 +627,7 @@ export class Ledger {
     }
     const { begins, later, pause } = suspicion.choose(ready, now());
     if (later.length > 0) this.pause = pause;
-    for (const item of begins) this.#beginning.push(this.#run(item));
+    for (const item of begins) this.#commit.begin(this.#run(item));
     for (const item of later) this.#push(item);
     return joined;
   }
@@ -733,8 +682,7 @@ export class Ledger {
       if (item.dead > 0) this.dead--;
       this.#setAwaits(item, false);
       this.parked.delete(item.id);
-      this.#changed.set(item.id, undefined);
-      if (this.#entries.delete(item)) this.#entriesBytes -= item.size;
+      this.#commit.end(item);
     }
     const isFirst = line?.first === item;
     line?.remove(item);
@@ -828,15 +776,9 @@ export class Ledger {
       this.parked.set(item.id, item);
     }
     this.#ready.leavesMemory(item);
-    this.#toStore(item);
-    this.#changed.set(item.id, item);
+    this.#commit.store(item);
+    this.#commit.change(item);
     this.#suspicion?.cleared(item);
-  }
-
-  #toStore(item: Item): void {
-    if (this.#entries.has(item)) return;
-    this.#entries.add(item);
-    this.#entriesBytes += item.size;
   }
 
   #makeRoom(): void {

@@ -128,7 +128,7 @@ class EdgeHandler<Given> {
     }
     const wait = this.#buckets?.take(identity ?? "") ?? 0;
     if (wait > 0) {
-      const seconds = `${Math.max(1, Math.ceil(wait / 1_000))}`;
+      const seconds = `${Math.ceil(wait / 1_000)}`;
       throw new EdgeRefusal(429, "RATE_LIMITED", "too many calls: try again later", { "retry-after": seconds });
     }
     const { route, run, signal } = place;
@@ -180,7 +180,7 @@ async function withoutBody(response: Response): Promise<Response> {
 }
 
 /** Makes the buckets that count the calls of each caller. */
-function bucketsOf(app: Catga, { rate, burst = Math.max(1, rate), over }: EdgeLimit): TokenBuckets {
+function bucketsOf(app: Catga, { rate, burst = rate, over }: EdgeLimit): TokenBuckets {
   const share = over !== "cluster" ? () => 1 : () => {
     const { service } = app.self;
     return Math.max(1, app.nodes().filter((node) => node.service === service).length);

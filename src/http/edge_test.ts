@@ -155,6 +155,11 @@ describe("edge", () => {
     assertEquals(pulled, 0);
     await server.ask("GET", "noted?key=7");
     assertEquals(await problemOf(await server.ask("POST", "trip/r%2F1/packed", { body: "{}" })), [404, "NOT_FOUND"]);
+    assertEquals(calls.map(({ kind, contract }) => `${kind} ${contract}`), [
+      "command Add",
+      "event Noted",
+      "workflow Trip",
+    ]);
     assertEquals(calls.map(({ name, action, run, key, signal, meta }) => [name, action, run, key, signal, meta]), [
       ["add", "send", undefined, undefined, undefined, undefined],
       ["noted", "follow", undefined, "7", undefined, undefined],
@@ -431,11 +436,135 @@ describe("edge", () => {
       204,
     ]);
     assertEquals(await post({ "sec-fetch-site": "same-origin" }), 204);
+    assertEquals([await post({ "sec-fetch-site": "none" }), await post({ "sec-fetch-site": "same-site" })], [204, 403]);
+    const headersOf = ({ headers }: Response) =>
+      ["allow-methods", "max-age", "expose-headers"].map((name) => headers.get(`access-control-${name}`));
+    const exposed = "etag, location, retry-after";
+    assertEquals(headersOf(allowed), ["GET, POST, DELETE", "600", exposed]);
+    assertEquals(headersOf(other), [null, null, null]);
+    const from = { headers: { origin: "https://shop.example" } };
+    assertEquals(headersOf(await server.ask("GET", "double?input=1", from)), [null, null, exposed]);
+    assertEquals((await server.ask("OPTIONS", "add", from)).status, 405); // no preflight
     assertEquals((await server.ask("GET", "double?input=1", { headers: { cookie } })).status, 200);
     // an origin whose pages may not send cookies
     await using without = await start({ origins: ["https://shop.example"] });
     const headers = { cookie, origin: "https://shop.example" };
     assertEquals((await without.ask("POST", "plain", { headers })).status, 403);
+    const { headers: given } = await without.ask("GET", "double?input=1", from);
+    assertEquals(given.get("access-control-allow-origin"), "https://shop.example");
+    assertEquals(given.get("access-control-allow-credentials"), null);
+    // a page without an origin, and a request without Host, whose URL has no host either
+    const pathOnly = new Request("http://shop.example/api/plain", {
+      method: "POST",
+      headers: { cookie, origin: "null" },
+    });
+    Object.defineProperty(pathOnly, "url", { value: "/api/plain" });
+    assertEquals((await without.handle(pathOnly)).status, 403);
+  });
+
+  it("a limit: the burst is the rate unless it is given; the whole rate for each process, or shared in its service", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const start = (service: string) => clock.until(catga({ network, service, logger: QUIET, handlers }));
+    const [shop, other, bank] = [await start("shop"), await start("shop"), await start("bank")];
+    await clock.advance(2_000);
+    const passed = async (limit: NonNullable<Options["limit"]>) => {
+      const handle = api.handler(shop, { authorize: () => undefined, limit });
+      const ask = () => clock.until(handle(new Request("http://shop.example/double?input=1")));
+      for (let n = 0;; n++) if ((await ask()).status === 429) return n;
+    };
+    assertEquals(await passed({ rate: 4 }), 4);
+    assertEquals(await passed({ rate: 4, burst: 6 }), 6);
+    assertEquals(await passed({ rate: 0.25 }), 1);
+    assertEquals(await passed({ rate: 4, over: "process" }), 4);
+    assertEquals(await passed({ rate: 4, over: "cluster" }), 2); // the node of the other service has no share
+    await clock.until(Promise.all([shop.drain(), other.drain(), bank.drain()]));
+  });
+
+  it("each handler gets the caller that authorize has named", async () => {
+    const [Ask, Change] = [query<void, unknown>("Ask"), command<void, unknown>("Change")];
+    const Items = stream<void, unknown>("Items");
+    const Run = workflow<void, unknown>("Run");
+    const own = [
+      Ask.handle((_, { caller }) => caller),
+      Change.handle((_, { caller }) => caller),
+      Items.handle(function* (_, { caller }) {
+        yield caller;
+      }),
+      Run.handle((flow) => flow.caller),
+    ];
+    await using app = await catga({ logger: QUIET, handlers: own });
+    const handle = edge({ ask: Ask, change: Change, items: Items, run: Run })
+      .handler(app, { authorize: () => ({ id: "ann" }) });
+    const read = async (method: string, name: string, headers: Record<string, string> = {}) =>
+      await (await handle(new Request(`http://shop.example/${name}`, { method, headers }))).text();
+    const ann = '{"id":"ann"}';
+    assertEquals([await read("GET", "ask"), await read("POST", "ask"), await read("POST", "change")], [ann, ann, ann]);
+    assertStringIncludes(await read("GET", "items"), `data: ${ann}\n`);
+    const { run } = JSON.parse(await read("POST", "run"));
+    assertEquals(await read("GET", `run/${run}`, { prefer: "wait=20" }), ann);
+  });
+
+  it("a client that leaves ends its query, and not its command, whose changes would be cut off half-way", async () => {
+    const [Ask, Change] = [query<void, string>("Ask"), command<void, string>("Change")];
+    const signals: AbortSignal[] = [];
+    const go = new AbortController();
+    const wait = (_: void, { signal }: { readonly signal: AbortSignal }) => {
+      signals.push(signal);
+      return new Promise<string>((resolve) => {
+        for (const each of [signal, go.signal]) each.addEventListener("abort", () => resolve("done"));
+      });
+    };
+    await using app = await catga({ logger: QUIET, handlers: [Ask.handle(wait), Change.handle(wait)] });
+    const handle = edge({ ask: Ask, change: Change }).handler(app, { authorize: () => undefined });
+    const leave = async (method: string, name: string) => {
+      const client = new AbortController();
+      const { signal } = client;
+      const count = signals.length;
+      const response = handle(new Request(`http://shop.example/${name}`, { method, signal }));
+      while (signals.length === count) await app.clock.sleep(1);
+      client.abort();
+      return { response, signal: signals.at(-1)! };
+    };
+    for (const method of ["GET", "POST"]) {
+      const asked = await leave(method, "ask");
+      assertEquals([(await asked.response).status, asked.signal.aborted], [499, true]);
+    }
+    const changing = await leave("POST", "change");
+    assertEquals(changing.signal.aborted, false);
+    go.abort();
+    assertEquals([(await changing.response).status, changing.signal.aborted], [200, false]);
+  });
+
+  it("an Idempotency-Key is 1 to 128 characters, fits behind the caller, and gives way to the id of a contract", async () => {
+    const Own = command<{ n: number }, number>("Own", { idempotent: true, id: ({ n }) => `${n}` });
+    let runs = 0;
+    const own = Own.handle(() => ++runs);
+    await using app = await catga({ logger: QUIET, handlers: [own, ...handlers] });
+    const listed = edge({ own: Own, add: Add });
+    const send = async (name: string, key: string, identity: string, n = 1) => {
+      const handle = listed.handler(app, { authorize: () => undefined, identify: () => identity });
+      const headers = { "content-type": "application/json", "idempotency-key": key };
+      const init = { method: "POST", headers, body: JSON.stringify({ n }) };
+      const response = await handle(new Request(`http://shop.example/${name}`, init));
+      return response.ok ? response.json() : response.status;
+    };
+    const [longest, ann] = ["k".repeat(128), "a".repeat(127)];
+    assertEquals(typeof (await send("add", longest, ann)).total, "number");
+    assertEquals([await send("add", "", "a"), await send("add", `${longest}k`, "a")], [400, 400]);
+    assertEquals(await send("add", longest, `${ann}a`), 400);
+    // each slash of a caller's text has three characters in the id
+    assertEquals(await send("add", longest, "/".repeat(43)), 400);
+    assertEquals([await send("own", "k", "a"), await send("own", "l", "b"), await send("own", "k", "a", 2)], [1, 1, 2]);
+  });
+
+  it("a value that JSON cannot hold is INVALID_RESPONSE, and the client gets no more than this code", async () => {
+    const Odd = query<void, unknown>("Odd");
+    await using app = await catga({ logger: QUIET, handlers: Odd.handle(() => ({ secret: () => 1 })) });
+    const handle = edge({ odd: Odd }).handler(app, { authorize: () => undefined });
+    const response = await handle(new Request("http://shop.example/odd"));
+    const text = await response.text();
+    assertEquals([response.status, JSON.parse(text).code, text.includes("secret")], [500, "INVALID_RESPONSE", false]);
   });
 
   it("the id of a run may have slashes, which a proxy may have decoded; only a POST has a signal behind it", async () => {

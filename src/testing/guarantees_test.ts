@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
+import type { AnyContract } from "../contract/contract.ts";
 import { command, entity, event, query, workflow } from "../../mod.ts";
 import { explore } from "./explore.ts";
 import { breachesOf, type Guaranteed, guarantees } from "./guarantees.ts";
@@ -37,34 +38,41 @@ class Written implements History {
   readonly deadLetters = [];
   #place = 0;
 
-  send({ name, kind }: typeof Pay | typeof Note | typeof Ask, id: string, outcome: HistoryOutcome, lasts = 10): this {
+  send(
+    { name, kind }: AnyContract,
+    id: string | undefined,
+    outcome: HistoryOutcome | undefined,
+    lasts = 10,
+    more: Partial<HistoryOperation> = {},
+  ): this {
     const span = this.#span(lasts);
     this.operations.push({
       ...{ ...span, number: this.operations.length, method: "send", kind, contract: name, key: undefined, id },
-      ...{ input: undefined, options: undefined, node: "client-1", step: undefined, by: undefined, outcome } as const,
-    });
+      ...{ input: undefined, options: undefined, node: "client-1", step: undefined, by: undefined, outcome, ...more },
+    } as HistoryOperation);
     return this;
   }
 
-  load(version: number, state: unknown, node: string): this {
+  load(version: number, state: unknown, node: string, more: Partial<HistoryOperation> = {}): this {
     const of = { method: "load", kind: "entity", contract: "Cart", key: "a", id: undefined } as const;
     this.operations.push({
       ...{ ...this.#span(1), number: this.operations.length, ...of, input: undefined, options: undefined, node },
-      ...{ step: undefined, by: undefined, outcome: ok({ id: "a", version, state }) },
+      ...{ step: undefined, by: undefined, outcome: ok({ id: "a", version, state }), ...more },
     });
     return this;
   }
 
   run(
-    { name, kind }: typeof Pay | typeof Note | typeof Ask,
+    { name, kind }: AnyContract,
     id: string,
-    outcome: HistoryOutcome,
+    outcome: HistoryOutcome | undefined,
     node = "app-1",
+    more: Partial<HandlerAttempt> = {},
   ): this {
     this.attempts.push({
       ...{ ...this.#span(1), type: "attempt", kind, contract: name, entity: undefined, key: undefined, id, attempt: 1 },
       ...{ input: undefined, batch: undefined, node, process: 1, subscription: undefined, position: undefined },
-      ...{ fence: undefined, operation: undefined, outcome },
+      ...{ fence: undefined, operation: undefined, outcome, ...more },
     } as HandlerAttempt);
     return this;
   }
@@ -77,6 +85,12 @@ class Written implements History {
 
   lead(node: string, began: number, ended: number): this {
     this.terms.push({ began, ended, start: began, end: ended, name: "mails", node, process: 1 } as never);
+    return this;
+  }
+
+  process(node: string, start: number, end: number | undefined, endedBy?: "kill" | "drain"): this {
+    const span = { began: start, ended: end, start, end };
+    this.processes.push({ ...span, node, process: 1, deploy: 0, endedBy } as never);
     return this;
   }
 
@@ -132,6 +146,113 @@ describe("guarantees", () => {
     assertEquals(lines(sent().send(Pay, "a", ok("paid 2")), Pay), [
       'idempotent: one recorded result for each id: command Pay a was answered "paid 1" at 10, and "paid 2" at 610',
     ]);
+  });
+
+  it("compares results of one id that is of one key, and only those that are ok", () => {
+    const sent = (outcome: HistoryOutcome, key = "a") =>
+      new Written().send(Pay, "x", ok("1"), 10, { key: "a" }).send(Pay, "x", outcome, 10, { key })
+        .run(Pay, "x", ok("1"));
+    assertEquals(lines(sent(ok("2")), Pay).length, 1);
+    assertEquals(lines(sent(ok("2"), "b"), Pay), []);
+    assertEquals(lines(sent(failed("OUTCOME_UNKNOWN")), Pay), []);
+    const none = new Written().send(Pay, undefined, ok("1"), 10, { input: 1 }).send(Pay, undefined, ok("2"));
+    assertEquals(lines(none.run(Pay, "x", ok("1"), "app-1", { operation: 0 }), Pay).length, 1);
+    const Own = command<{ n: number }, string>("Own", { idempotent: true, id: ({ n }) => `${n}` });
+    const own = (n: number) =>
+      new Written().send(Own, undefined, ok("1"), 10, { input: { n: 1 } })
+        .send(Own, undefined, ok("2"), 10, { input: { n } }).run(Own, "1", ok("1")).run(Own, "2", ok("2"));
+    assertEquals([lines(own(1), Own).length, lines(own(2), Own).length], [1, 0]);
+  });
+
+  it("a command of an entity may run again, and has one result for each id", () => {
+    const of = { entity: "Cart" } as Partial<HandlerAttempt>;
+    const added = (second: number) =>
+      new Written().send(Add, "x", ok(1)).send(Add, "x", ok(second))
+        .run(Add, "x", ok(1), "app-1", of).run(Add, "x", ok(1), "app-2", of);
+    assertEquals([lines(added(1), Add).length, lines(added(2), Add).length], [0, 1]);
+  });
+
+  it("leaves out runs and operations of others, runs of the log, and failures of the send itself", () => {
+    const right = () => new Written().send(Note, "a", ok("noted")).run(Note, "a", ok("noted"));
+    assertEquals(lines(right().run(Ask, "a", ok("x")).send(Ask, "b", ok("x")), Note), []);
+    assertEquals(lines(right().run(Note, "a", ok("noted"), "app-2", { position: 1 }), Note), []);
+    assertEquals(lines(right().run(Note, "a", ok("noted"), "app-2", { batch: [] }), Note), []);
+    assertEquals(lines(right().send(Note, "b", ok("x"), 10, { method: "enqueue" }), Note), []);
+    assertEquals(lines(new Written().send(Note, "a", failed("TOO_LARGE")).run(Note, "a", ok("noted")), Note), []);
+    for (const outcome of [undefined, { type: "thrown", error: "odd" } as unknown as HistoryOutcome]) {
+      assertEquals(lines(new Written().send(Note, "a", outcome), Note), []);
+    }
+    const Off = command<void, string>("Off", { idempotent: false, durable: false });
+    assertEquals(
+      lines(new Written().send(Off, "a", ok("x")).run(Off, "a", ok("x")).run(Off, "a", ok("x")), Off).length,
+      3,
+    );
+  });
+
+  it("takes runs under an id that several sends share as those of all of them", () => {
+    const shared = new Written().send(Note, "a", failed("OUTCOME_UNKNOWN")).send(Note, "a", ok("noted"));
+    assertEquals(lines(shared.run(Note, "a", ok("noted")).run(Note, "a", ok("noted")), Note), []);
+  });
+
+  it("compares what a handler returned or threw with the result, unless the contract changes the value", () => {
+    const told = (outcome: HistoryOutcome, ran: HistoryOutcome | undefined, contract: AnyContract = Note) =>
+      lines(new Written().send(contract, "a", outcome).run(contract, "a", ran), contract).length;
+    const thrown = { type: "thrown", error: "odd" } as unknown as HistoryOutcome;
+    assertEquals([told(failed("HANDLER_FAILED"), thrown), told(failed("ODD"), thrown)], [0, 1]);
+    assertEquals([told(failed("ODD"), failed("ODD")), told(failed("ODD"), failed("EVEN"))], [0, 1]);
+    assertEquals(told(ok("noted"), undefined), 0);
+    const schema = { "~standard": { version: 1, vendor: "test", validate: (value: unknown) => ({ value }) } } as const;
+    const Parsed = command("Parsed", { output: schema });
+    assertEquals([told(ok("a"), ok("b"), Parsed), told(ok("a"), failed("ODD"), Parsed)], [0, 1]);
+  });
+
+  it("a send ends by the timeout that it was given, else by that of its contract", () => {
+    const late = (contract: AnyContract, timeout: unknown) =>
+      lines(
+        new Written().send(contract, "a", failed("OUTCOME_UNKNOWN"), 6_000, { options: { timeout } as never }),
+        contract,
+      ).length;
+    assertEquals([late(Note, 5_990), late(Note, 5_000), late(Note, 100), late(Note, undefined)], [0, 1, 1, 1]);
+    const Free = command<void, string>("Free");
+    assertEquals([late(Free, undefined), late(Free, 100)], [0, 1]);
+  });
+
+  it("accepts a send without a result of a sender that was killed, and a late run at a node that has just started", () => {
+    const never = { ended: undefined, end: 10_000 };
+    const sent = () => new Written().send(Note, "a", failed("OUTCOME_UNKNOWN"), 10, never);
+    assertEquals(lines(sent(), Note).length, 1);
+    assertEquals(lines(sent().process("client-1", 0, 5_000, "kill"), Note), []);
+    assertEquals(lines(sent().process("client-1", 0, 5_000, "drain"), Note).length, 1);
+    assertEquals(lines(sent().process("app-1", 0, 5_000, "kill"), Note).length, 1);
+    const late = () =>
+      new Written().send(Note, "a", failed("OUTCOME_UNKNOWN")).run(Note, "a", ok("x"), "app-1", { start: 9_000 });
+    assertEquals(lines(late(), Note).length, 1);
+    assertEquals(lines(late().process("app-1", 8_000, undefined), Note), []);
+    assertEquals(lines(late().process("app-1", 9_500, undefined), Note).length, 1);
+    assertEquals(lines(late().process("app-9", 8_000, undefined), Note).length, 1);
+  });
+
+  it("compares loads of one entity alone, and only those that are ok", () => {
+    const other = (more: Partial<HistoryOperation>) =>
+      lines(new Written().load(1, 1, "a").load(1, 2, "b", more), Cart).length;
+    assertEquals(other({}), 1);
+    const others = [{ method: "send" }, { contract: "Other" }, { outcome: failed("UNAVAILABLE") }, {
+      key: "b",
+    }] as const;
+    assertEquals(others.map(other), [0, 0, 0, 0]);
+  });
+
+  it("a holder that was killed, or frozen, may overlap with the next; only that one", () => {
+    const beside = () => new Written().hold("a", 1, 0, 15).hold("b", 2, 10, 20);
+    assertEquals(lines(beside().process("a", 0, 5, "kill")), []);
+    assertEquals(lines(beside().process("a", 0, 12, "kill")).length, 1);
+    assertEquals(lines(beside().process("a", 0, 5, "drain")).length, 1);
+    assertEquals(lines(beside().process("c", 0, 5, "kill")).length, 1);
+    assertEquals(lines(beside().fault("skew", "a", 5, 12)).length, 1);
+    assertEquals(lines(beside().process("a", 0, undefined).fault("freeze", "c", 5, 12)).length, 1);
+    assertEquals(lines(new Written().hold("a", 1, 10, 15).hold("b", 2, 12, 20).fault("freeze", "a", 5, 9)).length, 1);
+    assertEquals(lines(new Written().hold("a", 2, 0, 5).hold("b", 1, 10, 20)).length, 1);
+    assertEquals(lines(new Written().hold("a", 1, 0, 10).hold("a", 1, 5, 20)), []);
   });
 
   it("finds an entity that differs between nodes at one version", () => {

@@ -327,6 +327,19 @@ suite("compare, what cannot be judged, or is so only after a rollback", () => {
   });
 });
 
+suite("compare, what is stored and may be rolled back", () => {
+  it("a wider durable event, queued command or input of a workflow is noted; a command that is only sent is not", () => {
+    const [narrow, wide] = [z.enum(["a"]), z.enum(["a", "b"])];
+    const note = (about: string) =>
+      `note: ${about}: after a rollback, what was stored until then would be refused: the whole: "b" is not among a`;
+    assertEquals(found([sold(narrow)], [sold(wide)]), [note("Sold")]);
+    const queued = { durable: true };
+    assertEquals(found([sell(narrow, undefined, queued)], [sell(wide, undefined, queued)]), [note("Sell")]);
+    assertEquals(found([order(narrow)], [order(wide)]), [note("Order")]);
+    assertEquals(found([sell(narrow)], [sell(wide)]), []);
+  });
+});
+
 suite("readDescription", () => {
   it("says what is wrong with a file", () => {
     const of = (more: object) =>

@@ -558,6 +558,81 @@ describe("edge", () => {
     assertEquals([await send("own", "k", "a"), await send("own", "l", "b"), await send("own", "k", "a", 2)], [1, 1, 2]);
   });
 
+  it("each run has its own state, times, end and signals, with the statuses of its entry", async () => {
+    const Visit = workflow<{ days: number }, string>("Visit");
+    const Guests = Visit.signal<{ count: number }>("Guests");
+    const visit = Visit.handle(async (flow, { days }) => {
+      if (days < 0) return fail("PAST", "it is over");
+      if (days > 0) await flow.sleep("trip", days * 86_400_000);
+      const [one, two] = [await flow.wait(Guests), await flow.wait(Guests)];
+      return `${one.count} ${two.count}`;
+    });
+    await using app = await catga({ logger: QUIET, handlers: visit });
+    const listed = { visit: [Visit, { tell: { guests: Guests }, cancel: true, failures: { PAST: 410 } }] } as const;
+    const handle = edge(listed).handler(app, { authorize: () => undefined });
+    const ask = async (method: string, path: string, { body, headers = {} }: {
+      readonly body?: unknown;
+      readonly headers?: Record<string, string>;
+    } = {}) => {
+      const type = body === undefined ? {} : { "content-type": "application/json" };
+      const init = {
+        method,
+        headers: { ...type, ...headers },
+        ...body !== undefined && { body: JSON.stringify(body) },
+      };
+      const response = await handle(new Request(`http://shop.example/visit${path}`, init));
+      const text = await response.text();
+      return { status: response.status, value: text === "" ? undefined : JSON.parse(text) };
+    };
+    const start = async (id: string, days: number) =>
+      (await ask("POST", "", { body: { days }, headers: { "idempotency-key": id } })).status;
+    assertEquals([await start("a", 0), await start("b", 2), await start("c", -1)], [202, 202, 202]);
+    const ended = await ask("GET", "/c", { headers: { prefer: "wait=20" } });
+    assertEquals([ended.status, ended.value.code, ended.value.ended], [410, "PAST", true]);
+    let sleeping = await ask("GET", "/b");
+    while (sleeping.value.pending.length === 0) sleeping = await ask("GET", "/b");
+    const [{ name, next }] = sleeping.value.pending;
+    const inDays = (Date.parse(next) - Date.now()) / 86_400_000;
+    assertEquals([sleeping.status, sleeping.value.run, name, Math.round(inDays)], [202, "b", "trip", 2]);
+    assertEquals("stage" in sleeping.value, false);
+    assertEquals((await ask("GET", "/a")).value.run, "a");
+    // a signal that is repeated under its key counts once
+    const tell = async (key: string, count: number) =>
+      (await ask("POST", "/a/guests", { body: { count }, headers: { "idempotency-key": key } })).status;
+    assertEquals([await tell("x", 1), await tell("x", 1), await tell("y", 2)], [202, 202, 202]);
+    const result = await ask("GET", "/a", { headers: { prefer: "wait=20" } });
+    assertEquals([result.status, result.value], [200, "1 2"]);
+    assertEquals((await ask("DELETE", "/b?reason=ill")).status, 202);
+    const cancelled = await ask("GET", "/b", { headers: { prefer: "wait=20" } });
+    assertEquals([cancelled.value.code, cancelled.value.detail.includes("ill")], ["CANCELLED", true]);
+    assertEquals([await start("d", 2), (await ask("DELETE", "/d")).status], [202, 202]);
+    const unsaid = await ask("GET", "/d", { headers: { prefer: "wait=20" } });
+    assertStringIncludes(unsaid.value.detail, "cancelled by its caller");
+  });
+
+  it("a tail begins at now, at the start, at a position or at a date; anything else is 400", async () => {
+    await using server = await start();
+    for (const from of ["now", "start", "0", "4711", "2026-05-01", "2026-05-01T12:00:00Z"]) {
+      const tail = await server.ask("GET", `noted?from=${from}`);
+      await tail.body!.cancel();
+      assertEquals(tail.status, 200, from);
+    }
+    for (const from of ["soon", "-1", "1.5", "9007199254740993", "2026-13-01", "1 May 2026", "20260501x"]) {
+      const refused = await server.ask("GET", `noted?from=${encodeURIComponent(from)}`);
+      assertEquals(await problemOf(refused), [400, "INVALID_MESSAGE"], from);
+    }
+  });
+
+  it("a query of an entry has the statuses of its failures by GET and by POST", async () => {
+    const Find = query<void, string, "GONE">("Find");
+    await using app = await catga({ logger: QUIET, handlers: Find.handle(() => fail("GONE", "it is gone")) });
+    const handle = edge({ find: [Find, { failures: { GONE: 410 } }] }).handler(app, { authorize: () => undefined });
+    for (const method of ["GET", "POST"]) {
+      const response = await handle(new Request("http://shop.example/find", { method }));
+      assertEquals(await problemOf(response), [410, "GONE"], method);
+    }
+  });
+
   it("a value that JSON cannot hold is INVALID_RESPONSE, and the client gets no more than this code", async () => {
     const Odd = query<void, unknown>("Odd");
     await using app = await catga({ logger: QUIET, handlers: Odd.handle(() => ({ secret: () => 1 })) });

@@ -211,7 +211,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/hostile_messages": 7,
   "test/faults/node_death": 44,
   "test/faults/membership_servers": 33,
-  "test/faults/consumers": 80,
+  "test/faults/consumers": 20,
   "test/faults/link": 15,
   "test/faults/entities_crash_semantics": 12,
   "test/faults/log_letters": 12,

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { explore, ExploreError } from "@catga/catga/testing";
-import { exploredByThisRuntime } from "../../test/support/of_this_runtime.ts";
+import { exploredByThisRuntime, ofThisRuntime } from "../../test/support/of_this_runtime.ts";
 import { lockWithoutFence } from "./lock_without_fence.ts";
 import { eachMistake, findWrong } from "./mistakes.ts";
 
@@ -37,8 +37,7 @@ describe("explore finds twelve mistakes that people make", () => {
     await explore({ ...lockWithoutFence.right, replay });
   });
 
-  for (const { name, finds, accepts } of tests) {
-    it(`finds ${name}, and the same again`, finds);
-    it(`accepts the right program beside ${name}`, accepts);
-  }
+  // the search is the same in both runtimes: a third of the programs in Deno, the others in Bun
+  for (const { name, finds } of ofThisRuntime(tests)) it(`finds ${name}, and the same again`, finds);
+  for (const { name, accepts } of tests) it(`accepts the right program beside ${name}`, accepts);
 });

@@ -68,7 +68,7 @@ describe("simulation of workflows", () => {
       ["flow-settled", /has not ended/, 4_205],
       ["flow-replay", /took another way/],
       ["flow-limit", /has not ended/, 159],
-      ["flow-twice", /goes on behind what is not stored/, 80],
+      ["flow-twice", /goes on behind what is not stored/, 129],
       ["flow-loss", /goes on behind what is not stored|is done without/, 814],
       ["flow-epoch", /has not ended/, 3_204],
       ["flow-alarm", /has not ended/, 1_414],

@@ -23,11 +23,12 @@ const PATIENCE = 60_000;
 /** Measures the log. */
 export const log: Measure = async (stage, effort, company) => {
   const all = [...ours(stage), ...effort.peers ? PEERS : []];
+  // some twenty processes that start at once may take more than their minute on a busy machine
+  const contestants = await company.engage(all);
   const latency = async () => await alone(await company.engage([...all, ...oneOrTwo(stage)]), effort);
   if (effort.floors) {
     return [await latency(), ...await postgres(stage, effort, company), await takeovers(stage, effort)];
   }
-  const contestants = await company.engage(all);
   const tables = [...await publishing(contestants, effort), await handling(contestants, effort), await latency()];
   tables.push(
     await batches(stage, effort, company),

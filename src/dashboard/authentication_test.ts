@@ -29,6 +29,13 @@ describe("Access", () => {
       assertEquals([origin, refused(access, { host, origin }, "POST")], [origin, 403]);
     }
     assertEquals(refused(access, { host }, "POST"), 403);
+    assertEquals([refused(access, { host }), refused(access, { host }, "HEAD")], [undefined, undefined]);
+    assertEquals(
+      refused(access, { host, origin: `http://${host}`, "sec-fetch-site": "same-origin" }, "POST"),
+      undefined,
+    );
+    // a link of another site may be opened
+    assertEquals(refused(access, { host, "sec-fetch-site": "cross-site" }), undefined);
     assertEquals(refused(access, { host, origin: `http://${host}`, "sec-fetch-site": "same-site" }, "POST"), 403);
   });
 
@@ -68,5 +75,10 @@ describe("Access", () => {
       401,
     ]);
     assertEquals(cookie.includes(a.token), false);
+    // a page of another site, or of another port of this machine, gets nothing with the cookie of the browser
+    const from = (site: string) =>
+      a.refusesSession({ method: "GET", headers: { cookie, "sec-fetch-site": site } })?.status;
+    assertEquals(["same-origin", "none", "same-site", "cross-site"].map(from), [undefined, undefined, 401, 401]);
+    assertEquals(a.refusesSession({ method: "GET", headers: {} })?.status, 401);
   });
 });

@@ -37,6 +37,7 @@ describe("a smaller max_payload", await requireNatsServer(), () => {
     await server.configure(`max_payload: ${SMALLER}`);
     shrunk.resolve();
     await eventually("the worker to be connected again", () => connects > 0);
+    await worker.cache.get("none"); // the server has read the worker's subscriptions before it reads this request
     link.restore();
     const error = await assertRejects(() => items.next(), CatgaError);
     assertEquals(error.code, "TOO_LARGE");

@@ -117,7 +117,7 @@ export async function eventForms(
       if (found === undefined) {
         return handles && read.has(name) ? [{ node, name, handles, durable: true, inBothForms: undefined }] : [];
       }
-      const { kind, options, inBothForms = false } = found;
+      const { kind, options, inBothForms } = found;
       if (kind !== "event" || options?.includes("entity")) return [];
       return [{ node, name, handles, durable: options?.includes("durable") ?? false, inBothForms }];
     });

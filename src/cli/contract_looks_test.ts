@@ -19,4 +19,23 @@ describe("eventForms", () => {
     assertEquals(new Set(forms.map(({ name }) => name)), new Set(names.filter(knows)));
     assertEquals(forms.every(({ durable, handles }) => durable && handles), true);
   });
+
+  it("does not know of a node that does not say so whether it handles both forms of an event", async () => {
+    const described = { kind: "event", options: ["durable"] };
+    const answer = {
+      Old: described,
+      One: { ...described, inBothForms: false },
+      Both: { ...described, inBothForms: true },
+    };
+    const looks: Pinger["looks"] = () => Promise.resolve(answer);
+    const names = Object.keys(answer);
+    const node = { id: "a", service: "shop", endpoint: "a.1", handles: names } as Partial<NodeInfo> as NodeInfo;
+    const asked = { names: new Set(names), silent: [] };
+    const forms = await eventForms({ looks } as Pick<Pinger, "looks"> as Pinger, [node], asked);
+    assertEquals(forms.map(({ name, inBothForms }) => [name, inBothForms]), [
+      ["Old", undefined],
+      ["One", false],
+      ["Both", true],
+    ]);
+  });
 });

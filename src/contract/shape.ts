@@ -24,7 +24,10 @@ export interface ContractDescription {
   readonly input?: JsonSchema | null | undefined;
   readonly output?: JsonSchema | null | undefined;
   readonly items?: JsonSchema | null | undefined;
-  /** True if the node has a handler for the event as durable, which is described, and another for it as not durable. */
+  /**
+   * Durable events only: true if the node also has a handler for the event as one that is not durable. `undefined`: not
+   * known, as of a node of an older build.
+   */
   readonly inBothForms?: boolean | undefined;
 }
 
@@ -257,7 +260,7 @@ export function readDescription(value: unknown): ContractDescription | undefined
   // the type is certain: each member has been checked
   return {
     ...{ kind, ...(isCount(version) ? { version } : {}), ...(isStringArray(options) ? { options } : {}) },
-    ...(inBothForms === true ? { inBothForms } : {}),
+    ...(typeof inBothForms === "boolean" ? { inBothForms } : {}),
     ...Object.fromEntries(known),
   } as ContractDescription;
 }

@@ -230,8 +230,9 @@ export class ShapeView {
     for (const name of names) {
       const contract = known.get(name);
       if (contract === undefined) continue;
-      const inBothForms = contract.options.durable === true && plainEvents.has(name);
-      const look = { ...describeContract(contract), ...(inBothForms ? { inBothForms } : {}) };
+      const isDurableEvent = contract.kind === "event" && contract.options.durable === true;
+      const forms = isDurableEvent ? { inBothForms: plainEvents.has(name) } : {};
+      const look = { ...describeContract(contract), ...forms };
       room -= JSON.stringify(look).length * 3 + name.length + 4;
       if (room < 0) break;
       looks[name] = look;

@@ -69,6 +69,7 @@ export class Router implements CallOwner, RequestRouter {
       clock,
       candidates: this.#candidates,
       gaps: options.gaps,
+      connected: () => options.endpoint.connected,
       retry: (call) => this.#retry(call),
       fail: (call, error) => this.#fail(call, error),
     });

@@ -382,6 +382,26 @@ describe("while disconnected", () => {
     await assertIdle(stage);
   });
 
+  it("a request that no known node handles waits for the connection, then for a node (it ended with NO_HANDLER)", async () => {
+    await using stage = await openStage({ handles: ["Ask"] });
+    const { app, clock, network } = stage;
+    const ends: unknown[] = [];
+    const send = (n: number, options = {}) => void app.send(Do, n, options).then((result) => ends.push(code(result)));
+    send(1); // waits for a node when the connection is lost
+    network.cut("node");
+    send(2);
+    send(3, { node: "elsewhere" });
+    send(4, { timeout: 1_000 });
+    await clock.advance(900);
+    assertEquals(ends, []);
+    await clock.advance(200);
+    assertEquals(ends, ["UNAVAILABLE"]);
+    network.restore("node");
+    await clock.advance(3_000);
+    assertEquals(ends, ["UNAVAILABLE", "NO_HANDLER", "NO_HANDLER", "NO_HANDLER"]);
+    await assertIdle(stage);
+  });
+
   it("a request of the turn in which the connection is lost waits: it has not been sent", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, other, clock, network, settle } = stage;

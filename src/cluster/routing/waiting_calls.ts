@@ -25,6 +25,8 @@ interface WaitingCallsOptions {
   readonly clock: Clock;
   readonly candidates: Pick<Candidates, "of" | "handling" | "reachable">;
   readonly gaps: KnownGaps;
+  /** Returns true if this node is connected, so that its view of the other nodes is the present one. */
+  connected(): boolean;
   /** Sends a call that no longer needs to wait. */
   retry(call: Call): void;
   /** Fails a call that has waited for long enough, or that came when too many calls were waiting. */
@@ -66,9 +68,10 @@ export class WaitingCalls {
 
   /**
    * Lets a call wait for a node that handles it: until its deadline if the contract was handled in the last 5 minutes,
-   * else for 500 ms.
+   * else for 500 ms. Without a connection the call waits for that first, because nobody knows then who handles it.
    */
   forNode(call: Call): void {
+    if (!this.#stopping && !this.#options.connected()) return this.forConnection(call);
     if (this.#full) return this.#refuse(call, "no node handles it now");
     const { gaps } = this.#options;
     const { name } = call.request.contract;
@@ -168,7 +171,11 @@ export class WaitingCalls {
   }
 
   #limit(call: Call): Timer {
-    return this.#options.clock.after(NO_HANDLER_WAIT, () => this.#options.fail(call, this.#noNode(call)));
+    return this.#options.clock.after(NO_HANDLER_WAIT, () => {
+      if (this.#stopping || this.#options.connected()) return this.#options.fail(call, this.#noNode(call));
+      this.#leave(call);
+      this.forConnection(call);
+    });
   }
 
   #noNode(call: Call): CatgaError {

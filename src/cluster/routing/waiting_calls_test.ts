@@ -26,6 +26,7 @@ function make() {
       reachable: (name) => trusted.has(name),
     },
     gaps: { knows: (name) => known.has(name), ask: (name) => void asked.push(name) },
+    connected: () => true,
     retry: (call) => void retried.push(call),
     fail: (call, error) => void failed.push({ call, error }),
   });

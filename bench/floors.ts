@@ -346,7 +346,7 @@ export function commitsOf(deno: string, bun: string): string {
     return NaN;
   };
   for (const { own, byHand } of FLOORS) {
-    for (const  of of[own, byHand?.[1]]) of?.({ before: note, now: note, ratio: note });
+    for (const figure of [own, byHand?.[1]]) figure?.({ before: note, now: note, ratio: note });
   }
   const [inDeno, inBun] = [deno, bun].map((text) => new Page(text).commits([...tables]).join(", "));
   return `Figures of ${inDeno} in Deno and ${inBun} in Bun.`;

@@ -67,7 +67,7 @@ export function schedulePattern(namespace: string): string {
 
 /** The category, and the id, of a schedule's subject; `undefined` for another subject. */
 export function readScheduleSubject(namespace: string, subject: string): { category: string; id: string } | undefined {
-  const [category, id] = untokens(restOf(below(namespace, "at"), subject));
+  const [category, id] = decodeTokens(restOf(below(namespace, "at"), subject));
   return category === undefined || id === undefined ? undefined : { category, id };
 }
 
@@ -97,7 +97,7 @@ export function streamOf(namespace: string, subscription: string): string {
 
 /** The category (contract name) in a subject; `undefined` for another subject. */
 export function categoryOf(namespace: string, subject: string): string | undefined {
-  return untokenOf(restOf(below(namespace, "log"), subject));
+  return decodeTokenOf(restOf(below(namespace, "log"), subject));
 }
 
 /** The key that identifies a subscription: its service and its name, each as one token. */
@@ -107,7 +107,7 @@ export function subscriptionKey(service: string, name: string): string {
 
 /** The service and name of a subscription's key; `undefined` for another key. */
 export function readSubscriptionKey(key: string): { service: string; name: string } | undefined {
-  const [service, name] = untokens(key);
+  const [service, name] = decodeTokens(key);
   return service === undefined || name === undefined ? undefined : { service, name };
 }
 
@@ -167,16 +167,16 @@ export function leasePattern(namespace: string): string {
 
 /** The endpoint of a node's lease; `undefined` for another subject. */
 export function readLeaseSubject(namespace: string, subject: string): string | undefined {
-  return untokenOf(restOf(below(namespace, "sub.node"), subject));
+  return decodeTokenOf(restOf(below(namespace, "sub.node"), subject));
 }
 
 /** Decodes two tokens separated by a dot; empty if there are not exactly two. */
-function untokens(text: string | undefined): (string | undefined)[] {
+function decodeTokens(text: string | undefined): (string | undefined)[] {
   const tokens = text?.split(".");
   return tokens?.length === 2 ? tokens.map(decodeToken) : [];
 }
 
-function untokenOf(text: string | undefined): string | undefined {
+function decodeTokenOf(text: string | undefined): string | undefined {
   return text === undefined ? undefined : decodeToken(text);
 }
 

@@ -402,6 +402,22 @@ describe("while disconnected", () => {
     await assertIdle(stage);
   });
 
+  it("a request that no known node handles ends 500 ms after its node begins to drain, as with a connection", async () => {
+    await using stage = await openStage({ handles: ["Ask"] });
+    const { app, clock, network } = stage;
+    const begun = clock.monotonic();
+    const ends: number[] = [];
+    const send = () => void app.send(Do, 1).then(() => ends.push(clock.monotonic() - begun));
+    send();
+    network.cut("node");
+    send();
+    await clock.advance(700);
+    const drained = app.drain();
+    await clock.advance(600);
+    assertEquals(ends, [1_200, 1_200]);
+    await clock.until(drained);
+  });
+
   it("a request of the turn in which the connection is lost waits: it has not been sent", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, other, clock, network, settle } = stage;

@@ -119,11 +119,17 @@ export class WaitingCalls {
   }
 
   /**
-   * Lets calls that wait for a node wait for 500 ms more at most. Called when this node stops, and no longer notices
-   * nodes that join.
+   * Lets calls that wait for a node wait for 500 ms more at most, also those that wait for the connection before that.
+   * Called when this node stops, and no longer notices nodes that join.
    */
   stop(): void {
     this.#stopping = true;
+    const { candidates, connected } = this.#options;
+    for (const call of connected() ? [] : this.#forConnection) {
+      if (candidates.of(call).length > 0) continue;
+      this.#forConnection.delete(call);
+      this.forNode(call);
+    }
     for (const [call, wait] of this.#forNode) wait.timer ??= this.#limit(call);
   }
 

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { trueNow } from "./skewed_clock.ts";
 
@@ -25,7 +24,7 @@ export const LEAST_GAP = 50;
 export class LoopGaps implements Disposable {
   readonly #onGap: (gap: LoopGap) => void;
   readonly #timer: ReturnType<typeof setInterval>;
-  #last = performance.now();
+  #last = trueNow();
   #cpu = process.cpuUsage();
 
   /** `onGap` is called with each gap, once, as soon as anything runs after it that calls {@link beat}. */
@@ -40,13 +39,12 @@ export class LoopGaps implements Disposable {
 
   /** Looks whether there was a gap just now. To be called before a time is judged, as the timer may run later. */
   beat(): void {
-    const now = performance.now();
-    const gap = now - this.#last;
-    this.#last = now;
-    if (gap < LEAST_GAP) return;
+    const from = this.#last;
+    // one reading of one clock ends a gap and begins the next: between two, a starved process stands still as well
+    const to = this.#last = trueNow();
+    if (to - from < LEAST_GAP) return;
     const { user, system } = process.cpuUsage(this.#cpu);
-    const to = trueNow();
-    this.#onGap({ from: to - gap, to, busy: (user + system) / 1_000 });
+    this.#onGap({ from, to, busy: (user + system) / 1_000 });
   }
 
   [Symbol.dispose](): void {

@@ -23,6 +23,16 @@ describe("gaps of an event loop", () => {
     assertGreaterOrEqual(gap.busy, 50);
   });
 
+  it("gaps that follow each other leave no time out between them", () => {
+    const gaps: LoopGap[] = [];
+    using loop = new LoopGaps((gap) => gaps.push(gap));
+    for (let i = 0; i < 3; i++) {
+      for (const until = performance.now() + 60; performance.now() < until;);
+      loop.beat();
+    }
+    assertEquals(gaps.map(({ from }) => from).slice(1), gaps.map(({ to }) => to).slice(0, -1));
+  });
+
   it("time in overlapping gaps is counted once, within the span asked for", () => {
     const gaps = [{ from: 100, to: 200 }, { from: 300, to: 500 }, { from: 900, to: 901 }];
     assertEquals(gapWithin(gaps, 150, 400), 150);

@@ -26,7 +26,8 @@ export interface RateLimitOptions {
  * The behavior's type names its code: a contract that declares failures has to declare `RATE_LIMITED`, too.
  *
  * The bucket is in this process. Given to an app, all of its handlers share one bucket; given to a handler, the handler
- * has its own.
+ * has its own. For a bucket for each tenant, call one such behavior for each tenant from a behavior of your own; the
+ * callers of an HTTP edge are limited by its options `limit` and `identify`.
  *
  * @example
  * ```ts

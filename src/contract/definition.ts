@@ -131,9 +131,23 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
   /** The contract's options, which include `durable`. */
   readonly options: DurableContractOptions;
   /**
-   * Makes a handler of the event; an event may have any number of handlers. The return value of `fn` is ignored, except
+   * Makes a handler of the event; an event may have any number of handlers. Give each its own `name`: handlers without
+   * one are one subscription, and run again together if one of them fails. The return value of `fn` is ignored, except
    * `fail(…)`: after a failure, returned or thrown, the event is tried again, and after the last attempt becomes a dead
    * letter.
+   *
+   * @example
+   * ```ts
+   * import { catga, event } from "@catga/catga";
+   *
+   * const Paid = event<{ order: string }>("Paid", { durable: true });
+   * const mailed = Promise.withResolvers<string>();
+   * const mail = Paid.on(({ order }) => mailed.resolve(order), { name: "mail" });
+   * const ship = Paid.on(({ order }) => console.log("ship", order), { name: "ship" });
+   * await using app = await catga({ handlers: [mail, ship] });
+   * await app.publish(Paid, { order: "7" });
+   * console.log(await mailed.promise); // 7
+   * ```
    */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: SubscriptionOptions): Handler;
   /**

@@ -133,7 +133,8 @@ export interface SubscriptionInfo {
 /** Throws if the options of a durable `publish`, or of an `enqueue`, are invalid. */
 export function checkKeepOptions(method: "publish" | "enqueue", name: string, options: EnqueueOptions): void {
   const at = `${method} ${name}`;
-  checkKnown(at, options, method === "publish" ? KEEP_OPTIONS : ENQUEUE_OPTIONS);
+  if (method === "publish") checkKnown(at, options, KEEP_OPTIONS, NOT_OF_PUBLISH);
+  else checkKnown(at, options, ENQUEUE_OPTIONS);
   checkSending(at, options);
   const { delay, at: when, cron, id } = options;
   if (delay !== undefined) checkNumber(`${at}: delay`, delay, 0, TEN_YEARS, "ms");
@@ -175,6 +176,9 @@ export function checkDeadLetterOptions(options: DeadLetterOptions): void {
 }
 
 const KEEP_OPTIONS = new Set(["id", "headers", "signal", "timeout", "delay", "at"]);
+const NOT_OF_PUBLISH = new Map(
+  ["cron", "zone"].map((name) => [name, "is of enqueue: enqueue a durable command, whose handler publishes the event"]),
+);
 const ENQUEUE_OPTIONS = new Set([...KEEP_OPTIONS, "cron", "zone"]);
 const DEAD_LETTER_OPTIONS = new Set(["service", "subscription"]);
 

@@ -99,7 +99,7 @@ export interface WaitOptions {
    * with a number.
    */
   name?: string | undefined;
-  /** Time at which the wait ends without a signal, or ms from now until then. Default: no limit. */
+  /** Time at which the wait ends without a signal, or ms from now until then (0 to ten years). Default: no limit. */
   timeout?: number | Date | undefined;
 }
 
@@ -139,7 +139,10 @@ export interface Flow {
     contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
     ...args: SendArgs<In, FlowSendOptions<Out>>
   ): Promise<Decided<Out, F | ProgramCode>>;
-  /** Resolves at a time, or after a number of ms. The wait is stored: no process has to live until it ends. */
+  /**
+   * Resolves at a time, or after a number of ms (0 to ten years). The wait is stored: no process has to live until it
+   * ends. Rejects with a `TypeError` or `RangeError` for another value.
+   */
   sleep(name: string, until: number | Date): Promise<void>;
   /**
    * Resolves with the payload of this signal: of the signals of this name that were sent to the run, the oldest that no
@@ -201,9 +204,9 @@ export interface TellOptions {
 /**
  * Status of a run. `waiting`: until a time, or for a signal, another run, or a node with another version of the
  * workflow, because all live nodes refuse it (only nodes that handle workflows, and tools, know that; for others it is
- * `running`). `retrying`: a step failed, and is tried
- * again. `stuck`: an operator has to decide. `unreadable`: this program cannot decode the run's records, because its
- * codec lacks their key, or because a later version of Catga wrote them; the error in `pending` says so.
+ * `running`). `retrying`: a step failed, and is tried again. `stuck`: an operator has to decide. `unreadable`: this
+ * program cannot decode the run's records, because its codec lacks their key, or because a later version of Catga wrote
+ * them; the error in `pending` says so.
  */
 export type RunStatus = "running" | "waiting" | "retrying" | "stuck" | "undoing" | "done" | "failed" | "unreadable";
 

@@ -57,8 +57,9 @@ export interface EventHandlerOptions extends HandlerOptions {
 export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
   /**
    * The name of the subscription, one token of letters, digits, `-` and `_`: all handlers of a service with the same
-   * subscription name share one position in the log, whatever their events. Default: the contract's name, with `-` for
-   * dots.
+   * subscription name share one position in the log, whatever their events. Two handlers of one event with the same
+   * name run together: if one fails, both run again. Give each a name of its own, and they fail and retry apart.
+   * Default: the contract's name, with `-` for dots.
    */
   name?: string | undefined;
   /**
@@ -178,7 +179,17 @@ export interface HandlerBody {
 export type Handlers = Handler | HandlerModule | readonly Handlers[];
 
 /** A module namespace; `catga` ignores its exports that are neither handlers nor arrays or modules of handlers. */
-export type HandlerModule = { readonly [name: string]: unknown };
+export interface HandlerModule {
+  /**
+   * Compile time only, never has a value: its text appears in the compiler's error when a contract is passed instead of
+   * its handler.
+   */
+  readonly "~use"?: "pass the handler: contract.handle(fn), or event.on(fn)";
+  /** Compile time only, never has a value: its text appears in the compiler's error for an array with other members. */
+  readonly [Symbol.iterator]?: "every member is a handler, as contract.handle(fn) or event.on(fn) returns it";
+  /** The exports of the module, by name. */
+  readonly [name: string]: unknown;
+}
 
 /** Returns true if a value is a {@link Handler}, as `handle` or `on` of a contract returns it. */
 export function isHandler(value: unknown): value is Handler {

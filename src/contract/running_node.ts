@@ -32,7 +32,8 @@ export interface Catga extends Sender, AsyncDisposable {
    * takes over within `ttl` and 1.5 s (plus an election of JetStream, up to 10 s, if a NATS server died too); if the
    * leader drains, at once. When `fn` ends, another candidate may lead, and this node is a candidate again a second
    * later; an error that `fn` throws is logged. A process that was paused for longer than `ttl` may still run `fn`
-   * while the next leader does, until it checks the signal.
+   * while the next leader does, until it checks the signal. For a job at fixed times, `enqueue` a durable command with
+   * `cron` instead: each time is stored, and one node runs the command.
    *
    * Returns at once. Throws a `TypeError` for a bad name, a `RangeError` for a bad ttl, and a `CatgaError` `CLOSED` if
    * the app stops.

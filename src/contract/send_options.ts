@@ -89,7 +89,7 @@ export function checkSendOptions(method: string, name: string, options: SendOpti
   const later = method === "publish" && isRecord(options) &&
     SCHEDULE_OPTIONS.find((option) => Object.hasOwn(options, option));
   if (later) throw new TypeError(`${at}: ${later} is of a durable event: give ${name} durable: true, too`);
-  checkKnown(at, options, known);
+  checkKnown(at, options, known, method === "send" ? NOT_OF_SEND : undefined);
   checkSending(at, options);
 }
 
@@ -135,6 +135,11 @@ const SEND_OPTIONS = new Set(["id", "firstSent", "key", "node", "route", "timeou
 
 /** Names of options that only methods that store messages take. */
 const SCHEDULE_OPTIONS = ["delay", "at"];
+const NOT_OF_SEND = new Map(
+  [...SCHEDULE_OPTIONS, "cron", "zone"].map((
+    name,
+  ) => [name, "is of enqueue, which stores a durable command for later"]),
+);
 
 const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
   sendAll: new Set([...SEND_OPTIONS, "concurrency"]),

@@ -163,6 +163,10 @@ export interface Sender extends Sharing {
    * the event, even if no node handles it: the event is sent at the end of this turn of the event loop, or of the next.
    * {@link Catga.drain} waits until the network has it; `process.exit` right after the ok may lose it.
    *
+   * Of a durable event the result is ok when the event is stored; each subscription then handles it at least once. Else
+   * `UNAVAILABLE`: it is not stored; `OUTCOME_UNKNOWN` or `CANCELLED`: it may be stored, so publish it again with the
+   * same `id`. `INVALID_MESSAGE` and `TOO_LARGE`: this payload cannot be published.
+   *
    * @example
    * ```ts
    * import { catga, event } from "@catga/catga";
@@ -182,7 +186,7 @@ export interface Sender extends Sharing {
    * Stores a durable command (`durable: true`). The result is ok when the command is stored: a node that handles it
    * runs it later, at least once. An `idempotent` command that is enqueued with an `id` has one result, which `send`
    * with that id also gets. With `delay`, `at` or `cron` the command is stored as a schedule, which its `id` names: the
-   * same id again replaces the schedule.
+   * same id again replaces the schedule. Failures: as of a durable event in {@link Sender.publish}.
    *
    * @example
    * ```ts
@@ -229,7 +233,8 @@ export interface Sender extends Sharing {
   /**
    * Starts a run of a workflow. The result is ok, with the id of the run, when the start is stored: from then on the
    * run continues to its end, whichever process dies. A second start with the same id and input returns the same run;
-   * with another input it fails with `ID_REUSED`.
+   * with another input it fails with `ID_REUSED`. Ends within the app's `timeout` and 1 s; after `OUTCOME_UNKNOWN` the
+   * start may be stored: start again with the same id. No node needs to handle the workflow yet: the run waits for one.
    *
    * @example
    * ```ts
@@ -262,7 +267,8 @@ export interface Sender extends Sharing {
   ): Promise<Result<Out, F>>;
   /**
    * Sends a signal to a run, before or while the run waits for it. The result is ok when the signal is stored.
-   * `NO_RUN`: the run was never started, or has ended.
+   * `NO_RUN`: the run was never started, or has ended. Ends within the app's `timeout` and 1 s; after `OUTCOME_UNKNOWN`
+   * tell it again with the same `id`.
    *
    * @example
    * ```ts
@@ -280,7 +286,8 @@ export interface Sender extends Sharing {
   tell<T>(signal: Signal<T, unknown>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>>;
   /**
    * Cancels a run, which ends with `CANCELLED`. The result is ok when the request is stored: running steps are then
-   * aborted, and finished steps are undone. `NO_RUN`: the run was never started, or has ended.
+   * aborted, and finished steps are undone. `NO_RUN`: the run was never started, or has ended. Ends within the app's
+   * `timeout` and 1 s; after `OUTCOME_UNKNOWN` cancel it again.
    */
   cancel(workflow: WorkflowContract<never, unknown>, run: string, reason: string): Promise<Result<void, never>>;
 }

@@ -19,14 +19,25 @@ export const LATEST = Date.UTC(2262, 0) - 1;
 
 /**
  * Throws if `options` is not a plain object, or has an option that is not in `known`. `at`: text at the beginning of
- * the error.
+ * the error. `elsewhere`: by option that another method takes, text that follows its name in the error.
  */
-export function checkKnown(at: string, options: object, known: ReadonlySet<string>): void {
+export function checkKnown(
+  at: string,
+  options: object,
+  known: ReadonlySet<string>,
+  elsewhere: ReadonlyMap<string, string> = NONE,
+): void {
   if (!isPlain(options)) throw new TypeError(`${at} takes an object of options; got ${show(options)}`);
   for (const key of Object.keys(options)) {
-    if (!known.has(key)) throw new TypeError(`${at}: unknown option ${key}; it takes ${[...known].join(", ")}`);
+    if (known.has(key)) continue;
+    const hint = elsewhere.get(key);
+    throw new TypeError(
+      `${at}: ${hint === undefined ? `unknown option ${key}; it takes ${[...known].join(", ")}` : `${key} ${hint}`}`,
+    );
   }
 }
+
+const NONE: ReadonlyMap<string, string> = new Map();
 
 /** Throws if the value is not a number from `least` to `most`. */
 export function checkNumber(name: string, value: number, least: number, most: number, unit = ""): void {

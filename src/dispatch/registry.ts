@@ -70,6 +70,10 @@ function visit(value: Handlers, name: string, found: Map<Handler, Registration>)
         `${name} is a contract, ${value.name}: pass what its ${value.kind === "event" ? "on" : "handle"}(…) gives`,
       );
     }
+    const other = "~entity" in value ? "an entity" : "~workflow" in value ? "a workflow" : undefined;
+    if (other !== undefined && "name" in value) {
+      throw new TypeError(`${name} is ${other}, ${value.name}: pass what its handle(…) gives`);
+    }
     if (value instanceof Promise) throw new TypeError(`${name} is a promise: await it, and pass what it gives`);
     throw new TypeError(
       `${name} has no handlers: it exports ${Object.keys(value).join(", ") || "nothing"}; ` +

@@ -137,6 +137,9 @@ describe("collect", () => {
   it("throws for a contract, a promise or a function, with what to pass instead", () => {
     assertEquals(refusal(orders.CreateOrder), "handlers is a contract, CreateOrder: pass what its handle(…) gives");
     assertEquals(refusal([orders.OrderCreated]), "handlers[0] is a contract, OrderCreated: pass what its on(…) gives");
+    const gives = "pass what its handle(…) gives";
+    assertEquals(refusal([entity("Cart", { initial: () => 0 })]), `handlers[0] is an entity, Cart: ${gives}`);
+    assertEquals(refusal(workflow("Trip")), `handlers is a workflow, Trip: ${gives}`);
     assertEquals(
       refusal(import("../../test/support/orders.ts")),
       "handlers is a promise: await it, and pass what it gives",

@@ -37,6 +37,12 @@ describe("what a workflow declares", () => {
     await using app = await catga({ handlers, logger: QUIET });
     await app.start(W);
     await thrown.promise;
+    const delayed = () => app.start(W, undefined, { delay: 5 } as never);
+    await assertRejects(
+      delayed,
+      TypeError,
+      "start W: delay is of a message: give at, the Date at which the run starts",
+    );
     await assertRejects(() => app.runs({ open: "yes" } as never).next(), TypeError, "open");
   });
 

@@ -20,7 +20,7 @@ export function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDef
 }
 
 export function checkStartOptions(at: string, options: StartOptions, { id: made }: WorkflowDefinition): void {
-  checkKnown(at, options, START_OPTIONS);
+  checkKnown(at, options, START_OPTIONS, NOT_OF_START);
   const { id, at: when, cron, headers } = options;
   if (id !== undefined) checkRun(`${at}: id`, id);
   if (headers !== undefined) checkStrings(`${at}: headers`, headers);
@@ -46,5 +46,6 @@ export function checkExistingRun(at: string, id: string): void {
 }
 
 const START_OPTIONS = new Set(["id", "at", "cron", "zone", "headers"]);
+const NOT_OF_START = new Map([["delay", "is of a message: give at, the Date at which the run starts"]]);
 const MAX_RUN = 128;
 const MAX_CHILD = 256;

@@ -50,7 +50,8 @@ export interface Edge<E extends EdgeEntries> {
 
 /**
  * Lists contracts for HTTP: commands, queries, streams, durable events and workflows, each under a name of its own of 1
- * to 64 letters, digits, `-` and `_`. Throws a `TypeError` for an invalid entry.
+ * to 64 letters, digits, `-` and `_`. A caller without Catga's client gives the input as JSON: of a query or a stream
+ * as `?input=` in the URL, else as the body of a `POST`. Throws a `TypeError` for an invalid entry.
  *
  * @example
  * ```ts

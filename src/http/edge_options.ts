@@ -78,7 +78,7 @@ export function checkHandlerOptions<Given>(app: Catga, options: EdgeHandlerOptio
   if (typeof (app as Partial<Catga> | undefined)?.send !== "function") {
     throw new TypeError(`handler: the first argument must be an app; got ${show(app)}`);
   }
-  checkObject("handler", options, "an object with authorize");
+  checkObject("handler: the second argument", options, "an object with authorize");
   checkKnown("handler", options, HANDLER_OPTIONS);
   const { base = "", authorize, identify, limit, origins = [], credentials = false } = options;
   checkString("handler: base", base);

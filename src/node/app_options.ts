@@ -29,8 +29,8 @@ export interface CatgaOptions {
   handlers?: Handlers | undefined;
   /**
    * A NATS URL, several URLs, nats.js options, or an open connection, which Catga then never closes. Default: none;
-   * then the app runs in memory. With an explicit `undefined`, as from a variable that is not set, the app also runs in
-   * memory, and logs a warning.
+   * then the app runs in memory, and what it has stored (durable messages, runs, entities) ends with it. With an
+   * explicit `undefined`, as from a variable that is not set, the app also runs in memory, and logs a warning.
    */
   nats?: string | readonly string[] | ConnectionOptions | NatsConnection | undefined;
   /** A network in memory, which makes one cluster of several apps of one process, for tests. Default: none. */

@@ -262,6 +262,10 @@ describe("send", () => {
       ],
       [() => untyped.publish(Tick, undefined, null), "publish Tick takes an object of options; got null"],
       [() => untyped.send(Double, 1, { timeuot: 5 }), `send Double: unknown option timeuot; it takes ${takes}`],
+      [
+        () => untyped.send(Double, 1, { delay: 5 }),
+        "send Double: delay is of enqueue, which stores a durable command for later",
+      ],
       [() => untyped.send(Double, 1, null), "send Double takes an object of options; got null"],
       [() => untyped.publish(Tick, undefined, 5), "publish Tick takes an object of options; got 5"],
       [() => app.send(Double, 1, { id: "" }), 'send Double: id must be a string of 1 to 256 characters; got ""'],

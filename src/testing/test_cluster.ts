@@ -126,7 +126,7 @@ export class TestCluster implements AsyncDisposable {
     return [...this.#nodes.values()].filter((app) => app !== undefined);
   }
 
-  /** The clock with the time of the cluster. */
+  /** The clock with the time of the cluster. {@link TestCluster.advance} makes its time pass. */
   get clock(): Clock {
     return this.network.clock;
   }

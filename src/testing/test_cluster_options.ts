@@ -20,7 +20,8 @@ export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network
   /** Maximum size of a message, in bytes. Default: 1 MiB. */
   maxPayload?: number | undefined;
   /**
-   * `"virtual"` (default): an hour passes in milliseconds, but only while the test awaits a promise of the cluster.
+   * `"virtual"` (default): time passes by itself while the test awaits a promise of the cluster, an hour in about a
+   * second for each node and subscription.
    * `"manual"`: time passes only in `advance` and `until`. `"real"`: real time.
    */
   time?: "virtual" | "manual" | "real" | undefined;

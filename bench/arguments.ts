@@ -44,7 +44,7 @@ export const USUAL: readonly Section[] = SECTIONS.slice(0, SECTIONS.indexOf("gro
  * Sections with the figures of docs/internals/measurements.md, "Floors", each with the number of turns of two trees
  * that fit into half an hour: what `floors` runs.
  */
-export const FLOORS: Readonly<Partial<Record<Section, number>>> = {
+export const FLOOR_TURNS: Readonly<Partial<Record<Section, number>>> = {
   local: 2,
   startup: 3,
   memory: 1,
@@ -147,7 +147,7 @@ export function parseArguments(args: readonly string[]): Wanted {
   if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1 && rounds <= 1_000)) {
     throw new TypeError(`--rounds must be a whole number from 1 to 1,000; got ${values.rounds}`);
   }
-  const all = floors ? SECTIONS.filter((name) => name in FLOORS) : USUAL;
+  const all = floors ? SECTIONS.filter((name) => name in FLOOR_TURNS) : USUAL;
   const sections = named.length === 0 ? all : SECTIONS.filter((name) => named.includes(name));
   return { sections, floors, quick, trial, peers, published, markdown, rounds, transport, json, compare, docs, svg };
 }

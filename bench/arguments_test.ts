@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { FLOORS, parseArguments, SECTIONS, USAGE, USUAL } from "./arguments.ts";
+import { FLOOR_TURNS, parseArguments, SECTIONS, USAGE, USUAL } from "./arguments.ts";
 
 describe("arguments of the bench", () => {
   it("are not needed: all but growth, with peers", () => {
@@ -39,7 +39,7 @@ describe("arguments of the bench", () => {
 
   it("name the floors, which are figures of some sections, of all of them unless some are named", () => {
     const { floors, sections } = parseArguments(["floors"]);
-    assertEquals([floors, [...sections].sort()], [true, Object.keys(FLOORS).sort()]);
+    assertEquals([floors, [...sections].sort()], [true, Object.keys(FLOOR_TURNS).sort()]);
     assertEquals(parseArguments(["floors", "memory", "local"]).sections, ["local", "memory"]);
     assertEquals(parseArguments([]).floors, false);
   });

@@ -94,6 +94,32 @@ function processor(atOnce: string): Floor {
   };
 }
 
+/** A start of a node: `form` follows the name of Catga's rows, `over` those by hand. */
+function start(name: string, form: string, over: string): Floor {
+  const connected = `a process to connect() done${over}`;
+  return {
+    aim: 2,
+    name: `${name} (\`startup\`)`,
+    limit: "≤ 1.25",
+    own: ({ now }) => now("startup", `a process to catga() done${form} ÷ ${connected}`),
+    byHand: ["a node", ({ now }) => now("startup", `a process to a node by hand${over} ÷ ${connected}`)],
+  };
+}
+
+/** Memory of an idle node: `form` follows the name of Catga's rows, `over` those by hand. */
+function memory(name: string, form: string, over: string): Floor {
+  const above = (node: string) => ({ now }: Figures) => {
+    return now("memory", `idle: ${node}`) - now("memory", `idle: one NATS connection${over}`);
+  };
+  return {
+    aim: 4,
+    name: `${name} (\`memory\`)`,
+    limit: "≤ 6 MB",
+    own: above(`a node of Catga${form}`),
+    byHand: ["a node", above(`a node by hand${over}`)],
+  };
+}
+
 function zod(compiler: string, table: string): Floor {
   const inferred = "200 functions inferred by hand, in a program with a command of Catga";
   return {
@@ -124,27 +150,9 @@ const FLOORS: readonly Floor[] = [
   synced("64 at once"),
   synced("256 at once"),
   synced("alone"),
-  {
-    aim: 2,
-    name: "a process to routable ÷ one to `connect()` done (`startup`)",
-    limit: "≤ 1.25",
-    own: ({ now }) => now("startup", "a process to catga() done~ ÷ a process to connect() done~"),
-    byHand: ["a node", ({ now }) => now("startup", "a process to a node by hand~ ÷ a process to connect() done~")],
-  },
-  {
-    aim: 2,
-    name: "the same, bundled (`startup`)",
-    limit: "≤ 1.25",
-    own: ({ now }) => now("startup", "a process to catga() done, bundled~ ÷ a process to connect() done~"),
-    byHand: ["a node", ({ now }) => now("startup", "a process to a node by hand~ ÷ a process to connect() done~")],
-  },
-  {
-    aim: 2,
-    name: "the same, from npm (`startup`)",
-    limit: "≤ 1.25",
-    own: ({ now }) => now("startup", "a process to catga() done, from npm ÷ a process to connect() done"),
-    byHand: ["a node", ({ now }) => now("startup", "a process to a node by hand ÷ a process to connect() done")],
-  },
+  start("a process to routable ÷ one to `connect()` done", "~", "~"),
+  start("the same, bundled", ", bundled~", "~"),
+  start("the same, from npm", ", from npm", ""),
   {
     aim: 2,
     name: "processor of the import (`startup`, `startup-processor`)",
@@ -184,31 +192,9 @@ const FLOORS: readonly Floor[] = [
     own: ({ now }) => now("local", "Catga, idempotent"),
     byHand: ["hash, claim, result", ({ now }) => now("local", "by hand, idempotent")],
   },
-  {
-    aim: 4,
-    name: "memory of an idle node over a connection (`memory`)",
-    limit: "≤ 6 MB",
-    own: ({ now }) => now("memory", "idle: a node of Catga~") - now("memory", "idle: one NATS connection~"),
-    byHand: ["a node", ({ now }) => {
-      return now("memory", "idle: a node by hand~") - now("memory", "idle: one NATS connection~");
-    }],
-  },
-  {
-    aim: 4,
-    name: "the same, bundled (`memory`)",
-    limit: "≤ 6 MB",
-    own: ({ now }) => now("memory", "idle: a node of Catga, bundled~") - now("memory", "idle: one NATS connection~"),
-    byHand: ["a node", ({ now }) => {
-      return now("memory", "idle: a node by hand~") - now("memory", "idle: one NATS connection~");
-    }],
-  },
-  {
-    aim: 4,
-    name: "the same, from npm (`memory`)",
-    limit: "≤ 6 MB",
-    own: ({ now }) => now("memory", "idle: a node of Catga, from npm") - now("memory", "idle: one NATS connection"),
-    byHand: ["a node", ({ now }) => now("memory", "idle: a node by hand") - now("memory", "idle: one NATS connection")],
-  },
+  memory("memory of an idle node over a connection", "~", "~"),
+  memory("the same, bundled", ", bundled~", "~"),
+  memory("the same, from npm", ", from npm", ""),
   ...["15", "85"].map((seconds): Floor => ({
     aim: 4,
     name: `processor of an idle node with 100 contracts, from ${seconds} s on (\`memory\`, \`idle\`)`,
@@ -340,15 +326,9 @@ export async function fillFloors(figures: string): Promise<void> {
 
 /** The sentence that says which commits the table is of. */
 export function commitsOf(deno: string, bun: string): string {
-  const tables = new Set<string>();
-  const note = (table: string) => {
-    tables.add(table);
-    return NaN;
-  };
-  for (const { own, byHand } of FLOORS) {
-    for (const figure of [own, byHand?.[1]]) figure?.({ before: note, now: note, ratio: note });
-  }
-  const [inDeno, inBun] = [deno, bun].map((text) => new Page(text).commits([...tables]).join(", "));
+  const figures = FLOORS.flatMap(({ own, byHand }) => byHand === undefined ? [own] : [own, byHand[1]]);
+  const tables = [...new Set(figures.flatMap(cellsOf).map(({ table }) => table))];
+  const [inDeno, inBun] = [deno, bun].map((text) => new Page(text).commits(tables).join(", "));
   return `Figures of ${inDeno} in Deno and ${inBun} in Bun.`;
 }
 
@@ -370,13 +350,18 @@ function valueIn({ page, over }: Column, of: Floor["own"]): number {
 
 /** Returns true if a figure is another one over another transport. */
 function dependsOnTransport(of: Floor["own"]): boolean {
-  let depends = false;
-  const note = (_: string, row: string) => {
-    depends ||= row.includes("~");
+  return cellsOf(of).some(({ row }) => row.includes("~"));
+}
+
+/** The cells of which a figure is computed. */
+function cellsOf(of: Floor["own"]): readonly { readonly table: string; readonly row: string }[] {
+  const cells: { readonly table: string; readonly row: string }[] = [];
+  const note = (table: string, row: string) => {
+    cells.push({ table, row });
     return NaN;
   };
   of({ before: note, now: note, ratio: note });
-  return depends;
+  return cells;
 }
 
 /** The first number of a cell; times in ms. */

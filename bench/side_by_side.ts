@@ -13,7 +13,7 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { copyFiles, sourceFiles } from "../tools/sources.ts";
-import { FLOORS, type Section, type Wanted } from "./arguments.ts";
+import { FLOOR_TURNS, type Section, type Wanted } from "./arguments.ts";
 import { comparedOn } from "./compared.ts";
 import { writeCompared } from "./docs.ts";
 import { fillFloors } from "./floors.ts";
@@ -85,7 +85,7 @@ export async function compareTrees(tree: string, wanted: Wanted): Promise<number
 
 /** So many turns of each tree. */
 function turnsOf(section: Section, { rounds, floors, quick }: Wanted): number {
-  return rounds ?? (floors ? FLOORS[section] : undefined) ?? (quick ? 3 : 7);
+  return rounds ?? (floors ? FLOOR_TURNS[section] : undefined) ?? (quick ? 3 : 7);
 }
 
 function briefly(error: unknown): string {

@@ -19,8 +19,9 @@ export interface RunningProgram {
   readonly nodes: readonly NodeInfo[];
   readonly stored: readonly StoredSubscription[];
   /**
-   * True for an event that a node declares as durable, false for one that it declares as not durable; by the node's id
-   * and the event's name, joined by a space. An event is absent if its node, as one of an older build, does not say so.
+   * How nodes declare events: true if the event has the option `durable` there. The keys are the id of a node and the
+   * name of an event, joined by a space. There is no entry for an event whose declaration the node did not tell, as
+   * nodes of older builds do not.
    */
   readonly durable: ReadonlyMap<string, boolean>;
 }

@@ -76,7 +76,8 @@ async function descriptionsAt(
       const look = readDescription(answer[name]);
       if (look !== undefined) found.set(name, look);
     }
-    // what is missing is asked for again, because some contracts may not fit into one answer, until nothing new comes
+    // an answer may have no room for some of the contracts, so the node is asked for those again; contracts for which
+    // a whole answer has nothing new are given up
     left = found.size === before ? left.slice(asked.length) : left.filter((name) => !found.has(name));
   }
   return found;
@@ -88,7 +89,10 @@ export interface EventForm {
   readonly name: string;
   readonly handles: boolean;
   readonly durable: boolean;
-  /** True if the node also has a handler for the event as one that is not durable; `undefined`: not known. */
+  /**
+   * True if the node handles the event in both forms: stored events of this name, and events of this name that are
+   * published without being stored. `undefined`: not known.
+   */
   readonly inBothForms: boolean | undefined;
 }
 

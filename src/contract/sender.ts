@@ -163,9 +163,9 @@ export interface Sender extends Sharing {
    * the event, even if no node handles it: the event is sent at the end of this turn of the event loop, or of the next.
    * {@link Catga.drain} waits until the network has it; `process.exit` right after the ok may lose it.
    *
-   * Of a durable event the result is ok when the event is stored; each subscription then handles it at least once. Else
-   * `UNAVAILABLE`: it is not stored; `OUTCOME_UNKNOWN` or `CANCELLED`: it may be stored, so publish it again with the
-   * same `id`. `INVALID_MESSAGE` and `TOO_LARGE`: this payload cannot be published.
+   * A durable event is ok when it is stored; each subscription then handles it at least once. `UNAVAILABLE`: the event
+   * is not stored. `OUTCOME_UNKNOWN` or `CANCELLED`: it may be stored, so publish it again with the same `id`.
+   * `INVALID_MESSAGE` and `TOO_LARGE`: this payload cannot be published.
    *
    * @example
    * ```ts

@@ -25,8 +25,9 @@ export interface ContractDescription {
   readonly output?: JsonSchema | null | undefined;
   readonly items?: JsonSchema | null | undefined;
   /**
-   * Durable events only: true if the node also has a handler for the event as one that is not durable. `undefined`: not
-   * known, as of a node of an older build.
+   * True if the node handles a durable event in both forms: stored events of this name, and events of this name that
+   * are published without being stored. `undefined`: the contract is no durable event, or the node is of an older
+   * build, which does not say.
    */
   readonly inBothForms?: boolean | undefined;
 }

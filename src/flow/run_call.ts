@@ -24,7 +24,10 @@ export interface DeliveredCall {
   readonly tried?: TriedVersions | undefined;
 }
 
-/** A call to execute a run, until it is acknowledged: what is known of the run's holder, and what was tried. */
+/**
+ * Progress of a call to execute a run, until the call is acknowledged: the node that is known to hold the run, the
+ * versions of the workflow that were tried, and the number of turns.
+ */
 export class RunCallProgress {
   readonly call: DeliveredCall;
   /** True if the call comes from a lease that has expired. */

@@ -380,7 +380,7 @@ class MemoryStream implements LogStream {
    */
   #seen(state: StreamState): number {
     const { clock, faults } = this.#session.store;
-    return faults?.hits("staleRead") ? state.since(clock.now() - MAX_SERVER_LAG * faults.random()) : Infinity;
+    return faults?.hits("staleRead") ? state.since(clock.now() - LONGEST_LAG * faults.random()) : Infinity;
   }
 
   /** Returns why an append is refused without being sent; `undefined`: send it. */
@@ -397,7 +397,7 @@ class MemoryStream implements LogStream {
 }
 
 /** Maximum time by which an answering server lags behind the leader, in ms. */
-const MAX_SERVER_LAG = 100;
+const LONGEST_LAG = 100;
 
 function unknown(cause: unknown): Appended {
   const message = isCatgaError(cause) ? cause.message : String(cause);

@@ -125,8 +125,8 @@ export class WaitingCalls {
   stop(): void {
     this.#stopping = true;
     const { candidates, connected } = this.#options;
-    for (const call of connected() ? [] : this.#forConnection) {
-      if (candidates.of(call).length > 0) continue;
+    const unhandled = connected() ? [] : [...this.#forConnection].filter((call) => candidates.of(call).length === 0);
+    for (const call of unhandled) {
       this.#forConnection.delete(call);
       this.forNode(call);
     }

@@ -2,6 +2,7 @@
 import type { NatsConnection } from "@nats-io/nats-core";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { type NatsCluster, startNatsCluster } from "../../tools/nats_server.ts";
+import { askAgain } from "./ask_again.ts";
 import { eventually } from "./eventually.ts";
 import { PATIENT } from "./patient.ts";
 import { connectTo } from "./store_check.ts";
@@ -67,7 +68,7 @@ export class FullReplica implements AsyncDisposable {
 
   /** Returns the names of a stream's consumers: all, or those at one server. */
   async consumers(stream: string, server?: string): Promise<string[]> {
-    const manager = await jetstreamManager(this.#admin, { checkAPI: false });
+    const manager = await jetstreamManager(this.#admin, { checkAPI: false, ...PATIENT });
     const names: string[] = [];
     for await (const { name, cluster } of manager.consumers.list(stream)) {
       if (server === undefined || cluster?.leader === server) names.push(name);
@@ -75,14 +76,14 @@ export class FullReplica implements AsyncDisposable {
     return names;
   }
 
-  /** Sends a request to JetStream's API. */
+  /** Sends a request to JetStream's API, again until it is answered. */
   async ask(
     operation: string,
-    body?: unknown,
+    body?: object,
   ): Promise<
     { error?: { err_code: number }; cluster?: { leader?: string; replicas?: Replica[] } }
   > {
-    return (await this.#admin.request(`$JS.API.${operation}`, JSON.stringify(body ?? {}), PATIENT)).json();
+    return (await askAgain(this.#admin, `$JS.API.${operation}`, body)).json();
   }
 
   /** Resolves when the server has all that the stream has. */

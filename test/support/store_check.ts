@@ -3,8 +3,7 @@
  */
 import { connect, type Msg, type NatsConnection } from "@nats-io/transport-node";
 import { setTimeout as wait } from "node:timers/promises";
-import { eventually } from "./eventually.ts";
-import { PATIENT } from "./patient.ts";
+import { askAgain } from "./ask_again.ts";
 
 /** An entry, or the marker of one that was deleted. */
 export interface StoredEntry {
@@ -84,14 +83,8 @@ export const ELECTION = 10_000;
 export async function readStore(servers: string | readonly string[], namespace: string): Promise<StoreView> {
   const connection = await connectTo(servers);
   const ask = async <T extends object>(subject: string, request: object = {}): Promise<T> => {
-    const once = () => connection.request(`$JS.API.${subject}`, JSON.stringify(request), { timeout: 5_000 });
-    // while servers elect a leader nobody answers
-    let message: Msg | undefined;
-    await eventually(`an answer to ${subject}`, async () => {
-      message = await once().catch(() => undefined);
-      return message !== undefined;
-    }, 40_000);
-    const answer = message!.json<T & { error?: { description: string } }>();
+    const message = await askAgain(connection, `$JS.API.${subject}`, request);
+    const answer = message.json<T & { error?: { description: string } }>();
     if (answer.error !== undefined) throw new Error(`${subject}: ${answer.error.description}`);
     return answer;
   };
@@ -113,11 +106,7 @@ export async function readStore(servers: string | readonly string[], namespace: 
 
   async function isThere({ stream, key, seq }: StoredEntry): Promise<boolean> {
     const subject = `$KV.${stream.slice("KV_".length)}.${key}`;
-    const found = await connection.request(
-      `$JS.API.STREAM.MSG.GET.${stream}`,
-      JSON.stringify({ last_by_subj: subject }),
-      PATIENT,
-    );
+    const found = await askAgain(connection, `$JS.API.STREAM.MSG.GET.${stream}`, { last_by_subj: subject });
     return found.json<{ message?: { seq: number } }>().message?.seq === seq;
   }
 

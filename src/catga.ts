@@ -245,6 +245,7 @@ function partsOf(
   return {
     ...settings,
     self,
+    isWithoutNetwork: transport === undefined,
     clock,
     programClock: link.clock,
     mediator,

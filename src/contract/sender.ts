@@ -186,7 +186,8 @@ export interface Sender extends Sharing {
    * Stores a durable command (`durable: true`). The result is ok when the command is stored: a node that handles it
    * runs it later, at least once. An `idempotent` command that is enqueued with an `id` has one result, which `send`
    * with that id also gets. With `delay`, `at` or `cron` the command is stored as a schedule, which its `id` names: the
-   * same id again replaces the schedule. Failures: as of a durable event in {@link Sender.publish}.
+   * same id again replaces the schedule. Failures: as of a durable event in {@link Sender.publish}; and `NO_HANDLER`
+   * without `nats` if this app has no handler.
    *
    * @example
    * ```ts
@@ -234,7 +235,8 @@ export interface Sender extends Sharing {
    * Starts a run of a workflow. The result is ok, with the id of the run, when the start is stored: from then on the
    * run continues to its end, whichever process dies. A second start with the same id and input returns the same run;
    * with another input it fails with `ID_REUSED`. Ends within the app's `timeout` and 1 s; after `OUTCOME_UNKNOWN` the
-   * start may be stored: start again with the same id. No node needs to handle the workflow yet: the run waits for one.
+   * start may be stored: start again with the same id. No node needs to handle the workflow yet: the run waits for one;
+   * without `nats` there is no other, and a start without a handler fails with `NO_HANDLER`.
    *
    * @example
    * ```ts

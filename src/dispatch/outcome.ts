@@ -3,6 +3,7 @@
  * run; and the failures of messages whose handlers did not end.
  */
 import type { AnyContract, Kind } from "../contract/contract.ts";
+import type { AnyWorkflow } from "../contract/flow.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { CatgaError, type CatgaErrorOptions, type ErrorCode, unavailable } from "../error.ts";
 import type { Dropped } from "./admission_queue.ts";
@@ -133,7 +134,7 @@ export function noneChosen(contract: AnyContract): Failure {
 }
 
 /** The failure of a request that this node does not handle, in an app without a cluster. */
-export function noHandlerHere({ kind, name }: AnyContract): Failure {
+export function noHandlerHere({ kind, name }: Pick<AnyContract | AnyWorkflow, "kind" | "name">): Failure {
   return failure(
     "NO_HANDLER",
     `no handler for ${kind} ${name}: pass one to catga() in \`handlers\`, or give \`nats\` to reach a node that has one`,

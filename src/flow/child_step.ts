@@ -105,7 +105,7 @@ export class ChildStep extends StepCall {
     if (started.ok) {
       recorder.record({ t: "child", step: name, ...child, ...this.undoFlag });
       recorder.after(() => this.go()); // the child may have ended before its start was recorded
-    } else if (TRANSIENT.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
+    } else if (isTemporary(started.error.code)) {
       state.activity.timer(RESTART_PAUSE, () => this.go());
     } else recorder.refuse(name, recorded(started.error));
   }
@@ -116,6 +116,14 @@ export class ChildStep extends StepCall {
     const parent: Required<Parent> = { ...ref, step: name, depth: 1 + (journal.started!.parent?.depth ?? 0) };
     return host.startChild(this.#contract, run, this.#input, parent, carried);
   }
+}
+
+/**
+ * Returns true if a start that failed with this code is tried again. `NO_HANDLER` is final here, unlike for a message:
+ * a start fails with it only where no other node can have the handler.
+ */
+function isTemporary(code: string): boolean {
+  return code === "OUTCOME_UNKNOWN" || (TRANSIENT.has(code) && code !== "NO_HANDLER");
 }
 
 /** Pause before another attempt to start a child, in ms. */

@@ -13,6 +13,7 @@ import { decodeText, encodeValue } from "../data/encoding.ts";
 import { fingerprint } from "../data/value_text.ts";
 import { exceeds } from "../data/utf8.ts";
 import { NO_HEADERS, withCarried } from "../dispatch/carried_headers.ts";
+import { noHandlerHere } from "../dispatch/outcome.ts";
 import type { Schedule } from "../dispatch/remote.ts";
 import { CatgaError } from "../error.ts";
 import { token } from "../ports/clock.ts";
@@ -92,6 +93,8 @@ export class RunStarts {
     { id, at, cron, zone, headers }: StartOptions,
   ): Promise<Result<string, never>> {
     const { app, clock, log } = this.#node;
+    const unhandled = this.#unhandled(definition);
+    if (unhandled !== undefined) return unhandled;
     const refused = await this.#refusedInput(definition, input, "UNAVAILABLE");
     if (refused !== undefined) return refused;
     let text: string;
@@ -175,6 +178,8 @@ export class RunStarts {
         `${MAX_DEPTH} nested runs wait for it, which is the maximum: is it an endless recursion?`,
       );
     }
+    const unhandled = this.#unhandled(definition);
+    if (unhandled !== undefined) return unhandled;
     const refused = await this.#refusedInput(definition, input, "INVALID_MESSAGE");
     if (refused !== undefined) return refused;
     let given: unknown;
@@ -184,6 +189,17 @@ export class RunStarts {
       return notStarted(definition.name, cause);
     }
     return await this.#start(definition, id, given, { ...this.#versions.ofStart(definition), parent, headers });
+  }
+
+  /**
+   * Returns the failure of a start of a workflow that no node can execute: this node does not handle it, and without a
+   * network there is no other node.
+   */
+  #unhandled({ name }: WorkflowDefinition): Result<never, never> | undefined {
+    const { app: { transport }, bodies } = this.#node;
+    if (transport !== undefined || bodies.has(name)) return undefined;
+    const { error: { code, message } } = noHandlerHere({ kind: "workflow", name });
+    return failed(code, message);
   }
 
   async #refusedInput(

@@ -71,6 +71,8 @@ import { SendPath } from "./send_path.ts";
 export interface AppParts extends SendDefaults {
   /** The description of this node that `self` returns in an app without a cluster. */
   readonly self: NodeInfo;
+  /** True if the app has no network: no other node can have a handler that this one does not have. */
+  readonly isWithoutNetwork: boolean;
   /** The node's own clock: its timers end with the node. */
   readonly clock: Clock;
   /** The clock that programs get: its timers continue after the node has ended. */
@@ -178,7 +180,9 @@ export class App implements NodeHost, DrainableNode {
     );
     this.state = parts.state(this);
     const runner = this.runner = new Runner({ host: this, mediator, observer, timeout });
-    this.#sendPath = new SendPath({ node: this.node, builder, mediator, runner, log: () => this.log() });
+    const { isWithoutNetwork } = parts;
+    const log = () => this.log();
+    this.#sendPath = new SendPath({ node: this.node, isWithoutNetwork, builder, mediator, runner, log });
     this.#release = release;
     this.closed = this.#ended.promise;
     // the handler is needed because an app whose `closed` nobody awaits must not crash the process; the rejection was

@@ -26,7 +26,7 @@ import {
 } from "../dispatch/remote.ts";
 import type { ParentMessage } from "../dispatch/context_host.ts";
 import { isCatgaError } from "../error.ts";
-import { asResult, noHandler, plainResult, Refusal } from "../dispatch/outcome.ts";
+import { asResult, noHandler, noHandlerHere, plainResult, Refusal } from "../dispatch/outcome.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import { keyOf } from "../dispatch/routing_key.ts";
 import type { Runner } from "../dispatch/runner.ts";
@@ -37,6 +37,8 @@ import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
 interface SendPathOptions {
   /** The id of this node. */
   readonly node: string;
+  /** True if no other node can have a handler that this one does not have. */
+  readonly isWithoutNetwork: boolean;
   readonly builder: RequestBuilder;
   readonly mediator: Mediator;
   readonly runner: Runner;
@@ -47,6 +49,7 @@ interface SendPathOptions {
 /** Sends the messages of one node. */
 export class SendPath {
   readonly #node: string;
+  readonly #isWithoutNetwork: boolean;
   readonly #builder: RequestBuilder;
   readonly #mediator: Mediator;
   readonly #runner: Runner;
@@ -57,8 +60,9 @@ export class SendPath {
   #alone: ReadonlySet<string> = new Set();
   #draining = false;
 
-  constructor({ node, builder, mediator, runner, log }: SendPathOptions) {
+  constructor({ node, isWithoutNetwork, builder, mediator, runner, log }: SendPathOptions) {
     this.#node = node;
+    this.#isWithoutNetwork = isWithoutNetwork;
     this.#builder = builder;
     this.#mediator = mediator;
     this.#runner = runner;
@@ -280,6 +284,11 @@ export class SendPath {
   ): Promise<Result<void>> {
     const request = this.#builder.prepareDurable(method, contract, payload, options, parent);
     if (!("contract" in request)) return Promise.resolve(request);
+    if (
+      method === "enqueue" && this.#isWithoutNetwork && !this.#mediator.find(contract.name)?.contract.options.durable
+    ) {
+      return Promise.resolve(noHandlerHere(contract)); // nothing would ever run it
+    }
     return contract.options.input === undefined ? this.#toLog(request) : this.#storeParsed(request);
   }
 

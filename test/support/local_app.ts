@@ -84,6 +84,7 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
   const parts: AppParts = {
     ...sending,
     self,
+    isWithoutNetwork: true,
     clock,
     programClock: clock,
     mediator,

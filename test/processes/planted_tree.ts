@@ -358,7 +358,7 @@ const PLANTS = {
   }],
   "commit-join": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    this.#joined = running;\n    for (const [id, node] of running) {",
+    from: "    this.#joined = new JoinedRuns(running);\n    for (const [id, node] of running) {",
     to: "    for (const [id, node] of [...running].slice(0, 0)) {",
   }],
   "commit-counts": [{
@@ -375,16 +375,16 @@ const PLANTS = {
     file: "src/log/subscriptions/ledger.ts",
     from: "    for (const item of [...this.#all()].filter(goes)) this.#end(item);",
     to:
-      "    for (const all of [[...this.parked.values()], this.open]) { for (const one of all) if (goes(one)) this.#end(one); }",
+      "    for (const all of [[...this.parked], this.open]) { for (const one of all) if (goes(one)) this.#end(one); }",
   }],
   "unhandled-wait": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    if (!this.awaiting.has(item)) return;",
-    to: "    if (!this.awaiting.has(item) || isUnhandled(item)) return;",
+    from: "    if (!this.parked.awaiting.has(item)) return;",
+    to: "    if (!this.parked.awaiting.has(item) || isUnhandled(item)) return;",
   }],
   "batch-join": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "item.isBehind(each) && this.#joined.get(each.id) !== node",
+    from: "item.isBehind(each) && this.#joined.nodeOf(each.id) !== node",
     to: "item.isBehind(each)",
   }],
   "batch-again": [{

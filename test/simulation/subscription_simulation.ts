@@ -887,10 +887,10 @@ class SimLeader {
     const { random, handles, now, sums } = this.#run;
     this.#category.capable = handles ? 1 : 0;
     ledger.refresh(this.#category);
-    const before = ledger.awaiting.size;
+    const before = ledger.parked.awaiting.size;
     if (!handles && random() < 0.3) ledger.parkUnhandled(Math.floor(now));
-    sums.unhandled += ledger.awaiting.size - before;
-    if (handles) { for (const item of ledger.awaiting) if (random() < 0.3) ledger.wakeAwaiting(item); }
+    sums.unhandled += ledger.parked.awaiting.size - before;
+    if (handles) { for (const item of ledger.parked.awaiting) if (random() < 0.3) ledger.wakeAwaiting(item); }
   }
 
   #end(): void {
@@ -1080,7 +1080,7 @@ class SimLeader {
     this.#ledger = ledger;
     run.trace(() =>
       `loaded ${this.term} key 1: ${
-        [...ledger.parked.values()].filter((i) => i.key === "1").map((i) => [i.id, i.due, i.dead])
+        [...ledger.parked].filter((i) => i.key === "1").map((i) => [i.id, i.due, i.dead])
       } open ${stored.head.open.map(([p]) => p)}`
     );
     this.#checkLog();

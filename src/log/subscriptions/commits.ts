@@ -210,12 +210,12 @@ export class Commits {
    * hands the lead over. `base`, if given: the commit is full, and gets this {@link Commit.base}.
    */
   #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string, base?: number): Commit {
-    const counts = { parked: ledger.parked.size, dead: ledger.dead };
+    const counts = { parked: ledger.parked.size, dead: ledger.parked.dead };
     const own = { ...head, leader, token: this.token };
     const id: CommitId = [this.#options.term, ++this.#used];
     const few = counts.parked < this.#options.few;
     if (base !== undefined || this.base === undefined || few || ++this.#since >= MAX_PARTIAL_COMMITS) {
-      const parked = [...ledger.parked.values()].map(({ state }) => state);
+      const parked = [...ledger.parked].map(({ state }) => state);
       const first = base ?? this.sequence;
       return { id, prev: this.#id, full: true, base: first, head: own, parked, ended: [], counts };
     }

@@ -14,8 +14,8 @@ export interface Replaced {
   readonly requests: number;
   /** Ids of messages that are no longer parked (in the store), because they were handled or discarded. */
   readonly ended: readonly string[];
-  /** Messages that are parked (in the store until their next attempt, or dead), by id. */
-  readonly parked: ReadonlyMap<string, unknown>;
+  /** Ids of messages that are parked (in the store until their next attempt, or dead). */
+  readonly parked: { readonly size: number; has(id: string): boolean };
 }
 
 /**

@@ -16,7 +16,7 @@ function setUp() {
   } as unknown as SubscriptionStore);
   const commit = (base: number, now: number, more: { requests?: number; ended?: string[]; parked?: string[] } = {}) => {
     const { requests = 0, ended = [], parked = [] } = more;
-    garbage.stored({ base, requests, ended, parked: new Map(parked.map((id) => [id, 0])) }, now, true);
+    garbage.stored({ base, requests, ended, parked: new Set(parked) }, now, true);
   };
   return { erased, garbage, commit };
 }
@@ -52,7 +52,7 @@ describe("Garbage", () => {
     await garbage.erase(OLD + 5);
     await garbage.erase(OLD + 2_000);
     assertEquals(erased, ["commits before 1", "commits before 100"]);
-    garbage.stored({ base: 200, requests: 0, ended: [], parked: new Map() }, 0, false);
+    garbage.stored({ base: 200, requests: 0, ended: [], parked: new Set() }, 0, false);
     assertEquals(garbage.due(Infinity), false);
   });
 

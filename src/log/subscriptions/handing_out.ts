@@ -432,7 +432,7 @@ export class HandingOut {
 
   /** Registers the outages for whose end parked messages wait, as the last leader has recorded them. */
   takeOver(): void {
-    for (const item of this.#options.ledger.parked.values()) {
+    for (const item of this.#options.ledger.parked) {
       if (item.dead === 0 && !isUnhandled(item)) this.#beginOutage(item);
     }
   }
@@ -495,7 +495,7 @@ export class HandingOut {
    * it only because of an error that passes.
    */
   get #versionRetryPause(): number {
-    return AGAIN + AGAIN_EACH * this.#options.ledger.awaiting.size;
+    return AGAIN + AGAIN_EACH * this.#options.ledger.parked.awaiting.size;
   }
 
   /**
@@ -516,7 +516,7 @@ export class HandingOut {
    * learned which versions (shapes) of contracts they have.
    */
   refresh(): void {
-    const { ledger: { awaiting } } = this.#options;
+    const { ledger: { parked: { awaiting } } } = this.#options;
     this.#readable = [];
     if (awaiting.size === 0) return;
     const nodes = new Map<string, readonly ShapedNode[]>();

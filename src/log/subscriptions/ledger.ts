@@ -13,7 +13,9 @@ import { type LastEnd, Suspicion } from "./suspicion.ts";
 import type { Categories } from "./categories.ts";
 import { type Category, Item, KeyLine } from "./category.ts";
 import { type Draft, NextCommit } from "./next_commit.ts";
+import { JoinedRuns } from "./joined_runs.ts";
 import { OpenMessages } from "./open_messages.ts";
+import { ParkedMessages } from "./parked_messages.ts";
 import { ReadyMessages } from "./ready_messages.ts";
 
 /** Options of a {@link Ledger}, which holds a subscription's messages in its leader's memory. */
@@ -63,24 +65,12 @@ export interface FoundState extends LastEnd {
 export class Ledger {
   /** Open messages (read, neither handled nor parked), in the order in which they were read. */
   readonly open: OpenMessages = new OpenMessages();
-  /** Parked messages (in the store), by id, dead letters included. */
-  readonly parked: Map<string, Item> = new Map();
+  /** Parked messages (in the store), dead letters included. */
+  readonly parked: ParkedMessages;
   /** Messages that may run and wait for a batch to fill, by category: the first message of each key. */
   readonly filling: Map<Category, Item[]> = new Map();
-  /**
-   * Parked messages that every live version (shape) of their contract has refused, or that no live node handled when
-   * they were parked: each waits for a node with another version.
-   */
-  readonly awaiting: Set<Item> = new Set();
-  /**
-   * Number of parked messages that wait for a node with another version (shape) of their contract, or for a node that
-   * handles them, or behind such a message of their key.
-   */
-  #awaitingNode = 0;
   /** Position in the log up to which messages were read. */
   place: Place;
-  /** Number of dead letters. */
-  dead = 0;
   /** Number of messages that were handed out to nodes and have no outcome yet. */
   running = 0;
   /** Sequence up to which the leader has carried out requests. */
@@ -98,9 +88,8 @@ export class Ledger {
    * message waits for that time.
    */
   pause: number | undefined = undefined;
-  /** Id of the node at which a message ran when this leader took over, by the message's id. */
-  #joined: ReadonlyMap<string, string> = new Map();
-  readonly #doneUpTo = new Map<string, { readonly position: number; readonly time: number; readonly node: string }>();
+  /** Messages that ran at nodes when this leader took over. */
+  #joined = new JoinedRuns(new Map());
   /** Keys whose later messages were parked so that messages of other keys go on. */
   readonly #spilledLines = new Set<KeyLine>();
 
@@ -108,6 +97,7 @@ export class Ledger {
     // the new leader has already waited for the runs that were begun before the last rewind
     const { place: { rewound: _, ...place }, requests } = options.head;
     this.#options = options;
+    this.parked = new ParkedMessages(options.mostParked);
     this.place = place;
     this.upTo = requests;
   }
@@ -119,8 +109,8 @@ export class Ledger {
   get oldest(): number | undefined {
     let oldest = this.open.first?.message.time;
     // fast path for thousands of dead letters: no other message is parked
-    if (this.parked.size === this.dead) return oldest;
-    for (const { dead, message: { time } } of this.parked.values()) {
+    if (this.parked.size === this.parked.dead) return oldest;
+    for (const { dead, message: { time } } of this.parked) {
       if (dead === 0 && (oldest === undefined || time < oldest)) oldest = time;
     }
     return oldest;
@@ -154,7 +144,7 @@ export class Ledger {
       }
     }
     const known = running.size === 0 ? NO_ITEMS : new Map([...this.#all()].map((item) => [item.id, item]));
-    this.#joined = running;
+    this.#joined = new JoinedRuns(running);
     for (const [id, node] of running) {
       const [item, message] = [known.get(id), messages.get(id)?.message];
       if (item !== undefined) this.#join(item, node);
@@ -177,15 +167,10 @@ export class Ledger {
    */
   add(message: LoggedMessage, size = 0): void {
     if (this.parked.size > 0 && this.parked.has(messageId(message))) return;
-    if (this.#doneUpTo.size > 0) {
-      const below = this.#doneUpTo.get(lineId(message));
-      // position and time together identify a message: after the log has lost its end, new messages get the same
-      // positions
-      if (below !== undefined && message.position < below.position && message.time <= below.time) return;
-    }
+    if (this.#joined.proveHandled(message)) return;
     const item = this.#enter(message, 0, size);
-    if (this.#joined.size > 0) {
-      item.node = this.#joined.get(item.id);
+    if (!this.#joined.isEmpty) {
+      item.node = this.#joined.nodeOf(item.id);
       item.joins = item.node !== undefined;
     }
     if (item.place === "open") this.#suspicion?.arrived(item);
@@ -290,14 +275,16 @@ export class Ledger {
   refresh(category: Category): void {
     if (category.capable === 0) {
       if (this.#suspicion === undefined) return;
-      for (const item of this.awaiting) {
+      for (const item of this.parked.awaiting) {
         // a message that cannot run does not end a process
         if (item.category === category && item.lacksNode) this.#suspicion.cleared(item);
       }
       return;
     }
     // parked ones are woken a few at a time: thousands at once would be refused
-    for (const item of category.held.splice(0)) if (item.place !== "gone" && !this.awaiting.has(item)) this.#push(item);
+    for (const item of category.held.splice(0)) {
+      if (item.place !== "gone" && !this.parked.awaiting.has(item)) this.#push(item);
+    }
   }
 
   /** Records that the message's handler has succeeded. */
@@ -376,7 +363,7 @@ export class Ledger {
       item.loaded = true;
       this.#commit.store(item);
     }
-    this.dead--;
+    this.parked.dead--;
     item.attempts = item.due = item.dead = 0;
     this.#commit.change(item);
     this.#commit.runsAfter(item);
@@ -434,7 +421,7 @@ export class Ledger {
       const { line } = item;
       if (line?.first === item && line.open > open) [most, open] = [line, line.open];
     }
-    const room = Math.floor(this.#options.mostParked / 2) - this.#counted;
+    const room = this.parked.roomOfHotKeys;
     if (2 * open < this.open.size || room <= 0) return;
     let kept = Math.max(keep, open - room);
     const items = [...most];
@@ -454,7 +441,7 @@ export class Ledger {
     for (const item of 2 * items.length < this.open.size ? [] : items) {
       // the others of a key are parked together with the first
       if (item.place !== "open" || !this.#isFirst(item)) continue;
-      if (!this.#hasRoom({ awaits: true })) break;
+      if (!this.parked.hasRoom({ awaits: true })) break;
       const { code, message, cause } = item.error ?? UNHANDLED;
       this.#park(item, { attempts: item.attempts, error: { code, message, cause, outage: now, refusedBy: [] } });
       this.#setLineAwaits(item);
@@ -467,7 +454,7 @@ export class Ledger {
    * there is room.
    */
   get isNearlyFull(): boolean {
-    if (this.#counted < this.#options.mostParked * NEARLY_FULL_PART) return false;
+    if (!this.parked.isNearlyFull) return false;
     for (const line of this.#spilledLines) if (line.last?.place !== "parked") this.#spilledLines.delete(line);
     return this.#spilledLines.size > 0;
   }
@@ -534,17 +521,16 @@ export class Ledger {
       item.loaded = found.loaded;
       item.size = found.size;
     }
-    item.place = "parked";
     const awaits = state.dead === 0 && item.error?.refusedBy !== undefined;
     // a message that all present versions of the contract have refused waits for a node with another version, so its
     // time `due` is left as it was stored
     item.due = awaits ? state.due : Math.min(state.due, Math.ceil(now + item.category.delay[1]));
     item.dead = state.dead;
-    if (item.dead > 0) this.dead++;
-    this.parked.set(item.id, item);
+    if (item.dead > 0) this.parked.dead++;
+    this.parked.add(item);
     insert(item);
-    this.#setAwaits(item, awaits || (item.error === undefined && this.#isBehindAwaiting(item)));
-    if (awaits) this.awaiting.add(item);
+    this.parked.setAwaits(item, awaits || (item.error === undefined && this.#isBehindAwaiting(item)));
+    if (awaits) this.parked.awaiting.add(item);
     if (item.dead === 0 && !isUnhandled(item)) this.#due.push(item.due, item);
   }
 
@@ -582,12 +568,9 @@ export class Ledger {
 
   /** Notes that a message that is still to be read from the log runs at a node. Handing it out later joins that run. */
   #joinLater(message: LoggedMessage, node: string): void {
-    const { position, time, category, key } = message;
-    this.#endBefore(new Item(message, this.#options.categories.of(category), 0, this.place.epoch), node);
-    if (key === undefined) return;
-    const line = lineId(message);
-    const known = this.#doneUpTo.get(line);
-    if (known?.node !== node || position < known.position) this.#doneUpTo.set(line, { position, time, node });
+    const category = this.#options.categories.of(message.category);
+    this.#endBefore(new Item(message, category, 0, this.place.epoch), node);
+    this.#joined.isToBeRead(message, node);
   }
 
   /**
@@ -597,13 +580,13 @@ export class Ledger {
   #endBefore(item: Item, node: string): void {
     const line = item.key === undefined ? [] : item.category.lines.get(item.key) ?? [];
     for (const each of [...line]) {
-      if (each.dead === 0 && item.isBehind(each) && this.#joined.get(each.id) !== node) this.#end(each);
+      if (each.dead === 0 && item.isBehind(each) && this.#joined.nodeOf(each.id) !== node) this.#end(each);
     }
   }
 
   *#all(): Iterable<Item> {
     yield* this.open;
-    yield* this.parked.values();
+    yield* this.parked;
   }
 
   /** Counts an attempt of a message that ran alone in a process that ended. */
@@ -679,9 +662,7 @@ export class Ledger {
     this.#ready.leavesMemory(item);
     this.#suspicion?.cleared(item);
     if (place === "parked") {
-      if (item.dead > 0) this.dead--;
-      this.#setAwaits(item, false);
-      this.parked.delete(item.id);
+      this.parked.remove(item);
       this.#commit.end(item);
     }
     const isFirst = line?.first === item;
@@ -693,7 +674,7 @@ export class Ledger {
   /** Parks a message. `failure`: `undefined` if the message waits behind another message of its key. */
   #park(item: Item, failure: FailedMessage | undefined): void {
     const awaits = failure === undefined ? this.#isBehindAwaiting(item) : isAwaiting(failure);
-    if (item.place !== "parked" && !this.#hasRoom({ awaits })) {
+    if (item.place !== "parked" && !this.parked.hasRoom({ awaits })) {
       this.#waitingForRoom.push([item, failure]);
       // a message that cannot be parked behind another one yet leaves the queue of its key until there is room
       if (failure === undefined) item.line?.remove(item);
@@ -704,34 +685,20 @@ export class Ledger {
       item.due = Math.ceil(failure.due ?? 0);
       item.dead = Math.ceil(failure.dead ?? 0);
       if (item.dead > 0) {
-        this.dead++;
+        this.parked.dead++;
         this.#options.onDead?.(item);
       }
     }
     const behind = failure !== undefined && item.place === "open" ? item.line ?? [] : [];
     this.#putAside(item);
-    this.#setAwaits(item, awaits);
-    if (failure !== undefined && awaits) this.awaiting.add(item);
+    this.parked.setAwaits(item, awaits);
+    if (failure !== undefined && awaits) this.parked.awaiting.add(item);
     for (const each of behind) {
       if (each.place !== "open") continue;
       this.#putAside(each);
-      this.#setAwaits(each, awaits);
+      this.parked.setAwaits(each, awaits);
     }
     if (item.dead === 0 && this.#isFirst(item) && !isUnhandled(item)) this.#due.push(item.due, item);
-  }
-
-  /**
-   * Number of parked messages for the limit `mostParked`; messages that wait for a node with another version (shape) of
-   * their contract, or for a node that handles them, do not count.
-   */
-  get #counted(): number {
-    return this.parked.size - this.#awaitingNode;
-  }
-
-  /** Returns true if one more message can be parked. `awaits`: a message that waits for a node. */
-  #hasRoom({ awaits }: { readonly awaits: boolean }): boolean {
-    const { mostParked } = this.#options;
-    return awaits ? this.#awaitingNode < AWAITING * mostParked : this.#counted < mostParked;
   }
 
   #isBehindAwaiting({ line }: Item): boolean {
@@ -741,15 +708,8 @@ export class Ledger {
   /** Records that a parked message, and those that were parked behind it, wait for a node that handles them. */
   #setLineAwaits(item: Item): void {
     for (const each of item.line ?? [item]) {
-      if (each.place === "parked" && each.dead === 0 && !each.awaitsNode) this.#setAwaits(each, true);
+      if (each.place === "parked" && each.dead === 0 && !each.awaitsNode) this.parked.setAwaits(each, true);
     }
-  }
-
-  #setAwaits(item: Item, awaits: boolean): void {
-    this.awaiting.delete(item);
-    if (item.awaitsNode === awaits) return;
-    item.awaitsNode = awaits;
-    this.#awaitingNode += awaits ? 1 : -1;
   }
 
   /**
@@ -757,7 +717,7 @@ export class Ledger {
    * whose version (shape) of the contract has not refused it.
    */
   wakeAwaiting(item: Item): void {
-    if (!this.awaiting.has(item)) return;
+    if (!this.parked.awaiting.has(item)) return;
     this.#endUnhandled(item);
     this.#offer(item);
   }
@@ -772,8 +732,7 @@ export class Ledger {
   #putAside(item: Item): void {
     if (item.place === "open") {
       this.open.remove(item);
-      item.place = "parked";
-      this.parked.set(item.id, item);
+      this.parked.add(item);
     }
     this.#ready.leavesMemory(item);
     this.#commit.store(item);
@@ -841,22 +800,8 @@ function insert(item: Item): Item | undefined {
   return line.insert(item);
 }
 
-function lineId({ category, key }: LoggedMessage): string {
-  return `${category}/${key}`; // unambiguous: a category's name has no slash
-}
-
 /** Number of messages of a slow key that stay open (in memory); the messages behind them are parked. */
 const KEPT_OF_KEY = 16;
-/**
- * Maximum number of parked messages that wait for another version (shape) of their contract, or for a node that handles
- * them, as a multiple of `mostParked`. It is limited because each full commit lists all parked messages.
- */
-const AWAITING = 4;
-/**
- * Part of the room for parked messages that slow keys may fill; above it, reading stops. The rest is for failed
- * messages.
- */
-const NEARLY_FULL_PART = 0.9;
 const NO_ITEMS: ReadonlyMap<string, Item> = new Map();
 const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });

@@ -122,7 +122,7 @@ export class SubscriptionTerm {
   health(unheard: CatgaError | undefined): Omit<SubscriptionHealth, "service" | "name" | "lag"> {
     const { stream: { serverTime }, warnings: { stopped } } = this.#options;
     const { categories, ledger, handing } = this.#led ?? {};
-    const dead = ledger?.dead ?? 0;
+    const dead = ledger?.parked.dead ?? 0;
     const error = (this.#reading === undefined ? this.#untaken : this.#reading.unreadable) ??
       this.#options.leases.unrenewed ?? unheard;
     const { lastFailure, outage, hanging } = handing ?? {};
@@ -208,8 +208,8 @@ export class SubscriptionTerm {
   /** True if nothing is due, and nothing will be before `onChange` is called. */
   get isResting(): boolean {
     if (this.#led === undefined || this.#phase !== "runs" || this.#reading?.caughtUp !== true) return false;
-    const { ledger: { open, parked, dead, place }, handing } = this.#led;
-    if (open.size > 0 || parked.size > dead || handing.paused || this.#fullSince !== undefined) return false;
+    const { ledger: { open, parked, place }, handing } = this.#led;
+    if (open.size > 0 || parked.size > parked.dead || handing.paused || this.#fullSince !== undefined) return false;
     if (place.created !== this.#committed?.created || place.read !== this.#committed.read) return false;
     return !this.#dirty && this.#writing === undefined && this.#looks.length === 0 && !this.#carrying;
   }
@@ -579,7 +579,7 @@ export class SubscriptionTerm {
       // messages; otherwise the subscription no longer reads it
       return read < ledger.place.read ? [[category, Math.max(from, ledger.settled(category))] as const] : [];
     });
-    const parked = [...ledger.parked.values()].map(({ position }) => sequenceOf(position)).sort((a, b) => a - b);
+    const parked = [...ledger.parked].map(({ position }) => sequenceOf(position)).sort((a, b) => a - b);
     const { clock, namespace } = host;
     const asked = {
       stream,
@@ -616,7 +616,7 @@ function unhandledOf({ all }: Categories, { open, parked }: Ledger): Record<stri
     if (lacksNode && dead === 0) counts[name] = (counts[name] ?? 0) + 1;
   };
   for (const item of open) count(item);
-  for (const item of parked.values()) count(item);
+  for (const item of parked) count(item);
   return counts;
 }
 
@@ -624,7 +624,7 @@ function unhandledOf({ all }: Categories, { open, parked }: Ledger): Record<stri
  * Returns the number of messages that all live nodes have refused, and that wait for a node with another version; with
  * the refusal of the first of them. `undefined`: there are none.
  */
-function awaitingIn({ awaiting }: Ledger): SubscriptionHealth["awaiting"] {
+function awaitingIn({ parked: { awaiting } }: Ledger): SubscriptionHealth["awaiting"] {
   let first: Item | undefined;
   let count = 0;
   for (const item of awaiting) {

@@ -38,7 +38,7 @@ describe("the tool and entities", await requireNatsServer(), () => {
   const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
   const rows = (text: string) => text.trimEnd().split("\n");
   const append = async (id: string, data: string | Uint8Array) => {
-    const appended = await stream.append(entitySubject("default", "Cart", id), data, { timeout: 5_000 });
+    const appended = await stream.append(entitySubject("default", "Cart", id), data, { timeout: 60_000 });
     assertEquals(appended.type, "stored");
   };
 

@@ -223,7 +223,7 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
         [entitySubject("default", "-stuck", `Order/${KEY}`), stuck],
       ]
     ) {
-      assertEquals((await stream.append(subject, text, { timeout: 5_000 })).type, "stored");
+      assertEquals((await stream.append(subject, text, { timeout: 60_000 })).type, "stored");
     }
     assertEquals(rows(safe(await run("runs")).out).map((line) => line.split(" ")[0]), ["WORKFLOW", "Order"]);
     assertEquals(json(safe(await run("runs", "--status", "stuck", "--json")).out).map(({ id }) => id), [KEY]);

@@ -105,7 +105,7 @@ describe("the tool and the log", await requireNatsServer(), () => {
       const item = itemText({ text: `{"i":${i}}`, key: "k", id: `o${i}`, meta: undefined });
       const head = { endpoint: "pub.1", first: i, sentAt: Date.now(), keep: undefined, schedule: undefined };
       const appended = await stream.append(categorySubject("default", "Paid"), groupText(head, item), {
-        timeout: 5_000,
+        timeout: 60_000,
       });
       assert(appended.type === "stored");
       sequences.push(appended.sequence);
@@ -304,7 +304,7 @@ describe("the tool and the log", await requireNatsServer(), () => {
     const put = async (id: string, schedule: { at: number | string; zone?: string }) => {
       const target = categorySubject("default", "Paid");
       const subject = scheduleSubject("default", "Paid", id);
-      const appended = await stream.append(subject, "[1]", { timeout: 5_000, schedule: { ...schedule, target } });
+      const appended = await stream.append(subject, "[1]", { timeout: 60_000, schedule: { ...schedule, target } });
       assertEquals(appended.type, "stored");
     };
     await put("later", { at });
@@ -327,7 +327,7 @@ describe("the tool and the log", await requireNatsServer(), () => {
     for (const id of ["3 7:nap", "start 8", "start 9"]) {
       const schedule = { at: Date.now() + HOUR, target };
       const subject = scheduleSubject("default", "Order-run.due", id);
-      assertEquals((await stream.append(subject, "[1]", { timeout: 5_000, schedule })).type, "stored");
+      assertEquals((await stream.append(subject, "[1]", { timeout: 60_000, schedule })).type, "stored");
     }
     assertMatch(
       (await run("schedules", "--contract", "Order")).out,

@@ -6,6 +6,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { systemClock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 import { bucketSettings, checkSettings } from "./stream_settings.ts";
 import { connectNats } from "./connection.ts";
 import { createStream, openTransport } from "./harness_suite.ts";
@@ -26,7 +27,7 @@ async function stranger(url: string): Promise<AsyncDisposable & { api(name: stri
   const js = new JetStream(transport);
   return {
     async api(name, body) {
-      const answer = await js.request(`$JS.API.${name}`, JSON.stringify(body), undefined, 5_000);
+      const answer = await js.request(`$JS.API.${name}`, JSON.stringify(body), undefined, PATIENT.timeout);
       assertEquals(answer.json<{ error?: unknown }>().error, undefined);
     },
     [Symbol.asyncDispose]: () => transport.close(),

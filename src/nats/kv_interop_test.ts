@@ -2,7 +2,6 @@
  * Tests of Catga's buckets together with other clients of NATS KV: `@nats-io/kv`, and the `nats` tool by the headers
  * that it writes.
  */
-import { jetstream } from "@nats-io/jetstream";
 import { type KV, Kvm, type KvWatchEntry } from "@nats-io/kv";
 import { headers as makeHeaders } from "@nats-io/nats-core";
 import { describe, it } from "node:test";
@@ -42,7 +41,7 @@ const FOREIGN: readonly [name: string, ttl: string, clientOf: (of: Opened) => Fo
   })],
   // the nats tool writes a ttl as Go writes a duration
   ["the nats tool", "1m0s", ({ name, transport }) => {
-    const js = jetstream(transport.connection);
+    const js = patientJetStream(transport.connection);
     const write = (subject: string, value: string, fields: Readonly<Record<string, string | number | undefined>>) => {
       const headers = makeHeaders();
       for (const [field, text] of Object.entries(fields)) if (text !== undefined) headers.set(field, `${text}`);

@@ -18,8 +18,10 @@ import { PATIENT } from "../../test/support/patient.ts";
 export const STREAM = "catga_test_log";
 /** Options with which the log tests open their stream. */
 export const OPTIONS = { subjects: ["log.>", "at.>"], replicas: 1, schedules: true };
-/** How long an append waits for its acknowledgement, in ms. */
-export const TIMEOUT = 5_000;
+/** How long an append waits for its acknowledgement, in ms: longer than a busy machine takes. */
+export const TIMEOUT = 60_000;
+/** How long one that is repeated waits, in ms: an acknowledgement that was lost never comes. */
+const TRY = 5_000;
 
 /** A client that has opened the stream of the log tests. */
 export interface LogClient extends AsyncDisposable {
@@ -112,7 +114,7 @@ export function follow(stream: LogStream, options: Partial<FollowOptions> = {}):
 export async function store(stream: LogStream, text: string, subject = "log.a"): Promise<number> {
   let appended: Appended | undefined;
   await eventually(`${text} to be stored`, async () => {
-    appended = await stream.append(subject, text, { timeout: TIMEOUT, id: `${subject} ${text}` });
+    appended = await stream.append(subject, text, { timeout: TRY, id: `${subject} ${text}` });
     return appended.type === "stored";
   }).catch((error: Error) => {
     throw new Error(`${error.message}: ${inspect(appended)}`);

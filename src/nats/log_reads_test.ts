@@ -237,7 +237,7 @@ describe("reads of large messages", await requireNatsServer(), () => {
     it(`${what}: the server does not disconnect the reader (a run with many large steps could not be loaded)`, async () => {
       await using client = await startLogClient();
       const { transport, stream } = client;
-      for (let n = 0; n < COUNT; n++) await stream.append(`log.${n}`, LARGE, { timeout: 5_000 });
+      for (let n = 0; n < COUNT; n++) await stream.append(`log.${n}`, LARGE, { timeout: 60_000 });
       let lost = 0;
       transport.onStatus(({ state }) => state === "connected" || lost++);
       const reading = read(stream);

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { chances } from "../../test/support/chances.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { startClient } from "./harness_suite.ts";
@@ -177,7 +178,7 @@ async function changesOfOneBucket(): Promise<string[]> {
     await bucket.watch(`k${i}.`, onChange, { signal: i < 39 ? signal : stop.signal });
   }
   const count = async () => {
-    const answer = await transport.connection.request("$JS.API.STREAM.INFO.KV_test", "", { timeout: 5_000 });
+    const answer = await transport.connection.request("$JS.API.STREAM.INFO.KV_test", "", PATIENT);
     return answer.json<{ state: { consumer_count: number } }>().state.consumer_count;
   };
   await eventually("one consumer", async () => await count() === 1);

@@ -156,7 +156,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const stream = newName();
         const opened = await Promise.all(Array.from({ length: 20 }, (_, i) => open(stream, i % 2 ? first : second)));
         const appended = await Promise.all(
-          opened.map((each) => each.append(`${stream}.a`, "", { timeout: 5_000, expect: 0 })),
+          opened.map((each) => each.append(`${stream}.a`, "", { timeout: 60_000, expect: 0 })),
         );
         assertEquals(appended.filter(({ type }) => type === "stored").length, 1);
       });
@@ -235,7 +235,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const [stream] = await newStream();
         const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
         for (const data of ["grüß dich 👋", bytes, bytes.subarray(7, 9), "", new Uint8Array()]) {
-          const appended = await stream.append(`${stream.name}.a`, data, { timeout: 5_000 });
+          const appended = await stream.append(`${stream.name}.a`, data, { timeout: 60_000 });
           assertEquals(appended.type, "stored");
           const { data: stored } = (await stream.last(`${stream.name}.a`, { latest: true }))!;
           assertEquals([...stored], [...(typeof data === "string" ? new TextEncoder().encode(data) : data)]);
@@ -256,7 +256,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       it("append: subjects, headers and ids that NATS cannot carry are a TypeError, as are headers of the server", async () => {
         const [stream] = await newStream();
         const { name } = stream;
-        const options = { timeout: 5_000 };
+        const options = { timeout: 60_000 };
         for (
           const bad of ["", "a b", `${name}.*`, `${name}.>`, `.${name}`, `${name}..b`, `${name}.`, `${name}.a\r\nb`]
         ) {
@@ -286,7 +286,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
             long: "x".repeat(50_000),
           }]] as const
         ) {
-          const appended = await stream.append(subject, data, { timeout: 5_000, headers });
+          const appended = await stream.append(subject, data, { timeout: 60_000, headers });
           assert(appended.type === "not stored" && !appended.transient, inspect(appended));
           assertEquals(appended.error.code, "TOO_LARGE");
         }
@@ -295,14 +295,14 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
 
       it("append: to a subject that no stream has, or to a stream that was lost, is certainly not stored", async () => {
         const [stream] = await newStream();
-        const foreign = await stream.append(`nowhere.${stream.name}`, "", { timeout: 5_000 });
+        const foreign = await stream.append(`nowhere.${stream.name}`, "", { timeout: 60_000 });
         assertEquals([foreign.type, foreign.type === "not stored" && foreign.error.code], [
           "not stored",
           "UNAVAILABLE",
         ]);
         await stream.state(); // waits for the search for the unanswered stream, which would create it again
         await harness.remove(stream.name);
-        const lost = await stream.append(`${stream.name}.a`, "", { timeout: 5_000 });
+        const lost = await stream.append(`${stream.name}.a`, "", { timeout: 60_000 });
         assert(lost.type === "not stored" && lost.transient, inspect(lost));
         assertEquals(lost.error.code, "UNAVAILABLE");
       });
@@ -323,7 +323,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const [stream, append] = await newStream();
         await append("a");
         await harness.remove(stream.name);
-        const { type } = await stream.append(`${stream.name}.a`, "", { timeout: 5_000 });
+        const { type } = await stream.append(`${stream.name}.a`, "", { timeout: 60_000 });
         assertEquals([type, (await stream.state())?.messages], ["not stored", 0]);
       });
     });
@@ -334,7 +334,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const sequence = await append("a", "once", { id: "an id" });
         for (const client of [first, second]) {
           const again = await (await open(stream.name, client)).append(`${stream.name}.a`, "twice", {
-            timeout: 5_000,
+            timeout: 60_000,
             id: "an id",
           });
           assertEquals(again, { type: "stored", sequence, duplicate: true });
@@ -345,7 +345,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       it("id: ids are of the whole stream, whatever the subject", async () => {
         const [stream, append] = await newStream();
         const sequence = await append("a", "once", { id: "one" });
-        const other = await stream.append(`${stream.name}.b`, "other", { timeout: 5_000, id: "one" });
+        const other = await stream.append(`${stream.name}.b`, "other", { timeout: 60_000, id: "one" });
         assertEquals(other, { type: "stored", sequence, duplicate: true });
         assertEquals(await stream.last(`${stream.name}.b`, { latest: true }), undefined);
       });
@@ -354,7 +354,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const [stream, append] = await newStream();
         const sequence = await append("a", "once", { id: "one" });
         await stream.purge(`${stream.name}.a`);
-        const again = await stream.append(`${stream.name}.a`, "again", { timeout: 5_000, id: "one" });
+        const again = await stream.append(`${stream.name}.a`, "again", { timeout: 60_000, id: "one" });
         assertEquals(again, { type: "stored", sequence, duplicate: true });
         assertEquals((await stream.state())?.messages, 0);
       });
@@ -363,7 +363,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const [stream, append] = await newStream();
         const sequence = await append("a");
         const refused = await stream.append(`${stream.name}.a`, "", {
-          timeout: 5_000,
+          timeout: 60_000,
           id: "one",
           expect: sequence - 1,
         });
@@ -374,7 +374,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       it("id: 50 at once under one id are stored once", async () => {
         const [stream] = await newStream();
         const appended = await Promise.all(
-          Array.from({ length: 50 }, () => stream.append(`${stream.name}.a`, "", { timeout: 5_000, id: "one" })),
+          Array.from({ length: 50 }, () => stream.append(`${stream.name}.a`, "", { timeout: 60_000, id: "one" })),
         );
         const fresh = appended.filter((each) => each.type === "stored" && !each.duplicate);
         assertEquals(fresh.length, 1);
@@ -387,7 +387,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const [stream, append] = await newStream();
         await append("other");
         const conflict = async (expect: number) => {
-          assertEquals(await stream.append(`${stream.name}.a`, "no", { timeout: 5_000, expect }), { type: "conflict" });
+          assertEquals(await stream.append(`${stream.name}.a`, "no", { timeout: 60_000, expect }), { type: "conflict" });
         };
         await conflict(1);
         const one = await append("a", "1", { expect: 0 });
@@ -405,7 +405,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const appended = await Promise.all(
           Array.from(
             { length: 20 },
-            (_, i) => stream.append(`${stream.name}.a`, `${i}`, { timeout: 5_000, expect: 0 }),
+            (_, i) => stream.append(`${stream.name}.a`, `${i}`, { timeout: 60_000, expect: 0 }),
           ),
         );
         const count = (what: (each: Appended) => boolean) => appended.filter(what).length;
@@ -423,7 +423,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       it("expect: numbers that are no sequence are a RangeError", async () => {
         const [stream] = await newStream();
         for (const expect of [-1, 0.5, NaN, Infinity]) {
-          assertThrows(() => stream.append(`${stream.name}.a`, "", { timeout: 5_000, expect }), RangeError);
+          assertThrows(() => stream.append(`${stream.name}.a`, "", { timeout: 60_000, expect }), RangeError);
         }
       });
     });
@@ -454,9 +454,9 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       it("ttl: one that is none is a RangeError", async () => {
         const [stream] = await newStream();
         for (const ttl of [0, -1, NaN, Infinity]) {
-          assertThrows(() => stream.append(`${stream.name}.a`, "", { timeout: 5_000, ttl }), RangeError);
+          assertThrows(() => stream.append(`${stream.name}.a`, "", { timeout: 60_000, ttl }), RangeError);
           const schedule = { at: harness.now() + 60_000, target: `${stream.name}.b`, ttl };
-          assertThrows(() => stream.append(`${stream.name}.a`, "", { timeout: 5_000, schedule }), RangeError);
+          assertThrows(() => stream.append(`${stream.name}.a`, "", { timeout: 60_000, schedule }), RangeError);
         }
       });
     });
@@ -476,7 +476,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const stream = await first.log.open(name, options);
         const kept = await put(stream, "a");
         for (const removing of [{ rollup: true }, { ttl: 1_000 }]) {
-          const appended = await stream.append(`${name}.a`, "", { timeout: 5_000, ...removing });
+          const appended = await stream.append(`${name}.a`, "", { timeout: 60_000, ...removing });
           assert(appended.type === "not stored" && !appended.transient, inspect(appended));
           assertEquals(appended.error.code, "INVALID_MESSAGE", inspect(appended));
         }
@@ -491,7 +491,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       it("rollup: goes with an expectation", async () => {
         const [stream, append] = await newStream();
         const sequence = await append("a");
-        const options = { timeout: 5_000, rollup: true, expect: sequence - 1 };
+        const options = { timeout: 60_000, rollup: true, expect: sequence - 1 };
         assertEquals(await stream.append(`${stream.name}.a`, "no", options), { type: "conflict" });
         await append("a", "yes", { rollup: true, expect: sequence });
         assertEquals((await stream.read(`${stream.name}.a`, { from: 0 })).map(text), ["yes"]);
@@ -561,7 +561,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         await gives(due, ["data of now"]);
         for (const at of [NaN, 9_223_372_036_855]) {
           const error = () =>
-            stream.append(`${stream.name}.at.x`, "", { timeout: 5_000, schedule: { at, target: "x.y" } });
+            stream.append(`${stream.name}.at.x`, "", { timeout: 60_000, schedule: { at, target: "x.y" } });
           assertThrows(error, RangeError);
         }
       });
@@ -612,7 +612,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const sequence = await schedule(stream, "1", harness.now());
         await gives(due, ["data of 1"]);
         await reached("its end", async () => await stream.last(`${stream.name}.at.1`, { latest: true }) === undefined);
-        const options = { timeout: 5_000, expect: sequence, rollup: true, ttl: 1_000 };
+        const options = { timeout: 60_000, expect: sequence, rollup: true, ttl: 1_000 };
         assertEquals(await stream.append(`${stream.name}.at.1`, "", options), { type: "conflict" });
       });
 
@@ -627,7 +627,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
           const names = Array.from({ length: 600 }, (_, n) => `${n}`);
           const sequences = await Promise.all(names.map((name) => schedule(stream, name, at)));
           await harness.pass(at - harness.now());
-          const later = { rollup: true, timeout: 5_000, schedule: { at: at + 3_600_000, target } };
+          const later = { rollup: true, timeout: 60_000, schedule: { at: at + 3_600_000, target } };
           const accepted = await Promise.all(names.map(async (name, n) => {
             const expect = sequences[n];
             return (await stream.append(`${stream.name}.at.${name}`, "later", { ...later, expect })).type === "stored";
@@ -695,13 +695,13 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
             { at, target: `nowhere.${stream.name}` },
           ]
         ) {
-          const appended = await stream.append(subject, "", { timeout: 5_000, schedule: bad });
+          const appended = await stream.append(subject, "", { timeout: 60_000, schedule: bad });
           assert(appended.type === "not stored" && !appended.transient, `${inspect(bad)}: ${inspect(appended)}`);
           assertEquals(appended.error.code, "INVALID_MESSAGE", inspect(bad));
         }
         const plain = await openPlain(newName());
         const schedule = { at, target: `${plain.name}.due` };
-        const appended = await plain.append(`${plain.name}.at.1`, "", { timeout: 5_000, schedule });
+        const appended = await plain.append(`${plain.name}.at.1`, "", { timeout: 60_000, schedule });
         assert(appended.type === "not stored" && !appended.transient, inspect(appended));
         assertEquals(appended.error.code, "UNSUPPORTED");
       });

@@ -52,7 +52,7 @@ describe("a cron whose zone changes its clocks, over NATS", await requireNatsSer
         scheduleSubject("default", "Close", id),
         groupText({ ...head, schedule: { id, due: 0, counted } }, item),
         {
-          timeout: 5_000,
+          timeout: 60_000,
           schedule: { at: counted.server, zone: ZONE, target: categorySubject("default", "Close") },
         },
       );

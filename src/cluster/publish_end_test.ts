@@ -42,7 +42,7 @@ describe("events that were ok when their process ends", await requireNatsServer(
       how,
       driver,
     ]);
-    const { by } = await program.end(30_000);
+    const { by } = await program.end();
     assertEquals([by, program.lines], [0, [{ ok: EVENTS.length }]], program.output);
     // the server answers this flush after it has handled everything that it had read of the other connection
     await listener.transport.flush();

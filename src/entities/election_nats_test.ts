@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { catga, unwrap } from "../../mod.ts";
-import { PATIENT } from "../../test/support/patient.ts";
+import { askAgain } from "../../test/support/ask_again.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts";
 import { openTransport } from "../nats/harness_suite.ts";
@@ -20,7 +20,7 @@ describe("commands of entities on three servers, whose stream's leader is killed
       const carts = Array.from({ length: ENTITIES }, (_, n) => `c${n}`);
       for (const cart of carts) unwrap(await send(cart));
       const transport = await openTransport(cluster.urls[0]);
-      const info = await transport.connection.request("$JS.API.STREAM.INFO.catga_default_entities", "", PATIENT);
+      const info = await askAgain(transport.connection, "$JS.API.STREAM.INFO.catga_default_entities");
       await transport.close();
       const { cluster: { leader } } = info.json<{ cluster: { leader: string } }>();
       const killed = Number(leader.slice(1));

@@ -5,6 +5,7 @@ import { catga, command } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsCluster, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import type { Bucket, Change } from "../ports/key_value_store.ts";
+import { askAgain } from "../../test/support/ask_again.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { Standstill } from "../../test/support/standstill.ts";
 import { openTransport } from "./harness_suite.ts";
@@ -63,8 +64,8 @@ describe("NatsKeyValueStore in a full store", await requireNatsServer(), () => {
     const transport = await openTransport(cluster.urls[0]);
     const bucket = await new NatsKeyValueStore(transport).open("test", { replicas: 3 });
     const revision = await bucket.put("key", "");
-    const ask = async (operation: string, body?: unknown) =>
-      (await transport.connection.request(`$JS.API.${operation}`, JSON.stringify(body ?? {}), PATIENT)).json<
+    const ask = async (operation: string, body?: object) =>
+      (await askAgain(transport.connection, `$JS.API.${operation}`, body)).json<
         { config: Record<string, unknown>; state: { bytes: number } }
       >();
     const { config, state } = await ask("STREAM.INFO.KV_test");

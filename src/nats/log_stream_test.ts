@@ -2,6 +2,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
 import { requireNatsServer, startNatsCluster, startNatsServer } from "../../tools/nats_server.ts";
+import { askAgain } from "../../test/support/ask_again.ts";
 import { beforeItsTime } from "../../test/support/before_its_time.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { CatgaError } from "../error.ts";
@@ -194,7 +195,8 @@ describe("NatsLogStream: three servers", await requireNatsServer(), () => {
       const { stream } = client;
       const { texts, sequences, losses } = follow(stream);
       const leader = async () =>
-        (await client.ask<{ cluster?: { leader?: string } }>(`STREAM.INFO.${STREAM}`)).cluster?.leader ?? "";
+        (await askAgain(client.transport.connection, `$JS.API.STREAM.INFO.${STREAM}`))
+          .json<{ cluster?: { leader?: string } }>().cluster?.leader ?? "";
       for (let i = 0; i < 50; i++) await store(stream, `${i}`);
       const killed = Number((await leader()).slice(1));
       const appending = (async () => {

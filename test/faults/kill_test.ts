@@ -77,7 +77,7 @@ describe("SIGKILL under load", await requireNatsServer(), () => {
         const before = load.done;
         await eventually("queries with all three", () => load.done > before + 10_000);
         cluster.signal(victim, "SIGKILL");
-        await cluster.node(victim).program.end(5_000);
+        await cluster.node(victim).program.end();
         await eventually("queries without it", () => load.done > before + 20_000);
         await cluster.start(victim);
         await cluster.complete();

@@ -100,7 +100,7 @@ describe("handlers of the log that take long", await requireNatsServer(), () => 
         })
       ),
     );
-    for (const publisher of publishers) await publisher.end(60_000);
+    for (const publisher of publishers) await publisher.end();
     await cluster.until("the fast one to handle all", (history) => history.missing("app/fast").length === 0);
     const behind = cluster.history.missing("app/slow").length;
     console.log(`the slow one is ${behind} behind when the fast one has handled all`);

@@ -1,5 +1,4 @@
 /** The views of nodes while real NATS servers die, lose their JetStream, or cannot be reached. */
-import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -20,6 +19,7 @@ import {
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
 import { eventually } from "../support/eventually.ts";
 import { leaderOf } from "../support/log_stream.ts";
+import { patientManager } from "../support/patient_jetstream.ts";
 import { Standstill } from "../support/standstill.ts";
 import { QUIET } from "../support/quiet.ts";
 
@@ -171,7 +171,7 @@ describe("on one NATS server", required, () => {
   async function deafen(namespace: string): Promise<typeof deaf> {
     const a = await observe(server.url, "a", { namespace });
     const connection = await connect({ servers: server.url });
-    const manager = await jetstreamManager(connection);
+    const manager = await patientManager(connection);
     const stream = `KV_catga_${namespace}_nodes`;
     for await (const { name } of manager.consumers.list(stream)) await manager.consumers.delete(stream, name);
     await connection.close();

@@ -14,9 +14,9 @@ import { fileURLToPath } from "node:url";
 import { findChromium } from "../../tools/chromium_binary.ts";
 import { type NatsCluster, requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts";
 import { runtimeBinary } from "../processes/node_process.ts";
+import { askAgain } from "../support/ask_again.ts";
 import { Browser } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
-import { PATIENT } from "../support/patient.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PICTURES = process.env.CATGA_PICTURES;
@@ -185,7 +185,7 @@ describe("a bad night", { skip, timeout: 400_000 }, () => {
   });
 
   async function api(subject: string, body: object): Promise<unknown> {
-    const answer = await admin.request(`$JS.API.${subject}`, JSON.stringify(body), PATIENT);
+    const answer = await askAgain(admin, `$JS.API.${subject}`, body);
     const value = answer.json<{ error?: object }>();
     if (value.error !== undefined) throw new Error(`${subject}: ${JSON.stringify(value.error)}`);
     return value;

@@ -25,7 +25,7 @@ describe("a rolling restart of three nodes at full load", await requireNatsServe
       const before = load.done;
       await eventually("some load", () => load.done > before + 5_000);
       const told = cluster.signal(id, "SIGTERM");
-      const { by, at } = await cluster.node(id).program.end(10_000);
+      const { by, at } = await cluster.node(id).program.end();
       assert(DRAINED.includes(by), `ended by ${by}`);
       await cluster.start(id);
       await cluster.complete();

@@ -231,7 +231,7 @@ export class LockCluster implements AsyncDisposable {
     );
     const programs = [...this.#programs.values()];
     for (const program of programs) program.kill("SIGTERM");
-    await Promise.all(programs.map((program) => program.end(10_000)));
+    await Promise.all(programs.map((program) => program.end()));
     for (const { output } of [...programs, ...this.#retired]) {
       if (/unhandled rejection|uncaught exception/.test(output)) throw new Error(output);
     }

@@ -11,6 +11,7 @@ import { isReadable, readGroup } from "../../src/log/format/group.ts";
 import { streamName } from "../../src/log/format/stream_name.ts";
 import type { Task } from "../processes/log_messages.ts";
 import { eventually } from "./eventually.ts";
+import { patientManager } from "./patient_jetstream.ts";
 import { connectTo } from "./store_check.ts";
 
 /** The entries of all messages in the log of a namespace, in their order. Rejects for a message that cannot be read. */
@@ -73,7 +74,7 @@ export async function withManager(
 ): Promise<void> {
   const connection = await connectTo(urls);
   try {
-    await use(await jetstreamManager(connection));
+    await use(await patientManager(connection));
   } finally {
     await connection.close();
   }

@@ -124,7 +124,8 @@ export async function readStore(servers: string | readonly string[], namespace: 
         if (found.length >= expected) all.resolve();
       },
     });
-    const late = setTimeout(() => all.reject(new Error(`${stream}: ${found.length} of ${expected} came`)), 20_000);
+    all.promise.catch(() => {}); // it may be rejected before it is awaited
+    let late: ReturnType<typeof setTimeout> | undefined;
     try {
       const { num_pending = 0 } = await ask<{ num_pending?: number }>(`CONSUMER.CREATE.${stream}.${name}`, {
         stream_name: stream,
@@ -140,6 +141,7 @@ export async function readStore(servers: string | readonly string[], namespace: 
       });
       // what expires before it is delivered does not come, and nothing more is awaited when the rest has
       expected = num_pending;
+      late = setTimeout(() => all.reject(new Error(`${stream}: ${found.length} of ${expected} came`)), 60_000);
       const ended = setInterval(async () => {
         const info = await ask<{ num_pending?: number }>(`CONSUMER.INFO.${stream}.${name}`).catch(() => undefined);
         if (info?.num_pending === 0) await connection.flush().then(() => all.resolve(), all.reject);
@@ -150,7 +152,8 @@ export async function readStore(servers: string | readonly string[], namespace: 
       } finally {
         clearInterval(ended);
       }
-      await ask(`CONSUMER.DELETE.${stream}.${name}`);
+      // when that is asked twice the second answer is an error
+      await askAgain(connection, `$JS.API.CONSUMER.DELETE.${stream}.${name}`);
       return found;
     } finally {
       clearTimeout(late);

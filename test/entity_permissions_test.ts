@@ -52,11 +52,15 @@ class Stage implements AsyncDisposable {
   /** What it has logged. */
   readonly log: string[] = [];
   readonly handled: string[] = [];
+  /** The readers of the stream that were asked for, and those whose removal was. */
+  readonly #made = new Set<string>();
+  readonly #removed = new Set<string>();
   /** True if its server is its own, and small. */
   readonly small: boolean;
   readonly #name: string;
   readonly #server: NatsServer;
   readonly #open: AsyncDisposable[] = [];
+  #watcher: NatsConnection | undefined;
 
   constructor(name: string, server: NatsServer, small: boolean) {
     this.small = small;
@@ -72,6 +76,17 @@ class Stage implements AsyncDisposable {
     await this.snapshots(1);
     await app.drain();
     this.handled.length = this.log.length = 0;
+    await this.#watchReaders();
+  }
+
+  /** Notes from now on which readers of the stream are asked for, and whose removal. */
+  async #watchReaders(): Promise<void> {
+    const admin = this.#watcher = await this.admin();
+    for (const [verb, names] of [["CREATE", this.#made], ["DELETE", this.#removed]] as const) {
+      const subject = `$JS.API.CONSUMER.${verb}.catga_${this.#name}_entities.>`;
+      admin.subscribe(subject, { callback: (_, { subject }) => void names.add(subject.split(".")[5]) });
+    }
+    await admin.flush();
   }
 
   async start(user = this.#name, options: CatgaOptions = {}): Promise<Catga> {
@@ -122,10 +137,14 @@ class Stage implements AsyncDisposable {
     await fillStore(admin);
   }
 
-  /** How many readers the stream has. */
-  async readers(): Promise<number> {
-    const { total } = await this.ask<{ total: number }>(`CONSUMER.NAMES.catga_${this.#name}_entities`);
-    return total;
+  /** Rejects if a reader of the stream was not removed; those expire after 5 s. */
+  async noneLeftBehind(): Promise<void> {
+    await eventually("no readers", async () => {
+      return (await this.ask<{ total: number }>(`CONSUMER.NAMES.catga_${this.#name}_entities`)).total === 0;
+    });
+    await this.#watcher!.flush();
+    const left = [...this.#made].filter((name) => !this.#removed.has(name));
+    if (this.#made.size === 0 || left.length > 0) throw new Error(`${left.length} of ${this.#made.size} left behind`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -154,8 +173,7 @@ const FEATURES = {
   },
   "leave no reader behind": async (stage, app) => {
     await app.drain();
-    // one that is not deleted expires after 5 s
-    await eventually("no readers", async () => await stage.readers() === 0, 3_000);
+    await stage.noneLeftBehind();
   },
   "forget when the store is full": async (stage) => {
     if (!stage.small) return;
@@ -206,7 +224,7 @@ describe("the permissions of a node that handles entities", await requireNatsSer
         if (lacks === undefined) {
           assertEquals([feature, failed, stage.log], [feature, undefined, []]);
         } else if (NEEDS[lacks] === feature) {
-          if (lacks.includes("CONSUMER.DELETE")) return assertMatch(failed ?? "", /no readers/);
+          if (lacks.includes("CONSUMER.DELETE")) return assertMatch(failed ?? "", /left behind/);
           const subject = lacks.replace(">", "").replaceAll("default", name);
           const told = () =>
             failed?.includes(subject) || stage.log.some((line) => line.includes(`publish to ${subject}`));

@@ -73,6 +73,7 @@ class Stage implements AsyncDisposable {
   readonly #waits: Promise<unknown>[] = [];
   readonly #made = new Set<string>();
   readonly #removed = new Set<string>();
+  #watcher: NatsConnection | undefined;
 
   private constructor(server: NatsServer) {
     this.#server = server;
@@ -164,7 +165,7 @@ class Stage implements AsyncDisposable {
    * Notes from now on which consumers are asked for, and whose removal: those that are not removed expire after 5 s.
    */
   async #watchConsumers(): Promise<void> {
-    const admin = await this.client("admin");
+    const admin = this.#watcher = await this.client("admin");
     const note = (names: Set<string>) => (_: unknown, { subject }: { subject: string }) => {
       const [, , , , stream, name] = subject.split(".");
       names.add(`${stream} ${name}`);
@@ -185,6 +186,7 @@ class Stage implements AsyncDisposable {
   async consumersOf(bucket: string, prefix = "KV_"): Promise<string> {
     const stream = `${prefix}${bucket}`;
     await eventually("no consumers", async () => !await this.watches(stream));
+    await this.#watcher!.flush();
     const made = [...this.#made].filter((name) => name.startsWith(`${stream} `));
     assertGreater(made.length, 0);
     return made.every((name) => this.#removed.has(name)) ? "ok" : LEFT;

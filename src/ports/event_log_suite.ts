@@ -387,7 +387,9 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const [stream, append] = await newStream();
         await append("other");
         const conflict = async (expect: number) => {
-          assertEquals(await stream.append(`${stream.name}.a`, "no", { timeout: 60_000, expect }), { type: "conflict" });
+          assertEquals(await stream.append(`${stream.name}.a`, "no", { timeout: 60_000, expect }), {
+            type: "conflict",
+          });
         };
         await conflict(1);
         const one = await append("a", "1", { expect: 0 });

@@ -6,7 +6,7 @@ import type { Result } from "../contract/result.ts";
 import type { Catga } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { MAX_ID } from "../contract/send_options.ts";
-import { isRecord } from "../data/checks.ts";
+import { isRecord, show } from "../data/checks.ts";
 import { encodeValue, toJson } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import { answer } from "./edge_answer.ts";
@@ -40,6 +40,8 @@ interface EdgeActionsOptions {
   readonly maxWait: number;
   /** Interval of the comments that keep a response of server-sent events alive, in ms. */
   readonly keepAlive: number;
+  /** Names of parameters of URLs that the program reads itself. */
+  readonly parameters: readonly string[];
 }
 
 /** The actions of an edge. */
@@ -48,6 +50,7 @@ export class EdgeActions {
   readonly #bodies: BodyReader;
   readonly #maxWait: number;
   readonly #keepAlive: number;
+  readonly #parameters: ReadonlySet<string>;
   /**
    * Calls back when the app drains (shuts down in an orderly way). One listener serves all open responses of
    * server-sent events.
@@ -58,16 +61,18 @@ export class EdgeActions {
   /** Encoded durable events, which all responses share: as JSON, and as values with tags. */
   readonly #encodedEvents = [new WeakMap<object, Uint8Array>(), new WeakMap<object, Uint8Array>()] as const;
 
-  constructor(app: Catga, { bodies, maxWait, keepAlive }: EdgeActionsOptions) {
+  constructor(app: Catga, { bodies, maxWait, keepAlive, parameters }: EdgeActionsOptions) {
     this.#app = app;
     this.#bodies = bodies;
     this.#maxWait = maxWait;
     this.#keepAlive = keepAlive;
+    this.#parameters = new Set(parameters);
     this.#draining = sharedAbort(app.draining);
   }
 
   /** Carries out a call, and returns its response. Throws a refusal if the request is invalid. */
   perform(called: AdmittedCall): MaybePromise<Response> {
+    if (called.request.url.includes("?")) this.#checkParameters(called);
     switch (called.action) {
       case "send":
         return this.#send(called);
@@ -83,6 +88,15 @@ export class EdgeActions {
         return this.#tell(called);
       case "cancel":
         return this.#cancel(called);
+    }
+  }
+
+  /** Throws a refusal if the URL has a parameter that neither the requested action nor the program reads. */
+  #checkParameters({ request, action }: AdmittedCall): void {
+    const { names, hint } = PARAMETERS[action];
+    for (const name of queryOf(request).keys()) {
+      if (names.includes(name) || this.#parameters.has(name)) continue;
+      throw invalidRequest(`the URL has an unknown parameter ${show(name)}: this request takes ${hint}`);
     }
   }
 
@@ -292,6 +306,17 @@ function matches(request: Request, etag: string): boolean {
   return wanted !== null && wanted.split(",").some((each) => ["*", etag, `W/${etag}`].includes(each.trim()));
 }
 
+const OF_BODY = { names: [], hint: "none: its input is the body" };
+/** Parameters of a URL that each action reads, and a text about them for the refusal of others. */
+const PARAMETERS: Readonly<Record<EdgeAction, { readonly names: readonly string[]; readonly hint: string }>> = {
+  send: OF_BODY,
+  read: { names: ["input"], hint: "input, as JSON: ?input=…" },
+  follow: { names: ["from", "key"], hint: "from, key" },
+  start: OF_BODY,
+  result: { names: [], hint: "none" },
+  tell: OF_BODY,
+  cancel: { names: ["reason"], hint: "reason" },
+};
 /** Request headers on which answers depend, so that a browser's cache keeps answers for two callers apart. */
 const VARY = "accept, authorization, cookie";
 /**

@@ -50,11 +50,12 @@ class EdgeHandler<Given> {
   constructor(app: Catga, routes: ReadonlyMap<string, EdgeRoute>, options: EdgeHandlerOptions<Given>) {
     const { base = "", origins = [], limit } = options;
     const { maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT, maxWait = MAX_WAIT, keepAlive = KEEP_ALIVE } = options;
+    const { parameters = [] } = options;
     this.#options = options;
     this.#paths = new EdgePaths(base, routes);
     this.#origins = new Set(origins);
     this.#bodies = new BodyReader({ maxSize: maxBody, timeout: bodyTimeout, draining: app.draining });
-    this.#actions = new EdgeActions(app, { bodies: this.#bodies, maxWait, keepAlive });
+    this.#actions = new EdgeActions(app, { bodies: this.#bodies, maxWait, keepAlive, parameters });
     if (limit !== undefined) this.#buckets = bucketsOf(app, limit);
   }
 

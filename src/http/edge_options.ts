@@ -9,6 +9,7 @@ import {
   checkNumber,
   checkObject,
   checkString,
+  isStringArray,
   MAX_TIMEOUT,
   show,
 } from "../data/checks.ts";
@@ -41,6 +42,11 @@ export interface EdgeHandlerOptions<Given = unknown> {
   origins?: readonly string[] | undefined;
   /** True if scripts of pages from `origins` may send cookies. Default: false. */
   credentials?: boolean | undefined;
+  /**
+   * Names of parameters of URLs that the program reads itself, such as a token that `authorize` reads. A request with
+   * another parameter than these and its route's own gets status 400. Default: none.
+   */
+  parameters?: readonly string[] | undefined;
   /** Maximum size of a request's body, in bytes, 1 to 2^31 - 1. Default: 1,048,576. */
   maxBody?: number | undefined;
   /** Time within which a request's body has to arrive, in ms, 1 to 2^31 - 1. Default: 10,000. */
@@ -97,6 +103,10 @@ export function checkHandlerOptions<Given>(app: Catga, options: EdgeHandlerOptio
     );
   }
   checkBoolean("handler: credentials", credentials);
+  const { parameters = [] } = options;
+  if (!isStringArray(parameters)) {
+    throw new TypeError(`handler: parameters must be an array of names, like ["token"]; got ${show(parameters)}`);
+  }
   const { maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT, maxWait = MAX_WAIT, keepAlive = KEEP_ALIVE } = options;
   checkInteger("handler: maxBody", maxBody, 1, MAX_TIMEOUT);
   checkNumber("handler: bodyTimeout", bodyTimeout, 1, MAX_TIMEOUT, "ms");
@@ -131,6 +141,7 @@ const HANDLER_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeHandlerOptions>([
   "limit",
   "origins",
   "credentials",
+  "parameters",
   "maxBody",
   "bodyTimeout",
   "maxWait",

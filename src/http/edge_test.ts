@@ -72,6 +72,47 @@ const problemOf = async (response: Response): Promise<[number, string]> => {
   return [response.status, code];
 };
 
+describe("the parameters of a URL", () => {
+  it("are those of the route: another one is refused, with those that the route takes", async () => {
+    await using server = await start();
+    const refusals: [method: string, path: string, takes: string][] = [
+      ["GET", "double?job=7", "takes input, as JSON: ?input=…"],
+      ["GET", "double?input=7&inptu=8", "takes input, as JSON: ?input=…"],
+      ["GET", "numbers?to=3", "takes input, as JSON: ?input=…"],
+      ["POST", "add?n=1", "takes none: its input is the body"],
+      ["POST", "double?input=7", "takes none: its input is the body"],
+      ["GET", "noted?form=start", "takes from, key"],
+      ["POST", "trip?to=Rome", "takes none: its input is the body"],
+      ["GET", "trip/7?wait=20", "takes none"],
+      ["POST", "trip/7/packed?bags=2", "takes none: its input is the body"],
+    ];
+    for (const [method, path, takes] of refusals) {
+      const response = await server.ask(method, path, method === "POST" ? { body: "1" } : {});
+      const { code, detail } = await response.json();
+      const name = [...new URL(`http://a/${path}`).searchParams.keys()].at(-1);
+      assertEquals([response.status, code, detail], [
+        400,
+        "INVALID_MESSAGE",
+        `the URL has an unknown parameter "${name}": this request ${takes}`,
+      ]);
+    }
+    assertEquals(await (await server.ask("GET", "double?input=7")).json(), 14);
+  });
+
+  it("are not named to whom `authorize` refuses", async () => {
+    await using server = await start({ authorize: () => deny(401) });
+    assertEquals(await problemOf(await server.ask("GET", "double?job=7")), [401, "UNAUTHORIZED"]);
+  });
+
+  it("that the option `parameters` names are left to the program", async () => {
+    const authorize = ({ url }: Request) => ({ id: new URL(url).searchParams.get("token") ?? "none" });
+    await using server = await start({ authorize, parameters: ["token"] });
+    assertEquals(await (await server.ask("GET", "double?token=t&input=7")).json(), 14);
+    assertEquals((await server.ask("POST", "plain?token=t")).status, 204);
+    assertEquals((await server.ask("GET", "double?tokn=t&input=7")).status, 400);
+  });
+});
+
 describe("edge", () => {
   it("commands are POST, queries GET with an ETag, in plain JSON for who has no Catga", async () => {
     await using server = await start();
@@ -965,10 +1006,18 @@ describe("edge", () => {
     await using app = await catga({ logger: QUIET });
     const authorize = () => undefined;
     for (
-      const options of [{}, { authorize, bass: "" }, { authorize, base: "api/" }, { authorize, limit: { rate: 0 } }, {
-        authorize,
-        origins: ["x"],
-      }, { authorize, maxBody: 0 }]
+      const options of [
+        {},
+        { authorize, bass: "" },
+        { authorize, base: "api/" },
+        { authorize, limit: { rate: 0 } },
+        {
+          authorize,
+          origins: ["x"],
+        },
+        { authorize, maxBody: 0 },
+        { authorize, parameters: "token" },
+      ]
     ) {
       assertThrows(() => api.handler(app, options as never), Error, "handler: ");
     }

@@ -296,6 +296,7 @@ const edged: Wrong<EdgeHandlerOptions> = {
   limit: [...OBJECT, {}],
   origins: [...TEXTS, ["shop.example"], ["https://shop.example/"]],
   credentials: BOOLEAN,
+  parameters: TEXTS,
   maxBody: [...FINITE, 0, 1.5],
   bodyTimeout: FINITE,
   maxWait: FINITE,

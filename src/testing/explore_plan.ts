@@ -97,7 +97,10 @@ export function planText({ seed, delay, faults, deploys, skips }: Plan): string 
 }
 
 function whenText(when: FaultMoment): string {
-  return when.type === "time" ? `at ${when.at}` : `on ${when.count} ${when.moment} after ${when.after}`;
+  if (when.type === "time") return `at ${when.at}`;
+  // the moment may contain any text, such as the name of a step: a semicolon would end the part of the plan
+  const moment = when.moment.replaceAll("%", "%25").replaceAll(";", "%3B");
+  return `on ${when.count} ${moment} after ${when.after}`;
 }
 
 /** Parses the text of a plan. Throws a `TypeError` if it is invalid. */
@@ -136,17 +139,18 @@ export function parsePlan(text: string): Plan {
 }
 
 function readWhen({ at, moment, count, after }: Readonly<Record<string, string>>): FaultMoment {
-  return at === undefined
-    ? { type: "moment", moment, count: Number(count), after: Number(after) }
-    : { type: "time", at: Number(at) };
+  if (at !== undefined) return { type: "time", at: Number(at) };
+  const named = moment.replaceAll("%3B", ";").replaceAll("%25", "%");
+  return { type: "moment", moment: named, count: Number(count), after: Number(after) };
 }
 
-const NUMBER = "[\\d.]+(?:e-?\\d+)?";
+const NUMBER = "\\d+(?:\\.\\d+)?(?:e-?\\d+)?";
 const WHEN = `(?:at (?<at>${NUMBER})|on (?<count>\\d+) (?<moment>.+) after (?<after>${NUMBER}))`;
 const FAULT = new RegExp(
   `^(?<fault>\\w+)(?: (?!at |on )(?<node>\\S+))? ${WHEN} for (?<lasts>${NUMBER})(?: amount (?<amount>-?${NUMBER}))?$`,
+  "s",
 );
-const DEPLOY = new RegExp(`^deploy (?<version>\\d+)(?: (?<here>here))? ${WHEN} pause (?<pause>${NUMBER})$`);
+const DEPLOY = new RegExp(`^deploy (?<version>\\d+)(?: (?<here>here))? ${WHEN} pause (?<pause>${NUMBER})$`, "s");
 
 function unreadable(text: string): TypeError {
   return new TypeError(

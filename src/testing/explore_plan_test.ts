@@ -48,6 +48,17 @@ describe("the text of a plan", () => {
     assertEquals(parsePlan(text), plan);
   });
 
+  it("is read again if the name of a step or the key of a lock has any characters", () => {
+    const moments = ["charge; ship", "50%; 25%3B", "two\nlines", "a on 1 b after 2 for 3 amount 4"];
+    for (const name of moments) {
+      const when = { type: "moment", moment: `step ends step Order.${name}`, count: 1, after: 2.5 } as const;
+      const faults = [{ fault: "kill", node: "app-1", when, lasts: 9, amount: 0 }] as const;
+      const deploys = [{ version: 1, when, isHere: true, pause: 3 }];
+      const one = { seed: 7, delay: 0, faults, deploys, skips: [1] };
+      assertEquals(parsePlan(planText(one)), one);
+    }
+  });
+
   for (
     const text of [
       "",
@@ -55,6 +66,8 @@ describe("the text of a plan", () => {
       "7",
       "seed 7; melt app-1 at 3 for 4",
       "seed 7; kill app-1",
+      "seed 7; kill app-1 at 1.2.3 for 4",
+      "seed 7; kill app-1 at 3 for .",
       "seed 7; deploy 1 at x pause 0",
       "seed 7; skip a",
     ]

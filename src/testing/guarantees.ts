@@ -99,7 +99,7 @@ function oneResult({ kind, name, options }: AnyContract, sends: readonly History
       const { outcome } = operation;
       return id === undefined || outcome?.type !== "ok" ? [] : [{ operation, id, key: operation.key, outcome }];
     }),
-    ({ id, key }) => `${key} ${id}`,
+    ({ id, key }) => JSON.stringify([key, id]),
   );
   return [...ids.values()].flatMap(([first, ...more]): Breach[] => {
     const other = more.find(({ outcome }) => !isDeepStrictEqual(outcome.value, first.outcome.value));

@@ -154,6 +154,9 @@ describe("guarantees", () => {
         .run(Pay, "x", ok("1"));
     assertEquals(lines(sent(ok("2")), Pay).length, 1);
     assertEquals(lines(sent(ok("2"), "b"), Pay), []);
+    const spaced = new Written().send(Pay, "b c", ok("1"), 10, { key: "a" })
+      .send(Pay, "c", ok("2"), 10, { key: "a b" }).run(Pay, "b c", ok("1")).run(Pay, "c", ok("2"));
+    assertEquals(lines(spaced, Pay), []);
     assertEquals(lines(sent(failed("OUTCOME_UNKNOWN")), Pay), []);
     const none = new Written().send(Pay, undefined, ok("1"), 10, { input: 1 }).send(Pay, undefined, ok("2"));
     assertEquals(lines(none.run(Pay, "x", ok("1"), "app-1", { operation: 0 }), Pay).length, 1);

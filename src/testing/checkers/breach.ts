@@ -40,7 +40,7 @@ function isBreach(value: unknown): value is Breach {
   return isRecord(value) && [value.promise, value.subject, value.text].every((text) => typeof text === "string");
 }
 
-/** Returns a value as text, for reports and for comparing values. */
+/** Returns a value as text, for reports. */
 export function shown(value: unknown): string {
   if (value === undefined) return "undefined";
   try {

@@ -6,6 +6,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { checkInteger } from "../../data/checks.ts";
+import { encodeValue } from "../../data/encoding.ts";
 import { type Breach, shown } from "./breach.ts";
 
 /** An operation on a key, as its caller has observed it. */
@@ -27,7 +28,11 @@ export interface Operation<In = unknown, Out = unknown> {
   readonly by?: string | undefined;
 }
 
-/** The object as it would behave if operations came one after the other. `apply` must not change the state it gets. */
+/**
+ * The object as it would behave if operations came one after the other. `apply` must not change the state it gets.
+ * States that could be sent in a message are compared as values. Other states, such as instances of a class, are
+ * compared by identity, with which the search visits more states.
+ */
 export interface SequentialModel<State, In, Out> {
   /** Returns the state of a key before its first operation. */
   readonly initial: (key: string) => State;
@@ -122,6 +127,7 @@ function search<State, In, Out>(
   const fits = model.fits ?? ((observed, output) => isDeepStrictEqual(observed, output));
   const head = listOf(operations);
   const visited = new Set<string>();
+  const stateText = stateTexts();
   const chosen: { readonly place: SearchPlace; readonly state: State }[] = [];
   let [state, done] = [model.initial(key), 0n];
   let longest: { readonly order: readonly number[]; readonly stuck: number } | undefined;
@@ -133,7 +139,7 @@ function search<State, In, Out>(
       const next = model.apply(state, input);
       if (to === undefined || fits(output, next.output)) {
         const then = done | 1n << BigInt(place.n);
-        const visit = `${then.toString(36)} ${shown(next.state)}`;
+        const visit = `${then.toString(36)} ${stateText(next.state)}`;
         if (!visited.has(visit)) {
           if (visited.size === most) throw tooMany(key, operations, most);
           visited.add(visit);
@@ -158,6 +164,24 @@ function search<State, In, Out>(
     place = last.place.after;
   }
   return undefined;
+}
+
+/**
+ * Makes a function that returns a text for each state, by which the search recognizes a state: equal texts only for
+ * equal states. A state that has no text, such as an instance of a class, gets a number.
+ */
+function stateTexts(): (state: unknown) => string {
+  const numbers = new Map<unknown, number>();
+  return (state) => {
+    if (state === undefined) return "";
+    try {
+      return encodeValue(state, "state");
+    } catch {
+      const number = numbers.get(state) ?? numbers.size;
+      numbers.set(state, number);
+      return `#${number}`;
+    }
+  };
 }
 
 /**

@@ -50,6 +50,26 @@ describe("checkLinearizable", () => {
     assertEquals(isRight(write(1, 0, 9), read(0, 10, 11)), false);
   });
 
+  it("tells states apart that cannot be sent, such as instances of a class", () => {
+    class Stock {
+      readonly #left: number;
+      constructor(left: number) {
+        this.#left = left;
+      }
+      left = () => this.#left;
+    }
+    const stock = {
+      initial: () => new Stock(0),
+      apply: (state: Stock, left: number | undefined) =>
+        left === undefined ? { state, output: state.left() } : { state: new Stock(left), output: 0 },
+    };
+    const set = { key: "k", from: 0, to: 5, output: 0 };
+    const look = { key: "k", from: 6, to: 7, input: undefined };
+    const of = (output: number) => [{ ...set, input: 1 }, { ...set, input: 2 }, { ...look, output }];
+    const breaches = [1, 2, 3].map((left) => checkLinearizable(of(left), stock).length);
+    assertEquals(breaches, [0, 0, 1]);
+  });
+
   it("looks at each key alone", () => {
     const other = { ...read(0, 20, 21), key: "other" };
     assertEquals(checkLinearizable([write(1, 0, 10), other], register(0)), []);

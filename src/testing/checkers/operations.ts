@@ -57,11 +57,11 @@ export function operationsOf(
   );
   const groups = Map.groupBy(own, (operation) => {
     const id = operation.id ?? idOf(names.get(operation.contract)!, operation.input);
-    return id === undefined ? `${operation.number}` : `${operation.contract} ${operation.key} ${id}`;
+    return JSON.stringify(id === undefined ? operation.number : [operation.contract, operation.key, id]);
   });
   return [...groups.values()].flatMap((sends): Operation<ContractInput, unknown>[] => {
     const [{ contract, key = "", input, began: from, node: by }] = sends;
-    const ended = sends.find(isDecided);
+    const [ended] = sends.filter(isDecided).sort((a, b) => a.ended! - b.ended!);
     if (ended === undefined && !sends.some(({ outcome }) => mayHaveHappened(outcome))) return [];
     const end = ended === undefined ? {} : { output: outputOf(ended), to: ended.ended };
     return [{ key, input: { contract, input }, from, by, ...end }];

@@ -55,6 +55,18 @@ describe("operationsOf", () => {
     assertEquals(operationsOf(all, Sell).map(({ output, from, to }) => [output, from, to]), [[2, 0, 5], [1, 2, 3]]);
   });
 
+  it("an operation has returned when any of its sends has: the first one may get its result last", () => {
+    const { operations: [first, second] } = history(["a", ok(1)], ["a", ok(1)]);
+    const late = { operations: [{ ...first, ended: 9 }, second] };
+    assertEquals(operationsOf(late, Sell).map(({ from, to }) => [from, to]), [[0, 3]]);
+  });
+
+  it("sends are of different operations if they differ in key or id, wherever these have spaces", () => {
+    const { operations: [first, second] } = history(["b c", ok(1)], ["c", ok(2)]);
+    const all = { operations: [{ ...first, key: "a" }, { ...second, key: "a b" }] };
+    assertEquals(operationsOf(all, Sell).map(({ key, output }) => [key, output]), [["a", 1], ["a b", 2]]);
+  });
+
   it("gives loads of an entity, with their versions", () => {
     const load = {
       ...history([undefined, ok({ version: 7, state: 7 })]).operations[0],

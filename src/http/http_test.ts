@@ -227,6 +227,23 @@ describe("events", () => {
     assertEquals(await events(app.stream(Count, { to: 3 }), { signal: AbortSignal.abort() }).text(), ":\n\n");
   });
 
+  it("a response whose request has aborted before it leaves nothing behind at its app", async () => {
+    await using app = await start();
+    const { draining } = app;
+    const callbacks = new Set<unknown>();
+    const [add, remove] = [draining.addEventListener.bind(draining), draining.removeEventListener.bind(draining)];
+    draining.addEventListener = (type: string, callback: unknown, options?: unknown) => {
+      callbacks.add(callback);
+      add(type, callback as EventListener, options as AddEventListenerOptions);
+    };
+    draining.removeEventListener = (type: string, callback: unknown) => {
+      callbacks.delete(callback);
+      remove(type, callback as EventListener);
+    };
+    await events(app.stream(Count, { to: 3 }), { signal: AbortSignal.abort() }).text();
+    assertEquals(callbacks.size, 0);
+  });
+
   it("a response ends at once when its gateway drains, without an end: the browser comes again elsewhere", async () => {
     const Endless = stream<void, number>("Endless");
     const endless = Endless.handle(async function* (_, ctx) {

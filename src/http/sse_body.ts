@@ -73,7 +73,7 @@ const FIRST_PAUSE = 2;
 export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8Array> {
   const { items, signals, keepAlive } = stream;
   let keepAliveTimer: Timer | undefined;
-  let removals: readonly (() => void)[] = [];
+  const removals: (() => void)[] = [];
   let hasEnded = false;
   /**
    * Pause before the next comment, in ms; it grows. It is short at first, because a comment also tells the client after
@@ -105,7 +105,11 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
         end();
         to.close();
       };
-      removals = signals.map((onAborted) => onAborted(close));
+      for (const onAborted of signals) {
+        // a signal that has aborted before has ended the body: a callback for the next one would never be removed
+        if (hasEnded) break;
+        removals.push(onAborted(close));
+      }
     },
     /** Comments are sent only during a pull, so that a response that nobody reads has no timer. */
     async pull(to) {

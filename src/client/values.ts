@@ -68,7 +68,12 @@ function tagValue(tag: string): unknown {
   if (tag[0] === "~") return tag;
   if (tag === "undefined") return undefined;
   const at = tag.indexOf(":");
-  if (at < 0) return Number(tag);
+  if (at < 0) {
+    const number = Number(tag);
+    // a tag that a newer build writes is no number
+    if (Number.isNaN(number) && tag !== "NaN") throw new TypeError(`a value of ${tag} cannot be read here`);
+    return number;
+  }
   const [type, rest] = [tag.slice(0, at), tag.slice(at + 1)];
   if (type === "Date") return new Date(Number(rest));
   if (type === "bigint") return rest[0] === "-" ? -BigInt(`0x${rest.slice(1)}`) : BigInt(`0x${rest}`);

@@ -22,6 +22,8 @@ const VALUES: readonly unknown[] = [
   { a: undefined, "~b": "~", c: { d: null } },
   Object.fromEntries([["__proto__", 1]]),
   [undefined, , 3],
+  Array(2).fill({ same: [] }),
+  Object.assign(Object.create(null), { a: 1 }),
   123456789012345678901234567890n,
   -5n,
   new Date(0),
@@ -49,6 +51,7 @@ describe("values of the client", () => {
     const values = [
       Temporal.Instant.from("2026-11-27T01:02:03.000000004Z"),
       Temporal.ZonedDateTime.from("2026-11-27T01:02:03+01:00[Europe/Berlin]"),
+      Temporal.ZonedDateTime.from("2026-11-27T01:02:03+01:00[Europe/Berlin][u-ca=gregory]"),
       Temporal.PlainDate.from("2026-11-27"),
       Temporal.PlainTime.from("01:02:03"),
       Temporal.Duration.from({ milliseconds: 1_000, days: -0 }),
@@ -66,6 +69,9 @@ describe("values of the client", () => {
     for (const value of [() => 1, Symbol("x"), cycle, { at: new URL("http://a") }, new (class A {})()]) {
       assertThrows(() => write(value), TypeError);
     }
-    for (const text of ["{", '~"~Thing:1"', '~"~process:1"', "~"]) assertThrows(() => read(text));
+    for (const name of ["Thing", "process", "Object", "Temporal.Object"]) {
+      assertThrows(() => read(`~"~${name}:AAAA"`), TypeError, `a value of ${name} cannot be read here`);
+    }
+    for (const text of ["{", '~"~Thing:1"', "~", '~"~none"', '~["~Map"]extra']) assertThrows(() => read(text), text);
   });
 });

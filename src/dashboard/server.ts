@@ -161,6 +161,10 @@ function refuse(response: ServerResponse, { status, message }: AccessRefusal): v
   response.writeHead(status, headers).end(`${message}\n`);
 }
 
-const MAX_BODY = 262_144;
+/**
+ * Maximum length of a request for a change, in characters: of the longest payload that can be edited
+ * (`letter_edit.ts`), JSON writes each quote, backslash and line break as two.
+ */
+const MAX_BODY = 524_288;
 const TOO_LONG: AccessRefusal = { status: 413, message: `at most ${MAX_BODY} characters` };
 const READ_ONLY: AccessRefusal = { status: 403, message: "read-only: start `catga dashboard` with --allow-changes" };

@@ -198,6 +198,18 @@ describe("the server of the dashboard", () => {
     assertEquals(changes.splice(0), [JSON.parse(CHANGE)]);
   });
 
+  it("accepts an edit of the longest payload that the page shows (one with many quotes was too long)", async () => {
+    const payload = JSON.stringify(Array(28_000).fill("a"), null, 2); // nearly 200,000 characters
+    const edit = { do: "edit", letter: "a.b/0.1", payload, tagged: false } as const;
+    const { port, folder, cookie, origin } = await enter();
+    const headers = { ...json, cookie, origin };
+    const { status } = await ask(port, `${folder}change`, { method: "POST", headers, body: JSON.stringify(edit) });
+    assertEquals(status, 200);
+    assertEquals(changes.splice(0), [edit]);
+    const body = `"${"x".repeat(600_000)}"`;
+    assertEquals((await ask(port, `${folder}change`, { method: "POST", headers, body })).status, 413);
+  });
+
   it("changes nothing unless that was allowed", async () => {
     const { port, folder, cookie, origin } = await enter(readOnly);
     const headers = { ...json, cookie, origin };

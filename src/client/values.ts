@@ -7,18 +7,13 @@
 export function write(value: unknown): string {
   if (value === undefined) return "";
   let tagged = false;
-  let escaped = false;
   const above = new Set<object>();
   const tag = (text: string) => (tagged = true, JSON.stringify("~" + text));
   const list = (items: readonly unknown[], head = "") =>
     `[${[...head === "" ? [] : [tag(head)], ...Array.from(items, text)].join()}]`;
   const text = (part: unknown): string => {
     if (part === undefined) return tag("undefined");
-    if (typeof part === "string") {
-      if (part[0] !== "~") return JSON.stringify(part);
-      escaped = true;
-      return JSON.stringify("~" + part);
-    }
+    if (typeof part === "string") return JSON.stringify(part[0] === "~" ? "~" + part : part);
     if (typeof part === "number") {
       return Object.is(part, -0) ? tag("-0") : Number.isFinite(part) ? `${part}` : tag(`${part}`);
     }
@@ -42,7 +37,8 @@ export function write(value: unknown): string {
     return made;
   };
   const made = text(value);
-  return tagged ? `~${made}` : escaped ? JSON.stringify(value) : made;
+  // without a tag, strings that begin with "~" stand as they are
+  return tagged ? `~${made}` : JSON.stringify(value);
 }
 
 /** Decodes a value from its text. Throws if the text is invalid. */
@@ -67,14 +63,9 @@ function untag(part: unknown): unknown {
 function tagValue(tag: string): unknown {
   if (tag[0] === "~") return tag;
   if (tag === "undefined") return undefined;
-  const at = tag.indexOf(":");
-  if (at < 0) {
-    const number = Number(tag);
-    // a tag that a newer build writes is no number
-    if (Number.isNaN(number) && tag !== "NaN") throw new TypeError(`a value of ${tag} cannot be read here`);
-    return number;
-  }
-  const [type, rest] = [tag.slice(0, at), tag.slice(at + 1)];
+  if (/^(-0|NaN|-?Infinity)$/.test(tag)) return Number(tag);
+  // a tag without a colon is of a type that a later build has added
+  const [, type, rest] = /^([^:]+):(.*)$/.exec(tag) ?? ["", `~${tag}`, ""];
   if (type === "Date") return new Date(Number(rest));
   if (type === "bigint") return rest[0] === "-" ? -BigInt(`0x${rest.slice(1)}`) : BigInt(`0x${rest}`);
   if (type.startsWith("Temporal.")) return temporalValue(type.slice(9), rest);

@@ -57,7 +57,7 @@ interface Floor {
   readonly byHand?: readonly [name: string, of: (figures: Figures) => number];
 }
 
-const LED = "by hand, with steps, led by a second process";
+const LED = "by hand, with steps over transport-node, led by a second process";
 const ZOD = "200 functions with schemas of zod, by hand";
 const PARKED = "killed, one of 8, with 9,000 parked and 8,000 in hand~";
 
@@ -77,7 +77,7 @@ function appends(atOnce: string, title: string, limit: string): Floor {
     name: `${title} ÷ four appends (\`workflows\`)`,
     limit,
     own: ({ now }) => now("workflows", `Catga~ ÷ by hand~, ${atOnce}`),
-    byHand: ["led", ({ now }) => now("workflows", `${LED} ÷ by hand, ${atOnce}`)],
+    byHand: ["led", ({ now }) => now("workflows", `${LED} ÷ by hand~, ${atOnce}`)],
   };
 }
 

@@ -47,7 +47,7 @@ describe("the table of floors", () => {
   });
 
   it("has a floor by hand beside the build before, and the same one over each transport", () => {
-    const led = "by hand, with steps, led by a second process, 64 at once";
+    const led = "by hand, with steps over transport-node, led by a second process, 64 at once";
     const deno = page({
       "workflows-processor": {
         "Catga, 64 at once": ["0.200 ms ±3 %", "0.150 ms", "× 0.75 (0.60–0.80)"],

@@ -22,7 +22,8 @@ interface Idle {
 
 /** Figures of one cluster: `resident` in MB a node, the others in ms. */
 interface Grown extends Idle {
-  readonly joined: number;
+  /** Of each that joins. */
+  readonly joined: readonly number[];
   /** Of each death. */
   readonly known: readonly number[];
   /** Of each node that was frozen, and of each that heard nothing; none in a real cluster. */
@@ -44,7 +45,7 @@ export const growthNodes: Measure = async (stage, effort) => {
     ...sizes.simulated.map((nodes) => `${nodes}, simulated`),
   ];
   const grown: Grown[] = [];
-  for (const nodes of sizes.real) grown.push(await real(stage, effort, nodes));
+  for (const nodes of sizes.real) grown.push(await real(stage, effort, nodes, faults));
   for (const nodes of sizes.simulated) grown.push(await simulated(stage, nodes, faults));
   const of = (figure: keyof Grown) => grown.map((cluster) => [cluster[figure]].flat());
   const table = { columns, pairs: [] };
@@ -59,7 +60,8 @@ export const growthNodes: Measure = async (stage, effort) => {
       ],
       notes: [
         "each node has 100 contracts; real ones are in four processes on the same cores as their server",
-        `simulated ones are in one process on virtual time, and messages take up to 5 ms each way; each fault ${faults} times`,
+        "simulated ones are in one process on virtual time, and messages take up to 5 ms each way",
+        `each fault ${faults} times; a real node that dies has a process of its own`,
       ],
     },
     {
@@ -114,15 +116,14 @@ async function simulated(stage: Stage, nodes: number, faults: number): Promise<G
   const frozen = await ask<number[]>("fall", { times: faults, how: "frozen" });
   const deaf = await ask<number[]>("fall", { times: faults, how: "deaf" });
   await stage.clear();
-  return { ...idle, joined, known, frozen, deaf, resident };
+  return { ...idle, joined: [joined], known, frozen, deaf, resident };
 }
 
-async function real(stage: Stage, effort: Effort, nodes: number): Promise<Grown> {
+async function real(stage: Stage, effort: Effort, nodes: number, faults: number): Promise<Grown> {
   const namespace = `growth-nodes-${nodes}`;
   const begin = () => stage.start("programs/growth_nodes.ts", ["real", stage.url]);
   const programs: Program[] = [];
   for (let i = 0; i < PROCESSES; i++) programs.push(await begin());
-  const mortal = await begin();
   const empty = await programs[0].megabytes();
   const share = (at: number) => Math.floor((nodes - 1 + at) / PROCESSES);
   // by parts, for a task has to end within a minute
@@ -132,16 +133,31 @@ async function real(stage: Stage, effort: Effort, nodes: number): Promise<Grown>
     }
   }));
   await allSee(programs, nodes - 1);
-  const began = performance.now();
-  await mortal.ask("start", { namespace, nodes: 1 });
-  await allSee(programs, nodes);
-  const joined = performance.now() - began;
+  const [joined, known]: number[][] = [[], []];
+  const join = async () => {
+    const mortal = await begin();
+    const began = performance.now();
+    await mortal.ask("start", { namespace, nodes: 1 });
+    await allSee(programs, nodes);
+    joined.push(performance.now() - began);
+    return mortal;
+  };
+  const die = async (mortal: Program) => {
+    const died = performance.now();
+    await mortal.stop();
+    await allSee(programs, nodes - 1);
+    known.push(performance.now() - died);
+  };
+  const first = await join();
   const idle = await programs[0].ask<Idle>("idle", { ms: effort.ms(10_000, 10_000) });
   const resident = (await programs[0].megabytes() - empty) / share(0);
-  const died = performance.now();
-  await mortal.stop();
-  await allSee(programs, nodes - 1);
-  const known = [performance.now() - died];
+  await die(first);
+  while (known.length < faults) {
+    const mortal = await join();
+    // a death is noticed after one to two pauses between pings: deaths meet all moments between two of them
+    await new Promise((resolve) => setTimeout(resolve, known.length * 370 % 1_000));
+    await die(mortal);
+  }
   await stage.clear();
   return { ...idle, joined, known, frozen: [], deaf: [], resident };
 }

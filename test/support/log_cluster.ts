@@ -26,6 +26,7 @@ import { eventually } from "./eventually.ts";
 import { LogHistory, type LogHistoryOptions, streamViolations } from "./log_history.ts";
 import { readLogEntries } from "./log_stream.ts";
 import { watchStalls } from "./server_stalls.ts";
+import { PATIENT } from "./patient.ts";
 import { startOrDispose } from "./start_or_dispose.ts";
 
 /** Options of {@link LogCluster.open}. */
@@ -410,7 +411,7 @@ export class LogCluster implements AsyncDisposable {
     assertEquals((await this.read()).violations.slice(0, 20), []);
     if (stored) await this.settled();
     for (const category of new Set([...this.#expected.values()].flat())) {
-      const result = await this.publish(category, { entry: `last-${category}`, key: "last" }, { timeout: 20_000 });
+      const result = await this.publish(category, { entry: `last-${category}`, key: "last" }, PATIENT);
       assert(result.ok, `${category} cannot be published at the end: ${result.error}`);
     }
     const last = [...this.#expected].flatMap(([sub, of]) => of.map((category) => [sub, `last-${category}`] as const));

@@ -6,6 +6,7 @@ import { type NatsServer, requireNatsServer, startNatsCluster, startNatsServer }
 import { CatgaError } from "../error.ts";
 import type { Bucket, Change } from "../ports/key_value_store.ts";
 import { askAgain } from "../../test/support/ask_again.ts";
+import { chances } from "../../test/support/chances.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { Standstill } from "../../test/support/standstill.ts";
 import { openTransport } from "./harness_suite.ts";
@@ -138,29 +139,34 @@ describe("NatsKeyValueStore in a full store", await requireNatsServer(), () => {
     "claims and locks: callers learn that the store is full (it did not answer), and go on when there is room",
     slow,
     async () => {
-      await using client = await start({ bucket: "catga_default_cache", direct: true });
-      let runs = 0;
-      const Pay = command<void, number>("Pay", { idempotent: true });
-      const logger = { debug() {}, info() {}, warn() {}, error() {} };
-      await using app = await catga({ nats: client.server.url, logger, handlers: Pay.handle(() => ++runs) });
-      await app.send(Pay, undefined, { id: "first" });
-      const { signal } = await app.lock("held", { ttl: 10_000 });
-      await app.cache.set("large", "x".repeat(3_000));
-      await client.fill();
       const isFull = (error: unknown, code: string) =>
         error instanceof CatgaError && error.code === code && error.message.includes("because the store is full");
-      const options = { id: "second", timeout: 4_000 };
-      await eventually(
-        "the command to fail",
-        async () => isFull((await app.send(Pay, undefined, options)).error, "UNAVAILABLE"),
-      );
-      const taken = () => app.lock("free", { timeout: 4_000 }).catch((error) => error);
-      await eventually("the lock to fail", async () => isFull(await taken(), "UNAVAILABLE"));
-      await eventually("the held one to be lost", () => signal.aborted);
-      assert(isFull(signal.reason, "LOCK_LOST"), String(signal.reason));
-      await app.cache.delete("large");
-      assertEquals((await app.send(Pay, undefined, { id: "second" })).value, 2);
-      await (await app.lock("free")).release();
+      const play = async () => {
+        await using client = await start({ bucket: "catga_default_cache", direct: true });
+        let runs = 0;
+        const Pay = command<void, number>("Pay", { idempotent: true });
+        const logger = { debug() {}, info() {}, warn() {}, error() {} };
+        await using app = await catga({ nats: client.server.url, logger, handlers: Pay.handle(() => ++runs) });
+        await app.send(Pay, undefined, { id: "first" });
+        const { signal } = await app.lock("held", { ttl: 10_000 });
+        await app.cache.set("large", "x".repeat(3_000));
+        await client.fill();
+        const options = { id: "second", timeout: 4_000 };
+        await eventually(
+          "the command to fail",
+          async () => isFull((await app.send(Pay, undefined, options)).error, "UNAVAILABLE"),
+        );
+        const taken = () => app.lock("free", { timeout: 4_000 }).catch((error) => error);
+        await eventually("the lock to fail", async () => isFull(await taken(), "UNAVAILABLE"));
+        await eventually("the held one to be lost", () => signal.aborted);
+        await app.cache.delete("large");
+        assertEquals((await app.send(Pay, undefined, { id: "second" })).value, 2);
+        await (await app.lock("free")).release();
+        return signal.reason;
+      };
+      // the reason is that of the last renewal, which a busy machine may answer too late
+      const reason = await chances(2, play, (reason) => isFull(reason, "LOCK_LOST"));
+      assert(isFull(reason, "LOCK_LOST"), String(reason));
     },
   );
 });

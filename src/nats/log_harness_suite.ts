@@ -6,6 +6,7 @@ import { delay, systemClock } from "../ports/clock.ts";
 import type { EventLogHarness } from "../ports/event_log_suite.ts";
 import { openTransport, reached } from "./harness_suite.ts";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../tools/nats_server.ts";
+import { chances } from "../../test/support/chances.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import type { CatgaError } from "../error.ts";
 import type { Appended, FollowOptions, LogLoss, LogReader, LogStream, StoredMessage } from "../ports/event_log.ts";
@@ -108,6 +109,23 @@ export function follow(stream: LogStream, options: Partial<FollowOptions> = {}):
     ...options,
   });
   return { reader, texts, sequences, losses, faults };
+}
+
+/**
+ * Plays a test after which each of some readers has begun `starts` times, and has missed nothing. If a server stands
+ * still, which makes readers begin anew, the test is played again, twice at most.
+ */
+export async function assertStarts(starts: number, play: () => Promise<readonly Following[]>): Promise<void> {
+  const begun = await chances(
+    2,
+    async () =>
+      (await play()).map(({ losses }) => {
+        assertEquals(losses.filter((lost) => lost !== undefined), []);
+        return losses.length;
+      }),
+    (begun) => begun.every((times) => times === starts),
+  );
+  assertEquals(begun, begun.map(() => starts));
 }
 
 /** Appends a message, again and again with one id, until it is stored. Resolves with its sequence. */

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { follow, OPTIONS, startLogClient, store, STREAM, TIMEOUT } from "./log_harness_suite.ts";
+import { assertStarts, follow, OPTIONS, startLogClient, store, STREAM, TIMEOUT } from "./log_harness_suite.ts";
 
 /** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
@@ -39,9 +39,9 @@ describe("NatsLogReader", await requireNatsServer(), () => {
     assertGreater(after, before);
     await eventually("the new one", () => texts.length === 2);
     assertEquals(texts, ["lost", "new"]);
-    assertEquals(losses.map((lost) => lost?.reason), [undefined, "remade"]);
-    assertEquals(losses[1]!.after, before);
-    assert(losses[1]!.next <= after);
+    const [loss, ...others] = losses.filter((lost) => lost !== undefined);
+    assertEquals([loss.reason, loss.after, others], ["remade", before, []]);
+    assert(loss.next <= after);
     assert(reader.mark!.created !== created);
   });
 
@@ -81,7 +81,7 @@ describe("NatsLogReader", await requireNatsServer(), () => {
         };
         const { texts, losses } = follow(stream, { after: { created, sequence: last } });
         await eventually("the new one", () => texts.length === 1);
-        assertEquals([looked, texts, losses.map((lost) => lost?.reason)], [true, ["new"], ["remade"]]);
+        assertEquals([looked, texts, losses.flatMap((lost) => lost?.reason ?? [])], [true, ["new"], ["remade"]]);
       },
     );
   }
@@ -89,7 +89,7 @@ describe("NatsLogReader", await requireNatsServer(), () => {
   it("makes the stream anew when it was deleted and nobody appends", slow, async () => {
     await using client = await startLogClient();
     const { losses } = follow(client.stream);
-    await eventually("the start", () => losses.length === 1);
+    await eventually("the start", () => losses.length > 0);
     await client.ask(`STREAM.DELETE.${STREAM}`);
     await eventually("the loss", () => losses.at(-1)?.reason === "remade");
     assert(await client.stream.state());
@@ -106,7 +106,7 @@ describe("NatsLogReader", await requireNatsServer(), () => {
     await client.ask(`CONSUMER.DELETE.${STREAM}.${consumers[0]}`);
     await store(stream, "2");
     await eventually("the second", () => texts.length === 2);
-    assertEquals(losses, [undefined, undefined]);
+    assertEquals(losses.filter((lost) => lost !== undefined), []);
   });
 
   it(
@@ -118,7 +118,7 @@ describe("NatsLogReader", await requireNatsServer(), () => {
       const last = await store(stream, "1");
       const { created } = (await stream.state())!;
       const { texts, losses } = follow(stream, { after: { created, sequence: last + 100 } });
-      await eventually("the start", () => losses.length === 1);
+      await eventually("the start", () => losses.length > 0);
       assertEquals(losses[0], { reason: "truncated", after: last + 100, next: last + 1 });
       await store(stream, "2");
       await eventually("the second", () => texts.length === 1);
@@ -168,7 +168,7 @@ describe("NatsLogReader", await requireNatsServer(), () => {
     await client.restart({ storeDir: client.server.storeDir });
     await store(stream, "2");
     await eventually("the second", () => texts.length === 2);
-    assertEquals(losses, [undefined, undefined]);
+    assertEquals(losses.filter((lost) => lost !== undefined), []);
   });
 
   it("several subjects, some of which cover others: each message comes once", slow, async () => {
@@ -184,33 +184,36 @@ describe("NatsLogReader", await requireNatsServer(), () => {
   });
 
   it("pause: stops the server's sending without losing the consumer; resume goes on", slow, async () => {
-    await using client = await startLogClient();
-    const { stream } = client;
-    const size = 100_000;
-    const count = 600;
-    for (let i = 0; i < count; i += 50) {
-      await Promise.all(
-        Array.from({ length: 50 }, () => stream.append("log.a", "x".repeat(size), { timeout: TIMEOUT })),
-      );
-    }
-    const { texts, losses, reader } = follow(stream);
-    reader.pause();
-    await eventually("the first", () => texts.length > 0);
-    // 3 s: longer than a consumer may be silent
-    let before = -1;
-    const end = performance.now() + 3_000;
-    await eventually("the delivery to stop", async () => {
-      if (performance.now() < end) return false;
-      const still = texts.length === before;
-      before = texts.length;
-      await client.transport.flush();
-      return still;
+    await assertStarts(1, async () => {
+      await using client = await startLogClient();
+      const { stream } = client;
+      const size = 100_000;
+      const count = 600;
+      for (let i = 0; i < count; i += 50) {
+        await Promise.all(
+          Array.from({ length: 50 }, () => stream.append("log.a", "x".repeat(size), { timeout: TIMEOUT })),
+        );
+      }
+      const paused = follow(stream);
+      const { texts, reader } = paused;
+      reader.pause();
+      await eventually("the first", () => texts.length > 0);
+      // 3 s: longer than a consumer may be silent
+      let before = -1;
+      const end = performance.now() + 3_000;
+      await eventually("the delivery to stop", async () => {
+        if (performance.now() < end) return false;
+        const still = texts.length === before;
+        before = texts.length;
+        await client.transport.flush();
+        return still;
+      });
+      assert(texts.length < count, `${texts.length} came`);
+      reader.resume();
+      await eventually("all", () => texts.length === count);
+      assertEquals(reader.caughtUp, true);
+      return [paused];
     });
-    assert(texts.length < count, `${texts.length} came`);
-    reader.resume();
-    await eventually("all", () => texts.length === count);
-    assertEquals(losses, [undefined]);
-    assertEquals(reader.caughtUp, true);
   });
 
   it("a callback that throws is reported, and reading goes on", slow, async () => {

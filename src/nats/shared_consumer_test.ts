@@ -7,7 +7,16 @@ import { PATIENT } from "../../test/support/patient.ts";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { startClient } from "./harness_suite.ts";
-import { follow, type Following, type LogClient, startLogClient, store, STREAM, TIMEOUT } from "./log_harness_suite.ts";
+import {
+  assertStarts,
+  follow,
+  type Following,
+  type LogClient,
+  startLogClient,
+  store,
+  STREAM,
+  TIMEOUT,
+} from "./log_harness_suite.ts";
 
 /** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
@@ -164,23 +173,6 @@ describe("watches of one bucket", await requireNatsServer(), () => {
     assertEquals(wrong, []);
   });
 });
-
-/**
- * Plays a test after which each of some readers has begun `starts` times, and has missed nothing. If a server stands
- * still, which makes readers begin anew, the test is played again, twice at most.
- */
-async function assertStarts(starts: number, play: () => Promise<readonly Following[]>): Promise<void> {
-  const begun = await chances(
-    2,
-    async () =>
-      (await play()).map(({ losses }) => {
-        assertEquals(losses.filter((lost) => lost !== undefined), []);
-        return losses.length;
-      }),
-    (begun) => begun.every((times) => times === starts),
-  );
-  assertEquals(begun, begun.map(() => starts));
-}
 
 /**
  * Watches 40 parts of a bucket while their keys change. Resolves with the watches that did not report exactly their

@@ -260,7 +260,7 @@ describe("publishing on NATS", required, () => {
   it("a bad cron, or zone, is refused by the server: an error that says so, at once", async () => {
     await using server = await startNatsServer();
     await using app = await catga({ nats: server.url, logger: QUIET });
-    await using local = await catga({ logger: QUIET });
+    await using local = await catga({ logger: QUIET, handlers: Mail.handle(() => {}) });
     for (const node of [app, local]) {
       for (
         const [schedule, named] of [

@@ -10,6 +10,7 @@ import { requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts"
 import { LockCluster, TTL } from "../support/lock_cluster.ts";
 import { handovers, lockViolations } from "../support/lock_history.ts";
 import { leaderOf } from "../support/log_stream.ts";
+import { Standstill } from "../support/standstill.ts";
 import { OnceCluster } from "../support/once_cluster.ts";
 import { onceHistoryViolations, tally } from "../support/once_history.ts";
 
@@ -74,10 +75,11 @@ describe("shared state on three NATS servers whose leader dies", await requireNa
       const sending = cluster.send(entries, 4);
       await cluster.begun(30);
       const leader = await leaderOf(nats.urls, "KV_catga_three_idempotency");
+      await using still = await Standstill.watch(nats.urls.filter((_, index) => index !== leader));
       await nats.servers[leader].kill("SIGKILL");
-      const killed = Date.now();
+      const since = still.stopwatch();
       const reports = await sending;
-      const took = Date.now() - killed;
+      const took = Math.round(since());
       await nats.restart(leader);
       const history = await cluster.history(entries);
       const again = JSON.stringify(reports.map((report) => report.again));

@@ -34,7 +34,7 @@ describe("a client that is subscribed to catga.>", await requireNatsServer(), ()
         await cluster.start(victim);
         await cluster.complete();
         const queries = sends.many(IN_HAND, caller, Read, 500);
-        const commands = sends.many(IN_HAND, caller, Slow, 500, { node: victim, timeout: 2_000 });
+        const commands = sends.many(IN_HAND, caller, Slow, 60_000, { node: victim, timeout: 2_000 });
         const ran = async () => (await log.runs("Slow")).filter(({ node }) => node === victim).length;
         await eventually("all of it to run", async () => await ran() === IN_HAND);
         const killed = cluster.signal(victim, "SIGKILL");

@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import { type Catga, catga, event } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../support/eventually.ts";
-import { PATIENT } from "../support/patient.ts";
+import { PATIENT, patiently } from "../support/patient.ts";
 import { QUIET } from "../support/quiet.ts";
 
 const LONG = { timeout: 300_000 };
@@ -17,7 +17,7 @@ describe("more subscriptions than consumers", await requireNatsServer(), () => {
     const handled = new Set<number>();
     const events = Array.from({ length: 1_500 }, (_, i) => event<{ id: number }>(`Event${i}`, { durable: true }));
     const handlers = events.map((each) => each.on(({ id }) => void handled.add(id)));
-    await using app = await catga({ nats: server.url, handlers, logger: QUIET });
+    await using app = await patiently(() => catga({ nats: server.url, handlers, logger: QUIET }));
     const states = () => [...new Set(app.health().subscriptions.map(({ state }) => state))];
     await eventually("all to be led", () => `${states()}` === "leading", LIMIT);
     const published = await Promise.all(events.map((each, id) => app.publish(each, { id })));
@@ -46,12 +46,15 @@ describe("more subscriptions than consumers", await requireNatsServer(), () => {
       await Promise.all(Array.from({ length: 30 }, async () => {
         const own = new Map<string, number[]>();
         seen.push(own);
-        const handlers = events.map((each) => {
-          const ids: number[] = [];
-          own.set(each.name, ids);
-          return each.on(({ id }) => void ids.push(id), { each: "node", from: "start", name: `of-${each.name}` });
-        });
-        nodes.push(await catga({ nats: server.url, service: "models", handlers, logger: QUIET }));
+        const start = () => {
+          const handlers = events.map((each) => {
+            const ids: number[] = [];
+            own.set(each.name, ids);
+            return each.on(({ id }) => void ids.push(id), { each: "node", from: "start", name: `of-${each.name}` });
+          });
+          return catga({ nats: server.url, service: "models", handlers, logger: QUIET });
+        };
+        nodes.push(await patiently(start));
       }));
       // catga() resolves when they have caught up
       const known = () => seen.every((own) => [...own.values()].every((ids) => ids[0] === 1));

@@ -1,12 +1,27 @@
 /** The command line tool in this process, where what it prints is judged and not how its process ends. */
 import { cli } from "../../src/cli/main.ts";
 import type { CliEnding } from "../processes/cli_process.ts";
+import { chances } from "./chances.ts";
 import { quietTerminal } from "./quiet_terminal.ts";
 
-/** Runs a command line to its end, as in a terminal that is none, with nothing in its environment but this. */
-export async function cliHere(
+/** Printed when a store did not answer a question in time; nothing has been changed by then. */
+const LATE =
+  /^UNAVAILABLE: .* does not answer: the request to \$JS\.API\.(STREAM\.INFO|STREAM\.MSG\.GET|DIRECT\.GET|CONSUMER\.CREATE)\.\S+ timed out\n$/;
+
+/**
+ * Runs a command line to its end, as in a terminal that is none, with nothing in its environment but this. It runs
+ * again, twice at most, when the store of a busy machine did not answer its question in time.
+ */
+export function cliHere(
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
+): Promise<CliEnding> {
+  return chances(2, () => once(args, environment), ({ out, err }) => out !== "" || !LATE.test(err));
+}
+
+async function once(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
 ): Promise<CliEnding> {
   let [out, err] = ["", ""];
   const code = await cli(

@@ -174,6 +174,9 @@ describe("edge", () => {
         ["POST", "numbers", "GET, HEAD"],
         ["POST", "noted", "GET, HEAD"],
         ["DELETE", "trip/1", "GET, HEAD"],
+        ["POST", "trip/1", "GET, HEAD"],
+        ["POST", "%74rip/1", "GET, HEAD"],
+        ["GET", "%74rip", "POST"],
         ["GET", "trip", "POST"],
       ]
     ) {
@@ -874,11 +877,16 @@ describe("edge", () => {
     const Lines = stream<{ from: number }, { at: number }>("Lines", { resume: (_, last) => ({ from: last!.at + 1 }) });
     await using app = await catga({ logger: QUIET, handlers: Lines.handle(function* () {}) });
     const from = (input: { from: number }, id: string) => ({ from: input.from + BigInt(id).toString().length });
-    const listed = { own: Lines, given: [Lines, { resume: { id: () => "1", from } }] } as const;
+    const later = async (_: unknown, id: string) => ({ from: Number(await Promise.reject(new Error(id))) });
+    const listed = {
+      own: Lines,
+      given: [Lines, { resume: { id: () => "1", from } }],
+      later: [Lines, { resume: { id: () => "1", from: later } }],
+    } as const;
     const handle = edge(listed).handler(app, { authorize: () => undefined });
     const ask = async (path: string, last: string) =>
       await problemOf(await handle(new Request(`http://shop.example/${path}`, { headers: { "last-event-id": last } })));
-    for (const path of ["own?input=1", "given", "given?input=1"]) {
+    for (const path of ["own?input=1", "given", "given?input=1", "later"]) {
       assertEquals(await ask(path, "null"), [400, "INVALID_MESSAGE"], path);
     }
   });

@@ -94,7 +94,14 @@ async function byThreads<World>(
   });
   const all = new Map<string, Situation>();
   for (const answer of await runThreads(tasks)) {
-    if ("replay" in answer) await explore({ ...options, workers: 1, replay: answer.replay });
+    if ("replay" in answer) {
+      const { seed, replay, why } = answer;
+      await explore({ ...options, workers: 1, replay });
+      throw new Error(
+        `explore: seed ${seed} is red on its thread, and not when it runs again here: ${program!.href} has other ` +
+          `options, or its runs depend on the thread; replay: ${JSON.stringify(replay)}; ${why}`,
+      );
+    }
     if (!("situations" in answer)) continue;
     for (const { count, ...situation } of answer.situations) {
       const key = JSON.stringify(situation);

@@ -15,12 +15,12 @@ export interface ThreadTask {
 /** The answer of a thread for its part of the seeds. */
 export type ThreadAnswer =
   | { readonly seeds: number; readonly situations: readonly Situation[] }
-  | { readonly replay: string }
+  | { readonly seed: number; readonly replay: string; readonly why: string }
   | { readonly error: string };
 
 /**
  * Runs tasks, each on a thread of its own, until all have answered, or one has found a broken promise. Rejects with an
- * `Error` if the program cannot be imported, or if `explore` refuses it.
+ * `Error` if the program cannot be imported, if `explore` refuses it, or if it ends its thread.
  */
 export async function runThreads(tasks: readonly ThreadTask[]): Promise<ThreadAnswer[]> {
   const threads: Worker[] = [];
@@ -28,7 +28,10 @@ export async function runThreads(tasks: readonly ThreadTask[]): Promise<ThreadAn
   const answers = tasks.map(async (task): Promise<ThreadAnswer> => {
     const thread = new Worker(new URL(`./explore_worker${EXTENSION}`, import.meta.url), { workerData: task });
     threads.push(thread);
-    const [answer] = await once(thread, "message") as [ThreadAnswer];
+    const answer = await Promise.race([
+      once(thread, "message").then(([answer]): ThreadAnswer => answer),
+      once(thread, "exit").then((): ThreadAnswer => ({ error: "it has ended without an answer" })),
+    ]);
     if ("error" in answer) throw new Error(`explore: a thread cannot run ${task.program}: ${answer.error}`);
     if ("replay" in answer) found.resolve([answer]);
     return answer;

@@ -24,6 +24,19 @@ describe("explore on threads", () => {
     assertMatch(error.timeline, /kill begins/);
   });
 
+  it("rejects for a red seed of a thread that is not red on this one (it resolved)", async () => {
+    const run = () => explore({ ...adding, program, workers: 2, seeds: 100 });
+    const { message } = await assertRejects(run, Error);
+    assertMatch(message, /seed \d+ is red on its thread, and not when it runs again here: .*counting_program\.ts/);
+    assertMatch(message, /replay: "seed \d+;/);
+  });
+
+  it("rejects if a thread ends without an answer", async () => {
+    const ends = new URL("../../test/support/ending_program.ts", import.meta.url);
+    const run = () => explore({ ...adding, program: ends, workers: 2, seeds: 2 });
+    assertMatch((await assertRejects(run, Error)).message, /a thread cannot run .*ending_program\.ts: it has ended/);
+  });
+
   it("rejects if the program cannot be imported", async () => {
     const none = new URL("none.ts", import.meta.url);
     const run = () => explore({ ...counting, program: none, workers: 2, seeds: 2 });

@@ -12,7 +12,7 @@ async function answer(): Promise<ThreadAnswer> {
     const { seeds, situations } = await explore({ ...common, ...options });
     return { seeds, situations };
   } catch (error) {
-    if (error instanceof ExploreError) return { replay: error.replay };
+    if (error instanceof ExploreError) return { seed: error.seed, replay: error.replay, why: error.cause.message };
     return { error: error instanceof Error ? error.message : `${error}` };
   }
 }

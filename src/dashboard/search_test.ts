@@ -1,8 +1,11 @@
 /** Tests of what the dashboard's search finds, and what it says that it has read. */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import type { RunInfo } from "../contract/flow.ts";
 import { groupText, itemText } from "../log/format/group.ts";
-import { categorySubject } from "../log/format/names.ts";
+import { messageId, type ParkedState } from "../log/format/commit.ts";
+import { categorySubject, entitySubject, parkedSubject, subscriptionKey } from "../log/format/names.ts";
+import { writeParked } from "../log/format/parked_message.ts";
 import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
 import { MemoryNetwork } from "../memory/network.ts";
@@ -29,7 +32,7 @@ async function setUp() {
     await stream.append(categorySubject("shop", "Placed"), text, { timeout: 1_000 });
   };
   const find = async (text: string) => await search(source, { stored: () => Promise.resolve([]) }, text) as SearchView;
-  return { source, append, find, ids: async (text: string) => (await find(text)).hits.map(({ id }) => id) };
+  return { source, network, append, find, ids: async (text: string) => (await find(text)).hits.map(({ id }) => id) };
 }
 
 describe("search", () => {
@@ -64,6 +67,44 @@ describe("search", () => {
     assertEquals((await find("m-0")).hits.length, 1);
     const { hits, searched } = await find("oldest");
     assertEquals([hits, searched.at(-1)], [[], "the last 10,000 of 10,001 messages of the log"]);
+  });
+
+  it("finds dead letters and retries of a subscription on any page, and an entity and a run by their ids", async () => {
+    const { source, network } = await setUp();
+    const open = (kind: "subscriptions" | "entities") =>
+      network.log.open(streamName("shop", kind), streamOptions("shop", kind, 1));
+    const streams = { subscriptions: await open("subscriptions"), entities: await open("entities") };
+    const key = subscriptionKey("shop", "mails");
+    const parked = new Map<string, ParkedState>();
+    for (let position = 1; position <= 501; position++) {
+      const id = messageId({ position, time: 7 });
+      const text = { ...{ position, time: 7, category: "Placed", id: `m-${position}`, key: undefined }, payload: "{}" };
+      const message = { ...text, tagged: false, meta: undefined };
+      await streams.subscriptions.append(parkedSubject("shop", key, id), writeParked({ message, error: undefined }), {
+        timeout: 1_000,
+      });
+      parked.set(id, { dead: position === 501 ? 1 : 0 } as ParkedState);
+    }
+    const stored = () => Promise.resolve([{ key, service: "shop", name: "mails", state: { parked } }] as never);
+    for (const type of ["Cart", "Order-run"]) {
+      await streams.entities.append(entitySubject("shop", type, "c-7"), "{}", { timeout: 1_000 });
+    }
+    const all: SearchSource = {
+      ...source,
+      stream: (kind) => Promise.resolve(kind === "log" ? undefined : streams[kind as keyof typeof streams]),
+      async *runs({ workflow, id }) {
+        const run = { workflow, id, status: "stuck", startedAt: new Date(9) };
+        yield await Promise.resolve(run as RunInfo);
+      },
+    };
+    const hits = async (text: string) => {
+      const { hits, searched } = await search(all, { stored }, text) as SearchView;
+      return [...hits.map(({ where, name, id, place }) => `${where} ${name} ${id}, ${place}`), searched.at(-1)];
+    };
+    const searched = "all 501 dead letters and retries";
+    assertEquals(await hits("m-1"), ["retry Placed m-1, shop/mails", searched]);
+    assertEquals(await hits("m-501"), ["dead letter Placed m-501, shop/mails", searched]);
+    assertEquals(await hits("c-7"), ["entity Cart c-7, see Entities", "run Order c-7, stuck", searched]);
   });
 
   it("shows hidden characters of what it finds, and refuses what no id can be", async () => {

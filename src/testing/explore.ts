@@ -36,7 +36,8 @@ export interface Explored {
  * versions of the program are deployed and rolled back, in virtual time. Rejects with an {@link ExploreError} for the
  * first seed whose run breaks a promise: a check throws, the workload throws, or messages that the workload caused are
  * not handled, or its workflow runs not ended, within `limit`. The error's message is a timeline of the smallest such
- * run that was found. Rejects with a `TypeError` if the options are invalid, or if two runs of the first seed differ.
+ * run that was found. Rejects with a `TypeError` if the options are invalid, or if two runs of the first seed differ;
+ * with an `Error` if a seed breaks a promise on a thread of `workers` and not on the calling one, or if a thread ends.
  *
  * @example
  * ```ts

@@ -186,6 +186,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/leaks": 118,
   "test/faults/older_catga": 300,
   "test/faults/older_snapshots": 20,
+  "test/faults/older_leases": 40,
   "test/faults/overload": 33,
   "test/faults/log_failures": 32,
   "test/faults/single_replica": 31,

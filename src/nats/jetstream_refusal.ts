@@ -176,14 +176,19 @@ export function streamMissing(what: string, stream: string, cause: CatgaError): 
   );
 }
 
+/** Advice about refusals to create a stream, by the `err_code` of the answer. */
+const ADVICE: Readonly<Record<number, string>> = {
+  // nats-server's error JSMaximumStreamsLimitErr
+  10027: "raise max_streams of the account, or remove a stream",
+  // nats-server's error JSStreamReplicasNotSupportedErr
+  10074: "leave out `replicas`, or make a cluster of three servers",
+};
+
 /** Makes the error: the stream could not be opened in time. `retryable`: another attempt may succeed later. */
 export function cannotOpen(what: string, server: string, retryable: boolean, cause: JetStreamRefusal): CatgaError {
-  // code 10074 of nats-server: "replicas > 1 not supported in non-clustered mode"
-  const advice = cause.message.endsWith("(10074)") ? ": leave out `replicas`, or make a cluster of three servers" : "";
-  return new CatgaError("UNAVAILABLE", `cannot open ${what} on ${server}: ${cause.message}${advice}`, {
-    retryable,
-    cause,
-  });
+  const [, advice] = Object.entries(ADVICE).find(([code]) => cause.message.endsWith(`(${code})`)) ?? [];
+  const message = `cannot open ${what} on ${server}: ${cause.message}${advice === undefined ? "" : `: ${advice}`}`;
+  return new CatgaError("UNAVAILABLE", message, { retryable, cause });
 }
 
 /** Makes the error: an operation was not done in time, or got no answer. */

@@ -116,6 +116,18 @@ describe("NatsKeyValueStore.open", required, () => {
     await transport.close();
   });
 
+  it("open: an account with its maximum number of streams: the error says what to do", async () => {
+    const config = "accounts { A { jetstream { max_streams: 1 }, users [{ user: a, password: a }] } }";
+    await using server = await startNatsServer({ config });
+    const transport = await openTransport(server.url.replace("//", "//a:a@"));
+    const store = new NatsKeyValueStore(transport);
+    await store.open("one");
+    const error = await assertRejects(() => store.open("two"), CatgaError);
+    assertEquals([error.code, error.retryable], ["UNAVAILABLE", false]);
+    assertStringIncludes(error.message, "(10027): raise max_streams of the account, or remove a stream");
+    await transport.close();
+  });
+
   it("open: a server without JetStream is UNAVAILABLE, and the error says how to enable it", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const transport = await openTransport(server.url);

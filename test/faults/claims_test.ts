@@ -73,7 +73,7 @@ describe("an idempotent command that other attempts wait for", await requireNats
      */
     const sent = new Map<string, Promise<Result<string>>[]>();
     const send = (entry: string, i: number, to: { node: string } | { route: Route }) => {
-      const result = apps[i % WAITERS].send(Once, { entry }, { id: entry, timeout: 60_000, ...to });
+      const result = apps[i % WAITERS].send(Once, { entry }, { id: entry, timeout: 240_000, ...to });
       sent.set(entry, [...sent.get(entry) ?? [], result]);
     };
     for (let i = 0; i < WAITERS; i++) {

@@ -13,10 +13,12 @@ import { catga } from "../../src/catga.ts";
 import { command } from "../../src/contract/definition.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { aftermath } from "../support/aftermath.ts";
+import { chances } from "../support/chances.ts";
 import { eventually } from "../support/eventually.ts";
 import { sendProbe } from "../support/liveness.ts";
 import { LockCluster, TTL } from "../support/lock_cluster.ts";
 import { acquisitions, lockViolations } from "../support/lock_history.ts";
+import { Standstill } from "../support/standstill.ts";
 
 const MOMENTS: readonly Moment[] = ["before", "after", "before its acknowledgement", "acknowledged"];
 const LOCK_PHASES: readonly Phase[] = ["place", "lock acquired", "lock renewal", "handover", "lock released"];
@@ -29,6 +31,9 @@ const LONGEST = 300_000;
 const TAKES = 8_000; // ms: some renewals of a claim
 /** A claim outlives a cut of 4 s, with what a busy machine takes to connect again. */
 const CUT = 3_000; // ms
+/** A time for which a node may be away, and keeps its claims, and how long the machine may stand still, in ms. */
+const MOST_AWAY = 4_000;
+const STILL = 1_000;
 /** What a cut meets after several renewals it meets after any number of them. */
 const SWEPT = 12_000; // ms
 const OFFSETS = 10;
@@ -74,11 +79,20 @@ describe("faults at the phases of locks and claims", await requireNatsServer(), 
     assertGreater(struck.length, LEAST);
   });
 
-  it("claims: a cut of 3 s frees none, at any offset between their renewals", { timeout: LONGEST }, async () => {
+  it("claims: a cut of 3 s frees none, at any offset between their renewals", { timeout: 3 * LONGEST }, async () => {
     // Promise: a cut of up to 4 s frees no claim, so that an idempotent handler does not run on two nodes at once.
+    // Where a busy machine made it longer, or stood still beside it, it is tried again.
+    const { violations } = await chances(2, cutClaims, ({ violations, busy }) => violations.length === 0 || !busy);
+    assertEquals(violations, []);
+  });
+
+  /** Returns what was wrong, and if nodes were away for longer than is promised. */
+  async function cutClaims(): Promise<{ violations: string[]; busy: boolean }> {
     const Once = command<{ ms: number }, string>("Once", { idempotent: true, timeout: LONGEST });
     await using nats = await startNatsServer();
     await using stack = new AsyncDisposableStack();
+    await using still = await Standstill.watch([nats.url]);
+    let away = 0;
     const running = new Map<string, number>();
     const violations: string[] = [];
     const begun = new Map<string, number>();
@@ -111,8 +125,13 @@ describe("faults at the phases of locks and claims", await requireNatsServer(), 
       let restored: Promise<void> | undefined;
       const cut = () => {
         if (restored !== undefined) return;
+        const began = performance.now();
         link.cut();
-        restored = wait(CUT).then(() => link.restore());
+        restored = wait(CUT).then(async () => {
+          link.restore();
+          await eventually("the link", () => link.connections > 0);
+          away = Math.max(away, performance.now() - began);
+        });
       };
       const at = cutAt(cut);
       if (typeof at !== "number") {
@@ -160,8 +179,8 @@ describe("faults at the phases of locks and claims", await requireNatsServer(), 
       ),
     );
     console.log(`${begun.size} ids, cut off once each: ${[...begun.values()].reduce((a, b) => a + b, 0)} runs`);
-    assertEquals(violations, []);
-  });
+    return { violations, busy: away > MOST_AWAY || still.ms > STILL };
+  }
 });
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };

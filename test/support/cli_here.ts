@@ -4,13 +4,18 @@ import type { CliEnding } from "../processes/cli_process.ts";
 import { chances } from "./chances.ts";
 import { quietTerminal } from "./quiet_terminal.ts";
 
-/** Printed when a store did not answer a question in time; nothing has been changed by then. */
-const LATE =
-  /^UNAVAILABLE: .* does not answer: the request to \$JS\.API\.(STREAM\.INFO|STREAM\.MSG\.GET|DIRECT\.GET|CONSUMER\.CREATE)\.\S+ timed out\n$/;
+/**
+ * Printed when the store did not answer a question in time, or no node a ping; nothing has been changed by then.
+ */
+const LATE = new RegExp(
+  "^UNAVAILABLE: .* does not answer: the request to \\$JS\\.API\\." +
+    "(STREAM\\.INFO|STREAM\\.MSG\\.GET|DIRECT\\.GET|CONSUMER\\.CREATE)\\.\\S+ timed out\n$" +
+    "|NO_HANDLER\\b.*no live node handles ",
+);
 
 /**
  * Runs a command line to its end, as in a terminal that is none, with nothing in its environment but this. It runs
- * again, twice at most, when the store of a busy machine did not answer its question in time.
+ * again, twice at most, when on a busy machine something did not answer it in time.
  */
 export function cliHere(
   args: readonly string[],

@@ -414,10 +414,10 @@ describe("workflow", () => {
   it("a run whose child has an input that cannot be sent is stuck (nothing said so)", async () => {
     const Child = workflow<unknown>("Child");
     const Parent = workflow<void>("Parent");
-    const handlers = Parent.handle(async (flow) => {
+    const parent = Parent.handle(async (flow) => {
       await flow.send(Child, { n: () => 1 });
     });
-    await using app = await catga({ handlers, logger: QUIET });
+    await using app = await catga({ handlers: [parent, Child.handle(() => {})], logger: QUIET });
     const run = unwrap(await app.start(Parent));
     await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
     const [{ name, error }] = (await infoOf(app, run)).pending;

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertGreater, assertRejects, assertStringInclude
 import { requireNatsServer, startNatsCluster, startNatsServer } from "../../tools/nats_server.ts";
 import { askAgain } from "../../test/support/ask_again.ts";
 import { beforeItsTime } from "../../test/support/before_its_time.ts";
+import { chances } from "../../test/support/chances.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { CatgaError } from "../error.ts";
 import type { LogStream, StoredMessage } from "../ports/event_log.ts";
@@ -439,11 +440,16 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
       }
       const once = [`$JS.API.DIRECT.GET.${STREAM}`, `$JS.API.DIRECT.GET.${STREAM}.log.rest`];
       assertEquals([refused, errors], [once, []]);
-      const { generation } = transport.status;
-      await transport.connection.reconnect();
-      await eventually("the reconnect", () => transport.status.generation > generation);
-      for (let n = 0; n < 2; n++) await stream.read("log.>", { from: 0, most: 1 });
-      assertEquals(refused, [...once, once[0]]);
+      const afterReconnect = async () => {
+        refused.length = 0;
+        const { generation } = transport.status;
+        await transport.connection.reconnect();
+        await eventually("the reconnect", () => transport.status.generation > generation);
+        for (let n = 0; n < 2; n++) await stream.read("log.>", { from: 0, most: 1 });
+        return [...refused];
+      };
+      // on a busy machine the server may end the connection once more, or refuse the first one late
+      assertEquals(await chances(2, afterReconnect, (refused) => refused.length === 1), [once[0]]);
       await transport.close();
     },
   );

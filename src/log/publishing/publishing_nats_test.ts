@@ -249,7 +249,10 @@ describe("publishing on NATS", required, () => {
       assertEquals(await app.unschedule(Mail, "1"), true);
       assertEquals(await app.unschedule(Mail, "1"), false);
       // an immediate message with the same id takes the schedule back
-      await ok(app.enqueue(Mail, { n: 3 }, { id: "2", delay: 0 }));
+      const replaced = await app.enqueue(Mail, { n: 3 }, { id: "2", delay: 0 });
+      // a server that stood still when it was due fires it only now
+      if (replaced.error?.code === "OUTCOME_UNKNOWN") return false;
+      unwrap(replaced);
       await ok(app.enqueue(Mail, { n: 4 }, { id: "4", delay: 500 }));
       await eventually("what follows to fire", async () => numbers(await all(server.url)).includes(4));
       assertEquals(numbers(await all(server.url)), [3, 4]);

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import type { RunInfo, RunsOptions } from "../contract/flow.ts";
 import type { DeadLetter } from "../contract/durable_messages.ts";
@@ -48,6 +48,33 @@ describe("changes of the dashboard", () => {
     const request = { do: "cancel", contract: "Order-run.due", id: "3 7:nap" } as const;
     const { error } = await carryOut({} as DashboardSource, { async *deadLetters() {} }, request);
     assertEquals(error, "3 7:nap wakes a run of workflow Order, which would wait for ever without it: cancel the run");
+  });
+
+  it("an error that is no CatgaError is thrown, and not counted as a change that was refused", async () => {
+    const broken = () => Promise.reject(new TypeError("broken"));
+    const source = {
+      async *runs() {
+        yield await Promise.resolve({ workflow: "Order", id: "1", pending: [], retry: broken });
+      },
+      cancelRun: broken,
+    } as unknown as DashboardSource;
+    const run = { workflow: "Order", id: "1", reason: "x" };
+    const matching = { status: "stuck", workflow: "", cause: "" } as const;
+    for (
+      const request of [
+        { do: "retry run", ...run },
+        { do: "cancel run", ...run },
+        { do: "retry runs", matching },
+        { do: "cancel runs", matching, reason: "x" },
+      ] as const
+    ) {
+      await assertRejects(
+        () => carryOut(source, { async *deadLetters() {} }, request),
+        TypeError,
+        "broken",
+        request.do,
+      );
+    }
   });
 
   it("all runs that match are changed: of a workflow and status, with a part of an error", async () => {

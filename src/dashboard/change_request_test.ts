@@ -20,7 +20,7 @@ describe("readChange", () => {
       contract: "Mail",
       id: "m",
     });
-    for (const value of [{}, { contract: "Mail" }, { contract: "Mail", id: 7 }]) {
+    for (const value of [{}, { contract: "Mail" }, { contract: "Mail", id: 7 }, { contract: 7, id: "m" }]) {
       assertEquals(read({ do: "cancel", ...value }), "cancel takes contract and id, texts");
     }
   });
@@ -46,7 +46,11 @@ describe("readChange", () => {
     const skip = { do: "skip step", ...run, reason: "x", step: "charge", value: { ok: [1] } };
     assertEquals(read({ ...skip, by: "x" }), skip as ReturnType<typeof read>);
     assertEquals(read({ ...skip, step: 7 }), "skip step takes a step, a text");
-    assertEquals(read({ do: "retry run", workflow: "Order" }), "a run has workflow and id, texts");
+    for (const part of [{ workflow: "Order" }, { id: "7" }, { workflow: ["Order"], id: "7" }]) {
+      assertEquals(read({ do: "retry run", ...part }), "a run has workflow and id, texts");
+    }
+    const longest = { do: "cancel run", ...run, reason: "x".repeat(400) };
+    assertEquals(read(longest), longest as ReturnType<typeof read>);
     for (const reason of [undefined, 7, "", " ", "x".repeat(401)]) {
       const wrong = "cancel run takes a reason, a text of 1 to 400 characters";
       assertEquals(read({ do: "cancel run", ...run, reason }), wrong);
@@ -63,7 +67,12 @@ describe("readChange", () => {
     const wrong = "matching has status, one of running, waiting, retrying, stuck, undoing, and may have workflow and " +
       "cause, texts";
     const ended = [{ status: "done" }, { status: "unreadable" }]; // an unreadable run may have ended
-    for (const other of [undefined, {}, ...ended, { ...matching, cause: 1 }, { ...matching, id: "7" }]) {
+    for (
+      const other of [undefined, {}, ...ended, { ...matching, cause: 1 }, { ...matching, workflow: 1 }, {
+        ...matching,
+        id: "7",
+      }]
+    ) {
       assertEquals(read({ do: "retry runs", matching: other }), wrong);
     }
   });

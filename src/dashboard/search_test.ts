@@ -69,6 +69,24 @@ describe("search", () => {
     assertEquals([hits, searched.at(-1)], [[], "the last 10,000 of 10,001 messages of the log"]);
   });
 
+  it("ends after 200 hits, and after 5 s of reading, and says what it has read", async () => {
+    const { source, append, find } = await setUp();
+    for (let n = 0; n < 1_200; n++) await append({ id: `m-${n}`, c: "one cause" });
+    const { hits, searched } = await find("one cause");
+    assertEquals([hits.length, searched.at(-1)], [200, "the last 500 of 1,200 messages of the log"]);
+    let ms = 0;
+    const clock = { ...source.transport.clock, monotonic: () => ms += 3_000 };
+    const slow = await search({ ...source, transport: { clock } }, { stored: () => Promise.resolve([]) }, "m-0");
+    assertEquals(slow, {
+      hits: [],
+      searched: [
+        "entities and runs by id",
+        "all 0 dead letters and retries",
+        "the last 1,000 of 1,200 messages of the log",
+      ],
+    });
+  });
+
   it("finds dead letters and retries of a subscription on any page, and an entity and a run by their ids", async () => {
     const { source, network } = await setUp();
     const open = (kind: "subscriptions" | "entities") =>

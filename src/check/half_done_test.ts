@@ -1,12 +1,12 @@
 import { after, describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { z } from "zod";
-import { catga, type Flow, unwrap, workflow } from "../../mod.ts";
+import { catga, fail, type Flow, unwrap, workflow } from "../../mod.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
-import { systemClock } from "../ports/clock.ts";
+import { type Clock, systemClock } from "../ports/clock.ts";
 import { checkRuns } from "./half_done.ts";
 import { programOf } from "./program.ts";
 
@@ -27,6 +27,14 @@ async function original(flow: Flow, { seat }: { seat: string }): Promise<string>
   await flow.step("send", () => "sent");
   return charged.place;
 }
+
+/** A clock on which the time is over at once within which a handler has to come to rest. */
+const HASTY: Clock = {
+  now: () => systemClock.now(),
+  monotonic: () => systemClock.monotonic(),
+  soon: (callback) => systemClock.soon(callback),
+  after: (ms, callback) => systemClock.after(ms === 5_000 ? 0 : ms, callback),
+};
 
 const connections: { close(): Promise<void> }[] = [];
 
@@ -62,12 +70,13 @@ async function stage(began = original, signal?: string) {
     fn: (flow: Flow, input: { seat: string }) => unknown,
     options: object = {},
     more: readonly unknown[] = [],
+    clock = systemClock,
   ) => {
     const before = await entities.state();
     const Changed = workflow<{ seat: string }, string>("Order", options);
     const handler = Changed.handle(fn as typeof original);
     const found = await checkRuns(programOf([handler, ...more]), {
-      ...{ namespace: "default", entities, clock: systemClock, random: () => 0.5, progress: () => {} },
+      ...{ namespace: "default", entities, clock, random: () => 0.5, progress: () => {} },
     });
     assertEquals((await entities.state())?.last, before?.last, "something was stored");
     return found.map(({ level, message, count, example = "" }) => {
@@ -166,6 +175,37 @@ describe("checkRuns", () => {
         found,
       ) => found.length),
       1,
+    );
+  });
+
+  it("names the failure with which runs would be undone, and a wait for something outside of flow", async () => {
+    const undone = async (flow: Flow) => {
+      await flow.step("reserve", () => "A1", { undo: () => {} });
+      await flow.wait(Paid);
+      return "";
+    };
+    const check = await stage(undone);
+    const step = (flow: Flow) => flow.step("reserve", () => "", { undo: () => {} });
+    assertEquals(
+      await check(async (flow) => {
+        await step(flow);
+        return fail("SHOP_CLOSED", "it is closed");
+      }),
+      ["break: open runs of Order would fail, and be undone: SHOP_CLOSED: it is closed (2)"],
+    );
+    assertEquals(
+      await check(
+        async (flow) => {
+          await step(flow);
+          await new Promise(() => {});
+        },
+        {},
+        [],
+        HASTY,
+      ),
+      [
+        "break: open runs of Order do not come to rest within 5 s: the handler awaits something outside of flow (2)",
+      ],
     );
   });
 

@@ -17,7 +17,7 @@ export interface OpenRunCount {
 /** The numbers of open runs that this node counts. */
 export class OpenRuns {
   readonly #app: Catga;
-  /** Numbers of open runs, by workflow and status. A workflow and status that was counted once stays in this map, */
+  /** Numbers of open runs, by workflow and status. A workflow and status that was counted once stays, also with 0. */
   readonly #counts = new Map<string, Map<RunStatus, number>>();
   #timer: Timer;
   #closed = false;

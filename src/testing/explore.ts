@@ -61,6 +61,9 @@ export interface Explored {
 export async function explore<World = undefined>(options: ExploreOptions<World>): Promise<Explored> {
   checkExplore(options);
   const { seeds = SEEDS, seed: first = 1, replay, repeatable = true, workers = 1 } = options;
+  if (first > Number.MAX_SAFE_INTEGER - (seeds - 1)) {
+    throw new RangeError(`explore: the last seed must be a safe integer; got seed ${first} and ${seeds} seeds`);
+  }
   const patience: RealPatience = { left: 0, isInVain: true };
   if (replay !== undefined) {
     const run = await exploreRun(options, parsePlan(replay), { patience });

@@ -94,6 +94,22 @@ describe("explore", () => {
     await explore({ ...counting, replay: "seed 1" });
   });
 
+  it("refuses seeds that are no safe integers (it ran 2 ** 53 again and again)", async () => {
+    const seeds: number[] = [];
+    const run = (seed: number) =>
+      explore({
+        handlers: Add.handle(({ n }) => n),
+        workload: ({ seed }) => {
+          if (seeds.push(seed) > 9) throw new Error("it does not end");
+        },
+        ...{ seed, seeds: 3, repeatable: false },
+      });
+    await assertRejects(() => run(Number.MAX_SAFE_INTEGER - 1), RangeError, "the last seed must be a safe integer");
+    assertEquals(seeds, []);
+    await run(Number.MAX_SAFE_INTEGER - 2);
+    assertEquals(seeds.length, 3);
+  });
+
   it("rejects for a program that differs when it is run again, and names what it uses", async () => {
     const refused = await assertRejects(
       () =>

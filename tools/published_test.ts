@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { readImports } from "./import_graph.ts";
-import { publishedTests } from "./published.ts";
-import { sourceFiles } from "./sources.ts";
+import { type Arrow, readImports } from "./import_graph.ts";
+import { LEFT_OUT, publishedTests } from "./published.ts";
+import { isTestCode, sourceFiles } from "./sources.ts";
 import { FAULTS } from "./test_run.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -17,6 +17,7 @@ describe("tests that run as published", () => {
     ["src/nats/bucket_status_test.ts", "another one", true],
     ["src/cluster/interop/interop_test.ts", "a test that takes a package of NATS itself", true],
     ["src/log/traffic_nats_test.ts", "a test that takes one by a module of test/support", true],
+    ["src/log/mixed_shapes_test.ts", "one that takes long and runs no other code of zod", false],
     ["src/state/locks/lock_nats_test.ts", "a test that reaches NATS by src/nats alone", false],
     ["src/behaviors/metrics_test.ts", "a test with a package that users bring", true],
     ["src/testing/log_test.ts", "a test of an entrypoint, in memory", false],
@@ -58,20 +59,44 @@ describe("tests that run as published", () => {
     }
   });
 
+  /** The modules and packages that these files import, themselves or by another module; `kinds`: by such imports. */
+  const reachedFrom = async (files: readonly string[], kinds: readonly Arrow["kind"][]) => {
+    const arrows = await (arrowsOfAll ??= readAll());
+    const reached = new Set(files);
+    // a set that grows while it is walked
+    for (const file of reached) {
+      for (const { to, kind } of arrows.get(file) ?? []) if (kinds.includes(kind)) reached.add(to);
+    }
+    return reached;
+  };
+  /** By the file that imports. */
+  let arrowsOfAll: Promise<Map<string, Arrow[]>> | undefined;
+  const readAll = async () => {
+    const sources = await sourcesOf(["mod.ts", "src", "examples", "test", "tools"]);
+    return Map.groupBy(await readImports(root, sources), ({ from }) => from);
+  };
+  const sourcesOf = async (paths: readonly string[]) =>
+    (await sourceFiles(root, paths)).filter((file) => file.endsWith(".ts") && !file.startsWith(FAULTS));
+
   it("import each package and each entrypoint that a test imports, themselves or by another module", async () => {
-    const chosen = await (all ??= publishedTests(root));
-    const sources = (await sourceFiles(root, ["mod.ts", "src", "examples", "test"])).filter((file) =>
-      file.endsWith(".ts") && !file.startsWith(FAULTS)
-    );
-    const arrows = (await readImports(root, sources)).filter(({ kind }) => kind === "static");
-    const importsOf = (files: readonly string[]) => {
-      const reached = new Set(files);
-      for (const file of reached) for (const { from, to } of arrows) if (from === file) reached.add(to);
-      return new Set(
-        [...reached].filter((to) => /^(?:@catga\/|@nats-io\/|@opentelemetry\/|pino$|valibot$|zod$)/.test(to)),
+    const importsOf = async (files: readonly string[]) =>
+      new Set(
+        [...await reachedFrom(files, ["static"])].filter((to) =>
+          /^(?:@catga\/|@nats-io\/|@opentelemetry\/|pino$|valibot$|zod$)/.test(to)
+        ),
       );
-    };
-    const missing = importsOf(sources.filter((file) => file.endsWith("_test.ts"))).difference(importsOf(chosen));
+    const tests = (await sourcesOf(["src", "examples", "test"])).filter((file) => file.endsWith("_test.ts"));
+    const missing = (await importsOf(tests)).difference(await importsOf(await (all ??= publishedTests(root))));
     assertEquals([...missing], []);
+  });
+
+  it("reach each module of the package that a file reaches which was left out, also by import(…)", async () => {
+    const every = await publishedTests(root, []);
+    assertEquals(LEFT_OUT.filter((file) => !every.includes(file)), []);
+    const kinds = ["static", "dynamic"] as const;
+    const missing = (await reachedFrom(LEFT_OUT, kinds)).difference(
+      await reachedFrom(await (all ??= publishedTests(root)), kinds),
+    );
+    assertEquals([...missing].filter((file) => file.startsWith("src/") && !isTestCode(file)), []);
   });
 });

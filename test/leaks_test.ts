@@ -33,7 +33,8 @@ describe("await using app", () => {
   it(`leaves nothing, in memory: ${USERS}`, async () => {
     const { code, output } = await sanitized("no_leaks.ts");
     assertEquals(code, 0, output);
-    assertStringIncludes(output, "13 passed");
+    // without a network no run is without a node that drives it
+    assertStringIncludes(output, "12 passed");
   });
 
   it(`leaves nothing, over NATS: ${USERS}`, nats, async () => {

@@ -39,6 +39,19 @@ describe("checkLinearizable", () => {
     assertEquals(isRight(swap(0, 1, true, 0, 5), swap(1, 2, true, 0, 5)), true);
   });
 
+  it("a swap that fails leaves the value, and one of unknown outcome may have replaced it", () => {
+    const failed = (value: number) => isRight(write(1, 0, 1), swap(0, 2, false, 2, 3), read(value, 4, 5));
+    assertEquals([failed(1), failed(2)], [true, false]);
+    const { output: _, to: __, ...unknown } = swap(0, 1, true, 0, 5);
+    assertEquals([0, 1, 2].map((value) => isRight(unknown, read(value, 6, 7))), [true, true, false]);
+  });
+
+  it("takes an output as the function fits of the model says", () => {
+    const model = { ...register(0), fits: (observed: unknown, output: unknown) => Number(observed) <= Number(output) };
+    const observed = (value: number) => checkLinearizable([read(value, 2, 3)], model).length;
+    assertEquals([observed(0), observed(1)], [0, 1]);
+  });
+
   it("accepts an operation of unknown outcome that happened late, or never", () => {
     assertEquals(isRight(write(1, 0), read(0, 5, 6), read(1, 50, 51)), true);
     assertEquals(isRight(write(1, 0), read(0, 5, 6), read(0, 50, 51)), true);

@@ -17,7 +17,7 @@ import { shownId, shownText } from "./shown.ts";
 import type { ScheduleRunsView } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
 import { Streams } from "./streams.ts";
-import { countRuns, runViews } from "./run_views.ts";
+import { countRuns, foundRuns } from "./run_views.ts";
 
 /** Options of {@link serveDashboard}. */
 export interface DashboardOptions {
@@ -60,7 +60,7 @@ export async function serveDashboard(
       entities: (given) => listEntities(source, given("type")),
       schedule: (given) => readScheduleRuns(source, administration, given("contract"), given("id")),
       runs: (given) =>
-        runViews(source.runs(readRuns(given("workflow"), given("status"))), MAX_RUNS, source.showSecrets),
+        foundRuns(source.runs(readRuns(given("workflow"), given("status"))), MAX_RUNS, source.showSecrets),
       "count-runs": (given) => {
         const { workflow = "", status = "stuck" } = readRuns(given("workflow"), given("status"));
         return countRuns(source, { status, workflow, cause: given("cause") });

@@ -3,7 +3,7 @@ import { hasFailedWith, pendingText, type RunInfo } from "../contract/flow.ts";
 import { shownEntryValue } from "../contract/redaction.ts";
 import { printableJson } from "../data/printable.ts";
 import { shownId, shownText } from "./shown.ts";
-import type { RunCount, RunsRequest, RunView } from "./view.ts";
+import type { FoundRuns, RunCount, RunsRequest, RunView } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
 
 /**
@@ -21,6 +21,16 @@ export async function runViews(
     if (views.length >= most) break;
   }
   return views;
+}
+
+/** Resolves with the first `most` of these runs, and if there are more. */
+export async function foundRuns(
+  runs: AsyncIterable<RunInfo>,
+  most: number,
+  showSecrets = false,
+): Promise<FoundRuns> {
+  const views = await runViews(runs, most + 1, showSecrets);
+  return { runs: views.slice(0, most), more: views.length > most };
 }
 
 /** Yields the runs that match a request for changes of runs. */

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { RunInfo } from "../contract/flow.ts";
-import { runViews } from "./run_views.ts";
+import { foundRuns, runViews } from "./run_views.ts";
 
 function run(id: string, at: number): RunInfo {
   const error = { code: "NO_CARD", message: "no \x1b card" };
@@ -61,5 +61,18 @@ describe("runViews", () => {
     );
     assertEquals(views.map(({ id }) => id), ["o-0", "o-1", "o-2"]);
     assertEquals(views[0].steps, ["charge"]);
+  });
+});
+
+describe("foundRuns", () => {
+  it("says if there are more runs than it has (the page showed 500 of 7,000, as if they were all)", async () => {
+    async function* runs(count: number) {
+      for (let n = 0; n < count; n++) yield run(`o-${n}`, n);
+    }
+    const found = async (count: number) => {
+      const { runs: views, more } = await foundRuns(runs(count), 3);
+      return [views.length, more];
+    };
+    assertEquals([await found(2), await found(3), await found(4)], [[2, false], [3, false], [3, true]]);
   });
 });

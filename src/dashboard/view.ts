@@ -401,6 +401,13 @@ export interface RunsRequest {
   readonly reason?: string;
 }
 
+/** Workflow runs that match, in the answer to `GET runs?workflow=…&status=…`. */
+export interface FoundRuns {
+  readonly runs: readonly RunView[];
+  /** True if there are more of them, which are left out. */
+  readonly more: boolean;
+}
+
 /** Number of workflow runs that match, in the answer to `GET count-runs?workflow=…&status=…&cause=…`. */
 export interface RunCount {
   readonly count: number;

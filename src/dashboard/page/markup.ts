@@ -110,7 +110,7 @@ export const MARKUP = `<!DOCTYPE html>
       <p id="confirm-question"></p>
       <div id="confirm-fields"></div>
       <div class="bar">
-        <button type="button" id="confirm-no">Cancel</button>
+        <button type="button" id="confirm-no">Back</button>
         <button type="button" id="confirm-yes" class="strong"></button>
       </div>
     </dialog>

@@ -2,7 +2,7 @@
  * Section of the page: workflow runs. It shows the stuck ones, or those of a workflow and status that the user asks
  * for.
  */
-import type { RunChangeRequest, RunCount, RunsRequest, RunView } from "../view.ts";
+import type { FoundRuns, RunChangeRequest, RunCount, RunsRequest, RunView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
@@ -77,10 +77,12 @@ export function runsSection(
       byId<HTMLInputElement>("runs-workflow").value.trim(),
       byId<HTMLSelectElement>("runs-status").value,
     ];
-    const found = await ask<readonly RunView[]>("runs", { workflow, status });
+    const found = await ask<FoundRuns>("runs", { workflow, status });
     return () => {
-      runs.show(found);
-      return `${some(found.length, "run")}, read at ${new Date().toLocaleTimeString("en-GB")}`;
+      runs.show(found.runs);
+      return `${found.more ? "the first " : ""}${some(found.runs.length, "run")}, read at ${
+        new Date().toLocaleTimeString("en-GB")
+      }`;
     };
   });
 

@@ -1,6 +1,6 @@
 /** Finds the handlers in the option `handlers`, each with its name for errors. */
 import type { AnyContract } from "../contract/contract.ts";
-import { type Handler, type Handlers, isHandler } from "../contract/handler.ts";
+import { type Handler, type Handlers, isHandler, type SubscriptionSettings } from "../contract/handler.ts";
 import { isPlain, show } from "../data/checks.ts";
 
 /** A handler, and where it was found in the option `handlers`. */
@@ -13,13 +13,15 @@ export interface Registration {
 /**
  * Returns all handlers in the option `handlers` (modules, handlers, and arrays of these), in order. A handler that is
  * found twice is returned once. Throws a `TypeError` for a module without handlers, for any other value, for a second
- * handler of a command or query, and for handlers of two definitions of one entity, naming both.
+ * handler of a command or query, for handlers of two definitions of one entity, and for two handlers of an event in one
+ * subscription with different settings, naming both.
  */
 export function collect(handlers: Handlers | undefined): Registration[] {
   const found = new Map<Handler, Registration>();
   if (handlers !== undefined) visit(handlers, "handlers", found);
   const owners = new Map<string, Registration>();
   const deciders = new Map<string, Registration>();
+  const subscribers = new Map<string, Registration>();
   for (const registration of found.values()) {
     const { contract, "~handler": { entity } } = registration.handler;
     const owner = owners.get(contract.name);
@@ -32,6 +34,7 @@ export function collect(handlers: Handlers | undefined): Registration[] {
         : [`workflow ${workflow.definition.name}`, `a workflow ${ONE}`];
       throw new TypeError(`two handlers for ${what}: ${owner.name} and ${registration.name}; ${rule}`);
     }
+    checkSubscriber(registration, subscribers);
     if (entity === undefined) continue;
     const { definition } = entity;
     const decider = deciders.get(definition.name);
@@ -46,6 +49,45 @@ export function collect(handlers: Handlers | undefined): Registration[] {
   }
   return [...found.values()];
 }
+
+/**
+ * Throws a `TypeError` if an earlier handler of the same event in the same subscription has other settings: both run for
+ * each message, so that the settings of one would have no effect. `subscribers`: the first handlers, by subscription and
+ * event; this function adds to them.
+ */
+function checkSubscriber(registration: Registration, subscribers: Map<string, Registration>): void {
+  const { contract, "~handler": { subscription: own } } = registration.handler;
+  if (own === undefined || own.each === "node") return;
+  const key = `${own.name}/${contract.name}`;
+  const first = subscribers.get(key);
+  const other = first?.handler["~handler"].subscription;
+  if (first === undefined || other === undefined) {
+    subscribers.set(key, registration);
+    return;
+  }
+  const different = SETTINGS.find(([setting]) => String(own[setting]) !== String(other[setting]));
+  if (different === undefined) return;
+  const [setting, option] = different;
+  const texts = [other, own].map((each) => showSetting(each[setting]));
+  throw new TypeError(
+    `two handlers for ${contract.kind} ${contract.name} in subscription ${own.name}: ${first.name} has ${option} ` +
+      `${texts[0]}, ${registration.name} ${texts[1]}; they run together for each message: give both the same, or ` +
+      `one of them another name`,
+  );
+}
+
+function showSetting(value: unknown): string {
+  return value === undefined ? "of the app" : JSON.stringify(value);
+}
+
+/** Settings of a subscription that its handlers of one event share, with their names as options. */
+const SETTINGS = [
+  ["attempts", "retry.attempts"],
+  ["delay", "retry.delay"],
+  ["outage", "retry.outage"],
+  ["timeout", "timeout"],
+  ["from", "from"],
+] as const satisfies readonly (readonly [keyof SubscriptionSettings, string])[];
 
 function visit(value: Handlers, name: string, found: Map<Handler, Registration>): void {
   if (isHandler(value)) {

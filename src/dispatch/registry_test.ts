@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { command, event, query } from "../contract/definition.ts";
 import { entity } from "../contract/entity.ts";
-import type { Handler, Handlers } from "../contract/handler.ts";
+import type { Handler, Handlers, SubscriptionOptions } from "../contract/handler.ts";
 import { workflow } from "../contract/workflow.ts";
 import { collect } from "./registry.ts";
 import * as orders from "../../test/support/orders.ts";
@@ -121,6 +121,37 @@ describe("collect", () => {
       "two definitions of entity Cart: handlers[0].add and handlers[1].sell are handlers of different ones, which would " +
         "make different states of the same events; define it once, and import it",
     );
+  });
+
+  it("throws for two handlers of one event in one subscription with different settings, naming both", () => {
+    const Paid = event("shop.Paid", { durable: true });
+    const nothing = () => {};
+    const differ: [SubscriptionOptions, SubscriptionOptions, string, string, string][] = [
+      [{ retry: { attempts: 3 } }, {}, "retry.attempts", "3", "10"],
+      [{}, { retry: { delay: [1, 2] } }, "retry.delay", "[1000,300000]", "[1,2]"],
+      [{ retry: { outage: 0 } }, {}, "retry.outage", "0", "604800000"],
+      [{}, { timeout: 5 }, "timeout", "of the app", "5"],
+      [{ from: "start" }, {}, "from", '"start"', '"now"'],
+    ];
+    for (const [one, other, option, first, second] of differ) {
+      assertEquals(
+        refusal([{ a: Paid.on(nothing, one), b: Paid.on(nothing, other) }]),
+        `two handlers for event shop.Paid in subscription shop-Paid: handlers[0].a has ${option} ${first}, ` +
+          `handlers[0].b ${second}; they run together for each message: give both the same, or one of them another name`,
+      );
+      assertEquals(collect([Paid.on(nothing, one), Paid.on(nothing, { ...other, name: "other" })]).length, 2);
+    }
+  });
+
+  it("two handlers of one event in one subscription may have the same settings, or be read models", () => {
+    const Paid = event("shop.Paid", { durable: true });
+    const Sent = event("shop.Sent", { durable: true });
+    const retry = { attempts: 3, delay: [1, 2] } as const;
+    const nothing = () => {};
+    const both = [Paid.on(nothing, { retry }), Paid.onBatch(nothing, { retry: { ...retry } })];
+    const apart = [Paid.on(nothing, { name: "mail", retry }), Sent.on(nothing, { name: "mail" })];
+    const models = [Paid.on(nothing, { each: "node", timeout: 5 }), Paid.on(nothing, { each: "node" })];
+    assertEquals(collect([both, apart, models]).length, 6);
   });
 
   it("throws for a module without handlers, naming its exports", () => {

@@ -515,7 +515,9 @@ const CASES: readonly Case[] = [
     retry,
   ),
   ...options<LoggingOptions>("logging()", { logger: METHODS, level: CHOICE, payload: BOOLEAN }, logging),
-  ...options<RateLimitOptions>("rateLimit()", { rate: FINITE, per: FINITE, burst: FINITE }, rateLimit, { rate: 1 }),
+  ...options<RateLimitOptions>("rateLimit()", { rate: FINITE, per: FINITE, burst: FINITE, key: FUNCTION }, rateLimit, {
+    rate: 1,
+  }),
   ["timeout()", FINITE, timeout],
   [
     "testCluster: its size",

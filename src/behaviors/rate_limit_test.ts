@@ -67,7 +67,87 @@ describe("rateLimit", () => {
     assertEquals([await outcomes(shared), await outcomes(apart)], [["ok", "RATE_LIMITED"], ["ok", "ok"]]);
   });
 
+  describe("with a key", () => {
+    const Job = query<string, string>("Job");
+    const limited = (options: Partial<RateLimitOptions> = {}) => {
+      const behaviors = [rateLimit({ rate: 1, per: 1_000, key: ({ payload }) => payload as string, ...options })];
+      const { app, clock } = localApp({ handlers: Job.handle(() => "ok", { behaviors }) });
+      const send = async (...keys: string[]) =>
+        (await app.sendAll(Job, keys)).map(({ value, error }) => value ?? error!.code);
+      return { app, clock, send };
+    };
+
+    it("each key has a limit of its own, and its error says so", async () => {
+      const { app, clock, send } = limited();
+      assertEquals(await send("a", "b", "a", "b", "c"), ["ok", "ok", "RATE_LIMITED", "RATE_LIMITED", "ok"]);
+      assertEquals(
+        (await app.send(Job, "a")).error?.message,
+        "query Job did not run on node here: the limit of its key is 1 in 1000 ms",
+      );
+      await clock.advance(1_000);
+      assertEquals(await send("a", "a", "b"), ["ok", "RATE_LIMITED", "ok"]);
+    });
+
+    it("messages without a key share a limit; a key may be empty", async () => {
+      const { send } = limited({ key: ({ payload }) => payload === "none" ? undefined : "" });
+      assertEquals(await send("none", "none", "", ""), ["ok", "RATE_LIMITED", "ok", "RATE_LIMITED"]);
+    });
+
+    it("may be a header, the caller, or the contract of a message", async () => {
+      const behaviors = [rateLimit({ rate: 1, key: ({ ctx, contract }) => `${contract.name} ${ctx.headers.tenant}` })];
+      const handlers = [Job.handle(() => "ok"), Ask.handle(() => "ok")];
+      const { app } = localApp({ handlers, behaviors });
+      const send = async (tenant: string) => (await app.send(Job, "", { headers: { tenant } })).error?.code ?? "ok";
+      assertEquals([await send("a"), await send("a"), await send("b")], ["ok", "RATE_LIMITED", "ok"]);
+      assertEquals((await app.send(Ask, undefined, { headers: { tenant: "a" } })).ok, true);
+    });
+
+    it("a key that is used stays limited while 250,000 others come; the memory for keys is bounded", () => {
+      const limit = rateLimit({ rate: 1, per: 60_000, key: ({ payload }) => payload as string });
+      const message = { contract: Job, ctx: { node: "here" }, clock: { monotonic: () => 0 } };
+      // of a message the behavior reads these members alone
+      const passes = (payload: string) => limit({ ...message, payload } as never, () => ({ ok: true } as never));
+      const isLimited = (key: string) => !(passes(key) as { ok: boolean }).ok;
+      assertEquals(isLimited("busy"), false);
+      for (let n = 0; n < 250_000; n++) {
+        if (n % 50_000 === 0) assertEquals(isLimited("busy"), true, `after ${n} keys`);
+        passes(`key ${n}`);
+      }
+      const kept = ["key 249999", "key 210000"].map(isLimited);
+      const forgotten = ["key 149000", "key 10"].map(isLimited);
+      assertEquals([kept, forgotten], [[true, true], [false, false]]);
+    });
+
+    it("long keys are forgotten earlier", async () => {
+      const { send } = limited({ per: 60_000 });
+      const long = (n: number) => `${n}`.padEnd(1_048_576);
+      for (let n = 0; n < 17; n++) assertEquals(await send(long(n)), ["ok"]);
+      assertEquals(await send(long(16), long(10), long(0)), ["RATE_LIMITED", "RATE_LIMITED", "ok"]);
+    });
+
+    it("is kept until its bucket is full: 10 messages at once need 10 s", async () => {
+      const { clock, send } = limited({ burst: 10 });
+      const ten = Array<string>(10).fill("a");
+      assertEquals((await send(...ten)).every((outcome) => outcome === "ok"), true);
+      for (let n = 0; n < 9; n++) {
+        await clock.advance(1_000);
+        assertEquals(await send("b", "a", "a"), ["ok", "ok", "RATE_LIMITED"], `after ${n} s`);
+      }
+    });
+
+    it("a key that is no string, or cannot be made, is HANDLER_FAILED", async () => {
+      for (const key of [() => 5 as never, () => JSON.parse("{") as string]) {
+        assertEquals(await limited({ key }).send("a"), ["HANDLER_FAILED"]);
+      }
+    });
+  });
+
   it("throws for invalid options", () => {
+    assertThrows(
+      () => rateLimit({ rate: 1, key: "tenant" as never }),
+      TypeError,
+      'rateLimit: key must be a function of the message that returns its key; got "tenant"',
+    );
     assertThrows(
       () => rateLimit({ rate: 0 }),
       RangeError,

@@ -32,8 +32,8 @@ export interface RateLimitOptions {
  * The behavior's type names its code: a contract that declares failures has to declare `RATE_LIMITED`, too.
  *
  * The bucket is in this process. Given to an app, all of its handlers share one bucket; given to a handler, the handler
- * has its own. With `key` each key has its own bucket; it is kept at least until it is full again, or 50,000 other keys,
- * or 8 Mi characters of keys, came after it: then its key may have a burst again. The callers of an HTTP edge are
+ * has its own. With `key` each key has its own bucket; it is kept at least until it is full again, or 50,000 other
+ * keys, or 8 Mi characters of keys, came after it: then its key may have a burst again. The callers of an HTTP edge are
  * limited by its options `limit` and `identify`, too.
  *
  * @example
@@ -58,8 +58,8 @@ export function rateLimit(options: RateLimitOptions): Behavior<"RATE_LIMITED"> {
   checkNumber("rateLimit: burst", burst, 1, 1_000_000_000);
   const { key } = options;
   if (key !== undefined) checkFunction("rateLimit: key", key, "a function of the message that returns its key");
-  const shared: TokenBucket = { tokens: burst, at: -Infinity };
-  const buckets = key && new Buckets(burst, per / rate);
+  const shared: KeyBucket = { tokens: burst, at: -Infinity };
+  const buckets = key && new KeyBuckets(burst, per / rate);
   return (message, next) => {
     const { contract: { kind, name }, ctx, clock } = message;
     const now = clock.monotonic();
@@ -91,7 +91,7 @@ markMaker(rateLimit);
 const ROUNDING = 1e-4;
 
 /** A token bucket: a message takes a token. */
-interface TokenBucket {
+interface KeyBucket {
   /** Number of tokens at the time `at`. */
   tokens: number;
   /** Time at which `tokens` was computed, by the monotonic clock. */
@@ -103,12 +103,12 @@ interface TokenBucket {
  * the order of last use would take 35 µs for each key beyond its maximum: V8 passes over the removed entries at the
  * front of a map at each look at its first entry (measured, Deno 2.9).
  */
-class Buckets {
+class KeyBuckets {
   readonly #burst: number;
   /** Time in which an empty bucket gets full, in ms. */
   readonly #filling: number;
-  #young = new Map<string, TokenBucket>();
-  #old = new Map<string, TokenBucket>();
+  #young = new Map<string, KeyBucket>();
+  #old = new Map<string, KeyBucket>();
   /** Length of the keys of the young generation, in characters. */
   #length = 0;
   /** Time at which the young generation began, by the monotonic clock. */
@@ -120,7 +120,7 @@ class Buckets {
   }
 
   /** Returns the bucket of a key; a key without one gets a full one. */
-  of(key: string, now: number): TokenBucket {
+  of(key: string, now: number): KeyBucket {
     // after the time of filling, all buckets of the old generation are full
     const isOver = this.#young.size >= MAX_KEYS / 2 || this.#length >= MAX_LENGTH / 2 ||
       now - this.#since >= this.#filling;

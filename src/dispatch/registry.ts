@@ -51,9 +51,9 @@ export function collect(handlers: Handlers | undefined): Registration[] {
 }
 
 /**
- * Throws a `TypeError` if an earlier handler of the same event in the same subscription has other settings: both run for
- * each message, so that the settings of one would have no effect. `subscribers`: the first handlers, by subscription and
- * event; this function adds to them.
+ * Throws a `TypeError` if an earlier handler of the same event in the same subscription has other settings: both run
+ * for each message, so that the settings of one would have no effect. `subscribers`: the first handlers, by
+ * subscription and event; this function adds to them.
  */
 function checkSubscriber(registration: Registration, subscribers: Map<string, Registration>): void {
   const { contract, "~handler": { subscription: own } } = registration.handler;

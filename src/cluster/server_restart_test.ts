@@ -10,7 +10,7 @@ import { type Catga, catga, CatgaError, type CatgaOptions, command, event, query
 import type { NodeChange } from "../contract/node_info.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { PATIENT } from "../../test/support/patient.ts";
+import { PATIENT, patiently } from "../../test/support/patient.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Ask = query<void, string>("Ask");
@@ -167,7 +167,7 @@ describe("a nats-server that does not answer", required, () => {
     };
     const Kept = event("Kept", { durable: true });
     const handlers = ["one", "two"].map((name) => Kept.on(() => {}, { name }));
-    const start = (id: string) => catga({ nats: server.url, id, service: id, handlers, logger });
+    const start = (id: string) => patiently(() => catga({ nats: server.url, id, service: id, handlers, logger }));
     const [app, other] = await Promise.all([start("a"), start("b")]);
     await app.lock("order");
     const waiting = other.lock("order").catch(({ code }) => code);

@@ -135,9 +135,9 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     // the load ends when the storm does, or a little earlier
     if (state) cluster.violations.push(...await stateAfter(cluster, Math.max(until, Date.now()), root));
     for (const { id, program } of lasting.filter(({ role }) => role === "client")) {
-      await program.line(({ event }) => event === "done", until - Date.now() + 30_000).catch((error: Error) =>
-        cluster.violations.push(`${id} does not come to an end: ${error.message.slice(-500)}`)
-      );
+      await program.line(({ event }) => event === "done", Math.max(0, until - Date.now()) + 30_000).catch((
+        error: Error,
+      ) => cluster.violations.push(`${id} does not come to an end: ${error.message.slice(-500)}`));
     }
     cluster.violations.push(...await wrongViews(cluster));
     await cluster.stop();

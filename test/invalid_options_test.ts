@@ -210,6 +210,7 @@ const faults: Wrong<Faults> = {
   lostAck: FINITE,
   earlyExpiry: FINITE,
   lateExpiry: FINITE,
+  lateMarker: FINITE,
   revival: FINITE,
   redelivery: FINITE,
   staleRead: FINITE,

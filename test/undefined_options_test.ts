@@ -121,6 +121,7 @@ const faults: Undefined<Faults> = {
   lostAck: undefined,
   earlyExpiry: undefined,
   lateExpiry: undefined,
+  lateMarker: undefined,
   revival: undefined,
   redelivery: undefined,
   staleRead: undefined,

@@ -204,6 +204,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/entities_plants": 84,
   "test/faults/server_trio_storm": 22,
   "test/faults/locks": 21,
+  "test/faults/lock_expiry": 14,
   "test/faults/checker": 50,
   "test/faults/kill": 14,
   "test/faults/server_storm": 14,

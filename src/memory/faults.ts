@@ -43,6 +43,12 @@ export interface Faults {
   /** Chance that an entry outlives its ttl by up to 1 s, as when the server has forgotten the ttl. */
   readonly lateExpiry?: number | undefined;
   /**
+   * Chance that an entry is removed some ms after it has replaced one that outlived its ttl, though its own ttl has
+   * just begun: the removal of the old entry was under way when the new one was stored. Writes that expect a revision
+   * of the key are refused until then.
+   */
+  readonly lateMarker?: number | undefined;
+  /**
    * Chance that a deleted entry with a ttl is back within a second, at its old revision, for the rest of its ttl, as
    * after the server was killed. Watches report nothing until the entry ends.
    */
@@ -79,6 +85,7 @@ const CHANCES = [
   "lostAck",
   "earlyExpiry",
   "lateExpiry",
+  "lateMarker",
   "revival",
   "redelivery",
   "staleRead",

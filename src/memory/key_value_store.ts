@@ -99,7 +99,7 @@ class MemoryBucket implements Bucket {
   async delete(key: string, { revision, note }: DeleteOptions = {}): Promise<boolean> {
     checkKey(key);
     return await this.#session.call(() => {
-      if (revision !== undefined && this.#state.revisionOf(key) !== revision) return false;
+      if (revision !== undefined && !this.#state.isAt(key, revision)) return false;
       this.#state.remove(key, "delete", note);
       return true;
     });
@@ -223,6 +223,10 @@ class StoredEntry {
   revision: number;
   /** Time at which the entry expires, by the monotonic clock; `Infinity`: never. */
   end = Infinity;
+  /** Time by which the entry outlives its ttl, in ms. */
+  late = 0;
+  /** True if the removal of the entry that this one has replaced is under way, and will remove this one. */
+  doomed = false;
   /** Entries with the same ttl as this entry; `undefined` if the entry has no ttl. */
   line: ExpiryLine | undefined = undefined;
   /** The entries before and after this one in its line. */
@@ -302,9 +306,10 @@ export class BucketState {
     return this.#stored.get(key)?.entry;
   }
 
-  /** Returns the revision of a key's entry; `undefined`: there is none. */
-  revisionOf(key: string): number | undefined {
-    return this.#stored.get(key)?.revision;
+  /** Returns true if a key's entry has this revision and no removal of it is under way; `undefined`: has no entry. */
+  isAt(key: string, revision: number | undefined): boolean {
+    const found = this.#stored.get(key);
+    return found?.revision === revision && found?.doomed !== true;
   }
 
   entries(prefix: string): Entry[] {
@@ -327,13 +332,13 @@ export class BucketState {
     seconds: number | undefined,
     expected: number | undefined,
   ): number | undefined {
-    const found = this.#stored.get(key);
-    return found?.revision === expected ? this.#write(found, key, value, seconds) : undefined;
+    return this.isAt(key, expected) ? this.#write(this.#stored.get(key), key, value, seconds) : undefined;
   }
 
   #write(found: StoredEntry | undefined, key: string, value: string, seconds: number | undefined): number {
     const revision = this.#next++;
     let stored = found;
+    const overdue = found !== undefined && found.late > 0 && this.#clock.monotonic() >= found.end - found.late;
     if (stored === undefined) {
       this.#stored.set(key, stored = new StoredEntry(key, value, revision));
     } else {
@@ -341,8 +346,10 @@ export class BucketState {
       stored.value = value;
       stored.revision = revision;
     }
-    this.#expireAfter(stored, seconds === undefined ? undefined : this.#life(seconds));
-    if (this.#observers.size > 0) this.#notify({ type: "put", ...stored.entry });
+    stored.late = seconds !== undefined && this.#faults?.hits("lateExpiry") ? this.#faults.random() * 1_000 : 0;
+    this.#expireAfter(stored, seconds === undefined ? undefined : this.#life(seconds) + stored.late);
+    if (overdue && this.#faults?.hits("lateMarker")) this.#doom(stored);
+    if (this.#observers.size > 0) this.#notify({ type: "put", ...stored.entry, ...(overdue ? { overdue } : {}) });
     return revision;
   }
 
@@ -370,10 +377,16 @@ export class BucketState {
     return () => this.#observers.delete(observer);
   }
 
-  /** Returns the time after which an entry expires, in ms; faults may make it shorter or longer. */
+  /** Returns the ttl of an entry, in ms; a fault may make it shorter. */
   #life(seconds: number): number {
-    const late = this.#faults?.hits("lateExpiry") ? this.#faults.random() * 1_000 : 0;
-    return seconds * 1_000 * (this.#faults?.hits("earlyExpiry") ? this.#faults.random() : 1) + late;
+    return seconds * 1_000 * (this.#faults?.hits("earlyExpiry") ? this.#faults.random() : 1);
+  }
+
+  #doom(stored: StoredEntry): void {
+    stored.doomed = true;
+    this.#clock.after(this.#faults!.random() * 20, () => {
+      if (this.#stored.get(stored.key) === stored) this.remove(stored.key, "expire");
+    }, { background: true });
   }
 
   #revive({ key, value, revision, end }: StoredEntry): void {

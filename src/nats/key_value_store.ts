@@ -105,8 +105,13 @@ class NatsBucket implements Bucket {
       if (revision !== undefined) return revision;
       const asked = this.#now();
       const record = await this.#lastOfLeader(subject);
-      if (record?.type === "put" && await this.#alive(record, asked) !== undefined) return undefined;
-      expected = record?.revision ?? 0;
+      if (record?.type === "put") {
+        if (await this.#alive(record, asked) !== undefined) return undefined;
+        // the server may be about to remove the expired entry, and would remove its replacement: a marker of this
+        // client takes its place first
+        const removed = await remove(this.#stream, { subject, key, revision: record.revision, expired: true });
+        expected = removed?.marker ?? 0;
+      } else expected = record?.revision ?? 0;
     }
     return undefined;
   }

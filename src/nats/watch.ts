@@ -139,10 +139,10 @@ class Watch {
     const stopStatus = transport.onStatus(() => breakOff("the connection was lost"));
     let received = 0;
     // for a while the feed and the reader both deliver the same messages, each in order
-    const receive = (message: StoredMessage, reportRemoval: boolean) => {
+    const receive = (message: StoredMessage, reportRemoval: boolean, skips = false) => {
       if (message.sequence <= received) return;
       received = message.sequence;
-      this.#entries.apply(recordOf(message), reportRemoval);
+      this.#entries.apply(recordOf(message), reportRemoval, skips);
     };
     let feed: Feed | undefined;
     let reader: NatsLogReader | undefined;
@@ -151,7 +151,7 @@ class Watch {
         const listing = new FeedListing(this.#entries);
         const opening = this.#stream.attempt((limit) =>
           Feed.open(this.#stream, this.#filter, limit, {
-            onMessage: (message) => signal.aborted || receive(message, listing.note(message)),
+            onMessage: (message) => signal.aborted || receive(message, listing.note(message), listing.skips),
             onListed: () => listing.end(),
             onBroken: breakOff,
           })
@@ -302,6 +302,11 @@ class FeedListing {
   /** Subjects of the reported entries that the listing does not have; empty until it has ended. */
   get missing(): readonly string[] {
     return this.#missing ?? [];
+  }
+
+  /** True while the feed lists entries of a watch that was interrupted: changes before them may be missing. */
+  get skips(): boolean {
+    return this.#missing === undefined && this.#before > 0;
   }
 
   /**

@@ -96,9 +96,10 @@ export class WatchedEntries {
 
   /**
    * Applies a message of the bucket's stream, and reports the change, unless a newer change of the key was reported.
-   * The removal of an entry that was never reported is reported only with `reportRemoval`.
+   * The removal of an entry that was never reported is reported only with `reportRemoval`. `skips`: true if earlier
+   * messages of the key may not have come, as in a listing.
    */
-  apply(record: StreamRecord, reportRemoval: boolean): void {
+  apply(record: StreamRecord, reportRemoval: boolean, skips = false): void {
     const { subject, revision, type } = record;
     const below = subjectBelow(this.#bucket.prefix, subject);
     if (below === undefined) return;
@@ -114,7 +115,8 @@ export class WatchedEntries {
     if (type === "put") {
       // the data under a hashed subject cannot be unpacked: it was not written by Catga
       if (found === undefined) return;
-      return this.#put(record, key, found.value, { reported, resurrected: revision <= removed });
+      const resurrected = revision <= removed;
+      return this.#put(record, key, found.value, { reported, resurrected, overdue: this.#isOverdue(entry, skips) });
     }
     this.#remove(subject, revision);
     const note = type === "delete" && found?.value ? { note: found.value } : {};
@@ -161,7 +163,7 @@ export class WatchedEntries {
     entry.withheld = undefined;
     entry.reported = true;
     this.#removed.delete(subject);
-    this.#report({ type: "put", key, value: withheld, revision });
+    this.#report({ type: "put", key, value: withheld, revision, overdue: true });
   }
 
   /** Removes an entry from this list, and reports at this revision that it has vanished. */
@@ -179,13 +181,13 @@ export class WatchedEntries {
   /**
    * Adds an entry, and reports it unless it has expired. `reported`: true if an earlier value of the key was reported.
    * `resurrected`: the entry had been removed, and a server has restored it; it will be removed again, and is not
-   * reported.
+   * reported. `overdue`: what the entry has replaced may have expired by now.
    */
   #put(
     record: StreamRecord,
     key: string,
     value: string,
-    { reported, resurrected }: { reported: boolean; resurrected: boolean },
+    { reported, resurrected, overdue }: { reported: boolean; resurrected: boolean; overdue: boolean },
   ): void {
     const { subject, revision, stored, ttl } = record;
     const { transport: { clock }, serverClock } = this.#bucket;
@@ -208,7 +210,17 @@ export class WatchedEntries {
     this.#options.onEnd(end);
     if (!report) return;
     this.#removed.delete(subject);
-    this.#report({ type: "put", key, value, revision });
+    this.#report({ type: "put", key, value, revision, ...(overdue ? { overdue } : {}) });
+  }
+
+  /** Returns true if an entry that has just been replaced may have expired by now, by the server's clock. */
+  #isOverdue(replaced: WatchedEntry | undefined, skips: boolean): boolean {
+    if (replaced === undefined) return skips;
+    const { stored, ttl } = replaced.record;
+    if (ttl === undefined) return false;
+    const { transport: { clock }, serverClock } = this.#bucket;
+    const left = stored + ttl - serverClock.latest(clock.monotonic());
+    return !(left > Math.min(CLOCKS_APART, ttl / 3)); // `left` is NaN before the first reading of the server's clock
   }
 
   #remove(subject: string, revision: number): void {
@@ -229,6 +241,11 @@ export function earlier(stamped: number, latestEnd: number): number {
   return stamped < latestEnd ? stamped : latestEnd;
 }
 
+/**
+ * Time before the end of an entry's ttl from which it may have expired, in ms, at most a third of the ttl: the clocks
+ * of the servers of a cluster may differ.
+ */
+const CLOCKS_APART = 1_000;
 /** Minimum time between two removals of expired entries, in ms. */
 const SWEEP = 100;
 /** Number of expired entries that are removed at once. */

@@ -56,6 +56,23 @@ describe("WatchedEntries", () => {
     assertEquals(entries.due(clock.monotonic()).length, 1);
   });
 
+  it("an entry is overdue when what it has replaced may have expired, or is not known", () => {
+    const { entries, overdue, clock, serverClock } = watched();
+    const stored = 1_000_000;
+    entries.apply(message({ revision: 1, stored, ttl: 5_000 }), true);
+    entries.apply(message({ revision: 2, stored, ttl: 5_000 }), true);
+    serverClock.read(new Date(stored).toISOString(), clock.monotonic());
+    entries.apply(message({ revision: 3, stored: stored - 3_500, ttl: 5_000 }), true);
+    entries.apply(message({ revision: 4, stored: stored - 4_000, ttl: 5_000 }), true);
+    entries.apply(message({ revision: 5, stored, ttl: 5_000 }), true);
+    entries.apply(message({ revision: 6, type: "delete" }), true);
+    entries.apply(message({ revision: 7, stored }), true);
+    entries.apply(message({ revision: 8, stored }), true);
+    entries.apply(message({ subject: "$KV.test.b", revision: 9, stored }), true, true);
+    // the server's clock is not known before revision 3; 4 replaces what lives for 1.5 s, 5 for 1 s
+    assertEquals(overdue, [2, 5, 9]);
+  });
+
   it("confirmMissing: an entry that the leader lacks, too, has vanished; one that it has is reported", async () => {
     const { entries, changes, leader } = watched();
     entries.apply(message({ revision: 1 }), true);
@@ -71,6 +88,11 @@ function watched(prefix = "") {
   const serverClock = new ServerClock(clock);
   const leader = new Map<string, StreamRecord>();
   const changes: string[] = [];
+  const overdue: number[] = [];
+  const onChange = (change: Change) => {
+    changes.push(summary(change));
+    if (change.type === "put" && change.overdue) overdue.push(change.revision);
+  };
   const entries = new WatchedEntries({
     name: "KV_test",
     prefix: "$KV.test.",
@@ -78,8 +100,8 @@ function watched(prefix = "") {
     transport: { clock },
     js: { last: (_stream, subject) => Promise.resolve(leader.get(subject)) },
     noteRevision: () => {},
-  }, { prefix, onChange: (change) => changes.push(summary(change)), onEnd: () => {} });
-  return { entries, changes, clock, serverClock, leader };
+  }, { prefix, onChange, onEnd: () => {} });
+  return { entries, changes, overdue, clock, serverClock, leader };
 }
 
 function summary(change: Change): string {

@@ -109,7 +109,14 @@ export interface Entry {
  * was deleted, has expired, or was lost with its store.
  */
 export type Change =
-  | ({ readonly type: "put" } & Entry)
+  | ({
+    readonly type: "put";
+    /**
+     * True if the entry may have replaced one whose ttl had ended, which the store was about to remove: then the store
+     * may remove this entry as well, although its ttl has just begun. A later write of the key is not removed with it.
+     */
+    readonly overdue?: true;
+  } & Entry)
   | { readonly type: "delete"; readonly key: string; readonly revision: number; readonly note?: string }
   | { readonly type: "expire" | "vanish"; readonly key: string; readonly revision: number };
 

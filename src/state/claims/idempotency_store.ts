@@ -20,6 +20,7 @@ import type { ClaimedRun } from "../../contract/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";
+import { replace, replaceOverdue } from "../store/overdue_entries.ts";
 import { CallerDeadline } from "./caller_deadline.ts";
 import { ClaimWait } from "./claim_wait.ts";
 import {
@@ -275,7 +276,9 @@ export class IdempotencyStore implements Claims {
     if (record.state === "done") return { result: resultOf(record) };
     if (attempt.ran === "new") attempt.ran = "elsewhere";
     const change = await this.#wait.change(bucket, found, record, attempt.deadline);
-    return change.gone && attempt.ran !== "here" ? await this.#takeOver(attempt, bucket, change.found) : change;
+    if (!change.gone || attempt.ran === "here") return change;
+    // the claim may be about to expire
+    return await this.#takeOver(attempt, bucket, change.found, replaceOverdue);
   }
 
   /** Returns true if the nonce is that of a running attempt of this process. */
@@ -284,9 +287,9 @@ export class IdempotencyStore implements Claims {
   }
 
   /** Overwrites a claim that has no running attempt, or this attempt's own claim. */
-  async #takeOver(attempt: GuardedCall, bucket: Bucket, found: Entry): Promise<ClaimStep> {
-    const replace = () => bucket.update(found.key, attempt.text, found.revision, { ttl: LEASE });
-    const step = await this.#runUnder(attempt, bucket, replace);
+  async #takeOver(attempt: GuardedCall, bucket: Bucket, found: Entry, write = replace): Promise<ClaimStep> {
+    const claim = () => write(bucket, found.key, attempt.text, found.revision, { ttl: LEASE });
+    const step = await this.#runUnder(attempt, bucket, claim);
     return step ?? { found: await attempt.deadline.wait(bucket.get(found.key)) };
   }
 

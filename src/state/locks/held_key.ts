@@ -8,7 +8,7 @@ import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import type { Leased } from "../store/jump_watch.ts";
-import { LeasedEntry } from "../store/leased_entry.ts";
+import { LeasedEntry, left } from "../store/leased_entry.ts";
 import { lockLost } from "./lock_error.ts";
 import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
@@ -119,7 +119,7 @@ export class HeldKey implements Leased {
     if (this.#lost === undefined) this.#end();
     // wait for a running renewal, because it changes the revision
     await this.#renewing;
-    if (!this.#gone) await releaseOrHandOver(this.#host, this.key, this.record, this.#entry.revision);
+    if (!this.#gone) await releaseOrHandOver(this.#host, this.key, this.record, this.#entry);
   }
 
   #end(): void {
@@ -195,13 +195,16 @@ export async function releaseOrHandOver(
   host: LockHost,
   key: string,
   record: LockRecord,
-  revision: number,
+  { revision, sent }: { readonly revision: number; readonly sent?: Stamp },
 ): Promise<void> {
-  const entry = entryOf(host, key, record, { revision, sent: stamp(host.clock) });
+  const entry = entryOf(host, key, record, { revision, sent: sent ?? stamp(host.clock) });
+  const isOverdue = () => sent === undefined || left(stamp(host.clock), sent, record.ttl) <= 0;
   const tryOnce = () =>
     entry.change(ANSWER_LIMIT, (bucket, revision) => {
       const next = host.next(key, record.nonce);
-      return next === undefined ? bucket.delete(entry.key, { revision }) : handOver(host, bucket, next, revision);
+      return next === undefined
+        ? bucket.delete(entry.key, { revision })
+        : handOver(host, bucket, next, revision, isOverdue);
     }).catch((error) => {
       // without a connection no further try is made, because the record expires
       if (!isCatgaError(error) || error.code !== "CLOSED") throw error;
@@ -228,9 +231,15 @@ export async function releaseOrHandOver(
 
 /**
  * Replaces the holder's record by the record of a waiter, which then holds the key. Resolves with false if the
- * revision has changed.
+ * revision has changed. `isOverdue`: returns true if the holder's record may have expired.
  */
-async function handOver(host: LockHost, bucket: Bucket, to: SeenWaiter, revision: number): Promise<boolean> {
+async function handOver(
+  host: LockHost,
+  bucket: Bucket,
+  to: SeenWaiter,
+  revision: number,
+  isOverdue: () => boolean,
+): Promise<boolean> {
   const { clock, keys } = host;
   const { ttl } = to.record;
   const record: LockRecord = { ...to.record, since: clock.now(), place: undefined };
@@ -238,6 +247,7 @@ async function handOver(host: LockHost, bucket: Bucket, to: SeenWaiter, revision
   const writing = bucket.update(keys.holder(to.key), writeLockRecord(record), revision, { ttl });
   // a late answer is ignored: the watch of the records shows the outcome
   const written = await host.answers.within(ANSWER_LIMIT, writing);
-  if (written !== undefined) host.handedOver(to, written, sent);
-  return written !== undefined;
+  if (written === undefined) return false;
+  host.handedOver(to, { revision: written, sent, overdue: isOverdue() });
+  return true;
 }

@@ -308,9 +308,11 @@ describe("locks under all faults at once", () => {
     "cuts": { cut: { every: 8_000, lasts: 6_000 }, delay: 50 },
     "pauses": { pause: { every: 8_000, lasts: 8_000 }, delay: 50 },
     "a store that forgets": { lateExpiry: 0.5, revival: 0.2, lostAck: 0.02, delay: 50 },
+    "expiries that come late": { lateExpiry: 1, lateMarker: 1, delay: 100, pause: { every: 4_000, lasts: 4_000 } },
     "everything": {
       lostAck: 0.03,
       lateExpiry: 0.2,
+      lateMarker: 0.5,
       revival: 0.05,
       delay: 100,
       cut: { every: 15_000, lasts: 5_000 },

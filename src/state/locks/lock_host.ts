@@ -31,14 +31,23 @@ export interface LockHost {
   next(key: string, nonce: string): SeenWaiter | undefined;
   /**
    * Call after this node has handed a key over to `waiter`: the waiter becomes the holder at once if it is in this
-   * node. `revision`, `sent`: revision, and time of sending, of the write that made the waiter the holder.
+   * node.
    */
-  handedOver(waiter: SeenWaiter, revision: number, sent: Stamp): void;
+  handedOver(waiter: SeenWaiter, granted: GrantedKey): void;
   /**
    * Takes charge of a promise that no caller awaits: `close` waits for it, and its failure is reported to the observer.
    * `during`: names the work in the report.
    */
   background(during: string, work: Promise<unknown>): void;
+}
+
+/** The write that made a waiter the holder of a key. */
+export interface GrantedKey {
+  readonly revision: number;
+  /** Time at which the write was sent, if this node has sent it. */
+  readonly sent?: Stamp;
+  /** True if the record that the write has replaced may have expired: the store may then remove the new one with it. */
+  readonly overdue: boolean;
 }
 
 /**

@@ -60,7 +60,7 @@ export class LockManager implements Locks {
       holds: (key, nonce) => this.#held.get(key)?.record.nonce === nonce,
       holder: (key) => this.#room.holder(key),
       next: (key, nonce) => this.#room.next(key, nonce),
-      handedOver: (waiter, revision, sent) => this.#room.handedOver(waiter, revision, sent),
+      handedOver: (waiter, granted) => this.#room.handedOver(waiter, granted),
       background: (during, work) => this.#inBackground(during, work),
     };
     this.#room = new WaitingRoom(this.#host, (...held) => this.#hold(...held));
@@ -216,10 +216,10 @@ export class LockManager implements Locks {
         }
         if (entry === undefined && !contended) continue;
         request.holder = entry && readLockRecord(entry.value);
-        // if an acknowledgement was lost, the record may be this call's own
+        // if an acknowledgement was lost, the record may be this call's own; the store may be about to remove it
         const own = request.holder?.nonce === record.nonce;
         const held = own ? this.#hold(key, record, entry!.revision, first!) : undefined;
-        if (held?.stale && !await held.confirm()) continue;
+        if (held !== undefined && !await held.confirm()) continue;
         if (held === undefined) this.#checkAncestry(key, request);
         return held;
       } catch (error) {

@@ -14,6 +14,15 @@ export interface SeenRecord {
   readonly revision: number;
 }
 
+/** The record of a holder, as the watch has last reported it. */
+export interface SeenHolder extends SeenRecord {
+  /**
+   * True if the store may remove the record with the one that it has replaced ({@link Change}), or if that is not
+   * known.
+   */
+  readonly overdue: boolean;
+}
+
 /** The record of a waiter, as the watch has last reported it. */
 export interface SeenWaiter extends SeenRecord {
   readonly key: string;
@@ -41,7 +50,7 @@ interface LockRecordWatchOptions {
 export class LockRecordWatch {
   readonly #options: LockRecordWatchOptions;
   readonly #waiters = new Map<string, Map<string, SeenWaiter>>();
-  readonly #holders = new Map<string, SeenRecord>();
+  readonly #holders = new Map<string, SeenHolder>();
   readonly #end = new AbortController();
   /** Resolves when the present records are known, or the watch is closed; never rejects. */
   readonly ready: Promise<void>;
@@ -57,7 +66,7 @@ export class LockRecordWatch {
     return this.#listed;
   }
 
-  holder(key: string): SeenRecord | undefined {
+  holder(key: string): SeenHolder | undefined {
     return this.#holders.get(key);
   }
 
@@ -99,9 +108,10 @@ export class LockRecordWatch {
     const { key, waiter } = parsed;
     const record = change.type === "put" ? readLockRecord(change.value) : undefined;
     const { revision } = change;
+    const overdue = !this.#listed || (change.type === "put" && change.overdue === true);
     if (waiter === undefined) {
       if (change.type !== "put") this.#holders.delete(key);
-      else this.#holders.set(key, { record: record ?? (isJunk(change.value) ? JUNK : UNREADABLE), revision });
+      else this.#holders.set(key, { record: record ?? (isJunk(change.value) ? JUNK : UNREADABLE), revision, overdue });
     } else {
       let ofKey = this.#waiters.get(key);
       if (record?.nonce === waiter) {

@@ -18,7 +18,7 @@ import type { Bucket } from "../../ports/key_value_store.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { LeasedEntry } from "../store/leased_entry.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
-import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
+import { ANSWER_LIMIT, type GrantedKey, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
 
 /** Dependencies of a {@link LockWaiter} on the waiting room. */
@@ -86,14 +86,11 @@ export class LockWaiter {
     this.#writePlace();
   }
 
-  /**
-   * Makes this waiter the holder of the key. Call when the holder's record names this waiter. `revision`: revision of
-   * that record; `sent`: time at which its write was sent, if this node has sent it.
-   */
-  async granted(revision: number, sent?: Stamp): Promise<void> {
+  /** Makes this waiter the holder of the key. Call when the holder's record names this waiter. */
+  async granted({ revision, sent, overdue }: GrantedKey): Promise<void> {
     if (this.#state !== "waiting") return;
     this.#state = "taking";
-    await this.#becomeHolder(this.#options.hold(revision, sent ?? this.#sentBefore(revision)));
+    await this.#becomeHolder(this.#options.hold(revision, sent ?? this.#sentBefore(revision)), overdue);
   }
 
   /** Tries to become the holder of a key that no one holds. */
@@ -108,7 +105,7 @@ export class LockWaiter {
       const sent = stamp(clock);
       const creating = bucket.create(keys.holder(this.key), writeLockRecord(record), { ttl: this.record.ttl });
       const revision = await host.answers.within(ANSWER_LIMIT, creating);
-      if (revision !== undefined) return await this.#becomeHolder(hold(revision, sent));
+      if (revision !== undefined) return await this.#becomeHolder(hold(revision, sent), false);
     } catch (error) {
       // unknown outcome: the watch will show if the write was made
       if (!isAmbiguous(error)) return this.giveUp(error);
@@ -131,8 +128,8 @@ export class LockWaiter {
     return this.#state === "over";
   }
 
-  async #becomeHolder(held: HeldKey): Promise<void> {
-    if (held.stale && !await held.confirm()) {
+  async #becomeHolder(held: HeldKey, overdue: boolean): Promise<void> {
+    if ((overdue || held.stale) && !await held.confirm()) {
       if (this.#over) return;
       this.#state = "waiting";
       return this.#options.notTaken(this);
@@ -200,7 +197,7 @@ export class LockWaiter {
     const { host } = this.#options;
     const entry = await host.answers.within(ANSWER_LIMIT, bucket.get(host.keys.holder(this.key)));
     if (entry === undefined || readLockRecord(entry.value)?.nonce !== this.record.nonce) return;
-    await releaseOrHandOver(host, this.key, this.record, entry.revision);
+    await releaseOrHandOver(host, this.key, this.record, { revision: entry.revision });
   }
 
   /** Writes or renews the place in the queue, and again after each third of its ttl. */

@@ -8,7 +8,7 @@ import type { Stamp, Timer } from "../../ports/clock.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
 import { DeadlockDetector } from "./deadlock.ts";
 import { deadlock } from "./lock_error.ts";
-import type { LockHost } from "./lock_host.ts";
+import type { GrantedKey, LockHost } from "./lock_host.ts";
 import type { LockRecord } from "./lock_record.ts";
 import { JUNK, LockRecordWatch, type SeenWaiter } from "./lock_record_watch.ts";
 import { LockWaiter } from "./waiter.ts";
@@ -110,10 +110,10 @@ export class WaitingRoom {
    * Call when this node has handed a key over. If the new holder is a waiter of this node, it holds the key at once,
    * before the watch reports its record; if it is a waiter of another node, it is no longer counted as waiting.
    */
-  handedOver(to: SeenWaiter, revision: number, sent: Stamp): void {
+  handedOver(to: SeenWaiter, granted: GrantedKey): void {
     const waiter = this.#waiters.get(to.record.nonce);
     if (waiter === undefined) this.#handedOver.add(to);
-    else this.#host.background("taking a lock", waiter.granted(revision, sent));
+    else this.#host.background("taking a lock", waiter.granted(granted));
   }
 
   /** Notes the last revision of a key that this node no longer holds, for a waiter that has ended and got the key. */
@@ -185,11 +185,11 @@ export class WaitingRoom {
       return this.#host.background("removing an invalid lock record", removing);
     }
     const waiter = this.#waiters.get(holder.record.nonce);
-    if (waiter !== undefined) return this.#host.background("taking a lock", waiter.granted(holder.revision));
+    if (waiter !== undefined) return this.#host.background("taking a lock", waiter.granted(holder));
     const ended = this.#ended.get(holder.record.nonce);
     if (ended === undefined || this.#host.holds(key, holder.record.nonce) || holder.revision <= ended.revision) return;
     ended.revision = holder.revision;
-    const releasing = releaseOrHandOver(this.#host, key, ended.record, holder.revision);
+    const releasing = releaseOrHandOver(this.#host, key, ended.record, { revision: holder.revision });
     this.#host.background("releasing a lock that came too late", releasing);
   }
 

@@ -114,9 +114,10 @@ export class LeasedEntry {
    * entry's new revision; with true, if the write leaves no entry; or with another value, if the entry has another
    * revision than expected. In the last case the entry is read. If it is this process's own (the acknowledgement of an
    * earlier write was lost, so the entry's age is unknown), it is written again; otherwise this method resolves with
-   * {@link Gone}. Rejects as `write` does, and with `UNAVAILABLE` if the write or the read takes longer than `limit`
-   * ms, or if the server that answered the read lags behind. `now`: a moment before the write, if the caller has just
-   * read the clocks.
+   * {@link Gone}. An entry that may have expired before this write was acknowledged is written once more, because the
+   * store may remove the first of these writes (`overdue_entries.ts`). Rejects as `write` does, and with `UNAVAILABLE`
+   * if the write or the read takes longer than `limit` ms, or if the server that answered the read lags behind. `now`:
+   * a moment before the write, if the caller has just read the clocks.
    */
   async change(
     limit: number,
@@ -126,12 +127,16 @@ export class LeasedEntry {
     const { clock, answers } = this.#store;
     const opening = this.#store.bucket();
     const bucket = opening instanceof Promise ? await opening : opening;
+    let again = false;
     for (let sent = now ?? stamp(clock);; sent = stamp(clock)) {
+      const replaces = this.#revision > 0;
       const written = await answers.within(limit, write(bucket, this.#revision), sent.monotonic);
       if (typeof written === "number") {
+        again = !again && replaces && this.left <= 0;
         this.#revision = written;
         this.#sent = sent;
         this.#failure = undefined;
+        if (again) continue;
       }
       if (written) return "written";
       const found = await answers.within(limit, bucket.get(this.key));

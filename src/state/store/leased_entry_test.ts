@@ -17,6 +17,8 @@ class OneKey {
   lostAcks = 0;
   lagging = false;
   silent = false;
+  /** True if the next entry is removed as soon as its write is acknowledged. */
+  removed = false;
   #revision = 0;
 
   readonly bucket = {
@@ -29,6 +31,8 @@ class OneKey {
     if (this.silent) return new Promise(() => {});
     if (!may || this.lagging) return Promise.resolve(undefined);
     this.entry = { key: "k", value, revision: ++this.#revision };
+    if (this.removed) this.entry = undefined;
+    this.removed = false;
     if (this.lostAcks-- > 0) return Promise.reject(new CatgaError("UNAVAILABLE", "the acknowledgement was lost"));
     return Promise.resolve(this.#revision);
   }
@@ -95,6 +99,25 @@ describe("LeasedEntry", () => {
     store.lagging = true;
     const error = await assertRejects(() => entry.renew(100, () => "own"), CatgaError);
     assertEquals((error as CatgaError).code, "UNAVAILABLE");
+  });
+
+  it("is written twice when it may have expired before, and once while its lease lasts", async () => {
+    const store = new OneKey();
+    const { clock, entry } = leased(store);
+    for (const [passes, revision] of [[0, 1], [8_999, 2], [9_000, 4], [100, 5]]) {
+      await clock.advance(passes);
+      assertEquals(await entry.renew(100, () => "own"), "written");
+      assertEquals(entry.revision, revision);
+    }
+  });
+
+  it("is gone when the store removes it with the expired one that it has replaced", async () => {
+    const store = new OneKey();
+    const { clock, entry } = leased(store);
+    await entry.renew(100, () => "own");
+    await clock.advance(9_000);
+    store.removed = true;
+    assertEquals(await entry.renew(100, () => "own"), { found: undefined });
   });
 
   it("an answer that takes longer than the limit is UNAVAILABLE, and the lease runs on from the write before", async () => {

@@ -47,6 +47,8 @@ export interface Observed {
     /** Error that the last attempt of the run's stuck step threw. */
     readonly cause?: string | undefined;
   }[];
+  /** True if more runs are stuck than `runs` lists. */
+  readonly hasMoreRuns?: boolean;
   /**
    * Messages of other nodes that wait because this node already runs its maximum number of handlers: `since`, time
    * since which that maximum has been reached; `freed`, time at which a handler last ended.
@@ -240,6 +242,7 @@ type Raised = Omit<Alarm, "since" | "docs"> & { readonly since?: number | undefi
 function* raised(observed: Observed): Iterable<Raised> {
   const { now, disconnected, nodes = [], contracts = [], subscriptions = [], letters = [] } = observed;
   const { streams = [], store, breakers = [], runs = [], backlog, entities = [], mismatches = [] } = observed;
+  const { hasMoreRuns = false } = observed;
   const { settings = [], others = [] } = observed;
   if (disconnected !== undefined) {
     const message = "There is no connection to NATS: nothing is sent or received until it is back.";
@@ -297,7 +300,7 @@ function* raised(observed: Observed): Iterable<Raised> {
     const [count, since] = [own.length, Math.min(...own.map(({ since }) => since))];
     const message = count === 1
       ? `The run ${run} of the workflow ${about} does not go on by itself: ${why}`
-      : `${count} runs of the workflow ${about} do not go on by themselves: ` +
+      : `${hasMoreRuns ? "At least " : ""}${count} runs of the workflow ${about} do not go on by themselves: ` +
         `${listed(own.map(({ run }) => run))}. Why the first: ${why}`;
     const thrown = cause === undefined ? {} : { cause };
     yield { kind: "run-stuck", about, severity: "error", count, message, since, ...thrown };

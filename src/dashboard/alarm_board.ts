@@ -18,7 +18,7 @@ import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { ContractRates } from "./contract_rates.ts";
 import type { NodeBook } from "./node_book.ts";
 import { shownCount, shownLines, shownText } from "./shown.ts";
-import type { AlarmView, LetterGroup, RetryView, RunView, ServerView, TimelineEntry } from "./view.ts";
+import type { AlarmView, FoundRuns, LetterGroup, RetryView, ServerView, TimelineEntry } from "./view.ts";
 
 /** The alarms and the timeline of a cluster. */
 export class AlarmBoard {
@@ -27,8 +27,8 @@ export class AlarmBoard {
   others: readonly Alarm[] = [];
   server: ServerView | undefined;
   retries: readonly RetryView[] = [];
-  /** Workflow runs that are stuck; `undefined`: they were not read. */
-  runs: readonly RunView[] | undefined;
+  /** Workflow runs that are stuck, and if there are `more`; `undefined`: they were not read. */
+  runs: FoundRuns | undefined;
   #disconnected: { readonly since: number } | undefined;
   #contracts: readonly ObservedContract[] = [];
   #subscriptions: readonly ObservedSubscription[] = [];
@@ -123,6 +123,7 @@ export class AlarmBoard {
 
   /** Computes the present alarms. */
   view(now: number): readonly AlarmView[] {
+    const { runs, more } = this.runs ?? { runs: [], more: false };
     const observed: Observed = {
       now,
       disconnected: this.#disconnected,
@@ -137,7 +138,8 @@ export class AlarmBoard {
       })),
       streams: this.server?.streams ?? [],
       store: this.server?.store,
-      runs: (this.runs ?? []).map(({ workflow, id, since, pending }) => ({ workflow, run: id, since, why: pending })),
+      runs: runs.map(({ workflow, id, since, pending }) => ({ workflow, run: id, since, why: pending })),
+      hasMoreRuns: more,
       // alarms of nodes about stuck runs are left out if runs were read here: a node does not see that a run goes on
       // at another node
       others: this.others.filter(({ kind }) => kind !== "run-stuck" || this.runs === undefined).map(shownAlarm),

@@ -31,10 +31,16 @@ describe("AlarmBoard", () => {
     board.others = [said("Order"), said("Refund"), { ...said("a"), kind: "breaker-open" }];
     // the board has no runs yet, so the nodes' alarms count
     assertEquals(shown(), ["run-stuck Order", "run-stuck Refund", "breaker-open a"]);
-    board.runs = [stuck("2")];
+    board.runs = { runs: [stuck("2")], more: false };
     assertEquals(shown(), ["run-stuck Order", "breaker-open a"]);
-    board.runs = [];
+    board.runs = { runs: [], more: false };
     assertEquals(shown(), ["breaker-open a"]);
+  });
+
+  it("says of runs that are stuck that there are more than it knows", () => {
+    const board = new AlarmBoard();
+    board.runs = { runs: [stuck("2"), stuck("3")], more: true };
+    assertEquals(board.view(9)[0].message.slice(0, 37), "At least 2 runs of the workflow Order");
   });
 
   it("a contract whose last nodes have signed off is no alarm, though they were gone before their record was", () => {

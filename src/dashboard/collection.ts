@@ -12,7 +12,7 @@ import type { AlarmBoard } from "./alarm_board.ts";
 import { labelOf, NodeBook } from "./node_book.ts";
 import { ParkedViews } from "./parked_views.ts";
 import { RepeatedParts } from "./repeated_parts.ts";
-import { runViews } from "./run_views.ts";
+import { foundRuns } from "./run_views.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { ScheduleView } from "./view.ts";
 import type { DashboardSource, SourceAsker } from "./dashboard_source.ts";
@@ -109,8 +109,8 @@ export class Collection {
     });
     this.#parts.repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
     this.#parts.repeat("runs", 2 * SECOND, async () => {
-      const runs = alarms.runs = await runViews(source.runs({ status: "stuck" }), ROWS, source.showSecrets);
-      streams.send("runs", runs);
+      const found = alarms.runs = await foundRuns(source.runs({ status: "stuck" }), ROWS, source.showSecrets);
+      streams.send("runs", found.runs);
     });
     this.#parts.repeat("schedules", 5 * SECOND, () => this.#schedules());
     this.#parts.repeat("events", SECOND, async () => {

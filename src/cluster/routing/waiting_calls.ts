@@ -62,7 +62,7 @@ export class WaitingCalls {
    * joined.
    */
   forConnection(call: Call): void {
-    if (this.#full) return this.#refuse(call, "the network is not connected");
+    if (this.#full) return this.#refuse(call, NOT_CONNECTED);
     this.#forConnection.add(call);
   }
 
@@ -184,15 +184,17 @@ export class WaitingCalls {
     });
   }
 
+  /** Returns the error of a call that has waited for a node for long enough. */
   #noNode(call: Call): CatgaError {
     const { contract, node } = call.request;
-    const { candidates, gaps } = this.#options;
+    const { candidates, connected, gaps } = this.#options;
+    const what = `${contract.kind} ${contract.name} ${call.fate}`;
     const inGap = this.#stopping && node === undefined &&
       (this.#forNode.get(call)?.away || gaps.knows(contract.name));
-    if (!inGap) return (candidates.of(call).length > 0 ? noneChosen(contract) : noHandler(contract, node)).error;
-    const message =
-      `${contract.kind} ${contract.name} ${call.fate}: no node that handles it is there, and this one stops`;
-    return unavailable(message);
+    if (inGap) return unavailable(`${what}: no node that handles it is there, and this one stops`);
+    if (candidates.of(call).length > 0) return noneChosen(contract).error;
+    // without a connection it is not known if a node handles the contract
+    return connected() ? noHandler(contract, node).error : unavailable(`${what}: ${NOT_CONNECTED}, and this node stops`);
   }
 
   #leave(call: Call): void {
@@ -241,3 +243,4 @@ export class WaitingCalls {
 export const MAX_WAITING = 65_536;
 const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view some milliseconds later
 const POLL = 250; // ms
+const NOT_CONNECTED = "the network is not connected";

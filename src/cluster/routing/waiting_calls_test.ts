@@ -8,7 +8,7 @@ import { MAX_WAITING, WaitingCalls } from "./waiting_calls.ts";
 
 const NODE = {} as NodeInfo; // cast: nodes are only counted
 
-function make() {
+function make({ connected = true } = {}) {
   const clock = new VirtualClock();
   const retried: Call[] = [];
   const failed: { call: Call; error: CatgaError }[] = [];
@@ -26,7 +26,7 @@ function make() {
       reachable: (name) => trusted.has(name),
     },
     gaps: { knows: (name) => known.has(name), ask: (name) => void asked.push(name) },
-    connected: () => true,
+    connected: () => connected,
     retry: (call) => void retried.push(call),
     fail: (call, error) => void failed.push({ call, error }),
   });
@@ -37,6 +37,7 @@ function make() {
 function newCall(name = "Ask", request: { node?: string; retries?: number } = {}): Call {
   return {
     done: false,
+    fate: "did not run",
     retriesLeft: 0,
     request: { contract: { kind: "query", name, options: {} }, retries: 3, ...request },
   } as unknown as Call;
@@ -148,5 +149,20 @@ describe("WaitingCalls", () => {
     assertEquals(failed.length, 0);
     await clock.advance(1);
     assertEquals(failed.map(({ error }) => error.code), ["UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"]);
+  });
+
+  it("when the node stops without a connection, a call that no node is known for ends with UNAVAILABLE", async () => {
+    const { clock, waiting, failed } = make({ connected: false });
+    for (const call of [newCall(), newCall("Ask", { node: "a" })]) waiting.forNode(call);
+    waiting.stop();
+    waiting.forNode(newCall());
+    await clock.advance(499);
+    assertEquals(failed.length, 0);
+    await clock.advance(1);
+    assertEquals(failed.map(({ error }) => error.code), ["UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"]);
+    assertEquals(
+      failed[0].error.message,
+      "query Ask did not run: the network is not connected, and this node stops",
+    );
   });
 });

@@ -2,6 +2,7 @@
 import { type Behavior, type BehaviorMessage, markMaker } from "../contract/behavior.ts";
 import { fail } from "../contract/result.ts";
 import { checkFunction, checkKnown, checkNumber, show, TEN_YEARS } from "../data/checks.ts";
+import { TokenBuckets } from "../data/token_buckets.ts";
 
 /** Options of {@link rateLimit}, the behavior that limits the number of messages per time. */
 export interface RateLimitOptions {
@@ -58,90 +59,23 @@ export function rateLimit(options: RateLimitOptions): Behavior<"RATE_LIMITED"> {
   checkNumber("rateLimit: burst", burst, 1, 1_000_000_000);
   const { key } = options;
   if (key !== undefined) checkFunction("rateLimit: key", key, "a function of the message that returns its key");
-  const shared: KeyBucket = { tokens: burst, at: -Infinity };
-  const buckets = key && new KeyBuckets(burst, per / rate);
+  const limit = { rate, per, burst };
+  const buckets = new TokenBuckets();
   return (message, next) => {
     const { contract: { kind, name }, ctx, clock } = message;
-    const now = clock.monotonic();
     const own = key?.(message);
     if (own !== undefined && typeof own !== "string") {
       throw new TypeError(`rateLimit: key must return a string or undefined; got ${show(own)}`);
     }
-    const bucket = own === undefined || buckets === undefined ? shared : buckets.of(own, now);
-    bucket.tokens = Math.min(burst, bucket.tokens + (now - bucket.at) * rate / per);
-    bucket.at = now;
-    if (bucket.tokens >= 1 - ROUNDING) {
-      bucket.tokens--;
-      return next();
-    }
-    const retryAfter = Math.ceil((1 - bucket.tokens) * per / rate);
-    const limit = own === undefined ? "the limit" : "the limit of its key";
-    return fail("RATE_LIMITED", `${kind} ${name} did not run on node ${ctx.node}: ${limit} is ${rate} in ${per} ms`, {
+    const wait = buckets.take(own, limit, clock.monotonic());
+    if (wait === undefined) return next();
+    const which = own === undefined ? "the limit" : "the limit of its key";
+    return fail("RATE_LIMITED", `${kind} ${name} did not run on node ${ctx.node}: ${which} is ${rate} in ${per} ms`, {
       retryable: true,
-      details: { retryAfter },
+      details: { retryAfter: Math.ceil(wait) },
     });
   };
 }
 markMaker(rateLimit);
-
-/**
- * Tolerance, in tokens, for rounding errors in sums of times: without it, a sender that has waited for `retryAfter` may
- * be refused for 1 ms more. In the long run no more messages pass, because each takes a whole token.
- */
-const ROUNDING = 1e-4;
-
-/** A token bucket: a message takes a token. */
-interface KeyBucket {
-  /** Number of tokens at the time `at`. */
-  tokens: number;
-  /** Time at which `tokens` was computed, by the monotonic clock. */
-  at: number;
-}
-
-/**
- * The buckets of keys, in two generations: when the young one is large or old enough, it replaces the old one. A map in
- * the order of last use would take 35 µs for each key beyond its maximum: V8 passes over the removed entries at the
- * front of a map at each look at its first entry (measured, Deno 2.9).
- */
-class KeyBuckets {
-  readonly #burst: number;
-  /** Time in which an empty bucket gets full, in ms. */
-  readonly #filling: number;
-  #young = new Map<string, KeyBucket>();
-  #old = new Map<string, KeyBucket>();
-  /** Length of the keys of the young generation, in characters. */
-  #length = 0;
-  /** Time at which the young generation began, by the monotonic clock. */
-  #since = -Infinity;
-
-  constructor(burst: number, interval: number) {
-    this.#burst = burst;
-    this.#filling = burst * interval;
-  }
-
-  /** Returns the bucket of a key; a key without one gets a full one. */
-  of(key: string, now: number): KeyBucket {
-    // after the time of filling, all buckets of the old generation are full
-    const isOver = this.#young.size >= MAX_KEYS / 2 || this.#length >= MAX_LENGTH / 2 ||
-      now - this.#since >= this.#filling;
-    if (isOver) {
-      this.#old = this.#young;
-      this.#young = new Map();
-      this.#length = 0;
-      this.#since = now;
-    }
-    let bucket = this.#young.get(key);
-    if (bucket !== undefined) return bucket;
-    bucket = this.#old.get(key) ?? { tokens: this.#burst, at: now };
-    this.#young.set(key, bucket);
-    this.#length += key.length;
-    return bucket;
-  }
-}
-
-/** Maximum number of keys whose buckets are kept. */
-const MAX_KEYS = 100_000;
-/** Maximum length of all kept keys together, in characters, besides the last one of each generation. */
-const MAX_LENGTH = 16 * 1_048_576;
 
 const OPTIONS: ReadonlySet<string> = new Set<keyof RateLimitOptions>(["rate", "per", "burst", "key"]);

@@ -8,6 +8,7 @@ import { CALLER_HEADER } from "../contract/send_options.ts";
 import { logThrown } from "../data/cause_text.ts";
 import { isThenable, show } from "../data/checks.ts";
 import { encodeValue } from "../data/encoding.ts";
+import { TokenBuckets, type TokenLimit } from "../data/token_buckets.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { EdgeActions } from "./edge_actions.ts";
 import { answer } from "./edge_answer.ts";
@@ -26,7 +27,6 @@ import { EdgeRefusal, isEdgeRefusal } from "./refusal.ts";
 import { BodyReader, refusedMediaType, wantsValues } from "./request_input.ts";
 import { hostOf, pathOf, queryOf } from "./request_url.ts";
 import { titleOf } from "./respond.ts";
-import { TokenBuckets } from "./token_buckets.ts";
 
 /** Makes the function that handles HTTP requests of an edge. */
 export function edgeHandler<Given>(
@@ -45,7 +45,10 @@ class EdgeHandler<Given> {
   readonly #origins: ReadonlySet<string>;
   readonly #bodies: BodyReader;
   readonly #actions: EdgeActions;
-  readonly #buckets: TokenBuckets | undefined;
+  readonly #buckets = new TokenBuckets();
+  /** Returns the present limit of each caller; `undefined`: the edge has none. */
+  readonly #limit: (() => TokenLimit) | undefined;
+  readonly #clock: Catga["clock"];
 
   constructor(app: Catga, routes: ReadonlyMap<string, EdgeRoute>, options: EdgeHandlerOptions<Given>) {
     const { base = "", origins = [], limit } = options;
@@ -56,7 +59,8 @@ class EdgeHandler<Given> {
     this.#origins = new Set(origins);
     this.#bodies = new BodyReader({ maxSize: maxBody, timeout: bodyTimeout, draining: app.draining });
     this.#actions = new EdgeActions(app, { bodies: this.#bodies, maxWait, keepAlive, parameters });
-    if (limit !== undefined) this.#buckets = bucketsOf(app, limit);
+    this.#limit = limit && limitOf(app, limit);
+    this.#clock = app.clock;
   }
 
   async handle(request: Request): Promise<Response> {
@@ -127,8 +131,8 @@ class EdgeHandler<Given> {
     if (this.#options.identify !== undefined && typeof identity !== "string") {
       throw new TypeError(`identify must return a string; got ${show(identity)}`);
     }
-    const wait = this.#buckets?.take(identity ?? "") ?? 0;
-    if (wait > 0) {
+    const wait = this.#limit && this.#buckets.take(identity, this.#limit(), this.#clock.monotonic());
+    if (wait !== undefined) {
       const seconds = `${Math.ceil(wait / 1_000)}`;
       throw new EdgeRefusal(429, "RATE_LIMITED", "too many calls: try again later", { "retry-after": seconds });
     }
@@ -180,18 +184,16 @@ async function withoutBody(response: Response): Promise<Response> {
   return new Response(null, { status, headers });
 }
 
-/** Makes the buckets that count the calls of each caller. */
-function bucketsOf(app: Catga, { rate, burst = rate, over }: EdgeLimit): TokenBuckets {
+/** Returns a function that returns the present limit of each caller in this process. */
+function limitOf(app: Catga, { rate, burst = rate, over }: EdgeLimit): () => TokenLimit {
   const share = over !== "cluster" ? () => 1 : () => {
     const { service } = app.self;
     return Math.max(1, app.nodes().filter((node) => node.service === service).length);
   };
-  return new TokenBuckets({
-    clock: app.clock,
-    rate: () => rate / share(),
-    burst: () => Math.max(1, burst / share()),
-    most: MAX_CALLERS,
-  });
+  return () => {
+    const nodes = share();
+    return { rate: rate / nodes, per: 1_000, burst: Math.max(1, burst / nodes) };
+  };
 }
 
 /**
@@ -220,5 +222,3 @@ const PREFLIGHT = {
  * with its answer, also while the body arrives, and nginx, which keeps none by default, then gives a 502.
  */
 const READS_REFUSED = "Bun" in globalThis;
-/** Maximum number of callers whose calls are counted for the rate limit. */
-const MAX_CALLERS = 100_000;

@@ -194,7 +194,9 @@ export class WaitingCalls {
     if (inGap) return unavailable(`${what}: no node that handles it is there, and this one stops`);
     if (candidates.of(call).length > 0) return noneChosen(contract).error;
     // without a connection it is not known if a node handles the contract
-    return connected() ? noHandler(contract, node).error : unavailable(`${what}: ${NOT_CONNECTED}, and this node stops`);
+    return connected()
+      ? noHandler(contract, node).error
+      : unavailable(`${what}: ${NOT_CONNECTED}, and this node stops`);
   }
 
   #leave(call: Call): void {

@@ -152,7 +152,9 @@ async function show(place: EntityPlace, info: EntityInfo, { after, limit, flags,
   if (rows.length > 0) terminal.write(`\n${table(terminal, COLUMNS, rows).join("\n")}\n`);
   else if (!json) terminal.say(`no events after version ${after}`);
   if (more) {
-    terminal.say(`there are more, up to version ${info.version}: --after ${shown} goes on there, --limit shows more`);
+    // messages that are no events of the entity have no version behind which a next page could begin
+    const next = shown > after ? `--after ${shown} goes on there, ` : "";
+    terminal.say(`there are more, up to version ${info.version}: ${next}--limit shows more`);
   }
 }
 

@@ -184,6 +184,15 @@ describe("the tool and entities", await requireNatsServer(), () => {
     safe(await run("Cart", `${ID}?`));
   });
 
+  it("a page of messages that are no events gives no version to go on behind, because it would be the same page", async () => {
+    unwrap(await app.send(AddItem, { cartId: "spoilt", sku: "tea" }));
+    for (let i = 0; i < 3; i++) await append("spoilt", "");
+    const more = async (...args: string[]) => (await run("Cart", "spoilt", "--limit", ...args)).err;
+    assertEquals(await more("2"), "there are more, up to version 1: --after 1 goes on there, --limit shows more\n");
+    assertEquals(await more("2", "--after", "1"), "there are more, up to version 1: --limit shows more\n");
+    assertEquals(await more("3", "--after", "1"), "");
+  });
+
   it("subscriptions and rewind: those to events of entities have their lag, and are found by their names", async () => {
     const on = ItemAdded.on(() => {}, { name: "recommendations" });
     await (await catga({ nats: server.url, service: "shop", handlers: on })).drain();

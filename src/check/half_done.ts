@@ -107,13 +107,11 @@ async function replay(
     return `do not come to rest within ${REST_TIMEOUT / 1_000} s: the handler awaits something outside of flow`;
   }
   for (const entry of log.refused) {
-    if (entry.t === "failed" && entry.step === "" && entry.error.message !== before) {
+    // it is the handler that failed, because no step begins
+    if (entry.t === "failed" && entry.error.message !== before) {
       return `would be stuck, or tried again: the handler throws: ${
         entry.error.message.replaceAll(labelOf(ref), "the run")
       }`;
-    }
-    if (entry.t === "failed" && entry.step !== "" && entry.next === undefined) {
-      return `would be stuck at ${entry.step}: ${entry.error.code}: ${entry.error.message}`;
     }
     if (entry.t === "failing") return `would fail, and be undone: ${entry.error.code}: ${entry.error.message}`;
   }

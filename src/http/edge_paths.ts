@@ -47,7 +47,7 @@ export class EdgePaths {
     if (more.length === 0) return { route, run: undefined, signal: undefined };
     const signal = method === "POST" && more.length > 1 ? more.pop() : undefined;
     const run = more.join("/");
-    if (route.kind !== "workflow" || run === "" || run.length > MAX_ID || signal === "") throw NOT_FOUND;
+    if (route.kind !== "workflow" || run === "" || run.length > MAX_ID) throw NOT_FOUND;
     return { route, run, signal };
   }
 }

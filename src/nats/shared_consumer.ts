@@ -41,7 +41,7 @@ export interface Progress {
   readonly upTo: number;
 }
 
-/** A reader that may share a consumer. None of its methods throws. */
+/** A reader that may share a consumer. It leaves when the connection is closed. None of its methods throws. */
 export interface SharingReader {
   readonly filters: readonly string[];
   /** True if the reader takes no messages at present. */
@@ -193,8 +193,8 @@ export class SharedConsumer implements Progress {
         failures = 0;
       } catch (error) {
         this.#fail(error);
-        // the loop ends here without readers or connection, because the timer of a wait would outlive the connection
-        if (this.#readers.size + this.#joining.size === 0 || transport.status.state === "closed") break;
+        // the loop ends here without readers, because the timer of a wait would outlive the connection
+        if (this.#readers.size + this.#joining.size === 0) break;
         await delay(clock, backoff(random, failures++, 20, PAUSE));
       }
     }

@@ -6,7 +6,7 @@ import { delay, systemClock } from "../ports/clock.ts";
 import type { EventLogHarness } from "../ports/event_log_suite.ts";
 import { openTransport, reached } from "./harness_suite.ts";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../tools/nats_server.ts";
-import { chances } from "../../test/support/chances.ts";
+import { chancesOfStarved } from "../../test/support/chances.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import type { CatgaError } from "../error.ts";
 import type { Appended, FollowOptions, LogLoss, LogReader, LogStream, StoredMessage } from "../ports/event_log.ts";
@@ -112,11 +112,11 @@ export function follow(stream: LogStream, options: Partial<FollowOptions> = {}):
 }
 
 /**
- * Plays a test after which each of some readers has begun `starts` times, and has missed nothing. If a server stands
- * still, which makes readers begin anew, the test is played again, twice at most.
+ * Plays a test after which each of some readers has begun `starts` times, and has missed nothing. If the machine
+ * stood still, which makes readers begin anew, the test is played again, twice at most.
  */
 export async function assertStarts(starts: number, play: () => Promise<readonly Following[]>): Promise<void> {
-  const begun = await chances(
+  const begun = await chancesOfStarved(
     2,
     async () =>
       (await play()).map(({ losses }) => {

@@ -2,7 +2,7 @@
 import { after, afterEach, before, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { beforeItsTime } from "../../test/support/before_its_time.ts";
-import { chances } from "../../test/support/chances.ts";
+import { chancesOfStarved } from "../../test/support/chances.ts";
 import { CatgaError } from "../error.ts";
 import type {
   Appended,
@@ -144,11 +144,11 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
     }
 
     /**
-     * Plays a test whose reader begins so many times. If a server that stands still makes it begin once more, the test
-     * is played again, twice at most.
+     * Plays a test whose reader begins so many times. If a machine that stands still makes it begin once more, the
+     * test is played again, twice at most.
      */
     async function begins(times: number, play: () => Promise<Followed>): Promise<Followed> {
-      const followed = await chances(2, play, ({ starts }) => starts.length === times);
+      const followed = await chancesOfStarved(2, play, ({ starts }) => starts.length === times);
       assertEquals(followed.starts.length, times);
       return followed;
     }

@@ -1,7 +1,7 @@
 /** The command line tool in this process, where what it prints is judged and not how its process ends. */
 import { cli } from "../../src/cli/main.ts";
 import type { CliEnding } from "../processes/cli_process.ts";
-import { chances } from "./chances.ts";
+import { chancesOfStarved } from "./chances.ts";
 import { quietTerminal } from "./quiet_terminal.ts";
 
 /**
@@ -15,13 +15,13 @@ const LATE = new RegExp(
 
 /**
  * Runs a command line to its end, as in a terminal that is none, with nothing in its environment but this. It runs
- * again, twice at most, when on a busy machine something did not answer it in time.
+ * again, twice at most, when on a machine that stood still something did not answer it in time.
  */
 export function cliHere(
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<CliEnding> {
-  return chances(2, () => once(args, environment), ({ out, err }) => out !== "" || !LATE.test(err));
+  return chancesOfStarved(2, () => once(args, environment), ({ out, err }) => out !== "" || !LATE.test(err));
 }
 
 async function once(

@@ -215,7 +215,7 @@ export class WatchedEntries {
 
   /** Returns true if an entry that has just been replaced may have expired by now, by the server's clock. */
   #isOverdue(replaced: WatchedEntry | undefined, skips: boolean): boolean {
-    if (replaced === undefined) return skips;
+    if (skips || replaced === undefined) return skips;
     const { stored, ttl } = replaced.record;
     if (ttl === undefined) return false;
     const { transport: { clock }, serverClock } = this.#bucket;

@@ -192,6 +192,57 @@ describe("IdempotencyStore when the store fails", () => {
     assertEquals((await clock.until(result)).error?.code, "OUTCOME_UNKNOWN");
   });
 
+  it("a result is not returned as recorded while the store removes it with the expired claim that it has replaced", async () => {
+    let recorded = 0;
+    for (let offset = 0; offset < 1_000; offset += 50) {
+      const { clock, network, nodes: [frozen, other] } = claimCluster(2, { seed: offset });
+      network.faults = { lateExpiry: 1, lateMarker: 1, delay: 5 };
+      const slow = slowHandler();
+      const result = frozen.guard("a", slow, { due: 100_000 });
+      await clock.advance(1_000);
+      frozen.connection.pause();
+      await clock.advance(LEASE - 1_000 + offset);
+      slow.end("once");
+      frozen.connection.resume();
+      const { ok, error } = await clock.until(result);
+      if (!ok) {
+        assertEquals(error.code, "OUTCOME_UNKNOWN");
+        continue;
+      }
+      recorded++;
+      await clock.advance(1_000);
+      assertEquals((await clock.until(other.guard("a", handler("twice")))).value, "once", `after ${offset} ms`);
+    }
+    assertGreater(recorded, 0);
+  });
+
+  it("no handler begins under its own late claim while the store removes that with the expired one", async () => {
+    let ran = 0;
+    for (let offset = 0; offset < 1_000; offset += 50) {
+      const { clock, network, nodes: [frozen, other] } = claimCluster(2, { seed: offset });
+      network.faults = { lateExpiry: 1, lateMarker: 1, delay: 5 };
+      loseNext("create", frozen, async (make) => {
+        const revision = await make();
+        frozen.connection.pause();
+        clock.after(LEASE + offset, () => frozen.connection.resume());
+        await new Promise<void>((resolve) => void frozen.connection.clock.after(1, resolve));
+        return revision;
+      });
+      const [first, second] = [slowHandler(), handler("twice")];
+      const result = frozen.guard("a", first, { due: 100_000 });
+      await clock.advance(LEASE + offset + 500);
+      const running = first.fences.length > 0;
+      const waiting = other.guard("a", second, { due: 100_000 });
+      await clock.advance(500);
+      if (running) assertEquals(second.fences, [], `after ${offset} ms`);
+      if (running) ran++;
+      first.end("once");
+      assertEquals((await clock.until(result)).ok, true);
+      assertEquals((await clock.until(waiting)).ok, true);
+    }
+    assertGreater(ran, 0);
+  });
+
   for (const seed of [1, 2, 3, 4, 5, 6]) {
     it(`every result of an id is the same under cuts, freezes, late and lost answers (seed ${seed})`, async () => {
       const { clock, network, nodes, faults } = claimCluster(3, { seed });

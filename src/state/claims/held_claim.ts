@@ -91,10 +91,9 @@ export class HeldClaim extends Deadlined implements Leased {
     this.#claim = claim;
     this.#onLost = onLost;
     this.fence = acquired.revision;
-    const isOwn = (text: string) => {
-      const record = readClaim(text);
-      return record?.nonce === claim.nonce && record.state === "running";
-    };
+    // a result of this claim whose acknowledgement was lost is written again, because it may have replaced an expired
+    // claim (`overdue_entries.ts`)
+    const isOwn = (text: string) => readClaim(text)?.nonce === claim.nonce;
     this.#entry = new LeasedEntry(store, key, LEASE, { ...acquired, isOwn });
     store.jumps.add(this);
     this.#scheduleRenewal(acquired.now);
@@ -121,8 +120,7 @@ export class HeldClaim extends Deadlined implements Leased {
     return this.#end(
       now,
       (bucket, revision) => bucket.update(this.#entry.key, text, revision, { ttl }),
-      // the nonce shows that an earlier try has written the result
-      (record) => record?.nonce === this.#claim.nonce ? "done" : "lost",
+      () => "lost",
     );
   }
 

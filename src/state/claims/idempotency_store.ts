@@ -4,7 +4,7 @@
  * returns it. A result is kept for the ttl of its contract ({@link Claimant.ttl}); the default ttl is `RESULT_TTL` in
  * `contract/defaults.ts`.
  */
-import { backoff, between, delay, stamp, token } from "../../ports/clock.ts";
+import { backoff, between, delay, type Stamp, stamp, token } from "../../ports/clock.ts";
 import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
@@ -18,9 +18,10 @@ import type { MaybePromise } from "../../contract/schema.ts";
 import type { Claimant, Claims, Liveness } from "../../dispatch/context_host.ts";
 import type { ClaimedRun } from "../../contract/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import { isAmbiguous } from "../store/ambiguous_writes.ts";
+import { isAmbiguous, staleAnswer } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";
-import { replace, replaceOverdue } from "../store/overdue_entries.ts";
+import { left } from "../store/leased_entry.ts";
+import { replaceOverdue } from "../store/overdue_entries.ts";
 import { CallerDeadline } from "./caller_deadline.ts";
 import { ClaimWait } from "./claim_wait.ts";
 import {
@@ -61,6 +62,8 @@ interface GuardedCall {
   readonly deadline: CallerDeadline;
   /** Known runs of the command's id. */
   ran: Ran;
+  /** Time at which the first write of this attempt's claim was sent. */
+  first: Stamp | undefined;
   /** Number of failed calls of the store during this attempt. */
   failures: number;
   /**
@@ -150,6 +153,7 @@ export class IdempotencyStore implements Claims {
       run,
       deadline,
       ran: "new",
+      first: undefined,
       failures: 0,
       leavesClaim: false,
     };
@@ -267,9 +271,9 @@ export class IdempotencyStore implements Claims {
     const { state, endpoint, nonce } = record;
     if (state === "running" && attempt.ran !== "here") {
       // this attempt's own claim, whose acknowledgement was lost or late, is written again because its age is unknown
-      const own = nonce === claim.nonce;
-      if (own || (endpoint === claim.endpoint && !this.#isRunning(nonce))) {
-        return await this.#takeOver(attempt, bucket, found);
+      const own = nonce === claim.nonce ? attempt.first : undefined;
+      if (own !== undefined || (endpoint === claim.endpoint && !this.#isRunning(nonce))) {
+        return await this.#takeOver(attempt, bucket, found, own);
       }
     }
     if (record.fingerprint !== claim.fingerprint) return { result: idReused(claimant) };
@@ -277,8 +281,7 @@ export class IdempotencyStore implements Claims {
     if (attempt.ran === "new") attempt.ran = "elsewhere";
     const change = await this.#wait.change(bucket, found, record, attempt.deadline);
     if (!change.gone || attempt.ran === "here") return change;
-    // the claim may be about to expire
-    return await this.#takeOver(attempt, bucket, change.found, replaceOverdue);
+    return await this.#takeOver(attempt, bucket, change.found);
   }
 
   /** Returns true if the nonce is that of a running attempt of this process. */
@@ -286,11 +289,19 @@ export class IdempotencyStore implements Claims {
     return nonce.startsWith(this.#own) && this.#attempts.has(Number(nonce.slice(this.#own.length)));
   }
 
-  /** Overwrites a claim that has no running attempt, or this attempt's own claim. */
-  async #takeOver(attempt: GuardedCall, bucket: Bucket, found: Entry, write = replace): Promise<ClaimStep> {
-    const claim = () => write(bucket, found.key, attempt.text, found.revision, { ttl: LEASE });
+  /**
+   * Overwrites a claim that has no running attempt, or this attempt's own claim. `since`: a time before the write of
+   * the claim, if it is known; the claim may have expired if this is a lease ago. Rejects with `UNAVAILABLE` if the
+   * store refuses the write while a removal of the claim is under way.
+   */
+  async #takeOver(attempt: GuardedCall, bucket: Bucket, found: Entry, since?: Stamp): Promise<ClaimStep> {
+    const isOverdue = () => since === undefined || left(stamp(this.#options.clock), since, LEASE) <= 0;
+    const claim = () => replaceOverdue(bucket, found, attempt.text, { ttl: LEASE }, isOverdue);
     const step = await this.#runUnder(attempt, bucket, claim);
-    return step ?? { found: await attempt.deadline.wait(bucket.get(found.key)) };
+    if (step !== undefined) return step;
+    const present = await attempt.deadline.wait(bucket.get(found.key));
+    if (present?.revision === found.revision || present?.value === attempt.text) throw staleAnswer();
+    return { found: present };
   }
 
   /**
@@ -307,6 +318,7 @@ export class IdempotencyStore implements Claims {
     const { clock } = this.#options;
     if (deadline.over !== undefined) throw deadline.over;
     const sent = stamp(clock);
+    attempt.first ??= sent;
     const writing = write();
     let revision: number | undefined;
     try {

@@ -134,9 +134,9 @@ export class LeasedEntry {
       if (typeof written === "number") {
         again = !again && replaces && this.left <= 0;
         this.#revision = written;
+        if (again) continue; // the lease begins with the second write, because this one may be removed
         this.#sent = sent;
         this.#failure = undefined;
-        if (again) continue;
       }
       if (written) return "written";
       const found = await answers.within(limit, bucket.get(this.key));

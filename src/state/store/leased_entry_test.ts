@@ -120,6 +120,26 @@ describe("LeasedEntry", () => {
     assertEquals(await entry.renew(100, () => "own"), { found: undefined });
   });
 
+  it("the first of two writes begins no lease: the store may be about to remove it", async () => {
+    const store = new OneKey();
+    const { clock, entry } = leased(store);
+    await entry.renew(100, () => "own");
+    await clock.advance(9_000);
+    const failed = assertRejects(() =>
+      entry.change(100, async (bucket, revision) => {
+        const written = await bucket.update("k", "own", revision);
+        store.silent = true;
+        return written;
+      }), CatgaError);
+    await clock.advance(200);
+    await failed;
+    assertEquals(entry.revision, 2);
+    assertEquals(entry.left, -200);
+    store.silent = false;
+    assertEquals(await entry.renew(100, () => "own"), "written");
+    assertEquals(entry.left, 9_000);
+  });
+
   it("an answer that takes longer than the limit is UNAVAILABLE, and the lease runs on from the write before", async () => {
     const store = new OneKey();
     const { clock, entry } = leased(store);

@@ -4,30 +4,20 @@
  * revision, while the marker was being made, although that write was acknowledged. The write after it is safe: it is
  * refused while a marker is under way, and no marker is made for an entry that has been replaced.
  */
-import type { Bucket, WriteOptions } from "../../ports/key_value_store.ts";
-
-/** Replaces an entry. Resolves with the new revision; with `undefined` if the key has another one than expected. */
-export function replace(
-  bucket: Bucket,
-  key: string,
-  text: string,
-  revision: number,
-  options: WriteOptions,
-): Promise<number | undefined> {
-  return bucket.update(key, text, revision, options);
-}
+import type { Bucket, Entry, WriteOptions } from "../../ports/key_value_store.ts";
 
 /**
- * Replaces an entry whose ttl may have ended, by two writes. Resolves with the new revision; with `undefined` if the
- * key has another revision than expected, or a removal of the entry was under way: the key may then have this text.
+ * Replaces an entry, by two writes if its ttl may have ended when the first is acknowledged (`isOverdue`). Resolves
+ * with the new revision; with `undefined` if the key has another revision than the entry, or a removal of the entry was
+ * under way: the key may then have this text.
  */
 export async function replaceOverdue(
   bucket: Bucket,
-  key: string,
+  { key, revision }: Entry,
   text: string,
-  revision: number,
   options: WriteOptions,
+  isOverdue: () => boolean,
 ): Promise<number | undefined> {
-  const first = await replace(bucket, key, text, revision, options);
-  return first === undefined ? undefined : await replace(bucket, key, text, first, options);
+  const first = await bucket.update(key, text, revision, options);
+  return first === undefined || !isOverdue() ? first : await bucket.update(key, text, first, options);
 }

@@ -245,6 +245,23 @@ describe("edge", () => {
     assertEquals(await statuses({ authorize: thrown }), Array(7).fill(404));
   });
 
+  it("deny takes a status from 400 to 499 and a text, and asks for a token only with 401", async () => {
+    const shown = async (...args: unknown[]) => {
+      const response = (deny as (...args: unknown[]) => ReturnType<typeof deny>)(...args).response("title");
+      const { code, detail } = await response.json();
+      return [response.status, code, detail, response.headers.get("www-authenticate")];
+    };
+    assertEquals(await shown(), [403, "FORBIDDEN", "this is not allowed", null]);
+    assertEquals(await shown(401, "the session is over"), [401, "UNAUTHORIZED", "the session is over", "Bearer"]);
+    assertEquals(await shown(404), [404, "NOT_FOUND", "there is nothing here", null]);
+    for (const status of [400, 499]) {
+      assertEquals(await shown(status), [status, "FORBIDDEN", "this is not allowed", null]);
+    }
+    for (const args of [[399], [500], [200], [401, 5]]) {
+      assertThrows(() => (deny as (...args: unknown[]) => unknown)(...args), Error, "deny: ");
+    }
+  });
+
   for (
     const [what, caller, says] of [
       ["false", false, "got false"],
@@ -343,8 +360,10 @@ describe("edge", () => {
 
   it("nothing of a cause leaks, and what authorize throws is 500, logged and no more", async () => {
     await using server = await start();
-    const text = await (await server.ask("GET", "break")).text();
-    assert(text.includes("HANDLER_FAILED") && !text.includes("password") && !text.includes("node"), text);
+    for (const accept of ["*/*", "application/vnd.catga+json"]) {
+      const text = await (await server.ask("GET", "break", { headers: { accept } })).text();
+      assert(text.includes("HANDLER_FAILED") && !text.includes("password") && !text.includes("node"), text);
+    }
     const logged = await consoleErrors(async () => {
       await using broken = await start({
         authorize: () => {

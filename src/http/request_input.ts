@@ -112,7 +112,6 @@ export class BodyReader {
       // the client is gone, and with it whoever would get the answer
     } finally {
       timer.cancel();
-      cancel();
     }
   }
 

@@ -83,6 +83,24 @@ describe("BodyReader", () => {
     assertEquals(slow.text, "");
     await busy.clock.advance(1);
     assertEquals([slow.text, busy.clock.timers], ["REQUEST_TIMEOUT", 0]);
+
+    const last = reader();
+    let to: ReadableStreamDefaultController<Uint8Array>;
+    const coming = last.input(new ReadableStream({ start: (controller) => void (to = controller) }));
+    last.draining.abort();
+    assertEquals(last.clock.timers, 1);
+    to!.enqueue(new TextEncoder().encode("1"));
+    to!.close();
+    await last.clock.advance(0);
+    assertEquals([coming.text, last.clock.timers], ["1", 0]);
+  });
+
+  it("a body whose client is gone is refused, and no rejection is left without a handler", async () => {
+    const { clock, input } = reader();
+    const gone = new ReadableStream({ pull: () => Promise.reject(new Error("the client is gone")) });
+    const outcome = input(gone);
+    await clock.advance(0);
+    assertEquals(outcome.text, "INVALID_MESSAGE");
   });
 
   it("the largest body is read, one byte more is refused, with its length or without", async () => {
@@ -182,5 +200,22 @@ describe("refusedMediaType", () => {
     assertEquals(types.map(accepted), [true, true, true, true, true]);
     const refused = ["text/plain", "text/plain;application/json", "application/jsonp", "application/x-json", ""];
     assertEquals(refused.map(accepted), [false, false, false, false, false]);
+  });
+
+  it("a request without a media type is refused only if it says the length of its body", () => {
+    const accepted = (body: BodyInit | undefined, headers: Record<string, string>) => {
+      const request = requestOf(body, headers);
+      request.headers.delete("content-type");
+      return refusedMediaType(request) === undefined;
+    };
+    assertEquals([accepted("1", { "content-length": "1" }), accepted(undefined, { "content-length": "1" })], [
+      false,
+      true,
+    ]);
+    assertEquals([accepted("", { "content-length": "0" }), accepted("1", {}), accepted(undefined, {})], [
+      true,
+      true,
+      true,
+    ]);
   });
 });

@@ -137,6 +137,8 @@ describe("respond", () => {
 
   it("what is no result is a TypeError", () => {
     assertThrows(() => respond(new Response() as never), TypeError, "respond takes a result");
+    const promise = Promise.resolve(fail("SOLD_OUT", "no tea left"));
+    assertThrows(() => respond(promise as never), TypeError, "got an instance of Promise: await it");
   });
 
   it("a code that is none of the contract's does not compile", async () => {

@@ -1,7 +1,7 @@
 /** Makes HTTP responses of results. */
 import { type AnyCode, type CatgaError, isErrorCode, statusOf } from "../error.ts";
 import { isFailure, type Result } from "../contract/result.ts";
-import { checkInteger, checkKnown, isPlain, isRecord, show } from "../data/checks.ts";
+import { checkInteger, checkKnown, isPlain, isRecord, isThenable, show } from "../data/checks.ts";
 import { toJson } from "../data/encoding.ts";
 
 /** Options of {@link respond}, which makes an HTTP response of a result. */
@@ -29,7 +29,8 @@ export interface RespondOptions<F extends string = AnyCode> extends ResponseInit
  */
 export function respond<T, F extends string>(result: Result<T, F>, options: RespondOptions<NoInfer<F>> = {}): Response {
   if (!(result?.ok === true ? Object.hasOwn(result, "value") : isFailure(result))) {
-    throw new TypeError(`respond takes a result; got ${show(result)}`);
+    const hint = isThenable(result) ? ": await it" : "";
+    throw new TypeError(`respond takes a result; got ${show(result)}${hint}`);
   }
   checkKnown("respond", options, RESPOND_OPTIONS);
   const { failures = {}, status = result.ok && result.value === undefined ? 204 : 200, ...init } = options;

@@ -106,7 +106,12 @@ export type {
 } from "./src/contract/contract_options.ts";
 export type { MemberOf, RedactedPath } from "./src/contract/redaction.ts";
 export type { EmittedEvent, KeyedContractOptions, RequestContract } from "./src/contract/definition.ts";
-export type { DeadLetterOptions, EnqueueOptions, KeepOptions } from "./src/contract/durable_messages.ts";
+export type {
+  DeadLetterOptions,
+  EnqueueOptions,
+  KeepOptions,
+  PublishOptionsOf,
+} from "./src/contract/durable_messages.ts";
 export type { EntityEventOptions, EntityOptions } from "./src/contract/entity.ts";
 export type { Decision, DecisionOptions, Given } from "./src/contract/entity.ts";
 export type {
@@ -152,7 +157,7 @@ export type { LogFields } from "./src/contract/observer.ts";
 export type { FailOptions, Success } from "./src/contract/result.ts";
 export type { DrainOptions } from "./src/contract/running_node.ts";
 export type { MaybePromise, SchemaIssue, SchemaResult } from "./src/contract/schema.ts";
-export type { BroadcastOptions, SendArgs, StreamOptions } from "./src/contract/send_options.ts";
+export type { BroadcastOptions, PublishOptions, SendArgs, StreamOptions } from "./src/contract/send_options.ts";
 export type { CacheKey, Sendable, SendableDetails, SendableName, Unsendable } from "./src/contract/sendable.ts";
 export type { BroadcastResult, SendAllOptions, Sharing } from "./src/contract/sender.ts";
 export type {

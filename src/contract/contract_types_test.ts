@@ -318,6 +318,13 @@ describe("types of contracts", () => {
       app.unschedule(Told, "1"),
       // @ts-expect-error a command that is not durable has no schedule to cancel
       app.unschedule(Now, "1"),
+      app.publish(Told, order, { id: "1", delay: undefined }),
+      // @ts-expect-error an event that is not durable cannot be delayed
+      app.publish(Told, order, { delay: 5 }),
+      // @ts-expect-error a handler cannot publish an event that is not durable for later
+      ctx.publish(Told, order, { at: new Date() }),
+      // @ts-expect-error only a publish of a durable event takes a timeout
+      app.publish(Told, order, { timeout: 5 }),
       // @ts-expect-error only commands of the entity emit its event
       app.publish(Added, order),
       // @ts-expect-error a handler cannot publish an event of an entity

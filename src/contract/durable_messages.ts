@@ -3,8 +3,8 @@
  * `app.follow` returns.
  */
 import { checkKnown, checkNumber, checkSignal, checkString, LATEST, show, TEN_YEARS } from "../data/checks.ts";
-import { checkSending, type SendOptions } from "./send_options.ts";
-import type { DurableContract } from "./contract.ts";
+import { checkSending, type PublishOptions, type SendOptions } from "./send_options.ts";
+import type { ContractOptions, DurableContract, DurableContractOptions } from "./contract.ts";
 
 /** Options of `publish` for a durable event; `enqueue` takes them, too. */
 export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signal" | "timeout"> {
@@ -19,6 +19,19 @@ export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signa
    */
   at?: Date | undefined;
 }
+
+/**
+ * Options of `publish` for an event with the options `O`. Those of a durable event alone are of a text for any other
+ * event: the text appears in the compiler's error.
+ */
+export type PublishOptionsOf<O extends ContractOptions> = O extends DurableContractOptions ? KeepOptions
+  :
+    & PublishOptions
+    & {
+      [Option in Exclude<keyof KeepOptions, keyof PublishOptions>]?:
+        | "only a durable event takes this option: define the event with durable: true"
+        | undefined;
+    };
 
 /** Options of `enqueue`. */
 export interface EnqueueOptions extends KeepOptions {

@@ -1,10 +1,10 @@
 /** The methods that an app and a handler's context share: sends, locks, the cache and entities. */
 import type { AnyCode } from "../error.ts";
-import type { Contract, DurableContract, Kind, PublishableEvent } from "./contract.ts";
+import type { Contract, ContractOptions, DurableContract, Kind, PublishableEvent } from "./contract.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
 import type { AnyWorkflow, ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "./flow.ts";
 import type { ProgramCode } from "./program_types.ts";
-import type { EnqueueOptions, KeepOptions } from "./durable_messages.ts";
+import type { EnqueueOptions, PublishOptionsOf } from "./durable_messages.ts";
 import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
@@ -178,9 +178,9 @@ export interface Sender extends Sharing {
    * console.log(published.ok, await heard.promise); // true assam
    * ```
    */
-  publish<In>(
-    contract: PublishableEvent<In>,
-    ...args: SendArgs<In, KeepOptions>
+  publish<In, O extends ContractOptions>(
+    contract: PublishableEvent<In> & { readonly options: O },
+    ...args: SendArgs<In, PublishOptionsOf<O>>
   ): Promise<Result<void, never>>;
   /**
    * Stores a durable command (`durable: true`). The result is ok when the command is stored: a node that handles it

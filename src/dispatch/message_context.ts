@@ -3,7 +3,7 @@
  * as its run sees it. The message's {@link Execution} has its deadline and its abort.
  */
 import type { Abortable } from "../contract/context.ts";
-import type { AnyContract, Contract, Kind } from "../contract/contract.ts";
+import type { AnyContract, Contract, ContractOptions, DurableContractOptions, Kind } from "../contract/contract.ts";
 import type { EntityBody, EntityContext } from "../contract/handler.ts";
 import type {
   AnyWorkflow,
@@ -19,7 +19,7 @@ import type { HandlerFn, StreamingContext } from "../contract/definition.ts";
 import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "../contract/send_options.ts";
 import { isFailure, type Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
-import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
+import type { EnqueueOptions, KeepOptions, PublishOptionsOf } from "../contract/durable_messages.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
 import { type AppClock, appClock, dateOf } from "../ports/clock.ts";
@@ -244,8 +244,13 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     >;
   }
 
-  publish<In>(contract: Contract<"event", In, void>, ...args: SendArgs<In, KeepOptions>): Unanswered {
-    return called(this).#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Unanswered;
+  publish<In>(
+    contract: Contract<"event", In, void>,
+    ...args: SendArgs<In, PublishOptionsOf<ContractOptions | DurableContractOptions>>
+  ): Unanswered {
+    // cast: options of a wrong type are checked with those of programs in JavaScript
+    const options = (args[1] ?? NO_OPTIONS) as KeepOptions;
+    return called(this).#host.publish(contract as AnyContract, args[0], options, this) as Unanswered;
   }
 
   enqueue<In>(contract: Contract<"command", In, unknown>, ...args: SendArgs<In, EnqueueOptions>): Unanswered {

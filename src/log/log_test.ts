@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Behavior, catga, command, event, type Handler } from "../../mod.ts";
+import { type Behavior, catga, command, event, type Handler, type KeepOptions } from "../../mod.ts";
 import { readAll } from "../../test/support/read_log.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 
@@ -155,7 +155,7 @@ describe("the log of a node", () => {
     const handled: [id: string, n: number][] = [];
     const handlers = Placed.on(({ n }, { id }) => void handled.push([id, n]), { name: "orders" });
     const app = await clock.until(catga({ network, id: "a", logger: QUIET, handlers }));
-    const publish = async (n: number, options: Parameters<typeof app.publish>[2]) =>
+    const publish = async (n: number, options: KeepOptions) =>
       assertEquals(await clock.until(app.publish(Placed, { n }, options)), { ok: true, value: undefined });
     for (let i = 0; i < 2; i++) {
       await publish(1, { id: "delay", delay: 0 });

@@ -368,7 +368,7 @@ describe("error code", () => {
     network.restore("a");
     code(await app.publish(Placed, {} as typeof tea), "INVALID_MESSAGE");
     assertThrows(
-      () => app.publish(event<void>("Told"), undefined, { delay: 5 }),
+      () => app.publish(event<void>("Told"), undefined, { delay: 5 as never }),
       TypeError,
       "publish Told: delay is of a durable event",
     );

@@ -34,7 +34,7 @@ describe("publish", () => {
   it("an option that would have no effect on an event is a TypeError", () => {
     const { app } = localApp();
     assertThrows(
-      () => app.publish(Tick, { n: 1 }, { timeout: 5 }),
+      () => app.publish(Tick, { n: 1 }, { timeout: 5 as never }),
       TypeError,
       "publish Tick: unknown option timeout; it takes id, headers, signal",
     );

@@ -214,7 +214,9 @@ export type Client<T> = T extends ClientEdge<infer E> ? { readonly [N in keyof E
 
 /**
  * Makes the client of an edge, whose handler is at `url`. `T` is the type of the edge: `client<typeof api>(…)`.
- * Failures of calls are returned as results; misuse throws a `TypeError`.
+ * `url`: absolute, or in a page relative to it, such as `/api`; `""` is the root of the page's origin. Unlike in the
+ * rest of Catga, options are checked by the compiler alone, so that the client stays small: an unknown one has no
+ * effect. Failures of calls are returned as results; misuse throws a `TypeError`.
  *
  * @example
  * ```ts

@@ -79,7 +79,10 @@ export class ContractRates {
    * Data from which alarms are computed, by contract name: failures of the last seconds by code, the last failure, and
    * whether requests found no node that handles the contract.
    */
-  get observed(): ReadonlyMap<string, Required<Pick<ObservedContract, "failures" | "wanted" | "cause">>> {
+  get observed(): ReadonlyMap<
+    string,
+    Required<Pick<ObservedContract, "failures" | "wanted">> & Pick<ObservedContract, "cause">
+  > {
     return new Map([...this.#contracts.values()].map(({ name, seconds, failure: cause }) => {
       const failures: Record<string, number> = Object.create(null);
       for (const { codes } of seconds.slice(-RECENT)) {

@@ -64,7 +64,9 @@ export async function checkRuns({ workflows, signals }: Program, stores: RunStor
       return await replay(ref, body, journal, log, stores);
     });
     for (const [n, why] of reasons.entries()) {
-      if (why !== undefined) tally.add("break", "run", name, `open runs of ${name} ${why}`, open[n].run, VERSION);
+      if (why === undefined) continue;
+      const of = `open runs of ${name}`;
+      tally.add("break", "run", name, `${of} ${why}`, open[n].run, VERSION, `${of} would not go on as before`);
     }
   }
   return tally.findings();

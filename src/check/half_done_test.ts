@@ -254,6 +254,39 @@ describe("checkRuns", () => {
     ]);
   });
 
+  it("counts runs together whose reasons all differ, as of steps that are named after what they are about", async () => {
+    const network = new MemoryNetwork();
+    await using app = await catga({
+      network,
+      handlers: Order.handle(async (flow) => {
+        await flow.step(`item ${flow.id}`, () => "");
+        await flow.wait(Paid);
+        return "";
+      }),
+    });
+    const ids = Array.from({ length: 10 }, (_, n) => `${n}`);
+    for (const id of ids) unwrap(await app.start(Order, { seat: "A1" }, { id }));
+    await eventually("all wait", async () => (await Array.fromAsync(app.runs({ status: "waiting" }))).length === 10);
+    const connection = network.connect();
+    connections.push(connection);
+    const entities = await connection.log.open(
+      streamName("default", "entities"),
+      streamOptions("default", "entities", 1),
+    );
+    const changed = Order.handle(async (flow) => {
+      await flow.wait(Paid);
+      return "";
+    });
+    const found = await checkRuns(programOf([changed]), {
+      ...{ namespace: "default", entities, clock: systemClock, random: () => 0.5, progress: () => {} },
+    });
+    const own = /^open runs of Order no longer reach "item \d", which is recorded$/;
+    assertEquals(found.map(({ message, count }) => own.test(message) ? count : `${message} (${count})`), [
+      ...Array(8).fill(1),
+      "open runs of Order would not go on as before, for other reasons (2)",
+    ]);
+  });
+
   it("starts no other workflow, and sends nothing", async () => {
     const check = await stage();
     assertEquals(

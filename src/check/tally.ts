@@ -6,7 +6,16 @@ export class Tally {
   readonly #found = new Map<string, Finding & { count: number }>();
   readonly #reasons = new Map<string, number>();
 
-  add(level: Finding["level"], kind: string, about: string, message: string, example: string, advice: string): void {
+  /** Counts a finding. `what`: its message without the reason; default: the part before a colon with a space. */
+  add(
+    level: Finding["level"],
+    kind: string,
+    about: string,
+    message: string,
+    example: string,
+    advice: string,
+    what: string = message.slice(0, message.indexOf(": ")),
+  ): void {
     const of = `${level} ${kind} ${about}`;
     let key = `${of} ${message}`;
     let known = this.#found.get(key);
@@ -17,7 +26,7 @@ export class Tally {
       if (reasons >= MAX_REASONS) {
         key = of;
         known = this.#found.get(key);
-        message = `${message.slice(0, message.indexOf(":"))}, for other reasons`;
+        message = `${what}, for other reasons`;
       } else this.#reasons.set(of, reasons + 1);
     }
     if (known === undefined) this.#found.set(key, { level, kind, about, message, example, advice, count: 1 });

@@ -26,7 +26,13 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
       // Promise (docs/state.md): after a holder's death the lock is with the next live waiter within ttl + 1.5 s.
       await using nats = await startNatsServer();
       const ids = ["d1", "d2", "d3", "d4", "b1", "b2", "b3", "b4"];
-      await using cluster = await LockCluster.open({ ids, keys: KEYS, urls: [nats.url], namespace: "locks" });
+      await using cluster = await LockCluster.open({
+        ids,
+        keys: KEYS,
+        urls: [nats.url],
+        namespace: "locks",
+        watchesServer: true,
+      });
       const end = Date.now() + SECONDS * 1_000;
       await Promise.all(KEYS.map((key) => cluster.mistreat(key, end)));
       const history = await cluster.finish(LIMIT);
@@ -133,6 +139,16 @@ describe("the checker of locks", () => {
     assertEquals(says([want(60)]), []);
     // it was not allowed to run
     assertEquals(says([want(0), { event: "stall", at: 2_000, from: 1_500 }, ...late.slice(1)]), []);
+    // the server gave no answer
+    const unanswered = (from: number, to: number) =>
+      planted({ faults, lines: new Map([["x", killed], ["y", late]]), unanswered: [{ from, to }] });
+    assertEquals(unanswered(1_000, 2_000), []);
+    assertEquals(unanswered(4_000, 5_000).length, 1);
+    // both at the same time count once
+    const slower = [want(0), line("enter", 50 + TTL + LIMIT + 1_500, 7)];
+    const both = [slower[0], { event: "stall", at: 2_000, from: 1_000 } as const, slower[1]];
+    const together = { faults, lines: new Map([["x", killed], ["y", both]]), unanswered: [{ from: 1_000, to: 2_000 }] };
+    assertEquals(planted(together).length, 1);
   });
 
   it("reports what does not work again at the end", () => {

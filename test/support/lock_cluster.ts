@@ -12,11 +12,12 @@ import type { Moment, Phase } from "../processes/kv_phases.ts";
 import { SKEWS } from "../processes/skewed_clock.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { aftermath } from "./aftermath.ts";
+import { watchStalls } from "./server_stalls.ts";
 import { startOrDispose } from "./start_or_dispose.ts";
 import { lockProbe } from "./liveness.ts";
 import type { FencedWrite } from "../../src/testing/checkers/locks.ts";
 import { FencedResource } from "./fenced_resource.ts";
-import { type LockFault, type LockHistory, workUnder } from "./lock_history.ts";
+import { type LockFault, type LockHistory, type Span, workUnder } from "./lock_history.ts";
 
 /** Options of {@link LockCluster.open}. */
 export interface LockClusterOptions {
@@ -30,6 +31,8 @@ export interface LockClusterOptions {
   readonly keys: readonly string[];
   readonly namespace: string;
   readonly replicas?: number;
+  /** True if the times in which the servers give no answer are noted: only where no fault is against them. */
+  readonly watchesServer?: boolean;
   /** True if the links recognise the writes that pass. Default: `false`. */
   readonly phases?: boolean;
   /** Options of single processes, by id. */
@@ -48,6 +51,8 @@ export class LockCluster implements AsyncDisposable {
   readonly #options: LockClusterOptions;
   readonly #folder: string;
   readonly #programs = new Map<string, Program<{ event: string }>>();
+  readonly #unanswered: Span[] = [];
+  #endWatch = () => Promise.resolve();
   readonly #retired: Program<{ event: string }>[] = [];
   readonly #links = new Map<string, TcpProxy>();
   readonly #ways = new Map<string, string>();
@@ -65,6 +70,9 @@ export class LockCluster implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), "catga-locks-"));
     const cluster = new LockCluster(options, await FencedResource.open(), folder);
     return await startOrDispose(cluster, async () => {
+      if (options.watchesServer) {
+        cluster.#endWatch = await watchStalls(options.urls, (from, to) => void cluster.#unanswered.push({ from, to }));
+      }
       await Promise.all(options.ids.map(async (id, i) => {
         const { urls } = options;
         if (urls.length === 1) {
@@ -259,10 +267,12 @@ export class LockCluster implements AsyncDisposable {
       const text = await readFile(join(this.#folder, `${id}.locks`), "utf8");
       lines.set(id, text.split("\n").slice(0, -1).map((line) => JSON.parse(line) as LockLine));
     }
-    return { lines, writes: this.resource.writes, faults: this.faults, ttl: TTL, limit, timeout: TIMEOUT };
+    const { resource: { writes }, faults } = this;
+    return { lines, writes, faults, unanswered: this.#unanswered, ttl: TTL, limit, timeout: TIMEOUT };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#endWatch();
     await Promise.all([...this.#programs.values()].map((program) => program.stop()));
     await Promise.all([...this.#links.values()].map((link) => link.close()));
     await this.resource[Symbol.asyncDispose]();

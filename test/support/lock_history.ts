@@ -11,12 +11,20 @@ export interface LockFault {
   readonly to: number;
 }
 
+/** A stretch of time, in ms since 1970. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** The records of a run. */
 export interface LockHistory {
   /** Of each process, by its id, in the order of writing. */
   readonly lines: ReadonlyMap<string, readonly LockLine[]>;
   readonly writes: readonly FencedWrite[];
   readonly faults: readonly LockFault[];
+  /** When the server gave no answer, though no fault was against it; in ms since 1970. */
+  readonly unanswered?: readonly Span[];
   /** Of every lock, in ms. */
   readonly ttl: number;
   /** How long after a holder's death the next one has the lock, in ms. */
@@ -32,7 +40,7 @@ export interface Handover {
   readonly fault: LockFault;
   /** From the fault to the next holder's `enter`, in ms; `undefined` when there was none. */
   readonly took: number | undefined;
-  /** Of it, how long the next holder's process was not allowed to run, in ms. */
+  /** Of it, how long the next holder's process was not allowed to run, or the server did not answer, in ms. */
   readonly stalled: number;
 }
 
@@ -51,7 +59,7 @@ export function lockViolations(history: LockHistory): string[] {
 /**
  * How long after each fault the lock was with the next one; only of faults after which somebody alive waited for it.
  */
-export function handovers({ lines, faults, ttl, limit }: LockHistory): Handover[] {
+export function handovers({ lines, faults, unanswered, ttl, limit }: LockHistory): Handover[] {
   const entries = enters(lines);
   return faults.flatMap((fault) => {
     const next = entries.find(({ key, at, id }) => key === fault.key && at > fault.from && id !== fault.id);
@@ -59,7 +67,7 @@ export function handovers({ lines, faults, ttl, limit }: LockHistory): Handover[
     const sound = (id: string) => !faults.some((other) => other.id === id && other.from < end && other.to > fault.from);
     const waits = [...lines].some(([id, own]) => id !== fault.id && sound(id) && awaited(own, fault, end));
     if (!waits) return [];
-    const stalled = next === undefined ? 0 : stalls(lines.get(next.id)!, fault.from, next.at);
+    const stalled = next === undefined ? 0 : stalls(lines.get(next.id)!, fault.from, next.at, unanswered);
     return [{ fault, took: next && next.at - fault.from, stalled }];
   });
 }
@@ -102,10 +110,14 @@ function awaited(own: readonly LockLine[], { key, from }: LockFault, until: numb
   return after === undefined || after.at >= until;
 }
 
-function stalls(own: readonly LockLine[], from: number, to: number): number {
+function stalls(own: readonly LockLine[], from: number, to: number, others: readonly Span[] = []): number {
+  const spans = own.flatMap((line) => line.event === "stall" ? [{ from: line.from, to: line.at }] : []);
   let sum = 0;
-  for (const line of own) {
-    if (line.event === "stall") sum += Math.max(0, Math.min(line.at, to) - Math.max(line.from, from));
+  let counted = from;
+  for (const span of [...spans, ...others].sort((a, b) => a.from - b.from)) {
+    const end = Math.min(span.to, to);
+    sum += Math.max(0, end - Math.max(span.from, counted));
+    counted = Math.max(counted, end);
   }
   return sum;
 }

@@ -11,6 +11,7 @@
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, CatgaError, type CatgaOptions } from "@catga/catga";
+import { LogBacklog } from "./log_backlog.ts";
 import { openLogFile } from "./log_file.ts";
 import { type Category, contracts, type Deed, isKeyed } from "./log_messages.ts";
 import { type Skew, skewClock, trueNow } from "./skewed_clock.ts";
@@ -26,7 +27,7 @@ export interface LogPublisherOptions extends Pick<CatgaOptions, "namespace" | "r
   readonly apps?: number;
   /** Under how many keys, which no other publisher has; 8. */
   readonly keys?: number;
-  /** How many a second; as fast as they are acknowledged. */
+  /** How many a second, fewer while thousands wait to be handled; as fast as they are acknowledged. */
   readonly pace?: number;
   /** How many are under way at most; 64. */
   readonly atOnce?: number;
@@ -66,6 +67,7 @@ async function main(): Promise<void> {
   const { atOnce = 64, apps = 1, timeout = 5_000, deed, deedEvery = 1, namespace = "default", replicas = 1 } = given;
   skewClock(skew);
   const note = openLogFile(folder);
+  const backlog = pace === undefined ? undefined : new LogBacklog(folder);
   const made = contracts();
   let ended = false;
   process.on("SIGTERM", () => ended = true);
@@ -86,6 +88,7 @@ async function main(): Promise<void> {
     const task = { entry, key, seq: n, ...(deed === undefined || n % deedEvery > 0 ? {} : { deed }) };
     const options = { timeout, ...(own ? { id: entry } : {}) };
     const at = trueNow();
+    backlog?.add(entry);
     note({ event: "intent", entry, by: id, category, ...(isKeyed(category) ? { key } : {}), seq: n, at });
     const { error } = category === "Job" || category === "Charge"
       ? await app.enqueue(made[category], task, options)
@@ -107,6 +110,7 @@ async function main(): Promise<void> {
       const ahead = pace === undefined ? 0 : began + (1_000 * (n + 1)) / pace - performance.now();
       if (ahead > 1) await wait(ahead);
       while (under.size >= atOnce) await Promise.race(under);
+      await backlog?.room(() => ended);
     }
     await Promise.all(under);
     await app.drain();

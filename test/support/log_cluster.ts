@@ -343,13 +343,13 @@ export class LogCluster implements AsyncDisposable {
 
   /**
    * Resolves when the history so far fits; rejects when it has not after `limit` ms, or so many since `left` was less
-   * than ever before.
+   * than ever before: what is not handled of all that had been stored, for how soon its turn comes is the machine's.
    */
   async until(
     what: string,
     fits: (history: LogHistory) => boolean,
     limit: number = SETTLED,
-    left: () => number = () => 0,
+    left: () => number = this.#waiting(),
   ): Promise<void> {
     let end = performance.now() + limit;
     let least = Infinity;
@@ -364,6 +364,18 @@ export class LogCluster implements AsyncDisposable {
       // a long history takes long to look at
       await wait(10 + 4 * (now - asked));
     }
+  }
+
+  /** Counts what had been stored, and was not handled, when it was asked first, and is not handled yet. */
+  #waiting(): () => number {
+    let waiting: (readonly [sub: string, entry: string])[] | undefined;
+    return () => {
+      waiting ??= [...this.#expected].flatMap(([sub, of]) =>
+        this.history.missing(sub, of).map((entry) => [sub, entry] as const)
+      );
+      waiting = waiting.filter(([sub, entry]) => !this.history.isHandled(sub, entry));
+      return waiting.length;
+    };
   }
 
   /** Resolves when so many more have been stored than now. */

@@ -35,8 +35,8 @@ export interface Retry {
 }
 
 /**
- * Combines the retry settings of two handlers that both run for each message of one subscription and contract: the
- * greater number of attempts, and the longer pauses.
+ * Combines the retry settings that two nodes announce for one subscription and contract, such as two versions of a
+ * program during a deploy: the greater number of attempts, and the longer pauses.
  */
 export function morePatient(one: Retry, other: Retry): Retry {
   return {

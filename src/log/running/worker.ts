@@ -2,15 +2,7 @@
  * Handles the messages that leaders of subscriptions send to this node, under internal contracts that only Catga
  * sends. Requests pass the router, so that the router's guarantees of delivery apply.
  */
-import {
-  announcement,
-  COMMANDS,
-  controlName,
-  morePatient,
-  type Retry,
-  runName,
-  subscriptionName,
-} from "../../contract/announcement.ts";
+import { announcement, COMMANDS, controlName, runName, subscriptionName } from "../../contract/announcement.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { ALWAYS, type DurableHandler, type Mediator } from "../../dispatch/mediator.ts";
@@ -56,7 +48,7 @@ export interface ServedRuns {
  */
 export function announced(service: string, handlers: readonly DurableHandler[]): readonly string[] | undefined {
   const texts = [...byCategory(service, handlers).values()].map(({ owner, name, category, handlers }) =>
-    announcement(owner, name, category, handlers.map(({ settings }): Retry => settings).reduce(morePatient))
+    announcement(owner, name, category, handlers[0].settings)
   );
   return texts.length === 0 ? undefined : texts.sort();
 }

@@ -1,8 +1,8 @@
 /** Derives the subscriptions of a node from its handlers of durable contracts. */
 import type { AnyContract } from "../../contract/contract.ts";
-import type { SubscriptionSettings } from "../../contract/handler.ts";
+import type { BatchSettings, SubscriptionSettings } from "../../contract/handler.ts";
 import { DEFAULT_RETRY } from "../../contract/defaults.ts";
-import { COMMANDS, morePatient, subscriptionName } from "../../contract/announcement.ts";
+import { COMMANDS, subscriptionName } from "../../contract/announcement.ts";
 import { MAX_CATEGORIES } from "../format/commit.ts";
 
 /** Settings of a category (contract) that its subscription's leader needs. */
@@ -33,10 +33,12 @@ export function subscriptionSpecs(
     const key = `${owner}/${name}`;
     let spec = specs.get(key);
     if (spec === undefined) specs.set(key, spec = { service: owner, name, categories: new Map() });
-    const { attempts, delay, timeout, batch } = settings;
+    // two handlers of a category have the same settings but for batches: others were refused when they were collected
+    const { attempts, delay, timeout } = settings;
     const from = queued ? "start" : settings.from;
     const other = spec.categories.get(contract.name);
-    spec.categories.set(contract.name, merged({ from, attempts, delay, timeout, batch }, other));
+    const batch = other === undefined ? settings.batch : commonBatch(settings.batch, other.batch);
+    spec.categories.set(contract.name, { from, attempts, delay, timeout, batch });
     if (spec.categories.size > MAX_CATEGORIES) {
       throw new TypeError(
         `the subscription ${name} has handlers of more than ${MAX_CATEGORIES} contracts: give some of them another name`,
@@ -53,21 +55,9 @@ export function subscriptionSpecs(
 export const DEFAULT_SETTINGS: CategorySettings = Object.freeze({ from: "now", ...DEFAULT_RETRY, timeout: 3_600_000 });
 
 /**
- * Merges the settings of two handlers of the same subscription and category, both of which run for each message: the
- * more patient settings apply.
+ * Returns the settings of batches for two handlers of the same subscription and category, both of which run for each
+ * message: if one of them takes single messages, both get single messages.
  */
-function merged(one: CategorySettings, other: CategorySettings | undefined): CategorySettings {
-  if (other === undefined) return one;
-  const timeout = one.timeout === undefined || other.timeout === undefined
-    ? undefined
-    : Math.max(one.timeout, other.timeout);
-  // if one of the handlers takes single messages, both get single messages
-  const batch = one.batch && other.batch &&
-    { max: Math.min(one.batch.max, other.batch.max), within: Math.min(one.batch.within, other.batch.within) };
-  return {
-    from: one.from === "start" ? "start" : other.from,
-    ...morePatient(one, other),
-    timeout,
-    ...(batch && { batch }),
-  };
+function commonBatch(one: BatchSettings | undefined, other: BatchSettings | undefined): BatchSettings | undefined {
+  return one && other && { max: Math.min(one.max, other.max), within: Math.min(one.within, other.within) };
 }

@@ -34,12 +34,14 @@ describe("subscriptionSpecs", () => {
     assertEquals(categories.get("Mail")?.from, "start");
   });
 
-  it("takes the more patient settings of two handlers of one event", () => {
-    const [{ categories }] = specs(
-      Placed.on(() => {}, { name: "b", retry: { attempts: 3, delay: [1, 10] }, timeout: 100 }),
-      Placed.on(() => {}, { name: "b", retry: { attempts: 2, delay: [1, 20] }, timeout: 200 }),
+  it("two handlers of one event in batches get the smaller ones; beside a handler of single events, single ones", () => {
+    const batchOf = (...handlers: Parameters<typeof specs>) =>
+      specs(...handlers)[0].categories.get("shop.Placed")?.batch;
+    const [few, quick] = [{ max: 10, within: 50 }, { max: 20, within: 5 }].map((batches) =>
+      Placed.onBatch(() => {}, { name: "b", ...batches })
     );
-    assertEquals(categories.get("shop.Placed"), { from: "now", attempts: 3, delay: [1, 20], timeout: 200 });
+    assertEquals(batchOf(few, quick), { max: 10, within: 5 });
+    assertEquals(batchOf(few, Placed.on(() => {}, { name: "b" })), undefined);
   });
 
   it("throws for a subscription to more contracts than its leader can read at once", () => {

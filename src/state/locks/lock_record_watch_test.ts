@@ -40,7 +40,11 @@ describe("LockRecordWatch", () => {
     await h.run(view.ready);
     assertEquals(view.listed, true);
     assertEquals(view.holder("a")?.record.nonce, "1");
-    assertEquals(changes, []);
+    assertEquals(view.holder("a")?.overdue, true, "it is not known which record it has replaced");
+    await put(keys.holder("b"), record("4"));
+    await h.pass(100);
+    assertEquals(view.holder("b")?.overdue, false);
+    assertEquals(changes.splice(0), ["put b holder"]);
     await put(keys.waiter("a", "2"), record("2"));
     await h.run(bucket.delete(keys.holder("a")));
     await h.pass(100);

@@ -1,7 +1,12 @@
 /** Tests of releases on virtual time: the store acknowledges them late, or there are very many. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
+import { type Stamp, stamp } from "../../ports/clock.ts";
+import { AnswerTimeouts } from "../store/answer_timeouts.ts";
+import { releaseOrHandOver } from "./held_key.ts";
 import { asker, memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
+import type { GrantedKey, LockHost } from "./lock_host.ts";
+import { LockKeys, type LockRecord, writeLockRecord } from "./lock_record.ts";
 
 // Timeout of these tests; the default in Bun is 5 s.
 const slow = { timeout: 300_000 };
@@ -38,6 +43,31 @@ describe("release", () => {
       assertEquals(error.code, "DEADLOCK");
       await h.run(again.release());
     }
+  });
+
+  it("hands a key over as overdue if the record before may have expired, or if its age is not known", async () => {
+    await using h = memoryLockHarness();
+    const [bucket, keys, granted] = [await h.bucket(), new LockKeys(), [] as GrantedKey[]];
+    const [holder, waiter] = ["1", "2"].map((nonce): LockRecord => {
+      return { nonce, node: "n", endpoint: "n.0", call: nonce, ancestry: [], ttl: 10_000, since: 0 };
+    });
+    const host = {
+      clock: h.clock,
+      keys,
+      answers: new AnswerTimeouts(h.clock),
+      bucket: () => Promise.resolve(bucket),
+      next: () => ({ key: "key", record: waiter, revision: 1 }),
+      handedOver: (_, key) => void granted.push(key),
+    } as Partial<LockHost> as LockHost;
+    const release = async (passes: number, sent?: Stamp) => {
+      const revision = await h.run(bucket.put(keys.holder("key"), writeLockRecord(holder)));
+      await h.pass(passes);
+      await h.run(releaseOrHandOver(host, "key", holder, sent ? { revision, sent } : { revision }));
+    };
+    await release(8_900, stamp(h.clock));
+    await release(9_000, stamp(h.clock));
+    await release(0);
+    assertEquals(granted.map(({ overdue }) => overdue), [false, true, true]);
   });
 
   it("10,000 released locks leave nothing behind", slow, async () => {

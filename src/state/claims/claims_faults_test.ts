@@ -243,6 +243,31 @@ describe("IdempotencyStore when the store fails", () => {
     assertGreater(ran, 0);
   });
 
+  it("no handler begins under a claim taken over from a node that is gone while the store removes that claim", async () => {
+    let ran = 0;
+    for (let offset = 0; offset < 1_000; offset += 50) {
+      const { clock, network, nodes: [dead, next, third], gone } = claimCluster(3, { seed: offset });
+      network.faults = { lateExpiry: 1, lateMarker: 1, delay: 5 };
+      void dead.guard("a", slowHandler(), { due: 100_000 });
+      await clock.advance(1_000);
+      dead.connection.kill();
+      await clock.advance(LEASE - 1_000 + offset);
+      gone.of = (endpoint) => Promise.resolve(endpoint.startsWith("n0."));
+      const [first, second] = [slowHandler(), handler("twice")];
+      const result = next.guard("a", first, { due: 100_000 });
+      await clock.advance(500);
+      const running = first.fences.length > 0;
+      const waiting = third.guard("a", second, { due: 100_000 });
+      await clock.advance(500);
+      if (running) assertEquals(second.fences, [], `after ${offset} ms`);
+      if (running) ran++;
+      first.end("once");
+      assertEquals((await clock.until(result)).ok, true);
+      assertEquals((await clock.until(waiting)).ok, true);
+    }
+    assertGreater(ran, 0);
+  });
+
   for (const seed of [1, 2, 3, 4, 5, 6]) {
     it(`every result of an id is the same under cuts, freezes, late and lost answers (seed ${seed})`, async () => {
       const { clock, network, nodes, faults } = claimCluster(3, { seed });

@@ -56,7 +56,7 @@ describe("release", () => {
       keys,
       answers: new AnswerTimeouts(h.clock),
       bucket: () => Promise.resolve(bucket),
-      next: () => ({ key: "key", record: waiter, revision: 1 }),
+      next: () => ({ key: "key", record: waiter, revision: 1, place: 1 }),
       handedOver: (_, key) => void granted.push(key),
     } as Partial<LockHost> as LockHost;
     const release = async (passes: number, sent?: Stamp) => {

@@ -69,13 +69,12 @@ function tagValue(tag: string): unknown {
   if (type === "Date") return new Date(Number(rest));
   if (type === "bigint") return rest[0] === "-" ? -BigInt(`0x${rest.slice(1)}`) : BigInt(`0x${rest}`);
   if (type.startsWith("Temporal.")) return temporalValue(type.slice(9), rest);
-  const { buffer } = Uint8Array.from(atob(rest), (char) => char.charCodeAt(0));
-  if (type === "ArrayBuffer") return buffer;
   const Type = (globalThis as Record<string, unknown>)[type] as (new (buffer: ArrayBuffer) => unknown) | undefined;
-  if (Type === undefined || !/^(DataView|[A-Z]\w+Array)$/.test(type)) {
+  if (Type === undefined || !/^(DataView|ArrayBuffer|[A-Z]\w+Array)$/.test(type)) {
     throw new TypeError(`a value of ${type} cannot be read here`);
   }
-  return new Type(buffer);
+  const { buffer } = Uint8Array.from(atob(rest), (char) => char.charCodeAt(0));
+  return type === "ArrayBuffer" ? buffer : new Type(buffer);
 }
 
 type TemporalTypes = Record<string, { new (...parts: unknown[]): unknown; from(text: string): unknown }>;

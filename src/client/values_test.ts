@@ -70,7 +70,10 @@ describe("values of the client", () => {
       assertThrows(() => write(value), TypeError);
     }
     for (const name of ["Thing", "process", "Object", "Temporal.Object"]) {
-      assertThrows(() => read(`~"~${name}:AAAA"`), TypeError, `a value of ${name} cannot be read here`);
+      for (const content of ["AAAA", "no base64"]) {
+        const refused = `a value of ${name} cannot be read here`;
+        assertThrows(() => read(`~"~${name}:${content}"`), TypeError, refused);
+      }
     }
     for (const text of ["{", '~"~Thing:1"', "~", '~"~none"', '~["~Map"]extra']) assertThrows(() => read(text), text);
   });

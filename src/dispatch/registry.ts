@@ -77,7 +77,7 @@ function checkSubscriber(registration: Registration, subscribers: Map<string, Re
 }
 
 function showSetting(value: unknown): string {
-  return value === undefined ? "of the app" : JSON.stringify(value);
+  return value === undefined ? "that of the app" : JSON.stringify(value);
 }
 
 /** Settings of a subscription that its handlers of one event share, with their names as options. */

@@ -130,7 +130,7 @@ describe("collect", () => {
       [{ retry: { attempts: 3 } }, {}, "retry.attempts", "3", "10"],
       [{}, { retry: { delay: [1, 2] } }, "retry.delay", "[1000,300000]", "[1,2]"],
       [{ retry: { outage: 0 } }, {}, "retry.outage", "0", "604800000"],
-      [{}, { timeout: 5 }, "timeout", "of the app", "5"],
+      [{}, { timeout: 5 }, "timeout", "that of the app", "5"],
       [{ from: "start" }, {}, "from", '"start"', '"now"'],
     ];
     for (const [one, other, option, first, second] of differ) {

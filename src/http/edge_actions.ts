@@ -91,12 +91,19 @@ export class EdgeActions {
     }
   }
 
-  /** Throws a refusal if the URL has a parameter that neither the requested action nor the program reads. */
+  /**
+   * Throws a refusal if the URL has a parameter that neither the requested action nor the program reads, or if it has
+   * one of the action twice.
+   */
   #checkParameters({ request, action }: AdmittedCall): void {
     const { names, hint } = PARAMETERS[action];
-    for (const name of queryOf(request).keys()) {
-      if (names.includes(name) || this.#parameters.has(name)) continue;
-      throw invalidRequest(`the URL has an unknown parameter ${show(name)}: this request takes ${hint}`);
+    const query = queryOf(request);
+    for (const name of query.keys()) {
+      if (names.includes(name)) {
+        if (query.getAll(name).length > 1) throw invalidRequest(`the URL has the parameter ${name} more than once`);
+      } else if (!this.#parameters.has(name)) {
+        throw invalidRequest(`the URL has an unknown parameter ${show(name)}: this request takes ${hint}`);
+      }
     }
   }
 

@@ -97,6 +97,7 @@ describe("the parameters of a URL", () => {
       ]);
     }
     assertEquals(await (await server.ask("GET", "double?input=7")).json(), 14);
+    assertEquals(await problemOf(await server.ask("GET", "double?input=7&input=8")), [400, "INVALID_MESSAGE"]);
   });
 
   it("are not named to whom `authorize` refuses", async () => {

@@ -108,6 +108,18 @@ describe("IdempotencyStore when the store fails", () => {
     assertEquals((await clock.until(other.guard("a", handler()))).value, "once");
   });
 
+  it("a result whose acknowledgement is lost is written once while its claim has not expired", async () => {
+    const { clock, network, nodes: [node] } = claimCluster(1);
+    let written: unknown;
+    loseNext("update", node, async (make) => {
+      written = await make();
+      throw new CatgaError("UNAVAILABLE", "the acknowledgement was lost", { retryable: true });
+    });
+    assertEquals((await clock.until(node.guard("a", handler("once")))).value, "once");
+    const [{ revision }] = await clock.until((await network.store.open("claims")).entries(""));
+    assertEquals(revision, written);
+  });
+
   it("a failure is returned, and the id is free, when the acknowledgement of the claim's removal is lost", async () => {
     const { clock, nodes: [node, other] } = claimCluster(2);
     loseNext("delete", node);

@@ -91,9 +91,12 @@ export class HeldClaim extends Deadlined implements Leased {
     this.#claim = claim;
     this.#onLost = onLost;
     this.fence = acquired.revision;
-    // a result of this claim whose acknowledgement was lost is written again, because it may have replaced an expired
-    // claim (`overdue_entries.ts`)
-    const isOwn = (text: string) => readClaim(text)?.nonce === claim.nonce;
+    const isOwn = (text: string) => {
+      const record = readClaim(text);
+      // a result whose acknowledgement was lost is written again if it may have replaced an expired claim
+      // (`overdue_entries.ts`)
+      return record?.nonce === claim.nonce && (record.state === "running" || this.#entry.left <= 0);
+    };
     this.#entry = new LeasedEntry(store, key, LEASE, { ...acquired, isOwn });
     store.jumps.add(this);
     this.#scheduleRenewal(acquired.now);
@@ -120,7 +123,8 @@ export class HeldClaim extends Deadlined implements Leased {
     return this.#end(
       now,
       (bucket, revision) => bucket.update(this.#entry.key, text, revision, { ttl }),
-      () => "lost",
+      // the nonce shows that an earlier try has written the result
+      (record) => record?.nonce === this.#claim.nonce ? "done" : "lost",
     );
   }
 

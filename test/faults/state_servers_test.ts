@@ -60,7 +60,7 @@ describe("shared state on three NATS servers whose leader dies", await requireNa
   );
 
   it(
-    "no result is stored twice, and every send ends with its result or an error in time",
+    "no id has two results, and every send ends with its result or an error in time",
     { timeout: 300_000 },
     async () => {
       await using nats = await startNatsCluster(3);

@@ -7,7 +7,7 @@ const ONCE = { timeout: 5_000 };
 
 /**
  * Sends a request until it is answered. Nobody answers one that came while servers elected the leader that it is for,
- * however long its sender waits. What it asks for may be done twice.
+ * however long its sender waits, or before a server knew of its subject. What it asks for may be done twice.
  */
 export async function askAgain(connection: NatsConnection, subject: string, body: object = {}): Promise<Msg> {
   const once = async () => {

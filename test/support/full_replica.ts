@@ -51,9 +51,10 @@ export class FullReplica implements AsyncDisposable {
     for (const stream of streams) await this.#leadElsewhere(stream);
     const junk = { name: "junk", subjects: ["junk"], num_replicas: 1, placement: { tags: [FULL] } };
     await eventually("a stream for junk", async () => (await this.ask("STREAM.CREATE.junk", junk)).error === undefined);
-    const body = new Uint8Array(200_000);
+    const body = { junk: "x".repeat(200_000) };
     await eventually("the server to be full", async () => {
-      const answer = await this.#admin.request("junk", body, PATIENT);
+      // the first ones find nobody: the other servers have yet to hear of the new stream's subject
+      const answer = await askAgain(this.#admin, "junk", body);
       return answer.json<{ error?: unknown }>().error !== undefined;
     });
   }

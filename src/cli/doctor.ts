@@ -202,8 +202,8 @@ function disagreement(name: string, own: readonly EventForm[]): string | undefin
     return `${name} is durable at ${where(durable)}, and not at ${where(plainHandlers)}: ` +
       "what is published there as durable does not reach these, nor the other way round.";
   }
-  // an event that is not stored reaches a service if one of its nodes handles both forms; a node that does not say
-  // whether it does is taken for one that does
+  // an event that is not stored reaches a service if one of its nodes handles both forms; nodes of older builds do not
+  // tell whether they handle both, and are taken to do so
   const handlers = durable.filter(({ handles }) => handles);
   const deaf = [...Map.groupBy(handlers, ({ node }) => node.service).values()]
     .filter((ofService) => ofService.every(({ inBothForms }) => inBothForms === false)).flat();

@@ -43,9 +43,9 @@ export interface Faults {
   /** Chance that an entry outlives its ttl by up to 1 s, as when the server has forgotten the ttl. */
   readonly lateExpiry?: number | undefined;
   /**
-   * Chance that an entry is removed some ms after it has replaced one that outlived its ttl, though its own ttl has
-   * just begun: the removal of the old entry was under way when the new one was stored. Writes that expect a revision
-   * of the key are refused until then.
+   * Chance that an entry written over an expired entry, which the store had not removed yet, is removed up to 20 ms
+   * later, although its own ttl has just begun: the removal of the expired entry was under way. Until then the store
+   * refuses writes that expect a revision of the key. Expired entries stay by `lateExpiry`.
    */
   readonly lateMarker?: number | undefined;
   /**

@@ -306,7 +306,10 @@ export class BucketState {
     return this.#stored.get(key)?.entry;
   }
 
-  /** Returns true if a key's entry has this revision and no removal of it is under way; `undefined`: has no entry. */
+  /**
+   * Returns true if a key has an entry with this revision that nothing is about to remove. `undefined` as the revision:
+   * true if the key has no entry.
+   */
   isAt(key: string, revision: number | undefined): boolean {
     const found = this.#stored.get(key);
     return found?.revision === revision && found?.doomed !== true;

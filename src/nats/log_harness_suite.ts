@@ -21,7 +21,7 @@ export const STREAM = "catga_test_log";
 export const OPTIONS = { subjects: ["log.>", "at.>"], replicas: 1, schedules: true };
 /** How long an append waits for its acknowledgement, in ms: longer than a busy machine takes. */
 export const TIMEOUT = 60_000;
-/** How long one that is repeated waits, in ms: an acknowledgement that was lost never comes. */
+/** How long an append that is repeated without an acknowledgement waits for one, in ms: a lost one never comes. */
 const TRY = 5_000;
 
 /** A client that has opened the stream of the log tests. */

@@ -52,7 +52,10 @@ export class ParkedMessages implements Iterable<Item> {
     this.#items.delete(item.id);
   }
 
-  /** Records whether a message waits for a node; the message is then not one of those that are {@link awaiting}. */
+  /**
+   * Records whether a message waits for a node, also behind another message of its key. Removes the message from
+   * {@link awaiting}; the caller adds it again if it waits for a node by itself.
+   */
   setAwaits(item: Item, awaits: boolean): void {
     this.awaiting.delete(item);
     if (item.awaitsNode === awaits) return;

@@ -17,8 +17,8 @@ export interface SeenRecord {
 /** The record of a holder, as the watch has last reported it. */
 export interface SeenHolder extends SeenRecord {
   /**
-   * True if the store may remove the record with the one that it has replaced ({@link Change}), or if that is not
-   * known.
+   * True if the record may have been written over an expired one that the store was about to remove, or if that is not
+   * known: the store may then remove this record, too ({@link Change}).
    */
   readonly overdue: boolean;
 }

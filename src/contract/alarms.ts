@@ -242,8 +242,7 @@ type Raised = Omit<Alarm, "since" | "docs"> & { readonly since?: number | undefi
 function* raised(observed: Observed): Iterable<Raised> {
   const { now, disconnected, nodes = [], contracts = [], subscriptions = [], letters = [] } = observed;
   const { streams = [], store, breakers = [], runs = [], backlog, entities = [], mismatches = [] } = observed;
-  const { hasMoreRuns = false } = observed;
-  const { settings = [], others = [] } = observed;
+  const { settings = [], others = [], hasMoreRuns = false } = observed;
   if (disconnected !== undefined) {
     const message = "There is no connection to NATS: nothing is sent or received until it is back.";
     yield { kind: "disconnected", about: "NATS", severity: "error", count: 1, message, since: disconnected.since };

@@ -198,8 +198,7 @@ export class RunStarts {
   #unhandled({ name }: WorkflowDefinition): Result<never, never> | undefined {
     const { app: { transport }, bodies } = this.#node;
     if (transport !== undefined || bodies.has(name)) return undefined;
-    const { error: { code, message } } = noHandlerHere({ kind: "workflow", name });
-    return failed(code, message);
+    return failedWith(noHandlerHere({ kind: "workflow", name }).error);
   }
 
   async #refusedInput(

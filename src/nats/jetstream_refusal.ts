@@ -177,7 +177,7 @@ export function streamMissing(what: string, stream: string, cause: CatgaError): 
 }
 
 /** Advice about refusals to create a stream, by the `err_code` of the answer. */
-const ADVICE: Readonly<Record<number, string>> = {
+const ADVICE: Readonly<Record<number, string | undefined>> = {
   // nats-server's error JSMaximumStreamsLimitErr
   10027: "raise max_streams of the account, or remove a stream",
   // nats-server's error JSStreamReplicasNotSupportedErr
@@ -186,7 +186,7 @@ const ADVICE: Readonly<Record<number, string>> = {
 
 /** Makes the error: the stream could not be opened in time. `retryable`: another attempt may succeed later. */
 export function cannotOpen(what: string, server: string, retryable: boolean, cause: JetStreamRefusal): CatgaError {
-  const [, advice] = Object.entries(ADVICE).find(([code]) => cause.message.endsWith(`(${code})`)) ?? [];
+  const advice = ADVICE[Number(/\((\d+)\)$/.exec(cause.message)?.[1])];
   const message = `cannot open ${what} on ${server}: ${cause.message}${advice === undefined ? "" : `: ${advice}`}`;
   return new CatgaError("UNAVAILABLE", message, { retryable, cause });
 }

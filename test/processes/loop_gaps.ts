@@ -7,10 +7,14 @@
 import process from "node:process";
 import { trueNow } from "./skewed_clock.ts";
 
-/** A time in which an event loop stood still; from and to in ms since 1970. */
-export interface LoopGap {
+/** A stretch of time, in ms since 1970. */
+export interface Span {
   readonly from: number;
   readonly to: number;
+}
+
+/** A time in which an event loop stood still. */
+export interface LoopGap extends Span {
   /** How long the process computed meanwhile, in ms: about 0 when it was paused or starved. */
   readonly busy: number;
 }
@@ -53,7 +57,7 @@ export class LoopGaps implements Disposable {
 }
 
 /** How much of a stretch of time lies in gaps, in ms; what lies in several counts once. */
-export function gapWithin(gaps: readonly Pick<LoopGap, "from" | "to">[], from: number, to: number): number {
+export function gapWithin(gaps: readonly Span[], from: number, to: number): number {
   let sum = 0;
   let until = from;
   for (const gap of gaps.filter((gap) => gap.to > from && gap.from < to).sort((a, b) => a.from - b.from)) {

@@ -5,21 +5,10 @@
  * @module
  */
 import { isAllowed } from "../../src/testing/checkers/allowed_results.ts";
-import { gapWithin, type LoopGap } from "../processes/loop_gaps.ts";
+import { gapWithin, type LoopGap, type Span } from "../processes/loop_gaps.ts";
 import { Column } from "./column.ts";
 import { Latencies } from "./latencies.ts";
-import {
-  eachLine,
-  idOf,
-  logFiles,
-  readRan,
-  readStall,
-  readTold,
-  type Span,
-  type ToldLine,
-  UNSETTLED,
-  WRONG,
-} from "./log.ts";
+import { eachLine, idOf, logFiles, readRan, readStall, readTold, type ToldLine, UNSETTLED, WRONG } from "./log.ts";
 import { type Letter, SERVICES } from "./messages.ts";
 import type { Trouble } from "./shared_check.ts";
 

@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
+import type { Span } from "../processes/loop_gaps.ts";
 import { check, type Findings } from "./checker.ts";
-import { ranLine, type Span, stallLine, toldLine, UNSETTLED, WRONG } from "./log.ts";
+import { ranLine, stallLine, toldLine, UNSETTLED, WRONG } from "./log.ts";
 import type { Letter } from "./messages.ts";
 import type { Trouble } from "./shared_check.ts";
 

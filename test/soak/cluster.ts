@@ -17,7 +17,7 @@ import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import type { Runtime } from "../processes/node_messages.ts";
 import { DRAINED, type Program, startProgram } from "../processes/node_process.ts";
 import { ELECTION } from "../support/store_check.ts";
-import type { Span } from "./log.ts";
+import type { Span } from "../processes/loop_gaps.ts";
 import type { SoakClientOptions } from "./client.ts";
 import type { SoakLine } from "./messages.ts";
 import type { SoakNodeOptions } from "./node.ts";

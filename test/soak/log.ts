@@ -34,12 +34,6 @@ export interface ToldLine {
   readonly timeout: number;
 }
 
-/** A time, in ms since 1970. */
-export interface Span {
-  readonly from: number;
-  readonly to: number;
-}
-
 /** A send that had no result long after its deadline. */
 export const UNSETTLED = "never settled";
 /** A good answer, but not the right one. */

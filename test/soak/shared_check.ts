@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { gapWithin } from "../processes/loop_gaps.ts";
-import { type Span, UNSETTLED } from "./log.ts";
+import { gapWithin, type Span } from "../processes/loop_gaps.ts";
+import { UNSETTLED } from "./log.ts";
 import type { NeverNote, OnceNote } from "./shared.ts";
 
 /** A fault of one process, or of all; `from` and `to` in ms since 1970. */

@@ -19,7 +19,7 @@ import {
   Storm,
   type StormInput,
 } from "../processes/flow_node.ts";
-import { gapWithin, type LoopGap, LoopGaps } from "../processes/loop_gaps.ts";
+import { gapWithin, type LoopGap, LoopGaps, type Span } from "../processes/loop_gaps.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
@@ -46,9 +46,6 @@ export interface Checked {
   readonly stands: readonly string[];
   readonly sums: FlowSums;
 }
-
-/** From and to, in ms since 1970. */
-type Span = Pick<LoopGap, "from" | "to">;
 
 interface StartedRun {
   readonly run: string;

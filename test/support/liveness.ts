@@ -4,13 +4,10 @@
  */
 import { performance } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
-import { gapWithin, type LoopGap, LoopGaps } from "../processes/loop_gaps.ts";
+import { gapWithin, type LoopGap, LoopGaps, type Span } from "../processes/loop_gaps.ts";
 import { trueNow } from "../processes/skewed_clock.ts";
 import type { Result } from "../../src/contract/result.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
-
-/** From and to, in ms since 1970. */
-type Span = Pick<LoopGap, "from" | "to">;
 
 /** One thing that has to work again. */
 export interface Probe {

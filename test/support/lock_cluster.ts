@@ -13,11 +13,12 @@ import { SKEWS } from "../processes/skewed_clock.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { aftermath } from "./aftermath.ts";
 import { watchStalls } from "./server_stalls.ts";
+import type { Span } from "../processes/loop_gaps.ts";
 import { startOrDispose } from "./start_or_dispose.ts";
 import { lockProbe } from "./liveness.ts";
 import type { FencedWrite } from "../../src/testing/checkers/locks.ts";
 import { FencedResource } from "./fenced_resource.ts";
-import { type LockFault, type LockHistory, type Span, workUnder } from "./lock_history.ts";
+import { type LockFault, type LockHistory, workUnder } from "./lock_history.ts";
 
 /** Options of {@link LockCluster.open}. */
 export interface LockClusterOptions {

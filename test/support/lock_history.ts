@@ -1,5 +1,6 @@
 /** Checks what processes did with locks against what they and the resource wrote down, and the faults. */
 import { type LockLine, STALL } from "../processes/lock_node.ts";
+import { gapWithin, type Span } from "../processes/loop_gaps.ts";
 import { checkLocks, type FencedWrite } from "../../src/testing/checkers/locks.ts";
 
 /** A fault of a lock holder; `from` and `to` in ms since 1970. */
@@ -7,12 +8,6 @@ export interface LockFault {
   readonly kind: "frozen" | "killed" | "cut off" | "cable dead";
   readonly id: string;
   readonly key: string;
-  readonly from: number;
-  readonly to: number;
-}
-
-/** A stretch of time, in ms since 1970. */
-export interface Span {
   readonly from: number;
   readonly to: number;
 }
@@ -112,14 +107,7 @@ function awaited(own: readonly LockLine[], { key, from }: LockFault, until: numb
 
 function stalls(own: readonly LockLine[], from: number, to: number, others: readonly Span[] = []): number {
   const spans = own.flatMap((line) => line.event === "stall" ? [{ from: line.from, to: line.at }] : []);
-  let sum = 0;
-  let counted = from;
-  for (const span of [...spans, ...others].sort((a, b) => a.from - b.from)) {
-    const end = Math.min(span.to, to);
-    sum += Math.max(0, end - Math.max(span.from, counted));
-    counted = Math.max(counted, end);
-  }
-  return sum;
+  return gapWithin([...spans, ...others], from, to);
 }
 
 /** Stretches of time through which a process ran and held a lock. */

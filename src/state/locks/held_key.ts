@@ -8,7 +8,7 @@ import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import type { Leased } from "../store/jump_watch.ts";
-import { LeasedEntry, left } from "../store/leased_entry.ts";
+import { LeasedEntry } from "../store/leased_entry.ts";
 import { lockLost } from "./lock_error.ts";
 import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
@@ -198,7 +198,7 @@ export async function releaseOrHandOver(
   { revision, sent }: { readonly revision: number; readonly sent?: Stamp },
 ): Promise<void> {
   const entry = entryOf(host, key, record, { revision, sent: sent ?? stamp(host.clock) });
-  const isOverdue = () => sent === undefined || left(stamp(host.clock), sent, record.ttl) <= 0;
+  const isOverdue = () => sent === undefined || entry.left <= 0;
   const tryOnce = () =>
     entry.change(ANSWER_LIMIT, (bucket, revision) => {
       const next = host.next(key, record.nonce);

@@ -59,8 +59,8 @@ export interface CallOptions {
 export interface ClientSendOptions extends CallOptions {
   /**
    * The `Idempotency-Key`: all sends of an idempotent command with one key get the same result, so that a program may
-   * repeat a send to which no answer came. Default: a random key for each call, because a browser may repeat a request
-   * by itself.
+   * repeat a send to which no answer came. Without effect where the contract makes its ids. Default: a random key for
+   * each call, because a browser may repeat a request by itself.
    */
   id?: string | undefined;
 }

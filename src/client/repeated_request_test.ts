@@ -126,4 +126,21 @@ describe("a request that a browser repeats", () => {
     await shop.buy.send({ order: "a" }, { id: "another" });
     assertEquals(calls, ["buy a"]);
   });
+
+  it("a run has the id that its workflow makes of the input: a second start of an order is the same run", async () => {
+    const Order = workflow<{ order: string; cents: number }, string>("Order", { id: ({ order }) => order });
+    const order = Order.handle((_, { order, cents }) => `${order}: ${cents}`);
+    await using app = await catga({ logger: QUIET, handlers: order });
+    const api = edge({ order: Order });
+    const shop = client<typeof api>("http://shop.example", {
+      fetch: repeating(api.handler(app, { authorize: () => undefined, identify: () => "ann" })),
+    });
+    const starts = [
+      await shop.order.start({ order: "7", cents: 420 }),
+      await shop.order.start({ order: "7", cents: 420 }, { id: "another" }),
+    ];
+    assertEquals(starts.map(({ value }) => value?.id), ["7", "7"]);
+    assertEquals((await starts[0].value!.result()).value, "7: 420");
+    assertEquals((await shop.order.start({ order: "7", cents: 1 })).error?.code, "ID_REUSED");
+  });
 });

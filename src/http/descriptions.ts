@@ -62,7 +62,7 @@ export function asyncapi(routes: readonly EdgeRoute[], info: DescriptionInfo): J
 function pathsOf(path: string, route: EdgeRoute): Json {
   const { kind, contract, options } = route;
   if (kind === "command" || kind === "query") {
-    const { input, output, failures = [], idempotent } = (contract as AnyContract).options;
+    const { input, output, failures = [], idempotent, id } = (contract as AnyContract).options;
     const common = { operationId: route.name, summary: `${kind} ${contract.name}` };
     const responses = {
       ...(output === undefined
@@ -74,12 +74,12 @@ function pathsOf(path: string, route: EdgeRoute): Json {
       const parameters = input === undefined ? [] : [inputParameter(schemaOf(input, "input"))];
       return { [path]: { get: { ...common, parameters, responses } } };
     }
-    const parameters = idempotent ? [IDEMPOTENCY_KEY] : [];
+    const parameters = idempotent ? keyUnless(id) : [];
     return { [path]: { post: { ...common, parameters, ...body(input), responses } } };
   }
   if (kind !== "workflow") return {};
-  const { "~workflow": { input, output, failures = [] } } = contract as unknown as {
-    "~workflow": Pick<AnyContract["options"], "input" | "output" | "failures">;
+  const { "~workflow": { input, output, failures = [], id } } = contract as unknown as {
+    "~workflow": Pick<AnyContract["options"], "input" | "output" | "failures" | "id">;
   };
   const run = {
     name: "run",
@@ -96,7 +96,7 @@ function pathsOf(path: string, route: EdgeRoute): Json {
         ...{
           operationId: `${route.name}_start`,
           summary: `start workflow ${contract.name}`,
-          parameters: [IDEMPOTENCY_KEY],
+          parameters: keyUnless(id),
         },
         ...body(input),
         responses: {
@@ -184,6 +184,11 @@ function inputParameter(schema: Json): Json {
     description: "The input, as JSON.",
     content: { "application/json": { schema } },
   };
+}
+
+/** Returns the parameter `Idempotency-Key`, which an edge ignores if the contract makes its ids. */
+function keyUnless(id: unknown): readonly Json[] {
+  return id === undefined ? [IDEMPOTENCY_KEY] : [];
 }
 
 function json(schema: Json, description = "The value"): Json {

@@ -51,4 +51,14 @@ describe("descriptions of an edge", () => {
     assertEquals(validateAsyncapi(untitled(api.asyncapi(INFO))).valid, false);
     assertEquals(validateAsyncapi(edge({}).asyncapi(INFO)).valid, true);
   });
+
+  it("openapi: the Idempotency-Key is a parameter where it has an effect: not of contracts that make their ids", () => {
+    const id = ({ order }: { order: string }) => order;
+    const Buy = command<{ order: string }>("Buy", { idempotent: true, id });
+    const Order = workflow<{ order: string }>("Order", { id });
+    const paths = edge({ create: Create, plain: Plain, trip: Trip, buy: Buy, order: Order }).openapi(INFO).paths;
+    const posts = Object.entries(paths as Record<string, { post?: { parameters: { name: string }[] } }>);
+    const withKey = posts.filter(([, { post }]) => post?.parameters.some(({ name }) => name === "Idempotency-Key"));
+    assertEquals(withKey.map(([path]) => path), ["/api/create", "/api/trip"]);
+  });
 });

@@ -6,6 +6,7 @@ import type { Result } from "../contract/result.ts";
 import type { Catga } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { MAX_ID } from "../contract/send_options.ts";
+import type { Workflow } from "../contract/workflow.ts";
 import { isRecord, show } from "../data/checks.ts";
 import { encodeValue, toJson } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
@@ -214,8 +215,10 @@ export class EdgeActions {
   async #start(called: AdmittedCall): Promise<Response> {
     const { route: { contract, name, options: { failures = {} } }, values } = called;
     const input = await this.#bodies.input(called.request);
-    const id = this.#idOf(called);
-    const workflow = contract as WorkflowContract<unknown, unknown>;
+    const given = this.#idOf(called);
+    const workflow = contract as Workflow<unknown, unknown>;
+    // as in `#send`: a workflow that makes ids decides which starts are equal
+    const id = workflow["~workflow"].id === undefined ? given : undefined;
     const started = await this.#app.start(workflow, input, { id, headers: called.headers });
     if (!started.ok) return answer(started, { values, failures });
     // relative to the path of the request, which a proxy may have shortened

@@ -10,8 +10,8 @@ export interface ChoppingProxy {
    * not pass.
    */
   cutAfter(way: "there" | "back", bytes: number): void;
-  /** Takes back a cut that has not come to pass. */
-  restore(): void;
+  /** Takes back a cut that has not come to pass; returns true if it has. */
+  restore(): boolean;
   /** Ends it. */
   close(): Promise<void>;
 }
@@ -20,8 +20,10 @@ export interface ChoppingProxy {
 export async function startChoppingProxy(target: number): Promise<ChoppingProxy> {
   const sockets = new Set<Socket>();
   const left = { there: Infinity, back: Infinity };
+  let hasCut = false;
   const breakAll = () => {
     left.there = left.back = Infinity;
+    hasCut = true;
     for (const socket of sockets) socket.destroy();
     sockets.clear();
   };
@@ -55,9 +57,11 @@ export async function startChoppingProxy(target: number): Promise<ChoppingProxy>
     url: `nats://127.0.0.1:${port}`,
     cutAfter(way, bytes) {
       left[way] = bytes;
+      hasCut = false;
     },
     restore() {
       left.there = left.back = Infinity;
+      return hasCut;
     },
     close() {
       breakAll();

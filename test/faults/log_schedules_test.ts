@@ -2,12 +2,14 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { catga, command, unwrap } from "../../mod.ts";
+import { catga, type CatgaError, command, unwrap } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { contracts } from "../processes/log_messages.ts";
 import type { LogHandler } from "../processes/log_node.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
+import { chances } from "../support/chances.ts";
 import { COUNT, firings, plan } from "../support/due_at_once.ts";
+import { eventually } from "../support/eventually.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 import { readLogEntries } from "../support/log_stream.ts";
 import { QUIET } from "../support/quiet.ts";
@@ -18,6 +20,10 @@ const HANDLES: readonly LogHandler[] = [
   { category: "Charge" },
 ];
 const SUB = "app/billing";
+/** How long before they are due schedules are made that a server is down for, in ms. */
+const DELAY = 3_000;
+/** Replaced schedules that are answered before their publisher dies: most, for it is to die as they fire. */
+const TOLD = 200;
 const { Happened, Charge } = contracts();
 const Mail = command<{ n: number }>("Mail", { durable: true });
 
@@ -28,45 +34,71 @@ describe("schedules of the log", await requireNatsServer(), () => {
     async () => {
       await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"] });
       const { caller } = cluster;
-      const entries = Array.from({ length: 300 }, (_, i) => `cancel-${i}`);
-      await Promise.all(
-        entries.map((entry) => cluster.publish("Happened", { entry, key: entry }, { id: entry, delay: 2_000 })),
-      );
-      // around the moment when they are due
-      await cluster.until("the first to fire", (history) => history.handled(SUB).length > 0);
-      const cancelled = new Map(
-        await Promise.all(
-          entries.map(async (entry) => [entry, await caller.unschedule(Happened, entry)] as const),
-        ),
-      );
-      const gone = entries.filter((entry) => !cancelled.get(entry));
-      await cluster.until(
-        "those that fired to be handled",
-        (history) => gone.every((it) => history.isHandled(SUB, it)),
-      );
+      const isHandled = (entry: string) => cluster.history.isHandled(SUB, entry);
+      const [cancelled, gone]: string[][] = [[], []];
+      const cancel = async (entries: readonly string[]) => {
+        const taken = await Promise.all(
+          entries.map((entry) =>
+            caller.unschedule(Happened, entry).catch(({ code }: CatgaError) => {
+              // one that was due when the server had the request may have fired
+              assertEquals(code, "OUTCOME_UNKNOWN");
+            })
+          ),
+        );
+        cancelled.push(...entries.filter((_, i) => taken[i] === true));
+        gone.push(...entries.filter((_, i) => taken[i] === false));
+        return taken.every((it) => it === true);
+      };
+      let round = 0;
+      const hasBoth = () => cancelled.length > 0 && gone.length > 0;
+      // around the moment when half of them are due, the others soon
+      await chances(9, async () => {
+        const entries = Array.from({ length: 300 }, (_, i) => `cancel-${round}-${i}`);
+        round++;
+        await Promise.all(entries.map((entry, i) => {
+          return cluster.publish("Happened", { entry, key: entry }, {
+            id: entry,
+            delay: 2_000 + 20 * Math.max(0, i - 150),
+          });
+        }));
+        await cluster.until("the first to fire", () => entries.some(isHandled));
+        await cancel(entries);
+      }, hasBoth);
+      assert(hasBoth(), `${cancelled.length} were cancelled, ${gone.length} had fired`);
+      await cluster.until("those that fired to be handled", () => gone.every(isHandled));
+      console.log(`${gone.length} of ${gone.length + cancelled.length} had fired when they were cancelled`);
 
       // those that are cancelled well before, of which none may fire even after a restart
-      const early = Array.from({ length: 50 }, (_, i) => `early-${i}`);
-      const down = Array.from({ length: 50 }, (_, i) => `down-${i}`);
-      await Promise.all(
-        [...early, ...down].map((entry) =>
-          cluster.publish("Happened", { entry, key: entry }, { id: entry, delay: 3_000 })
-        ),
-      );
-      const taken = await Promise.all(early.map((entry) => caller.unschedule(Happened, entry)));
-      assertEquals(taken, early.map(() => true));
-      cluster.fault("SIGKILL");
-      await cluster.server.kill("SIGKILL");
-      await wait(3_500);
-      await cluster.restartServer();
-      const back = performance.now();
-      await cluster.until("what was due to be handled", (history) => down.every((it) => history.isHandled(SUB, it)));
-      console.log(
-        `${gone.length} of ${entries.length} had fired when they were cancelled; due while the server was down: ` +
-          `handled ${Math.round(performance.now() - back)} ms after its return`,
-      );
-      for (const [entry, was] of cancelled) if (was) assertEquals(cluster.history.countOf(SUB, entry).runs, 0, entry);
-      for (const entry of early) assertEquals(cluster.history.countOf(SUB, entry).runs, 0, entry);
+      const down: string[] = [];
+      const outage = async () => {
+        const names = (what: string) => Array.from({ length: 50 }, (_, i) => `${what}-${round}-${i}`);
+        const [early, late] = [names("early"), names("down")];
+        round++;
+        down.push(...late);
+        const began = performance.now();
+        await Promise.all(
+          [...early, ...late].map((entry) =>
+            cluster.publish("Happened", { entry, key: entry }, { id: entry, delay: DELAY })
+          ),
+        );
+        const stored = performance.now();
+        const areTaken = await cancel(early);
+        cluster.fault("SIGKILL");
+        await cluster.server.kill("SIGKILL");
+        // none was due by then
+        const isBefore = performance.now() - began < DELAY;
+        if (isBefore) assert(areTaken, "one was not cancelled, and not due");
+        await wait(stored + DELAY + 500 - performance.now());
+        await cluster.restartServer();
+        const back = performance.now();
+        await cluster.until("what was due to be handled", () => late.every(isHandled));
+        const took = Math.round(performance.now() - back);
+        console.log(`due while the server was down: handled ${took} ms after its return`);
+        return isBefore;
+      };
+      assert(await chances(5, outage, (isBefore) => isBefore), "the server was never down when they were due");
+      await cluster.until("those that fired to be handled", () => gone.every(isHandled));
+      for (const entry of cancelled) assertEquals(cluster.history.countOf(SUB, entry).runs, 0, entry);
       for (const entry of [...gone, ...down]) assertGreater(cluster.history.countOf(SUB, entry).runs, 0, entry);
       // a schedule that was taken back is not in the log, though its publisher was told ok
       await cluster.finish({ stored: false, stream: false });
@@ -85,7 +117,7 @@ describe("schedules of the log", await requireNatsServer(), () => {
       assertEquals(cluster.history.countOf(SUB, "one").runs, 1);
       assertEquals(cluster.history.countOf("app/also", "other").runs, 1);
 
-      await cluster.publish("Happened", { entry: "first", key: "k" }, { id: "again", delay: 1_500 });
+      await cluster.publish("Happened", { entry: "first", key: "k" }, { id: "again", delay: 60_000 });
       assert(await caller.unschedule(Happened, "again"));
       assertEquals(await caller.unschedule(Happened, "again"), false);
       await cluster.publish("Happened", { entry: "second", key: "k" }, { id: "again", delay: 600_000 });
@@ -119,37 +151,50 @@ describe("schedules of the log", await requireNatsServer(), () => {
   });
 
   it("replaced around their time by a publisher that dies meanwhile are not lost", { timeout: 300_000 }, async () => {
-    await using server = await startNatsServer();
-    const proxy = await startTcpProxy(server.port);
-    try {
-      await using app = await catga({ nats: proxy.url, logger: QUIET });
-      await app.unschedule(Mail, "none"); // opens the log
-      const due = await plan(server.url, "Mail");
-      const told = new Map<number, string>();
-      const calls = Array.from({ length: COUNT }, async (_, n) => {
-        await wait(due - 150 + 1.2 * n - Date.now());
-        const { error } = await app.enqueue(Mail, { n: 1_000 + n }, {
-          id: `${n}`,
-          delay: 1_000,
-        });
-        told.set(n, error?.code ?? "ok");
-      });
-      await wait(due + 100 - Date.now()); // the first have been told, others are on their way
-      proxy.cut();
-      await app.drain({ timeout: 0 });
-      await Promise.all(calls);
-      const fired = await firings(server.url, (fired) => {
-        const lost = Array.from({ length: COUNT }, (_, n) => n).filter((n) => !fired.has(n) && !fired.has(1_000 + n));
-        return [
-          ...lost,
-          ...[...told].flatMap(([n, what]) => what === "ok" && !fired.has(1_000 + n) ? [1_000 + n] : []),
-        ];
-      });
-      for (const [n, times] of fired) assertEquals(times.length, 1, `${n} fired twice`);
-      const outcomes = new Set(told.values());
-      console.log(`${[...outcomes]}: ${[...told.values()].filter((it) => it === "ok").length} of ${COUNT} were ok`);
-    } finally {
-      await proxy.close();
-    }
+    // on a busy machine all may be answered at once
+    const { ok, unknown } = await chances(5, replaceAndDie, ({ unknown }) => unknown > 0);
+    assertGreater(ok, 0);
+    assertGreater(unknown, 0);
   });
 });
+
+/**
+ * Schedules that are replaced around their time by a publisher that dies: how many replacements were `ok`, and of how
+ * many that it had under way the outcome is unknown.
+ */
+async function replaceAndDie(): Promise<{ ok: number; unknown: number }> {
+  await using server = await startNatsServer();
+  const proxy = await startTcpProxy(server.port);
+  try {
+    await using app = await catga({ nats: proxy.url, logger: QUIET });
+    await app.unschedule(Mail, "none"); // opens the log
+    const due = await plan(server.url, "Mail");
+    const told = new Map<number, string>();
+    let isCut = false;
+    const calls = Array.from({ length: COUNT }, async (_, n) => {
+      await wait(due - 150 + 1.2 * n - Date.now());
+      const { error } = await app.enqueue(Mail, { n: 1_000 + n }, { id: `${n}`, delay: 1_000 });
+      told.set(n, error?.code ?? "ok");
+      if (told.size < TOLD || isCut) return;
+      isCut = true;
+      proxy.cut();
+    });
+    await eventually("some to be told", () => isCut);
+    await app.drain({ timeout: 0 });
+    await Promise.all(calls);
+    const fired = await firings(server.url, (fired) => {
+      const lost = Array.from({ length: COUNT }, (_, n) => n).filter((n) => !fired.has(n) && !fired.has(1_000 + n));
+      return [
+        ...lost,
+        ...[...told].flatMap(([n, what]) => what === "ok" && !fired.has(1_000 + n) ? [1_000 + n] : []),
+      ];
+    });
+    for (const [n, times] of fired) assertEquals(times.length, 1, `${n} fired twice`);
+    const outcomes = new Set(told.values());
+    const counted = (code: string) => [...told.values()].filter((it) => it === code).length;
+    console.log(`${[...outcomes]}: ${counted("ok")} of ${COUNT} were ok`);
+    return { ok: counted("ok"), unknown: counted("OUTCOME_UNKNOWN") };
+  } finally {
+    await proxy.close();
+  }
+}

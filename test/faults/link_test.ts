@@ -1,5 +1,5 @@
 /** Fault: the TCP link of a node, or of a caller, to the nats-server is slow, cut, or half-closed. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { Read, Record, Slow } from "../processes/node_messages.ts";
@@ -10,10 +10,12 @@ import { subscriptions, SYSTEM_ACCOUNT } from "../support/system_account.ts";
 import { Load } from "../support/checked_sends.ts";
 
 const IN_HAND = 50;
+const DELAY = 100; // ms
+const DELAYED = `delayed by ${DELAY} ms`;
 
 /** What is done to a link, and for how long, in ms. */
 const FAULTS: readonly (readonly [string, (link: TcpProxy) => void, number])[] = [
-  ["delayed by 100 ms", (link) => link.delay(100), 700],
+  [DELAYED, (link) => link.delay(DELAY), 700],
   ["cut", (link) => link.cut(), 700],
   ["half-closed", (link) => link.halfClose(), 300],
 ];
@@ -37,12 +39,17 @@ describe("a bad link to the nats-server", await requireNatsServer(), () => {
         const before = await subscribed();
         for (const [what, worsen, ms] of FAULTS) {
           const first = sends.sent.length;
+          const { accepted } = link;
           const load = new Load(48, (i) => sends.send(caller, [Read, Record, Slow][i % 3], 40));
           await eventually("some load", () => load.done > 300);
           worsen(link);
           const at = Date.now();
-          await eventually("it to last", () => Date.now() > at + ms);
+          const during = () => sends.sent.filter(({ began, result }) => began > at && result?.value === id);
+          const hasMet = () => what === DELAYED ? during().length > 0 : link.accepted > accepted;
+          await eventually("it to last", () => Date.now() > at + ms && (what !== DELAYED || hasMet()));
+          if (what === DELAYED) assertGreaterOrEqual(during()[0].ended! - during()[0].began, DELAY);
           mend(link);
+          await eventually("it to have met the node", hasMet);
           await eventually(
             "it to be asked again",
             async () => (await sends.send(caller, Record)).result.value === id,
@@ -71,6 +78,7 @@ describe("a bad link to the nats-server", await requireNatsServer(), () => {
     await eventually("it to see all", () => away.nodes().length === 4);
     for (const [what, worsen, ms] of FAULTS) {
       const first = sends.sent.length;
+      const { accepted } = link;
       const inHand = Promise.all([...[Slow, Read].map((contract) => sends.many(IN_HAND, away, contract, 1_000))]);
       // a query may run again on another node, when its first one is slow to answer
       const runs = async () =>
@@ -79,9 +87,11 @@ describe("a bad link to the nats-server", await requireNatsServer(), () => {
       await eventually("all of it to run", async () => await runs() === wanted);
       worsen(link);
       const at = Date.now();
+      assert(sends.pending > 0, "all had been answered before");
       const dying = sends.many(IN_HAND, away, Record, 0, { timeout: 3_000 });
       await eventually("it to last", () => Date.now() > at + ms);
       mend(link);
+      if (what !== DELAYED) await eventually("it to have met the caller", () => link.accepted > accepted);
       assertEquals((await inHand).flat().filter(({ result }) => !result.ok), []);
       await dying;
       console.log(`the link of the caller ${what} for ${ms} ms: ${sends.tally(sends.sent.slice(first))}`);

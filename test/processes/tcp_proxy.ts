@@ -2,6 +2,7 @@
  * A TCP proxy for tests: a link that can be cut, half-closed, frozen, delayed and restored, also at what passes on it.
  */
 import { connect, createServer, type Socket } from "node:net";
+import { eventually } from "../support/eventually.ts";
 import { type KvWrite, type Moment, PhaseReader, ProtocolReader } from "./kv_phases.ts";
 
 /** A proxy in front of one port of this machine. */
@@ -11,6 +12,10 @@ export interface TcpProxy extends AsyncDisposable {
   readonly url: string;
   /** How many connections it carries. */
   readonly connections: number;
+  /** How many connections it has taken so far, without those that it refused: one more when a client is back. */
+  readonly accepted: number;
+  /** How many delayed chunks were lost because their connection ended. */
+  readonly dropped: number;
   /** Breaks every connection and refuses new ones. */
   cut(): void;
   /** Sends the end of the stream to the clients, but goes on taking what they send. New connections work. */
@@ -34,6 +39,13 @@ export interface TcpProxy extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** Restores a link that was cut; resolves when a client has connected again, as it does if the cut has hit it. */
+export async function restoreLink(link: TcpProxy): Promise<void> {
+  const { accepted } = link;
+  link.restore();
+  await eventually("a client to connect again", () => link.accepted > accepted);
+}
+
 /** Options of {@link startTcpProxy}. */
 export interface TcpProxyOptions {
   /**
@@ -49,6 +61,7 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
   const stranded = new Set<readonly [Socket, Socket]>();
   let cut = false;
   let frozen = false;
+  let [accepted, dropped] = [0, 0];
   const lag = { up: 0, down: 0 };
 
   let proxy: TcpProxy;
@@ -104,11 +117,15 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
       waiting.push({ due: Math.max(performance.now() + ms, waiting.at(-1)?.due ?? 0), data });
       if (waiting.length === 1) timer = setTimeout(deliver, ms);
     });
-    to.once("close", () => clearTimeout(timer));
+    to.once("close", () => {
+      clearTimeout(timer);
+      dropped += waiting.length;
+    });
     if (frozen) from.pause();
   };
   const server = createServer({ allowHalfOpen: true }, (client) => {
     if (cut) return client.destroy();
+    accepted++;
     const upstream = connect(target, "127.0.0.1");
     const pair = [client, upstream] as const;
     pairs.add(pair);
@@ -150,6 +167,12 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
           url: `nats://127.0.0.1:${port}`,
           get connections() {
             return pairs.size;
+          },
+          get accepted() {
+            return accepted;
+          },
+          get dropped() {
+            return dropped;
           },
           cut() {
             cut = true;

@@ -2,7 +2,7 @@
  * Fault: of three NATS servers one dies: the leader of the membership's records, or the one that a node is connected
  * to.
  */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertGreater } from "@std/assert";
 import { after, afterEach, before, describe, it } from "node:test";
 import { type NatsCluster, requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts";
 import { Read, Record, Slow } from "../processes/node_messages.ts";
@@ -12,6 +12,8 @@ import { leaderOf } from "../support/log_stream.ts";
 import { Load } from "../support/checked_sends.ts";
 
 const IN_HAND = 100;
+/** How long handlers run that have begun when a server dies, in ms: the test has to see that they run, and kill it. */
+const RUNS_FOR = 2_000;
 
 describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
   let nats: NatsCluster;
@@ -60,8 +62,8 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
       await cluster.start(id, {}, urlsFrom(own));
       await cluster.start("d2", {}, urlsFrom((own + 1) % 3));
       await cluster.complete();
-      const commands = sends.many(IN_HAND, caller, Slow, 1_000, { node: id });
-      const queries = sends.many(IN_HAND, caller, Read, 1_000);
+      const commands = sends.many(IN_HAND, caller, Slow, RUNS_FOR, { node: id });
+      const queries = sends.many(IN_HAND, caller, Read, RUNS_FOR);
       const runs = async (name: string) => (await log.runs(name)).length;
       // a query that was not answered soon enough runs once more
       await eventually("all of it to run", async () => await runs("Slow") === IN_HAND && await runs("Read") >= IN_HAND);
@@ -75,6 +77,7 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
         `${id} moved: its ${IN_HAND} commands in hand: ${sends.tally(answered)}, ${Date.now() - at} ms later`,
       );
       assertEquals(answered.filter(({ result }) => result.value !== id), []);
+      assertGreater(answered.filter(({ ended }) => ended > at).length, 0, "all had been answered before");
       assertEquals((await queries).filter(({ result }) => !result.ok), []);
       await eventually(
         "it to be asked again",

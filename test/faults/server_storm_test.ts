@@ -39,6 +39,7 @@ describe("a storm of one nats-server, and holders of locks that are killed in it
       for (let i = 0; i === 0 || Date.now() < end; i++) {
         const blow = i === 0 ? TERM_KILL : drawServerBlow(random, { wipes: false });
         const victim = ids[i % ids.length];
+        await cluster.works();
         // it holds a lock, or waits for one, and its entries are there when the server comes back
         cluster.signal(victim, "SIGKILL");
         blows.push(blowText(blow));
@@ -46,6 +47,7 @@ describe("a storm of one nats-server, and holders of locks that are killed in it
         await cluster.start(victim);
       }
       // at last the same once more, with everybody who holds or waits dead in it
+      await cluster.works();
       for (const id of ids) cluster.signal(id, "SIGKILL");
       await strikeServer(server, TERM_KILL);
       const history = await cluster.finish(LIMIT);

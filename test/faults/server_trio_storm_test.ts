@@ -64,6 +64,7 @@ describe("a storm of three NATS servers, replicas: 3", await requireNatsServer()
         const blow = BLOWS[i] ?? drawServerBlow(random);
         said.push(`n${i % 3}: ${blowText(blow)}`);
         const before = load.done;
+        await locks.works();
         await strikeServer(nats.server(i % 3), blow);
         await eventually("the load to go on", () => load.done > before + 50);
       }

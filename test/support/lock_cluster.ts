@@ -10,8 +10,9 @@ import type { LockLine, LockNodeOptions } from "../processes/lock_node.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import type { Moment, Phase } from "../processes/kv_phases.ts";
 import { SKEWS } from "../processes/skewed_clock.ts";
-import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
+import { restoreLink, startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { aftermath } from "./aftermath.ts";
+import { eventually } from "./eventually.ts";
 import { watchStalls } from "./server_stalls.ts";
 import type { Span } from "../processes/loop_gaps.ts";
 import { startOrDispose } from "./start_or_dispose.ts";
@@ -189,6 +190,12 @@ export class LockCluster implements AsyncDisposable {
     this.#victims.delete(id);
   }
 
+  /** Resolves when somebody has worked under a lock since now. */
+  async works(): Promise<void> {
+    const { length } = this.resource.writes;
+    await eventually("work under a lock", () => this.resource.writes.length > length);
+  }
+
   /** Resolves when the resource has refused so many writes. */
   async refused(count: number, end: number): Promise<void> {
     while (this.resource.writes.filter(({ accepted }) => !accepted).length < count) {
@@ -215,6 +222,7 @@ export class LockCluster implements AsyncDisposable {
     if (kind === "killed") return await this.start(id);
     await wait(TTL + 1_000 + 1_000 * Math.random());
     if (kind === "frozen") this.signal(id, "SIGCONT");
+    else if (kind === "cut off") await restoreLink(this.link(id));
     else this.link(id).restore();
   }
 

@@ -6,7 +6,8 @@ import { assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { SKEWS } from "../processes/skewed_clock.ts";
-import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
+import { restoreLink, startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
+import { eventually } from "../support/eventually.ts";
 import { EntityCluster } from "../support/entity_cluster.ts";
 
 const NODES = ["d1", "b1", "d2", "b2"];
@@ -36,11 +37,13 @@ describe("the promises of entities", await requireNatsServer(), () => {
         await cluster.kill(killed);
         await cluster.more(50);
         cluster.signal(paused, "SIGCONT");
-        links.get(cut)!.restore();
-        links.get(half)!.halfClose();
+        await restoreLink(links.get(cut)!);
+        const halfClosed = links.get(half)!;
+        const { accepted } = halfClosed;
+        halfClosed.halfClose();
+        await eventually("it to connect again", () => halfClosed.accepted > accepted);
         await start(killed);
         await cluster.more(200);
-        links.get(half)!.restore();
       }
       await cluster.more(100);
       await cluster.stop();

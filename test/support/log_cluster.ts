@@ -1,5 +1,5 @@
 /** Processes that publish to the log and handle it, in both runtimes, whose clocks disagree, on a real nats-server. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater } from "@std/assert";
 import { mkdtemp, open as openFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -422,6 +422,8 @@ export class LogCluster implements AsyncDisposable {
   async finish({ stream = true, stored = true }: { stream?: boolean; stored?: boolean } = {}): Promise<void> {
     assertEquals((await this.read()).violations.slice(0, 20), []);
     if (stored) await this.settled();
+    const { ok, runs } = this.history.sums;
+    assertGreater(Math.min(ok, runs), 0, "nothing was stored and handled before the end");
     for (const category of new Set([...this.#expected.values()].flat())) {
       const result = await this.publish(category, { entry: `last-${category}`, key: "last" }, PATIENT);
       assert(result.ok, `${category} cannot be published at the end: ${result.error}`);

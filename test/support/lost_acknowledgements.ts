@@ -1,3 +1,4 @@
+import { assertGreater } from "@std/assert";
 import { setTimeout as wait } from "node:timers/promises";
 import type { TcpProxy } from "../processes/tcp_proxy.ts";
 import type { LogCluster } from "./log_cluster.ts";
@@ -11,4 +12,5 @@ export async function loseAcknowledgements(cluster: LogCluster, link: TcpProxy):
     await wait(100);
     link.restore();
   }
+  assertGreater(link.dropped, 0, "no acknowledgement was lost");
 }

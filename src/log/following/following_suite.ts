@@ -299,7 +299,7 @@ class ExpiryTest implements AsyncDisposable {
 
 /** Tests that no event expires unread without an error, and that there is no error if none has. */
 export function expirySuite(name: string, options: object, start: () => Promise<ExpiryHarness>): void {
-  describe(`follow, when events expire: ${name}`, { ...options, timeout: 120_000 }, () => {
+  describe(`follow, when events expire: ${name}`, { ...options, timeout: 300_000 }, () => {
     it("events that expired behind the position are no gap: LOG_MISMATCH, though older messages are there", async () => {
       await using harness = await start();
       await using test = await ExpiryTest.start(harness);

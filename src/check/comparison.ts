@@ -108,7 +108,7 @@ export function compareContract(name: string, was: DescribedContract, is: Descri
       advice: "Leave it to its entity, or give it a new name.",
     });
   }
-  if (was.keyed && !is.keyed && (is.durable || is.entity !== undefined)) {
+  if (was.keyed && !is.keyed && is.durable) {
     found.push({
       ...{ level: "break", kind: "key", about: name },
       message: `${name} has no key, and had one: its messages are handled in no order`,
@@ -218,21 +218,18 @@ function compareSubscriptions(before: Description, after: Description): Finding[
   const found: Finding[] = [];
   for (const [name, events] of Object.entries(before.subscriptions)) {
     const is = own(after.subscriptions, name) ?? [];
-    const left = events.filter((event) => !is.includes(event));
-    if (left.length === 0) continue;
-    for (const event of left) {
-      const other = Object.entries(after.subscriptions).find(([own, list]) => list.includes(event) && own !== name);
-      const moved = other !== undefined && !(own(before.subscriptions, other[0]) ?? []).includes(event);
+    for (const event of events.filter((event) => !is.includes(event))) {
+      const [moved] = Object.entries(after.subscriptions).find(([other, list]) =>
+        list.includes(event) && !own(before.subscriptions, other)?.includes(event)
+      ) ?? [];
       found.push({
         ...{ level: "break", kind: "subscription", about: name },
-        message: moved
-          ? `the subscription to ${event} was ${name}, and is ${
-            other[0]
-          }, which begins anew: what ${name} has not handled is left`
-          : `nobody handles ${event} in the subscription ${name}: what it has not handled is left`,
-        advice: moved
-          ? `Leave it its name, or rewind ${other[0]} after the deploy.`
-          : "Keep the handler until nothing waits, then `catga subscriptions remove`.",
+        message: moved === undefined
+          ? `nobody handles ${event} in the subscription ${name}: what it has not handled is left`
+          : `the subscription to ${event} was ${name}, and is ${moved}, which begins anew: what ${name} has not handled is left`,
+        advice: moved === undefined
+          ? "Keep the handler until nothing waits, then `catga subscriptions remove`."
+          : `Leave it its name, or rewind ${moved} after the deploy.`,
       });
     }
   }

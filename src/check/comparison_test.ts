@@ -21,6 +21,7 @@ const sell = (input: z.ZodType, output?: z.ZodType, options: object = {}) =>
   command("Sell", { input, output, ...options } as never).handle(answer);
 const sold = (input: z.ZodType, name = "billing") =>
   event("Sold", { input, durable: true } as never).on(answer, { name } as never);
+const kept = (event_: string, name: string) => event(event_, { durable: true } as never).on(answer, { name } as never);
 const seat = z.object({ seat: z.string() });
 const seatAnd = (more: z.ZodRawShape) => z.object({ seat: z.string(), ...more });
 const order = (input: z.ZodType | undefined, options: object = {}) =>
@@ -161,8 +162,8 @@ suite("compare, breaks", () => {
     [
       "a subscription is renamed",
       [sold(seat)],
-      [sold(seat, "invoices")],
-      "break: the subscription to Sold was billing, and is invoices, which begins anew: what billing has not handled is left",
+      [sold(seat, "till")],
+      "break: the subscription to Sold was billing, and is till, which begins anew: what billing has not handled is left",
     ],
     [
       "a subscription goes",
@@ -240,6 +241,43 @@ suite("compare, breaks", () => {
       [command("Charge", { input: seat, output: seatAnd({ receipt: z.string() }) })],
       "break: Charge: the answer of its handler would be refused: receipt: required by the reader, not written",
     ],
+    [
+      "a reader needs what its stream does not have",
+      [stream("Watch", { items: z.string() })],
+      [stream("Watch", { items: z.number() })],
+      "break: Watch: the items of its handler would be refused: the whole: string is written, number is read",
+    ],
+    [
+      "a handler goes whose name is one of every object",
+      [command("constructor", {}).handle(answer), sell(seat)],
+      [sell(seat)],
+      "break: nobody handles the command constructor any more",
+    ],
+    [
+      "a command of an entity is declared, and handled by none",
+      cart({ A: seat }),
+      [cart({ A: seat })[0], command<{ id: string }, void>("Add", { key: ({ id }) => id })],
+      "break: nobody handles the command Add any more",
+    ],
+    [
+      "a subscription goes, and another one has other events",
+      [sold(seat), kept("Paid", "mails")],
+      [kept("Paid", "mails")],
+      "break: nobody handles the event Sold any more",
+      "break: nobody handles Sold in the subscription billing: what it has not handled is left",
+    ],
+    [
+      "a subscription goes, and one that had its event stays",
+      [sold(seat), sold(seat, "mails")],
+      [sold(seat, "mails")],
+      "break: nobody handles Sold in the subscription billing: what it has not handled is left",
+    ],
+    [
+      "a subscription is renamed beside one that had its event",
+      [sold(seat), sold(seat, "mails")],
+      [sold(seat, "mails"), sold(seat, "till")],
+      "break: the subscription to Sold was billing, and is till, which begins anew: what billing has not handled is left",
+    ],
   ];
   for (const [plant, before, after, ...words] of breaks) {
     it(`${plant}: ${words[0]}`, () => assertEquals(found(before, after), words));
@@ -248,6 +286,9 @@ suite("compare, breaks", () => {
 
 suite("compare, what is safe", () => {
   const version = (options: object) => order(seat, options);
+  const keyed = { key: () => "a" };
+  const queued = { ...keyed, durable: true };
+  const careful = { ...keyed, ordered: true, idempotent: true, id: () => "a" };
   const safe: readonly (readonly [change: string, before: unknown[], after: unknown[]])[] = [
     ["nothing changes", [sell(seat), order(seat), ...cart({ Added: seat })], [
       sell(seat),
@@ -295,6 +336,16 @@ suite("compare, what is safe", () => {
     ["a contract that was sent is handled", [command("Sell", { input: seat })], [sell(seat)]],
     ["a schema is made of others", [sell(seatAnd({ a: z.string() }))], [sell(seat.and(z.object({ a: z.string() })))]],
     ["a timeout changes", [sell(seat)], [sell(seat, undefined, { timeout: 5_000 })]],
+    ["what is ordered and makes its ids stays so", [sell(seat, undefined, careful)], [sell(seat, undefined, careful)]],
+    ["the key of a command goes that is neither stored nor an entity's", [sell(seat, undefined, keyed)], [sell(seat)]],
+    ["a queued command keeps its key", [sell(seat, undefined, queued)], [sell(seat, undefined, queued)]],
+    ["the schema of an answer goes", [sell(seat, seat)], [sell(seat)]],
+    ["an entity without events goes", [entity("Empty", { initial: () => 0 }), sell(seat)], [sell(seat)]],
+    ["a workflow that is only started stays so, or goes", [workflow("Order"), workflow("Trip"), sell(seat)], [
+      workflow("Order"),
+      sell(seat),
+    ]],
+    ["a command becomes an entity's", cart({ A: seat }, 1, false), cart({ A: seat })],
   ];
   for (const [change, before, after] of safe) it(change, () => assertEquals(found(before, after), []));
 });
@@ -304,6 +355,12 @@ suite("compare, what cannot be judged, or is so only after a rollback", () => {
     const dated = sell(z.object({ at: z.date() }));
     assertEquals(found([dated], [dated]), [
       "unknown: Sell: whether what older senders send is read could not be judged (the reader's schema has no JSON Schema)",
+    ]);
+  });
+
+  it("a validator that had no JSON Schema is unknown", () => {
+    assertEquals(found([sell(z.object({ at: z.date() }))], [sell(seat)]), [
+      "unknown: Sell: whether what older senders send is read could not be judged (the writer's schema has no JSON Schema)",
     ]);
   });
 
@@ -337,6 +394,42 @@ suite("compare, what is stored and may be rolled back", () => {
     assertEquals(found([sell(narrow, undefined, queued)], [sell(wide, undefined, queued)]), [note("Sell")]);
     assertEquals(found([order(narrow)], [order(wide)]), [note("Order")]);
     assertEquals(found([sell(narrow)], [sell(wide)]), []);
+  });
+});
+
+suite("compare, advice", () => {
+  const advice = (before: readonly unknown[], after: readonly unknown[]) =>
+    compare(describe(programOf(before)), describe(programOf(after))).map(({ advice }) => advice);
+  const durable = { durable: true };
+
+  it("of a command that is no longer durable, and of an event", () => {
+    assertEquals(advice([sell(seat, undefined, durable)], [sell(seat)]), [
+      "Give it a new name, and keep the old one until nothing of it waits.",
+    ]);
+    assertEquals(advice([event("Sold", { input: seat }).on(answer)], [sold(seat)]), [
+      "Handle both for a while: docs/upgrading.md, An event becomes durable.",
+    ]);
+  });
+
+  it("of a schema that refuses: what is stored has to be read for good, older senders only until none is left", () => {
+    const more = seatAnd({ buyer: z.string() });
+    const words = [advice([sell(seat)], [sell(more)]), advice([sold(seat)], [sold(more)])].map(([first]) => first);
+    assertEquals(words.map((text) => text.split(":")[0]), ["Read both", "Read what is stored for good"]);
+  });
+
+  it("of an entity whose version goes back: one more than it had", () => {
+    assertEquals(advice(cart({ A: seat }, 7), cart({ A: seat }, 2)), [
+      "Give it a version that no deploy has had, 8 for example.",
+    ]);
+  });
+
+  it("of a subscription: of a renamed one another than of one that goes", () => {
+    assertEquals(advice([sold(seat)], [sold(seat, "mails")]), [
+      "Leave it its name, or rewind mails after the deploy.",
+    ]);
+    assertEquals(advice([sold(seat), sold(seat, "mails")], [sold(seat)]), [
+      "Keep the handler until nothing waits, then `catga subscriptions remove`.",
+    ]);
   });
 });
 

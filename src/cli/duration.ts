@@ -14,8 +14,9 @@ export function readDuration(text: string): number | undefined {
 
 /** Formats a duration in one or two units: `850 ms`, `12 s`, `3 m 20 s`, `2 h 5 m`, `4 d 1 h`. */
 export function showDuration(ms: number): string {
-  if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`;
-  const seconds = Math.floor(ms / 1_000);
+  const rounded = Math.max(0, Math.round(ms));
+  if (rounded < 1_000) return `${rounded} ms`;
+  const seconds = Math.floor(rounded / 1_000);
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} m ${seconds % 60} s`;

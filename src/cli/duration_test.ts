@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { readDuration, showDuration, showMillis, showShort } from "./duration.ts";
+import { readDuration, showDuration, showMillis, showShort, showTime } from "./duration.ts";
 
 describe("durations of the command line", () => {
   it("readDuration: accepts ms, s, m and h, plain numbers as ms, and nothing else", () => {
@@ -35,6 +35,14 @@ describe("durations of the command line", () => {
 
   it("showMillis: shows more digits for shorter times", () => {
     assertEquals([0.123, 1.26, 12.6].map(showMillis), ["0.12 ms", "1.3 ms", "13 ms"]);
+  });
+
+  it("showDuration: almost a second is one (it was 1000 ms)", () => {
+    assertEquals([999.4, 999.6, 1_000].map(showDuration), ["999 ms", "1 s", "1 s"]);
+  });
+
+  it("showTime: an invalid time is a dash", () => {
+    assertEquals([new Date(0), new Date(NaN)].map(showTime), ["1970-01-01T00:00:00.000Z", "-"]);
   });
 
   it("showDuration: 60 of a unit, and 24 hours, are one of the next", () => {

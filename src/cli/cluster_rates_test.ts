@@ -85,10 +85,42 @@ describe("clusterRates", () => {
     assertLess(Math.abs(p50! - 8), 3); // requests before the first answer are not in the percentile
   });
 
-  it("the busiest contract is first, then by name", () => {
-    const now = [contract("C", { handled: 1 }), contract("A", { published: 1 }), contract("B", { sent: 5 })];
-    const sample = { id: "a", service: "s", before: stats("a", 0, []), now: stats("a", 1_000, now) };
-    assertEquals(clusterRates([sample]).contracts.map((each) => each.contract), ["B", "A", "C"]);
+  it("adds up codes of failures and durations over all nodes", () => {
+    const sample = (id: string, failed: Record<string, number>, ms: number, count: number) => ({
+      ...{ id, service: "s", before: stats(id, 0, []) },
+      now: stats(id, 1_000, [contract("Price", { handled: count, sent: 1, failed, latency: latency([ms, count]) })]),
+    });
+    const { nodes, contracts } = clusterRates([
+      sample("a", { X: 1 }, 1, 60),
+      sample("b", { X: 2 }, 100, 40),
+      sample("c", {}, 1, 40),
+    ]);
+    const [{ failed, sent, p50, p99 }] = contracts;
+    assertEquals([{ ...failed }, sent, nodes[1].rates?.sent], [{ X: 3 }, 3, 1]);
+    assertLess(Math.abs(p50! - 1), 0.5);
+    assertLess(Math.abs(p99! - 100), 30);
+  });
+
+  it("the busiest contract is first, then by name; nodes are by their ids", () => {
+    const now = [contract("C", { handled: 1 }), contract("A", { published: 1 }), contract("D", { sent: 1 })];
+    const sample = (id: string) => ({
+      ...{ id, service: "s", before: stats(id, 0, []) },
+      now: stats(id, 1_000, [...now, contract("B", { sent: 5 })]),
+    });
+    const { nodes, contracts } = clusterRates(["b", "a", "c"].map(sample));
+    assertEquals(contracts.map((each) => each.contract), ["B", "A", "C", "D"]);
+    assertEquals(nodes.map(({ node }) => node), ["a", "b", "c"]);
+  });
+
+  it("of answers 10 ms apart there are rates, and of nodes that do not answer nothing is left out", () => {
+    const now = stats("a", 1_010, [contract("A", { handled: 7 })]);
+    const { nodes } = clusterRates([{ id: "a", service: "s", before: stats("a", 1_000, [contract("A")]), now }]);
+    assertEquals(Math.round(nodes[0].rates!.handled), 700);
+    assertEquals(clusterRates([{ id: "a", service: "s" }]), {
+      nodes: [{ node: "a", service: "s" }],
+      contracts: [],
+      moreContracts: 0,
+    });
   });
 
   it("of one answer, of another process, or of answers at the same time there are no rates", () => {

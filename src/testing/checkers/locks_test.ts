@@ -29,6 +29,8 @@ describe("checkLocks", () => {
     assertEquals(lines({ holds: [hold("a", 1, 0), hold("b", 2, 5)] }), [
       "k: a held it from 0 to the end, and b from 5",
     ]);
+    // one process that was given the lock twice
+    assertEquals(lines({ holds: [hold("a", 1, 0, 10), hold("a", 2, 5, 20)] }).length, 1);
   });
 
   it("accepts two holders at a time if the first was away while it held, and not if another was", () => {
@@ -37,6 +39,9 @@ describe("checkLocks", () => {
     assertEquals(lines({ holds, away: [{ by: "a", from: 10, to: undefined }] }), []);
     assertEquals(lines({ holds, away: [{ by: "b", from: 10, to: 45 }] }).length, 1);
     assertEquals(lines({ holds, away: [{ by: "a", from: 31, to: 45 }] }).length, 1);
+    // both ends of a span count
+    assertEquals(lines({ holds, away: [{ by: "a", from: 30, to: 45 }] }), []);
+    assertEquals(lines({ holds, away: [{ by: "a", from: -5, to: 0 }] }), []);
   });
 
   it("finds a token that does not grow", () => {
@@ -45,6 +50,8 @@ describe("checkLocks", () => {
     ]);
     assertEquals(lines({ holds: [hold("a", 2, 0, 10), hold("b", 2, 20, 30)] }).length, 1);
     assertEquals(lines({ holds: [hold("a", 2, 0, 10), hold("b", 2, 5, 30)] }).length, 2);
+    // a hold whose token was not recorded says nothing about those of others
+    assertEquals(lines({ holds: [{ key: "k", by: "a", from: 0, to: 10 }, hold("b", 1, 20, 30)] }), []);
   });
 
   it("accepts a smaller token of a holder that was frozen while the store answered, and not of another", () => {
@@ -74,12 +81,19 @@ describe("checkLocks", () => {
     assertEquals(lines({ holds, writes: [write("a", 1, 5, false)] }), [
       "k: a write of a with 1 was refused, and it held the lock",
     ]);
+    // no newer token was there: its own write before it has the same one
+    assertEquals(lines({ holds, writes: [write("a", 1, 4), write("a", 1, 5, false)] }).length, 1);
   });
 
   it("accepts a refused write behind the end of its hold, and behind a write with a newer token", () => {
     const holds = [hold("a", 1, 0, 10), hold("a", 3, 20), hold("b", 2, 12, 15), hold("b", 1, 0, 90, "other")];
     assertEquals(lines({ holds, writes: [write("a", 1, 11, false)] }), []);
     assertEquals(lines({ holds, writes: [write("a", 3, 19, false)] }), []);
+    // in the ms in which it begins or ends it may be either way
+    assertEquals(lines({ holds, writes: [write("a", 3, 20, false)] }), []);
+    assertEquals(lines({ holds, writes: [write("a", 1, 10, false)] }), []);
+    // with the token of an earlier hold
+    assertEquals(lines({ holds, writes: [write("a", 1, 30, false)] }), []);
     assertEquals(lines({ holds, writes: [write("b", 2, 13), write("a", 1, 14, false)] }), []);
     assertEquals(lines({ holds, writes: [write("b", 2, 13), write("a", 3, 30, false)] }).length, 1);
     const taken = { holds: [hold("a", 1, 0, 50), hold("b", 2, 30, 40)], away: [{ by: "a", from: 10, to: 45 }] };
@@ -105,6 +119,7 @@ describe("checkLocks", () => {
 
   it("takes holds that began at one time in the order of their tokens", () => {
     assertEquals(lines({ holds: [hold("b", 2, 5, 6), hold("a", 1, 5, 5)] }), []);
+    assertEquals(lines({ holds: [hold("a", 1, 5, 5), hold("b", 2, 5, 6)] }), []);
   });
 });
 

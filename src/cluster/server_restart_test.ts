@@ -17,6 +17,9 @@ const Ask = query<void, string>("Ask");
 const Told = event("Told");
 const Do = command<{ entry: string; ms?: number }, string>("Do");
 
+/** Of requests that have their results long before, in ms: a busy machine may take long for all that comes between. */
+const DEADLINE = 240_000;
+
 const required = await requireNatsServer();
 
 describe("a nats-server that is killed and started anew", required, () => {
@@ -50,11 +53,10 @@ describe("a nats-server that is killed and started anew", required, () => {
         "has its nodes back: requests sent meanwhile end with an answer or at their deadline",
         { timeout: 300_000 },
         async () => {
-          const began = performance.now();
-          const timed = async <T>(result: Promise<T>) => ({ result: await result, took: performance.now() - began });
+          const timed = async <T>(result: Promise<T>) => ({ result: await result, took: performance.now() - down });
           const inHand = Array.from(
             { length: 20 },
-            (_, i) => sender.send(Do, { entry: `in-hand-${i}`, ms: 300 }, { timeout: 60_000 }),
+            (_, i) => sender.send(Do, { entry: `in-hand-${i}`, ms: 300 }, { timeout: DEADLINE }),
           );
           await eventually("commands in hand", () => runs.size === 20);
           await server.kill("SIGKILL");
@@ -66,7 +68,7 @@ describe("a nats-server that is killed and started anew", required, () => {
           const down = performance.now();
           const patient = Array.from(
             { length: 100 },
-            (_, i) => sender.send(Do, { entry: `patient-${i}` }, { timeout: 60_000 }),
+            (_, i) => sender.send(Do, { entry: `patient-${i}` }, { timeout: DEADLINE }),
           );
           const hasty = Array.from(
             { length: 100 },
@@ -80,7 +82,7 @@ describe("a nats-server that is killed and started anew", required, () => {
           for (const { result, took } of await Promise.all(hasty)) {
             assertEquals(result.error?.code, "UNAVAILABLE");
             assertEquals(result.error?.retryable, true);
-            assertGreaterOrEqual(took - (down - began), 395);
+            assertGreaterOrEqual(took, 395);
           }
           // the server was down until now: the hasty requests have ended at their deadlines, although no server
           // answered
@@ -95,12 +97,10 @@ describe("a nats-server that is killed and started anew", required, () => {
           );
           assertEquals(late.filter(({ ok }) => !ok), []);
           const known = await Promise.all(inHand);
-          // printed for information: a request whose answer was lost is awaited until its deadline, all others end
-          // long before
           console.log(
             `${store} store: all in hand had a result ${Math.round(performance.now() - up)} ms after the start`,
           );
-          assertLess(performance.now() - up, 20_000);
+          assertLess(performance.now() - up, DEADLINE / 3);
           for (const { ok, error } of known) assert(ok || error.code === "OUTCOME_UNKNOWN", `${error}`);
           assertEquals([...runs].filter(([, times]) => times > 1), []);
           assertEquals([...runs.keys()].filter((entry) => entry.startsWith("hasty")), []);

@@ -32,12 +32,12 @@ describe("plain traffic", await requireNatsServer(), () => {
   });
 
   /** Calls a contract in 16 loops until it is stopped, and counts the outcomes. */
-  function traffic(namespace: string, name: string, body: () => string) {
+  function traffic(namespace: string, name: string, body: () => string, options = PATIENT) {
     const outcomes = new Map<string, number>();
     let going = true;
     const loop = async () => {
       while (going) {
-        const answer = await client.request(`catga.${namespace}.call.${name}`, body(), { timeout: 10_000 })
+        const answer = await client.request(`catga.${namespace}.call.${name}`, body(), options)
           .then((reply) => reply.headers?.get("Catga-Error-Code") || "ok", (error: Error) => error.message);
         outcomes.set(answer, (outcomes.get(answer) ?? 0) + 1);
       }
@@ -79,7 +79,7 @@ describe("plain traffic", await requireNatsServer(), () => {
       const options = { namespace: "killed" };
       await using a = (await startNode("deno", server.url, "a", options)).program;
       await using _b = (await startNode("bun", server.url, "b", options)).program;
-      const calls = traffic("killed", "Slow", () => '{"entry":"x","ms":5}');
+      const calls = traffic("killed", "Slow", () => '{"entry":"x","ms":5}', { timeout: 30_000 });
       await eventually("some calls", () => calls.count("ok") > 100);
       a.kill("SIGKILL");
       const before = calls.count("ok");

@@ -14,6 +14,7 @@ import {
 import { commitSubject, parkedSubject, requestSubject, subscriptionKey } from "../src/log/format/names.ts";
 import { requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { eventually } from "./support/eventually.ts";
+import { ofThisRuntime } from "./support/of_this_runtime.ts";
 import { PATIENT } from "./support/patient.ts";
 import { patientManager } from "./support/patient_jetstream.ts";
 
@@ -60,7 +61,7 @@ async function stage(options: CatgaOptions = {}) {
       if (!found) return undefined;
       const commit = readCommit(new TextDecoder().decode(found.data));
       return typeof commit === "object" && { commit, sequence: found.seq };
-    })) as { commit: Commit; sequence: number };
+    }, 240_000)) as { commit: Commit; sequence: number };
   let forged = 0;
   return {
     ...{ app, handled, last, lines, manager, write },
@@ -98,6 +99,36 @@ async function stage(options: CatgaOptions = {}) {
     },
   };
 }
+
+/** Changes the head of a commit. */
+const head = (change: (head: Head) => Partial<Head>) => (commit: Commit): Commit => ({
+  ...commit,
+  head: { ...commit.head, ...change(commit.head) },
+});
+const UNKNOWN = Array.from({ length: 5_000 }, (_, i) => ({ ...PARKED, position: i * 1_024 }));
+/** Commits that nobody but a forger writes. */
+const FORGERIES: Record<string, (commit: Commit) => Commit> = {
+  "no leader": (commit) => commit,
+  "a category that begins in 280,000 years": head(() => ({ began: { Placed: BIG } })),
+  "20,000 categories": head(({ began }) => ({
+    began: { ...began, ...Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`C${i}`, 0])) },
+  })),
+  "names that are none": head(({ began }) => ({ began: { ...began, "": 0, "a b": 0, ">": 0 } })),
+  "30,000 open": head(() => ({ open: Array.from({ length: 30_000 }, (_, i) => [i * 40_000, 1] as const) })),
+  "open in the future": head(() => ({ open: [[BIG - 1, 1], [BIG, BIG]] })),
+  "read in the future": head(({ place }) => ({ place: { ...place, read: BIG } })),
+  "no log": head(({ place }) => ({ place: { ...place, created: "", read: 0 } })),
+  "an epoch beyond counting": head(({ place }) => ({ place: { ...place, epoch: BIG } })),
+  "requests in the future": head(() => ({ requests: BIG })),
+  "doubt of everything": head(() => ({
+    doubt: { upTo: BIG, groups: [{ size: BIG, ids: ["x"] }], begun: ["", "1-1"] },
+  })),
+  "parked messages that are nowhere": (commit) => ({ ...commit, full: true, parked: UNKNOWN }),
+  "counts beyond counting": (commit) => ({ ...commit, counts: { parked: BIG, dead: BIG } }),
+  "a base in the future": (commit) => ({ ...commit, full: false, base: BIG }),
+  "a number beyond counting": (commit) => ({ ...commit, id: [commit.id[0], BIG] }),
+  "a token of nobody": head(() => ({ token: BIG - 1_000_000 })),
+};
 
 const group = (...items: unknown[]) => JSON.stringify([1, PUBLISHER, 0, 0, 0, ...items]);
 
@@ -210,34 +241,7 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
   it("forged commits are survived: what comes afterwards is handled", { timeout: 900_000 }, async () => {
     await using here = await stage();
     await here.lives("the start");
-    const head = (change: (head: Head) => Partial<Head>) => (commit: Commit): Commit => ({
-      ...commit,
-      head: { ...commit.head, ...change(commit.head) },
-    });
-    const unknown = Array.from({ length: 5_000 }, (_, i) => ({ ...PARKED, position: i * 1_024 }));
-    const forgeries: Record<string, (commit: Commit) => Commit> = {
-      "no leader": (commit) => commit,
-      "a category that begins in 280,000 years": head(() => ({ began: { Placed: BIG } })),
-      "20,000 categories": head(({ began }) => ({
-        began: { ...began, ...Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`C${i}`, 0])) },
-      })),
-      "names that are none": head(({ began }) => ({ began: { ...began, "": 0, "a b": 0, ">": 0 } })),
-      "30,000 open": head(() => ({ open: Array.from({ length: 30_000 }, (_, i) => [i * 40_000, 1] as const) })),
-      "open in the future": head(() => ({ open: [[BIG - 1, 1], [BIG, BIG]] })),
-      "read in the future": head(({ place }) => ({ place: { ...place, read: BIG } })),
-      "no log": head(({ place }) => ({ place: { ...place, created: "", read: 0 } })),
-      "an epoch beyond counting": head(({ place }) => ({ place: { ...place, epoch: BIG } })),
-      "requests in the future": head(() => ({ requests: BIG })),
-      "doubt of everything": head(() => ({
-        doubt: { upTo: BIG, groups: [{ size: BIG, ids: ["x"] }], begun: ["", "1-1"] },
-      })),
-      "parked messages that are nowhere": (commit) => ({ ...commit, full: true, parked: unknown }),
-      "counts beyond counting": (commit) => ({ ...commit, counts: { parked: BIG, dead: BIG } }),
-      "a base in the future": (commit) => ({ ...commit, full: false, base: BIG }),
-      "a number beyond counting": (commit) => ({ ...commit, id: [commit.id[0], BIG] }),
-      "a token of nobody": head(() => ({ token: BIG - 1_000_000 })),
-    };
-    for (const [what, forgery] of Object.entries(forgeries)) {
+    for (const [what, forgery] of Object.entries(FORGERIES)) {
       await here.forge(forgery);
       await here.led(what);
       await here.lives(what);
@@ -247,6 +251,17 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
     await here.led("garbage in place of the commits");
     await here.lives("garbage in place of the commits");
   });
+
+  // one behind another, a forged commit may mend what the one before it has broken
+  for (const [what, forgery] of ofThisRuntime(Object.entries(FORGERIES))) {
+    it(`a forged commit is survived alone: ${what}`, { timeout: 300_000 }, async () => {
+      await using here = await stage();
+      await here.led("the start");
+      await here.forge(forgery);
+      await here.led(what);
+      await here.lives(what);
+    });
+  }
 
   it("a forged commit without the categories of live nodes has them read again", { timeout: 300_000 }, async () => {
     await using here = await stage();

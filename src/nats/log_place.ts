@@ -5,7 +5,7 @@
  * `ordered-pull`.
  */
 import { delay } from "../ports/clock.ts";
-import type { LogLoss, LogMark, LogState, StoredMessage } from "../ports/event_log.ts";
+import { type LogLoss, type LogMark, type LogState, SERVERS_APART, type StoredMessage } from "../ports/event_log.ts";
 import type { StreamInfo } from "./jetstream.ts";
 import type { OwnedStream } from "./owned_stream.ts";
 
@@ -47,7 +47,8 @@ export async function findPlace(
     if (after.created !== created) return goOn(first - 1, "remade");
     if (last < after.sequence) {
       if (clock.monotonic() >= end) {
-        return goOn(after.time === undefined ? last : await lastAt(stream, after.time, state), "truncated");
+        const readBy = after.time ?? (after.at === undefined ? Infinity : after.at - SERVERS_APART);
+        return goOn(await lastAt(stream, readBy, state), "truncated");
       }
       await delay(clock, AGAIN, signal);
       continue;
@@ -87,9 +88,13 @@ export function toState(stream: OwnedStream, info: StreamInfo): LogState {
  * is skipped; `undefined`: no message was replaced.
  */
 async function findReplaced(stream: OwnedStream, after: LogMark, state: LogState): Promise<number | undefined> {
-  const { sequence, time } = after;
-  if (time === undefined || state.messages === 0) return undefined;
+  const { sequence, time, at } = after;
+  if ((time ?? at) === undefined || state.messages === 0) return undefined;
   const found = await messageFrom(stream, sequence);
+  if (time === undefined) {
+    const isYounger = found?.sequence === sequence && found.time > at! + SERVERS_APART;
+    return isYounger ? await lastAt(stream, at! - SERVERS_APART, state) : undefined;
+  }
   // if the message read last has expired, `found` is the message after it: the stream is another one if that message is
   // older than the message read last
   const replaced = found !== undefined &&
@@ -101,6 +106,7 @@ async function findReplaced(stream: OwnedStream, after: LogMark, state: LogState
  * Finds the last sequence whose message was stored at or before a time; if there is none, the first sequence minus 1.
  */
 async function lastAt(stream: OwnedStream, time: number, state: LogState): Promise<number> {
+  if (time === Infinity) return state.last;
   let [least, most] = [state.first - 1, state.last];
   while (least < most) {
     const middle = Math.ceil((least + most) / 2);

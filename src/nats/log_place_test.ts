@@ -97,6 +97,18 @@ describe("findPlace", () => {
     assertEquals(await untimed.place(mark(5)), { at: 3, lost: { reason: "truncated", after: 5, next: 4 } });
   });
 
+  it("if only the time is known at which all had been read: goes on behind what was stored a second before", async () => {
+    const read = { ...mark(5), at: 3_000 };
+    const truncated = streamOf({ 1: 1_000, 2: 2_000, 3: 2_001, 4: 9_000 });
+    assertEquals(await truncated.place(read), { at: 2, lost: { reason: "truncated", after: 5, next: 3 } });
+    const replaced = streamOf({ 1: 1_000, 2: 2_000, 3: 2_001, 4: 3_500, 5: 4_001, 6: 9_000 });
+    assertEquals(await replaced.place(read), { at: 2, lost: { reason: "replaced", after: 5, next: 3 } });
+    // clocks of servers differ, and the message at the mark may have been removed
+    for (const messages of [{ 5: 4_000, 6: 9_000 }, { 4: 2_000, 6: 9_000 }]) {
+      assertEquals(await streamOf(messages).place(read), { at: 5, lost: undefined });
+    }
+  });
+
   it("a leader that catches up within 2 s has lost nothing", async () => {
     const { clock, place } = streamOf({ 5: 50, 6: 60 }, { behind: 1_900 });
     assertEquals(await place(mark(6, 60)), { at: 6, lost: undefined });

@@ -327,7 +327,16 @@ export interface LogMark {
    * there is no such message.
    */
   readonly time?: number | undefined;
+  /**
+   * Server time at which the reader had read all of its messages, in ms since 1970; `undefined`: not known. If the
+   * stream has lost messages and `time` is not known, what was stored since then has not been read
+   * ({@link SERVERS_APART}).
+   */
+  readonly at?: number | undefined;
 }
+
+/** Greatest difference between the clocks of two servers, in ms, at which a {@link LogMark.at} skips no message. */
+export const SERVERS_APART = 1_000;
 
 /** Options of {@link LogStream.follow}, which reads messages until it is closed. */
 export interface FollowOptions {

@@ -4,17 +4,18 @@ import { assert, assertEquals, assertGreater, assertRejects, assertStringInclude
 import { beforeItsTime } from "../../test/support/before_its_time.ts";
 import { chancesOfStarved } from "../../test/support/chances.ts";
 import { CatgaError } from "../error.ts";
-import type {
-  Appended,
-  AppendOptions,
-  EventLog,
-  FollowOptions,
-  LogLoss,
-  LogMark,
-  LogReader,
-  LogState,
-  LogStream,
-  StoredMessage,
+import {
+  type Appended,
+  type AppendOptions,
+  type EventLog,
+  type FollowOptions,
+  type LogLoss,
+  type LogMark,
+  type LogReader,
+  type LogState,
+  type LogStream,
+  SERVERS_APART,
+  type StoredMessage,
 } from "./event_log.ts";
 
 /** A client's connection to the streams. */
@@ -1106,6 +1107,21 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         assertEquals([lost?.reason, lost?.after], ["replaced", mark.sequence]);
         assertEquals(all.texts, ["in its place", "3"]);
         assertEquals(lost?.next, sequence + 1);
+      });
+
+      it("a mark whose message is unknown and lost: what was stored since it was reached is given", async () => {
+        const [stream, append] = await newStream();
+        const sequence = await append("a", "1");
+        await harness.pass(2 * SERVERS_APART + 200);
+        const at = (await stream.last(`${stream.name}.a`, { latest: true }))!.time + SERVERS_APART + 100;
+        await append("a", "2");
+        await append("a", "3");
+        const { created } = (await stream.state())!;
+        for (const [after, reason] of [[sequence + 1, "replaced"], [sequence + 5, "truncated"]] as const) {
+          const all = follow(stream, ">", { after: { created, sequence: after, at } });
+          await gives(all, ["2", "3"]);
+          assertEquals(all.starts[0].lost, { reason, after, next: sequence + 1 });
+        }
       });
 
       it("messages that were removed before they were read: reading goes on behind them, and says so", async () => {

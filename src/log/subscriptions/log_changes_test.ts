@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
 import { requestSubject, subscriptionKey } from "../format/names.ts";
+import { sequenceOf } from "../format/group_text.ts";
 import { streamName } from "../format/stream_name.ts";
 import { Cluster, events, inOrder, type NodeOptions, type Run } from "./cluster_suite.ts";
 
@@ -528,6 +529,28 @@ describe("Subscriptions, when the log changes", () => {
     assertEquals(cluster.payloads().slice(10), [10, 11, 12]);
     cluster.close();
   });
+
+  for (const [how, count] of [["fewer", 3], ["more", 12]] as const) {
+    it(`handle what comes after a loss of others' messages, ${how} than were lost`, async () => {
+      const cluster = new Cluster();
+      const first = await cluster.node("a", { handles: BILLING });
+      const own = await cluster.publish("Placed", [[0]]);
+      await cluster.until("it is handled", () => cluster.ends.length === 1);
+      for (let i = 0; i < 9; i++) await cluster.publish("Seen", [[i]]);
+      const { last } = (await cluster.clock.until((await cluster.stream()).state()))!;
+      const place = async () => (await cluster.record("billing"))?.place;
+      await cluster.until("they are passed", async () => sequenceOf((await place())?.read ?? 0) === last);
+      assertEquals((await place())?.time, 0, "the time of the last message that was passed");
+      await cluster.clock.advance(2_000);
+      first.kill();
+      cluster.network.log.truncate(streamName("test", "log"), own);
+      for (let i = 1; i <= count; i++) await cluster.publish("Placed", [[i]]);
+      await cluster.node("b", { handles: BILLING });
+      await cluster.until("all are handled", () => new Set(cluster.payloads()).size === 1 + count);
+      assert(cluster.count("log-lost") > 0);
+      cluster.close();
+    });
+  }
 
   it("take no message that came after a loss for one that was open before it, at the same position", async () => {
     const cluster = new Cluster();

@@ -90,7 +90,7 @@ export class LeaderReading {
    */
   follow(categories: readonly string[]): void {
     const { stream, namespace } = this.#options;
-    const { created, read, time } = this.#ledger.place;
+    const { created, read, time, at } = this.#ledger.place;
     this.#reader?.close();
     this.#behindLoss = undefined;
     this.#categories = new Set(categories);
@@ -103,7 +103,7 @@ export class LeaderReading {
     const current = () => !this.#over && (reader === undefined || reader === this.#reader);
     reader = this.#reader = stream.follow({
       subjects: categoryPatterns(namespace, stream.name, categories),
-      after: created === "" ? undefined : { created, sequence: sequenceOf(read), time: time === 0 ? undefined : time },
+      after: created === "" ? undefined : { created, sequence: sequenceOf(read), time: time || undefined, at },
       onMessage: (message) => {
         if (current()) this.#take(message);
       },
@@ -137,7 +137,8 @@ export class LeaderReading {
     // messages of entities do not expire
     if (!this.caughtUp || mark?.created !== place.created || stream.name === streamName(namespace, "entities")) return;
     const [had, read] = [this.#had, sequenceOf(place.read)];
-    if (had?.created === place.created && Math.max(mark.sequence, read) >= had.last) {
+    // a log that ends before the place has lost its end, or its server lags: its messages may not have been read
+    if (had?.created === place.created && had.last >= read && had.last <= Math.max(mark.sequence, read)) {
       this.#had = undefined;
       const others = mark.sequence > read ? { read: endOf(mark.sequence), time: 0 } : undefined;
       this.#ledger.place = { ...place, ...others, at: had.now };

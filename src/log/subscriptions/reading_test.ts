@@ -124,6 +124,19 @@ describe("Reading", () => {
     });
   });
 
+  it("a log that ends before what was read shows nothing of when all was read: it has lost its end, or lags", async () => {
+    const { ledger, reading, reader } = start();
+    for (const [read, at] of [[9, 7], [10, undefined]]) {
+      ledger.place = { created: "first", read: 0, time: 0, epoch: 0 };
+      reader.message(read!);
+      reader.mark = { created: "first", sequence: read! };
+      reading.skipOthers(100_000 * read!);
+      await nextTurn();
+      reading.skipOthers(100_000 * read! + 100);
+      assertEquals([ledger.place.read, ledger.place.at], [endOf(read!), at]);
+    }
+  });
+
   it("messages of others that it had passed by when it started again are no loss when they go", () => {
     const reported = (passed: number) => {
       const { reader, got } = start();

@@ -68,7 +68,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/flow/late_ends": 6,
   "src/cli/doctor_versions": 13,
   "src/testing/log_batches": 12,
-  "test/edge_hostile": 30,
+  "test/edge_hostile": 45,
   "src/flow/operator_races": 9,
   "test/hostile_user": 12,
   "src/log/subscriptions/chaos": 25,

@@ -12,10 +12,13 @@ await describeTrials("bench of entities and workflows", [
       "entities-together",
       "entities-load",
     ],
+    only: "deno",
   },
   {
     what: "workflows: runs, resuming and waking",
     section: "workflows",
     tables: ["workflows", "workflows-latency", "workflows-processor", "workflows-resume", "workflows-wake"],
+    only: "deno",
   },
+  { what: "many runs that sleep", section: "workflows-growth", tables: ["workflows-growth-memory"], only: "bun" },
 ]);

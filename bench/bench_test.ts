@@ -1,15 +1,21 @@
 import { assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { sourceFiles } from "../tools/sources.ts";
 import { bench, describeTrials } from "./trial_suite.ts";
 
-const TRIALS = [
+await describeTrials("bench", [
   { what: "local sends", section: "local", tables: ["local", ..."Deno" in globalThis ? ["local-heap"] : []] },
   {
     what: "the edge: commands, readers of a tail, the client",
     section: "edge",
     tables: ["edge", "edge-readers", "edge-reach", "edge-client"],
+    only: "bun",
   },
-  { what: "events", section: "events", tables: ["events"] },
+  // bench_trees_test.ts runs it in Bun
+  { what: "events", section: "events", tables: ["events"], only: "deno" },
   {
     what: "idle nodes and faults of a growing cluster",
     section: "growth-nodes",
@@ -20,18 +26,33 @@ const TRIALS = [
       "growth-nodes-processor",
       "growth-nodes-memory",
     ],
+    only: "bun",
+    more: (run) => {
+      it("adds up what an idle node hears and says", () => {
+        const { rows } = run().tables.find(({ id }) => id === "growth-nodes-traffic")!;
+        const [heard, said, both] = rows.map(({ cells }) => cells.at(-1)![0]);
+        assertGreater(said, 0);
+        assertEquals(both, heard + said);
+      });
+    },
   },
-  { what: "many runs that sleep", section: "workflows-growth", tables: ["workflows-growth-memory"] },
-  { what: "what catga check reads", section: "check", tables: ["check", "check-runs", "check-memory"] },
-  { what: "seeds of explore", section: "explore", tables: ["explore", "explore-processor", "explore-memory"] },
-];
+  {
+    what: "seeds of explore",
+    section: "explore",
+    tables: ["explore", "explore-processor", "explore-memory"],
+    only: "bun",
+  },
+]);
 
-await describeTrials("bench", TRIALS, (run) => {
-  it("adds up what an idle node hears and says", () => {
-    const { rows } = run().tables.find(({ id }) => id === "growth-nodes-traffic")!;
-    const [heard, said, both] = rows.map(({ cells }) => cells.at(-1)![0]);
-    assertGreater(said, 0);
-    assertEquals(both, heard + said);
+describe("programs of the bench", () => {
+  it("use nothing that one runtime alone has, as most are tried in one: but for the collector of Bun", async () => {
+    const root = fileURLToPath(new URL("..", import.meta.url));
+    const used: string[] = [];
+    for (const file of await sourceFiles(root, ["bench/programs", "bench/sections"])) {
+      const code = (await readFile(join(root, file), "utf8")).replace(/\/\*[^]*?\*\/|\/\/.*$/gm, "");
+      for (const [use] of code.matchAll(/\b(?:Deno|Bun)\s*[?!]?\..*|["'](?:bun|deno):.*/g)) used.push(`${file}: ${use}`);
+    }
+    assertEquals(used, ["bench/programs/edge_readers.ts: Bun.gc(true);"]);
   });
 });
 

@@ -8,6 +8,7 @@ import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { requireNatsServer } from "../tools/nats_server.ts";
 import { findPostgres } from "../test/support/databases.ts";
+import { THIS_RUNTIME } from "../test/support/of_this_runtime.ts";
 import { readRun, type Run } from "./run.ts";
 import { median } from "./statistics.ts";
 
@@ -39,10 +40,18 @@ export interface Trial {
   readonly what: string;
   readonly section: string;
   readonly tables: readonly string[];
+  /**
+   * The runtime in which it is tried: programs of the bench have one source for both. Sections with rows for each
+   * transport need Deno, which has two. Absent: both.
+   */
+  readonly only?: "deno" | "bun";
+  /** Declares further tests of its tables. */
+  readonly more?: (run: () => Run) => void;
 }
 
-/** Runs these sections, in one run, as the files of the bench do beside each other; `more` has further tests of it. */
-export async function describeTrials(title: string, trials: readonly Trial[], more?: (run: () => Run) => void) {
+/** Runs those of these sections that this runtime tries, in one run, as the files of the bench do beside each other. */
+export async function describeTrials(title: string, all: readonly Trial[]) {
+  const trials = all.filter(({ only }) => only === undefined || only === THIS_RUNTIME);
   describe(title, await requireNatsServer(), () => {
     let folder: string;
     let printed: string;
@@ -65,7 +74,7 @@ export async function describeTrials(title: string, trials: readonly Trial[], mo
       assertEquals(printed.match(/^left out: /gm)?.length ?? 0, missing ? 1 : 0, printed);
     });
 
-    for (const { what, tables } of trials) {
+    for (const { what, tables, more } of trials) {
       it(`measures ${what}: each figure of each table`, () => {
         for (const { id, columns, rows, unit } of run.tables.filter(({ id }) => tables.includes(id))) {
           for (const { name, cells } of rows) {
@@ -79,8 +88,7 @@ export async function describeTrials(title: string, trials: readonly Trial[], mo
           }
         }
       });
+      more?.(() => run);
     }
-
-    more?.(() => run);
   });
 }

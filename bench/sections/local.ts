@@ -59,7 +59,10 @@ export const local: Measure = async (stage, effort) => {
   const weighed = contestants.filter(({ name, file }) =>
     times.get(name)?.length && !(effort.quick && file.startsWith("peers/"))
   );
-  const heap = await heapRows(weighed, stage, effort.ms(300, 100));
+  // a trial has one of each program: in Deno each is started a second time, and the others do what it does
+  const some = effort.count(weighed.length, weighed.length, 1);
+  const ofEach = Map.groupBy(weighed, ({ file }) => file).values().flatMap((all) => all.slice(0, some));
+  const heap = await heapRows([...ofEach], stage, effort.ms(300, 100));
   const tables: Table[] = [{
     id: "local",
     title: "Local: a send, awaited before the next one; twenty contracts in use",

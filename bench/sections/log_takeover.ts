@@ -36,12 +36,15 @@ export async function takeovers(stage: Stage, effort: Effort): Promise<Table> {
     const drained: Ending = { by: "drain", nodes: 2, parked: 0, open: 0, transport };
     const killed: Ending = { ...drained, by: "kill", nodes };
     const busy = `with ${parked.toLocaleString("en")} parked and ${open.toLocaleString("en")} in hand`;
-    const all: [string, Ending][] = [
-      [`drained, one of 2 nodes${over}`, drained],
+    const kills: [string, Ending][] = [
       [`killed, one of ${nodes}${over}`, killed],
       [`killed, one of ${nodes}, ${busy}${over}`, { ...killed, parked, open }],
     ];
-    // a trial has over a further transport the last one alone, which does what the others do
+    // a trial has the last kill alone, which does what the other one does, and over a further transport nothing else
+    const all: [string, Ending][] = [
+      [`drained, one of 2 nodes${over}`, drained],
+      ...kills.slice(-effort.count(kills.length, kills.length, 1)),
+    ];
     endings.push(...all.slice(at === 0 ? 0 : -effort.count(all.length, all.length, 1)));
   }
   const rows = [];

@@ -50,7 +50,9 @@ describe("programs of the bench", () => {
     const used: string[] = [];
     for (const file of await sourceFiles(root, ["bench/programs", "bench/sections"])) {
       const code = (await readFile(join(root, file), "utf8")).replace(/\/\*[^]*?\*\/|\/\/.*$/gm, "");
-      for (const [use] of code.matchAll(/\b(?:Deno|Bun)\s*[?!]?\..*|["'](?:bun|deno):.*/g)) used.push(`${file}: ${use}`);
+      for (const [use] of code.matchAll(/\b(?:Deno|Bun)\s*[?!]?\..*|["'](?:bun|deno):.*/g)) {
+        used.push(`${file}: ${use}`);
+      }
     }
     assertEquals(used, ["bench/programs/edge_readers.ts: Bun.gc(true);"]);
   });

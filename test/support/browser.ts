@@ -61,9 +61,12 @@ export class Browser implements AsyncDisposable {
     return (result as { value: T }).value;
   }
 
-  /** Resolves when an expression in the page is truthy, with its value. */
+  /**
+   * Resolves when an expression in the page is truthy, with its value. Pauses between two questions grow to 100 ms, as
+   * `innerText` lays out the page each time.
+   */
   until<T>(what: string, expression: string, limit?: number): Promise<T> {
-    return eventually(what, () => this.evaluate<T>(expression), limit);
+    return eventually(what, () => this.evaluate<T>(expression), limit, 100);
   }
 
   goto(url: string): Promise<Answer> {

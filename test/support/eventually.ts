@@ -1,21 +1,22 @@
 /** Waits for a condition, with a limit, where a sleep would only guess. */
 import { setTimeout as wait } from "node:timers/promises";
 
-/** The longest pause between two questions, in ms. */
-const PAUSE = 20;
+/** After so many ms of waiting, pauses have their full length. */
+const SETTLED = 400;
 
 /**
  * Asks until the answer is truthy, and gives it: every ms at first, then less often the longer it takes, for what waits
  * shares its machine with what it waits for. Rejects when it is not within `limit` ms (60,000: how long a machine takes
- * that has much else to do says nothing of what it does), with `what` was waited for.
+ * that has much else to do says nothing of what it does), with `what` was waited for. `pause`: the longest one between
+ * two questions, in ms (20).
  */
-export async function eventually<T>(what: string, ask: () => T | Promise<T>, limit = 60_000): Promise<T> {
+export async function eventually<T>(what: string, ask: () => T | Promise<T>, limit = 60_000, pause = 20): Promise<T> {
   const start = performance.now();
   while (true) {
     const answer = await ask();
     if (answer) return answer;
     const waited = performance.now() - start;
     if (waited > limit) throw new Error(`waited ${limit} ms in vain for ${what}`);
-    await wait(Math.min(1 + waited / 20, PAUSE));
+    await wait(Math.min(1 + waited * pause / SETTLED, pause));
   }
 }

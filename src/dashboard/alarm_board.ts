@@ -14,6 +14,7 @@ import {
   type ObservedContract,
   type ObservedSubscription,
 } from "../contract/alarms.ts";
+import { COMMANDS } from "../contract/announcement.ts";
 import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { ContractRates } from "./contract_rates.ts";
 import type { NodeBook } from "./node_book.ts";
@@ -187,8 +188,6 @@ function shownAlarm(alarm: Alarm): Alarm {
   };
 }
 
-/** Name that stands for the service of subscriptions to queued commands. */
-const COMMANDS = "@";
 /** Number of parked messages at which a subscription is full and reads no further. */
 const MAX_PARKED = 10_000;
 /** Maximum number of entries of the timeline. */

@@ -67,7 +67,8 @@ export function readError(wire: unknown, node: string): CatgaError {
   );
 }
 
-const MAX_CODE = 128;
+/** Maximum length of the code of an error that is sent, in characters. */
+export const MAX_CODE = 128;
 /** Text in place of details that cannot be encoded. */
 export const UNSENDABLE_DETAILS = "(the details could not be sent)";
 

@@ -4,6 +4,7 @@
  */
 import type { Step } from "../contract/flow.ts";
 import type { MessageHeaders } from "../contract/behavior.ts";
+import { MAX_ID } from "../contract/send_options.ts";
 import { fingerprint } from "../data/value_text.ts";
 import type { CatgaError } from "../error.ts";
 import type { DriveHost } from "./drive_host.ts";
@@ -115,5 +116,3 @@ function idOf(id: string): string {
   if (id.length <= MAX_ID) return id;
   return `${id.slice(0, MAX_ID - 17).toWellFormed()}~${fingerprint(id).slice(0, 16)}`;
 }
-
-const MAX_ID = 256;

@@ -9,7 +9,7 @@ import type { AnyContract } from "../../contract/contract.ts";
 import { abandoned } from "../../dispatch/outcome.ts";
 import { untilDeadline } from "../../dispatch/deadlined_wait.ts";
 import { CatgaError, isCatgaError, statusOf } from "../../error.ts";
-import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
+import { MAX_CODE, writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import { exceeds } from "../../data/utf8.ts";
 import { toJson } from "../../data/encoding.ts";
 import { parseAnswer, parsePayload } from "../../dispatch/message_schema.ts";
@@ -353,7 +353,6 @@ function line(text: string, length: number): string {
 }
 
 const MAX_MESSAGE = 512;
-const MAX_CODE = 128;
 
 /** Counts the requests of plain NATS clients for one contract, as `$SRV.STATS` reports them. */
 export class CallStats {

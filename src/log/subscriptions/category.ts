@@ -6,6 +6,7 @@ import type { AnyContract } from "../../contract/contract.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
 import { runName } from "../../contract/announcement.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
+import { MAX_TIMEOUT } from "../../data/checks.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
@@ -81,7 +82,6 @@ export class Category {
 
 /** Time that a node's answer may take after the run's timeout, in ms. */
 const ANSWER_TIMEOUT = 2_000;
-const MAX_TIMEOUT = 2_147_483_647;
 
 /**
  * The messages of one key in the order of the log: open messages come before parked ones. A linked list, because an

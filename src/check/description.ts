@@ -3,7 +3,7 @@
  * JSON Schemas, the events of its entities, its workflows and its subscriptions.
  */
 import { type JsonSchema, jsonSchemaOf } from "../contract/json_schema.ts";
-import type { Kind } from "../contract/contract.ts";
+import { isKind, type Kind } from "../contract/contract.ts";
 import type { Schema } from "../contract/schema.ts";
 import { isRecord, isStrings } from "../data/checks.ts";
 import { parsedJson } from "../data/encoding.ts";
@@ -113,7 +113,7 @@ export function readDescription(text: string): Description | string {
   if (value.catga !== 1) return `it has the format ${JSON.stringify(value.catga)}, and this version of Catga reads 1`;
   const { contracts, entities, workflows, subscriptions } = value;
   const wrong = whyNotAll("contracts", contracts, (each) => {
-    if (!KINDS.has(each.kind)) return "kind";
+    if (!isKind(each.kind)) return "kind";
     return ["input", "output", "items"].find((name) => !isDescribed(each[name]));
   }) ?? whyNotAll("entities", entities, (each) => {
     if (!Number.isInteger(each.version)) return "version";
@@ -163,5 +163,3 @@ function schema<Name extends string>(
   const made = described(validator);
   return (made === undefined ? {} : { [name]: made }) as { readonly [N in Name]?: Described };
 }
-
-const KINDS: ReadonlySet<unknown> = new Set(["command", "query", "event", "stream"]);

@@ -2,7 +2,7 @@
  * Finds the declarations among the exports of a program's modules: contracts, handlers, entities, workflows and
  * subscriptions. Nothing runs: no app is made, and no handler is called.
  */
-import type { AnyContract } from "../contract/contract.ts";
+import { type AnyContract, isKind } from "../contract/contract.ts";
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { type Handler, isHandler } from "../contract/handler.ts";
 import { subscriptionName } from "../contract/announcement.ts";
@@ -122,7 +122,5 @@ function isSignal(value: unknown): value is Required<Pick<Signal<never, unknown>
 }
 
 function isContract(value: unknown): value is AnyContract {
-  return isRecord(value) && KINDS.has(value.kind) && typeof value.name === "string" && isRecord(value.options);
+  return isRecord(value) && isKind(value.kind) && typeof value.name === "string" && isRecord(value.options);
 }
-
-const KINDS: ReadonlySet<unknown> = new Set(["command", "query", "event", "stream"]);

@@ -1,5 +1,5 @@
 /** Compares a program that is to be deployed with the running nodes, and with the stored subscriptions. */
-import { isInternalName, isRunMessage } from "../contract/contract.ts";
+import { isInternalName, isRunMessage, kindOf } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import { COMMANDS, readAnnouncement } from "../contract/announcement.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
@@ -12,7 +12,7 @@ import { listed } from "../data/printable.ts";
 import { refusals } from "./comparison.ts";
 import { type Described, described } from "./description.ts";
 import type { Finding } from "./finding.ts";
-import type { Program } from "./program.ts";
+import type { Program, ProgramContract } from "./program.ts";
 
 /** The running nodes and stored subscriptions of a cluster. */
 export interface RunningProgram {
@@ -79,48 +79,53 @@ export function compareRunning(
       });
     }
   }
-  for (const [name, { contract, handled }] of program.contracts) {
-    let unknown: Finding | undefined;
-    for (const node of nodes) {
-      const at = node.handles.indexOf(name);
-      if (at < 0) continue;
-      const letter = node.kinds?.[at];
-      const where = `${node.id} of ${node.service}`;
-      if (letter !== undefined && letter !== contract.kind[0]) {
-        found.push({
-          ...{ level: "break", kind: "kind", about: name },
-          message: `${name} is a ${contract.kind}, and ${where} handles a ${KINDS[letter] ?? letter}`,
-          advice: "Give it a new name, and keep the old one until nobody sends it.",
-        });
-        break;
-      }
-      const read = (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text));
-      // the record of a node does not tell a read model of a durable event from a handler of an event that is not
-      const recorded = read.some(({ category }) => category === name) || node.entities?.includes(name);
-      const durable = recorded || declared.get(`${node.id} ${name}`);
-      const isDurable = Boolean(contract.options.durable);
-      // `durable` is compared for events only: commands of entities, for example, are accepted both as durable and as
-      // not durable
-      if (contract.kind !== "event" || (durable ?? false) === isDurable || (durable && handled)) continue;
-      if (durable === undefined) {
-        unknown ??= {
-          ...{ level: "unknown", kind: "durable", about: name, advice: UNKNOWN_FORM },
-          message: `${name} is durable, and ${where} does not say whether it is durable there`,
-        };
-        continue;
-      }
-      const [is, was] = isDurable ? ["durable", "not"] : ["not durable", "durable"];
-      found.push({
-        ...{ level: "break", kind: "durable", about: name },
-        message: `${name} is ${is}, and at ${where} it is ${was}: they do not reach each other`,
-        advice: "Handle both for a while: docs/upgrading.md, An event becomes durable.",
-      });
-      unknown = undefined;
-      break;
-    }
-    if (unknown !== undefined) found.push(unknown);
-  }
+  for (const contract of program.contracts.values()) found.push(...compareHandled(contract, nodes, declared));
   return [...found, ...compareStored(program, own, stored, service)];
+}
+
+/** Finds the first node that handles a contract of this name as another kind, or not in its form (durable or not). */
+function compareHandled(
+  { contract, handled }: ProgramContract,
+  nodes: readonly NodeInfo[],
+  declared: RunningProgram["durable"],
+): Finding[] {
+  const { name, kind } = contract;
+  const isDurable = Boolean(contract.options.durable);
+  const unknown: Finding[] = [];
+  for (const node of nodes) {
+    const at = node.handles.indexOf(name);
+    if (at < 0) continue;
+    const letter = node.kinds?.[at];
+    const where = `${node.id} of ${node.service}`;
+    if (letter !== undefined && letter !== kind[0]) {
+      return [{
+        ...{ level: "break", kind: "kind", about: name },
+        message: `${name} is a ${kind}, and ${where} handles a ${kindOf(letter) ?? letter}`,
+        advice: "Give it a new name, and keep the old one until nobody sends it.",
+      }];
+    }
+    const read = (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text));
+    // the record of a node does not tell a read model of a durable event from a handler of an event that is not
+    const recorded = read.some(({ category }) => category === name) || node.entities?.includes(name);
+    const durable = recorded || declared.get(`${node.id} ${name}`);
+    // `durable` is compared for events only: commands of entities, for example, are accepted both as durable and as
+    // not durable
+    if (kind !== "event" || (durable ?? false) === isDurable || (durable && handled)) continue;
+    if (durable === undefined) {
+      unknown.push({
+        ...{ level: "unknown", kind: "durable", about: name, advice: UNKNOWN_FORM },
+        message: `${name} is durable, and ${where} does not say whether it is durable there`,
+      });
+      continue;
+    }
+    const [is, was] = isDurable ? ["durable", "not"] : ["not durable", "durable"];
+    return [{
+      ...{ level: "break", kind: "durable", about: name },
+      message: `${name} is ${is}, and at ${where} it is ${was}: they do not reach each other`,
+      advice: "Handle both for a while: docs/upgrading.md, An event becomes durable.",
+    }];
+  }
+  return unknown.slice(0, 1);
 }
 
 /**
@@ -352,7 +357,6 @@ function nodesOf(nodes: readonly NodeInfo[], name: string): string {
   return more.length === 0 ? first : `${first} (and ${more.length} more)`;
 }
 
-const KINDS: Readonly<Record<string, string>> = { c: "command", q: "query", e: "event", s: "stream" };
 const SERVICE_FIRST = "Deploy that service first, with a schema that reads and answers both.";
 const UNKNOWN_FORM =
   "Look at its program: it is of an older version of Catga, busy or cut off. --allow-unknown accepts it.";

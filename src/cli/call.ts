@@ -20,7 +20,7 @@ import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { declaredNames, noNodes } from "./nodes.ts";
 import { bold, type Terminal } from "./terminal.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
-import type { Kind } from "../contract/contract.ts";
+import { type Kind, kindOf } from "../contract/contract.ts";
 import { readAnnouncement } from "../contract/announcement.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
 
@@ -67,7 +67,7 @@ one of them failed; not for a command of an entity, which one node decides.`,
         terminal.say(`NO_HANDLER: ${noNodes(view)}`);
         return FAILED;
       }
-      const contract = contractOf(name, flags.has("query") ? "query" : kindOf(name, present));
+      const contract = contractOf(name, flags.has("query") ? "query" : recordedKind(name, present));
       if (contract.kind === "stream" && flags.has("all")) {
         throw new Error(`${name} is a stream, and one node makes its items: leave out --all`);
       }
@@ -113,11 +113,10 @@ one of them failed; not for a command of an entity, which one node decides.`,
 };
 
 /** Returns the kind of a contract, as the records of nodes name it; `"command"` if no record does. */
-function kindOf(name: string, nodes: readonly NodeInfo[]): Kind {
-  const letters: Record<string, Kind> = { q: "query", e: "event", s: "stream" };
+function recordedKind(name: string, nodes: readonly NodeInfo[]): Kind {
   for (const { handles, kinds = "" } of nodes) {
     const letter = kinds[handles.indexOf(name)];
-    if (letter !== undefined) return letters[letter] ?? "command";
+    if (letter !== undefined) return kindOf(letter) ?? "command";
   }
   return "command";
 }

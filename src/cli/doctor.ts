@@ -6,6 +6,7 @@ import { PROTOCOL } from "../version.ts";
 import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
 import { isQueued } from "../log/format/group.ts";
 import { COMMANDS } from "../contract/announcement.ts";
+import { kindOf } from "../contract/contract.ts";
 import { categoryOf, messagePattern } from "../log/format/names.ts";
 import { STREAM_KINDS } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
@@ -20,6 +21,7 @@ import { ClusterView, MISMATCHES } from "./cluster_view.ts";
 import type { EventForm } from "./contract_looks.ts";
 import { disposing } from "./connection.ts";
 import type { Flags } from "./flags.ts";
+import type { Pinger } from "./pinger.ts";
 import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { inFlags } from "./wording.ts";
 import { bold, dim, SEVERITIES, type Terminal } from "./terminal.ts";
@@ -96,6 +98,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
   const { findings, looked } = seen;
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
   const watch = new AlarmWatch(view);
+  const asker = view.asker();
   try {
     const found = await settings(view, findings);
     await watch.looked;
@@ -104,7 +107,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
       const what = { kind: "unreadable", about: part, severity: "error", message, advice: READ } as const;
       findings.push({ ...what, docs: "docs/errors.md#startup" });
     }
-    const { found: versions, silent } = await ofVersions(view);
+    const { found: versions, silent } = await ofVersions(view, asker);
     const differing = new Set(versions.map(({ kind, about }) => `${kind} ${about}`));
     // these alarms of nodes are left out: a node's alarm covers only its own messages, and the comparison of all
     // nodes covers them, too
@@ -116,13 +119,14 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
     const { nodes } = found;
     ofNodes(found, seen);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
-    findings.push(...await ofDurable(view, nodes, silent));
+    findings.push(...await ofDurable(asker, nodes, silent));
     await ofQueued(view, nodes, seen);
     const handled = new Set(nodes.flatMap(({ handles }) => handles));
     await ofSchedules(view, handled, seen);
     await ofRuns(view, handled, seen);
   } finally {
     watch[Symbol.dispose]();
+    asker[Symbol.dispose]();
   }
 }
 
@@ -132,15 +136,14 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
  */
 async function ofVersions(
   view: ClusterView,
+  asker: Pinger,
 ): Promise<{ readonly found: readonly DoctorFinding[]; readonly silent: readonly NodeInfo[] }> {
   // errors are ignored: the failure to read the nodes is reported elsewhere
   const nodes = await view.nodes().catch(() => []);
   if (nodes.length < 2) return { found: [], silent: [] };
   const { compareNodes } = await import("../check/running.ts");
   const { looksOf } = await import("./contract_looks.ts");
-  const asker = view.asker();
   const { looks, silent } = await looksOf(asker, nodes, "differing");
-  asker[Symbol.dispose]();
   const mismatches = alarmsOf({ now: Date.now(), mismatches: compareNodes(looks) });
   const found = [...mismatches.map((alarm) => ({ ...alarm, advice: ADVICE[alarm.kind] })), ...ofIdempotent(looks)];
   return { found, silent };
@@ -172,15 +175,13 @@ function ofIdempotent(looks: readonly Look[]): DoctorFinding[] {
  * that are not asked.
  */
 async function ofDurable(
-  view: ClusterView,
+  asker: Pinger,
   nodes: readonly NodeInfo[],
   silent: readonly NodeInfo[],
 ): Promise<readonly DoctorFinding[]> {
   if (nodes.length < 2) return [];
   const { eventForms, handledEvents } = await import("./contract_looks.ts");
-  const asker = view.asker();
   const forms = await eventForms(asker, nodes, { names: handledEvents(nodes), silent });
-  asker[Symbol.dispose]();
   return [...Map.groupBy(forms, ({ name }) => name)].flatMap(([name, own]) => {
     const message = disagreement(name, own);
     if (message === undefined) return [];
@@ -287,9 +288,11 @@ function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {
   for (const [name, own] of Map.groupBy(handled, ({ name }) => name)) {
     const kinds = Map.groupBy(own.filter(({ kind }) => kind !== undefined), ({ kind = "" }) => kind);
     if (kinds.size < 2) continue;
-    const who = [...kinds].map(([kind, those]) =>
-      `${KINDS[kind] ?? kind} at ${those.slice(0, 3).map(({ node }) => nodeLabel(node)).join(", ")}`
-    );
+    const who = [...kinds].map(([letter, those]) => {
+      const kind = kindOf(letter) ?? letter;
+      const where = those.slice(0, 3).map(({ node }) => nodeLabel(node)).join(", ");
+      return `${kind === "event" ? "an" : "a"} ${kind} at ${where}`;
+    });
     findings.push({
       ...{ kind: "kinds-differ", about: name, severity: "error", docs: "docs/errors.md#invalid_message" },
       message: `${name} is handled as different kinds: ${who.join("; ")}.`,
@@ -430,7 +433,6 @@ function report(findings: readonly DoctorFinding[], looked: readonly string[], f
 }
 
 const READ = "If that does not say why, its leader may be changing: try again; then look at nats-server and its log.";
-const KINDS: Readonly<Record<string, string>> = { c: "a command", q: "a query", e: "an event" };
 /** Buckets that the documented permissions of the tool include. */
 const SEEN: readonly BucketKind[] = ["nodes", "locks"];
 /** Maximum number of schedules that are examined. */

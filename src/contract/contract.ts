@@ -15,6 +15,18 @@ import { checkInteger, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts"
  */
 export type Kind = "command" | "query" | "event" | "stream";
 
+const KINDS: readonly Kind[] = ["command", "query", "event", "stream"];
+
+/** Returns true if the value is the name of a kind. */
+export function isKind(value: unknown): value is Kind {
+  return KINDS.some((kind) => kind === value);
+}
+
+/** Returns the kind with this first letter, by which the records of nodes name it; `undefined`: no kind has it. */
+export function kindOf(letter: string | undefined): Kind | undefined {
+  return KINDS.find((kind) => kind[0] === letter);
+}
+
 /** The options of any contract. An option that was not given is absent. */
 export interface ContractOptions {
   /** Checks and parses the payload. */

@@ -7,7 +7,7 @@
 import { isCount, isRecord, isStringArray } from "../data/checks.ts";
 import { fingerprint } from "../data/value_text.ts";
 import { type JsonSchema, jsonSchemaOf } from "./json_schema.ts";
-import type { AnyContract, ContractOptions, Kind } from "./contract.ts";
+import { type AnyContract, type ContractOptions, isKind, type Kind } from "./contract.ts";
 import type { Schema } from "./schema.ts";
 import type { EntityDefinition } from "./entity_definition.ts";
 import { drivenWorkflow } from "./workflow.ts";
@@ -252,7 +252,7 @@ function areShapes(value: unknown): value is Record<string, string | null> {
 export function readDescription(value: unknown): ContractDescription | undefined {
   if (!isRecord(value)) return undefined;
   const { kind, version, options, input, output, items, inBothForms } = value;
-  if (!KINDS.has(kind)) return undefined;
+  if (!isKind(kind)) return undefined;
   const schemas = { input, output, items };
   const known = Object.entries(schemas).filter(([, schema]) => schema !== undefined);
   if (!known.every(([, schema]) => schema === null || typeof schema === "boolean" || isRecord(schema))) {
@@ -265,5 +265,3 @@ export function readDescription(value: unknown): ContractDescription | undefined
     ...Object.fromEntries(known),
   } as ContractDescription;
 }
-
-const KINDS: ReadonlySet<unknown> = new Set<Kind>(["command", "query", "event", "stream"]);

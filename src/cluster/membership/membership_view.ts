@@ -7,7 +7,7 @@ import type { NodeChange, NodeInfo } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { firstIndex } from "../../data/binary_search.ts";
 import { freeze } from "./node_record.ts";
-import type { Kind } from "../../contract/contract.ts";
+import { type Kind, kindOf } from "../../contract/contract.ts";
 import { internalNames } from "../../contract/announcement.ts";
 
 /** Dependencies of a {@link MembershipView} on its node. */
@@ -311,16 +311,13 @@ class HandledList {
     this.subscriptions = subscriptions;
     this.entities = entities;
     this.text = text;
-    const known: Map<string, Kind | undefined> = new Map(handles.map((name, i) => [name, KINDS[kinds[i]]]));
+    const known: Map<string, Kind | undefined> = new Map(handles.map((name, i) => [name, kindOf(kinds[i])]));
     for (const subscription of subscriptions ?? []) {
       for (const name of internalNames(service, subscription)) known.set(name, undefined);
     }
     this.kinds = known;
   }
 }
-
-/** Kinds of contracts, by the letters that records use for them. */
-const KINDS: Readonly<Record<string, Kind>> = { c: "command", q: "query", e: "event", s: "stream" };
 
 /** Iterates over the changes of nodes since its construction, until `return` is called or the signal aborts. */
 export class NodeWatch implements AsyncIterableIterator<NodeChange> {

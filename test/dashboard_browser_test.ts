@@ -761,20 +761,23 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     });
     streams.send(
       "runs",
-      hostile.map((each) => ({
-        ...{
-          workflow: each,
-          id: each,
-          key: each,
-          status: "stuck",
-          startedAt: 1,
-          since: 1,
-          pending: each,
-          stage: each,
-          steps: [each],
-        },
-        timeline: each,
-      } as const)),
+      {
+        more: true,
+        runs: hostile.map((each) => ({
+          ...{
+            workflow: each,
+            id: each,
+            key: each,
+            status: "stuck",
+            startedAt: 1,
+            since: 1,
+            pending: each,
+            stage: each,
+            steps: [each],
+          },
+          timeline: each,
+        } as const)),
+      },
     );
     streams.send("problems", hostile.map((part) => ({ part, message: part })));
     streams.send("events", {
@@ -784,6 +787,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       left: 0,
     });
     await browser.until("the letters", `document.querySelectorAll("#letters > .frame tbody tr").length === 5`);
+    await browser.until("the stuck runs", has("#runs-about", /^the first 5 runs that are stuck$/));
     await browser.evaluate(
       `document.querySelectorAll("#letters, #alarms").forEach((section) =>
         section.querySelectorAll("td.actions button:first-child").forEach((b) => b.click()))`,

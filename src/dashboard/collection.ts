@@ -109,8 +109,8 @@ export class Collection {
     });
     this.#parts.repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
     this.#parts.repeat("runs", 2 * SECOND, async () => {
-      const found = alarms.runs = await foundRuns(source.runs({ status: "stuck" }), ROWS, source.showSecrets);
-      streams.send("runs", found.runs);
+      alarms.runs = await foundRuns(source.runs({ status: "stuck" }), ROWS, source.showSecrets);
+      streams.send("runs", alarms.runs);
     });
     this.#parts.repeat("schedules", 5 * SECOND, () => this.#schedules());
     this.#parts.repeat("events", SECOND, async () => {

@@ -18,7 +18,7 @@ export interface Topics {
   readonly server: ServerView;
   readonly groups: Capped<LetterGroup>;
   /** Workflow runs that are stuck. */
-  readonly runs: readonly RunView[];
+  readonly runs: FoundRuns;
   readonly nodes: NodesView;
   readonly traffic: TrafficView;
   readonly contracts: Capped<ContractView>;
@@ -401,7 +401,7 @@ export interface RunsRequest {
   readonly reason?: string;
 }
 
-/** Workflow runs that match, in the answer to `GET runs?workflow=…&status=…`. */
+/** Workflow runs that match; also the answer to `GET runs?workflow=…&status=…`. */
 export interface FoundRuns {
   readonly runs: readonly RunView[];
   /** True if there are more of them, which are left out. */

@@ -12,7 +12,7 @@ import type { Tables } from "./table.ts";
  * its parameters and browser globals.
  */
 export function runsSection(
-  { age, ask, asked, announce, byId, button, change, confirmed, reading, some }: Elements,
+  { age, ask, asked, announce, byId, button, change, confirmed, reading, say, some }: Elements,
   { table }: Tables,
 ): Shows {
   const OPEN: ReadonlySet<string> = new Set(["running", "waiting", "retrying", "stuck", "undoing"]);
@@ -78,12 +78,7 @@ export function runsSection(
       byId<HTMLSelectElement>("runs-status").value,
     ];
     const found = await ask<FoundRuns>("runs", { workflow, status });
-    return () => {
-      runs.show(found.runs);
-      return `${found.more ? "the first " : ""}${some(found.runs.length, "run")}, read at ${
-        new Date().toLocaleTimeString("en-GB")
-      }`;
-    };
+    return () => `${shown(found)}, read at ${new Date().toLocaleTimeString("en-GB")}`;
   });
 
   byId("runs-form").append(
@@ -91,7 +86,19 @@ export function runsSection(
     button("Cancel all", () => void actOnAll("cancel runs"), { id: "cancel-runs", class: "change" }),
   );
 
-  return { runs: (stuck) => hasAsked ? undefined : runs.show(stuck) };
+  return {
+    runs(stuck) {
+      if (hasAsked) return;
+      const text = shown(stuck);
+      say(byId("runs-about"), stuck.more ? `${text} that are stuck` : "");
+    },
+  };
+
+  /** Shows runs in the table, and returns a text about their number. */
+  function shown({ runs: found, more }: FoundRuns): string {
+    runs.show(found);
+    return `${more ? "the first " : ""}${some(found.length, "run")}`;
+  }
 
   /**
    * Changes all runs that match the form: its workflow, its status, and its text in their error. Shows the number of

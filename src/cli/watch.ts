@@ -40,7 +40,7 @@ node that published it, and the payload.`,
     return await disposing(ClusterView.open(flags, terminal, ofEvents), async (view) => {
       const prefix = eventSubject(view.namespace);
       const json = flags.has("json");
-      view.transport.subscribe(prefix + name, {}, ({ subject, data }) => {
+      view.events.subscribe(prefix + name, {}, ({ subject, data }) => {
         if (!subject.startsWith(prefix)) return;
         const event = subject.slice(prefix.length);
         let frame: EventFrame;

@@ -57,6 +57,7 @@ describe("catga --codec", await requireNatsServer(), () => {
   it("shows payloads and runs with the module's codec, and what is readable without", async () => {
     await using server = await startNatsServer();
     const Placed = event<{ n: number }>("Placed", { durable: true });
+    const Moved = event<{ to: string }>("Moved");
     const Trip = workflow<string>("Trip");
     const Go = Trip.signal("go");
     const handlers = [
@@ -69,6 +70,7 @@ describe("catga --codec", await requireNatsServer(), () => {
     await eventually("a letter", async () => (await Array.fromAsync(app.deadLetters())).length === 1);
     await eventually("a run that waits", async () => (await Array.fromAsync(app.runs()))[0].status === "waiting");
     const folder = await mkdtemp(join(tmpdir(), "catga-codec-"));
+    const stop = new AbortController();
     try {
       const file = join(folder, "codec.ts");
       const suite = fileURLToPath(new URL("../../test/support/key_codec.ts", import.meta.url));
@@ -76,6 +78,16 @@ describe("catga --codec", await requireNatsServer(), () => {
       const show = async (...words: string[]) => (await cliHere([...words, "--json", "--nats", server.url])).out;
       assertStringIncludes(await show("dead", "--codec", file), '"payload":{"n":471147114711}');
       assertStringIncludes(await show("run", "Trip", "the-run", "--codec", file), '"value":"oslo"');
+      let seen = "";
+      const terminal = quietTerminal({ write: (text) => void (seen += text), signal: stop.signal });
+      const watching = cli(["watch", "--codec", file, "--json", "--nats", server.url], terminal);
+      // published until the subscription, which may begin later, gets it
+      await eventually("the watched event", async () => {
+        unwrap(await app.publish(Moved, { to: "bergen" }));
+        return seen !== "";
+      }).finally(() => stop.abort());
+      await watching;
+      assertStringIncludes(seen, '"payload":{"to":"bergen"}');
       const sealed = await show("dead");
       assertStringIncludes(sealed, "the-id");
       assertEquals(sealed.includes("471147114711"), false);

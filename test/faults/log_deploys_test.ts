@@ -37,6 +37,8 @@ describe("the log in a rolling deploy", await requireNatsServer(), () => {
     );
     publisher.kill("SIGTERM");
     await publisher.end();
+    const stored = cluster.history.stored("Lately").map((entry) => Math.floor(Number(entry.split("-")[1]) / 50));
+    assert([0, 1, 2].every((part) => stored.includes(part)), "none was stored at one step of the deploy");
     assertEquals(cluster.history.countOf("app/billing", "too early").runs, 0);
     await cluster.finish();
   });

@@ -106,13 +106,17 @@ export class EntityCluster implements AsyncDisposable {
     return await readEntityFile(this.folder);
   }
 
+  /** How many commands were acknowledged. */
+  async acknowledged(): Promise<number> {
+    return (await this.lines()).filter((line) => "how" in line && line.how === "ok").length;
+  }
+
   /** Resolves when so many more were acknowledged than now. */
   async more(count: number, limit = 60_000): Promise<void> {
-    const acknowledged = async () => (await this.lines()).filter((line) => "how" in line && line.how === "ok").length;
-    const before = await acknowledged();
+    const before = await this.acknowledged();
     await eventually("more to be acknowledged", async () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
-      return await acknowledged() >= before + count;
+      return await this.acknowledged() >= before + count;
     }, limit);
   }
 

@@ -43,7 +43,7 @@ describe("an entity and its faults", await requireNatsServer(), () => {
         const before = await cluster.acknowledged();
         await wait(1_000 * SECONDS);
         return await cluster.acknowledged() === before;
-      });
+      }, 60_000 + 2_000 * SECONDS);
       await Promise.all([0, 1].map((i) => nats.server(i).thaw()));
       await cluster.more(100);
       await cluster.stop();

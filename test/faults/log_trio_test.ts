@@ -47,7 +47,7 @@ describe("the log on three servers", await requireNatsServer(), () => {
         const before = await stored();
         await wait(ms);
         return await stored() === before;
-      });
+      }, 60_000 + 2 * ms);
       cluster.fault("quorum found");
       await Promise.all([0, 1].map((i) => nats.server(i).thaw()));
       await more(cluster, 200);

@@ -14,6 +14,8 @@ export interface TcpProxy extends AsyncDisposable {
   readonly connections: number;
   /** How many connections it has taken so far, without those that it refused: one more when a client is back. */
   readonly accepted: number;
+  /** How many chunks were delivered late, as {@link TcpProxy.delay} says. */
+  readonly delayed: number;
   /** How many delayed chunks were lost because their connection ended. */
   readonly dropped: number;
   /** Breaks every connection and refuses new ones. */
@@ -61,7 +63,7 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
   const stranded = new Set<readonly [Socket, Socket]>();
   let cut = false;
   let frozen = false;
-  let [accepted, dropped] = [0, 0];
+  let [accepted, delayed, dropped] = [0, 0, 0];
   const lag = { up: 0, down: 0 };
 
   let proxy: TcpProxy;
@@ -106,7 +108,7 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
     let timer: ReturnType<typeof setTimeout> | undefined;
     const deliver = () => {
       const now = performance.now();
-      while (waiting.length > 0 && waiting[0].due <= now) to.write(waiting.shift()!.data);
+      for (; waiting.length > 0 && waiting[0].due <= now; delayed++) to.write(waiting.shift()!.data);
       if (waiting.length > 0) timer = setTimeout(deliver, waiting[0].due - now);
     };
     from.on("data", (data: Uint8Array) => {
@@ -170,6 +172,9 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
           },
           get accepted() {
             return accepted;
+          },
+          get delayed() {
+            return delayed;
           },
           get dropped() {
             return dropped;

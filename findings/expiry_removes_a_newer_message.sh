@@ -3,7 +3,7 @@
 # Expected: a message that replaced an expiring one, by its sequence, and was acknowledged, is there until its own ttl ends
 # Seen: of 20 messages that are replaced while two of three servers are stopped, and whose ttl ends before these go on, all replacements are acknowledged then, and gone at once, below a marker of the expiry; without faults it is a matter of milliseconds
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/state/store/overdue_entries.ts
+# Catga: src/state/store/leased_entry.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

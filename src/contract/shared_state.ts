@@ -93,7 +93,7 @@ export interface Term extends AsyncDisposable {
 export interface CacheSetOptions {
   /**
    * Ttl of the entry, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds. Default: none, the entry is
-   * kept for ever.
+   * kept for ever. With several replicas, the servers may remove it with an expired one that it has replaced.
    */
   ttl?: number | undefined;
   /**

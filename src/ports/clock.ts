@@ -52,6 +52,9 @@ export interface Stamp {
   readonly monotonic: number;
 }
 
+/** A moment before every other. */
+export const LONG_AGO: Stamp = { wall: -Infinity, monotonic: -Infinity };
+
 /** Returns the present moment, by the wall clock and by the monotonic clock. */
 export function stamp(clock: Clock): Stamp {
   return { wall: clock.now(), monotonic: clock.monotonic() };

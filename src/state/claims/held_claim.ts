@@ -94,7 +94,7 @@ export class HeldClaim extends Deadlined implements Leased {
     const isOwn = (text: string) => {
       const record = readClaim(text);
       // a result whose acknowledgement was lost is written again if it may have replaced an expired claim
-      // (`overdue_entries.ts`)
+      // (`leased_entry.ts`)
       return record?.nonce === claim.nonce && (record.state === "running" || this.#entry.left <= 0);
     };
     this.#entry = new LeasedEntry(store, key, LEASE, { ...acquired, isOwn });

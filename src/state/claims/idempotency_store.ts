@@ -4,7 +4,7 @@
  * returns it. A result is kept for the ttl of its contract ({@link Claimant.ttl}); the default ttl is `RESULT_TTL` in
  * `contract/defaults.ts`.
  */
-import { backoff, between, delay, type Stamp, stamp, token } from "../../ports/clock.ts";
+import { backoff, between, delay, LONG_AGO, type Stamp, stamp, token } from "../../ports/clock.ts";
 import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
@@ -18,10 +18,9 @@ import type { MaybePromise } from "../../contract/schema.ts";
 import type { Claimant, Claims, Liveness } from "../../dispatch/context_host.ts";
 import type { ClaimedRun } from "../../contract/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import { isAmbiguous, staleAnswer } from "../store/ambiguous_writes.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";
-import { left } from "../store/leased_entry.ts";
-import { replaceOverdue } from "../store/overdue_entries.ts";
+import { LeasedEntry } from "../store/leased_entry.ts";
 import { CallerDeadline } from "./caller_deadline.ts";
 import { ClaimWait } from "./claim_wait.ts";
 import {
@@ -290,18 +289,26 @@ export class IdempotencyStore implements Claims {
   }
 
   /**
-   * Overwrites a claim that has no running attempt, or this attempt's own claim. `since`: a time before the write of
-   * the claim, if it is known; the claim may have expired if this is a lease ago. Rejects with `UNAVAILABLE` if the
-   * store refuses the write while a removal of the claim is under way.
+   * Overwrites a claim that has no running attempt, or this attempt's own claim. `sent`: a time before the write of the
+   * claim, if it is known; the claim may have expired if this is a lease ago. Rejects with `UNAVAILABLE` if the store
+   * refuses the write while a removal of the claim is under way.
    */
-  async #takeOver(attempt: GuardedCall, bucket: Bucket, found: Entry, since?: Stamp): Promise<ClaimStep> {
-    const isOverdue = () => since === undefined || left(stamp(this.#options.clock), since, LEASE) <= 0;
-    const claim = () => replaceOverdue(bucket, found, attempt.text, { ttl: LEASE }, isOverdue);
-    const step = await this.#runUnder(attempt, bucket, claim);
-    if (step !== undefined) return step;
-    const present = await attempt.deadline.wait(bucket.get(found.key));
-    if (present?.revision === found.revision || present?.value === attempt.text) throw staleAnswer();
-    return { found: present };
+  async #takeOver(
+    attempt: GuardedCall,
+    bucket: Bucket,
+    { revision }: Entry,
+    sent: Stamp = LONG_AGO,
+  ): Promise<ClaimStep> {
+    const { key, text, failures } = attempt;
+    const isOwn = (stored: string) => stored === text;
+    const entry = new LeasedEntry(this.#store, key, LEASE, { revision, sent, isOwn });
+    let found: Entry | undefined;
+    const step = await this.#runUnder(attempt, bucket, async () => {
+      const made = await entry.renew(answerLimit(failures), () => text);
+      if (made === "written") return entry.revision;
+      found = made.found;
+    });
+    return step ?? { found };
   }
 
   /**

@@ -3,7 +3,7 @@
  * the signal of its lock aborts: `check` notices the end of its lease, `#tryToRenew` notices that its record is gone or
  * that the connection is closed; `LockManager.close` gives the key up when the app stops.
  */
-import { delay, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
+import { delay, elapsed, LONG_AGO, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
@@ -195,10 +195,10 @@ export async function releaseOrHandOver(
   host: LockHost,
   key: string,
   record: LockRecord,
-  { revision, sent }: { readonly revision: number; readonly sent?: Stamp },
+  { revision, sent = LONG_AGO }: { readonly revision: number; readonly sent?: Stamp },
 ): Promise<void> {
-  const entry = entryOf(host, key, record, { revision, sent: sent ?? stamp(host.clock) });
-  const isOverdue = () => sent === undefined || entry.left <= 0;
+  const entry = entryOf(host, key, record, { revision, sent });
+  const isOverdue = () => entry.left <= 0;
   const tryOnce = () =>
     entry.change(ANSWER_LIMIT, (bucket, revision) => {
       const next = host.next(key, record.nonce);

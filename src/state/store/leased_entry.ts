@@ -12,6 +12,11 @@
  *
  * The entry's lease ends when `left` is 0 or less, in either state: its holder then gives up, and needs no answer of
  * the store for that.
+ *
+ * What may have replaced an expired entry is written twice. With replicas, nats-server (2.15) removes an expired entry
+ * by a marker that removes whatever the key has by then: also an entry that a client has written over the expired one,
+ * at its revision, while the marker was being made, although that write was acknowledged. The write after it is safe:
+ * it is refused while a marker is under way, and no marker is made for an entry that has been replaced.
  */
 import { between, type Clock, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
@@ -40,7 +45,8 @@ export class LeasedEntry {
 
   /**
    * `isOwn`: returns true for a stored text that this process may overwrite. `revision`: 0 for an entry that is not
-   * written yet; `sent`: time at which its write was sent.
+   * written yet; that of another process's entry, if this one is to replace it. `sent`: time at which the write of that
+   * revision was sent, or an earlier time.
    */
   constructor(
     store: LeasingStore,
@@ -115,9 +121,9 @@ export class LeasedEntry {
    * revision than expected. In the last case the entry is read. If it is this process's own (the acknowledgement of an
    * earlier write was lost, so the entry's age is unknown), it is written again; otherwise this method resolves with
    * {@link Gone}. An entry that may have expired before this write was acknowledged is written once more, because the
-   * store may remove the first of these writes (`overdue_entries.ts`). Rejects as `write` does, and with `UNAVAILABLE`
-   * if the write or the read takes longer than `limit` ms, or if the server that answered the read lags behind. `now`:
-   * a moment before the write, if the caller has just read the clocks.
+   * store may remove the first of these writes. Rejects as `write` does, and with `UNAVAILABLE` if the write or the read
+   * takes longer than `limit` ms, or if the server that answered the read lags behind. `now`: a moment before the write,
+   * if the caller has just read the clocks.
    */
   async change(
     limit: number,

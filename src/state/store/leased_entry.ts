@@ -121,9 +121,9 @@ export class LeasedEntry {
    * revision than expected. In the last case the entry is read. If it is this process's own (the acknowledgement of an
    * earlier write was lost, so the entry's age is unknown), it is written again; otherwise this method resolves with
    * {@link Gone}. An entry that may have expired before this write was acknowledged is written once more, because the
-   * store may remove the first of these writes. Rejects as `write` does, and with `UNAVAILABLE` if the write or the read
-   * takes longer than `limit` ms, or if the server that answered the read lags behind. `now`: a moment before the write,
-   * if the caller has just read the clocks.
+   * store may remove the first of these writes. Rejects as `write` does, and with `UNAVAILABLE` if the write or the
+   * read takes longer than `limit` ms, or if the server that answered the read lags behind. `now`: a moment before the
+   * write, if the caller has just read the clocks.
    */
   async change(
     limit: number,

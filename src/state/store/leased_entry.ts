@@ -122,8 +122,9 @@ export class LeasedEntry {
    * earlier write was lost, so the entry's age is unknown), it is written again; otherwise this method resolves with
    * {@link Gone}. An entry that may have expired before this write was acknowledged is written once more, because the
    * store may remove the first of these writes. Rejects as `write` does, and with `UNAVAILABLE` if the write or the
-   * read takes longer than `limit` ms, or if the server that answered the read lags behind. `now`: a moment before the
-   * write, if the caller has just read the clocks.
+   * read takes longer than `limit` ms, or if the entry still has the revision that was expected: the server that
+   * answered the read lags behind, or the store is removing the entry. `now`: a moment before the write, if the caller
+   * has just read the clocks.
    */
   async change(
     limit: number,
@@ -146,8 +147,9 @@ export class LeasedEntry {
       }
       if (written) return "written";
       const found = await answers.within(limit, bucket.get(this.key));
+      // the store also refuses writes at the present revision while it removes the entry
+      if (found?.revision === this.#revision) throw staleAnswer();
       if (found === undefined || !this.#isOwn(found.value)) return { found };
-      if (found.revision === this.#revision) throw staleAnswer();
       this.#revision = found.revision;
     }
   }

@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { type Clock, elapsed, stamp } from "../../ports/clock.ts";
+import { type Clock, elapsed, LONG_AGO, stamp } from "../../ports/clock.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 import { AnswerTimeouts } from "./answer_timeouts.ts";
 import { LeasedEntry, left, margin } from "./leased_entry.ts";
@@ -100,6 +100,21 @@ describe("LeasedEntry", () => {
     store.lagging = true;
     const error = await assertRejects(() => entry.renew(100, () => "own"), CatgaError);
     assertEquals((error as CatgaError).code, "UNAVAILABLE");
+  });
+
+  it("a refusal at the revision of the entry to be replaced, as during its removal, is UNAVAILABLE, not a change", async () => {
+    const store = new OneKey();
+    const { clock } = leased(store);
+    const revision = await store.write(true, "another's") ?? 0;
+    const host = { clock, answers: new AnswerTimeouts(clock), bucket: () => Promise.resolve(store.bucket) };
+    const isOwn = (text: string) => text.startsWith("own");
+    const entry = new LeasedEntry(host, "k", 10_000, { revision, sent: LONG_AGO, isOwn });
+    store.lagging = true;
+    const error = await assertRejects(() => entry.renew(100, () => "own"), CatgaError);
+    assertEquals((error as CatgaError).code, "UNAVAILABLE");
+    store.lagging = false;
+    assertEquals(await entry.renew(100, () => "own"), "written");
+    assertEquals(entry.revision, revision + 2);
   });
 
   it("is written twice when it may have expired before, and once while its lease lasts", async () => {

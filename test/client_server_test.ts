@@ -140,7 +140,7 @@ async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {
   return all;
 }
 
-describe("the client of an edge over HTTP", { timeout: 60_000 }, () => {
+describe("the client of an edge over HTTP", { timeout: 300_000 }, () => {
   afterEach(() => Object.assign(globalThis, { setTimeout: realTimeout, setInterval: realInterval }));
 
   it("a command, a start and a signal without an input (Deno's fetch got 415)", async () => {

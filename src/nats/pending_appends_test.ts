@@ -1,6 +1,6 @@
 /** Tests of appends that were not simply stored: what the caller gets. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertGreater, assertLess, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertStringIncludes, assertThrows } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -222,9 +222,8 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
     });
     await using client = await startLogClient({ server, nats: `nats://node:p@127.0.0.1:${server.port}` });
     const { stream } = client;
-    const begun = performance.now();
-    const appended = await stream.append("log.a", "", { timeout: 30_000 });
-    assertLess(performance.now() - begun, 20_000);
+    // a test ends sooner than this timeout
+    const appended = await stream.append("log.a", "", { timeout: 3_600_000 });
     assertEquals([appended.type, appended.type === "not stored" && appended.transient], ["not stored", false]);
     assertStringIncludes(errorOf(appended).message, "may not publish to log.a");
     sequenceOf(await stream.append("log.b", "", { timeout }));

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, command, fail, query } from "../../mod.ts";
+import { type Catga, command, fail, query } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { startCli } from "../../test/processes/cli_process.ts";
@@ -11,6 +11,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";
 import { openBareLink } from "../../test/support/bare_link.ts";
 import { cli } from "./main.ts";
+import { startPatiently } from "../../test/support/start_patiently.ts";
 
 const Price = query<string, number>("Price");
 const Buy = command<void, void>("Buy");
@@ -29,8 +30,8 @@ describe("top", await requireNatsServer(), () => {
       Price.handle((what) => what === "tea" ? 3 : fail("UNKNOWN", "no such thing")),
       Buy.handle((_, ctx) => ctx.clock.sleep(2)),
     ];
-    shop = await catga({ nats: server.url, id: "shop", service: "shop", handlers });
-    client = await catga({ nats: server.url, id: "client", service: "client" });
+    shop = await startPatiently({ nats: server.url, id: "shop", service: "shop", handlers });
+    client = await startPatiently({ nats: server.url, id: "client", service: "client" });
     other = await openBareLink(server.url, "other");
     load = sendTo(client);
   });
@@ -142,13 +143,17 @@ describe("top", await requireNatsServer(), () => {
       other.transport.publish(`catga.default.node.${asker}.garbled.1`, JSON.stringify([1, seq, 1, ["t", n, stats]]));
     });
     /**
-     * Writes the record of a node, and returns the note that `top --once` shows for each node. Writes it again when
-     * the other nodes have removed it.
+     * Writes the record of a node, and returns the note that `top --once` shows for each node. Writes it again and
+     * again until then: the other nodes remove it, on a busy machine always before `top` has read it.
      */
     const notesWith = async (id: string, timeout: string) => {
       const noted = await eventually(`a look at ${id}`, async () => {
-        await nodes.put(id, recordOf(id), { ttl: 60_000 });
-        const { code, out } = await run("--once", "--timeout", timeout);
+        let isRead = false;
+        const writing = (async () => {
+          for (; !isRead; await wait(10)) await nodes.put(id, recordOf(id), { ttl: 60_000 });
+        })();
+        const { code, out } = await run("--once", "--timeout", timeout).finally(() => isRead = true);
+        await writing;
         const noted = new Map<string, string | undefined>(
           JSON.parse(out).nodes.map(({ node, note }: Record<string, string>) => [node, note]),
         );

@@ -13,6 +13,7 @@ import {
 } from "../src/log/format/commit.ts";
 import { commitSubject, parkedSubject, requestSubject, subscriptionKey } from "../src/log/format/names.ts";
 import { requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
+import { deleteConsumers } from "./support/delete_consumers.ts";
 import { eventually } from "./support/eventually.ts";
 import { ofThisRuntime } from "./support/of_this_runtime.ts";
 import { PATIENT } from "./support/patient.ts";
@@ -340,7 +341,7 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
       // without its commits it may begin behind what is published until it has one again
       if (name === SUBSCRIPTIONS) await here.led(`the deletion of ${name}`);
     }
-    for await (const { name } of manager.consumers.list(STREAM)) await manager.consumers.delete(STREAM, name);
+    await deleteConsumers(manager, STREAM);
     await here.lives("the deletion of the consumers");
     await manager.streams.purge(STREAM);
     await here.lives("a purge");

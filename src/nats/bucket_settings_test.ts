@@ -192,13 +192,15 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
       republish: { src: "$KV.watched.>", dest: "catga.default.node.>" },
     });
     ahead = 30_000;
-    await eventually("the notice", () => notices.length > 0);
-    assertMatch(notices[0], /^watching \$KV\.watched\.> anew: the bucket watched exists with republish /);
+    // a server that stands still interrupts the watch as well, with other notices
+    const about = () => notices.filter((notice) => notice.includes("the bucket watched exists with"));
+    await eventually("the notice", () => about().length > 0);
+    assertMatch(about()[0], /^watching \$KV\.watched\.> anew: the bucket watched exists with republish /);
     await other.api("STREAM.UPDATE.KV_watched", { ...wanted("watched"), republish: undefined });
     // the first writes may still be refused, by a check that read the wrong settings before the operator restored them
     await eventually("a write", () => bucket.put("after", "").then(() => true, () => false));
     await eventually("the watch to go on", () => seen.includes("after"));
-    assertEquals(notices.length, 1);
+    assertEquals(about().length, 1);
     stop.abort();
     await transport.close();
   });
@@ -218,11 +220,7 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
     }
     await server.kill("SIGTERM");
     await using _again = await startNatsServer({ port, storeDir });
-    await eventually(
-      "the link",
-      () => transport.status.state === "connected" && transport.status.generation > 1,
-      20_000,
-    );
+    await eventually("the link", () => transport.status.state === "connected" && transport.status.generation > 1);
     await refused(() => bucket.get("a"));
     await transport.close();
   });

@@ -4,6 +4,8 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import type { Change } from "../ports/key_value_store.ts";
+import { beforeItsTime } from "../../test/support/before_its_time.ts";
+import { deleteConsumers } from "../../test/support/delete_consumers.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { chances } from "../../test/support/chances.ts";
 import { openTransport, reached, removeStream, startClient, type StoreClient, streamState } from "./harness_suite.ts";
@@ -15,35 +17,41 @@ const slow = { timeout: 300_000 };
 
 describe("watchBucket", await requireNatsServer(), () => {
   it("watch: reports after a cut what changed meanwhile: new, changed, deleted and expired keys", slow, async () => {
-    await using server = await startNatsServer();
-    await using proxy = await startTcpProxy(server.port);
-    await using client = await startClient({ server, nats: proxy.url });
-    await using other = await startClient({ server });
-    await other.bucket.put("deleted", "");
-    const changed = await other.bucket.put("changed", "1");
-    await other.bucket.put("same", "");
-    const changes = await follow(client);
-    // the entry expires while the watch's connection is cut
-    await other.bucket.put("expired", "", { ttl: 5_000 });
-    await eventually("what will expire", () => changes.length === 4);
-    proxy.cut();
-    await reached(client.transport, "disconnected");
-    changes.length = 0;
-    await other.bucket.delete("deleted");
-    await other.bucket.update("changed", "2", changed);
-    await other.bucket.update("changed", "3", (await other.bucket.get("changed"))!.revision);
-    await other.bucket.put("new", "");
-    // wait until the stream has no marker left that the watch could receive
-    await eventually(
-      "the markers to go",
-      async () => (await streamState(other.transport)).state.messages === 3,
-    );
-    proxy.restore();
-    await eventually("four changes", () => changes.length === 4);
-    assertEquals(summary(changes), ["put changed 3", "put new", "vanish deleted", "vanish expired"]);
-    assertGrowing(changes);
-    await other.bucket.put("after", "");
-    await eventually("the next change", () => changes.length === 5);
+    await beforeItsTime(5_000, async (ttl) => {
+      await using server = await startNatsServer();
+      await using proxy = await startTcpProxy(server.port);
+      await using client = await startClient({ server, nats: proxy.url });
+      await using other = await startClient({ server });
+      await other.bucket.put("deleted", "");
+      const changed = await other.bucket.put("changed", "1");
+      await other.bucket.put("same", "");
+      const changes = await follow(client);
+      // the entry expires while the watch's connection is cut
+      const expires = performance.now() + ttl;
+      await other.bucket.put("expired", "", { ttl });
+      await eventually("what will expire", () => changes.length >= 4);
+      proxy.cut();
+      await reached(client.transport, "disconnected");
+      if (performance.now() >= expires) return false;
+      assertEquals(changes.length, 4);
+      changes.length = 0;
+      await other.bucket.delete("deleted");
+      await other.bucket.update("changed", "2", changed);
+      await other.bucket.update("changed", "3", (await other.bucket.get("changed"))!.revision);
+      await other.bucket.put("new", "");
+      // wait until the stream has no marker left that the watch could receive
+      await eventually(
+        "the markers to go",
+        async () => (await streamState(other.transport)).state.messages === 3,
+      );
+      proxy.restore();
+      await eventually("four changes", () => changes.length === 4);
+      assertEquals(summary(changes), ["put changed 3", "put new", "vanish deleted", "vanish expired"]);
+      assertGrowing(changes);
+      await other.bucket.put("after", "");
+      await eventually("the next change", () => changes.length === 5);
+      return true;
+    });
   });
 
   it("watch: goes on after the server was killed and came back with its data", async () => {
@@ -78,9 +86,7 @@ describe("watchBucket", await requireNatsServer(), () => {
       await client.bucket.put("a", "");
       const changes = await follow(client);
       const manager = await patientManager(other.transport.connection);
-      for await (const consumer of manager.consumers.list("KV_test")) {
-        await manager.consumers.delete("KV_test", consumer.name);
-      }
+      await deleteConsumers(manager, "KV_test");
       await other.bucket.put("b", "");
       await eventually("b", () => changes.length === 2);
       await removeStream(other.transport);

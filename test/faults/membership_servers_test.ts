@@ -17,6 +17,7 @@ import {
   startNatsServer,
 } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
+import { deleteConsumers } from "../support/delete_consumers.ts";
 import { eventually } from "../support/eventually.ts";
 import { leaderOf } from "../support/log_stream.ts";
 import { patientManager } from "../support/patient_jetstream.ts";
@@ -173,7 +174,7 @@ describe("on one NATS server", required, () => {
     const connection = await connect({ servers: server.url });
     const manager = await patientManager(connection);
     const stream = `KV_catga_${namespace}_nodes`;
-    for await (const { name } of manager.consumers.list(stream)) await manager.consumers.delete(stream, name);
+    await deleteConsumers(manager, stream);
     await connection.close();
     const b = await observe(server.url, "b", { namespace });
     const at = performance.now();

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, command, fail, query } from "../../mod.ts";
+import { type Catga, catga, command, fail, query } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { startCli } from "../../test/processes/cli_process.ts";
@@ -11,7 +11,6 @@ import { eventually } from "../../test/support/eventually.ts";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";
 import { openBareLink } from "../../test/support/bare_link.ts";
 import { cli } from "./main.ts";
-import { startPatiently } from "../../test/support/start_patiently.ts";
 
 const Price = query<string, number>("Price");
 const Buy = command<void, void>("Buy");
@@ -30,8 +29,8 @@ describe("top", await requireNatsServer(), () => {
       Price.handle((what) => what === "tea" ? 3 : fail("UNKNOWN", "no such thing")),
       Buy.handle((_, ctx) => ctx.clock.sleep(2)),
     ];
-    shop = await startPatiently({ nats: server.url, id: "shop", service: "shop", handlers });
-    client = await startPatiently({ nats: server.url, id: "client", service: "client" });
+    shop = await catga({ nats: server.url, id: "shop", service: "shop", handlers });
+    client = await catga({ nats: server.url, id: "client", service: "client" });
     other = await openBareLink(server.url, "other");
     load = sendTo(client);
   });

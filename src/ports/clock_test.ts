@@ -4,7 +4,6 @@ import {
   assert,
   assertEquals,
   assertGreaterOrEqual,
-  assertLess,
   assertMatch,
   assertRejects,
   assertStrictEquals,

@@ -10,6 +10,7 @@ import {
   type LogMark,
   type LogReader,
   type LogState,
+  readBy,
   SERVERS_APART,
   type StoredMessage,
 } from "../ports/event_log.ts";
@@ -247,17 +248,17 @@ function resume(
   after: LogMark | undefined,
 ): { from: number; lost: LogLoss | undefined } {
   if (after === undefined) return { from: is.first, lost: undefined };
-  const { sequence, created, time, at } = after;
+  const { sequence, created, time } = after;
   const lose = (reason: LogLoss["reason"], next: number) => ({ from: next, lost: { reason, after: sequence, next } });
   if (created !== is.created) return lose("remade", is.first);
   // messages stored after the loss have sequences that were read before: read them by their time
-  const since = time ?? (at === undefined ? Infinity : at - SERVERS_APART);
-  if (sequence > is.last) return lose("truncated", state.since(since + 1));
+  const by = readBy(after);
+  if (sequence > is.last) return lose("truncated", state.since(by + 1));
   const there = state.at(sequence);
   // the stream has lost the last message that was read, and another message has its sequence now: read the messages
   // that were stored since the time of the lost one
-  const isAnother = there && (time === undefined ? there.time > since + 2 * SERVERS_APART : there.time !== time);
-  if (isAnother) return lose("replaced", Math.min(state.since(since), sequence + 1));
+  const isAnother = there && (time === undefined ? there.time > by + 2 * SERVERS_APART : there.time !== time);
+  if (isAnother) return lose("replaced", Math.min(state.since(by), sequence + 1));
   if (sequence + 1 < is.first) return lose("expired", is.first);
   return { from: sequence + 1, lost: undefined };
 }

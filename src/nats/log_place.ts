@@ -5,7 +5,14 @@
  * `ordered-pull`.
  */
 import { delay } from "../ports/clock.ts";
-import { type LogLoss, type LogMark, type LogState, SERVERS_APART, type StoredMessage } from "../ports/event_log.ts";
+import {
+  type LogLoss,
+  type LogMark,
+  type LogState,
+  readBy,
+  SERVERS_APART,
+  type StoredMessage,
+} from "../ports/event_log.ts";
 import type { StreamInfo } from "./jetstream.ts";
 import type { OwnedStream } from "./owned_stream.ts";
 
@@ -47,8 +54,7 @@ export async function findPlace(
     if (after.created !== created) return goOn(first - 1, "remade");
     if (last < after.sequence) {
       if (clock.monotonic() >= end) {
-        const readBy = after.time ?? (after.at === undefined ? Infinity : after.at - SERVERS_APART);
-        return goOn(await lastAt(stream, readBy, state), "truncated");
+        return goOn(await lastAt(stream, readBy(after), state), "truncated");
       }
       await delay(clock, AGAIN, signal);
       continue;
@@ -88,18 +94,20 @@ export function toState(stream: OwnedStream, info: StreamInfo): LogState {
  * is skipped; `undefined`: no message was replaced.
  */
 async function findReplaced(stream: OwnedStream, after: LogMark, state: LogState): Promise<number | undefined> {
-  const { sequence, time, at } = after;
-  if ((time ?? at) === undefined || state.messages === 0) return undefined;
+  const { sequence, time } = after;
+  const by = readBy(after);
+  if (by === Infinity || state.messages === 0) return undefined;
   const found = await messageFrom(stream, sequence);
-  if (time === undefined) {
-    const isYounger = found?.sequence === sequence && found.time > at! + SERVERS_APART;
-    return isYounger ? await lastAt(stream, at! - SERVERS_APART, state) : undefined;
-  }
+  if (found === undefined) return undefined;
+  const isThere = found.sequence === sequence;
   // if the message read last has expired, `found` is the message after it: the stream is another one if that message is
   // older than the message read last
-  const replaced = found !== undefined &&
-    (found.sequence === sequence ? Math.abs(found.time - time) > 1 : found.time < time - 1);
-  return replaced ? await lastAt(stream, time, state) : undefined;
+  const replaced = time === undefined
+    ? isThere && found.time > by + 2 * SERVERS_APART
+    : isThere
+    ? Math.abs(found.time - time) > 1
+    : found.time < time - 1;
+  return replaced ? await lastAt(stream, by, state) : undefined;
 }
 
 /**

@@ -338,6 +338,14 @@ export interface LogMark {
 /** Greatest difference between the clocks of two servers, in ms, at which a {@link LogMark.at} skips no message. */
 export const SERVERS_APART = 1_000;
 
+/**
+ * Returns the time from which a reader goes on after its stream has lost messages, in ms since 1970: what was stored
+ * until then has been read. `Infinity` if neither time of the mark is known: the reader then goes on at the end.
+ */
+export function readBy({ time, at = Infinity }: LogMark): number {
+  return time ?? at - SERVERS_APART;
+}
+
 /** Options of {@link LogStream.follow}, which reads messages until it is closed. */
 export interface FollowOptions {
   readonly subjects: readonly string[];

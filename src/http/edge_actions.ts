@@ -109,10 +109,11 @@ export class EdgeActions {
   }
 
   /**
-   * Returns the id of the message or run, made from the header `Idempotency-Key` and the caller; `undefined` without
-   * this header.
+   * Returns the id of the message or run, made from the header `Idempotency-Key` and the caller. `undefined` without
+   * this header, and if the contract makes ids (`ofContract`, its option `id`): it then decides which messages and
+   * starts are equal.
    */
-  #idOf({ request, identity }: AdmittedCall): string | undefined {
+  #idOf({ request, identity }: AdmittedCall, ofContract?: unknown): string | undefined {
     const key = request.headers.get("idempotency-key") ?? undefined;
     if (key === undefined) return undefined;
     if (key === "" || key.length > MAX_KEY) {
@@ -120,18 +121,17 @@ export class EdgeActions {
     }
     // the caller has no slash of its own there: else `a` with the key `b/c` would be `a/b` with the key `c`
     const id = identity === undefined ? key : `${identity.replace(/[%/]/g, encodeURIComponent)}/${key}`;
-    if (id.length <= MAX_ID) return id;
-    throw invalidRequest("the Idempotency-Key is too long for this caller: use a shorter one");
+    if (id.length > MAX_ID) {
+      throw invalidRequest("the Idempotency-Key is too long for this caller: use a shorter one");
+    }
+    return ofContract === undefined ? id : undefined;
   }
 
   async #send(called: AdmittedCall): Promise<Response> {
     const { route: { contract, options: { failures = {} } }, values, request } = called;
     const of = contract as Contract<"command" | "query", unknown, unknown>;
-    const given = this.#idOf(called);
-    // the header `Idempotency-Key` is ignored if the contract makes ids: then the contract decides which messages are
-    // equal
-    const id = of.options.id === undefined ? given : undefined;
-    if (given !== undefined && of.kind !== "command") {
+    const id = this.#idOf(called, of.options.id);
+    if (request.headers.has("idempotency-key") && of.kind !== "command") {
       throw invalidRequest("a query takes no Idempotency-Key: leave the header out");
     }
     const input = await this.#bodies.input(request);
@@ -215,10 +215,8 @@ export class EdgeActions {
   async #start(called: AdmittedCall): Promise<Response> {
     const { route: { contract, name, options: { failures = {} } }, values } = called;
     const input = await this.#bodies.input(called.request);
-    const given = this.#idOf(called);
     const workflow = contract as Workflow<unknown, unknown>;
-    // as in `#send`: a workflow that makes ids decides which starts are equal
-    const id = workflow["~workflow"].id === undefined ? given : undefined;
+    const id = this.#idOf(called, workflow["~workflow"].id);
     const started = await this.#app.start(workflow, input, { id, headers: called.headers });
     if (!started.ok) return answer(started, { values, failures });
     // relative to the path of the request, which a proxy may have shortened

@@ -6,7 +6,7 @@ import { PROTOCOL } from "../version.ts";
 import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
 import { isQueued } from "../log/format/group.ts";
 import { COMMANDS } from "../contract/announcement.ts";
-import { kindOf } from "../contract/contract.ts";
+import { kindOf, withArticle } from "../contract/contract.ts";
 import { categoryOf, messagePattern } from "../log/format/names.ts";
 import { STREAM_KINDS } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
@@ -288,11 +288,9 @@ function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {
   for (const [name, own] of Map.groupBy(handled, ({ name }) => name)) {
     const kinds = Map.groupBy(own.filter(({ kind }) => kind !== undefined), ({ kind = "" }) => kind);
     if (kinds.size < 2) continue;
-    const who = [...kinds].map(([letter, those]) => {
-      const kind = kindOf(letter) ?? letter;
-      const where = those.slice(0, 3).map(({ node }) => nodeLabel(node)).join(", ");
-      return `${kind === "event" ? "an" : "a"} ${kind} at ${where}`;
-    });
+    const who = [...kinds].map(([letter, those]) =>
+      `${withArticle(kindOf(letter) ?? letter)} at ${those.slice(0, 3).map(({ node }) => nodeLabel(node)).join(", ")}`
+    );
     findings.push({
       ...{ kind: "kinds-differ", about: name, severity: "error", docs: "docs/errors.md#invalid_message" },
       message: `${name} is handled as different kinds: ${who.join("; ")}.`,

@@ -27,6 +27,11 @@ export function kindOf(letter: string | undefined): Kind | undefined {
   return KINDS.find((kind) => kind[0] === letter);
 }
 
+/** Returns a kind with its article: `"a command"`, `"an event"`. */
+export function withArticle(kind: string): string {
+  return `${kind === "event" ? "an" : "a"} ${kind}`;
+}
+
 /** The options of any contract. An option that was not given is absent. */
 export interface ContractOptions {
   /** Checks and parses the payload. */

@@ -2,7 +2,7 @@
  * The outcome of a message at its node: the handler's result, or a refusal, which promises that the handler did not
  * run; and the failures of messages whose handlers did not end.
  */
-import type { AnyContract, Kind } from "../contract/contract.ts";
+import { type AnyContract, type Kind, withArticle } from "../contract/contract.ts";
 import type { AnyWorkflow } from "../contract/flow.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { CatgaError, type CatgaErrorOptions, type ErrorCode, unavailable } from "../error.ts";
@@ -146,8 +146,7 @@ export function noHandlerHere({ kind, name }: Pick<AnyContract | AnyWorkflow, "k
  * kind (`handled`).
  */
 export function wrongKind(kind: Kind, name: string, handled: Kind, node: string): CatgaError {
-  const message =
-    `${kind} ${name} did not run: node ${node} handles ${handled === "event" ? "an" : "a"} ${handled} of this name; ` +
+  const message = `${kind} ${name} did not run: node ${node} handles ${withArticle(handled)} of this name; ` +
     `send the contract that its handler was made from`;
   return new CatgaError("INVALID_MESSAGE", message, { node });
 }

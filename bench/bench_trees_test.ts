@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { requireNatsServer } from "../tools/nats_server.ts";
+import { THIS_RUNTIME } from "../test/support/of_this_runtime.ts";
 import { readRun } from "./run.ts";
 import { bench, slow, TRIAL } from "./trial_suite.ts";
 
@@ -15,8 +16,10 @@ describe("bench of two trees", await requireNatsServer(), () => {
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
-  const inBun = { ...slow, skip: "Deno" in globalThis ? "Bun runs it" : false };
-  const inDeno = { ...slow, skip: "Deno" in globalThis ? false : "Deno runs it" };
+  const [inBun, inDeno] = ["bun", "deno"].map((name) => ({
+    ...slow,
+    skip: THIS_RUNTIME !== name && `${name} runs it`,
+  }));
 
   it("leaves out types in Bun, and says that its compilers do not depend on the runtime", inBun, async () => {
     assertStringIncludes(await bench("types", ...TRIAL, join(folder, "types.json")), "left out: types: its compilers");

@@ -6,8 +6,7 @@ import { assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { SKEWS } from "../processes/skewed_clock.ts";
-import { restoreLink, startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
-import { eventually } from "../support/eventually.ts";
+import { connectsAgain, startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { EntityCluster } from "../support/entity_cluster.ts";
 
 const NODES = ["d1", "b1", "d2", "b2"];
@@ -37,11 +36,9 @@ describe("the promises of entities", await requireNatsServer(), () => {
         await cluster.kill(killed);
         await cluster.more(50);
         cluster.signal(paused, "SIGCONT");
-        await restoreLink(links.get(cut)!);
-        const halfClosed = links.get(half)!;
-        const { accepted } = halfClosed;
-        halfClosed.halfClose();
-        await eventually("it to connect again", () => halfClosed.accepted > accepted);
+        const [cutLink, halfLink] = [links.get(cut)!, links.get(half)!];
+        await connectsAgain(cutLink, () => cutLink.restore());
+        await connectsAgain(halfLink, () => halfLink.halfClose());
         await start(killed);
         await cluster.more(200);
       }

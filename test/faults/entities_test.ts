@@ -5,11 +5,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { ServerTrio } from "../processes/server_trio.ts";
 import { streamName } from "../../src/log/format/stream_name.ts";
-import { eventually } from "../support/eventually.ts";
+import { standsStill } from "../support/eventually.ts";
 import { EntityCluster, NAMESPACE } from "../support/entity_cluster.ts";
 import { leaderOf } from "../support/log_stream.ts";
 
@@ -39,11 +38,7 @@ describe("an entity and its faults", await requireNatsServer(), () => {
       await nats.server(leader).start({ wipe: false });
       await cluster.more(50);
       await Promise.all([0, 1].map((i) => nats.server(i).freeze()));
-      await eventually("nothing more to be acknowledged", async () => {
-        const before = await cluster.acknowledged();
-        await wait(1_000 * SECONDS);
-        return await cluster.acknowledged() === before;
-      }, 60_000 + 2_000 * SECONDS);
+      await standsStill("nothing more to be acknowledged", () => cluster.acknowledged(), 1_000 * SECONDS);
       await Promise.all([0, 1].map((i) => nats.server(i).thaw()));
       await cluster.more(100);
       await cluster.stop();

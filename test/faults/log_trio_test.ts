@@ -2,12 +2,11 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import process from "node:process";
-import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import type { LogHandler } from "../processes/log_node.ts";
 import { ServerTrio } from "../processes/server_trio.ts";
 import { streamName } from "../../src/log/format/stream_name.ts";
-import { eventually } from "../support/eventually.ts";
+import { standsStill } from "../support/eventually.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 import { leaderOf } from "../support/log_stream.ts";
 
@@ -42,12 +41,7 @@ describe("the log on three servers", await requireNatsServer(), () => {
       await more(cluster, 200);
       cluster.fault("quorum lost");
       await Promise.all([0, 1].map((i) => nats.server(i).freeze()));
-      const stored = async () => (await cluster.read()).sums.ok;
-      await eventually("nothing more to be stored", async () => {
-        const before = await stored();
-        await wait(ms);
-        return await stored() === before;
-      }, 60_000 + 2 * ms);
+      await standsStill("nothing more to be stored", async () => (await cluster.read()).sums.ok, ms);
       cluster.fault("quorum found");
       await Promise.all([0, 1].map((i) => nats.server(i).thaw()));
       await more(cluster, 200);

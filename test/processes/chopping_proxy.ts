@@ -20,10 +20,8 @@ export interface ChoppingProxy {
 export async function startChoppingProxy(target: number): Promise<ChoppingProxy> {
   const sockets = new Set<Socket>();
   const left = { there: Infinity, back: Infinity };
-  let hasCut = false;
   const breakAll = () => {
     left.there = left.back = Infinity;
-    hasCut = true;
     for (const socket of sockets) socket.destroy();
     sockets.clear();
   };
@@ -57,9 +55,9 @@ export async function startChoppingProxy(target: number): Promise<ChoppingProxy>
     url: `nats://127.0.0.1:${port}`,
     cutAfter(way, bytes) {
       left[way] = bytes;
-      hasCut = false;
     },
     restore() {
+      const hasCut = left.there === Infinity && left.back === Infinity;
       left.there = left.back = Infinity;
       return hasCut;
     },

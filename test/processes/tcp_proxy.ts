@@ -41,10 +41,10 @@ export interface TcpProxy extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Restores a link that was cut; resolves when a client has connected again, as it does if the cut has hit it. */
-export async function restoreLink(link: TcpProxy): Promise<void> {
+/** Does something to a link after which a client that it has hit connects again; resolves when one has. */
+export async function connectsAgain(link: TcpProxy, change: () => void): Promise<void> {
   const { accepted } = link;
-  link.restore();
+  change();
   await eventually("a client to connect again", () => link.accepted > accepted);
 }
 

@@ -20,3 +20,12 @@ export async function eventually<T>(what: string, ask: () => T | Promise<T>, lim
     await wait(Math.min(1 + waited * pause / SETTLED, pause));
   }
 }
+
+/** Resolves when a number has not changed for `ms`; its last one may come up to 60 s from now. */
+export async function standsStill(what: string, count: () => Promise<number>, ms: number): Promise<void> {
+  await eventually(what, async () => {
+    const before = await count();
+    await wait(ms);
+    return await count() === before;
+  }, 60_000 + 2 * ms);
+}

@@ -10,7 +10,7 @@ import type { LockLine, LockNodeOptions } from "../processes/lock_node.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import type { Moment, Phase } from "../processes/kv_phases.ts";
 import { SKEWS } from "../processes/skewed_clock.ts";
-import { restoreLink, startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
+import { connectsAgain, startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { aftermath } from "./aftermath.ts";
 import { eventually } from "./eventually.ts";
 import { watchStalls } from "./server_stalls.ts";
@@ -221,9 +221,10 @@ export class LockCluster implements AsyncDisposable {
   async #heal(kind: LockFault["kind"], id: string): Promise<void> {
     if (kind === "killed") return await this.start(id);
     await wait(TTL + 1_000 + 1_000 * Math.random());
-    if (kind === "frozen") this.signal(id, "SIGCONT");
-    else if (kind === "cut off") await restoreLink(this.link(id));
-    else this.link(id).restore();
+    if (kind === "frozen") return this.signal(id, "SIGCONT");
+    const link = this.link(id);
+    if (kind === "cut off") await connectsAgain(link, () => link.restore());
+    else link.restore();
   }
 
   /** Resolves when another one than who was struck then has worked under the lock, or after `limit` ms. */

@@ -17,7 +17,10 @@ const Ask = query<void, string>("Ask");
 const Told = event("Told");
 const Do = command<{ entry: string; ms?: number }, string>("Do");
 
-/** Of requests that have their results long before, in ms: a busy machine may take long for all that comes between. */
+/**
+ * Timeout of requests whose results come long before it ends, in ms: on a busy machine everything that happens until
+ * then takes long.
+ */
 const DEADLINE = 240_000;
 
 const required = await requireNatsServer();

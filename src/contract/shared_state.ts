@@ -93,7 +93,8 @@ export interface Term extends AsyncDisposable {
 export interface CacheSetOptions {
   /**
    * Ttl of the entry, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds. Default: none, the entry is
-   * kept for ever. With several replicas, the servers may remove it with an expired one that it has replaced.
+   * kept for ever. With `replicas` of 2 or more, an entry that is set while the servers remove an expired entry of the
+   * same key may be removed together with that one, however long its own ttl is.
    */
   ttl?: number | undefined;
   /**

@@ -17,8 +17,8 @@ export interface SeenRecord {
 /** The record of a holder, as the watch has last reported it. */
 export interface SeenHolder extends SeenRecord {
   /**
-   * True if the record may have been written over an expired one that the store was about to remove, or if that is not
-   * known: the store may then remove this record, too ({@link Change}).
+   * True if the store may remove the record although its ttl has just begun: the record may have replaced an expired
+   * one, whose removal can remove both ({@link Change}). True also if the watch cannot tell.
    */
   readonly overdue: boolean;
 }

@@ -13,10 +13,11 @@
  * The entry's lease ends when `left` is 0 or less, in either state: its holder then gives up, and needs no answer of
  * the store for that.
  *
- * What may have replaced an expired entry is written twice. With replicas, nats-server (2.15) removes an expired entry
- * by a marker that removes whatever the key has by then: also an entry that a client has written over the expired one,
- * at its revision, while the marker was being made, although that write was acknowledged. The write after it is safe:
- * it is refused while a marker is under way, and no marker is made for an entry that has been replaced.
+ * An entry is written twice if it may have replaced an expired one, because the store may lose the first of these two
+ * writes. With replicas, nats-server (2.15) removes an expired entry by storing a marker, which removes every earlier
+ * message of the key. If a client writes over the expired entry while its marker is being stored, the write is
+ * acknowledged, and the marker removes the new entry, too. The second write is safe: the server refuses it until the
+ * marker is stored, and makes no marker for an entry that has been replaced.
  */
 import { between, type Clock, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
@@ -44,9 +45,10 @@ export class LeasedEntry {
   #failure: string | undefined;
 
   /**
-   * `isOwn`: returns true for a stored text that this process may overwrite. `revision`: 0 for an entry that is not
-   * written yet; that of another process's entry, if this one is to replace it. `sent`: time at which the write of that
-   * revision was sent, or an earlier time.
+   * `isOwn`: returns true for a stored text that this process may overwrite. `revision`: the revision that the next
+   * write expects the key to have: 0 if the key has no entry yet; if this entry is to replace that of another process,
+   * the revision of that one. `sent`: time at which the write that made this revision was sent, or an earlier time; the
+   * lease is reckoned from it.
    */
   constructor(
     store: LeasingStore,

@@ -326,7 +326,7 @@ async function readBesideStuck(port: number, via?: ProxyBefore, isGrown = (_: nu
   })();
   const before = await holds(port);
   await holds(port, `publish?count=${EVENTS}`);
-  await eventually("all events", () => got === EVENTS, 240_000);
+  await eventually("all events", () => got === EVENTS);
   let grown = 0;
   // not the memory of the process, in which garbage counts until the runtime gives it back
   const after = async () => ((await holds(port)).external - before.external) / 1e6;

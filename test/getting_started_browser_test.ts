@@ -16,7 +16,7 @@ import { Browser } from "./support/browser.ts";
 import { eventually } from "./support/eventually.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const LIMIT = 60_000;
+const LIMIT = 240_000;
 
 const inBun = process.versions.bun !== undefined;
 const chromium = inBun ? { missing: "tested in Deno, with both runtimes" } : await findChromium();
@@ -106,7 +106,7 @@ describe("Getting started, the page in a browser", { skip, timeout: 180_000 }, (
           : [await runtimeBinary("deno"), "run", "--no-check", "--allow-net", "--allow-read", "web.ts"];
         child = spawn(command[0], command.slice(1), { cwd: folder, stdio: "inherit" });
         const url = `http://localhost:${port}`;
-        await eventually("the server", () => answers(url), LIMIT);
+        await eventually("the server", () => answers(url));
         await using browser = await Browser.open(path);
         await browser.goto(url);
         await browser.until("the script", `document.querySelector("button")?.onclick`, LIMIT);

@@ -62,7 +62,7 @@ async function stage(options: CatgaOptions = {}) {
       if (!found) return undefined;
       const commit = readCommit(new TextDecoder().decode(found.data));
       return typeof commit === "object" && { commit, sequence: found.seq };
-    }, 240_000)) as { commit: Commit; sequence: number };
+    })) as { commit: Commit; sequence: number };
   let forged = 0;
   return {
     ...{ app, handled, last, lines, manager, write },
@@ -82,7 +82,6 @@ async function stage(options: CatgaOptions = {}) {
       await eventually(
         `${probe} to be handled, after ${after}`,
         () => handled.some((payload) => (payload as { key?: unknown } | null)?.key === probe),
-        240_000, // a busy machine takes long to look for thousands of messages that are nowhere
       );
     },
     /** There is a valid commit, and a leader in it. */

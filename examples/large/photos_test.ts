@@ -10,7 +10,6 @@ import { eventually } from "../../test/support/eventually.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
 const PHOTOS = fileURLToPath(new URL("photos.ts", import.meta.url));
-const LIMIT = 60_000;
 
 /** Starts the program; `printed` resolves with the first group of what it prints. */
 function start(url: string): { child: ChildProcess; printed(words: RegExp): Promise<string> } {
@@ -19,7 +18,7 @@ function start(url: string): { child: ChildProcess; printed(words: RegExp): Prom
   const child = spawn(process.execPath, [...args, PHOTOS], { env, stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout!.setEncoding("utf8").on("data", (text: string) => output += text); // a pipe
-  return { child, printed: async (words) => (await eventually(`${words}`, () => words.exec(output)?.[1], LIMIT))! };
+  return { child, printed: async (words) => (await eventually(`${words}`, () => words.exec(output)?.[1]))! };
 }
 
 describe("photos.ts", await requireNatsServer(), () => {

@@ -52,7 +52,7 @@ describe("the traffic of subscriptions", await requireNatsServer(), () => {
         const before = await written();
         await wait(COUNTED);
         return (least = Math.min(least, await written() - before)) <= MAX_WRITES;
-      }, 20_000).catch((error: Error) => {
+      }).catch((error: Error) => {
         throw new Error(`${error.message}; ${least} at least`);
       });
     } finally {

@@ -7,7 +7,6 @@ import { withManager } from "../../test/support/log_stream.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
 const slow = { timeout: 300_000 };
-const WAIT = 60_000;
 /** Streams and buckets, each with a setting that its stream does not allow, and its right value. */
 const WRONG: Readonly<Record<string, readonly [setting: string, wrong: number | boolean, right: number | boolean]>> = {
   catga_default_log: ["max_msgs_per_subject", 1, -1],
@@ -61,7 +60,7 @@ describe("wrong settings of a stream", await requireNatsServer(), () => {
     await eventually("the alarms", async () => {
       await use(++uses);
       return wrongOf(app).length === Object.keys(WRONG).length;
-    }, WAIT);
+    });
     for (const { about, message, severity, docs } of wrongOf(app)) {
       assertEquals([severity, docs], ["error", "docs/alarms.md#wrong-settings"]);
       assertMatch(message, new RegExp(`exists with ${WRONG[about][0]} ${WRONG[about][1]}; Catga needs `));
@@ -72,7 +71,7 @@ describe("wrong settings of a stream", await requireNatsServer(), () => {
     assertMatch(log?.message ?? "", / Up to [\d,]+ messages? (was|were) removed since its settings were right/);
     await edit(2);
     // nobody uses the streams meanwhile
-    await eventually("no alarm", () => wrongOf(app).length === 0, WAIT);
+    await eventually("no alarm", () => wrongOf(app).length === 0);
     for (const name of Object.keys(WRONG)) {
       assertEquals(lines.filter((line) => line.includes(`${name} has its right settings again`)).length, 1);
     }

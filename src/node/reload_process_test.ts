@@ -62,7 +62,7 @@ class Watched implements AsyncDisposable {
     await eventually(`generation ${generation}`, () => {
       assertEquals(this.ended, undefined, `the watcher has ended; it printed ${this.output}`);
       return this.output.includes(`generation ${generation} runs\n`);
-    }, 60_000).catch((error) => {
+    }).catch((error) => {
       throw new Error(`${this.output}\n${error}`);
     });
   }

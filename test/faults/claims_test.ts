@@ -117,7 +117,7 @@ describe("an idempotent command that other attempts wait for", await requireNats
         for (const holder of LOST) cluster.signal(holder, "SIGSTOP");
         // they are frozen until their leases of 20 s have ended
         const lost = [...sent.keys()].filter((entry) => LOST.includes(entry.split(" ")[0]));
-        await eventually("the lost claims to be taken over", () => lost.every((entry) => again.has(entry)), 120_000);
+        await eventually("the lost claims to be taken over", () => lost.every((entry) => again.has(entry)));
         thawed = Date.now();
         for (const holder of LOST) cluster.signal(holder, "SIGCONT");
       })(),

@@ -109,7 +109,7 @@ describe("handlers of the log that fail", await requireNatsServer(), () => {
         letters.set((letter.payload as { entry: string }).entry, letter);
       }
       return letters.size === entries.length;
-    }, 60_000);
+    });
     await cluster.read();
     console.log(`${runs()} runs of ${entries.length} messages with 8 attempts, two leaders killed`);
     assertGreater(runs(), entries.length * 8 - 1);

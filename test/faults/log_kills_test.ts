@@ -134,6 +134,6 @@ async function deadLetter(cluster: LogCluster, entry: string) {
     for await (const letter of cluster.caller.deadLetters({ subscription: "billing" })) {
       if ((letter.payload as { entry: string }).entry === entry) return letter;
     }
-  }, 240_000); // each attempt starts a process
+  });
   return found!;
 }

@@ -256,7 +256,7 @@ async function deploy(
         const leader = await eventually("a leader", async () => {
           const [sales] = (await oldWeb.subscriptions()).filter(({ name }) => name === "sales");
           return running.has(sales?.leader ?? "") ? sales.leader : undefined;
-        }, 60_000);
+        });
         const { version } = running.get(leader!)!; // it runs
         killed.add(version);
         await end(leader!, "SIGKILL");

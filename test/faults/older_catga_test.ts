@@ -102,7 +102,7 @@ async function play(kills: boolean): Promise<void> {
         await written.read();
         return written.missing.size < left && (left = written.missing.size, true);
       };
-      if (await eventually("one more to be handled", isFewer, 60_000).then(() => false, () => true)) break;
+      if (await eventually("one more to be handled", isFewer).then(() => false, () => true)) break;
     }
     for (const node of [...clients, ...nodes]) await end(node);
     await written.read();

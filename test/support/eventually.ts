@@ -6,11 +6,11 @@ const SETTLED = 400;
 
 /**
  * Asks until the answer is truthy, and gives it: every ms at first, then less often the longer it takes, for what waits
- * shares its machine with what it waits for. Rejects when it is not within `limit` ms (60,000: how long a machine takes
+ * shares its machine with what it waits for. Rejects when it is not within `limit` ms (240,000: how long a machine takes
  * that has much else to do says nothing of what it does), with `what` was waited for. `pause`: the longest one between
  * two questions, in ms (20).
  */
-export async function eventually<T>(what: string, ask: () => T | Promise<T>, limit = 60_000, pause = 20): Promise<T> {
+export async function eventually<T>(what: string, ask: () => T | Promise<T>, limit = 240_000, pause = 20): Promise<T> {
   const start = performance.now();
   while (true) {
     const answer = await ask();
@@ -21,11 +21,11 @@ export async function eventually<T>(what: string, ask: () => T | Promise<T>, lim
   }
 }
 
-/** Resolves when a number has not changed for `ms`; its last one may come up to 60 s from now. */
+/** Resolves when a number has not changed for `ms`; its last one may come up to 240 s from now. */
 export async function standsStill(what: string, count: () => Promise<number>, ms: number): Promise<void> {
   await eventually(what, async () => {
     const before = await count();
     await wait(ms);
     return await count() === before;
-  }, 60_000 + 2 * ms);
+  }, 240_000 + 2 * ms);
 }

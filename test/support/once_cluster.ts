@@ -129,7 +129,7 @@ export class OnceCluster implements AsyncDisposable {
   async begun(count: number, id?: string): Promise<void> {
     const ids = id === undefined ? this.#options.handlers : [id];
     const begun = async () => (await Promise.all(ids.map((id) => this.#begunOf(id)))).reduce((sum, n) => sum + n, 0);
-    await eventually("some runs", async () => await begun() >= count, 200_000);
+    await eventually("some runs", async () => await begun() >= count);
   }
 
   /** How many handlers of a process have begun. Only what it has written since the last call is read. */

@@ -97,7 +97,7 @@ describe("locks on NATS: what happens to servers and links", await requireNatsSe
       const answer = await client.transport.connection.request(`$JS.API.STREAM.INFO.KV_${BUCKET}`, "", PATIENT);
       return answer.json<{ state: { messages: number } }>().state.messages;
     };
-    await eventually("the markers to go", async () => await messages() === 0, 240_000);
+    await eventually("the markers to go", async () => await messages() === 0);
   });
 });
 

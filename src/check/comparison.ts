@@ -5,6 +5,7 @@
  * the new version.
  */
 import { reads } from "../contract/compatibility.ts";
+import { withArticle } from "../contract/contract.ts";
 import type { Described, DescribedContract, Description } from "./description.ts";
 import type { Finding } from "./finding.ts";
 
@@ -84,8 +85,9 @@ export function compare(before: Description, after: Description): Finding[] {
 /** Compares one contract in two versions of a program. */
 export function compareContract(name: string, was: DescribedContract, is: DescribedContract): Finding[] {
   if (was.kind !== is.kind) {
+    const message = `${name} is ${withArticle(is.kind)}, and was ${withArticle(was.kind)}`;
     return [{
-      ...{ level: "break", kind: "kind", about: name, message: `${name} is a ${is.kind}, and was a ${was.kind}` },
+      ...{ level: "break", kind: "kind", about: name, message },
       advice: "Give it a new name, and keep the old one until nobody sends it.",
     }];
   }

@@ -44,6 +44,12 @@ suite("compare, breaks", () => {
       "break: Sell: what older senders send would be refused: buyer: required by the reader, not written",
     ],
     [
+      "an event becomes a command",
+      [event("Sell")],
+      [command("Sell")],
+      "break: Sell is a command, and was an event",
+    ],
+    [
       "a member is renamed",
       [sell(seatAnd({ buyer: z.string() }))],
       [sell(seatAnd({ holder: z.string() }))],

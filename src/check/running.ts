@@ -1,5 +1,5 @@
 /** Compares a program that is to be deployed with the running nodes, and with the stored subscriptions. */
-import { isInternalName, isRunMessage, kindOf } from "../contract/contract.ts";
+import { isInternalName, isRunMessage, kindOf, withArticle } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import { COMMANDS, readAnnouncement } from "../contract/announcement.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
@@ -100,7 +100,7 @@ function compareHandled(
     if (letter !== undefined && letter !== kind[0]) {
       return [{
         ...{ level: "break", kind: "kind", about: name },
-        message: `${name} is a ${kind}, and ${where} handles a ${kindOf(letter) ?? letter}`,
+        message: `${name} is ${withArticle(kind)}, and ${where} handles ${withArticle(kindOf(letter) ?? letter)}`,
         advice: "Give it a new name, and keep the old one until nobody sends it.",
       }];
     }

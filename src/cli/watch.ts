@@ -66,6 +66,8 @@ node that published it, and the payload.`,
         if (left <= 0) enough.abort();
       });
       await view.transport.flush();
+      // a permission that it needs was denied, and the error says so
+      if (view.refused.aborted) return FAILED;
       terminal.say(
         `listening for ${name === ">" ? "all events that are not kept" : name} in ${view.namespace} at ${view.address}`,
       );

@@ -70,7 +70,7 @@ describe("bundleTests", () => {
     const { output } = await processes.run([...command, ...await bundleTests(join(root, "scratch"), root, files)], {
       cwd: root,
       env: { DENO_JOBS: "1" },
-      limit: 60_000,
+      limit: 240_000,
       show: "never",
     });
     assertEquals(output.match(/^(short|cli|children)\b/gm), ["children", "cli", "short"]);
@@ -91,7 +91,7 @@ describe("bundleTests", () => {
       title: "a bundle",
       command: [await runtimeBinary("deno"), "test", "-A", "--no-check", "--junit-path={report}"],
       files,
-      limit: 60_000,
+      limit: 240_000,
       show: "never",
     });
     assertEquals({ passed, failed, skipped }, { passed: 2, failed: 2, skipped: 0 });

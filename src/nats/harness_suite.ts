@@ -19,7 +19,7 @@ import { NatsTransport } from "./transport.ts";
 
 /** Opens a transport. Without `onError`, errors of callbacks are ignored. */
 export async function openTransport(url: string, onError: (error: unknown) => void = () => {}): Promise<NatsTransport> {
-  return new NatsTransport(await connectNats(url), { onError });
+  return new NatsTransport(await connectNats({ servers: url, ...PATIENT }), { onError });
 }
 
 /** Creates a stream. Tries again while the files of a deleted stream of that name remain (error 10049). */
@@ -120,7 +120,7 @@ export async function startClient(options: { server?: NatsServer; nats?: NatsAdd
   const servers: NatsServer[] = [];
   let server = options.server ?? await startNatsServer();
   if (options.server === undefined) servers.push(server);
-  const link = await connectNats(options.nats ?? server.url, { name: "test" });
+  const link = await connectNats(options.nats ?? { servers: server.url, ...PATIENT }, { name: "test" });
   const transport = new NatsTransport(link, { onError: () => {} });
   const store = new NatsKeyValueStore(transport);
   const end = new AbortController();

@@ -255,7 +255,7 @@ describe("a send with options, of a contract that this node alone handles", () =
     const none: Strategy = (nodes) => void seen.push(nodes.map(({ id }) => id));
     const handlers = Where.handle((_, { node }) => node);
     await using a = await catga({ network: new MemoryNetwork(), id: "a", handlers });
-    const { error } = await a.send(Where, undefined, { route: none, timeout: 50 });
-    assertEquals([error?.code, seen[0]], ["UNAVAILABLE", ["a"]]);
+    const { error } = await a.send(Where, undefined, { route: none });
+    assertEquals([error?.code, seen[0]], ["NO_HANDLER", ["a"]]);
   });
 });

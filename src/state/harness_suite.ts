@@ -54,8 +54,8 @@ export async function natsHarness(): Promise<StateHarness> {
     pass: (ms) => delay(systemClock, ms),
     async until(promise) {
       const limit = new AbortController();
-      const late = delay(systemClock, 60_000, limit.signal).then(() => {
-        throw new Error("the promise has not settled within a minute");
+      const late = delay(systemClock, 240_000, limit.signal).then(() => {
+        throw new Error("the promise has not settled within 4 minutes");
       });
       return await Promise.race([promise, late]).finally(() => {
         late.catch(() => {});

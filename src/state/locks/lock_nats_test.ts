@@ -90,7 +90,7 @@ describe("locks on NATS: what happens to servers and links", await requireNatsSe
     await using client = await start(server);
     for (let i = 0; i < 50; i++) {
       const keys = Array.from({ length: 200 }, (_, j) => `key ${i * 200 + j}`);
-      const locks = await Promise.all(keys.map((key) => client.node.locks.lock(key, {}, someone())));
+      const locks = await Promise.all(keys.map((key) => client.node.locks.lock(key, PATIENT, someone())));
       await Promise.all(locks.map((lock) => lock.release()));
     }
     const messages = async () => {

@@ -13,7 +13,7 @@ import process from "node:process";
 import { findNatsServer, MISSING } from "./nats_binary.ts";
 
 /** How long a server may take to start, in ms. */
-const START_LIMIT = 60_000;
+const START_LIMIT = 240_000;
 
 /** A running nats-server. */
 export interface NatsServer extends AsyncDisposable {

@@ -54,7 +54,7 @@ export type LogPublisherLine =
   };
 
 /** How long a busy machine may take to start them all, in ms. */
-const START_LIMIT = 60_000;
+const START_LIMIT = 240_000;
 
 if (import.meta.main) await main();
 

@@ -11,7 +11,7 @@ import { Load } from "../support/checked_sends.ts";
 
 describe("a checker of the fault suite", await requireNatsServer(), () => {
   for (const buggy of ["d1", "b1"]) {
-    it(`finds that a command ran twice, under load and a kill: ${buggy}`, { timeout: 300_000 }, async () => {
+    it(`finds that a command ran twice, under load and a kill: ${buggy}`, { timeout: 1_200_000 }, async () => {
       const violations = await underLoad(buggy, "double-run");
       assertGreater(violations.length, 10);
       for (const line of violations) {
@@ -19,7 +19,7 @@ describe("a checker of the fault suite", await requireNatsServer(), () => {
       }
     });
 
-    it(`finds an acknowledgement without a run, under load and a kill: ${buggy}`, { timeout: 300_000 }, async () => {
+    it(`finds an acknowledgement without a run, under load and a kill: ${buggy}`, { timeout: 1_200_000 }, async () => {
       const violations = await underLoad(buggy, "lost-acknowledgement");
       assertGreater(violations.length, 10);
       for (const line of violations) {
@@ -31,14 +31,14 @@ describe("a checker of the fault suite", await requireNatsServer(), () => {
     });
   }
 
-  it("accepts a cluster without a planted bug, under load and a kill", { timeout: 300_000 }, async () => {
+  it("accepts a cluster without a planted bug, under load and a kill", { timeout: 1_200_000 }, async () => {
     assertEquals(await underLoad("d1"), []);
   });
 
   for (
     const [plant, says] of [["double-run", / ran on b1 and b1$/], ["lost-acknowledgement", / did not run$/]] as const
   ) {
-    it(`finds the bug in loads between nodes, too: ${plant}`, { timeout: 300_000 }, async () => {
+    it(`finds the bug in loads between nodes, too: ${plant}`, { timeout: 1_200_000 }, async () => {
       await using cluster = await FaultCluster.open({ nodes: ["d1"] });
       await cluster.start("b1", { plant });
       await cluster.complete();
@@ -52,7 +52,7 @@ describe("a checker of the fault suite", await requireNatsServer(), () => {
   }
 
   for (const leaky of ["d1", "b1"]) {
-    it(`finds that the heap grows: ${leaky}`, { timeout: 300_000 }, async () => {
+    it(`finds that the heap grows: ${leaky}`, { timeout: 1_200_000 }, async () => {
       await using cluster = await FaultCluster.open();
       await Promise.all([cluster.start(leaky, { plant: "leak" }), cluster.start("d2")]);
       await cluster.complete();

@@ -36,7 +36,7 @@ const MOST_PAUSED = 15_000;
 describe("an idempotent command that other attempts wait for", await requireNatsServer(), () => {
   // docs/state.md, crash semantics, "one run of an id": crashed, paused, cut off
   it("runs once if its node is cut off for 4 s or frozen for 15 s, and again if it is killed", {
-    timeout: 600_000,
+    timeout: 1_200_000,
   }, async () => {
     // where a busy machine kept nodes away for longer than is promised, it is tried again
     assertEquals(await chances(3, attempt, (away) => away === undefined), undefined);

@@ -8,7 +8,7 @@ import { eventually } from "../support/eventually.ts";
 import { PATIENT, patiently } from "../support/patient.ts";
 import { QUIET } from "../support/quiet.ts";
 
-const LONG = { timeout: 300_000 };
+const LONG = { timeout: 1_200_000 };
 
 describe("more subscriptions than consumers", await requireNatsServer(), () => {
   it("1,500 subscriptions of one node all handle, with 26 consumers", LONG, async () => {

@@ -15,7 +15,7 @@ describe("the promises of entities", await requireNatsServer(), () => {
   // docs/entities.md, crash semantics, "ok means stored": crashed, paused, cut off, own clock
   // docs/entities.md, crash semantics, "applied once for its id": crashed, paused, cut off, own clock
   // docs/entities.md, crash semantics, "decided on the latest state": crashed, paused, cut off, own clock
-  it("hold when nodes that decide and send are killed, paused and cut off", { timeout: 300_000 }, async () => {
+  it("hold when nodes that decide and send are killed, paused and cut off", { timeout: 1_200_000 }, async () => {
     await using server = await startNatsServer();
     const links = new Map<string, TcpProxy>();
     await using cluster = await EntityCluster.open([server.url], { writers: 8, pause: 50, own: true });

@@ -20,7 +20,7 @@ const write = Book.handle(Write, (book, { text }) => {
 
 describe("an append whose connection is cut", await requireNatsServer(), () => {
   it("at every point: its events are there as a whole or not at all, and once when it is sent again", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using server = await startNatsServer();
     const link = await startChoppingProxy(server.port);

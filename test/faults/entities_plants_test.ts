@@ -82,7 +82,7 @@ describe("the checker of entities", await requireNatsServer(), () => {
       ["entity-record", lostAnswers, /is there twice/],
     ] as [SourcePlant, Run, RegExp][]
   ) {
-    it(`finds ${plant}`, { timeout: 300_000 }, async () => {
+    it(`finds ${plant}`, { timeout: 1_200_000 }, async () => {
       await using tree = await plantedTree(plant);
       // a cut does not hit an append each time
       const violations = async () => (await run(tree.root)).join("\n");
@@ -90,12 +90,16 @@ describe("the checker of entities", await requireNatsServer(), () => {
     });
   }
 
-  it("finds entity-epoch: after a loss of the store nodes go on with what they had", { timeout: 300_000 }, async () => {
-    await using tree = await plantedTree("entity-epoch");
-    assertMatch(await storeTestIn(tree.root), /120 !== 0/); // events of the lost time, that are in memory
-  });
+  it(
+    "finds entity-epoch: after a loss of the store nodes go on with what they had",
+    { timeout: 1_200_000 },
+    async () => {
+      await using tree = await plantedTree("entity-epoch");
+      assertMatch(await storeTestIn(tree.root), /120 !== 0/); // events of the lost time, that are in memory
+    },
+  );
 
-  it("finds nothing in a library without these bugs", { timeout: 300_000 }, async () => {
+  it("finds nothing in a library without these bugs", { timeout: 1_200_000 }, async () => {
     assertEquals((await rivals(undefined)).slice(0, 5), []);
     assertEquals((await refuser(undefined)).slice(0, 5), []);
     assertEquals((await lostAnswers(undefined)).slice(0, 5), []);

@@ -76,7 +76,7 @@ for (const [servers, open] of [["one server", oneServer], ["three servers", thre
   describe(`an entity whose stream has lost messages, on ${servers}`, await requireNatsServer(), () => {
     for (const lost of ["an older copy", "a lost tail"] as const) {
       it(`${lost}: all nodes go on with what is stored, and a lost command is applied again`, {
-        timeout: 180_000,
+        timeout: 1_200_000,
       }, async () => {
         const nats = await open();
         const folder = await mkdtemp(join(tmpdir(), "catga-entities-copy-"));

@@ -18,7 +18,7 @@ const SECONDS = Number(process.env.CATGA_FAULT_SECONDS ?? 4);
 describe("an entity and its faults", await requireNatsServer(), () => {
   it(
     "100 writers in six processes on three servers: each command applied once and answered truthfully, through kills of nodes and leaders and a lost quorum",
-    { timeout: 300_000 },
+    { timeout: 1_200_000 },
     async () => {
       await using nats = await ServerTrio.open();
       const { urls } = nats.cluster;
@@ -53,7 +53,7 @@ describe("an entity and its faults", await requireNatsServer(), () => {
   it(
     "all nodes and the server are killed: what is sent again, on other nodes, is applied once and has the same result",
     {
-      timeout: 120_000,
+      timeout: 1_200_000,
     },
     async () => {
       const storeDir = await mkdtemp(join(tmpdir(), "catga-entities-store-"));
@@ -84,7 +84,7 @@ describe("an entity and its faults", await requireNatsServer(), () => {
   );
 
   it("nodes that are killed all at once: what was acknowledged is there, what was sent again is there once", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using server = await startNatsServer();
     await using cluster = await EntityCluster.open([server.url], { writers: 20, pause: 5 });

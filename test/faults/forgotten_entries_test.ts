@@ -15,7 +15,7 @@ import { NatsKeyValueStore, type NatsKeyValueStoreOptions } from "../../src/nats
 import type { NatsTransport } from "../../src/nats/transport.ts";
 import { PATIENT } from "../support/patient.ts";
 
-const slow = { timeout: 300_000 };
+const slow = { timeout: 1_200_000 };
 /** How many entries of each sort. */
 const ENTRIES = 500;
 const TTL = 3_000;

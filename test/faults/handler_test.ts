@@ -13,7 +13,7 @@ describe("a bad handler or payload", await requireNatsServer(), () => {
   for (const node of ["d1", "b1"]) {
     it(
       `fails without its neighbours that are sent to the same node in one turn: ${node}`,
-      { timeout: 300_000 },
+      { timeout: 1_200_000 },
       async () => {
         // Promise: what one message does to itself, no other message notices.
         await using cluster = await FaultCluster.open({ nodes: [node] });

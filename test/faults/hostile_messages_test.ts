@@ -16,7 +16,7 @@ const ROUNDS = 3;
 describe("hostile messages", await requireNatsServer(), () => {
   for (const id of ["d1", "b1"]) {
     it(`${MESSAGES} of them, ${ROUNDS} times, change neither memory, subscriptions nor answers: ${id}`, {
-      timeout: 300_000,
+      timeout: 1_200_000,
     }, async () => {
       // Promise: a malformed message is dropped; what is kept of senders, forged ones included, is bounded; the node
       // answers as before, and nothing in it is subscribed to more than before.

@@ -19,7 +19,7 @@ const HELD = 1_000; // ms
 const STREAM = "KV_catga_expiry_locks";
 
 describe("locks whose records expire while they are renewed", await requireNatsServer(), () => {
-  it("no two nodes hold a key at a time, and all get it", { timeout: 300_000 }, async () => {
+  it("no two nodes hold a key at a time, and all get it", { timeout: 1_200_000 }, async () => {
     await using nats = await startNatsCluster(3);
     const shared = { namespace: "expiry", replicas: 3 };
     await using starter = await catga({ ...shared, nats: nats.urls[0], id: "starter" });

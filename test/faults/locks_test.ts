@@ -21,7 +21,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
   // docs/state.md, crash semantics, "tokens of a key grow": crashed, paused, cut off, own clock
   it(
     "tokens grow, no lock is held twice, the resource accepts no stale write, and the next waiter has the lock soon",
-    { timeout: 300_000 },
+    { timeout: 1_200_000 },
     async () => {
       // Promise (docs/state.md): after a holder's death the lock is with the next live waiter within ttl + 1.5 s.
       await using nats = await startNatsServer();
@@ -45,7 +45,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
   for (
     const [plant, says] of [["deaf", /held it from|was refused, and it held/], ["made-up", /never given/]] as const
   ) {
-    it(`a process that is ${plant} is found by the resource and by the checker`, { timeout: 300_000 }, async () => {
+    it(`a process that is ${plant} is found by the resource and by the checker`, { timeout: 1_200_000 }, async () => {
       const observed = async () => {
         await using nats = await startNatsServer();
         const ids = ["d1", "b1"];

@@ -19,7 +19,7 @@ const SUB = "app/billing";
 
 describe("batches of the log, when processes are killed", await requireNatsServer(), () => {
   for (const victim of ["the node that handles one", "the leader"]) {
-    it(`${victim}: all is handled, in order by key, and little is repeated`, { timeout: 300_000 }, async () => {
+    it(`${victim}: all is handled, in order by key, and little is repeated`, { timeout: 1_200_000 }, async () => {
       await using cluster = await LogCluster.open({
         handles: [BATCHES],
         nodes: ["d1", "b1", "d2"],
@@ -54,7 +54,7 @@ describe("batches of the log, when processes are killed", await requireNatsServe
   }
 
   it("a member that kills its process becomes a dead letter alone, and the others are handled", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using cluster = await LogCluster.open({ handles: [BATCHES] });
     await Promise.all(["d1", "b1"].map((id) => cluster.keep(id)));

@@ -55,7 +55,7 @@ describe("the promises of the log", await requireNatsServer(), () => {
     // docs/log.md, crash semantics, "one leader for a subscription": crashed, paused, cut off, own clock
     // docs/log.md, crash semantics, "not before its time": crashed, paused, cut off, own clock
     // docs/log.md, crash semantics, "dead letter is kept": crashed, paused, cut off, own clock
-    it(`hold when a leader, another node and a publisher are ${what}`, { timeout: 300_000 }, async () => {
+    it(`hold when a leader, another node and a publisher are ${what}`, { timeout: 1_200_000 }, async () => {
       using wallClock = new WallClockWatch();
       await using cluster = await LogCluster.open({ handles: [BILLING] });
       const links = new Map<string, TcpProxy>();

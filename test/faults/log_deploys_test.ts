@@ -15,7 +15,7 @@ const LATELY: LogHandler = { category: "Lately", name: "billing" };
 
 describe("the log in a rolling deploy", await requireNatsServer(), () => {
   it("an event that only the new version handles is not passed by, and the old ones stay in order", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using cluster = await LogCluster.open({ handles: [BILLING], nodes: ["d1", "b1"] });
     const publisher = await cluster.publisher("b8", { pace: 150, timeout: 10_000 });
@@ -43,7 +43,7 @@ describe("the log in a rolling deploy", await requireNatsServer(), () => {
     await cluster.finish();
   });
 
-  it("a renamed subscription is a new one, and the old one is shown as abandoned", { timeout: 300_000 }, async () => {
+  it("a renamed subscription is a new one, and the old one is shown as abandoned", { timeout: 1_200_000 }, async () => {
     await using cluster = await LogCluster.open({ handles: [BILLING], nodes: ["d1", "b1"] });
     const publisher = await cluster.publisher("d8", { pace: 150, timeout: 10_000 });
     await cluster.until("some load", ({ sums }) => sums.ok > 200);
@@ -79,7 +79,7 @@ describe("the log in a rolling deploy", await requireNatsServer(), () => {
     await cluster.stopAll();
   });
 
-  it("what is published right after its first subscriber has started is handled", { timeout: 300_000 }, async () => {
+  it("what is published right after its first subscriber has started is handled", { timeout: 1_200_000 }, async () => {
     await using cluster = await LogCluster.open({ handles: [] });
     await cluster.publish("Happened", { entry: "too early", key: "k" });
     for (let i = 0; i < 6; i++) {

@@ -18,7 +18,7 @@ const billing = (attempts: number, delay: readonly [number, number]): LogHandler
 });
 
 describe("handlers of the log that fail", await requireNatsServer(), () => {
-  it("2,000 messages that wait long for their next attempt hold up nobody", { timeout: 300_000 }, async () => {
+  it("2,000 messages that wait long for their next attempt hold up nobody", { timeout: 1_200_000 }, async () => {
     const handles = [billing(5, [600_000, 600_000])];
     await using cluster = await LogCluster.open({ handles, nodes: ["d1", "b1"] });
     const deed = { how: "fail", times: 99 } as const;
@@ -47,7 +47,7 @@ describe("handlers of the log that fail", await requireNatsServer(), () => {
   });
 
   it("later messages of a dead letter's key wait, and follow in order after a replay, and after a discard", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     // the death of a leader may cost other messages an attempt or two
     await using cluster = await LogCluster.open({ handles: [billing(4, [50, 100])], nodes: ["d1", "b1"] });
@@ -89,7 +89,7 @@ describe("handlers of the log that fail", await requireNatsServer(), () => {
     await cluster.finish();
   });
 
-  it("have their attempts counted through the deaths of leaders", { timeout: 300_000 }, async () => {
+  it("have their attempts counted through the deaths of leaders", { timeout: 1_200_000 }, async () => {
     await using cluster = await LogCluster.open({ handles: [billing(8, [900, 1_500])], nodes: ["d1", "b1"] });
     const entries = Array.from({ length: 20 }, (_, i) => `fails-${i}`);
     await Promise.all(

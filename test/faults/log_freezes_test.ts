@@ -16,7 +16,7 @@ describe("the log, when processes are frozen", await requireNatsServer(), () => 
   // docs/log.md, crash semantics, "order of a key": paused
   // docs/log.md, crash semantics, "one leader for a subscription": paused
   it("what a leader hands out that was frozen past its lease is refused: each key stays in order", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using cluster = await LogCluster.open({ handles: [BILLING], nodes: ["d1", "b1", "d2"] });
     const publishers = await Promise.all(["d8", "b8"].map((id) => cluster.publisher(id, { pace: 150, keys: 12 })));
@@ -43,7 +43,7 @@ describe("the log, when processes are frozen", await requireNatsServer(), () => 
 });
 
 describe("handlers of the log that take long", await requireNatsServer(), () => {
-  it("run once, however long they take", { timeout: 300_000 }, async () => {
+  it("run once, however long they take", { timeout: 1_200_000 }, async () => {
     const slow: LogHandler = { ...BILLING, timeout: LONG + 60_000 };
     await using cluster = await LogCluster.open({ handles: [slow], nodes: ["d1", "b1", "d2"] });
     const entries = Array.from({ length: 12 }, (_, i) => `slow-${i}`);
@@ -57,7 +57,7 @@ describe("handlers of the log that take long", await requireNatsServer(), () => 
   });
 
   it("and time out are tried again, and become dead letters; those that never end hold up their key alone", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     const brief: LogHandler = { ...BILLING, timeout: 500, retry: { attempts: 2, delay: [50, 100] } };
     await using cluster = await LogCluster.open({ handles: [brief], nodes: ["d1", "b1"] });
@@ -84,7 +84,7 @@ describe("handlers of the log that take long", await requireNatsServer(), () => 
     assertEquals(await cluster.violations(), []);
   });
 
-  it("of one subscription do not hold up another; 4,000 at once are all handled", { timeout: 300_000 }, async () => {
+  it("of one subscription do not hold up another; 4,000 at once are all handled", { timeout: 1_200_000 }, async () => {
     const slow: LogHandler = { category: "Happened", name: "slow", concurrency: 4 };
     const fast: LogHandler = { category: "Happened", name: "fast" };
     await using cluster = await LogCluster.open({ handles: [slow, fast], nodes: ["d1", "b1"] });
@@ -108,7 +108,7 @@ describe("handlers of the log that take long", await requireNatsServer(), () => 
     assertGreater(behind, 0);
   });
 
-  it("200 subscriptions of one service handle each message", { timeout: 300_000 }, async () => {
+  it("200 subscriptions of one service handle each message", { timeout: 1_200_000 }, async () => {
     const handles = Array.from({ length: 200 }, (_, i): LogHandler => ({ category: "Happened", name: `sub-${i}` }));
     await using cluster = await LogCluster.open({ handles, nodes: ["d1", "b1"] });
     for (let i = 0; i < 10; i++) await cluster.publish("Happened", { entry: `e-${i}`, key: `k-${i % 3}` });

@@ -12,26 +12,30 @@ const SUB = "app/billing";
 
 describe("the log, when processes are killed", await requireNatsServer(), () => {
   // docs/log.md, crash semantics, "handled at least once": crashed
-  it("a message whose worker dies after its effect runs again, and has one effect", { timeout: 300_000 }, async () => {
-    await using cluster = await LogCluster.open({ handles: [BILLING] });
-    await Promise.all(["d1", "b1"].map((id) => cluster.keep(id)));
-    const entries = Array.from({ length: 4 }, (_, i) => `dies-${i}`);
-    for (const entry of entries) {
-      await cluster.publish("Happened", { entry, key: entry, deed: { how: "die", when: "after" } });
-      await cluster.until(`${entry} to be handled`, (history) => history.isHandled(SUB, entry));
-    }
-    for (const entry of entries) {
-      const { runs, effects } = cluster.history.countOf(SUB, entry);
-      assertGreater(runs, 1, entry);
-      assertEquals(effects, 1, entry);
-    }
-    await cluster.finish();
-  });
+  it(
+    "a message whose worker dies after its effect runs again, and has one effect",
+    { timeout: 1_200_000 },
+    async () => {
+      await using cluster = await LogCluster.open({ handles: [BILLING] });
+      await Promise.all(["d1", "b1"].map((id) => cluster.keep(id)));
+      const entries = Array.from({ length: 4 }, (_, i) => `dies-${i}`);
+      for (const entry of entries) {
+        await cluster.publish("Happened", { entry, key: entry, deed: { how: "die", when: "after" } });
+        await cluster.until(`${entry} to be handled`, (history) => history.isHandled(SUB, entry));
+      }
+      for (const entry of entries) {
+        const { runs, effects } = cluster.history.countOf(SUB, entry);
+        assertGreater(runs, 1, entry);
+        assertEquals(effects, 1, entry);
+      }
+      await cluster.finish();
+    },
+  );
 
   // docs/log.md, crash semantics, "order of a key": crashed
   // docs/log.md, crash semantics, "one leader for a subscription": crashed
   it("a leader that is killed with some of its keys in hand is followed in order, and little is repeated", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     // Promise: none is overtaken; what had ended within the last 100 ms may be repeated, and what was in hand.
     await using cluster = await LogCluster.open({
@@ -67,41 +71,45 @@ describe("the log, when processes are killed", await requireNatsServer(), () => 
     await cluster.finish();
   });
 
-  it("a message that kills each process becomes a dead letter, and other keys flow", { timeout: 300_000 }, async () => {
-    await using cluster = await LogCluster.open({ handles: [BILLING] });
-    await Promise.all(["d1", "b1", "d2"].map((id) => cluster.keep(id)));
-    const publisher = await cluster.publisher("b8", { pace: 50 });
-    await cluster.until("some load", ({ sums }) => sums.ok > 50);
-    await cluster.publish("Happened", {
-      entry: "deadly",
-      key: "x",
-      deed: { how: "die", when: "before", always: true },
-    });
-    const letter = await deadLetter(cluster, "deadly");
-    assertEquals(letter.attempts, RETRY.attempts);
-    await assertFewRuns(cluster);
-    publisher.kill("SIGTERM");
-    await publisher.end();
-    cluster.discarded(SUB, "deadly");
-    await letter.discard();
-    // one that was in hand in each process that it killed is a dead letter as well
-    const ended = new Set(["deadly"]);
-    await eventually("the others to be handled", async () => {
-      for await (const other of cluster.caller.deadLetters({ subscription: "billing" })) {
-        const { entry } = other.payload as { entry: string };
-        // its leader may not have done yet what it was asked for
-        if (ended.has(entry)) continue;
-        ended.add(entry);
-        console.log(`${entry} died with it`);
-        cluster.replayed(SUB, entry);
-        await other.replay();
-      }
-      return (await cluster.read()).missing(SUB).length === 0;
-    });
-    await cluster.finish();
-  });
+  it(
+    "a message that kills each process becomes a dead letter, and other keys flow",
+    { timeout: 1_200_000 },
+    async () => {
+      await using cluster = await LogCluster.open({ handles: [BILLING] });
+      await Promise.all(["d1", "b1", "d2"].map((id) => cluster.keep(id)));
+      const publisher = await cluster.publisher("b8", { pace: 50 });
+      await cluster.until("some load", ({ sums }) => sums.ok > 50);
+      await cluster.publish("Happened", {
+        entry: "deadly",
+        key: "x",
+        deed: { how: "die", when: "before", always: true },
+      });
+      const letter = await deadLetter(cluster, "deadly");
+      assertEquals(letter.attempts, RETRY.attempts);
+      await assertFewRuns(cluster);
+      publisher.kill("SIGTERM");
+      await publisher.end();
+      cluster.discarded(SUB, "deadly");
+      await letter.discard();
+      // one that was in hand in each process that it killed is a dead letter as well
+      const ended = new Set(["deadly"]);
+      await eventually("the others to be handled", async () => {
+        for await (const other of cluster.caller.deadLetters({ subscription: "billing" })) {
+          const { entry } = other.payload as { entry: string };
+          // its leader may not have done yet what it was asked for
+          if (ended.has(entry)) continue;
+          ended.add(entry);
+          console.log(`${entry} died with it`);
+          cluster.replayed(SUB, entry);
+          await other.replay();
+        }
+        return (await cluster.read()).missing(SUB).length === 0;
+      });
+      await cluster.finish();
+    },
+  );
 
-  it("a message that kills the leader, and each successor, becomes a dead letter", { timeout: 300_000 }, async () => {
+  it("a message that kills the leader, and each successor, becomes a dead letter", { timeout: 1_200_000 }, async () => {
     await using cluster = await LogCluster.open({ handles: [BILLING] });
     await cluster.keep("b1");
     await cluster.publish("Happened", { entry: "before", key: "a" });

@@ -17,7 +17,7 @@ const COUNT = 6;
 
 describe("a dead letter whose leader is killed", await requireNatsServer(), () => {
   it("as it is buried does not come back when it is discarded, also when the next leader is killed as it goes", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using cluster = await LogCluster.open({ handles: [BILLING], nodes: NODES });
     const [first, [entry]] = await fatal(cluster, 1);
@@ -35,7 +35,7 @@ describe("a dead letter whose leader is killed", await requireNatsServer(), () =
   });
 
   it("as it is replayed is handled, if it runs at a node that lives, and does not block its key", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using cluster = await LogCluster.open({ handles: [BILLING], nodes: [...NODES, "d2"] });
     const [first, entries] = await fatal(cluster, COUNT);

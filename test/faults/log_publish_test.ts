@@ -9,7 +9,7 @@ import { loseAcknowledgements } from "../support/lost_acknowledgements.ts";
 
 describe("publishing to the log", await requireNatsServer(), () => {
   it("100 publishers, while the server is killed, stopped and frozen: every ok is in the log, once", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using cluster = await LogCluster.open({
       handles: [{ category: "Happened", name: "billing" }],
@@ -42,7 +42,7 @@ describe("publishing to the log", await requireNatsServer(), () => {
   });
 
   it("whose acknowledgements are lost with the connection is stored once, and answered truthfully", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using nats = await startNatsServer();
     const link = await startTcpProxy(nats.port);

@@ -30,7 +30,7 @@ const Mail = command<{ n: number }>("Mail", { durable: true });
 describe("schedules of the log", await requireNatsServer(), () => {
   it(
     "are cancelled or handled, exactly one, and once, also across a server's death",
-    { timeout: 300_000 },
+    { timeout: 1_200_000 },
     async () => {
       await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"] });
       const { caller } = cluster;
@@ -107,7 +107,7 @@ describe("schedules of the log", await requireNatsServer(), () => {
 
   it(
     "and ids are of one category each; what is scheduled again under an id replaces it",
-    { timeout: 300_000 },
+    { timeout: 1_200_000 },
     async () => {
       await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"] });
       const { caller } = cluster;
@@ -129,7 +129,7 @@ describe("schedules of the log", await requireNatsServer(), () => {
     },
   );
 
-  it("by cron run each time, beside commands with an id, which run once", { timeout: 300_000 }, async () => {
+  it("by cron run each time, beside commands with an id, which run once", { timeout: 1_200_000 }, async () => {
     await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"] });
     const { caller } = cluster;
     unwrap(await cluster.publish("Charge", { entry: "cron" }, { id: "books", cron: "*/1 * * * * *" }));
@@ -150,7 +150,7 @@ describe("schedules of the log", await requireNatsServer(), () => {
     assertEquals(cluster.history.violations, []);
   });
 
-  it("replaced around their time by a publisher that dies meanwhile are not lost", { timeout: 300_000 }, async () => {
+  it("replaced around their time by a publisher that dies meanwhile are not lost", { timeout: 1_200_000 }, async () => {
     // on a busy machine all may be answered at once
     const { ok, unknown } = await chances(5, replaceAndDie, ({ unknown }) => unknown > 0);
     assertGreater(ok, 0);

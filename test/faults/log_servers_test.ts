@@ -20,7 +20,7 @@ const SUB = "app/billing";
 const BACK = 5_000;
 
 describe("the log and its server", await requireNatsServer(), () => {
-  it("goes on within 5 s of a restart, and nothing is lost", { timeout: 300_000 }, async () => {
+  it("goes on within 5 s of a restart, and nothing is lost", { timeout: 1_200_000 }, async () => {
     await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"] });
     const publisher = await cluster.publisher("b8", { pace: 200, timeout: 10_000 });
     for (const by of ["SIGKILL", "SIGTERM"] as const) {
@@ -54,7 +54,7 @@ describe("the log and its server", await requireNatsServer(), () => {
         })],
     ] as [string, (cluster: LogCluster) => Promise<void>][]
   ) {
-    it(`handles what is new after ${what}, and says what was lost`, { timeout: 300_000 }, async () => {
+    it(`handles what is new after ${what}, and says what was lost`, { timeout: 1_200_000 }, async () => {
       await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"] });
       const publisher = await cluster.publisher("b8", { pace: 200, timeout: 10_000 });
       await more(cluster, 400);
@@ -79,7 +79,7 @@ describe("the log and its server", await requireNatsServer(), () => {
   }
 
   it("handles what is new after the log was cut short, and after it came back from an older copy", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"] });
     const all = async (name: string, count: number) => {
@@ -113,7 +113,7 @@ describe("the log and its server", await requireNatsServer(), () => {
     await cluster.stopAll();
   });
 
-  it("refuses what it has no room for, and goes on when there is room again", { timeout: 300_000 }, async () => {
+  it("refuses what it has no room for, and goes on when there is room again", { timeout: 1_200_000 }, async () => {
     const server = { config: "jetstream { max_file_store: 4MB }" };
     await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"], server });
     await withManager(cluster.urls, async (manager) => {

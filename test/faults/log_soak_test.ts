@@ -6,7 +6,7 @@ import { soakLog } from "../soak/log_storm.ts";
 
 describe("a soak of the log", await requireNatsServer(), () => {
   it("every ok is handled by each subscription, in order by key, through kills and a rolling deploy", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     const options = { events: 12_000, kills: 6, seed: 7, rate: 800, down: 4_000, settled: 60_000 };
     const { violations, sums, deeds } = await soakLog(options);

@@ -17,7 +17,7 @@ describe("the log on three servers", await requireNatsServer(), () => {
   it(
     "is stored once, answered truthfully and handled in order, when its leader is killed again and again, and the quorum is lost",
     {
-      timeout: 300_000,
+      timeout: 1_200_000,
     },
     async () => {
       await using nats = await ServerTrio.open();

@@ -6,7 +6,7 @@ import { startTcpProxy } from "../processes/tcp_proxy.ts";
 import { eventually } from "../support/eventually.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
-const slow = { timeout: 120_000 };
+const slow = { timeout: 1_200_000 };
 const LARGE = 100_000; // bytes
 const SMALLER = 65_536; // bytes
 

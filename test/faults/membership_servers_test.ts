@@ -51,7 +51,7 @@ describe("on three NATS servers", required, () => {
   });
 
   it("a process that is killed leaves every view long before its record expires, not before it could have moved", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     const at = kill("n2");
     await eventually("all to have seen n2 leave", () => views().every((view) => !view.includes("n2")));
@@ -62,7 +62,7 @@ describe("on three NATS servers", required, () => {
   });
 
   it("a server dies, JetStream's leader perhaps with it: its nodes move, and none leaves", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     observer.events.length = 0;
     const began = Date.now();
@@ -91,7 +91,7 @@ describe("on three NATS servers", required, () => {
 
 describe("while the server that keeps the records is away", required, () => {
   it("no node leaves, though all records have expired when it is back; then a node can join", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using servers = await startNatsCluster(3);
     const first = await observe(servers.urls[0], "a");
@@ -139,7 +139,7 @@ describe("on one NATS server", required, () => {
   });
 
   it("a node that is cut off keeps its view, comes back at once, and sees who came and who went", {
-    timeout: 300_000,
+    timeout: 1_200_000,
   }, async () => {
     await using proxy = await startTcpProxy(server.port);
     await using a = await observe(server.url, "a");
@@ -162,7 +162,7 @@ describe("on one NATS server", required, () => {
     assertEquals((await cut.app.send(Ask, undefined, { node: "comes" })).value, "comes");
   });
 
-  it("a node whose watch has died on the server sees who joined", { timeout: 300_000 }, async () => {
+  it("a node whose watch has died on the server sees who joined", { timeout: 1_200_000 }, async () => {
     const took = await deaf.saw; // its seconds have passed beside those of the test before
     console.log(`a watch was deleted on the server: a join was seen after ${took} ms`);
     await deaf.b.app.drain();
@@ -186,7 +186,7 @@ describe("on one NATS server", required, () => {
 });
 
 describe("a server whose JetStream is turned off, and on again", required, () => {
-  it("removes no node: those that answer pings stay, also when the store is lost", { timeout: 300_000 }, async () => {
+  it("removes no node: those that answer pings stay, also when the store is lost", { timeout: 1_200_000 }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-jetstream-"));
     const config = join(folder, "nats.conf");
     const jetstream = (dir: string) => writeFile(config, `jetstream: { store_dir: "${join(folder, dir)}" }`);

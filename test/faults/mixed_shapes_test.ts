@@ -32,7 +32,7 @@ describe("a deploy that renames a field and adds a member to an enum", await req
   for (const runtime of ["deno", "bun"] as Runtime[]) {
     it(
       `no send fails, no message dies and no run is stuck while a node takes it; else it waits, is named, and goes on: ${runtime}`,
-      { timeout: 600_000 },
+      { timeout: 1_200_000 },
       async () => assertEquals(await deploy(runtime), []),
     );
   }
@@ -44,7 +44,7 @@ describe("a deploy that renames a field and adds a member to an enum", await req
       ["shape-request", /does not fit its schema/],
     ] as [SourcePlant, RegExp][]
   ) {
-    it(`the checker finds ${plant}`, { timeout: 600_000 }, async () => {
+    it(`the checker finds ${plant}`, { timeout: 1_200_000 }, async () => {
       await using tree = await plantedTree(plant);
       assertMatch((await deploy("bun", { root: tree.root, limit: 15_000 })).join("\n"), found);
     });

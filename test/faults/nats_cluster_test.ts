@@ -28,7 +28,7 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
 
   it(
     "the death of the server that leads the records: sends go on, and nodes can join again",
-    { timeout: 300_000 },
+    { timeout: 1_200_000 },
     async () => {
       // Promise: requests need no JetStream; once it has a leader again, membership goes on as before.
       await using cluster = await open("leader", ["d1", "b1"]);
@@ -54,7 +54,7 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
   );
 
   for (const [n, id] of ["d1", "b1"].entries()) {
-    it(`the death of the server of a node: none of its answers is lost: ${id}`, { timeout: 300_000 }, async () => {
+    it(`the death of the server of a node: none of its answers is lost: ${id}`, { timeout: 1_200_000 }, async () => {
       // Promise: a live node that moves to another server loses none of its answers: commands in hand are kept
       // until it has had 3 s to answer from there.
       const own = n;

@@ -17,7 +17,7 @@ describe("a nats-server that is killed under load", await requireNatsServer(), (
   for (const store of ["its", "an empty"]) {
     it(
       `and started again on ${store} store: queries and unsent requests succeed, and nothing runs twice`,
-      { timeout: 300_000 },
+      { timeout: 1_200_000 },
       async () => {
         // Promise: while the network is away requests wait for it; a command that was under way when it went ends with
         // OUTCOME_UNKNOWN or its answer; nodes that lived through it find each other again.

@@ -24,7 +24,7 @@ describe("snapshots of an earlier version of Catga, and of this one", nats.skip 
   for (const runtimes of [["deno", "bun"], ["bun", "deno"]] as Runtime[][]) {
     it(
       `are used by both, but not for a state of another shape: ${runtimes[0]} first`,
-      { timeout: 120_000 },
+      { timeout: 1_200_000 },
       async () => {
         await using server = await startNatsServer();
         await using tree = await olderTree(EARLIER, PARTS);

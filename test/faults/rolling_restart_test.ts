@@ -10,7 +10,7 @@ import { Load } from "../support/checked_sends.ts";
 
 describe("a rolling restart of three nodes at full load", await requireNatsServer(), () => {
   // docs/cluster.md, crash semantics, "drain": requests in hand there, new requests
-  it("loses no command, and no send fails", { timeout: 300_000 }, async () => {
+  it("loses no command, and no send fails", { timeout: 1_200_000 }, async () => {
     // Promise: a node that drains finishes what it has, and what it refuses goes to another node.
     const nodes = ["d1", "b1", "d2"];
     await using cluster = await FaultCluster.open({ nodes });

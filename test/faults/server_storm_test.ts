@@ -26,7 +26,7 @@ const TERM_KILL: ServerBlow = [
 ];
 
 describe("a storm of one nats-server, and holders of locks that are killed in it", await requireNatsServer(), () => {
-  it("every lock is acquired again within its ttl, and nothing outlives its own", { timeout: 300_000 }, async () => {
+  it("every lock is acquired again within its ttl, and nothing outlives its own", { timeout: 1_200_000 }, async () => {
     // Promise: no entry is believed for longer than its ttl; what the server keeps for longer is removed.
     const folder = await mkdtemp(join(tmpdir(), "catga-storm-"));
     try {

@@ -33,7 +33,7 @@ const BLOWS: readonly ServerBlow[] = [
 describe("a storm of three NATS servers, replicas: 3", await requireNatsServer(), () => {
   it(
     "no command is lost or runs twice, no lock is held twice, and everything works again",
-    { timeout: 300_000 },
+    { timeout: 1_200_000 },
     async () => {
       // Promise: with three servers and three replicas the loss of one costs an election, and what was in its
       // connections.

@@ -17,7 +17,7 @@ import { QUIET } from "../support/quiet.ts";
 import { Standstill } from "../support/standstill.ts";
 import { subscriptions, SYSTEM_ACCOUNT } from "../support/system_account.ts";
 
-const slow = { timeout: 300_000 };
+const slow = { timeout: 1_200_000 };
 /**
  * With `CATGA_STREAM_SCALE=4`, which is what a release is tried with: 20 kills, and readers that sleep for a minute.
  */

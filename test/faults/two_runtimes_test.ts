@@ -9,7 +9,7 @@ import { RunLog } from "../processes/run_log.ts";
 import { eventually } from "../support/eventually.ts";
 
 describe("a Deno node and a Bun node", await requireNatsServer(), () => {
-  it("serve each other under a mixed load, each killed once, and lose nothing", { timeout: 300_000 }, async () => {
+  it("serve each other under a mixed load, each killed once, and lose nothing", { timeout: 1_200_000 }, async () => {
     await using server = await startNatsServer();
     await using log = await RunLog.open();
     await using operator = await catga({ nats: server.url, id: "operator", service: "operator" });

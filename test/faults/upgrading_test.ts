@@ -18,7 +18,7 @@ const acts = ({ lines }: Node) => lines.findLast(({ event }) => event === "acts"
 
 describe("recipes of docs/upgrading.md, with processes", await requireNatsServer(), () => {
   for (const [recipe, versions] of Object.entries(RECIPES)) {
-    it(`${recipe}: nothing fails, is lost or stuck, forwards and backwards`, { timeout: 600_000 }, async () => {
+    it(`${recipe}: nothing fails, is lost or stuck, forwards and backwards`, { timeout: 1_200_000 }, async () => {
       await using server = await startNatsServer();
       const all: Node[] = [];
       const nodes: Node[] = [];

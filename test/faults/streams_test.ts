@@ -48,7 +48,7 @@ class Stage implements AsyncDisposable {
     const runtime: Runtime = id.startsWith("d") ? "deno" : "bun";
     const program = await startProgram(runtime, "test/processes/stream_node.ts", [url, id]);
     this.programs.set(id, program);
-    await program.line(() => true, 60_000);
+    await program.line(() => true);
     await eventually(`the reader to see ${id}`, () => this.reader.nodes().some((node) => node.id === id));
   }
 
@@ -98,14 +98,21 @@ describe("streams under faults", await requireNatsServer(), () => {
       const { reader } = stage;
       let seen = 0;
       let running = true;
-      // 25,000 items a second in all: more would keep the other files of the suite from the processor
-      const input = { from: 1, to: 750, ms: 4 };
-      const broken: Read[] = [];
+      // 5,000 items a second in all: more would keep the other files of the suite, and a slow machine's nodes, from the
+      // processor
+      const input = { from: 1, to: 250, ms: 20 };
+      let broken = 0;
       const plain = Array.from({ length: 50 }, async () => {
         while (running) {
           const result = await read(reader.stream(Numbers, input), () => seen++);
           if (result.error === undefined) assertEquals(result.count, input.to);
-          else broken.push(result);
+          else {
+            // judged at once: where nodes are long in starting there are many
+            broken++;
+            const { error: { code, details }, count } = result;
+            assert(["STREAM_BROKEN", "UNAVAILABLE", "NO_HANDLER"].includes(code), code);
+            if (code === "STREAM_BROKEN") assertEquals(details, { received: count });
+          }
           await reader.clock.sleep(20);
         }
       });
@@ -127,22 +134,18 @@ describe("streams under faults", await requireNatsServer(), () => {
       const ends = (await Promise.all(going)).flat();
       await Promise.all(plain);
       for (const { count, error } of ends) assertEquals([error, count], [undefined, input.to]);
-      assert(broken.length >= KILLS, `${broken.length} streams broke`);
-      for (const { error, count } of broken) {
-        assert(["STREAM_BROKEN", "UNAVAILABLE", "NO_HANDLER"].includes(error!.code), `${error}`);
-        if (error!.code === "STREAM_BROKEN") assertEquals(error!.details, { received: count });
-      }
+      assert(broken >= KILLS, `${broken} streams broke`);
       for (const id of ids) {
         await eventually(`the generators of ${id} to end`, async () => (await stage.holds(id)).open === 0);
       }
-      console.log(`${seen} items, ${ends.length} streams with resume, ${broken.length} broken without`);
+      console.log(`${seen} items, ${ends.length} streams with resume, ${broken} broken without`);
     },
   );
 
   it("a reader that is killed ends its generators", slow, async () => {
     await using stage = await Stage.open(["d1"]);
     const other = await startProgram("bun", "test/processes/stream_reader.ts", [stage.server.url]);
-    await other.line(() => true, 60_000);
+    await other.line(() => true);
     await eventually("streams", async () => (await stage.holds("d1")).open === 10);
     other.kill("SIGKILL");
     await other.end();
@@ -209,7 +212,7 @@ describe("streams under faults", await requireNatsServer(), () => {
     const reader = await catga({ nats: url.href, id: "reader", logger: QUIET });
     const program = await startProgram("deno", "test/processes/stream_node.ts", [url.href, "d1"]);
     try {
-      await program.line(() => true, 60_000);
+      await program.line(() => true);
       await eventually("the reader to see it", () => reader.nodes().some(({ id }) => id === "d1"));
       const holds = async () => unwrap(await reader.send(Holds, undefined, { timeout: 30_000 }));
       const round = async (count: number) => {

@@ -16,7 +16,7 @@ import type { NodeLine, NodeOptions } from "./test_node.ts";
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const DENO_VERSION = "2.9.6";
 /** Whoever has not done what was waited for after this time will not, on a busy machine either; in ms. */
-const LIMIT = 120_000;
+const LIMIT = 600_000;
 
 /**
  * The runtimes in which tests of what one process does start it: the runtime of this process. They run in both, so that

@@ -112,7 +112,7 @@ export class EntityCluster implements AsyncDisposable {
   }
 
   /** Resolves when so many more were acknowledged than now. */
-  async more(count: number, limit = 60_000): Promise<void> {
+  async more(count: number, limit = 240_000): Promise<void> {
     const before = await this.acknowledged();
     await eventually("more to be acknowledged", async () => {
       await new Promise((resolve) => setTimeout(resolve, 50));

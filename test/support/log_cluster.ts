@@ -54,7 +54,7 @@ export interface LogClusterOptions {
 const NAMESPACE = "log";
 const SERVICE = "app";
 /** How long after the last fault everything that was stored has been handled, on a busy machine, in ms. */
-const SETTLED = 40_000;
+const SETTLED = 120_000;
 
 /** Such processes, and a caller in this one without handlers. */
 export class LogCluster implements AsyncDisposable {

@@ -28,6 +28,7 @@ describe("10,000 sends of 1,000 ids at once", await requireNatsServer(), () => {
     const entries = Array.from({ length: IDS }, (_, i) => `id-${i}`);
     const began = Date.now();
     const sending = cluster.send(entries, TIMES);
+    sending.catch(() => {}); // awaited below; what fails before that ends the app that sends
 
     await cluster.begun(20, "b1");
     cluster.signal("b1", "SIGSTOP");

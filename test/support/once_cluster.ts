@@ -129,7 +129,10 @@ export class OnceCluster implements AsyncDisposable {
   async begun(count: number, id?: string): Promise<void> {
     const ids = id === undefined ? this.#options.handlers : [id];
     const begun = async () => (await Promise.all(ids.map((id) => this.#begunOf(id)))).reduce((sum, n) => sum + n, 0);
-    await eventually("some runs", async () => await begun() >= count);
+    let found = 0;
+    await eventually(`${count} runs`, async () => (found = await begun()) >= count).catch((error: Error) => {
+      throw new Error(`${error.message} of ${ids}: ${found} have begun`);
+    });
   }
 
   /** How many handlers of a process have begun. Only what it has written since the last call is read. */

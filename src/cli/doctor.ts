@@ -97,32 +97,37 @@ interface Nodes {
 async function examine(view: ClusterView, seen: Examination): Promise<void> {
   const { findings, looked } = seen;
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
-  using watch = new AlarmWatch(view);
-  using asker = view.asker();
-  const found = await settings(view, findings);
-  await watch.looked;
-  findings.push(...watch.now);
-  for (const { part, message } of watch.problems) {
-    const what = { kind: "unreadable", about: part, severity: "error", message, advice: READ } as const;
-    findings.push({ ...what, docs: "docs/errors.md#startup" });
+  const asker = view.asker();
+  const watch = new AlarmWatch(view);
+  try {
+    const found = await settings(view, findings);
+    await watch.looked;
+    findings.push(...watch.now);
+    for (const { part, message } of watch.problems) {
+      const what = { kind: "unreadable", about: part, severity: "error", message, advice: READ } as const;
+      findings.push({ ...what, docs: "docs/errors.md#startup" });
+    }
+    const { found: versions, silent } = await ofVersions(view, asker);
+    const differing = new Set(versions.map(({ kind, about }) => `${kind} ${about}`));
+    // these alarms of nodes are left out: a node's alarm covers only its own messages, and the comparison of all
+    // nodes covers them, too
+    const seenByNodes = findings.filter(({ kind, about }) => differing.has(`${kind} ${about}`));
+    for (const each of seenByNodes) findings.splice(findings.indexOf(each), 1);
+    findings.push(...versions);
+    if (watch.server !== undefined) ofServer(watch.server, view, seen);
+    if (found === undefined) return; // the failure to read the nodes was reported already
+    const { nodes } = found;
+    ofNodes(found, seen);
+    looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
+    findings.push(...await ofDurable(asker, nodes, silent));
+    await ofQueued(view, nodes, seen);
+    const handled = new Set(nodes.flatMap(({ handles }) => handles));
+    await ofSchedules(view, handled, seen);
+    await ofRuns(view, handled, seen);
+  } finally {
+    watch[Symbol.dispose]();
+    asker[Symbol.dispose]();
   }
-  const { found: versions, silent } = await ofVersions(view, asker);
-  const differing = new Set(versions.map(({ kind, about }) => `${kind} ${about}`));
-  // these alarms of nodes are left out: a node's alarm covers only its own messages, and the comparison of all
-  // nodes covers them, too
-  const seenByNodes = findings.filter(({ kind, about }) => differing.has(`${kind} ${about}`));
-  for (const each of seenByNodes) findings.splice(findings.indexOf(each), 1);
-  findings.push(...versions);
-  if (watch.server !== undefined) ofServer(watch.server, view, seen);
-  if (found === undefined) return; // the failure to read the nodes was reported already
-  const { nodes } = found;
-  ofNodes(found, seen);
-  looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
-  findings.push(...await ofDurable(asker, nodes, silent));
-  await ofQueued(view, nodes, seen);
-  const handled = new Set(nodes.flatMap(({ handles }) => handles));
-  await ofSchedules(view, handled, seen);
-  await ofRuns(view, handled, seen);
 }
 
 /**

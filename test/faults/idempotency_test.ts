@@ -14,7 +14,7 @@ const IDS = 1_000;
 const TIMES = 10;
 const LEASE = 20_000; // ms
 
-describe("10,000 sends of 1,000 ids at once", await requireNatsServer(), () => {
+describe("10,000 sends of 1,000 ids, hundreds at once", await requireNatsServer(), () => {
   // docs/state.md, crash semantics, "one recorded result of an id": crashed, paused, cut off
   it("have one result for each id in spite of kills, a freeze and a cut", { timeout: 1_200_000 }, async () => {
     // Promise: every acknowledged result of an id is the same, and stored by one run, which held its claim.

@@ -134,9 +134,8 @@ const REPEATED = { ...PATIENT, retries: 20 };
 if (import.meta.main) await main();
 
 async function main(): Promise<void> {
-  // handlers of letters are to fail, and processes that are killed leave messages whose handlers may have run; the lease
-  // of a node that stood still, if it comes to an earlier build, fails there until a later one gets it
-  // (docs/upgrading.md)
+  // handlers of letters are to fail, and processes that are killed leave messages whose handlers may have run; at an
+  // earlier build the lease of a node that stood still fails until a later one gets it (docs/upgrading.md)
   const isExpected = (message: string) =>
     /Letter|letters|Order-run\.due threw \(message lease /.test(message) || kills === "1";
   const failed = (message: string, { error }: { error?: unknown }) =>

@@ -6,9 +6,9 @@ const SETTLED = 400;
 
 /**
  * Asks until the answer is truthy, and gives it: every ms at first, then less often the longer it takes, for what waits
- * shares its machine with what it waits for. Rejects when it is not within `limit` ms (240,000: how long a machine takes
- * that has much else to do says nothing of what it does), with `what` was waited for. `pause`: the longest one between
- * two questions, in ms (20).
+ * shares its machine with what it waits for. Rejects when it is not within `limit` ms (240,000: how long a slow machine
+ * takes says nothing of what it does), with `what` was waited for. `pause`: the longest one between two questions
+ * (20 ms).
  */
 export async function eventually<T>(what: string, ask: () => T | Promise<T>, limit = 240_000, pause = 20): Promise<T> {
   const start = performance.now();

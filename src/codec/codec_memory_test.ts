@@ -2,6 +2,7 @@ import { type Catga, catga } from "../../mod.ts";
 import { streamName } from "../log/format/stream_name.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { bucketName, BUCKETS } from "../ports/key_value_store.ts";
+import { codecsAtRest } from "../../test/support/key_codec.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { codecSuite } from "./codec_suite.ts";
 
@@ -34,6 +35,7 @@ codecSuite("in memory", {}, () => {
     async [Symbol.asyncDispose]() {
       clearInterval(awake);
       await Promise.all(apps.map((app) => app.drain()));
+      await codecsAtRest();
     },
   });
 });

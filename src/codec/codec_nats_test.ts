@@ -14,7 +14,7 @@ import { quietTerminal } from "../../test/support/quiet_terminal.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { codecSuite } from "./codec_suite.ts";
-import { keyCodec } from "../../test/support/key_codec.ts";
+import { codecsAtRest, keyCodec } from "../../test/support/key_codec.ts";
 import { patientManager } from "../../test/support/patient_jetstream.ts";
 
 codecSuite("over NATS", await requireNatsServer(), async () => {
@@ -47,6 +47,7 @@ codecSuite("over NATS", await requireNatsServer(), async () => {
     },
     async [Symbol.asyncDispose]() {
       await Promise.all(apps.map((app) => app.drain()));
+      await codecsAtRest();
       await connection.close();
       await server[Symbol.asyncDispose]();
     },

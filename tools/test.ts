@@ -24,7 +24,7 @@ import { bundleTests, isLong, longestFirst, misjudged, secondsOf } from "./bundl
 import { findExamples, writeExamples } from "./examples.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { Processes } from "./processes.ts";
-import { FAULTS, JOBS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
+import { FAULTS, JOBS, LONG_JOBS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
 
 const MINUTES = 60_000;
 /** What hangs is ended after this; a machine that is busy with other work takes many times as long as an idle one. */
@@ -43,7 +43,7 @@ const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "example
   .filter((file) => runsFaults || !file.startsWith(FAULTS))
   .filter((file) => long ? isLong(file) : paths.length > 0 || !isLong(file));
 const files = longestFirst(found);
-const jobs = runsFaults ? FAULT_JOBS : JOBS;
+const jobs = runsFaults ? FAULT_JOBS : long ? LONG_JOBS : JOBS;
 const examples = long ? [] : await findExamples(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],

@@ -15,8 +15,11 @@ import { Standstill } from "../support/standstill.ts";
 
 type Version = "old" | "new";
 
-/** What waits is named so soon, and goes on so soon after the mend, in ms, without standstills of the machine. */
-const SOON = 5_000;
+/**
+ * What waits is named so soon, and goes on so soon after the mend, in ms, without standstills of the machine: in less
+ * than the minute after which it would be tried again without a mend.
+ */
+const SOON = 30_000;
 /** Time limit of a test with {@link WAITING} messages, in ms; how fast they are read and refused is the machine's. */
 const LONGEST = 1_200_000;
 /** Kills of leaders, until one of each version has been killed. */

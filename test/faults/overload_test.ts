@@ -9,7 +9,7 @@ import { FaultCluster } from "../support/fault_cluster.ts";
 import { atRate, Load, type Sent } from "../support/checked_sends.ts";
 
 const CONCURRENCY = 8;
-const TIMEOUT = 1_000; // ms
+const TIMEOUT = 2_000; // ms
 const SECONDS = 2;
 
 describe("overload", await requireNatsServer(), () => {

@@ -145,8 +145,8 @@ describe("an idempotent command that other attempts wait for", await requireNats
     const aborted = lines.filter((line) => line.event === "aborted");
     // nodes that were away for longer than is promised may have lost claims, and been told so
     const isBusy = away > MOST_AWAY || paused > MOST_PAUSED;
-    const lost = twice.cutOff.length + twice.frozen.length > 0 || aborted.length > of(LOST).length;
-    if (isBusy && lost) return { away, paused };
+    const lostClaims = twice.cutOff.length + twice.frozen.length > 0 || aborted.length > of(LOST).length;
+    if (isBusy && lostClaims) return { away, paused };
     assertEquals(twice, { cutOff: [], frozen: [] }, "ran twice");
     assertEquals(ranAgain(KILLED), of(KILLED));
     assertEquals(ranAgain(LOST), of(LOST));

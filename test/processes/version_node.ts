@@ -164,7 +164,10 @@ async function main(): Promise<void> {
   });
 }
 
-/** Does what was not done (`UNAVAILABLE`) again: on a slow machine a store takes longer to answer than a node waits. */
+/**
+ * Does what was not done (`UNAVAILABLE`) again: on a slow machine a store takes longer to answer than a node waits. As
+ * `patiently` of `test/support`, which is not in the tree of the earlier version that this file is copied to.
+ */
 async function answered<T>(act: () => Promise<T>): Promise<T> {
   while (true) {
     try {

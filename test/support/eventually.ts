@@ -21,7 +21,7 @@ export async function eventually<T>(what: string, ask: () => T | Promise<T>, lim
   }
 }
 
-/** Resolves when a number has not changed for `ms`; its last one may come up to 240 s from now. */
+/** Resolves when a number has not changed for `ms`. Rejects if it has changed at each look for about 240 s. */
 export async function standsStill(what: string, count: () => Promise<number>, ms: number): Promise<void> {
   await eventually(what, async () => {
     const before = await count();

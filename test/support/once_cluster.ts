@@ -129,9 +129,8 @@ export class OnceCluster implements AsyncDisposable {
   async begun(count: number, id?: string): Promise<void> {
     const ids = id === undefined ? this.#options.handlers : [id];
     const begun = async () => (await Promise.all(ids.map((id) => this.#begunOf(id)))).reduce((sum, n) => sum + n, 0);
-    let found = 0;
-    await eventually(`${count} runs`, async () => (found = await begun()) >= count).catch((error: Error) => {
-      throw new Error(`${error.message} of ${ids}: ${found} have begun`);
+    await eventually(`${count} runs`, async () => await begun() >= count).catch(async (error: Error) => {
+      throw new Error(`${error.message} of ${ids}: ${await begun()} have begun`);
     });
   }
 

@@ -46,9 +46,10 @@ export class LeasedEntry {
 
   /**
    * `isOwn`: returns true for a stored text that this process may overwrite. `revision`: the revision that the next
-   * write expects the key to have: 0 if the key has no entry yet; if this entry is to replace that of another process,
-   * the revision of that one. `sent`: time at which the write that made this revision was sent, or an earlier time; the
-   * lease is reckoned from it.
+   * write expects the key to have, of this process's own entry or of another's that is to be replaced; 0: the key has
+   * no entry. `sent`: when that revision was written, or an earlier time if this is not known; for revision 0 the
+   * present. The lease counts from `sent` until a write is acknowledged. If it has ended by then, the entry with that
+   * revision may have expired, so the write is made twice.
    */
   constructor(
     store: LeasingStore,

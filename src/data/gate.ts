@@ -20,6 +20,15 @@ export class Gate {
     return this.#inside + 1 > this.most;
   }
 
+  /** Begins an operation that need not wait ({@link isFull}); returns a function to call when it is done. */
+  take(): () => void {
+    this.#inside++;
+    return () => {
+      this.#inside--;
+      this.#open();
+    };
+  }
+
   /**
    * Calls `go` when the operation may run, perhaps at once. `go` must not throw; it gets a function to call when the
    * operation is done.
@@ -59,11 +68,7 @@ export class Gate {
     for (const go of this.#waiting) {
       if (this.isFull) break;
       this.#waiting.delete(go);
-      this.#inside++;
-      go(() => {
-        this.#inside--;
-        this.#open();
-      });
+      go(this.take());
     }
     this.#opening = false;
   }

@@ -37,6 +37,17 @@ describe("Gate", () => {
     assertEquals(came, Array.from({ length: 20_000 }, (_, i) => i));
   });
 
+  it("one that need not wait takes its place at once; those that wait come when it leaves", async () => {
+    const gate = new Gate(1);
+    assertEquals(gate.isFull, false);
+    const leave = gate.take();
+    assertEquals(gate.isFull, true);
+    const next = gate.enter();
+    leave();
+    (await next)();
+    assertEquals(gate.isFull, false);
+  });
+
   it("one that gives up while it waits takes no place", async () => {
     const gate = new Gate(1);
     const stop = new AbortController();

@@ -1,6 +1,7 @@
 /** Tests of idempotent commands on virtual time: the store does not answer, or its answers get lost. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater } from "@std/assert";
+import { BusyStore } from "../../../test/support/busy_store.ts";
 import { Failing, handler, slowHandler } from "../../../test/support/claims.ts";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
@@ -95,6 +96,38 @@ describe("IdempotencyStore when the store fails", () => {
     const run = handler("once");
     assertEquals((await clock.until(node.guard("a", run, { due: 60_000 }))).value, "once");
     assertEquals(run.fences.length, 1);
+  });
+
+  it("10,000 commands at once all run though the store takes 1 ms for each call (a quarter had a result)", async () => {
+    const { clock, nodes: [node] } = claimCluster(1);
+    const store = new BusyStore(node.connection.store, clock, 1);
+    Object.assign(node.connection, { store });
+    const due = clock.monotonic() + 25_000;
+    const sends = Array.from({ length: 10_000 }, (_, i) => node.guard(`id-${i}`, handler("once"), { due }));
+    const results = await clock.until(Promise.all(sends));
+    assertEquals(results.filter(({ value }) => value === "once").length, 10_000);
+    // a claim and a result each, and none of them again
+    assertEquals(store.calls, 20_000);
+  });
+
+  it("of more commands than a store can take, as many run as it has time for; the others have not run", async () => {
+    const { clock, nodes: [node] } = claimCluster(1);
+    Object.assign(node.connection, { store: new BusyStore(node.connection.store, clock, 1) });
+    const due = clock.monotonic() + 10_000;
+    let runs = 0;
+    const run = () => {
+      runs++;
+      return { ok: true, value: 1 } as const;
+    };
+    const sends = Array.from({ length: 20_000 }, (_, i) => node.guard(`id-${i}`, run, { due }));
+    const results = await clock.until(Promise.all(sends));
+    const by = Map.groupBy(results, ({ ok, error }) => ok ? "ok" : error!.code);
+    const count = (code: string) => by.get(code)?.length ?? 0;
+    assertGreater(count("ok"), 4_500);
+    // those under way at the deadline
+    assert(runs - count("ok") <= 200, `${runs} runs`);
+    assertEquals(count("ok") + count("OUTCOME_UNKNOWN") + count("UNAVAILABLE"), 20_000);
+    assert(count("OUTCOME_UNKNOWN") <= 200, `${count("OUTCOME_UNKNOWN")} unknown`);
   });
 
   it("a holder keeps its claim, and its result, when the acknowledgement of a renewal is lost", async () => {

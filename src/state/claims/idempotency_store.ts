@@ -21,6 +21,7 @@ import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";
 import { LeasedEntry } from "../store/leased_entry.ts";
+import { type LeaveWindow, WriteWindow } from "../store/write_window.ts";
 import { CallerDeadline } from "./caller_deadline.ts";
 import { ClaimWait } from "./claim_wait.ts";
 import {
@@ -107,6 +108,7 @@ export class IdempotencyStore implements Claims {
   readonly #own: string;
   #made = 0;
   #hash: Hash | undefined;
+  readonly #writes: WriteWindow = new WriteWindow();
   readonly #closing = new AbortController();
   readonly #bucket: () => Promise<Bucket>;
   #opened: Bucket | undefined;
@@ -324,23 +326,29 @@ export class IdempotencyStore implements Claims {
     const { key, claim, claimant, deadline } = attempt;
     const { clock } = this.#options;
     if (deadline.over !== undefined) throw deadline.over;
+    const entered = this.#writes.enter();
+    const leave = entered instanceof Promise ? await placed(entered, deadline) : entered;
     const sent = stamp(clock);
     attempt.first ??= sent;
-    const writing = write();
+    let writing: Promise<number | undefined> | undefined;
     let revision: number | undefined;
+    let now: Stamp; // read once for all that follows at once: in Deno, the clocks take 0.13 µs
     try {
       const limit = answerLimit(attempt.failures);
+      writing = write();
       revision = await this.#store.answers.within(limit, writing, sent.monotonic, deadline);
+      now = stamp(clock);
+      leave(between(sent, now));
     } catch (error) {
+      leave(Infinity);
       attempt.leavesClaim = true;
       if (deadline.over !== undefined) {
         // remove the claim if its acknowledgement comes late; if that fails, the claim expires
-        writing.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
+        writing?.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
       }
       throw error;
     }
     // the claim's age is not certain enough if the process or the store stood still: it is written again
-    const now = stamp(clock); // read once for all that follows at once: in Deno, the clocks take 0.13 µs
     if (revision === undefined) return undefined;
     if (between(sent, now) > FRESH) {
       attempt.leavesClaim = true;
@@ -416,6 +424,14 @@ export class IdempotencyStore implements Claims {
     const message = `it has ${size} bytes; the limit is ${limit} bytes: ${sizeAdvice("return")}`;
     throw new CatgaError("TOO_LARGE", message, { details: { size, limit } });
   }
+}
+
+/** Resolves with the place of a claim's write. Rejects if the sender stops waiting before; the place is then left. */
+function placed(entered: Promise<LeaveWindow>, deadline: CallerDeadline): Promise<LeaveWindow> {
+  return new Promise((resolve, reject) => {
+    deadline.onOver(reject);
+    void entered.then((leave) => deadline.over === undefined ? resolve(leave) : leave());
+  });
 }
 
 /** Pause before each look for a claim that was written without an answer, in ms. */

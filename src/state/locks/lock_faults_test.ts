@@ -2,6 +2,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLess, assertMatch } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
+import { BusyStore } from "../../../test/support/busy_store.ts";
 import type { Faults } from "../../memory/faults.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
@@ -411,3 +412,38 @@ function withheld(h: MemoryLockHarness, isWithheld: (method: string, key: string
   };
   return { node: lockNode("withheld", { open }, connection.clock, h.network.random), written };
 }
+
+describe("more locks at once than the store can take", () => {
+  it("5,000 are all taken though the store takes 1 ms for each call (1,500 were)", slow, async () => {
+    await using h = memoryLockHarness();
+    const { store, clock } = h.network.connect({ name: "busy" });
+    const busy = new BusyStore(store, clock, 1);
+    const node = lockNode("busy", busy, clock, h.network.random);
+    const take = async (key: string) => {
+      const lock = await node.locks.lock(key, { timeout: 20_000 }, someone());
+      await lock.release();
+    };
+    await h.run(Promise.all(Array.from({ length: 5_000 }, (_, i) => take(`key-${i}`))));
+    // a record is written and removed for each, and none of them again
+    assertEquals(busy.calls, 10_000);
+    await h.run(node.locks.close());
+  });
+
+  it("those that give up while they wait have written nothing", slow, async () => {
+    await using h = memoryLockHarness();
+    const { store, clock } = h.network.connect({ name: "busy" });
+    const busy = new BusyStore(store, clock, 100);
+    const node = lockNode("busy", busy, clock, h.network.random);
+    const take = (i: number) => node.locks.lock(`key-${i}`, { timeout: 1_000 }, someone());
+    const all = await h.run(Promise.allSettled(Array.from({ length: 200 }, (_, i) => take(i))));
+    const taken = all.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
+    assertLess(taken.length, 20);
+    await h.run(Promise.all(taken.map((lock) => lock.release())));
+    await h.pass(60_000);
+    // 64 are sent at once, and others as those are answered
+    const sent = new Set(node.writes.log.filter((what) => what.startsWith("create")));
+    assertLess(sent.size, 64 + 20);
+    assertEquals(await records(h), []);
+    await h.run(node.locks.close());
+  });
+});

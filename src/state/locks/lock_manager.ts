@@ -8,7 +8,7 @@
  * node's waiters of all keys), `deadlock.ts` (cycles of waiters), `waiter.ts` (one place in a queue), `held_key.ts`
  * (renewal, loss, handover or removal), `lock_record.ts` (what is in the store).
  */
-import { delay, onAbort, type Stamp, stamp, token } from "../../ports/clock.ts";
+import { delay, elapsed, onAbort, type Stamp, stamp, token } from "../../ports/clock.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
@@ -17,6 +17,7 @@ import type { Lock, LockOptions } from "../../contract/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";
+import { type LeaveWindow, WriteWindow } from "../store/write_window.ts";
 import { isLeftover } from "./deadlock.ts";
 import { HeldKey } from "./held_key.ts";
 import { deadlock, locksClosed } from "./lock_error.ts";
@@ -44,6 +45,7 @@ export class LockManager implements Locks {
   readonly #requests = new Set<LockRequest>();
   /** Number of calls of this node, by key, that are trying to take the key and have no place in its queue yet. */
   readonly #trying = new Map<string, number>();
+  readonly #writes: WriteWindow = new WriteWindow();
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
@@ -196,12 +198,20 @@ export class LockManager implements Locks {
       try {
         const bucket = await this.#host.bucket();
         if (!contended) {
+          // a call that does not wait does not wait here, either
+          const leave: LeaveWindow = request.mayWait ? await this.#writes.enter() : () => {};
+          if (request.signal.aborted) {
+            leave();
+            continue;
+          }
           const sent = stamp(clock);
           first ??= sent;
           const creating = bucket.create(name, writeLockRecord(record), { ttl: request.ttl });
           // an error is remembered, because it may come after the time limit for the answer
           creating.catch((error) => request.failure = error);
-          const revision = await this.#host.answers.within(ANSWER_LIMIT, creating);
+          const answered = this.#host.answers.within(ANSWER_LIMIT, creating);
+          answered.then(() => leave(elapsed(clock, sent)), () => leave(Infinity));
+          const revision = await answered;
           if (revision !== undefined) {
             const held = this.#hold(key, record, revision, sent);
             // the key is confirmed, because this node may have been frozen since the write

@@ -48,7 +48,7 @@ describe("locks whose records expire while they are renewed", await requireNatsS
       if (holders.get(key) === lock) holders.delete(key);
       await lock.release();
     };
-    const options = { ttl: TTL, timeout: 60_000 };
+    const options = { ttl: TTL, timeout: 240_000 };
     const frozen = new Promise<void>((resolve) => {
       link.onWrite = (_, moment) => {
         if (moment !== "before its acknowledgement") return;

@@ -23,7 +23,6 @@ describe("batches of the log, when processes are killed", await requireNatsServe
       await using cluster = await LogCluster.open({
         handles: [BATCHES],
         nodes: ["d1", "b1", "d2"],
-        history: { margin: 1_000 },
       });
       const publisher = await cluster.publisher("d8", { pace: 200, keys: 12 });
       for (let round = 0; round < 3; round++) {

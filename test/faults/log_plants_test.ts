@@ -9,6 +9,7 @@ import { startTcpProxy } from "../processes/tcp_proxy.ts";
 import { streamName } from "../../src/log/format/stream_name.ts";
 import { chances } from "../support/chances.ts";
 import { LogCluster } from "../support/log_cluster.ts";
+import { MARGIN } from "../support/log_history.ts";
 import { loseAcknowledgements } from "../support/lost_acknowledgements.ts";
 import { withManager } from "../support/log_stream.ts";
 
@@ -46,7 +47,7 @@ const killedLeader: Run = async (root) => {
   const publisher = await cluster.publisher("b8", { pace: 200, keys: 8, count: 600 });
   await publisher.end();
   await cluster.until("all to be handled", (history) => history.missing(SUB).length === 0);
-  await wait(2_500);
+  await wait(MARGIN + 1_000); // what a leader has not written down by then is a fault
   for (let i = 0; i < 14; i++) {
     await cluster.publish("Happened", { entry: `held-${i}`, key: `k${i % 7}`, deed: { how: "gate", file: "gate" } });
   }

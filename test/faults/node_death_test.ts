@@ -14,10 +14,12 @@ import type { NodeOptions } from "../processes/test_node.ts";
 import { eventually } from "../support/eventually.ts";
 import type { Observation } from "../../src/contract/observer.ts";
 
-// of the nodes that are frozen; the others have the default, 30 s, lest expiry hides the failure detector
+/** Of the nodes that are frozen, in ms. */
 const HEARTBEAT = 3_000;
-/** Less than a record of the default heartbeat has left at any time, in ms. */
-const BEFORE_EXPIRY = 20_000;
+/** Of the others: no record expires while the test waits, lest expiry hides the failure detector; in ms. */
+const LASTING = 3_600_000;
+/** Options of the sends of the traffic. */
+const SENT = { timeout: 60_000 };
 
 describe("a node process", await requireNatsServer(), () => {
   let server: NatsServer;
@@ -128,7 +130,7 @@ describe("a node process", await requireNatsServer(), () => {
       );
       assertEquals(failures.filter((send) => !unknown.includes(send)), []);
       assertEquals(later.filter(({ result }) => !result!.ok), []);
-      assertLess(slowest, 5_000); // half of what a send has; a dead node answers none of it
+      assertLess(slowest, SENT.timeout / 2); // a dead node answers none of it
       assertEquals(await log.violations("Record", "Slow"), []);
       await start(id);
       await seenEverywhere(id);
@@ -176,7 +178,12 @@ describe("a node process", await requireNatsServer(), () => {
     runtime: Runtime = Number(id.slice(1)) % 2 === 1 ? "deno" : "bun",
     options: NodeOptions = {},
   ): Promise<NodeProcess> {
-    const node = await startNode(runtime, server.url, id, { folder: log.folder, signals: true, ...options });
+    const node = await startNode(runtime, server.url, id, {
+      folder: log.folder,
+      signals: true,
+      heartbeat: LASTING,
+      ...options,
+    });
     nodes.set(id, node);
     return node;
   }
@@ -210,7 +217,7 @@ describe("a node process", await requireNatsServer(), () => {
   async function goneEverywhere(id: string, at: number): Promise<number> {
     const others = running().filter((node) => node.id !== id);
     const times = () => [left.get(id), ...others.map((other) => other.program.gone ? 0 : other.left(id))];
-    await eventually(`all to have seen ${id} leave`, () => times().every((time) => time !== undefined), BEFORE_EXPIRY);
+    await eventually(`all to have seen ${id} leave`, () => times().every((time) => time !== undefined));
     return Math.max(...times().map((time) => time! - at));
   }
 });
@@ -250,9 +257,9 @@ class Traffic {
   async #send(): Promise<void> {
     for (let i = 0; !this.#stopped; i++) {
       const entry = `${this.#run}-${i}`;
-      this.#take("Who", this.#app.send(Who));
-      this.#take("Record", this.#app.send(Record, { entry: `r-${entry}` }));
-      this.#take("Slow", this.#app.send(Slow, { entry: `s-${entry}`, ms: 30 }));
+      this.#take("Who", this.#app.send(Who, undefined, SENT));
+      this.#take("Record", this.#app.send(Record, { entry: `r-${entry}` }, SENT));
+      this.#take("Slow", this.#app.send(Slow, { entry: `s-${entry}`, ms: 30 }, SENT));
       await wait(2);
     }
   }

@@ -83,6 +83,9 @@ export async function readPauses(folder: string): Promise<LoopGap[]> {
   return gaps.filter(({ from, to, busy }) => busy < (to - from) / 2);
 }
 
+/** How long a run waits for what it is told: longer than any test goes on, in ms. */
+const PATIENCE = 3_600_000;
+
 /** The steps of a run, in the order in which they follow each other. */
 export function stepsOf(version: number, fails: boolean): readonly (readonly string[])[] {
   const last = fails ? ["last", "slow"] : ["last"];
@@ -98,7 +101,7 @@ export function storm(local: (run: string, step: string, id: string) => void) {
     await send("first");
     await Promise.all([send("left"), send("right")]);
     await flow.sleep("a while", sleep);
-    const said = waits ? await flow.wait(Said, { timeout: 120_000 }) ?? "nothing" : "none";
+    const said = waits ? await flow.wait(Said, { timeout: PATIENCE }) ?? "nothing" : "none";
     await flow.step("local", (step) => local(run, "local", step.id), { undo: undo("local") });
     const child = await flow.send(Child, { run, fails: childFails });
     if (child.ok === childFails) throw new Error(`the child ended with ${JSON.stringify(child)}`);

@@ -18,7 +18,7 @@ export interface LogHistoryOptions {
 }
 
 /** A leader writes down every 100 ms what has ended; the rest is what a busy machine adds. */
-export const MARGIN = 1_500;
+export const MARGIN = 5_000;
 
 /**
  * How long after the death, or the freeze, of a leader what ends may be repeated, in ms: others take over after 3 to 5

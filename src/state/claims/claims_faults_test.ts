@@ -130,6 +130,22 @@ describe("IdempotencyStore when the store fails", () => {
     assert(count("OUTCOME_UNKNOWN") <= 200, `${count("OUTCOME_UNKNOWN")} unknown`);
   });
 
+  it("senders that give up soon say nothing of the store: 64 claims are written at once afterwards", async () => {
+    const { clock, nodes: [node] } = claimCluster(1);
+    const store = new BusyStore(node.connection.store, clock, 400);
+    Object.assign(node.connection, { store });
+    for (let i = 0; i < 20; i++) {
+      const { error } = await clock.until(node.guard(`short-${i}`, handler(), { due: clock.monotonic() + 50 }));
+      assertEquals(error?.code, "UNAVAILABLE");
+      await clock.advance(5_000);
+    }
+    const before = store.calls;
+    for (let i = 0; i < 100; i++) void node.guard(`id-${i}`, handler("once"));
+    await clock.advance(0);
+    assertEquals(store.calls - before, 64);
+    await clock.advance(120_000);
+  });
+
   it("a holder keeps its claim, and its result, when the acknowledgement of a renewal is lost", async () => {
     const { clock, nodes: [node, other] } = claimCluster(2);
     loseNext("update", node);

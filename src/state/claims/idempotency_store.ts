@@ -340,7 +340,7 @@ export class IdempotencyStore implements Claims {
       now = stamp(clock);
       leave(between(sent, now));
     } catch (error) {
-      leave(Infinity);
+      leave(isAmbiguous(error) ? Infinity : undefined);
       attempt.leavesClaim = true;
       if (deadline.over !== undefined) {
         // remove the claim if its acknowledgement comes late; if that fails, the claim expires

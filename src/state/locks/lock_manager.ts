@@ -210,7 +210,7 @@ export class LockManager implements Locks {
           // an error is remembered, because it may come after the time limit for the answer
           creating.catch((error) => request.failure = error);
           const answered = this.#host.answers.within(ANSWER_LIMIT, creating);
-          answered.then(() => leave(elapsed(clock, sent)), () => leave(Infinity));
+          answered.then(() => leave(elapsed(clock, sent)), (error) => leave(isAmbiguous(error) ? Infinity : undefined));
           const revision = await answered;
           if (revision !== undefined) {
             const held = this.#hold(key, record, revision, sent);

@@ -49,7 +49,7 @@ describe("WriteWindow", () => {
     assertEquals([window.size, fill(window).length], [16, 16]);
   });
 
-  it("a write that was not sent gives its place to the next, and says nothing of the store", async () => {
+  it("a write that was not sent, or that nobody waits for, gives its place to the next, and says nothing of the store", async () => {
     const window = new WriteWindow();
     const [first] = fill(window);
     const next = window.enter();

@@ -7,8 +7,8 @@ import { Gate } from "../../data/gate.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 
 /**
- * Ends a write: `took` is the time until its answer, in ms; `Infinity`: no answer came; `undefined`: it was not sent, or
- * its sender did not wait for the answer.
+ * Ends a write: `took` is the time until its answer, in ms; `Infinity`: no answer came; `undefined`: it was not sent,
+ * or its sender did not wait for the answer.
  */
 export type LeaveWindow = (took?: number) => void;
 

@@ -8,6 +8,7 @@ import { readFile } from "node:fs/promises";
 import { after, describe, it } from "node:test";
 import { type Catga, catga, type CatgaOptions, command, event, type Logger, query } from "../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
+import { LEAVE } from "../src/cluster/cluster.ts";
 import { CatgaError, isCatgaError } from "../src/error.ts";
 import { chances } from "./support/chances.ts";
 import { eventually } from "./support/eventually.ts";
@@ -27,8 +28,6 @@ type User = typeof USERS[number];
 const AT_ONCE = 6;
 const LEFT = "a consumer was left behind";
 const LATE = "the record was left to expire";
-/** A node that leaves waits so long for the store, in ms. */
-const LEAVING = 2_000;
 
 /** The part of the configuration that is one user's. */
 function blockOf(user: User): string {
@@ -517,7 +516,7 @@ const FEATURES: Record<string, Feature> = {
     await stage.fill();
     const began = performance.now();
     await app.drain();
-    return performance.now() - began < LEAVING ? await stage.emptied("nodes") : LATE;
+    return performance.now() - began < LEAVE ? await stage.emptied("nodes") : LATE;
   },
   "release a lock when the store is full": async (stage, user) => {
     const app = await stage.start(user);

@@ -420,4 +420,4 @@ export class Cluster implements Remote {
 }
 
 /** Maximum time for which a drain waits until the store has removed this node's record, in ms. */
-const LEAVE = 2_000;
+export const LEAVE = 2_000;

@@ -1,6 +1,7 @@
 /** A store that serves one call after the other, as one does whose server has no more time. */
 import { type Clock, delay } from "../../src/ports/clock.ts";
 import type { Bucket, KeyValueStore } from "../../src/ports/key_value_store.ts";
+import { interceptedBucket } from "./intercepted_bucket.ts";
 
 const CALLS: ReadonlySet<string> = new Set(["get", "create", "update", "put", "delete"]);
 
@@ -23,15 +24,7 @@ export class BusyStore implements KeyValueStore {
 
   async open(name: string): Promise<Bucket> {
     const bucket = await this.#store.open(name);
-    return new Proxy(bucket, {
-      get: (target, wanted: keyof Bucket) => {
-        const member = target[wanted];
-        if (typeof member !== "function") return member;
-        // cast: the proxy hands on the method's own arguments
-        const method = (member as (...args: unknown[]) => Promise<unknown>).bind(target);
-        return CALLS.has(wanted) ? (...args: unknown[]) => this.#turn().then(() => method(...args)) : method;
-      },
-    });
+    return interceptedBucket(bucket, (method, _, make) => CALLS.has(method) ? this.#turn().then(make) : make());
   }
 
   #turn(): Promise<void> {

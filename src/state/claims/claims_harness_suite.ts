@@ -1,12 +1,12 @@
 /** Harness for the tests of claims under faults: nodes on one network in memory, on virtual time. */
 import type { Clock } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
-import type { Bucket } from "../../ports/key_value_store.ts";
 import { type MemoryConnection, MemoryNetwork, type MemoryNetworkOptions } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Result } from "../../contract/result.ts";
 import type { Claimant } from "../../dispatch/context_host.ts";
 import { claimant } from "../../../test/support/claims.ts";
+import { interceptedBucket } from "../../../test/support/intercepted_bucket.ts";
 import { IdempotencyStore } from "./idempotency_store.ts";
 
 /** Lease of a claim in ms: the store removes the claim when this time has passed since the last renewal. */
@@ -85,17 +85,10 @@ export function loseNext(
       async open(name: string) {
         const bucket = await open(name);
         let left = calls;
-        return new Proxy(bucket, {
-          get(target, wanted: keyof Bucket) {
-            const member = target[wanted];
-            if (typeof member !== "function") return member;
-            return async (...args: unknown[]) => {
-              // cast: the proxy hands on the method's own arguments
-              const make = () => (member as (...args: unknown[]) => Promise<unknown>).apply(target, args);
-              return await (wanted === method && left-- > 0 ? instead(make) : make());
-            };
-          },
-        });
+        return interceptedBucket(
+          bucket,
+          async (wanted, _, make) => await (wanted === method && left-- > 0 ? instead(make) : make()),
+        );
       },
     },
   });

@@ -21,7 +21,7 @@ import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";
 import { LeasedEntry } from "../store/leased_entry.ts";
-import { type LeaveWindow, WriteWindow } from "../store/write_window.ts";
+import { type LeaveWindow, timeOfFailed, WriteWindow } from "../store/write_window.ts";
 import { CallerDeadline } from "./caller_deadline.ts";
 import { ClaimWait } from "./claim_wait.ts";
 import {
@@ -330,21 +330,20 @@ export class IdempotencyStore implements Claims {
     const leave = entered instanceof Promise ? await placed(entered, deadline) : entered;
     const sent = stamp(clock);
     attempt.first ??= sent;
-    let writing: Promise<number | undefined> | undefined;
+    const writing = write();
     let revision: number | undefined;
     let now: Stamp; // read once for all that follows at once: in Deno, the clocks take 0.13 µs
     try {
       const limit = answerLimit(attempt.failures);
-      writing = write();
       revision = await this.#store.answers.within(limit, writing, sent.monotonic, deadline);
       now = stamp(clock);
       leave(between(sent, now));
     } catch (error) {
-      leave(isAmbiguous(error) ? Infinity : undefined);
+      leave(timeOfFailed(error));
       attempt.leavesClaim = true;
       if (deadline.over !== undefined) {
         // remove the claim if its acknowledgement comes late; if that fails, the claim expires
-        writing?.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
+        writing.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
       }
       throw error;
     }

@@ -9,6 +9,7 @@ import { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
 import type { Claimant } from "../../dispatch/context_host.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import { interceptedBucket } from "../../../test/support/intercepted_bucket.ts";
 import { claimant, Failing, handler, slowHandler } from "../../../test/support/claims.ts";
 import type { StateHarness, StateNode } from "../harness_suite.ts";
 import { IdempotencyStore } from "./idempotency_store.ts";
@@ -413,16 +414,9 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
 }
 
 /** Wraps a bucket: `heard` is called with the method and the arguments of every call. */
-function intercepted(bucket: Bucket, heard: (method: keyof Bucket, args: unknown[]) => unknown): Bucket {
-  return new Proxy(bucket, {
-    get(target, method: keyof Bucket) {
-      const member = target[method];
-      if (typeof member !== "function") return member;
-      return (...args: unknown[]) => {
-        heard(method, args);
-        // cast: the proxy hands on the method's own arguments
-        return (member as (...args: unknown[]) => unknown).apply(target, args);
-      };
-    },
+function intercepted(bucket: Bucket, heard: (method: keyof Bucket, args: readonly unknown[]) => unknown): Bucket {
+  return interceptedBucket(bucket, (method, args, make) => {
+    heard(method, args);
+    return make();
   });
 }

@@ -3,11 +3,12 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLess, assertMatch } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
 import { BusyStore } from "../../../test/support/busy_store.ts";
+import { interceptedBucket } from "../../../test/support/intercepted_bucket.ts";
 import type { Faults } from "../../memory/faults.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import type { Bucket, KeyValueStore } from "../../ports/key_value_store.ts";
+import type { KeyValueStore } from "../../ports/key_value_store.ts";
 import type { Lock } from "../../contract/shared_state.ts";
 import { LockManager } from "./lock_manager.ts";
 import {
@@ -398,16 +399,9 @@ function withheld(h: MemoryLockHarness, isWithheld: (method: string, key: string
   const connection = h.network.connect({ name: "withheld" });
   const open: KeyValueStore["open"] = async (...args) => {
     const bucket = await connection.store.open(...args);
-    return new Proxy(bucket, {
-      get(target, method: keyof Bucket) {
-        const member = target[method];
-        if (typeof member !== "function") return member;
-        return async (key: string, ...more: unknown[]) => {
-          if (isWithheld(method, key)) await written.promise;
-          // cast: the proxy hands on the method's own arguments
-          return await (member as (...args: unknown[]) => Promise<unknown>).call(target, key, ...more);
-        };
-      },
+    return interceptedBucket(bucket, async (method, [key], make) => {
+      if (isWithheld(method, key as string)) await written.promise; // cast: each method has the key, or a prefix, first
+      return await make();
     });
   };
   return { node: lockNode("withheld", { open }, connection.clock, h.network.random), written };

@@ -17,7 +17,7 @@ import type { Lock, LockOptions } from "../../contract/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";
-import { type LeaveWindow, WriteWindow } from "../store/write_window.ts";
+import { type LeaveWindow, timeOfFailed, WriteWindow } from "../store/write_window.ts";
 import { isLeftover } from "./deadlock.ts";
 import { HeldKey } from "./held_key.ts";
 import { deadlock, locksClosed } from "./lock_error.ts";
@@ -210,7 +210,7 @@ export class LockManager implements Locks {
           // an error is remembered, because it may come after the time limit for the answer
           creating.catch((error) => request.failure = error);
           const answered = this.#host.answers.within(ANSWER_LIMIT, creating);
-          answered.then(() => leave(elapsed(clock, sent)), (error) => leave(isAmbiguous(error) ? Infinity : undefined));
+          answered.then(() => leave(elapsed(clock, sent)), (error) => leave(timeOfFailed(error)));
           const revision = await answered;
           if (revision !== undefined) {
             const held = this.#hold(key, record, revision, sent);

@@ -5,6 +5,7 @@
  */
 import { Gate } from "../../data/gate.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
+import { isAmbiguous } from "./ambiguous_writes.ts";
 
 /**
  * Ends a write: `took` is the time until its answer, in ms; `Infinity`: no answer came; `undefined`: it was not sent,
@@ -33,6 +34,11 @@ export class WriteWindow {
       leave();
     };
   }
+}
+
+/** Returns the time of a write that failed with this error, for {@link LeaveWindow}. */
+export function timeOfFailed(error: unknown): number | undefined {
+  return isAmbiguous(error) ? Infinity : undefined;
 }
 
 /** Returns the size of the window after a write that was answered after `took` ms. */

@@ -293,7 +293,7 @@ export class DriveRecorder {
   async #append(entries: readonly JournalEntry[]): Promise<boolean> {
     const { log, endpoint: holder } = this.#host;
     const [ref, journal] = [this.#ref, this.#journal];
-    while (!this.#lost) {
+    while (!this.#lost && !this.#drive.over) {
       entries = this.#mustRestart ? entries.filter((entry) => this.#isOutcome(entry)) : entries;
       entries = entries.map((entry) => this.#asRetried(entry));
       if (entries.length === 0) return true;
@@ -330,6 +330,9 @@ export class DriveRecorder {
   async #readOn(): Promise<boolean> {
     const [ref, journal] = [this.#ref, this.#journal];
     const found = await this.#host.log.readOn(ref, journal, (stored) => {
+      // the next execution of the run on this node has the same journal: a read that ends after its own execution must
+      // not advance it, because the new execution would then append decisions after messages that it has not checked
+      if (this.#drive.over) return;
       // skip a message that was applied already: this node's messages are applied when their append is acknowledged
       if (stored.sequence <= journal.sequence) return;
       // a message that has entries of an executing node, and is not this node's append in progress, has one of two

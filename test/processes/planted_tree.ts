@@ -50,6 +50,7 @@ interface Change {
  *   a retry. `flow-failure`: an attempt that has failed is handed over when that is stored. `flow-begun`: a cancelled
  *   run does not wait for what a dead process began; `flow-fresh`: whatever is called behind an append is new;
  *   `flow-threw`: nothing is left that a dead process began once a branch goes on beside a handler that has thrown.
+ *   `flow-late-read`: a read that outlives its execution of a run advances the journal of the next one.
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before
  *   they have stored; `flow-undriven`: so do nodes that do not drive the run. `flow-loser`: a step that lost a race
@@ -270,6 +271,11 @@ const PLANTS = {
     file: "src/flow/steps.ts",
     from: "if (ongoing !== undefined && !isOver && !isRecorded)",
     to: "if (ongoing !== undefined && !isOver && (!isRecorded || isRecorded))",
+  }],
+  "flow-late-read": [{
+    file: "src/flow/drive_recorder.ts",
+    from: "      if (this.#drive.over) return;\n      // skip",
+    to: "      // skip",
   }],
   "flow-unnoted": [{
     file: "src/flow/drive_recorder.ts",

@@ -63,6 +63,7 @@ const SUMS = [
   "floods",
   "losers",
   "takenBack",
+  "slowReads",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -117,6 +118,8 @@ const MAX_FAILED_ATTEMPTS = 5;
 const NEAR = 600_000;
 /** In which a run that has ended takes its schedules back, in ms. */
 const TAKEN_BACK = 60_000;
+/** How long a slow read takes to the store at most, in ms. */
+const SLOW_READ = 20_000;
 /** In which every run ends after the last fault, beyond the time of its program. */
 const LIMIT = 150_000;
 
@@ -187,6 +190,10 @@ class Simulation {
   readonly far: boolean;
   /** For these pauses: other seeds are as without them. */
   readonly patience: Random;
+  /** In these seeds some reads take so long that other executions of the run begin and end meanwhile. */
+  readonly slowing: boolean;
+  /** For these reads: other seeds are as without them. */
+  readonly slowness: Random;
   /** The longest time that a request takes to the store, and an answer back, in ms. */
   readonly lag: number;
   readonly violations: string[] = [];
@@ -225,6 +232,9 @@ class Simulation {
     this.flood = seededRandom(seed + 5_000_000);
     this.far = seed % 7 === 2 && !this.limited && !this.losing;
     this.patience = seededRandom(seed + 6_000_000);
+    // processes freeze, and operators are faster than appends
+    this.slowing = seed % 35 === 3;
+    this.slowness = seededRandom(seed + 7_000_000);
     this.lag = this.flooding ? 20 : this.interjecting ? [3, 5, 20][seed % 3] : 3;
     if (this.flooding) this.client = new Process(this, CLIENT);
   }
@@ -305,6 +315,13 @@ class Simulation {
 
   latency(): number {
     return 0.2 + this.random() * this.lag;
+  }
+
+  /** How much longer than others a read takes to the store, in ms. */
+  slowRead(): number {
+    if (!this.slowing || !this.storm || this.slowness() > 0.3) return 0;
+    this.sums.slowReads++;
+    return this.slowness() * SLOW_READ;
   }
 
   // faults ------------------------------------------------------------------------------------------
@@ -610,7 +627,7 @@ class Process implements DrivenRunsHost {
   }
 
   /** A request: it arrives even if its sender has died meanwhile. */
-  request<T>(serve: () => T, lost: (error: CatgaError) => T, timeout = 5_000): Promise<T> {
+  request<T>(serve: () => T, lost: (error: CatgaError) => T, timeout = 5_000, slow = 0): Promise<T> {
     const { simulation } = this;
     this.mayDie();
     if (this.dead) return new Promise(() => {});
@@ -627,7 +644,7 @@ class Process implements DrivenRunsHost {
       const fail = () => simulation.after(timeout, () => end(() => lost(unavailable)));
       const { lostAt } = simulation;
       if (this.isCut || (simulation.storm && this.random() < simulation.mode.unknown / 2)) return fail();
-      simulation.after(this.#latency, () => {
+      simulation.after(this.#latency + slow, () => {
         if (lostAt < simulation.lostAt) return fail();
         const served = serve();
         this.mayDie();
@@ -662,6 +679,8 @@ class Process implements DrivenRunsHost {
         this.request<StoredMessage | undefined>(
           () => simulation.led.findLast((message) => message.subject === subject),
           unavailable,
+          5_000,
+          simulation.slowRead(),
         ),
       read: (subject, options) =>
         this.request<StoredMessage[]>(() => {

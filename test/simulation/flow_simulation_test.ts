@@ -33,6 +33,7 @@ describe("simulation of workflows", () => {
       floods: 0,
       losers: 0,
       takenBack: 0,
+      slowReads: 0,
     };
     for (const seed of PLAYED) {
       const { violations, sums } = await simulateFlow(seed);
@@ -87,6 +88,7 @@ describe("simulation of workflows", () => {
       ["flow-retried", /is stuck behind a retry/],
       ["flow-failure", /is stuck behind a retry/, 2_640],
       ["flow-unnoted", /has not ended/, 1_480],
+      ["flow-late-read", /has two outcomes/, 5_568],
       ["flow-begun", /was done and is not undone/, 197],
       ["flow-fresh", /was done and is not undone/, 27],
       ["flow-threw", /was done and is not undone/, 22_857],

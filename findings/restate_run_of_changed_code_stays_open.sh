@@ -3,7 +3,7 @@
 # Expected: the caller gets an error that names the step which is not the recorded one
 # Seen: a service is replaced, at the same address, while a run of it sleeps: the server reports a journal mismatch, and the caller has no answer 15 s later
 # In version: @restatedev/restate-server 1.7.12, @restatedev/restate-sdk 1.17.2, bun 1.4.4
-# Catga: src/flow/drive.ts, docs/workflows.md
+# Catga: src/flow/execution/drive.ts, docs/workflows.md
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

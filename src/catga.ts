@@ -66,6 +66,7 @@ export type { CatgaOptions, ConnectionOptions, NatsConnection };
  * const result = await app.send(Greet, { name: "tea" });
  * console.log(result.ok && result.value); // hello tea
  * ```
+ * @decides two apps of one program meet in memory when no NATS address is given
  */
 export function catga(options: CatgaOptions = {}): Promise<Catga> {
   // the app starts outside of its caller's async context, because it serves all senders

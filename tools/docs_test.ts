@@ -1,6 +1,6 @@
 /** The pages: README names them all, no link is dead, and each has an example that runs. */
 import { assertEquals, assertGreater } from "@std/assert";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { describe, it } from "node:test";
@@ -46,18 +46,6 @@ const figures = all.filter((file) => file.startsWith("docs/figures/"));
 const pages = all.filter((file) => !internals.includes(file) && !figures.includes(file));
 const architecture = await read("docs/internals/architecture.md");
 
-/** Sections of the index of decisions that are no rooms. */
-const OUTSIDE_ROOMS = ["src", "test", "tools", "bench", "examples"];
-/** Folders of which the index has each file that is no test. */
-const INDEXED = ["src", "tools", "examples", "bench/peers", "bench/sections", "test/simulation"];
-/** A row of the index: what is decided, the file, a name in it. */
-const DECIDED = /^\| (.+?) +\| `([\w./]+\.ts)` +\| `(#?\w+)` +\|$/g;
-
-/** The files that a text names in backticks. */
-function filesIn(text: string): string[] {
-  return [...text.matchAll(/`([\w./]+\.ts)`/g)].map(([, file]) => file);
-}
-
 describe("docs", () => {
   for (const name of ["README.md", "README.zh-CN.md"]) {
     it(`are all named in ${name}`, async () => {
@@ -92,57 +80,6 @@ describe("docs", () => {
     );
     assertGreater(named.length, 20);
     assertEquals(named.filter((file) => !existsSync(join(root, file))), []);
-  });
-
-  describe('docs/internals/architecture.md: the index "Where is it decided?"', () => {
-    const [index] = architecture.split("\n## Where is it decided?\n")[1].split("\n## ");
-    const sections = index.split("\n### ").slice(1).map((section) => {
-      const [folder, ...lines] = section.split("\n");
-      const table = lines.filter((line) => line.startsWith("|")).slice(2);
-      return { folder, table, rows: table.flatMap((line) => [...line.matchAll(DECIDED)]) };
-    });
-    /** Files that a row names, in its column or in its text. */
-    const named = new Set(
-      sections.flatMap(({ folder, rows }) =>
-        rows.flatMap(([, text, file]) => [file, ...filesIn(text)].map((path) => `${folder}/${path}`))
-      ),
-    );
-
-    it("has a section for each folder of src/, in which each line is a row", () => {
-      const folders = readdirSync(join(root, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
-      const wanted = [...folders.map(({ name }) => `src/${name}`), ...OUTSIDE_ROOMS];
-      assertEquals(sections.map(({ folder }) => folder).sort(), wanted.sort());
-      assertEquals(sections.filter(({ table, rows }) => rows.length < 2 || rows.length !== table.length), []);
-      const listed = [...index.split("\n### ")[0].matchAll(/^\| \[([\w/]+)\]/gm)].map(([, folder]) => folder);
-      assertEquals(listed, sections.map(({ folder }) => folder));
-    });
-
-    it("names files that exist, and a name that each contains", async () => {
-      const wrong: string[] = [];
-      for (const { folder, rows } of sections) {
-        for (const [, , file, name] of rows) {
-          const source = existsSync(join(root, folder, file)) ? await read(`${folder}/${file}`) : "";
-          if (!new RegExp(`(?<![\\w#])${name}(?!\\w)`).test(source)) wrong.push(`${folder}/${file} has no ${name}`);
-        }
-      }
-      assertEquals(wrong, []);
-      assertEquals([...named].filter((file) => !existsSync(join(root, file))), []);
-    });
-
-    it("has each file of src/, tools/ and examples/, and what is measured and simulated", async () => {
-      const files = await sourceFiles(root, INDEXED);
-      const missing = files.filter((file) => file.endsWith(".ts") && !/_test\.ts$/.test(file) && !named.has(file));
-      assertEquals(missing, []);
-    });
-
-    it("says each thing once, and orders the rows of a section by file", () => {
-      for (const { folder, rows } of sections) {
-        const texts = rows.map(([, text]) => text);
-        assertEquals(texts.filter((text, at) => texts.indexOf(text) !== at), [], folder);
-        const files = rows.map(([, , file]) => `${dirname(file)} ${file}`);
-        assertEquals(files, files.toSorted(), folder);
-      }
-    });
   });
 
   it("docs/internals/architecture.md: a path names files of src/ that exist, and functions that each has", async () => {

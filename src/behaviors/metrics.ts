@@ -1,6 +1,7 @@
 /**
  * `metrics()`: records durations and outcomes of sends and handlers, queues, and failures between nodes, through the
  * API of OpenTelemetry. The API is loaded when an app with this behavior starts.
+ * @decides instruments and their names
  */
 import type { BatchObservableResult, Meter } from "@opentelemetry/api";
 import { ALARM_KINDS } from "../contract/alarms.ts";
@@ -302,6 +303,7 @@ const MAX_CODES = 100;
 /**
  * Boundaries of the buckets of durations, in s: OpenTelemetry's boundaries for messaging, and three lower ones, because
  * a send within a data center is shorter.
+ * @decides the bounds of histograms
  */
 const BOUNDARIES = [
   ...[0.0005, 0.001, 0.0025],

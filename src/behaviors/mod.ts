@@ -13,6 +13,8 @@
  * console.log((await app.send(Price, { sku: "tea" })).value); // 420
  * ```
  *
+ * @decides exports of the entrypoint `/behaviors`
+ *
  * @module
  */
 

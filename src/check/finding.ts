@@ -2,6 +2,7 @@
 
 /**
  * An effect that deploying the program would have on running nodes, on stored messages, or on open runs of workflows.
+ * @decides what a finding of `catga check` consists of: break, unknown or note, and its advice
  */
 export interface Finding {
   /**

@@ -1,4 +1,7 @@
-/** `bench`: measures, in a few seconds, the latency and the rate of messages that are echoed over the NATS server. */
+/**
+ * `bench`: measures, in a few seconds, the latency and the rate of messages that are echoed over the NATS server.
+ * @decides `catga bench`: the load that it sends, and the columns that it prints
+ */
 import { performance } from "node:perf_hooks";
 import { type Catga, type Query, query, unwrap } from "../../mod.ts";
 import { token } from "../ports/clock.ts";

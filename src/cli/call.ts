@@ -1,4 +1,7 @@
-/** `call`: sends a command or a query, or broadcasts it, and prints the answers. */
+/**
+ * `call`: sends a command or a query, or broadcasts it, and prints the answers.
+ * @decides `catga call`, which sends from a shell
+ */
 import {
   type Catga,
   CatgaError,

@@ -58,7 +58,10 @@ export interface ClusterRates {
   readonly moreContracts: number;
 }
 
-/** Computes the rates of a cluster from the last two answers of each node. */
+/**
+ * Computes the rates of a cluster from the last two answers of each node.
+ * @decides `catga top`: rates from counters
+ */
 export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
   const sums = new Map<string, Sum>();
   const nodes = samples.map((sample): NodeRates => {

@@ -19,8 +19,8 @@ import { nodeOfStats } from "../contract/node_stats.ts";
 import type { RunInfo, RunsOptions } from "../contract/flow.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import type { DashboardSource } from "../dashboard/dashboard_source.ts";
-import { runInfos, tellRun } from "../flow/run_infos.ts";
-import { RunLog } from "../flow/run_log.ts";
+import { runInfos, tellRun } from "../flow/calls/run_infos.ts";
+import { RunLog } from "../flow/stored/run_log.ts";
 import { mayNot, type Transport, type Violation } from "../ports/transport.ts";
 import { HeldLocks, LOCK_SPACES, type LockClaim, type LockKind } from "../state/locks/held_locks.ts";
 import type { LockRecord } from "../state/locks/lock_record.ts";
@@ -47,7 +47,10 @@ export function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
   return STREAM_KINDS.some((each) => each === kind);
 }
 
-/** A connection to one namespace that reads and does not write, unless the user asks for it. */
+/**
+ * A connection to one namespace that reads and does not write, unless the user asks for it.
+ * @decides the tool reads a cluster without being a node
+ */
 export class ClusterView implements DashboardSource, AsyncDisposable {
   readonly namespace: string;
   /** Address of the NATS server, for printing. */

@@ -10,6 +10,7 @@ import type { Terminal } from "./terminal.ts";
 /**
  * Returns the options of nats.js for the connection. Throws a {@link UsageError} for flags that exclude each other,
  * and for a file that cannot be read.
+ * @decides the tool's connection: `--nats` and the default address, token, credentials, and which exclude each other
  */
 export async function connectionOptions(flags: Flags, terminal: Terminal): Promise<ConnectionOptions> {
   const given = (name: Exclude<keyof typeof CONNECTION_FLAGS, "nats" | "namespace" | "json" | "codec">) =>

@@ -1,4 +1,7 @@
-/** `dashboard`: serves a page that shows the cluster live. */
+/**
+ * `dashboard`: serves a page that shows the cluster live.
+ * @decides `catga dashboard`: its port, and the errors of a port in use
+ */
 import { printable } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { UsageError } from "./flags.ts";

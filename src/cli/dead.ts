@@ -1,4 +1,7 @@
-/** `dead`: lists, shows, replays and discards dead letters. */
+/**
+ * `dead`: lists, shows, replays and discards dead letters.
+ * @decides `catga dead`
+ */
 import type { DeadLetter } from "../../mod.ts";
 import type { DeadLetterOptions } from "../contract/durable_messages.ts";
 import { shownPayload } from "../contract/redaction.ts";

@@ -16,7 +16,7 @@ import { ADVICE, type Alarm, alarmsOf, declaredName, nodeLabel } from "../contra
 import { wakesRun } from "../contract/workflow.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import type { Look } from "../check/running.ts";
-import { lateRuns } from "../flow/run_infos.ts";
+import { lateRuns } from "../flow/calls/run_infos.ts";
 import { ClusterView, MISMATCHES } from "./cluster_view.ts";
 import type { EventForm } from "./contract_looks.ts";
 import { disposing } from "./connection.ts";
@@ -93,7 +93,10 @@ interface Nodes {
   readonly listed: ReadonlySet<string>;
 }
 
-/** Examines the cluster, and adds the problems found and the examined parts to `seen`. */
+/**
+ * Examines the cluster, and adds the problems found and the examined parts to `seen`.
+ * @decides what `doctor` looks at
+ */
 async function examine(view: ClusterView, seen: Examination): Promise<void> {
   const { findings, looked } = seen;
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
@@ -435,7 +438,10 @@ const READ = "If that does not say why, its leader may be changing: try again; t
 const SEEN: readonly BucketKind[] = ["nodes", "locks"];
 /** Maximum number of schedules that are examined. */
 const MAX_SCHEDULES = 10_000;
-/** Time after its due time, in ms, at which a schedule that has not fired is reported. */
+/**
+ * Time after its due time, in ms, at which a schedule that has not fired is reported.
+ * @decides after how many ms `doctor` reports a scheduled message as late, and its other limits
+ */
 const OVERDUE_AFTER = 10_000;
 /** Time after its due time, in ms, at which a workflow run counts as not woken; its node may be busy for a while. */
 const LATE_RUN = 60_000;

@@ -12,7 +12,10 @@ export function readDuration(text: string): number | undefined {
   return figure === undefined ? undefined : Number(figure) * UNITS[unit as keyof typeof UNITS];
 }
 
-/** Formats a duration in one or two units: `850 ms`, `12 s`, `3 m 20 s`, `2 h 5 m`, `4 d 1 h`. */
+/**
+ * Formats a duration in one or two units: `850 ms`, `12 s`, `3 m 20 s`, `2 h 5 m`, `4 d 1 h`.
+ * @decides how durations are read and shown
+ */
 export function showDuration(ms: number): string {
   const rounded = Math.max(0, Math.round(ms));
   if (rounded < 1_000) return `${rounded} ms`;

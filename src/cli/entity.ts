@@ -1,4 +1,7 @@
-/** `entity`: shows the stored events and the snapshot of one entity. */
+/**
+ * `entity`: shows the stored events and the snapshot of one entity.
+ * @decides `catga entity`: the history of one entity
+ */
 import { nodeLabel } from "../contract/alarms.ts";
 import { HIDDEN, shownPayload } from "../contract/redaction.ts";
 import { fewAtOnce } from "../data/gate.ts";

@@ -39,7 +39,10 @@ export const CONNECTION_FLAGS = {
   codec: { value: "FILE", variable: "CATGA_CODEC", summary: "module that exports the codec" },
 } as const satisfies Record<string, FlagSpec>;
 
-/** Flags of single commands of the tool, by name. */
+/**
+ * Flags of single commands of the tool, by name.
+ * @decides a command's own flags, which are parsed and shown in its help
+ */
 export const COMMAND_FLAGS = {
   watch: { short: "w", summary: "stay, and show changes, until Ctrl-C" },
   once: { summary: "measure one second, show it, and end" },

@@ -1,4 +1,7 @@
-/** `locks`: lists the locks and leaderships that nodes hold, and releases a lock by force. */
+/**
+ * `locks`: lists the locks and leaderships that nodes hold, and releases a lock by force.
+ * @decides `catga locks`: holders and waiters
+ */
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, LOCK_KINDS, type ShownLock } from "./cluster_view.ts";
 import { UsageError } from "./flags.ts";

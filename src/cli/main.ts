@@ -19,6 +19,8 @@
  * console.log(code); // 0
  * ```
  *
+ * @decides the commands and their exit codes
+ *
  * @module
  */
 import process from "node:process";

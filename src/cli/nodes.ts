@@ -12,7 +12,10 @@ import { Listing } from "./listing.ts";
 import { table } from "./table.ts";
 import { aborted } from "../ports/clock.ts";
 
-/** The `nodes` command of the tool. */
+/**
+ * The `nodes` command of the tool.
+ * @decides `catga nodes`: its columns, and `--watch`
+ */
 export const nodes: CliCommand = {
   name: "nodes",
   summary: "lists the nodes, what they handle, and their load",

@@ -1,6 +1,7 @@
 /**
  * `runs`: lists runs of workflows, and retries or cancels many at once. `run`: shows and changes one run. The filters
- * are applied in `flow/run_infos.ts`; their flags are parsed here.
+ * are applied in `flow/calls/run_infos.ts`; their flags are parsed here.
+ * @decides `catga runs` and `catga run`: retry, cancel, skip or signal from a shell
  */
 import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../contract/flow.ts";
 import { shownEntryValue } from "../contract/redaction.ts";

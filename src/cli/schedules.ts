@@ -1,4 +1,7 @@
-/** `schedules`: lists messages that are scheduled for later, and cancels one. */
+/**
+ * `schedules`: lists messages that are scheduled for later, and cancels one.
+ * @decides `catga schedules`: pending schedules, and the cancelling of one
+ */
 import { isWorkflowName, runContracts, runOfStart, runType, startName, wakesRun } from "../contract/workflow.ts";
 import { offsetOf } from "../data/cron.ts";
 import { printable } from "../data/printable.ts";

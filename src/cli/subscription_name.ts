@@ -7,6 +7,7 @@ import { OF_ENTITIES } from "../contract/announcement.ts";
  * Finds the subscription that an argument names: `NAME`, in the service of `--service` if it is given, or
  * `SERVICE/NAME`. A subscription to events of entities is found by its plain name if no other subscription has that
  * name. Throws an `Error` if no subscription matches, or subscriptions of several services do.
+ * @decides the subscription that a word means
  */
 export function findSubscription(all: readonly SubscriptionInfo[], word: string, flags: Flags): SubscriptionInfo {
   const slash = word.indexOf("/");

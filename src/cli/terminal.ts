@@ -23,7 +23,10 @@ export interface Terminal {
   readonly signal: AbortSignal;
 }
 
-/** Options for styled text: {@link Terminal.colors} decides about colors, not the standard output of the process. */
+/**
+ * Options for styled text: {@link Terminal.colors} decides about colors, not the standard output of the process.
+ * @decides the width of lines, colors
+ */
 const ALWAYS = { validateStream: false };
 
 /** Returns the text in bold, if the terminal shows colors. */

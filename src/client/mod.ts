@@ -13,6 +13,10 @@
  * for await (const { payload } of shop.placed.follow({ from: "now" })) console.log(payload);
  * ```
  *
+ * @decides a call from a browser; again after which failures
+ * @decides how long a client waits before it opens a stream again (option `pause`)
+ * @decides "not done" or "may have been done", when a connection breaks
+ *
  * @module
  */
 import type { Contract, DurableContract } from "../contract/contract.ts";

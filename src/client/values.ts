@@ -41,7 +41,10 @@ export function write(value: unknown): string {
   return tagged ? `~${made}` : JSON.stringify(value);
 }
 
-/** Decodes a value from its text. Throws if the text is invalid. */
+/**
+ * Decodes a value from its text. Throws if the text is invalid.
+ * @decides values with tags (`Map`, `Date`, typed arrays) are written and read in a browser
+ */
 export function read(text: string): unknown {
   if (text === "") return undefined;
   return text[0] === "~" ? untag(JSON.parse(text.slice(1))) : JSON.parse(text);

@@ -78,7 +78,11 @@ type ViewOptions = Pick<Transport, "clock" | "random"> & {
 /** Loads the comparison of schemas, once for all apps: only nodes beside other versions of their contracts need it. */
 export const loadMismatches = openOnce(() => import("./membership/schema_mismatches.ts"));
 
-/** The cluster as one of its nodes sees it: the other nodes, and the way to send messages to them. */
+/**
+ * The cluster as one of its nodes sees it: the other nodes, and the way to send messages to them.
+ * @decides the parts of a node's cluster side are made and joined: membership, routing, wire; the order in which it
+ * leaves
+ */
 export class Cluster implements Remote {
   readonly router: Router;
   readonly #options: ClusterOptions;

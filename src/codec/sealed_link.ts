@@ -1,6 +1,7 @@
 /**
  * Wraps the ports of a node (its interfaces to network and store) so that a codec encodes ("seals") the payloads that
  * go out, and decodes ("opens") the payloads that come in.
+ * @decides which subjects and streams are sealed, and which plain NATS clients can still use
  */
 import { eventSubject, nodeSubject } from "../contract/subjects.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";

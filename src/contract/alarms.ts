@@ -199,6 +199,7 @@ export function isHandlerFailing(code: string): boolean {
 /**
  * Makes the alarms of the observations, the most urgent first. `before`: the previous alarms. An alarm that continues
  * one of them (same kind and subject) keeps its `since`, if the observation has no time of its own.
+ * @decides when an alarm stands, and its advice
  */
 export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): readonly Alarm[] {
   const since = new Map(before.map((alarm) => [keyOf(alarm), alarm.since]));

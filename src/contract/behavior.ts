@@ -156,7 +156,10 @@ export function checkBehaviors(name: string, value: readonly AnyBehavior[]): voi
   });
 }
 
-/** Throws a `TypeError` unless the value that a behavior's `attach` returned has the shape of an {@link Attachment}. */
+/**
+ * Throws a `TypeError` unless the value that a behavior's `attach` returned has the shape of an {@link Attachment}.
+ * @decides types of behaviors, and what they may attach to an app
+ */
 export function checkAttachment(value: unknown): asserts value is Attachment {
   if (!isRecord(value)) {
     throw new TypeError(`attach of a behavior must return { observe, detach } or nothing; got ${show(value)}`);

@@ -32,6 +32,7 @@ import type { JsonSchema } from "./json_schema.ts";
 /**
  * Returns whether a reader of one schema reads every value that a writer of the other may write. Pure. Both schemas may
  * come from another process: no schema makes this function throw, run long, or evaluate a pattern.
+ * @decides may a new version of a schema read what the old one wrote
  */
 export function reads(reader: JsonSchema, writer: JsonSchema): Compatibility {
   const odd = malformed(reader) ?? malformed(writer);

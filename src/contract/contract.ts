@@ -139,7 +139,10 @@ export type CodeOf<C extends AnyContract> = C extends Contract<Kind, never, unkn
   ? F | ProgramCode | ErrorCode
   : never;
 
-/** Returns true if a name is valid for a contract. */
+/**
+ * Returns true if a name is valid for a contract.
+ * @decides which characters a contract's name may have, and how many; a workflow's: `workflow.ts`
+ */
 export function isContractName(name: string): boolean {
   return name.length <= MAX_NAME_LENGTH && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
 }

@@ -3,7 +3,10 @@
  * has the other defaults of `catga()`.
  */
 
-/** Default timeout of a send, retries included. */
+/**
+ * Default timeout of a send, retries included.
+ * @decides default timeouts, retries, ttls, and how long messages are kept
+ */
 export const TIMEOUT = 30_000;
 /** Default number of further attempts of a send after the first. */
 export const RETRIES = 3;

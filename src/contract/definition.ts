@@ -500,6 +500,7 @@ export interface Stream<In = void, Item = void, F extends string = AnyCode, Payl
  * await using app = await catga({ handlers: count });
  * for await (const n of app.stream(Count, { to: 2 })) console.log(n); // 1, then 2
  * ```
+ * @decides streams are declared: `stream()`
  */
 export function stream<In = void, Item = void, F extends string = AnyCode, Payload = In, Returned = Item>(
   name: SendableName<In, Returned>,

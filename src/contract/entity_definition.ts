@@ -91,7 +91,10 @@ export interface EmittedPayload {
   readonly payload: unknown;
 }
 
-/** The entity that the handler of one of its commands gets: the implementation of {@link Loaded}. */
+/**
+ * The entity that the handler of one of its commands gets: the implementation of {@link Loaded}.
+ * @decides `emit` within a command of an entity: the event is applied to the state at once; what `apply` may return
+ */
 export class Deciding<State> implements Loaded<State> {
   readonly id: string;
   readonly version: number;

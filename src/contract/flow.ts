@@ -67,7 +67,10 @@ export interface Step {
   readonly signal: AbortSignal;
 }
 
-/** Options of `flow.step`. */
+/**
+ * Options of `flow.step`.
+ * @decides workflow options, steps, signals, as types
+ */
 export interface StepOptions<T> {
   /**
    * Undoes the step if the run fails or is cancelled later. The function may have steps of its own. If it throws, or

@@ -13,7 +13,10 @@ import { CatgaError } from "../error.ts";
 import { DEFAULT_RETRY } from "./defaults.ts";
 import { checkDelay, checkInteger, checkKnown, checkNumber, checkObject, checkToken, show } from "../data/checks.ts";
 
-/** Options of `handle` and `on`, which make handlers. `F`: the codes that the contract may fail with. */
+/**
+ * Options of `handle` and `on`, which make handlers. `F`: the codes that the contract may fail with.
+ * @decides options of handlers, batches and retries, as types
+ */
 export interface HandlerOptions<F extends string = string> {
   /**
    * Behaviors around this handler, inside the app's own, outermost first. Their failure codes must be among the
@@ -220,6 +223,7 @@ export type Thrower = "handler" | "behavior";
 /**
  * Makes the failure `HANDLER_FAILED` of a message whose handler, or a behavior around it, threw `cause`. The thrown
  * error itself stays in the log of the handler's node.
+ * @decides the text of the failure that callers get when a handler throws
  */
 export function handlerFailure(contract: AnyContract, ctx: Context, cause: unknown, by: Thrower): CatgaError {
   return new CatgaError("HANDLER_FAILED", messageOf(contract, ctx, by), { cause, node: ctx.node });
@@ -243,6 +247,8 @@ function messageOf({ name }: AnyContract, ctx: Context, by: Thrower): string {
  * Returns the settings of a handler's subscription; `undefined` for a contract that is not durable. Throws a
  * `TypeError` or `RangeError` for an invalid option. `at`: text at the beginning of the error. `batches`: true for a
  * handler that gets its events in batches, which only durable events can have.
+ * @decides options of subscriptions and their retries: `retry`, `outage`, `from`, `each`
+ * @decides the largest number of attempts (`retry.attempts`), and the check of it
  */
 export function subscriptionSettings(
   at: string,

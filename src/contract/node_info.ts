@@ -1,7 +1,10 @@
 /** Information that nodes share about each other, and the strategies that choose a node for a request. */
 import type { CatgaError } from "../error.ts";
 
-/** A node as other nodes see it. The object is frozen. */
+/**
+ * A node as other nodes see it. The object is frozen.
+ * @decides what a node tells others of itself; what a custom `route` function gets
+ */
 export interface NodeInfo {
   /** The node's id, unique in the cluster. */
   readonly id: string;

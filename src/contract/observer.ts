@@ -1,6 +1,9 @@
 /** Events inside an app that are not part of the result of any send, as typed values for logs, behaviors and tests. */
 
-/** An event inside an app, outside of the handlers' own code. The app passes it to the logger and to behaviors. */
+/**
+ * An event inside an app, outside of the handlers' own code. The app passes it to the logger and to behaviors.
+ * @decides what an observer is told, and the shape of a log line
+ */
 export type Observation =
   /**
    * A handler threw, or, with `behavior: true`, a behavior around it; the caller gets `HANDLER_FAILED`. With `schema`:

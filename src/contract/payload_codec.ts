@@ -14,7 +14,10 @@ export interface PayloadCodec {
   decode(bytes: Uint8Array<ArrayBuffer>): MaybePromise<Uint8Array>;
 }
 
-/** Throws a `TypeError` if the codec is invalid. `name`: the option's name, for the error. */
+/**
+ * Throws a `TypeError` if the codec is invalid. `name`: the option's name, for the error.
+ * @decides options of `catga({ codec })`: what a codec has to provide
+ */
 export function checkCodec(name: string, codec: PayloadCodec): void {
   if (!isRecord(codec)) throw new TypeError(`${name} must have encode and decode; got ${show(codec)}`);
   checkMethods(name, codec, ["encode", "decode"]);

@@ -54,6 +54,7 @@ export interface FailOptions<D = unknown> extends Omit<CatgaErrorOptions, "node"
  *   amount > 100 ? fail("INSUFFICIENT_FUNDS", `cannot withdraw ${amount}`, { details: { left: 100 } }) : { left: 100 - amount }
  * );
  * ```
+ * @decides what `fail` and `unwrap` accept
  */
 export function fail<F extends string, D = unknown>(code: F, message: string, options?: FailOptions<D>): Failure<F> {
   if (typeof code !== "string" || code === "") {

@@ -24,7 +24,10 @@ export interface DrainOptions {
   timeout?: number | undefined;
 }
 
-/** A running node: `catga()` resolves with it. `await using` drains it. */
+/**
+ * A running node: `catga()` resolves with it. `await using` drains it.
+ * @decides the methods of an app
+ */
 export interface Catga extends Sender, AsyncDisposable {
   /**
    * Runs `fn` on one node of the cluster at a time: on the node that leads `name`. The signal aborts when the node no

@@ -60,6 +60,7 @@ export interface SchemaIssue {
  * Runs a validator on the payload or the answer of a contract. An invalid value becomes an error (`INVALID_MESSAGE` or
  * `INVALID_RESPONSE`); the function never throws or rejects. The error's `details` are the issues: `{ message, path
  * }[]`, the path as an array of keys.
+ * @decides a schema checks a payload; the text of the refusal
  */
 export function validate(
   schema: Schema<never, unknown>,

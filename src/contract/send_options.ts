@@ -157,5 +157,9 @@ export const TRACE_HEADERS: readonly string[] = Object.freeze(["traceparent", "t
  */
 export const CALLER_HEADER = "catga-caller";
 
-/** Names of the headers that messages sent by a handler inherit even without the option `carry`. */
+/**
+ * Names of the headers that messages sent by a handler inherit even without the option `carry`.
+ * @decides the headers that always go on to what a handler sends; the request builder of a node joins those of
+ * `carry`
+ */
 export const INHERITED_HEADERS: readonly string[] = Object.freeze([...TRACE_HEADERS, CALLER_HEADER]);

@@ -9,7 +9,10 @@ import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "./s
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
 
-/** Options of `sendAll`: the options of each send, and the maximum number of sends in progress at once. */
+/**
+ * Options of `sendAll`: the options of each send, and the maximum number of sends in progress at once.
+ * @decides options of `sendAll`; answers of `broadcast`
+ */
 export interface SendAllOptions extends Omit<SendOptions, "id" | "firstSent"> {
   /**
    * Maximum number of sends in progress at once: 1 to 65,536. Default: 512, as many as fit into one network message.

@@ -57,6 +57,7 @@ export function afterRefusedRequest(
  * which has not refused the message, tries it. If all shapes of `nodes` have refused it, the shape of the node that
  * published the message (`writer`; `undefined`: unknown) decides. `dead letter`: this shape has refused the message, or
  * is unknown. `waits`: it has not refused the message, and no node has it, because of a deploy or a rollback.
+ * @decides a stored message that no running version can read is kept for a later one, or becomes a dead letter
  */
 export function afterRefusedMessage(
   nodes: readonly ShapedNode[],

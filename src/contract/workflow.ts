@@ -141,7 +141,10 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
   });
 }
 
-/** Returns true if the value is a valid name of a workflow. */
+/**
+ * Returns true if the value is a valid name of a workflow.
+ * @decides `workflow()`: its options and their checks; the characters and length of a workflow's name
+ */
 export function isWorkflowName(name: unknown): name is string {
   return isToken(name, 48);
 }

@@ -80,7 +80,10 @@ export class Access {
     return undefined;
   }
 
-  /** Returns the refusal of a request for data or changes that has no cookie; `undefined`: it has the cookie. */
+  /**
+   * Returns the refusal of a request for data or changes that has no cookie; `undefined`: it has the cookie.
+   * @decides who gets in
+   */
   refusesSession({ headers }: AccessRequest): AccessRefusal | undefined {
     const site = one(headers["sec-fetch-site"]);
     const foreign = site !== undefined && site !== "same-origin" && site !== "none";

@@ -10,7 +10,10 @@ import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { ServerView } from "./view.ts";
 
-/** A connection to one namespace, by a client that is not a node. */
+/**
+ * A connection to one namespace, by a client that is not a node.
+ * @decides the interface by which the page's server reads a cluster; the tool and programs provide it
+ */
 export interface DashboardSource {
   readonly namespace: string;
   /** Address of the NATS server, for people. */

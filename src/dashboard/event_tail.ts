@@ -13,7 +13,10 @@ import type { Subscription, Transport } from "../ports/transport.ts";
 import { shownId, shownText, shownValue } from "./shown.ts";
 import type { EventsView, EventView } from "./view.ts";
 
-/** The newest events of a namespace, the last one first. */
+/**
+ * The newest events of a namespace, the last one first.
+ * @decides events as they are published, and how many are skipped
+ */
 export class EventTail {
   readonly #namespace: string;
   readonly #showSecrets: boolean;

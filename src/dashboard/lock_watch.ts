@@ -4,7 +4,10 @@ import { compareTexts } from "../data/text_order.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { Capped, LockView } from "./view.ts";
 
-/** The locks in their bucket, as the page shows them. */
+/**
+ * The locks in their bucket, as the page shows them.
+ * @decides locks and leaders on the page: which are shown first, how many waiters are named
+ */
 export class LockWatch extends HeldLocks {
   /**
    * Returns the locks: those with the most waiters first, then by kind and key; at most `most`. `label`: returns the

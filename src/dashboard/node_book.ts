@@ -46,7 +46,10 @@ interface Watched {
   pings: number;
 }
 
-/** The nodes with a record, and, for a while, nodes whose records are gone. */
+/**
+ * The nodes with a record, and, for a while, nodes whose records are gone.
+ * @decides a node counts as silent on the page
+ */
 export class NodeBook {
   readonly #clock: Clock;
   readonly #nodes = new Map<string, Watched>();

@@ -9,6 +9,7 @@ import type { DashboardSource } from "./dashboard_source.ts";
 /**
  * Resolves with the first `most` of these runs, as the page shows them. `showSecrets`: true to show values with the
  * members that workflows hide by `redact`.
+ * @decides runs and their steps
  */
 export async function runViews(
   runs: AsyncIterable<RunInfo>,

@@ -5,7 +5,10 @@ import type { ReadAllowance } from "./read_allowance.ts";
 import { shownId, shownText, shownValue } from "./shown.ts";
 import type { SearchHit } from "./view.ts";
 
-/** Collects the hits of one search: messages, entities and workflow runs. */
+/**
+ * Collects the hits of one search: messages, entities and workflow runs.
+ * @decides how many hits a search of the page returns, and what counts as a hit
+ */
 export class SearchHits {
   readonly hits: SearchHit[] = [];
   readonly searched: string[] = [];

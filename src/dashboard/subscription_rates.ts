@@ -13,7 +13,10 @@ interface Past {
   lags: number[];
 }
 
-/** Earlier positions and lags of all subscriptions. */
+/**
+ * Earlier positions and lags of all subscriptions.
+ * @decides the lag of subscriptions over time
+ */
 export class SubscriptionRates {
   readonly #past = new Map<string, Past>();
 

@@ -9,7 +9,10 @@ import type { DeadLetter, SubscriptionInfo } from "../contract/durable_messages.
 import type { RunStatus } from "../contract/flow.ts";
 import type { PendingSchedule } from "../log/publishing/schedule_list.ts";
 
-/** The topics of the page's data, each with the type of its value. */
+/**
+ * The topics of the page's data, each with the type of its value.
+ * @decides what is sent to browsers
+ */
 export interface Topics {
   readonly hello: Hello;
   readonly problems: readonly Problem[];

@@ -20,6 +20,7 @@ export const LATEST = Date.UTC(2262, 0) - 1;
 /**
  * Throws if `options` is not a plain object, or has an option that is not in `known`. `at`: text at the beginning of
  * the error. `elsewhere`: by option that another method takes, text that follows its name in the error.
+ * @decides shared checks of options: unknown names, ranges, subjects, headers; the longest timeout and ttl
  */
 export function checkKnown(
   at: string,

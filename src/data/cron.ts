@@ -16,6 +16,7 @@ export interface Cron {
 /**
  * Returns the next time after `time` at which nats-server fires a cron, in ms since 1970; `undefined`: never within
  * five years, or only the server can read the pattern. `zone`: time zone; default: UTC.
+ * @decides when a cron schedule is due
  */
 export function nextOfCron(pattern: string, time: number, zone?: string): number | undefined {
   try {

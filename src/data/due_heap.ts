@@ -1,6 +1,9 @@
 /** A queue of values by due time. */
 
-/** A heap of values, each with a time; it returns the value with the earliest time. */
+/**
+ * A heap of values, each with a time; it returns the value with the earliest time.
+ * @decides the data structure from which values leave in the order of their due times
+ */
 export class DueHeap<T> {
   readonly #times: number[] = [];
   readonly #values: T[] = [];

@@ -24,6 +24,7 @@ interface TokenBucket {
  * The buckets are in two generations: when the young one is large or old enough, it replaces the old one. A map in the
  * order of last use would take 35 to 130 µs for each key beyond its maximum (measured, Deno 2.9, Bun 1.4): each look at
  * its first entry passes over the removed entries before it.
+ * @decides a key has used up its limit: a caller of an edge, or a key of `rateLimit()`
  */
 export class TokenBuckets {
   readonly #most: number;

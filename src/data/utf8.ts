@@ -17,7 +17,10 @@ export function joinBytes(parts: readonly Uint8Array[], size: number): Uint8Arra
   return joined;
 }
 
-/** Returns the size of a text as UTF-8, in bytes. */
+/**
+ * Returns the size of a text as UTF-8, in bytes.
+ * @decides UTF-8: lengths, and what is too long
+ */
 export function byteLength(text: string): number {
   return text.length <= MAX_READ_LENGTH && isAscii(text) ? text.length : encode(text).length;
 }

@@ -11,7 +11,10 @@ import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type Outcome, Refusal } from "./outcome.ts";
 
-/** The counts of one contract on one node: of its messages, failures and durations ({@link ContractStats}). */
+/**
+ * The counts of one contract on one node: of its messages, failures and durations ({@link ContractStats}).
+ * @decides what the statistics count
+ */
 export class ContractCounts {
   readonly name: string;
   readonly kind: Kind;

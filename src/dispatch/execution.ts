@@ -1,6 +1,7 @@
 /**
  * The execution of a message: its deadline, its abort, its wait for admission, and the locks released at its end, for
  * one run of its handler. A handler that has not used its context has a {@link PendingMessage} in its place.
+ * @decides the deadline of a handler that runs here: its abort, and the sender's `TIMEOUT`
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";

@@ -189,6 +189,7 @@ function compile(
 /**
  * Wraps a handler in its behaviors. If the message is aborted before a behavior has called the handler, the handler is
  * not called.
+ * @decides the layers around a handler, and their order
  */
 function aroundHandler(
   contract: AnyContract,

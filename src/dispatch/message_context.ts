@@ -36,6 +36,7 @@ import type { CacheKey } from "../contract/sendable.ts";
  * The implementation of `Context`. It is small, because each message has one: its metadata (the envelope) is made when
  * a handler first reads it, its {@link Execution} only for handlers that do not return at once
  * (docs/internals/measurements.md).
+ * @decides what `ctx` does when a handler calls it: `ctx.send`, `ctx.lock`, `ctx.publish` and the like
  */
 export class MessageContext implements EntityContext, RunContext, StreamingContext, Abortable {
   readonly contract: AnyContract;

@@ -6,7 +6,10 @@ import { abandoned, failure, NOT_PREPARED, notBegun, type Outcome, Refusal, Vers
 import type { MessageContext } from "./message_context.ts";
 import type { CatgaError } from "../error.ts";
 
-/** Returns the payload as the handler receives it, or the failure `INVALID_MESSAGE`. */
+/**
+ * Returns the payload as the handler receives it, or the failure `INVALID_MESSAGE`.
+ * @decides the input and output of a handler pass the contract's schemas
+ */
 export function parsePayload(contract: AnyContract, payload: unknown): MaybePromise<Result<unknown>> {
   const { input } = contract.options;
   return input === undefined

@@ -18,7 +18,10 @@ import type { Observer } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
 
-/** A node, as its cluster uses it. */
+/**
+ * A node, as its cluster uses it.
+ * @decides interfaces that upper rooms implement for `dispatch`
+ */
 export interface NodeHost extends ContextHost {
   /** Runs this node's handlers. */
   readonly runner: Runner;

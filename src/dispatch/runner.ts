@@ -43,7 +43,10 @@ interface RunnerOptions {
   readonly timeout: number;
 }
 
-/** Runs the handlers of one node. */
+/**
+ * Runs the handlers of one node.
+ * @decides a handler is run for a local sender, another process or an event; its result is settled and counted
+ */
 export class Runner {
   readonly #host: ContextHost;
   readonly #mediator: Mediator;

@@ -440,7 +440,10 @@ function withRedactions(
   return paths === undefined ? headers : { ...headers, [REDACT_HEADER]: JSON.stringify(paths) };
 }
 
-/** Maximum number of conflicts of a command, after each of which its handler is called again. */
+/**
+ * Maximum number of conflicts of a command, after each of which its handler is called again.
+ * @decides how many conflicts with other nodes end a command with `CONFLICT`
+ */
 const MAX_CONFLICTS = 8;
 /** Time that is left for the answer to the sender, in ms. */
 const ANSWER_MARGIN = 50;

@@ -18,7 +18,11 @@ import {
 import { retry } from "../behaviors/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
-/** Starts nodes on one network, in a namespace of their own. */
+/**
+ * Starts nodes on one network, in a namespace of their own.
+ * @decides tests that run in memory and over NATS alike, or for each implementation, are in a file `…_suite.ts`
+ * beside the code, which `…_test.ts` and `…_nats_test.ts` of the folder call
+ */
 export interface EntitiesHarness {
   start(options: CatgaOptions): Promise<Catga>;
 }

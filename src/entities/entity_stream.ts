@@ -231,6 +231,7 @@ export class EntityStream {
   /**
    * Begins a new epoch: the stream may have changed without this node, so that all copies must be compared with it.
    * Returns the epoch.
+   * @decides a copy in memory is no longer trusted
    */
   doubt(): number {
     this.#created = this.#readingCreated = undefined;

@@ -38,7 +38,10 @@ const handler = List.handle(Do, (list, { what }) => {
   return list.state.items;
 });
 
-/** Defines the tests for one network. */
+/**
+ * Defines the tests for one network.
+ * @decides tests: handlers and `apply` cannot change an entity's state in place
+ */
 export function frozenStateSuite(harness: EntitiesHarness): void {
   it("an apply or a handler that changes the state, and an apply that returns none, fails with HANDLER_FAILED, and nothing is stored", async () => {
     await using app = await harness.start({ handlers: handler, logger: QUIET });

@@ -16,7 +16,10 @@ import { delay, OnceAMinute } from "../ports/clock.ts";
 import { openOnce } from "../ports/open_once.ts";
 import type { Transport } from "../ports/transport.ts";
 
-/** The snapshots of the entities of a namespace. */
+/**
+ * The snapshots of the entities of a namespace.
+ * @decides a snapshot is written and read
+ */
 export class Snapshots {
   readonly #host: EntitiesHost;
   readonly #open: () => Promise<Bucket>;

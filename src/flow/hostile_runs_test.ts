@@ -12,8 +12,8 @@ import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
 import { runContracts } from "../contract/workflow.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import type { RecordedOutcome } from "./journal_entry.ts";
-import { Results } from "./results.ts";
+import type { RecordedOutcome } from "./stored/journal_entry.ts";
+import { Results } from "./calls/results.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Order = workflow<void, string>("Order");

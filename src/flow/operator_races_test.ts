@@ -4,10 +4,10 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { type Catga, type CatgaError, type RunInfo, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { delay, systemClock } from "../ports/clock.ts";
-import { Journal } from "./journal.ts";
-import { runInfos } from "./run_infos.ts";
-import type { RunLog } from "./run_log.ts";
-import type { RunRef } from "./run_ref.ts";
+import { Journal } from "./stored/journal.ts";
+import { runInfos } from "./calls/run_infos.ts";
+import type { RunLog } from "./stored/run_log.ts";
+import type { RunRef } from "./stored/run_ref.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { infoOf } from "./run_suite.ts";
 

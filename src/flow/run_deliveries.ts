@@ -19,11 +19,11 @@ import { isStringArray } from "../data/checks.ts";
 import { unavailable } from "../error.ts";
 import { type Clock, delay } from "../ports/clock.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
-import type { DrivenRuns } from "./driven_runs.ts";
-import { type CalledEntry, entryOf } from "./journal_entry.ts";
-import type { RunRef } from "./run_ref.ts";
-import { isTried, type RunPeers } from "./run_peers.ts";
-import type { RunStarts } from "./run_starts.ts";
+import type { DrivenRuns } from "./driving/driven_runs.ts";
+import { type CalledEntry, entryOf } from "./stored/journal_entry.ts";
+import type { RunRef } from "./stored/run_ref.ts";
+import { isTried, type RunPeers } from "./driving/run_peers.ts";
+import type { RunStarts } from "./calls/run_starts.ts";
 
 /** Passes calls to execute runs to {@link DrivenRuns}, the runs that this node executes. */
 export class RunDeliveries implements RunDriver {

@@ -4,8 +4,8 @@ import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { CatgaError, command, fail, type Flow, type Result, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { infoOf } from "./run_suite.ts";
-import { Journal } from "./journal.ts";
-import { entryOf } from "./journal_entry.ts";
+import { Journal } from "./stored/journal.ts";
+import { entryOf } from "./stored/journal_entry.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Job = workflow<void, string, "NO">("Job");

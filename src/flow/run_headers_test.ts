@@ -15,7 +15,7 @@ import { entitySubject } from "../log/format/names.ts";
 import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
-import { entryOf } from "./journal_entry.ts";
+import { entryOf } from "./stored/journal_entry.ts";
 
 const ANN = { id: "ann", since: new Date(0) };
 const HEADERS = { [CALLER_HEADER]: encodeValue(ANN, "caller"), "x-tenant": "north", "x-own": "1" };

@@ -1,7 +1,10 @@
 /** A function for tests that reads a run. */
 import type { RunInfo } from "@catga/catga";
 
-/** Returns a run as operators see it; throws if there is none with this id. */
+/**
+ * Returns a run as operators see it; throws if there is none with this id.
+ * @decides for tests: a run is read by its id
+ */
 export async function infoOf(
   app: { runs(options: object): AsyncIterableIterator<RunInfo> },
   id: string,

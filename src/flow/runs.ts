@@ -18,30 +18,33 @@ import type { MessageHeaders } from "../contract/behavior.ts";
 import type { RefusedRun, RunDue, RunJoin, RunJoined, StartedRuns, WorkflowBody } from "../contract/workflow_body.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { RefusedRunFate } from "./drive_host.ts";
-import { DrivenRuns, type DrivenRunsHost } from "./driven_runs.ts";
-import type { Journal } from "./journal.ts";
-import type { Parent, RecordedError } from "./journal_entry.ts";
-import { ResultCalls } from "./result_calls.ts";
-import { Results } from "./results.ts";
+import type { RefusedRunFate } from "./execution/drive_host.ts";
+import { DrivenRuns, type DrivenRunsHost } from "./driving/driven_runs.ts";
+import type { Journal } from "./stored/journal.ts";
+import type { Parent, RecordedError } from "./stored/journal_entry.ts";
+import { ResultCalls } from "./calls/result_calls.ts";
+import { Results } from "./calls/results.ts";
 import { RunDeliveries } from "./run_deliveries.ts";
-import { checkRunsOptions, runInfos, type TellRun } from "./run_infos.ts";
-import type { DeliveredCall } from "./run_call.ts";
-import type { RunLease } from "./run_leases.ts";
-import type { RunLog } from "./run_log.ts";
-import type { RunRef } from "./run_ref.ts";
-import { RunNotices } from "./run_notices.ts";
-import { RunPeers } from "./run_peers.ts";
-import { RunRecovery } from "./run_recovery.ts";
-import { RunSchedules } from "./run_schedules.ts";
-import { RunStarts } from "./run_starts.ts";
-import { startSweep } from "./run_sweep.ts";
-import { RunVersions } from "./run_versions.ts";
+import { checkRunsOptions, runInfos, type TellRun } from "./calls/run_infos.ts";
+import type { DeliveredCall } from "./driving/run_call.ts";
+import type { RunLease } from "./driving/run_leases.ts";
+import type { RunLog } from "./stored/run_log.ts";
+import type { RunRef } from "./stored/run_ref.ts";
+import { RunNotices } from "./calls/run_notices.ts";
+import { RunPeers } from "./driving/run_peers.ts";
+import { RunRecovery } from "./driving/run_recovery.ts";
+import { RunSchedules } from "./driving/run_schedules.ts";
+import { RunStarts } from "./calls/run_starts.ts";
+import { startSweep } from "./driving/run_sweep.ts";
+import { RunVersions } from "./driving/run_versions.ts";
 import type { RunsHost } from "./runs_host.ts";
 import { RunsNode } from "./runs_node.ts";
-import { StuckRuns } from "./stuck_watch.ts";
+import { StuckRuns } from "./driving/stuck_watch.ts";
 
-/** The runs of a namespace, as one node starts, executes, signals, cancels and lists them. */
+/**
+ * The runs of a namespace, as one node starts, executes, signals, cancels and lists them.
+ * @decides all parts of a node's workflows are made and connected; `app.result`, `tell` and `cancel` enter here
+ */
 export class Runs implements DrivenRunsHost, NodeRuns {
   readonly app: RunsHost;
   readonly endpoint: string;

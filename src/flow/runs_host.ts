@@ -8,9 +8,12 @@ import type { WorkflowBody } from "../contract/workflow_body.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
 import type { DurableLog } from "../dispatch/remote.ts";
 import type { Transport } from "../ports/transport.ts";
-import type { DriveApp } from "./drive_host.ts";
+import type { DriveApp } from "./execution/drive_host.ts";
 
-/** The part of a node that its runs of workflows use. */
+/**
+ * The part of a node that its runs of workflows use.
+ * @decides interfaces that workflows need of their app
+ */
 export interface RunsHost extends DriveApp, StreamsHost {
   readonly transport: Transport | undefined;
   /** The workflows that this node handles. */

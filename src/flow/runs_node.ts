@@ -6,7 +6,7 @@ import { afterOrAtEnd, type Clock, type ClockWithEnd, together } from "../ports/
 import type { LogStream } from "../ports/event_log.ts";
 import { openOnce } from "../ports/open_once.ts";
 import { SharedTimer } from "../ports/shared_timer.ts";
-import { RunLog } from "./run_log.ts";
+import { RunLog } from "./stored/run_log.ts";
 import type { RunsHost } from "./runs_host.ts";
 
 /** The node that runs belong to. It opens the stream when it is first needed. */

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { page } from "../../test/support/documented_users.ts";
-import { ENTRY_TYPES } from "./journal_entry.ts";
+import { ENTRY_TYPES } from "./stored/journal_entry.ts";
 
 describe("entries of a timeline", () => {
   it("are each explained in docs/workflows.md", async () => {

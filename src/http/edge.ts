@@ -72,6 +72,7 @@ export interface Edge<E extends EdgeEntries> {
  * console.log(made.status, await made.json()); // 200 { orderId: "tea-1" }
  * console.log(await (await handle(new Request("http://localhost/api/orders"))).json()); // 1
  * ```
+ * @decides `edge()` and the options of its entries
  */
 export function edge<const E extends EdgeEntries>(entries: E): Edge<E> {
   if (!isPlain(entries)) throw new TypeError(`edge must be an object of contracts by name; got ${show(entries)}`);

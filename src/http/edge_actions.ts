@@ -45,7 +45,10 @@ interface EdgeActionsOptions {
   readonly parameters: readonly string[];
 }
 
-/** The actions of an edge. */
+/**
+ * The actions of an edge.
+ * @decides what each kind of call does: send, query, stream, follow, start, result, tell, cancel
+ */
 export class EdgeActions {
   readonly #app: Catga;
   readonly #bodies: BodyReader;

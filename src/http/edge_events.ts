@@ -40,7 +40,10 @@ export function eventsResponse<T>(source: EdgeEvents<T>, values: boolean): Respo
   return new Response(body, { headers: Object.fromEntries(EVENT_STREAM_HEADERS) });
 }
 
-/** Encodes the event for an item. `id`: the place of the item; `undefined` if no client can continue after it. */
+/**
+ * Encodes the event for an item. `id`: the place of the item; `undefined` if no client can continue after it.
+ * @decides the bytes of an event of a stream or tail; `sse_body.ts` sends them
+ */
 export function eventBytes(id: string | number | undefined, item: unknown, values: boolean): Uint8Array {
   return encode(`${id === undefined ? "" : `id: ${id}\n`}data: ${itemText(item, values)}\n\n`);
 }

@@ -1,6 +1,7 @@
 /**
  * The server side of an edge: admits HTTP requests. Checks are made in this order: path, method, origin, media type,
  * caller (`authorize`), rate limit, and only then the body. `edge_actions.ts` carries out what they ask for.
+ * @decides headers of CORS: the answer to a preflight
  */
 import type { Catga } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
@@ -184,7 +185,10 @@ async function withoutBody(response: Response): Promise<Response> {
   return new Response(null, { status, headers });
 }
 
-/** Returns a function that returns the present limit of each caller in this process. */
+/**
+ * Returns a function that returns the present limit of each caller in this process.
+ * @decides the share of one gateway of a limit for the whole cluster
+ */
 function limitOf(app: Catga, { rate, burst = rate, over }: EdgeLimit): () => TokenLimit {
   const share = over !== "cluster" ? () => 1 : () => {
     const { service } = app.self;

@@ -79,7 +79,10 @@ export interface EdgeLimit {
   over?: "process" | "cluster" | undefined;
 }
 
-/** Throws a `TypeError` or `RangeError` if an argument of `handler` is invalid. */
+/**
+ * Throws a `TypeError` or `RangeError` if an argument of `handler` is invalid.
+ * @decides the options of an edge's handler, their checks and defaults: size and time of a body, waits
+ */
 export function checkHandlerOptions<Given>(app: Catga, options: EdgeHandlerOptions<Given>): void {
   if (typeof (app as Partial<Catga> | undefined)?.send !== "function") {
     throw new TypeError(`handler: the first argument must be an app; got ${show(app)}`);

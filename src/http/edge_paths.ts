@@ -14,7 +14,10 @@ export interface RouteMatch {
   readonly signal: string | undefined;
 }
 
-/** The paths of an edge. */
+/**
+ * The paths of an edge.
+ * @decides where a path leads: entry, run, signal; which methods it has
+ */
 export class EdgePaths {
   readonly #base: string;
   readonly #routes: ReadonlyMap<string, EdgeRoute>;

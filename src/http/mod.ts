@@ -23,6 +23,8 @@
  * console.log((await (await fetch(new Request("http://localhost/count"))).text()).includes("data: 2")); // true
  * ```
  *
+ * @decides exports of the entrypoint `/http`
+ *
  * @module
  */
 

@@ -1,6 +1,7 @@
 /**
  * Refusals that an edge (contracts on HTTP) itself makes: a status, a code, and a text that says no more than the
  * caller may know.
+ * @decides the status, code and headers of a response when `authorize` denies, by status
  */
 import { checkInteger, checkString } from "../data/checks.ts";
 import type { EdgeCode } from "./edge_types.ts";

@@ -23,7 +23,10 @@ export interface EventStream<T> {
   readonly first: Uint8Array;
   /** Encodes the event for an item. If it throws, `failed` is called with the error. */
   event(item: T): Uint8Array;
-  /** Returns the bytes to send while no item comes. */
+  /**
+   * Returns the bytes to send while no item comes.
+   * @decides the sign of life of an open stream of the edge
+   */
   idle(): Uint8Array;
   /** The event that is sent after the last item; `undefined`: none, so that the client reconnects. */
   readonly end: Uint8Array | undefined;

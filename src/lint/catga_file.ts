@@ -28,7 +28,10 @@ export interface SenderCall {
 /** Names of methods that apps and contexts have in common. */
 export type SenderMethod = "send" | "sendAll" | "publish" | "broadcast" | "lock";
 
-/** Recognizes the uses of Catga in one file. */
+/**
+ * Recognizes the uses of Catga in one file.
+ * @decides what counts as a contract, a handler, an app
+ */
 export class CatgaFile {
   /** The declarations of names in the file. */
   readonly scopes: Scopes = new Scopes();

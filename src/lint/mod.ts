@@ -37,6 +37,7 @@ import { preferContext } from "./prefer_context.ts";
  * const [finding] = Deno.lint.runPlugin(plugin, "orders.ts", source); // in tests of rules; else: deno lint
  * console.log(finding.id); // catga/contract-name
  * ```
+ * @decides the rules and their names
  */
 const plugin: Deno.lint.Plugin = {
   name: "catga",

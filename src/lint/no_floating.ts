@@ -13,6 +13,7 @@ import { mayAwait } from "./scopes.ts";
  *
  * The fix awaits `publish` and `sleep` where `await` is allowed; the other methods return a value that the author has
  * to check.
+ * @decides a promise that nobody awaits
  */
 export const noFloating: Deno.lint.Rule = rule((file, context) => ({
   ExpressionStatement({ expression }): void {

@@ -12,6 +12,7 @@ import { type FunctionNode, isFunction, parentOf } from "./scopes.ts";
  * of a timer, an event listener) is not reported, because the context has ended by then.
  *
  * The fix replaces the app by the context, if the handler has a parameter for it.
+ * @decides `app` in a handler instead of `ctx`
  */
 export const preferContext: Deno.lint.Rule = rule((file, context) => {
   const handlers = new HandlerFunctions(file);

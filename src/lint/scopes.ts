@@ -17,7 +17,10 @@ export type Binding =
   | { readonly kind: "function"; readonly fn: FunctionNode }
   | { readonly kind: "other" };
 
-/** The scopes of one file. */
+/**
+ * The scopes of one file.
+ * @decides a name in a scope
+ */
 export class Scopes {
   readonly #tables = new Map<Deno.lint.Node, Map<string, Binding>>();
 

@@ -36,7 +36,10 @@ export interface LogApp {
   handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void;
 }
 
-/** Dependencies of the durable log on its node. */
+/**
+ * Dependencies of the durable log on its node.
+ * @decides interfaces that the log needs of its node
+ */
 export interface LogHost extends StreamsHost {
   readonly app: LogApp;
   readonly service: string;

@@ -36,7 +36,10 @@ import { StreamReader } from "./stream_reader.ts";
 import { overlap } from "./subject_match.ts";
 import { checkPattern, checkSubject } from "../data/checks.ts";
 
-/** The simulated server of the streams, which live as long as this object. */
+/**
+ * The simulated server of the streams, which live as long as this object.
+ * @decides streams of the memory backend: opened, read and appended to, as a client reaches them
+ */
 export class MemoryEventLog implements EventLog {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;

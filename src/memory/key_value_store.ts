@@ -278,7 +278,10 @@ class ExpiryLine {
   }
 }
 
-/** The stored entries of one bucket. */
+/**
+ * The stored entries of one bucket.
+ * @decides an entry expires
+ */
 export class BucketState {
   readonly settings: Readonly<Required<BucketOptions>>;
   readonly #clock: Clock;

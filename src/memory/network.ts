@@ -116,6 +116,7 @@ export interface MemoryConnection extends Transport {
  * network.heal();
  * await clock.until(Promise.all([server.drain(), client.drain()]));
  * ```
+ * @decides who is connected, cut off, frozen or killed
  */
 export class MemoryNetwork {
   /** The clock of the network and of every app on it. */

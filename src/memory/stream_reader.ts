@@ -32,7 +32,10 @@ interface StoreStart {
   readonly consumer: StreamConsumer;
 }
 
-/** A reader of a stream in memory. */
+/**
+ * A reader of a stream in memory.
+ * @decides a stream is read over a link that may be cut
+ */
 export class StreamReader implements LogReader {
   readonly #session: StoreSession;
   readonly #find: () => StreamState;

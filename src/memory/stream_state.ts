@@ -1,4 +1,7 @@
-/** The messages of one stream in memory, on the side of the simulated server. */
+/**
+ * The messages of one stream in memory, on the side of the simulated server.
+ * @decides what a stream in memory stores, and refuses
+ */
 import { CatgaError } from "../error.ts";
 import { Fifo } from "../data/fifo.ts";
 import type { Clock } from "../ports/clock.ts";

@@ -11,7 +11,10 @@ import type { StreamRecord } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 import { packValue } from "./key_subject.ts";
 
-/** The stream `KV_<bucket>` under a bucket, in the form that `Kvm.open` and `nats kv` expect. */
+/**
+ * The stream `KV_<bucket>` under a bucket, in the form that `Kvm.open` and `nats kv` expect.
+ * @decides the stream under a bucket: which entries are alive, and the error of a value that is too large
+ */
 export class BucketStream extends OwnedStream {
   /** Prefix of the subjects of the bucket's keys, the dot included. */
   readonly prefix: string;

@@ -1,6 +1,7 @@
 /**
  * Opens a connection that reconnects for ever, from the option `nats`: within its timeout, or, with
  * `waitOnFirstConnect`, as soon as there is a server. `ConnectionStatus` follows an open connection.
+ * @decides the address, credentials and options of a connection
  */
 import type { Auth, Authenticator, ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
 import { thrownMessage } from "../data/cause_text.ts";

@@ -147,7 +147,10 @@ export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError
   );
 }
 
-/** Makes the error: the server, the account or the stream has no room for a write. */
+/**
+ * Makes the error: the server, the account or the stream has no room for a write.
+ * @decides texts of errors: no JetStream, store full, too many consumers
+ */
 export function storeFull(what: string, cause: JetStreamRefusal): CatgaError {
   return unavailable(
     `${what} takes no writes, because the store is full: ${cause.message}; raise max_file_store of ` +

@@ -2,6 +2,8 @@
  * The key-value store on JetStream KV: each bucket is an ordinary KV bucket, which `@nats-io/kv` and `nats kv` can
  * read. Entries are written by publishing, because an update with `Kv` cannot have a ttl (docs/internals/packages.md,
  * row `kv-update`).
+ * @decides reads of a bucket: `get`, `create`, `update`, `put`, `delete`; how often a `create` tries while the
+ * revision changes
  */
 import {
   type Bucket,

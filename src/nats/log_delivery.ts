@@ -396,6 +396,7 @@ export interface ReadConsumer {
  * each before the request, because without an answer the consumer may exist nevertheless. A caller that subscribes to
  * the inbox in `onNamed`, not after the promise has resolved, gets the first messages a round trip earlier, perhaps
  * before the promise settles. Rejects like `JetStream.createConsumer`.
+ * @decides the consumers that are made for reading: at which server, and how long they live unread
  */
 export async function createConsumer(
   stream: OwnedStream,

@@ -29,6 +29,7 @@ export interface BatchRead {
 /**
  * Reads a batch of messages from a server that may lag behind the leader; from the leader if a replica is known to
  * stand still.
+ * @decides stored messages are read in batches, which arrive by `jetstream.ts`
  */
 export function readBatch(stream: OwnedStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
   const bytesOf = (messages: readonly StoredMessage[]) => messages.reduce((sum, { data }) => sum + data.length, 0);

@@ -5,7 +5,10 @@ import { CatgaError } from "../error.ts";
 import { type LogAbilities, type LogOptions, MAX_SEQUENCE } from "../ports/event_log.ts";
 import { neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./stream_settings.ts";
 
-/** Time for which the server remembers the ids of messages to detect duplicates, in ms. */
+/**
+ * Time for which the server remembers the ids of messages to detect duplicates, in ms.
+ * @decides for how long NATS recognizes the id of a published message again; the settings of log streams
+ */
 const DUPLICATE_WINDOW = 120_000;
 /**
  * Smallest accepted limit of a stream for the size of a message, in bytes: room for a group of events with its

@@ -65,7 +65,10 @@ export function connectionClosed(): CatgaError {
   return new CatgaError("CLOSED", "the connection to NATS is closed");
 }
 
-/** Makes the error for an operation on a connection that is lost and will be back. */
+/**
+ * Makes the error for an operation on a connection that is lost and will be back.
+ * @decides texts of errors of requests and connections, but not of missing rights: `mayNot` of the room `ports`
+ */
 export function connectionLost(cause?: unknown): CatgaError {
   return unavailable("the connection to NATS is lost; reconnecting", { cause });
 }

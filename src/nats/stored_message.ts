@@ -178,7 +178,10 @@ export interface StreamRecord extends StoredTime {
   readonly data: string;
 }
 
-/** Converts a message of a bucket's stream to the change of an entry that it describes. */
+/**
+ * Converts a message of a bucket's stream to the change of an entry that it describes.
+ * @decides a message of a bucket's stream becomes a change: written, removed, expired
+ */
 export function recordOf({ subject, sequence, time, data, headers }: StoredMessage): StreamRecord {
   const ttl = readTtl(headers?.["Nats-TTL"]);
   return { subject, revision: sequence, type: typeOf(headers), data: values.decode(data), stored: time, ttl };

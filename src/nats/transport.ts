@@ -55,6 +55,7 @@ export interface NatsTransportOptions {
  * Sends and receives messages over NATS core. While the status is not `connected`, published messages are dropped:
  * nats.js would buffer them without a limit, and discard them, or send some of them seconds later
  * (docs/internals/packages.md, row `core-outage`). Messages published shortly before a disconnection may be lost.
+ * @decides messages are published and subscribed to over NATS; how long closing waits for what was published
  */
 export class NatsTransport implements Transport {
   /** Clock whose timers end when the transport is closed. */

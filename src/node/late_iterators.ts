@@ -6,6 +6,7 @@ import { aborted } from "../ports/clock.ts";
 /**
  * Returns an iterator that `make` makes when a method is first called. `draining`: signal for HTTP responses made of
  * the iterator (`src/http`).
+ * @decides `stream`, `follow` and `watchNodes` return at once, before their source is open
  */
 export function lazyReading(
   make: () => Promise<AsyncIterableIterator<unknown>>,

@@ -1,4 +1,7 @@
-/** The log of an app: turns each observation into one line and one record of fields. */
+/**
+ * The log of an app: turns each observation into one line and one record of fields.
+ * @decides the level and text of each log line
+ */
 import { NEARLY_FULL, removedText } from "../contract/alarms.ts";
 import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
 import { logThrown } from "../data/cause_text.ts";

@@ -22,7 +22,10 @@ import type { ClusterHealth } from "../dispatch/remote.ts";
 import type { Clock } from "../ports/clock.ts";
 import { isStoreFull } from "../ports/transport.ts";
 
-/** Collects observations, and returns the alarms that follow from them. */
+/**
+ * Collects observations, and returns the alarms that follow from them.
+ * @decides the alarms that a node sees by itself
+ */
 export class NodeAlarms {
   readonly #clock: Clock;
   readonly #label: string;

@@ -194,7 +194,10 @@ export class RequestBuilder {
     return "contract" in request ? { ...request, schedule: options && scheduleOf(options) } : request;
   }
 
-  /** Timeout of a message that is sent now, in ms: at most the time left of the message whose handler sends it. */
+  /**
+   * Timeout of a message that is sent now, in ms: at most the time left of the message whose handler sends it.
+   * @decides the deadline, key and headers of a send
+   */
   timeLeft(contract: AnyContract, options: SendOptions | undefined, parent: ParentMessage | undefined): number {
     const timeout = options?.timeout ?? this.timeoutOf(contract);
     return parent === undefined ? timeout : Math.min(timeout, parent.remaining(this.#host.clock.monotonic()));

@@ -90,6 +90,7 @@ const { Date: ownDate, setTimeout: ownTimeout } = globalThis;
 /**
  * Throws a `TypeError` while a test library fakes the time of the process by replacing its globals; {@link systemClock}
  * would not notice that.
+ * @decides an app refuses to start on a runtime's or a test tool's fake timers
  */
 export function refuseFakeTimers(): void {
   if (globalThis.Date === ownDate || globalThis.setTimeout === ownTimeout) return;
@@ -396,7 +397,10 @@ export class OnceAMinute {
 
 const MAX_REPORTED = 256;
 
-/** Returns the date of a time in ms since 1970; the latest possible date for a later time. */
+/**
+ * Returns the date of a time in ms since 1970; the latest possible date for a later time.
+ * @decides a number of ms that somebody else wrote becomes a date that is always valid
+ */
 export function dateOf(ms: number): Date {
   return new Date(Math.min(ms, LATEST_DATE));
 }

@@ -47,6 +47,7 @@ export interface LogOptions {
  * A stream of stored messages. Each message has a greater sequence than the one before; sequences are less than 2^43. A
  * stream that the store has lost is created again, empty, by the first append (which is then not stored), reader or
  * request that notices the loss; `state` only reports the loss.
+ * @decides what a stream promises
  */
 export interface LogStream {
   readonly name: string;

@@ -131,6 +131,7 @@ const CHECK_INTERVAL = 250; // ms
 /**
  * Returns true if a timer that was due at `due` and fires `now`, both by the monotonic clock, is so late that this
  * process must have stood still: answers that arrived during the standstill may be unread in its sockets.
+ * @decides the delay of a timer that shows that this process stood still, for all checks of silence and of leases
  */
 export function stoodStill(now: number, due: number): boolean {
   return now - due >= MAX_TIMER_DELAY;

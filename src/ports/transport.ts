@@ -10,6 +10,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
  * A connection to a network of processes.
  *
  * @internal
+ * @decides what a transport promises
  */
 export interface Transport {
   /** The clock of this network. */
@@ -138,7 +139,10 @@ export interface Violation {
   readonly subject: string;
 }
 
-/** Makes the error for an operation that the server forbids: `UNAVAILABLE`, with the violation as its `details`. */
+/**
+ * Makes the error for an operation that the server forbids: `UNAVAILABLE`, with the violation as its `details`.
+ * @decides the text of the error when a NATS user may not publish or subscribe to a subject
+ */
 export function mayNot({ operation, subject }: Violation, cause?: unknown): CatgaError {
   return new CatgaError(
     "UNAVAILABLE",

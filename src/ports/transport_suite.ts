@@ -15,7 +15,11 @@ export interface TransportHarness extends AsyncDisposable {
   restore(transport: Transport): Promise<void>;
 }
 
-/** Defines the tests for one implementation; each test has a network of its own. */
+/**
+ * Defines the tests for one implementation; each test has a network of its own.
+ * @decides the suites that an implementation of a port has to pass: this one, `key_value_store_suite.ts`,
+ * `event_log_suite.ts`
+ */
 export function transportSuite(name: string, start: () => Promise<TransportHarness>): void {
   describe(`Transport on ${name}`, () => {
     let network: TransportHarness;

@@ -27,7 +27,10 @@ export interface LeadershipOptions extends Pick<LockManagerOptions, "clock" | "e
  */
 export type Lead = (signal: AbortSignal) => MaybePromise<unknown>;
 
-/** The leaderships in which one node takes part: the node leads them, or waits for its turn. */
+/**
+ * The leaderships in which one node takes part: the node leads them, or waits for its turn.
+ * @decides who is the leader of `lead`
+ */
 export class Leadership {
   readonly #options: LeadershipOptions;
   readonly #terms = new Set<LeaderTerm>();

@@ -10,7 +10,10 @@ import { Fifo } from "../data/fifo.ts";
 import { exceeds } from "../data/utf8.ts";
 import type { ItemLine, ItemSource, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
 
-/** The handler's end of a stream's flow control: keeps items until the reader has consumed them. */
+/**
+ * The handler's end of a stream's flow control: keeps items until the reader has consumed them.
+ * @decides how far the handler may be ahead of the reader
+ */
 export class ItemSender implements LineSender {
   readonly #window: Window;
   readonly #line: Pick<ItemLine, "gather">;

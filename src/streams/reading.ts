@@ -1,6 +1,7 @@
 /**
  * The reader's end of a stream: an iterator over the stream's items. It sends the stream's request when an item is
  * first requested, and sends another request after the stream broke, if the contract has `resume`.
+ * @decides a reader that gets no item for too long ends with `TIMEOUT`
  */
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
@@ -19,7 +20,10 @@ export const streams: StreamEngine = Object.freeze({
   read: (opening: StreamOpening) => new StreamReading(opening),
 });
 
-/** One iteration over a stream. */
+/**
+ * One iteration over a stream.
+ * @decides a stream that broke is opened again
+ */
 export class StreamReading implements AsyncIterableIterator<unknown> {
   readonly #opening: StreamOpening;
   /** The attempt from which items are read now. */

@@ -21,6 +21,7 @@ export type ThreadAnswer =
 /**
  * Runs tasks, each on a thread of its own, until all have answered, or one has found a broken promise. Rejects with an
  * `Error` if the program cannot be imported, if `explore` refuses it, or if it ends its thread.
+ * @decides seeds are divided among threads
  */
 export async function runThreads(tasks: readonly ThreadTask[]): Promise<ThreadAnswer[]> {
   const threads: Worker[] = [];

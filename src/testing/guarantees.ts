@@ -55,7 +55,10 @@ export function guarantees(...promised: readonly Guaranteed[]): (run: { readonly
   return ({ history }) => throwFirst(breachesOf(history, promised));
 }
 
-/** Returns the breaches of all promises of these contracts in a history, and of locks and leadership. */
+/**
+ * Returns the breaches of all promises of these contracts in a history, and of locks and leadership.
+ * @decides what must hold of each kind of contract
+ */
 export function breachesOf(history: History, promised: readonly Guaranteed[]): Breach[] {
   const workflows = promised.filter((one) => "kind" in one && one.kind === "workflow").map(({ name }) => name);
   // cast: a value that is neither a workflow nor an entity is a contract

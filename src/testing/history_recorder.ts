@@ -44,7 +44,10 @@ export interface RecordedMoment {
   readonly node: string;
 }
 
-/** Records the history of one run of `explore`. */
+/**
+ * Records the history of one run of `explore`.
+ * @decides what is written into a history
+ */
 export class HistoryRecorder {
   readonly operations: HistoryOperation[] = [];
   readonly attempts: HandlerAttempt[] = [];

@@ -18,6 +18,8 @@
  * console.log(a.nodes().map(({ id }) => id)); // [ "node-1", "node-3" ]
  * ```
  *
+ * @decides exports of the entrypoint `/testing`
+ *
  * @module
  */
 

@@ -8,7 +8,10 @@ export interface RunDifference {
   readonly lines: readonly [first: string, second: string];
 }
 
-/** Returns the first difference of two histories, values ignored; `undefined`: there is none. */
+/**
+ * Returns the first difference of two histories, values ignored; `undefined`: there is none.
+ * @decides a program that differs between two runs of one seed
+ */
 export function firstDifference(first: History, second: History): RunDifference | undefined {
   const [left, right] = [recordingOf(first, { values: false }), recordingOf(second, { values: false })];
   for (let i = 0; i < Math.max(left.length, right.length); i++) {

@@ -7,6 +7,7 @@ import { BrokenPromise } from "./history.ts";
  * Returns the smallest failing run that is found in time. `play` runs a plan; `isTime` returns false when the time is
  * over. Faults, deploys and steps of the workload are left out, at first many at once, at last one by one; the
  * remaining faults and deploys are shortened. This is repeated until the plan gets no smaller.
+ * @decides a red plan is made smaller
  */
 export async function shrink(
   red: ExploredRun,

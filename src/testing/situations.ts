@@ -176,7 +176,10 @@ function aimText({ moment, fault, isHere }: Aim<AimedFault>): string {
   return `${fault} ${isHere ? "here" : "elsewhere"} ${moment}`;
 }
 
-/** Returns the situations that a fault at this moment mostly leads to. */
+/**
+ * Returns the situations that a fault at this moment mostly leads to.
+ * @decides situations that seeds should meet
+ */
 function situationsAt(moment: string, fault: AimedFault, isHere: boolean): string[] {
   const [, what = "", operation = ""] = /^(\w+ \w+) (.*)$/.exec(moment) ?? [];
   if (what.startsWith("operation") && /^(lock|cache|entity) /.test(operation)) return [];

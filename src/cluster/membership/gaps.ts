@@ -73,6 +73,7 @@ export interface GapInquiryOptions {
 /**
  * Questions of this node about contracts without a handler, and its answers to the same questions of others. A question
  * is sent only when a send needs its answer, and names the contract: so records and frames carry no lists of gaps.
+ * @decides other processes are asked if they have seen a node that handles a contract
  */
 export class GapInquiry {
   readonly #options: GapInquiryOptions;

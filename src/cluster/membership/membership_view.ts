@@ -159,7 +159,10 @@ function indexOf(sorted: readonly Member[], id: string): number {
   return firstIndex(sorted.length, (index) => sorted[index].info.id < id);
 }
 
-/** One node as this node sees it. All times are by the monotonic clock. */
+/**
+ * One node as this node sees it. All times are by the monotonic clock.
+ * @decides what a node remembers of one other node: its record, bounces, when it was last heard
+ */
 export class Member {
   readonly info: NodeInfo;
   /** The contracts that the node handles. */
@@ -319,7 +322,10 @@ class HandledList {
   }
 }
 
-/** Iterates over the changes of nodes since its construction, until `return` is called or the signal aborts. */
+/**
+ * Iterates over the changes of nodes since its construction, until `return` is called or the signal aborts.
+ * @decides `app.watchNodes()`: joins, updates and leaves of nodes as an iterator
+ */
 export class NodeWatch implements AsyncIterableIterator<NodeChange> {
   #events: NodeChange[] = [];
   #waiting: ((result: IteratorResult<NodeChange>) => void)[] = [];

@@ -18,7 +18,10 @@ export function writeRecord(info: NodeInfo): string {
   return JSON.stringify(info);
 }
 
-/** Parses the record under this key. Returns a string that says what is wrong if the record is invalid. */
+/**
+ * Parses the record under this key. Returns a string that says what is wrong if the record is invalid.
+ * @decides a node's record is read and checked: which other nodes it knows
+ */
 export function readRecord(key: string, text: string): NodeInfo | string {
   const value = parsedJson(text);
   if (value === undefined) return "no JSON";

@@ -4,6 +4,7 @@
  * later, and sooner if it is gone or a write failed. It is deleted when the node leaves. Every node reads every write:
  * so the lifetime of records grows with the cluster, and the number of writes that a node reads a second does not. The
  * record's content comes from `describe` in `catga.ts`, and `self` in `cluster/cluster.ts`.
+ * @decides a second node with the id of a running one is refused
  */
 import { type Clock, delay, type Random, type Timer, within } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";

@@ -22,6 +22,7 @@ export interface HandlingNodes {
 /**
  * Compares the schemas of one node's contracts with other nodes' schemas: each contract once with each group of nodes
  * with equal schemas.
+ * @decides nodes that use one contract name with different schemas are warned of
  */
 export class SchemaMismatches {
   readonly #verdicts = new WeakMap<AnyContract, Map<string, Paths>>();

@@ -70,7 +70,10 @@ export class Breakers {
     this.#of(peer)?.succeeded();
   }
 
-  /** Counts a failed delivery to a process; the first one makes the process's breaker. */
+  /**
+   * Counts a failed delivery to a process; the first one makes the process's breaker.
+   * @decides a node is avoided after failures; when it gets a trial request, and when the next one
+   */
   failed(peer: Peer): void {
     let breaker = this.#of(peer);
     if (breaker === undefined) {

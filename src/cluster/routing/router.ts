@@ -2,6 +2,7 @@
  * Decides which node handles a request, this node or another. The router sends each call to a candidate
  * (`node_choice.ts`), lets calls that cannot be sent now wait (`WaitingCalls`), and after a failed attempt follows
  * `decideRetry`: another attempt, or an error. A broadcast goes once to each node.
+ * @decides the deadline of a request to another node passes
  */
 import type { Failure, Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";

@@ -90,7 +90,10 @@ type ShapesItem = ["l", n: number, answer: unknown];
 /** An item that a handler's process sends to the reader of the handler's stream. */
 export type StreamItem = ItemsItem | AskItem | EndItem;
 
-/** An item of a frame, of any kind. */
+/**
+ * An item of a frame, of any kind.
+ * @decides what a frame looks like
+ */
 export type FrameItem =
   | RequestsItem
   | RequestItem

@@ -213,7 +213,10 @@ export function failureItem(seq: number, index: number, error: string, refused: 
   return isTagged(error) ? `["E",${place}${error.slice(1)}${end}` : `["e",${place}${error}${end}`;
 }
 
-/** Returns the length at which a frame is sent and the next one begun, in UTF-16 code units. */
+/**
+ * Returns the length at which a frame is sent and the next one begun, in UTF-16 code units.
+ * @decides how large a frame may be; a payload that is too large is `TOO_LARGE`
+ */
 export function frameLimit(maxPayload: number): number {
   // a code unit is at most 3 bytes of UTF-8
   return Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - PAYLOAD_OVERHEAD);

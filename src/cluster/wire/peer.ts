@@ -24,7 +24,10 @@ export interface PeerIdentity {
   readonly forgotten: boolean;
 }
 
-/** A peer: another process with which this process exchanges frames, as this process sees it. */
+/**
+ * A peer: another process with which this process exchanges frames, as this process sees it.
+ * @decides one other process as this process sees it: when it was last heard, when it is pinged because of silence
+ */
 export class Peer {
   /** Endpoint of the peer: its node's id, a dot, and a nonce. */
   readonly endpoint: string;

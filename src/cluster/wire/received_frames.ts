@@ -36,6 +36,7 @@ export class ReceivedFrames {
   /**
    * Records that a frame has arrived. Returns false if its requests must not run, because the frame has come before,
    * or was reported missing.
+   * @decides a frame is taken once, though it comes twice
    */
   take(seq: number): boolean {
     if (this.#unknown) {
@@ -108,7 +109,10 @@ export function isWithin(seq: number, ranges: readonly number[]): boolean {
 /** Maximum number of gaps in the received frames that are kept for one sender. */
 export const MAX_GAPS = 64;
 
-/** Refuses a request that has arrived after its deadline (`ttl` of 0 or less). Returns true if it was refused. */
+/**
+ * Refuses a request that has arrived after its deadline (`ttl` of 0 or less). Returns true if it was refused.
+ * @decides a message comes too late to be run
+ */
 export function refuseLate(
   sender: { refuse(seq: number, index: number, code: "LATE"): void },
   seq: number,

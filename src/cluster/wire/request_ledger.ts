@@ -181,7 +181,10 @@ interface FrameRequests {
   open: number;
 }
 
-/** The requests of one other process that run in this process, or wait until it has room for them. */
+/**
+ * The requests of one other process that run in this process, or wait until it has room for them.
+ * @decides another process cancels a request: the running one is found and aborted
+ */
 export class RunningRequests {
   readonly #frames: FrameRing<FrameRequests> = new FrameRing();
 

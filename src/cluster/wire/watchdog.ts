@@ -3,6 +3,7 @@
  * responders) that a process is gone with its requests, and from unanswered pings that it does not respond. Bounces
  * prove nothing in the grace after this node's own reconnect (`ReconnectGrace`), and may not come at all
  * (`BounceProbe`).
+ * @decides requests without an answer: pings, and what bounces and silence mean
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
 import { stoodStill } from "../../ports/standstill.ts";

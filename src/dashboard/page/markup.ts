@@ -6,7 +6,10 @@ function filled(id: string, title: string): string {
   return `<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2></section>`;
 }
 
-/** The page's file index.html. */
+/**
+ * The page's file index.html.
+ * @decides the HTML of the page, its sections and icon
+ */
 export const MARKUP = `<!DOCTYPE html>
 <html lang="en">
   <head>

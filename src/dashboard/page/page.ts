@@ -46,7 +46,10 @@ ${SECTIONS.map((section) => `(${section}),`).join("\n")}
 ]);
 `;
 
-/** The files of the page, by name. */
+/**
+ * The files of the page, by name.
+ * @decides the files of the page that browsers load; its script is put together of the other files of `page/`
+ */
 export const PAGE_FILES: Readonly<Record<string, PageFile>> = {
   "index.html": { type: "text/html; charset=utf-8", text: MARKUP },
   "page.css": { type: "text/css; charset=utf-8", text: STYLE },

@@ -1,6 +1,9 @@
 /** The style sheet of the dashboard's page. */
 
-/** The page's file page.css. */
+/**
+ * The page's file page.css.
+ * @decides the colors and layout of the page (CSS), light and dark
+ */
 export const STYLE = `/* Colors, and the frame of the page. */
 :root {
   color-scheme: light dark;

@@ -51,7 +51,10 @@ export interface AdministrationOptions {
   ask?(endpoint: string): Promise<NodeInfo | undefined>;
 }
 
-/** Shows operators the log of one namespace, and carries out their changes. */
+/**
+ * Shows operators the log of one namespace, and carries out their changes.
+ * @decides the operations on subscriptions: list, rewind, remove, dead letters, without leading any
+ */
 export class Administration {
   readonly #options: AdministrationOptions;
   /** The stored subscriptions as the last call of `stored()` found them, by key. */

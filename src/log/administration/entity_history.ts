@@ -79,6 +79,7 @@ export interface EntityFault {
 /**
  * Returns a summary of the entity; `undefined`: nothing is stored for it. Reads all messages of the entity. Rejects
  * like `LogStream.read`.
+ * @decides entity history for `catga entity` and the page
  */
 export async function entityInfo(place: EntityPlace): Promise<EntityInfo | undefined> {
   let [version, messages, first, last, sequence, forgotten]: [number, number, number?, number?, number?, boolean?] = [

@@ -36,6 +36,7 @@ interface SchedulePlace {
 /**
  * Returns the last runs of a schedule that the log still has, the newest first: at most `most`. Looks only at the
  * last {@link MAX_MESSAGES} messages of the schedule's contract. Rejects like `LogStream.read`.
+ * @decides what became of the firings of a schedule
  */
 export async function scheduleRuns(place: SchedulePlace, most: number): Promise<ScheduleRun[]> {
   const { namespace, stream, subscriptions, contract, id } = place;

@@ -27,7 +27,10 @@ export interface InfoSources {
   readonly stored: readonly StoredSubscription[];
 }
 
-/** Returns the state of each stored subscription, in the given order. */
+/**
+ * Returns the state of each stored subscription, in the given order.
+ * @decides lag, open and oldest of `app.subscriptions()`
+ */
 export async function subscriptionInfos(sources: InfoSources): Promise<readonly SubscriptionInfo[]> {
   const { namespace } = sources;
   const logs = new Map<string, LogView>();

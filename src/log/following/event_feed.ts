@@ -403,7 +403,10 @@ function lossError({ name }: AnyContract, { reason, after, next }: LogLoss): Cat
   return new CatgaError("LOG_MISMATCH", message, { details: { reason, position } });
 }
 
-/** Maximum number of messages of the stream in memory, each with up to 512 events. */
+/**
+ * Maximum number of messages of the stream in memory, each with up to 512 events.
+ * @decides how many new events are kept in memory for followers
+ */
 const MAX_RECENT = 1_024;
 /** Maximum number of bytes of the messages in memory. */
 const MAX_RECENT_BYTES = 4_194_304;

@@ -18,6 +18,8 @@ type Next = IteratorResult<FollowedEvent<unknown>, undefined>;
 /**
  * A follower of an {@link EventFeed}. It ends when its iterator returns, when its signal aborts, when the feed ends, or
  * by an error, which its reader then gets.
+ * @decides `follow` reads events from memory, from the store, and after a loss
+ * @decides a follower of one key passes over events of other keys, and its position moves on
  */
 export class Follower implements EventFollower<unknown>, FeedFollower {
   readonly #feed: EventFeed;

@@ -16,6 +16,8 @@ export type CommitId = readonly [term: string, n: number];
 /**
  * State of a subscription, without its parked messages (messages that wait in the store for their next attempt, or
  * are dead).
+ * @decides how far a subscription has come: in the commit; `subscriptions/ledger.ts` holds it,
+ * `subscriptions/store.ts` writes it
  */
 export interface Head {
   /** Endpoint of the node that leads the subscription; empty: no node leads, and any node may take the lead at once. */

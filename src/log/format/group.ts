@@ -90,7 +90,10 @@ export function itemText({ text, key, id, meta }: GroupItem): string {
   return form === PLAIN ? `${made}]` : `${made},${form}]`;
 }
 
-/** Encodes a message of the stream. `items`: texts of {@link itemText}, joined by commas. */
+/**
+ * Encodes a message of the stream. `items`: texts of {@link itemText}, joined by commas.
+ * @decides what a message of the stream looks like
+ */
 export function groupText(
   { endpoint, first, sentAt, keep, schedule, queued, shape }: GroupHead,
   items: string,

@@ -7,7 +7,11 @@ import { decodeText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tags.ts";
 import { dateOf } from "../../ports/clock.ts";
 
-/** An event or a queued command, as read from the log. */
+/**
+ * An event or a queued command, as read from the log.
+ * @decides one event or queued command as read from the log: its metadata, its deadline, earlier payloads of an
+ * edited letter
+ */
 export interface LoggedMessage {
   /** Position in the log. */
   readonly position: number;

@@ -50,7 +50,10 @@ export function snapshotKeys(type: string, id: string): readonly string[] {
 /** Maximum number of versions of an entity's definition that have a snapshot at once. */
 const SNAPSHOTS = 4;
 
-/** The subject of a category: of the events, or the queued commands, of one contract. */
+/**
+ * The subject of a category: of the events, or the queued commands, of one contract.
+ * @decides the subjects of the log, of entities and of schedules
+ */
 export function categorySubject(namespace: string, category: string): string {
   return `${below(namespace, "log")}${encodeToken(category)}`;
 }

@@ -35,7 +35,10 @@ export interface SnapshotText extends SnapshotHead {
   readonly state: string;
 }
 
-/** Encodes a snapshot. `state` must have no line breaks: JSON escapes them. */
+/**
+ * Encodes a snapshot. `state` must have no line breaks: JSON escapes them.
+ * @decides what a stored snapshot looks like
+ */
 export function writeSnapshotText(
   { definition, created, sequence, mark, version, id, shape, state }: SnapshotText,
 ): string {

@@ -11,7 +11,10 @@ import { isTagged } from "../../data/tags.ts";
 import { formOf, PLAIN } from "./group_text.ts";
 import { readRecord } from "./record_text.ts";
 
-/** A request to a subscription's leader. */
+/**
+ * A request to a subscription's leader.
+ * @decides requests of operators to a leader: rewind, replay, discard
+ */
 export type SubscriptionRequest = LetterRequest | RewindRequest | JoinRequest;
 
 /** A request to run a dead letter again, or to discard it. */

@@ -16,6 +16,7 @@ export interface Fence {
  * Stores a fence under a subject and resolves when the fence has fired. When that has happened, all schedules that the
  * server was about to fire at the call have fired, too: the server fires due schedules in rounds, one round after the
  * other. Rejects with `UNAVAILABLE`, at `until` (monotonic clock) at the latest.
+ * @decides a marker in the stream that shows which schedules have fired
  */
 export async function passFence(
   stream: LogStream,

@@ -31,6 +31,7 @@ type GroupEnd = "settled" | "too large";
 
 /**
  * A message of the stream until it is stored. Once an attempt may have stored the message, it is repeated unchanged.
+ * @decides an append is repeated until its outcome is known
  */
 export class PublicationGroup implements Attempted {
   publications: readonly Publication[];

@@ -31,7 +31,10 @@ export interface PublisherOptions extends StreamMessagesOptions {
   readonly maxWaiting?: number | undefined;
 }
 
-/** Publishes the messages of one process. */
+/**
+ * Publishes the messages of one process.
+ * @decides `publish` and `enqueue` put a message into the queue (lane) of its contract, or of its schedule
+ */
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #messages: StreamMessages;

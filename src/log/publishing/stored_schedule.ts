@@ -18,6 +18,7 @@ export function storedDue(found: StoredMessage, ofCron: number): number {
  * within so short a time that a wait would meet its next firing. Wait so long before replacing the cron: the server
  * fires a new cron only at times after its storing, so a firing of the old cron that is due but has not happened would
  * be lost.
+ * @decides which firings of a schedule count, and which are skipped
  */
 export function firesWithin(stream: LogStream, found: StoredMessage): number {
   const cron = header(found, "Nats-Schedule");

@@ -48,7 +48,10 @@ export interface StreamMessagesOptions extends Pick<StreamsHost, "namespace" | "
   readonly shapeOf?: ((contract: AnyContract) => string | undefined) | undefined;
 }
 
-/** Makes the messages of the stream for one process. */
+/**
+ * Makes the messages of the stream for one process.
+ * @decides the message of the stream that published messages become: subject, headers, ttl, its id; `TOO_LARGE`
+ */
 export class StreamMessages {
   readonly #options: StreamMessagesOptions;
   readonly #clock: Clock;

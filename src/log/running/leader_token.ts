@@ -64,6 +64,7 @@ export class LeaderToken {
    * request was sent, or the token confirmed, in the last {@link TOKEN_TRUSTED_FOR} ms, so that no other leader can
    * have handed out messages. False: {@link LeaderToken.check} must decide. `sentAt`: time at which the request was
    * sent, by the monotonic clock; absent: just now.
+   * @decides a node refuses a leader that is none any more
    */
   obeys(token: number, sentAt = Infinity): boolean {
     return token === this.known && this.looked - Math.max(sentAt, this.#confirmed) <= TOKEN_TRUSTED_FOR;

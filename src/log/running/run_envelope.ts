@@ -28,6 +28,7 @@ export interface RunOf {
 /**
  * The envelope of a message from the log, for the context of its handler. The object is kept small: one is made for
  * each run.
+ * @decides `ctx.id`, `ctx.attempt`, `ctx.position` and headers of a handler of the log
  */
 export class RunEnvelope implements Envelope {
   readonly id: string;

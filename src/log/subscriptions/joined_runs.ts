@@ -1,7 +1,11 @@
 /** Runs of messages that began under an earlier leader of a subscription, and go on at their nodes. */
 import type { LoggedMessage } from "../format/logged_message.ts";
 
-/** The messages that ran at nodes when a leader took over: handing one of them out joins its run. */
+/**
+ * The messages that ran at nodes when a leader took over: handing one of them out joins its run.
+ * @decides messages that ran under the last leader: their runs are joined, and earlier ones of their keys are known
+ * to be handled
+ */
 export class JoinedRuns {
   readonly #nodes: ReadonlyMap<string, string>;
   /** By category and key: the first message of the key that runs at a node and is still to be read. */

@@ -54,6 +54,7 @@ export function capableNodes(
  * "": the lead was handed over; `undefined`: the last commit is invalid. `stood`: time since this node saw the last
  * commit, in ms. `still`: time for which the leader has not renewed its lease, in ms. `ended`: returns true if the
  * leader's process has ended, or has lost its connection and must have stopped leading.
+ * @decides the node that leads a subscription, and when another takes over
  */
 export function mayLead(
   place: number,

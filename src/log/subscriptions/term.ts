@@ -50,7 +50,10 @@ export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
  */
 export type TermEnd = "deposed" | "handed over" | "failed" | "rewound";
 
-/** The term in which this node leads a subscription. */
+/**
+ * The term in which this node leads a subscription.
+ * @decides how often a leader commits; what a leader does until it is deposed, hands over or fails
+ */
 export class SubscriptionTerm {
   readonly #options: Omit<TermOptions, "stored">;
   readonly #started: Stamp;

@@ -28,7 +28,10 @@ export interface LockClaim {
   readonly waiters: Map<string, { readonly node: string; readonly place: number }>;
 }
 
-/** The locks in a bucket, kept up to date by its changes. */
+/**
+ * The locks in a bucket, kept up to date by its changes.
+ * @decides locks and waiters of a whole bucket as operators see them (tool and page); the kinds of locks
+ */
 export class HeldLocks {
   readonly #held = new Map<string, LockClaim>();
 

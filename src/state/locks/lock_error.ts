@@ -37,7 +37,10 @@ export function lockCancelled(key: string, waited: number, cause: unknown): Catg
   });
 }
 
-/** Makes the error `LOCK_LOST`: another node holds the lock, or may hold it. */
+/**
+ * Makes the error `LOCK_LOST`: another node holds the lock, or may hold it.
+ * @decides texts of the errors of locks: `LOCK_LOST`, `DEADLOCK`, timeouts
+ */
 export function lockLost(key: string, why: string, node: string): CatgaError {
   return new CatgaError(
     "LOCK_LOST",

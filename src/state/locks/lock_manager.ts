@@ -7,6 +7,8 @@
  * To read in this order: this file (a call of `lock`, taking keys, and what the caller gets), `waiting_room.ts` (the
  * node's waiters of all keys), `deadlock.ts` (cycles of waiters), `waiter.ts` (one place in a queue), `held_key.ts`
  * (renewal, loss, handover or removal), `lock_record.ts` (what is in the store).
+ * @decides a lock is taken
+ * @decides locks of a node that stops or drains are given back
  */
 import { delay, elapsed, onAbort, type Stamp, stamp, token } from "../../ports/clock.ts";
 import { openOnce } from "../../ports/open_once.ts";

@@ -15,7 +15,10 @@ type LockRequestHost = Pick<LockHost, "clock" | "keys" | "holder">;
 
 /** A running call of `lock`. Its creator must dispose of it. */
 export class LockRequest implements Disposable {
-  /** The keys to be locked, sorted and without duplicates. */
+  /**
+   * The keys to be locked, sorted and without duplicates.
+   * @decides a lock of several keys: in which order they are taken
+   */
   readonly keys: readonly string[];
   /** Time to live of the lock, in ms, a multiple of 1,000. */
   readonly ttl: number;

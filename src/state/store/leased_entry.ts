@@ -33,7 +33,10 @@ interface LeasingStore {
   bucket(): MaybePromise<Bucket>;
 }
 
-/** An entry of this process in the store, with its last known revision and its lease. */
+/**
+ * An entry of this process in the store, with its last known revision and its lease.
+ * @decides how an entry under a nonce is renewed, found again after a lost acknowledgement, or given up
+ */
 export class LeasedEntry {
   readonly key: string;
   readonly #store: LeasingStore;
@@ -177,6 +180,7 @@ export function margin(ttl: number): number {
 /**
  * Returns the remaining time of a lease at `now`, in ms; 0 or less once it has ended. `since`: time at which the
  * entry's write was sent; `ttl`: time to live of the entry, in ms.
+ * @decides how long a holder may rely on what it wrote, by its own clocks
  */
 export function left(now: Stamp, since: Stamp, ttl: number): number {
   return ttl - margin(ttl) - between(since, now);

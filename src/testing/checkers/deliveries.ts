@@ -30,6 +30,7 @@ export type DeliveryHistory = Pick<History, "operations" | "attempts" | "deadLet
  *   },
  * });
  * ```
+ * @decides nothing durable is lost, doubled or out of order
  */
 export function checkDeliveries(history: DeliveryHistory, contracts: readonly AnyContract[]): Breach[] {
   return contracts.flatMap((contract) => {

@@ -95,6 +95,7 @@ export function register<V>(initial: V): SequentialModel<V, RegisterInput<V>, V 
  * ], register(1));
  * console.log(stale.map(({ subject }) => subject)); // [ "price" ]
  * ```
+ * @decides a history is linearizable
  */
 export function checkLinearizable<State, In, Out>(
   operations: readonly Operation<In, Out>[],

@@ -1,0 +1,272 @@
+/**
+ * Notices the ends of runs for which callers on this node wait. The node on which a run ends announces it to the nodes
+ * that wait for runs of the workflow, and again after a reconnect, because a connection may lose messages shortly
+ * before it breaks. Ends without an announcement are found in the stream: when a wait begins, when this node
+ * reconnects, when another node is gone, and by reads every 1.5 s, of up to 100 runs a second. Runs that this node
+ * executes report their ends, and are read only once a minute: when 10,000 runs were awaited from their start, and all
+ * were read a second later, the reads slowed the runs down.
+ */
+import { parsedJson } from "../../data/encoding.ts";
+import { Gate } from "../../data/gate.ts";
+import { isRecord, isStringArray } from "../../data/checks.ts";
+import { eventSubject } from "../../contract/subjects.ts";
+import type { Clock, Timer } from "../../ports/clock.ts";
+import type { Subscription, Transport } from "../../ports/transport.ts";
+import { ENDED } from "../../contract/contract.ts";
+import { runType } from "../../contract/workflow.ts";
+import type { RecordedOutcome } from "../stored/journal_entry.ts";
+import { keyOf, type RunRef } from "../stored/run_ref.ts";
+
+/** Dependencies of {@link Results}, the pending waits for ends of runs, on a node. */
+export interface ResultsHost {
+  readonly namespace: string;
+  readonly clock: Clock;
+  /** Calls `callback` in a later turn of the event loop. */
+  soon(callback: () => void): void;
+  /** The connection to other nodes; `undefined`: this node has no connection. */
+  readonly transport: Pick<Transport, "publish" | "subscribe" | "onStatus" | "status"> | undefined;
+  /** Calls `listener` when another node has left the membership. Returns a function that removes the listener. */
+  onGone(listener: () => void): () => void;
+  /** Returns true if this node executes the run now. */
+  drives(ref: RunRef): boolean;
+  /**
+   * Reads the outcome of a run; `undefined`: the run has not ended; "no run": there is no such run. Rejects with a
+   * `CatgaError`.
+   */
+  read(ref: RunRef): Promise<RecordedOutcome | "no run" | undefined>;
+}
+
+/** Called once, with the outcome of a run. */
+type ResultListener = (outcome: RecordedOutcome | "no run") => void;
+
+/** A run for whose end callers wait. */
+interface Waited {
+  readonly ref: RunRef;
+  readonly waiters: Set<ResultListener>;
+  /** True while the run is being read; "again": its end was announced during the read, so that it is read again. */
+  reading: boolean | "again";
+  /**
+   * Time at which it was last decided whether to read the run, by the monotonic clock; -Infinity: the last read has
+   * failed.
+   */
+  looked: number;
+  /** Time of the last successful read of the run, or else of the beginning of the wait, by the monotonic clock. */
+  read: number;
+}
+
+/** Notices the ends of runs, and calls the listeners that wait for them. */
+export class Results {
+  readonly #host: ResultsHost;
+  readonly #waiting = new Map<string, Waited>();
+  /** Limits the number of concurrent reads: too many at once take too long, and each is then sent again. */
+  readonly #reads = new Gate(MAX_CONCURRENT_READS);
+  readonly #subscriptions = new Map<string, Subscription>();
+  /** By workflow: ids of runs that have ended and are to be announced. */
+  readonly #ended = new Map<string, string[]>();
+  /**
+   * Ends of runs that were announced in the last {@link ANNOUNCED} ms or a little longer ago, oldest first, to be
+   * announced again after a reconnect: the connection may lose messages that it has accepted.
+   */
+  #announced: Announced[] = [];
+  readonly #offs: (() => void)[] = [];
+  #timer: Timer | undefined;
+
+  constructor(host: ResultsHost) {
+    this.#host = host;
+    const { transport } = host;
+    if (transport === undefined) return;
+    this.#offs.push(
+      transport.onStatus(({ state }) => {
+        if (state !== "connected") return;
+        this.#announceAgain();
+        this.#lookAtAll();
+      }),
+      host.onGone(() => this.#lookAtAll()),
+    );
+  }
+
+  /**
+   * Calls `waiter` once, when the run has ended. Returns a function that ends the wait.
+   * @decides `result` learns of the end
+   */
+  wait(ref: RunRef, waiter: ResultListener): () => void {
+    const key = keyOf(ref);
+    const now = this.#host.clock.monotonic();
+    let entry = this.#waiting.get(key);
+    if (entry === undefined) {
+      this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false, looked: now, read: now });
+    }
+    entry.waiters.add(waiter);
+    this.#listen(ref.workflow);
+    this.#look(entry, now);
+    this.#watch();
+    return () => {
+      entry.waiters.delete(waiter);
+      if (entry.waiters.size === 0 && this.#waiting.get(key) === entry) this.#waiting.delete(key);
+    };
+  }
+
+  /**
+   * Announces the end of a run that this node executed: calls the listeners on this node, and sends the end to other
+   * nodes.
+   */
+  ended(ref: RunRef, outcome: RecordedOutcome): void {
+    this.#settle(ref, outcome);
+    if (this.#host.transport === undefined) return;
+    const others = this.#ended.get(ref.workflow);
+    if (others !== undefined) return void others.push(ref.run);
+    if (this.#ended.size === 0) this.#host.soon(() => this.#announce());
+    this.#ended.set(ref.workflow, [ref.run]);
+  }
+
+  /** Announces to other nodes the runs that ended in one turn of the event loop, together for each workflow. */
+  #announce(): void {
+    const at = this.#host.clock.monotonic();
+    for (const [workflow, runs] of this.#ended) {
+      this.#publish(workflow, runs);
+      this.#announced.push({ workflow, runs, at });
+    }
+    this.#ended.clear();
+    if (this.#announced.length >= 2 * MAX_ANNOUNCED || this.#announced[0]?.at < at - 2 * ANNOUNCED) this.#forget(at);
+  }
+
+  /**
+   * Announces again, to other nodes, the ends of runs that were announced within the last {@link ANNOUNCED} ms. Called
+   * after a reconnect: the connection may have lost the first announcements while it was breaking.
+   */
+  #announceAgain(): void {
+    this.#forget(this.#host.clock.monotonic());
+    for (const { workflow, runs } of this.#announced) this.#publish(workflow, runs);
+  }
+
+  #forget(now: number): void {
+    this.#announced = this.#announced.slice(-MAX_ANNOUNCED).filter(({ at }) => at >= now - ANNOUNCED);
+  }
+
+  #publish(workflow: string, runs: readonly string[]): void {
+    const { transport } = this.#host;
+    for (let at = 0; at < runs.length && transport?.status.state === "connected"; at += MAX_ANNOUNCED_IDS) {
+      try {
+        transport.publish(this.#subject(workflow), JSON.stringify({ runs: runs.slice(at, at + MAX_ANNOUNCED_IDS) }));
+      } catch {
+        // an announcement that cannot be sent is dropped: other nodes find the end of the run in the stream
+      }
+    }
+  }
+
+  close(): void {
+    for (const subscription of this.#subscriptions.values()) subscription.close();
+    for (const off of this.#offs.splice(0)) off();
+    this.#timer?.cancel();
+  }
+
+  #subject(workflow: string): string {
+    return eventSubject(this.#host.namespace, `${runType(workflow)}.${ENDED}`);
+  }
+
+  #listen(workflow: string): void {
+    const { transport } = this.#host;
+    if (transport === undefined || this.#subscriptions.has(workflow)) return;
+    const subscription = transport.subscribe(this.#subject(workflow), {}, ({ data }) => {
+      if (this.#waiting.size === 0) return;
+      for (const run of readEnds(data)) {
+        const entry = this.#waiting.get(keyOf({ workflow, run }));
+        if (entry !== undefined) this.#check(entry);
+      }
+    });
+    this.#subscriptions.set(workflow, subscription);
+  }
+
+  /**
+   * Reads the runs that were not read for long, `LOOKS` of them at a time. An announcement may be lost without a sign
+   * that reaches this node: the route between two servers may break, or the announcing process may die.
+   */
+  #watch(): void {
+    this.#timer ??= this.#host.clock.after(TICK, () => {
+      this.#timer = undefined;
+      if (this.#waiting.size === 0) return;
+      const now = this.#host.clock.monotonic();
+      const pause = Math.max(LOOK, this.#waiting.size / LOOKS * TICK);
+      let left = LOOKS;
+      for (const entry of this.#waiting.values()) {
+        if (now - entry.looked < pause) continue;
+        this.#look(entry, now);
+        if (--left === 0) break;
+      }
+      this.#watch();
+    }, { background: true });
+  }
+
+  #lookAtAll(): void {
+    const now = this.#host.clock.monotonic();
+    for (const entry of this.#waiting.values()) this.#look(entry, now);
+  }
+
+  /** Reads the outcome of a run, unless this node executes the run and has read it within `DRIVEN_LOOK` ms. */
+  #look(entry: Waited, now: number): void {
+    entry.looked = now;
+    if (!this.#host.drives(entry.ref) || now - entry.read >= DRIVEN_LOOK) this.#check(entry);
+  }
+
+  #check(entry: Waited): void {
+    // a run is read by one read at a time, because any process may publish announcements
+    if (entry.reading !== false) return void (entry.reading = "again");
+    entry.reading = true;
+    this.#reads.pass((leave) => this.#read(entry, leave));
+  }
+
+  #read(entry: Waited, leave: () => void): void {
+    const { ref } = entry;
+    if (this.#waiting.get(keyOf(ref)) !== entry) return leave();
+    entry.read = this.#host.clock.monotonic();
+    this.#host.read(ref).then((outcome) => {
+      if (outcome !== undefined) this.#settle(ref, outcome);
+    }, () => entry.looked = -Infinity).then(() => {
+      const { reading } = entry;
+      entry.reading = false;
+      if (reading === "again") this.#check(entry);
+      leave();
+    });
+  }
+
+  #settle(ref: RunRef, outcome: RecordedOutcome | "no run"): void {
+    const key = keyOf(ref);
+    const entry = this.#waiting.get(key);
+    if (entry === undefined) return;
+    this.#waiting.delete(key);
+    for (const waiter of entry.waiters) waiter(outcome);
+  }
+}
+
+/** Parses an announcement. Returns the ids of the runs that have ended; none if the announcement is invalid. */
+function readEnds(data: Uint8Array): readonly string[] {
+  const said = parsedJson(data);
+  return isRecord(said) && isStringArray(said.runs) ? said.runs : [];
+}
+
+/** Ends of runs that were announced together. */
+interface Announced {
+  readonly workflow: string;
+  readonly runs: readonly string[];
+  /** Time of the announcement, by the monotonic clock. */
+  readonly at: number;
+}
+
+/** Maximum number of run ids in an announcement; an id has up to 128 characters. */
+const MAX_ANNOUNCED_IDS = 100;
+/**
+ * Time for which an end is kept, to be announced again after a reconnect, in ms: a dead connection is noticed after 15
+ * s.
+ */
+const ANNOUNCED = 30_000;
+/** Maximum number of announcements that are kept for a reconnect. */
+const MAX_ANNOUNCED = 5_000;
+/** Maximum number of runs that are read at once. */
+const MAX_CONCURRENT_READS = 32;
+/** Minimum time between two reads of a run, in ms. */
+const LOOK = 1_500;
+/** Time between two reads of a run that this node executes, in ms. */
+const DRIVEN_LOOK = 60_000;
+const TICK = 500; // ms between two looks at the awaited runs
+/** Maximum number of runs that are read every `TICK` ms: each read is answered by the leader of the stream. */
+const LOOKS = 50;

@@ -1,0 +1,51 @@
+/**
+ * Checks the arguments of a program's calls about runs. An invalid argument throws a `TypeError` before anything is
+ * done.
+ */
+import { describe } from "../../contract/definition.ts";
+import { checkScheduleTimes } from "../../contract/durable_messages.ts";
+import type { AnyWorkflow, StartOptions } from "../../contract/flow.ts";
+import type { WorkflowDefinition } from "../../contract/workflow_body.ts";
+import { checkKnown, checkStrings, show } from "../../data/checks.ts";
+
+/**
+ * Returns the definition of a workflow. Throws a `TypeError` if the argument is not a workflow. `method`: the method
+ * that was called.
+ */
+export function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition {
+  const definition = (workflow as { readonly "~workflow"?: WorkflowDefinition })?.["~workflow"];
+  if (workflow?.kind === "workflow" && definition !== undefined) return definition;
+  const got = describe(workflow as never);
+  throw new TypeError(`${method}: the first argument must be what workflow(…) gives; got ${got}`);
+}
+
+export function checkStartOptions(at: string, options: StartOptions, { id: made }: WorkflowDefinition): void {
+  checkKnown(at, options, START_OPTIONS, NOT_OF_START);
+  const { id, at: when, cron, headers } = options;
+  if (id !== undefined) checkRun(`${at}: id`, id);
+  if (headers !== undefined) checkStrings(`${at}: headers`, headers);
+  checkScheduleTimes(at, options);
+  if (cron !== undefined && when !== undefined) throw new TypeError(`${at}: give one of at and cron`);
+  if (cron !== undefined && (id ?? made) === undefined) {
+    throw new TypeError(`${at}: a cron needs an id, which is its name`);
+  }
+}
+
+/** Checks the id of a run that is to be started, or of a signal. Throws a `TypeError` if it is invalid. */
+export function checkRun(at: string, id: string, most = MAX_RUN): void {
+  if (typeof id === "string" && id !== "" && id.length <= most && id.isWellFormed()) return;
+  throw new TypeError(`${at} must be a well-formed string of 1 to ${most} characters; got ${show(id)}`);
+}
+
+/**
+ * Checks the id of an existing run. It may be longer than an id that a program gives, because a child run has the id of
+ * its step. Throws a `TypeError` if it is invalid, which begins with `at`.
+ */
+export function checkExistingRun(at: string, id: string): void {
+  checkRun(at, id, MAX_CHILD);
+}
+
+const START_OPTIONS = new Set(["id", "at", "cron", "zone", "headers"]);
+const NOT_OF_START = new Map([["delay", "is of a message: give at, the Date at which the run starts"]]);
+const MAX_RUN = 128;
+const MAX_CHILD = 256;

@@ -1,0 +1,155 @@
+/**
+ * Entries for runs from processes that do not execute them: signals, cancels, and the ends of children. Each entry is
+ * appended to the run; then the node that executes the run is notified, and continues at once.
+ */
+import type { AnyContract } from "../../contract/contract.ts";
+import { describe } from "../../contract/definition.ts";
+import type { AnySignal, AnyWorkflow, TellOptions } from "../../contract/flow.ts";
+import type { Result } from "../../contract/result.ts";
+import { checkKnown, checkString } from "../../data/checks.ts";
+import { decodeText, encodeValue } from "../../data/encoding.ts";
+import { delay, token } from "../../ports/clock.ts";
+import { type DrivenRuns, UNDRIVEN_PAUSE } from "../driving/driven_runs.ts";
+import { Journal } from "../stored/journal.ts";
+import type { JournalEntry, Parent, RecordedOutcome } from "../stored/journal_entry.ts";
+import { failed, failedWith, inTime, noRun } from "./run_answers.ts";
+import { checkExistingRun, checkRun, definitionOf } from "./run_arguments.ts";
+import type { EntryFor, StoredNotice } from "../stored/notice_queue.ts";
+import type { RunRef } from "../stored/run_ref.ts";
+import type { RunPeers } from "../driving/run_peers.ts";
+import type { RunsNode } from "../runs_node.ts";
+import { refusedInTime } from "../execution/schema_in_time.ts";
+
+/** Appends entries to runs, and notifies the nodes that execute them. */
+export class RunNotices {
+  readonly #node: RunsNode;
+  readonly #peers: RunPeers;
+  readonly #drives: DrivenRuns;
+
+  constructor(node: RunsNode, peers: RunPeers, drives: DrivenRuns) {
+    this.#node = node;
+    this.#peers = peers;
+    this.#drives = drives;
+  }
+
+  /** Sends a signal to a run, by an entry in the run's log; implements {@link RunSender.tell}. */
+  async signal(
+    signal: AnySignal,
+    run: string,
+    payload: unknown,
+    options: TellOptions = {},
+  ): Promise<Result<void, never>> {
+    if (typeof signal?.workflow !== "string" || typeof signal.name !== "string") {
+      throw new TypeError(`tell takes what the signal(…) of a workflow gives; got ${describe(signal as never)}`);
+    }
+    const { workflow, name } = signal;
+    const at = `tell ${name}`;
+    checkExistingRun(`${at}: run`, run);
+    checkKnown(at, options, TELL_OPTIONS);
+    const { app, endpoint } = this.#node;
+    const { id = `${endpoint}.${token(app.random, 12)}` } = options;
+    checkRun(`${at}: id`, id);
+    const refused = await this.#refused(signal, payload);
+    if (refused !== undefined) return refused;
+    let value: unknown;
+    try {
+      value = payload === undefined ? undefined : decodeText(encodeValue(payload, "payload"));
+    } catch (cause) {
+      return failed("INVALID_MESSAGE", `signal ${name} cannot be sent: ${(cause as Error).message}`, cause);
+    }
+    const stored = this.append({ workflow, run }, (by) => ({ t: "signalled", signal: name, id, value, by }));
+    return await inTime(this.#node, at, stored);
+  }
+
+  async #refused(
+    { name: signal, "~input": schema }: AnySignal,
+    payload: unknown,
+  ): Promise<Result<never, never> | undefined> {
+    if (schema === undefined) return undefined;
+    const name = `signal ${signal}`;
+    return await refusedInTime(this.#node, `${name} was not sent`, { name, schema }, payload, "UNAVAILABLE");
+  }
+
+  /** Cancels a run, by an entry in the run's log; implements {@link RunSender.cancel}. */
+  async cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
+    const { name } = definitionOf("cancel", workflow);
+    checkExistingRun(`cancel ${name}: run`, run);
+    checkString(`cancel ${name}: reason`, reason);
+    const stored = this.append({ workflow: name, run }, this.#node.log.cancelled(reason));
+    return await inTime(this.#node, `cancel ${name}`, stored);
+  }
+
+  /**
+   * Appends an entry to a run, within the app's timeout. Fails with `NO_RUN` if the run has ended, or was never
+   * started.
+   */
+  async append(ref: RunRef, entry: EntryFor): Promise<Result<void, never>> {
+    try {
+      return await this.#appendAndNotify(ref, entry, this.#node.callerTime())
+        ? { ok: true, value: undefined }
+        : noRun(ref);
+    } catch (error) {
+      return failedWith(error);
+    }
+  }
+
+  /**
+   * Appends the end of a child run to its parent. Rejects with a `CatgaError` if the end is not stored, or is not known
+   * to be stored. `over`: as of {@link RunLog.appendNotice}.
+   */
+  async appendChildEnd(
+    { workflow, run, step }: Parent,
+    child: RunRef,
+    outcome: RecordedOutcome,
+    over: () => boolean,
+  ): Promise<void> {
+    await this.#appendAndNotify({ workflow, run }, (by) => ({ t: "told", step, ...child, outcome, by }), over);
+  }
+
+  /** Cancels a child run; resolves with true if the child was started. Implements {@link DriveHost.cancelChild}. */
+  async cancelChild(ref: RunRef, reason: string, contract?: AnyContract): Promise<boolean> {
+    const { log, clock } = this.#node;
+    const cancelled = log.cancelled(reason);
+    const outcome = { ok: false, error: { code: "CANCELLED", message: reason } };
+    const over = () => this.#node.isClosed;
+    while (true) {
+      if (await this.#appendAndNotify(ref, cancelled, over)) return true;
+      const end = await log.end(ref);
+      if (end?.ended) return end.entries[0]?.t !== "started";
+      if (end !== undefined) continue; // tries again: the child was started meanwhile
+      if (contract === undefined) return false;
+      const { version, keep } = definitionOf("flow.send", contract as unknown as AnyWorkflow);
+      const until = clock.now() + keep;
+      const entries: JournalEntry[] = [{ t: "started", version, keep, by: "" }, { t: "ended", outcome, until }];
+      const message = log.messages.of(ref, entries, { version: 0, holder: "" });
+      if (await log.begin(ref, message, new Journal(), over) !== "conflict") return false;
+    }
+  }
+
+  /**
+   * Appends an entry to a run. Resolves with `false` if the run has ended, or was never started. Rejects with a
+   * `CatgaError` if the entry is not stored, or is not known to be stored. `over`: as of {@link RunLog.appendNotice}.
+   */
+  async #appendAndNotify(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
+    const { log } = this.#node;
+    const stored = await log.appendNotice(ref, entry, over);
+    if (stored?.isFirst) log.awaitAnswer(ref, this.#news(ref, stored));
+    return stored !== undefined;
+  }
+
+  /**
+   * Notifies the node that executes a run, or executed it last, of a new entry, so that the run continues at once.
+   * Without an answer, the subscription of the run's messages calls for its execution later.
+   */
+  async #news(ref: RunRef, { holder, sequence }: StoredNotice): Promise<void> {
+    const { endpoint, clock, bodies } = this.#node;
+    if (this.#drives.drives(ref) || holder === endpoint) {
+      return await this.#drives.news(bodies.get(ref.workflow), { ref, sequence });
+    }
+    if (holder !== "" && this.#peers.alive(holder) && await this.#peers.sendNews(holder, ref, sequence)) return;
+    // no node has answered: wait, so that the next node that executes the run can store an entry first
+    await delay(clock, UNDRIVEN_PAUSE);
+  }
+}
+
+const TELL_OPTIONS = new Set(["id"]);

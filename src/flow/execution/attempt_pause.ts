@@ -1,0 +1,32 @@
+/**
+ * The pause after a failed attempt of a workflow's handler, or of an `undo`. The pauses of steps are in
+ * `attempted_step.ts`.
+ */
+import type { Timer } from "../../ports/clock.ts";
+import type { DriveState, PendingCall } from "./drive_state.ts";
+
+/**
+ * Returns false if the next attempt of the handler or `undo` with this name may begin now. Otherwise returns true, and
+ * calls `next` as soon as the attempt may begin: after a timer of this node, after the schedule that is stored for a
+ * long pause, or after an operator has retried a stuck attempt. During the latter two waits the execution of the run
+ * can be suspended ({@link DriveEnd}).
+ */
+export function pausesBefore(state: DriveState, name: string, next: () => void): boolean {
+  if (state.times.pauseOf(name) === 0) return false;
+  let timer: Timer | undefined;
+  const call: PendingCall = {
+    go: () => {
+      const left = state.times.pauseOf(name);
+      timer?.cancel();
+      if (left === 0) {
+        state.calls.delete(call);
+        return next();
+      }
+      if (left < Infinity && !state.times.isScheduled(name, state.journal.failures.get(name)!)) {
+        timer = state.activity.timer(left, () => state.calls.has(call) && call.go());
+      }
+    },
+  };
+  state.call(call);
+  return true;
+}

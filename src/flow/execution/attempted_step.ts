@@ -1,0 +1,217 @@
+/**
+ * A step that this node performs, in attempts, until one of them has an outcome. The table has the states, what the
+ * step waits for in each, and what follows it.
+ *
+ * | state    | waits for                                                        | followed by                                 |
+ * | -------- | ---------------------------------------------------------------- | ------------------------------------------- |
+ * | idle     | a schedule, an operator, or an entry that another process stored | attempts                                    |
+ * | pauses   | the pause after a failed attempt, on this node                   | attempts                                    |
+ * | begins   | the store, which records that this node executes the run         | attempts; idle, if no attempt may begin     |
+ * | attempts | the work, within its timeout                                     | the outcome; pauses or idle after a failure |
+ * | given up | nothing: the run is cancelled, and there is nothing to undo      | nothing: the call never settles             |
+ */
+import { ContextSnapshot } from "../../data/async_context.ts";
+import { CatgaError, isCatgaError } from "../../error.ts";
+import type { Timer } from "../../ports/clock.ts";
+import type { DriveState } from "./drive_state.ts";
+import type { FailedAttempts, StepRetry } from "./failed_attempts.ts";
+import type { RecordedOutcome } from "../stored/journal_entry.ts";
+import { DecidedFailure, errorOf, readable, TransientError } from "../stored/recorded_error.ts";
+import { type AttemptWork, type OngoingAttempt, StepAttempt, stepId } from "./step_attempt.ts";
+import { type CalledStep, StepCall } from "./step_call.ts";
+
+/** The work of a step, and how it is tried. */
+export interface StepWork {
+  readonly work: AttemptWork;
+  /** Timeout of one attempt of the step, in ms. */
+  readonly timeout: number;
+  readonly retry: StepRetry;
+}
+
+/** A step that this node performs, in one or more attempts. */
+export class AttemptedStep extends StepCall {
+  readonly #failures: FailedAttempts;
+  readonly #work: AttemptWork;
+  /** Timeout of one attempt of the step, in ms. */
+  readonly #timeout: number;
+  readonly #retry: StepRetry;
+  /** True if no attempt of the step can have begun before this execution of the run. */
+  readonly #isFresh: boolean;
+  /** True once an attempt has begun in this execution of the run. */
+  #hasBegun = false;
+  /**
+   * True in the states "pauses", "begins" and "attempts" of the table at the top of this file: this node works towards
+   * the step's outcome.
+   */
+  #isUnderWay = false;
+  #attempt: StepAttempt | undefined;
+  #ongoing: OngoingAttempt | undefined;
+  #endPause: (() => void) | undefined;
+  /**
+   * The async context in which the step was called: the work runs in it, not in the context of the event that led to
+   * the attempt. Set when the step has not got an outcome at once: until then promises keep the context.
+   */
+  #context: ContextSnapshot | undefined;
+
+  constructor(state: DriveState, failures: FailedAttempts, called: CalledStep, { work, timeout, retry }: StepWork) {
+    super(state, called);
+    this.#failures = failures;
+    this.#work = work;
+    this.#timeout = timeout;
+    this.#retry = retry;
+    this.#isFresh = state.isFresh && !state.handedOver.has(called.name);
+  }
+
+  override get mayHaveBegun(): boolean {
+    return this.#hasBegun || !this.#isFresh;
+  }
+
+  override get ongoing(): OngoingAttempt | undefined {
+    return this.#ongoing;
+  }
+
+  override abort(why: () => CatgaError): void {
+    this.#attempt?.abort(why());
+  }
+
+  override endPause(): void {
+    this.#endPause?.();
+  }
+
+  protected override proceed(): void {
+    if (this.#isUnderWay) return this.endPause();
+    this.#isUnderWay = true;
+    const { state } = this;
+    const ended = this.#context?.run(() => this.#toOutcome()).then(({ returned }) => returned) ?? this.#toOutcome();
+    ended.then((outcome) => {
+      this.#isUnderWay = false;
+      if (outcome === undefined) this.#context ??= new ContextSnapshot();
+      if (this.isOver) state.halt();
+      if (outcome === undefined || state.over) return;
+      this.end();
+      state.ends.deliver(this.name, () => {
+        // the handler sees no outcomes that were recorded after a cancel of the run
+        if (state.journal.cancelled === undefined || state.phase !== "handler" || !this.isMain) this.settle(outcome);
+        else state.halt();
+      });
+    });
+  }
+
+  /**
+   * Runs attempts until the step has an outcome. Resolves with `undefined` if the step waits for a schedule, an
+   * operator or an entry of another process, or no longer needs an outcome.
+   */
+  async #toOutcome(): Promise<RecordedOutcome | undefined> {
+    const { name, state } = this;
+    const { times, recorder } = state;
+    while (true) {
+      if (this.isSettled) return undefined;
+      const left = times.pauseOf(name);
+      // Infinity: the step waits for an operator; if the run was cancelled, the step is given up, too
+      if (left === Infinity) return void this.#isGivenUp();
+      if (left > 0) {
+        if (times.isScheduled(name, state.journal.failures.get(name)!)) return undefined;
+        await this.#pause(left);
+        continue;
+      }
+      if (this.#isGivenUp() || !await recorder.ready(this.needsOutcome ? name : undefined)) return undefined;
+      // the step may have got an outcome, or may have been given up, while `ready` appended entries
+      if (this.isSettled || this.#isGivenUp()) return undefined;
+      if (state.isTooLong()) return undefined;
+      const outcome = await state.activity.during(() => this.#attemptOnce());
+      if (outcome !== "failed") return outcome;
+    }
+  }
+
+  /**
+   * Performs one attempt. Resolves with the outcome of the step; with "failed" once the failure of the attempt is
+   * recorded; with `undefined` if the attempt does not count, because the step or the execution of the run has ended,
+   * the run is cancelled, or the node stops.
+   */
+  async #attemptOnce(): Promise<RecordedOutcome | "failed" | undefined> {
+    const { name, state } = this;
+    const retry = this.#retry;
+    state.attempts++;
+    this.#hasBegun = true;
+    const before = state.handedOver.get(name);
+    state.handedOver.delete(name);
+    const attempt = this.#attempt = before?.attempt ?? this.#newAttempt();
+    const began = before?.began ?? state.now;
+    const limit = this.#limitTime(attempt, began);
+    try {
+      this.#ongoing = before ?? { attempt, outcome: attempt.outcome(attempt.perform(state, name, this.#work)), began };
+      const outcome = await this.#ongoing.outcome;
+      if (this.isSettled) return undefined;
+      if (outcome.error?.retryable && !this.#failures.isLastAttempt(name, retry)) {
+        throw new TransientError(errorOf(outcome.error));
+      }
+      state.recorder.record({ t: "done", step: name, outcome, ...(outcome.ok ? this.undoFlag : {}) });
+      return outcome;
+    } catch (thrown) {
+      if (this.isSettled) return undefined;
+      const error = readable(thrown);
+      // the step is given up because the run is cancelled: the error is not recorded, since a step without `undo` that
+      // is aborted may throw any error
+      if (!this.needsOutcome && this.#isGivenUp()) return undefined;
+      if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof DecidedFailure)) {
+        state.leaving = true;
+        return undefined;
+      }
+      await this.#failures.record(name, error, retry);
+      return "failed";
+    } finally {
+      this.#attempt = undefined;
+      this.#ongoing = undefined;
+      limit.cancel();
+      state.attempts--;
+    }
+  }
+
+  #newAttempt(): StepAttempt {
+    const { name, state: { ref, journal } } = this;
+    const { total = 0, mayHaveRun = false } = journal.failures.get(name) ?? {};
+    const earlier = { fresh: this.#isFresh && total === 0, mayHaveRun: !this.#isFresh || mayHaveRun };
+    return new StepAttempt(stepId(ref, name), total + 1, earlier);
+  }
+
+  /**
+   * Aborts an attempt when `timeout` ms have passed since `began`, the time at which it began. The timer is set in a
+   * later turn of the event loop, because an attempt that has ended before that turn needs none.
+   */
+  #limitTime(attempt: StepAttempt, began: number): Timer {
+    const { name, state } = this;
+    const timeout = this.#timeout;
+    let timer: Timer | undefined;
+    state.host.soon(() => {
+      if (this.#attempt !== attempt || state.over) return;
+      timer = state.activity.timer(Math.max(0, began + timeout - state.now), () => {
+        attempt.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
+      });
+    });
+    return { cancel: () => timer?.cancel() };
+  }
+
+  /**
+   * Gives the step up (its call never settles) if the run is cancelled, except if an attempt of the step may have begun
+   * and the step has an `undo`. Returns true if the step is given up.
+   */
+  #isGivenUp(): boolean {
+    const { phase, journal } = this.state;
+    if (journal.cancelled === undefined || phase !== "handler") return false;
+    if (this.needsOutcome && this.mayHaveBegun) return false;
+    this.giveUp();
+    return true;
+  }
+
+  /** Waits for the pause after a failed attempt, on this node; a new entry of the run ends the pause early. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.state.activity.timer(ms, () => this.endPause());
+      this.#endPause = () => {
+        this.#endPause = undefined;
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+}

@@ -1,0 +1,443 @@
+/**
+ * Records the entries of a run during one execution of it (a drive): it queues entries, appends them to the log, one
+ * message at a time, and applies messages that other processes have stored.
+ *
+ * A decision is an entry that follows from the journal (the list of the run's entries), the handler and the clock; it
+ * holds only on the journal on which it was made. Messages of other processes may be stored between a decision and its
+ * append. The rules, without each of which `flow_simulation_test.ts` fails:
+ * 1. When a message of another process is applied, all entries that are not stored yet are checked before any call of
+ *    the handler sees the message. If one decision no longer holds, all decisions are dropped, and the handler runs
+ *    from its top again, on the journal with that message.
+ * 2. Outcomes are no decisions, because they record what has happened: `done`, `failed` of a step, `child`, `undone`,
+ *    `held` and `limited` are stored before the handler runs again. A `done` whose step has got another outcome is the
+ *    exception: it is dropped, together with all decisions. `failed` of the handler is a decision. Attempts in progress
+ *    are handed to the next run of the handler, with their timeouts.
+ * 3. `woken`, and `took` without a signal, no longer hold after a cancel, or if an open wait could take a stored
+ *    signal. They are decided when the handler has seen all that is stored, and has called the waits that follow from
+ *    it; after the handler has thrown, none is decided. The handler sees them before they are stored, so that an end of
+ *    the run that follows from them is stored by the same append.
+ * 4. `took` of a signal always holds by itself. `ended` and `failing` no longer hold if a cancel is stored that they
+ *    were decided without, and whenever an earlier decision no longer holds. Steps that still run when the handler
+ *    returns are aborted once `ended` is stored. A cancelled run whose handler throws fails once the handler has called
+ *    all steps with an `undo` that may have begun (`Journal.begun`).
+ * 5. An entry that says that a step, or an `undo`, is stuck always holds; if an operator's `retried` is stored before
+ *    it, it becomes a failed attempt that the next attempt follows at once.
+ * 6. Messages of other processes do not keep the executing node from storing: a process that appends a message notifies
+ *    that node, which answers when its append that met a conflict is stored. A process stores few messages of a run
+ *    without an answer.
+ */
+import { exceeds } from "../../data/utf8.ts";
+import type { Activity } from "./activity.ts";
+import type { DriveHost } from "./drive_host.ts";
+import type { Ends } from "./ends.ts";
+import type { Journal } from "../stored/journal.ts";
+import type { JournalEntry, RecordedError, RunLogMessage } from "../stored/journal_entry.ts";
+import { isUnstored } from "../stored/recorded_error.ts";
+import { isCalled } from "../stored/run_message.ts";
+import type { RunRef } from "../stored/run_ref.ts";
+
+/** Dependencies of {@link DriveRecorder}, which stores the entries of a run, on the execution of the run. */
+export interface RecordedDrive {
+  readonly host: DriveHost;
+  readonly ref: RunRef;
+  readonly journal: Journal;
+  readonly activity: Activity;
+  readonly ends: Ends;
+  readonly over: boolean;
+  /** True once the node stops: no more attempts begin. */
+  readonly leaving: boolean;
+  readonly phase: "handler" | "finishing" | "undoing";
+  /** True if the run ends because it was cancelled. */
+  readonly byCancel: boolean;
+  /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: not known. */
+  readonly begun: readonly string[] | undefined;
+  /** Returns true if a cancelled run waits for the outcome of this step. */
+  needsOutcome(step: string): boolean;
+  /** Returns true if a wait of the handler, whose end is not stored yet, could take a stored signal. */
+  couldTakeSignal(): boolean;
+  /** Called after messages of other processes were applied to the journal. */
+  hasNews(): void;
+  stop(end: "superseded" | "restart"): void;
+  /** Called with the error if an append fails. */
+  broken(error: unknown): void;
+}
+
+/** Records and stores the entries of a run during one execution of it. */
+export class DriveRecorder {
+  readonly #drive: RecordedDrive;
+  readonly #host: DriveHost;
+  readonly #ref: RunRef;
+  readonly #journal: Journal;
+  readonly #activity: Activity;
+  readonly #ends: Ends;
+  /** True once a message was read that says that another node executes the run. */
+  #lost = false;
+  /** Name of the message that is being appended: it may be read before the append is acknowledged. */
+  #appending: string | undefined;
+  /** Entries that are not stored yet. */
+  #queue: JournalEntry[] = [];
+  /** The append in progress; `undefined`: there is none. */
+  #storing: Promise<void> | undefined;
+  /**
+   * True if the handler has to restart, for one of two reasons: an entry that waits to be stored contradicts an entry
+   * that another process has stored (rule 1 at the top of this file), or the handler has seen ends of calls in another
+   * order than they are stored in.
+   */
+  #mustRestart = false;
+  /** True once the end of the run is recorded: no entry is recorded after it. */
+  #ending = false;
+  /** True once a cancel of the run is recorded, even if it is not stored yet. */
+  #cancelling = false;
+  /** Entries of the append in progress. */
+  #inFlight: readonly JournalEntry[] = [];
+  /** Entries that were left out of the append in progress because its message would be too large. */
+  readonly #splitOff: JournalEntry[] = [];
+  /**
+   * A promise while messages of other processes keep this node from appending entries; it resolves when the delayed
+   * append is stored, or the execution of the run has ended.
+   */
+  #starved: PromiseWithResolvers<void> | undefined;
+  /**
+   * True if no attempt may begin before a new entry `held` (this node executes the run) is stored, even if the journal
+   * already names this node.
+   */
+  #mustHold: boolean;
+  /**
+   * Outcomes that were recorded after an entry `ended` which is not stored yet: they are stored if that entry is
+   * dropped.
+   */
+  readonly #behindEnd: JournalEntry[] = [];
+
+  /**
+   * `mustHold`: true if this node has given the run up at an earlier time, so that another node may be about to take it
+   * over.
+   */
+  constructor(drive: RecordedDrive, mustHold: boolean) {
+    this.#drive = drive;
+    this.#host = drive.host;
+    this.#ref = drive.ref;
+    this.#journal = drive.journal;
+    this.#activity = drive.activity;
+    this.#ends = drive.ends;
+    this.#mustHold = mustHold;
+  }
+
+  /** Number of entries that wait to be stored. */
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  /** True once a cancel of the run is recorded, even if it is not stored yet. */
+  get isCancelling(): boolean {
+    return this.#cancelling;
+  }
+
+  record(entry: JournalEntry): void {
+    if (this.#drive.over) return;
+    if (this.#ending) {
+      if (OUTCOMES.has(entry.t)) this.#behindEnd.push(entry);
+      return;
+    }
+    this.#ending = entry.t === "ended";
+    this.#cancelling ||= entry.t === "cancelled";
+    this.#queue.push(entry);
+    if (ENDS.has(entry.t) && "step" in entry) this.#ends.record(entry.step);
+    this.#activity.askForTurn();
+  }
+
+  /** Records that a step is stuck: an operator has to decide. `thrown`: the thrown error, if any. */
+  refuse(step: string, error: RecordedError, thrown?: unknown): void {
+    if (this.#drive.over) return;
+    const entry = this.failedAttempt(step, error);
+    THROWN.set(entry, thrown);
+    DECIDED_AT.set(entry, this.#journal.entries);
+    this.record(entry);
+  }
+
+  /**
+   * Records that a step is stuck, and restarts the handler, so that nothing else is done before an operator decides.
+   */
+  recordStuck(step: string, error: RecordedError): void {
+    this.refuse(step, error);
+    this.restart();
+  }
+
+  /**
+   * Makes an entry `failed` that says that no attempt follows. An entry about the handler (empty `step`) also names the
+   * steps with an `undo` that may have begun, if they are known.
+   */
+  failedAttempt(step: string, error: RecordedError): JournalEntry & { readonly t: "failed" } {
+    const begun = step === "" ? this.#drive.begun : undefined;
+    return {
+      ...{ t: "failed", step, error },
+      ...(this.#drive.needsOutcome(step) ? { undo: true } : {}),
+      ...(begun !== undefined && begun.length <= MAX_BEGUN ? { begun } : {}),
+    };
+  }
+
+  /** Stores all entries that were recorded so far. Resolves with `false` if the execution of the run has ended. */
+  async stored(): Promise<boolean> {
+    while (!this.#drive.over && this.#isStoring) {
+      await this.#storeQueue();
+    }
+    return !this.#drive.over;
+  }
+
+  /**
+   * Stores all recorded entries, and an entry which says that this node executes the run. Await it before an attempt
+   * begins. `step`: name of a step with an `undo`: if it is not in {@link Journal.begun}, a new entry `held` is stored,
+   * which discards that list. Resolves with `false` if the execution of the run has ended, or no attempt may begin.
+   */
+  async ready(step?: string): Promise<boolean> {
+    while (this.#mayBegin) {
+      const { endpoint } = this.#host;
+      const { holder, begun } = this.#journal;
+      const isUnknown = step !== undefined && begun !== undefined && !begun.has(step);
+      const mustHold = holder !== endpoint || this.#mustHold || isUnknown;
+      if (mustHold && !this.#queue.some(isHeld) && !this.#inFlight.some(isHeld)) {
+        this.#mustHold = false;
+        const shape = this.#host.shapeOf(this.#ref.workflow);
+        this.#queue.push({ t: "held", ...(shape === this.#journal.shape ? {} : { shape }) });
+      }
+      if (!this.#isStoring) return true;
+      await this.stored();
+    }
+    return false;
+  }
+
+  get #mayBegin(): boolean {
+    return !this.#drive.over && !this.#drive.leaving && !this.#ending;
+  }
+
+  /**
+   * Calls `then` once all entries that were recorded so far are stored; never if the execution of the run ends before.
+   */
+  after(then: () => void): void {
+    this.#activity.work(async () => {
+      if (await this.stored()) then();
+    });
+  }
+
+  /** Restarts the handler once all recorded entries are stored, including outcomes that are recorded until then. */
+  restart(): void {
+    this.#activity.work(async () => {
+      while (this.#isStoring) if (!await this.stored()) return;
+      this.#drive.stop("restart");
+    });
+  }
+
+  get #isStoring(): boolean {
+    return this.#queue.length > 0 || this.#storing !== undefined;
+  }
+
+  /**
+   * Begins to store the queued entries, if there are any. Called in each turn of the execution ({@link
+   * ActivityHost.turn}) in which the handler has seen all stored ends.
+   */
+  flush(): void {
+    if (this.#queue.length > 0) void this.#storeQueue();
+  }
+
+  /** Stores the queued entries, after the append in progress if there is one: a run has one append at a time. */
+  #storeQueue(): Promise<void> {
+    return this.#storing ??= this.#activity.during(() => this.#store());
+  }
+
+  async #store(): Promise<void> {
+    const entries = this.#inFlight = this.#queue.splice(0, MAX_TOGETHER);
+    const before = this.#journal.entries;
+    try {
+      if (entries.some(isStuck)) await this.#noteStuck(entries);
+      if (!await this.#append(entries)) return this.#drive.stop("superseded");
+      if (this.#mustRestart) {
+        // while the handler has to restart, decisions are dropped, and only outcomes are stored
+        while (this.#queue.length + this.#behindEnd.length > 0) {
+          const more = [...this.#queue.splice(0), ...this.#behindEnd.splice(0)].filter((entry) =>
+            this.#isOutcome(entry)
+          );
+          await this.#noteStuck(more);
+          if (!await this.#append(more)) return this.#drive.stop("superseded");
+        }
+        return this.#drive.stop("restart");
+      }
+      const { entries: now } = this.#journal;
+      if (before < WARN_ENTRIES && now >= WARN_ENTRIES) {
+        this.#host.app.observer({ type: "run-long", ...this.#ref, entries: now });
+      }
+    } catch (error) {
+      this.#drive.broken(error);
+    } finally {
+      this.#storing = undefined;
+    }
+  }
+
+  /**
+   * Stores a note for operators, before the entry by which the run becomes stuck; retries while the store is
+   * unavailable.
+   */
+  async #noteStuck(entries: readonly JournalEntry[]): Promise<void> {
+    for (const entry of entries) {
+      if (!isStuck(entry)) continue;
+      await this.#activity.insist(
+        () => this.#host.stuck(this.#ref, entry.step, entry.error, THROWN.get(entry)),
+        isUnstored,
+      );
+    }
+  }
+
+  /**
+   * Appends entries after the last message of the run, and applies them. Messages that other processes have stored
+   * after the last message that was read are applied first. Resolves with `false` if another node executes the run, or
+   * the run no longer exists. Rejects with a `CatgaError`: with `OUTCOME_UNKNOWN` if the entries may be stored.
+   */
+  async #append(entries: readonly JournalEntry[]): Promise<boolean> {
+    const { log, endpoint: holder } = this.#host;
+    const [ref, journal] = [this.#ref, this.#journal];
+    while (!this.#lost && !this.#drive.over) {
+      entries = this.#mustRestart ? entries.filter((entry) => this.#isOutcome(entry)) : entries;
+      entries = entries.map((entry) => this.#asRetried(entry));
+      if (entries.length === 0) return true;
+      const time = log.now;
+      const message = log.messages.of(ref, entries, { version: journal.entries, holder, time });
+      if (entries.length > 1 && exceeds(message.text, log.mostBytes)) {
+        const half = entries.length >> 1;
+        const more = entries.slice(half);
+        this.#splitOff.push(...more);
+        if (!await this.#append(entries.slice(0, half))) return false;
+        this.#splitOff.splice(-more.length);
+        entries = more;
+        continue;
+      }
+      this.#appending = message.mark;
+      this.#inFlight = entries;
+      const sequence = await log.append(ref, message, journal, () => this.#drive.over);
+      if (sequence !== "conflict") {
+        this.endStarvation();
+        this.#apply({ sequence, time, holder, entries, mark: message.mark });
+        return true;
+      }
+      this.#starved ??= Promise.withResolvers();
+      if (!await this.#readOn()) return false;
+      this.#drive.hasNews();
+    }
+    return false;
+  }
+
+  /**
+   * Reads and applies messages that other processes have stored. Resolves with `false` if another node executes the
+   * run, or the run has ended or no longer exists. Rejects with `UNAVAILABLE` if the run cannot be read.
+   */
+  async #readOn(): Promise<boolean> {
+    const [ref, journal] = [this.#ref, this.#journal];
+    const found = await this.#host.log.readOn(ref, journal, (stored) => {
+      // the next execution of the run on this node has the same journal: a read that ends after its own execution must
+      // not advance it, because the new execution would then append decisions after messages that it has not checked
+      if (this.#drive.over) return;
+      // skip a message that was applied already: this node's messages are applied when their append is acknowledged
+      if (stored.sequence <= journal.sequence) return;
+      // a message that has entries of an executing node, and is not this node's append in progress, has one of two
+      // causes: another node executes the run, or a message of an earlier execution on this node was stored late. The
+      // handler has not seen its entries in either case
+      this.#lost ||= stored.mark !== this.#appending && !stored.entries.every(isCalled);
+      this.#apply(stored);
+    });
+    return found && !this.#lost && journal.ended === undefined;
+  }
+
+  /**
+   * A promise while messages of other processes keep this node from appending entries to the run; `undefined` while
+   * they do not. The promise resolves when the delayed append is stored, or the execution of the run has ended.
+   */
+  get starved(): Promise<void> | undefined {
+    return this.#starved?.promise;
+  }
+
+  /** Resolves {@link DriveRecorder.starved}: messages of other processes no longer keep this node from appending. */
+  endStarvation(): void {
+    this.#starved?.resolve();
+    this.#starved = undefined;
+  }
+
+  /**
+   * Applies a message to the journal, unless it was applied before. One message can come here twice, because messages
+   * are also read while an append is in progress.
+   */
+  #apply(stored: RunLogMessage): void {
+    if (stored.sequence <= this.#journal.sequence) return;
+    this.#journal.apply(stored);
+    if (stored.mark === this.#appending) this.#inFlight = [];
+    else this.#checkDecisions();
+    this.#mustRestart = this.#ends.takeIn() || this.#mustRestart;
+  }
+
+  /**
+   * Checks, after a message was applied to the journal, whether the decisions that are not stored yet still hold (are
+   * what the handler would decide on this journal); if one does not, the handler restarts.
+   */
+  #checkDecisions(): void {
+    const { cancelled, failing, outcomes } = this.#journal;
+    const pending = [...this.#inFlight, ...this.#splitOff, ...this.#queue];
+    const isCancelled = cancelled !== undefined && failing === undefined && !this.#drive.byCancel &&
+      this.#drive.phase !== "undoing";
+    const byTime = (entry: JournalEntry) => entry.t === "woken" || (entry.t === "took" && entry.n === undefined);
+    const holds = (entry: JournalEntry) => {
+      // a step's end is not stored if an operator has given the step an outcome while its attempt ran
+      if (entry.t === "done") return !outcomes.has(entry.step);
+      if (entry.t === "ended" || entry.t === "failing") return !isCancelled;
+      return !byTime(entry) || !isCancelled;
+    };
+    this.#mustRestart ||= !pending.every(holds) || (pending.some(byTime) && this.#drive.couldTakeSignal());
+  }
+
+  /** Returns true for an entry that records what happened, and so holds whatever the handler has seen. */
+  #isOutcome(entry: JournalEntry): boolean {
+    if (entry.t === "done") return !this.#journal.outcomes.has(entry.step);
+    // an error of the handler is no outcome: it follows from what the handler has seen
+    return OUTCOMES.has(entry.t) && !(entry.t === "failed" && entry.step === "");
+  }
+
+  /**
+   * Returns the entry. If the entry says that a step is stuck, and an operator has retried the run after the entry was
+   * made, returns an entry after which the next attempt follows at once.
+   */
+  #asRetried(entry: JournalEntry): JournalEntry {
+    if (!isStuck(entry)) return entry;
+    const decidedAt = DECIDED_AT.get(entry) ?? Infinity;
+    return this.#journal.retriedAt < decidedAt ? entry : { ...entry, next: this.#host.log.now };
+  }
+
+  /** Reads and applies messages that other processes have stored. Resolves with `false` if they cannot be read now. */
+  async readNews(): Promise<boolean> {
+    return await this.#activity.during(async () => {
+      try {
+        await this.#storing;
+        if (!this.#drive.over && !await this.#readOn()) this.#drive.stop("superseded");
+        if (this.#drive.over) return true;
+        this.#host.read(this.#ref, this.#journal);
+        this.#drive.hasNews();
+        return true;
+      } catch {
+        return false;
+      }
+    });
+  }
+}
+
+/** By entry `failed` which says that an operator has to decide: the thrown value. */
+const THROWN = new WeakMap<JournalEntry, unknown>();
+/** By entry `failed` which says that an operator has to decide: the number of entries of the run when it was made. */
+const DECIDED_AT = new WeakMap<JournalEntry, number>();
+/** Types of entries that end a step, sleep or wait. */
+const ENDS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "woken", "took"]);
+/** Types of entries that record what happened, and so hold whatever the handler has seen. */
+const OUTCOMES: ReadonlySet<JournalEntry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
+const isHeld = ({ t }: JournalEntry) => t === "held";
+/** Returns true for an entry by which a step, or the run, becomes stuck: no further attempt follows. */
+const isStuck = (entry: JournalEntry): entry is JournalEntry & { readonly t: "failed" } =>
+  entry.t === "failed" && entry.next === undefined;
+/** Maximum number of entries in one append. */
+const MAX_TOGETHER = 256;
+/** Maximum number of begun steps that an entry about the handler's error names; if there are more, it names none. */
+const MAX_BEGUN = 100;
+/** Number of entries from which on a run is reported as long. */
+const WARN_ENTRIES = 1_000;

@@ -1,0 +1,177 @@
+/**
+ * The times of one execution of a run: schedules that have fired, schedules that it stores, and pauses after failed
+ * attempts.
+ */
+import type { Activity } from "./activity.ts";
+import type { DriveHost, DueTime } from "./drive_host.ts";
+import type { Journal } from "../stored/journal.ts";
+import type { RecordedError } from "../stored/journal_entry.ts";
+import { isUnstored, recorded } from "../stored/recorded_error.ts";
+import type { RunRef } from "../stored/run_ref.ts";
+
+/** Dependencies of {@link DriveTimes}, the schedules and pauses of a run, on the execution of the run. */
+export interface TimedDrive {
+  readonly host: DriveHost;
+  readonly ref: RunRef;
+  readonly journal: Journal;
+  readonly activity: Activity;
+  /** Records that a step is stuck: an operator has to decide. */
+  refuse(step: string, error: RecordedError): void;
+}
+
+/**
+ * The times of one execution of a run: schedules and pauses.
+ * @decides the times of a run's execution: sleeps, pauses, by whose clock they are due
+ */
+export class DriveTimes {
+  readonly #host: DriveHost;
+  readonly #ref: RunRef;
+  readonly #journal: Journal;
+  readonly #activity: Activity;
+  readonly #refuse: (step: string, error: RecordedError) => void;
+  /** By step: the latest time for which a schedule was set that has fired, in ms since 1970 by the server's clock. */
+  readonly #due = new Map<string, number>();
+  /** By step: the time for which this execution has stored a schedule, in ms since 1970. */
+  readonly #woken = new Map<string, number>();
+  /**
+   * By step: the time for which an earlier execution may have stored a schedule without recording it, in ms since 1970.
+   */
+  readonly #unrecorded: Map<string, number>;
+  readonly #givenBack: Promise<string | undefined>[] = [];
+
+  /**
+   * `unrecorded`: the previous execution's {@link DriveTimes.unrecorded}, schedules that may be stored without being
+   * recorded.
+   */
+  constructor(
+    { host, ref, journal, activity, refuse }: TimedDrive,
+    { due, unrecorded }: { readonly due: readonly DueTime[]; readonly unrecorded: ReadonlyMap<string, number> },
+  ) {
+    this.#host = host;
+    this.#ref = ref;
+    this.#journal = journal;
+    this.#activity = activity;
+    this.#refuse = refuse;
+    this.#unrecorded = new Map(unrecorded);
+    for (const one of due) this.timerFired(one);
+  }
+
+  /** Notes that a schedule of the run has fired, for this time of the step. */
+  timerFired({ step, at }: DueTime): void {
+    // any process may claim that a schedule has fired, so the time counts only if it is at most `MAX_AHEAD` ms ahead of
+    // this node's clock
+    const time = Math.min(at, this.#host.clock.now() + MAX_AHEAD);
+    this.#due.set(step, Math.max(time, this.#due.get(step) ?? 0));
+  }
+
+  /** The schedules of the run that are known to have fired. */
+  get due(): readonly DueTime[] {
+    return [...this.#due].map(([step, at]) => ({ step, at }));
+  }
+
+  /** Notes that an earlier execution of the run may have stored a schedule for this time without recording it. */
+  mayBeScheduled(step: string, at: number): void {
+    this.#unrecorded.set(step, Math.max(at, this.#unrecorded.get(step) ?? 0));
+  }
+
+  /** Times of schedules that may be stored without being recorded, in ms since 1970, by step. */
+  get unrecorded(): ReadonlyMap<string, number> {
+    if (this.#woken.size === 0) return this.#unrecorded;
+    const times = new Map(this.#unrecorded);
+    for (const [step, at] of this.#woken) times.set(step, Math.max(at, times.get(step) ?? 0));
+    return times;
+  }
+
+  /** Steps that may have a schedule which no entry records, and which fires later than `FIRES` ms from now. */
+  get unrecordedLate(): readonly string[] {
+    const { unrecorded } = this;
+    if (unrecorded.size === 0) return [];
+    const late = this.#host.clock.now() + FIRES;
+    const recorded = new Set(this.#journal.schedulesAfter(late));
+    return [...unrecorded].flatMap(([step, at]) => at > late && !recorded.has(step) ? [step] : []);
+  }
+
+  /** Resolves with the names of the steps whose schedules {@link DriveTimes.giveBack} has stored. */
+  get givenBack(): Promise<readonly string[]> {
+    return Promise.all(this.#givenBack).then((steps) => steps.filter((step) => step !== undefined));
+  }
+
+  /**
+   * Steps that may have a schedule which fires later than `FIRES` ms from now; it is removed when the run has ended.
+   */
+  get late(): readonly string[] {
+    return [...this.#journal.schedulesAfter(this.#host.clock.now() + FIRES), ...this.unrecordedLate];
+  }
+
+  /** Returns true if the step's schedule for this time, or for a later time, has fired. */
+  hasFired(step: string, time: number | undefined): boolean {
+    return time !== undefined && (this.#due.get(step) ?? -1) >= time;
+  }
+
+  /**
+   * Returns true if a schedule of the step is stored and has not fired. `scheduled`: the journal says that one was
+   * stored. After any schedule of the step has fired, even too early, the answer is false: a node that no longer
+   * executes the run may have replaced the schedule by one that fires earlier.
+   */
+  isScheduled(step: string, { scheduled }: { readonly scheduled: boolean }): boolean {
+    return scheduled && !this.#due.has(step);
+  }
+
+  /**
+   * Stores a schedule that fires at `at`, in ms since 1970, and tries until it is stored. Resolves with `false` if the
+   * execution of the run ends before, or if the server refuses the schedule: then the run is stuck.
+   */
+  async wake(step: string, at: number): Promise<boolean> {
+    this.#due.delete(step); // forgets a schedule that fired too early
+    this.#woken.set(step, at);
+    try {
+      await this.#activity.insist(() => this.#host.wake(this.#ref, step, Math.ceil(at)), isUnstored);
+    } catch (error) {
+      this.#refuse(step, recorded(error));
+      return false;
+    }
+    return !this.#activity.isOver;
+  }
+
+  /**
+   * Returns the time until the next attempt of a step may begin, in ms; `Infinity`: the step is stuck, and an operator
+   * has to decide.
+   */
+  pauseOf(step: string): number {
+    const failures = this.#journal.failures.get(step);
+    if (failures === undefined || this.hasFired(step, failures.next)) return 0;
+    return failures.next === undefined ? Infinity : Math.max(0, failures.next - this.#host.clock.now());
+  }
+
+  isStuck(step: string): boolean {
+    return this.pauseOf(step) === Infinity;
+  }
+
+  /**
+   * Stores the schedules of this execution again, for the times that the journal says. Called when another node has
+   * taken the run over: this node's schedules may have replaced that node's, and may fire later.
+   */
+  giveBack(): void {
+    const { failures, sleeps, waits, ended } = this.#journal;
+    if (ended !== undefined) return; // the schedules of a run that has ended are removed
+    for (const step of this.#woken.keys()) {
+      const at = failures.get(step)?.next ?? sleeps.get(step)?.until ?? waits.get(step)?.until;
+      if (at === undefined) continue;
+      // the schedule is set to a second from now at the earliest, because the log publishes a message that is due
+      // already only once for each id. If it cannot be stored, the schedule that it would replace fires
+      const time = Math.max(at, this.#host.clock.now() + 1_000);
+      this.#givenBack.push(this.#host.wake(this.#ref, step, time).then(() => step, () => undefined));
+    }
+  }
+}
+
+/**
+ * How far a node's clock may be behind the server's, in ms; a node whose clock is further behind waits longer than
+ * needed.
+ */
+const MAX_AHEAD = 60_000;
+/**
+ * Time from now, in ms, after which a schedule counts as one that fires late, and is removed. A schedule that fires
+ * earlier stays, because its firing has no effect.
+ */
+const FIRES = 600_000;

@@ -1,0 +1,276 @@
+/**
+ * Sleeps and waits of a workflow's handler. The schedule that ends a sleep or wait is stored before the entry about its
+ * beginning. The entry about a signal that a wait took is stored before the handler continues; so when the run is
+ * loaded again, the handler comes to the place where it was by stored entries only.
+ */
+import type { Signal, WaitOptions } from "../../contract/flow.ts";
+import type { Schema } from "../../contract/schema.ts";
+import { checkKnown, show } from "../../data/checks.ts";
+import type { DriveState, PendingCall } from "./drive_state.ts";
+import { nextSignal, type Timed } from "../stored/journal.ts";
+import type { JournalEntry } from "../stored/journal_entry.ts";
+import type { Timer } from "../../ports/clock.ts";
+import { parsedInTime } from "./schema_in_time.ts";
+import { checkUntil, HOLD, timeOf } from "./wait_times.ts";
+
+const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "timeout"]);
+
+/** The sleeps and waits of a run in one execution of it. */
+export class Waits {
+  readonly #state: DriveState;
+  /** Numbers of the signals that waits have taken in this execution of the run. */
+  readonly #taken = new Set<number>();
+  /** By name of a signal: number of waits for it that the handler has begun. */
+  readonly #numbers = new Map<string, number>();
+  /** Timers that end sleeps and waits, by the name of the sleep or wait. */
+  readonly #ticking = new Map<string, Timer>();
+  /** Sleeps and waits whose end this execution has recorded. */
+  readonly #noted = new Set<PendingCall>();
+  /** Waits whose end is not stored: the name of the signal, by the name of the wait. */
+  readonly #open: Map<string, string> = new Map();
+  /** Sleeps and waits whose beginning is being recorded, so that it is not recorded twice. */
+  readonly #beginning = new Set<PendingCall>();
+  /** Waits whose signal is being parsed. */
+  readonly #parsing = new Set<PendingCall>();
+  /**
+   * Sleeps and waits whose time is over. `true`: the end may be recorded, because the handler has seen all that is
+   * stored; `false`: it may not be recorded yet.
+   */
+  readonly #overdue = new Map<PendingCall, boolean>();
+  #isStopped = false;
+
+  constructor(state: DriveState) {
+    this.#state = state;
+  }
+
+  /** Cancels the timers of all sleeps and waits, because the handler has ended. */
+  abandon(): void {
+    for (const timer of this.#ticking.values()) timer.cancel();
+  }
+
+  /**
+   * Keeps the sleeps and waits that the handler has called from ending, because the calls that would follow from their
+   * ends are not known. Called when the handler has thrown and will be called again.
+   */
+  stop(): void {
+    this.#isStopped = true;
+    this.abandon();
+  }
+
+  /** Returns true if a wait, whose end is not stored yet, could take a stored signal. */
+  couldTakeSignal(): boolean {
+    const { journal } = this.#state;
+    for (const [name, signal] of this.#open) {
+      if (journal.took.has(name)) this.#open.delete(name);
+      else if (nextSignal(journal, signal, this.#taken) !== undefined) return true;
+    }
+    return false;
+  }
+
+  sleep(name: string, until: number | Date): Promise<void> {
+    const state = this.#state;
+    const { journal } = state;
+    const check = () => {
+      checkUntil(`sleep ${name}`, until);
+      this.#mayBeScheduled(name, until);
+    };
+    return this.#call(name, check, (call, resolve) => {
+      const woken = journal.woken.get(name);
+      if (woken !== undefined && state.sees(woken)) return state.ends.deliver(name, resolve);
+      if (this.#isDecided(call)) return;
+      const sleep = journal.sleeps.get(name);
+      if (sleep === undefined) {
+        const end = timeOf(until, state.host.latest);
+        return this.#begin(call, name, end, (at) => ({ t: "slept", step: name, until: at! }));
+      }
+      if (this.#isDue(name, sleep, call)) this.#timeIsOver(call, { t: "woken", step: name }, resolve);
+    });
+  }
+
+  wait(given: Pick<Signal, "workflow" | "name" | "~input">, options: WaitOptions): Promise<unknown> {
+    const state = this.#state;
+    if (typeof given?.workflow !== "string") {
+      return state.misused(new TypeError(`flow.wait takes a signal of ${state.ref.workflow}; got ${show(given)}`));
+    }
+    const { workflow, name: signal, "~input": schema } = given;
+    const { journal } = state;
+    const timeout = options?.timeout;
+    const count = (this.#numbers.get(signal) ?? 0) + 1;
+    const name = options?.name ?? (count === 1 ? signal : `${signal} ${count}`);
+    const check = () => {
+      if (workflow !== state.ref.workflow) {
+        throw new TypeError(`wait: ${signal} is a signal of ${workflow}, and this is a run of ${state.ref.workflow}`);
+      }
+      checkKnown(`wait ${name}`, options, WAIT_OPTIONS);
+      if (timeout !== undefined) checkUntil(`wait ${name}: timeout`, timeout);
+      this.#numbers.set(signal, count);
+      this.#open.set(name, signal);
+      if (timeout !== undefined) this.#mayBeScheduled(name, timeout);
+    };
+    return this.#call<unknown>(name, check, (call, resolve, reject) => {
+      const took = journal.took.get(name);
+      if (took !== undefined && state.sees(took.index)) {
+        if (took.n === undefined) return state.ends.deliver(name, () => resolve(undefined));
+        const told = journal.signal(took.n);
+        if (schema === undefined) return state.ends.deliver(name, () => resolve(told));
+        return this.#parse(call, schema, signal, told, (parsed) => {
+          state.ends.deliver(name, () => parsed instanceof Error ? reject(parsed) : resolve(parsed.value));
+        });
+      }
+      if (took !== undefined || this.#isDecided(call)) return;
+      const n = nextSignal(journal, signal, this.#taken);
+      if (n !== undefined) {
+        if (!journal.waits.has(name) && state.isTooLong()) return;
+        this.#taken.add(n);
+        this.#open.delete(name);
+        return this.#note(call, { t: "took", step: name, n });
+      }
+      const wait = journal.waits.get(name);
+      if (wait === undefined) {
+        const until = timeout === undefined ? undefined : timeOf(timeout, state.host.latest);
+        const limit = (at: number | undefined) => at === undefined ? {} : { until: at };
+        return this.#begin(call, name, until, (at) => ({ t: "waits", step: name, signal, ...limit(at) }));
+      }
+      if (wait.until !== undefined && this.#isDue(name, wait, call)) {
+        this.#timeIsOver(call, { t: "took", step: name }, () => resolve(undefined));
+      }
+    });
+  }
+
+  /**
+   * Parses `told`, the stored value of a signal, by the signal's schema. Calls `then` with the parsed value, or with an
+   * error if the schema refuses the value or takes too long.
+   */
+  #parse(
+    call: PendingCall,
+    schema: Schema<never, unknown>,
+    signal: string,
+    told: unknown,
+    then: (parsed: { readonly value: unknown } | Error) => void,
+  ): void {
+    const state = this.#state;
+    if (this.#parsing.has(call)) return;
+    this.#parsing.add(call);
+    state.activity.work(async () => {
+      const parsed = await parsedInTime(state.host, { name: `signal ${signal}`, schema }, told, "INVALID_MESSAGE");
+      if (state.over || !state.calls.has(call)) return;
+      if (parsed?.ok) return then({ value: parsed.value });
+      const why = parsed?.error.message ??
+        `the schema of signal ${signal} took longer than ${state.host.app.timeout} ms`;
+      then(new Error(why, { cause: parsed?.error.cause }));
+    });
+  }
+
+  #call<T>(
+    name: string,
+    check: () => void,
+    go: (call: PendingCall, resolve: (value: T) => void, reject: (error: Error) => void) => void,
+  ): Promise<T> {
+    const state = this.#state;
+    try {
+      state.name(name);
+      check();
+    } catch (error) {
+      return state.misused(error);
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const settled = () => state.calls.delete(call);
+    const call: PendingCall = {
+      go: () => go(call, (value) => (settled(), resolve(value)), (error) => (settled(), reject(error))),
+    };
+    state.call(call);
+    return promise;
+  }
+
+  /**
+   * Notes that an earlier execution of the run may have stored a schedule for this sleep or wait without recording it.
+   * `until`: the end of the sleep or wait as the handler gave it: a duration in ms, or a time.
+   */
+  #mayBeScheduled(name: string, until: number | Date): void {
+    const { isFresh, times, host } = this.#state;
+    if (!isFresh) times.mayBeScheduled(name, timeOf(until, host.latest));
+  }
+
+  /** Returns true if no other end of this sleep or wait may be recorded. */
+  #isDecided(call: PendingCall): boolean {
+    return this.#state.isHalting || this.#isStopped || this.#noted.has(call);
+  }
+
+  /** Records the end of a sleep or wait, which continues when the entry is stored. */
+  #note(call: PendingCall, entry: JournalEntry): void {
+    if (this.#noted.has(call)) return;
+    this.#noted.add(call);
+    this.#state.recorder.record(entry);
+    this.#state.recorder.after(() => this.#state.calls.has(call) && call.go());
+  }
+
+  /**
+   * Ends a sleep or wait whose time is over. `entry` is recorded only after the handler has seen all stored ends: a
+   * wait that the handler calls after them may take a stored signal, which has precedence over the end of a time. The
+   * handler continues (`see`) before the entry is stored, so that, if it then returns, the entry and the end of the run
+   * are stored in one message.
+   */
+  #timeIsOver(call: PendingCall, entry: JournalEntry & { readonly t: "woken" | "took" }, see: () => void): void {
+    const state = this.#state;
+    const mayBeRecorded = this.#overdue.get(call);
+    if (mayBeRecorded === undefined) {
+      this.#overdue.set(call, false);
+      return state.ends.afterStored(() => {
+        this.#overdue.set(call, true);
+        if (state.calls.has(call)) call.go();
+      });
+    }
+    if (!mayBeRecorded || this.#noted.has(call)) return;
+    this.#noted.add(call);
+    state.recorder.record(entry);
+    state.ends.deliver(entry.step, () => state.isHalting || see());
+  }
+
+  /** Records the beginning of a sleep or wait, after the schedule that ends it is stored. */
+  #begin(
+    call: PendingCall,
+    name: string,
+    until: number | undefined,
+    entry: (until: number | undefined) => JournalEntry,
+  ): void {
+    const state = this.#state;
+    if (this.#beginning.has(call)) return;
+    this.#beginning.add(call);
+    state.activity.work(async () => {
+      try {
+        if (state.times.isStuck(name) || state.isTooLong() || !await state.recorder.ready()) return;
+        const scheduled = until !== undefined && until - state.now > HOLD;
+        if (scheduled && !await state.times.wake(name, until)) return;
+        // nothing is recorded if the wait has taken a signal while its schedule was being stored
+        if (this.#noted.has(call) || !state.calls.has(call)) return;
+        state.recorder.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });
+        if (!await state.recorder.stored()) return;
+      } finally {
+        this.#beginning.delete(call);
+      }
+      if (state.calls.has(call)) call.go();
+    });
+  }
+
+  /**
+   * Returns true if the time of a sleep or wait is over. If it is not over, and no stored schedule ends the sleep or
+   * wait, sets a timer that lets the call continue when the time is over.
+   */
+  #isDue(name: string, timed: Timed, call: PendingCall): boolean {
+    const state = this.#state;
+    const { until } = timed;
+    const left = (until ?? 0) - state.now;
+    if (left <= 0 || state.times.hasFired(name, until)) {
+      this.#ticking.get(name)?.cancel();
+      return true;
+    }
+    if (!state.times.isScheduled(name, timed) && !this.#ticking.has(name)) {
+      const timer = state.activity.timer(left, () => {
+        this.#ticking.delete(name);
+        if (state.calls.has(call)) call.go();
+      });
+      this.#ticking.set(name, timer);
+    }
+    return false;
+  }
+}

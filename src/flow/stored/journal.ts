@@ -1,0 +1,401 @@
+/**
+ * The state that follows from the entries of a run (`journal_entry.ts`): pure functions and data, without time, input
+ * or output. A run is the list of its entries; `Journal` is their sum, as maps that grow with each entry, so that a
+ * long run is resumed in linear time. `steps.ts` records entries, `run_log.ts` stores them, and `drive.ts` shows them
+ * to the handler.
+ */
+import type { RunStatus } from "../../contract/flow.ts";
+import type { JournalEntry, RecordedError, RecordedOutcome, RunLogMessage, Started } from "./journal_entry.ts";
+
+/** How often, and when, a step, `undo` or handler has failed. */
+export interface Failures {
+  /** Number of failed attempts since an operator last retried the run. */
+  readonly attempts: number;
+  readonly total: number;
+  /** Time of the first failed attempt, or of the last retry by an operator, in ms since 1970. */
+  readonly first: number;
+  /** Time of the last failed attempt, in ms since 1970. */
+  readonly last: number;
+  readonly error: RecordedError;
+  /** Time of the next attempt, in ms since 1970; `undefined`: an operator has to decide. */
+  readonly next: number | undefined;
+  readonly scheduled: boolean;
+  /** True if the step has an `undo`, or starts another run: a cancelled run needs the outcome of the step. */
+  readonly undo: boolean;
+  /** True if a message that the step sends may have run in one of these attempts, without an outcome. */
+  readonly mayHaveRun: boolean;
+}
+
+/** A recorded sleep or wait with a time limit, which has not ended. */
+export interface Timed {
+  readonly since: number;
+  readonly until: number | undefined;
+  readonly scheduled: boolean;
+}
+
+/** The state of a run: the sum of its stored entries. */
+export class Journal {
+  /** Sequence of the last message that was applied; 0: none. */
+  sequence = 0;
+  /** Name of the last message that was applied. */
+  mark = "";
+  /**
+   * Epoch of the log ({@link RunLog.epoch}, the number of its possible losses) in which the last applied message is
+   * known to be stored; -1: in none.
+   */
+  sure = -1;
+  /** Number of entries that were applied. */
+  entries = 0;
+  holder = "";
+  /** Sequence of the message by which the node that executes the run now took it over; 0: the first message. */
+  heldAt = 0;
+  /**
+   * Shape (hash of the declaration) of the workflow on the node that executed the run last, or else in the process that
+   * started it. Empty if the workflow's versions have no shape; {@link UNKNOWN_SHAPE} if its validator has no JSON
+   * Schema.
+   */
+  shape = "";
+  started: Started | undefined;
+  /** Headers of the run, in an object without a prototype; `undefined`: none. */
+  headers: Readonly<Record<string, string>> | undefined;
+  startedAt = 0;
+  changedAt = 0;
+  /**
+   * By step: its outcome. `index`: number of the entry with the outcome; `undo`: true if the step had an `undo` when
+   * the outcome was recorded.
+   */
+  readonly outcomes = new Map<string, RecordedOutcome & { readonly index: number; readonly undo: boolean }>();
+  /** Steps whose outcome an operator gave by hand, and of which no other entry exists. */
+  readonly strays = new Set<string>();
+  /** The names of steps, sleeps and waits that have ended, in the order of their ends. */
+  readonly ends: string[] = [];
+  /** Failed attempts of the steps that have no outcome, by step, and of the handler, under the empty name. */
+  readonly failures = new Map<string, Failures>();
+  /**
+   * Names of steps with an `undo` that may have begun, and had no outcome when the handler threw; `undefined`: not
+   * known, because a process may have continued the run after the handler threw, or did not know which steps earlier
+   * processes had begun.
+   */
+  begun: ReadonlySet<string> | undefined;
+  /** Steps, ended ones included, of which a failed attempt is recorded. */
+  readonly everFailed = new Set<string>();
+  /** Names of all steps with an `undo` that, by any recorded error of the handler, may have begun. */
+  readonly everBegun = new Set<string>();
+  readonly sleeps = new Map<string, Timed>();
+  /** Sleeps that have ended: by name, the number of the entry that ended the sleep. */
+  readonly woken = new Map<string, number>();
+  readonly waits = new Map<string, Timed & { readonly signal: string }>();
+  /**
+   * Waits that have ended: by name, `n`, the number of the signal that the wait took (`undefined`: it timed out), and
+   * `index`, the number of the entry.
+   */
+  readonly took = new Map<string, { readonly n: number | undefined; readonly index: number }>();
+  /** By name of a signal: the numbers of the received signals that no wait has taken, oldest first. */
+  readonly signals = new Map<string, Set<number>>();
+  readonly children = new Map<
+    string,
+    { readonly workflow: string; readonly run: string; readonly since: number; readonly undo: boolean }
+  >();
+  readonly undone = new Set<string>();
+  /** Number of stages that the handler has reported (`flow.stage`). */
+  stages = 0;
+  /** The stage that the handler has reported last. */
+  stage: string | undefined;
+  cancelled: { readonly index: number; readonly error: RecordedError } | undefined;
+  failing: { readonly index: number; readonly error: RecordedError } | undefined;
+  limited = false;
+  /** Number of the last entry by which an operator retried the run; -1: none. */
+  retriedAt = -1;
+  ended: RecordedOutcome | undefined;
+  endedAt = 0;
+  /** Number of takeovers of the run, from one node to the next, since the last entry of another kind was recorded. */
+  takeovers = 0;
+  readonly #signals: { readonly signal: string; readonly value: unknown }[] = [];
+  readonly #ids = new Set<string>();
+  /** Steps whose pause before the next attempt was cut short because the run was cancelled. */
+  readonly #hastened = new Set<string>();
+  /** By step: the time of the schedule that was stored for it, in ms since 1970. */
+  readonly #schedules = new Map<string, number>();
+  /** Recorded outcomes of child runs that have ended, by the parent's step together with the child. */
+  readonly #told = new Map<string, RecordedOutcome>();
+
+  /** Applies a stored message to the state. Call it once for each message of the run, in order. */
+  apply({ sequence, time, holder, entries, mark }: RunLogMessage): void {
+    this.sequence = sequence;
+    this.mark = mark;
+    this.holder = holder ?? this.holder;
+    this.changedAt = time;
+    for (const entry of entries) {
+      this.#entry(entry, time);
+      this.entries++;
+    }
+  }
+
+  /** Returns the value of the signal with this number, which a wait of the run took. */
+  signal(n: number): unknown {
+    return this.#signals[n]?.value;
+  }
+
+  /**
+   * Returns the step whose `undo` is recorded under this name; `undefined`: there is none, or the run does not undo its
+   * steps.
+   */
+  undoes(name: string): string | undefined {
+    const step = name.slice(UNDO.length);
+    return this.failing !== undefined && name.startsWith(UNDO) && this.outcomes.has(step) ? step : undefined;
+  }
+
+  /** Returns true if a step has its outcome, or if an `undo` (given by its recorded name) has ended. */
+  isSettled(name: string): boolean {
+    const undone = this.undoes(name);
+    return undone === undefined ? this.outcomes.has(name) : this.undone.has(undone);
+  }
+
+  #entry(entry: JournalEntry, time: number): void {
+    this.takeovers = entry.t === "held" ? this.takeovers + 1 : 0;
+    // the handler has got further than in its failed attempt, so that attempt no longer counts
+    if (PROGRESS.has(entry.t)) this.failures.delete("");
+    switch (entry.t) {
+      case "held":
+        this.heldAt = this.sequence;
+        this.begun = undefined;
+        this.shape = entry.shape ?? this.shape;
+        return;
+      case "started":
+        if (this.started === undefined) this.shape = entry.shape ?? "";
+        this.started ??= entry;
+        this.headers ??= entry.headers && Object.freeze(Object.assign(Object.create(null), entry.headers));
+        this.startedAt ||= time;
+        return;
+      case "done":
+        return this.#outcome(entry.step, entry.outcome, entry.undo);
+      case "told":
+        this.#told.set(childKey(entry.step, entry), entry.outcome);
+        return this.#childOutcome(entry.step);
+      case "skipped": {
+        if (isOwn(entry.step)) return;
+        const undone = this.undoes(entry.step);
+        if (undone === undefined) {
+          if (!this.failures.has(entry.step) && !this.children.has(entry.step)) this.strays.add(entry.step);
+          return this.#outcome(entry.step, { ok: true, value: entry.value });
+        }
+        this.undone.add(undone);
+        return void this.failures.delete(entry.step);
+      }
+      case "failed": {
+        if (entry.scheduled) this.#schedules.set(entry.step, entry.next ?? 0);
+        this.everFailed.add(entry.step);
+        if (entry.step === "") this.begun = entry.begun && new Set(entry.begun);
+        for (const step of entry.begun ?? []) this.everBegun.add(step);
+        // an operator has skipped the step while the attempt ran, so the failure of the attempt does not count
+        if (this.isSettled(entry.step)) return;
+        const before = this.failures.get(entry.step);
+        this.failures.set(entry.step, {
+          attempts: (before?.attempts ?? 0) + 1,
+          total: (before?.total ?? 0) + 1,
+          first: before === undefined || before.attempts === 0 ? time : before.first,
+          ...{ last: time, error: entry.error, next: entry.next, scheduled: entry.scheduled ?? false },
+          undo: entry.undo ?? before?.undo ?? false,
+          mayHaveRun: (before?.mayHaveRun ?? false) || MAY_HAVE_RUN.has(entry.error.code),
+        });
+        this.#hasten(entry.step);
+        return;
+      }
+      case "slept":
+      case "waits": {
+        const timed = { since: time, until: entry.until, scheduled: entry.scheduled ?? false };
+        if (timed.scheduled) this.#schedules.set(entry.step, timed.until ?? 0);
+        this.failures.delete(entry.step);
+        if (entry.t === "slept") this.sleeps.set(entry.step, timed);
+        else this.waits.set(entry.step, { ...timed, signal: entry.signal });
+        return;
+      }
+      case "woken":
+        if (!this.woken.has(entry.step)) this.ends.push(entry.step);
+        this.woken.set(entry.step, this.entries);
+        this.sleeps.delete(entry.step);
+        return;
+      case "took":
+        if (!this.took.has(entry.step)) this.ends.push(entry.step);
+        this.took.set(entry.step, { n: entry.n, index: this.entries });
+        this.waits.delete(entry.step);
+        if (entry.n !== undefined) this.signals.get(this.#signals[entry.n]?.signal ?? "")?.delete(entry.n);
+        return;
+      case "signalled": {
+        const { signal, id, value } = entry;
+        const key = `${signal} ${id}`;
+        if (id !== undefined && this.#ids.has(key)) return;
+        if (id !== undefined) this.#ids.add(key);
+        const n = this.#signals.push({ signal, value }) - 1;
+        const of = this.signals.get(signal);
+        if (of === undefined) this.signals.set(signal, new Set([n]));
+        else of.add(n);
+        return;
+      }
+      case "child":
+        this.children.set(entry.step, {
+          ...{ workflow: entry.workflow, run: entry.run },
+          ...{ since: time, undo: entry.undo ?? false },
+        });
+        return this.#childOutcome(entry.step);
+      case "cancelled":
+        this.cancelled ??= { index: this.entries, error: { code: entry.code, message: entry.reason } };
+        // the handler's last failed attempt no longer counts, so that the run does not wait because of it
+        this.failures.delete("");
+        for (const step of this.failures.keys()) this.#hasten(step);
+        return;
+      case "retried":
+        this.retriedAt = this.entries;
+        for (const [step, failures] of this.failures) {
+          this.failures.set(step, { ...failures, attempts: 0, first: time, next: 0 });
+        }
+        return;
+      case "staged":
+        this.stages++;
+        this.stage = entry.stage;
+        return;
+      case "limited":
+        this.limited = true;
+        this.#schedules.set(TIME_OUT, this.startedAt + (this.started?.timeout ?? 0));
+        this.failures.delete(TIME_OUT);
+        return;
+      case "failing":
+        if (this.failing === undefined) this.failures.clear(); // from now on, failures of `undo` functions are counted
+        this.failing ??= { index: this.entries, error: entry.error };
+        return;
+      case "undone":
+        this.undone.add(entry.step);
+        this.failures.delete(undoName(entry.step));
+        return;
+      case "ended":
+        this.ended ??= entry.outcome;
+        for (const step of entry.schedules ?? []) this.#schedules.set(step, Infinity);
+        this.endedAt ||= time;
+        return;
+    }
+  }
+
+  /**
+   * If the run is cancelled, lets the next attempt of a failed step begin at once instead of after its pause. This
+   * happens once for each step, so the pauses after later failures are kept. A handler that is stuck is called again,
+   * too: a cancelled run can end without the handler getting further.
+   */
+  #hasten(step: string): void {
+    const failures = this.failures.get(step);
+    if (this.cancelled === undefined || this.failing !== undefined || this.#hastened.has(step)) return;
+    if (failures === undefined || (failures.next === undefined && step !== "")) return;
+    this.#hastened.add(step);
+    this.failures.set(step, { ...failures, next: 0 });
+  }
+
+  /** The schedules that resume the run: by step, the time in ms since 1970. */
+  get scheduled(): readonly (readonly [step: string, at: number])[] {
+    const { failures, sleeps, waits, limited, started, startedAt } = this;
+    const failed = [...failures].map(([step, { next, scheduled }]) => [step, { until: next, scheduled }] as const);
+    const times = [...failed, ...sleeps, ...waits].flatMap(([step, { until, scheduled }]) =>
+      scheduled && until !== undefined ? [[step, until] as const] : []
+    );
+    return limited ? [...times, [TIME_OUT, startedAt + started!.timeout!]] : times;
+  }
+
+  /** Returns the steps, including ended ones, that have a schedule which fires after this time, in ms since 1970. */
+  schedulesAfter(time: number): readonly string[] {
+    return [...this.#schedules].flatMap(([step, at]) => at > time ? [step] : []);
+  }
+
+  /** Returns true if the end of this child run, which the step may have started, is recorded. */
+  wasTold(step: string, child: { readonly workflow: string; readonly run: string }): boolean {
+    return this.#told.has(childKey(step, child));
+  }
+
+  /**
+   * Gives a step the outcome of its child run, if that is recorded: a child may end before the entry which says that
+   * the step has started it.
+   */
+  #childOutcome(step: string): void {
+    const child = this.children.get(step);
+    const outcome = child === undefined ? undefined : this.#told.get(childKey(step, child));
+    if (outcome !== undefined) this.#outcome(step, outcome, child!.undo);
+  }
+
+  /** Sets the outcome of a step, unless it has one already. */
+  #outcome(step: string, outcome: RecordedOutcome, undo = false): void {
+    if (!this.outcomes.has(step)) {
+      this.outcomes.set(step, { ...outcome, index: this.entries, undo });
+      this.ends.push(step);
+    }
+    this.failures.delete(step);
+    this.children.delete(step);
+  }
+}
+
+function childKey(step: string, { workflow, run }: { readonly workflow: string; readonly run: string }): string {
+  return `${workflow}/${run}/${step}`;
+}
+
+/**
+ * Returns true for a name that stands for no step, and so cannot be skipped: the empty name of the handler, or
+ * {@link TIME_OUT}.
+ */
+export function isOwn(step: string): boolean {
+  return step === "" || (step.startsWith("@") && !isUndo(step));
+}
+
+/** Types of entries that show that the handler has got further than in its last failed attempt. */
+const PROGRESS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "slept", "woken", "waits", "took", "child"]);
+
+/** Takes the place of the shape (hash of the declaration) of a workflow whose validator has no JSON Schema. */
+export const UNKNOWN_SHAPE = "?";
+
+/** Takes the place of a step's name in entries and schedules of the run's time limit. */
+export const TIME_OUT = "@timeout";
+
+/** Returns the name under which failures of a step's `undo` are recorded; no step can have this name. */
+export function undoName(step: string): string {
+  return `${UNDO}${step}`;
+}
+
+export function isUndo(name: string): boolean {
+  return name.startsWith(UNDO);
+}
+
+const UNDO = "@undo ";
+
+/** Returns the steps that are to be undone, in order: the step that ended last comes first. */
+export function undoOrder(
+  { outcomes, undone }: Journal,
+  hasUndo: (step: string, recorded: boolean) => boolean,
+): readonly string[] {
+  const steps = [...outcomes].flatMap(([step, { ok, undo }]) =>
+    ok && !undone.has(step) && hasUndo(step, undo) ? [step] : []
+  );
+  return steps.reverse();
+}
+
+/**
+ * Returns the number of the oldest received signal of this name that no recorded wait took, and that is not in `taken`;
+ * `undefined`: there is none.
+ */
+export function nextSignal({ signals }: Journal, name: string, taken: ReadonlySet<number>): number | undefined {
+  for (const n of signals.get(name) ?? []) if (!taken.has(n)) return n;
+  return undefined;
+}
+
+/**
+ * Returns the status of a run, computed from its journal.
+ * @decides the status of a run: running, stuck, ended
+ */
+export function statusOf({ ended, failures, failing, cancelled, sleeps, waits, children }: Journal): RunStatus {
+  if (ended !== undefined) return ended.ok ? "done" : "failed";
+  for (const { next } of failures.values()) if (next === undefined) return "stuck";
+  if (failing !== undefined || cancelled !== undefined) return "undoing";
+  if (failures.size > 0) return "retrying";
+  return sleeps.size + waits.size + children.size > 0 ? "waiting" : "running";
+}
+
+/** Codes of errors of an attempt after which the message that its step sent may have run, without an outcome. */
+const MAY_HAVE_RUN: ReadonlySet<string> = new Set(["OUTCOME_UNKNOWN", "TIMEOUT", "CANCELLED", "CLOSED"]);
+
+// Parsing of entries. A process that may write to a run's subject decides what the run does (docs/security.md), but a
+// malformed entry neither ends a node, nor makes a node spin, nor hides the run from operators. An invalid entry is
+// skipped as a whole.

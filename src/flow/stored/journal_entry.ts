@@ -1,0 +1,210 @@
+/**
+ * The entries of a run: each type of entry with its members, and the check of an entry that was read. Any process that
+ * may write to the stream may have written the entry.
+ */
+import { isCount, isRecord, isStringArray, isStrings, isToken } from "../../data/checks.ts";
+
+/** An error, as it is recorded in an entry. */
+export interface RecordedError {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable?: boolean;
+  readonly details?: unknown;
+  /** Text of the thrown error, for a failed attempt. */
+  readonly cause?: string;
+}
+
+/** Outcome of a step: a value, or a failure that its function or handler returned. */
+export interface RecordedOutcome {
+  readonly ok: boolean;
+  readonly value?: unknown;
+  readonly error?: RecordedError;
+}
+
+/** The run that started this run, and waits for its end in a step. */
+export interface Parent {
+  readonly workflow: string;
+  readonly run: string;
+  readonly step: string;
+  /** Number of runs that wait in a chain for the end of this run. */
+  readonly depth?: number;
+}
+
+/**
+ * Entries after which some node has to execute the run, and which any process may append. `by`: the node that executes
+ * the run, as far as the appending process knows.
+ */
+export type CalledEntry =
+  & { readonly by: string }
+  & (
+    | Started
+    | { readonly t: "signalled"; readonly signal: string; readonly id?: string; readonly value?: unknown }
+    | { readonly t: "cancelled"; readonly code: "CANCELLED" | "TIMEOUT"; readonly reason: string }
+    /** The end of a child: a run that a step of this run has started. Ignored unless a step did start that run. */
+    | {
+      readonly t: "told";
+      readonly step: string;
+      readonly workflow: string;
+      readonly run: string;
+      readonly outcome: RecordedOutcome;
+    }
+    | { readonly t: "retried" }
+    | { readonly t: "skipped"; readonly step: string; readonly value?: unknown; readonly reason: string }
+  );
+
+/** The first entry of a run. */
+export interface Started {
+  readonly t: "started";
+  readonly version: number;
+  readonly input?: unknown;
+  readonly keep: number;
+  readonly timeout?: number;
+  readonly parent?: Parent;
+  /**
+   * The shape (hash of the declaration) of the workflow in the process that started the run, in the form of
+   * {@link Journal.shape}; absent if empty.
+   */
+  readonly shape?: string;
+  /** Headers of the messages that the run's steps send; absent if there are none. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Paths of members of the run's recorded values that tools hide; absent if there are none. */
+  readonly redact?: readonly string[];
+}
+
+/** Entries that the node which executes the run appends. Times are in ms since 1970. */
+export type DrivenEntry =
+  /**
+   * From here on, the node that appends this entry executes the run. `shape`: shape (hash of the declaration) of the
+   * workflow on this node, if it differs from {@link Journal.shape}.
+   */
+  | { readonly t: "held"; readonly shape?: string }
+  /** A step has ended with its outcome. `undo`: the step has to be undone if the run fails. */
+  | { readonly t: "done"; readonly step: string; readonly outcome: RecordedOutcome; readonly undo?: boolean }
+  /**
+   * An attempt of a step, `undo` or handler failed. `next`: time of the next attempt; absent: the run is stuck. `undo`:
+   * the step has an `undo`, or starts another run.
+   */
+  | {
+    readonly t: "failed";
+    readonly step: string;
+    readonly error: RecordedError;
+    readonly next?: number;
+    readonly undo?: boolean;
+    /** For an attempt of the handler: steps with an `undo` that may have begun, as in {@link Journal.begun}. */
+    readonly begun?: readonly string[];
+  } & TimedEntry
+  | { readonly t: "slept"; readonly step: string; readonly until: number } & TimedEntry
+  | { readonly t: "woken"; readonly step: string }
+  | { readonly t: "waits"; readonly step: string; readonly signal: string; readonly until?: number } & TimedEntry
+  /** A wait for a signal ended. `n`: number of the signal that it took; absent: it timed out. */
+  | { readonly t: "took"; readonly step: string; readonly n?: number }
+  | {
+    readonly t: "child";
+    readonly step: string;
+    readonly workflow: string;
+    readonly run: string;
+    readonly undo?: boolean;
+  }
+  /** The handler reports the stage that the run has reached, for people. */
+  | { readonly t: "staged"; readonly stage: string }
+  /** A schedule was stored for the time limit of the run. */
+  | { readonly t: "limited" }
+  /** From here on the steps of the run are undone; the run will end with this error. */
+  | { readonly t: "failing"; readonly error: RecordedError }
+  | { readonly t: "undone"; readonly step: string }
+  /**
+   * The run has ended. `schedules`: steps that may have a schedule which no entry records, and which fires so late
+   * after the end of the run that it has to be removed.
+   */
+  | {
+    readonly t: "ended";
+    readonly outcome: RecordedOutcome;
+    readonly until: number;
+    readonly schedules?: readonly string[];
+  };
+
+/** Members of entries that begin a wait for a time. */
+export interface TimedEntry {
+  /** True if a stored schedule ends the wait; false: a timer of the node that executes the run ends it. */
+  readonly scheduled?: boolean;
+}
+
+/** An entry of a run's journal. */
+export type JournalEntry = CalledEntry | DrivenEntry;
+
+/** A stored message of a run: entries that were stored together. */
+export interface RunLogMessage {
+  readonly sequence: number;
+  /** When the message was stored, in ms since 1970. */
+  readonly time: number;
+  /**
+   * Endpoint of the node that executes the run from here on; empty: no node has executed the run yet; `undefined`:
+   * unchanged, because the message cannot be read.
+   */
+  readonly holder: string | undefined;
+  readonly entries: readonly JournalEntry[];
+  /** Name of the message, by which the process that wrote it recognizes it; empty if the message cannot be read. */
+  readonly mark: string;
+}
+
+/** Parses a payload as a journal entry. Returns `undefined` if it is not one, or if a member is invalid. */
+export function entryOf(payload: unknown): JournalEntry | undefined {
+  if (!isRecord(payload) || typeof payload.t !== "string") return undefined;
+  // an entry of a later version of Catga has an unknown type; the journal ignores it
+  const checks = CHECKS.get(payload.t) ?? [];
+  for (const [member, isValid] of checks) if (!isValid(payload[member])) return undefined;
+  // the type is certain: each member has been checked
+  return payload as unknown as JournalEntry;
+}
+
+type Check = (value: unknown) => boolean;
+
+const isText: Check = (value) => typeof value === "string";
+const isTime: Check = Number.isFinite;
+const maybe = (check: Check): Check => (value) => value === undefined || check(value);
+const isError: Check = (error) =>
+  isRecord(error) && isText(error.code) && isText(error.message) && maybe(isText)(error.cause);
+const isOutcome: Check = (outcome) =>
+  isRecord(outcome) && (outcome.ok === true || (outcome.ok === false && isError(outcome.error)));
+const isParent: Check = (parent) =>
+  isRecord(parent) && isToken(parent.workflow) && isText(parent.run) &&
+  isText(parent.step) && maybe(isCount)(parent.depth);
+const isFlag: Check = (value) => typeof value === "boolean";
+const scheduled = maybe(isFlag);
+const step = isText;
+
+const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Check>> } = {
+  started: {
+    by: isText,
+    version: isCount,
+    keep: isTime,
+    timeout: maybe(isTime),
+    parent: maybe(isParent),
+    shape: maybe(isText),
+    headers: maybe(isStrings),
+  },
+  signalled: { by: isText, signal: isText, id: maybe(isText) },
+  cancelled: { by: isText, code: isText, reason: isText },
+  told: { by: isText, step, workflow: isText, run: isText, outcome: isOutcome },
+  retried: { by: isText },
+  skipped: { by: isText, step, reason: isText },
+  held: { shape: maybe(isText) },
+  done: { step, outcome: isOutcome, undo: maybe(isFlag) },
+  failed: { step, error: isError, next: maybe(isTime), undo: maybe(isFlag), begun: maybe(isStringArray), scheduled },
+  slept: { step, until: isTime, scheduled },
+  woken: { step },
+  waits: { step, signal: isText, until: maybe(isTime), scheduled },
+  took: { step, n: maybe(isCount) },
+  child: { step, workflow: isText, run: isText, undo: maybe(isFlag) },
+  staged: { stage: isText },
+  limited: {},
+  failing: { error: isError },
+  undone: { step },
+  ended: { outcome: isOutcome, until: isTime, schedules: maybe(isStringArray) },
+};
+
+/** The checks of each type of entry, as a list: an entry is read for each message of a run. */
+const CHECKS = new Map(Object.entries(MEMBERS).map(([type, members]) => [type, Object.entries(members)]));
+
+/** The names of all types of entries. The docs explain each. */
+export const ENTRY_TYPES: readonly string[] = [...CHECKS.keys()];

@@ -273,14 +273,16 @@ class Spans {
 
   /**
    * Returns the trace context that is the parent of a send: from the send's own headers, otherwise the active context,
-   * otherwise the context of the handler that sends.
+   * otherwise the context of the handler that sends. An active span of the trace in the headers is nearer than that
+   * of the headers: they may be those of an HTTP request, for which the server has begun a span.
    */
   #outside(api: Api, headers: MessageHeaders | undefined, ctx: Context | undefined): TraceContext {
+    const active = api.context.active();
     if (headers !== undefined) {
       const given = extract(api, headers);
-      if (api.trace.getSpanContext(given) !== undefined) return given;
+      const traceId = api.trace.getSpanContext(given)?.traceId;
+      if (traceId !== undefined && traceId !== api.trace.getSpanContext(active)?.traceId) return given;
     }
-    const active = api.context.active();
     if (ctx === undefined || api.trace.getSpanContext(active) !== undefined) return active;
     return this.#inside.get(ctx) ?? active;
   }

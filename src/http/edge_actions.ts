@@ -28,7 +28,7 @@ export interface AdmittedCall {
   readonly action: EdgeAction;
   readonly run: string | undefined;
   readonly signal: string | undefined;
-  /** Headers that carry the caller to handlers; `undefined`: `authorize` has named none. */
+  /** Headers that carry the caller and the page's trace to handlers; `undefined`: there is neither. */
   readonly headers: Record<string, string> | undefined;
   readonly identity: string | undefined;
   readonly values: boolean;

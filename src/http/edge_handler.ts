@@ -126,7 +126,7 @@ class EdgeHandler<Given> {
 
   #admit(request: Request, place: RouteMatch, action: EdgeAction, caller: Given | EdgeRefusal): MaybePromise<Response> {
     if (isEdgeRefusal(caller)) throw caller;
-    const headers = callerHeaders(caller);
+    const headers = traced(callerHeaders(caller), request.headers);
     const identity = this.#options.identify?.(caller, request);
     // equal "texts" of other values would share idempotency keys, and a promise would have a rate limit of its own
     if (this.#options.identify !== undefined && typeof identity !== "string") {
@@ -212,6 +212,17 @@ function callerHeaders(caller: unknown): Record<string, string> | undefined {
   } catch (error) {
     throw new TypeError(`${WRONG_CALLER}; ${error instanceof Error ? error.message : "it cannot be read"}`);
   }
+}
+
+/**
+ * Adds the trace of the page to the headers that handlers get, so that it goes on. Not its `baggage`, which would let
+ * anybody write into all messages of the cluster.
+ */
+function traced(headers: Record<string, string> | undefined, given: Headers): Record<string, string> | undefined {
+  const traceparent = given.get("traceparent");
+  if (traceparent === null || !/^[\da-f]{2}-[\x21-\x7e]{1,200}$/.test(traceparent)) return headers;
+  const tracestate = given.get("tracestate") ?? "";
+  return { ...headers, traceparent, ...(/^[\x20-\x7e]{1,512}$/.test(tracestate) ? { tracestate } : {}) };
 }
 
 const WRONG_CALLER =

@@ -4,6 +4,7 @@
  * comes, and a response that nobody reads has no timer. An error of an item, or of the stream, is sent as the last
  * event. `edge_events.ts` encodes the events of an edge.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { logThrown } from "../data/cause_text.ts";
 import { encode } from "../data/utf8.ts";
 import { toJson, toText } from "../data/encoding.ts";
@@ -115,7 +116,8 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
       }
     },
     /** Comments are sent only during a pull, so that a response that nobody reads has no timer. */
-    async pull(to) {
+    // bound, because a server reads a body in another async context than that of the request, or in none
+    pull: AsyncLocalStorage.bind(async (to) => {
       keepAliveWhileIdle(to);
       let event: Uint8Array | undefined;
       let last = true;
@@ -132,7 +134,7 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
       if (!last) return;
       end();
       to.close();
-    },
+    }),
     cancel: end,
   }, { highWaterMark: 1 });
 }

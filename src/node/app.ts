@@ -2,6 +2,7 @@
  * A running node: its sends, its state and its end. `send_path.ts` prepares and routes a send; `drain.ts` has the order
  * of a drain.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { outside } from "../data/async_context.ts";
 import { failure } from "../dispatch/outcome.ts";
 import { type AppClock, appClock, type Clock, type Timer } from "../ports/clock.ts";
@@ -399,7 +400,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#parts.streams();
   }
 
-  /** Reads a stream. The request is sent at the first `next()`. */
+  /** Reads a stream. The request is sent at the first `next()`, in the async context of this call. */
   stream(
     contract: AnyContract,
     input: unknown,
@@ -411,8 +412,10 @@ export class App implements NodeHost, DrainableNode {
     const { idle: _, signal: __, timeout: ___, ...sending } = options;
     const opening: StreamOpening = {
       ...{ contract, input, options, clock: this.clock },
-      open: (input, items, signal, timeout) =>
-        this.openStream(contract, input, { ...sending, timeout, signal }, { parent, items }),
+      // bound, because who reads the items, such as the body of a response, may be in another async context or in none
+      open: AsyncLocalStorage.bind((input, items, signal, timeout) =>
+        this.openStream(contract, input, { ...sending, timeout, signal }, { parent, items })
+      ),
     };
     return lazyReading(async () => (await this.streams()).read(opening), this.draining);
   }

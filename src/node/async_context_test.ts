@@ -5,7 +5,19 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { type Catga, catga, command, entity, event, fail, query, stream, unwrap, workflow } from "@catga/catga";
+import {
+  type Catga,
+  catga,
+  CatgaError,
+  command,
+  entity,
+  event,
+  fail,
+  query,
+  stream,
+  unwrap,
+  workflow,
+} from "@catga/catga";
 import { retry } from "@catga/catga/behaviors";
 import { MemoryNetwork, testCluster } from "@catga/catga/testing";
 import { eventually } from "../../test/support/eventually.ts";
@@ -183,6 +195,24 @@ describe("the async context of a handler in its sender's turn", () => {
     const forgotten = (what: string) => what.endsWith("finally");
     const others = seen.all.filter(([what, as]) => as !== what.slice(0, 3) && !(as === undefined && forgotten(what)));
     assertEquals(others, []);
+  });
+
+  it("is its sender's in a stream that is read in another context, also after it was resumed (it was the reader's)", async () => {
+    const Rows = stream<string, number>("Rows", { resume: (who) => who });
+    const seen = new Seen();
+    let breaks = PEOPLE.length;
+    const rows = Rows.handle(async function* (who) {
+      for (let n = 0; n < 2; n++) {
+        await turn();
+        seen.note(who);
+        yield n;
+      }
+      if (breaks-- > 0) throw new CatgaError("STREAM_BROKEN", "the link broke", { retryable: true });
+    });
+    await using app = await catga({ handlers: rows, logger: quiet });
+    const opened = PEOPLE.map((who) => user.run(who, () => app.stream(Rows, who)));
+    await Promise.all(opened.map((rows) => user.run("reader", () => Array.fromAsync(rows))));
+    seen.own(4);
   });
 
   it("is kept by ctx.clock: after, soon and sleep", async () => {

@@ -114,7 +114,9 @@ describe("the client of an edge in a browser", { skip, timeout: 120_000 }, () =>
     await say(3);
     await setup.gotAll();
     for (const isCut of [false, true]) {
+      await setup.openTails(1);
       await setup.freeze();
+      await setup.openTails(0); // a page that nobody sees holds no feed
       const had = await browser.evaluate<number>("got.length");
       await say(50);
       if (isCut) setup.cut();
@@ -126,6 +128,31 @@ describe("the client of an edge in a browser", { skip, timeout: 120_000 }, () =>
       await setup.gotAll();
       await setup.openTails(1);
     }
+  });
+
+  it("on a page that is left: a tail gives its connection up, and goes on when the page comes back", async () => {
+    await using setup = await start(script);
+    const { browser, say } = setup;
+    // a browser without a screen has no back/forward cache: the page gets the events alone
+    const happens = (name: string) =>
+      browser.evaluate(`void dispatchEvent(new PageTransitionEvent("${name}", { persisted: true }))`);
+    await browser.evaluate("open()");
+    await say(3);
+    await setup.gotAll();
+    for (let time = 0; time < 3; time++) {
+      await setup.openTails(1);
+      await happens("pagehide");
+      await setup.openTails(0);
+      await say(50);
+      await happens("pageshow");
+      await setup.gotAll();
+    }
+    await setup.openTails(1);
+    await happens("pagehide");
+    await browser.evaluate("void tail.return()"); // ends the iteration of a page that is away, too
+    await happens("pageshow");
+    await setup.openTails(0);
+    assertEquals(await browser.evaluate("tail.next().then(({ done }) => done)"), true);
   });
 
   it("on a page that is frozen while an answer arrives: a query fails when the page goes on (it never ended)", async () => {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, command, event, fail, query, stream, unwrap, workflow } from "../../mod.ts";
 import { deny, edge } from "../http/mod.ts";
@@ -392,6 +392,45 @@ describe("client", () => {
       await assertRejects(() => waiting.throw!(new Error("mine")), Error, "mine");
       assertEquals((await next).done, true);
     });
+  });
+
+  for (const [what, body] of [["no body", undefined], ["a body of Node's kind", { pipe() {} }]] as const) {
+    it(`a fetch whose responses have ${what} is INVALID_RESPONSE of streams and tails (it was asked again for ever)`, async () => {
+      await using server = await start();
+      let asked = 0;
+      const withoutBody = async (url: string, init: RequestInit) => {
+        asked++;
+        const { ok, status, headers, body: unread } = await server.wire.fetch(url, init);
+        await unread?.cancel();
+        return { ok, status, headers, body } as unknown as Response;
+      };
+      const shop = client<typeof api>("http://localhost/api", { fetch: withoutBody });
+      for (const read of [() => shop.letters.stream("ab"), () => shop.placed.follow({ from: "start" })]) {
+        const error: unknown = await read().next().catch((error) => error);
+        assertEquals(error instanceof ClientError && error.code, "INVALID_RESPONSE");
+        assertStringIncludes((error as Error).message, "no body that can be streamed");
+      }
+      assertEquals(asked, 2);
+    });
+  }
+
+  it("streams are read where there is no TextDecoderStream, in pieces that cut characters", async () => {
+    await using server = await start();
+    const { TextDecoderStream } = globalThis;
+    Object.assign(globalThis, { TextDecoderStream: undefined });
+    try {
+      const bytewise = async (url: string, init: RequestInit) => {
+        const { body, headers } = await server.wire.fetch(url, init);
+        const cut = new TransformStream<Uint8Array, Uint8Array>({
+          transform: (chunk, to) => chunk.forEach((byte) => to.enqueue(Uint8Array.of(byte))),
+        });
+        return new Response(body!.pipeThrough(cut), { headers });
+      };
+      const shop = client<typeof api>("http://localhost/api", { fetch: bytewise });
+      assertEquals(await Array.fromAsync(shop.letters.stream("aé€😀")), ["a", "é", "€", "😀"]);
+    } finally {
+      Object.assign(globalThis, { TextDecoderStream });
+    }
   });
 
   it("a stream that ends its gateway before the first item is opened less and less often (at full pace, for ever)", async () => {

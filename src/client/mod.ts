@@ -253,10 +253,12 @@ export function client<T>(url: string, options: ClientOptions = {}): Client<T> {
 
 const VALUES = "application/vnd.catga+json";
 /**
- * The page; `undefined` outside of one. In Chromium the body of a fetch that was open while its page was frozen may
- * never go on, so it is given up when the page does.
+ * The page; `undefined` outside of one. A page that is left or frozen gives its feeds up, and opens them again when it
+ * is back: each holds one of its browser's connections, and the edge sends to nobody; in Chromium the body of a fetch
+ * that was open while its page was frozen may never go on. A call that was open then is given up when the page goes on.
  */
-const PAGE = (globalThis as unknown as { readonly document?: EventTarget }).document;
+const PAGE =
+  (globalThis as unknown as { readonly document?: EventTarget & { readonly defaultView?: EventTarget } }).document;
 
 interface HttpCall extends CallOptions {
   readonly input?: unknown;
@@ -429,19 +431,40 @@ async function* eventsUntil(
   let last = "";
   let failures = 0;
   let received = 0;
+  let attempt: AbortController | undefined;
+  let away: Promise<void> | undefined;
+  let comeBack = () => {};
   const { signal } = over;
   const abort = abortWith(over, given);
+  const decoder = new TextDecoder();
+  const leave = () => {
+    away ??= new Promise((resolve) => comeBack = resolve);
+    attempt?.abort();
+  };
+  const back = () => (comeBack(), away = undefined);
+  signal.addEventListener("abort", back);
+  // `capture`, because a document is told that it is frozen, and a window that it is left
+  const listen = (name: string, listener: () => void) =>
+    PAGE?.defaultView?.addEventListener(name, listener, { signal, capture: true });
+  listen("pagehide", leave);
+  listen("freeze", leave);
+  listen("pageshow", back);
+  listen("resume", back);
   try {
     while (!signal.aborted) {
       let error: ClientError | undefined;
+      attempt = new AbortController();
+      const end = abortWith(attempt, signal);
       try {
         const headers = { accept: `text/event-stream, ${VALUES}`, ...(last && { "last-event-id": last }) };
-        const response = await request(options, "GET", url, await headersOf(options, new Headers(headers)), signal);
+        const all = await headersOf(options, new Headers(headers));
+        const response = await request(options, "GET", url, all, attempt.signal);
         if (!response.ok) error = failure(url, response, await response.text(), unanswered(true)).error;
         else if (!typeOf(response).startsWith("text/event-stream")) throw foreign(url, response);
+        else if (!response.body?.getReader) throw foreign(url, response, "fetch gives no body that can be streamed");
         else {
           const begun = performance.now();
-          for await (const { event, id, data } of sse(response)) {
+          for await (const { event, id, data } of sse(response.body, decoder)) {
             // events that have come together with the last one are not given after an abort
             if (event === "end" || signal.aborted) return;
             if (id !== undefined) last = id;
@@ -458,6 +481,8 @@ async function* eventsUntil(
       } catch (cause) {
         if (cause instanceof ClientError && !signal.aborted) throw cause;
         error = new ClientError("UNAVAILABLE", `the connection to ${url} is lost`, { retryable: true, cause });
+      } finally {
+        end();
       }
       if (signal.aborted) return;
       // what was read before is no item of this version of the stream
@@ -465,7 +490,8 @@ async function* eventsUntil(
       if (error !== undefined && !isTransient(error)) throw error;
       // a stream whose events have no ids is not opened again: the server would send it from its start
       if (!last && received > 0) throw broken(url, received, error);
-      await pause(options, failures++, error?.retryAfter, signal);
+      if (!away) await pause(options, failures++, error?.retryAfter, signal);
+      await away;
     }
   } finally {
     abort(); // ends the HTTP request when the program stops reading the events
@@ -483,10 +509,10 @@ interface Sse {
   readonly data: string;
 }
 
-async function* sse({ body }: Response): AsyncGenerator<Sse> {
-  const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
+async function* sse(body: ReadableStream<Uint8Array>, decoder: TextDecoder): AsyncGenerator<Sse> {
+  const reader = body.getReader();
   const cancel = () => reader.cancel().catch(() => {}); // errors do not matter, because the reader is done
-  PAGE?.addEventListener("resume", cancel);
+  decoder.decode(); // drops the rest of a character at which an earlier connection broke
   let rest = "";
   let keepAlive = 0;
   let timer: ReturnType<typeof setInterval> | undefined;
@@ -506,7 +532,7 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
       const { done, value } = await reader.read();
       waits = false;
       if (done) return;
-      const blocks = (rest + value).split(/\r?\n\r?\n/);
+      const blocks = (rest + decoder.decode(value, { stream: true })).split(/\r?\n\r?\n/);
       rest = blocks.pop()!;
       for (const block of blocks) {
         const fields: Sse & Record<string, string> = { data: "" };
@@ -527,7 +553,6 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
     }
   } finally {
     clearInterval(timer);
-    PAGE?.removeEventListener("resume", cancel);
     cancel();
   }
 }

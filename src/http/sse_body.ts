@@ -101,7 +101,7 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
       keepAliveWhileIdle(to);
     });
   };
-  return new ReadableStream({
+  return new ReadableStream<Uint8Array>({
     start(to) {
       to.enqueue(stream.first);
       const close = () => {
@@ -117,7 +117,7 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
     },
     /** Comments are sent only during a pull, so that a response that nobody reads has no timer. */
     // bound, because a server reads a body in another async context than that of the request, or in none
-    pull: AsyncLocalStorage.bind(async (to) => {
+    pull: AsyncLocalStorage.bind(async (to: ReadableStreamDefaultController<Uint8Array>) => {
       keepAliveWhileIdle(to);
       let event: Uint8Array | undefined;
       let last = true;

@@ -76,7 +76,8 @@ export class BodyReader {
 
   /**
    * Reads and parses the body of a request. Rejects with a refusal if the body is too large, too late, or neither UTF-8
-   * nor JSON, or has no media type; with a `TypeError` if the program has read or locked it.
+   * nor JSON, or has no media type; with a `TypeError` if the program has read or locked it, such as a body parser that
+   * stands before an adapter for Node: a body that was sent is never taken for no input.
    */
   input(request: Request): Promise<unknown> {
     const { headers } = request;
@@ -87,13 +88,22 @@ export class BodyReader {
     const isBounded = length !== null && /^\d+$/.test(length) && !headers.has("transfer-encoding");
     return new Promise((resolve, reject) => {
       const due = this.#clock.monotonic() + this.#timeout;
-      const pending: PendingBody = { due, typed: headers.has("content-type"), resolve, reject, cancel: undefined };
+      const sent = wasSent(headers);
+      const pending: PendingBody = {
+        due,
+        typed: headers.has("content-type"),
+        sent,
+        resolve,
+        reject,
+        cancel: undefined,
+      };
       this.#pending.add(pending);
       this.#timer ??= this.#arm(this.#timeout);
       // the body with a length is read at once, in a third of the time: servers end a body at its announced length
       const read = isBounded ? bytesOf(request) : this.#chunks(request, pending);
       // a body that could not be read although nothing of it was read is locked by the program
-      const failed = (error: unknown) => this.#fail(pending, request.bodyUsed ? refusalOf(error) : alreadyRead());
+      const failed = (error: unknown) =>
+        this.#fail(pending, request.bodyUsed && !isReadBefore(error) ? refusalOf(error) : alreadyRead());
       read.then((bytes) => this.#parse(pending, bytes), failed);
     });
   }
@@ -119,6 +129,7 @@ export class BodyReader {
     try {
       if (bytes.length > this.#maxSize) throw this.#tooLarge();
       if (bytes.length > 0 && !pending.typed) throw unsupported();
+      if (bytes.length === 0 && pending.sent) return this.#fail(pending, alreadyRead());
       const input = inputOf(decode(bytes));
       this.#end(pending);
       pending.resolve(input);
@@ -200,6 +211,8 @@ interface PendingBody {
   readonly due: number;
   /** True if the request has a media type. */
   readonly typed: boolean;
+  /** True if the client has sent a body that is not empty. */
+  readonly sent: boolean;
   readonly resolve: (input: unknown) => void;
   readonly reject: (error: EdgeRefusal | TypeError) => void;
   /** Stops reading the body. */
@@ -212,10 +225,25 @@ function refusalOf(error: unknown): EdgeRefusal {
   return new EdgeRefusal(400, "INVALID_MESSAGE", "the body could not be read as UTF-8");
 }
 
+/**
+ * Returns true if the client has sent a body that is not empty. Without its length that is so for JSON, which is never
+ * empty; in Deno, Catga's client sends no input as an empty body of unknown length.
+ */
+function wasSent(headers: Headers): boolean {
+  if (Number(headers.get("content-length")) > 0) return true;
+  return headers.has("transfer-encoding") && !headers.get("content-type")?.includes(VALUES);
+}
+
+/** Returns true for the errors of `fetch`'s bodies, here and in adapters for Node, that were read before. */
+function isReadBefore(error: unknown): boolean {
+  return error instanceof TypeError && /\b(?:disturbed|locked|unusable|already)\b/i.test(error.message);
+}
+
 /** The error of a request whose body the program has read, or has locked. */
 function alreadyRead(): TypeError {
   return new TypeError(
-    "the body of the request has been read before: give the handler a clone, made by request.clone() before that",
+    "the body of the request has been read before: mount the edge before what parses bodies, such as express.json(), " +
+      "or give the handler a clone, made by request.clone() before that",
   );
 }
 

@@ -140,6 +140,33 @@ describe("BodyReader", () => {
     }
   });
 
+  it("a body that a parser has read before an adapter made the request is such an error (it was no input)", async () => {
+    const { bodies } = reader();
+    const requests = {
+      "with a length, @hono/node-server": requestOf(new Uint8Array(), { "content-length": "7" }),
+      "with a length, @whatwg-node/server": requestOf(undefined, { "content-length": "7" }),
+      "of values": requestOf(new Uint8Array(), { "content-length": "7", "content-type": VALUES }),
+      "in chunks": requestOf(new Uint8Array(), { "transfer-encoding": "chunked" }),
+      "in chunks, @whatwg-node/server": requestOf(undefined, { "transfer-encoding": "chunked", "content-length": "0" }),
+    };
+    for (const [what, request] of Object.entries(requests)) {
+      await assertRejects(() => bodies.input(request), TypeError, "request.clone()", what);
+    }
+    // srvx has a class of its own, whose body counts as used once it was asked for
+    const srvx = {
+      headers: new Headers({ "content-length": "7", "content-type": "application/json" }),
+      bodyUsed: false,
+      arrayBuffer(this: { bodyUsed: boolean }) {
+        this.bodyUsed = true;
+        return Promise.reject(new TypeError("Body is unusable: Body has already been read"));
+      },
+    } as unknown as Request;
+    await assertRejects(() => bodies.input(srvx), TypeError, "request.clone()");
+    // Deno's fetch sends an empty Blob so
+    const empty = { "transfer-encoding": "chunked", "content-type": VALUES };
+    assertEquals(await bodies.input(requestOf(new Uint8Array(), empty)), undefined);
+  });
+
   it("a body without a media type is refused, and no body needs one", async () => {
     const { bodies } = reader();
     const untyped = (body?: Uint8Array<ArrayBuffer>) => {

@@ -20,10 +20,6 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/cli/doctor": 67,
   "test/simulation/explored_workflows": 85,
   "test/simulation/simulation": 92,
-  "bench/bench_log": 90,
-  "bench/bench": 60,
-  "bench/bench_runs": 60,
-  "bench/bench_trees": 40,
   "src/nats/watch": 59,
   "src/nats/full_replica": 100,
   "src/flow/log_settings_nats": 13,
@@ -53,7 +49,6 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/state/locks/deadlock": 28,
   "src/nats/log_reader": 15,
   "src/cluster/server_restart": 15,
-  "test/mixed_versions": 31,
   "test/invalid_options": 2,
   "test/explore_databases": 47,
   "src/cluster/process_end": 31,
@@ -85,6 +80,23 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/cluster/membership/flood": 17,
   "src/cluster/membership/unproven": 8,
   "src/cluster/routing/hash_route": 8,
+}));
+/**
+ * The files that guard a release, which `task test:all` runs and no other: checkers shown their planted bugs, which
+ * change only with a checker; deploys that are played in memory with every change; the bench's own tests.
+ */
+const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
+  "test/faults/older_catga": 300,
+  "test/faults/upgrading": 455,
+  "test/faults/mixed_shapes_plants": 260,
+  "test/faults/workflows_plants": 183,
+  "test/faults/log_plants": 97,
+  "test/faults/entities_plants": 84,
+  "test/faults/checker": 50,
+  "bench/bench_log": 90,
+  "bench/bench": 60,
+  "bench/bench_runs": 60,
+  "bench/bench_trees": 40,
 }));
 /** Others that take long. */
 const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
@@ -169,11 +181,8 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/behaviors/tracing_runs": 4,
   "test/shared_user": 4,
   // of the fault suite
-  "test/faults/mixed_shapes": 320,
-  "test/faults/upgrading": 455,
+  "test/faults/mixed_shapes": 60,
   "test/faults/streams": 113,
-  "test/faults/log_plants": 97,
-  "test/faults/workflows_plants": 183,
   "test/faults/log_crash_semantics": 62,
   "test/faults/workflows": 180,
   "test/faults/log_batches": 38,
@@ -184,9 +193,6 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/log_trio": 41,
   "test/faults/log_soak": 36,
   "test/faults/leaks": 118,
-  "test/faults/older_catga": 300,
-  "test/faults/older_snapshots": 20,
-  "test/faults/older_leases": 40,
   "test/faults/overload": 33,
   "test/faults/log_failures": 32,
   "test/faults/single_replica": 31,
@@ -201,11 +207,9 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/log_publish": 54,
   "test/faults/nats_cluster": 24,
   "test/faults/forgotten_ttl": 23,
-  "test/faults/entities_plants": 84,
   "test/faults/server_trio_storm": 22,
   "test/faults/locks": 21,
   "test/faults/lock_expiry": 14,
-  "test/faults/checker": 50,
   "test/faults/kill": 14,
   "test/faults/server_storm": 14,
   "test/faults/entities_cut": 13,
@@ -236,7 +240,7 @@ const ISOLATE = 20;
 /** About how many seconds a test file takes. */
 export function secondsOf(file: string): number {
   const name = file.replace(/_test\.ts$/, "");
-  return LONG.get(name) ?? SECONDS.get(name) ?? SHORT;
+  return LONG.get(name) ?? RELEASE.get(name) ?? SECONDS.get(name) ?? SHORT;
 }
 
 /** True for a file of `task test:long`. */
@@ -244,8 +248,15 @@ export function isLong(file: string): boolean {
   return LONG.has(file.replace(/_test\.ts$/, ""));
 }
 
+/** True for a file that only `task test:all` runs. */
+export function guardsRelease(file: string): boolean {
+  return RELEASE.has(file.replace(/_test\.ts$/, ""));
+}
+
 /** The files named in this module: each is to exist. */
-export const NAMED: readonly string[] = [...LONG.keys(), ...SECONDS.keys()].map((name) => `${name}_test.ts`);
+export const NAMED: readonly string[] = [...LONG.keys(), ...RELEASE.keys(), ...SECONDS.keys()].map((name) =>
+  `${name}_test.ts`
+);
 
 /** The files in the order in which they had best start: one that starts last runs alone at the end. */
 export function longestFirst(files: readonly string[]): string[] {

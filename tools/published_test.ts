@@ -28,7 +28,6 @@ describe("tests that run as published", () => {
     ["src/log/format/names_test.ts", "a test of sources that import no package", false],
     ["src/dispatch/runner_test.ts", "a test of nodes in memory", false],
     ["src/cluster/process_end_test.ts", "a test whose nodes are processes of this tree", false],
-    ["test/mixed_versions_test.ts", "a test that lays out another tree", false],
     ["test/simulation/simulation_test.ts", "a simulation", false],
     ["test/faults/kill_test.ts", "a test of the fault suite", false],
     ["tools/published_test.ts", "a test of the tools", false],

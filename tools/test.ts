@@ -5,6 +5,7 @@
  *   deno task test src/nats --deno      all tests below a folder, in Deno only (--bun, --doc likewise)
  *   deno task test:long                 the long ones: `isLong` of `bundles.ts`
  *   deno task test:faults               the fault suite, in Deno
+ *   deno task test:all                  all of these, and what only guards a release: `guardsRelease` of `bundles.ts`
  *
  * The fault suite ({@link FAULTS}) runs in Deno alone, unless a flag says otherwise: its processes run in both runtimes
  * whichever one drives it.
@@ -20,7 +21,7 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BUN_VERSION, bunBinary } from "./bun.ts";
-import { bundleTests, isLong, longestFirst, misjudged, secondsOf } from "./bundles.ts";
+import { bundleTests, guardsRelease, isLong, longestFirst, misjudged, secondsOf } from "./bundles.ts";
 import { findExamples, writeExamples } from "./examples.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { Processes } from "./processes.ts";
@@ -33,18 +34,20 @@ const LIMIT = 60 * MINUTES;
 const FAULT_JOBS = 6;
 const BUN = `Bun ${BUN_VERSION}`;
 
-const { values: { long, ...wanted }, positionals: paths } = words();
+const { values: { long, release, ...wanted }, positionals: paths } = words();
 const wants = (what: keyof typeof wanted) => Object.keys(wanted).length === 0 || wanted[what] === true;
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 Deno.chdir(root);
-const runsFaults = paths.some((path) => `${path}/`.startsWith(FAULTS));
+// files of the fault suite start processes in both runtimes, and run in one
+const runsFaults = release || paths.some((path) => `${path}/`.startsWith(FAULTS));
 const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "test", "tools"]))
+  .filter(release ? guardsRelease : (file) => isNamed(file) || !guardsRelease(file))
   .filter((file) => runsFaults || !file.startsWith(FAULTS))
-  .filter((file) => long ? isLong(file) : paths.length > 0 || !isLong(file));
+  .filter((file) => release || (long ? isLong(file) : paths.length > 0 || !isLong(file)));
 const files = longestFirst(found);
 const jobs = runsFaults ? FAULT_JOBS : long ? LONG_JOBS : JOBS;
-const examples = long ? [] : await findExamples(
+const examples = long || release ? [] : await findExamples(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
 );
@@ -98,13 +101,21 @@ for (const line of misjudged(files, ended)) console.log(line);
 const { passed, failed } = printSummary(ended);
 Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
 
+/** True for a file that was asked for by its path, and not by a folder. */
+function isNamed(file: string): boolean {
+  return paths.some((path) => path.replace(/^\.\//, "") === file);
+}
+
 /** The flags and the paths; ends this process if a flag is unknown. */
 function words() {
   const flag = { type: "boolean" } as const;
   try {
-    return parseArgs({ allowPositionals: true, options: { deno: flag, bun: flag, doc: flag, long: flag } });
+    return parseArgs({
+      allowPositionals: true,
+      options: { deno: flag, bun: flag, doc: flag, long: flag, release: flag },
+    });
   } catch (error) {
-    console.error(`${(error as Error).message}; known are --deno, --bun, --doc and --long, and paths`);
+    console.error(`${(error as Error).message}; known are --deno, --bun, --doc, --long and --release, and paths`);
     Deno.exit(2);
   }
 }

@@ -13,13 +13,11 @@ import { fileURLToPath } from "node:url";
 import type { Requirement } from "../../tools/nats_server.ts";
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const PARTS = ["mod.ts", "src", "scripts", "deno.json", "deno.lock", "package.json", "tsconfig.json"];
+const PARTS = ["mod.ts", "src", "deno.json", "deno.lock", "package.json", "tsconfig.json"];
 
 /** A folder with an earlier tree; it goes with the disposal. */
 export interface OlderTree extends AsyncDisposable {
   readonly root: string;
-  /** The program of its test nodes. */
-  readonly node: string;
 }
 
 /**
@@ -27,31 +25,32 @@ export interface OlderTree extends AsyncDisposable {
  * history) the test is skipped, and stderr says how to get it.
  */
 export async function requireCommit(commit: string): Promise<Requirement> {
-  try {
-    await run("git", ["-C", ROOT, "cat-file", "-e", `${commit}^{commit}`]);
-    return { skip: false };
-  } catch {
-    const skip = `commit ${commit} is not here: the clone is shallow (git fetch --unshallow), or has no history`;
-    console.error(`skipped: ${skip}`);
-    return { skip };
-  }
+  if (await isCommit(commit)) return { skip: false };
+  const skip = `commit ${commit} is not here: the clone is shallow (git fetch --unshallow), or has no history`;
+  console.error(`skipped: ${skip}`);
+  return { skip };
 }
 
-/** Lays the tree of a commit out, or these parts of it. It takes its packages from where this one has them. */
-export async function olderTree(commit: string, parts: readonly string[] = PARTS): Promise<OlderTree> {
+/** Returns true if the history has this commit or tag. */
+export async function isCommit(commit: string): Promise<boolean> {
+  return await run("git", ["-C", ROOT, "cat-file", "-e", `${commit}^{commit}`]).then(() => true, () => false);
+}
+
+/** Lays the tree of a commit out. It takes its packages from where this one has them. */
+export async function olderTree(commit: string): Promise<OlderTree> {
   const folder = await mkdtemp(join(tmpdir(), "catga-older-"));
   const dispose = () => rm(folder, { recursive: true, force: true });
   try {
     const root = join(folder, "tree");
     const archive = join(folder, "tree.tar");
     await mkdir(root);
-    await run("git", ["-C", ROOT, "archive", "--format=tar", "-o", archive, commit, ...parts]);
+    await run("git", ["-C", ROOT, "archive", "--format=tar", "-o", archive, commit, ...PARTS]);
     await run("tar", ["-xf", archive, "-C", root]);
     // those of Bun
     if (existsSync(join(ROOT, "node_modules"))) {
       await symlink(join(ROOT, "node_modules"), join(root, "node_modules"), "junction");
     }
-    return { root, node: "scripts/test_node.ts", [Symbol.asyncDispose]: dispose };
+    return { root, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
     throw error;

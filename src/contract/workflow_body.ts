@@ -79,7 +79,7 @@ export interface RunDue {
   readonly step: string;
   /** The time for which the schedule was set, in ms since 1970. */
   readonly at: number;
-  /** For a scheduled start: the run's input as text; in a lease an invalid text, at which older builds fail. */
+  /** For a scheduled start: the run's input as text. */
   readonly start?: string | undefined;
   /** True if a cron schedule sent this message, which starts a run; the run is named after the message. */
   readonly cron?: true | undefined;

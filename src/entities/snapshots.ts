@@ -141,7 +141,7 @@ export function readSnapshot<State>(
   if (read === undefined || read.definition !== definition.version || read.created !== created || read.id !== id) {
     return undefined;
   }
-  if (read.shape !== undefined && read.shape !== initialShape(definition, id)) return undefined;
+  if (read.shape !== initialShape(definition, id)) return undefined;
   try {
     const { state, version, sequence, mark } = read;
     const copy = new EntityCopy<State>(definition, id, {

@@ -46,15 +46,14 @@ describe("a snapshot", () => {
     }
   });
 
-  it("does not count for a definition whose initial state has another shape, unless an earlier build wrote it", () => {
+  it("does not count for a definition whose initial state has another shape, and without a shape it is malformed", () => {
     const text = snapshotText(copy(), "stream");
     const of = (initial: () => unknown) => entity<unknown>("Box", { initial })["~entity"];
     const read = (initial: () => unknown, text: string) => readSnapshot(of(initial), "b", { text, created: "stream" });
     const same = () => ({ text: "another", at: new Date() });
     const other = () => ({ at: new Date(0), text: "", count: 0 });
     assertEquals([read(same, text)?.version, read(other, text)], [100, undefined]);
-    const earlier = text.replace(/,\d+\]\n/, "]\n");
-    assertEquals([read(same, earlier)?.version, read(other, earlier)?.version], [100, 100]);
+    assertEquals(read(same, text.replace(/,\d+\]\n/, "]\n")), undefined);
   });
 
   it("is due after 100 events, within a second of the last one after 500, and never of a forgotten entity", () => {

@@ -47,7 +47,7 @@ export class RunSchedules {
   /** Stores a lease of runs, in place of an earlier lease of the same name. Rejects with a `CatgaError`. */
   async lease({ workflow, name, runs, at }: RunLease): Promise<void> {
     const lease = { runs, by: this.#node.endpoint };
-    await this.#schedule(workflow, name, { run: name, step: LEASE, at, start: FOR_LATER_BUILDS, lease });
+    await this.#schedule(workflow, name, { run: name, step: LEASE, at, lease });
   }
 
   /**
@@ -98,11 +98,5 @@ export class RunSchedules {
   }
 }
 
-/**
- * Stands for the input of a start in a lease. Builds that do not know leases of several runs take the lease for a call
- * for a run, which they do not find, and would acknowledge it; with this text, which is no valid input, they fail, so
- * that the lease is delivered again, until a node that knows such leases gets it.
- */
-const FOR_LATER_BUILDS = "a lease of several runs, which this build of Catga does not know";
 /** Maximum number of schedules of a run that are removed at once. */
 const TAKEN_BACK_AT_ONCE = 100;

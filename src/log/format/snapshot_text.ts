@@ -22,11 +22,8 @@ export interface SnapshotHead {
   readonly version: number;
   /** Id of the entity. */
   readonly id: string;
-  /**
-   * Shape of the entity's initial state, as `initialShape` returns it, in the program that made the state; `undefined`:
-   * an earlier build of Catga has written the snapshot.
-   */
-  readonly shape: number | undefined;
+  /** Shape of the entity's initial state, as `initialShape` returns it, in the program that made the state. */
+  readonly shape: number;
 }
 
 /** An entity's snapshot with an unparsed state. */
@@ -56,7 +53,7 @@ export function readSnapshotText(text: string): SnapshotText | undefined {
     return undefined;
   }
   for (const count of [definition, sequence, version]) if (!isCount(count) || count < 1) return undefined;
-  if (shape !== undefined && !isCount(shape)) return undefined;
+  if (!isCount(shape)) return undefined;
   return { definition, created, sequence, mark, version, id, shape, state: text.slice(end + 1) };
 }
 

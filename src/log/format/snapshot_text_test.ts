@@ -20,11 +20,6 @@ describe("the text of a snapshot", () => {
     assertEquals(readSnapshotText(text), SNAPSHOT);
   });
 
-  it("of an earlier build has no shape", () => {
-    const text = writeSnapshotText(SNAPSHOT).replace(",4000000000]", "]");
-    assertEquals(readSnapshotText(text), { ...SNAPSHOT, shape: undefined });
-  });
-
   it("of another format, or malformed, has no parts", () => {
     const text = writeSnapshotText(SNAPSHOT);
     for (
@@ -33,6 +28,7 @@ describe("the text of a snapshot", () => {
         "\n",
         "{}\n1",
         "no JSON\n1",
+        text.replace(",4000000000]", "]"),
         text.replace("[3,3", "[2,3"),
         text.replace('"n.1.7"', "7"),
         text.replace("42", "-42"),

@@ -211,10 +211,7 @@ export class Leases {
   }
 }
 
-/**
- * Message of a lease. A member is `undefined` if the message is unreadable, or was written by an earlier version of
- * Catga.
- */
+/** Message of a lease. A member is `undefined` if the message does not have it in this form. */
 interface LeaseMessage {
   /** Endpoint of the owner, or of the node that has overwritten the lease. */
   readonly by: string | undefined;

@@ -81,7 +81,7 @@ describe("Leases", () => {
     assertEquals(other.still("a.1", clock.monotonic()) >= 3_000, true);
   });
 
-  it("that do not say when their owners stop, as those of earlier versions, have not stopped before they are over", async () => {
+  it("that do not say when their owners stop have not stopped before they are over", async () => {
     const { clock, leases: [own], stream, pass } = await setUp("a.1");
     await clock.until(stream.append(leaseSubject(NAMESPACE, "b.1"), '{"v":1,"by":"b.1"}', { timeout: 1_000 }));
     await pass(60_000);

@@ -775,7 +775,7 @@ function isAwaiting({ dead, error }: FailedMessage): boolean {
 
 /**
  * Returns true if the message was parked because no live node handled it: it waits for another version of its contract,
- * and none has refused it. Leaders of earlier builds take it for a message that is due.
+ * and none has refused it.
  */
 export function isUnhandled({ error }: Item): boolean {
   return error?.refusedBy?.length === 0;

@@ -1,8 +1,8 @@
 /**
  * Fault: a deploy of another version of Catga, and its rollback. Nodes and clients of the last release and of this
  * tree, in both runtimes, a few milliseconds from a real server, use each other's messages, events, schedules, claims,
- * entities, locks and runs: nothing fails, is lost, doubled or out of order. 0.1.0 is the first release to be compatible
- * with. Guards a release: `deno task test:all`.
+ * entities, locks and runs: nothing fails, is lost, doubled or out of order. 0.1.0 is the first release to be
+ * compatible with. Guards a release: `deno task test:all`.
  */
 import { assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";

@@ -7,8 +7,8 @@
  * applied, or, if it has no id either, says that the entity is forgotten. Stored messages are not trusted: a message is
  * read as a whole or not at all.
  *
- * Behind the commands the head may have `["", "", 0, null, shapes]`: the shapes of the events at their writer. `shapes` has 8 characters for each event name
- * of the message, in the order in which the names first occur: the shape, or dots.
+ * Behind the commands the head may have `["", "", 0, null, shapes]`: the shapes of the events at their writer. `shapes`
+ * has 8 characters for each event name of the message, in the order in which the names first occur: the shape, or dots.
  */
 import { isContractName } from "../../contract/contract.ts";
 import { isShape, SHAPE_LENGTH } from "../../contract/shape.ts";

@@ -135,8 +135,10 @@ function compareHandled(
 export interface Look {
   readonly node: string;
   readonly service: string;
-  /** True if the node has a handler for the contract; false: the node only sends messages of it. */
+  /** True if the node handles or reads messages of the contract; false: it sends them. */
   readonly handles: boolean;
+  /** True if the node has no handler, and reads the event: it follows it, or applies it to an entity. */
+  readonly reads?: boolean | undefined;
   readonly name: string;
   /** True if an entity of the node has the handler. */
   readonly ofEntity?: boolean | undefined;
@@ -158,6 +160,8 @@ export function compareLooks({ contracts }: Program, looks: readonly Look[], ser
     for (const each of findings) if (!found.has(each.message)) found.set(each.message, each);
   };
   const seen = new Set<string>();
+  // the program does not say what it follows: it replaces nodes of its service, and follows what they do
+  const followed = new Set(looks.flatMap((look) => look.reads && look.service === service ? [look.name] : []));
   for (const { node, service: of, handles, name, ...look } of looks) {
     const own = contracts.get(name);
     const key = JSON.stringify([of, handles, name, look]);
@@ -179,7 +183,7 @@ export function compareLooks({ contracts }: Program, looks: readonly Look[], ser
       if (kind === "event") continue;
       add(refusals(name, `the answer of ${where}`, output, theirs.output, SERVICE_FIRST, "answer"));
       add(refusals(name, `the items of ${where}`, items, theirs.items, SERVICE_FIRST, "items"));
-    } else if (own.handled) {
+    } else if (own.handled || followed.has(name)) {
       add(refusals(name, `what ${where} sends`, input, theirs.input, BOTH));
       if (kind === "event") continue;
       if (output !== undefined) {

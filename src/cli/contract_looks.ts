@@ -1,5 +1,6 @@
 /** Asks the running nodes for descriptions of their contracts. */
 import type { Look } from "../check/running.ts";
+import { isAskable } from "../cluster/wire/frame_reader.ts";
 import { readAnnouncement } from "../contract/announcement.ts";
 import { isInternalName } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
@@ -32,8 +33,9 @@ export async function looksOf(
     MAX_CONCURRENT_NODES,
     async ({ node: { id, endpoint, service, entities }, shapes }) => {
       const wanted = [
-        ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true })),
-        ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false })),
+        ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true, reads: false })),
+        ...Object.entries(shapes.reads ?? {}).map(([name, shape]) => ({ name, shape, handles: true, reads: true })),
+        ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false, reads: false })),
       ].filter(({ name }) => wantedNames.has(name));
       // a node that cannot compute the shape of a contract (`null`, its validator has no JSON Schema) is asked itself
       // for the schemas, because no other node is known to have the same ones
@@ -49,8 +51,13 @@ export async function looksOf(
       }
       return wanted.flatMap((each) => {
         const look = known.get(keyOf(each));
+        if (look === undefined) return [];
         const ofEntity = entities?.includes(each.name);
-        return look === undefined ? [] : [{ ...look, node: id, service, handles: each.handles, ofEntity }];
+        const own: Look = { ...look, node: id, service, handles: each.handles, reads: each.reads, ofEntity };
+        // a node that applies the events of an entity emits them, too
+        return each.reads && look.options?.includes("entity")
+          ? [own, { ...own, handles: false, reads: undefined }]
+          : [own];
       });
     },
   );
@@ -67,7 +74,8 @@ async function descriptionsAt(
   names: readonly string[],
 ): Promise<ReadonlyMap<string, ContractDescription>> {
   const found = new Map<string, ContractDescription>();
-  for (let left = names; left.length > 0;) {
+  // other nodes tell names, older ones some that no contract has: one of them makes the node drop the whole question
+  for (let left = names.filter(isAskable); left.length > 0;) {
     const asked = left.slice(0, MAX_NAMES);
     const answer = await asker.looks(endpoint, asked, ANSWER_TIMEOUT);
     if (!isRecord(answer)) break;
@@ -139,8 +147,8 @@ export function handledEvents(nodes: readonly NodeInfo[]): ReadonlySet<string> {
 /** Returns the names of contracts of which the nodes have different shapes (hashes of schemas and options). */
 function differing(all: readonly NodeShapes[]): ReadonlySet<string> {
   const shapes = new Map<string, Set<string | null>>();
-  for (const { handles, sends } of all) {
-    for (const [name, shape] of [...Object.entries(handles), ...Object.entries(sends)]) {
+  for (const { handles, sends, reads = {} } of all) {
+    for (const [name, shape] of [handles, sends, reads].flatMap(Object.entries<string | null>)) {
       const known = shapes.get(name) ?? new Set();
       shapes.set(name, known.add(shape));
     }

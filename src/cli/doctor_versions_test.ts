@@ -2,10 +2,12 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
-import { type Catga, command, event, unwrap } from "../../mod.ts";
+import { type Catga, command, entity, event, query, unwrap } from "../../mod.ts";
 import { requireNatsServer } from "../../tools/nats_server.ts";
+import { edge } from "../http/mod.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { Doctored } from "../../test/support/doctored.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 import { eventually } from "../../test/support/eventually.ts";
 
 const seat = z.string();
@@ -136,6 +138,59 @@ describe("catga doctor on versions of a contract", await requireNatsServer(), ()
       await see(old, wide, web);
       await web.send(Old, { seat: "A1", buyer: "ada" });
       assertEquals(await on.findings("versions"), []);
+    },
+  );
+
+  it(
+    "names events of entities, events that are only followed, and routes of an edge; the nodes alarm",
+    slow,
+    async () => {
+      await using on = await Doctored.start();
+      const versions = [{ org: z.string() }, { tenant: z.string() }].map((shape) => {
+        const input = z.object(shape);
+        const Till = entity("Till", { initial: () => 0 });
+        const Paid = Till.event("Paid", (state) => state, { input });
+        const Pay = command("Pay", { key: () => "1" });
+        const Moved = event("Moved", { durable: true, input });
+        return { Moved, Ask: query("Ask", { input }), pay: Till.handle(Pay, (till) => till.emit(Paid, {} as never)) };
+      });
+      const [old, now] = versions;
+      const lines: string[] = [];
+      const told = (line: string) => void lines.push(line);
+      const logger = { ...QUIET, warn: told, error: told };
+      const gate = await on.app("read", { id: "gate-1", service: "gate", logger });
+      const handle = edge({ moved: old.Moved, ask: old.Ask }).handler(gate, { authorize: () => undefined });
+      const one = await on.app("read", { id: "till-1", service: "till", handlers: old.pay, logger });
+      const handlers = [now.pay, now.Ask.handle(() => {})];
+      const two = await on.app("read", { id: "till-2", service: "till", handlers, logger });
+      const tail = handle(new Request("http://x/moved?from=start")).then((response) => response.text());
+      unwrap(await two.publish(now.Moved, { tenant: "north" }));
+      assertStringIncludes(await tail, "INVALID_MESSAGE");
+      assertEquals(lines.filter((line) => line.endsWith("following Moved failed")).length, 1);
+      const said = (message: string) => message.replace("Programs run with versions of ", "");
+      const moved =
+        "Moved that do not fit: what till-2 sends, gate-1 would refuse: org: required by the reader, not written.";
+      await eventually(
+        "the alarm of the publisher",
+        () => two.health().alarms.some(({ message }) => said(message) === moved),
+      );
+      const applied =
+        "Till.Paid that do not fit: what till-1 sends, till-2 would refuse: tenant: required by the reader";
+      await eventually(
+        "the alarm about the entity",
+        () => one.health().alarms.some(({ message }) => said(message).startsWith(applied)),
+      );
+      let found: Awaited<ReturnType<typeof on.findings>> = [];
+      await eventually("the doctor to find all", async () => {
+        found = (await on.findings("read")).filter(({ kind }) => kind === "schema-mismatch");
+        return found.length === 3;
+      });
+      assertEquals(found.map(({ about }) => about).sort(), ["Ask", "Moved", "Till.Paid"]);
+      assertStringIncludes(
+        found.find(({ about }) => about === "Ask")!.message,
+        "what gate-1 sends, till-2 would refuse",
+      );
+      assertEquals(lines.filter((line) => line.includes("malformed")), []);
     },
   );
 });

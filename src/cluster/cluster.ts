@@ -191,6 +191,7 @@ export class Cluster implements Remote {
     this.#joined = true;
     this.#options.host.refresh();
     this.#shapes.begin();
+    this.#options.host.used.onRead = () => this.#shapes.begin();
     this.#failureDetector.start();
   }
 
@@ -337,7 +338,8 @@ export class Cluster implements Remote {
       ...{ clock, observer, self: info.id, shapes, handled },
       plainEvents: new Set(events.map(({ contract }) => contract.name)),
       loadMismatches,
-      sent: () => host.runner.counts.sentContracts,
+      sent: () => [...host.used.sent, ...host.runner.counts.sentContracts],
+      followed: () => host.used.read,
       members: () => this.#membership.view.members,
       ask: (endpoint, n, names) => this.#endpoint.peer(endpoint).outgoing.add(["k", n, ...names]),
       announce: () => this.#membership.refresh(),

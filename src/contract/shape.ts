@@ -49,16 +49,9 @@ export class ContractShapes {
     this.#entities = [...new Set(entities)];
   }
 
-  /**
-   * The shapes (hashes of the declarations) of the entities' events that this program can apply, under names that no
-   * contract can have.
-   */
-  get ofEvents(): Readonly<Record<string, string | null>> {
-    return Object.fromEntries(
-      this.#entities.flatMap(({ events }) =>
-        [...events].map(([name, { contract }]) => [`${name} applied`, this.of(contract) ?? null])
-      ),
-    );
+  /** The events of the entities that this program handles: it reads them from the store, and applies them. */
+  get ofEntities(): readonly AnyContract[] {
+    return this.#entities.flatMap(({ events }) => [...events.values()].map(({ contract }) => contract));
   }
 
   /**
@@ -169,11 +162,11 @@ export function shapeOf(description: ContractDescription): string | undefined {
 }
 
 /**
- * Returns one hash of the shapes of all contracts that a node handles: nodes with the same hash handle the same
- * contracts, in the same versions, as far as their shapes are known.
+ * Returns one hash of the shapes of all contracts that a node handles or reads: nodes with the same hash handle and
+ * read the same contracts, in the same versions, as far as their shapes are known.
  */
-export function shapesHash(shapes: NodeShapes["handles"]): string {
-  return fingerprint(shapes).slice(0, SHAPE_LENGTH);
+export function shapesHash({ handles, reads }: Pick<NodeShapes, "handles" | "reads">): string {
+  return fingerprint(reads === undefined ? handles : { handles, reads }).slice(0, SHAPE_LENGTH);
 }
 
 /** Returns true if the value is a valid shape: a hash as text. */
@@ -235,13 +228,19 @@ export interface NodeShapes {
   readonly handles: Readonly<Record<string, string | null>>;
   /** Shapes of contracts that the node sends and does not handle. */
   readonly sends: Readonly<Record<string, string | null>>;
+  /**
+   * Shapes of events that the node reads from the store without a handler: those that it follows, its edges' included,
+   * and those of the entities whose commands it handles. Absent: none.
+   */
+  readonly reads?: Readonly<Record<string, string | null>> | undefined;
 }
 
 /** Parses another node's answer with its shapes; `undefined` if the answer is invalid. */
 export function readNodeShapes(value: unknown): NodeShapes | undefined {
   if (!isRecord(value)) return undefined;
-  const { handles, sends } = value;
-  return areShapes(handles) && areShapes(sends) ? { handles, sends } : undefined;
+  const { handles, sends, reads } = value;
+  if (!areShapes(handles) || !areShapes(sends)) return undefined;
+  return { handles, sends, ...(areShapes(reads) ? { reads } : {}) };
 }
 
 function areShapes(value: unknown): value is Record<string, string | null> {

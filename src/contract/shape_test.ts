@@ -47,7 +47,7 @@ describe("the shape of a contract", () => {
 
   it("one hash of all is 8 letters, and makes the record of a node with 100 contracts by less than 3 % larger", () => {
     const handles = Array.from({ length: 100 }, (_, i) => `orders.Command${i}`);
-    const shapes = shapesHash(Object.fromEntries(handles.map((name) => [name, null])));
+    const shapes = shapesHash({ handles: Object.fromEntries(handles.map((name) => [name, null])) });
     assertEquals(shapes.length, 8);
     const record = JSON.stringify({ id: "a", handles, kinds: "c".repeat(100) });
     assert(`,"shapes":"${shapes}"`.length < 0.03 * record.length);

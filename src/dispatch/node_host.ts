@@ -3,6 +3,7 @@
  * that keep messages in streams, use of a node; the folder `flow/` implements the interface by which a node starts and
  * executes runs of workflows.
  */
+import type { UsedContracts } from "../contract/used_contracts.ts";
 import type { UnreadableEntity } from "../contract/alarms.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health } from "../contract/node_info.ts";
@@ -25,6 +26,8 @@ import type { EventLog } from "../ports/event_log.ts";
 export interface NodeHost extends ContextHost {
   /** Runs this node's handlers. */
   readonly runner: Runner;
+  /** The contracts that the node uses without handling them. */
+  readonly used: UsedContracts;
   /** The locks and leaderships that the node holds. */
   readonly holdings: Holdings;
   /** Alarms about problems that the node sees. */

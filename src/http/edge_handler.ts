@@ -6,6 +6,7 @@
 import type { Catga } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { CALLER_HEADER } from "../contract/send_options.ts";
+import { usedContracts } from "../contract/used_contracts.ts";
 import { logThrown } from "../data/cause_text.ts";
 import { isThenable, show } from "../data/checks.ts";
 import { encodeValue } from "../data/encoding.ts";
@@ -37,6 +38,12 @@ export function edgeHandler<Given>(
 ): (request: Request) => Promise<Response> {
   checkHandlerOptions(app, options);
   const handler = new EdgeHandler(app, routes, options);
+  const used = usedContracts(app);
+  for (const { contract } of routes.values()) {
+    if (contract.kind === "workflow") continue; // no message of its own: a run is started by what its input says
+    if (contract.kind === "event") used?.addRead(contract);
+    else used?.addSent(contract);
+  }
   return (request) => handler.handle(request);
 }
 

@@ -62,6 +62,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import { drain, type DrainableNode } from "./drain.ts";
 import type { NodeAlarms } from "./node_alarms.ts";
 import type { UnreadableEntity } from "../contract/alarms.ts";
+import { UsedContracts } from "../contract/used_contracts.ts";
 import { fastPaths, type LocalFastPath } from "./local_fast_path.ts";
 import { begunFollower, lazyReading, noChanges } from "./late_iterators.ts";
 import { RequestBuilder, type SendDefaults } from "./request_builder.ts";
@@ -130,6 +131,8 @@ export class App implements NodeHost, DrainableNode {
   readonly observer: Observer;
   /** Runs this node's handlers. */
   readonly runner: Runner;
+  /** The contracts that this node uses without handling them. */
+  readonly used: UsedContracts = new UsedContracts();
   readonly closed: Promise<void>;
   readonly #parts: AppParts;
   /** Settles when the node has stopped; see {@link App.closed}. */
@@ -632,6 +635,7 @@ export class App implements NodeHost, DrainableNode {
       throw new TypeError(`follow ${event.name}: the event is not durable: give it durable: true, and it is stored`);
     }
     this.#checkOpen();
+    this.used.addRead(event);
     return begunFollower(this.log().then((log) => log.follow(event, options)));
   }
 

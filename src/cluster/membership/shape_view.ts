@@ -36,8 +36,10 @@ export interface ShapeViewOptions {
   readonly handled: readonly AnyContract[];
   /** Names of the events that this node handles as not durable, those included that it handles as durable, too. */
   readonly plainEvents: ReadonlySet<string>;
-  /** Returns the contracts of which this node has sent messages. */
+  /** Returns the contracts of which this node has sent messages, or will when it is asked to. */
   sent(): Iterable<AnyContract>;
+  /** Returns the durable events that this node follows. */
+  followed(): Iterable<AnyContract>;
   /** Returns the nodes of the cluster, this node included. */
   members(): readonly { readonly info: NodeInfo; readonly suspect: boolean }[];
   /**
@@ -89,18 +91,22 @@ export class ShapeView {
 
   /**
    * Computes the shapes (hashes) of this node's contracts, a few in each turn of the event loop, and announces one hash
-   * of them all. Called when this node has joined.
+   * of them all. Called when this node has joined, and again when it follows an event for the first time.
    */
   begin(): void {
-    const left = [...this.#handled.values()];
+    const left = [...this.#handled.values(), ...this.#read()];
     const { clock, shapes, announce } = this.#options;
     const next = () => {
       if (this.#closed) return;
       for (const contract of left.splice(0, MAX_SHAPES_A_TURN)) shapes.of(contract);
       if (left.length > 0) return clock.soon(next);
-      if (this.#handled.size > 0) {
-        this.#hash = shapesHash(this.#own().handles);
-        announce();
+      const own = this.#own();
+      if (this.#handled.size > 0 || own.reads !== undefined) {
+        const hash = shapesHash(own);
+        if (hash !== this.#hash) {
+          this.#hash = hash;
+          announce();
+        }
       }
       this.look();
     };
@@ -145,7 +151,7 @@ export class ShapeView {
       ...{ hash, looks },
       nodes: this.#options.members().flatMap(({ info }) => info.shapes === hash ? [nodeLabel(info)] : []),
     }));
-    return this.#comparison.find(this.#options.sent(), handling.filter(({ nodes }) => nodes.length > 0));
+    return this.#comparison.find(this.#written(), handling.filter(({ nodes }) => nodes.length > 0));
   }
 
   /**
@@ -153,14 +159,19 @@ export class ShapeView {
    * and whose shapes (hashes) on the other nodes differ from this node's.
    */
   #askLooks(): void {
-    const { shapes, members, sent } = this.#options;
+    const { shapes, members } = this.#options;
     for (const hash of this.#looks.keys()) if (!this.#known.has(hash)) this.#looks.delete(hash);
-    for (const [hash, { handles }] of this.#known) {
+    for (const [hash, { handles, reads = {} }] of this.#known) {
       const known = this.#looks.get(hash);
-      const names = [...sent()].filter((contract) => {
+      const names = this.#written().filter((contract) => {
         const { name } = contract;
-        return isShaped(contract) && !known?.has(name) && Object.hasOwn(handles, name) &&
-          (handles[name] === null || handles[name] !== shapes.of(contract));
+        if (!isShaped(contract) || known?.has(name)) return false;
+        const theirs = Object.hasOwn(handles, name)
+          ? handles[name]
+          : Object.hasOwn(reads, name)
+          ? reads[name]
+          : undefined;
+        return theirs !== undefined && (theirs === null || theirs !== shapes.of(contract));
       }).map(({ name }) => name);
       const node = members().find(({ info }) => info.shapes === hash);
       if (names.length > 0 && node !== undefined) {
@@ -222,7 +233,7 @@ export class ShapeView {
       return text.length * 3 <= limit ? text : '{"handles":{},"sends":{}}';
     }
     // also those without a shape: tools ask whether an event is durable
-    const all = [...this.#options.sent(), ...this.#options.handled];
+    const all = [...this.#options.sent(), ...this.#read(), ...this.#options.handled];
     const known = new Map(all.map((contract) => [contract.name, contract]));
     const { plainEvents } = this.#options;
     const looks: Record<string, ContractDescription> = {};
@@ -272,12 +283,25 @@ export class ShapeView {
     const { shapes } = this.#options;
     const of = (contracts: Iterable<AnyContract>) =>
       Object.fromEntries([...contracts].map((contract) => [contract.name, shapes.of(contract) ?? null]));
+    const read = this.#read().filter(({ name }) => !this.#handled.has(name));
     return {
-      handles: { ...of(this.#handled.values()), ...shapes.ofEvents },
+      handles: of(this.#handled.values()),
       sends: of(
         [...this.#options.sent()].filter((contract) => isShaped(contract) && !this.#handled.has(contract.name)),
       ),
+      ...(read.length === 0 ? {} : { reads: of(read) }),
     };
+  }
+
+  /** Returns the contracts of the messages that this node sends, and of the events that its entities emit. */
+  #written(): readonly AnyContract[] {
+    return [...this.#options.sent(), ...this.#options.shapes.ofEntities];
+  }
+
+  /** Returns the events with a shape that this node reads from the store, with or without a handler. */
+  #read(): readonly AnyContract[] {
+    const { shapes, followed } = this.#options;
+    return [...followed(), ...shapes.ofEntities].filter(isShaped);
   }
 }
 

@@ -147,7 +147,12 @@ function isSingleRequest(item: readonly unknown[]): boolean {
 }
 
 function isName(name: unknown): boolean {
-  return typeof name === "string" && (isContractName(name) || isInternalContract(name));
+  return typeof name === "string" && isAskable(name);
+}
+
+/** Returns true if a frame may name this contract: another name makes its receiver drop the frame. */
+export function isAskable(name: string): boolean {
+  return isContractName(name) || isInternalContract(name);
 }
 
 function isPlace(item: readonly unknown[]): boolean {

@@ -94,6 +94,8 @@ export class EventFeed {
    */
   #losses = 0;
   #lastLoss: CatgaError | undefined;
+  /** Time of the last report of an event that the schema refused. */
+  #refusedAt = -Infinity;
   #closed = false;
   readonly #storeReads = new Gate(MAX_STORE_READS);
 
@@ -360,7 +362,7 @@ export class EventFeed {
       return [];
     }
     return group.filter(({ category }) => category === contract.name).map((logged) =>
-      new StoredEvent(contract, logged)
+      new StoredEvent(contract, logged, this.#refused)
     );
   }
 
@@ -386,6 +388,14 @@ export class EventFeed {
     for (const listener of [...this.#listeners]) listener.changed(upTo);
   }
 
+  /** Reports, at most once a minute, that followers end because the contract's schema refuses an event. */
+  readonly #refused = (error: CatgaError): void => {
+    const now = this.#options.clock.monotonic();
+    if (now - this.#refusedAt < REFUSED_INTERVAL) return;
+    this.#refusedAt = now;
+    this.#fault("following", error);
+  };
+
   #fault(during: string, error: unknown): void {
     this.#options.observer({ type: "fault", during: `${during} ${this.#options.contract.name}`, error });
   }
@@ -403,6 +413,8 @@ function lossError({ name }: AnyContract, { reason, after, next }: LogLoss): Cat
   return new CatgaError("LOG_MISMATCH", message, { details: { reason, position } });
 }
 
+/** Minimum time between two reports of events that a schema refuses, in ms. */
+const REFUSED_INTERVAL = 60_000;
 /**
  * Maximum number of messages of the stream in memory, each with up to 512 events.
  * @decides how many new events are kept in memory for followers

@@ -12,11 +12,14 @@ import { headersOf, type LoggedMessage, timesOf } from "../format/logged_message
 export class StoredEvent {
   readonly #contract: AnyContract;
   readonly #logged: LoggedMessage;
+  readonly #refused: (error: CatgaError) => void;
   #made: MaybePromise<FollowedEvent<unknown> | CatgaError> | undefined;
 
-  constructor(contract: AnyContract, logged: LoggedMessage) {
+  /** `refused`: called with the error if the event cannot be read. */
+  constructor(contract: AnyContract, logged: LoggedMessage, refused: (error: CatgaError) => void) {
     this.#contract = contract;
     this.#logged = logged;
+    this.#refused = refused;
   }
 
   get position(): number {
@@ -56,6 +59,8 @@ export class StoredEvent {
     const { position } = this.#logged;
     const message = `event ${this.#contract.name} at position ${position} cannot be read here: ${cause.message}; ` +
       `follow from ${position} to pass it over`;
-    return new CatgaError("INVALID_MESSAGE", message, { details: { position, issues: cause.details }, cause });
+    const error = new CatgaError("INVALID_MESSAGE", message, { details: { position, issues: cause.details }, cause });
+    this.#refused(error);
+    return error;
   }
 }

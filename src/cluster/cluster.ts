@@ -163,6 +163,7 @@ export class Cluster implements Remote {
     return freeze({
       ...info,
       ...(shapes === undefined ? {} : { shapes }),
+      ...(host.unready === undefined ? {} : { unready: host.unready }),
       lastSeen: transport.clock.now(),
       load: { inFlight: host.inFlight, queued: this.#endpoint.inbound.load[1] },
       server: transport.server.id,
@@ -193,6 +194,11 @@ export class Cluster implements Remote {
     this.#shapes.begin();
     this.#options.host.used.onRead = () => this.#shapes.begin();
     this.#failureDetector.start();
+  }
+
+  announce(): void {
+    this.router.refresh();
+    this.#membership.refresh();
   }
 
   nodes(): readonly NodeInfo[] {

@@ -32,6 +32,8 @@ export interface NodeInfo {
    * schema.
    */
   readonly shapes?: string;
+  /** Why the node's program says, with `ready(false, why)`, that it is not ready; absent: it is ready. */
+  readonly unready?: string;
   /** Time at which the node started, in ms since 1970 by its own clock. */
   readonly startedAt: number;
   /** Time at which the node last wrote its record, in ms since 1970 by its own clock. */
@@ -76,8 +78,9 @@ export interface RouteRequest {
 /**
  * Chooses the node for a request: returns one of the candidates, or `undefined` for none: the send then fails with
  * `NO_HANDLER` after 500 ms, unless the strategy, called again when nodes have joined, changed or left in this time,
- * chooses one. Candidates are the live nodes that handle the contract, at least one; suspect nodes, nodes whose circuit
- * breaker is open, and nodes that this send has failed on are left out as long as there are others. Called for every
+ * chooses one. Candidates are the live nodes that handle the contract, at least one; suspect nodes, nodes that are not
+ * ready, nodes whose circuit breaker is open, and nodes that this send has failed on are left out as long as there are
+ * others. Called for every
  * attempt; must be quick. The send rejects with an error that the strategy throws.
  *
  * @example
@@ -120,10 +123,22 @@ export interface Health {
    *   will not. The node writes its record again by itself.
    * - `"forbidden"`: NATS denies the node's user the subscription to requests, to its own messages that come back
    *   undelivered, or to events. The app's log names the denied subject; the node subscribes again by itself.
+   * - `"unready"`: its program has said so with `ready(false, why)`; `why` says the reason. Other nodes send requests
+   *   to it only if no other node handles them.
    * - `"draining"`: it is leaving the cluster.
    * - `"stopped"`: it has stopped, after a drain or an error.
    */
-  readonly status: "starting" | "ready" | "disconnected" | "unlisted" | "forbidden" | "draining" | "stopped";
+  readonly status:
+    | "starting"
+    | "ready"
+    | "disconnected"
+    | "unlisted"
+    | "forbidden"
+    | "unready"
+    | "draining"
+    | "stopped";
+  /** The reason that the program gave to `ready(false, why)`; absent while it is ready. */
+  readonly why?: string | undefined;
   /** True if the node should get work: `status` is `"ready"`. For a readiness probe. */
   readonly ready: boolean;
   /** False if the node should be restarted: `status` is `"stopped"`. For a liveness probe. */

@@ -107,6 +107,24 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   health(): Health;
   /**
+   * Says that this node is not ready, or is ready again, as when its database is down: other nodes, and this one, send
+   * requests to it only if no other node handles them, `health()` is `unready`, and `catga nodes` and `catga top` show
+   * why. Requests that run or wait go on. `why`: up to 200 characters. Throws a `TypeError` or `RangeError` for other
+   * arguments.
+   *
+   * @example
+   * ```ts
+   * import { catga } from "@catga/catga";
+   *
+   * await using app = await catga();
+   * app.ready(false, "the database does not answer");
+   * console.log(app.health().status); // unready
+   * app.ready(true);
+   * console.log(app.health().status); // ready
+   * ```
+   */
+  ready(isReady: boolean, why?: string): void;
+  /**
    * Resolves with the state of all subscriptions of the namespace, sorted by service and name. Rejects with
    * `UNAVAILABLE` if the log does not answer.
    */

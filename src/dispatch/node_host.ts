@@ -30,6 +30,8 @@ export interface NodeHost extends ContextHost {
   readonly used: UsedContracts;
   /** The locks and leaderships that the node holds. */
   readonly holdings: Holdings;
+  /** Why the program says that the node is not ready; `undefined`: it is ready. */
+  readonly unready: string | undefined;
   /** Alarms about problems that the node sees. */
   readonly alarms: Health["alarms"];
   /** Entities that the node could not read. */

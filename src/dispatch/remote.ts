@@ -35,6 +35,8 @@ export interface Remote {
    * other, as far as known.
    */
   readonly mismatches: readonly ObservedMismatch[];
+  /** Writes this node's record again. Called when the program has said that the node is ready, or not. */
+  announce(): void;
   /** Returns true if this node has joined, and knows no other node that handles the contract. */
   alone(name: string): boolean;
   /**

@@ -9,7 +9,7 @@ import { type AppClock, appClock, type Clock, type Timer } from "../ports/clock.
 import { DeadlineWheel } from "../ports/deadline_wheel.ts";
 import { openOnce } from "../ports/open_once.ts";
 import { UnderWay } from "../ports/under_way.ts";
-import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
+import { checkBoolean, checkKnown, checkNumber, checkSignal, checkString, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract, describe } from "../contract/definition.ts";
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -108,7 +108,7 @@ const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 const METHODS = [
   ...["sendAll", "publish", "broadcast", "enqueue", "unschedule", "load", "forget", "stream"],
   ...["start", "result", "tell", "cancel", "runs", "follow", "subscriptions", "deadLetters", "rewind"],
-  ...["lock", "lead", "nodes", "watchNodes", "health", "drain"],
+  ...["lock", "lead", "nodes", "watchNodes", "health", "ready", "drain"],
 ] as const satisfies readonly (keyof Catga)[];
 
 /**
@@ -133,6 +133,8 @@ export class App implements NodeHost, DrainableNode {
   readonly runner: Runner;
   /** The contracts that this node uses without handling them. */
   readonly used: UsedContracts = new UsedContracts();
+  /** Why the program says that this node is not ready; `undefined`: it is ready. */
+  unready: string | undefined;
   readonly closed: Promise<void>;
   readonly #parts: AppParts;
   /** Settles when the node has stopped; see {@link App.closed}. */
@@ -259,9 +261,10 @@ export class App implements NodeHost, DrainableNode {
       ? "stopped"
       : this.isDraining
       ? "draining"
-      : statusOf(cluster, this.#opened?.caughtUp ?? true);
+      : statusOf(cluster, this.#opened?.caughtUp ?? true, this.unready);
     return {
       status,
+      ...(this.unready === undefined ? {} : { why: this.unready }),
       ready: status === "ready",
       live: status !== "stopped",
       node: this.node,
@@ -273,6 +276,24 @@ export class App implements NodeHost, DrainableNode {
       subscriptions,
       alarms: status === "stopped" ? [] : this.#alarmsOf(subscriptions), // a stopped node no longer sees any state
     };
+  }
+
+  ready(isReady: boolean, why?: string): void {
+    checkBoolean("ready: the first argument", isReady);
+    if (!isReady) {
+      if (why === undefined) throw new TypeError('ready(false): say why, as in ready(false, "the database is down")');
+      checkString("ready: the reason", why);
+      if (why === "" || why.length > MAX_WHY) {
+        throw new RangeError(`ready: the reason must have 1 to ${MAX_WHY} characters; got ${why.length}`);
+      }
+    } else if (why !== undefined) {
+      throw new TypeError(`ready(true) takes no reason; got ${show(why)}`);
+    }
+    const unready = isReady ? undefined : why;
+    if (unready === this.unready) return;
+    this.unready = unready;
+    this.refresh();
+    this.#remote?.announce();
   }
 
   get holdings(): Holdings {
@@ -728,12 +749,20 @@ function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDe
 const ALARM_POLL = 5_000;
 
 /** Returns the status (`Health.status`) of a node that is not draining. */
-function statusOf({ connection, member, forbidden }: typeof IN_MEMORY, caughtUp: boolean): Health["status"] {
+function statusOf(
+  { connection, member, forbidden }: typeof IN_MEMORY,
+  caughtUp: boolean,
+  unready: string | undefined,
+): Health["status"] {
   if (connection === "disconnected" || connection === "closed") return "disconnected";
   if (forbidden) return "forbidden";
   if (!caughtUp) return "starting";
-  return member ? "ready" : "unlisted";
+  if (!member) return "unlisted";
+  return unready === undefined ? "ready" : "unready";
 }
+
+/** Maximum length of the reason that a program gives to `ready`, in characters. */
+const MAX_WHY = 200;
 
 /** The part of `Health` about the cluster's connection, for a node without a cluster. */
 const IN_MEMORY: Pick<Health, "connection" | "member" | "queued"> & { readonly forbidden: boolean } = {

@@ -26,7 +26,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
   const value = parsedJson(text);
   if (value === undefined) return "no JSON";
   if (!isRecord(value)) return "no object";
-  const { id, endpoint, service, handles, kinds, subscriptions, entities, shapes } = value;
+  const { id, endpoint, service, handles, kinds, subscriptions, entities, shapes, unready } = value;
   const { startedAt, lastSeen, metadata, load, server, protocol, version } = value;
   if (id !== key) return "its id is not its key";
   if (typeof endpoint !== "string" || !isEndpoint(endpoint) || nodeOf(endpoint) !== id) return "no endpoint of this id";
@@ -46,6 +46,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     return "no commands of entities";
   }
   if (shapes !== undefined && !isShape(shapes)) return "no hash of shapes";
+  if (unready !== undefined && typeof unready !== "string") return "no reason why it is not ready";
   if (!isNotNegative(startedAt) || !isNotNegative(lastSeen) || !isNotNegative(protocol)) return "no times or protocol";
   if (!isStrings(metadata)) return "no metadata";
   const { inFlight, queued } = isRecord(load) ? load : {};
@@ -59,6 +60,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     ...(subscriptions === undefined ? {} : { subscriptions }),
     ...(entities === undefined ? {} : { entities }),
     ...(shapes === undefined ? {} : { shapes }),
+    ...(unready === undefined ? {} : { unready }),
     startedAt,
     lastSeen,
     metadata: Object.assign(Object.create(null), metadata),

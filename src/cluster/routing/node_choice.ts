@@ -1,8 +1,8 @@
 /**
  * Candidates: the nodes that may handle a request, and the choice among them by the contract's routing strategy.
  * Candidates are the nodes that handle the contract, whose circuit breakers allow requests, and on which this call has
- * not failed; suspect ones (after a bounce or an unanswered ping) only if there are no others. If no breaker allows
- * requests, all nodes that handle the contract are candidates.
+ * not failed; suspect ones (after a bounce or an unanswered ping), and ones whose program says that they are not ready,
+ * only if there are no others. If no breaker allows requests, all nodes that handle the contract are candidates.
  */
 import type { AnyContract, Kind } from "../../contract/contract.ts";
 import { ownShapeFirst, type ShapedNode, shapeName, untriedNodes } from "../../contract/shape_rules.ts";
@@ -10,10 +10,11 @@ import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_i
 import { disown, show } from "../../data/checks.ts";
 import { wrongKind } from "../../dispatch/outcome.ts";
 import type { CatgaError } from "../../error.ts";
-import type { Random } from "../../ports/clock.ts";
+import type { Clock, Random } from "../../ports/clock.ts";
 import type { Call } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Breakers, KnownNode } from "./breakers.ts";
+import { Fifo } from "../../data/fifo.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 
 /** Dependencies of {@link Candidates} on the router. */
@@ -22,7 +23,10 @@ interface CandidatesOptions {
   readonly self: string;
   readonly endpoint: Endpoint;
   readonly random: Random;
+  readonly clock: Pick<Clock, "monotonic">;
   readonly breakers: Breakers;
+  /** Returns why this node is not ready; `undefined`: it is ready. */
+  ownUnready(): string | undefined;
   /** Returns the number of requests of this process without a result. */
   underWay(): number;
   /** Returns the present members of the cluster, this node included. */
@@ -52,7 +56,7 @@ interface ContractNodes {
   readonly all: readonly NodeInfo[];
   /** Nodes whose circuit breakers allow requests. */
   readonly allowed: readonly NodeInfo[];
-  /** Nodes of `allowed` that are not suspect (no bounce, no unanswered ping). */
+  /** Nodes of `allowed` that are ready, and not suspect (no bounce, no unanswered ping). */
   readonly trusted: readonly NodeInfo[];
   /** The trusted nodes; if there are none, the allowed nodes. */
   readonly preferred: readonly NodeInfo[];
@@ -68,6 +72,8 @@ export class Candidates {
   /** Ids of the nodes whose circuit breakers are open. */
   #blocked: ReadonlySet<string> = new Set();
   readonly #strategies: Map<string, { route: unknown; strategy: Strategy }> = new Map();
+  /** By node id: when its handlers have failed calls of this process. Empty unless one fails. */
+  readonly #failures: Map<string, Fifo<number>> = new Map();
   /** True if the membership or a breaker has changed since the groups of nodes were computed. */
   #stale = false;
 
@@ -81,9 +87,29 @@ export class Candidates {
       load: (node) => {
         const peer = endpoint.peer(node.endpoint);
         const listed = peer.lastSeenAt < 0 ? node.load.inFlight + node.load.queued : 0;
-        return peer.ledger.outstanding + Math.max(peer.load, listed);
+        return peer.ledger.outstanding + Math.max(peer.load, listed) + this.#failuresOf(node.id);
       },
     };
+  }
+
+  /**
+   * Records that a node's handler has failed a call: a node that fails at once, because its database is down, has
+   * nothing under way, and would look like the least loaded one.
+   */
+  failedAt(node: string): void {
+    let times = this.#failures.get(node);
+    if (times === undefined) this.#failures.set(node, times = new Fifo());
+    if (times.size < MAX_FAILURES) times.push(this.#options.clock.monotonic());
+  }
+
+  /** Returns the number of calls that a node's handlers have failed in the last second. */
+  #failuresOf(node: string): number {
+    const times = this.#failures.get(node);
+    if (times === undefined) return 0;
+    const since = this.#options.clock.monotonic() - FAILURE_AGE;
+    while (times.size > 0 && times.at(0)! <= since) times.shift();
+    if (times.size === 0) this.#failures.delete(node);
+    return times.size;
   }
 
   /** Lets the next request compute the groups of nodes again. Called when the membership or a breaker has changed. */
@@ -277,6 +303,7 @@ export class Candidates {
    * another kind.
    */
   #tableOf(name: string, wanted?: Kind): ContractNodes {
+    const { self, ownUnready } = this.#options;
     const kinds = new Set<Kind | undefined>();
     const all: NodeInfo[] = [];
     const allowed: NodeInfo[] = [];
@@ -289,7 +316,7 @@ export class Candidates {
       all.push(info);
       if (this.#blocked.has(info.id)) continue;
       allowed.push(info);
-      if (!suspect) trusted.push(info);
+      if (!suspect && (info.id === self ? ownUnready() : info.unready) === undefined) trusted.push(info);
     }
     const kind = kinds.size > 1 ? "mixed" : [...kinds][0];
     const preferred = trusted.length > 0 ? trusted : allowed;
@@ -351,9 +378,17 @@ export interface StrategyHost {
   turn(): number;
   /** Returns the number of requests of this process without a result. */
   underWay(): number;
-  /** Returns the number of requests under way at the node, as far as this process knows. */
+  /**
+   * Returns the number of requests under way at the node, as far as this process knows, and of those that it has failed
+   * in the last second.
+   */
   load(node: NodeInfo): number;
 }
+
+/** Time for which a failed call counts as load of its node, in ms. */
+const FAILURE_AGE = 1_000;
+/** Maximum number of failures of a node that are remembered; more would not change the choice. */
+const MAX_FAILURES = 1_024;
 
 /** Returns the strategy that a route names, or the route itself if it is a function. */
 export function strategyOf(route: Route, host: StrategyHost): Strategy {

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "
 import { describe, it } from "node:test";
 import { command, query } from "../../contract/definition.ts";
 import type { NodeInfo, RouteName, RouteRequest, Strategy } from "../../contract/node_info.ts";
-import { type Result, unwrap } from "../../contract/result.ts";
+import { fail, type Result, unwrap } from "../../contract/result.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { testCluster } from "../../testing/mod.ts";
@@ -295,5 +295,74 @@ describe("a strategy of the program", () => {
     const route: Strategy = (candidates) => (candidates as NodeInfo[]).splice(0).find(({ id }) => id === "b");
     for (let i = 0; i < 3; i++) assertEquals((await client.send(Where, undefined, { route })).value, "b");
     assertEquals((await client.broadcast(Where)).map(({ node }) => node).sort(), ["a", "b"]);
+  });
+});
+
+describe("least-loaded, when a node fails at once", () => {
+  it("a node whose database is down gets at most its share of the calls (it had 42 to 47 %)", async () => {
+    for (const how of ["throws", "fails"]) {
+      const Ask = query<void, string>("Ask", { route: "least-loaded" });
+      const ran: Record<string, number> = {};
+      await using cluster = await testCluster(["client", "sick", "b", "c", "d"], {
+        node: (id) => ({
+          handlers: id === "client" ? [] : Ask.handle(async (_, { clock }) => {
+            ran[id] = (ran[id] ?? 0) + 1;
+            if (id !== "sick") await clock.sleep(40);
+            else if (how === "throws") throw new Error("its database is down");
+            else return fail("UNAVAILABLE", "its database is down");
+            return id;
+          }),
+        }),
+      });
+      const app = cluster.app("client");
+      const until = app.clock.now() + 5_000;
+      const ask = async () => {
+        while (app.clock.now() < until) await app.send(Ask);
+      };
+      await Promise.all(Array.from({ length: 40 }, ask));
+      const all = Object.values(ran).reduce((sum, count) => sum + count);
+      assert(ran.sick <= all / 4, `${how}: ${ran.sick} of ${all}`);
+      assert(ran.sick >= 5, `${how}: it is asked again, and would be found healthy: ${ran.sick}`);
+    }
+  });
+
+  it("a node that says it is not ready gets nothing while another is ready, and all else as before", async () => {
+    const Ask = query<void, string>("Ask");
+    await using cluster = await testCluster(["client", "a", "b"], {
+      node: (id) => ({ handlers: id === "client" ? [] : Ask.handle((_, { node }) => node) }),
+    });
+    const [client, a, b] = ["client", "a", "b"].map((id) => cluster.app(id));
+    const asked = async (count = 20) => {
+      const answers = new Set<string | undefined>();
+      for (let n = 0; n < count; n++) answers.add((await client.send(Ask)).value);
+      return [...answers].sort();
+    };
+    const seen = async (node: string, why: string | undefined) => {
+      while (client.nodes().find(({ id }) => id === node)?.unready !== why) await client.clock.sleep(100);
+    };
+    assertEquals(await asked(), ["a", "b"]);
+    a.ready(false, "no database");
+    assertEquals([a.health().status, a.health().ready, a.health().why, a.health().live], [
+      ...["unready", false, "no database", true],
+    ]);
+    await seen("a", "no database");
+    assertEquals(await asked(), ["b"]);
+    assertEquals((await a.send(Ask)).value, "b"); // nor does it choose itself
+    b.ready(false, "no database either");
+    await seen("b", "no database either");
+    assertEquals(await asked(), ["a", "b"]); // better than nobody
+    a.ready(true);
+    await seen("a", undefined);
+    assertEquals([a.health().status, a.health().why], ["ready", undefined]);
+    assertEquals(await asked(), ["a"]);
+  });
+
+  it("ready refuses what is no reason, and says what it wants", async () => {
+    await using app = await testCluster(1, {});
+    const [node] = [app.app("node-1")];
+    assertThrows(() => node.ready("no" as never), TypeError, "ready: the first argument must be true or false");
+    assertThrows(() => node.ready(false), TypeError, "say why");
+    assertThrows(() => node.ready(false, "x".repeat(201)), RangeError, "1 to 200 characters; got 201");
+    assertThrows(() => node.ready(true, "why"), TypeError, 'ready(true) takes no reason; got "why"');
   });
 });

@@ -20,6 +20,7 @@ import type { Peer } from "../wire/peer.ts";
 import { type BreakerOptions, Breakers, type KnownNode } from "./breakers.ts";
 import { Candidates, type KnownShapes } from "./node_choice.ts";
 import { afterRefusedRequest } from "../../contract/shape_rules.ts";
+import { isHandlerFailing } from "../../contract/alarms.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
 import { decideRetry, type GivenUp, isAway, isOverload, mayMoveOn, retryPause } from "./retry_decision.ts";
@@ -62,7 +63,7 @@ export class Router implements CallOwner, RequestRouter {
       self: app.node,
       endpoint,
       random,
-      breakers: this.#breakers,
+      ...{ clock, breakers: this.#breakers, ownUnready: () => app.unready },
       underWay: () => this.#underWay,
       ...{ members: options.members, shapes },
     });
@@ -324,6 +325,9 @@ export class Router implements CallOwner, RequestRouter {
    */
   #conclude(call: Call, result: Result<unknown>): void {
     if (result instanceof VersionRefusal) return this.#refused(call, result);
+    if (result.error !== undefined && call.at !== undefined && isHandlerFailing(result.error.code)) {
+      this.#candidates.failedAt(call.at);
+    }
     if (call.ran !== undefined && result.error?.code === "UNAVAILABLE") this.#fail(call, result.error);
     else this.#settle(call, result);
   }

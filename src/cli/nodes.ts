@@ -56,8 +56,9 @@ export function noNodes({ place }: ClusterView): string {
 
 const COLUMNS = ["NODE", "SERVICE", ">BUSY", ">QUEUED", ">SEEN", ">UP", "HANDLES"];
 
-function cells({ id, service, load, lastSeen, startedAt, handles }: NodeInfo): string[] {
+function cells({ id, service, load, lastSeen, startedAt, handles, unready }: NodeInfo): string[] {
   const now = Date.now();
+  const names = declaredNames(handles).join(" ") || "-";
   return [
     id,
     service,
@@ -65,7 +66,7 @@ function cells({ id, service, load, lastSeen, startedAt, handles }: NodeInfo): s
     `${load.queued}`,
     showDuration(now - lastSeen),
     showDuration(now - startedAt),
-    declaredNames(handles).join(" ") || "-",
+    unready === undefined ? names : `not ready (${unready}): ${names}`,
   ];
 }
 

@@ -58,6 +58,8 @@ export interface Observed {
     | undefined;
   /** Entities whose stored events a node could not read. */
   readonly entities?: readonly UnreadableEntity[];
+  /** Messages and runs whose handlers failed, and that wait for their next attempt. */
+  readonly retrying?: readonly ObservedRetry[];
   /** Contracts of which running programs have versions that do not fit each other. */
   readonly mismatches?: readonly ObservedMismatch[];
   /** Streams with wrong settings. */
@@ -74,6 +76,21 @@ export interface ObservedSettings {
   /** Number of messages that were removed from the stream between the last check with right settings and `since`. */
   readonly removed: number;
   readonly since: number;
+}
+
+/** Messages of one contract, or runs of one workflow, whose handlers failed, and that wait for their next attempt. */
+export interface ObservedRetry {
+  /** Name by which programs declare the contract; for runs: `workflow` and the name of the workflow. */
+  readonly about: string;
+  /** Label of the subscription; `undefined` for runs. */
+  readonly subscription?: string | undefined;
+  readonly count: number;
+  /** True if `count` is a lower bound. */
+  readonly partial?: boolean | undefined;
+  /** Code and message of the last failure of the first of them, and the error that was thrown, if known. */
+  readonly code: string;
+  readonly message: string;
+  readonly cause?: string | undefined;
 }
 
 /** An entity with stored events that a node cannot read or apply. */
@@ -252,6 +269,7 @@ function* raised(observed: Observed): Iterable<Raised> {
   const full = others.some(({ kind }) => kind === "store-full"); // a node raises this alarm when its write was refused
   for (const contract of asDeclared(contracts)) yield* ofContract(contract, now, full);
   for (const subscription of subscriptions) yield* ofSubscription(subscription, full);
+  for (const retry of observed.retrying ?? []) yield* ofRetry(retry, full);
   for (const group of letters) yield* ofLetters(group, now);
   for (const stream of streams) yield* ofStream(stream);
   for (const { stream: about, reason, removed, since } of settings) {
@@ -422,6 +440,22 @@ function* ofSubscription(
     const message = `The oldest message that ${label} has not handled will be deleted ${left}.`;
     yield { kind: "message-expiring", about, severity: "error", count: 1, message };
   }
+}
+
+/**
+ * Makes the alarm about messages and runs between two attempts, which may be 5 minutes, or an hour, apart: nothing fails
+ * in this time, and what made them fail is there nevertheless.
+ */
+function* ofRetry(
+  { about, subscription, count, partial, code, message: why, cause }: ObservedRetry,
+  full: boolean,
+): Iterable<Raised> {
+  if (!isHandlerFailing(code) || (full && REFUSED.has(code))) return;
+  const what = subscription === undefined ? some(count, "run") : `${some(count, "message")} in ${subscription}`;
+  const wait = count === 1 ? "waits" : "wait";
+  const message = `The code that handles ${about} fails (${code}): ${partial ? "at least " : ""}${what} ${wait} ` +
+    `for the next attempt. Why the first: ${why}`;
+  yield { kind: "handler-failing", about, severity: "error", count, message, cause };
 }
 
 function* ofLetters(

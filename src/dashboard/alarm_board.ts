@@ -6,12 +6,14 @@ import {
   ADVICE,
   type Alarm,
   alarmsOf,
+  declaredName,
   GROWN,
   keyOf,
   type Lag,
   lagOf,
   type Observed,
   type ObservedContract,
+  type ObservedRetry,
   type ObservedSubscription,
 } from "../contract/alarms.ts";
 import { COMMANDS } from "../contract/announcement.ts";
@@ -28,6 +30,8 @@ export class AlarmBoard {
   others: readonly Alarm[] = [];
   server: ServerView | undefined;
   retries: readonly RetryView[] = [];
+  /** Workflow runs of which a step waits for its next attempt. */
+  retriedRuns: readonly ObservedRetry[] = [];
   /** Workflow runs that are stuck, and if there are `more`; `undefined`: they were not read. */
   runs: FoundRuns | undefined;
   #disconnected: { readonly since: number } | undefined;
@@ -137,6 +141,7 @@ export class AlarmBoard {
         why: group.code === "HANDLER_FAILED" ? group.cause : `${group.code}: ${group.cause}`,
         cause: causeOf(group),
       })),
+      retrying: [...retriesOf(this.retries), ...this.retriedRuns],
       streams: this.server?.streams ?? [],
       store: this.server?.store,
       runs: runs.map(({ workflow, id, since, pending }) => ({ workflow, run: id, since, why: pending })),
@@ -175,6 +180,25 @@ export class AlarmBoard {
 
 function causeOf({ cause, stack, code }: LetterGroup): string {
   return stack === "" ? `${code}: ${cause}` : stack;
+}
+
+/** Returns the messages that failed and wait for their next attempt, those of one subscription and contract together. */
+function retriesOf(retries: readonly RetryView[]): readonly ObservedRetry[] {
+  const failed = retries.filter(({ code }) => code !== "");
+  return [...Map.groupBy(failed, (each) => `${each.service}/${each.subscription} ${each.contract}`).values()].map(
+    (own) => {
+      const [{ service, subscription, contract, code, error, cause }] = own;
+      const label = `${service}/${subscription}`;
+      return {
+        about: declaredName(contract),
+        subscription: label,
+        count: own.length,
+        code,
+        message: error,
+        cause: `${code}: ${error}\n${cause}`,
+      };
+    },
+  );
 }
 
 /** Returns an alarm that another process has reported, with its texts made safe to show. */

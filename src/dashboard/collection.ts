@@ -12,7 +12,7 @@ import type { AlarmBoard } from "./alarm_board.ts";
 import { labelOf, NodeBook } from "./node_book.ts";
 import { ParkedViews } from "./parked_views.ts";
 import { RepeatedParts } from "./repeated_parts.ts";
-import { foundRuns } from "./run_views.ts";
+import { foundRuns, retriedRuns } from "./run_views.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { ScheduleView } from "./view.ts";
 import type { DashboardSource, SourceAsker } from "./dashboard_source.ts";
@@ -111,6 +111,7 @@ export class Collection {
     this.#parts.repeat("runs", 2 * SECOND, async () => {
       alarms.runs = await foundRuns(source.runs({ status: "stuck" }), ROWS, source.showSecrets);
       streams.send("runs", alarms.runs);
+      alarms.retriedRuns = await retriedRuns(source.runs({ status: "retrying" }), ROWS);
     });
     this.#parts.repeat("schedules", 5 * SECOND, () => this.#schedules());
     this.#parts.repeat("events", SECOND, async () => {

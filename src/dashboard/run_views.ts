@@ -1,8 +1,9 @@
 /** Reads workflow runs for the dashboard's page. */
+import type { ObservedRetry } from "../contract/alarms.ts";
 import { hasFailedWith, pendingText, type RunInfo } from "../contract/flow.ts";
 import { shownEntryValue } from "../contract/redaction.ts";
 import { printableJson } from "../data/printable.ts";
-import { shownId, shownText } from "./shown.ts";
+import { shownId, shownLines, shownText } from "./shown.ts";
 import type { FoundRuns, RunCount, RunsRequest, RunView } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
 
@@ -32,6 +33,25 @@ export async function foundRuns(
 ): Promise<FoundRuns> {
   const views = await runViews(runs, most + 1, showSecrets);
   return { runs: views.slice(0, most), more: views.length > most };
+}
+
+/** Resolves with runs of which a step failed and waits for its next attempt, by workflow; reads at most `most` runs. */
+export async function retriedRuns(runs: AsyncIterable<RunInfo>, most: number): Promise<readonly ObservedRetry[]> {
+  const found = new Map<string, ObservedRetry>();
+  let read = 0;
+  for await (const { workflow, pending } of runs) {
+    const failed = pending.find(({ error }) => error !== undefined);
+    if (failed?.error !== undefined) {
+      const { code, message, cause } = failed.error;
+      const about = `workflow ${shownText(workflow)}`;
+      const count = 1 + (found.get(about)?.count ?? 0);
+      const text = cause === undefined ? undefined : shownLines(cause);
+      const first = { about, code: shownText(code), message: shownText(message, 1_000), cause: text };
+      found.set(about, { ...(found.get(about) ?? first), count });
+    }
+    if (++read >= most) return [...found.values()].map((each) => ({ ...each, partial: true }));
+  }
+  return [...found.values()];
 }
 
 /** Yields the runs that match a request for changes of runs. */

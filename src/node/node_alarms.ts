@@ -5,6 +5,7 @@
 import {
   type Alarm,
   alarmsOf,
+  declaredName,
   GROWN,
   type Lag,
   lagOf,
@@ -12,6 +13,7 @@ import {
   type Observed,
   type ObservedLetters,
   type ObservedMismatch,
+  type ObservedRetry,
   type ObservedSettings,
   type ObservedSubscription,
   type UnreadableEntity,
@@ -19,6 +21,7 @@ import {
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { ClusterHealth } from "../dispatch/remote.ts";
+import { causeText } from "../data/cause_text.ts";
 import type { Clock } from "../ports/clock.ts";
 import { isStoreFull } from "../ports/transport.ts";
 
@@ -37,6 +40,8 @@ export class NodeAlarms {
   readonly #stopped = new Map<string, { readonly why: string; readonly since: number }>();
   readonly #letters = new Map<string, ObservedLetters>();
   readonly #runs = new Map<string, NonNullable<Observed["runs"]>[number]>();
+  /** Runs of which a step failed and is tried again, by workflow and run, with the time by which that has begun. */
+  readonly #retried = new Map<string, { readonly retry: ObservedRetry; readonly until: number }>();
   /** Entities that this node could not read, by type and id. */
   readonly #unreadable = new Map<string, UnreadableEntity>();
   readonly #streams = new Map<string, { readonly bytes: number; readonly limit: number }>();
@@ -101,11 +106,23 @@ export class NodeAlarms {
       }
       case "entity-readable":
         return void this.#unreadable.delete(`${seen.entity} ${seen.id}`);
+      case "run-failed": {
+        const { workflow, run, code, message, pause, error } = seen;
+        const cause = error === undefined ? undefined : causeText(error);
+        const retry = { about: `workflow ${workflow}`, count: 1, code, message, cause };
+        if (this.#retried.size < MAX_OBSERVATIONS) {
+          this.#retried.set(`${workflow} ${run}`, { retry, until: now + pause + ATTEMPT });
+        }
+        return;
+      }
+      case "run-ended":
+        return void this.#retried.delete(`${seen.workflow} ${seen.run}`);
       case "run-resumed":
         return void this.#runs.delete(`${seen.workflow} ${seen.run}`);
       case "run-stuck": {
         const { workflow, run, code, message, cause } = seen;
         const why = `${code}: ${message}`;
+        this.#retried.delete(`${workflow} ${run}`);
         if (this.#runs.size < MAX_OBSERVATIONS) {
           this.#runs.set(`${workflow} ${run}`, { workflow, run, since: now, why, cause });
         }
@@ -154,6 +171,7 @@ export class NodeAlarms {
       ],
       subscriptions: subscriptions.map((each) => this.#subscription(each)),
       letters: this.#lettersOf(subscriptions),
+      retrying: [...subscriptions.flatMap((each) => retriesOf(each, now)), ...this.#failedRuns(now)],
       streams: [...this.#streams].map(([name, { bytes, limit }]) => ({ name, bytes, limit, replicas: 1, missing: [] })),
       others: this.#full === undefined ? [] : [this.#full.alarm],
       settings: [...this.#settings.values()],
@@ -166,6 +184,13 @@ export class NodeAlarms {
       mismatches: mismatches.map((each) => ({ ...each, sender: this.#label })),
       backlog: this.#backlog(backlog, now - this.#clock.monotonic()),
     }, this.#alarms);
+  }
+
+  /** Returns the runs that wait for the next attempt of a step, those of one workflow together. */
+  #failedRuns(now: number): readonly ObservedRetry[] {
+    for (const [run, { until }] of this.#retried) if (now > until) this.#retried.delete(run);
+    const all = [...this.#retried.values()].map(({ retry }) => retry);
+    return [...Map.groupBy(all, ({ about }) => about).values()].map((own) => ({ ...own[0], count: own.length }));
   }
 
   /**
@@ -281,3 +306,21 @@ const FULL_ALARM_LIFETIME = 15_000;
 /** How long an alarm lasts whose cause was observed once, in ms. */
 const ALARM_LIFETIME = 15 * 60_000;
 const MAX_OBSERVATIONS = 1_000;
+
+/** Returns the messages of a subscription that this node leads, and that wait for their next attempt. */
+function retriesOf(health: SubscriptionHealth, now: number): readonly ObservedRetry[] {
+  const { service, name, state, open, retrying, lastFailure, unhandled = {}, awaiting } = health;
+  // a message is parked only if its pause is long; of the open ones, it is not known which have failed
+  const inMemory = open > 0 && lastFailure !== undefined && now - lastFailure.at < UNPARKED ? 1 : 0;
+  // messages that wait for a node, or for another version, have alarms of their own
+  const count = Math.max(inMemory, retrying) -
+    Object.values(unhandled).reduce((sum, each) => sum + each, awaiting?.count ?? 0);
+  if (count <= 0 || lastFailure === undefined || READ_MODEL_STATES.has(state)) return [];
+  const { contract, code, message, cause } = lastFailure;
+  return [{ about: declaredName(contract), subscription: `${service}/${name}`, count, code, message, cause }];
+}
+
+/** Time after its failure in which an open message may still wait in memory for its next attempt, in ms. */
+const UNPARKED = 10_000;
+/** Time for which the next attempt of a step may take until the alarm about its last failure ends, in ms. */
+const ATTEMPT = 30_000;

@@ -1,8 +1,10 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
+import { command, event, unwrap, workflow } from "../../mod.ts";
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
+import { testCluster } from "../testing/mod.ts";
 import { NodeAlarms } from "./node_alarms.ts";
 
 const MINUTE = 60_000;
@@ -267,5 +269,38 @@ describe("NodeAlarms", () => {
     });
     alarms.take({ type: "fault", during: "telling a behavior what happened", error });
     assertEquals(see(), []);
+  });
+});
+
+describe("alarms between two attempts", () => {
+  it("stand as long as their cause, however far apart the attempts are (in 8 of 15 looks there was none)", async () => {
+    const Draft = command("Draft", { idempotent: true });
+    const Bill = workflow("Bill");
+    const Sold = event("Sold", { durable: true });
+    let isBroken = true;
+    const work = () => {
+      if (isBroken) throw new Error('relation "invoice" does not exist');
+    };
+    const handlers = [
+      Draft.handle(work),
+      Bill.handle(async (flow) => void await flow.send(Draft)),
+      Sold.on(work, { name: "sink" }),
+    ];
+    await using cluster = await testCluster(1, { handlers });
+    const app = cluster.app("node-1");
+    unwrap(await app.start(Bill, undefined, { id: "b-1" }));
+    unwrap(await app.publish(Sold));
+    const failing = () =>
+      app.health().alarms.flatMap(({ kind, about, cause = "" }) =>
+        kind === "handler-failing" && cause.includes("invoice") ? [about] : []
+      ).sort();
+    await app.clock.sleep(2_000);
+    for (let look = 0; look < 60; look++) {
+      assertEquals(failing(), ["Sold", "workflow Bill"], `after ${2 + look} s`);
+      await app.clock.sleep(1_000);
+    }
+    isBroken = false;
+    await app.clock.sleep(600_000);
+    assertEquals(failing(), []);
   });
 });

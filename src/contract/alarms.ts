@@ -91,6 +91,8 @@ export interface ObservedRetry {
   readonly code: string;
   readonly message: string;
   readonly cause?: string | undefined;
+  /** Time since which the first of them is retried, in ms since 1970; `undefined`: not known. */
+  readonly since?: number | undefined;
 }
 
 /** An entity with stored events that a node cannot read or apply. */
@@ -225,7 +227,9 @@ export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): rea
     const key = keyOf(alarm);
     const known = found.get(key);
     if (known !== undefined) {
-      if (alarm.kind === "schema-mismatch") found.set(key, withOther(known, alarm));
+      const both = alarm.kind === "schema-mismatch" ? withOther(known, alarm) : known;
+      // an observer that has just begun does not know since when: a node that has seen it longer does
+      found.set(key, own !== undefined && own < both.since ? { ...both, since: own } : both);
       continue;
     }
     found.set(key, { ...alarm, since: own ?? since.get(key) ?? observed.now, docs: `docs/alarms.md#${alarm.kind}` });
@@ -447,7 +451,7 @@ function* ofSubscription(
  * in this time, and what made them fail is there nevertheless.
  */
 function* ofRetry(
-  { about, subscription, count, partial, code, message: why, cause }: ObservedRetry,
+  { about, subscription, count, partial, code, message: why, cause, since }: ObservedRetry,
   full: boolean,
 ): Iterable<Raised> {
   if (!isHandlerFailing(code) || (full && REFUSED.has(code))) return;
@@ -455,7 +459,7 @@ function* ofRetry(
   const wait = count === 1 ? "waits" : "wait";
   const message = `The code that handles ${about} fails (${code}): ${partial ? "at least " : ""}${what} ${wait} ` +
     `for the next attempt. Why the first: ${why}`;
-  yield { kind: "handler-failing", about, severity: "error", count, message, cause };
+  yield { kind: "handler-failing", about, severity: "error", count, message, cause, since };
 }
 
 function* ofLetters(

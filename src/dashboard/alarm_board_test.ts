@@ -37,6 +37,40 @@ describe("AlarmBoard", () => {
     assertEquals(shown(), ["breaker-open a"]);
   });
 
+  it("an alarm begins when a node saw its cause first, not when the page was opened", () => {
+    const board = new AlarmBoard();
+    const failing = { kind: "handler-failing", about: "Pay" } as const;
+    board.others = [{ ...said("Pay"), ...failing, since: 3 }, { ...said("Pay"), ...failing, since: 2 }];
+    const handlers = { now: ["a"], last: [], since: 1, signedOff: false };
+    const rate = { failures: { HANDLER_FAILED: 1 }, wanted: true };
+    board.contracts(new Map([["Pay", handlers]]), new Map([["Pay", rate]]));
+    assertEquals(board.view(9).map(({ kind, since }) => [kind, since]), [["handler-failing", 2]]);
+  });
+
+  it("a message or a run that waits for its next attempt is an alarm", () => {
+    const board = new AlarmBoard();
+    const parked = { service: "bills", subscription: "sink", position: 1, id: "1", contract: "Sold", attempts: 3 };
+    const failed = { code: "HANDLER_FAILED", error: "it threw", cause: "Error: no table" };
+    board.retries = [{ ...parked, key: undefined, ...failed, due: 300_000 }];
+    board.retriedRuns = [{ about: "workflow Bill", count: 2, code: "TIMEOUT", message: "it took 30 s", since: 5 }];
+    assertEquals(board.view(9).map(({ about, message, cause }) => [about, message, cause]), [
+      [
+        "workflow Bill",
+        "The code that handles workflow Bill fails (TIMEOUT): 2 runs wait for the next attempt. Why the first: it took 30 s",
+        undefined,
+      ],
+      [
+        "Sold",
+        "The code that handles Sold fails (HANDLER_FAILED): 1 message in bills/sink waits for the next attempt. " +
+        "Why the first: it threw",
+        "HANDLER_FAILED: it threw\nError: no table",
+      ],
+    ]);
+    board.retries = [{ ...parked, key: undefined, ...failed, code: "NOT_YET", due: 300_000 }];
+    board.retriedRuns = [];
+    assertEquals(board.view(9), []); // the handler decided so
+  });
+
   it("says of runs that are stuck that there are more than it knows", () => {
     const board = new AlarmBoard();
     board.runs = { runs: [stuck("2"), stuck("3")], more: true };

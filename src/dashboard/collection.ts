@@ -49,6 +49,8 @@ export class Collection {
   readonly #parked: ParkedViews;
   readonly #tail: EventTail;
   readonly #traffic = new Traffic();
+  /** Resolves with true when the records of all nodes were read; with false if they were not within some seconds. */
+  readonly #nodesRead = Promise.withResolvers<boolean>();
 
   constructor(kept: CollectorState) {
     this.#kept = kept;
@@ -80,7 +82,14 @@ export class Collection {
     });
     this.#parked = new ParkedViews(administration, source.showSecrets);
     const locks = this.#locks;
-    this.#follow("nodes", (change) => this.#nodes.take(change), () => this.#sendNodes());
+    this.#follow(
+      "nodes",
+      (change) => this.#nodes.take(change),
+      () => this.#sendNodes(),
+      () => this.#nodesRead.resolve(true),
+    );
+    const patience = clock.after(NODES_PATIENCE, () => this.#nodesRead.resolve(false), { background: true });
+    this.#end.signal.addEventListener("abort", () => patience.cancel());
     this.#follow(
       "locks",
       (change) => locks.take(change),
@@ -177,7 +186,10 @@ export class Collection {
     const log = await this.#kept.source.stream("log").catch(() => undefined);
     this.#nodes.serverAhead = log && log.serverTime - clock.now();
     const stored = await this.#administration.stored();
-    const infos = await this.#administration.infosOf(stored);
+    // before the nodes are known, each subscription would seem to have no program
+    const isKnown = await this.#nodesRead.promise || this.#nodes.present.length > 0;
+    const found = await this.#administration.infosOf(stored);
+    const infos = isKnown ? found : found.map((info) => ({ ...info, abandoned: false }));
     const now = clock.monotonic();
     const views = infos.slice(0, ROWS).map((info) =>
       this.#kept.subscriptions.view(info, now, (node) => this.#nodes.label(node))
@@ -216,7 +228,7 @@ export class Collection {
    * Follows the changes of a bucket once it exists. `take`: called with each change; `send`: called after changes, at
    * most ten times a second.
    */
-  #follow(kind: BucketKind, take: (change: Change) => void, send: () => void): void {
+  #follow(kind: BucketKind, take: (change: Change) => void, send: () => void, wasRead: () => void = () => {}): void {
     const { signal } = this.#end;
     const { clock } = this.#kept.source.transport;
     let waiting = false;
@@ -232,7 +244,10 @@ export class Collection {
     this.#parts.repeat(kind, SECOND, async () => {
       if (follows) return;
       const bucket = await this.#kept.source.bucket(kind);
-      if (bucket === undefined) return send();
+      if (bucket === undefined) {
+        wasRead();
+        return send();
+      }
       follows = true;
       try {
         await bucket.watch("", (change) => {
@@ -243,12 +258,15 @@ export class Collection {
         follows = false;
         throw error;
       }
+      wasRead();
       send();
     });
   }
 }
 
 const SECOND = 1_000; // ms
+/** Time for which the records of the nodes are awaited before subscriptions are shown without them, in ms. */
+const NODES_PATIENCE = 5_000;
 /** Time for which a node's answer is awaited, in ms, over a link without delay. */
 const PATIENCE = 900;
 /** Maximum number of schedules that are read and sorted. */

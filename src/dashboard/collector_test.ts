@@ -124,6 +124,24 @@ describe("Collector", () => {
     collector.stop();
   });
 
+  it("shows subscriptions when the nodes were read (each had no running program before), or after 5 s", async () => {
+    for (const isLate of [true, false]) {
+      const { clock, collector, answers, take } = setUp();
+      const late = Promise.withResolvers<void>();
+      answers.set("nodes", () => late.promise);
+      collector.start();
+      await clock.advance(4_900);
+      assertEquals(take("subscriptions"), []);
+      if (isLate) await clock.advance(100);
+      else {
+        late.resolve();
+        await clock.advance(0);
+      }
+      assertEquals(take("subscriptions").length, 1, `late: ${isLate}`);
+      collector.stop();
+    }
+  });
+
   it("says once what a part fails with, until it works again; the other parts go on", async () => {
     const { clock, collector, asked, answers, take } = setUp();
     answers.set("locks", () => Promise.reject(new Error("no \x1b leader")));

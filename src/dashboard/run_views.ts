@@ -47,7 +47,8 @@ export async function retriedRuns(runs: AsyncIterable<RunInfo>, most: number): P
       const count = 1 + (found.get(about)?.count ?? 0);
       const text = cause === undefined ? undefined : shownLines(cause);
       const first = { about, code: shownText(code), message: shownText(message, 1_000), cause: text };
-      found.set(about, { ...(found.get(about) ?? first), count });
+      const since = Math.min(failed.since.getTime(), found.get(about)?.since ?? Infinity);
+      found.set(about, { ...(found.get(about) ?? first), count, since });
     }
     if (++read >= most) return [...found.values()].map((each) => ({ ...each, partial: true }));
   }

@@ -25,7 +25,7 @@ import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from
 import { type AppClock, appClock, dateOf } from "../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
 import { patience, type QueueEntry } from "./admission_queue.ts";
-import type { ProgramCode } from "../contract/program_types.ts";
+import type { Caller, ProgramCode } from "../contract/program_types.ts";
 import { callerIn, NO_HEADERS } from "./carried_headers.ts";
 import type { Claims, ContextHost, Envelope, Settling } from "./context_host.ts";
 import { Execution, PendingMessage } from "./execution.ts";
@@ -157,8 +157,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#envelope?.headers ?? NO_HEADERS;
   }
 
-  get caller(): unknown {
-    return callerIn(this.headers);
+  get caller(): Caller | undefined {
+    return callerIn(this.headers) as Caller | undefined; // the program says which type its edge's callers have
   }
 
   get attempt(): number {

@@ -447,8 +447,8 @@ function* ofSubscription(
 }
 
 /**
- * Makes the alarm about messages and runs between two attempts, which may be 5 minutes, or an hour, apart: nothing fails
- * in this time, and what made them fail is there nevertheless.
+ * Makes the alarm about messages and runs between two attempts, which may be 5 minutes, or an hour, apart: nothing
+ * fails in this time, and what made them fail is there nevertheless.
  */
 function* ofRetry(
   { about, subscription, count, partial, code, message: why, cause, since }: ObservedRetry,

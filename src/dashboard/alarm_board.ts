@@ -182,7 +182,7 @@ function causeOf({ cause, stack, code }: LetterGroup): string {
   return stack === "" ? `${code}: ${cause}` : stack;
 }
 
-/** Returns the messages that failed and wait for their next attempt, those of one subscription and contract together. */
+/** Returns the messages that failed and wait for their next attempt, those of one subscription and contract as one. */
 function retriesOf(retries: readonly RetryView[]): readonly ObservedRetry[] {
   const failed = retries.filter(({ code }) => code !== "");
   return [...Map.groupBy(failed, (each) => `${each.service}/${each.subscription} ${each.contract}`).values()].map(

@@ -140,7 +140,8 @@ export class LeaderReading {
     // a log that ends before the place has lost its end, or its server lags: its messages may not have been read
     if (had?.created === place.created && had.last >= read && had.last <= Math.max(mark.sequence, read)) {
       this.#had = undefined;
-      const others = mark.sequence > read ? { read: endOf(mark.sequence), time: 0 } : undefined;
+      // the end that `had` shows, and its time: what the reader has received since is younger than that
+      const others = had.last > read ? { read: endOf(had.last), time: 0 } : undefined;
       this.#ledger.place = { ...place, ...others, at: had.now };
     }
     if (now - this.#skipped < SKIP) return;

@@ -124,6 +124,16 @@ describe("Reading", () => {
     });
   });
 
+  it("what its reader has received since the log's state was asked for is younger than the time of that state", async () => {
+    const { ledger, reading, reader } = start();
+    reading.skipOthers(0);
+    await nextTurn();
+    reader.mark = { created: "first", sequence: 12 };
+    reading.skipOthers(100);
+    // with 12 and the time 7, a later leader would take message 12, which is younger, for another one
+    assertEquals([ledger.place.read, ledger.place.at], [endOf(9), 7]);
+  });
+
   it("a log that ends before what was read shows nothing of when all was read: it has lost its end, or lags", async () => {
     const { ledger, reading, reader } = start();
     for (const [read, at] of [[9, 7], [10, undefined]]) {

@@ -15,6 +15,7 @@ import { pathToFileURL } from "node:url";
  * seconds each takes beside other files on 2 cores.
  */
 const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
+  "src/data/cron_zones": 30,
   "test/simulation/child_simulation": 130,
   "test/simulation/flow_simulation": 88,
   "src/cli/doctor": 67,

@@ -48,6 +48,8 @@ export interface NatsServerOptions {
   silent?: boolean;
   /** More arguments for the command line. */
   args?: readonly string[];
+  /** More variables of its environment. */
+  env?: Readonly<Record<string, string>>;
 }
 
 /** Where a machine is busy, the 2 s that a client has by default to sign in, and for TLS, are too few. */
@@ -73,7 +75,10 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
     await writeConfig(options.config);
     args.push("-c", file);
   }
-  const child = spawn(binary, [...args, ...options.args ?? []], { stdio: "ignore" });
+  const child = spawn(binary, [...args, ...options.args ?? []], {
+    stdio: "ignore",
+    env: { ...process.env, ...options.env },
+  });
   let gone = false;
   const exited = new Promise<void>((resolve) => {
     const end = () => {

@@ -1,17 +1,11 @@
 /**
- * Computes the next times of a cron expression of six fields, in a time zone: the times at which nats-server (2.15)
- * fires, and the times that Catga promises, which differ in the two nights in which clocks change. (nats-server never
- * fires for a local time that the change skips, and fires twice for a local time that occurs twice.)
+ * Computes the next times of a cron expression of six fields, in a time zone: the times at which nats-server fires
+ * (`server_cron.ts`), and the times that Catga promises, which differ where clocks change. The pattern that the server
+ * gets makes it fire at each promised time; readers skip its other firings.
  */
-
-/** A parsed cron expression. */
-export interface Cron {
-  /**
-   * Returns the first time of the cron after `time` (ms since 1970), in whole seconds; `undefined`: none within five
-   * years.
-   */
-  next(time: number): number | undefined;
-}
+import { type Cron, type CronField, type CronPattern, readPattern, withTimesOfDay } from "./cron_pattern.ts";
+import { serverTimes } from "./server_cron.ts";
+import { firstAt, type ZoneClock, zoneClock } from "./zone_clock.ts";
 
 /**
  * Returns the next time after `time` at which nats-server fires a cron, in ms since 1970; `undefined`: never within
@@ -33,24 +27,30 @@ export function nextOfCron(pattern: string, time: number, zone?: string): number
  * another pattern, or an unknown time zone. The result has the times at which nats-server fires.
  */
 export function parseCron(pattern: string, zone = "UTC"): Cron {
-  return serverTimes(readFields(pattern), localTime(zone));
+  const [fields, clock] = [readPattern(pattern), zoneClock(zone)];
+  return clock === undefined ? wallTimes(fields) : serverTimes(fields, clock);
 }
 
 /**
  * Parses a cron pattern like {@link parseCron}, but the result has the times that Catga promises. A schedule at fixed
  * hours (no `*`, `?` or `/` in the field of hours) occurs once for each local time: at the end of the gap if the change
  * of clocks skips that local time, and the first time if it occurs twice. Other schedules (such as every 10 minutes)
- * occur at regular intervals of real time, whatever the wall clock shows, as on the server.
+ * occur whenever the wall clock shows a time of theirs.
  */
 export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
-  const [fields, local] = [readFields(pattern), localTime(zone)];
-  if (zone === "UTC" || !fields.isFixed) return serverTimes(fields, local);
-  const walls = serverTimes(fields, localTime("UTC"));
+  const [fields, clock] = [readPattern(pattern), zoneClock(zone)];
+  return clock === undefined ? wallTimes(fields) : promisedTimes(fields, clock);
+}
+
+/** Returns the times of a cron that Catga promises in the zone of `clock` ({@link parseLocalCron}). */
+export function promisedTimes(fields: CronPattern, clock: ZoneClock): Cron {
+  const walls = wallTimes(fields);
+  if (!fields.isFixed) return { next: (time) => shownAfter(walls, clock, time) };
   return {
     next(time) {
       // local times that have occurred already are skipped, also in an hour that occurs twice
-      for (let wall = walls.next(local.at(time)); wall !== undefined; wall = walls.next(wall)) {
-        const at = local.first(wall);
+      for (let wall = walls.next(time + clock.offset(time)); wall !== undefined; wall = walls.next(wall)) {
+        const at = firstAt(clock, wall);
         if (at > time) return at;
       }
       return undefined;
@@ -58,29 +58,134 @@ export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
   };
 }
 
+/** Returns the first time after `time` at which the clock shows one of these times. */
+function shownAfter(walls: Cron, clock: ZoneClock, time: number): number | undefined {
+  let from = (Math.floor(time / 1_000) + 1) * 1_000;
+  for (;;) {
+    const offset = clock.offset(from);
+    const wall = walls.next(from + offset - 1_000);
+    const at = wall === undefined ? undefined : wall - offset;
+    const change = clock.changeAfter(from, at === undefined ? from + YEARS * YEAR : at + 1);
+    if (change === undefined) return at;
+    from = change;
+  }
+}
+
+/** Returns the times of a cron on a clock that never changes. */
+function wallTimes({ seconds, minutes, hours, months, hasDay }: CronPattern): Cron {
+  return {
+    next(time) {
+      let at = (Math.floor(time / 1_000) + 1) * 1_000;
+      const limit = at + YEARS * YEAR;
+      while (at <= limit) {
+        const wall = new Date(at);
+        if (!months.has(wall.getUTCMonth() + 1)) at = Date.UTC(wall.getUTCFullYear(), wall.getUTCMonth() + 1, 1);
+        else if (!hasDay(wall)) at += DAY - mod(at, DAY);
+        else if (!hours.has(wall.getUTCHours())) at += HOUR - mod(at, HOUR);
+        else if (!minutes.has(wall.getUTCMinutes())) at += MINUTE - mod(at, MINUTE);
+        else if (!seconds.has(wall.getUTCSeconds())) at += 1_000;
+        else return at;
+      }
+      return undefined;
+    },
+  };
+}
+
+/** Returns the remainder of a division, which is never negative. */
+const mod = (value: number, by: number) => ((value % by) + by) % by;
+
 /**
  * Returns a cron pattern with which nats-server fires at each time that Catga promises ({@link parseLocalCron}); it may
  * also fire at other times, which {@link isNeedlessFiring} detects. `undefined`: for `YEARS` years from `now` on, the
  * program's own pattern fires exactly at the promised times. Throws a `RangeError` for an invalid pattern or time zone.
  */
 export function serverCron(pattern: string, zone: string | undefined, now: number): string | undefined {
-  if (zone === undefined || zone === "UTC") return undefined;
-  const fields = readFields(pattern);
-  if (!fields.isFixed) return undefined;
-  const [walls, local] = [serverTimes(fields, localTime("UTC")), localTime(zone)];
-  const isDueIn = (from: number, to: number) => (walls.next(from - 1_000) ?? Infinity) < to;
-  const texts = [...fields.texts];
-  let differs = false;
-  for (const { before, after } of local.changes(now, now + YEARS * 366 * DAY)) {
-    if (!isDueIn(Math.min(before, after), Math.max(before, after))) continue;
-    differs = true;
-    const end = new Date(after);
-    if (after < before || new Date(before).getUTCDate() !== end.getUTCDate()) continue;
-    for (const [i, value] of [end.getUTCSeconds(), end.getUTCMinutes(), end.getUTCHours()].entries()) {
-      if (!parseField(texts[i], FIELDS[i]).has(value)) texts[i] += `,${value}`;
-    }
+  const [fields, clock] = [readPattern(pattern), zoneClock(zone ?? "UTC")];
+  return clock === undefined ? undefined : serverPattern(fields, clock, now);
+}
+
+/** Returns the pattern of {@link serverCron} in the zone of `clock`. */
+export function serverPattern(fields: CronPattern, clock: ZoneClock, now: number): string | undefined {
+  // the server steps through minutes and seconds in real time, so each of them counts whatever the clock shows
+  if (fields.hours.any && fields.days.any && fields.months.any && fields.weekdays.any) return undefined;
+  const own = differences(fields, fields, clock, now);
+  if (own.missed.length === 0 && !own.isNeedless) return undefined;
+  const added = withTimesOfDay(fields, own.missed.map((time) => time + clock.offset(time)));
+  const [seconds, minutes, hours] = added.split(" ");
+  const candidates = [added, `${seconds} ${minutes} ${hours} * * *`];
+  const isWhole = (text: string) => differences(fields, readPattern(text), clock, now).missed.length === 0;
+  return candidates.find(isWhole) ?? `${seconds} ${minutes} * * * *`;
+}
+
+/**
+ * Compares the times at which the server fires the pattern `server` with those promised of `own`, around each change of
+ * clocks within `YEARS` years from `now`. `missed`: promised times at which it does not fire; `isNeedless`: it also
+ * fires at others.
+ */
+function differences(own: CronPattern, server: CronPattern, clock: ZoneClock, now: number) {
+  const [promised, fired] = [own, server].map((pattern) => ({
+    ...pattern,
+    seconds: thinned(pattern.seconds, own.seconds),
+    minutes: thinned(pattern.minutes, own.minutes),
+  }));
+  const [due, fires] = [promisedTimes(promised, clock), serverTimes(fired, clock)];
+  const missed = new Set<number>();
+  let isNeedless = false;
+  for (let change = now - DAY;;) {
+    const next = clock.changeAfter(change, now + YEARS * YEAR);
+    if (next === undefined) return { missed: [...missed], isNeedless };
+    change = next;
+    // what the server passes over may be the first time after the change, weeks later: it goes on from day to day at the
+    // hour to which the change has moved midnight
+    const from = Math.max(now, lastUpTo(due, change - 2 * DAY) ?? now);
+    let later = 0;
+    const times = timesUntil(due, from, (time) => time > change + 2 * DAY && ++later > 1);
+    const end = times.at(-1) ?? change;
+    const firings = new Set(timesUntil(fires, from, (time) => time >= end));
+    for (const time of times) if (!firings.delete(time)) missed.add(time);
+    isNeedless ||= [...firings].some((time) => time < end);
   }
-  return differs ? texts.join(" ") : undefined;
+}
+
+/**
+ * Returns the values of a field of seconds or minutes that stand for all others: clocks change at quarters of an hour,
+ * and between these the server finds either each value of a field or none.
+ */
+function thinned({ has }: CronField, own: CronField): CronField {
+  const values = Array.from({ length: 60 }, (_, value) => value).filter(own.has);
+  const [first, last] = [values[0], values[values.length - 1]];
+  return { any: false, has: (value) => (value % 15 === 0 || value === first || value === last) && has(value) };
+}
+
+/** Returns the times of a cron after `from`, up to the one that is the last. */
+function timesUntil({ next }: Cron, from: number, isLast: (time: number) => boolean): number[] {
+  const times: number[] = [];
+  for (let time = next(from); time !== undefined; time = next(time)) {
+    times.push(time);
+    if (isLast(time)) break;
+  }
+  return times;
+}
+
+/** Returns the last time of a cron up to `time`; `undefined`: none within five years. */
+function lastUpTo({ next }: Cron, time: number): number | undefined {
+  const isAfter = (at: number) => (next(at) ?? Infinity) > time;
+  // the span before `time` is doubled until it contains a time of the cron; the last time in the span is the result
+  let span = 1_000;
+  while (span < YEARS * YEAR && isAfter(time - span)) span *= 2;
+  let [before, after] = [time - span, time];
+  if (isAfter(before)) return undefined;
+  while (after - before > 1) {
+    const middle = Math.floor((before + after) / 2);
+    if (isAfter(middle)) after = middle;
+    else before = middle;
+  }
+  return next(before);
+}
+
+/** Returns the offset of a time zone's clock to UTC at a time, in ms. Throws a `RangeError` for an unknown zone. */
+export function offsetOf(time: number, zone: string): number {
+  return zoneClock(zone)?.offset(time) ?? 0;
 }
 
 /** A cron schedule, with the pattern that the program gave, and the pattern that the server got. */
@@ -98,10 +203,17 @@ export interface CountedCron {
  * need not be recorded.
  */
 export function isNeedlessFiring({ cron, zone, server }: CountedCron, time: number): boolean {
-  const counted = parseCron(server, zone);
-  let due: number | undefined;
-  for (let at = counted.next(time - LATEST_FIRING); at !== undefined && at <= time; at = counted.next(at)) due = at;
-  return due !== undefined && parseLocalCron(cron, zone).next(due - 1) !== due;
+  const clock = zoneClock(zone);
+  return clock !== undefined && isNeedlessOf(readPattern(cron), readPattern(server), clock, time);
+}
+
+/** Returns if a firing is needless ({@link isNeedlessFiring}) in the zone of `clock`. */
+export function isNeedlessOf(own: CronPattern, server: CronPattern, clock: ZoneClock, time: number): boolean {
+  const [promised, { next }] = [promisedTimes(own, clock), serverTimes(server, clock)];
+  // the server computes each time from its last one, and it has fired at each promised time
+  let at = Math.max(lastUpTo(promised, time - LATEST_FIRING) ?? 0, time - LONGEST_WAY);
+  for (let after = next(at); after !== undefined && after <= time; after = next(at)) at = after;
+  return at > time - LATEST_FIRING && promised.next(at - 1) !== at;
 }
 
 /**
@@ -120,19 +232,7 @@ export function dueOfFiring(
   } catch {
     return second;
   }
-  const isAfter = (at: number) => (times.next(at) ?? Infinity) > time;
-  // the loop doubles the span before `time` until the span contains a time of the cron, and then takes the last time in
-  // the span
-  let span = 1_000;
-  while (span < YEARS * 366 * DAY && isAfter(time - span)) span *= 2;
-  let [before, after] = [time - span, time];
-  if (isAfter(before)) return second;
-  while (after - before > 1) {
-    const middle = Math.floor((before + after) / 2);
-    if (isAfter(middle)) after = middle;
-    else before = middle;
-  }
-  return times.next(before)!; // not undefined: there is a time of the cron up to `time`
+  return lastUpTo(times, time) ?? second;
 }
 
 /**
@@ -140,216 +240,15 @@ export function dueOfFiring(
  * killed.
  */
 const LATEST_FIRING = 10_000;
+/** Maximum span of time over which the server's times are computed to see if a firing counts, in ms. */
+const LONGEST_WAY = 8 * 86_400_000;
 /**
  * Number of years for which changes of clocks are considered; the pattern is computed anew when the schedule is written
  * again.
  */
 const YEARS = 5;
 
-/** The parsed fields of a cron expression. */
-interface Fields {
-  readonly texts: readonly string[];
-  readonly seconds: CronField;
-  readonly minutes: CronField;
-  readonly hours: CronField;
-  readonly days: CronField;
-  readonly months: CronField;
-  readonly weekdays: CronField;
-  /** True if the schedule is at fixed hours: the field of hours has no `*`, `?` or `/`. */
-  readonly isFixed: boolean;
-}
-
-function readFields(pattern: string): Fields {
-  const trimmed = pattern.trim();
-  const texts = (NAMED.get(trimmed) ?? trimmed).split(/\s+/);
-  if (texts.length !== FIELDS.length) {
-    throw new RangeError(`cron has six fields, from seconds to days of the week; got ${JSON.stringify(pattern)}`);
-  }
-  const [seconds, minutes, hours, days, months, weekdays] = texts.map((text, i) => parseField(text, FIELDS[i]));
-  return { texts, seconds, minutes, hours, days, months, weekdays, isFixed: !/[*?/]/.test(texts[2]) };
-}
-
-/** Returns the times at which nats-server fires a cron. */
-function serverTimes({ seconds, minutes, hours, days, months, weekdays }: Fields, local: LocalTime): Cron {
-  const dayFits = (day: Date) => {
-    const [byDate, byWeekday] = [days.has(day.getUTCDate()), weekdays.has(day.getUTCDay())];
-    return days.any || weekdays.any ? byDate && byWeekday : byDate || byWeekday;
-  };
-  return {
-    next(time) {
-      let at = (Math.floor(time / 1_000) + 1) * 1_000;
-      const limit = at + 5 * 366 * DAY;
-      while (at <= limit) {
-        const wall = new Date(local.at(at));
-        const midnight = Date.UTC(wall.getUTCFullYear(), wall.getUTCMonth(), wall.getUTCDate());
-        if (!months.has(wall.getUTCMonth() + 1)) {
-          at = local.instant(Date.UTC(wall.getUTCFullYear(), wall.getUTCMonth() + 1, 1), at);
-        } else if (!dayFits(wall)) at = local.instant(midnight + DAY, at);
-        else if (!hours.has(wall.getUTCHours())) at += HOUR - (wall.getTime() % HOUR);
-        else if (!minutes.has(wall.getUTCMinutes())) at += MINUTE - (wall.getTime() % MINUTE);
-        else if (!seconds.has(wall.getUTCSeconds())) at += 1_000;
-        else return at;
-      }
-      return undefined;
-    },
-  };
-}
-
-const NAMED: ReadonlyMap<string, string> = new Map([
-  ["@yearly", "0 0 0 1 1 *"],
-  ["@annually", "0 0 0 1 1 *"],
-  ["@monthly", "0 0 0 1 * *"],
-  ["@weekly", "0 0 0 * * 0"],
-  ["@daily", "0 0 0 * * *"],
-  ["@midnight", "0 0 0 * * *"],
-  ["@hourly", "0 0 * * * *"],
-]);
-
 const MINUTE = 60_000;
 const HOUR = 3_600_000;
 const DAY = 86_400_000;
-
-interface FieldRange {
-  readonly name: string;
-  readonly least: number;
-  readonly most: number;
-  /** Names of the values of a field, from the value `least` on. */
-  readonly names?: readonly string[];
-}
-
-const FIELDS: readonly FieldRange[] = [
-  { name: "second", least: 0, most: 59 },
-  { name: "minute", least: 0, most: 59 },
-  { name: "hour", least: 0, most: 23 },
-  { name: "day of the month", least: 1, most: 31 },
-  {
-    name: "month",
-    least: 1,
-    most: 12,
-    names: ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
-  },
-  { name: "day of the week", least: 0, most: 6, names: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"] },
-];
-
-interface CronField {
-  /** True if the field has a `*` without a step. */
-  readonly any: boolean;
-  has(value: number): boolean;
-}
-
-function parseField(text: string, range: FieldRange): CronField {
-  const { name, least, most } = range;
-  const values = new Set<number>();
-  let any = false;
-  for (const part of text.split(",")) {
-    const found = /^(?:[*?]|(\w+)(?:-(\w+))?)(?:\/(\d+))?$/.exec(part);
-    const step = found?.[3] === undefined ? 1 : Number(found[3]);
-    const star = found?.[1] === undefined;
-    const from = star ? least : valueOf(found[1], range);
-    // "5/10" means "from 5 on, every tenth"
-    const to = star || (found[2] === undefined && found[3] !== undefined) ? most : valueOf(found[2] ?? found[1], range);
-    if (!found || !(from >= least && to <= most && from <= to && step >= 1)) {
-      throw new RangeError(
-        `cron: the ${name} is from ${least} to ${most}, as 1, 1-5, */2 or a list; got ${JSON.stringify(text)}`,
-      );
-    }
-    any ||= star && step === 1;
-    for (let value = from; value <= to; value += step) values.add(value);
-  }
-  return { any, has: (value) => values.has(value) };
-}
-
-function valueOf(text: string, range: FieldRange): number {
-  const named = range.names?.indexOf(text.toLowerCase()) ?? -1;
-  if (named >= 0) return range.least + named;
-  return /^\d+$/.test(text) ? Number(text) : NaN;
-}
-
-/** Returns the offset of a time zone's clock to UTC at a time, in ms. Throws a `RangeError` for an unknown zone. */
-export function offsetOf(time: number, zone: string): number {
-  return localTime(zone).at(Math.floor(time / 1_000) * 1_000) - Math.floor(time / 1_000) * 1_000;
-}
-
-/**
- * The wall clock of a time zone. The time that it shows is given in ms since 1970, for use with the UTC methods of
- * `Date`.
- */
-interface LocalTime {
-  at(time: number): number;
-  /**
-   * Returns the time after `after` at which the wall clock shows `wall`; if the change of clocks skips `wall`, the time
-   * that follows it.
-   */
-  instant(wall: number, after: number): number;
-  /**
-   * Returns the first time at which the wall clock shows `wall`; if the change of clocks skips `wall`, the end of the
-   * gap.
-   */
-  first(wall: number): number;
-  /**
-   * Returns the changes of the clock (daylight saving) between two times. `before`, `after`: the time that the clock
-   * shows at the change, by the old offset and by the new one.
-   */
-  changes(from: number, to: number): Iterable<{ readonly before: number; readonly after: number }>;
-}
-
-function localTime(zone: string): LocalTime {
-  if (zone === "UTC") {
-    return { at: (time) => time, instant: (wall) => wall, first: (wall) => wall, changes: () => [] };
-  }
-  const format = new Intl.DateTimeFormat("en-US", {
-    timeZone: zone,
-    calendar: "gregory",
-    numberingSystem: "latn",
-    hourCycle: "h23",
-    year: "numeric",
-    month: "numeric",
-    day: "numeric",
-    hour: "numeric",
-    minute: "numeric",
-    second: "numeric",
-  });
-  // Intl also accepts offsets, and names in upper or lower case
-  const { timeZone } = format.resolvedOptions();
-  if (/(?:^|\/)[^A-Z]/.test(zone) || (timeZone !== zone && timeZone.toUpperCase() === zone.toUpperCase())) {
-    throw new RangeError(`the time zone ${JSON.stringify(zone)} is not the name of one, like "Europe/Berlin"`);
-  }
-  const at = (time: number) => {
-    const parts = Object.fromEntries(format.formatToParts(time).map(({ type, value }) => [type, Number(value)]));
-    return Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second);
-  };
-  const offset = (time: number) => at(time) - time;
-  /** Finds the second at which the offset changes, between two times that have different offsets. */
-  const change = (from: number, to: number) => {
-    const first = offset(from);
-    while (to - from > 1_000) {
-      const middle = Math.floor((from + to) / 2_000) * 1_000;
-      if (offset(middle) === first) from = middle;
-      else to = middle;
-    }
-    return to;
-  };
-  return {
-    at,
-    instant(wall, after) {
-      // the time zone's offset is that of the day before or that of the day after; if `wall` is in a gap, neither gives
-      // a time at which the clock shows `wall`, and the offset of the day before gives a time after the gap
-      const [early, late] = [offset(wall - DAY), offset(wall + DAY)];
-      const found = [wall - early, wall - late].find((time) => at(time) === wall) ?? wall - early;
-      return Math.max(found, after + 1_000);
-    },
-    first(wall) {
-      const [early, late] = [offset(wall - DAY), offset(wall + DAY)];
-      const found = [wall - early, wall - late].find((time) => at(time) === wall);
-      return found ?? change(wall - late, wall - early);
-    },
-    *changes(from, to) {
-      for (let time = Math.floor(from / 1_000) * 1_000; time < to; time += 7 * DAY) {
-        const next = time + 7 * DAY;
-        if (offset(time) === offset(next)) continue;
-        const moment = change(time, next);
-        yield { before: moment + offset(time), after: moment + offset(moment) };
-      }
-    },
-  };
-}
+const YEAR = 366 * DAY;

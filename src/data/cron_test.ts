@@ -96,9 +96,13 @@ describe("cron", () => {
     ]);
   });
 
-  it("zone: days begin where midnight is skipped", () => {
+  it("zone: the server passes over a day whose midnight is skipped, if it comes from an earlier one", () => {
     // in Santiago, clocks go from 24:00 to 01:00 on 2026-09-06
-    assertEquals(next("0 0 12 6 9 *", "2026-09-05T00:00:00Z", 1, "America/Santiago"), ["2026-09-06T15:00:00Z"]);
+    assertEquals(next("0 0 12 6 9 *", "2026-09-05T00:00:00Z", 1, "America/Santiago"), ["2030-09-06T16:00:00Z"]);
+    assertEquals(next("0 0 12 * * *", "2026-09-05T00:00:00Z", 2, "America/Santiago"), [
+      "2026-09-05T16:00:00Z",
+      "2026-09-06T15:00:00Z",
+    ]);
     assertEquals(next("0 0 0 * * *", "2026-09-05T12:00:00Z", 1, "America/Santiago"), ["2026-09-07T03:00:00Z"]);
   });
 

@@ -103,7 +103,7 @@ export class RunStarts {
       text = input === undefined ? "" : encodeValue(input, "input");
       run ??= definition.id === undefined ? token(app.random, 16) : idOf(definition.id, input);
       checkRun(`${what}: the id that its contract makes of the input`, run);
-      if (cron !== undefined) checkRun(`${what}: the id of a run of this cron`, `${run}@${clock.now()}`);
+      if (cron !== undefined) checkRun(`${what}: the id of a run of this cron`, `${run}@${Math.floor(clock.now())}`);
     } catch (cause) {
       disown(run);
       return notStarted(definition.name, cause);

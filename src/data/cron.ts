@@ -135,8 +135,8 @@ function differences(own: CronPattern, server: CronPattern, clock: ZoneClock, no
     const next = clock.changeAfter(change, now + YEARS * YEAR);
     if (next === undefined) return { missed: [...missed], isNeedless };
     change = next;
-    // what the server passes over may be the first time after the change, weeks later: it goes on from day to day at the
-    // hour to which the change has moved midnight
+    // what the server passes over may be the first time after the change, weeks later: it goes on from day to day at
+    // the hour to which the change has moved midnight
     const from = Math.max(now, lastUpTo(due, change - 2 * DAY) ?? now);
     let later = 0;
     const times = timesUntil(due, from, (time) => time > change + 2 * DAY && ++later > 1);

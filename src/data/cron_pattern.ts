@@ -1,4 +1,8 @@
-/** Parses cron expressions of six fields, as nats-server (2.15) reads them. */
+/**
+ * Parses cron expressions of six fields, as nats-server (2.15) reads them.
+ *
+ * @decides which texts are a cron expression
+ */
 
 /** The times of a cron expression. */
 export interface Cron {

@@ -3,12 +3,14 @@
  * field by field. Where a change of clocks skips or repeats a part of its way, it passes over times that match: the
  * other side of a midnight that is skipped, days and weeks after it, and fixed hours after a change by half an hour.
  * Tests compare this model with a real server.
+ *
+ * @decides when nats-server fires a cron
  */
 import type { Cron, CronPattern } from "./cron_pattern.ts";
 import type { ZoneClock } from "./zone_clock.ts";
 
 /** A field of a cron, or its days, as the server searches for a value of it. */
-interface Stage {
+interface SearchStage {
   fits(wall: Date): boolean;
   /** Returns the beginning of the present value. */
   begin(wall: Date, at: number): number;
@@ -29,7 +31,7 @@ export function serverTimes({ seconds, minutes, hours, months, hasDay }: CronPat
     instant(Date.UTC(wall.getUTCFullYear(), wall.getUTCMonth() + month, day) + time);
   const timeOfDay = (wall: Date) =>
     wall.getTime() - Date.UTC(wall.getUTCFullYear(), wall.getUTCMonth(), wall.getUTCDate());
-  const stages: readonly Stage[] = [
+  const stages: readonly SearchStage[] = [
     {
       fits: (wall) => months.has(wall.getUTCMonth() + 1),
       begin: (wall) => date(wall, { day: 1 }),

@@ -1,6 +1,8 @@
 /**
  * The wall clock of a time zone, with its changes (daylight saving), from the runtime's time zone database. A wall
  * clock time is given in ms since 1970, for use with the UTC methods of `Date`.
+ *
+ * @decides when the clocks of a time zone change
  */
 
 /** The offsets of a wall clock to UTC. */

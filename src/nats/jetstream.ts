@@ -60,6 +60,16 @@ type MessageRequest =
   | { readonly seq: number; readonly next_by_subj?: string }
   | { readonly start_time: string; readonly next_by_subj: string };
 
+/** The answer to a direct get. */
+export interface DirectAnswer<T> {
+  readonly found: T;
+  /** Name of the stream that answered; `undefined`: nothing was found, and no stream was named. */
+  readonly by: string | undefined;
+}
+
+/** The answer to a direct get of the last message on a subject. */
+type LastAnswer = DirectAnswer<StoredMessage | undefined>;
+
 /** A server with a copy of a stream. */
 export interface StreamReplica {
   readonly name: string;
@@ -278,34 +288,37 @@ export class JetStream {
   }
 
   /**
-   * Reads by direct get (from any server), or from the stream's leader if the NATS user lacks the permission for
-   * direct gets, which few users have because it amounts to administering the account's JetStream. `kind`: names the
-   * requests that share a permission; after the first refusal no further direct get of this kind is sent on the
-   * connection.
+   * Calls `read`, which sends a direct get, and resolves with its answer; with `undefined` if the NATS user lacks the
+   * permission for direct gets, which few users have because it amounts to administering the account's JetStream.
+   * `kind`: names the requests that share a permission; after the first refusal no further direct get of this kind is
+   * sent on the connection.
    */
-  async direct<T>(kind: string, read: () => Promise<T>, readLeader: () => Promise<T>): Promise<T> {
-    if (!this.#forbidden.has(kind)) {
-      try {
-        return await read();
-      } catch (error) {
-        if (!(error instanceof CatgaError && isForbidden(error))) throw error;
-        this.#forbidden.add(kind);
-      }
+  async direct<T>(kind: string, read: () => Promise<DirectAnswer<T>>): Promise<DirectAnswer<T> | undefined> {
+    if (this.#forbidden.has(kind)) return undefined;
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof CatgaError && isForbidden(error))) throw error;
+      this.#forbidden.add(kind);
+      return undefined;
     }
-    return await readLeader();
   }
 
   /**
-   * Reads the last message on a subject from any server that has the stream; the server may lag behind the leader. A
-   * user without the permission for direct gets receives the leader's answer. `undefined`: the subject has no message.
+   * Reads the last message on a subject by direct get: the answer may be that of any server that has the stream, or of
+   * a mirror. Concurrent reads of the same subject may share a request. Called by `DirectReads`, which judges the answer.
    */
-  lastDirect(stream: string, subject: string, limit: number): Promise<StoredMessage | undefined> {
-    const direct = async () => {
-      const get = (jsm: JetStreamManager) => jsm.direct.getMessage(stream, { last_by_subj: subject });
-      const read = async () => readable(await this.manage(get, limit), { direct: true });
-      return await this.reads.do(read, sizeOf, `direct ${stream} ${subject}`);
-    };
-    return this.direct(`${stream}.>`, direct, () => this.message(stream, { last_by_subj: subject }, limit));
+  lastDirect(stream: string, subject: string, limit: number): Promise<LastAnswer> {
+    const sizeOfAnswer = ({ found }: LastAnswer) => sizeOf(found);
+    return this.reads.do(() => this.askLastDirect(stream, subject, limit), sizeOfAnswer, `direct ${stream} ${subject}`);
+  }
+
+  /** Reads like {@link JetStream.lastDirect}, with a request of its own. */
+  async askLastDirect(stream: string, subject: string, limit: number): Promise<LastAnswer> {
+    const get = (jsm: JetStreamManager) => jsm.direct.getMessage(stream, { last_by_subj: subject });
+    const found = await this.manage(get, limit);
+    // the server's own header is the last of this name
+    return { found: readable(found, { direct: true }), by: found?.header.last("Nats-Stream") };
   }
 
   /**

@@ -179,10 +179,9 @@ class NatsBucket implements Bucket {
   /** Reads the last message of a subject, from any server if the bucket has the option `direct`. */
   #last(subject: string): Promise<StreamRecord | undefined> {
     if (!this.#options.direct) return this.#lastOfLeader(subject);
-    const { js, name, prefix } = this.#stream;
+    const { direct, prefix } = this.#stream;
     return this.#stream.attempt(async (limit) => {
-      if (this.#stream.hasStaleReplica) return await js.last(name, prefix + subject, limit);
-      const message = await js.lastDirect(name, prefix + subject, limit);
+      const message = await direct.last(prefix + subject, limit);
       return message && recordOf(message);
     });
   }

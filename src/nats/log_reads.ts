@@ -5,10 +5,11 @@
 import type { Msg } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
+import type { DirectAnswer } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { OwnedStream } from "./owned_stream.ts";
 import { connectionClosed, notConnected } from "./nats_error.ts";
-import { DirectMessage, MessageTimes } from "./stored_message.ts";
+import { answererOf, DirectMessage, MessageTimes } from "./stored_message.ts";
 
 /** Reads the subjects that have messages and match a filter, from the stream's leader. */
 export async function subjectsOf({ js, name }: OwnedStream, filter: string, limit: number): Promise<string[]> {
@@ -27,19 +28,18 @@ export interface BatchRead {
 }
 
 /**
- * Reads a batch of messages from a server that may lag behind the leader; from the leader if a replica is known to
- * stand still.
+ * Reads a batch of messages from a server that may lag behind the leader, or from the leader: see `DirectReads`.
  * @decides stored messages are read in batches, which arrive by `jetstream.ts`
  */
 export function readBatch(stream: OwnedStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
-  const bytesOf = (messages: readonly StoredMessage[]) => messages.reduce((sum, { data }) => sum + data.length, 0);
+  const bytesOf = ({ found }: Batch) => found.reduce((sum, { data }) => sum + data.length, 0);
   const direct = () => stream.js.reads.do(() => batchDirect(stream, request, limit), bytesOf);
   const ofLeader = async () => {
     const found = await batchOfLeader(stream, request, limit);
     if (request.onMessage !== undefined) found.forEach(request.onMessage);
     return found;
   };
-  return stream.hasStaleReplica ? ofLeader() : stream.js.direct(stream.name, direct, ofLeader);
+  return stream.direct.read(stream.name, direct, ofLeader);
 }
 
 /**
@@ -148,18 +148,19 @@ const AT_ONCE = 16;
  * that have arrived are the batch. `getBatch` of the package does not notice a message lost in the middle
  * (docs/internals/packages.md, row `getbatch`).
  */
-function batchDirect(stream: OwnedStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
+function batchDirect(stream: OwnedStream, request: BatchRead, limit: number): Promise<Batch> {
   const { transport, name, js } = stream;
   const { connection, clock } = transport;
   if (transport.status.state !== "connected") return Promise.reject(notConnected(transport.status.state));
   const api = `$JS.API.DIRECT.GET.${name}`;
   const times = new MessageTimes();
   const found: StoredMessage[] = [];
-  const { promise, resolve, reject } = Promise.withResolvers<StoredMessage[]>();
+  const { promise, resolve, reject } = Promise.withResolvers<Batch>();
   let settled = false;
+  let by: string | undefined;
   const settle = (error?: Error) => {
     settled = true;
-    if (error === undefined || found.length > 0) resolve(found);
+    if (error === undefined || found.length > 0 || by !== undefined) resolve({ found, by });
     else reject(error);
   };
   const receive = (message: Msg) => {
@@ -170,6 +171,9 @@ function batchDirect(stream: OwnedStream, request: BatchRead, limit: number): Pr
     if (stored.sequence < request.from || stored.before !== (found.at(-1)?.sequence ?? 0)) {
       return settle(new JetStreamRefusal("busy", "a message of a batch was lost"));
     }
+    // all messages of a batch come from one stream; those of another one are not passed on
+    by ??= answererOf(message);
+    if (by !== name) return settle();
     found.push(stored);
     request.onMessage?.(stored);
     if (found.length >= request.most) settle();
@@ -200,6 +204,9 @@ function batchDirect(stream: OwnedStream, request: BatchRead, limit: number): Pr
     box.close();
   });
 }
+
+/** A batch that was read by direct get. */
+type Batch = DirectAnswer<StoredMessage[]>;
 
 /** Maximum size of a batch, in bytes; a batch has one message at least. */
 const MAX_BATCH_BYTES = 1024 * 1024;

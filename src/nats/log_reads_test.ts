@@ -37,6 +37,7 @@ describe("readBatch", await requireNatsServer(), () => {
   };
   const request = { subject: "log.>", from: 1, most: 10 };
   const head = (sequence: number, before: number) => ({
+    "Nats-Stream": "log",
     "Nats-Sequence": `${sequence}`,
     "Nats-Last-Sequence": `${before}`,
     "Nats-Subject": "log.a",
@@ -148,7 +149,8 @@ describe("readBatch", await requireNatsServer(), () => {
       inHand--;
       return found === undefined ? undefined : { sequence: found };
     };
-    const stream = { name: "log", hasStaleReplica: true, transport: { clock: systemClock }, js: { message } };
+    const direct = { read: (_kind: string, _direct: unknown, ofLeader: () => unknown) => ofLeader() };
+    const stream = { name: "log", direct, transport: { clock: systemClock }, js: { message } };
     return { stream: stream as unknown as OwnedStream, counted, stored };
   }
 

@@ -194,10 +194,9 @@ export class NatsLogStream implements LogStream {
 
   async last(subject: string, options: { latest?: boolean } = {}): Promise<StoredMessage | undefined> {
     checkSubject(subject);
-    const { js, name } = this.#stream;
+    const { js, name, direct } = this.#stream;
     const ofLeader = (limit: number) => js.message(name, { last_by_subj: subject }, limit);
-    const direct = (limit: number) => js.lastDirect(name, subject, limit);
-    return await this.#stream.attempt(options.latest || this.#stream.hasStaleReplica ? ofLeader : direct);
+    return await this.#stream.attempt(options.latest ? ofLeader : (limit) => direct.last(subject, limit));
   }
 
   async at(sequence: number): Promise<StoredMessage | undefined> {

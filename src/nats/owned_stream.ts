@@ -8,6 +8,7 @@ import { CatgaError } from "../error.ts";
 import { backoff, delay, doubled, valueWithin, within } from "../ports/clock.ts";
 import { stoodStill } from "../ports/standstill.ts";
 import { isForbidden } from "../ports/transport.ts";
+import { DirectReads } from "./direct_reads.ts";
 import { ServerClock } from "./expiry.ts";
 import type { JetStream, StreamInfo, StreamReplica } from "./jetstream.ts";
 import {
@@ -119,6 +120,8 @@ export class OwnedStream {
   readonly heartbeat: number;
   /** Limits how many readers and watches of the stream begin at the same time. */
   readonly beginnings: Gate = new Gate(BEGINNINGS);
+  /** Reads from any server that has the stream. */
+  readonly direct: DirectReads;
   readonly #options: OwnedStreamOptions;
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
@@ -132,7 +135,7 @@ export class OwnedStream {
    * True if a server has a replica that stands still, as last read: as its store is full, it answers direct gets with
    * what the replica has (nats-server 2.15). One that is known to be offline answers nothing.
    */
-  hasStaleReplica = false;
+  #hasStaleReplica = false;
   #measuring: Promise<void> | undefined;
   /**
    * Highest sequence seen of the stream. If the stream is created anew, it starts above this one, whatever the
@@ -157,8 +160,13 @@ export class OwnedStream {
     this.what = options.what;
     this.heartbeat = options.heartbeat;
     this.#options = options;
-    // check again: after a reconnect another stream may have this name
-    transport.onStatus(() => this.#checkedAt = -Infinity);
+    const hasStaleReplica = () => this.#hasStaleReplica;
+    this.direct = new DirectReads({ name: this.name, js, clock: transport.clock, hasStaleReplica });
+    transport.onStatus(() => {
+      // check again: after a reconnect another stream may have this name
+      this.#checkedAt = -Infinity;
+      this.direct.reset();
+    });
   }
 
   /** Finds the stream or creates it. Rejects like `KeyValueStore.open` and `EventLog.open`. */
@@ -403,7 +411,7 @@ export class OwnedStream {
     this.serverClock.read(ts, asked);
     const replicas = cluster?.replicas ?? [];
     this.isReplicated = replicas.length > 0;
-    this.hasStaleReplica = replicas.some((replica) => standsStill(replica) && replica.offline !== true);
+    this.#hasStaleReplica = replicas.some((replica) => standsStill(replica) && replica.offline !== true);
   }
 
   /** Throws a mismatch if the stream's settings are wrong; else records its creation time and last sequence. */

@@ -89,7 +89,13 @@ export class DirectMessage extends DeliveredMessage {
   }
 }
 
+/** Returns the name of the stream that answered a direct get; "" if the answer names none. */
+export function answererOf(message: Msg): string {
+  return headerOf(message)?.(STREAM) ?? "";
+}
+
 /** Beginnings of the header lines that the server adds to the answer of a direct get. */
+const STREAM = "\r\nNats-Stream:";
 const SEQUENCE = "\r\nNats-Sequence:";
 const TIME = "\r\nNats-Time-Stamp:";
 const SUBJECT = "\r\nNats-Subject:";

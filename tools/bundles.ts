@@ -59,6 +59,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/soak/soak": 14,
   "src/log/publishing/schedule_write_faults": 29,
   "src/nats/feed": 12,
+  "src/nats/direct_reads": 8,
   "src/streams/breaks": 34,
   "src/flow/run_ends": 17,
   "src/flow/late_ends": 6,

@@ -83,7 +83,9 @@ export class DirectReads {
     const { name, js } = this.#options;
     const first = await js.message(name, { seq: 1, next_by_subj: ">" }, LIMIT);
     if (first === undefined || first.data.length > MAX_SIZE) return;
-    const answers = await Promise.all(Array.from({ length: LOOKS }, () => js.askLastDirect(name, first.subject, LIMIT)));
+    const answers = await Promise.all(
+      Array.from({ length: LOOKS }, () => js.askLastDirect(name, first.subject, LIMIT)),
+    );
     if (answers.every(({ by }) => by === name)) this.#aloneUntil = began + VALID;
   }
 }

@@ -22,7 +22,10 @@ interface DirectReadsOptions {
   hasStaleReplica(): boolean;
 }
 
-/** Reads one stream by direct get, or from its leader where a direct get may be wrong. */
+/**
+ * Reads one stream by direct get, or from its leader where a direct get may be wrong.
+ * @decides what a mirror answers in the place of its origin is discarded; when the leader is asked again
+ */
 export class DirectReads {
   readonly #options: DirectReadsOptions;
   /** Time until which no other stream is expected to answer, by the monotonic clock. */

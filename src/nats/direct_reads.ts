@@ -56,8 +56,8 @@ export class DirectReads {
   }
 
   /**
-   * Reads by `direct`, and by `ofLeader` if the answer to that is another stream's, or may be, or if the NATS user lacks
-   * the permission for direct gets. `kind`: names the requests that share a permission.
+   * Reads by `direct`, and by `ofLeader` if the answer to that is another stream's, or may be, or if the NATS user may
+   * not use direct gets. `kind`: names the requests that share a permission.
    */
   async read<T>(kind: string, direct: () => Promise<DirectAnswer<T>>, ofLeader: () => Promise<T>): Promise<T> {
     const { name, js, hasStaleReplica } = this.#options;

@@ -306,7 +306,7 @@ export class JetStream {
 
   /**
    * Reads the last message on a subject by direct get: the answer may be that of any server that has the stream, or of
-   * a mirror. Concurrent reads of the same subject may share a request. Called by `DirectReads`, which judges the answer.
+   * a mirror: `DirectReads` judges it. Concurrent reads of the same subject may share a request.
    */
   lastDirect(stream: string, subject: string, limit: number): Promise<LastAnswer> {
     const sizeOfAnswer = ({ found }: LastAnswer) => sizeOf(found);

@@ -32,7 +32,7 @@ export interface BatchRead {
  * @decides stored messages are read in batches, which arrive by `jetstream.ts`
  */
 export function readBatch(stream: OwnedStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
-  const bytesOf = ({ found }: Batch) => found.reduce((sum, { data }) => sum + data.length, 0);
+  const bytesOf = ({ found }: DirectBatch) => found.reduce((sum, { data }) => sum + data.length, 0);
   const direct = () => stream.js.reads.do(() => batchDirect(stream, request, limit), bytesOf);
   const ofLeader = async () => {
     const found = await batchOfLeader(stream, request, limit);
@@ -148,14 +148,14 @@ const AT_ONCE = 16;
  * that have arrived are the batch. `getBatch` of the package does not notice a message lost in the middle
  * (docs/internals/packages.md, row `getbatch`).
  */
-function batchDirect(stream: OwnedStream, request: BatchRead, limit: number): Promise<Batch> {
+function batchDirect(stream: OwnedStream, request: BatchRead, limit: number): Promise<DirectBatch> {
   const { transport, name, js } = stream;
   const { connection, clock } = transport;
   if (transport.status.state !== "connected") return Promise.reject(notConnected(transport.status.state));
   const api = `$JS.API.DIRECT.GET.${name}`;
   const times = new MessageTimes();
   const found: StoredMessage[] = [];
-  const { promise, resolve, reject } = Promise.withResolvers<Batch>();
+  const { promise, resolve, reject } = Promise.withResolvers<DirectBatch>();
   let settled = false;
   let by: string | undefined;
   const settle = (error?: Error) => {
@@ -206,7 +206,7 @@ function batchDirect(stream: OwnedStream, request: BatchRead, limit: number): Pr
 }
 
 /** A batch that was read by direct get. */
-type Batch = DirectAnswer<StoredMessage[]>;
+type DirectBatch = DirectAnswer<StoredMessage[]>;
 
 /** Maximum size of a batch, in bytes; a batch has one message at least. */
 const MAX_BATCH_BYTES = 1024 * 1024;

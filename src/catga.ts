@@ -411,6 +411,7 @@ async function connect(
       onForbidden: (violation) => forbidden.add(violation),
       onUnreachable: ({ address, reason }) => observer({ type: "unreachable", address, reason }),
       onNotice: (text) => observer({ type: "notice", text }),
+      onSplit: (split) => observer({ type: "split", namespace, ...split }),
       onSettings: (settings) => unreported === undefined ? report(settings) : void unreported.push(settings),
     });
     const log = async () => new (await import("./nats/log_stream.ts")).NatsEventLog(transport);
@@ -420,6 +421,7 @@ async function connect(
       started() {
         unreported?.forEach(report);
         unreported = undefined;
+        transport.storeDomain.watch(transport, namespace);
       },
       close: () => transport.close(),
     };

@@ -60,6 +60,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/log/publishing/schedule_write_faults": 29,
   "src/nats/feed": 12,
   "src/nats/direct_reads": 8,
+  "test/topologies": 20,
   "src/streams/breaks": 34,
   "src/flow/run_ends": 17,
   "src/flow/late_ends": 6,

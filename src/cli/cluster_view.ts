@@ -241,6 +241,11 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     return this.#server.look();
   }
 
+  /** Resolves with the streams that mirror a stream of this namespace, and their origins; none if the user may not list. */
+  mirrors(): Promise<ReadonlyMap<string, string>> {
+    return this.#server.mirrors();
+  }
+
   async *runs(options: RunsOptions): AsyncIterableIterator<RunInfo> {
     yield* this.runsInOrder({ ...options, newest: true });
   }

@@ -46,7 +46,8 @@ docs), and what was looked at.`,
     try {
       await disposing(
         ClusterView.open(flags, terminal, (violation) => {
-          denied.push(violation);
+          // without it, mirrors of the streams are not named
+          if (violation.subject !== "$JS.API.STREAM.LIST") denied.push(violation);
           return false;
         }, () => {}),
         async (view) => {
@@ -118,6 +119,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
     for (const each of seenByNodes) findings.splice(findings.indexOf(each), 1);
     findings.push(...versions);
     if (watch.server !== undefined) ofServer(watch.server, view, seen);
+    findings.push(...ofMirrors(await view.mirrors()));
     if (found === undefined) return; // the failure to read the nodes was reported already
     const { nodes } = found;
     ofNodes(found, seen);
@@ -269,6 +271,16 @@ function ofServer(server: ServerView, { namespace }: ClusterView, { findings, lo
       advice: `Run nats stream edit NAME --replicas ${most} for each; give all nodes the same option replicas.`,
     });
   }
+}
+
+/** Finds mirrors of the namespace's streams, which nats-server lets answer reads of them. `mirrors`: origins, by name. */
+function ofMirrors(mirrors: ReadonlyMap<string, string>): DoctorFinding[] {
+  return [...mirrors].map(([about, origin]) => ({
+    ...{ kind: "mirrored", about, severity: "warning", docs: "docs/topologies.md#mirrors" },
+    message: `${about} mirrors ${origin}, and answers direct gets in its place: ` +
+      "programs then ask the leader again, so that reads are right, and slower.",
+    advice: "Make the mirror in another account or JetStream domain, where it answers nothing here; or leave it.",
+  }));
 }
 
 function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {

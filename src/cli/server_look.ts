@@ -81,6 +81,25 @@ export class ServerLook {
   }
 
   /**
+   * Resolves with the names of the streams of the account that mirror a stream of this namespace, and the names of the
+   * mirrored ones. None where no stream answers direct gets, or if this user may not list the account's streams.
+   */
+  async mirrors(): Promise<ReadonlyMap<string, string>> {
+    const shown = new Set(shownStreams(this.#namespace));
+    const mirrors = new Map<string, string>();
+    try {
+      await this.#jetStream.manage(async (jsm) => {
+        for await (const { config: { name, mirror, mirror_direct } } of jsm.streams.list()) {
+          if (mirror !== undefined && mirror_direct && shown.has(mirror.name)) mirrors.set(name, mirror.name);
+        }
+      }, this.#patience);
+    } catch (error) {
+      if (!(error instanceof JetStreamRefusal) && !(isCatgaError(error) && isForbidden(error))) throw error;
+    }
+    return mirrors;
+  }
+
+  /**
    * Reads the use and the limits of the account's store. Resolves with `undefined` if this user may not ask; with a
    * refusal if the server does not answer.
    */

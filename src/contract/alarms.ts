@@ -555,6 +555,7 @@ export const NEARLY_FULL = 0.85;
  */
 export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "disconnected": "Look whether nats-server runs and can be reached. Programs reconnect by themselves.",
+  "namespace-split": "Give each side a namespace of its own, or have one side use the JetStream of the other.",
   "no-node": "Start a program that handles it. What waits is handled then.",
   "subscription-stopped":
     "Replay or discard its dead letters, give the store room, or start a program that handles what waits; it goes on by itself.",
@@ -581,6 +582,13 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "breaker-open": "Look at that program: it does not take messages. It is tried again every few seconds.",
   "clocks-apart": "Let NTP set the clock of that machine: schedules and ages are wrong there.",
 };
+
+/** Returns the text of the alarm about a namespace in two JetStream domains. */
+export function splitText(namespace: string, own: string, other: string): string {
+  const domains = [own, other].sort().join(" and ");
+  return `The namespace ${namespace} is in two JetStream domains, ${domains}, which share messages and no state: each ` +
+    "durable event is handled in both, and a lock is held in both.";
+}
 
 /** All kinds of alarms, the most urgent first. */
 export const ALARM_KINDS = Object.keys(ADVICE) as readonly Alarm["kind"][]; // the keys of `ADVICE` are all kinds

@@ -171,6 +171,7 @@ export interface Health {
   readonly alarms: readonly {
     readonly kind:
       | "disconnected"
+      | "namespace-split"
       | "no-node"
       | "subscription-stopped"
       | "replica-missing"

@@ -155,6 +155,11 @@ export type Observation =
     readonly removed: number;
   }
   /**
+   * The namespace is in two JetStream domains, of which this node uses `own`: durable events are handled in both, and
+   * locks are held in both. Reported once a minute while that is noticed.
+   */
+  | { readonly type: "split"; readonly namespace: string; readonly own: string; readonly other: string }
+  /**
    * A message of NATS was stored in the log's stream; `count` published messages of the contract are bundled in it. Not
    * logged.
    */

@@ -354,6 +354,7 @@ const SHOWN = 60_000;
 const REMEMBERED = 15 * 60_000;
 /** Kinds of alarms that only nodes can notice. */
 const OF_NODES: ReadonlySet<string> = new Set([
+  "namespace-split",
   "no-node",
   "breaker-open",
   "subscription-stopped",

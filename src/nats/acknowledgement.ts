@@ -15,6 +15,7 @@ const SEQ = 6; // the length of `"seq":`
 export class AcknowledgementReader {
   readonly #stream: string;
   readonly #what: string;
+  readonly #isForeign: (domain: unknown) => boolean;
   /**
    * Beginnings of most acknowledgements of the stream: servers write them with a space after the colon in some
    * streams, without in others.
@@ -22,9 +23,11 @@ export class AcknowledgementReader {
   readonly #spaced: Uint8Array;
   readonly #plain: Uint8Array;
 
-  constructor(stream: string, what: string) {
+  /** `isForeign`: returns true for the name of a JetStream domain that is not the stream's. */
+  constructor(stream: string, what: string, isForeign: (domain: unknown) => boolean = () => false) {
     this.#stream = stream;
     this.#what = what;
+    this.#isForeign = isForeign;
     this.#spaced = encode(`{"stream":"${stream}", "seq":`);
     this.#plain = encode(`{"stream":"${stream}","seq":`);
   }
@@ -39,7 +42,8 @@ export class AcknowledgementReader {
     const answer = parsedJson(data) as StoreAnswer | null | undefined;
     if (answer === undefined) return "an answer that is not JSON";
     if (typeof answer !== "object" || answer === null) return "an answer that is not an object";
-    const { error, stream, seq, duplicate } = answer;
+    const { error, stream, seq, duplicate, domain } = answer;
+    if (this.#isForeign(domain)) return `an acknowledgement of the JetStream domain ${JSON.stringify(domain)}`;
     if (typeof error === "object" && error !== null) return refused(refusalOf(error), error.err_code, this.#what);
     if (stream !== this.#stream) return `an acknowledgement of the stream ${JSON.stringify(stream)?.slice(0, 80)}`;
     if (!Number.isSafeInteger(seq) || Number(seq) <= 0) return "an acknowledgement without a sequence";
@@ -65,6 +69,7 @@ export class AcknowledgementReader {
 
 interface StoreAnswer {
   readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string };
+  readonly domain?: unknown;
   readonly stream?: unknown;
   readonly seq?: unknown;
   readonly duplicate?: unknown;

@@ -50,6 +50,7 @@ export interface StreamWrite {
 
 /** The answer to a write, by the names in JetStream's API. Anybody may have written it. */
 interface Acknowledgement {
+  readonly domain?: unknown;
   readonly stream?: unknown;
   readonly seq?: unknown;
 }
@@ -335,11 +336,12 @@ export class JetStream {
     for (const [name, value] of Object.entries(headers)) made.set(name, value);
     if (ttl !== undefined) made.set("Nats-TTL", ttl);
     if (expected !== undefined) made.set("Nats-Expected-Last-Subject-Sequence", `${expected}`);
-    const { stream, seq } = parseAnswer(await this.request(subject, data, made, limit)) as Acknowledgement;
+    const { domain, stream, seq } = parseAnswer(await this.request(subject, data, made, limit)) as Acknowledgement;
     // an answer without them came from another client that subscribes to the bucket's subjects
     if (!stream || typeof seq !== "number") {
       throw new JetStreamRefusal("other", "no acknowledgement: it has no stream, or no sequence");
     }
+    this.#transport.storeDomain.takeOwn(domain);
     return seq;
   }
 

@@ -142,7 +142,8 @@ export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError
   return new CatgaError(
     "UNAVAILABLE",
     `no JetStream on the NATS server at ${server}: start it with \`nats-server -js\` (or put \`jetstream {}\` into its ` +
-      "configuration, and enable it for the account)",
+      "configuration, and enable it for the account); at a leaf node that is to use the JetStream of its hub put " +
+      "`default_js_domain: { ACCOUNT: DOMAIN }` into its configuration, with the hub's domain (docs/topologies.md)",
     { cause },
   );
 }
@@ -178,6 +179,40 @@ export function streamMissing(what: string, stream: string, cause: CatgaError): 
     { details: cause.details, cause },
   );
 }
+
+/**
+ * Makes the error: the stream's settings seem wrong because a server older than 2.11, which knows neither ttls nor
+ * schedules of messages and leaves them out of its answers, leads the stream. `undefined`: its leader is not that old.
+ * `mismatch`: the error for the settings.
+ */
+export function leaderTooOld(
+  what: string,
+  stream: string,
+  { config, cluster }: LedStream,
+  mismatch: CatgaError,
+): CatgaError | undefined {
+  const { metadata } = config as { metadata?: Readonly<Record<string, unknown>> | null };
+  // servers from 2.11 on add their version to the metadata of each answer
+  if (cluster?.leader === undefined || cluster.leader === "" || metadata?.[SERVER_VERSION] !== undefined) {
+    return undefined;
+  }
+  return new CatgaError(
+    mismatch.code,
+    `${what} is led by the NATS server ${cluster.leader}, which is older than 2.11 and keeps what has a ttl for ever: ` +
+      `upgrade that server; until then have another one lead (\`nats stream cluster step-down ${stream}\`). The ` +
+      "settings of the stream are not known while it leads: change nothing else",
+    { retryable: mismatch.retryable, details: { server: cluster.leader }, cause: mismatch },
+  );
+}
+
+/** A stream's settings and its leader, as an answer about it says. */
+interface LedStream {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly cluster?: { readonly leader?: string };
+}
+
+/** Member of a stream's metadata: the version of the server that answered. */
+const SERVER_VERSION = "_nats.ver";
 
 /** Advice about refusals to create a stream, by the `err_code` of the answer. */
 const ADVICE: Readonly<Record<number, string | undefined>> = {

@@ -97,7 +97,7 @@ export class NatsLogStream implements LogStream {
     this.#consumers = new SharedConsumers(this.#stream);
     this.#pending = new PendingAppends(
       transport,
-      new AcknowledgementReader(name, what),
+      new AcknowledgementReader(name, what, (domain) => transport.storeDomain.isForeign(domain)),
       what,
       () => this.#restore(),
       (sequence) => this.#stream.noteRevision(sequence),

@@ -6,6 +6,7 @@ import type { ConnectNatsOptions, NatsAddress } from "./connection.ts";
 import { loadDriver } from "./driver.ts";
 import type { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
+import type { SplitReport } from "./store_domain.ts";
 import type { SettingsReport } from "./wrong_settings.ts";
 
 /** Options of nats.js for a connection; `catga` accepts them as its option `nats`. */
@@ -24,6 +25,8 @@ export interface OpenNatsOptions extends ConnectNatsOptions {
   onForbidden: (violation: Violation) => void;
   /** Called when a stream is found to have wrong settings, and when it has its right settings again. */
   onSettings?: (report: SettingsReport) => void;
+  /** Called each time when the namespace is found to be in another JetStream domain, too. */
+  onSplit?: (split: SplitReport) => void;
   /** Called with a line of text when an operation failed that is repeated automatically. */
   onNotice: (notice: string) => void;
   /**
@@ -38,7 +41,7 @@ export async function openNats(
   nats: NatsAddress,
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
-  const { onError, onForbidden, onNotice, onSettings, onUnreachable, passive = false } = options;
+  const { onError, onForbidden, onNotice, onSettings, onSplit, onUnreachable, passive = false } = options;
   // begin to load the client of nats.js, which takes longest, while Catga's own files load; an error is thrown where it
   // is awaited
   loadDriver(options.transport, (nats as NatsOptions | null)?.tls).catch(() => {});
@@ -52,6 +55,7 @@ export async function openNats(
   const transport = new NatsTransport(link, {
     onForbidden,
     ...(onSettings === undefined ? {} : { onSettings }),
+    ...(onSplit === undefined ? {} : { onSplit }),
     onError: (error) => {
       if ((error as Error)?.name !== "AuthorizationError") return onError(error);
       // the refusal is reported at most once a minute, because nats.js reports it at each attempt to connect

@@ -14,6 +14,7 @@ import type { JetStream, StreamInfo, StreamReplica } from "./jetstream.ts";
 import {
   cannotOpen,
   JetStreamRefusal,
+  leaderTooOld,
   noAnswer,
   noJetStream,
   type RefusalReason,
@@ -428,7 +429,8 @@ export class OwnedStream {
   }
 
   /** Throws a mismatch if the stream's settings are wrong, and reports that as long as they are. */
-  #checkSettings({ config, state, created }: StreamInfo): void {
+  #checkSettings(info: StreamInfo): void {
+    const { config, state, created } = info;
     const { wrongSettings } = this.transport;
     const { last_seq: last, messages } = state;
     const before = this.#right?.created === created ? this.#right : undefined;
@@ -438,7 +440,8 @@ export class OwnedStream {
       : Math.max(0, last - before.last - (messages - before.messages));
     try {
       this.#options.check(config);
-    } catch (error) {
+    } catch (found) {
+      const error = leaderTooOld(this.what, this.name, info, found as CatgaError) ?? found; // nothing else is thrown
       wrongSettings.wrong(this.name, error as Error, removed, async () => {
         await this.#read(TRY_LIMIT).catch((error) => {
           if (error instanceof JetStreamRefusal && error.refusal === "no stream") wrongSettings.right(this.name, 0);

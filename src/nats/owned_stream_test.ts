@@ -8,6 +8,8 @@ import { openTransport } from "./harness_suite.ts";
 import { JetStream } from "./jetstream.ts";
 import { JetStreamRefusal, type RefusalReason } from "./jetstream_refusal.ts";
 import { OwnedStream } from "./owned_stream.ts";
+import { bucketSettings, checkSettings } from "./stream_settings.ts";
+import type { NatsTransport } from "./transport.ts";
 
 describe("OwnedStream", await requireNatsServer(), () => {
   /**
@@ -119,5 +121,38 @@ describe("OwnedStream", await requireNatsServer(), () => {
     const queued = (n: number, limit: number) => ({ waited: limit + 4_500 * (tries = n) });
     await assertRejects(() => attempt(queued), CatgaError, "the request timed out");
     assertEquals(tries, 1);
+  });
+});
+
+describe("a stream with wrong settings", () => {
+  /** Opens a bucket's stream about which JetStream gives this recorded answer; resolves with the error. */
+  async function errorOf(metadata: object, cluster?: object): Promise<CatgaError> {
+    const settings = bucketSettings("test", { direct: false, replicas: 3 });
+    const { allow_msg_ttl: _, subject_delete_marker_ttl: __, ...known } = settings;
+    const state = { first_seq: 1, last_seq: 1, messages: 1, bytes: 1 };
+    const answer = { config: { ...known, metadata }, state, created: "2026-01-01T00:00:00Z", asked: 0, cluster };
+    const transport = {
+      ...{ clock: systemClock, random: Math.random, onStatus: () => () => {} },
+      wrongSettings: { wrong() {}, right() {} },
+    };
+    // casts: the members that a check of settings reads
+    const js = { info: () => Promise.resolve(answer) } as unknown as JetStream;
+    const stream = new OwnedStream(transport as unknown as NatsTransport, js, {
+      ...{ name: "KV_test", what: "the bucket test", settings: () => settings, perMs: 1_000, most: 2 ** 52 },
+      ...{ heartbeat: 1_600, check: (config) => checkSettings("test", config, settings) },
+    });
+    return await assertRejects(() => stream.open(), CatgaError);
+  }
+
+  it("that an old server leads: the error names the server, and does not advise to delete the bucket", async () => {
+    // as nats-server 2.10.27 answers in a cluster with 2.15.1
+    const old = await errorOf({ "_nats.req.level": "1" }, { name: "C", leader: "n3" });
+    assertEquals([old.code, old.details], ["BUCKET_MISMATCH", { server: "n3" }]);
+    assert(/n3, which is older than 2\.11/.test(old.message) && !old.message.includes("kv rm"), old.message);
+    // as 2.15.1 does
+    const other = await errorOf({ "_nats.req.level": "1", "_nats.ver": "2.15.1", "_nats.level": "5" }, {
+      leader: "n1",
+    });
+    assert(other.message.includes("allow_msg_ttl") && other.message.includes("kv rm"), other.message);
   });
 });

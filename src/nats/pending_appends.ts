@@ -156,9 +156,13 @@ export class PendingAppends {
   #receive(message: Msg): void {
     const number = numberAt(message, this.#inbox.length);
     const pending = this.#ring[number & (this.#ring.length - 1)];
-    // the answer is too late, or for a message sent over an earlier connection
-    if (pending?.number !== number) return;
     const { data } = message;
+    if (pending?.number !== number) {
+      // the answer is too late, or for a message sent over an earlier connection; or it is the second one, which comes
+      // from another JetStream domain, and is reported by the reader
+      if (this.#transport.domain !== undefined) this.#reader.read(data);
+      return;
+    }
     if (data.length === 0 && message.headers?.code === 503) {
       const error = this.#onSilence() ??
         unavailable(`${this.#what} did not store a message: no responders: the stream is lost, or has no leader`);

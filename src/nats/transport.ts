@@ -29,6 +29,7 @@ import type { Driver } from "./driver.ts";
 import { connectionClosed, connectionLost, failure, notConnected, tooLarge, violation } from "./nats_error.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 import { isSubscriptionLimit, RefusedSubscriptions } from "./refused_subscriptions.ts";
+import { type SplitReport, StoreDomain } from "./store_domain.ts";
 import { type SettingsReport, WrongSettings } from "./wrong_settings.ts";
 import { type TextMessage, TextPublisher } from "./text_publisher.ts";
 
@@ -47,6 +48,8 @@ export interface NatsTransportOptions {
    * needed); absent: `onError` is called instead.
    */
   onForbidden?: (violation: Violation) => void;
+  /** Called each time when the namespace is found to be in another JetStream domain, too. */
+  onSplit?: (split: SplitReport) => void;
   /** Called when a stream is found to have wrong settings, and when it has its right settings again. */
   onSettings?: (report: SettingsReport) => void;
 }
@@ -68,6 +71,8 @@ export class NatsTransport implements Transport {
   readonly driver: Driver;
   /** The streams of which this connection has found wrong settings. */
   readonly wrongSettings: WrongSettings;
+  /** The JetStream domain of the streams and buckets of this connection. */
+  readonly storeDomain: StoreDomain;
   readonly #owned: boolean;
   readonly #onError: (error: unknown) => void;
   readonly #onForbidden: ((violation: Violation) => void) | undefined;
@@ -88,6 +93,7 @@ export class NatsTransport implements Transport {
   constructor(link: NatsLink, options: NatsTransportOptions = {}) {
     this.clock = this.#clock = new EndingClock(systemClock);
     this.wrongSettings = new WrongSettings(this.clock, options.onSettings ?? (() => {}));
+    this.storeDomain = new StoreDomain(this.clock, options.onSplit ?? (() => {}));
     this.connection = link.connection;
     this.driver = link.driver;
     this.#owned = link.owned;
@@ -101,6 +107,7 @@ export class NatsTransport implements Transport {
     });
     this.#status.onChange(({ state }) => {
       if (state !== "connected") return this.#texts?.drop();
+      this.storeDomain.permit(true);
       for (const subscription of this.#subscriptions) subscription.again();
     });
   }
@@ -122,6 +129,10 @@ export class NatsTransport implements Transport {
   get server(): ServerInfo {
     this.#readInfo();
     return this.#server;
+  }
+
+  get domain(): string | undefined {
+    return this.storeDomain.own;
   }
 
   onStatus(listener: (status: TransportStatus) => void): () => void {
@@ -349,6 +360,8 @@ export class NatsTransport implements Transport {
     if (forbidden !== undefined) { for (const listener of [...this.#onViolation]) listener(forbidden); }
     // a missing permission for direct gets is not reported: reads then use the stream's leader
     if (forbidden?.subject.startsWith("$JS.API.DIRECT.GET.")) return;
+    // nor is one to ask for services, which a node does only to notice that its namespace is split
+    if (forbidden?.operation === "publish" && forbidden.subject === "$SRV.PING") return this.storeDomain.permit(false);
     if (forbidden === undefined || this.#onForbidden === undefined) this.#onError(error);
     // the report names the pattern of all inboxes, because each inbox has a random name
     else if (forbidden.operation === "subscribe" && forbidden.subject.startsWith(`${this.#inboxPrefix}.`)) {

@@ -2,7 +2,7 @@
  * The log of an app: turns each observation into one line and one record of fields.
  * @decides the level and text of each log line
  */
-import { NEARLY_FULL, removedText } from "../contract/alarms.ts";
+import { NEARLY_FULL, removedText, splitText } from "../contract/alarms.ts";
 import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
 import { logThrown } from "../data/cause_text.ts";
 import { messageLabel, printable } from "../data/printable.ts";
@@ -173,6 +173,8 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
           (seen.discard === "new" ? "refuses messages" : "drops its oldest messages, unhandled ones too") +
           ". Raise its max_bytes",
       );
+    case "split":
+      return error(splitText(seen.namespace, seen.own, seen.other));
     case "settings": {
       const removed = removedText(seen.removed);
       if (seen.reason !== undefined) return error(`${seen.stream} has wrong settings: ${seen.reason}.${removed}`);

@@ -16,6 +16,7 @@ import {
   type ObservedRetry,
   type ObservedSettings,
   type ObservedSubscription,
+  splitText,
   type UnreadableEntity,
 } from "../contract/alarms.ts";
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
@@ -48,6 +49,8 @@ export class NodeAlarms {
   readonly #settings = new Map<string, ObservedSettings>();
   /** The alarm about a NATS store without room, and the time at which the store refused the last write. */
   #full: { readonly alarm: Alarm; readonly at: number } | undefined;
+  /** The alarm about a namespace in two JetStream domains, and the time at which that was last noticed. */
+  #split: { readonly alarm: Alarm; readonly at: number } | undefined;
   readonly #seen = new Map<string, NodeInfo>();
   /** Nodes that died, by id, and when this node noticed each death. */
   readonly #dead = new Map<string, { readonly info: NodeInfo; readonly since: number }>();
@@ -89,6 +92,8 @@ export class NodeAlarms {
         return this.#noteDeadLetter(seen, now);
       case "fault":
         return this.#noteFault(seen.error as Error, now);
+      case "split":
+        return this.#noteSplit(seen, now);
       case "log-filling":
         return void this.#streams.set(seen.stream, { bytes: seen.bytes, limit: seen.maxBytes });
       case "settings": {
@@ -159,6 +164,7 @@ export class NodeAlarms {
       if (handled?.has(name) || now - since > ALARM_LIFETIME) this.#lastHandlers.delete(name);
     }
     if (this.#full !== undefined && now - this.#full.at > FULL_ALARM_LIFETIME) this.#full = undefined;
+    if (this.#split !== undefined && now - this.#split.at > SPLIT_ALARM_LIFETIME) this.#split = undefined;
     return this.#alarms = alarmsOf({
       now,
       disconnected: this.#disconnected,
@@ -173,7 +179,7 @@ export class NodeAlarms {
       letters: this.#lettersOf(subscriptions),
       retrying: [...subscriptions.flatMap((each) => retriesOf(each, now)), ...this.#failedRuns(now)],
       streams: [...this.#streams].map(([name, { bytes, limit }]) => ({ name, bytes, limit, replicas: 1, missing: [] })),
-      others: this.#full === undefined ? [] : [this.#full.alarm],
+      others: [this.#full, this.#split].flatMap((each) => each === undefined ? [] : [each.alarm]),
       settings: [...this.#settings.values()],
       breakers: [...this.#breakers].map(([id, since]) => {
         const info = this.#seen.get(id);
@@ -207,6 +213,12 @@ export class NodeAlarms {
     const message = "The store of NATS is full: nothing more is stored.";
     const what = { kind: "store-full", about: "NATS", severity: "error", count: 1, docs: "" } as const;
     this.#full = { alarm: { ...what, message, cause: error.message, since: this.#full?.alarm.since ?? now }, at: now };
+  }
+
+  #noteSplit({ namespace: about, own, other }: Extract<Observation, { type: "split" }>, now: number): void {
+    const message = splitText(about, own, other);
+    const what = { kind: "namespace-split", about, severity: "error", count: 2, message, docs: "" } as const;
+    this.#split = { alarm: { ...what, since: this.#split?.alarm.since ?? now }, at: now };
   }
 
   #noteChange(change: string, id: string, now: number): void {
@@ -303,6 +315,8 @@ const UNHANDLED = Object.freeze({ handlers: 0, last: [], waiting: 0, wanted: fal
  * write its record within 7 s.
  */
 const FULL_ALARM_LIFETIME = 15_000;
+/** How long the alarm about a split namespace lasts after it was noticed, in ms: nodes look once a minute. */
+const SPLIT_ALARM_LIFETIME = 150_000;
 /** How long an alarm lasts whose cause was observed once, in ms. */
 const ALARM_LIFETIME = 15 * 60_000;
 const MAX_OBSERVATIONS = 1_000;

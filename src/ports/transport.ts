@@ -23,6 +23,8 @@ export interface Transport {
   readonly status: TransportStatus;
   /** The server of this connection; a reconnect may change it. */
   readonly server: ServerInfo;
+  /** Name of the JetStream domain in which this connection's streams and buckets are; absent: none, or not known. */
+  readonly domain?: string | undefined;
   /**
    * Calls the listener after every change of {@link Transport.status}. Returns a function that removes the listener. A
    * listener must not throw.

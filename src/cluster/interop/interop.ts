@@ -3,7 +3,8 @@
  * presents the node as a NATS service, which `nats micro` lists (`Directory`). Requests between nodes do not pass
  * through {@link Interop}.
  */
-import { callSubject } from "../../contract/subjects.ts";
+import { callSubject, DOMAIN_HEADER, NAMESPACE_HEADER } from "../../contract/subjects.ts";
+import { OnceAMinute } from "../../ports/clock.ts";
 import {
   CallStats,
   FORBIDDEN_REPLY,
@@ -81,9 +82,11 @@ class Directory {
   readonly #options: DirectoryOptions;
   #subscriptions: Subscription[] = [];
   #info: string | undefined;
+  readonly #splits: OnceAMinute;
 
   constructor(options: DirectoryOptions) {
     this.#options = options;
+    this.#splits = new OnceAMinute(options.transport.clock);
   }
 
   /**
@@ -96,11 +99,16 @@ class Directory {
     for (const [verb, describe] of Object.entries(verbs)) {
       for (const scope of ["", `.${service}`, `.${service}.${id}`]) {
         this.#subscriptions.push(
-          transport.subscribe(`$SRV.${verb}${scope}`, { optional: true }, ({ subject, reply, noResponders }) => {
-            if (noResponders || reply === undefined) return;
-            if (!mayAnswer(reply)) return malformed.add(subject, FORBIDDEN_REPLY);
-            respond(this.#options, reply, describe());
-          }),
+          transport.subscribe(
+            `$SRV.${verb}${scope}`,
+            { optional: true },
+            ({ subject, reply, headers, noResponders }) => {
+              if (noResponders || reply === undefined) return;
+              if (headers !== undefined) this.#compare(headers);
+              if (!mayAnswer(reply)) return malformed.add(subject, FORBIDDEN_REPLY);
+              respond(this.#options, reply, describe());
+            },
+          ),
         );
       }
     }
@@ -139,9 +147,19 @@ class Directory {
     return JSON.stringify({ type: `${TYPE}.stats_response`, ...this.#identity(), started, endpoints });
   }
 
+  /** Reports that the namespace is split if another node of it asks, which has its store in another domain. */
+  #compare(headers: Readonly<Record<string, string>>): void {
+    const { transport: { domain: own }, namespace, observer } = this.#options;
+    const other = headers[DOMAIN_HEADER];
+    if (own === undefined || !other || other === own || headers[NAMESPACE_HEADER] !== namespace) return;
+    if (this.#splits.due()) observer({ type: "split", namespace, own, other: other.slice(0, 80) });
+  }
+
   #identity(): Record<string, unknown> {
     const { namespace, info: { service, id, version, endpoint, metadata } } = this.#options;
-    const own = { "catga.namespace": namespace, "catga.endpoint": endpoint };
+    const { domain } = this.#options.transport;
+    const place = domain === undefined ? {} : { "catga.domain": domain };
+    const own = { "catga.namespace": namespace, "catga.endpoint": endpoint, ...place };
     return { name: service, id, version, metadata: { ...metadata, ...own } };
   }
 

@@ -188,6 +188,7 @@ export class PlainCalls {
     try {
       if (this.#underWay > MAX_UNDER_WAY) throw new CatgaError("OVERLOADED", TOO_MANY, { retryable: true });
       if (reply === undefined) throw new CatgaError("INVALID_MESSAGE", `stream ${contract.name} needs a reply subject`);
+      if (reply.startsWith(IMPORTED) && !mayStream(headers)) throw new CatgaError("INVALID_MESSAGE", ONE_ANSWER);
       const payload = readPayload(contract, data);
       const { id: _, ...options } = readHeaders(contract, headers ?? {}, { keyed: keyed(contract), carried });
       const due = host.wheel.now() + this.#options.timeLeft(contract);
@@ -277,6 +278,7 @@ function readHeaders(
     const known = header.toLowerCase();
     if (known === "nats-msg-id") id = value;
     else if (known === "catga-key") key = value;
+    else if (known === RESPONSE) continue;
     // names of headers are compared in lower case, because some clients capitalize them
     else if (carried.includes(known)) headers[known] = value;
     else if (!known.startsWith("nats-")) headers[header] = value;
@@ -303,7 +305,22 @@ export function forPlainClient(contract: AnyContract): AnyContract {
   return { ...contract, options };
 }
 
+/** Returns true if the client says that its import passes on any number of answers. */
+function mayStream(headers: Readonly<Record<string, string>> = {}): boolean {
+  return Object.entries(headers).some(([name, value]) => name.toLowerCase() === RESPONSE && value === "stream");
+}
+
 const decoder = new TextDecoder("utf-8", { fatal: true });
+/**
+ * Beginning of the reply subjects of requests that come over an account's import of a service. The subject does not say
+ * how many answers the import passes on; by default it is one, and nats-server drops the others (2.15).
+ */
+const IMPORTED = "_R_.";
+/** Name of the header, in lower case, with which a client says that its import passes on any number of answers. */
+const RESPONSE = "catga-response";
+const ONE_ANSWER =
+  "the request came over an account's import of a service, which passes on one answer, unless its export " +
+  "has `response_type: stream`: if it has, send the header Catga-Response: stream";
 const MAX_UNDER_WAY = 65_536;
 const FLUSH_EVERY = 256; // items of a stream
 const OF_STREAM = "a stream or a consumer of JetStream sent it, no client";

@@ -241,7 +241,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     return this.#server.look();
   }
 
-  /** Resolves with the streams that mirror a stream of this namespace, and their origins; none if the user may not list. */
+  /** Resolves with the streams that mirror one of this namespace, and their origins; none if the user may not list. */
   mirrors(): Promise<ReadonlyMap<string, string>> {
     return this.#server.mirrors();
   }

@@ -273,7 +273,7 @@ function ofServer(server: ServerView, { namespace }: ClusterView, { findings, lo
   }
 }
 
-/** Finds mirrors of the namespace's streams, which nats-server lets answer reads of them. `mirrors`: origins, by name. */
+/** Finds mirrors of the namespace's streams, which answer reads of them. `mirrors`: by name, with their origins. */
 function ofMirrors(mirrors: ReadonlyMap<string, string>): DoctorFinding[] {
   return [...mirrors].map(([about, origin]) => ({
     ...{ kind: "mirrored", about, severity: "warning", docs: "docs/topologies.md#mirrors" },

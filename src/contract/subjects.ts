@@ -45,10 +45,3 @@ export function isEndpoint(text: string): boolean {
 export function nodeOf(endpoint: string): string {
   return endpoint.slice(0, endpoint.indexOf("."));
 }
-
-/**
- * Headers of a question `$SRV.PING` with which a node looks for nodes of its namespace in other JetStream domains: its
- * namespace, and its domain.
- */
-export const NAMESPACE_HEADER = "Catga-Namespace";
-export const DOMAIN_HEADER = "Catga-Domain";

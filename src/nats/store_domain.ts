@@ -1,7 +1,7 @@
 /**
- * Notices that one namespace is in two JetStream domains, as on both sides of a link to a leaf node with a domain of its
- * own. The two sides share messages and no state: each durable event is stored and handled on both sides, and a lock is
- * held on both. It is noticed by acknowledgements of another domain than that of this connection's buckets (whose
+ * Notices that one namespace is in two JetStream domains, as on both sides of a link to a leaf node with its own
+ * domain. The two sides share messages and no state: each durable event is stored and handled on both sides, and a lock
+ * is held on both. It is noticed by acknowledgements of another domain than that of this connection's buckets (whose
  * subjects do not cross such a link), and by answers to `$SRV.PING` of nodes of the namespace that name another domain.
  * Connections to servers without a domain ask nothing.
  * @decides when a namespace counts as split between two JetStream domains
@@ -9,8 +9,14 @@
 import { type Clock, OnceAMinute } from "../ports/clock.ts";
 import { isRecord } from "../data/checks.ts";
 import { parsedJson } from "../data/encoding.ts";
-import { DOMAIN_HEADER, NAMESPACE_HEADER } from "../contract/subjects.ts";
-import type { SubscribeOptions, Subscription, TransportMessage, TransportPublishOptions } from "../ports/transport.ts";
+import {
+  DOMAIN_HEADER,
+  NAMESPACE_HEADER,
+  type SubscribeOptions,
+  type Subscription,
+  type TransportMessage,
+  type TransportPublishOptions,
+} from "../ports/transport.ts";
 
 /** The two JetStream domains in which a namespace is: that of this connection, and another one. */
 export interface SplitReport {

@@ -206,3 +206,10 @@ export function messageSize(
 ): number {
   return data.length + byteLength(headersText(headers));
 }
+
+/**
+ * Headers of a question `$SRV.PING` with which a node looks for nodes of its namespace in other JetStream domains: its
+ * namespace, and its domain.
+ */
+export const NAMESPACE_HEADER = "Catga-Namespace";
+export const DOMAIN_HEADER = "Catga-Domain";

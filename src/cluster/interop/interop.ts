@@ -3,7 +3,7 @@
  * presents the node as a NATS service, which `nats micro` lists (`Directory`). Requests between nodes do not pass
  * through {@link Interop}.
  */
-import { callSubject, DOMAIN_HEADER, NAMESPACE_HEADER } from "../../contract/subjects.ts";
+import { callSubject } from "../../contract/subjects.ts";
 import { OnceAMinute } from "../../ports/clock.ts";
 import {
   CallStats,
@@ -17,7 +17,7 @@ import {
 } from "./plain_calls.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import type { Subscription, Transport } from "../../ports/transport.ts";
+import { DOMAIN_HEADER, NAMESPACE_HEADER, type Subscription, type Transport } from "../../ports/transport.ts";
 import { exceeds } from "../../data/utf8.ts";
 import { jsonSchemas } from "../../contract/json_schema.ts";
 

@@ -52,12 +52,15 @@ type Api = typeof import("@opentelemetry/api");
  *
  * @example
  * ```ts
- * import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-node";
+ * import { context, trace } from "@opentelemetry/api";
+ * import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
+ * import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
  * import { catga, query } from "@catga/catga";
  * import { tracing } from "@catga/catga/behaviors";
  *
  * const exporter = new InMemorySpanExporter();
- * new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register();
+ * context.setGlobalContextManager(new AsyncLocalStorageContextManager());
+ * trace.setGlobalTracerProvider(new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] }));
  *
  * const Answer = query<void, number>("Answer");
  * await using app = await catga({ handlers: Answer.handle(() => 42), behaviors: [tracing()] });

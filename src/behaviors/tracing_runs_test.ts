@@ -1,8 +1,7 @@
 /** Tests of the spans of workflow runs: with versions 2 and 3 of OpenTelemetry's SDK, in memory and over NATS. */
 import { context, SpanStatusCode, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
-import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
-import type { ReadableSpan } from "@opentelemetry/sdk-trace-node";
+import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { assert, assertEquals } from "@std/assert";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { catga, command, fail, query, unwrap, workflow } from "../../mod.ts";

@@ -1,6 +1,6 @@
 /** Tests of the async context and the trace in which handlers run that an HTTP request has called. */
 import { ROOT_CONTEXT, trace } from "@opentelemetry/api";
-import type { ReadableSpan } from "@opentelemetry/sdk-trace-node";
+import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import { assertEquals } from "@std/assert";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { after, before, describe, it } from "node:test";

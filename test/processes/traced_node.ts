@@ -10,8 +10,9 @@
  * @module
  */
 import process from "node:process";
-import { trace } from "@opentelemetry/api";
-import { NodeTracerProvider, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-node";
+import { context, trace } from "@opentelemetry/api";
+import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
+import { type ReadableSpan, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { catga, command, type Handler, query, workflow } from "@catga/catga";
 import { tracing } from "@catga/catga/behaviors";
 
@@ -59,7 +60,8 @@ if (import.meta.main) {
     },
     shutdown: () => Promise.resolve(),
   };
-  new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register();
+  context.setGlobalContextManager(new AsyncLocalStorageContextManager());
+  trace.setGlobalTracerProvider(new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] }));
   const handoff = Handoff.handle((text, ctx) =>
     trace.getTracer("own").startActiveSpan("own work", async (span) => {
       await new Promise((resolve) => setTimeout(resolve)); // the context outlives a turn of the event loop

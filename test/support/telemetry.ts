@@ -1,7 +1,9 @@
 /** The SDK of OpenTelemetry, registered for one test file; spans and metrics are kept in memory. */
 import { context, metrics, propagation, trace } from "@opentelemetry/api";
+import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
+import { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } from "@opentelemetry/core";
 import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
-import { NodeTracerProvider, type ReadableSpan } from "@opentelemetry/sdk-trace-node";
+import { type ReadableSpan, TracerProvider } from "@opentelemetry/sdk-trace";
 
 /** Collects when it is asked to: readers of the SDK that export have a timer. */
 class Reader extends MetricReader {
@@ -27,7 +29,10 @@ export class Telemetry {
       forceFlush: () => Promise.resolve(),
       shutdown: () => Promise.resolve(),
     };
-    new NodeTracerProvider({ spanProcessors: [keeping] }).register();
+    const propagators = [new W3CTraceContextPropagator(), new W3CBaggagePropagator()];
+    propagation.setGlobalPropagator(new CompositePropagator({ propagators }));
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager());
+    trace.setGlobalTracerProvider(new TracerProvider({ spanProcessors: [keeping] }));
     metrics.setGlobalMeterProvider(new MeterProvider({ readers: [this.#reader] }));
   }
 

@@ -1,4 +1,4 @@
-/** Tests of `tracing()` with version 3 of OpenTelemetry's SDK; `tracing_test.ts` tests it with version 2. */
+/** Tests of `tracing()` between two nodes, with the processor and exporter of the SDK. */
 import { context, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
@@ -9,7 +9,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 import { tracing } from "./mod.ts";
 
-describe("tracing() with SDK 3", () => {
+describe("tracing() between two nodes", () => {
   it("makes one trace over two nodes: each span is the child of the one before it", async () => {
     const exporter = new InMemorySpanExporter();
     context.setGlobalContextManager(new AsyncLocalStorageContextManager());

@@ -29,8 +29,8 @@ const tsconfig: { compilerOptions: { paths: Record<string, string[]> } } = JSON.
 const OF_EXAMPLES = ["@nats-io/obj", "hono", "yaml"];
 
 /**
- * Packages that users bring, too, in an older version than the tests: one copy is to serve both. An API finds an SDK only
- * if that was registered through an API no older than itself.
+ * Packages that users bring, too, in an older version than the tests: one copy is to serve both. An API finds an SDK
+ * only if that was registered through an API no older than itself.
  */
 const OLDER_TOO: Names = { "@opentelemetry/api": "1.9.1" };
 

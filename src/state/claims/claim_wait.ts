@@ -20,20 +20,20 @@ interface LivenessCheck {
   readonly answer: Promise<boolean>;
   /** Claims up to this revision were written before the check began; only these does the check find abandoned. */
   readonly upTo: number;
-  /** Greatest revision of the claims that are waited for by now: the next check begins after all of them. */
-  wanted: number;
 }
 
 /**
  * All waits of one process for claims. Waits for the same key share a watch; waits for the same process share a check
- * if it is alive.
+ * if it is alive, as far as their claims were known when the check began.
  */
 export class ClaimWait {
   readonly #clock: Clock;
   readonly #liveness: Liveness;
   readonly #watch: KeyWatch;
-  /** By endpoint of a process. */
-  readonly #checks = new Map<string, LivenessCheck>();
+  /** By endpoint of a process, in the order in which they began. Each began with claims of which none before it knew. */
+  readonly #checks = new Map<string, Set<LivenessCheck>>();
+  /** Greatest revision of all claims that were seen. */
+  #newest = 0;
   /**
    * By endpoint of a process that was gone at the time `at`, by the monotonic clock: its claims up to this revision
    * were written before.
@@ -71,9 +71,10 @@ export class ClaimWait {
     }).catch(reject);
     const checking = new AbortController();
     // a check that begins when all claims of the contract are known counts for all of them
-    watched.ready.then(() =>
-      this.#untilGone(endpoint, { revision: () => latest.revision, newest: watched.newest, signal: checking.signal })
-    ).then(
+    watched.ready.then(() => {
+      this.#see(watched.newest());
+      return this.#untilGone(endpoint, () => latest.revision, checking.signal);
+    }).then(
       () => resolve({ found: latest, gone: true }),
       (error) => checking.signal.aborted || reject(error),
     );
@@ -85,39 +86,38 @@ export class ClaimWait {
     }
   }
 
+  #see(revision: number): void {
+    this.#newest = Math.max(this.#newest, revision);
+  }
+
   /**
    * Resolves when the process that holds the claim is gone. If the claim's `revision` changes during a check, the claim
-   * was renewed: the process is alive, even if the check finds it gone. A claim that was written after a check had
-   * begun is checked again: the process was connected when it wrote the claim, and may have lost its connection only a
-   * moment ago. A check takes seconds, and may end after its caller's deadline: the next caller then uses its result.
-   * `newest`: greatest known revision of the claims of the contract.
+   * was renewed: the process is alive, even if the check finds it gone. A claim of which nobody knew when a check began
+   * may have been written since, by a process that had lost its connection for a moment only. So it has a check of its
+   * own, which begins at once: it does not wait for the end of the other, because checks at the same time cost no more
+   * pings than one. A check takes seconds, and may end after its caller's deadline: the next caller then uses its
+   * result.
    */
-  async #untilGone(
-    endpoint: string,
-    { revision, newest, signal }: {
-      readonly revision: () => number;
-      readonly newest: () => number;
-      readonly signal: AbortSignal;
-    },
-  ): Promise<void> {
-    let last: LivenessCheck | undefined;
+  async #untilGone(endpoint: string, revision: () => number, signal: AbortSignal): Promise<void> {
     while (true) {
       const before = revision();
       if (before <= (this.#gone.get(endpoint)?.revision ?? 0)) return;
-      const check = this.#checks.get(endpoint) ?? this.#begin(endpoint, Math.max(before, newest(), last?.wanted ?? 0));
-      check.wanted = Math.max(check.wanted, before);
-      const isGone = await check.answer && revision() === before;
-      if (isGone && before <= check.upTo) return this.#isGone(endpoint, check.upTo);
-      if (!isGone) await delay(this.#clock, CHECK_INTERVAL, signal);
-      else if (signal.aborted) throw signal.reason;
-      last = check;
+      this.#see(before);
+      const checks = this.#checks.get(endpoint) ?? new Set();
+      const check = [...checks].find(({ upTo }) => before <= upTo) ?? this.#begin(endpoint, checks);
+      if (await check.answer && revision() === before) return this.#isGone(endpoint, check.upTo);
+      await delay(this.#clock, CHECK_INTERVAL, signal);
     }
   }
 
-  #begin(endpoint: string, upTo: number): LivenessCheck {
-    const answer = this.#liveness.gone(endpoint).finally(() => this.#checks.delete(endpoint));
-    const check = { answer, upTo, wanted: upTo };
-    this.#checks.set(endpoint, check);
+  #begin(endpoint: string, checks: Set<LivenessCheck>): LivenessCheck {
+    this.#checks.set(endpoint, checks);
+    const answer = this.#liveness.gone(endpoint).finally(() => {
+      checks.delete(check);
+      if (checks.size === 0 && this.#checks.get(endpoint) === checks) this.#checks.delete(endpoint);
+    });
+    const check: LivenessCheck = { answer, upTo: this.#newest };
+    checks.add(check);
     return check;
   }
 

@@ -201,6 +201,8 @@ export class NatsLogStream implements LogStream {
 
   async at(sequence: number): Promise<StoredMessage | undefined> {
     const { js, name } = this.#stream;
+    // no message has such a sequence, and a server refuses the request, as often as it is asked
+    if (sequence < 1) return undefined;
     return await this.#stream.attempt((limit) => js.message(name, { seq: sequence }, limit));
   }
 
@@ -228,6 +230,7 @@ export class NatsLogStream implements LogStream {
     checkPattern(subject);
     const { js, name } = this.#stream;
     const { before } = options;
+    if (before !== undefined && before < 1) return 0; // for a server, 0 would mean all
     const request = { filter: subject, ...(before === undefined ? {} : { seq: before }) };
     const { purged } = await this.#stream.attempt(
       (limit) => js.manage((jsm) => jsm.streams.purge(name, request), limit),

@@ -1232,6 +1232,14 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         assertEquals(await stream.at(later + 1), undefined);
       });
 
+      it("at, purge: below 1 nothing is found or removed (a leader that took over asked for 0 again and again, for ever)", async () => {
+        const [stream, append] = await newStream();
+        const sequence = await append("a");
+        assertEquals([await stream.at(0), await stream.at(-1)], [undefined, undefined]);
+        assertEquals(await stream.purge(`${stream.name}.a`, { before: 0 }), 0);
+        assertEquals((await stream.at(sequence))?.sequence, sequence);
+      });
+
       it("read: gives 2,500 messages in parts, each once", slow, async () => {
         const [stream, append] = await newStream();
         for (let i = 0; i < 2_500; i += 500) {

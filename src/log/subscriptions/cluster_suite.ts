@@ -79,6 +79,8 @@ export class Cluster {
   intercept: ((node: string, contract: AnyContract, payload: unknown) => ErrorCode | undefined) | undefined;
   /** Called before each append to the stream of subscriptions' states; a promise delays it, as a slow store does. */
   mayStore: (subject: string) => Promise<void> | undefined = () => undefined;
+  /** Called when an append to that stream is stored; a promise delays its acknowledgement, as a slow link does. */
+  mayAcknowledge: (subject: string) => Promise<void> | undefined = () => undefined;
   /** Called before the last message of a subject of subscriptions' states is read; what it throws fails the read. */
   mayRead: (subject: string) => void = () => {};
   /** Answers whether a process has certainly ended, in place of the nodes that know at once; `undefined`: does not. */
@@ -398,7 +400,9 @@ export class Node {
     const append = kept.append.bind(kept);
     kept.append = async (subject, ...rest) => {
       await cluster.mayStore(subject);
-      return await append(subject, ...rest);
+      const appended = await append(subject, ...rest);
+      await cluster.mayAcknowledge(subject);
+      return appended;
     };
     const last = kept.last.bind(kept);
     kept.last = async (subject, ...rest) => {

@@ -101,6 +101,27 @@ describe("Subscriptions, when leaders change", () => {
     cluster.close();
   });
 
+  it("notice a commit of another that is stored before the acknowledgement of their own comes (nobody led then)", async () => {
+    const cluster = new Cluster();
+    await cluster.node("a", { handles: BILLING });
+    await cluster.leader("billing");
+    await cluster.clock.advance(5_000);
+    const [stored, told] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    cluster.mayAcknowledge = (subject) => {
+      if (!subject.includes(".sub.rec.")) return undefined;
+      stored.resolve();
+      return told.promise;
+    };
+    await cluster.publish("Placed", events(1, 1));
+    await cluster.clock.until(stored.promise);
+    await cluster.change("billing", (head) => ({ ...head, leader: "" }));
+    await cluster.clock.advance(1_000);
+    cluster.mayAcknowledge = () => undefined;
+    told.resolve();
+    await cluster.until("it leads again", async () => (await cluster.record("billing"))?.leader !== "", 10_000);
+    cluster.close();
+  });
+
   it("make a dead letter of a message that kills its leader's process each time, and of no other", async () => {
     const cluster = new Cluster();
     const handles = { billing: { Placed: { attempts: 3, delay: [1, 1] as const } } };

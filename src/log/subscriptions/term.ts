@@ -70,6 +70,8 @@ export class SubscriptionTerm {
   #dirty = true;
   /** The position in the log that the last commit recorded. */
   #committed: Place | undefined;
+  /** Greatest sequence of the commits of any leader of which this one knows that they were stored. */
+  #newest = 0;
   #written = -Infinity;
   /** Times at which requests of nodes and operators are to be read from the store, by the monotonic clock. */
   #looks: number[] = [];
@@ -177,8 +179,14 @@ export class SubscriptionTerm {
    * stored.
    */
   onCommit(sequence: number): void {
-    // this node is writing no commit, so another leader wrote this one, which this node's next commit will reveal
-    if (this.#writing === undefined && sequence > this.#options.commits.sequence) this.#change();
+    this.#newest = Math.max(this.#newest, sequence);
+    this.#seeOthers();
+  }
+
+  /** Has another commit written if another leader has stored one behind this leader's last, which it then finds. */
+  #seeOthers(): void {
+    // while this node is writing a commit, the newest may be its own
+    if (this.#writing === undefined && this.#newest > this.#options.commits.sequence) this.#change();
   }
 
   /**
@@ -436,7 +444,10 @@ export class SubscriptionTerm {
   async #write(): Promise<boolean> {
     while (this.#writing !== undefined) await this.#writing;
     if (this.#over || this.#phase === "ends") return false;
-    this.#writing = this.#commit().finally(() => this.#writing = undefined);
+    this.#writing = this.#commit().finally(() => {
+      this.#writing = undefined;
+      this.#seeOthers();
+    });
     return await this.#writing;
   }
 
@@ -470,6 +481,7 @@ export class SubscriptionTerm {
         return false;
       }
       if (commits.sequence < sequence) {
+        this.#newest = 0;
         this.#garbage.forget();
         this.onRequest(); // the store reuses sequences: read the requests again
       }

@@ -1,7 +1,8 @@
 /**
  * A claim that a process holds while it runs the handler of an idempotent command: the claim is renewed during the run,
  * then replaced by the result or removed. The nonce in the entry shows which attempt has the claim, even if
- * acknowledgements are lost; compare-and-set decides every race.
+ * acknowledgements are lost; compare-and-set decides every race. Another attempt may have the claim when the run ends,
+ * as after a standstill of this process: the first result counts.
  */
 import { backoff, between, type Clock, delay, doubled, type Random, type Stamp, stamp } from "../../ports/clock.ts";
 import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
@@ -11,6 +12,7 @@ import type { MaybePromise } from "../../contract/schema.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import type { JumpWatch, Leased } from "../store/jump_watch.ts";
+import { staleAnswer } from "../store/ambiguous_writes.ts";
 import { LeasedEntry } from "../store/leased_entry.ts";
 import { type ClaimRecord, readClaim, type RunningClaim, writeRunning } from "./claim_record.ts";
 
@@ -81,6 +83,8 @@ export class HeldClaim extends Deadlined implements Leased {
   readonly #entry: LeasedEntry;
   readonly #onLost: (why: string) => void;
   #lost = false;
+  /** True while a result is written, which replaces any attempt's claim. */
+  #keeping = false;
   #renewing: Promise<void> | undefined;
   #ended = false;
 
@@ -95,7 +99,8 @@ export class HeldClaim extends Deadlined implements Leased {
       const record = readClaim(text);
       // a result whose acknowledgement was lost is written again if it may have replaced an expired claim
       // (`leased_entry.ts`)
-      return record?.nonce === claim.nonce && (record.state === "running" || this.#entry.left <= 0);
+      if (record?.nonce === claim.nonce) return record.state === "running" || this.#entry.left <= 0;
+      return this.#keeping && record?.state === "running";
     };
     this.#entry = new LeasedEntry(store, key, LEASE, { ...acquired, isOwn });
     store.jumps.add(this);
@@ -116,13 +121,18 @@ export class HeldClaim extends Deadlined implements Leased {
   }
 
   /**
-   * Replaces the claim by the command's result, which is kept for `ttl` ms. Rejects with `TOO_LARGE` if the result
-   * does not fit; the claim then stays. `now`: a moment before the call, if the caller has just read the clocks.
+   * Stores the command's result, which is kept for `ttl` ms, in place of the claim, of another attempt's claim, or of
+   * an expired one: the first result of an id counts, also that of a process that has stood still for longer than its
+   * lease. Resolves with `"lost"` if another result was stored before. Rejects with `TOO_LARGE` if the result does not
+   * fit; the claim then stays. `now`: a moment before the call, if the caller has just read the clocks.
    */
   keep(text: string, ttl: number, now?: Stamp): Promise<Ending> {
+    this.#keeping = true;
+    const { key } = this.#entry;
     return this.#end(
       now,
-      (bucket, revision) => bucket.update(this.#entry.key, text, revision, { ttl }),
+      (bucket, revision) =>
+        revision === 0 ? bucket.create(key, text, { ttl }) : bucket.update(key, text, revision, { ttl }),
       // the nonce shows that an earlier try has written the result
       (record) => record?.nonce === this.#claim.nonce ? "done" : "lost",
     );
@@ -152,7 +162,11 @@ export class HeldClaim extends Deadlined implements Leased {
     for (let failures = 0;; failures++) {
       try {
         const made = await this.#entry.change(answerLimit(failures), write, failures === 0 ? began : undefined);
-        return made === "written" ? "done" : verdict(made.found && readClaim(made.found.value));
+        if (made === "written") return "done";
+        if (made.found !== undefined || !this.#keeping) return verdict(made.found && readClaim(made.found.value));
+        // the claim has expired, and nobody has another; after a refused creation the store is removing it still
+        if (this.#entry.revision === 0) throw staleAnswer();
+        this.#entry.forget();
       } catch (error) {
         if (!isCatgaError(error) || error.code === "TOO_LARGE") throw error;
         if (error.code !== "UNAVAILABLE" || closing.aborted || clock.monotonic() > end) return "unknown";

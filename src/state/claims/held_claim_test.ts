@@ -1,7 +1,7 @@
 /** Tests of idempotent commands on virtual time: the process that holds the claim freezes, loses the store or dies. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
-import type { Result } from "../../contract/result.ts";
+import { fail, type Result } from "../../contract/result.ts";
 import { Failing, handler, slowHandler } from "../../../test/support/claims.ts";
 import { claimCluster, LEASE, loseNext, PAUSE, RENEWAL } from "./claims_harness_suite.ts";
 
@@ -22,23 +22,25 @@ describe("a claim whose holder is frozen, cut off, gone or busy", () => {
     assertGreater(next.fences[0], slow.fences[0]);
   });
 
-  it("a holder frozen past its lease waits for the attempt that runs by then", async () => {
+  it("a holder frozen past its lease records its result, though another attempt runs by then, which returns it", async () => {
     const { clock, nodes: [frozen, other] } = claimCluster(2);
     const [first, second] = [slowHandler(), slowHandler()];
     const late = frozen.guard("a", first, { due: 60_000 });
     await clock.advance(1_000);
     frozen.connection.pause();
     await clock.advance(LEASE + 100);
-    const result = other.guard("a", second);
+    const result = other.guard("a", second, { due: 60_000 });
     first.end("first");
     frozen.connection.resume();
-    await clock.advance(1_000);
+    assertEquals((await clock.until(late, 1_000)).value, "first");
+    await clock.advance(RENEWAL);
+    assertEquals(other.lost.map(({ code }) => code), ["OUTCOME_UNKNOWN"]);
     second.end("second");
-    assertEquals((await clock.until(late)).value, "second");
-    assertEquals((await clock.until(result)).value, "second");
+    assertEquals((await clock.until(result)).value, "first");
+    assertEquals((await clock.until(other.guard("a", handler()))).value, "first");
   });
 
-  it("OUTCOME_UNKNOWN: a holder was frozen past its lease, and no attempt has recorded a result; the id may be sent again", async () => {
+  it("a holder frozen past its lease records its result, though its claim has expired (OUTCOME_UNKNOWN, and it ran again)", async () => {
     const { clock, nodes: [frozen, other] } = claimCluster(2);
     const slow = slowHandler();
     const late = frozen.guard("a", slow, { due: 60_000 });
@@ -46,6 +48,39 @@ describe("a claim whose holder is frozen, cut off, gone or busy", () => {
     frozen.connection.pause();
     await clock.advance(LEASE + 100);
     slow.end("first");
+    frozen.connection.resume();
+    assertEquals((await clock.until(late)).value, "first");
+    assertEquals((await clock.until(other.guard("a", handler("second")))).value, "first");
+  });
+
+  it("each of three nodes that compute for 20 s, one after the other, returns the first result", async () => {
+    for (const blocks of [15_000, 18_000, 19_500, 20_000, 20_500, 25_000, 39_000, 41_000, 60_000]) {
+      const { clock, nodes } = claimCluster(3);
+      const began: number[] = [];
+      /** Runs as a handler that computes: nothing reaches its node meanwhile. */
+      const compute = (i: number) => (): Promise<Result<unknown>> => {
+        began.push(i);
+        const { connection } = nodes[i];
+        connection.pause();
+        clock.after(blocks, () => connection.resume());
+        return new Promise((resolve) => void connection.clock.after(1, () => resolve({ ok: true, value: i })));
+      };
+      const results = nodes.map((node, i) => node.guard("a", compute(i), { due: 200_000 }));
+      assertEquals((await clock.until(results[0], blocks + 2_000)).value, 0, `${blocks} ms`);
+      const all = await clock.until(Promise.all(results));
+      assertEquals(all.map(({ value }) => value), [0, 0, 0], `${blocks} ms`);
+      assertEquals(began.length, Math.min(3, Math.ceil((blocks + 500) / LEASE)), `${blocks} ms: ${began}`);
+    }
+  });
+
+  it("OUTCOME_UNKNOWN: a holder frozen past its lease has failed, and no attempt has recorded a result", async () => {
+    const { clock, nodes: [frozen, other] } = claimCluster(2);
+    const failing = Promise.withResolvers<Result<unknown>>();
+    const late = frozen.guard("a", () => failing.promise, { due: 60_000 });
+    await clock.advance(1_000);
+    frozen.connection.pause();
+    await clock.advance(LEASE + 100);
+    failing.resolve(fail("NO_TEA", "none"));
     frozen.connection.resume();
     const { error } = await clock.until(late);
     assertEquals([error?.code, error?.retryable], ["OUTCOME_UNKNOWN", true]);

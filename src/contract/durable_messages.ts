@@ -98,7 +98,7 @@ export interface DeadLetter {
   /**
    * Has the message handled again, with a full number of attempts, and then the messages that wait behind it. `payload`
    * replaces the message's payload; its key stays. Resolves when the request is stored. Rejects with `TOO_LARGE` for a
-   * payload that is too large for `publish`.
+   * payload that is too large for `publish`, and with `CONFLICT` if the letter was handled or discarded meanwhile.
    */
   replay(options?: { readonly payload?: unknown }): Promise<void>;
   /** Removes the dead letter; messages that waited behind it are then handled. Resolves when the request is stored. */

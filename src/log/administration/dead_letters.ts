@@ -163,6 +163,7 @@ interface LetterPlace {
 /**
  * Stores a request to replay or discard a dead letter. A discard replaces a replay that was not carried out yet: both
  * requests have the same id. `payload`: text of the payload with which the letter is replayed; `undefined`: its own.
+ * Rejects with the final `CONFLICT` if the letter was settled meanwhile, so that it can no longer be done.
  */
 async function ask(
   kept: LetterSource,
@@ -170,30 +171,30 @@ async function ask(
   kind: "replay" | "discard",
   payload: string | undefined,
 ): Promise<void> {
-  const is = (what: string) =>
-    new CatgaError("UNAVAILABLE", `cannot ${kind} position ${position} of ${service}/${name}: it ${what}`);
+  const text = (what: string) => `cannot ${kind} position ${position} of ${service}/${name}: it ${what}`;
+  const settled = (what: string) => new CatgaError("CONFLICT", text(what), { final: true });
   for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
     const stored = await kept.latest();
     const state = stored?.state.parked.get(id);
     if (stored === undefined || state === undefined) {
       if (kind === "discard") return;
-      throw is("is no dead letter any more: it was handled or discarded meanwhile");
+      throw settled("is no dead letter any more: it was handled or discarded meanwhile");
     }
     const { dead } = state;
     if (dead === 0) {
       // the letter was replayed already, and its new attempt is under way
       if (kind === "replay" && payload === undefined) return;
-      throw is("is no dead letter: it was replayed, and is being tried again");
+      throw settled("is no dead letter: it was replayed, and is being tried again");
     }
     const of = letterRequest(id, dead);
     const { request, sequence } = await pendingRequest(kept, stored, of);
     const given = request !== undefined && "payload" in request ? request.payload : undefined;
     if (request?.kind === kind && (payload === undefined || given === payload)) return;
-    if (request?.kind === "discard" && kind === "replay") throw is("is being discarded");
+    if (request?.kind === "discard" && kind === "replay") throw settled("is being discarded");
     const wanted = { kind, message: id, dead, ...(payload === undefined ? {} : { payload }) };
     if (await storeRequest(kept, key, of, wanted, sequence)) return;
   }
-  throw is("is asked for by others all the time; try again");
+  throw new CatgaError("UNAVAILABLE", text("is asked for by others all the time; try again"), { retryable: true });
 }
 
 /** Makes the id of requests about a dead letter from the message's id and the time since which the message is dead. */

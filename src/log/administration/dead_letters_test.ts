@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
 import { decodeText } from "../../data/encoding.ts";
@@ -118,8 +118,8 @@ describe("a dead letter", () => {
     for (let i = 0; i < 2; i++) await until(letter.discard());
     assertEquals(await requests(), [request("discard", 1)]);
     const error = await assertRejects(() => until(letter.replay()), CatgaError);
-    assertEquals([error.code, error.message], [
-      "UNAVAILABLE",
+    assertEquals([error.code, error.final, error.retryable, error.message], [
+      ...["CONFLICT", true, false] as const,
       "cannot replay position 1 of shop/billing: it is being discarded",
     ]);
   });
@@ -192,7 +192,9 @@ describe("a dead letter", () => {
     const [letter] = await list();
     await put("billing", [{ position: 1 }]);
     await until(letter.replay());
-    await assertRejects(() => until(letter.discard()), CatgaError, "it was replayed, and is being tried again");
+    const error = await assertRejects(() => until(letter.discard()), CatgaError);
+    assertEquals([error.code, error.final], ["CONFLICT", true]);
+    assertMatch(error.message, /it was replayed, and is being tried again/);
     assertEquals(await requests(), []);
   });
 
@@ -202,7 +204,11 @@ describe("a dead letter", () => {
     const [letter] = await list();
     await put("billing");
     await until(letter.discard());
-    await assertRejects(() => until(letter.replay()), CatgaError, "is no dead letter any more");
+    for (const options of [{}, { payload: { n: 2 } }]) {
+      const error = await assertRejects(() => until(letter.replay(options)), CatgaError);
+      assertEquals([error.code, error.final], ["CONFLICT", true]);
+      assertMatch(error.message, /is no dead letter any more: it was handled or discarded meanwhile/);
+    }
     assertEquals(await requests(), []);
   });
 });

@@ -10,7 +10,7 @@ import type { Appended, LogStream } from "../../ports/event_log.ts";
 import type { Attempted, Publication } from "./publication.ts";
 import { textOf } from "./schedule_time.ts";
 import type { LogSource, ScheduleStore } from "./schedule_store.ts";
-import type { NamedSchedule, StreamMessage, StreamMessages } from "./stream_message.ts";
+import { type NamedSchedule, type StreamMessage, type StreamMessages, unstored } from "./stream_message.ts";
 
 /** Parts of the publisher that its queues (`PublishLane`) and their messages use. */
 export interface LaneParts {
@@ -128,7 +128,7 @@ export class PublicationGroup implements Attempted {
       this.#sending = false;
       return this.#refused(cannotBeStored(subject, cause));
     }
-    appending.then((appended) => this.#appended(appended));
+    appending.then((appended) => this.#appended(appended, stream));
   }
 
   #replace(schedule: NamedSchedule): void {
@@ -152,11 +152,15 @@ export class PublicationGroup implements Attempted {
     return due - this.#parts.clock.monotonic();
   }
 
-  #appended(appended: Appended): void {
+  #appended(appended: Appended, stream: LogStream): void {
     if (this.#over) return;
     this.#sending = false;
     if (appended.type === "stored") {
       const { replaces } = this.#message!; // `#message` is set: it was stored
+      const [{ id, planned }] = this.publications;
+      if (appended.duplicate && id !== undefined && planned === undefined) {
+        return this.#compare(stream, appended.sequence);
+      }
       if (replaces === undefined) return this.#stored();
       // a publication that ends from now on has an unknown outcome, because its message is stored
       this.#unanswered = true;
@@ -178,6 +182,23 @@ export class PublicationGroup implements Attempted {
     if (appended.type === "unknown") this.#unanswered = true;
     else if (!appended.transient) return this.#refused(this.#withScheduleNamed(appended.error));
     this.#retryLater();
+  }
+
+  /**
+   * Compares the message with the one that the stream has under the id of the program: its sender is told if that one
+   * has another payload.
+   */
+  #compare(stream: LogStream, sequence: number): void {
+    this.#unanswered = true; // a sender that gives up meanwhile has an unknown outcome: the id may be its own
+    stream.at(sequence).then((found) => {
+      if (this.#over) return;
+      const { messages } = this.#parts;
+      if (found === undefined || !messages.hasOtherPayload(this.#message!, found)) return this.#stored();
+      const [{ contract, id }] = this.publications;
+      const why = `the id ${JSON.stringify(id)} came before with another payload; give each its own`;
+      this.#unanswered = false;
+      this.#refused(unstored("ID_REUSED", contract, why));
+    }, () => this.#stored()); // the stream has a message of this id: that the payloads cannot be compared changes nothing
   }
 
   #stored(): void {

@@ -46,6 +46,22 @@ describe("Publisher", () => {
     assertEquals([results, host.underWay.count, host.wheel.size], [[{ ok: true, value: undefined }], 0, 0]);
   });
 
+  it("ID_REUSED: the stream has another payload under the id; the order of its members does not matter", async () => {
+    const { publish, stream } = start();
+    const first = publish(Placed, 1, { id: "x", payload: { n: 1, m: 2 } });
+    const { data, subject } = stream.appends[0];
+    stream.appends[0].answer(stored(7));
+    assertEquals((await first).ok, true);
+    stream.stored = { sequence: 7, subject, time: 1, data: encode(data), headers: undefined };
+    stream.reply = () => stored(7, true);
+    const same = await publish(Placed, 1, { id: "x", payload: { m: 2, n: 1 } });
+    const other = await publish(Placed, 2, { id: "x" });
+    assertEquals([same.ok, other.error?.code, other.error?.retryable], [true, "ID_REUSED", false]);
+    assertMatch(other.error!.message, /event Placed was not stored: the id "x" came before with another payload/);
+    stream.stored = undefined; // the log keeps it no longer
+    assertEquals((await publish(Placed, 2, { id: "x" })).ok, true);
+  });
+
   it("what is published meanwhile leaves together, in order", async () => {
     const { publish, stream } = start();
     const sent = [1, 2, 3, 4].map((n) => publish(Placed, n));

@@ -87,8 +87,13 @@ describe("publishing on NATS", required, () => {
     await using server = await startNatsServer({ config: "max_payload: 65536" });
     await using app = await catga({ nats: server.url, logger: QUIET });
     for (let i = 0; i < 3; i++) {
-      assertEquals((await app.publish(Placed, { n: i }, { id: "same id" })).ok, true);
-      assertEquals((await app.enqueue(Mail, { n: i }, { id: "same id" })).ok, true);
+      assertEquals((await app.publish(Placed, { n: 0 }, { id: "same id" })).ok, true);
+      assertEquals((await app.enqueue(Mail, { n: 0 }, { id: "same id" })).ok, true);
+      const others = [
+        await app.publish(Placed, { n: 1 }, { id: "same id" }),
+        await app.enqueue(Mail, { n: 1 }, { id: "same id" }),
+      ];
+      assertEquals(others.map(({ error }) => error?.code), ["ID_REUSED", "ID_REUSED"]);
     }
     const Big = event<string>("Big", { durable: true });
     assertEquals((await app.publish(Big, "x".repeat(70_000))).error?.code, "TOO_LARGE");

@@ -6,17 +6,18 @@ import type { StreamsHost } from "../../dispatch/node_host.ts";
 import { KEEP } from "../../contract/defaults.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { type CountedCron, serverCron } from "../../data/cron.ts";
-import { byteLength, exceeds } from "../../data/utf8.ts";
+import { byteLength, encode, exceeds } from "../../data/utf8.ts";
 import { sizeAdvice } from "../../data/payload_limit.ts";
 import { cannotBeSent, encodeValue } from "../../data/encoding.ts";
 import { encodeToken } from "../../data/subject_token.ts";
+import { fingerprint } from "../../data/value_text.ts";
 import type { DurableMessage, Meta, Schedule } from "../../dispatch/remote.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { groupText, isPublication, itemText, madeId } from "../format/group.ts";
+import { groupText, isPublication, isReadable, itemText, madeId, readGroup } from "../format/group.ts";
 import { largestGroup } from "../format/group_text.ts";
-import type { LoggedMeta } from "../format/logged_message.ts";
+import { type LoggedMeta, payloadOf } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject } from "../format/names.ts";
 import type { Replacement } from "./schedule_write.ts";
 import type { PlannedSchedule, Publication } from "./publication.ts";
@@ -91,6 +92,19 @@ export class StreamMessages {
       id,
       subject: scheduleSubject(this.#options.namespace, name, id),
     };
+  }
+
+  /**
+   * Returns true if a message of one publication, which the stream has recognized by its id, has another payload than
+   * the message that the stream has (`stored`).
+   */
+  hasOtherPayload({ subject, data }: StreamMessage, stored: StoredMessage): boolean {
+    const { namespace } = this.#options;
+    const own = readGroup(namespace, { ...stored, subject, data: encode(data) });
+    const there = readGroup(namespace, stored);
+    // nothing is known of the payload of a message that cannot be read, or has another id
+    if (!isReadable(own) || !isReadable(there) || own[0]?.id !== there[0]?.id) return false;
+    return fingerprint(payloadOf(own[0])) !== fingerprint(payloadOf(there[0]));
   }
 
   /**

@@ -198,7 +198,7 @@ export class PublicationGroup implements Attempted {
       const why = `the id ${JSON.stringify(id)} came before with another payload; give each its own`;
       this.#unanswered = false;
       this.#refused(unstored("ID_REUSED", contract, why));
-    }, () => this.#stored()); // the stream has a message of this id: that the payloads cannot be compared changes nothing
+    }, () => this.#stored()); // the stream has a message of this id, though its payload cannot be read now
   }
 
   #stored(): void {

@@ -10,6 +10,8 @@ export class CallerDeadline extends Deadlined implements Disposable {
   readonly #wheel: DeadlineWheel;
   #reject: ((reason: CatgaError) => void) | undefined = undefined;
   #over: CatgaError | undefined = undefined;
+  /** True while nothing has been done for the sender, and its turn is waited for. */
+  #waitsForTurn = false;
 
   /** `due`: time at which waiting ends with `TIMEOUT`, by the monotonic clock. */
   constructor(wheel: DeadlineWheel, due: number) {
@@ -24,7 +26,8 @@ export class CallerDeadline extends Deadlined implements Disposable {
   }
 
   override expire(): void {
-    this.abort(new CatgaError("TIMEOUT", "the deadline has passed"));
+    const busy = "the store is busy: its turn had not come shortly before the deadline";
+    this.abort(new CatgaError("TIMEOUT", this.#waitsForTurn ? busy : "the deadline has passed"));
   }
 
   override abort(reason: CatgaError): void {
@@ -45,6 +48,32 @@ export class CallerDeadline extends Deadlined implements Disposable {
     });
   }
 
+  /**
+   * Resolves with the sender's turn, when `turn` does. Rejects with {@link CallerDeadline.over} if the sender stops
+   * waiting first, which it does shortly before its deadline ({@link EARLY}): a sender at another node is then told in
+   * time that nothing was done. `leave` is called with a turn that comes later.
+   */
+  waitForTurn<T>(turn: Promise<T>, leave: (turn: T) => void): Promise<T> {
+    const { due } = this;
+    this.#waitsForTurn = true;
+    this.#move(due - Math.min(EARLY, (due - this.#wheel.now()) / EARLY_PART));
+    return new Promise((resolve, reject) => {
+      this.onOver(reject);
+      void turn.then((come) => {
+        if (this.#over !== undefined) return leave(come);
+        this.#waitsForTurn = false;
+        this.#move(due);
+        resolve(come);
+      });
+    });
+  }
+
+  #move(due: number): void {
+    this.#wheel.delete(this);
+    this.due = due;
+    if (this.#over === undefined) this.#wheel.add(this);
+  }
+
   /** Calls `reject` when the sender stops waiting; at once if it has. Replaces the function of the call before. */
   onOver(reject: (error: CatgaError) => void): void {
     if (this.#over !== undefined) reject(this.#over);
@@ -56,3 +85,10 @@ export class CallerDeadline extends Deadlined implements Disposable {
     this.#reject = undefined;
   }
 }
+
+/**
+ * Time before its deadline at which a sender no longer waits for its turn, in ms: its answer travels, behind others,
+ * and a write and a handler would follow. With little time left it is one part of {@link EARLY_PART}.
+ */
+const EARLY = 500;
+const EARLY_PART = 4;

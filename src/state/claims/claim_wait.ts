@@ -30,7 +30,7 @@ export class ClaimWait {
   readonly #clock: Clock;
   readonly #liveness: Liveness;
   readonly #watch: KeyWatch;
-  /** By endpoint of a process, in the order in which they began. Each began with claims of which none before it knew. */
+  /** By endpoint of a process, in the order in which they began: each knew of claims of which none before it did. */
   readonly #checks = new Map<string, Set<LivenessCheck>>();
   /** Greatest revision of all claims that were seen. */
   #newest = 0;

@@ -130,6 +130,24 @@ describe("IdempotencyStore when the store fails", () => {
     assert(count("OUTCOME_UNKNOWN") <= 200, `${count("OUTCOME_UNKNOWN")} unknown`);
   });
 
+  it("a command whose turn has not come is told so before its deadline, in time for a sender at another node", async () => {
+    const { clock, nodes: [node] } = claimCluster(1);
+    Object.assign(node.connection, { store: new BusyStore(node.connection.store, clock, 10) });
+    for (const [timeout, early] of [[1_000, 240], [10_000, 490]]) {
+      const due = clock.monotonic() + timeout;
+      const told: number[] = [];
+      const sends = Array.from({ length: 3_000 }, async (_, i) => {
+        const { error } = await node.guard(`id-${timeout}-${i}`, handler("once"), { due });
+        if (error?.message.includes("the store is busy: its turn had not come") !== true) return;
+        assertEquals(error.code, "UNAVAILABLE");
+        told.push(due - clock.monotonic());
+      });
+      await clock.until(Promise.all(sends));
+      assertGreater(told.length, 1_000);
+      assertEquals(told.filter((before) => before < early || before > early + 20), [], `of ${timeout} ms`);
+    }
+  });
+
   it("senders that give up soon say nothing of the store: 64 claims are written at once afterwards", async () => {
     const { clock, nodes: [node] } = claimCluster(1);
     const store = new BusyStore(node.connection.store, clock, 400);

@@ -21,7 +21,7 @@ import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";
 import { LeasedEntry } from "../store/leased_entry.ts";
-import { type LeaveWindow, timeOfFailed, WriteWindow } from "../store/write_window.ts";
+import { timeOfFailed, WriteWindow } from "../store/write_window.ts";
 import { CallerDeadline } from "./caller_deadline.ts";
 import { ClaimWait } from "./claim_wait.ts";
 import {
@@ -327,7 +327,7 @@ export class IdempotencyStore implements Claims {
     const { clock } = this.#options;
     if (deadline.over !== undefined) throw deadline.over;
     const entered = this.#writes.enter();
-    const leave = entered instanceof Promise ? await placed(entered, deadline) : entered;
+    const leave = entered instanceof Promise ? await deadline.waitForTurn(entered, (late) => late()) : entered;
     const sent = stamp(clock);
     attempt.first ??= sent;
     const writing = write();
@@ -423,14 +423,6 @@ export class IdempotencyStore implements Claims {
     const message = `it has ${size} bytes; the limit is ${limit} bytes: ${sizeAdvice("return")}`;
     throw new CatgaError("TOO_LARGE", message, { details: { size, limit } });
   }
-}
-
-/** Resolves with the place of a claim's write. Rejects if the sender stops waiting before; the place is then left. */
-function placed(entered: Promise<LeaveWindow>, deadline: CallerDeadline): Promise<LeaveWindow> {
-  return new Promise((resolve, reject) => {
-    deadline.onOver(reject);
-    void entered.then((leave) => deadline.over === undefined ? resolve(leave) : leave());
-  });
 }
 
 /** Pause before each look for a claim that was written without an answer, in ms. */

@@ -10,9 +10,9 @@ import { fewAtOnce } from "../data/gate.ts";
 import type { Pinger } from "./pinger.ts";
 
 /**
- * Asks each node for the shapes of its contracts (hashes of schemas and options), and for each shape one node for the
- * schemas. `names`: the contracts to ask for; `"differing"`: all contracts of which the nodes have different shapes.
- * `silent`: the nodes without an answer.
+ * Asks each node for the shapes of its contracts, and for each shape one node for the schemas. `names`: the contracts
+ * to ask for; `"differing"`: all contracts of which the nodes have different shapes. `silent`: the nodes without an
+ * answer.
  */
 export async function looksOf(
   asker: Pinger,
@@ -144,7 +144,7 @@ export function handledEvents(nodes: readonly NodeInfo[]): ReadonlySet<string> {
   );
 }
 
-/** Returns the names of contracts of which the nodes have different shapes (hashes of schemas and options). */
+/** Returns the names of contracts of which the nodes have different shapes. */
 function differing(all: readonly NodeShapes[]): ReadonlySet<string> {
   const shapes = new Map<string, Set<string | null>>();
   for (const { handles, sends, reads = {} } of all) {

@@ -74,8 +74,8 @@ export class Pinger implements SourceAsker {
 
   /**
    * Asks a node about its contracts, and resolves with the answer; with `undefined` if none comes within `limit` ms. If
-   * `names` is empty, the question is for the shapes of all its contracts (hashes that identify their versions); else
-   * for the declarations, with their schemas, of the contracts with these names.
+   * `names` is empty, the question is for the shapes of all its contracts; else for the declarations, with their
+   * schemas, of the contracts with these names.
    */
   async looks(endpoint: string, names: readonly string[], limit: number): Promise<unknown> {
     const told = await this.#ask(endpoint, "k", limit, names);

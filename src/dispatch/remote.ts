@@ -28,7 +28,7 @@ export interface Remote {
   nodes(): readonly NodeInfo[];
   /** Returns the changes of membership from now on. Ends when the signal aborts or the node stops. */
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange>;
-  /** Returns the shape (hash of the declaration) of a contract on a node; `undefined`: unknown. */
+  /** Returns the shape of a contract on a node; `undefined`: unknown. */
   shapeAt(node: NodeInfo, name: string): string | undefined;
   /**
    * Parts of messages and answers that this node and nodes with other versions of a contract would refuse from each

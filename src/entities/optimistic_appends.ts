@@ -404,7 +404,7 @@ export class OptimisticAppends {
     return new MessageAppend(entries, copy, { text, mark: markOf(origin) }, this.#answered);
   }
 
-  /** Encodes the shapes of a message's events (hashes of their declarations). `contracts`: their names, repeated. */
+  /** Encodes the shapes of a message's events. `contracts`: their names, repeated. */
   #shapesOf({ events }: EntityDefinition<unknown>, contracts: string): string {
     const { host } = this.#options;
     const names = contracts.includes(",") ? [...new Set(contracts.split(","))] : [contracts];

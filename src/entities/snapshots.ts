@@ -163,6 +163,6 @@ export interface EntitiesHost extends StreamsHost {
   readonly network: Pick<Transport, "maxPayload">;
   /** Names of the headers that emitted events inherit from their command. */
   readonly carried: readonly string[];
-  /** Returns the shape of a contract (a hash of its schemas and options) in this program; `undefined`: unknown. */
+  /** Returns the shape of a contract in this program; `undefined`: unknown. */
   shapeOf(contract: AnyContract): string | undefined;
 }

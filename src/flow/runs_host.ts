@@ -21,7 +21,7 @@ export interface RunsHost extends DriveApp, StreamsHost {
   readonly shapes: ContractShapes;
   maxPayload(): number;
   nodes(): readonly NodeInfo[];
-  /** Returns the shape (hash of the declaration) of a contract on another node; `undefined`: not known. */
+  /** Returns the shape of a contract on another node; `undefined`: not known. */
   shapeAt(node: NodeInfo, contract: string): string | undefined;
   /** Calls `listener` when the list of nodes has changed. Returns a function that removes the listener. */
   onNodes(listener: () => void): () => void;

@@ -54,9 +54,9 @@ export interface LogHost extends StreamsHost {
   readonly causes: boolean;
   /** True if the node is connected to its network. */
   readonly connected: boolean;
-  /** Returns the shape of a contract (a hash of its schemas and options) on a node; `undefined`: unknown. */
+  /** Returns the shape of a contract on a node; `undefined`: unknown. */
   shapeAt(node: NodeInfo, contract: string): string | undefined;
-  /** Returns the shape of a contract (a hash of its schemas and options) in this program; `undefined`: unknown. */
+  /** Returns the shape of a contract in this program; `undefined`: unknown. */
   shapeOf(contract: AnyContract): string | undefined;
   /**
    * Removes the recorded failure of an idempotent command, so that the command may be tried again under the same id.

@@ -107,9 +107,9 @@ export class Broker {
   }
 
   /**
-   * Tells the publisher that no one subscribes to a subject: sends a bounce (no responders) to one of the publisher's
-   * own subscriptions that has no queue group, and to no other subscription, as nats-server does. `reply`: subject of
-   * the bounce; `epoch`: number of the publisher's connection: the bounce is lost if it has another one.
+   * Tells the publisher that no one subscribes to a subject: sends a bounce to one of the publisher's own subscriptions
+   * that has no queue group, and to no other subscription, as nats-server does. `reply`: subject of the bounce;
+   * `epoch`: number of the publisher's connection: the bounce is lost if it has another one.
    */
   #bounce(from: BrokerClient, epoch: number, reply: string): void {
     if (!from.link.has(epoch)) return;
@@ -124,7 +124,7 @@ export class Broker {
     const { link } = subscriber.client;
     const { epoch, processClear } = link;
     const arrive = () => {
-      // the bounce (no responders) is lost if the connection broke while the bounce was under way, even if the
+      // the bounce is lost if the connection broke while the bounce was under way, even if the
       // connection is restored by now
       if (!link.has(epoch)) return;
       if (link.process.running) subscriber.deliver(message);

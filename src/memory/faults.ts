@@ -29,8 +29,8 @@ export interface Faults {
   /** Times at which processes freeze, and go on. */
   readonly pause?: Outages | undefined;
   /**
-   * Chance that a message with a reply subject bounces (no responders), undelivered, although its subject has a
-   * subscription on another server. Only with several servers.
+   * Chance that a message with a reply subject bounces, undelivered, although its subject has a subscription on another
+   * server. Only with several servers.
    */
   readonly falseBounce?: number | undefined;
   /**

@@ -225,7 +225,7 @@ export class PendingAppends {
       }
     }
     if (next !== Infinity) this.#wake(next);
-    // neither an acknowledgement nor a bounce (no responders) came: the stream may be lost, and another program may
+    // neither an acknowledgement nor a bounce came: the stream may be lost, and another program may
     // subscribe to its subjects
     if (silent) this.#onSilence();
   }

@@ -225,7 +225,7 @@ export class App implements NodeHost, DrainableNode {
     for (const listener of this.#nodeListeners) listener();
   }
 
-  /** Returns the shape (hash of the declaration) that a contract has on a node; `undefined`: unknown. */
+  /** Returns the shape that a contract has on a node; `undefined`: unknown. */
   shapeAt(node: NodeInfo, name: string): string | undefined {
     return this.#remote?.shapeAt(node, name);
   }

@@ -47,7 +47,7 @@ export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "
   timeLeft(contract: AnyContract): number;
   /**
    * Sends a request as this node. May throw, or reject with, any error that a user's routing strategy throws.
-   * `refusedBy`: names of the shapes (hashes that identify versions of the contract) that have refused the payload.
+   * `refusedBy`: names of the shapes that have refused the payload.
    */
   send(
     contract: AnyContract,
@@ -56,8 +56,8 @@ export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "
     refusedBy?: ReadonlySet<string>,
   ): Promise<Result<unknown>>;
   /**
-   * Returns the name of this node's shape of a contract (the hash of its version), if nodes with other versions handle
-   * the contract, too; else `undefined`.
+   * Returns the name of this node's shape of a contract, if nodes with other versions handle the contract, too; else
+   * `undefined`.
    */
   shapeBesideOthers(contract: AnyContract): string | undefined;
   /**
@@ -165,8 +165,8 @@ export class PlainCalls {
   }
 
   /**
-   * Ends the stream with this number, because its client has unsubscribed. Called when items of the stream have bounced
-   * (no responders).
+   * Ends the stream with this number, because its client has unsubscribed. Called when items of the stream have
+   * bounced.
    */
   unread(stream: number): void {
     this.#streams.get(stream)?.abort();

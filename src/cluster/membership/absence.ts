@@ -20,16 +20,13 @@ export const CUT = 4_000;
 const REDIAL = 1_250; // ms
 /** Time that the handshake of a reconnect may take on a busy machine. */
 const HANDSHAKE = 750; // ms
-/** Time for which pings to a process must bounce (no responders) until the process counts as gone, in ms. */
+/** Time for which pings to a process must bounce until the process counts as gone, in ms. */
 const ABSENT = CUT + REDIAL + HANDSHAKE;
-/** Pause between the bounce (no responders) of a ping and the next ping to the same process. */
+/** Pause between the bounce of a ping and the next ping to the same process. */
 const PING_INTERVAL = 250; // ms
-/** Maximum time between two bounces (no responders) that prove that the process was absent between them. */
+/** Maximum time between two bounces that prove that the process was absent between them. */
 const GAP = 1_000; // ms
-/**
- * Time without a bounce (no responders) after which {@link Absence.gone} resolves with `false`, although no answer has
- * come either.
- */
+/** Time without a bounce after which {@link Absence.gone} resolves with `false`, although no answer has come either. */
 const ENDS_AFTER = 1_000; // ms
 
 /** Dependencies of an {@link Absence} on its node. */
@@ -69,8 +66,8 @@ export class Absence {
   }
 
   /**
-   * Returns for how many ms all pings to the process at this endpoint have bounced (no responders); 0: no two in a row
-   * have. The first call begins to ping the process, until it answers or {@link Absence.gone} is known.
+   * Returns for how many ms all pings to the process at this endpoint have bounced; 0: no two in a row have. The first
+   * call begins to ping the process, until it answers or {@link Absence.gone} is known.
    */
   absent(endpoint: string): number {
     if (!this.#questions.has(endpoint)) void this.gone(endpoint);
@@ -86,8 +83,8 @@ export class Absence {
   }
 
   /**
-   * Counts a bounce (no responders) of a ping to the process at this endpoint, while {@link Absence.gone} is pending
-   * for it. Called when the frame with the number `seq` has bounced.
+   * Counts a bounce of a ping to the process at this endpoint, while {@link Absence.gone} is pending for it. Called
+   * when the frame with the number `seq` has bounced.
    */
   bounced(endpoint: string, seq: number): void {
     this.#questions.get(endpoint)?.bounced(seq);
@@ -95,7 +92,7 @@ export class Absence {
 
   /**
    * Resolves all pending promises of {@link Absence.gone} with `false`. Called when this process has lost its
-   * connection, because earlier bounces (no responders) then prove nothing.
+   * connection, because earlier bounces then prove nothing.
    */
   reset(): void {
     for (const question of this.#questions.values()) question.end({ gone: false });
@@ -116,19 +113,16 @@ class Question {
   readonly #onEnd: () => void;
   #askers: AbsenceAsker[] = [];
   #timer: Timer | undefined;
-  /** Number of the last frame sent before the ping that waits for its bounce (no responders); -1 if no ping waits. */
+  /** Number of the last frame sent before the ping that waits for its bounce; -1 if no ping waits. */
   #before = -1;
   /**
    * Time at which the last ping was sent, by both clocks: the monotonic clock may stand still while a machine is
    * suspended.
    */
   #sent = { wall: 0, monotonic: 0 };
-  /** Time at which the last ping that has bounced (no responders) was sent, by both clocks; `undefined`: none has. */
+  /** Time at which the last ping that has bounced was sent, by both clocks; `undefined`: none has. */
   #bounced: { readonly wall: number; readonly monotonic: number } | undefined;
-  /**
-   * Arrival of the first bounce (no responders) in the present series of bounces that prove an absence, by the
-   * monotonic clock.
-   */
+  /** Arrival of the first bounce in the present series of bounces that prove an absence, by the monotonic clock. */
   #since = 0;
 
   /** `onEnd`: called when the last asker has its answer. */

@@ -46,12 +46,12 @@ interface FailureDetectorOptions
   accuse(witness: string, endpoint: string, server: string): void;
 }
 
-/** Detects for one node which members have died, by pings and bounces (no responders), and removes their records. */
+/** Detects for one node which members have died, by pings and bounces, and removes their records. */
 export class FailureDetector {
   readonly #options: FailureDetectorOptions;
   /**
    * Timers of pings without an answer, by endpoint: a ping still unanswered at the end of its timer makes its node
-   * suspect. An answer or a bounce (no responders) removes the entry.
+   * suspect. An answer or a bounce removes the entry.
    */
   readonly #unanswered: Map<string, Set<Timer>> = new Map();
   /** Ids of nodes whose records are being removed. */
@@ -95,8 +95,8 @@ export class FailureDetector {
   }
 
   /**
-   * Forgets all bounces (no responders), because other nodes may still be reconnecting, and pings again when the grace
-   * ({@link RECONNECT_GRACE} ms) ends. Called when this node has reconnected.
+   * Forgets all bounces, because other nodes may still be reconnecting, and pings again when the grace ({@link
+   * RECONNECT_GRACE} ms) ends. Called when this node has reconnected.
    */
   resume(): void {
     this.#forgetPings();
@@ -111,8 +111,8 @@ export class FailureDetector {
   }
 
   /**
-   * Trusts the node of a process that is alive; suspects the node of a process that bounces (no responders) or is
-   * silent. Call when frames from the process, or the outcome of frames and pings to it, have shown this.
+   * Trusts the node of a process that is alive; suspects the node of a process that bounces or is silent. Call when
+   * frames from the process, or the outcome of frames and pings to it, have shown this.
    */
   report(endpoint: string, state: "alive" | "bounced" | "silent"): void {
     const { membership } = this.#options;
@@ -125,8 +125,7 @@ export class FailureDetector {
   }
 
   /**
-   * Pings a process to which frames bounce (no responders) on another server. Called when a node on that `server`
-   * reports the bounces.
+   * Pings a process to which frames bounce on another server. Called when a node on that `server` reports the bounces.
    */
   accused(endpoint: string, server: string): void {
     const { clock, connected, membership, server: ours } = this.#options;
@@ -183,8 +182,8 @@ export class FailureDetector {
   }
 
   /**
-   * Handles the bounce (no responders) of a frame to a member. `pinged`: false if the frame cannot have been a ping of
-   * this failure detector.
+   * Handles the bounce of a frame to a member. `pinged`: false if the frame cannot have been a ping of this failure
+   * detector.
    */
   #bounced(member: Member, pinged: boolean): void {
     const { clock, grace, membership, server, self } = this.#options;
@@ -207,7 +206,7 @@ export class FailureDetector {
 
   /**
    * Removes the record of a dead member; with several servers, first asks a node on another server to ping the member.
-   * Called when frames to the member have bounced (no responders) for long enough.
+   * Called when frames to the member have bounced for long enough.
    */
   #dead(member: Member): void {
     const { accuse, membership, random, server, self } = this.#options;
@@ -246,8 +245,8 @@ function successorsOf(id: string, members: readonly Member[]): Member[] {
 /** Time between two rounds of pings, in ms. */
 const PERIOD = 1_000;
 /**
- * Minimum time between the first bounce (no responders) and the bounce that removes a node's record, in ms: a period,
- * less the inaccuracy of timers.
+ * Minimum time between the first bounce and the bounce that removes a node's record, in ms: a period, less the
+ * inaccuracy of timers.
  */
 const SECOND_BOUNCE = 900;
 /**

@@ -25,7 +25,7 @@ import type { Observer } from "../../contract/observer.ts";
 interface MembershipOptions
   extends OwnRecordOptions, Pick<MembershipViewOptions, "changed">, Pick<GapInquiryOptions, "askGap" | "gapFound"> {
   readonly malformed: MalformedCount;
-  /** Returns true if a frame has come from this process, and no frame to it has bounced (no responders) since. */
+  /** Returns true if a frame has come from this process, and no frame to it has bounced since. */
   isAlive(endpoint: string): boolean;
   /**
    * Sends the nth ping to the process at this endpoint. Its outcome is reported by {@link Membership.alive} or
@@ -186,8 +186,7 @@ export class Membership {
   }
 
   /**
-   * Counts a bounce (no responders) of a ping to a process that is no member; after the second bounce, the process's
-   * record is deleted.
+   * Counts a bounce of a ping to a process that is no member; after the second bounce, the process's record is deleted.
    */
   bounced(endpoint: string): void {
     this.#unproven.bounced(endpoint);
@@ -279,7 +278,7 @@ export class Membership {
   /** Deletes a record whose process does not exist, unless the record was rewritten. */
   async #removeUnproven({ id }: NodeInfo, revision: number): Promise<void> {
     const { bucket, observer } = this.#options;
-    // too many deletions are under way: the deletion is tried again after the next bounce (no responders) of a ping
+    // too many deletions are under way: the deletion is tried again after the next bounce of a ping
     if (this.#removing >= MAX_AT_ONCE) return;
     this.#removing++;
     try {

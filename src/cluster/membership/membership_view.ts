@@ -170,17 +170,14 @@ export class Member {
   /** Revision of the node's record. */
   readonly revision: number;
   /**
-   * True if a frame to the node has bounced (no responders), or a ping to it was not answered in time, since the node
-   * last showed that it is alive; requests then prefer other nodes.
+   * True if a frame to the node has bounced, or a ping to it was not answered in time, since the node last showed that
+   * it is alive; requests then prefer other nodes.
    */
   suspect = false;
-  /**
-   * Time of the first bounce (no responders) of a frame to the node since it last showed that it is alive; -1: none.
-   */
+  /** Time of the first bounce of a frame to the node since it last showed that it is alive; -1: none. */
   bouncedAt = -1;
   /**
-   * Time at which a node on another server last reported that frames to this member bounce (no responders) on that
-   * server; -1: never.
+   * Time at which a node on another server last reported that frames to this member bounce on that server; -1: never.
    */
   accusedAt = -1;
   /**
@@ -203,7 +200,7 @@ export class Member {
     this.revision = revision;
   }
 
-  /** Forgets earlier bounces (no responders) of frames to the node, and other nodes' reports of bounces. */
+  /** Forgets earlier bounces of frames to the node, and other nodes' reports of bounces. */
   clearBounces(): void {
     this.bouncedAt = this.accusedAt = -1;
   }

@@ -196,7 +196,7 @@ export class OwnRecord {
 
   /**
    * Asks if the other process with this node's id is alive. Resolves with true if it is, false if it is not;
-   * `undefined` if it neither answers nor bounces (no responders).
+   * `undefined` if it neither answers nor bounces.
    */
   async #alive({ endpoint, server: theirs }: NodeInfo): Promise<boolean | undefined> {
     const { clock, probe, server } = this.#options;
@@ -260,10 +260,10 @@ export class ProcessProbe {
   }
 
   /**
-   * Pings an endpoint. Resolves with true if a process answers, false if the ping bounces (no responders); `undefined`
-   * if neither happens within 1 s, twice: the server may still route to a process that was killed a moment ago. Do not
-   * call again for this endpoint before the promise has settled. Rejects with `UNAVAILABLE` if the connection is lost
-   * before the answer.
+   * Pings an endpoint. Resolves with true if a process answers, false if the ping bounces; `undefined` if neither
+   * happens within 1 s, twice: the server may still route to a process that was killed a moment ago. Do not call again
+   * for this endpoint before the promise has settled. Rejects with `UNAVAILABLE` if the connection is lost before the
+   * answer.
    */
   async isAlive(endpoint: string): Promise<boolean | undefined> {
     const { transport, ping } = this.#options;
@@ -289,7 +289,7 @@ export class ProcessProbe {
 
   /**
    * Ends the wait of {@link ProcessProbe.isAlive} for a process. `alive`: true: a frame has come from the process;
-   * false: a frame to it has bounced (no responders).
+   * false: a frame to it has bounced.
    */
   report(endpoint: string, alive: boolean): void {
     this.#pending.get(endpoint)?.(alive);

@@ -1,8 +1,8 @@
 /**
  * Finds contracts whose schemas do not fit together: compares contracts of which this node has sent messages with the
- * same contracts on the nodes that handle them, where their shapes (hashes of schemas and options) differ. The other
- * nodes must be able to read this node's messages, and this node their answers. A node that handles a contract
- * compares it as well, as soon as it sends a message of it.
+ * same contracts on the nodes that handle them, where their shapes differ. The other nodes must be able to read this
+ * node's messages, and this node their answers. A node that handles a contract compares it as well, as soon as it sends
+ * a message of it.
  */
 import type { ObservedMismatch } from "../../contract/alarms.ts";
 import { reads } from "../../contract/compatibility.ts";

@@ -44,8 +44,8 @@ export interface ShapeViewOptions {
   members(): readonly { readonly info: NodeInfo; readonly suspect: boolean }[];
   /**
    * Sends question number `n` to a process, whose answer is given to {@link ShapeView.answered}. If `names` is empty,
-   * the question is for the shapes of all its contracts (hashes that identify their versions); else for the
-   * declarations, with their schemas, of the contracts with these names.
+   * the question is for the shapes of all its contracts; else for the declarations, with their schemas, of the
+   * contracts with these names.
    */
   ask(endpoint: string, n: number, names: readonly string[]): void;
   /**
@@ -57,7 +57,7 @@ export interface ShapeViewOptions {
   changed(): void;
 }
 
-/** The shapes of contracts (hashes of schemas and options) on the nodes of the cluster, as one node knows them. */
+/** The shapes of contracts on the nodes of the cluster, as one node knows them. */
 export class ShapeView {
   readonly #options: ShapeViewOptions;
   readonly #handled: ReadonlyMap<string, AnyContract>;
@@ -90,8 +90,8 @@ export class ShapeView {
   }
 
   /**
-   * Computes the shapes (hashes) of this node's contracts, a few in each turn of the event loop, and announces one hash
-   * of them all. Called when this node has joined, and again when it follows an event for the first time.
+   * Computes the shapes of this node's contracts, a few in each turn of the event loop, and announces one hash of them
+   * all. Called when this node has joined, and again when it follows an event for the first time.
    */
   begin(): void {
     const left = [...this.#handled.values(), ...this.#read()];
@@ -156,7 +156,7 @@ export class ShapeView {
 
   /**
    * Asks other nodes for the descriptions (kind, options, schemas) of contracts of which this node has sent messages,
-   * and whose shapes (hashes) on the other nodes differ from this node's.
+   * and whose shapes on the other nodes differ from this node's.
    */
   #askLooks(): void {
     const { shapes, members } = this.#options;
@@ -212,7 +212,7 @@ export class ShapeView {
     return [...this.#questions.values()].filter((question) => question.about === about);
   }
 
-  /** Returns the shape of a contract (a hash that identifies its version) on a node; `undefined`: unknown. */
+  /** Returns the shape of a contract on a node; `undefined`: unknown. */
   of({ id, shapes: hash }: NodeInfo, name: string): string | undefined {
     const { self, shapes } = this.#options;
     if (id === self || (hash !== undefined && hash === this.#hash)) {
@@ -224,8 +224,8 @@ export class ShapeView {
   }
 
   /**
-   * Returns this node's answer to another node, as JSON of at most `limit` bytes: the shapes (hashes) of its contracts,
-   * or, with `names`, the descriptions of these contracts.
+   * Returns this node's answer to another node, as JSON of at most `limit` bytes: the shapes of its contracts, or, with
+   * `names`, the descriptions of these contracts.
    */
   answer(names: readonly string[], limit: number): string {
     if (names.length === 0) {
@@ -306,8 +306,8 @@ export class ShapeView {
 }
 
 /**
- * A pending question to a process that announces `hash`: for the shapes (hashes) of its contracts, or for descriptions
- * of contracts.
+ * A pending question to a process that announces `hash`: for the shapes of its contracts, or for descriptions of
+ * contracts.
  */
 interface ShapeQuestion {
   readonly about: "shapes" | "looks";

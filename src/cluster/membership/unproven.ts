@@ -26,10 +26,7 @@ interface UnprovenOptions {
   ping(endpoint: string, n: number): void;
   /** Returns true if the bounce of a ping proves that no process subscribes to the endpoint. */
   conclusive(): boolean;
-  /**
-   * Called when two pings to the record's process, a second apart, have bounced (no responders): the process does not
-   * exist.
-   */
+  /** Called when two pings to the record's process, a second apart, have bounced: the process does not exist. */
   gone(info: NodeInfo, revision: number): void;
   /** Called when the oldest record was dropped, because there were too many records of unproven nodes. */
   dropped(): void;
@@ -41,7 +38,7 @@ interface UnprovenRecord {
   readonly revision: number;
   /** Number of pings sent to the record's process. */
   pings: number;
-  /** Time of the first bounce (no responders) of a ping to the record's process, by the monotonic clock; -1: none. */
+  /** Time of the first bounce of a ping to the record's process, by the monotonic clock; -1: none. */
   bouncedAt: number;
   /** True if the record was removed from the unproven records; it may still be in a queue, which then skips it. */
   gone: boolean;
@@ -63,7 +60,7 @@ export class Unproven {
    * for all records of a queue.
    */
   readonly #again: readonly Fifo<UnprovenRecord>[] = PAUSES.map(() => new Fifo());
-  /** Records whose processes were pinged once, and have neither answered nor bounced (no responders) yet. */
+  /** Records whose processes were pinged once, and have neither answered nor bounced yet. */
   readonly #open: Set<UnprovenRecord> = new Set();
   #settled: (() => void)[] = [];
   #lossy = false;
@@ -135,9 +132,7 @@ export class Unproven {
     return pending;
   }
 
-  /**
-   * Counts a bounce (no responders) of a ping to this process; the second bounce shows that the process does not exist.
-   */
+  /** Counts a bounce of a ping to this process; the second bounce shows that the process does not exist. */
   bounced(endpoint: string): void {
     const pending = this.#byEndpoint.get(endpoint);
     if (pending === undefined) return;
@@ -150,8 +145,8 @@ export class Unproven {
   }
 
   /**
-   * Pings the newest nodes, and resolves when each of their processes has answered or bounced (no responders), or after
-   * `limit` ms. Called when all records of the bucket have been read.
+   * Pings the newest nodes, and resolves when each of their processes has answered or bounced, or after `limit` ms.
+   * Called when all records of the bucket have been read.
    */
   async listed(limit: number): Promise<void> {
     this.#listing = false;
@@ -257,8 +252,8 @@ const TICK_INTERVAL = 20; // ms
  */
 const PAUSES = [20, 40, 80, 160, 320, 640, 1_000];
 /**
- * Minimum time between the first bounce (no responders) and the bounce that shows that a process does not exist, in ms;
- * as in `failure_detector.ts`.
+ * Minimum time between the first bounce and the bounce that shows that a process does not exist, in ms; as in
+ * `failure_detector.ts`.
  */
 const GONE = 900;
 
@@ -266,7 +261,7 @@ const GONE = 900;
 interface ProverOptions extends Pick<EndpointOptions, "transport" | "namespace" | "endpoint" | "malformed"> {
   /** Called when the process at this endpoint has answered a ping. */
   alive(endpoint: string): void;
-  /** Called when a ping to the process at this endpoint has bounced (no responders). */
+  /** Called when a ping to the process at this endpoint has bounced. */
   bounced(endpoint: string): void;
 }
 
@@ -282,7 +277,7 @@ export class Prover {
   readonly #bounces: string;
   readonly #subscriptions: readonly Subscription[];
 
-  /** Subscribes to answers and bounces (no responders) at once. */
+  /** Subscribes to answers and bounces at once. */
   constructor(options: ProverOptions) {
     const { transport, namespace } = this.#options = options;
     this.#endpoint = proverOf(options.endpoint);
@@ -322,8 +317,8 @@ export class Prover {
   }
 
   /**
-   * Handles the bounce (no responders) of a ping. Any client may publish to this subject, so bounces that are not from
-   * the server itself are ignored.
+   * Handles the bounce of a ping. Any client may publish to this subject, so bounces that are not from the server
+   * itself are ignored.
    */
   #onBounce({ subject, data, noResponders }: TransportMessage): void {
     if (!noResponders || data.length > 0 || !subject.startsWith(this.#bounces)) return;

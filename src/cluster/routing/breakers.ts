@@ -12,8 +12,8 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 export interface KnownNode {
   readonly info: NodeInfo;
   /**
-   * True if a frame to the node has bounced (no responders), or a ping to it was not answered in time; requests then
-   * prefer other nodes.
+   * True if a frame to the node has bounced, or a ping to it was not answered in time; requests then prefer other
+   * nodes.
    */
   readonly suspect: boolean;
   /** Contracts that the node handles, with their kinds as far as they are known. */

@@ -36,12 +36,9 @@ interface CandidatesOptions {
 
 /** Shapes of contracts (hashes of schemas and options), as this node knows them. */
 export interface KnownShapes {
-  /**
-   * Returns the shape (hash of schemas and options) that a contract has on a node; `undefined`: this node does not know
-   * the shape.
-   */
+  /** Returns the shape that a contract has on a node; `undefined`: this node does not know the shape. */
   of(node: NodeInfo, name: string): string | undefined;
-  /** Returns the shape (hash of schemas and options) of this program's own contract; `undefined`: it has none. */
+  /** Returns the shape of this program's own contract; `undefined`: it has none. */
   own(contract: AnyContract): string | undefined;
 }
 
@@ -194,8 +191,8 @@ export class Candidates {
   }
 
   /**
-   * Returns the name of this node's shape of a contract (the hash of its version), if nodes with other versions handle
-   * the contract, too; else `undefined`.
+   * Returns the name of this node's shape of a contract, if nodes with other versions handle the contract, too; else
+   * `undefined`.
    */
   shapeBesideOthers({ name }: AnyContract): string | undefined {
     const { self } = this.#options;
@@ -224,10 +221,7 @@ export class Candidates {
     return untriedNodes(nodes, refusedBy);
   }
 
-  /**
-   * Returns the members that handle a contract, each with its shape of the contract (a hash that identifies the
-   * version).
-   */
+  /** Returns the members that handle a contract, each with its shape of the contract. */
   #shapedMembers({ name, kind }: AnyContract) {
     const { shapes, members } = this.#options;
     return members().flatMap(({ info, suspect, handled }) => {
@@ -323,10 +317,7 @@ export class Candidates {
     return { kind, all, allowed, trusted, preferred, shapes: this.#shapesOf(name, all) };
   }
 
-  /**
-   * Returns the shapes of a contract (hashes of its versions) on these nodes, by node id; `undefined` if all nodes have
-   * the same version.
-   */
+  /** Returns the shapes of a contract on these nodes, by node id; `undefined` if all nodes have the same version. */
   #shapesOf(name: string, nodes: readonly NodeInfo[]): ReadonlyMap<string, string | undefined> | undefined {
     if (nodes.every(({ shapes }) => shapes === undefined)) return undefined;
     const shapes = this.#shapesBy(name, nodes);

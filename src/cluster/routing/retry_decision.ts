@@ -83,8 +83,8 @@ export function decideRetry(
 }
 
 /**
- * Returns true if the node of the failed attempt could not be reached: the request bounced (no responders), the node
- * drains, or its circuit breaker is open. This happens while the only replica of a service restarts.
+ * Returns true if the node of the failed attempt could not be reached: the request bounced, the node drains, or its
+ * circuit breaker is open. This happens while the only replica of a service restarts.
  */
 export function isAway(failed: Failed): boolean {
   return failed.how === "undelivered" &&

@@ -169,8 +169,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Returns the name of this node's shape of a contract (the hash of its version), if nodes with other versions handle
-   * the contract, too; else `undefined`.
+   * Returns the name of this node's shape of a contract, if nodes with other versions handle the contract, too; else
+   * `undefined`.
    */
   shapeBesideOthers(contract: AnyContract): string | undefined {
     return this.#candidates.shapeBesideOthers(contract);
@@ -219,8 +219,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Counts a failed delivery to a process whose frame has bounced (no responders), except in the grace after a
-   * reconnect, when a bounce proves nothing about the process.
+   * Counts a failed delivery to a process whose frame has bounced, except in the grace after a reconnect, when a bounce
+   * proves nothing about the process.
    */
   deliveryFailed(peer: Peer): void {
     if (!this.#options.endpoint.grace.running) this.#breakers.failed(peer);
@@ -264,7 +264,7 @@ export class Router implements CallOwner, RequestRouter {
     const { observer, clock, random, endpoint } = this.#options;
     const { contract, meta, ofEntity } = call.request;
     const undelivered = failed.how === "undelivered";
-    // an attempt that bounced (no responders) uses up no retry in the grace (the time after a reconnect of this node):
+    // an attempt that bounced uses up no retry in the grace (the time after a reconnect of this node):
     // the other node may be reconnecting as well
     const returning = undelivered && failed.code === "BOUNCED" && endpoint.grace.running;
     const stuck = undelivered && failed.code === "DEADLOCK" && !this.#mayMove(call, node);

@@ -31,8 +31,7 @@ import { tooLarge } from "./frame_writer.ts";
 /** Failure of an attempt to have a call handled by a node. */
 export type AttemptFailure =
   /**
-   * The request certainly did not run at the node: it bounced (no responders), was refused, or a pong has reported its
-   * frame missing.
+   * The request certainly did not run at the node: it bounced, was refused, or a pong has reported its frame missing.
    */
   | { readonly how: "undelivered"; readonly code: NotRunCode }
   /**
@@ -148,7 +147,7 @@ export class Call extends Deadlined {
    * each may be tried again.
    */
   failedOn: Set<string> | undefined = undefined;
-  /** Names of the shapes (hashes of schemas and options) whose input schemas have refused this call. */
+  /** Names of the shapes whose input schemas have refused this call. */
   refusedBy: Set<string> | undefined = undefined;
   /** Error of the last refusal of this call by an input schema. */
   refusal: CatgaError | undefined = undefined;

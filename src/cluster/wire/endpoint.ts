@@ -1,7 +1,7 @@
 /**
  * The endpoint of this process on the network: its subscriptions and its peers (other processes). `frame_sender.ts`
  * sends frames (messages) to them at the end of each turn of the event loop, `frame_receiver.ts` handles the frames
- * that arrive; `watchdog.ts` decides what bounces (no responders) and silence mean.
+ * that arrive; `watchdog.ts` decides what bounces and silence mean.
  */
 import { bounceSubject, nodeOf, nodeSubject } from "../../contract/subjects.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -27,17 +27,14 @@ export interface EndpointOptions
   readonly observer: Observer;
   readonly malformed: MalformedCount;
   /**
-   * Called with `alive` when a frame comes from another process for the first time, for the first time after a bounce
-   * (no responders), or while a ping to it is unanswered; with `bounced` when a frame to it has bounced; with `silent`
-   * when it has not answered a ping in time.
+   * Called with `alive` when a frame comes from another process for the first time, for the first time after a bounce,
+   * or while a ping to it is unanswered; with `bounced` when a frame to it has bounced; with `silent` when it has not
+   * answered a ping in time.
    */
   observed(peer: Peer, sign: "alive" | "bounced" | "silent"): void;
   /** Called when the connection to NATS is back. */
   reconnected(): void;
-  /**
-   * Called when items of this stream for a plain NATS client have bounced (no responders): the client no longer reads
-   * them.
-   */
+  /** Called when items of this stream for a plain NATS client have bounced: the client no longer reads them. */
   unread(stream: number): void;
 }
 
@@ -48,7 +45,7 @@ export class Endpoint {
   readonly endpoint: string;
   /** The requests that other processes have sent to this one. */
   readonly inbound: InboundRequests;
-  /** The time after each reconnect of this process in which bounces (no responders) prove nothing. */
+  /** The time after each reconnect of this process in which bounces prove nothing. */
   readonly grace: ReconnectGrace;
   /** The turn of the event loop in which this process gathers frames. */
   readonly turn: SendTurn;
@@ -141,9 +138,9 @@ export class Endpoint {
   }
 
   /**
-   * Returns true if the bounce (no responders) of a frame to this peer proves that its process is gone, so that
-   * requests sent to it earlier get no answer. False for a peer that leaves the cluster: it has answered its requests,
-   * and the bounce has overtaken the answers.
+   * Returns true if the bounce of a frame to this peer proves that its process is gone, so that requests sent to it
+   * earlier get no answer. False for a peer that leaves the cluster: it has answered its requests, and the bounce has
+   * overtaken the answers.
    */
   concludes(peer: Peer): boolean {
     return this.conclusive && !peer.leaving;
@@ -155,8 +152,8 @@ export class Endpoint {
   }
 
   /**
-   * Prefix of the reply subjects of stream items for plain NATS clients: there the server reports an item that bounced
-   * (no responders). The stream's number follows.
+   * Prefix of the reply subjects of stream items for plain NATS clients: there the server reports an item that bounced.
+   * The stream's number follows.
    */
   get plainBounces(): string {
     return this.#bouncePrefix + PLAIN;
@@ -188,8 +185,8 @@ export class Endpoint {
 
   /**
    * Refuses requests with `DRAINING` from now on. Tells the other processes at once, by a frame that refuses no
-   * request, that this process leaves: they then know it before a frame bounces (no responders), however late they see
-   * that its record is gone.
+   * request, that this process leaves: they then know it before a frame bounces, however late they see that its record
+   * is gone.
    */
   refuse(others: readonly string[]): void {
     if (!this.inbound.refuse()) return;
@@ -212,8 +209,8 @@ export class Endpoint {
 
   /**
    * Waits until no request has arrived for 50 ms, at most 500 ms, before the endpoint's subscriptions end. A sender
-   * that does not know that this process leaves takes the bounce (no responders) of a request as the loss of its
-   * earlier ones: so these must have been answered or refused before any request bounces.
+   * that does not know that this process leaves takes the bounce of a request as the loss of its earlier ones: so these
+   * must have been answered or refused before any request bounces.
    */
   async #linger(): Promise<void> {
     const until = this.turn.now() + LONGEST_LINGER;
@@ -231,7 +228,7 @@ export class Endpoint {
 
   #onStatus({ state, generation }: TransportStatus): void {
     this.#options.observer({ type: "connection", state, generation });
-    // forget bounces (no responders): a process that was gone before this one was cut off may be back
+    // forget bounces: a process that was gone before this one was cut off may be back
     for (const peer of this.#peers.values()) peer.bouncedAt = -1;
     if (state !== "connected") return;
     this.turn.measure();

@@ -60,8 +60,8 @@ export type PongItem = ["o", n: number, upTo: number, missing: number[], load: [
  */
 export type VersionsItem = ["v", ...versions: number[]];
 /**
- * `["b", endpoint, server]`: frames to that process bounce (no responders) on that server. The receiver, on another
- * server, pings the process.
+ * `["b", endpoint, server]`: frames to that process bounce on that server. The receiver, on another server, pings the
+ * process.
  */
 type BouncesItem = ["b", endpoint: string, server: string];
 /** `["h", name]`: asks if the receiver remembers a node that handled this contract; if not, it sends no answer. */
@@ -77,13 +77,13 @@ export type StatsAskedItem = ["s", n: number];
 type StatsItem = ["t", n: number, stats: unknown];
 
 /**
- * `["k", n, name, …]`: question `n`, for the shapes (hashes) of the receiver's contracts; with names, for the
- * descriptions of these contracts.
+ * `["k", n, name, …]`: question `n`, for the shapes of the receiver's contracts; with names, for the descriptions of
+ * these contracts.
  */
 export type ShapesAskedItem = ["k", n: number, ...names: string[]];
 /**
- * `["l", n, answer]`: the answer to question `n`: the shapes (hashes) of a node's contracts, as `NodeShapes`; or
- * descriptions of contracts, by name.
+ * `["l", n, answer]`: the answer to question `n`: the shapes of a node's contracts, as `NodeShapes`; or descriptions of
+ * contracts, by name.
  */
 type ShapesItem = ["l", n: number, answer: unknown];
 

@@ -42,10 +42,10 @@ export interface FrameReceiverOptions {
   readonly malformed: MalformedCount;
   /**
    * Called when a frame shows that its sender is alive: when it is the sender's first frame, or its first after a
-   * bounce (no responders), or arrives while a ping to the sender is unanswered.
+   * bounce, or arrives while a ping to the sender is unanswered.
    */
   observed(peer: Peer): void;
-  /** Called when another node reports that frames to the process at `endpoint` bounce (no responders) on its server. */
+  /** Called when another node reports that frames to the process at `endpoint` bounce on its server. */
   accused(endpoint: string, server: string): void;
   /**
    * Returns how long this node will remember that some node handled this contract, in ms; 0: it does not remember
@@ -59,10 +59,7 @@ export interface FrameReceiverOptions {
   gap(name: string, left: number): void;
   /** Returns the statistics of this node, as JSON. */
   stats(): string;
-  /**
-   * Returns the shapes (hashes of the versions) of this node's contracts as JSON; with `names`, the descriptions of
-   * these contracts.
-   */
+  /** Returns the shapes of this node's contracts as JSON; with `names`, the descriptions of these contracts. */
   shapes(names: readonly string[]): string;
   /** Called with another node's answer to this node's question `n` for the shapes or descriptions of its contracts. */
   shapesKnown(n: number, answer: unknown): void;

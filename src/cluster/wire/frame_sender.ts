@@ -394,8 +394,8 @@ interface ResendBufferOptions {
 
 /**
  * The last answers of one process to all others: at most 256 frames, and about 4 MiB. An answer is sent again when its
- * frame bounced (no responders), after a reconnect of either side, and when the caller's ping lists its frame as
- * missing: the caller would otherwise wait until its deadline, although the work is done.
+ * frame bounced, after a reconnect of either side, and when the caller's ping lists its frame as missing: the caller
+ * would otherwise wait until its deadline, although the work is done.
  */
 export class ResendBuffer {
   readonly #options: ResendBufferOptions;
@@ -457,8 +457,8 @@ export class ResendBuffer {
   }
 
   /**
-   * Sends the kept answers to another process again, because they may have been lost without a bounce (no responders);
-   * at most once a second. Called when that process has reconnected.
+   * Sends the kept answers to another process again, because they may have been lost without a bounce; at most once a
+   * second. Called when that process has reconnected.
    */
   again(to: FrameSender): void {
     const now = this.#options.clock.monotonic();
@@ -483,7 +483,7 @@ export class ResendBuffer {
     if (this.#due.length > 0) this.#resend();
   }
 
-  /** Number of kept frames, including frames that bounced (no responders) and are still in the list. */
+  /** Number of kept frames, including frames that bounced and are still in the list. */
   get #count(): number {
     return this.#last.length - this.#first;
   }

@@ -1,8 +1,8 @@
 /**
  * The streams that handlers of this process feed for readers in other processes: sends their items, and ends streams
  * that have lost their readers. A reader's process pings, because it awaits an answer; a process that is silent is
- * pinged, and counts as gone 3 s after a bounce (no responders). A reader that has ended, and whose cancellation was
- * lost, is found because it leaves the questions unanswered that every reader is sent, one every 10 s.
+ * pinged, and counts as gone 3 s after a bounce. A reader that has ended, and whose cancellation was lost, is found
+ * because it leaves the questions unanswered that every reader is sent, one every 10 s.
  */
 import type { Bursts, ItemLine, LineSender } from "../../dispatch/item_ports.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";

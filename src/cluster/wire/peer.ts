@@ -15,7 +15,7 @@ import type { Random } from "../../ports/clock.ts";
 export interface PeerIdentity {
   /**
    * Number that this process has given the peer; it is part of the reply subjects of frames to the peer, on which the
-   * server reports frames that bounced (no responders).
+   * server reports frames that bounced.
    */
   readonly slot: number;
   /** The first frame to the peer gets the number that follows this one. */
@@ -39,7 +39,7 @@ export class Peer {
   readonly theirCalls: string;
   /**
    * Number that this process has given the peer; it is part of the reply subjects of frames to the peer, on which the
-   * server reports frames that bounced (no responders).
+   * server reports frames that bounced.
    */
   readonly slot: number;
   /** Requests of this process to the peer that have no answer yet. */
@@ -52,16 +52,14 @@ export class Peer {
   readonly running: RunningRequests = new RunningRequests();
   /**
    * Time at which the peer's last frame arrived, by the monotonic clock; -1: none has, or none since a frame to the
-   * peer bounced (no responders).
+   * peer bounced.
    */
   lastSeenAt = -1;
   /** Lateness of the peer's last frame, in ms: how much longer its way took than that of the fastest frame. */
   late = 0;
-  /**
-   * Time of the first bounce (no responders) of a frame since the peer was last seen, by the monotonic clock; -1: none.
-   */
+  /** Time of the first bounce of a frame since the peer was last seen, by the monotonic clock; -1: none. */
   bouncedAt = -1;
-  /** Number of the last frame to the peer that bounced (no responders); frames sent after it may have arrived. */
+  /** Number of the last frame to the peer that bounced; frames sent after it may have arrived. */
   bouncedSeq = 0;
   /** Time at which the oldest unanswered ping to the peer was sent, by the monotonic clock; -1: none. */
   pingedAt = -1;
@@ -78,7 +76,7 @@ export class Peer {
   lostUpTo = 0;
   /**
    * True if the peer is leaving the cluster: it answers or refuses all requests that have reached it, although the
-   * bounce (no responders) of a later frame may come first.
+   * bounce of a later frame may come first.
    */
   leaving = false;
   /** Load that the peer's last pong reported: requests in flight plus queued. */

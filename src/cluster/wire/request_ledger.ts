@@ -10,8 +10,8 @@ import type { CatgaError } from "../../error.ts";
 
 /**
  * The requests of this process on their way to one other process: gathered for its next frame, or sent and unanswered.
- * Each request leaves the ledger once: answered, refused, bounced (no responders), lost (with the process or the
- * answer), taken back, or given up. `call.ts` documents the states of a call.
+ * Each request leaves the ledger once: answered, refused, bounced, lost (with the process or the answer), taken back,
+ * or given up. `call.ts` documents the states of a call.
  */
 export class RequestLedger {
   /** Number of requests to the process that have no result yet. */

@@ -23,13 +23,13 @@ interface WatchdogOptions {
    */
   clustered(): boolean;
   /**
-   * Returns true if a bounce (no responders) proves that the process is gone; false if it may be reconnecting, or
-   * connected to another server, or leaving in order.
+   * Returns true if a bounce proves that the process is gone; false if it may be reconnecting, or connected to another
+   * server, or leaving in order.
    */
   conclusive(peer: Peer): boolean;
   /** Returns all other processes with which frames were exchanged. */
   peers(): Iterable<Peer>;
-  /** Called when a frame to the process has bounced (no responders), or the process has not answered a ping in time. */
+  /** Called when a frame to the process has bounced, or the process has not answered a ping in time. */
   observed(peer: Peer, sign: "bounced" | "silent"): void;
 }
 
@@ -61,8 +61,8 @@ export class Watchdog {
   }
 
   /**
-   * Handles the bounce (no responders) of frame `seq` to a process: its requests did not run, and the process, or its
-   * connection, is gone.
+   * Handles the bounce of frame `seq` to a process: its requests did not run, and the process, or its connection, is
+   * gone.
    */
   bounced(peer: Peer, seq: number): void {
     const { clock, conclusive, observed, observer } = this.#options;
@@ -114,8 +114,8 @@ const PING_EACH = 5; // ms: interval of pings for each process that owes an answ
 export const MAY_RETURN = 3_000;
 
 /**
- * The grace: the time after this node's own reconnect in which bounces (no responders) and silence of other nodes prove
- * nothing. An outage of the server cuts off every node, and the others may still be reconnecting.
+ * The grace: the time after this node's own reconnect in which bounces and silence of other nodes prove nothing. An
+ * outage of the server cuts off every node, and the others may still be reconnecting.
  */
 export class ReconnectGrace {
   readonly #clock: Pick<Clock, "monotonic">;
@@ -147,7 +147,7 @@ interface BounceProbeOptions {
   readonly transport: Transport;
   /** A subject to which no part of Catga subscribes. */
   readonly subject: string;
-  /** Subject to which the bounce (no responders) is sent; its subscriber calls {@link BounceProbe.stop}. */
+  /** Subject to which the bounce is sent; its subscriber calls {@link BounceProbe.stop}. */
   readonly reply: string;
   /** Called at most once, if messages to a subject without subscribers do not bounce. */
   noBounces(): void;

@@ -30,10 +30,7 @@ import type { RunVersions } from "../driving/run_versions.ts";
 import type { RunsNode } from "../runs_node.ts";
 import { refusedInTime } from "../execution/schema_in_time.ts";
 
-/**
- * Further data that a start gives a run, besides the input: shape (hash of the declaration) of the workflow, parent
- * run, and headers.
- */
+/** Further data that a start gives a run, besides the input: shape of the workflow, parent run, and headers. */
 interface StartHow {
   readonly shape?: string | undefined;
   readonly parent?: Parent;

@@ -1,6 +1,6 @@
 /**
- * Versions of workflows, told apart by their shapes (hashes of the declarations): the version of this node, and the
- * nodes that may accept a run that this version has refused.
+ * Versions of workflows, told apart by their shapes: the version of this node, and the nodes that may accept a run that
+ * this version has refused.
  */
 import { isShapedWorkflow } from "../../contract/shape.ts";
 import { afterRefusedMessage, type ShapedNode, shapeName, untriedNodes } from "../../contract/shape_rules.ts";
@@ -18,24 +18,22 @@ export class RunVersions {
   }
 
   /**
-   * Returns the shape of the workflow (hash of the declaration) in this process, in the form in which it is stored with
-   * the start of a run: absent if the workflow's versions have no shape, {@link UNKNOWN_SHAPE} if it cannot be
-   * computed.
+   * Returns the shape of the workflow in this process, in the form in which it is stored with the start of a run:
+   * absent if the workflow's versions have no shape, {@link UNKNOWN_SHAPE} if it cannot be computed.
    */
   ofStart(definition: WorkflowDefinition): { readonly shape?: string } {
     if (!isShapedWorkflow(definition)) return {};
     return { shape: this.#node.app.shapes.ofWorkflow(definition) ?? UNKNOWN_SHAPE };
   }
 
-  /** Returns the shape (hash of the declaration) of a workflow in this process. */
+  /** Returns the shape of a workflow in this process. */
   shapeOf(workflow: string): string {
     const body = this.#node.bodies.get(workflow);
     return body === undefined ? "" : this.ofStart(body.definition).shape ?? "";
   }
 
   /**
-   * Returns a name for the shape of a workflow (hash of the declaration) in this process: the implementation of
-   * {@link DriveHost.shapeNameOf}.
+   * Returns a name for the shape of a workflow in this process: the implementation of {@link DriveHost.shapeNameOf}.
    */
   shapeNameOf(workflow: string): string {
     return shapeName({ id: this.#node.app.node, shape: known(this.shapeOf(workflow)) });
@@ -52,9 +50,9 @@ export class RunVersions {
   }
 
   /**
-   * Returns the live nodes that execute runs of a workflow, each with its shape (hash of the declaration) of the
-   * workflow; `undefined`: the shape is unknown. If the workflow has no shape in this process (the text is empty), an
-   * unknown shape of another node is taken as empty, too.
+   * Returns the live nodes that execute runs of a workflow, each with its shape of the workflow; `undefined`: the shape
+   * is unknown. If the workflow has no shape in this process (the text is empty), an unknown shape of another node is
+   * taken as empty, too.
    */
   #takers(workflow: string): readonly (ShapedNode & { readonly endpoint: string })[] {
     const { app } = this.#node;
@@ -68,15 +66,15 @@ export class RunVersions {
   }
 }
 
-/** Returns a stored shape (hash of a workflow's declaration); `undefined` for {@link UNKNOWN_SHAPE}. */
+/** Returns a stored shape; `undefined` for {@link UNKNOWN_SHAPE}. */
 function known(shape: string): string | undefined {
   return shape === UNKNOWN_SHAPE ? undefined : shape;
 }
 
 /**
- * Returns the shape (hash of the workflow's declaration) of the version that wrote the run: the shape of the process
- * that started the run; but if that is unknown or has refused the run, the shape of the node that executed the run
- * last, unless this is unknown or has refused the run, too. `undefined`: unknown.
+ * Returns the shape of the version that wrote the run: the shape of the process that started the run; but if that is
+ * unknown or has refused the run, the shape of the node that executed the run last, unless this is unknown or has
+ * refused the run, too. `undefined`: unknown.
  */
 function writerOf({ started, shape: driver }: Journal, refusedBy: ReadonlySet<string>): string | undefined {
   const writers = [known(started?.shape ?? ""), known(driver)];

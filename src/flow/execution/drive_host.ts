@@ -88,13 +88,10 @@ export interface DriveHost {
    * `undefined` if there is no such run.
    */
   read(ref: RunRef, journal: Journal | undefined): void;
-  /**
-   * Returns the shape (hash of the declaration) of a workflow in this process, in the form of {@link Journal.shape}.
-   */
+  /** Returns the shape of a workflow in this process, in the form of {@link Journal.shape}. */
   shapeOf(workflow: string): string;
   /**
-   * Returns a name for the shape of a workflow (hash of the declaration) in this process; if the shape is unknown, a
-   * name that no other node has.
+   * Returns a name for the shape of a workflow in this process; if the shape is unknown, a name that no other node has.
    */
   shapeNameOf(workflow: string): string;
   /**

@@ -344,7 +344,7 @@ export function isOwn(step: string): boolean {
 /** Types of entries that show that the handler has got further than in its last failed attempt. */
 const PROGRESS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "slept", "woken", "waits", "took", "child"]);
 
-/** Takes the place of the shape (hash of the declaration) of a workflow whose validator has no JSON Schema. */
+/** Takes the place of the shape of a workflow whose validator has no JSON Schema. */
 export const UNKNOWN_SHAPE = "?";
 
 /** Takes the place of a step's name in entries and schedules of the run's time limit. */

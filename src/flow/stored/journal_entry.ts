@@ -61,8 +61,8 @@ export interface Started {
   readonly timeout?: number;
   readonly parent?: Parent;
   /**
-   * The shape (hash of the declaration) of the workflow in the process that started the run, in the form of
-   * {@link Journal.shape}; absent if empty.
+   * The shape of the workflow in the process that started the run, in the form of {@link Journal.shape}; absent if
+   * empty.
    */
   readonly shape?: string;
   /** Headers of the messages that the run's steps send; absent if there are none. */
@@ -74,8 +74,8 @@ export interface Started {
 /** Entries that the node which executes the run appends. Times are in ms since 1970. */
 export type DrivenEntry =
   /**
-   * From here on, the node that appends this entry executes the run. `shape`: shape (hash of the declaration) of the
-   * workflow on this node, if it differs from {@link Journal.shape}.
+   * From here on, the node that appends this entry executes the run. `shape`: shape of the workflow on this node, if it
+   * differs from {@link Journal.shape}.
    */
   | { readonly t: "held"; readonly shape?: string }
   /** A step has ended with its outcome. `undo`: the step has to be undone if the run fails. */

@@ -133,8 +133,8 @@ export function eventText(event: string, text: string | undefined): string {
 }
 
 /**
- * Encodes the shapes (hashes of the declarations) of events for {@link entityGroupText}. `shapes`: of each event name
- * of the message, in the order in which the names first occur; `undefined`: the event has no shape.
+ * Encodes the shapes of events for {@link entityGroupText}. `shapes`: of each event name of the message, in the order
+ * in which the names first occur; `undefined`: the event has no shape.
  */
 export function shapesText(shapes: readonly (string | undefined)[]): string {
   return shapes.every((shape) => shape === undefined) ? "" : shapes.map((shape) => shape ?? NO_SHAPE).join("");
@@ -286,7 +286,7 @@ const MAX_ID = 512;
 /** Stands for the shape of an event that has none. */
 const NO_SHAPE = ".".repeat(SHAPE_LENGTH);
 
-/** `shape`: the shape of the event's contract (a hash of its declaration) at its writer; `undefined`: unknown. */
+/** `shape`: the shape of the event's contract at its writer; `undefined`: unknown. */
 function metaOf({ id, correlation, headers }: EntityCommand, shape: string | undefined): LoggedMeta {
   return {
     c: correlation ?? id,
@@ -305,7 +305,7 @@ function shapesIn({ name, id, events, fingerprint }: EntityCommand): string | un
   return name === "" && id === "" && events === 0 ? fingerprint : undefined;
 }
 
-/** Returns the shapes of events (hashes of their declarations) by name, as far as they are known. */
+/** Returns the shapes of events by name, as far as they are known. */
 function shapesByEvent(items: readonly StoredItem[], shapes: string): ReadonlyMap<string, string | undefined> {
   const byEvent = new Map<string, string | undefined>();
   for (const [event] of items) {

@@ -50,7 +50,7 @@ export interface GroupHead {
   readonly schedule: GroupSchedule | undefined;
   /** True if the message has queued commands, not events. */
   readonly queued?: boolean;
-  /** Name of the contract's shape (a hash of its schemas and options) at the publisher; `undefined`: unknown. */
+  /** Name of the contract's shape at the publisher; `undefined`: unknown. */
   readonly shape?: string | undefined;
 }
 

@@ -55,7 +55,7 @@ export interface LoggedMeta {
   readonly d?: number;
   /** Time for which the message is kept, in ms; absent: 7 days; 0: for ever. */
   readonly k?: number;
-  /** Name of the shape (a hash of its schemas and options) of the message's contract at its writer; absent: unknown. */
+  /** Name of the shape of the message's contract at its writer; absent: unknown. */
   readonly w?: string;
 }
 

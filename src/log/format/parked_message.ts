@@ -23,8 +23,8 @@ export interface FailedWith {
    */
   readonly outage?: number | undefined;
   /**
-   * Names of the contract's shapes (hashes of its schemas and options) that have refused the message; the message waits
-   * for a node with another shape. Absent: it does not.
+   * Names of the contract's shapes that have refused the message; the message waits for a node with another shape.
+   * Absent: it does not.
    */
   readonly refusedBy?: readonly string[] | undefined;
 }

@@ -42,10 +42,7 @@ export interface NamedSchedule {
 export interface StreamMessagesOptions extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
   /** Returns the maximum size of a message that the network accepts at present, in bytes. */
   maxPayload(): number;
-  /**
-   * Returns the shape of a contract (a hash of its schemas and options), which is stored with messages; absent: no
-   * shape is stored.
-   */
+  /** Returns the shape of a contract, which is stored with messages; absent: no shape is stored. */
   readonly shapeOf?: ((contract: AnyContract) => string | undefined) | undefined;
 }
 

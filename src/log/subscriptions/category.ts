@@ -174,10 +174,7 @@ export class Item {
   refusals = 0;
   /** Time of the message's first failure, by the monotonic clock. */
   failedAt: number | undefined = undefined;
-  /**
-   * Names of the shapes (hashes of the contract's versions) whose schemas refused the message since its last attempt;
-   * `undefined`: none has.
-   */
+  /** Names of the shapes whose schemas refused the message since its last attempt; `undefined`: none has. */
   refusedBy: Set<string> | undefined = undefined;
   /**
    * True if the message waits for a node with another version (shape) of its contract, or for a node that handles it,

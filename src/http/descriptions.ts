@@ -4,9 +4,17 @@
  * without a JSON Schema is described as any JSON.
  */
 import type { AnyContract } from "../contract/contract.ts";
-import { checkKnown, checkString } from "../data/checks.ts";
+import { checkKnown, checkString, disown, isPlain, isRecord, isThenable, isToken, show } from "../data/checks.ts";
 import type { EdgeRoute } from "./edge_types.ts";
 import { failureStatus, titleOf } from "./respond.ts";
+import { type Json, SchemaComponents } from "./schema_components.ts";
+
+/** How callers say who they are, as OpenAPI describes it: a header or a cookie, a scheme of HTTP, OAuth or OpenID. */
+export type SecurityScheme =
+  | { readonly type: "apiKey"; readonly in: "header" | "cookie" | "query"; readonly name: string }
+  | { readonly type: "http"; readonly scheme: string; readonly bearerFormat?: string }
+  | { readonly type: "oauth2"; readonly flows: Readonly<Record<string, unknown>> }
+  | { readonly type: "openIdConnect"; readonly openIdConnectUrl: string };
 
 /** Facts about the API as a whole that a description contains. */
 export interface DescriptionInfo {
@@ -16,66 +24,110 @@ export interface DescriptionInfo {
   readonly version: string;
   /** Path before the names of the entries, as in the options of the handler. Default: `""`. */
   readonly base?: string | undefined;
+  /**
+   * Schemes by which callers say who they are, one of which is enough, by names of your own, such as
+   * `{ session: { type: "apiKey", in: "cookie", name: "session" } }`. Default: none.
+   */
+  readonly security?: Readonly<Record<string, SecurityScheme>> | undefined;
 }
-
-type Json = Record<string, unknown>;
 
 /** Returns the OpenAPI 3.1 description of an edge's commands, queries and workflows. */
 export function openapi(routes: readonly EdgeRoute[], info: DescriptionInfo): Json {
-  const { title, version, base } = checkedInfo("openapi", info);
+  const { title, version, base, security } = checkedInfo("openapi", info);
+  const schemas = new SchemaComponents({ Problem: PROBLEM, Run: RUN });
   const paths: Json = {};
-  for (const route of routes) Object.assign(paths, pathsOf(`${base}/${route.name}`, route));
+  for (const route of routes) Object.assign(paths, pathsOf(`${base}/${route.name}`, route, schemas));
+  const isOpen = Object.keys(security).length === 0;
   return {
     openapi: "3.1.0",
     info: { title, version },
+    ...(isOpen ? {} : { security: Object.keys(security).map((name) => ({ [name]: [] })) }),
     paths,
-    components: { schemas: { Problem: PROBLEM, Run: RUN } },
+    components: { schemas: schemas.schemas, ...(isOpen ? {} : { securitySchemes: security }) },
   };
 }
 
 /** Returns the AsyncAPI 3 description of an edge's streams and durable events. */
 export function asyncapi(routes: readonly EdgeRoute[], info: DescriptionInfo): Json {
-  const { title, version, base } = checkedInfo("asyncapi", info);
+  const { title, version, base, security } = checkedInfo("asyncapi", info);
+  const schemas = new SchemaComponents();
   const channels: Json = {};
   const operations: Json = {};
+  const messages: Json = {};
   for (const { name, kind, contract } of routes) {
     if (kind !== "stream" && kind !== "event") continue;
     const { input, items } = (contract as AnyContract).options;
-    const payload = kind === "stream" ? schemaOf(items, "output") : eventSchema(schemaOf(input, "input"));
+    const isStream = kind === "stream";
+    const payload = isStream
+      ? schemas.of(items, "output", `${contract.name}Item`)
+      : schemas.add(eventSchema(schemas.of(input, "input", `${contract.name}Payload`)), contract.name);
+    messages[name] = { name: contract.name, title: contract.name, contentType: "application/json", payload };
+    const part = isStream ? "item" : "event";
     channels[name] = {
       address: `${base}/${name}`,
       title: contract.name,
-      description: kind === "stream"
-        ? "Items, as server-sent events."
-        : "Events as they are stored, as server-sent events.",
-      messages: { [kind === "stream" ? "item" : "event"]: { contentType: "application/json", payload } },
+      description: isStream ? "Items, as server-sent events." : "Events as they are stored, as server-sent events.",
+      messages: { [part]: { $ref: `#/components/messages/${name}` } },
     };
     operations[`read_${name}`] = {
       action: "send",
       channel: { $ref: `#/channels/${name}` },
       summary: `${kind} ${contract.name}`,
+      messages: [{ $ref: `#/channels/${name}/messages/${part}` }],
+      ...(Object.keys(security).length === 0 ? {} : {
+        security: Object.keys(security).map((each) => ({ $ref: `#/components/securitySchemes/${each}` })),
+      }),
+      bindings: {
+        http: { method: "GET", query: urlOf(kind, input, `${contract.name}Input`, schemas), bindingVersion: "0.3.0" },
+      },
     };
   }
-  return { asyncapi: "3.0.0", info: { title, version }, defaultContentType: "application/json", channels, operations };
+  const schemes = Object.entries(security).map(([name, scheme]) => [name, asyncScheme(scheme)]);
+  return {
+    asyncapi: "3.0.0",
+    info: { title, version },
+    defaultContentType: "application/json",
+    channels,
+    operations,
+    components: { messages, schemas: schemas.schemas, securitySchemes: Object.fromEntries(schemes) },
+  };
 }
 
-function pathsOf(path: string, route: EdgeRoute): Json {
+/** Returns the parameters of the URL of a stream, or of a tail. */
+function urlOf(kind: "stream" | "event", input: unknown, name: string, schemas: SchemaComponents): Json {
+  if (kind === "event") return { type: "object", properties: { from: { type: "string" }, key: { type: "string" } } };
+  const { required, schema } = inputParameter(input, name, schemas);
+  return { type: "object", properties: { input: schema }, ...(required ? { required: ["input"] } : {}) };
+}
+
+/** Returns a security scheme as AsyncAPI describes it. */
+function asyncScheme(scheme: SecurityScheme): Json {
+  if (scheme.type === "apiKey") return { ...scheme, type: "httpApiKey" };
+  if (scheme.type !== "oauth2") return { ...scheme };
+  const flows = Object.entries(scheme.flows).map(([name, flow]) => {
+    const { scopes, ...rest } = flow as Json;
+    return [name, { ...rest, availableScopes: scopes }];
+  });
+  return { ...scheme, flows: Object.fromEntries(flows) };
+}
+
+function pathsOf(path: string, route: EdgeRoute, schemas: SchemaComponents): Json {
   const { kind, contract, options } = route;
+  const { name } = contract;
   if (kind === "command" || kind === "query") {
     const { input, output, failures = [], idempotent, id } = (contract as AnyContract).options;
-    const common = { operationId: route.name, summary: `${kind} ${contract.name}` };
-    const responses = {
-      ...(output === undefined
-        ? { 200: json({}), 204: { description: "No value" } }
-        : { 200: json(schemaOf(output, "output")) }),
-      ...problems(failures, options.failures),
-    };
-    if (kind === "query") {
-      const parameters = input === undefined ? [] : [inputParameter(schemaOf(input, "input"))];
-      return { [path]: { get: { ...common, parameters, responses } } };
-    }
-    const parameters = idempotent ? keyUnless(id) : [];
-    return { [path]: { post: { ...common, parameters, ...body(input), responses } } };
+    const common = (operationId: string) => ({ operationId, summary: `${kind} ${name}` });
+    const answers = valueResponses(output, `${name}Output`, schemas);
+    const post = (operationId: string, parameters: readonly Json[]) => ({
+      ...common(operationId),
+      parameters,
+      ...body(input, `${name}Input`, schemas),
+      responses: { ...answers, ...problems([...failures, ...OF_BODIES], options.failures) },
+    });
+    if (kind === "command") return { [path]: { post: post(route.name, idempotent ? keyUnless(id) : []) } };
+    const parameters = input === undefined ? [] : [inputParameter(input, `${name}Input`, schemas)];
+    const responses = { ...answers, ...problems(failures, options.failures) };
+    return { [path]: { get: { ...common(route.name), parameters, responses }, post: post(`${route.name}_post`, []) } };
   }
   if (kind !== "workflow") return {};
   const { "~workflow": { input, output, failures = [], id } } = contract as unknown as {
@@ -89,67 +141,76 @@ function pathsOf(path: string, route: EdgeRoute): Json {
     schema: { type: "string" },
   };
   const open = json({ $ref: "#/components/schemas/Run" }, "It goes on");
-  const accepted = { 202: { description: "It is stored" }, ...problems([], undefined) };
+  const accepted = (more: readonly string[]) => ({
+    202: { description: "It is stored" },
+    ...problems(more, undefined),
+  });
   const paths: Json = {
     [path]: {
       post: {
-        ...{
-          operationId: `${route.name}_start`,
-          summary: `start workflow ${contract.name}`,
-          parameters: keyUnless(id),
-        },
-        ...body(input),
+        ...{ operationId: `${route.name}_start`, summary: `start workflow ${name}`, parameters: keyUnless(id) },
+        ...body(input, `${name}Input`, schemas),
         responses: {
           202: { ...open, headers: { location: { schema: { type: "string" } } } },
-          ...problems([], undefined),
+          ...problems(OF_BODIES, undefined),
         },
       },
     },
     [`${path}/{run}`]: {
       get: {
-        ...{ operationId: `${route.name}_result`, summary: `result of a run of ${contract.name}` },
+        ...{ operationId: `${route.name}_result`, summary: `result of a run of ${name}` },
         parameters: [run, PREFER],
         responses: {
-          200: json(output === undefined ? {} : schemaOf(output, "output")),
+          ...valueResponses(output, `${name}Output`, schemas),
           202: open,
-          ...problems(failures, options.failures),
+          ...problems([...failures, "NOT_FOUND"], options.failures),
         },
       },
       ...(options.cancel
         ? {
           delete: {
             operationId: `${route.name}_cancel`,
-            summary: `cancel a run of ${contract.name}`,
+            summary: `cancel a run of ${name}`,
             parameters: [run],
-            responses: accepted,
+            responses: accepted(["NOT_FOUND"]),
           },
         }
         : {}),
     },
   };
-  for (const [name, { "~input": told }] of Object.entries(options.tell ?? {})) {
-    paths[`${path}/{run}/${name}`] = {
+  for (const [signal, { "~input": told }] of Object.entries(options.tell ?? {})) {
+    paths[`${path}/{run}/${signal}`] = {
       post: {
-        ...{ operationId: `${route.name}_tell_${name}`, summary: `tell a run of ${contract.name} ${name}` },
-        ...{ parameters: [run], ...body(told), responses: accepted },
+        ...{ operationId: `${route.name}_tell_${signal}`, summary: `tell a run of ${name} ${signal}` },
+        parameters: [run, IDEMPOTENCY_KEY],
+        ...body(told, `${name}_${signal}`, schemas),
+        responses: accepted([...OF_BODIES, "NOT_FOUND"]),
       },
     };
   }
   return paths;
 }
 
-/** Returns the JSON Schema of a validator, for its input or its output; any JSON if it has no JSON Schema. */
-function schemaOf(schema: unknown, side: "input" | "output"): Json {
-  const { "~standard": standard } = (schema ?? {}) as {
-    readonly "~standard"?: {
-      readonly jsonSchema?: Readonly<Record<string, (options: { readonly target: string }) => unknown>>;
-    };
+/** Returns the responses of a call that succeeds. */
+function valueResponses(output: unknown, name: string, schemas: SchemaComponents): Json {
+  return {
+    200: json(schemas.of(output, "output", name)),
+    ...(takesNothing(output) ? { 204: { description: "No value" } } : {}),
   };
+}
+
+/** Returns true if a validator takes `undefined`, so that an input or a value may be left out. */
+function takesNothing(validator: unknown): boolean {
+  const { "~standard": standard } = (validator ?? {}) as {
+    readonly "~standard"?: { validate?(value: unknown): unknown };
+  };
+  if (standard?.validate === undefined) return true;
   try {
-    const { $schema: _, ...made } = standard?.jsonSchema?.[side]?.({ target: "draft-2020-12" }) as Json ?? {};
-    return made;
+    const outcome = standard.validate(undefined);
+    disown(outcome);
+    return !isThenable(outcome) && (outcome as { readonly issues?: unknown }).issues === undefined;
   } catch {
-    return {}; // a part of the schema cannot be expressed in JSON Schema
+    return false; // the validator reads what it gets before it looks at it
   }
 }
 
@@ -168,21 +229,30 @@ function eventSchema(payload: Json): Json {
   };
 }
 
-function body(input: unknown): Json {
+function body(input: unknown, name: string, schemas: SchemaComponents): Json {
   return {
     requestBody: {
-      required: input !== undefined,
-      content: { "application/json": { schema: schemaOf(input, "input") } },
+      required: !takesNothing(input),
+      content: { "application/json": { schema: schemas.of(input, "input", name) } },
     },
   };
 }
 
-function inputParameter(schema: Json): Json {
+/**
+ * Returns the parameter `input` of a URL. It is a text that contains JSON: generators of clients write the members of
+ * an object in forms of their own, and ignore that a parameter is JSON as a whole.
+ */
+function inputParameter(input: unknown, name: string, schemas: SchemaComponents) {
   return {
     name: "input",
     in: "query",
-    description: "The input, as JSON.",
-    content: { "application/json": { schema } },
+    required: !takesNothing(input),
+    description: "The input as JSON text: JSON.stringify(input).",
+    schema: {
+      type: "string",
+      contentMediaType: "application/json",
+      contentSchema: schemas.of(input, "input", name),
+    },
   };
 }
 
@@ -197,11 +267,12 @@ function json(schema: Json, description = "The value"): Json {
 
 /** Returns the responses for failures: for each status, the codes that have it. */
 function problems(failures: readonly string[], statuses: Readonly<Record<string, number>> = {}): Json {
-  const codes = [...failures, ...Object.keys(statuses), "INVALID_MESSAGE", "UNAUTHORIZED", "FORBIDDEN", "UNAVAILABLE"];
+  const codes = [...failures, ...Object.keys(statuses), ...OF_ALL];
   const own = { ...OWN_STATUS, ...statuses };
   const byStatus = Map.groupBy(new Set(codes), (code) => failureStatus(code, own));
   return Object.fromEntries([...byStatus].map(([status, codes]) => [status, {
     description: `${titleOf(status)}: ${codes.join(", ")}`,
+    ...(status === 429 || status === 503 ? { headers: { "retry-after": RETRY_AFTER } } : {}),
     content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
   }]));
 }
@@ -209,18 +280,41 @@ function problems(failures: readonly string[], statuses: Readonly<Record<string,
 function checkedInfo(
   method: string,
   info: DescriptionInfo,
-): Required<{ title: string; version: string; base: string }> {
+): { title: string; version: string; base: string; security: Readonly<Record<string, SecurityScheme>> } {
   checkKnown(method, info, INFO);
-  const { title, version, base = "" } = info;
+  const { title, version, base = "", security = {} } = info;
   checkString(`${method}: title`, title);
   checkString(`${method}: version`, version);
   checkString(`${method}: base`, base);
-  return { title, version, base };
+  if (!isPlain(security)) {
+    throw new TypeError(`${method}: security must be an object of schemes by name; got ${show(security)}`);
+  }
+  for (const [name, scheme] of Object.entries(security)) {
+    if (isToken(name, 64) && isRecord(scheme) && typeof scheme.type === "string") continue;
+    throw new TypeError(`${method}: security.${name} must be a security scheme of OpenAPI; got ${show(scheme)}`);
+  }
+  return { title, version, base, security };
 }
 
+/** Codes that every route may answer with. */
+const OF_ALL = [
+  ...["INVALID_MESSAGE", "UNAUTHORIZED", "FORBIDDEN", "RATE_LIMITED"],
+  ...["HANDLER_FAILED", "UNAVAILABLE", "TIMEOUT"],
+];
+/** Codes that routes with a body may answer with besides. */
+const OF_BODIES = ["REQUEST_TIMEOUT", "TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"];
 /** HTTP statuses of the edge's own error codes. */
-const OWN_STATUS: Readonly<Record<string, number>> = { UNAUTHORIZED: 401, FORBIDDEN: 403 };
-const INFO: ReadonlySet<string> = new Set<keyof DescriptionInfo>(["title", "version", "base"]);
+const OWN_STATUS: Readonly<Record<string, number>> = {
+  UNAUTHORIZED: 401,
+  FORBIDDEN: 403,
+  NOT_FOUND: 404,
+  REQUEST_TIMEOUT: 408,
+  TOO_LARGE: 413,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  RATE_LIMITED: 429,
+};
+const INFO: ReadonlySet<string> = new Set<keyof DescriptionInfo>(["title", "version", "base", "security"]);
+const RETRY_AFTER = { description: "Seconds after which another try may help.", schema: { type: "integer" } };
 const IDEMPOTENCY_KEY = {
   name: "Idempotency-Key",
   in: "header",

@@ -31,7 +31,7 @@
 export { respond } from "./respond.ts";
 export { events } from "./events.ts";
 export { type Edge, edge } from "./edge.ts";
-export type { DescriptionInfo } from "./descriptions.ts";
+export type { DescriptionInfo, SecurityScheme } from "./descriptions.ts";
 export type { EdgeHandlerOptions, EdgeLimit } from "./edge_options.ts";
 export type {
   ClientCode,

@@ -26,9 +26,10 @@ dropped, because their messages are handled anew.`,
       const administration = view.administration();
       const info = findSubscription(await administration.subscriptions(), word, flags);
       const { service, name, leader } = info;
-      await administration.rewind(service, name, place);
+      const rewound = await administration.rewind(service, name, place);
       const shown = place instanceof Date ? place.toISOString() : place;
-      const text = `requested: ${service}/${name} goes on from ${shown}`;
+      const labels = rewound.map((its) => `${service}/${its}`).join(" and ");
+      const text = `requested: ${labels} ${rewound.length === 1 ? "goes" : "go"} on from ${shown}`;
       print(terminal, flags.has("json"), { rewound: { service, name, to: shown } }, text);
       if (leader === undefined) terminal.say("no node leads it now: the next one that does carries it out");
       return DONE;

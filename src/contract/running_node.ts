@@ -175,7 +175,9 @@ export interface Catga extends Sender, AsyncDisposable {
   /**
    * Makes a subscription of this service handle messages again, from `to` on: `"start"` (the oldest stored message), a
    * position in the log, or a time of this process's clock (the messages stored since then). `subscription`: its name;
-   * for a queued command, the contract's name. Nothing changes if the subscription has not yet reached that position.
+   * for a queued command, the contract's name. Handlers of events of entities that share the name go to the same time,
+   * or to their start; a position is one of the log, and of theirs for `<name>:entities`. Nothing changes if the
+   * subscription has not yet reached that position.
    * Resolves when the request is recorded; rejects with a `TypeError` for an unknown subscription.
    */
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;

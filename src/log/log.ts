@@ -156,8 +156,8 @@ class NodeLog implements DurableLog {
     return this.#administration.refused();
   }
 
-  rewind(subscription: string, to: "start" | number | Date): Promise<void> {
-    return this.#administration.rewind(this.#options.host.service, subscription, to);
+  async rewind(subscription: string, to: "start" | number | Date): Promise<void> {
+    await this.#administration.rewind(this.#options.host.service, subscription, to);
   }
 
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown> {

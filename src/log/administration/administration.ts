@@ -51,6 +51,9 @@ export interface AdministrationOptions {
   ask?(endpoint: string): Promise<NodeInfo | undefined>;
 }
 
+/** A stored subscription, and the stream that has it. */
+type FoundSubscription = StoredSubscription & { readonly kept: KeptCommits };
+
 /**
  * Shows operators the log of one namespace, and carries out their changes.
  * @decides the operations on subscriptions: list, rewind, remove, dead letters, without leading any
@@ -133,18 +136,31 @@ export class Administration {
   }
 
   /**
-   * Asks the leader of a subscription to handle the messages behind `to` again: a position in the log; a date: behind
+   * Asks the leader of a subscription to handle the messages behind `to` again: a position in its stream; a date: behind
    * the position before the first message stored at or after it; `"start"`: all messages. If the service has no
-   * subscription of this name, the subscription of the queued command of this name is rewound. Resolves when the
-   * request is stored. Rejects with a `TypeError` that lists the existing subscriptions if there is no such
-   * subscription.
+   * subscription of this name, the subscription of the queued command of this name is rewound. Handlers of events of
+   * entities that share the name are a subscription of their own, which goes to the same date, or to its start; a
+   * position is one of the log. Resolves with the names of those that are rewound when the requests are stored. Rejects
+   * with a `TypeError` that lists the existing subscriptions if there is no such subscription.
    */
-  async rewind(service: string, name: string, to: "start" | number | Date): Promise<void> {
-    const { kept, key, name: own } = await this.#find(service, name, COMMANDS);
+  async rewind(service: string, name: string, to: "start" | number | Date): Promise<readonly string[]> {
+    const found = [await this.#find(service, name, COMMANDS)];
+    if (typeof to !== "number") found.push(...await this.#ofEntities(found[0]));
     const { namespace, clock } = this.#options;
-    const place = to === "start" ? 0 : await placeOf(await this.#stream(streamOf(namespace, own)), this.#options, to);
-    // the result does not matter: false means that an equal rewind was requested in the same ms
-    await storeRequest(kept, key, `rewind-${Math.floor(clock.now())}-${place}`, { kind: "rewind", to: place });
+    // all places are found before the first request is stored: an invalid one changes nothing
+    const places = await Promise.all(
+      found.map(async ({ name }) =>
+        to === "start" ? 0 : await placeOf(await this.#stream(streamOf(namespace, name)), this.#options, to)
+      ),
+    );
+    for (const [i, { kept, key }] of found.entries()) {
+      // the result does not matter: false means that an equal rewind was requested in the same ms
+      await storeRequest(kept, key, `rewind-${Math.floor(clock.now())}-${places[i]}`, {
+        kind: "rewind",
+        to: places[i],
+      });
+    }
+    return found.map(({ name }) => name);
   }
 
   /**
@@ -181,7 +197,7 @@ export class Administration {
     service: string,
     name: string,
     other = service,
-  ): Promise<StoredSubscription & { readonly kept: KeptCommits }> {
+  ): Promise<FoundSubscription> {
     const kept = await this.#kept();
     const all = kept === undefined ? [] : await storedSubscriptions(kept);
     const of = (its: string, own: string) => all.find(({ key }) => key === subscriptionKey(its, own));
@@ -189,6 +205,13 @@ export class Administration {
     if (kept !== undefined && found !== undefined) return { ...found, kept };
     const names = all.map((each) => label(each.service, each.name)).join(", ") || "none";
     throw new TypeError(`there is no subscription ${label(service, name)}; there are ${names}`);
+  }
+
+  /** Finds the subscription to events of entities whose handlers share the name of this one. */
+  async #ofEntities({ service, name, kept }: FoundSubscription): Promise<FoundSubscription[]> {
+    const key = subscriptionKey(service, name + OF_ENTITIES);
+    const found = await storedSubscription(kept, key);
+    return found === undefined ? [] : [{ ...found, kept }];
   }
 
   async #stream(name: string): Promise<LogStream | undefined> {

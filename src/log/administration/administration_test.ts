@@ -1,10 +1,12 @@
 /** Tests of the operators' view of the log: on apps in memory, whose time the test moves. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { before, describe, it } from "node:test";
-import { type Catga, catga, command, type DeadLetter, event, fail } from "../../../mod.ts";
-import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
+import { type Catga, catga, command, type DeadLetter, entity, event, fail, unwrap } from "../../../mod.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
+import { MemoryNetwork, testCluster, VirtualClock } from "../../testing/mod.ts";
 
 const Paid = event<{ order: string; n: number }>("Paid", { durable: true, key: ({ order }) => order });
+const Noted = event<undefined>("Noted", { durable: true });
 const Note = command<{ to: string }, void>("Note", { durable: true });
 const Mail = command<{ to: string }, string>("Mail", { durable: true, idempotent: true });
 
@@ -130,6 +132,38 @@ describe("administration", () => {
     const error = await assertRejects(() => until(other.rewind("Notes", "start")), TypeError);
     assertEquals(error.message, "there is no subscription desk/Notes; there are @/Note");
     await until(Promise.all([worker.drain(), other.drain()]));
+  });
+
+  it("rewind: handlers of events of the log and of entities that share a name go back together, but to a position", async () => {
+    const Cart = entity("Cart", { initial: () => 0 });
+    const Added = Cart.event<undefined>("Added", (count) => count + 1);
+    const Add = command<string>("Add", { key: (id) => id });
+    let handled: string[] = [];
+    const note = (text: string) => () => void handled.push(text);
+    await using cluster = await testCluster(1, {
+      handlers: [
+        Cart.handle(Add, (cart) => cart.emit(Added, undefined)),
+        Noted.on(note("noted"), { name: "report", from: "start" }),
+        Added.on(note("added"), { name: "report", from: "start" }),
+      ],
+      logger: QUIET,
+    });
+    const [app] = cluster.apps;
+    for (let n = 0; n < 2; n++) {
+      unwrap(await app.publish(Noted, undefined));
+      unwrap(await app.send(Add, "c"));
+    }
+    await cluster.handled();
+    const rewound = async (name: string, to: "start" | number | Date) => {
+      handled = [];
+      await app.rewind(name, to);
+      await cluster.handled();
+      return handled.toSorted().join(" ");
+    };
+    assertEquals(await rewound("report", "start"), "added added noted noted");
+    assertEquals(await rewound("report", new Date(0)), "added added noted noted");
+    assertEquals(await rewound("report", 0), "noted noted");
+    assertEquals(await rewound("report:entities", "start"), "added added");
   });
 
   it("a subscription whose nodes are gone is abandoned, with what it has not read; rewind names those that exist", async () => {

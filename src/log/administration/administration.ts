@@ -136,8 +136,8 @@ export class Administration {
   }
 
   /**
-   * Asks the leader of a subscription to handle the messages behind `to` again: a position in its stream; a date: behind
-   * the position before the first message stored at or after it; `"start"`: all messages. If the service has no
+   * Asks the leader of a subscription to handle the messages behind `to` again: a position in its stream; a date:
+   * behind the position before the first message stored at or after it; `"start"`: all messages. If the service has no
    * subscription of this name, the subscription of the queued command of this name is rewound. Handlers of events of
    * entities that share the name are a subscription of their own, which goes to the same date, or to its start; a
    * position is one of the log. Resolves with the names of those that are rewound when the requests are stored. Rejects

@@ -67,6 +67,16 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     assertEquals(kinds(await on.findings("empty")), ["no-nodes nodes"]);
   });
 
+  it("a mirror of a stream, which answers reads in its place (it said that nothing is wrong)", async () => {
+    const app = await on.app("copied", { handlers: [Placed.on(() => {})] });
+    unwrap(await app.publish(Placed, { n: 1 }));
+    await on.api("STREAM.CREATE.copy", { name: "copy", mirror: { name: "catga_copied_log" } });
+    const [{ kind, about, message }] = await on.findings("copied");
+    assertEquals([kind, about], ["mirrored", "copy"]);
+    assertMatch(message, /^copy mirrors catga_copied_log, /);
+    await on.api("STREAM.DELETE.copy", {});
+  });
+
   it("a bucket with settings that nodes refuse", async () => {
     const { out } = await cliHere(["setup", "locks", "--print", "--json", "--namespace", "odd"]);
     const republish = { src: "$KV.catga_odd_locks.>", dest: "catga.odd.node.>" };

@@ -21,7 +21,7 @@ const REDIAL = 1_250; // ms
 /** Time that the handshake of a reconnect may take on a busy machine. */
 const HANDSHAKE = 750; // ms
 /** Time for which pings to a process must bounce until the process counts as gone, in ms. */
-const ABSENT = CUT + REDIAL + HANDSHAKE;
+const HOLDER_BOUNCES_FOR = CUT + REDIAL + HANDSHAKE;
 /** Pause between the bounce of a ping and the next ping to the same process. */
 const PING_INTERVAL = 250; // ms
 /** Maximum time between two bounces that prove that the process was absent between them. */
@@ -177,7 +177,7 @@ class Question {
 
   /** Answers who asked long enough before the ping that was sent at this time. Returns true if all are answered. */
   #answer(sent: number): boolean {
-    const isAnswered = ({ from }: AbsenceAsker) => sent - Math.max(this.#since, from) >= ABSENT;
+    const isAnswered = ({ from }: AbsenceAsker) => sent - Math.max(this.#since, from) >= HOLDER_BOUNCES_FOR;
     for (const { resolve } of this.#askers.filter(isAnswered)) resolve(true);
     this.#askers = this.#askers.filter((asker) => !isAnswered(asker));
     return this.#askers.length === 0;

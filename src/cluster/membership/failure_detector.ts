@@ -194,7 +194,9 @@ export class FailureDetector {
     if (!grace.running) {
       if (member.recordGone) return membership.removeMember(member, "bounced");
       if (accused) return this.#removeRecord(member);
-      if (!first && now - member.bouncedAt >= (server().clustered ? SECOND_BOUNCE_OF_SEVERAL : SECOND_BOUNCE)) {
+      if (
+        !first && now - member.bouncedAt >= (server().clustered ? MEMBER_BOUNCES_FOR_ON_SEVERAL : MEMBER_BOUNCES_FOR)
+      ) {
         return this.#dead(member);
       }
     }
@@ -248,9 +250,9 @@ const PERIOD = 1_000;
  * Minimum time between the first bounce and the bounce that removes a node's record, in ms: a period, less the
  * inaccuracy of timers.
  */
-const SECOND_BOUNCE = 900;
+const MEMBER_BOUNCES_FOR = 900;
 /**
- * Like {@link SECOND_BOUNCE}, for a cluster with several servers: a live node needs up to 1.7 s to move to another
+ * Like {@link MEMBER_BOUNCES_FOR}, for a cluster with several servers: a live node needs up to 1.7 s to move to another
  * server (`docs/internals/measurements.md`).
  */
-const SECOND_BOUNCE_OF_SEVERAL = 2_900;
+const MEMBER_BOUNCES_FOR_ON_SEVERAL = 2_900;

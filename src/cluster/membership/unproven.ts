@@ -139,7 +139,7 @@ export class Unproven {
     this.#answered(pending);
     const now = this.#options.clock.monotonic();
     if (pending.bouncedAt < 0) pending.bouncedAt = now;
-    else if (now - pending.bouncedAt >= GONE && this.#options.conclusive()) {
+    else if (now - pending.bouncedAt >= RECORD_BOUNCES_FOR && this.#options.conclusive()) {
       this.#options.gone(pending.info, pending.revision);
     }
   }
@@ -255,7 +255,7 @@ const PAUSES = [20, 40, 80, 160, 320, 640, 1_000];
  * Minimum time between the first bounce and the bounce that shows that a process does not exist, in ms; as in
  * `failure_detector.ts`.
  */
-const GONE = 900;
+const RECORD_BOUNCES_FOR = 900;
 
 /** Dependencies of a {@link Prover} on its node. */
 interface ProverOptions extends Pick<EndpointOptions, "transport" | "namespace" | "endpoint" | "malformed"> {

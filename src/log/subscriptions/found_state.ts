@@ -15,7 +15,7 @@ import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import { type BarrierRequest, internalCommand, readBarrierAnswer } from "../format/run_request.ts";
 import type { LogApp, LogHost } from "../log_host.ts";
-import { ABSENT, type CapableNode } from "./leader_election.ts";
+import { type CapableNode, LEADER_BOUNCES_FOR } from "./leader_election.ts";
 import type { Commits, TakenLead } from "./commits.ts";
 import type { FoundMessage, FoundState } from "./ledger.ts";
 import { garbageMessage } from "./reading.ts";
@@ -113,7 +113,7 @@ async function ask(
     }
     if (!nodes().some((node) => node.endpoint === endpoint)) return;
     const absent = app.absent(endpoint);
-    if (absent >= (endpoint === last ? ABSENT : GONE)) return;
+    if (absent >= (endpoint === last ? LEADER_BOUNCES_FOR : NODE_BOUNCES_FOR)) return;
     await delay(clock, absent > 0 ? FIRST_PAUSE : doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
   }
 }
@@ -123,10 +123,10 @@ const [FIRST_PAUSE, LONGEST_PAUSE, ANSWER_TIMEOUT] = [50, 1_000, 2_000];
 /**
  * Time in ms for which NATS must have answered every ping to a node with "no responders" until the new leader goes on
  * without the node's answer: the time after which other nodes remove the node's record
- * (`src/cluster/membership/failure_detector.ts`). For the last leader, whose lease is over as well, {@link ABSENT} is
- * enough.
+ * (`src/cluster/membership/failure_detector.ts`). For the last leader, whose lease is over as well,
+ * {@link LEADER_BOUNCES_FOR} is enough.
  */
-const GONE = 900;
+const NODE_BOUNCES_FOR = 900;
 /** Time that all nodes together get to tell a new leader what they run, in ms. */
 const PATIENCE = 3_000;
 /** Maximum number of message ids accepted from one node. */

@@ -15,7 +15,7 @@ import { endOf, sequenceOf } from "../format/group_text.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import type { LogHost } from "../log_host.ts";
-import { ABSENT, type CapableNode, mayLead, turnOf } from "./leader_election.ts";
+import { type CapableNode, LEADER_BOUNCES_FOR, mayLead, turnOf } from "./leader_election.ts";
 import { Commits, firstCommit } from "./commits.ts";
 import type { Leases } from "./leases.ts";
 import type { SubscriptionSpec } from "./spec.ts";
@@ -448,7 +448,7 @@ export class LogSubscription {
     const { host, leases } = this.#options;
     const turn = turnOf(this.#place(leader));
     if (leases.still(leader, now) < LATE + turn) return false;
-    return host.app.absent(leader) >= ABSENT && leases.stopped(leader, now - turn);
+    return host.app.absent(leader) >= LEADER_BOUNCES_FOR && leases.stopped(leader, now - turn);
   }
 
   async #take(ending: AbortController): Promise<void> {

@@ -560,7 +560,7 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "subscription-stopped":
     "Replay or discard its dead letters, give the store room, or start a program that handles what waits; it goes on by itself.",
   "replica-missing": "Bring that NATS server back. With one more lost, nothing can be stored.",
-  "store-full": "Give NATS more disk, or keep messages for a shorter time.",
+  "store-full": "Give NATS more disk, or keep messages for a shorter time. A server whose disk was full: restart it.",
   "stream-full": "Raise the limit of the stream, or keep messages for a shorter time.",
   "wrong-settings": "Set it back: `catga setup --print` prints the right settings. Publish again what was lost.",
   "message-expiring": "Mend what keeps it from being handled; else it is lost.",

@@ -4,12 +4,15 @@ import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.t
 import { openOnce } from "../ports/open_once.ts";
 import { bucketSettings, checkSettings, HIGHEST, MARKER_TTL } from "./stream_settings.ts";
 import type { JetStream, StreamWrite } from "./jetstream.ts";
-import { JetStreamRefusal, valueTooLarge } from "./jetstream_refusal.ts";
+import { JetStreamRefusal, valueTooLarge, writesUnanswered } from "./jetstream_refusal.ts";
 import { type AttemptOptions, OwnedStream } from "./owned_stream.ts";
 import type { SharedConsumers } from "./shared_consumers.ts";
 import type { StreamRecord } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 import { packValue } from "./key_subject.ts";
+
+/** Time limit of the read that shows that a server answers, after a write without an answer, in ms. */
+const READ_LIMIT = 500;
 
 /**
  * The stream `KV_<bucket>` under a bucket, in the form that `Kvm.open` and `nats kv` expect.
@@ -63,8 +66,15 @@ export class BucketStream extends OwnedStream {
       return revision;
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "lost race") return undefined;
-      throw error;
+      throw await this.#explained(error);
     }
+  }
+
+  /** Returns the error of a write, or, if nothing answered the write, but a read is answered, an error that says so. */
+  async #explained(error: unknown): Promise<unknown> {
+    const { cause } = error as { cause?: unknown };
+    if (!(cause instanceof JetStreamRefusal && cause.refusal === "no answer")) return error;
+    return await this.js.info(this.name, READ_LIMIT).then(() => writesUnanswered(this.what, cause), () => error);
   }
 
   /**

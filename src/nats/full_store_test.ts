@@ -9,6 +9,7 @@ import { askAgain } from "../../test/support/ask_again.ts";
 import { chances } from "../../test/support/chances.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { Standstill } from "../../test/support/standstill.ts";
+import { isStoreFull } from "../ports/transport.ts";
 import { openTransport } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
@@ -59,6 +60,19 @@ describe("NatsKeyValueStore in a full store", await requireNatsServer(), () => {
     assertEquals(await client.bucket.delete("fill/0"), true);
     assertEquals(await client.bucket.get("fill/0"), undefined);
   });
+
+  it(
+    "writes: a server that answers reads only, as after a full disk, is a full store, and is to be restarted",
+    slow,
+    async () => {
+      await using client = await start({ config: "" });
+      const { config } = (await client.ask("STREAM.INFO.KV_test")) as { config: Record<string, unknown> };
+      await client.ask("STREAM.UPDATE.KV_test", { ...config, no_ack: true });
+      const error = await assertRejects(() => client.bucket.put("key", "value"), CatgaError);
+      assertEquals([error.code, isStoreFull(error)], ["UNAVAILABLE", true]);
+      assertStringIncludes(error.message, "takes no writes until its server is restarted");
+    },
+  );
 
   it("delete: on three servers it removes the entry at its revision only", slow, async () => {
     await using cluster = await startNatsCluster(3);

@@ -160,6 +160,20 @@ export function storeFull(what: string, cause: JetStreamRefusal): CatgaError {
   );
 }
 
+/**
+ * Makes the error: a server answers nothing to writes, though it answers reads of the stream, as when its disk is or
+ * was full (measured with nats-server 2.15). For callers the store is full.
+ * @decides texts of errors: no JetStream, store full, too many consumers
+ */
+export function writesUnanswered(what: string, { message }: JetStreamRefusal): CatgaError {
+  return unavailable(
+    `${what} takes no writes, though the server answers reads of it: ${message}. Its disk may be full, or have been: a ` +
+      "stream that met a full disk takes no writes until its server is restarted, also when there is room again (look " +
+      "for `no space left on device` in the server's log); or the server has too much to do",
+    { cause: new JetStreamRefusal("full", message) },
+  );
+}
+
 /** Makes the error: the stream cannot be read, because it or the account has its maximum number of consumers. */
 export function tooManyConsumers(what: string, stream: string, cause: JetStreamRefusal): CatgaError {
   return new CatgaError(

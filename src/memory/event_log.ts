@@ -30,19 +30,21 @@ import { messageSize } from "../ports/transport.ts";
 import type { FaultSource, LogOutage } from "./faults.ts";
 import { StreamState } from "./stream_state.ts";
 import { type NewMessage, newMessage } from "./new_message.ts";
-import { type SessionClient, StoreSession } from "./store_session.ts";
+import { isRolledBack, type SessionClient, StoreSession } from "./store_session.ts";
 import { copyOf } from "./stream_consumer.ts";
+import type { LogStorage, StorageStream, StreamRecord } from "./stream_storage.ts";
 import { StreamReader } from "./stream_reader.ts";
 import { overlap } from "./subject_match.ts";
 import { checkPattern, checkSubject } from "../data/checks.ts";
 
 /**
- * The simulated server of the streams, which live as long as this object.
+ * The simulated server of the streams, which live as long as this object unless a storage keeps them.
  * @decides streams of the memory backend: opened, read and appended to, as a client reaches them
  */
 export class MemoryEventLog implements EventLog {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
+  readonly #storage: LogStorage | undefined;
   readonly #streams = new Map<string, StreamState>();
   readonly #doubters = new Set<(name: string) => void>();
   /** Greatest sequence of each stream's messages, by the stream's name, over all streams that had this name. */
@@ -52,20 +54,33 @@ export class MemoryEventLog implements EventLog {
   /** Writes that wait until the streams' leader has a quorum again. */
   #waiting: (() => void)[] = [];
 
-  /** `faults`: decides how slow the server is, and how often it fails. */
-  constructor(clock: Clock, faults?: FaultSource) {
+  /**
+   * `faults`: decides how slow the server is, and how often it fails. `storage`: keeps the streams; default: they are
+   * in memory.
+   */
+  constructor(clock: Clock, faults?: FaultSource, storage?: LogStorage) {
     this.#clock = clock;
     this.#faults = faults;
+    this.#storage = storage;
+    for (const record of storage?.streams() ?? []) this.#make(record, 0);
+    storage?.onRollback(() => {
+      // readers begin again: what they were sent of the turn was not stored
+      for (const state of this.#streams.values()) state.interrupt();
+    });
   }
 
   open(name: string, options: LogOptions): Promise<LogStream> {
-    return this.#openOver(new StoreSession(this.#clock, this.#faults), name, options);
+    return this.#openOver(this.#session(), name, options);
   }
 
   /** Returns these streams as a client reaches them over its connection. */
   through(client: SessionClient): EventLog {
-    const session = new StoreSession(this.#clock, this.#faults, client);
+    const session = this.#session(client);
     return { open: (name, options) => this.#openOver(session, name, options) };
+  }
+
+  #session(client?: SessionClient): StoreSession {
+    return new StoreSession(this.#clock, this.#faults, client, this.#storage?.gate);
   }
 
   async #openOver(session: StoreSession, name: string, options: LogOptions): Promise<LogStream> {
@@ -133,12 +148,19 @@ export class MemoryEventLog implements EventLog {
         { details: { stream: name, setting: "subjects", is: other, wanted: name } },
       );
     }
-    const least = (this.#greatest.get(name) ?? 0) + 1;
     // a time with 9 digits, as on NATS; the last digits distinguish streams made in the same ms
     const created = new Date(this.#clock.now()).toISOString().replace("Z", `${`${++this.#made}`.padStart(6, "0")}Z`);
+    const greatest = Math.max(this.#greatest.get(name) ?? 0, this.#storage?.greatest(name) ?? 0);
+    return this.#make({ name, created, settings: Object.freeze({ ...options }) }, greatest + 1);
+  }
+
+  #make(record: StreamRecord, least: number): StreamState {
+    const { name, created, settings } = record;
     const ready = () => this.#outages.size === 0;
     const lag = () => this.#faults?.lag() ?? 0;
-    const state = new StreamState(this.#clock, Object.freeze({ ...options }), { created, least, ready, lag });
+    const open = this.#storage;
+    const storage = open && ((stream: StorageStream, first: number) => open.open(record, first, stream));
+    const state = new StreamState(this.#clock, settings, { created, least, ready, lag, storage });
     this.#streams.set(name, state);
     return state;
   }
@@ -279,7 +301,7 @@ class MemoryStream implements LogStream {
       if (state?.takes(subject)) return state.append(message);
       this.#open();
       return notStoredNow(unavailable(`no stream ${this.name} takes ${subject}`));
-    }, { gate: this.#server.write, limit }).catch(unknown);
+    }, { gate: this.#server.write, limit }).catch(failed);
   }
 
   appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
@@ -402,7 +424,8 @@ class MemoryStream implements LogStream {
 /** Maximum time by which an answering server lags behind the leader, in ms. */
 const LONGEST_LAG = 100;
 
-function unknown(cause: unknown): Appended {
+function failed(cause: unknown): Appended {
+  if (isRolledBack(cause)) return notStoredNow(cause);
   const message = isCatgaError(cause) ? cause.message : String(cause);
   return { type: "unknown", error: new CatgaError("OUTCOME_UNKNOWN", message, { retryable: true, cause }) };
 }

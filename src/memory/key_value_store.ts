@@ -3,7 +3,7 @@
  * connections that can fail.
  */
 import { outside } from "../data/async_context.ts";
-import type { Clock, Timer } from "../ports/clock.ts";
+import type { Clock } from "../ports/clock.ts";
 import { byteLength, exceeds } from "../data/utf8.ts";
 import { CatgaError } from "../error.ts";
 import {
@@ -18,28 +18,36 @@ import {
   ttlSeconds,
   type WriteOptions,
 } from "../ports/key_value_store.ts";
+import { type EntryStorage, type HeldEntry, MemoryEntries, type StoreStorage } from "./bucket_entries.ts";
 import type { FaultSource } from "./faults.ts";
 import { type SessionClient, StoreSession } from "./store_session.ts";
 
-/** Buckets in memory, which live as long as this object. */
+/** Buckets, which live as long as this object unless a storage keeps them. */
 export class MemoryKeyValueStore implements KeyValueStore {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
+  readonly #storage: StoreStorage | undefined;
   readonly #buckets = new Map<string, BucketState>();
 
-  constructor(clock: Clock, faults?: FaultSource) {
+  /** `storage`: keeps the buckets; default: they are in memory. */
+  constructor(clock: Clock, faults?: FaultSource, storage?: StoreStorage) {
     this.#clock = clock;
     this.#faults = faults;
+    this.#storage = storage;
   }
 
   open(name: string, options?: BucketOptions): Promise<Bucket> {
-    return this.#openOver(new StoreSession(this.#clock, this.#faults), name, options);
+    return this.#openOver(this.#session(), name, options);
   }
 
   /** Returns these buckets as a client reaches them over its connection. */
   through(client: SessionClient): KeyValueStore {
-    const session = new StoreSession(this.#clock, this.#faults, client);
+    const session = this.#session(client);
     return { open: (name, options) => this.#openOver(session, name, options) };
+  }
+
+  #session(client?: SessionClient): StoreSession {
+    return new StoreSession(this.#clock, this.#faults, client, this.#storage?.gate);
   }
 
   async #openOver(session: StoreSession, name: string, options: BucketOptions = {}): Promise<Bucket> {
@@ -51,7 +59,7 @@ export class MemoryKeyValueStore implements KeyValueStore {
 
   #find(name: string, settings: Required<BucketOptions>): BucketState {
     let state = this.#buckets.get(name);
-    if (!state) this.#buckets.set(name, state = new BucketState(this.#clock, settings, this.#faults));
+    if (!state) this.#buckets.set(name, state = this.#make(name, settings));
     for (const setting of ["direct", "replicas"] as const) {
       const [is, wanted] = [state.settings[setting], settings[setting]];
       if (is === wanted) continue;
@@ -60,6 +68,13 @@ export class MemoryKeyValueStore implements KeyValueStore {
       });
     }
     return state;
+  }
+
+  #make(name: string, settings: Required<BucketOptions>): BucketState {
+    const storage = this.#storage;
+    if (storage === undefined) return new BucketState(this.#clock, settings, this.#faults);
+    const open = (expire: (key: string) => void) => storage.open(name, settings, expire);
+    return new BucketState(this.#clock, storage.settings(name) ?? settings, this.#faults, open);
   }
 }
 
@@ -213,100 +228,31 @@ async function watchBucket(state: BucketState, session: StoreSession, request: S
   }
 }
 
-/**
- * An entry as it is stored. A write changes it in place: finding its key again would take a tenth of an idempotent
- * command of an app without NATS (Deno).
- */
-class StoredEntry {
-  readonly key: string;
-  value: string;
-  revision: number;
-  /** Time at which the entry expires, by the monotonic clock; `Infinity`: never. */
-  end = Infinity;
-  /** Time by which the entry outlives its ttl, in ms. */
-  late = 0;
-  /** True if the removal of the entry that this one has replaced is under way, and will remove this one. */
-  doomed = false;
-  /** Entries with the same ttl as this entry; `undefined` if the entry has no ttl. */
-  line: ExpiryLine | undefined = undefined;
-  /** The entries before and after this one in its line. */
-  previous: StoredEntry | undefined = undefined;
-  next: StoredEntry | undefined = undefined;
-
-  constructor(key: string, value: string, revision: number) {
-    this.key = key;
-    this.value = value;
-    this.revision = revision;
-  }
-
-  /** The entry as it is now. */
-  get entry(): Entry {
-    return Object.freeze({ key: this.key, value: this.value, revision: this.revision });
-  }
-}
-
-/**
- * Entries with the same ttl, in the order in which they expire. They share a timer, because a timer for each entry
- * costs 2 µs in Deno.
- */
-class ExpiryLine {
-  readonly ttl: number; // ms
-  first: StoredEntry | undefined = undefined;
-  #last: StoredEntry | undefined = undefined;
-  timer: Timer | undefined = undefined;
-
-  constructor(ttl: number) {
-    this.ttl = ttl;
-  }
-
-  add(stored: StoredEntry): void {
-    const last = this.#last;
-    stored.line = this;
-    stored.previous = last;
-    if (last === undefined) this.first = stored;
-    else last.next = stored;
-    this.#last = stored;
-  }
-
-  delete(stored: StoredEntry): void {
-    const { previous, next } = stored;
-    if (previous === undefined) this.first = next;
-    else previous.next = next;
-    if (next === undefined) this.#last = previous;
-    else next.previous = previous;
-    stored.line = stored.previous = stored.next = undefined;
-  }
-}
-
-/**
- * The stored entries of one bucket.
- * @decides an entry expires
- */
+/** One bucket: which writes it takes, and the changes that its watches see. */
 export class BucketState {
   readonly settings: Readonly<Required<BucketOptions>>;
-  readonly #clock: Clock;
-  readonly #faults: FaultSource | undefined;
-  readonly #stored = new Map<string, StoredEntry>();
-  /** Entries that expire, grouped by their ttl. */
-  readonly #expiring = new Map<number, ExpiryLine>();
+  readonly #storage: EntryStorage;
   readonly #observers = new Set<(change: Change) => void>();
-  #next: number;
 
-  constructor(clock: Clock, settings: Readonly<Required<BucketOptions>>, faults?: FaultSource) {
-    this.#clock = clock;
-    this.#faults = faults;
+  /** `storage` opens the storage of the bucket; default: an empty one in memory. */
+  constructor(
+    clock: Clock,
+    settings: Readonly<Required<BucketOptions>>,
+    faults?: FaultSource,
+    storage?: (expire: (key: string) => void) => EntryStorage,
+  ) {
     this.settings = settings;
-    // revisions start at the present time, as on NATS, so that fencing tokens keep growing after a bucket was lost
-    this.#next = Math.floor(clock.now() * 1_000);
+    const expire = (key: string) => void this.remove(key, "expire");
+    this.#storage = storage?.(expire) ?? new MemoryEntries(clock, faults, expire);
   }
 
   /** Number of entries that the bucket has. */
   get size(): number {
-    return this.#stored.size;
+    return this.#storage.size;
   }
 
   get(key: string): Entry | undefined {
-    return this.#stored.get(key)?.entry;
+    return entryOf(this.#storage.get(key));
   }
 
   /**
@@ -314,18 +260,16 @@ export class BucketState {
    * true if the key has no entry.
    */
   isAt(key: string, revision: number | undefined): boolean {
-    const found = this.#stored.get(key);
-    return found?.revision === revision && found?.doomed !== true;
+    return isAt(this.#storage.get(key), revision);
   }
 
   entries(prefix: string): Entry[] {
-    const all = Array.from(this.#stored.values()).filter(({ key }) => key.startsWith(prefix));
-    return all.map((stored) => stored.entry).sort((a, b) => a.revision - b.revision);
+    return this.#storage.entries(prefix);
   }
 
   /** Writes an entry, which expires after `seconds`; `undefined`: never. Returns its revision. */
   put(key: string, value: string, seconds: number | undefined): number {
-    return this.#write(this.#stored.get(key), key, value, seconds);
+    return this.#write(this.#storage.get(key), key, value, seconds);
   }
 
   /**
@@ -338,42 +282,25 @@ export class BucketState {
     seconds: number | undefined,
     expected: number | undefined,
   ): number | undefined {
-    return this.isAt(key, expected) ? this.#write(this.#stored.get(key), key, value, seconds) : undefined;
+    const found = this.#storage.get(key);
+    return isAt(found, expected) ? this.#write(found, key, value, seconds) : undefined;
   }
 
-  #write(found: StoredEntry | undefined, key: string, value: string, seconds: number | undefined): number {
-    const revision = this.#next++;
-    let stored = found;
-    const overdue = found !== undefined && found.late > 0 && this.#clock.monotonic() >= found.end - found.late;
-    if (stored === undefined) {
-      this.#stored.set(key, stored = new StoredEntry(key, value, revision));
-    } else {
-      stored.line?.delete(stored);
-      stored.value = value;
-      stored.revision = revision;
+  #write(found: HeldEntry | undefined, key: string, value: string, seconds: number | undefined): number {
+    const revision = this.#storage.revision();
+    const overdue = this.#storage.write(found, { key, value, revision }, seconds);
+    if (this.#observers.size > 0) {
+      this.#notify({ type: "put", key, value, revision, ...(overdue ? { overdue } : {}) });
     }
-    stored.late = seconds !== undefined && this.#faults?.hits("lateExpiry") ? this.#faults.random() * 1_000 : 0;
-    this.#expireAfter(stored, seconds === undefined ? undefined : this.#life(seconds) + stored.late);
-    if (overdue && this.#faults?.hits("lateMarker")) this.#doom(stored);
-    if (this.#observers.size > 0) this.#notify({ type: "put", ...stored.entry, ...(overdue ? { overdue } : {}) });
     return revision;
   }
 
   /** Removes an entry. Returns false if there was none. */
   remove(key: string, type: "delete" | "expire", note?: string): boolean {
-    const stored = this.#stored.get(key);
-    if (stored === undefined) return false;
-    const { line } = stored;
-    line?.delete(stored);
-    // after an expiry the running timer goes on with the next entry; after a deletion the timer is stopped if no
-    // entry is left
-    if (type === "delete" && line !== undefined && line.first === undefined) {
-      line.timer?.cancel();
-      this.#expiring.delete(line.ttl);
-    }
-    this.#stored.delete(key);
-    this.#notify({ type, key, revision: this.#next++, ...(note ? { note } : {}) });
-    if (type === "delete" && line !== undefined && this.#faults?.hits("revival")) this.#revive(stored);
+    const found = this.#storage.get(key);
+    if (found === undefined) return false;
+    this.#storage.remove(found, type);
+    this.#notify({ type, key, revision: this.#storage.revision(), ...(note ? { note } : {}) });
     return true;
   }
 
@@ -383,61 +310,16 @@ export class BucketState {
     return () => this.#observers.delete(observer);
   }
 
-  /** Returns the ttl of an entry, in ms; a fault may make it shorter. */
-  #life(seconds: number): number {
-    return seconds * 1_000 * (this.#faults?.hits("earlyExpiry") ? this.#faults.random() : 1);
-  }
-
-  #doom(stored: StoredEntry): void {
-    stored.doomed = true;
-    this.#clock.after(this.#faults!.random() * 20, () => {
-      if (this.#stored.get(stored.key) === stored) this.remove(stored.key, "expire");
-    }, { background: true });
-  }
-
-  #revive({ key, value, revision, end }: StoredEntry): void {
-    this.#clock.after(this.#faults!.random() * 1_000, () => {
-      if (this.#stored.has(key) || this.#clock.monotonic() >= end) return;
-      const stored = new StoredEntry(key, value, revision);
-      this.#stored.set(key, stored);
-      this.#expireAfter(stored, end - this.#clock.monotonic());
-    }, { background: true });
-  }
-
-  /** Lets an entry, which is in no line, expire after `ttl` ms; `undefined`: never. */
-  #expireAfter(stored: StoredEntry, ttl: number | undefined): void {
-    if (ttl === undefined) {
-      stored.end = Infinity;
-      return;
-    }
-    let line = this.#expiring.get(ttl);
-    if (line === undefined) {
-      this.#expiring.set(ttl, line = new ExpiryLine(ttl));
-      this.#expireIn(line, ttl);
-    }
-    stored.end = this.#clock.monotonic() + ttl;
-    line.add(stored);
-  }
-
-  /**
-   * Sets the timer that removes the entries of a line (entries with the same ttl) when they expire. The first entry
-   * expires in `ms` milliseconds.
-   */
-  #expireIn(line: ExpiryLine, ms: number): void {
-    line.timer = this.#clock.after(ms, () => {
-      for (let stored = line.first; stored !== undefined; stored = line.first) {
-        // the entry is not due yet if the first entry was removed, or the timer fired early (by a rounding, or
-        // because delays are limited)
-        const left = stored.end - this.#clock.monotonic();
-        if (left > 0) return this.#expireIn(line, left);
-        this.remove(stored.key, "expire");
-      }
-      if (this.#expiring.get(line.ttl) === line) this.#expiring.delete(line.ttl);
-    }, { background: true });
-  }
-
   #notify(change: Change): void {
     Object.freeze(change);
     for (const observer of this.#observers) observer(change);
   }
+}
+
+function entryOf(found: HeldEntry | undefined): Entry | undefined {
+  return found && Object.freeze({ key: found.key, value: found.value, revision: found.revision });
+}
+
+function isAt(found: HeldEntry | undefined, revision: number | undefined): boolean {
+  return found?.revision === revision && found?.doomed !== true;
 }

@@ -3,7 +3,7 @@
  * loop, in order, and are lost when the connection is cut. All of them pass through {@link StoreSession.call}.
  */
 import type { Clock } from "../ports/clock.ts";
-import { CatgaError, unavailable } from "../error.ts";
+import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Transport, TransportStatus } from "../ports/transport.ts";
 import type { FaultSource } from "./faults.ts";
 import type { ServerLink } from "./server_link.ts";
@@ -16,6 +16,32 @@ export interface StoreCallOptions {
   /** Called on the side of the store with the operation, `perform`; calls it at once or later. */
   readonly gate?: (perform: () => void) => void;
   readonly limit?: number;
+}
+
+/**
+ * Holds back what leaves a store (answers, deliveries, changes) until the writes before it are stored. A store in
+ * memory has none.
+ */
+export interface StoreGate {
+  /**
+   * Calls `callback` when all that the store has written until now is stored, at once if it is; in the order of the
+   * calls. With an error if it certainly could not be stored: the store is as it was before these writes.
+   */
+  after(callback: (error?: CatgaError) => void): void;
+}
+
+/**
+ * Makes the error of writes that certainly were not stored: their turn was rolled back. `why`: what the storage said.
+ */
+export function rolledBack(why: string, details: Readonly<Record<string, unknown>>, cause: unknown): CatgaError {
+  const message = `the store takes no writes now: ${why}; nothing of this was stored`;
+  return unavailable(message, { cause, details: { ...details, stored: false } });
+}
+
+/** Returns true for errors of {@link rolledBack}. */
+export function isRolledBack(error: unknown): error is CatgaError {
+  if (!isCatgaError(error) || error.code !== "UNAVAILABLE") return false;
+  return (error.details as { readonly stored?: unknown } | undefined)?.stored === false;
 }
 
 /** A channel over which an operation of the store sends messages to a client. */
@@ -34,6 +60,7 @@ export class StoreSession {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
   readonly #client: SessionClient | undefined;
+  readonly #gate: StoreGate | undefined;
 
   /**
    * True for an app without a network: its store answers without turns of the event loop, which would take longer
@@ -43,11 +70,15 @@ export class StoreSession {
     return this.#client === undefined && this.#faults === undefined;
   }
 
-  /** Makes a session. Without `client`, the store can always be reached. */
-  constructor(clock: Clock, faults?: FaultSource, client?: SessionClient) {
+  /**
+   * Makes a session. Without `client`, the store can always be reached. `gate`: holds back answers until writes are
+   * stored.
+   */
+  constructor(clock: Clock, faults?: FaultSource, client?: SessionClient, gate?: StoreGate) {
     this.#clock = clock;
     this.#faults = faults;
     this.#client = client;
+    this.#gate = gate;
   }
 
   /** Clock and faults of the store of this session. */
@@ -80,7 +111,23 @@ export class StoreSession {
    * comes within `limit` ms.
    */
   call<T>(operation: () => T, options?: StoreCallOptions): Promise<T> {
-    return this.#alone && options?.gate === undefined ? SETTLED.then(operation) : this.#call(operation, options);
+    if (!this.#alone) return this.#call(operation, options);
+    if (this.#gate !== undefined) return this.#callGated(operation, this.#gate);
+    return options?.gate === undefined ? SETTLED.then(operation) : this.#call(operation, options);
+  }
+
+  /** Runs an operation a microtask later, and resolves when the gate lets its answer through. */
+  #callGated<T>(operation: () => T, gate: StoreGate): Promise<T> {
+    return new Promise((resolve, reject) => {
+      queueMicrotask(() => {
+        try {
+          const value = operation();
+          gate.after((error) => error === undefined ? resolve(value) : reject(error));
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
   }
 
   #call<T>(operation: () => T, { gate, limit = ANSWER_LIMIT }: StoreCallOptions = {}): Promise<T> {
@@ -107,6 +154,10 @@ export class StoreSession {
         } catch (error) {
           answer = () => reject(error);
         }
+        if (this.#gate === undefined) return leave(answer);
+        this.#gate.after((error) => leave(error === undefined ? answer : () => reject(error)));
+      };
+      const leave = (answer: () => void) => {
         if (link === undefined) return this.#clock.soon(answer);
         if (this.#faults?.hits("lostAck")) {
           if (!gate) link.process.clock.after(limit, () => reject(silence(limit)));
@@ -130,14 +181,15 @@ export class StoreSession {
   /** Returns the channel back to the client that is connected at present. Called by an operation in the store. */
   channel(): SessionChannel {
     const link = this.#client?.link;
-    if (link === undefined) return { open: true, send: (callback) => this.#clock.soon(callback) };
+    if (link === undefined) return { open: true, send: (callback) => this.#leave(() => this.#clock.soon(callback)) };
     const { epoch } = link;
     return {
       get open() {
         return link.has(epoch);
       },
       send: (callback) => {
-        link.toProcess(() => this.#clock.soon(() => link.has(epoch) && link.process.enter(callback)));
+        const enter = () => link.has(epoch) && link.process.enter(callback);
+        this.#leave(() => link.toProcess(() => this.#clock.soon(enter)));
       },
     };
   }
@@ -147,11 +199,17 @@ export class StoreSession {
    * connection is lost.
    */
   soon(callback: () => void): void {
-    if (this.#alone) return queueMicrotask(callback);
+    if (this.#alone) return this.#leave(() => queueMicrotask(callback));
     const link = this.#client?.link;
-    if (link === undefined) return this.#clock.soon(callback);
+    if (link === undefined) return this.#leave(() => this.#clock.soon(callback));
     const enter = () => this.clock.soon(callback);
-    link.toProcess(enter, enter);
+    this.#leave(() => link.toProcess(enter, enter));
+  }
+
+  /** Calls `send` when the gate lets it through; never if what is sent was not stored. */
+  #leave(send: () => void): void {
+    if (this.#gate === undefined) return send();
+    this.#gate.after((error) => error === undefined && send());
   }
 
   /** Calls `listener` at each change of the connection's status. Returns a function that removes the listener. */

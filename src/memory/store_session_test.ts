@@ -6,7 +6,7 @@ import { FaultSource } from "./faults.ts";
 import { ServerLink } from "./server_link.ts";
 import { MemoryProcess } from "./memory_process.ts";
 import { seededRandom } from "./seeded_random.ts";
-import { StoreSession } from "./store_session.ts";
+import { isRolledBack, rolledBack, type SessionClient, StoreSession } from "./store_session.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 /**
@@ -156,4 +156,59 @@ describe("StoreSession: other ways", () => {
       maxPayload: 1_048_576,
     });
   });
+});
+
+/** A gate that lets nothing through until it is told that the writes are stored, or that they are not. */
+function closedGate() {
+  const waiting: ((error?: CatgaError) => void)[] = [];
+  return {
+    after: (callback: (error?: CatgaError) => void) => void waiting.push(callback),
+    open: (error?: CatgaError) => waiting.splice(0).forEach((callback) => callback(error)),
+  };
+}
+
+describe("StoreSession: gate", () => {
+  for (const over of ["no connection", "a connection"] as const) {
+    /** Makes a session over that, and its gate. */
+    const setUp = () => {
+      const clock = new VirtualClock();
+      const faults = new FaultSource(seededRandom(1));
+      const client: SessionClient = {
+        link: new ServerLink(clock, faults, new MemoryProcess(clock, faults.random)),
+        maxPayload: 1_000,
+        status: { state: "connected", generation: 1 },
+        onStatus: () => () => {},
+      };
+      const gate = closedGate();
+      const isConnected = over === "a connection";
+      const session = new StoreSession(clock, isConnected ? faults : undefined, isConnected ? client : undefined, gate);
+      return { clock, gate, session };
+    };
+
+    it(`over ${over}: answers, changes and deliveries wait for the gate`, async () => {
+      const { clock, gate, session } = setUp();
+      const left: string[] = [];
+      void session.call(() => "answer").then((answer) => left.push(answer));
+      await clock.advance(10);
+      session.soon(() => left.push("change"));
+      session.channel().send(() => left.push("delivery"));
+      await clock.advance(10);
+      assertEquals(left, []);
+      gate.open();
+      await clock.advance(10);
+      assertEquals(left.toSorted(), ["answer", "change", "delivery"]);
+    });
+
+    it(`over ${over}: after a rollback calls reject, and changes and deliveries are dropped`, async () => {
+      const { clock, gate, session } = setUp();
+      const left: unknown[] = [];
+      void session.call(() => "answer").catch((error) => left.push(isRolledBack(error)));
+      await clock.advance(10);
+      session.soon(() => left.push("change"));
+      session.channel().send(() => left.push("delivery"));
+      gate.open(rolledBack("the disk is full", {}, undefined));
+      await clock.advance(10);
+      assertEquals(left, [true]);
+    });
+  }
 });

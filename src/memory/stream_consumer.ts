@@ -3,6 +3,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import type { FaultSource } from "./faults.ts";
 import type { StreamState } from "./stream_state.ts";
+import type { SubjectFilter } from "./subject_match.ts";
 
 /** Messages that a consumer sends to its reader at once. */
 export interface Delivery {
@@ -34,7 +35,8 @@ export interface ConsumerOptions {
   readonly faults: FaultSource | undefined;
   /** Returns true while the consumer has a reader. */
   alive(): boolean;
-  matches(subject: string): boolean;
+  /** Subjects of the messages to be sent. */
+  readonly filter: SubjectFilter;
   /** Sends a delivery to the reader. */
   send(delivery: Delivery): void;
 }
@@ -94,9 +96,10 @@ export class StreamConsumer {
     if (!this.#wanted) return;
     const messages: StoredMessage[] = [];
     this.#next = Math.max(this.#next, state.first);
-    while (this.#next < state.next && messages.length < MAX_DELIVERY) {
-      const message = state.at(this.#next++);
-      if (message && this.#options.matches(message.subject)) messages.push(message);
+    while (messages.length < MAX_DELIVERY) {
+      this.#next = state.ahead(this.#next, this.#options.filter);
+      if (this.#next >= state.next) break;
+      messages.push(state.at(this.#next++)!);
     }
     if (messages.length === 0) return this.#passBy();
     this.#wanted = false;
@@ -140,7 +143,7 @@ export class StreamConsumer {
     const found: StoredMessage[] = [];
     for (let at = Math.max(this.#options.from, sequence - AGAIN); at < sequence; at++) {
       const message = this.#state.at(at);
-      if (message && this.#options.matches(message.subject)) found.push(message);
+      if (message && this.#options.filter.matches(message.subject)) found.push(message);
     }
     return found.reverse();
   }

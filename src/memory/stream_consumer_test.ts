@@ -5,6 +5,7 @@ import { StreamState } from "./stream_state.ts";
 import { newMessage } from "./new_message.ts";
 import { seededRandom } from "./seeded_random.ts";
 import { copyOf, type Delivery, StreamConsumer } from "./stream_consumer.ts";
+import { subjectFilter } from "./subject_match.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 /** Makes a consumer of the messages of subject `log.a`, in a stream whose first sequence is 1. */
@@ -24,7 +25,7 @@ function setUp({ from = 1, faults = {} as Faults } = {}) {
     clock,
     faults: source,
     alive: () => reader.alive,
-    matches: (subject) => subject === "log.a",
+    filter: subjectFilter(["log.a"]),
     send: (delivery) => deliveries.push(delivery),
   });
   return { clock, state, append, reader, consumer, deliveries };

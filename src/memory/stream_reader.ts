@@ -17,7 +17,7 @@ import {
 import type { StoreSession } from "./store_session.ts";
 import { type CountedMessage, type Delivery, StreamConsumer } from "./stream_consumer.ts";
 import type { StreamState } from "./stream_state.ts";
-import { matcher } from "./subject_match.ts";
+import { type SubjectFilter, subjectFilter } from "./subject_match.ts";
 
 /** Pause before another attempt to begin to read, in ms. */
 const RETRY = 1_000;
@@ -40,7 +40,7 @@ export class StreamReader implements LogReader {
   readonly #session: StoreSession;
   readonly #find: () => StreamState;
   readonly #options: FollowOptions;
-  readonly #matches: (subject: string) => boolean;
+  readonly #filter: SubjectFilter;
   readonly #unsubscribe: () => void;
   readonly #queue = new Fifo<CountedMessage>();
   /**
@@ -77,7 +77,7 @@ export class StreamReader implements LogReader {
     this.#reports = new OnceAMinute(session.clock);
     this.#find = find;
     this.#options = options;
-    this.#matches = matcher(options.subjects);
+    this.#filter = subjectFilter(options.subjects);
     this.#place = options.after;
     this.#unsubscribe = session.onStatus(({ state }) => {
       if (state === "closed") this.close();
@@ -155,14 +155,10 @@ export class StreamReader implements LogReader {
       from,
       ...this.#session.store,
       alive: () => channel.open,
-      matches: this.#matches,
+      filter: this.#filter,
       send: (delivery) => channel.send(() => attempt === this.#attempt && outside(() => this.#arrive(delivery))),
     });
-    let last = is.last;
-    for (; last >= from; last--) {
-      const message = state.at(last);
-      if (message && this.#matches(message.subject)) break;
-    }
+    const last = state.lastOf(this.#filter, from);
     const mark = Object.freeze({ created: is.created, sequence: from - 1, time: state.at(from - 1)?.time });
     return { mark, state: is, lost, last, consumer };
   }

@@ -1,15 +1,15 @@
 /**
- * The messages of one stream in memory, on the side of the simulated server.
+ * One stream, on the side of the simulated server: which messages it stores, and what its readers see. Its storage
+ * (`stream_storage.ts`) is in memory, or in a file.
  * @decides what a stream in memory stores, and refuses
  */
 import { CatgaError } from "../error.ts";
-import { Fifo } from "../data/fifo.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type Appended, type LogOptions, type LogState, neverStored, type StoredMessage } from "../ports/event_log.ts";
 import type { NewMessage } from "./new_message.ts";
-import { scheduled, type ScheduleStream, type ScheduleTimes, StreamSchedules } from "./stream_schedules.ts";
-import { isPattern, matcher } from "./subject_match.ts";
-import { firstIndex } from "../data/binary_search.ts";
+import { scheduled, type ScheduleStream, type ScheduleTimes } from "./stream_schedules.ts";
+import { MemoryStreamStorage, type StorageStream, type StreamStorage } from "./stream_storage.ts";
+import { isPattern, matcher, type SubjectFilter } from "./subject_match.ts";
 
 /** Outcome of {@link StreamState.append}, which is always known to the simulated server. */
 export type Verdict = Exclude<Appended, { readonly type: "unknown" }>;
@@ -22,10 +22,9 @@ interface StreamOrigin extends Pick<ScheduleStream, "ready" | "lag"> {
    * Minimum sequence of the stream's first message. The first sequence is the present time in ms if that is greater.
    */
   readonly least: number;
+  /** Opens the storage of the stream; default: an empty one in memory. */
+  readonly storage?: ((stream: StorageStream, first: number) => StreamStorage) | undefined;
 }
-
-/** Time for which the stream remembers the ids of messages, to detect duplicates, in ms. */
-const DEDUPE = 120_000;
 
 /** The stored messages of one stream. */
 export class StreamState {
@@ -35,30 +34,25 @@ export class StreamState {
   /** Returns true if a subject belongs to the stream. */
   readonly takes: (subject: string) => boolean;
   readonly #clock: Clock;
-  readonly #log: MessageList;
-  readonly #schedules: StreamSchedules;
-  readonly #ids = new Map<string, { readonly sequence: number; readonly until: number }>();
-  /** Messages that expire, by ttl in seconds; each queue is in the order of expiry. */
-  readonly #expiring = new Map<number, Fifo<{ readonly sequence: number; readonly end: number }>>();
-  /** Time at which the next message expires, by the monotonic clock. */
-  #expiry = Infinity;
+  readonly #storage: StreamStorage;
   readonly #observers = new Set<() => void>();
-  #gone = false;
   #interruptions = 0;
 
-  /** Makes an empty stream. */
-  constructor(clock: Clock, settings: Readonly<LogOptions>, { created, least, ready, lag }: StreamOrigin) {
+  /** Makes a stream, which is empty unless its storage has messages. */
+  constructor(clock: Clock, settings: Readonly<LogOptions>, { created, least, ready, lag, storage }: StreamOrigin) {
     this.#clock = clock;
     this.settings = settings;
     this.created = created;
-    this.#log = new MessageList(Math.max(Math.floor(clock.now()), least));
     this.takes = matcher(settings.subjects);
-    this.#schedules = new StreamSchedules(clock, {
+    const stream: StorageStream = {
       ready,
       lag,
       append: (message) => this.append(message),
       purge: (subject) => this.purge(subject),
-    });
+      expire: (sequence) => this.#storage.remove(sequence),
+    };
+    const first = Math.max(Math.floor(clock.now()), least);
+    this.#storage = storage?.(stream, first) ?? new MemoryStreamStorage(clock, first, stream);
   }
 
   /** Number of times that all consumers of the stream were lost, because the stream lost messages or its leader. */
@@ -68,16 +62,16 @@ export class StreamState {
 
   /** Sequence of the stream's first message; if there is none, of the next message. */
   get first(): number {
-    return this.#log.first;
+    return this.#storage.first;
   }
 
   /** Sequence that the next message of the stream will get. */
   get next(): number {
-    return this.#log.next;
+    return this.#storage.next;
   }
 
   state(): LogState {
-    const { first, next, messages, bytes } = this.#log;
+    const { first, next, messages, bytes } = this.#storage;
     return Object.freeze({
       created: this.created,
       first,
@@ -99,42 +93,47 @@ export class StreamState {
     const schedule = message.schedule && scheduled(message.schedule, this.#clock.now());
     const invalid = schedule && this.#refuse(subject, schedule);
     if (invalid) return neverStored(invalid);
-    if (expect !== undefined && (this.#log.last(subject)?.sequence ?? 0) !== expect) return { type: "conflict" };
-    this.#forgetIds();
-    const known = id === undefined ? undefined : this.#ids.get(id);
-    if (known) return { type: "stored", sequence: known.sequence, duplicate: true };
+    if (expect !== undefined && this.#storage.last(subject) !== expect) return { type: "conflict" };
+    const known = id === undefined ? undefined : this.#storage.known(id);
+    if (known !== undefined) return { type: "stored", sequence: known, duplicate: true };
     // a schedule replaces the message of its subject, as on nats-server
     if (rollup || schedule) this.purge(subject);
-    else this.#schedules.delete(subject);
-    const sequence = this.#log.push({ ...message, time: Math.floor(this.#clock.now()) });
-    if (id !== undefined) this.#ids.set(id, { sequence, until: this.#clock.monotonic() + DEDUPE });
-    if (seconds !== undefined) this.#expire(sequence, seconds);
-    if (schedule) this.#schedules.set(subject, message, schedule);
+    const sequence = this.#storage.push(message, Math.floor(this.#clock.now()), schedule);
     for (const observer of [...this.#observers]) observer();
     return { type: "stored", sequence, duplicate: false };
   }
 
   /** Returns the message with this sequence. */
   at(sequence: number): StoredMessage | undefined {
-    return this.#log.at(sequence);
+    return this.#storage.at(sequence);
   }
 
   /** Returns the last message of a subject before a sequence. */
   last(subject: string, before = Infinity): StoredMessage | undefined {
-    if (before >= this.next) return this.#log.last(subject);
-    const sequence = this.#log.sequences(subject, before).at(-1);
-    return sequence === undefined ? undefined : this.at(sequence);
+    const sequence = before >= this.next
+      ? this.#storage.last(subject)
+      : this.#storage.sequences(subject, before).at(-1) ?? 0;
+    return sequence === 0 ? undefined : this.at(sequence);
+  }
+
+  /** Returns the first sequence at or behind `from` whose message has one of these subjects; else the next sequence. */
+  ahead(from: number, filter: SubjectFilter): number {
+    return this.#storage.ahead(from, filter);
+  }
+
+  /** Returns the last sequence from `least` on whose message has one of these subjects; else `least` - 1. */
+  lastOf(filter: SubjectFilter, least: number): number {
+    return this.#storage.lastOf(filter, least);
   }
 
   /** Fires the schedules that are due now. Call when the clock's time of day has jumped. */
   leapt(): void {
-    this.#schedules.leapt();
+    this.#storage.leapt();
   }
 
   /** Returns the subjects that match a pattern and have messages. */
   subjects(pattern: string): string[] {
-    const matches = isPattern(pattern) ? matcher([pattern]) : (subject: string) => subject === pattern;
-    return [...this.#log.subjects].filter(matches);
+    return this.#storage.subjects(pattern);
   }
 
   /** Returns the last message before a sequence of each subject that matches a pattern, in order. */
@@ -145,43 +144,30 @@ export class StreamState {
 
   /** Returns the messages of a subject (a pattern) from a sequence on and before another, at most `most`. */
   read(subject: string, from: number, most: number, before = Infinity): StoredMessage[] {
-    return this.#log.sequences(subject, before, from, most).map((sequence) => this.at(sequence)!);
+    return this.#storage.sequences(subject, before, from, most).map((sequence) => this.at(sequence)!);
   }
 
   /** Returns the sequence of the first message stored at or after a time; if there is none, the next sequence. */
   since(time: number): number {
-    let found = this.next;
-    for (let sequence = this.next - 1; sequence >= this.#log.first; sequence--) {
-      const message = this.at(sequence);
-      if (message && message.time < time) break;
-      if (message) found = sequence;
-    }
-    return found;
+    return this.#storage.since(time);
   }
 
   /** Removes the messages of a subject (a pattern) before a sequence. Returns their number. */
   purge(subject: string, before = Infinity): number {
-    const purged = this.#log.sequences(subject, before);
-    for (const sequence of purged) this.#remove(sequence);
+    const purged = this.#storage.sequences(subject, before);
+    for (const sequence of purged) this.#storage.remove(sequence);
     return purged.length;
   }
 
   /** Loses all messages behind a sequence, with their ids and ttls: the next message gets the sequence `last` + 1. */
   truncate(last: number): void {
-    for (let sequence = Math.max(last + 1, this.#log.first); sequence < this.next; sequence++) this.#remove(sequence);
-    this.#log.truncate(last);
-    for (const [id, { sequence }] of this.#ids) {
-      if (sequence > last) this.#ids.delete(id);
-    }
-    // expiry times of the lost messages are removed, because new messages will get the same sequences
-    for (const queue of this.#expiring.values()) queue.keep(({ sequence }) => sequence <= last);
+    this.#storage.truncate(last);
     this.interrupt();
   }
 
   /** Ends the stream: its schedules no longer fire, and its messages are lost. */
   remove(): void {
-    this.#gone = true;
-    this.#schedules.close();
+    this.#storage.close(true);
     this.interrupt();
   }
 
@@ -206,172 +192,4 @@ export class StreamState {
       `a schedule's target is another subject of its stream, without wildcards; got ${JSON.stringify(target)}`,
     );
   }
-
-  #remove(sequence: number): void {
-    const removed = this.#log.remove(sequence);
-    if (removed && this.#log.last(removed.subject) === undefined) this.#schedules.delete(removed.subject);
-  }
-
-  #forgetIds(): void {
-    const now = this.#clock.monotonic();
-    for (const [id, { until }] of this.#ids) {
-      if (until > now) return;
-      this.#ids.delete(id);
-    }
-  }
-
-  #expire(sequence: number, seconds: number): void {
-    let queue = this.#expiring.get(seconds);
-    if (!queue) this.#expiring.set(seconds, queue = new Fifo());
-    queue.push({ sequence, end: this.#clock.monotonic() + seconds * 1_000 });
-    this.#armExpiry();
-  }
-
-  #armExpiry(): void {
-    let next = Infinity;
-    for (const { first } of this.#expiring.values()) next = Math.min(next, first?.end ?? Infinity);
-    if (next >= this.#expiry) return;
-    this.#expiry = next;
-    this.#clock.after(Math.max(0, next - this.#clock.monotonic()), () => {
-      if (this.#expiry === next) this.#expireDue();
-    }, { background: true });
-  }
-
-  #expireDue(): void {
-    const now = this.#clock.monotonic();
-    for (const [seconds, queue] of this.#expiring) {
-      while (queue.first && queue.first.end <= now) this.#remove(queue.shift()!.sequence);
-      if (queue.size === 0) this.#expiring.delete(seconds);
-    }
-    this.#expiry = Infinity;
-    if (!this.#gone) this.#armExpiry();
-  }
-}
-
-/** A message without its sequence, which {@link MessageList.push} gives it. */
-type Unnumbered = Omit<StoredMessage, "sequence">;
-
-/** Messages in the order of their sequences, which grow by one. */
-export class MessageList {
-  /** Messages from the sequence `#base` on; `undefined` in place of a removed message. */
-  #messages: (StoredMessage | undefined)[] = [];
-  #base: number;
-  /** Index in `#messages` of the first message that was not removed. */
-  #head = 0;
-  readonly #subjects = new Map<string, number[]>();
-  #size = 0;
-  #bytes = 0;
-
-  /** Makes an empty list, whose first message will get the sequence `first`. */
-  constructor(first: number) {
-    this.#base = first;
-  }
-
-  /** Sequence of the list's first message; if the list is empty, of the next message to be added. */
-  get first(): number {
-    return this.#base + this.#head;
-  }
-
-  /** Sequence that the next message will get. */
-  get next(): number {
-    return this.#base + this.#messages.length;
-  }
-
-  get messages(): number {
-    return this.#size;
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  push({ subject, data, headers, time }: Unnumbered): number {
-    const sequence = this.next;
-    const message = Object.freeze({ sequence, subject, time, data, headers });
-    this.#messages.push(message);
-    this.#size++;
-    this.#bytes += sizeOf(message);
-    const sequences = this.#subjects.get(subject);
-    if (sequences) sequences.push(sequence);
-    else this.#subjects.set(subject, [sequence]);
-    return sequence;
-  }
-
-  at(sequence: number): StoredMessage | undefined {
-    return this.#messages[sequence - this.#base];
-  }
-
-  last(subject: string): StoredMessage | undefined {
-    const sequence = this.#subjects.get(subject)?.at(-1);
-    return sequence === undefined ? undefined : this.at(sequence);
-  }
-
-  /** Subjects that have a message in the list. */
-  get subjects(): Iterable<string> {
-    return this.#subjects.keys();
-  }
-
-  /** Returns at most `most` sequences of messages of a subject (a pattern), from `from` on and before `before`. */
-  sequences(subject: string, before = Infinity, from = 0, most = Infinity): number[] {
-    const found: number[] = [];
-    if (!isPattern(subject)) {
-      const all = this.#subjects.get(subject) ?? [];
-      for (
-        let i = firstIndex(all.length, (at) => all[at] < from);
-        i < all.length && all[i] < before && found.length < most;
-        i++
-      ) {
-        if (this.at(all[i])) found.push(all[i]);
-      }
-      return found;
-    }
-    const matches = matcher([subject]);
-    const end = Math.min(this.next, before);
-    for (let sequence = Math.max(from, this.first); sequence < end && found.length < most; sequence++) {
-      const message = this.at(sequence);
-      if (message && matches(message.subject)) found.push(sequence);
-    }
-    return found;
-  }
-
-  remove(sequence: number): StoredMessage | undefined {
-    const message = this.at(sequence);
-    if (!message) return undefined;
-    this.#messages[sequence - this.#base] = undefined;
-    this.#size--;
-    while (this.#head < this.#messages.length && this.#messages[this.#head] === undefined) this.#head++;
-    if (this.#head > 1_024 && 2 * this.#head > this.#messages.length) {
-      this.#messages = this.#messages.slice(this.#head);
-      this.#base += this.#head;
-      this.#head = 0;
-    }
-    this.#bytes -= sizeOf(message);
-    const sequences = this.#subjects.get(message.subject)!;
-    while (sequences.length > 0 && !this.at(sequences.at(-1)!)) sequences.pop();
-    if (sequences.length === 0) this.#subjects.delete(message.subject);
-    // removed messages at the front of a subject's list are dropped many at a time
-    else if (sequences.length > 64 && !this.at(sequences[sequences.length >>> 1])) {
-      this.#subjects.set(message.subject, sequences.filter((each) => this.at(each)));
-    }
-    return message;
-  }
-
-  /**
-   * Sets the sequence of the next message to the one behind `last`. All messages behind `last` must have been removed.
-   */
-  truncate(last: number): void {
-    if (last + 1 >= this.next) return;
-    if (last + 1 < this.first) {
-      this.#messages = [];
-      this.#base = last + 1;
-      this.#head = 0;
-    } else this.#messages.length = last + 1 - this.#base;
-  }
-}
-
-/** Approximate size of a message, as nats-server counts it in memory. */
-function sizeOf({ subject, data, headers }: StoredMessage): number {
-  let size = subject.length + data.length + 16;
-  for (const name in headers) size += name.length + headers[name].length + 4;
-  return size;
 }

@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import type { AppendOptions } from "../ports/event_log.ts";
-import { MessageList, StreamState, type Verdict } from "./stream_state.ts";
+import { StreamState, type Verdict } from "./stream_state.ts";
+import { MessageList } from "./stream_storage.ts";
 import { newMessage } from "./new_message.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 import { seededRandom } from "./seeded_random.ts";

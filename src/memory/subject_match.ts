@@ -1,5 +1,17 @@
 /** Matches NATS subjects with patterns: `*` stands for one token, `>` at the end for one or more. */
 
+/** Subjects that a reader reads. */
+export interface SubjectFilter {
+  readonly patterns: readonly string[];
+  /** Returns true if a subject matches one of the patterns. */
+  matches(subject: string): boolean;
+}
+
+/** Makes the filter of these patterns. */
+export function subjectFilter(patterns: readonly string[]): SubjectFilter {
+  return { patterns, matches: matcher(patterns) };
+}
+
 /** Returns a function that returns true for subjects that match one of the patterns. */
 export function matcher(patterns: readonly string[]): (subject: string) => boolean {
   const literal = new Set(patterns.filter((pattern) => !isPattern(pattern)));

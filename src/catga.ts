@@ -132,7 +132,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
   });
   const observer = hooks.observe;
   if (options.nats !== undefined || options.network !== undefined) loadAhead(registrations);
-  const unsealed = await connect(options, { id, namespace, observer });
+  const onEnd = (error: CatgaError) => made?.fail(error);
+  const unsealed = await connect(options, { id, namespace, observer, onEnd });
   const clock = new EndingClock(unsealed.clock);
   const link = await sealedBy(options.codec, unsealed, { clock, timeout, namespace, observer });
   const { random, transport } = link;
@@ -196,6 +197,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
     link.started();
+    const end = link.ended?.();
+    if (end !== undefined) throw end;
 
     // 11. If a signal has begun a drain during the start, wait until the drain has ended before returning the app:
     //     otherwise an error that the program throws because its app is stopping would interrupt the drain.
@@ -253,7 +256,9 @@ function partsOf(
     observer,
     alarms,
     state: (app) => {
-      const liveness = { gone: (endpoint: string) => app.gone(endpoint) };
+      // without a network every other process that has written into the store has ended
+      const gone = (other: string) => transport === undefined ? Promise.resolve(other !== endpoint) : app.gone(other);
+      const liveness = { gone };
       const node = { node: id, endpoint, liveness, observer };
       return sharedState({ store, namespace, replicas, clock, random, maxPayload, ...node }, parts.state);
     },
@@ -262,6 +267,7 @@ function partsOf(
       const host: LogHost & { readonly app: App } = {
         ...{ app, namespace, service, node: id, endpoint, replicas, timeout, clock, random, observer, log, store },
         ...{ network, hooks, causes },
+        isAlone: transport === undefined,
         get connected() {
           return transport === undefined || transport.status.state === "connected";
         },
@@ -384,14 +390,22 @@ interface Link {
    * at once. A start that fails reports them in its error.
    */
   started(): void;
+  /** Returns the error because of which the store can no longer be used; `undefined`: it can. Absent: it always can. */
+  ended?(): CatgaError | undefined;
   close(): Promise<void>;
 }
 
 async function connect(
   options: CatgaOptions,
-  { id, namespace, observer }: { id: string; namespace: string; observer: Observer },
+  { id, namespace, observer, onEnd }: {
+    readonly id: string;
+    readonly namespace: string;
+    readonly observer: Observer;
+    /** Called when the store can no longer be used, with the reason. */
+    onEnd(error: CatgaError): void;
+  },
 ): Promise<Link> {
-  const { nats, network, transport: client } = options;
+  const { nats, network, file, transport: client } = options;
   const onError = (error: unknown) => observer({ type: "fault", during: "taking a message", error });
   const permitted = () => Promise.resolve();
   const started = () => {};
@@ -433,6 +447,35 @@ async function connect(
       ...{ clock: transport.programClock, random, transport, store, permitted, started },
       log: () => Promise.resolve(log),
       close: () => transport.close(),
+    };
+  }
+  if (file !== undefined) {
+    const [{ openFile }, { RestingClock }] = await Promise.all([
+      import("./file/open.ts"),
+      import("./ports/resting_clock.ts"),
+    ]);
+    // the timers of this clock end with the app
+    const clock = new RestingClock(systemClock);
+    let end: CatgaError | undefined;
+    const { path, durability = "disk" } = typeof file === "string" ? { path: file } : file;
+    const { store, log, close } = await openFile({
+      ...{ path, durability, clock },
+      onTrouble: (error) => observer({ type: "fault", during: "writing the file", error }),
+      onFault: (error) => observer({ type: "fault", during: "using the file", error }),
+      onEnd(error) {
+        end = error;
+        onEnd(error);
+        // what this process still believes may be wrong: it ends unless the program handles uncaught errors
+        systemClock.soon(() => {
+          throw error;
+        });
+      },
+    });
+    return {
+      ...{ clock: systemClock, random: systemRandom(), store, permitted, started },
+      log: () => Promise.resolve(log()),
+      ended: () => end,
+      close: () => close().finally(() => clock.rest()),
     };
   }
   if (Object.hasOwn(options, "nats")) observer({ type: "island" });

@@ -37,6 +37,7 @@ export const ROOMS: readonly Room[] = [
     lazily: [
       "src/cluster",
       "src/memory",
+      "src/file",
       "src/nats",
       "src/codec",
       "src/entities",
@@ -190,6 +191,11 @@ export const ROOMS: readonly Room[] = [
     path: "src/codec",
     what: "the ports around a codec: payloads are sealed before they are sent or stored, and opened when they are read",
     may: [...CONTRACT, "src/log/format"],
+  },
+  {
+    path: "src/file",
+    what: "the store and the log in one file of SQLite, which one process owns",
+    may: [...GROUND, "src/ports", "src/memory"],
   },
   { path: "src/nats", what: "the ports on NATS", may: [...GROUND, "src/ports", "@nats-io/"] },
   {

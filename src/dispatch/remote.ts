@@ -199,7 +199,8 @@ export interface DurableMessage
 
 /** The time, or the cron schedule, at which a message is to be handled. */
 export type Schedule =
-  | { readonly delay: number }
+  /** `ofProcess`: see {@link LogSchedule.ofProcess}. */
+  | { readonly delay: number; readonly ofProcess?: true }
   | { readonly at: Date }
   | { readonly cron: string; readonly zone: string | undefined };
 

@@ -52,6 +52,8 @@ export interface LogHost extends StreamsHost {
   readonly hooks: { readonly watched: boolean };
   /** True if recorded failures include the errors that handlers throw. */
   readonly causes: boolean;
+  /** True if the node has no network, so that every other process that has written into its store has ended. */
+  readonly isAlone?: boolean;
   /** True if the node is connected to its network. */
   readonly connected: boolean;
   /** Returns the shape of a contract on a node; `undefined`: unknown. */

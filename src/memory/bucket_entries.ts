@@ -4,7 +4,7 @@
  * file.
  */
 import type { Clock, Timer } from "../ports/clock.ts";
-import type { BucketOptions, Entry } from "../ports/key_value_store.ts";
+import type { BucketOptions, BucketSettings, Entry } from "../ports/key_value_store.ts";
 import type { FaultSource } from "./faults.ts";
 import type { StoreGate } from "./store_session.ts";
 
@@ -39,12 +39,12 @@ export interface EntryStorage<Held extends HeldEntry = HeldEntry> {
 export interface StoreStorage {
   readonly gate: StoreGate;
   /** Returns the settings of a bucket that is stored. */
-  settings(name: string): Readonly<Required<BucketOptions>> | undefined;
+  settings(name: string): Readonly<BucketSettings> | undefined;
   /**
-   * Opens the storage of a bucket, and makes it with these settings if there is none. `expire`: called with the key of
+   * Opens the storage of a bucket, and makes it with these options if there is none. `expire`: called with the key of
    * each entry that has expired, which it removes.
    */
-  open(name: string, settings: Readonly<Required<BucketOptions>>, expire: (key: string) => void): EntryStorage;
+  open(name: string, options: Readonly<Required<BucketOptions>>, expire: (key: string) => void): EntryStorage;
 }
 
 /**

@@ -32,7 +32,7 @@ import { StreamState } from "./stream_state.ts";
 import { type NewMessage, newMessage } from "./new_message.ts";
 import { isRolledBack, type SessionClient, StoreSession } from "./store_session.ts";
 import { copyOf } from "./stream_consumer.ts";
-import type { LogStorage, StorageStream, StreamRecord } from "./stream_storage.ts";
+import type { LogStorage, StorageStream, StreamOnDisk } from "./stream_storage.ts";
 import { StreamReader } from "./stream_reader.ts";
 import { overlap } from "./subject_match.ts";
 import { checkPattern, checkSubject } from "../data/checks.ts";
@@ -154,7 +154,7 @@ export class MemoryEventLog implements EventLog {
     return this.#make({ name, created, settings: Object.freeze({ ...options }) }, greatest + 1);
   }
 
-  #make(record: StreamRecord, least: number): StreamState {
+  #make(record: StreamOnDisk, least: number): StreamState {
     const { name, created, settings } = record;
     const ready = () => this.#outages.size === 0;
     const lag = () => this.#faults?.lag() ?? 0;

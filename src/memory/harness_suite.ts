@@ -8,8 +8,8 @@ import { VirtualClock } from "./virtual_clock.ts";
 export function memoryLogHarness(
   wrap = (log: EventLog): EventLog => log,
   clock: VirtualClock = new VirtualClock(),
+  network: MemoryNetwork = new MemoryNetwork({ clock }),
 ): Promise<EventLogHarness> {
-  const network = new MemoryNetwork({ clock });
   return Promise.resolve({
     connect() {
       const connection = network.connect();

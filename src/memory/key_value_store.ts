@@ -9,6 +9,7 @@ import { CatgaError } from "../error.ts";
 import {
   type Bucket,
   type BucketOptions,
+  type BucketSettings,
   type Change,
   checkBucket,
   checkKey,
@@ -51,15 +52,15 @@ export class MemoryKeyValueStore implements KeyValueStore {
   }
 
   async #openOver(session: StoreSession, name: string, options: BucketOptions = {}): Promise<Bucket> {
-    const { direct = false, replicas = 1 } = options;
+    const { direct = false, replicas = 1, ofProcesses = false } = options;
     checkBucket(name, replicas);
-    const state = await session.call(() => this.#find(name, { direct, replicas }));
+    const state = await session.call(() => this.#find(name, { direct, replicas }, ofProcesses));
     return new MemoryBucket(name, state, session);
   }
 
-  #find(name: string, settings: Required<BucketOptions>): BucketState {
+  #find(name: string, settings: BucketSettings, ofProcesses: boolean): BucketState {
     let state = this.#buckets.get(name);
-    if (!state) this.#buckets.set(name, state = this.#make(name, settings));
+    if (!state) this.#buckets.set(name, state = this.#make(name, settings, ofProcesses));
     for (const setting of ["direct", "replicas"] as const) {
       const [is, wanted] = [state.settings[setting], settings[setting]];
       if (is === wanted) continue;
@@ -70,10 +71,10 @@ export class MemoryKeyValueStore implements KeyValueStore {
     return state;
   }
 
-  #make(name: string, settings: Required<BucketOptions>): BucketState {
+  #make(name: string, settings: BucketSettings, ofProcesses: boolean): BucketState {
     const storage = this.#storage;
     if (storage === undefined) return new BucketState(this.#clock, settings, this.#faults);
-    const open = (expire: (key: string) => void) => storage.open(name, settings, expire);
+    const open = (expire: (key: string) => void) => storage.open(name, { ...settings, ofProcesses }, expire);
     return new BucketState(this.#clock, storage.settings(name) ?? settings, this.#faults, open);
   }
 }
@@ -230,14 +231,14 @@ async function watchBucket(state: BucketState, session: StoreSession, request: S
 
 /** One bucket: which writes it takes, and the changes that its watches see. */
 export class BucketState {
-  readonly settings: Readonly<Required<BucketOptions>>;
+  readonly settings: Readonly<BucketSettings>;
   readonly #storage: EntryStorage;
   readonly #observers = new Set<(change: Change) => void>();
 
   /** `storage` opens the storage of the bucket; default: an empty one in memory. */
   constructor(
     clock: Clock,
-    settings: Readonly<Required<BucketOptions>>,
+    settings: Readonly<BucketSettings>,
     faults?: FaultSource,
     storage?: (expire: (key: string) => void) => EntryStorage,
   ) {

@@ -8,11 +8,13 @@ import type { EventLog } from "../ports/event_log.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
 import type { ServerInfo, Transport } from "../ports/transport.ts";
 import { Broker } from "./broker.ts";
+import type { StoreStorage } from "./bucket_entries.ts";
 import { type Faults, FaultSource } from "./faults.ts";
 import { MemoryEventLog } from "./event_log.ts";
 import { MemoryKeyValueStore } from "./key_value_store.ts";
 import { OutageSchedule } from "./outage_schedule.ts";
 import { seededRandom } from "./seeded_random.ts";
+import type { LogStorage } from "./stream_storage.ts";
 import { MemoryTransport } from "./transport.ts";
 import { RestingClock } from "../ports/resting_clock.ts";
 
@@ -48,6 +50,16 @@ interface MemoryConnectOptions {
   name?: string | undefined;
   /** Called with errors that callbacks of subscriptions throw; default: logs them to the console. */
   onError?: ((error: unknown) => void) | undefined;
+}
+
+/**
+ * Storage of the streams and buckets of a {@link MemoryNetwork}, which outlives the network.
+ *
+ * @internal
+ */
+export interface NetworkStorage {
+  readonly streams: LogStorage;
+  readonly buckets: StoreStorage;
 }
 
 /**
@@ -153,7 +165,8 @@ export class MemoryNetwork {
   /**
    * Creates a network without connections. Throws a `TypeError` or `RangeError` for an invalid option.
    */
-  constructor(options: MemoryNetworkOptions = {}) {
+  /** `storage` (internal): keeps the streams and buckets of the network; default: they are in memory. */
+  constructor(options: MemoryNetworkOptions = {}, storage?: NetworkStorage) {
     checkKnown("MemoryNetwork", options, OPTIONS);
     const { clock = systemClock, random, seed, faults = {}, servers = 1, maxPayload = 1_048_576 } = options;
     checkInteger("maxPayload", maxPayload, 1, Number.MAX_SAFE_INTEGER);
@@ -168,7 +181,7 @@ export class MemoryNetwork {
     // faults have random numbers of their own, so that changing the faults does not change those of the apps
     this.#source = new FaultSource(seed === undefined ? this.random : seededRandom(seed ^ FAULT_SEED));
     this.#serverClock = new RestingClock(clock);
-    this.log = new MemoryEventLog(this.#serverClock, this.#source);
+    this.log = new MemoryEventLog(this.#serverClock, this.#source, storage?.streams);
     this.#outages = new OutageSchedule(this.#serverClock, this.#source, this.log);
     this.#maxPayload = maxPayload;
     const clustered = servers > 1;
@@ -177,7 +190,7 @@ export class MemoryNetwork {
       () => Object.freeze({ id: `memory-${token(this.random, 8)}`, clustered }),
     );
     this.#broker = new Broker(clock, this.random, this.#source, this.#serverClock);
-    this.store = new MemoryKeyValueStore(this.#serverClock, this.#source);
+    this.store = new MemoryKeyValueStore(this.#serverClock, this.#source, storage?.buckets);
     this.faults = faults;
   }
 

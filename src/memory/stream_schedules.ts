@@ -151,19 +151,9 @@ export class StreamSchedules {
     }, { background: true });
   }
 
-  #fire({ subject, data, headers }: NewMessage, schedule: ScheduleTimes, next: number | undefined): void {
-    const own = Object.entries(headers ?? {}).filter(([name]) => !REMOVED.test(name));
-    this.#stream.append({
-      subject: schedule.target,
-      data,
-      seconds: schedule.seconds,
-      headers: Object.freeze({
-        ...Object.fromEntries(own),
-        "Nats-Scheduler": subject,
-        "Nats-Schedule-Next": next === undefined ? "purge" : new Date(next).toISOString().replace(".000Z", "Z"),
-        ...(schedule.seconds === undefined ? {} : { "Nats-TTL": `${schedule.seconds}s` }),
-      }),
-    });
+  #fire(message: NewMessage, schedule: ScheduleTimes, next: number | undefined): void {
+    const { subject } = message;
+    this.#stream.append(firedMessage(message, schedule, next));
     // a message that was stored under the schedule's subject since the schedule became due is removed, too, as
     // nats-server does
     if (next === undefined) return this.#stream.purge(subject);
@@ -171,6 +161,29 @@ export class StreamSchedules {
     standing?.timer?.cancel();
     if (standing !== undefined) this.#wait(standing, next);
   }
+}
+
+/**
+ * Makes the message that a schedule appends when it fires. `next`: next due time of the schedule, in ms since 1970;
+ * `undefined`: it fires for the last time.
+ */
+export function firedMessage(
+  { subject, data, headers }: Pick<NewMessage, "subject" | "data" | "headers">,
+  { target, seconds }: ScheduleTimes,
+  next: number | undefined,
+): NewMessage {
+  const own = Object.entries(headers ?? {}).filter(([name]) => !REMOVED.test(name));
+  return {
+    subject: target,
+    data,
+    seconds,
+    headers: Object.freeze({
+      ...Object.fromEntries(own),
+      "Nats-Scheduler": subject,
+      "Nats-Schedule-Next": next === undefined ? "purge" : new Date(next).toISOString().replace(".000Z", "Z"),
+      ...(seconds === undefined ? {} : { "Nats-TTL": `${seconds}s` }),
+    }),
+  };
 }
 
 /** Headers of a schedule that its appended messages do not get. */

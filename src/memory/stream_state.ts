@@ -71,7 +71,7 @@ export class StreamState {
   }
 
   state(): LogState {
-    const { first, next, messages, bytes } = this.#storage;
+    const { first, next, messages, bytes, time } = this.#storage;
     return Object.freeze({
       created: this.created,
       first,
@@ -80,7 +80,7 @@ export class StreamState {
       bytes,
       maxBytes: undefined,
       discard: "new",
-      now: this.#clock.now(),
+      now: Math.max(time, this.#clock.now()),
     });
   }
 

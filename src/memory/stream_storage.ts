@@ -1,6 +1,6 @@
 /**
- * What a stream is stored in: its messages, the ids that it remembers, the times at which messages expire, and its
- * schedules. {@link StreamState} decides what is stored; this file has the interface of the storage, and the storage in
+ * The storage of a stream: its messages, the ids that it remembers, the times at which messages expire, and its
+ * schedules. `StreamState` decides what is stored; this file has the interface of the storage, and the storage in
  * memory. `src/file` has the other one, in the rows of a file.
  */
 import { Fifo } from "../data/fifo.ts";
@@ -31,6 +31,8 @@ export interface StreamStorage {
   readonly messages: number;
   /** Approximate size of all messages, in bytes. */
   readonly bytes: number;
+  /** Time before which all messages were stored, in ms since 1970, even if the clock was set back since. */
+  readonly time: number;
   /**
    * Stores a message, with its id, its time to live and its schedule. Returns its sequence. A message without a
    * schedule ends the schedule of its subject, unless that is about to fire.
@@ -66,7 +68,7 @@ export interface StreamStorage {
 }
 
 /** A stream as a {@link LogStorage} has it. */
-export interface StreamRecord {
+export interface StreamOnDisk {
   readonly name: string;
   /** Time at which the stream was made, as an ISO string. */
   readonly created: string;
@@ -77,12 +79,12 @@ export interface StreamRecord {
 export interface LogStorage {
   readonly gate: StoreGate;
   /** Returns the streams that are stored. */
-  streams(): readonly StreamRecord[];
+  streams(): readonly StreamOnDisk[];
   /**
    * Opens the storage of a stream, and makes it if there is none. `first`: minimum sequence of the first message of a
    * new one.
    */
-  open(record: StreamRecord, first: number, stream: StorageStream): StreamStorage;
+  open(record: StreamOnDisk, first: number, stream: StorageStream): StreamStorage;
   /** Returns the greatest sequence of all streams that had this name and were removed; 0: there were none. */
   greatest(name: string): number;
   /** Calls `listener` when a turn was rolled back: what readers got of it was not stored. */
@@ -127,6 +129,10 @@ export class MemoryStreamStorage implements StreamStorage {
 
   get bytes(): number {
     return this.#log.bytes;
+  }
+
+  get time(): number {
+    return 0;
   }
 
   push(message: NewMessage, time: number, schedule: ScheduleTimes | undefined): number {

@@ -1,6 +1,6 @@
 /** The stream of a bucket: writes to its subjects, removals of its entries, and the expiry of its messages. */
 import type { CatgaError } from "../error.ts";
-import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.ts";
+import { type BucketSettings, bucketStreamName } from "../ports/key_value_store.ts";
 import { openOnce } from "../ports/open_once.ts";
 import { bucketSettings, checkSettings, HIGHEST, MARKER_TTL } from "./stream_settings.ts";
 import type { JetStream, StreamWrite } from "./jetstream.ts";
@@ -28,7 +28,7 @@ export class BucketStream extends OwnedStream {
   });
   readonly #bucket: string;
 
-  constructor(transport: NatsTransport, js: JetStream, bucket: string, options: Required<BucketOptions>) {
+  constructor(transport: NatsTransport, js: JetStream, bucket: string, options: BucketSettings) {
     const settings = bucketSettings(bucket, options);
     super(transport, js, {
       name: bucketStreamName(bucket),

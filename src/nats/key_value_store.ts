@@ -8,6 +8,7 @@
 import {
   type Bucket,
   type BucketOptions,
+  type BucketSettings,
   type Change,
   checkBucket,
   checkKey,
@@ -69,14 +70,14 @@ export class NatsKeyValueStore implements KeyValueStore {
 class NatsBucket implements Bucket {
   readonly name: string;
   readonly #stream: BucketStream;
-  readonly #options: Required<BucketOptions & NatsKeyValueStoreOptions>;
+  readonly #options: BucketSettings & Required<NatsKeyValueStoreOptions>;
   /**
    * Revisions of the markers that this client has written for removed keys, by subject. With it, creating a key again
    * costs one write, where `kv.create` makes three requests (docs/internals/packages.md, row `kv-create`).
    */
   readonly #markers = new Map<string, number>();
 
-  constructor(name: string, stream: BucketStream, options: Required<BucketOptions & NatsKeyValueStoreOptions>) {
+  constructor(name: string, stream: BucketStream, options: BucketSettings & Required<NatsKeyValueStoreOptions>) {
     this.name = name;
     this.#stream = stream;
     this.#options = options;

@@ -4,7 +4,7 @@
  * of buckets are here, those of logs in `log_settings.ts`.
  */
 import { CatgaError } from "../error.ts";
-import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.ts";
+import { type BucketSettings, bucketStreamName } from "../ports/key_value_store.ts";
 
 /** A setting of a stream that is not as Catga needs it. */
 export interface WrongSetting {
@@ -74,7 +74,7 @@ function isOff(value: unknown): boolean {
 export const MARKER_TTL = 1;
 
 /** Returns the settings that Catga needs for the stream of a bucket. */
-export function bucketSettings(bucket: string, options: Required<BucketOptions>): Readonly<Record<string, unknown>> {
+export function bucketSettings(bucket: string, options: BucketSettings): Readonly<Record<string, unknown>> {
   return {
     subjects: [`$KV.${bucket}.>`],
     retention: "limits",

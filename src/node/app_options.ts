@@ -23,6 +23,17 @@ import type { ConnectionOptions, NatsConnection } from "../nats/open.ts";
 import { INHERITED_HEADERS } from "../contract/send_options.ts";
 import { consoleWarnings } from "./logging.ts";
 
+/** The option `file` of `catga()` as an object. */
+export interface FileOptions {
+  /** Path of the file. Its folder must exist; SQLite keeps files beside it. */
+  readonly path: string;
+  /**
+   * When a write counts as stored: `"disk"`, when it survives a power failure; `"process"`, when it survives the end of
+   * this process, also by SIGKILL. Default: `"disk"`.
+   */
+  readonly durability?: "disk" | "process" | undefined;
+}
+
 /** Options of `catga()`. All options may be left out. */
 export interface CatgaOptions {
   /** A module namespace (`import * as orders`), a handler, or an array of these. Default: none. */
@@ -33,6 +44,12 @@ export interface CatgaOptions {
    * explicit `undefined`, as from a variable that is not set, the app also runs in memory, and logs a warning.
    */
   nats?: string | readonly string[] | ConnectionOptions | NatsConnection | undefined;
+  /**
+   * Path of a file in which the app keeps what it stores (durable messages, runs, entities, locks, results of ids):
+   * then nothing is lost when the process ends, and no server runs. One process at a time uses a file. An object also
+   * says when a write counts as stored. Excludes `nats` and `network`. Default: none.
+   */
+  file?: string | FileOptions | undefined;
   /** A network in memory, which makes one cluster of several apps of one process, for tests. Default: none. */
   network?: MemoryNetwork | undefined;
   /** Name that separates applications on one NATS: 1 to 64 letters, digits, `-` and `_`. Default: `"default"`. */
@@ -127,7 +144,8 @@ export function withDefaults(options: CatgaOptions) {
     carry: options.carry ?? [],
     causes: options.causes ?? true,
     logger: options.logger ?? consoleWarnings,
-    replicas: options.replicas ?? 1,
+    // a file is on one machine, whatever the same program asks of NATS
+    replicas: options.file === undefined ? options.replicas ?? 1 : 1,
   };
 }
 
@@ -137,6 +155,16 @@ const CHECKS: {
 } = {
   // the code that uses these options checks them
   ...{ handlers() {}, nats() {}, network() {} },
+  file(name, value) {
+    const { path, durability } = typeof value === "string" ? { path: value } : value as Partial<FileOptions>;
+    if (typeof value !== "string") checkKnown(name, value, FILE_OPTIONS);
+    if (typeof path !== "string" || path === "" || path.includes("\0")) {
+      throw new TypeError(`${name} must be the path of a file, as "shop.db"; got ${show(path)}`);
+    }
+    if (durability !== undefined && durability !== "disk" && durability !== "process") {
+      throw new TypeError(`${name}.durability must be "disk" or "process"; got ${show(durability)}`);
+    }
+  },
   namespace: checkToken,
   service: checkToken,
   id: checkToken,
@@ -167,6 +195,7 @@ const CHECKS: {
 
 /** The names of all options of `catga()`. */
 export const OPTIONS: ReadonlySet<string> = new Set(Object.keys(CHECKS));
+const FILE_OPTIONS = new Set(["path", "durability"]);
 const BREAKER_OPTIONS = new Set(["failures", "cooldown"]);
 
 /**
@@ -180,9 +209,8 @@ export function checkOptions(options: CatgaOptions): void {
     );
   }
   checkKnown("catga", options, OPTIONS);
-  if (options.nats !== undefined && options.network !== undefined) {
-    throw new TypeError("nats and network exclude each other: give one of them");
-  }
+  const [first, second] = (["nats", "network", "file"] as const).filter((name) => options[name] !== undefined);
+  if (second !== undefined) throw new TypeError(`${first} and ${second} exclude each other: give one of them`);
   for (const [name, check] of Object.entries(CHECKS)) {
     const value = options[name as keyof CatgaOptions];
     if (value !== undefined) check(name as never, value as never); // each check takes the value of its own option

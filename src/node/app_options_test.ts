@@ -17,7 +17,8 @@ async function refusal(options: unknown): Promise<[string, string]> {
 
 describe("options", () => {
   const token = 'must be 1 to 64 letters, digits, "-" and "_"';
-  const known = "handlers, nats, network, namespace, service, id, metadata, transport, signals, timeout, retries, " +
+  const known =
+    "handlers, nats, network, file, namespace, service, id, metadata, transport, signals, timeout, retries, " +
     "route, concurrency, heartbeat, breaker, behaviors, carry, causes, codec, logger, replicas";
   const cases: [what: string, options: unknown, name: string, message: string][] = [
     ["no object", null, "TypeError", "catga takes an object of options; got null"],
@@ -53,6 +54,26 @@ describe("options", () => {
       { nats: "nats://localhost", network: new MemoryNetwork() },
       "TypeError",
       "nats and network exclude each other: give one of them",
+    ],
+    [
+      "file beside nats",
+      { nats: "nats://localhost", file: "shop.db" },
+      "TypeError",
+      "nats and file exclude each other: give one of them",
+    ],
+    ["file", { file: "" }, "TypeError", 'file must be the path of a file, as "shop.db"; got ""'],
+    ["file without a path", { file: {} }, "TypeError", 'file must be the path of a file, as "shop.db"; got undefined'],
+    [
+      "file with another option",
+      { file: { path: "shop.db", sync: true } },
+      "TypeError",
+      "file: unknown option sync; it takes path, durability",
+    ],
+    [
+      "file.durability",
+      { file: { path: "shop.db", durability: "none" } },
+      "TypeError",
+      'file.durability must be "disk" or "process"; got "none"',
     ],
     ["network", { network: {} }, "TypeError", "network must be a MemoryNetwork; got an object"],
     ["namespace", { namespace: "shop.eu" }, "TypeError", `namespace ${token}; got "shop.eu"`],

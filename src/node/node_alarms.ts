@@ -23,6 +23,7 @@ import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { ClusterHealth } from "../dispatch/remote.ts";
 import { causeText } from "../data/cause_text.ts";
+import type { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import { isStoreFull } from "../ports/transport.ts";
 
@@ -210,8 +211,10 @@ export class NodeAlarms {
 
   #noteFault(error: Error, now: number): void {
     if (!isStoreFull(error)) return;
-    const message = "The store of NATS is full: nothing more is stored.";
-    const what = { kind: "store-full", about: "NATS", severity: "error", count: 1, docs: "" } as const;
+    const file = ((error as CatgaError).details as { readonly file?: unknown } | undefined)?.file;
+    const about = typeof file === "string" ? file : "NATS";
+    const message = `The store ${about === "NATS" ? "of NATS" : about} is full: nothing more is stored.`;
+    const what = { kind: "store-full", about, severity: "error", count: 1, docs: "" } as const;
     this.#full = { alarm: { ...what, message, cause: error.message, since: this.#full?.alarm.since ?? now }, at: now };
   }
 

@@ -257,6 +257,11 @@ export interface LogSchedule {
   readonly target: string;
   /** How long the stream keeps an appended message, in ms. */
   readonly ttl?: number | undefined;
+  /**
+   * True if a live process postpones the schedule again and again, so that it fires when the process has ended. A
+   * stream that outlives its process in a file fires it at once when the next process opens the file. Default: false.
+   */
+  readonly ofProcess?: true | undefined;
 }
 
 /** Outcome of an append. */

@@ -18,12 +18,21 @@ export interface KeyValueStore {
   open(name: string, options?: BucketOptions): Promise<Bucket>;
 }
 
-/** Options of {@link KeyValueStore.open}, which opens a bucket. */
-export interface BucketOptions {
+/** Settings that a bucket has in its store. */
+export interface BucketSettings {
   /** True if reads may come from a server that lags behind the leader. Default: false. */
-  direct?: boolean;
+  direct: boolean;
   /** Number of servers that keep each entry. Default: 1. */
-  replicas?: number;
+  replicas: number;
+}
+
+/** Options of {@link KeyValueStore.open}, which opens a bucket. */
+export interface BucketOptions extends Partial<BucketSettings> {
+  /**
+   * True if each entry belongs to a live process, which removes it or renews it. A bucket that outlives its process in
+   * a file is empty when the next process opens it. Default: false.
+   */
+  ofProcesses?: boolean;
 }
 
 /**
@@ -159,9 +168,9 @@ export function ttlSeconds(ttl: number, name = "ttl"): number {
 export type BucketKind = "nodes" | "locks" | "idempotency" | "cache" | "snapshots";
 
 /** By kind of bucket: its options, the same in every namespace; the app adds `replicas`. */
-export const BUCKETS: Readonly<Record<BucketKind, Required<Pick<BucketOptions, "direct">>>> = {
-  nodes: { direct: false },
-  locks: { direct: false },
+export const BUCKETS: Readonly<Record<BucketKind, Omit<BucketOptions, "replicas"> & { readonly direct: boolean }>> = {
+  nodes: { direct: false, ofProcesses: true },
+  locks: { direct: false, ofProcesses: true },
   idempotency: { direct: false },
   cache: { direct: true },
   // reads from a server that lags behind do no harm: a snapshot says which message of the stream it includes last, is

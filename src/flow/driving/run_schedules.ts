@@ -47,7 +47,7 @@ export class RunSchedules {
   /** Stores a lease of runs, in place of an earlier lease of the same name. Rejects with a `CatgaError`. */
   async lease({ workflow, name, runs, at }: RunLease): Promise<void> {
     const lease = { runs, by: this.#node.endpoint };
-    await this.#schedule(workflow, name, { run: name, step: LEASE, at, lease });
+    await this.#schedule(workflow, name, { run: name, step: LEASE, at, lease }, true);
   }
 
   /**
@@ -70,9 +70,9 @@ export class RunSchedules {
   }
 
   /** Stores a schedule for the time `due.at`, in place of an earlier schedule with this id. */
-  async #schedule(workflow: string, id: string, due: RunDue): Promise<void> {
+  async #schedule(workflow: string, id: string, due: RunDue, ofProcess?: true): Promise<void> {
     const delay = Math.max(0, Math.min(due.at, LATEST) - this.#node.clock.now());
-    const stored = await this.#publish(workflow, id, due, { delay });
+    const stored = await this.#publish(workflow, id, due, { delay, ...(ofProcess && { ofProcess }) });
     if (!stored.ok) throw stored.error;
   }
 

@@ -134,6 +134,7 @@ export class StreamMessages {
     }
     if (lacking !== undefined) return unstored("UNSUPPORTED", contract, lacking);
     const zone = "cron" in schedule ? schedule.zone : undefined;
+    const ofProcess = "delay" in schedule ? schedule.ofProcess : undefined;
     const write: Replacement["write"] = (stream, { version, notBefore }) => {
       const time = timeOf(due, this.#clock, stream);
       const counted = typeof time === "number" ? undefined : countedBy(time, zone, this.#clock.now());
@@ -143,7 +144,10 @@ export class StreamMessages {
       const data = groupText({ ...head, schedule: named }, items);
       return {
         data,
-        options: { id: version === 0 ? group : `${group}.${version}`, schedule: { at, zone, target: category, ttl } },
+        options: {
+          id: version === 0 ? group : `${group}.${version}`,
+          schedule: { at, zone, target: category, ttl, ofProcess },
+        },
       };
     };
     if (id === undefined) {

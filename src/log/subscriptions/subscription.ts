@@ -442,10 +442,12 @@ export class LogSubscription {
    * Returns true if NATS answers pings to the leader's process with "no responders" (the process has ended, or has lost
    * its connection), and the leader must have stopped handing out messages by the time that its lease states. The later
    * this node's place in the order of nodes, the later it returns true ({@link turnOf}), so that the first node takes
-   * the lead. Begins to ask about the process when its lease is late ({@link LATE}).
+   * the lead. Begins to ask about the process when its lease is late ({@link LATE}). Always true for a node that is
+   * alone: the leader was an earlier process on its file.
    */
   #hasEnded(leader: string, now: number): boolean {
     const { host, leases } = this.#options;
+    if (host.isAlone) return true;
     const turn = turnOf(this.#place(leader));
     if (leases.still(leader, now) < LATE + turn) return false;
     return host.app.absent(leader) >= LEADER_BOUNCES_FOR && leases.stopped(leader, now - turn);

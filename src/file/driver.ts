@@ -1,0 +1,167 @@
+/**
+ * SQLite and the file system, as a file uses them, with as few calls as possible: the one place that calls
+ * `node:sqlite`, which Deno 2.9, Bun 1.4 and Node 24 have. Tests hand in a driver that fails.
+ */
+import { close, fdatasync, fdatasyncSync, fsync, open, openSync, stat, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+
+/** A value in a row. */
+export type SqlValue = string | number | bigint | Uint8Array | null;
+/** A row, by column. */
+export type Row = Readonly<Record<string, SqlValue>>;
+
+/** A prepared statement. */
+export interface Statement {
+  /** Returns the number of rows that were written. */
+  run(...values: SqlValue[]): number;
+  get(...values: SqlValue[]): Row | undefined;
+  all(...values: SqlValue[]): Row[];
+}
+
+/** An open database. */
+export interface Database {
+  exec(sql: string): void;
+  prepare(sql: string): Statement;
+  /** True within a transaction. After an error SQLite may have rolled it back by itself. */
+  readonly isTransaction: boolean;
+  close(): void;
+}
+
+/** A path as the file system has it now. */
+export interface FileStatus {
+  /** Device and inode: another file under the same path has another identity. */
+  readonly identity: string;
+  readonly size: number;
+}
+
+/** SQLite and the file system. */
+export interface FileDriver {
+  /** Opens a database, and creates the file if there is none, unless it is opened to be read only. */
+  open(path: string, options?: { readonly readOnly?: boolean }): Database;
+  /** Opens the log of a database, so that it can be synced. */
+  openLog(path: string): LogFile;
+  /** Returns what is at a path now; `undefined`: nothing. */
+  status(path: string): FileStatus | undefined;
+  /** Returns the same, looked up in the pool of threads. */
+  statusLater(path: string): Promise<FileStatus | undefined>;
+  /** Makes the names in the folder of a file survive a power failure. */
+  syncFolder(path: string): Promise<void>;
+}
+
+/** The log of a database. It has no lock that closing it could drop, as the database itself has. */
+export interface LogFile {
+  /** Makes what was written to the log survive a power failure: in the pool of threads, so that the loop goes on. */
+  sync(): Promise<void>;
+  /** Does the same in the event loop. */
+  syncNow(): void;
+  close(): Promise<void>;
+}
+
+/** SQLite and the file system of this machine. */
+export const systemDriver: FileDriver = {
+  open(path, { readOnly = false } = {}) {
+    return new SystemDatabase(new DatabaseSync(path, { readOnly }));
+  },
+  openLog(path) {
+    const descriptor = openSync(path, "r+");
+    return {
+      sync: () => called((done) => fdatasync(descriptor, done)),
+      syncNow: () => fdatasyncSync(descriptor),
+      close: () => called((done) => close(descriptor, done)),
+    };
+  },
+  status(path) {
+    const found = statSync(path, { throwIfNoEntry: false });
+    return found && { identity: `${found.dev}:${found.ino}`, size: found.size };
+  },
+  statusLater(path) {
+    return new Promise((resolve, reject) => {
+      stat(path, (error, found) => {
+        if (error === null) resolve({ identity: `${found.dev}:${found.ino}`, size: found.size });
+        else if (error.code === "ENOENT" || error.code === "ENOTDIR") resolve(undefined);
+        else reject(error);
+      });
+    });
+  },
+  async syncFolder(path) {
+    if (process.platform === "win32") return; // a folder cannot be opened there
+    const folder = await new Promise<number>((resolve, reject) => {
+      open(dirname(path), "r", (error, descriptor) => error === null ? resolve(descriptor) : reject(error));
+    });
+    try {
+      await called((done) => fsync(folder, done));
+    } finally {
+      await called((done) => close(folder, done));
+    }
+  },
+};
+
+class SystemDatabase implements Database {
+  readonly #database: DatabaseSync;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  get isTransaction(): boolean {
+    return this.#database.isTransaction;
+  }
+
+  exec(sql: string): void {
+    this.#database.exec(sql);
+  }
+
+  prepare(sql: string): Statement {
+    const statement = this.#database.prepare(sql);
+    return {
+      run: (...values) => Number(statement.run(...values).changes),
+      get: (...values) => statement.get(...values) as Row | undefined,
+      all: (...values) => statement.all(...values) as Row[],
+    };
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
+
+function called(work: (done: (error: Error | null | undefined) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => work((error) => error ? reject(error) : resolve()));
+}
+
+/** Returns the error code of SQLite, such as 13 (full), without its extension; `undefined`: another error. */
+export function sqliteCode(error: unknown): number | undefined {
+  const { errcode, message } = error as { readonly errcode?: unknown; readonly message?: unknown };
+  if (typeof errcode === "number") return errcode & 0xff;
+  // Deno 2.9.6 gives no code for errors of `exec` and `open`
+  return TEXTS.find(([text]) => String(message).includes(text))?.[1];
+}
+
+export const SQLITE_BUSY = 5;
+export const SQLITE_CORRUPT = 11;
+export const SQLITE_FULL = 13;
+export const SQLITE_NOTADB = 26;
+
+const TEXTS = [
+  ["database is locked", SQLITE_BUSY],
+  ["disk is full", SQLITE_FULL],
+  ["malformed", SQLITE_CORRUPT],
+  ["not a database", SQLITE_NOTADB],
+] as const;
+
+/**
+ * Returns a text as SQLite keeps it: one with a NUL character as bytes, because Deno reads a text only up to that
+ * character (2.9.6).
+ */
+export function toSql(text: string): string | Uint8Array {
+  return text.includes("\0") ? encoder.encode(text) : text;
+}
+
+/** Returns the text that {@link toSql} has converted. */
+export function fromSql(value: SqlValue): string {
+  return typeof value === "string" ? value : decoder.decode(value as Uint8Array);
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -1,0 +1,333 @@
+/** Tests of the promises of a file beyond the ports: restarts, set clocks, full disks, files that are not whole. */
+import { copyFile, rename, rm, writeFile } from "node:fs/promises";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
+import { CatgaError } from "../error.ts";
+import type { Appended, AppendOptions, EventLog, LogStream } from "../ports/event_log.ts";
+import { systemClock } from "../ports/clock.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { FORMAT } from "./format.ts";
+import { faultyDriver } from "./faulty_driver_suite.ts";
+import { type TestFolder, testFolder } from "./support_suite.ts";
+
+const OPTIONS = { subjects: ["log.>"], replicas: 1, schedules: true };
+const HOUR = 3_600_000;
+
+let folder: TestFolder;
+beforeEach(async () => void (folder = await testFolder()));
+afterEach(() => folder[Symbol.asyncDispose]());
+
+const openStream = (log: EventLog): Promise<LogStream> => log.open("stream", OPTIONS);
+const append = (stream: LogStream, options: Partial<AppendOptions> = {}, subject = "log.a"): Promise<Appended> =>
+  stream.append(subject, "data", { timeout: 5_000, ...options });
+
+/** Reads the texts of a subject. */
+async function texts(stream: LogStream, subject = "log.>"): Promise<string[]> {
+  return (await stream.read(subject, { from: 0 })).map(({ data }) => new TextDecoder().decode(data));
+}
+
+/** Returns the message of the error with which the file cannot be opened. */
+async function refusal(path = `${folder.path}/app.db`): Promise<string> {
+  const error = await assertRejects(() => folder.open({ path }), CatgaError);
+  assertEquals([error.code, (error.details as { file: string }).file], ["UNAVAILABLE", path]);
+  return error.message;
+}
+
+describe("a file: the next start", () => {
+  it("has all messages, entries and counters of the process before", async () => {
+    const before = await folder.open();
+    const stream = await openStream(before.log());
+    for (let i = 0; i < 600; i++) await append(stream, {}, `log.${i % 7}`);
+    await stream.purge("log.3");
+    const bucket = await before.store.open("bucket");
+    for (let i = 0; i < 600; i++) await bucket.put(`key ${i}`, `value ${i}`);
+    const [state, entries] = [await stream.state(), await bucket.entries("")];
+    await before.close();
+    const after = await folder.open();
+    const { now: _, ...same } = (await (await openStream(after.log())).state())!;
+    const { now: __, ...was } = state!;
+    assertEquals(same, was);
+    assertEquals(await (await after.store.open("bucket")).entries(""), entries);
+  });
+
+  it("remembers ids within their window, also those of removed messages, whatever the clock says", async () => {
+    const clock = new VirtualClock();
+    const before = await folder.open({ clock });
+    const first = await openStream(before.log());
+    await append(first, { id: "one" });
+    await first.purge("log.a");
+    await before.close();
+    const setBack = new VirtualClock(clock.now() - HOUR);
+    const after = await folder.open({ clock: setBack });
+    const again = await append(await openStream(after.log()), { id: "one" });
+    assertEquals(again.type === "stored" && again.duplicate, true);
+    await setBack.advance(120_000);
+    const late = await append(await openStream(after.log()), { id: "one" });
+    assertEquals(late.type === "stored" && late.duplicate, false);
+  });
+
+  it("revisions grow although the clock was set back, so that fencing tokens do", async () => {
+    const tokens: number[] = [];
+    for (const back of [0, HOUR, 2 * HOUR]) {
+      const file = await folder.open({ clock: new VirtualClock(Date.UTC(2026, 0, 1) - back) });
+      const bucket = await file.store.open("locks");
+      tokens.push((await bucket.create("key", "me"))!);
+      await bucket.delete("key");
+      await file.close();
+    }
+    assertEquals(tokens, tokens.toSorted((a, b) => a - b));
+    assertEquals(new Set(tokens).size, 3);
+  });
+
+  it("ttls end by the time of the store: a clock that was set back does not lengthen them", async () => {
+    const clock = new VirtualClock();
+    const before = await folder.open({ clock });
+    await (await before.store.open("bucket")).put("key", "value", { ttl: 5_000 });
+    await append(await openStream(before.log()), { ttl: 5_000 });
+    await before.close();
+    const setBack = new VirtualClock(clock.now() - HOUR);
+    const after = await folder.open({ clock: setBack });
+    const [bucket, stream] = [await after.store.open("bucket"), await openStream(after.log())];
+    assertEquals([(await bucket.get("key"))?.value, (await texts(stream)).length], ["value", 1]);
+    await setBack.advance(6_100);
+    assertEquals([await bucket.get("key"), await texts(stream)], [undefined, []]);
+  });
+
+  it("a bucket of live processes is empty, and its revisions grow", async () => {
+    const before = await folder.open();
+    const revision = await (await before.store.open("locks", { ofProcesses: true })).create("key", "holder");
+    await before.close();
+    const after = await folder.open();
+    const bucket = await after.store.open("locks", { ofProcesses: true });
+    assertEquals(await bucket.entries(""), []);
+    assertGreater((await bucket.create("key", "next"))!, revision!);
+  });
+
+  it("cron that was due meanwhile fires once, and not again at each start", async () => {
+    const ticks: number[] = [];
+    let time = Date.UTC(2026, 0, 1, 0, 30);
+    for (const later of [0, 2 * HOUR, 1_000, 1_000]) {
+      time += later;
+      const clock = new VirtualClock(time);
+      const file = await folder.open({ clock });
+      const stream = await openStream(file.log());
+      if (later === 0) await append(stream, { schedule: { at: "0 0 * * * *", target: "log.tick" } }, "log.cron");
+      await clock.advance(500);
+      ticks.push((await texts(stream, "log.tick")).length);
+      await file.close();
+    }
+    assertEquals(ticks, [0, 1, 1, 1]);
+  });
+
+  it("a schedule of a process fires at once, others when they are due", async () => {
+    const clock = new VirtualClock();
+    const before = await folder.open({ clock });
+    const stream = await openStream(before.log());
+    const at = clock.now() + 60_000;
+    await append(stream, { schedule: { at, target: "log.lease", ofProcess: true } }, "log.at.lease");
+    await append(stream, { schedule: { at, target: "log.other" } }, "log.at.other");
+    await before.close();
+    const next = new VirtualClock(clock.now());
+    const after = await folder.open({ clock: next });
+    const again = await openStream(after.log());
+    await next.advance(10);
+    assertEquals([await texts(again, "log.lease"), await texts(again, "log.other")], [["data"], []]);
+    await next.advance(60_000);
+    assertEquals([await texts(again, "log.lease"), await texts(again, "log.other")], [["data"], ["data"]]);
+  });
+});
+
+describe("a file: a turn that cannot be written", () => {
+  it("is rolled back as a whole, at whatever call the disk is full; each caller hears that nothing was stored", async () => {
+    const expected = ["kept", "after"];
+    for (let at = 0;; at++) {
+      const { driver, faults } = faultyDriver();
+      const path = `${folder.path}/full-${at}.db`;
+      const file = await folder.open({ path, driver });
+      const stream = await openStream(file.log());
+      const bucket = await file.store.open("bucket");
+      await stream.append("log.a", "kept", { timeout: 5_000 });
+      const revision = await bucket.put("key", "kept");
+      const seen: string[] = [];
+      const reader = stream.follow({
+        subjects: ["log.>"],
+        after: undefined,
+        onStart() {},
+        onFault() {},
+        onMessage: ({ data }) => void seen.push(new TextDecoder().decode(data)),
+      });
+      const watched: string[] = [];
+      await bucket.watch("", (change) => void (change.type === "put" && watched.push(change.value)), {
+        signal: new AbortController().signal,
+      });
+      await eventually("the reader", () => seen.length === 1);
+      faults.failsAt = at;
+      const outcomes = await Promise.allSettled([
+        stream.append("log.a", "lost 1", { timeout: 5_000, id: "id" }),
+        stream.append("log.new", "lost 2", { timeout: 5_000, rollup: true }),
+        bucket.update("key", "lost", revision).then(() => ({ type: "stored" })),
+      ]);
+      const hasFailed = faults.failsAt < 0;
+      faults.failsAt = Infinity;
+      if (hasFailed) {
+        const types = outcomes.map((each) => each.status === "rejected" ? "not stored" : each.value.type);
+        assertEquals(types, ["not stored", "not stored", "not stored"], `call ${at}`);
+        assertEquals([await texts(stream), (await bucket.get("key"))?.value], [["kept"], "kept"], `call ${at}`);
+      }
+      assertEquals((await append(stream, { id: "id" })).type, "stored");
+      await stream.append("log.a", "after", { timeout: 5_000 });
+      await eventually("the last message", () => seen.includes("after"));
+      if (hasFailed) assertEquals([...new Set(seen)].filter((text) => text !== "data"), expected, `call ${at}`);
+      assertEquals(watched, hasFailed ? ["kept"] : ["kept", "lost"]);
+      const { messages } = (await stream.state())!;
+      reader.close();
+      await file.close();
+      const next = await folder.open({ path });
+      assertEquals((await (await openStream(next.log())).state())!.messages, messages);
+      await next.close();
+      if (!hasFailed) return assertGreater(at, 5);
+    }
+  });
+
+  it("timers go on by themselves when there is room again", async () => {
+    const { driver, faults } = faultyDriver();
+    const clock = new VirtualClock();
+    const file = await folder.open({ clock, driver });
+    const [stream, bucket] = [await openStream(file.log()), await file.store.open("bucket")];
+    const at = clock.now() + 1_000;
+    await append(stream, { schedule: { at, target: "log.due" } }, "log.at");
+    await append(stream, { ttl: 1_000 }, "log.short");
+    await bucket.put("key", "value", { ttl: 1_000 });
+    faults.failsAt = 0;
+    await clock.advance(5_000);
+    assertEquals([await texts(stream, "log.due"), (await bucket.get("key"))?.value], [[], "value"]);
+    faults.failsAt = Infinity;
+    await clock.advance(1_000);
+    assertEquals([await texts(stream), await bucket.get("key")], [["data"], undefined]);
+  });
+
+  it("a sync that fails ends the use of the file: nothing is acknowledged any more", async () => {
+    const { driver, faults } = faultyDriver();
+    const ends: CatgaError[] = [];
+    const file = await folder.open({ driver, durability: "disk", onEnd: (error) => ends.push(error) });
+    const stream = await openStream(file.log());
+    assertEquals((await append(stream)).type, "stored");
+    faults.syncFails = true;
+    assertEquals((await append(stream)).type, "unknown");
+    assertEquals((await append(stream)).type, "unknown");
+    assertEquals(ends.length, 1);
+    assertStringIncludes(ends[0].message, "could not be synced: EIO");
+  });
+});
+
+describe("a file: one process owns it", () => {
+  it("a second one is refused, with the pid and the start of the first; after its end it gets the file", async () => {
+    const first = await folder.open();
+    const message = await refusal();
+    assertStringIncludes(message, `in use by process ${process.pid}, which started 20`);
+    await first.close();
+    await (await folder.open()).close();
+  });
+
+  for (const durability of ["disk", "process"] as const) {
+    for (const how of ["removed", "replaced", "its lock removed"]) {
+      it(`${how} while it is used (${durability}): the use ends, and nothing is acknowledged any more`, async () => {
+        const ends: CatgaError[] = [];
+        const file = await folder.open({ durability, onEnd: (error) => ends.push(error) });
+        const stream = await openStream(file.log());
+        await append(stream);
+        const path = `${folder.path}/app.db`;
+        if (how === "its lock removed") await rm(`${path}-lock`);
+        else await rename(path, `${path}.gone`);
+        if (how === "replaced") await copyFile(`${path}.gone`, path);
+        await eventually("the end", async () => (await append(stream)).type === "unknown" && ends.length > 0);
+        if (durability === "disk") assertEquals((await append(stream)).type, "unknown");
+        assertStringIncludes(ends[0].message, how === "replaced" ? "replaced" : "removed");
+      });
+    }
+  }
+
+  it("an owner whose file another process has taken writes nothing more", async () => {
+    const ends: CatgaError[] = [];
+    const file = await folder.open({ onEnd: (error) => ends.push(error) });
+    const stream = await openStream(file.log());
+    await append(stream);
+    const other = new DatabaseSync(`${folder.path}/app.db`);
+    other.exec("UPDATE meta SET value = value + 1 WHERE key = 'epoch'");
+    other.close();
+    assertEquals((await append(stream)).type, "unknown");
+    assertStringIncludes(ends[0].message, "another process has taken it");
+  });
+});
+
+describe("a file: is refused, and never replaced by an empty one,", () => {
+  const path = () => `${folder.path}/app.db`;
+  /** Makes a file with a message, and leaves it as a killed process would: open, with its log. */
+  async function leftOpen(): Promise<void> {
+    const file = await folder.open();
+    await append(await openStream(file.log()));
+    for (const each of ["", "-wal"]) await copyFile(path() + each, `${folder.path}/killed.db${each}`);
+    await file.close();
+  }
+
+  it("if it is no database, or one of another program", async () => {
+    await writeFile(path(), "a text, ".repeat(100));
+    assertStringIncludes(await refusal(), "it is no database");
+    await rm(path());
+    const other = new DatabaseSync(path());
+    other.exec("CREATE TABLE other (a)");
+    other.close();
+    assertStringIncludes(await refusal(), "a database of another program");
+  });
+
+  it("if its format is newer", async () => {
+    await (await folder.open()).close();
+    const database = new DatabaseSync(path());
+    database.exec(`PRAGMA user_version = ${FORMAT + 1}`);
+    database.close();
+    assertStringIncludes(await refusal(), `its format is ${FORMAT + 1}; this version of Catga reads ${FORMAT}`);
+  });
+
+  it("if it was copied while it was used without its log; with its log it has all", async () => {
+    await leftOpen();
+    const copy = `${folder.path}/copy.db`;
+    await copyFile(`${folder.path}/killed.db`, copy);
+    assertStringIncludes(await refusal(copy), "its log");
+    await copyFile(`${folder.path}/killed.db-wal`, `${copy}-wal`);
+    const file = await folder.open({ path: copy });
+    assertEquals(await texts(await openStream(file.log())), ["data"]);
+  });
+
+  it("if only its log is there", async () => {
+    await leftOpen();
+    const killed = `${folder.path}/killed.db`;
+    await rm(killed);
+    assertStringIncludes(await refusal(killed), "it is missing or empty, but its log");
+  });
+
+  it("if its folder does not exist", async () => {
+    const missing = `${folder.path}/nothing/app.db`;
+    assertStringIncludes(await refusal(missing), "Its folder must exist");
+  });
+});
+
+describe("a file: its log", () => {
+  it("is copied into the file in a worker, and stays small", { timeout: 60_000 }, async () => {
+    const file = await folder.open({ durability: "disk" });
+    const stream = await openStream(file.log());
+    const data = new Uint8Array(100_000);
+    for (let i = 0; i < 600; i++) {
+      assertEquals((await stream.append("log.a", data, { timeout: 30_000 })).type, "stored");
+    }
+    const size = async () => (await import("node:fs")).statSync(`${folder.path}/app.db-wal`).size;
+    const reached = systemClock.monotonic();
+    await eventually("a small log", async () => {
+      await append(stream);
+      return await size() < 64 * 1_048_576;
+    });
+    assert(systemClock.monotonic() >= reached);
+    assertGreater((await stream.state())!.messages, 600);
+  });
+});

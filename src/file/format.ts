@@ -1,0 +1,108 @@
+/** The format of a file: its tables, how it is recognized, and what is refused. Its version is in the file. */
+import { CatgaError } from "../error.ts";
+import { type Database, type FileDriver, SQLITE_CORRUPT, SQLITE_NOTADB, sqliteCode, type SqlValue } from "./driver.ts";
+import { unopenable } from "./owner.ts";
+
+/** Version of the format that this version of Catga writes. */
+export const FORMAT = 1;
+/** Marks a SQLite file as one of Catga's (`PRAGMA application_id`): "Catg". */
+const APPLICATION = 0x43617467;
+
+const SCHEMA = `
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('epoch', 0), ('clock', 0), ('open', 0), ('pid', 0), ('started', 0);
+CREATE TABLE stream (
+  number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, created TEXT NOT NULL, settings TEXT NOT NULL,
+  next INTEGER NOT NULL, messages INTEGER NOT NULL, bytes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE removed (name TEXT PRIMARY KEY, greatest INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE bucket (
+  number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, settings TEXT NOT NULL, floor INTEGER NOT NULL
+) STRICT;`;
+
+/** Tables of one stream. \`end\`: when the message expires, by the time of the store; \`due\`: by the wall clock. */
+export const streamTables = (number: number): string => `
+CREATE TABLE s${number} (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL) STRICT;
+CREATE TABLE m${number} (
+  seq INTEGER PRIMARY KEY, subject INTEGER NOT NULL, time INTEGER NOT NULL, data BLOB NOT NULL, headers TEXT,
+  size INTEGER NOT NULL, end INTEGER, due REAL, schedule TEXT, process INTEGER
+) STRICT;
+CREATE INDEX m${number}_subject ON m${number} (subject, seq);
+CREATE INDEX m${number}_end ON m${number} (end) WHERE end IS NOT NULL;
+CREATE INDEX m${number}_due ON m${number} (due) WHERE due IS NOT NULL;
+CREATE INDEX m${number}_process ON m${number} (process) WHERE process IS NOT NULL;
+CREATE TABLE i${number} (id ANY PRIMARY KEY, seq INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX i${number}_until ON i${number} (until);`;
+
+/** Drops the tables of one stream. */
+export const dropStream = (number: number): string =>
+  `DROP TABLE s${number}; DROP TABLE m${number}; DROP TABLE i${number}; DELETE FROM stream WHERE number = ${number};`;
+
+/** Table of the entries of one bucket. */
+export const bucketTable = (number: number): string => `
+CREATE TABLE e${number} (key ANY NOT NULL UNIQUE, value ANY NOT NULL, revision INTEGER NOT NULL, end INTEGER) STRICT;
+CREATE INDEX e${number}_end ON e${number} (end) WHERE end IS NOT NULL;`;
+
+/**
+ * Opens the database of a file that this process owns, and makes an empty one if there is none. Throws a `CatgaError`
+ * if the file is not one of Catga's, is of a newer format, or lacks its log: never starts empty in its place.
+ */
+export function openDatabase(path: string, driver: FileDriver): Database {
+  const log = driver.status(`${path}-wal`);
+  if ((driver.status(path)?.size ?? 0) === 0 && (log?.size ?? 0) > 0) {
+    throw refuse(path, `it is missing or empty, but its log ${path}-wal is there. Put the file back beside its log`);
+  }
+  let database: Database | undefined;
+  try {
+    database = driver.open(path);
+    // `meta` says that the file is open since it was made, or was last closed: without its log it is not whole
+    const isNew = pragma(database, "page_count") === 0;
+    if (isNew) make(database);
+    else check(path, database, log !== undefined);
+    database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+    database.exec("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -16000");
+    return database;
+  } catch (error) {
+    database?.close();
+    if (error instanceof CatgaError) throw error;
+    const code = sqliteCode(error);
+    if (code === SQLITE_NOTADB) throw refuse(path, "it is no database. Give the path of another file");
+    if (code === SQLITE_CORRUPT) throw refuse(path, "it is damaged. `catga file check` says more; restore a backup");
+    throw unopenable(path, error);
+  }
+}
+
+/** Makes an empty file, all or nothing. */
+function make(database: Database): void {
+  database.exec("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = DELETE; BEGIN IMMEDIATE");
+  database.exec(`${SCHEMA} PRAGMA application_id = ${APPLICATION}; PRAGMA user_version = ${FORMAT}; COMMIT`);
+}
+
+function check(path: string, database: Database, hasLog: boolean): void {
+  if (pragma(database, "application_id") !== APPLICATION) {
+    throw refuse(path, "it is a database of another program. Give the path of another file");
+  }
+  const version = pragma(database, "user_version") as number;
+  if (version > FORMAT) {
+    throw refuse(
+      path,
+      `its format is ${version}; this version of Catga reads ${FORMAT}. Use the version that wrote it`,
+    );
+  }
+  const isOpen = database.prepare("SELECT value FROM meta WHERE key = 'open'").get()?.value === 1;
+  if (isOpen && !hasLog) {
+    throw refuse(
+      path,
+      `its log ${path}-wal is missing, with what was written last. A file that is in use is copied with ` +
+        "`catga backup`, or together with its log. Put the log back, or restore a backup",
+    );
+  }
+}
+
+function pragma(database: Database, name: string): SqlValue | undefined {
+  return database.prepare(`PRAGMA ${name}`).get()?.[name];
+}
+
+function refuse(path: string, why: string): CatgaError {
+  return new CatgaError("UNAVAILABLE", `the file ${path} is not used: ${why}`, { details: { file: path } });
+}

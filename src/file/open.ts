@@ -1,0 +1,104 @@
+/**
+ * Opens a file as the store and the log of one process: what `catga({ file })` runs on. Loaded only then.
+ *
+ * @decides durable state in one file, without a server
+ */
+import { resolve } from "node:path";
+import process from "node:process";
+import type { CatgaError } from "../error.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { EventLog } from "../ports/event_log.ts";
+import type { KeyValueStore } from "../ports/key_value_store.ts";
+import { MemoryEventLog } from "../memory/event_log.ts";
+import { MemoryKeyValueStore } from "../memory/key_value_store.ts";
+import type { NetworkStorage } from "../memory/network.ts";
+import { WorkerCheckpoints } from "./checkpoints.ts";
+import { type Database, type FileDriver, systemDriver } from "./driver.ts";
+import { bucketsOf } from "./entries.ts";
+import { openDatabase } from "./format.ts";
+import { takeFile } from "./owner.ts";
+import { type Durability, Room } from "./room.ts";
+import { streamsOf } from "./rows.ts";
+
+/** Options of {@link openFile}. */
+export interface OpenFileOptions {
+  readonly path: string;
+  readonly durability: Durability;
+  readonly clock: Clock;
+  /** Called when the file takes no writes, with the reason; every few seconds at most. */
+  onTrouble(error: CatgaError): void;
+  /** Called once, when the file can no longer be used. Nothing leaves from then on. */
+  onEnd(error: CatgaError): void;
+  /** Called when something has failed that nobody waits for. */
+  onFault(error: unknown): void;
+  readonly driver?: FileDriver;
+}
+
+/** A file that this process owns. */
+export interface OpenedFile {
+  readonly room: Room;
+  /** The storage of the streams and of the buckets. */
+  readonly storage: NetworkStorage;
+  readonly store: KeyValueStore;
+  /** The streams of the file; made when they are first needed. */
+  log(): EventLog;
+  /** Stores what was written, and gives the file back. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a file, or makes it. Rejects with a `CatgaError` `UNAVAILABLE` if another process uses the file, or if it
+ * cannot be used as it is; the error says why.
+ */
+export async function openFile(options: OpenFileOptions): Promise<OpenedFile> {
+  const { clock, durability, driver = systemDriver, onTrouble, onEnd, onFault } = options;
+  const path = resolve(options.path);
+  const ownership = await takeFile(path, driver, clock);
+  let database: Database | undefined;
+  try {
+    const own = database = openDatabase(path, driver);
+    const value = (key: string) => Number(own.prepare("SELECT value FROM meta WHERE key = ?").get(key)?.value);
+    const epoch = value("epoch") + 1;
+    const left = value("clock");
+    begin(own, { epoch, pid: process.pid, started: Math.floor(clock.now()) });
+    if (durability === "disk") await driver.syncFolder(path);
+    const checkpoints = new WorkerCheckpoints({
+      path,
+      database: own,
+      onFault,
+      onHeld: (size) => onFault(new Error(`a reader of ${path} holds its log, which has ${size} bytes now`)),
+    });
+    const logFile = durability === "disk" ? driver.openLog(`${path}-wal`) : undefined;
+    const { lockPath } = ownership;
+    const room = new Room({
+      ...{ path, lockPath, database: own, driver, durability, clock, epoch, log: logFile, checkpoints, left },
+      ...{ onTrouble, onEnd },
+    });
+    const storage = { streams: streamsOf(room), buckets: bucketsOf(room) };
+    let log: EventLog | undefined;
+    return {
+      ...{ room, storage },
+      store: new MemoryKeyValueStore(clock, undefined, storage.buckets),
+      log: () => log ??= new MemoryEventLog(clock, undefined, storage.streams),
+      async close() {
+        try {
+          await room.close();
+        } finally {
+          ownership.close();
+        }
+      },
+    };
+  } catch (error) {
+    database?.close();
+    ownership.close();
+    throw error;
+  }
+}
+
+/** Notes in the file who owns it, and that it is open: without its log it is not whole from now on. */
+function begin(database: Database, { epoch, pid, started }: Record<"epoch" | "pid" | "started", number>): void {
+  const set = database.prepare("UPDATE meta SET value = ? WHERE key = ?");
+  database.exec("BEGIN IMMEDIATE");
+  for (const [key, value] of Object.entries({ epoch, pid, started, open: 1 })) set.run(value, key);
+  database.exec("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
+}

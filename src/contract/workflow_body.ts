@@ -2,6 +2,7 @@
 import type { ContractMeta } from "./program_types.ts";
 import type { Context } from "./context.ts";
 import type { Flow } from "./flow.ts";
+import type { Failure } from "./result.ts";
 import type { Schema } from "./schema.ts";
 
 /** A workflow's options, with their defaults. */
@@ -49,7 +50,7 @@ export interface RunDriver {
   /** Handles a stored entry (record) of a run, such as a signal, after which some node has to execute the run. */
   called(body: WorkflowBody, entry: unknown, ctx: Context): Promise<void>;
   /** Continues a run because a time for which the run waits has come. */
-  due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void>;
+  due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<Failure | undefined>;
   /** Answers a message from another node about a run that this node may be executing. */
   join(body: WorkflowBody, join: RunJoin): Promise<RunJoined>;
 }

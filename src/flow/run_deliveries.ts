@@ -15,6 +15,7 @@ import type {
   StartedRuns,
   WorkflowBody,
 } from "../contract/workflow_body.ts";
+import type { Failure } from "../contract/result.ts";
 import { isStringArray } from "../data/checks.ts";
 import { unavailable } from "../error.ts";
 import { type Clock, delay } from "../ports/clock.ts";
@@ -92,12 +93,13 @@ export class RunDeliveries implements RunDriver {
     throwIfRefused(ref, await this.#drives.execute(body, call, by));
   }
 
-  async due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void> {
+  async due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<Failure | undefined> {
     const { definition } = body;
     const { run: named, step, at, start, cron, lease } = due;
     if (lease !== undefined) {
-      if (!isStringArray(lease.runs) || typeof lease.by !== "string") return;
-      return await this.#drives.leaseOver({ workflow: definition.name, ...lease });
+      if (!isStringArray(lease.runs) || typeof lease.by !== "string") return undefined;
+      await this.#drives.leaseOver({ workflow: definition.name, ...lease });
+      return undefined;
     }
     // the id of a message of a cron schedule is the schedule's name with the time: without the prefix of that name, it
     // is the id of the run
@@ -105,6 +107,7 @@ export class RunDeliveries implements RunDriver {
     if (start !== undefined) return await this.#starts.startDue(definition, run, due);
     const ref = { workflow: definition.name, run };
     throwIfRefused(ref, await this.#drives.execute(body, { ref, sequence: 0, due: { step, at } }));
+    return undefined;
   }
 
   async join(body: WorkflowBody, join: RunJoin): Promise<RunJoined> {

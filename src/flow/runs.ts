@@ -13,7 +13,7 @@ import type {
   StartOptions,
   TellOptions,
 } from "../contract/flow.ts";
-import type { Result } from "../contract/result.ts";
+import type { Failure, Result } from "../contract/result.ts";
 import type { MessageHeaders } from "../contract/behavior.ts";
 import type { RefusedRun, RunDue, RunJoin, RunJoined, StartedRuns, WorkflowBody } from "../contract/workflow_body.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
@@ -102,7 +102,7 @@ export class Runs implements DrivenRunsHost, NodeRuns {
     return this.#deliveries.called(body, payload, ctx);
   }
 
-  due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void> {
+  due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<Failure | undefined> {
     return this.#deliveries.due(body, due, ctx);
   }
 

@@ -5,7 +5,7 @@
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Context } from "../../contract/context.ts";
 import type { AnyWorkflow, StartOptions } from "../../contract/flow.ts";
-import type { Result } from "../../contract/result.ts";
+import { fail, type Failure, type Result } from "../../contract/result.ts";
 import type { MessageHeaders, RunSpan } from "../../contract/behavior.ts";
 import type { RunDue, WorkflowDefinition } from "../../contract/workflow_body.ts";
 import { disown, isStrings } from "../../data/checks.ts";
@@ -149,15 +149,24 @@ export class RunStarts {
     return { ok: false, error: new CatgaError(code, told, { retryable, details, cause: stored.error }) as never };
   }
 
-  /** Starts a run whose schedule has fired. Rejects with a `CatgaError` if the start has to be tried again. */
-  async startDue(definition: WorkflowDefinition, run: string, { start, shape, headers }: RunDue): Promise<void> {
+  /**
+   * Starts a run whose schedule has fired. Rejects with a `CatgaError` if the start has to be tried again; resolves with
+   * a final failure if that would not help, as when another start has taken the id: whoever gave the start later was
+   * told that it is stored, so the message becomes a dead letter, which an operator can replay.
+   */
+  async startDue(
+    definition: WorkflowDefinition,
+    run: string,
+    { start, shape, headers }: RunDue,
+  ): Promise<Failure | undefined> {
     const how = { shape, headers: isStrings(headers) ? headers : undefined };
     const input = start === "" || start === undefined ? undefined : decodeText(start);
     const started = await this.#start(definition, run, input, how);
-    if (!started.ok && isUnstored(started.error)) throw started.error;
-    if (started.ok) return;
-    const { name } = definition;
-    this.#node.fault(`starting run ${run} of ${name} at its time (${started.error.code})`, started.error);
+    if (started.ok) return undefined;
+    const { error } = started as Failure; // a failed result
+    if (isUnstored(error)) throw error;
+    const message = `run ${run} of ${definition.name} was not started at its time: ${error.message}`;
+    return fail(error.code, message, { final: true });
   }
 
   /** Starts a run as a step of another run; implements {@link DriveHost.startChild}. */

@@ -137,6 +137,8 @@ export type {
   Step,
   StepOptions,
   TellOptions,
+  TakenSignal,
+  NoSignal,
   WaitOptions,
   WorkflowContract,
 } from "./src/contract/flow.ts";

@@ -58,7 +58,7 @@ export async function checkRuns({ workflows, signals }: Program, stores: RunStor
       // a cancelled or failing run is skipped, because only its undo functions still run, not the handler
       if (journal === undefined || (journal.ended ?? journal.cancelled ?? journal.failing) !== undefined) return;
       for (const [signal, input] of signals.get(name) ?? []) {
-        const told = [...journal.signals.get(signal) ?? []].map((n) => journal.signal(n));
+        const told = [...journal.signals.get(signal) ?? []].map((n) => journal.signal(n)?.value);
         for (const value of told) await judgeSignal(tally, { name, signal, run: ref.run }, input, value);
       }
       return await replay(ref, body, journal, log, stores);

@@ -104,7 +104,29 @@ export interface WaitOptions {
   name?: string | undefined;
   /** Time at which the wait ends without a signal, or ms from now until then (0 to ten years). Default: no limit. */
   timeout?: number | Date | undefined;
+  /**
+   * Aborting this signal gives the wait up: it rejects with the reason of the abort, takes no signal any more, and
+   * leaves what it took unseen to the next wait. Only the handler aborts it, after what it has awaited of `flow`:
+   * otherwise a replay would take another way. Default: none.
+   */
+  signal?: AbortSignal | undefined;
 }
+
+/**
+ * The signal that a wait for several took: a list with an element for each of them, in their order, of which the one
+ * that was taken has the `value`, and the others are `undefined`.
+ */
+export type TakenSignal<Signals extends readonly unknown[]> = {
+  [Taken in keyof Signals]: {
+    [Each in keyof Signals]: Each extends Taken ? { readonly value: SignalPayload<Signals[Each]> } : undefined;
+  };
+}[number];
+
+/** The list that a wait for several signals gives when its time is over: `undefined` for each of them. */
+export type NoSignal<Signals extends readonly unknown[]> = { [Each in keyof Signals]: undefined };
+
+/** The type that a run gets of a signal. */
+type SignalPayload<Of> = Of extends Signal<never, infer Payload> ? Payload : never;
 
 /**
  * Result of `flow.send`: the value that the handler returned, or a failure that the handler chose. Other failures
@@ -151,12 +173,26 @@ export interface Flow {
    * Resolves with the payload of this signal: of the signals of this name that were sent to the run, the oldest that no
    * earlier `wait` has returned. Waits until one is sent if there is none.
    */
-  wait<T>(signal: Signal<never, T>, options?: { name?: string | undefined; timeout?: undefined }): Promise<T>;
+  wait<T>(signal: Signal<never, T>, options?: WaitOptions & { timeout?: undefined }): Promise<T>;
   /**
    * Resolves with the payload of the oldest signal of this name that no earlier `wait` has returned, or with
    * `undefined` if none is sent before the end of the `timeout`.
    */
   wait<T>(signal: Signal<never, T>, options: WaitOptions): Promise<T | undefined>;
+  /**
+   * Takes exactly one signal of several: of those that were sent to the run, the oldest that no earlier `wait` has
+   * returned. Resolves with a list in the order of the signals, in which the one that it took has its `value`, and the
+   * others are `undefined`: `const [moved, cancelled] = await flow.wait([Moved, Cancelled])`.
+   */
+  wait<const Signals extends readonly Signal<never, unknown>[]>(
+    signals: Signals,
+    options?: WaitOptions & { timeout?: undefined },
+  ): Promise<TakenSignal<Signals>>;
+  /** The same until the end of the `timeout`: each of the list is `undefined` if none is sent before. */
+  wait<const Signals extends readonly Signal<never, unknown>[]>(
+    signals: Signals,
+    options: WaitOptions,
+  ): Promise<TakenSignal<Signals> | NoSignal<Signals>>;
   /**
    * Tells people which stage the run has reached: `RunInfo.stage`, 1 to 64 characters. The stage is recorded once,
    * before the next step begins, which costs an append to the log; in an `undo` the call does nothing. Throws a

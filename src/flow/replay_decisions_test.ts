@@ -26,6 +26,7 @@ describe("a time that is over when a run is replayed", () => {
     const job = Job.handle(async (flow) => {
       const limit = flow.sleep("limit", 500).then(() => "too late");
       for (const name of ["a", "b", "c"]) await flow.step(name, () => {});
+      // deno-lint-ignore catga/no-wait-race
       return await Promise.race([flow.wait(Told).then(() => "told"), limit]);
     });
     assertEquals(await resultOfTakenOver(() => job), "told");
@@ -38,6 +39,7 @@ describe("a time that is over when a run is replayed", () => {
         const limit = flow.sleep("limit", 500).then(() => "too late");
         await flow.step("a", () => {});
         if (node === "two" && thrown++ === 0) throw new Error("down for a moment");
+        // deno-lint-ignore catga/no-wait-race
         return await Promise.race([flow.wait(Told).then(() => "told"), limit]);
       });
     assertEquals(await resultOfTakenOver(job), "told");

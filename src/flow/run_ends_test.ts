@@ -84,6 +84,7 @@ describe("a handler that returns without what it has begun", () => {
     const Stop = Limited.signal("Stop");
     for (let at = 5; at < 25; at++) {
       const job = Limited.handle(async (flow) => {
+        // deno-lint-ignore catga/no-wait-race
         await Promise.race([flow.wait(Stop), flow.step("work", () => new Promise((done) => setTime(10, done)))]);
         return "done";
       });

@@ -21,6 +21,7 @@ import { noBusyLoop } from "./no_busy_loop.ts";
 import { noFloating } from "./no_floating.ts";
 import { noIgnoredResult } from "./no_ignored_result.ts";
 import { noTopLevelUsing } from "./no_top_level_using.ts";
+import { noWaitRace } from "./no_wait_race.ts";
 import { preferContext } from "./prefer_context.ts";
 
 /**
@@ -51,6 +52,7 @@ const plugin: Deno.lint.Plugin = {
     "no-floating": noFloating,
     "no-ignored-result": noIgnoredResult,
     "no-top-level-using": noTopLevelUsing,
+    "no-wait-race": noWaitRace,
     "prefer-context": preferContext,
   },
 };

@@ -50,6 +50,9 @@ interface Change {
  *   a retry. `flow-failure`: an attempt that has failed is handed over when that is stored. `flow-begun`: a cancelled
  *   run does not wait for what a dead process began; `flow-fresh`: whatever is called behind an append is new;
  *   `flow-threw`: nothing is left that a dead process began once a branch goes on beside a handler that has thrown.
+ *   `flow-given-back`: what a wait took that is given up is lost; `flow-taker`: it is there once more for each replay;
+ *   `flow-given-up`: the time because of which a wait is given up goes before a signal; `flow-take`: a wait takes a
+ *   signal before the handler has given it up again; `flow-oldest`: a wait for one of several signals prefers the first.
  *   `flow-late-read`: a read that outlives its execution of a run advances the journal of the next one.
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before
@@ -224,7 +227,7 @@ const PLANTS = {
   }],
   "flow-seen": [{
     file: "src/flow/execution/waits.ts",
-    from: "return state.ends.afterStored(() => {",
+    from: 'return state.ends.afterStored("time", () => {',
     to: "return state.host.soon(() => {\n        state.activity.askForTurn();",
   }],
   "flow-thrown": [{
@@ -271,6 +274,31 @@ const PLANTS = {
     file: "src/flow/execution/steps.ts",
     from: "if (ongoing !== undefined && !isOver && !isRecorded)",
     to: "if (ongoing !== undefined && !isOver && (!isRecorded || isRecorded))",
+  }],
+  "flow-given-back": [{
+    file: "src/flow/execution/waits.ts",
+    from: "      this.#taken.delete(n);\n      this.#givenBack.add(n);\n",
+    to: "",
+  }],
+  "flow-taker": [{
+    file: "src/flow/execution/waits.ts",
+    from: "n !== undefined && taker === name",
+    to: 'n !== undefined && taker !== ""',
+  }],
+  "flow-given-up": [{
+    file: "src/flow/execution/waits.ts",
+    from: "    if (this.#open.has(name)) state.recorder.after(() => this.#open.delete(name));\n",
+    to: "    this.#open.delete(name);\n",
+  }],
+  "flow-take": [{
+    file: "src/flow/execution/waits.ts",
+    from: "        if (this.#taking !== call) return this.#takeAfterStored(call);\n",
+    to: "        if (this.#taking === call) return this.#takeAfterStored(call);\n",
+  }],
+  "flow-oldest": [{
+    file: "src/flow/stored/journal.ts",
+    from: "      next = Math.min(next, n);\n",
+    to: "      if (next === Infinity) next = n;\n",
   }],
   "flow-late-read": [{
     file: "src/flow/drive_recorder.ts",

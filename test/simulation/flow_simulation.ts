@@ -64,6 +64,8 @@ const SUMS = [
   "losers",
   "takenBack",
   "slowReads",
+  "givenUp",
+  "oneOf",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -141,7 +143,11 @@ type Part =
   | { readonly type: "sleep"; readonly name: string; readonly ms: number }
   | { readonly type: "wait"; readonly name: string; readonly ms: number | undefined }
   /** The handler goes on with a signal, or when a sleep is over. */
-  | { readonly type: "either"; readonly name: string; readonly ms: number };
+  | { readonly type: "either"; readonly name: string; readonly ms: number }
+  /** The same with a sleep or a step, and the handler gives the wait up if that is first. */
+  | { readonly type: "given up"; readonly name: string; readonly ms: number; readonly byStep: boolean }
+  /** The handler goes on with one of two signals, or when the time is over. */
+  | { readonly type: "one of"; readonly name: string; readonly ms: number };
 
 interface Program {
   readonly parts: readonly Part[];
@@ -194,6 +200,8 @@ class Simulation {
   readonly slowing: boolean;
   /** For these reads: other seeds are as without them. */
   readonly slowness: Random;
+  /** In these seeds the handler gives waits up, and has waits for one of two signals: it gets all that it takes. */
+  readonly givingUp: boolean;
   /** The longest time that a request takes to the store, and an answer back, in ms. */
   readonly lag: number;
   readonly violations: string[] = [];
@@ -235,6 +243,8 @@ class Simulation {
     // processes freeze, and operators are faster than appends
     this.slowing = seed % 35 === 3;
     this.slowness = seededRandom(seed + 7_000_000);
+    // operators are faster than appends
+    this.givingUp = seed % 21 === 17;
     this.lag = this.flooding ? 20 : this.interjecting ? [3, 5, 20][seed % 3] : 3;
     if (this.flooding) this.client = new Process(this, CLIENT);
   }
@@ -865,6 +875,7 @@ class Process implements DrivenRunsHost {
 
 const FLOW = workflow<void, Record<string, string>, "NO">("Flow");
 const TOLD = FLOW.signal<string>("Told");
+const ALSO = FLOW.signal<string>("Also");
 /** Nobody waits for it. */
 const FLOODED = "Flooded";
 
@@ -945,7 +956,20 @@ class SimulatedRun {
       const { operator } = simulation;
       for (let n = 0; n < 3; n++) {
         const part = { name: `e${n}`, ms: operator() * 200 };
-        parts.push(operator() < 0.5 ? { type: "wait", ...part } : { type: "either", ...part });
+        if (simulation.givingUp) {
+          for (let m = 0; m < 3; m++) {
+            const [drawn, name] = [operator(), `g${n}${m}`];
+            if (drawn > 0.7) parts.push({ type: "one of", ...part, name });
+            else parts.push({ type: "given up", ...part, name, byStep: drawn < 0.3 });
+          }
+        }
+        parts.push(
+          operator() < 0.5
+            ? { type: "wait", ...part }
+            : simulation.givingUp
+            ? { type: "given up", ...part, byStep: false }
+            : { type: "either", ...part },
+        );
         if (operator() > 0.4) continue;
         const limited = { fails: 1 + Math.floor(operator() * 2), ms: operator() * 100, attempts: 1 };
         parts.push({ type: "step", name: `t${n}`, undo: operator() < 0.5, ...limited });
@@ -1056,8 +1080,11 @@ class SimulatedRun {
     const performed = [...this.#performing.keys()].filter((name) => /^[a-z]\d/.test(name));
     const drawn = operator();
     let entry: CalledEntry;
-    if (drawn < 0.5) entry = { t: "signalled", signal: "Told", id: `i${this.#interjections}`, value: "now", by };
-    else if (drawn < 0.75 && performed.length > 0) {
+    if (drawn < 0.5) {
+      const signal = simulation.givingUp && drawn < 0.2 ? "Also" : "Told";
+      const id = `i${this.#interjections}`;
+      entry = { t: "signalled", signal, id, value: `now ${id}`, by };
+    } else if (drawn < 0.75 && performed.length > 0) {
       const step = performed[Math.floor(operator() * performed.length)];
       entry = { t: "skipped", step, value: `skipped ${step}`, reason: "enough", by };
       this.#skipped.add(step);
@@ -1091,7 +1118,10 @@ class SimulatedRun {
     const taken = entries.flatMap((entry) => entry.t === "took" && entry.n !== undefined ? [entry.n] : []);
     const untaken = new Set(journal.signals.get("Told")).difference(new Set(taken));
     const took = entries.flatMap((entry) => entry.t === "took" && entry.n !== undefined ? [entry.step] : []);
-    const open = new Set(journal.waits.keys()).difference(new Set(took));
+    // a wait whose race is over is given up
+    const first = [...journal.woken.keys(), ...journal.outcomes.keys()];
+    const given = new Set(first.map((name) => name.replace(/ (sleep|step)$/, "")));
+    const open = new Set(journal.waits.keys()).difference(new Set(took)).difference(given);
     let { cancelled, failing } = journal as { cancelled: unknown; failing: unknown };
     for (const entry of entries) {
       if (entry.t === "retried") this.#retriedAt = this.#simulation.now;
@@ -1105,6 +1135,13 @@ class SimulatedRun {
       const byTime = entry.t === "woken" || (entry.t === "took" && entry.n === undefined);
       if (byTime && open.size > 0 && untaken.size > 0) violation(`lets a time go before a signal: ${entry.step}`);
       if (entry.t === "took") open.delete(entry.step);
+      if (entry.t === "took" && entry.n !== undefined && this.#isOneOf(entry.step)) {
+        const earlier = taken.slice(0, taken.indexOf(entry.n));
+        const left = [...journal.signals.get(TOLD.name) ?? [], ...journal.signals.get(ALSO.name) ?? []];
+        const older = left.find((n) => n < entry.n! && !earlier.includes(n));
+        if (older !== undefined) violation(`takes signal ${entry.n} by ${entry.step}, before ${older}`);
+      }
+      if (entry.t === "woken" && this.#simulation.givingUp) open.delete(entry.step.replace(/ sleep$/, ""));
       if (entry.t === "ended" && entry.outcome.ok) {
         if (cancelled !== undefined) violation("is done, and its cancel was ok");
         for (const [step, value] of Object.entries(entry.outcome.value as Record<string, string>)) {
@@ -1116,6 +1153,10 @@ class SimulatedRun {
         }
       }
     }
+  }
+
+  #isOneOf(wait: string): boolean {
+    return this.program.parts.some(({ type, ...part }) => type === "one of" && "name" in part && part.name === wait);
   }
 
   retry(): void {
@@ -1318,6 +1359,10 @@ class SimulatedRun {
     const seen: string[] = [];
     const values: Record<string, string> = {};
     const ways: (readonly [part: string, way: string])[] = [];
+    const got: string[] = [];
+    const get = (signal: string, value: string | undefined) => {
+      if (value !== undefined) got.push(`${signal} ${value}`);
+    };
     const { limit } = this.program;
     const limited = limit === undefined ? undefined : flow.sleep("limit", limit);
     for (const [i, part] of this.program.parts.entries()) {
@@ -1326,10 +1371,21 @@ class SimulatedRun {
         await flow.sleep(part.name, part.ms);
         seen.push(part.name);
       } else if (part.type === "wait") {
-        await (part.ms === undefined
+        const value = await (part.ms === undefined
           ? flow.wait(TOLD, { name: part.name, ...(this.#simulation.far ? { timeout: FAR } : {}) })
           : flow.wait(TOLD, { name: part.name, timeout: part.ms }));
+        get("Told", value);
         seen.push(part.name);
+      } else if (part.type === "given up") {
+        this.#simulation.sums.givenUp++;
+        const race = new AbortController();
+        get("Told", await this.#toldBefore(flow, process, part, race.signal));
+        race.abort();
+      } else if (part.type === "one of") {
+        this.#simulation.sums.oneOf++;
+        const [also, told] = await flow.wait([ALSO, TOLD], { name: part.name, timeout: part.ms });
+        get("Also", also?.value);
+        get("Told", told?.value);
       } else if (part.type === "either") {
         await Promise.race([flow.wait(TOLD, { name: part.name }), flow.sleep(`${part.name} sleep`, part.ms)]);
       } else {
@@ -1358,9 +1414,28 @@ class SimulatedRun {
       }
     }
     if (limited !== undefined) {
-      await Promise.race([flow.wait(TOLD, { name: "last" }), limited]);
+      get("Told", await Promise.race([flow.wait(TOLD, { name: "last" }), limited.then(() => undefined)]));
     }
+    if (this.#simulation.givingUp) values["got"] = JSON.stringify(got);
     return this.program.fails ? fail("NO", "no") : values;
+  }
+
+  /** The next signal, unless a sleep is over before, or a step. */
+  #toldBefore(
+    flow: Flow,
+    process: Process,
+    { name, ms, byStep }: Extract<Part, { type: "given up" }>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const first = byStep
+      ? flow.step(`${name} step`, async () => {
+        // an operator may skip it, while the append about what the wait took is on its way
+        this.#performing.set(`${name} step`, process);
+        await this.#pause(process, ms * 10);
+        this.#performing.delete(`${name} step`);
+      })
+      : flow.sleep(`${name} sleep`, ms);
+    return Promise.race([flow.wait(TOLD, { name, signal }), first.then(() => undefined)]);
   }
 
   /** The version of a process does not take each part of the program. */
@@ -1369,7 +1444,9 @@ class SimulatedRun {
     if (!deployed || this.#takers[i] === "" || this.#takers[i] === version) return;
     const { outcomes, woken, took, strays, cancelled } = this.journal;
     if (this.#takesCancelled && (cancelled !== undefined || strays.size > 0)) return;
-    const names = part.type === "all" ? part.parts.map(({ name }) => name) : [part.name, `${part.name} sleep`];
+    const names = part.type === "all"
+      ? part.parts.map(({ name }) => name)
+      : [part.name, `${part.name} sleep`, `${part.name} step`];
     if (names.some((name) => outcomes.has(name) || woken.has(name) || took.has(name))) return;
     throw new Error(`${version} does not take part ${i}`);
   }
@@ -1555,10 +1632,30 @@ class SimulatedRun {
         }
       }
     }
+    if (simulation.givingUp) return this.#checkSeen();
     const took = this.#entries.flatMap((entry) => entry.t === "took" && entry.n !== undefined ? [entry.n] : []);
     if (new Set(took).size < took.length) simulation.violation(`${this.id} took a signal twice`);
     if (`${took}` !== `${took.toSorted((a, b) => a - b)}`) {
       simulation.violation(`${this.id} took its signals out of order`);
+    }
+  }
+
+  /** The handler got the signals of each name in their order, each once, without a gap. */
+  #checkSeen(): void {
+    const { ended } = this.journal;
+    if (!ended!.ok) return;
+    const ids = new Set<string>();
+    const told = this.#entries.flatMap((entry) => {
+      if (entry.t !== "signalled" || ids.has(`${entry.signal} ${entry.id}`)) return [];
+      ids.add(`${entry.signal} ${entry.id}`);
+      return [entry];
+    });
+    const seen: readonly string[] = JSON.parse((ended!.value as Record<string, string>)["got"]);
+    for (const name of [TOLD.name, ALSO.name]) {
+      const all = told.filter(({ signal }) => signal === name).map(({ value }) => `${name} ${value}`);
+      const got = seen.filter((one) => one.startsWith(`${name} `));
+      if (`${got}` === `${all.slice(0, got.length)}`) continue;
+      this.#simulation.violation(`${this.id} was told ${all}, and its handler got ${got}`);
     }
   }
 

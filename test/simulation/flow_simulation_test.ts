@@ -34,6 +34,8 @@ describe("simulation of workflows", () => {
       losers: 0,
       takenBack: 0,
       slowReads: 0,
+      givenUp: 0,
+      oneOf: 0,
     };
     for (const seed of PLAYED) {
       const { violations, sums } = await simulateFlow(seed);
@@ -89,6 +91,11 @@ describe("simulation of workflows", () => {
       ["flow-failure", /is stuck behind a retry/, 2_640],
       ["flow-unnoted", /has not ended/, 1_480],
       ["flow-late-read", /has two outcomes/, 5_568],
+      ["flow-given-back", /and its handler got/, 206],
+      ["flow-taker", /and its handler got/, 206],
+      ["flow-given-up", /lets a time go before a signal/, 290],
+      ["flow-take", /and its handler got/, 1_046],
+      ["flow-oldest", /takes signal .* before/, 101],
       ["flow-begun", /was done and is not undone/, 197],
       ["flow-fresh", /was done and is not undone/, 27],
       ["flow-threw", /was done and is not undone/, 22_857],

@@ -23,7 +23,7 @@
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import { STEP_PAUSES } from "../../contract/defaults.ts";
-import type { Flow, FlowSendOptions, Signal, WaitOptions } from "../../contract/flow.ts";
+import type { AnySignal, Flow, FlowSendOptions, WaitOptions } from "../../contract/flow.ts";
 import { type Failure, isFailure } from "../../contract/result.ts";
 import { validate } from "../../contract/schema.ts";
 import type { WorkflowBody } from "../../contract/workflow_body.ts";
@@ -245,7 +245,8 @@ export class Drive {
       send: (contract: unknown, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.send(contract as AnyContract, payload, options),
       sleep: (name, until) => this.#waits.sleep(name, until),
-      wait: <T>(signal: Signal<never, T>, options: WaitOptions = {}) => this.#waits.wait(signal, options) as Promise<T>,
+      wait: (signals: AnySignal | readonly AnySignal[], options: WaitOptions = {}) =>
+        this.#waits.wait(signals, options),
       stage: (name) => this.#stage(name),
     } as Omit<Flow, "caller">;
     return Object.defineProperty(flow, "caller", CALLER) as Flow;

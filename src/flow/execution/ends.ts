@@ -40,8 +40,8 @@ export class Ends {
   #asked = 0;
   /** Callbacks for ends that were skipped (`passOver`) before the handler awaited them. */
   readonly #late: (() => void)[] = [];
-  /** Functions that make a decision, each to be called when the handler has seen all stored ends. */
-  readonly #behindStored: (() => void)[] = [];
+  /** Functions that make a decision, each to be called when the handler has seen all stored ends: signals first. */
+  readonly #behindStored: { readonly signal: (() => void)[]; readonly time: (() => void)[] } = { signal: [], time: [] };
   /**
    * True once the handler has continued with an end of a step, sleep or wait that no earlier execution can have seen.
    */
@@ -70,9 +70,10 @@ export class Ends {
 
   /**
    * Calls `decide` once, as soon as the handler has seen all stored ends, and has made the calls that follow from them.
+   * `about`: decisions about signals come before decisions about times.
    */
-  afterStored(decide: () => void): void {
-    this.#behindStored.push(decide);
+  afterStored(about: "signal" | "time", decide: () => void): void {
+    this.#behindStored[about].push(decide);
     this.#drive.activity.askForTurn();
   }
 
@@ -119,7 +120,8 @@ export class Ends {
    * the handler may still await. Otherwise returns true.
    */
   passOver(which: "uncalled" | "any"): boolean {
-    if (this.#asked === 0 && this.#behindStored.length === 0) return false;
+    const { signal, time } = this.#behindStored;
+    if (this.#asked + signal.length + time.length === 0) return false;
     for (const [name, { stored, see }] of this.#unseen) {
       if (see !== undefined || (this.#asked === 0 && !stored)) break;
       if (which === "uncalled" && (!stored || this.#drive.names.has(name))) return false;
@@ -158,7 +160,8 @@ export class Ends {
   #decideNext(): boolean {
     const [next] = this.#unseen.values();
     if (next?.stored) return false;
-    const decide = this.#behindStored.shift();
+    const { signal, time } = this.#behindStored;
+    const decide = signal.shift() ?? time.shift();
     decide?.();
     return decide !== undefined;
   }

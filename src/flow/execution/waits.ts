@@ -3,9 +3,9 @@
  * beginning. The entry about a signal that a wait took is stored before the handler continues; so when the run is
  * loaded again, the handler comes to the place where it was by stored entries only.
  */
-import type { Signal, WaitOptions } from "../../contract/flow.ts";
+import type { AnySignal, WaitOptions } from "../../contract/flow.ts";
 import type { Schema } from "../../contract/schema.ts";
-import { checkKnown, show } from "../../data/checks.ts";
+import { checkKnown, checkSignal, show } from "../../data/checks.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
 import { nextSignal, type Timed } from "../stored/journal.ts";
 import type { JournalEntry } from "../stored/journal_entry.ts";
@@ -13,21 +13,32 @@ import type { Timer } from "../../ports/clock.ts";
 import { parsedInTime } from "./schema_in_time.ts";
 import { checkUntil, HOLD, timeOf } from "./wait_times.ts";
 
-const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "timeout"]);
+const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "timeout", "signal"]);
 
 /** The sleeps and waits of a run in one execution of it. */
 export class Waits {
   readonly #state: DriveState;
   /** Numbers of the signals that waits have taken in this execution of the run. */
   readonly #taken = new Set<number>();
-  /** By name of a signal: number of waits for it that the handler has begun. */
+  /**
+   * Numbers of signals that a wait took, and whose value the handler did not get before it gave that wait up: the next
+   * wait takes them. Nothing is recorded about that, because each replay gives the same waits up at the same place.
+   */
+  readonly #givenBack = new Set<number>();
+  /** By default name of a wait: number of waits with it that the handler has begun. */
   readonly #numbers = new Map<string, number>();
   /** Timers that end sleeps and waits, by the name of the sleep or wait. */
   readonly #ticking = new Map<string, Timer>();
   /** Sleeps and waits whose end this execution has recorded. */
   readonly #noted = new Set<PendingCall>();
-  /** Waits whose end is not stored: the name of the signal, by the name of the wait. */
-  readonly #open: Map<string, string> = new Map();
+  /** Waits whose end is not stored: the names of their signals, by the name of the wait. */
+  readonly #open: Map<string, readonly string[]> = new Map();
+  /** Waits that take a signal once the handler has seen all that is stored. */
+  readonly #asking = new Set<PendingCall>();
+  /** The wait that takes a signal now. */
+  #taking: PendingCall | undefined;
+  /** Numbers of the signals that waits took whose entries this execution has recorded. */
+  readonly #tookNow = new Map<PendingCall, number>();
   /** Sleeps and waits whose beginning is being recorded, so that it is not recorded twice. */
   readonly #beginning = new Set<PendingCall>();
   /** Waits whose signal is being parsed. */
@@ -60,9 +71,9 @@ export class Waits {
   /** Returns true if a wait, whose end is not stored yet, could take a stored signal. */
   couldTakeSignal(): boolean {
     const { journal } = this.#state;
-    for (const [name, signal] of this.#open) {
+    for (const [name, signals] of this.#open) {
       if (journal.took.has(name)) this.#open.delete(name);
-      else if (nextSignal(journal, signal, this.#taken) !== undefined) return true;
+      else if (nextSignal(journal, signals, this.#taken, this.#givenBack) !== undefined) return true;
     }
     return false;
   }
@@ -87,41 +98,64 @@ export class Waits {
     });
   }
 
-  wait(given: Pick<Signal, "workflow" | "name" | "~input">, options: WaitOptions): Promise<unknown> {
+  /** `given`: the signal that the wait takes; or several, one of which it takes: it then gives a list with that one. */
+  wait(given: AnySignal | readonly AnySignal[], options: WaitOptions): Promise<unknown> {
     const state = this.#state;
-    if (typeof given?.workflow !== "string") {
-      return state.misused(new TypeError(`flow.wait takes a signal of ${state.ref.workflow}; got ${show(given)}`));
-    }
-    const { workflow, name: signal, "~input": schema } = given;
     const { journal } = state;
+    const isList = Array.isArray(given);
+    const waited: readonly AnySignal[] = isList ? given : [given as AnySignal];
+    const none: readonly unknown[] | undefined = isList ? waited.map(() => undefined) : undefined;
+    for (const one of waited) {
+      if (typeof one?.workflow === "string") continue;
+      return state.misused(new TypeError(`flow.wait takes a signal of ${state.ref.workflow}; got ${show(one)}`));
+    }
+    const signals = waited.map(({ name }) => name);
+    if (new Set(signals).size < Math.max(1, signals.length)) {
+      const got = show(signals);
+      return state.misused(new TypeError(`flow.wait: a list must have signals, and each once; got ${got}`));
+    }
     const timeout = options?.timeout;
+    const signal = signals.join("|");
     const count = (this.#numbers.get(signal) ?? 0) + 1;
     const name = options?.name ?? (count === 1 ? signal : `${signal} ${count}`);
     const check = () => {
-      if (workflow !== state.ref.workflow) {
-        throw new TypeError(`wait: ${signal} is a signal of ${workflow}, and this is a run of ${state.ref.workflow}`);
+      for (const { workflow, name: own } of waited) {
+        if (workflow === state.ref.workflow) continue;
+        throw new TypeError(`wait: ${own} is a signal of ${workflow}, and this is a run of ${state.ref.workflow}`);
       }
       checkKnown(`wait ${name}`, options, WAIT_OPTIONS);
+      checkSignal(`wait ${name}`, options.signal);
       if (timeout !== undefined) checkUntil(`wait ${name}: timeout`, timeout);
       this.#numbers.set(signal, count);
-      this.#open.set(name, signal);
+      if (options.signal?.aborted) return;
+      this.#open.set(name, signals);
       if (timeout !== undefined) this.#mayBeScheduled(name, timeout);
     };
     return this.#call<unknown>(name, check, (call, resolve, reject) => {
       const took = journal.took.get(name);
       if (took !== undefined && state.sees(took.index)) {
-        if (took.n === undefined) return state.ends.deliver(name, () => resolve(undefined));
+        if (took.n === undefined) return state.ends.deliver(name, () => resolve(none));
         const told = journal.signal(took.n);
-        if (schema === undefined) return state.ends.deliver(name, () => resolve(told));
-        return this.#parse(call, schema, signal, told, (parsed) => {
-          state.ends.deliver(name, () => parsed instanceof Error ? reject(parsed) : resolve(parsed.value));
+        const place = isList ? signals.indexOf(told?.signal ?? "") : 0;
+        if (place < 0) {
+          const error = new Error(`wait ${name} took the signal ${told?.signal}, which is not in its list any more`);
+          return state.ends.deliver(name, () => reject(error));
+        }
+        const give = (value: unknown) => resolve(none?.with(place, { value }) ?? value);
+        const { "~input": schema } = waited[place];
+        if (schema === undefined) return state.ends.deliver(name, () => give(told?.value));
+        return this.#parse(call, schema, signals[place], told?.value, (parsed) => {
+          state.ends.deliver(name, () => parsed instanceof Error ? reject(parsed) : give(parsed.value));
         });
       }
       if (took !== undefined || this.#isDecided(call)) return;
-      const n = nextSignal(journal, signal, this.#taken);
+      const n = nextSignal(journal, signals, this.#taken, this.#givenBack);
       if (n !== undefined) {
+        if (this.#taking !== call) return this.#takeAfterStored(call);
         if (!journal.waits.has(name) && state.isTooLong()) return;
         this.#taken.add(n);
+        this.#givenBack.delete(n);
+        this.#tookNow.set(call, n);
         this.#open.delete(name);
         return this.#note(call, { t: "took", step: name, n });
       }
@@ -132,9 +166,46 @@ export class Waits {
         return this.#begin(call, name, until, (at) => ({ t: "waits", step: name, signal, ...limit(at) }));
       }
       if (wait.until !== undefined && this.#isDue(name, wait, call)) {
-        this.#timeIsOver(call, { t: "took", step: name }, () => resolve(undefined));
+        this.#timeIsOver(call, { t: "took", step: name }, () => resolve(none));
       }
+    }, options?.signal);
+  }
+
+  /**
+   * Lets a wait take a signal after the handler has seen all stored ends: one of them may be that by which the handler
+   * gives the wait up, or has another one take the signal.
+   */
+  #takeAfterStored(call: PendingCall): void {
+    const state = this.#state;
+    if (this.#asking.has(call)) return;
+    this.#asking.add(call);
+    state.ends.afterStored("signal", () => {
+      this.#asking.delete(call);
+      this.#taking = call;
+      if (state.calls.has(call)) call.go();
+      this.#taking = undefined;
     });
+  }
+
+  /**
+   * Gives a wait up, whose abort signal the handler has aborted: it takes no signal any more, and what it took, and the
+   * handler did not get, is there for the next wait.
+   */
+  #giveUp(name: string, call: PendingCall): void {
+    const state = this.#state;
+    this.#ticking.get(name)?.cancel();
+    const n = state.journal.took.get(name)?.n ?? this.#tookNow.get(call);
+    const { taker = name } = n === undefined ? {} : state.journal.signal(n) ?? {};
+    // in a replay, the wait that got the signal instead may have its entry already
+    if (n !== undefined && taker === name) {
+      this.#taken.delete(n);
+      this.#givenBack.add(n);
+      state.hasNews(); // another wait of the handler may take it
+    }
+    // the handler gets later ends of the journal without this one
+    state.ends.deliver(name, () => {});
+    // a time because of which the wait was given up does not go before a signal until it is stored
+    if (this.#open.has(name)) state.recorder.after(() => this.#open.delete(name));
   }
 
   /**
@@ -164,7 +235,8 @@ export class Waits {
   #call<T>(
     name: string,
     check: () => void,
-    go: (call: PendingCall, resolve: (value: T) => void, reject: (error: Error) => void) => void,
+    go: (call: PendingCall, resolve: (value: T) => void, reject: (error: unknown) => void) => void,
+    abort?: AbortSignal,
   ): Promise<T> {
     const state = this.#state;
     try {
@@ -174,11 +246,26 @@ export class Waits {
       return state.misused(error);
     }
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const settled = () => state.calls.delete(call);
+    const aborted = () => {
+      if (state.over || !state.calls.has(call)) return;
+      this.#giveUp(name, call);
+      settled();
+      reject(abort?.reason);
+    };
+    const settled = () => {
+      abort?.removeEventListener("abort", aborted);
+      state.calls.delete(call);
+    };
     const call: PendingCall = {
       go: () => go(call, (value) => (settled(), resolve(value)), (error) => (settled(), reject(error))),
     };
-    state.call(call);
+    if (abort !== undefined) {
+      // otherwise the rejection would end the process if the handler does not await a wait that it has given up
+      promise.catch(() => {});
+      if (abort.aborted) reject(abort.reason);
+      else abort.addEventListener("abort", aborted, { once: true });
+    }
+    if (!abort?.aborted) state.call(call);
     return promise;
   }
 
@@ -215,7 +302,7 @@ export class Waits {
     const mayBeRecorded = this.#overdue.get(call);
     if (mayBeRecorded === undefined) {
       this.#overdue.set(call, false);
-      return state.ends.afterStored(() => {
+      return state.ends.afterStored("time", () => {
         this.#overdue.set(call, true);
         if (state.calls.has(call)) call.go();
       });

@@ -33,6 +33,14 @@ export interface Timed {
   readonly scheduled: boolean;
 }
 
+/** A signal that the run has received. */
+interface ReceivedSignal {
+  readonly signal: string;
+  readonly value: unknown;
+  /** The wait that took it last: a wait that is given up leaves what it took to another. `undefined`: none. */
+  taker: string | undefined;
+}
+
 /** The state of a run: the sum of its stored entries. */
 export class Journal {
   /** Sequence of the last message that was applied; 0: none. */
@@ -110,7 +118,7 @@ export class Journal {
   endedAt = 0;
   /** Number of takeovers of the run, from one node to the next, since the last entry of another kind was recorded. */
   takeovers = 0;
-  readonly #signals: { readonly signal: string; readonly value: unknown }[] = [];
+  readonly #signals: ReceivedSignal[] = [];
   readonly #ids = new Set<string>();
   /** Steps whose pause before the next attempt was cut short because the run was cancelled. */
   readonly #hastened = new Set<string>();
@@ -131,9 +139,9 @@ export class Journal {
     }
   }
 
-  /** Returns the value of the signal with this number, which a wait of the run took. */
-  signal(n: number): unknown {
-    return this.#signals[n]?.value;
+  /** Returns the signal with this number. */
+  signal(n: number): Readonly<ReceivedSignal> | undefined {
+    return this.#signals[n];
   }
 
   /**
@@ -220,13 +228,14 @@ export class Journal {
         this.took.set(entry.step, { n: entry.n, index: this.entries });
         this.waits.delete(entry.step);
         if (entry.n !== undefined) this.signals.get(this.#signals[entry.n]?.signal ?? "")?.delete(entry.n);
+        if (this.#signals[entry.n ?? -1] !== undefined) this.#signals[entry.n!].taker = entry.step;
         return;
       case "signalled": {
         const { signal, id, value } = entry;
         const key = `${signal} ${id}`;
         if (id !== undefined && this.#ids.has(key)) return;
         if (id !== undefined) this.#ids.add(key);
-        const n = this.#signals.push({ signal, value }) - 1;
+        const n = this.#signals.push({ signal, value, taker: undefined }) - 1;
         const of = this.signals.get(signal);
         if (of === undefined) this.signals.set(signal, new Set([n]));
         else of.add(n);
@@ -373,12 +382,25 @@ export function undoOrder(
 }
 
 /**
- * Returns the number of the oldest received signal of this name that no recorded wait took, and that is not in `taken`;
- * `undefined`: there is none.
+ * Returns the number of the oldest received signal of one of these names that no recorded wait took, and that is not in
+ * `taken`; or that is in `givenBack`, because the wait that took it was given up. `undefined`: there is none.
  */
-export function nextSignal({ signals }: Journal, name: string, taken: ReadonlySet<number>): number | undefined {
-  for (const n of signals.get(name) ?? []) if (!taken.has(n)) return n;
-  return undefined;
+export function nextSignal(
+  journal: Journal,
+  names: readonly string[],
+  taken: ReadonlySet<number>,
+  givenBack: ReadonlySet<number>,
+): number | undefined {
+  let next = Infinity;
+  for (const name of names) {
+    for (const n of journal.signals.get(name) ?? []) {
+      if (taken.has(n)) continue;
+      next = Math.min(next, n);
+      break; // the numbers of one name grow
+    }
+  }
+  for (const n of givenBack) if (n < next && names.includes(journal.signal(n)?.signal ?? "")) next = n;
+  return next === Infinity ? undefined : next;
 }
 
 /**

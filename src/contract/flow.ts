@@ -224,6 +224,20 @@ export interface StartOptions {
    * the headers that its sends inherit.
    */
   headers?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Texts by which operators find the run: `app.runs({ tag })`. 1 to 10 of them, each of 1 to 64 characters. They are
+   * stored with the start, and not hidden. Default: none.
+   */
+  tags?: readonly string[] | undefined;
+}
+
+/**
+ * Option of `start`: a signal that is stored together with the start, as the arguments of `tell` behind the run. If the
+ * run is there already, it is told the signal.
+ */
+export interface StartAndTell<T> {
+  /** The signal, its payload, and the options of `tell`. Not together with `at` or `cron`. */
+  tell: readonly [signal: Signal<T, unknown>, ...args: SendArgs<T, TellOptions>];
 }
 
 /** Options of `result`, which waits for the end of a run. */
@@ -326,6 +340,10 @@ export interface RunInfo {
   readonly status: RunStatus;
   /** The last stage that the handler named by `flow.stage`; `undefined`: none. */
   readonly stage: string | undefined;
+  /** The tags that were given to the start. */
+  readonly tags: readonly string[];
+  /** The code of the error with which the run failed; `undefined`: it has not failed. */
+  readonly code: string | undefined;
   /** The version that the workflow had when the run was started; 0 if it cannot be decoded. */
   readonly version: number;
   /** Time at which the run started; if that cannot be decoded, time of a later record. */
@@ -364,4 +382,14 @@ export interface RunsOptions {
   open?: boolean | undefined;
   /** Only the run with this id. Default: all runs. */
   id?: string | undefined;
+  /** Only runs that were started with this tag. Default: any. */
+  tag?: string | undefined;
+  /** Only runs whose last stage (`flow.stage`) is this one. Default: any. */
+  stage?: string | undefined;
+  /** Only runs that failed with this code, or in which something that is pending failed with it. Default: any. */
+  code?: string | undefined;
+  /** Only runs that started at this time or later, and before that one. Default: at any time. */
+  started?: { from?: Date | undefined; before?: Date | undefined } | undefined;
+  /** Only runs that ended at this time or later, and before that one. Default: at any time, or not. */
+  ended?: { from?: Date | undefined; before?: Date | undefined } | undefined;
 }

@@ -2,7 +2,15 @@
 import type { AnyCode } from "../error.ts";
 import type { Contract, ContractOptions, DurableContract, Kind, PublishableEvent } from "./contract.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
-import type { AnyWorkflow, ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "./flow.ts";
+import type {
+  AnyWorkflow,
+  ResultOptions,
+  Signal,
+  StartAndTell,
+  StartOptions,
+  TellOptions,
+  WorkflowContract,
+} from "./flow.ts";
 import type { ProgramCode } from "./program_types.ts";
 import type { EnqueueOptions, PublishOptionsOf } from "./durable_messages.ts";
 import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "./send_options.ts";
@@ -259,6 +267,15 @@ export interface Sender extends Sharing {
   start<In, Out, F extends string>(
     workflow: WorkflowContract<In, Out, F>,
     ...args: SendArgs<In, StartOptions>
+  ): Promise<Result<string, never>>;
+  /**
+   * Starts a run and tells it a signal, stored together; or, if the run is there already, with the same input, tells it
+   * the signal. `NO_RUN`: that run has ended. Give the signal an `id` if you may have to repeat the call.
+   */
+  start<In, Out, F extends string, T>(
+    workflow: WorkflowContract<In, Out, F>,
+    input: NoInfer<In>,
+    options: StartOptions & StartAndTell<T>,
   ): Promise<Result<string, never>>;
   /**
    * Resolves with the result of a run as soon as the run has ended. Resolves with `NOT_ENDED` after the `timeout`, or

@@ -90,6 +90,8 @@ export interface RunDue {
   readonly shape?: string | undefined;
   /** The headers given to the start of the run. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** The tags given to the start of the run. */
+  readonly tags?: readonly string[] | undefined;
   /**
    * For an expired lease (its node did not renew it, so it probably died): the runs that the lease covers, and the
    * endpoint of the node that executed them.

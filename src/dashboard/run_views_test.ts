@@ -14,6 +14,8 @@ function run(id: string, at: number): RunInfo {
       version: 1,
       startedAt: new Date(at),
       endedAt: undefined,
+      tags: [],
+      code: undefined,
     },
     pending: [{ name: "charge", attempts: 3, since: new Date(at + 5), next: undefined, error }],
     timeline: [

@@ -21,14 +21,24 @@ export function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDef
 
 export function checkStartOptions(at: string, options: StartOptions, { id: made }: WorkflowDefinition): void {
   checkKnown(at, options, START_OPTIONS, NOT_OF_START);
-  const { id, at: when, cron, headers } = options;
+  const { id, at: when, cron, headers, tags } = options;
   if (id !== undefined) checkRun(`${at}: id`, id);
   if (headers !== undefined) checkStrings(`${at}: headers`, headers);
+  if (tags !== undefined) checkTags(at, tags);
   checkScheduleTimes(at, options);
+  if ("tell" in options && (cron ?? when) !== undefined) {
+    throw new TypeError(`${at}: tell is of a start at once: at its time, a later one tells nothing`);
+  }
   if (cron !== undefined && when !== undefined) throw new TypeError(`${at}: give one of at and cron`);
   if (cron !== undefined && (id ?? made) === undefined) {
     throw new TypeError(`${at}: a cron needs an id, which is its name`);
   }
+}
+
+function checkTags(at: string, tags: readonly string[]): void {
+  const isTag = (tag: unknown) => typeof tag === "string" && tag !== "" && tag.length <= MAX_TAG && tag.isWellFormed();
+  if (Array.isArray(tags) && tags.length > 0 && tags.length <= MAX_TAGS && tags.every(isTag)) return;
+  throw new TypeError(`${at}: tags are 1 to ${MAX_TAGS} texts of 1 to ${MAX_TAG} characters; got ${show(tags)}`);
 }
 
 /** Checks the id of a run that is to be started, or of a signal. Throws a `TypeError` if it is invalid. */
@@ -45,7 +55,9 @@ export function checkExistingRun(at: string, id: string): void {
   checkRun(at, id, MAX_CHILD);
 }
 
-const START_OPTIONS = new Set(["id", "at", "cron", "zone", "headers"]);
+const START_OPTIONS = new Set(["id", "at", "cron", "zone", "headers", "tags", "tell"]);
 const NOT_OF_START = new Map([["delay", "is of a message: give at, the Date at which the run starts"]]);
+const MAX_TAGS = 10;
+const MAX_TAG = 64;
 const MAX_RUN = 128;
 const MAX_CHILD = 256;

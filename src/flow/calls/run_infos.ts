@@ -49,9 +49,11 @@ export async function* runInfos(
   refused: () => Promise<AwaitingMessages | undefined>,
 ): AsyncIterableIterator<RunInfo> {
   const { workflow, status, id, open, newest = false } = options;
-  const isWanted = ({ status: own }: RunInfo) =>
-    (status === undefined || own === status) &&
-    (open === undefined || own === "unreadable" || open !== (own === "done" || own === "failed"));
+  const isWanted = (info: RunInfo) =>
+    (status === undefined || info.status === status) &&
+    (open === undefined || info.status === "unreadable" ||
+      open !== (info.status === "done" || info.status === "failed")) &&
+    matches(info, options);
   const refusals = await refused();
   const inOrder = <T>(all: readonly T[]) => newest ? all.toReversed() : all;
   if (workflow !== undefined && id !== undefined) {
@@ -64,7 +66,9 @@ export async function* runInfos(
     for await (const [noted, info] of ahead(inOrder(await log.stuckNotes.all()), load)) {
       if (info?.status === "unreadable") continue;
       if (info?.status !== status) await passed(log, noted);
-      else if ((workflow ?? info.workflow) === info.workflow && (id ?? info.id) === info.id) yield info;
+      else if ((workflow ?? info.workflow) === info.workflow && (id ?? info.id) === info.id && matches(info, options)) {
+        yield info;
+      }
     }
     return;
   }
@@ -77,6 +81,15 @@ export async function* runInfos(
   for await (const [, info] of ahead(all, load)) {
     if (info !== undefined && isWanted(info)) yield info;
   }
+}
+
+/** Returns true if a run has the tag, stage, failure and times that the options name. */
+function matches(info: RunInfo, { tag, stage, code, started, ended }: RunsOptions): boolean {
+  const isIn = (at: Date | undefined, { from, before }: NonNullable<RunsOptions["started"]>) =>
+    at !== undefined && (from === undefined || at >= from) && (before === undefined || at < before);
+  return (tag === undefined || info.tags.includes(tag)) && (stage === undefined || info.stage === stage) &&
+    (code === undefined || info.code === code || info.pending.some(({ error }) => error?.code === code)) &&
+    (started === undefined || isIn(info.startedAt, started)) && (ended === undefined || isIn(info.endedAt, ended));
 }
 
 /**
@@ -147,7 +160,8 @@ async function runInfo(
   const refusal = refused && await refusalOf(ref, journal, { refused, calls, heldAt, pending, now: log.now });
   const status = statusOf(journal);
   return {
-    ...{ workflow: ref.workflow, id: ref.run, stage: journal.stage },
+    ...{ workflow: ref.workflow, id: ref.run, stage: journal.stage, tags: journal.started!.tags ?? [] },
+    code: journal.ended?.error?.code,
     status: refusal !== undefined && (status === "running" || status === "retrying") ? "waiting" : status,
     version: journal.started!.version,
     startedAt: new Date(journal.startedAt),
@@ -214,7 +228,17 @@ function unreadable(
   const since = new Date(undecodedAt(error)!); // set for the error of a run that was not decoded
   const { code, message } = error;
   return {
-    ...{ workflow, id, status: "unreadable", stage: undefined, version: 0, endedAt: undefined, timeline },
+    ...{
+      workflow,
+      id,
+      status: "unreadable",
+      stage: undefined,
+      tags: [],
+      code: undefined,
+      version: 0,
+      endedAt: undefined,
+      timeline,
+    },
     startedAt: timeline[0]?.at ?? since,
     pending: [{ name: "", attempts: 0, since, next: undefined, error: { code, message } }],
     redact: "all",
@@ -309,7 +333,18 @@ function valueIn(entry: JournalEntry): unknown {
 /** Throws if the options of `runs` are invalid. */
 export function checkRunsOptions(options: RunsOptions): void {
   checkKnown("runs", options, RUNS_OPTIONS);
-  const { workflow, status, id, open } = options;
+  const { workflow, status, id, open, tag, stage, code, started, ended } = options;
+  for (const [name, text] of Object.entries({ tag, stage, code })) {
+    if (text !== undefined) checkString(`runs: ${name}`, text);
+  }
+  for (const [name, times] of Object.entries({ started, ended })) {
+    if (times === undefined) continue;
+    checkKnown(`runs: ${name}`, times, TIMES);
+    for (const time of [times.from, times.before]) {
+      if (time === undefined || (time instanceof Date && !Number.isNaN(time.getTime()))) continue;
+      throw new TypeError(`runs: ${name}: from and before must be valid dates; got ${show(time)}`);
+    }
+  }
   if (workflow !== undefined) checkString("runs: workflow", workflow);
   checkBoolean("runs: open", open ?? true);
   if (id !== undefined) checkString("runs: id", id);
@@ -322,4 +357,5 @@ export function checkRunsOptions(options: RunsOptions): void {
 const SETTLING = 600_000;
 /** Maximum number of runs that are loaded at once. */
 const AHEAD = 4;
-const RUNS_OPTIONS = new Set(["workflow", "status", "id", "open"]);
+const RUNS_OPTIONS = new Set(["workflow", "status", "id", "open", "tag", "stage", "code", "started", "ended"]);
+const TIMES = new Set(["from", "before"]);

@@ -11,7 +11,7 @@ import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { delay, token } from "../../ports/clock.ts";
 import { type DrivenRuns, UNDRIVEN_PAUSE } from "../driving/driven_runs.ts";
 import { Journal } from "../stored/journal.ts";
-import type { JournalEntry, Parent, RecordedOutcome } from "../stored/journal_entry.ts";
+import type { CalledEntry, JournalEntry, Parent, RecordedOutcome } from "../stored/journal_entry.ts";
 import { failed, failedWith, inTime, noRun } from "./run_answers.ts";
 import { checkExistingRun, checkRun, definitionOf } from "./run_arguments.ts";
 import type { EntryFor, StoredNotice } from "../stored/notice_queue.ts";
@@ -39,26 +39,32 @@ export class RunNotices {
     payload: unknown,
     options: TellOptions = {},
   ): Promise<Result<void, never>> {
-    if (typeof signal?.workflow !== "string" || typeof signal.name !== "string") {
-      throw new TypeError(`tell takes what the signal(…) of a workflow gives; got ${describe(signal as never)}`);
-    }
+    checkSignal(signal, options);
+    checkExistingRun(`tell ${signal.name}: run`, run);
+    const entry = await this.signalEntry(signal, payload, options);
+    if (!entry.ok) return entry;
     const { workflow, name } = signal;
-    const at = `tell ${name}`;
-    checkExistingRun(`${at}: run`, run);
-    checkKnown(at, options, TELL_OPTIONS);
+    return await inTime(this.#node, `tell ${name}`, this.append({ workflow, run }, entry.value));
+  }
+
+  /** Makes the entry about a signal. Throws a `TypeError` for invalid arguments; fails if the payload is refused. */
+  async signalEntry(
+    signal: AnySignal,
+    payload: unknown,
+    options: TellOptions = {},
+  ): Promise<Result<(by: string) => CalledEntry, never>> {
+    checkSignal(signal, options);
+    const { name } = signal;
     const { app, endpoint } = this.#node;
     const { id = `${endpoint}.${token(app.random, 12)}` } = options;
-    checkRun(`${at}: id`, id);
     const refused = await this.#refused(signal, payload);
     if (refused !== undefined) return refused;
-    let value: unknown;
     try {
-      value = payload === undefined ? undefined : decodeText(encodeValue(payload, "payload"));
+      const value = payload === undefined ? undefined : decodeText(encodeValue(payload, "payload"));
+      return { ok: true, value: (by) => ({ t: "signalled", signal: name, id, value, by }) };
     } catch (cause) {
       return failed("INVALID_MESSAGE", `signal ${name} cannot be sent: ${(cause as Error).message}`, cause);
     }
-    const stored = this.append({ workflow, run }, (by) => ({ t: "signalled", signal: name, id, value, by }));
-    return await inTime(this.#node, at, stored);
   }
 
   async #refused(
@@ -150,6 +156,16 @@ export class RunNotices {
     // no node has answered: wait, so that the next node that executes the run can store an entry first
     await delay(clock, UNDRIVEN_PAUSE);
   }
+}
+
+/** Checks a signal and the options of `tell`. Throws a `TypeError` if they are invalid. */
+export function checkSignal(signal: AnySignal, options: TellOptions): void {
+  if (typeof signal?.workflow !== "string" || typeof signal.name !== "string") {
+    throw new TypeError(`tell takes what the signal(…) of a workflow gives; got ${describe(signal as never)}`);
+  }
+  const at = `tell ${signal.name}`;
+  checkKnown(at, options, TELL_OPTIONS);
+  if (options.id !== undefined) checkRun(`${at}: id`, options.id);
 }
 
 const TELL_OPTIONS = new Set(["id"]);

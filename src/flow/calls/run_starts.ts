@@ -4,11 +4,11 @@
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Context } from "../../contract/context.ts";
-import type { AnyWorkflow, StartOptions } from "../../contract/flow.ts";
+import type { AnySignal, AnyWorkflow, StartAndTell, StartOptions, TellOptions } from "../../contract/flow.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 import type { MessageHeaders, RunSpan } from "../../contract/behavior.ts";
 import type { RunDue, WorkflowDefinition } from "../../contract/workflow_body.ts";
-import { disown, isStrings } from "../../data/checks.ts";
+import { disown, isStringArray, isStrings, show } from "../../data/checks.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/value_text.ts";
 import { exceeds } from "../../data/utf8.ts";
@@ -24,7 +24,8 @@ import { isUnstored, readable, recorded } from "../stored/recorded_error.ts";
 import { failed, failedWith, inTime, notStarted } from "./run_answers.ts";
 import { checkRun, checkStartOptions, definitionOf } from "./run_arguments.ts";
 import type { RunRef } from "../stored/run_ref.ts";
-import type { RunNotices } from "./run_notices.ts";
+import { checkSignal, type RunNotices } from "./run_notices.ts";
+import type { EntryFor } from "../stored/notice_queue.ts";
 import type { RunSchedules } from "../driving/run_schedules.ts";
 import type { RunVersions } from "../driving/run_versions.ts";
 import type { RunsNode } from "../runs_node.ts";
@@ -35,6 +36,9 @@ interface StartHow {
   readonly shape?: string | undefined;
   readonly parent?: Parent;
   readonly headers?: MessageHeaders | undefined;
+  readonly tags?: readonly string[] | undefined;
+  /** A signal that is stored together with the start. */
+  readonly told?: EntryFor | undefined;
 }
 
 /** Starts runs. */
@@ -65,13 +69,14 @@ export class RunStarts {
   async start(
     workflow: AnyWorkflow,
     input: unknown,
-    options: StartOptions = {},
+    options: StartOptions & Partial<StartAndTell<never>> = {},
     parent?: Context,
   ): Promise<Result<string, never>> {
     const definition = definitionOf("start", workflow);
     const { name } = definition;
     const what = `start ${name}`;
     checkStartOptions(what, options, definition);
+    checkTell(what, options, name);
     const { tracer, node, carried } = this.#node.app;
     const { headers: own } = options;
     const headers = withCarried(carried, parent?.headers ?? NO_HEADERS, own);
@@ -87,7 +92,7 @@ export class RunStarts {
     what: string,
     definition: WorkflowDefinition,
     input: unknown,
-    { id, at, cron, zone, headers }: StartOptions,
+    { id, at, cron, zone, headers, tags, tell }: StartOptions & Partial<StartAndTell<never>>,
   ): Promise<Result<string, never>> {
     const { app, clock, log } = this.#node;
     const unhandled = this.#unhandled(definition);
@@ -112,9 +117,11 @@ export class RunStarts {
     if (headers !== undefined && exceeds(text + JSON.stringify(headers), log.mostBytes)) {
       return failed("TOO_LARGE", `workflow ${definition.name} was not started: its headers are too large`);
     }
+    const told = tell === undefined ? undefined : await this.#notices.signalEntry(...tell);
+    if (told?.ok === false) return told;
     const later = at !== undefined && at.getTime() > app.clock.now() ? at : undefined;
     const ref = { workflow: definition.name, run };
-    const how = { ...this.#versions.ofStart(definition), headers };
+    const how = { ...this.#versions.ofStart(definition), headers, tags, told: told?.value };
     if (cron !== undefined) return await this.#schedule(ref, text, { cron, zone }, how);
     if (later !== undefined) {
       let known: Started | undefined;
@@ -134,13 +141,14 @@ export class RunStarts {
     { workflow, run }: RunRef,
     start: string,
     when: Extract<Schedule, { readonly at: Date } | { readonly cron: string }>,
-    { shape, headers }: StartHow,
+    { shape, headers, tags }: StartHow,
   ): Promise<Result<string, never>> {
     const due: RunDue = {
       ...{ run, step: "", start },
       ...("at" in when ? { at: when.at.getTime() } : { at: 0, cron: true }),
       ...(headers === undefined ? {} : { headers }),
       ...(shape === undefined ? {} : { shape }),
+      ...(tags === undefined ? {} : { tags }),
     };
     const stored = await this.#schedules.startAt(workflow, due, when);
     if (stored.ok) return { ok: true, value: run };
@@ -157,9 +165,12 @@ export class RunStarts {
   async startDue(
     definition: WorkflowDefinition,
     run: string,
-    { start, shape, headers }: RunDue,
+    { start, shape, headers, tags }: RunDue,
   ): Promise<Failure | undefined> {
-    const how = { shape, headers: isStrings(headers) ? headers : undefined };
+    const how = {
+      ...{ shape, headers: isStrings(headers) ? headers : undefined },
+      tags: isStringArray(tags) ? tags : undefined,
+    };
     const input = start === "" || start === undefined ? undefined : decodeText(start);
     const started = await this.#start(definition, run, input, how);
     if (started.ok) return undefined;
@@ -245,9 +256,10 @@ export class RunStarts {
     const ref = { workflow, run };
     const body = bodies.get(workflow);
     const holder = body === undefined || this.#drives.drives(ref) ? "" : endpoint;
-    const entry = startEntry(definition, input, holder, how);
+    const { told } = how;
     try {
-      const message = log.messages.of(ref, [entry], { version: 0, holder });
+      const entries = [startEntry(definition, input, holder, how), ...told === undefined ? [] : [await told(holder)]];
+      const message = log.messages.of(ref, entries, { version: 0, holder });
       const journal = new Journal();
       const appending = log.begin(ref, message, journal, this.#node.callerTime());
       if (body !== undefined && holder !== "") {
@@ -255,8 +267,7 @@ export class RunStarts {
         // start is stored waits for it
         const { mark } = message;
         const first = appending.then(
-          (sequence) =>
-            sequence === "conflict" ? undefined : { sequence, time: clock.now(), holder, entries: [entry], mark },
+          (sequence) => sequence === "conflict" ? undefined : { sequence, time: clock.now(), holder, entries, mark },
           () => undefined,
         );
         this.#drives.start(body, ref, first, journal);
@@ -275,7 +286,9 @@ export class RunStarts {
       if (typeof outcome === "object") {
         await this.#notices.appendChildEnd(parent!, ref, outcome, this.#node.callerTime());
       }
-      return { ok: true, value: run };
+      if (told === undefined) return { ok: true, value: run };
+      const stored = await this.#notices.append(ref, told);
+      return stored.ok ? { ok: true, value: run } : stored;
     } catch (error) {
       return notStored(ref, error);
     }
@@ -289,6 +302,18 @@ export class RunStarts {
     // a run that its parent cancelled before its start has no input: it counts as started with any input
     return (await log.first(ref))?.entries[1]?.t === "ended";
   }
+}
+
+/** Checks the signal that is stored together with a start. Throws a `TypeError` if it is invalid. */
+function checkTell(at: string, { tell }: Partial<StartAndTell<never>>, workflow: string): void {
+  if (tell === undefined) return;
+  if (!Array.isArray(tell)) {
+    throw new TypeError(`${at}: tell must be a list [signal, payload, options]; got ${show(tell)}`);
+  }
+  const [signal, , options = {}] = tell as readonly [AnySignal, unknown, TellOptions | undefined];
+  checkSignal(signal, options);
+  if (signal.workflow === workflow) return;
+  throw new TypeError(`${at}: tell takes a signal of ${workflow}; ${signal.name} is one of ${signal.workflow}`);
 }
 
 /** Makes the failure of a start from an error of the store. */
@@ -314,7 +339,7 @@ function startEntry(
   { version, keep, timeout, redact }: WorkflowDefinition,
   input: unknown,
   holder: string,
-  { shape, parent, headers }: StartHow,
+  { shape, parent, headers, tags }: StartHow,
 ): CalledEntry & Started {
   return {
     ...{ t: "started", version, keep, by: holder },
@@ -324,6 +349,7 @@ function startEntry(
     ...(shape === undefined ? {} : { shape }),
     ...(headers === undefined ? {} : { headers }),
     ...(redact === undefined ? {} : { redact }),
+    ...(tags === undefined ? {} : { tags }),
   };
 }
 

@@ -69,6 +69,8 @@ export interface Started {
   readonly headers?: Readonly<Record<string, string>>;
   /** Paths of members of the run's recorded values that tools hide; absent if there are none. */
   readonly redact?: readonly string[];
+  /** Texts by which operators find the run; absent if there are none. */
+  readonly tags?: readonly string[];
 }
 
 /** Entries that the node which executes the run appends. Times are in ms since 1970. */
@@ -182,6 +184,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
     parent: maybe(isParent),
     shape: maybe(isText),
     headers: maybe(isStrings),
+    tags: maybe(isStringArray),
   },
   signalled: { by: isText, signal: isText, id: maybe(isText) },
   cancelled: { by: isText, code: isText, reason: isText },

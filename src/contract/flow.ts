@@ -188,7 +188,7 @@ export interface Flow {
     signals: Signals,
     options?: WaitOptions & { timeout?: undefined },
   ): Promise<TakenSignal<Signals>>;
-  /** The same until the end of the `timeout`: each of the list is `undefined` if none is sent before. */
+  /** Takes one signal of several; if none is sent before the end of the `timeout`, each of the list is `undefined`. */
   wait<const Signals extends readonly Signal<never, unknown>[]>(
     signals: Signals,
     options: WaitOptions,

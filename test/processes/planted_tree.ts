@@ -52,7 +52,7 @@ interface Change {
  *   `flow-threw`: nothing is left that a dead process began once a branch goes on beside a handler that has thrown.
  *   `flow-given-back`: what a wait took that is given up is lost; `flow-taker`: it is there once more for each replay;
  *   `flow-given-up`: the time because of which a wait is given up goes before a signal; `flow-take`: a wait takes a
- *   signal before the handler has given it up again; `flow-oldest`: a wait for one of several signals prefers the first.
+ *   signal before the handler has given it up again; `flow-oldest`: a wait for several signals prefers the first one.
  *   `flow-late-read`: a read that outlives its execution of a run advances the journal of the next one.
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before

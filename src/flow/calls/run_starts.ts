@@ -158,9 +158,9 @@ export class RunStarts {
   }
 
   /**
-   * Starts a run whose schedule has fired. Rejects with a `CatgaError` if the start has to be tried again; resolves with
-   * a final failure if that would not help, as when another start has taken the id: whoever gave the start later was
-   * told that it is stored, so the message becomes a dead letter, which an operator can replay.
+   * Starts a run whose schedule has fired. Rejects with a `CatgaError` if the start has to be tried again. Resolves
+   * with a final failure if that would not help, as when another start has taken the id: the caller was told that the
+   * start is stored, so its message becomes a dead letter, which an operator can replay.
    */
   async startDue(
     definition: WorkflowDefinition,

@@ -110,11 +110,12 @@ function routeOf(name: string, entry: EdgeEntry): EdgeRoute {
 }
 
 function checkOptions(at: string, { name }: EdgeContract, options: EdgeEntryOptions): void {
-  const { cache = "no-cache", failures = {}, tell = {}, cancel = false, resume } = options;
+  const { cache = "no-cache", failures = {}, tell = {}, cancel = false, resume, key } = options;
   checkString(`${at}: cache`, cache);
   checkHeader("cache-control", cache);
   checkFailures(at, failures);
   checkBoolean(`${at}: cancel`, cancel);
+  if (key !== undefined) checkFunction(`${at}: key`, key);
   if (resume !== undefined) {
     checkKnown(`${at}: resume`, resume, RESUME);
     checkFunction(`${at}: resume.id`, resume.id);
@@ -138,9 +139,9 @@ function workflowMeta(contract: unknown): EdgeRoute["meta"] {
 
 const RESUME: ReadonlySet<string> = new Set(["id", "from"]);
 const OPTIONS: Readonly<Record<EdgeRoute["kind"], ReadonlySet<string>>> = {
-  command: new Set(["failures"]),
-  query: new Set(["failures", "cache"]),
-  stream: new Set(["failures", "resume"]),
-  event: new Set(),
+  command: new Set(["failures", "key"]),
+  query: new Set(["failures", "cache", "key"]),
+  stream: new Set(["failures", "resume", "key"]),
+  event: new Set(["key"]),
   workflow: new Set(["failures", "tell", "cancel"]),
 };

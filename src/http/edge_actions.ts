@@ -15,7 +15,7 @@ import { eventBytes, eventsResponse } from "./edge_events.ts";
 import type { EdgeAction } from "./edge_paths.ts";
 import type { EdgeRoute, OpenRun } from "./edge_types.ts";
 import { etagOf } from "./etag.ts";
-import { invalidRequest } from "./refusal.ts";
+import { deny, invalidRequest } from "./refusal.ts";
 import { type BodyReader, inputOf, VALUES } from "./request_input.ts";
 import { queryOf } from "./request_url.ts";
 import { type AbortSource, ownAbort, sharedAbort } from "./sse_body.ts";
@@ -31,6 +31,8 @@ export interface AdmittedCall {
   /** Headers that carry the caller and the page's trace to handlers; `undefined`: there is neither. */
   readonly headers: Record<string, string> | undefined;
   readonly identity: string | undefined;
+  /** Key that the entry makes of the caller; `undefined`: the entry makes none. */
+  readonly key: string | undefined;
   readonly values: boolean;
 }
 
@@ -140,9 +142,9 @@ export class EdgeActions {
     const input = await this.#bodies.input(request);
     // only a query ends when its client closes the request: the changes of a command are not cut off half-way
     const signal = of.kind === "query" ? request.signal : undefined;
-    const { headers } = called;
-    const isPlain = id === undefined && headers === undefined && signal === undefined;
-    const sending = isPlain ? this.#app.send(of, input) : this.#app.send(of, input, { id, headers, signal });
+    const { headers, key } = called;
+    const isPlain = id === undefined && headers === undefined && signal === undefined && key === undefined;
+    const sending = isPlain ? this.#app.send(of, input) : this.#app.send(of, input, { id, headers, signal, key });
     return answer(await sending, { values, failures });
   }
 
@@ -150,7 +152,8 @@ export class EdgeActions {
     const { route: { contract, options: { failures = {}, cache = "no-cache" } }, values, request } = called;
     const of = contract as Contract<"query", unknown, unknown>;
     const input = inputOf(queryOf(request).get("input") ?? "");
-    const result = await this.#app.send(of, input, { headers: called.headers, signal: request.signal });
+    const { headers: own, key } = called;
+    const result = await this.#app.send(of, input, { headers: own, signal: request.signal, key });
     if (!result.ok || result.value === undefined) return answer(result, { values, failures });
     const text = values ? encodeValue(result.value, "result") : toJson(result.value, "INVALID_RESPONSE", "the value");
     const headers = { etag: etagOf(text), "cache-control": cache, vary: VARY };
@@ -167,7 +170,7 @@ export class EdgeActions {
     if (last !== null && last !== "") {
       input = await inputAfter(place, input, last);
     }
-    const items = this.#app.stream(of, input, { headers: called.headers, signal: request.signal });
+    const items = this.#app.stream(of, input, { headers: called.headers, signal: request.signal, key: called.key });
     const event = (item: unknown) => eventBytes(place?.id(item), item, values);
     return eventsResponse(
       { items, event, place: undefined, signals: this.#endsOf(request), finite: true, keepAlive: this.#keepAlive },
@@ -189,10 +192,11 @@ export class EdgeActions {
     return [ownAbort(request.signal), this.#draining];
   }
 
-  #follow({ route: { contract }, request, values }: AdmittedCall): Response {
+  #follow({ route: { contract }, request, values, key: own }: AdmittedCall): Response {
     const query = queryOf(request);
     const from = request.headers.get("last-event-id") || query.get("from") || "now";
-    const key = query.get("key") ?? undefined;
+    const key = query.get("key") ?? own;
+    if (own !== undefined && key !== own) throw deny(403, "the key is that of the caller: leave the parameter key out");
     const follow = this.#app.follow as (contract: unknown, options: object) => EventFollower<unknown>;
     // `follow` gets no signal: when the client closes the request, the response itself ends the iteration
     const items = follow.call(this.#app, contract, { from: fromOf(from), key });

@@ -8,7 +8,7 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { CALLER_HEADER } from "../contract/send_options.ts";
 import { usedContracts } from "../contract/used_contracts.ts";
 import { logThrown } from "../data/cause_text.ts";
-import { isThenable, show } from "../data/checks.ts";
+import { disown, isThenable, show } from "../data/checks.ts";
 import { encodeValue } from "../data/encoding.ts";
 import { TokenBuckets, type TokenLimit } from "../data/token_buckets.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -145,12 +145,19 @@ class EdgeHandler<Given> {
       throw new EdgeRefusal(429, "RATE_LIMITED", "too many calls: try again later", { "retry-after": seconds });
     }
     const { route, run, signal } = place;
+    const key = (route.options.key as ((caller: unknown) => unknown) | undefined)?.(caller);
+    // events of an empty key, or of none, would be those of all callers
+    if (route.options.key !== undefined && (typeof key !== "string" || key === "")) {
+      disown(key);
+      throw new TypeError(`edge: ${route.name}: key must return a string that is not empty; got ${show(key)}`);
+    }
     return this.#actions.perform({
       request,
       route,
       action,
       run,
       signal,
+      key: key as string | undefined, // checked above
       headers,
       identity,
       values: wantsValues(request),

@@ -1,6 +1,19 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, CatgaError, command, entity, event, fail, query, stream, unwrap, workflow } from "../../mod.ts";
+import {
+  catga,
+  CatgaError,
+  command,
+  entity,
+  event,
+  fail,
+  type OutgoingMessage,
+  query,
+  type Result,
+  stream,
+  unwrap,
+  workflow,
+} from "../../mod.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
@@ -1049,5 +1062,81 @@ describe("edge", () => {
     ) {
       assertThrows(() => api.handler(app, options as never), Error, "handler: ");
     }
+  });
+});
+
+describe("the key of an entry", () => {
+  const Rename = command<{ name: string }, string>("SetName", { key: ({ name }) => name, route: "hash" });
+  const Get = query<void, string>("GetKey");
+  const Rows = stream<void, string>("KeyRows");
+  const Renamed = event<{ name: string }>("Renamed", { durable: true, key: ({ name }) => name.split("/")[0] });
+  const key = ({ tenant }: { tenant: string }) => tenant;
+  const keyed = edge({
+    set: [Rename, { key }],
+    get: [Get, { key }],
+    rows: [Rows, { key }],
+    renamed: [Renamed, { key }],
+  });
+
+  async function startKeyed(authorize: () => { tenant: string } | undefined) {
+    const keys: unknown[] = [];
+    type Next = () => Promise<Result<unknown>>;
+    const pass = (_: unknown, next: Next) => next();
+    const send = ({ options: { key } }: OutgoingMessage, next: Next) => (keys.push(key), next());
+    const app = await catga({
+      logger: QUIET,
+      handlers: [
+        Rename.handle(({ name }) => name),
+        Get.handle(() => ""),
+        Rows.handle(function* () {
+          yield "";
+        }),
+      ],
+      behaviors: [Object.assign(pass, { send })],
+    });
+    const handle = keyed.handler(app, { authorize });
+    return { app, keys, handle, [Symbol.asyncDispose]: () => app.drain() };
+  }
+
+  it("is made of the caller, not of the payload: commands, queries, streams", async () => {
+    await using server = await startKeyed(() => ({ tenant: "north" }));
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify({ name: "south" });
+    const set = await server.handle(new Request("http://localhost/set", { method: "POST", headers, body }));
+    assertEquals(await set.json(), "south");
+    await (await server.handle(new Request("http://localhost/get"))).text();
+    await (await server.handle(new Request("http://localhost/get", { method: "POST", headers, body: "" }))).text();
+    await (await server.handle(new Request("http://localhost/rows"))).text();
+    assertEquals(server.keys, ["north", "north", "north", "north"]);
+  });
+
+  it("has a caller follow the events of its key alone, from wherever; another key is 403", async () => {
+    await using server = await startKeyed(() => ({ tenant: "north" }));
+    const { app, handle } = server;
+    for (const name of ["north/1", "south/1", "north/2", "south/2"]) unwrap(await app.publish(Renamed, { name }));
+    for (const more of ["", "&key=north"]) {
+      const { body } = await handle(new Request(`http://localhost/renamed?from=start${more}`));
+      const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
+      let text = "";
+      while (!text.includes("north/2")) text += (await reader.read()).value;
+      await reader.cancel();
+      assertEquals([text.includes("north/1"), text.includes("south")], [true, false]);
+    }
+    for (const other of ["south", "", "*"]) {
+      const refused = await handle(new Request(`http://localhost/renamed?from=start&key=${other}`));
+      assertEquals(await problemOf(refused), [403, "FORBIDDEN"]);
+    }
+  });
+
+  it("that is none is 500, so that nobody gets the events of all", async () => {
+    for (const caller of [undefined, { tenant: "" }, { tenant: undefined }, { tenant: Promise.resolve("north") }]) {
+      await using server = await startKeyed(() => caller as never);
+      const logged = await consoleErrors(async () => {
+        assertEquals((await server.handle(new Request("http://localhost/renamed"))).status, 500);
+      });
+      assertEquals(logged.length, 1);
+    }
+    assertThrows(() => edge({ renamed: [Renamed, { key: "north" as never }] }), TypeError, "key");
+    assertThrows(() => edge({ trip: [Trip, { key }] }), TypeError, "key");
   });
 });

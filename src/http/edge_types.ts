@@ -26,6 +26,12 @@ export interface EdgeEntryOptions {
   /** Workflows only: true if a caller may cancel a run. Default: false. */
   cancel?: boolean | undefined;
   /**
+   * Returns the key of a caller, such as the tenant of the session: of what `authorize` returned. Commands, queries,
+   * streams: the key of each send, instead of what the contract makes of the payload. Events: a caller follows the
+   * events of this key alone; another `?key=` is 403. Not for workflows. Default: none.
+   */
+  key?: ((caller: never) => string) | undefined;
+  /**
    * Streams only: how a client that has lost its connection continues after the last item that it got: a function that
    * makes a text of an item (of at most 4,096 characters), and one that makes the input with which the stream continues
    * after the item with this text. Default: for a contract with `resume`, the item itself is the text; for others,

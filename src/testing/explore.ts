@@ -1,7 +1,8 @@
 /** `explore`: runs a program under random faults, once for each seed. */
 import { seededRandom } from "../memory/seeded_random.ts";
 import { systemClock } from "../ports/clock.ts";
-import { checkExplore, type ExploreOptions, faultsOf, groupsOf } from "./explore_options.ts";
+import { Aims, ScoutedMoments } from "./aims.ts";
+import { checkExplore, type ExploreOptions, faultsOf, groupsOf, type Named } from "./explore_options.ts";
 import {
   extentOf,
   type FaultMoment,
@@ -72,17 +73,37 @@ export async function explore<World = undefined>(options: ExploreOptions<World>)
   }
   if (workers > 1) return await byThreads(options, { seeds, first, workers });
   const situations = new Situations();
-  const steering = options.steer === false ? undefined : situations;
-  let horizon = FIRST_HORIZON;
+  const { horizon, aims } = await scout(options, patience);
   for (let seed = first; seed < first + seeds; seed++) {
-    const plan = drawPlan(options, seed, horizon, steering);
-    situations.begin();
+    const plan = drawPlan(options, seed, horizon, aims);
     const run = await exploreRun(options, plan, { observer: situations, patience });
     if (seed === first && repeatable) await checkRepeatable(options, run, patience);
     if (run.failure !== undefined) throw await smallest(options, run, patience);
-    horizon = Math.max(run.lasted, 1);
   }
   return explored(seeds, situations.all);
+}
+
+/**
+ * Runs the workload without faults, for how long it takes, and with faults at random times, for the moments at which
+ * faults of seeds begin: some moments come only after a fault. What these runs break, seeds break, too. They depend on
+ * nothing but the program, so that each seed is the same run whatever seeds come before it.
+ */
+async function scout<World>(
+  options: ExploreOptions<World>,
+  patience: RealPatience,
+): Promise<{ readonly horizon: number; readonly aims: Aims | undefined }> {
+  const moments = new ScoutedMoments();
+  const plain: Plan = { seed: 0, delay: DELAYS[1], faults: [], deploys: [], skips: [] };
+  const first = await exploreRun(options, plain, { observer: moments, patience });
+  const horizon = Math.max(first.lasted, 1);
+  const faults = faultsOf(options.faults);
+  if (options.steer === false) return { horizon, aims: undefined };
+  for (let seed = 1; seed <= SCOUTS; seed++) {
+    moments.begin();
+    const plan = drawPlan(options, SCOUT_SEED + seed, horizon, undefined);
+    await exploreRun(options, plan, { observer: moments, patience });
+  }
+  return { horizon, aims: new Aims(moments.of(options.steer), faults) };
 }
 
 /** Runs the seeds on several threads. A seed that breaks a promise runs once more on this thread. */
@@ -94,7 +115,9 @@ async function byThreads<World>(
   const each = Math.ceil(seeds / workers);
   const tasks = Array.from({ length: Math.ceil(seeds / each) }, (_, i) => {
     const own = { seed: first + i * each, seeds: Math.min(each, seeds - i * each) };
-    return { program: program!.href, options: { ...own, steer, shrink, repeatable } };
+    // threads get names alone: a contract has functions, which cannot be sent to them
+    const aim = Array.isArray(steer) ? steer.map(({ name }: Named) => ({ name })) : steer;
+    return { program: program!.href, options: { ...own, steer: aim, shrink, repeatable } };
   });
   const all = new Map<string, Situation>();
   for (const answer of await runThreads(tasks)) {
@@ -164,14 +187,14 @@ async function checkRepeatable<World>(
 }
 
 /**
- * Draws the plan of a seed: its faults, deploys and delays. `horizon`: duration of the workload, in ms; `steering`:
- * the situations that earlier seeds have met.
+ * Draws the plan of a seed: its faults, deploys and delays. `horizon`: duration of the workload, in ms; `aims`: the
+ * moments at which most faults begin; `undefined`: all begin at random times.
  */
 function drawPlan<World>(
   options: ExploreOptions<World>,
   seed: number,
   horizon: number,
-  steering: Situations | undefined,
+  aims: Aims | undefined,
 ): Plan {
   const random = seededRandom(seed ^ PLAN_SEED);
   const faults = faultsOf(options.faults);
@@ -180,8 +203,8 @@ function drawPlan<World>(
   const all = nodes.flatMap(({ ids }) => ids);
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)];
   const count = faults.length === 0 ? 0 : Math.floor(random() ** 0.7 * (MAX_FAULTS + 1));
-  const planned = Array.from({ length: count }, (): PlannedFault => {
-    const aimed = steering !== undefined && random() < 0.8 ? steering.aim(faults, { servers, all }, random) : undefined;
+  const planned = Array.from({ length: count }, (_, n): PlannedFault => {
+    const aimed = aims !== undefined && random() < 0.8 ? aims.fault(seed, n, { servers, all }, random) : undefined;
     if (aimed !== undefined) return aimed;
     const fault = pick(faults);
     const node = OF_NODES.has(fault) ? pick(fault === "kill" ? servers : all) : undefined;
@@ -192,11 +215,11 @@ function drawPlan<World>(
     const pause = Math.floor(random() ** 2 * 2_000);
     const later = Math.floor(random() * 10_000);
     const isTakenBack = !forGood && random() < 0.5;
-    const aimed = at === "any" && random() < 0.8 ? steering?.aimDeploy(random) : undefined;
+    const aimed = at === "any" && random() < 0.8 ? aims?.deploy(seed, i, random) : undefined;
     const { when, isHere } = aimed ?? { when: { type: "time", at: begin } as const, isHere: false };
     const deploy = { version: i + 1, when, isHere, pause };
     if (!isTakenBack) return [deploy];
-    const again = aimed !== undefined && random() < 0.5 ? steering?.aimDeploy(random) : undefined;
+    const again = aimed !== undefined && random() < 0.5 ? aims?.deploy(seed, i + MAX_FAULTS, random) : undefined;
     const afterwards: FaultMoment = when.type === "time"
       ? { type: "time", at: when.at + later }
       : { ...when, after: when.after + later };
@@ -211,5 +234,6 @@ const MAX_FAULTS = 4;
 const SEEDS = 100;
 /** Time for finding a smaller run that breaks the same promise, in ms of real time. */
 const SHRINK = 60_000;
-/** Time within which faults begin, in ms, until a run has shown how long the workload takes. */
-const FIRST_HORIZON = 1_000;
+/** Number of scout runs with faults, and what their seeds begin after: no seed of a user is likely to be one. */
+const SCOUTS = 3;
+const SCOUT_SEED = 0x5c0_0700;

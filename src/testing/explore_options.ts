@@ -45,6 +45,11 @@ export const EXPLORE_FAULTS: readonly ExploreFault[] = [
   ...["full", "lostTail"] as const,
 ];
 
+/** A contract or a workflow, by its name. */
+export interface Named {
+  readonly name: string;
+}
+
 /** Options of `explore`. `World`: the type of the value that `world` returns. */
 export interface ExploreOptions<World = undefined> {
   /**
@@ -75,7 +80,8 @@ export interface ExploreOptions<World = undefined> {
   faults?: "all" | "none" | readonly ExploreFault[] | undefined;
   /**
    * Makes the world outside of the cluster, such as a bank with its accounts, once for each run. The world survives
-   * kills. Handlers get it when a process starts; the workload and checks get it, too. Default: `undefined`.
+   * kills. Handlers get it when a process starts; the workload and checks get it, too. Default: `undefined`. If it is
+   * disposable (`Symbol.asyncDispose` or `Symbol.dispose`), it is disposed of at the end of the run.
    */
   world?: (() => World) | undefined;
   /**
@@ -100,10 +106,11 @@ export interface ExploreOptions<World = undefined> {
    */
   limit?: number | undefined;
   /**
-   * True: plans of faults are steered towards situations that no earlier seed has met. False: the plan of each seed
-   * is drawn independently. Default: true.
+   * True: most faults begin at moments of the program, such as the begin of a handler; seeds that follow each other
+   * take the moments in turn. Contracts and workflows: likewise, at their moments alone. False: all faults begin at
+   * random times. Default: true.
    */
-  steer?: boolean | undefined;
+  steer?: boolean | readonly Named[] | undefined;
   /**
    * True: the first seed is run twice, and `explore` rejects if the two runs differ in what happened when: messages,
    * faults and recorded operations. Differences of values alone, such as random ids, do not count. False: the first
@@ -307,7 +314,14 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
       'explore: workers import the program: give its module, too, as program: new URL("./program.ts", import.meta.url)',
     );
   }
-  if (steer !== undefined) checkBoolean("explore: steer", steer);
+  if (typeof steer === "object" && Array.isArray(steer)) {
+    if (steer.length === 0) throw new TypeError("explore: steer has no contract; leave it out to aim at all");
+    for (const each of steer) {
+      if (typeof each?.name !== "string") {
+        throw new TypeError(`explore: steer must be true, false, or contracts and workflows; got ${show(each)} in it`);
+      }
+    }
+  } else if (steer !== undefined) checkBoolean("explore: steer", steer as boolean); // any other value is refused
   if (repeatable !== undefined) checkBoolean("explore: repeatable", repeatable);
   if (replay !== undefined && typeof replay !== "string") {
     throw new TypeError(`explore: replay must be a text of a red seed; got ${show(replay)}`);

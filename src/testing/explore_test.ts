@@ -100,7 +100,7 @@ describe("explore", () => {
       explore({
         handlers: Add.handle(({ n }) => n),
         workload: ({ seed }) => {
-          if (seeds.push(seed) > 9) throw new Error("it does not end");
+          if (seed > 1e15 && seeds.push(seed) > 9) throw new Error("it does not end");
         },
         ...{ seed, seeds: 3, repeatable: false },
       });
@@ -237,6 +237,75 @@ describe("explore", () => {
     const replay = "seed 7; deploy 1 here on 2 attempt ends command Add after 0 pause 0";
     const error = await assertRejects(() => explore({ ...options, replay }), ExploreError);
     assertEquals([error.replay, error.cause.message], [replay, "the third is another version's"]);
+  });
+
+  it("a red seed is the same run alone and in a row of seeds (it was green alone), steered or not", async () => {
+    const Pay = command<{ order: string }, string>("Pay", { timeout: 1_000 });
+    const options = {
+      world: () => new Map<string, string>(),
+      handlers: ({ world }: { world: Map<string, string> }) =>
+        Pay.handle(({ order }, { id }) => (world.set(id, order), "paid")),
+      workload: async ({ app, step }: Workload<Map<string, string>>) => {
+        for (let n = 0; n < 5; n++) {
+          await step("pay", async () => {
+            for (let left = 3; left > 0 && !(await app.send(Pay, { order: `${n}` })).ok;) left--;
+          });
+        }
+      },
+      check: ({ world }: { world: Map<string, string> }) => {
+        if (new Set(world.values()).size < world.size) throw new Error("an order was paid twice");
+      },
+      shrink: 0,
+      repeatable: false,
+    };
+    for (const steer of [true, false]) {
+      const red = await assertRejects(() => explore({ ...options, seeds: 100, steer }), ExploreError);
+      assert(red.seed > 1, "the first seed is red: it shows nothing");
+      const alone = await assertRejects(() => explore({ ...options, seed: red.seed, seeds: 1, steer }), ExploreError);
+      assertEquals([alone.seed, alone.replay], [red.seed, red.replay]);
+    }
+  });
+
+  it("disposes of each world at the end of its run, also of a red one", async () => {
+    for (const how of [Symbol.asyncDispose, Symbol.dispose]) {
+      let [made, ended] = [0, 0];
+      const run = explore({
+        world: () => ({ number: ++made, [how]: () => void ended++ }),
+        handlers: Add.handle(({ n }) => n),
+        workload: async ({ app, step }) => void await step("add", () => app.send(Add, { n: 1 })),
+        check: ({ world }) => {
+          if (world.number > 8) throw new Error("red");
+        },
+        ...{ shrink: 0, repeatable: false },
+      });
+      await assertRejects(() => run, ExploreError);
+      assert(made > 8);
+      assertEquals(ended, made);
+    }
+  });
+
+  it("aims at the moments of some contracts alone, and says which there are if none is theirs", async () => {
+    const Other = command("Other");
+    const options = {
+      handlers: [Add.handle(({ n }) => n), Other.handle(() => {})],
+      workload: async ({ app, step }: Workload) => {
+        await step("add", () => app.send(Add, { n: 1 }));
+        await step("other", () => app.send(Other));
+      },
+      ...{ seeds: 40, repeatable: false },
+    };
+    const met = async (steer: readonly { readonly name: string }[]) => {
+      const { situations } = await explore({ ...options, steer });
+      const count = (operation: string) =>
+        situations.filter((each) => each.operation === operation).reduce((sum, { count }) => sum + count, 0);
+      return count("command Add") - count("command Other");
+    };
+    assert(await met([Add]) > 0);
+    assert(await met([Other]) < 0);
+    const gone = command("Gone");
+    const refused = await assertRejects(() => explore({ ...options, steer: [gone] }), TypeError);
+    assertMatch(refused.message, /no scout run has a moment of Gone: .* there are operation begins command Add/);
+    await assertRejects(() => explore({ ...options, steer: ["Add"] as never }), TypeError, 'got "Add" in it');
   });
 
   it("steers seeds to situations that no seed has met", async () => {

@@ -162,6 +162,7 @@ class RunOfPlan<World> {
       this.#isOver = true;
       this.#recorder.close();
       nodes.end();
+      await endWorld(this.#world);
     }
     return { plan: this.#plan, history, failure, steps: this.#steps, lasted, log: nodes.log };
   }
@@ -241,6 +242,14 @@ class RunOfPlan<World> {
     const { operations, attempts, steps, locks, terms, faults, processes } = this.#recorder;
     return { seed: this.#plan.seed, operations, attempts, steps, locks, terms, faults, processes, runs, deadLetters };
   }
+}
+
+/** Ends the world of a run, if it is a resource: closes its connections, for instance. */
+async function endWorld(world: unknown): Promise<void> {
+  if (typeof world !== "object" || world === null) return;
+  const { [Symbol.asyncDispose]: later, [Symbol.dispose]: now } = world as Partial<AsyncDisposable & Disposable>;
+  if (later !== undefined) await later.call(world);
+  else now?.call(world);
 }
 
 /** Returns the text that stands for a moment in plans. */

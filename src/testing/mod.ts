@@ -32,6 +32,7 @@ export { VirtualClock } from "../memory/virtual_clock.ts";
 export type { Outages } from "../memory/faults.ts";
 export type { Recorded } from "./recorder.ts";
 export type { NextOptions, RecordType } from "./test_cluster_options.ts";
+export { calledBy } from "./called_by.ts";
 export { explore, type Explored } from "./explore.ts";
 export { ExploreError } from "./explore_error.ts";
 export type { Situation } from "./situations.ts";

@@ -1,11 +1,7 @@
-/**
- * The situations that seeds have met: an operation, its phase, and the fault that began during it. Plans of further
- * seeds are steered towards situations that no seed has met yet.
- */
-import type { Random } from "../ports/clock.ts";
-import { extentOf, type FaultMoment, OF_NODES, type PlannedDeploy, type PlannedFault } from "./explore_plan.ts";
+/** The situations that seeds have met: an operation, its phase, and the fault that began during it. */
+import { OF_NODES } from "./explore_plan.ts";
 import type { ExploreFault } from "./explore_options.ts";
-import { momentText, type RunObserver } from "./explored_run.ts";
+import type { RunObserver } from "./explored_run.ts";
 import type { HistoryRecorder } from "./history_recorder.ts";
 
 /** A situation: a fault that began while an operation was in a certain phase. */
@@ -38,14 +34,9 @@ export interface Situation {
   readonly count: number;
 }
 
-/** Counts the situations that the runs of all seeds have met, and aims faults at rare ones. */
+/** Counts the situations that the runs of all seeds have met. */
 export class Situations implements RunObserver {
   readonly #met = new Map<string, number>();
-  /** Maximum number of times that a moment has happened in one run, by moment. */
-  readonly #moments = new Map<string, number>();
-  #momentsOfRun = new Map<string, number>();
-  /** Number of faults that plans have aimed at a moment, by moment. */
-  readonly #aimed = new Map<string, number>();
 
   /** All situations that any run has met, sorted. */
   get all(): Situation[] {
@@ -60,17 +51,7 @@ export class Situations implements RunObserver {
     return this.#met.size;
   }
 
-  moment(moment: Parameters<RunObserver["moment"]>[0]): void {
-    const text = momentText(moment);
-    const count = (this.#momentsOfRun.get(text) ?? 0) + 1;
-    this.#momentsOfRun.set(text, count);
-    if (count > (this.#moments.get(text) ?? 0)) this.#moments.set(text, count);
-  }
-
-  /** Counts moments from 0 again. Called when the run of a seed begins. */
-  begin(): void {
-    this.#momentsOfRun = new Map();
-  }
+  moment(): void {}
 
   fault(fault: string, node: string | undefined, recorder: HistoryRecorder): void {
     const here = (of: { readonly node: string }) => node === undefined || of.node === node;
@@ -106,81 +87,16 @@ export class Situations implements RunObserver {
     }
     for (const text of met) this.#met.set(text, (this.#met.get(text) ?? 0) + 1);
   }
-
-  /**
-   * Draws a fault and the moment at which it begins. Prefers faults that lead to a situation that no seed has met, then
-   * moments at which earlier plans have aimed least often. Returns `undefined` if no moment is known yet.
-   */
-  aim(
-    faults: readonly ExploreFault[],
-    { servers, all }: { readonly servers: readonly string[]; readonly all: readonly string[] },
-    random: Random,
-  ): PlannedFault | undefined {
-    const aim = this.#draw(faults, random);
-    if (aim === undefined) return undefined;
-    const { fault, isHere } = aim;
-    const when = this.#momentOf(aim, random);
-    const others = fault === "kill" ? servers : all; // clients are left out, because they are not killed
-    const node = !OF_NODES.has(fault) ? undefined : isHere ? "here" : others[Math.floor(random() * others.length)];
-    return { fault, node, when, ...extentOf(fault, random) };
-  }
-
-  /** Draws the moment at which a deploy begins, by the same preferences as {@link Situations.aim}. */
-  aimDeploy(random: Random): Pick<PlannedDeploy, "when" | "isHere"> | undefined {
-    const aim = this.#draw(["deploy"], random);
-    return aim && { when: this.#momentOf(aim, random), isHere: aim.isHere };
-  }
-
-  #draw<Fault extends AimedFault>(faults: readonly Fault[], random: Random): Aim<Fault> | undefined {
-    let best: Aim<Fault>[] = [];
-    let least = Infinity;
-    for (const moment of this.#moments.keys()) {
-      for (const fault of faults) {
-        for (const isHere of [true, false]) {
-          const aimed = this.#aimed.get(aimText({ moment, fault, isHere })) ?? 0;
-          const isNew = aimed < MAX_TRIES &&
-            situationsAt(moment, fault, isHere).some((situation) => !this.#met.has(situation));
-          const rank = isNew ? aimed : MAX_TRIES + aimed;
-          if (rank > least) continue;
-          if (rank < least) best = [];
-          least = rank;
-          best.push({ moment, fault, isHere });
-        }
-      }
-    }
-    if (best.length === 0) return undefined;
-    const aim = best[Math.floor(random() * best.length)];
-    const text = aimText(aim);
-    this.#aimed.set(text, (this.#aimed.get(text) ?? 0) + 1);
-    return aim;
-  }
-
-  #momentOf({ moment }: Aim<AimedFault>, random: Random): FaultMoment {
-    // in half of the cases the first time of the moment, which is the likeliest to come in this run, too
-    const count = random() < 0.5 ? 1 : 1 + Math.floor(random() * this.#moments.get(moment)!);
-    const after = random() < 0.7 ? 0 : Math.floor(random() ** 2 * 50);
-    return { type: "moment", moment, count, after };
-  }
 }
 
-type AimedFault = ExploreFault | "deploy";
-
-/** A fault at a moment: at the node of the moment, or at another node. */
-interface Aim<Fault> {
-  readonly moment: string;
-  readonly fault: Fault;
-  readonly isHere: boolean;
-}
-
-function aimText({ moment, fault, isHere }: Aim<AimedFault>): string {
-  return `${fault} ${isHere ? "here" : "elsewhere"} ${moment}`;
-}
+/** A fault, or a deploy, that begins at a moment of a run. */
+export type AimedFault = ExploreFault | "deploy";
 
 /**
  * Returns the situations that a fault at this moment mostly leads to.
  * @decides situations that seeds should meet
  */
-function situationsAt(moment: string, fault: AimedFault, isHere: boolean): string[] {
+export function situationsAt(moment: string, fault: AimedFault, isHere: boolean): string[] {
   const [, what = "", operation = ""] = /^(\w+ \w+) (.*)$/.exec(moment) ?? [];
   if (what.startsWith("operation") && /^(lock|cache|entity) /.test(operation)) return [];
   const isOfNode = fault === "deploy" || OF_NODES.has(fault);
@@ -218,9 +134,6 @@ const PHASES_ELSEWHERE: Readonly<Record<string, Situation["phase"]>> = {
   "retry begins": "handled",
   "retry ends": "answered",
 };
-/** Number of faults aimed at a moment after which a situation that no seed has met is taken as impossible. */
-const MAX_TRIES = 6;
-
 /** Returns situations as a table for printing: a line for each operation and phase, with the faults that were met. */
 export function situationTable(situations: readonly Situation[]): string {
   const rows = Map.groupBy(situations, ({ operation, phase }) => `${operation}\t${phase}`);

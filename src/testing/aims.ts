@@ -1,7 +1,7 @@
 /**
- * The moments at which the faults of seeds begin. They are those of a few scout runs, which depend on the program alone,
- * and each seed has its own ones by its number: so a seed is the same run in a row of seeds and alone, and a row of
- * seeds aims at all moments in turn.
+ * The moments at which the faults of seeds begin: those of a few scout runs, which depend on the program alone. Each
+ * seed has its own moments by its number. So a seed is the same run in a row of seeds and alone, and a row of seeds
+ * aims at all moments in turn.
  */
 import { seededRandom } from "../memory/seeded_random.ts";
 import type { Random } from "../ports/clock.ts";

@@ -246,6 +246,15 @@ export class Router implements CallOwner, RequestRouter {
     else this.#conclude(call, parsed);
   }
 
+  answeredLate(call: Call, result: Result<unknown>): void {
+    const { peer } = call;
+    if (peer !== undefined) {
+      peer.cancel(call); // another node has the call by now
+      peer.settle(call);
+    }
+    this.answered(call, result);
+  }
+
   disconnected(call: Call): void {
     this.#waiting.forConnection(call);
   }

@@ -15,6 +15,7 @@ import { openStage, openTrio, Player, type Stage } from "../../../test/support/s
 import { testCluster } from "../../testing/mod.ts";
 import { errorOf } from "../../../test/support/error_of.ts";
 import { toText } from "../../data/encoding.ts";
+import type { AppClock } from "../../ports/clock.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { broadcast } from "./router.ts";
@@ -540,6 +541,30 @@ describe("a retry", () => {
     // the call fails with the error for its bounce, not for its deadline: bounce and deadline fall into one moment, and
     // deadlines expire after everything else of that moment
     assertEquals([...codes], ["UNAVAILABLE"]);
+  });
+});
+
+describe("a query whose node stands still", () => {
+  it("goes to another node, and ends with the answer that comes first, also that of the first node", async () => {
+    const runs: string[] = [];
+    await using cluster = await testCluster(["a", "b", "client"], {
+      time: "manual",
+      node: (id) => {
+        const run = async (_: unknown, { clock }: { readonly clock: AppClock }) => {
+          const isFirst = runs.push(id) === 1;
+          if (isFirst) cluster.pause(id); // as a handler that computes does
+          await clock.sleep(isFirst ? 1 : 20_000).catch(() => {});
+          return id;
+        };
+        return id === "client" ? {} : { handlers: Ask.handle(run) };
+      },
+    });
+    const sent = cluster.app("client").send(Ask, 1, { timeout: 25_000 });
+    await cluster.advance(5_000);
+    assertEquals(runs.toSorted(), ["a", "b"]);
+    cluster.resume(runs[0]);
+    assertEquals((await cluster.until(sent)).value, runs[0]);
+    assertEquals(cluster.app("client").self.load.inFlight, 0);
   });
 });
 

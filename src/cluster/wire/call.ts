@@ -46,6 +46,11 @@ export type AttemptFailure =
 export interface CallOwner {
   /** Called when the node has answered the call. */
   answered(call: Call, result: Result<unknown>): void;
+  /**
+   * Called when a node has answered an attempt that was given up because the node was silent. The call may have ended,
+   * wait for another node, or be on its way to one.
+   */
+  answeredLate(call: Call, result: Result<unknown>): void;
   /** Called when the attempt to have the call handled by this node has failed. */
   failed(call: Call, failure: AttemptFailure, node: string): void;
   /** Called when the connection was lost before the frame with the call was sent. */

@@ -10,6 +10,7 @@ function make(request: Partial<RemoteRequest>) {
   const seen: string[] = [];
   const owner: CallOwner = {
     answered() {},
+    answeredLate() {},
     failed() {},
     disconnected() {},
     expired: () => seen.push("expired"),

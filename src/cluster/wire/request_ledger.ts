@@ -23,6 +23,11 @@ export class RequestLedger {
   failed = 0;
   /** The sent frames with requests that wait for an answer. */
   readonly sent: FrameRing<SentFrame> = new FrameRing();
+  /**
+   * The calls that were taken back because the process was silent, by frame and place: it may only have stood still,
+   * and answer yet. The newest {@link MAX_LATE}.
+   */
+  readonly #late = new Map<string, Call>();
   /** Id of the node of the process. */
   readonly #node: string;
   /** Prefix of the names of requests to the process; the frame's number and the place in the frame follow. */
@@ -53,16 +58,28 @@ export class RequestLedger {
   /** Ends the calls that an item of the process answers with values. */
   answered(item: AnswersItem): void {
     const frame = this.sent.get(item[1]);
-    if (frame === undefined) return;
     const first = item[2];
     // an item without a value is one answer `undefined`
     const count = Math.max(1, item.length - 3);
+    if (this.#late.size > 0) this.#answeredLate(item, count);
+    if (frame === undefined) return;
     for (let i = 0; i < count; i++) {
       const call: Call | undefined = frame.calls[first + i];
       if (call?.frame !== frame) continue;
       this.settle(call);
       this.succeeded++;
       call.owner.answered(call, { ok: true, value: item[3 + i] });
+    }
+  }
+
+  /** Ends the calls that were taken back, and that an item of the process answers with values all the same. */
+  #answeredLate([, seq, first, ...values]: AnswersItem, count: number): void {
+    for (let i = 0; i < count; i++) {
+      const place = `${seq}.${first + i}`;
+      const call = this.#late.get(place);
+      if (call === undefined) continue;
+      this.#late.delete(place);
+      if (!call.done) call.owner.answeredLate(call, { ok: true, value: values[i] });
     }
   }
 
@@ -139,7 +156,12 @@ export class RequestLedger {
    * not answer pings.
    */
   release(go: (call: Call) => boolean): void {
-    this.#fail(SILENT, go);
+    this.#fail(SILENT, (call, { seq }) => {
+      if (!go(call)) return false;
+      this.#late.set(`${seq}.${call.index}`, call);
+      if (this.#late.size > MAX_LATE) this.#late.delete(this.#late.keys().next().value!); // it has a first key
+      return true;
+    });
   }
 
   /** Takes back the sent calls for which `which` returns true, and fails them with `failure`. Returns their number. */
@@ -164,6 +186,8 @@ export class RequestLedger {
   }
 }
 
+/** Maximum number of calls to a silent process whose late answers still count. */
+const MAX_LATE = 1_024;
 const LOST: AttemptFailure = { how: "lost" };
 const ANSWER_LOST: AttemptFailure = { how: "lost", answered: true };
 const SILENT: AttemptFailure = { how: "silent" };

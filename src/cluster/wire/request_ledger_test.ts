@@ -18,6 +18,7 @@ function make({ frames = 1, count = 1 } = {}) {
   const events: string[] = [];
   const owner: CallOwner = {
     answered: (call, result) => void events.push(`${calls.get(call)} answered ${result.ok ? result.value : "failure"}`),
+    answeredLate: (call, { value }) => void events.push(`${calls.get(call)} answered ${value} late`),
     failed: (call, failure, node) => void events.push(`${calls.get(call)} ${textOf(failure)} on ${node}`),
     disconnected: (call) => void events.push(`${calls.get(call)} disconnected`),
     expired() {},
@@ -48,6 +49,19 @@ describe("RequestLedger", () => {
     assertEquals({ outstanding: ledger.outstanding, frames: ledger.sent.size }, { outstanding: 1, frames: 1 });
     ledger.answered(["r", 1, 0]);
     assertEquals(events[2], "1.0 answered undefined");
+    assertEquals({ outstanding: ledger.outstanding, frames: ledger.sent.size }, { outstanding: 0, frames: 0 });
+  });
+
+  it("a call that was taken back from a silent process is answered by it all the same, once, unless it has ended", () => {
+    const { ledger, events, call } = make({ frames: 2, count: 3 });
+    ledger.release((each) => each !== call("1.1"));
+    assertEquals(events.splice(0), ["1.0", "1.2", "2.0", "2.1", "2.2"].map((name) => `${name} silent on b`));
+    call("2.1").done = true;
+    for (let i = 0; i < 2; i++) {
+      ledger.answered(["r", 1, 0, "x", "y", "z"]);
+      ledger.answered(["r", 2, 0, "u", "v"]);
+    }
+    assertEquals(events, ["1.0 answered x late", "1.2 answered z late", "1.1 answered y", "2.0 answered u late"]);
     assertEquals({ outstanding: ledger.outstanding, frames: ledger.sent.size }, { outstanding: 0, frames: 0 });
   });
 

@@ -172,7 +172,7 @@ export type {
   Term,
 } from "./src/contract/shared_state.ts";
 export type { Items, StreamContractOptions } from "./src/contract/definition.ts";
-export type { PayloadCodec } from "./src/contract/payload_codec.ts";
+export type { PayloadCodec, PayloadOf } from "./src/contract/payload_codec.ts";
 export type { SignalOptions, WorkflowOptions } from "./src/contract/workflow.ts";
 export type { WorkflowBody, WorkflowDefinition } from "./src/contract/workflow_body.ts";
 export type { AnyCode, CatgaErrorOptions, Code } from "./src/error.ts";

@@ -110,6 +110,69 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         await server.drain();
       });
 
+      it("it is given contract and key of what is stored, the same when it decodes", async () => {
+        const Placed = event<{ of: string }>("Placed", { durable: true, key: ({ of }) => of });
+        const Queued = command<string>("Queued", { durable: true, key: (of) => of });
+        const Box = entity("Box", { initial: () => "" });
+        const Put = command<string, string>("Put", { key: (id) => id });
+        const Filled = Box.event<string>("Filled", (_, text) => text);
+        const Flow = workflow<string, string>("Flow");
+        const seen: string[] = [];
+        const handlers = [
+          Placed.on(({ of }) => void seen.push(of), { name: "list" }),
+          Placed.on(() => fail("NO", "no", { final: true }), { name: "dead" }),
+          Queued.handle((of) => void seen.push(`queued for ${of}`)),
+          Box.handle(Put, (box, id) => {
+            box.emit(Filled, id);
+            return "put";
+          }),
+          Filled.on(() => fail("NO", "no", { final: true }), { name: "filled" }),
+          Flow.handle((flow, text) => flow.step("once", () => `${text}!`)),
+        ];
+        const given = new Set<string>();
+        /** Writes what it is given in front of the bytes, and compares it with what it is given later. */
+        const right = keyCodec([7], isAsync);
+        const encoder = new TextEncoder();
+        const strange: string[] = [];
+        const codec: PayloadCodec = {
+          encode: async (bytes, of) => {
+            const name = `${of.contract} ${of.key}`;
+            given.add(name);
+            const head = encoder.encode(name);
+            return new Uint8Array([head.length, ...head, ...await right.encode(bytes, of)]);
+          },
+          decode: ([length, ...bytes], of) => {
+            const [was, is] = [
+              new TextDecoder().decode(new Uint8Array(bytes.slice(0, length))),
+              `${of.contract} ${of.key}`,
+            ];
+            if (was !== is) strange.push(`encoded for ${was}, decoded for ${is}`);
+            return right.decode(new Uint8Array(bytes.slice(length)), of);
+          },
+        };
+        await using harness = await open();
+        const app = await harness.start({ id: "server", service: "server", codec, handlers });
+        unwrap(await app.publish(Placed, { of: "ada.l" }));
+        unwrap(await app.publish(Placed, { of: "bob" }, { delay: 20, id: "later" }));
+        unwrap(await app.enqueue(Queued, "ada.l"));
+        unwrap(await app.send(Put, "box-1"));
+        assertEquals(unwrap(await app.result(Flow, unwrap(await app.start(Flow, "x", { id: "run-1" })))), "x!");
+        unwrap(await app.start(Flow, "y", { id: "run-2", at: new Date(app.clock.now() + 500) }));
+        await eventually("the later run", async () => (await app.result(Flow, "run-2")).ok);
+        await eventually("all to be handled", () => seen.length === 3);
+        await eventually("letters", async () => (await Array.fromAsync(app.deadLetters())).length === 3);
+        assertEquals(strange, []);
+        for (
+          const  of of["Placed ada.l", "Placed bob", "Queued ada.l", "Put box-1", "Box.Filled box-1", "Flow run-1"]
+        ) {
+          assert(given.has(of), `${of} is none of ${[...given].join(", ")}`);
+        }
+        // a start for later has no key until the run begins
+        const ofRuns = [...given].filter((of) => /Flow|run-/.test(of)).sort();
+        assertEquals(ofRuns, ["Flow run-1", "Flow run-2", "Flow undefined"]);
+        await app.drain();
+      });
+
       it("what was stored before there was one is read, and after a rotation what another key has sealed", async () => {
         const Placed = event<{ n: number }>("Placed", { durable: true });
         await using harness = await open();
@@ -138,7 +201,7 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         "does not know its key": keyCodec([9], isAsync),
         "makes something else of it (it was lost, with one line in the log)": {
           encode: right.encode,
-          decode: async (bytes) => (await right.decode(bytes)).map((byte) => byte ^ 3),
+          decode: async (bytes, of) => (await right.decode(bytes, of)).map((byte) => byte ^ 3),
         },
         "makes nothing of it (it was lost, too)": { encode: right.encode, decode: () => new Uint8Array() },
       };
@@ -310,8 +373,8 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         const right = keyCodec([7], isAsync);
         let hangs = false;
         const hanging: PayloadCodec = {
-          encode: (bytes) => hangs ? new Promise(() => {}) : right.encode(bytes),
-          decode: (bytes) => hangs ? new Promise(() => {}) : right.decode(bytes),
+          encode: (bytes, of) => hangs ? new Promise(() => {}) : right.encode(bytes, of),
+          decode: (bytes, of) => hangs ? new Promise(() => {}) : right.decode(bytes, of),
         };
         const Ask = query<string, string>("Ask");
         await using harness = await open();

@@ -82,7 +82,7 @@ export class SealedStream implements LogStream {
     checkAppend(subject, options); // checked here, so that a wrong argument throws at once
     const { promise, resolve, reject } = Promise.withResolvers<Appended>();
     this.#appends.pass(
-      this.#seal(data),
+      this.#seal(subject, data),
       (sealed) => this.#stream.append(subject, sealed, options).then(resolve, reject),
       (error) => resolve(unsealed(error)),
     );
@@ -91,7 +91,7 @@ export class SealedStream implements LogStream {
 
   appendNext(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void {
     this.#appends.pass(
-      this.#seal(text),
+      this.#seal(subject, text),
       (sealed) => this.#stream.appendNext(receiver, subject, utf8.decode(sealed), options),
       (error) => receiver.appended(unsealed(error), options.now),
     );
@@ -155,9 +155,9 @@ export class SealedStream implements LogStream {
     return this.#stream.onDoubt(listener);
   }
 
-  #seal(data: string | Uint8Array): MaybePromise<Uint8Array> {
+  #seal(subject: string, data: string | Uint8Array): MaybePromise<Uint8Array> {
     const bytes = typeof data === "string" ? encode(data) : data;
-    return changePayloads(bytes, (text) => this.#sealing.seal(text));
+    return changePayloads(subject, bytes, (text, of) => this.#sealing.seal(text, of));
   }
 
   /**
@@ -166,10 +166,14 @@ export class SealedStream implements LogStream {
    */
   #open(message: StoredMessage): MaybePromise<StoredMessage> {
     const opened = changePayloads(
+      message.subject,
       message.data,
       // only what the codec has decoded is looked at: other payloads come back as they are
-      (text) =>
-        andThen(this.#sealing.openOrKeep(text), (payload) => payload === text || isReadable(payload) ? payload : text),
+      (text, of) =>
+        andThen(
+          this.#sealing.openOrKeep(text, of),
+          (payload) => payload === text || isReadable(payload) ? payload : text,
+        ),
     );
     const { sequence, subject, time, headers } = message;
     return andThen(opened, (data) => data === message.data ? message : { sequence, subject, time, headers, data });

@@ -2,6 +2,7 @@
  * Buckets whose values a codec encodes ("seals"): results of idempotent commands, the cache, snapshots. Keys stay
  * readable.
  */
+import type { PayloadOf } from "../contract/payload_codec.ts";
 import { andThen, type MaybePromise } from "../contract/schema.ts";
 import {
   type Bucket,
@@ -15,6 +16,7 @@ import {
   type WriteOptions,
 } from "../ports/key_value_store.ts";
 import { InOrder } from "./in_order.ts";
+import { readSnapshotKey } from "../log/format/names.ts";
 import type { Sealing } from "./sealing.ts";
 
 /** The buckets whose values are payloads, and so are encoded by the codec. */
@@ -25,16 +27,19 @@ export class SealedStore implements KeyValueStore {
   readonly #store: KeyValueStore;
   readonly #sealing: Sealing;
   readonly #names: ReadonlySet<string>;
+  readonly #snapshots: string;
 
   constructor(store: KeyValueStore, sealing: Sealing, namespace: string) {
     this.#store = store;
     this.#sealing = sealing;
     this.#names = new Set(SEALED.map((kind) => bucketName(namespace, kind)));
+    this.#snapshots = bucketName(namespace, "snapshots");
   }
 
   async open(name: string, options?: BucketOptions): Promise<Bucket> {
     const bucket = await this.#store.open(name, options);
-    return this.#names.has(name) ? new SealedBucket(bucket, this.#sealing) : bucket;
+    if (!this.#names.has(name)) return bucket;
+    return new SealedBucket(bucket, this.#sealing, name === this.#snapshots ? snapshotOf : undefined);
   }
 }
 
@@ -42,10 +47,13 @@ export class SealedStore implements KeyValueStore {
 export class SealedBucket implements Bucket {
   readonly #bucket: Bucket;
   readonly #sealing: Sealing;
+  readonly #ofEntry: (key: string) => PayloadOf | undefined;
 
-  constructor(bucket: Bucket, sealing: Sealing) {
+  /** `ofEntry`: returns what the value of a key belongs to; default: no message. */
+  constructor(bucket: Bucket, sealing: Sealing, ofEntry: (key: string) => PayloadOf | undefined = () => undefined) {
     this.#bucket = bucket;
     this.#sealing = sealing;
+    this.#ofEntry = ofEntry;
   }
 
   get name(): string {
@@ -62,15 +70,15 @@ export class SealedBucket implements Bucket {
   }
 
   async create(key: string, value: string, options?: WriteOptions): Promise<number | undefined> {
-    return await this.#bucket.create(key, await this.#sealing.seal(value), options);
+    return await this.#bucket.create(key, await this.#sealing.seal(value, this.#ofEntry(key)), options);
   }
 
   async update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined> {
-    return await this.#bucket.update(key, await this.#sealing.seal(value), revision, options);
+    return await this.#bucket.update(key, await this.#sealing.seal(value, this.#ofEntry(key)), revision, options);
   }
 
   async put(key: string, value: string, options?: WriteOptions): Promise<number> {
-    return await this.#bucket.put(key, await this.#sealing.seal(value), options);
+    return await this.#bucket.put(key, await this.#sealing.seal(value, this.#ofEntry(key)), options);
   }
 
   delete(key: string, options?: DeleteOptions): Promise<boolean> {
@@ -98,6 +106,12 @@ export class SealedBucket implements Bucket {
    * readers find it malformed.
    */
   #open<E extends Entry>(entry: E): MaybePromise<E> {
-    return andThen(this.#sealing.openOrKeep(entry.value), (value) => ({ ...entry, value }));
+    return andThen(this.#sealing.openOrKeep(entry.value, this.#ofEntry(entry.key)), (value) => ({ ...entry, value }));
   }
+}
+
+/** Returns the entity of a snapshot's key. */
+function snapshotOf(key: string): PayloadOf | undefined {
+  const found = readSnapshotKey(key);
+  return found && { contract: found.type, key: found.id };
 }

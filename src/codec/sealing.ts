@@ -4,7 +4,7 @@
  * reads stored messages treats it like any payload with tags.
  */
 import { andThen, type MaybePromise } from "../contract/schema.ts";
-import type { PayloadCodec } from "../contract/payload_codec.ts";
+import type { PayloadCodec, PayloadOf } from "../contract/payload_codec.ts";
 import { areSealed, base64, SEALED, SEALED_BYTES } from "../data/tags.ts";
 import { encode } from "../data/utf8.ts";
 import { CatgaError } from "../error.ts";
@@ -37,29 +37,31 @@ export class Sealing {
    * Encodes a text by the codec, and marks it. A text that is marked already stays as it is: it could not be decoded
    * here, or is passed on unchanged.
    */
-  seal(text: string): MaybePromise<string> {
-    return isSealed(text) ? text : andThen(this.#encode(encode(text)), (bytes) => `${SEALED}${base64(bytes)}${END}`);
+  seal(text: string, of = OF_NONE): MaybePromise<string> {
+    return isSealed(text)
+      ? text
+      : andThen(this.#encode(encode(text), of), (bytes) => `${SEALED}${base64(bytes)}${END}`);
   }
 
   /** Decodes a text by the codec; a text without the mark stays as it is. Rejects if the codec cannot decode it. */
-  open(text: string): MaybePromise<string> {
+  open(text: string, of = OF_NONE): MaybePromise<string> {
     if (!isSealed(text)) return text;
     const bytes = new Uint8Array(Buffer.from(text.slice(SEALED.length, -END.length), "base64"));
-    return andThen(this.#decode(bytes), (opened) => utf8.decode(opened));
+    return andThen(this.#decode(bytes, of), (opened) => utf8.decode(opened));
   }
 
   /**
    * Decodes a text by the codec; a text without the mark, or that the codec cannot decode, stays as it is. Never
    * rejects.
    */
-  openOrKeep(text: string): MaybePromise<string> {
-    const opened = this.open(text);
+  openOrKeep(text: string, of = OF_NONE): MaybePromise<string> {
+    const opened = this.open(text, of);
     return opened instanceof Promise ? opened.catch(() => text) : opened;
   }
 
   /** Encodes bytes by the codec, and marks them. */
   sealBytes(bytes: Uint8Array): MaybePromise<Uint8Array> {
-    return andThen(this.#encode(new Uint8Array(bytes)), (sealed) => {
+    return andThen(this.#encode(new Uint8Array(bytes), OF_NONE), (sealed) => {
       const marked = new Uint8Array(SEALED_BYTES.length + sealed.length);
       marked.set(SEALED_BYTES);
       marked.set(sealed, SEALED_BYTES.length);
@@ -69,16 +71,16 @@ export class Sealing {
 
   /** Decodes bytes by the codec; bytes without the mark stay as they are. Rejects if the codec cannot decode them. */
   openBytes(bytes: Uint8Array): MaybePromise<Uint8Array> {
-    return areSealed(bytes) ? this.#decode(bytes.slice(SEALED_BYTES.length)) : bytes;
+    return areSealed(bytes) ? this.#decode(bytes.slice(SEALED_BYTES.length), OF_NONE) : bytes;
   }
 
-  #encode(bytes: Uint8Array): MaybePromise<Uint8Array> {
+  #encode(bytes: Uint8Array, of: PayloadOf): MaybePromise<Uint8Array> {
     // the cast is safe: the bytes have their own buffer
-    return this.#made("encoded", () => this.#codec.encode(bytes as Uint8Array<ArrayBuffer>));
+    return this.#made("encoded", () => this.#codec.encode(bytes as Uint8Array<ArrayBuffer>, of));
   }
 
-  #decode(bytes: Uint8Array): MaybePromise<Uint8Array> {
-    return this.#made("decoded", () => this.#codec.decode(bytes as Uint8Array<ArrayBuffer>));
+  #decode(bytes: Uint8Array, of: PayloadOf): MaybePromise<Uint8Array> {
+    return this.#made("decoded", () => this.#codec.decode(bytes as Uint8Array<ArrayBuffer>, of));
   }
 
   #made(what: "encoded" | "decoded", make: () => MaybePromise<Uint8Array>): MaybePromise<Uint8Array> {
@@ -99,6 +101,9 @@ export class Sealing {
     });
   }
 }
+
+/** What a payload belongs to that is stored with no message, or with several as one. */
+const OF_NONE: PayloadOf = Object.freeze({ contract: undefined, key: undefined });
 
 /** Returns true for a text that a codec has encoded, by its mark. */
 export function isSealed(text: string): boolean {

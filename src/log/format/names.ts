@@ -47,6 +47,13 @@ export function snapshotKeys(type: string, id: string): readonly string[] {
   return Array.from({ length: SNAPSHOTS }, (_, n) => `${type}.${of}/${n}`);
 }
 
+/** The type and id of the entity whose snapshot has this key; `undefined` for another key. */
+export function readSnapshotKey(key: string): { type: string; id: string } | undefined {
+  const [, type, of] = /^([^.]+)\.([^/]+)\/\d+$/.exec(key) ?? [];
+  const id = of === undefined ? undefined : decodeToken(of);
+  return id === undefined ? undefined : { type, id };
+}
+
 /** Maximum number of versions of an entity's definition that have a snapshot at once. */
 const SNAPSHOTS = 4;
 

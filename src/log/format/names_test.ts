@@ -16,9 +16,11 @@ import {
   readLeaseSubject,
   readRequestSubject,
   readScheduleSubject,
+  readSnapshotKey,
   readSubscriptionKey,
   requestSubject,
   scheduleSubject,
+  snapshotKeys,
   streamOf,
   subscriptionKey,
 } from "./names.ts";
@@ -164,5 +166,16 @@ describe("subjects of what a subscription stores", () => {
       assertEquals(readRequestSubject("n", other), undefined, other);
     }
     assertEquals(readCommitSubject("n", commitSubject("n", "shop")), undefined);
+  });
+});
+
+describe("readSnapshotKey", () => {
+  it("is the entity of each of its snapshots, and none for another key", () => {
+    for (const id of TEXTS) {
+      for (const key of snapshotKeys("Cart", id)) assertEquals(readSnapshotKey(key), { type: "Cart", id });
+    }
+    for (const other of ["", "Cart", "Cart.a", "Cart.a/", "Cart.a.b/0", "Cart.=2/0"]) {
+      assertEquals(readSnapshotKey(other), undefined);
+    }
   });
 });

@@ -102,7 +102,7 @@ export class Sealing {
   }
 }
 
-/** What a payload belongs to that is stored with no message, or with several as one. */
+/** The context of a payload that is stored with no message, or with several as one. */
 const OF_NONE: PayloadOf = Object.freeze({ contract: undefined, key: undefined });
 
 /** Returns true for a text that a codec has encoded, by its mark. */

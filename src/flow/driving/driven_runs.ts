@@ -83,6 +83,11 @@ interface HeldRun {
   /** True if a lease covers the run, even if it is not stored yet. */
   hasLease: boolean;
   /**
+   * True if another process executed the run before, and probably died. The run then gets a lease soon: until the call
+   * for it is acknowledged, the log suspects its message of having ended that process, and holds others back.
+   */
+  isTakenOver: boolean;
+  /**
    * Sequence of the last message of the run that had been read when its execution ended; -1: the run was not read,
    * because its start, which this node was storing, was not stored.
    */
@@ -383,6 +388,7 @@ export class DrivenRuns {
       const { holder, heldAt } = journal;
       const isGivenUp = trials.hasGivenUp(holder, heldAt);
       if (journal.ended === undefined && isElsewhere(holder, host) && !isGivenUp) return { elsewhere: holder };
+      held.isTakenOver = holder !== "" && holder !== host.endpoint;
       const { refusedBy } = trials;
       return await this.#drive(held, body, ref, journal, {
         ...{ due: due === undefined ? [] : [due], fresh: false, refusedBy: new Set(refusedBy) },
@@ -419,7 +425,7 @@ export class DrivenRuns {
       drive = held.drive = new Drive(options);
       drive.begin();
       if (this.#leaving) drive.leave();
-      this.#watch();
+      this.#watch(held.isTakenOver ? SOON : undefined);
       end = await drive.end;
       if (end !== "restart" || drive.error !== undefined) break;
       const { due, handedOver, begun, times: { unrecorded } } = drive;
@@ -487,7 +493,7 @@ export class DrivenRuns {
     const since = this.#host.clock.monotonic();
     const held: HeldRun = {
       ...{ end, drive: undefined, ref, since, epoch: this.#host.log.epoch },
-      ...{ leased, leaseEpoch: undefined, hasLease: false, sequence: -1 },
+      ...{ leased, leaseEpoch: undefined, hasLease: false, isTakenOver: false, sequence: -1 },
       lease: (epoch) => {
         held.leaseEpoch = epoch;
         lease("leased");
@@ -519,22 +525,24 @@ export class DrivenRuns {
   }
 
   /**
-   * Stores leases when they are due, and gives a lease to each run that takes long; with more than `FEW` runs, to each
-   * run that takes longer than `BRIEF` ms.
+   * Stores leases when they are due, and gives a lease to each run that takes long: longer than `BRIEF` ms with more
+   * than `FEW` runs, longer than `SOON` ms if it was taken over. `soon`: time of the next look, in ms from now.
    */
-  #watch(): void {
+  #watch(soon?: number): void {
     const { clock } = this.#host;
     const isMany = () => this.#held.size > this.#few;
-    const pause = isMany() ? MANY_TICK : TICK;
+    const pause = soon ?? (isMany() ? MANY_TICK : TICK);
     const at = clock.monotonic() + pause;
     if (this.#ticksAt <= at) return;
     this.#timer?.cancel();
     this.#ticksAt = at;
     this.#timer = clock.after(pause, () => {
       this.#ticksAt = Infinity;
-      const before = clock.monotonic() - (isMany() ? BRIEF : HELD);
+      const now = clock.monotonic();
+      const long = isMany() ? BRIEF : HELD;
       for (const held of this.#held.values()) {
-        if (held.hasLease || held.since > before || held.drive === undefined) continue;
+        const lasts = now - held.since;
+        if (held.hasLease || held.drive === undefined || lasts < (held.isTakenOver ? SOON : long)) continue;
         held.hasLease = true;
         this.#leases.add(held.ref, held.lease);
       }
@@ -565,6 +573,8 @@ const TICK = 500; // ms between two looks at the leases of executed runs
 const FEW = 256;
 /** Time for which a run is executed without a lease while there are more than `FEW` runs, in ms. */
 const BRIEF = 200;
+/** Time for which a run that was taken over is executed without a lease, in ms: many end within it. */
+const SOON = 50;
 const MANY_TICK = 100; // ms between two looks while there are many runs
 const REMEMBERED = 5_000;
 const REMOVAL_PAUSES = [100, 2_000] as const; // ms, the first and the longest pause before removing schedules again

@@ -17,6 +17,7 @@ import { pathToFileURL } from "node:url";
 const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/data/cron_zones": 30,
   "test/simulation/child_simulation": 130,
+  "src/log/blocked_handlers": 60,
   "test/simulation/flow_simulation": 88,
   "src/cli/doctor": 67,
   "test/simulation/explored_workflows": 85,

@@ -1067,7 +1067,7 @@ class SimLeader {
     }
     const end = run.log.at(-1)?.position ?? 0;
     const lost = ledger.takeOver({
-      ...{ stored, messages, running, ended, unclean, end, now: run.now },
+      ...{ stored, messages, running, ended, finished: new Map(), unclean, end, now: run.now },
     });
     for (const each of lost) {
       for (const [id, fate] of run.fates) if (id === each || id.startsWith(`${each}-`)) fate.givenUp ||= fate.lost;

@@ -43,6 +43,11 @@ export interface Head {
    * after a commit that names it ({@link Doubt.begun}) is stored.
    */
   readonly doubt: Doubt | undefined;
+  /**
+   * Token of the last leader that went back in the log: what was handed out by it, and by leaders before it, is to run
+   * again. Absent: none has.
+   */
+  readonly wentBack?: number | undefined;
 }
 
 /** How far a subscription has read a log. */
@@ -159,7 +164,7 @@ export function writeCommit({ id, prev, full, base, head, parked, ended, counts 
 export function readCommit(text: string): Commit | string {
   const value = readRecord(text);
   if (typeof value === "string") return value;
-  const { full, base, leader, token, began, requests, counts } = value;
+  const { full, base, leader, token, began, requests, counts, wentBack } = value;
   const id = readId(value.id);
   const prev = value.prev === undefined ? undefined : readId(value.prev);
   if (id === undefined || (prev === undefined && value.prev !== undefined) || !isCount(base)) return "no number";
@@ -171,6 +176,7 @@ export function readCommit(text: string): Commit | string {
   const categories = Object.entries(began) as [string, number][];
   if (categories.length > MAX_CATEGORIES) return `more than ${MAX_CATEGORIES} categories`;
   if (!isCount(requests)) return "no requests";
+  if (wentBack !== undefined && !isCount(wentBack)) return "an invalid token of who went back";
   const place = readPlace(value.place);
   const open = readOpen(value.open);
   if (place === undefined || open === undefined) return "no place in the log";
@@ -193,6 +199,7 @@ export function readCommit(text: string): Commit | string {
       began: Object.fromEntries(categories.filter(([name]) => isContractName(name))),
       requests,
       doubt,
+      ...(wentBack === undefined ? {} : { wentBack }),
     },
     parked,
     ended: value.ended,

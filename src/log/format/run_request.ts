@@ -116,10 +116,22 @@ export type BarrierRequest = readonly ["barrier", token: number];
 
 /**
  * Answer of a node to a barrier: the ids of messages that run there, and of messages whose runs have ended in the last
- * 10 s. If the new leader hands a message out that runs there already, the node does not run it a second time, but
- * answers with the outcome of that run.
+ * 10 s; and what came of the runs that took so long that no leader may have received their answers. If the leader hands
+ * a message out that runs there already, the node does not run it a second time, but answers with the outcome of that
+ * run.
  */
-export type BarrierAnswer = { readonly running: readonly string[]; readonly ended: readonly string[] };
+export type BarrierAnswer = {
+  readonly running: readonly string[];
+  readonly ended: readonly string[];
+  readonly finished: readonly FinishedRun[];
+};
+
+/**
+ * A long run that has ended at a node: `token`, of the leader that handed its message out; `attempt`, its number, from
+ * 1; `answer`, `0` (handled) or the failure. Nodes remember it, because who was blocked or frozen answers a leader that
+ * no longer waits, or no longer leads.
+ */
+export type FinishedRun = readonly [id: string, token: number, attempt: number, answer: 0 | FailedRun];
 
 /** Parses a run request. Returns a string that says what is wrong if it is invalid. */
 export function readRunRequest(value: unknown): RunRequest | string {
@@ -188,8 +200,20 @@ export function readBarrier(value: unknown): number | undefined {
 /** Parses a node's answer to a barrier (a new leader's question what the node runs); `undefined`: invalid. */
 export function readBarrierAnswer(value: unknown): BarrierAnswer | undefined {
   if (!isRecord(value)) return undefined;
-  const { running, ended } = value;
-  return areIds(running) && areIds(ended) ? { running, ended } : undefined;
+  const { running, ended, finished } = value;
+  if (!areIds(running) || !areIds(ended) || !Array.isArray(finished)) return undefined;
+  const read = finished.map(readFinishedRun);
+  return read.includes(undefined) ? undefined : { running, ended, finished: read as FinishedRun[] }; // just checked
+}
+
+function readFinishedRun(value: unknown): FinishedRun | undefined {
+  if (!Array.isArray(value) || value.length !== 4) return undefined;
+  const [id, token, attempt, given] = value;
+  const answer = readRunAnswer(given);
+  if (!areIds([id]) || !isPositive(token) || !isPositive(attempt) || answer === undefined || answer === 1) {
+    return undefined;
+  }
+  return [id, token, attempt, answer];
 }
 
 function areIds(value: unknown): value is string[] {

@@ -106,9 +106,13 @@ describe("readRunAnswer", () => {
 describe("barriers", () => {
   it("have a token, and are answered with positions", () => {
     assertEquals(readBarrier(["barrier", 7]), 7);
-    const answer = { running: ["1025-3", "7-0"], ended: ["9-1"] };
+    const answer = {
+      running: ["1025-3", "7-0"],
+      ended: ["9-1"],
+      finished: [["9-1", 4, 1, 0], ["8-1", 3, 2, ["SOLD_OUT", "no more", 1]]] as const,
+    };
     assertEquals(readBarrierAnswer({ ...answer, more: 1 }), answer);
-    assertEquals(readBarrierAnswer({ running: [], ended: [] }), { running: [], ended: [] });
+    assertEquals(readBarrierAnswer({ running: [], ended: [], finished: [] }), { running: [], ended: [], finished: [] });
   });
 
   it("are nothing else", () => {
@@ -118,9 +122,15 @@ describe("barriers", () => {
       assertEquals(readBarrier(value), undefined, JSON.stringify(value));
     }
     for (const running of [undefined, 7, { length: 0 }, ["7-1", 7], ["7"]]) {
-      const value = { running, ended: [] };
+      const value = { running, ended: [], finished: [] };
       assertEquals(readBarrierAnswer(value), undefined, JSON.stringify(value));
     }
     assertEquals(readBarrierAnswer({ running: [] }), undefined);
+    for (
+      const finished of [undefined, [7], [["7", 1, 1, 0]], [["7-1", 0, 1, 0]], [["7-1", 1, 0, 0]], [["7-1", 1, 1, 1]]]
+    ) {
+      const value = { running: [], ended: [], finished };
+      assertEquals(readBarrierAnswer(value), undefined, JSON.stringify(value));
+    }
   });
 });

@@ -59,6 +59,12 @@ export class LeaderToken {
     return this.#options.standstill.looked;
   }
 
+  /** Checks for a standstill, and returns the present time as {@link LeaderToken.looked} does. */
+  look(): number {
+    void this.#options.standstill.ended; // the getter checks
+    return this.looked;
+  }
+
   /**
    * Returns true if a request with this token may be obeyed without a check: the token is the known leader's, and the
    * request was sent, or the token confirmed, in the last {@link TOKEN_TRUSTED_FOR} ms, so that no other leader can

@@ -14,6 +14,7 @@ import type { UnderWay } from "../../ports/under_way.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { messageId } from "../format/commit.ts";
 import {
+  type BarrierAnswer,
   type BatchAnswer,
   copyJson,
   type FailedRun,
@@ -25,6 +26,7 @@ import {
 } from "../format/run_request.ts";
 import { BatchRun, memberOf, unreadablePayload } from "./batch_run.ts";
 import type { CategoryHandlers } from "./category_handlers.ts";
+import { FinishedRuns, LONG_RUN } from "./finished_runs.ts";
 import { RunEnvelope } from "./run_envelope.ts";
 import type { LeaderToken } from "./leader_token.ts";
 import { PendingRun } from "./pending_run.ts";
@@ -58,6 +60,7 @@ export class SubscriptionRuns {
    */
   readonly #ended = new Float64Array(3 * MAX_ENDED_RUNS);
   #next = 0;
+  readonly #finished = new FinishedRuns();
 
   constructor(options: SubscriptionRunsOptions) {
     this.#options = options;
@@ -89,6 +92,19 @@ export class SubscriptionRuns {
       .flatMap(([position, time, at]) => position > 0 && at >= since ? [messageId({ position, time })] : []);
   }
 
+  /**
+   * Tells the leader with this token what runs here, and what has ended. It is going to ask for what runs: the answers
+   * of runs for which no request of it waits are kept.
+   */
+  report(token: number): BarrierAnswer {
+    const now = this.#options.host.clock.monotonic();
+    for (const going of this.#running.values()) {
+      const isAwaited = going.asked.token === token && going.asked.by.remaining(now) > 0;
+      if (!isAwaited && !going.run.answered) going.owed = true;
+    }
+    return { running: [...this.running], ended: [...this.ended], finished: this.#finished.since(now) };
+  }
+
   /** Returns true if this request of a leader is for a message that runs already, and would join that run. */
   joins(payload: unknown): boolean {
     const request = readRunRequest(payload);
@@ -115,15 +131,23 @@ export class SubscriptionRuns {
   /** Calls `then` if the request's token is the present leader's; else returns a refusal or an error. */
   #ofLeader(
     [given]: RunRequest,
-    { sentAt }: MessageContext,
+    ctx: MessageContext,
     then: () => MaybePromise<Outcome>,
   ): MaybePromise<Outcome> {
     const { token } = this.#options;
+    const { sentAt } = ctx;
     if (token.obeys(given, sentAt)) return then();
     return token.check(given, sentAt).then((check) => {
-      if (check === "leader") return then();
+      if (check === "leader") return ctx.remaining(this.#options.host.clock.monotonic()) > 0 ? then() : this.#late(ctx);
       return check === "earlier" ? DEPOSED : { ok: false, error: check };
     });
+  }
+
+  /** Refuses a request whose leader no longer waits: it may hand the message out elsewhere. */
+  #late({ node }: MessageContext): Outcome {
+    const { contract: { kind, name } } = this.#options.handlers;
+    const message = `${kind} ${name} did not run at node ${node}: its leader no longer waits for it`;
+    return { ok: false, error: unavailable(message, { node }) };
   }
 
   /** Handles a request whose token was accepted: joins the run of its message, or begins a run. */
@@ -136,7 +160,7 @@ export class SubscriptionRuns {
     // this request needs no place among the node's concurrent messages: the joined run has its own
     ctx.execution.stepAside();
     if (going.kept) this.#running.delete(id);
-    if (going.kept || going.owed || !going.run.answered) return this.#joined(going, ctx);
+    if (going.kept || going.owed || !going.run.answered) return this.#joined(going, request, ctx);
     return this.#after(going, request, ctx);
   }
 
@@ -145,9 +169,10 @@ export class SubscriptionRuns {
    * take, because its version of the handler has a shorter timeout, the leader is told in time that the run goes on;
    * the answer of the run is then kept for the leader's next request.
    */
-  #joined(going: RunningMessage, ctx: MessageContext): Promise<Outcome> {
+  #joined(going: RunningMessage, [token]: RunRequest, ctx: MessageContext): Promise<Outcome> {
     const answer = going.answer();
     going.owed = false;
+    going.asked = { token, by: ctx };
     return this.#inTime(answer, [going], ctx);
   }
 
@@ -177,8 +202,9 @@ export class SubscriptionRuns {
   }
 
   /** Lists a message that runs. */
-  #enters(id: string, { run, answer, isLast = false }: EnteredMessage): RunningMessage {
-    const going = { run, answer, isLast, reported: false, owed: false, kept: false };
+  #enters(id: string, { run, answer, asked, isLast = false }: EnteredMessage): RunningMessage {
+    const going = { run, answer, asked, isLast, reported: false, owed: false, kept: false };
+    this.#finished.forget(id);
     this.#options.underWay.begin();
     this.#running.set(id, going);
     return going;
@@ -221,10 +247,8 @@ export class SubscriptionRuns {
     return { ok: false, error };
   }
 
-  #begin(
-    [token, position, attempt, id, key, given, tagged, time, meta]: RunRequest,
-    outer: MessageContext,
-  ): MaybePromise<Outcome> {
+  #begin(request: RunRequest, outer: MessageContext): MaybePromise<Outcome> {
+    const [token, position, attempt, id, key, given, tagged, time, meta] = request;
     const { host, handlers, causes } = this.#options;
     const { contract, timeout, attempts, outage } = handlers;
     // a copy, because on the leader's own node the payload is the object that the leader may send again; the cast is
@@ -238,24 +262,27 @@ export class SubscriptionRuns {
       return { ok: true, value: failureAnswer(error, causes) };
     }
     const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token, storedAt: time };
+    const began = this.#options.token.looked;
     // `outer`: the leader's request contains the run, so the request counts as waiting while the run waits
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer));
     const outcome = handlers.run(payload, made, ctx);
     const isLast = attempt >= attempts;
     if (!(outcome instanceof Promise)) {
-      this.#onEnded(position, time, this.#options.token.looked);
-      const answer = answerTo(outcome, ctx, causes, outage);
-      return isLast ? lastAnswer(answer) : answer;
+      const given = answerTo(outcome, ctx, causes, outage);
+      const answer = isLast ? lastAnswer(given) : given;
+      this.#returned([request], began, () => answer);
+      return answer;
     }
     const run = new PendingRun(ctx, outer, handlers, causes);
     const own = messageId({ position, time });
     const answer = isLast ? run.answer.then(lastAnswer) : run.answer;
-    const going = this.#enters(own, { run, answer: () => answer, isLast });
+    const going = this.#enters(own, { run, answer: () => answer, asked: { token, by: outer }, isLast });
+    void answer.then((each) => this.#keep(request, each, began));
     run.watch(outcome, () => {
       this.#leaves(own);
       this.#onEnded(position, time);
     });
-    return this.#joined(going, outer);
+    return this.#joined(going, request, outer);
   }
 
   #admittedTogether(requests: readonly RunRequest[], ctx: MessageContext): MaybePromise<Outcome> {
@@ -323,16 +350,22 @@ export class SubscriptionRuns {
       const of = each();
       return of.every((one) => one === 0) ? answer : { ok: true, value: { of } satisfies BatchAnswer };
     };
+    const began = this.#options.token.looked;
     // `batch` exists: this method is called only for a contract with a batch handler
     const outcome = handlers.batch!.run(batch, ctx);
     if (!(outcome instanceof Promise)) {
-      ended();
-      return answered(answerTo(outcome, ctx, causes, handlers.outage));
+      const answer = answered(answerTo(outcome, ctx, causes, handlers.outage));
+      this.#returned(requests, began, (i) => memberAnswer(answer, i));
+      return answer;
     }
     const run = new PendingRun(ctx, outer, handlers, causes);
     const answer = run.answer.then(answered);
     const ids = requests.map(([, position, , , , , , time]) => messageId({ position, time }));
-    const all = ids.map((id, i) => this.#enters(id, { run, answer: () => this.#answerOf(answer, i, ctx) }));
+    const asked = { token: requests[0][0], by: outer };
+    const all = ids.map((id, i) => this.#enters(id, { run, answer: () => this.#answerOf(answer, i, ctx), asked }));
+    void answer.then((whole) => {
+      for (const [i, request] of requests.entries()) this.#keep(request, memberAnswer(whole, i), began);
+    });
     run.watch(outcome, () => {
       for (const id of ids) this.#leaves(id);
       ended();
@@ -354,6 +387,22 @@ export class SubscriptionRuns {
     return one === 2 || one === 3 ? this.#notRun(ctx) : { ok: true, value: one };
   }
 
+  /** Remembers that a run has returned at once. `began`: approximate time at which it began, by the monotonic clock. */
+  #returned(requests: readonly RunRequest[], began: number, answerOf: (i: number) => Outcome | undefined): void {
+    const now = this.#options.token.look();
+    for (const [i, request] of requests.entries()) {
+      this.#onEnded(request[1], request[7], now);
+      if (now - began >= LONG_RUN) this.#keep(request, answerOf(i), began);
+    }
+  }
+
+  /** Remembers what came of a run, for leaders that have not received its answer. `undefined`: it did not run. */
+  #keep([token, position, attempt, , , , , time]: RunRequest, answer: Outcome | undefined, began: number): void {
+    const now = this.#options.host.wheel.now();
+    if (answer === undefined || now - began < LONG_RUN) return;
+    this.#finished.add(messageId({ position, time }), token, attempt, answer, now);
+  }
+
   /**
    * Remembers that a run has ended. Allocates nothing, because it is called for each run. `at`: the present time; for
    * runs that returned at once, an approximate time that needs no reading of the clock.
@@ -366,6 +415,15 @@ export class SubscriptionRuns {
   }
 }
 
+/** Returns what came of a member of a batch; `undefined`: it did not run, or it is to be run alone. */
+function memberAnswer(whole: Outcome, i: number): Outcome | undefined {
+  if (whole instanceof Refusal || !whole.ok) return undefined;
+  const value = whole.value as 0 | FailedRun | BatchAnswer; // the answer of a batch
+  if (value === 0) return whole;
+  const one = "of" in value ? value.of[i] : 2; // a batch that failed as a whole counts for none of its members
+  return one === 2 || one === 3 ? undefined : { ok: true, value: one };
+}
+
 /** Maximum number of ended runs that are remembered. */
 const MAX_ENDED_RUNS = 256;
 /** Time for which an ended run is remembered, in ms. */
@@ -376,6 +434,8 @@ interface RunningMessage {
   readonly run: PendingRun;
   /** Returns the answer to the leader. */
   answer(): Promise<Outcome>;
+  /** The last request for the message: the token of its leader, and its context. */
+  asked: { readonly token: number; readonly by: MessageContext };
   /** True if it was reported that the handler still runs after its timeout. */
   reported: boolean;
   /** True if a leader was told that the message still runs, and has not asked for the answer of the run since. */
@@ -387,7 +447,7 @@ interface RunningMessage {
 }
 
 /** A message that begins to run; unless it says so, this is not its last attempt. */
-type EnteredMessage = Pick<RunningMessage, "run" | "answer"> & Partial<Pick<RunningMessage, "isLast">>;
+type EnteredMessage = Pick<RunningMessage, "run" | "answer" | "asked"> & Partial<Pick<RunningMessage, "isLast">>;
 
 /**
  * Time before its deadline at which a request waiting for an earlier run gives up, in ms, so that the leader still

@@ -140,9 +140,11 @@ function control(
   }
   return token.check(given).then((check): Outcome => {
     if (check === "leader") {
+      const reports = categories.map((runs) => runs.report(given));
       const value: BarrierAnswer = {
-        running: categories.flatMap(({ running }) => [...running]),
-        ended: categories.flatMap(({ ended }) => [...ended]),
+        running: reports.flatMap(({ running }) => running),
+        ended: reports.flatMap(({ ended }) => ended),
+        finished: reports.flatMap(({ finished }) => finished).slice(-MAX_FINISHED),
       };
       return { ok: true, value };
     }
@@ -152,6 +154,8 @@ function control(
   });
 }
 
+/** Maximum number of ended runs in an answer to a barrier, which has to fit into a message. */
+const MAX_FINISHED = 1_000;
 /**
  * Duration of a standstill of this process, in ms, after which another node may lead a subscription of this node: less
  * than the 1.7 s without a renewal of a leader's lease after which, at the earliest, another node takes the lead.

@@ -11,7 +11,7 @@ import { type LocalApp, localApp } from "../../../test/support/local_app.ts";
 import { counting } from "../../../test/support/schemas.ts";
 import { COMMANDS, controlName, runName } from "../../contract/announcement.ts";
 import { commitSubject, subscriptionKey } from "../format/names.ts";
-import { type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
+import { type BarrierAnswer, type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
 import { streamOptions } from "../format/streams.ts";
 import { streamName } from "../format/stream_name.ts";
 import { leads } from "../../../test/support/commits.ts";
@@ -300,13 +300,19 @@ describe("a barrier", () => {
     const runs = [node.run({ position: 5 }), node.run({ position: 7 }, "Paid")];
     await node.clock.advance(1_100); // the first run goes on after its timeout
     const token = await node.lead();
-    assertEquals((await node.until(node.barrier(token))).value, { running: ["5-1", "7-1"], ended: [] });
+    assertEquals((await node.until(node.barrier(token))).value, {
+      running: ["5-1", "7-1"],
+      ended: [],
+      finished: [["5-1", old, 1, ["TIMEOUT", "the handler of Placed did not end within 1000 ms on node here", 0]]],
+    });
     assertEquals((await node.until(node.run({ position: 9, token: old }))).value, 1);
     const joined = node.run({ position: 7, token }, "Paid");
     for (const end of ends) end();
     assertEquals((await node.until(joined)).value, 0);
     await node.until(Promise.all(runs));
-    assertEquals((await node.until(node.barrier(token))).value, { running: [], ended: ["5-1", "7-1"] });
+    const said = (await node.until(node.barrier(token))).value as BarrierAnswer;
+    assertEquals([said.running, said.ended], [[], ["5-1", "7-1"]]);
+    assertEquals(said.finished[1], ["7-1", old, 1, 0], "a long run, which its leader may have given up");
     assertEquals((await node.until(node.barrier(old))).error?.code, "CANCELLED");
   });
 });

@@ -8,7 +8,11 @@ import { barrier } from "./found_state.ts";
 
 const running = (...positions: number[]): Result<unknown> => ({
   ok: true,
-  value: { running: positions.map((position) => `${position}-0`), ended: positions.map((each) => `${each}-1`) },
+  value: {
+    running: positions.map((position) => `${position}-0`),
+    ended: positions.map((each) => `${each}-1`),
+    finished: [],
+  },
 });
 const silence = () => fail("UNAVAILABLE", "no answer");
 
@@ -89,7 +93,23 @@ describe("barrier", () => {
     passed.then(() => over = true);
     await clock.advance(2_999);
     assertEquals(over, false);
-    assertEquals([...(await clock.until(passed, 2_000)).running], [["5-0", "b"]]);
+    const { running: runs, silent } = await clock.until(passed, 2_000);
+    assertEquals([[...runs], [...silent].map(({ id }) => id)], [[["5-0", "b"]], ["a"]]);
+  });
+
+  it("takes the run that has handled a message, or else the later one, when several nodes say what they ran", async () => {
+    const says = (...finished: unknown[]) => (): Result<unknown> => ({
+      ok: true,
+      value: { running: [], ended: [], finished },
+    });
+    const failed = ["SOLD_OUT", "no more", 0];
+    const { clock, pass } = setUp({
+      a: says(["3-0", 4, 1, 0], ["9-0", 4, 1, failed], ["7-0", 5, 2, failed]),
+      b: says(["3-0", 6, 1, failed], ["9-0", 5, 1, failed], ["7-0", 5, 1, failed]),
+    });
+    const { finished } = await clock.until(pass());
+    const seen = [...finished].map(([id, { token, attempt, outcome }]) => [id, token, attempt, outcome === "done"]);
+    assertEquals(seen, [["3-0", 4, 1, true], ["9-0", 5, 1, false], ["7-0", 5, 2, false]]);
   });
 
   it("an answer that is none names no positions, and of the others 10,000 count", async () => {

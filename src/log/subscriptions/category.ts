@@ -12,6 +12,7 @@ import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 import { type BatchRequest, internalCommand, type RunRequest } from "../format/run_request.ts";
+import type { CountedRuns } from "./late_outcome.ts";
 import type { CategorySettings } from "./spec.ts";
 
 /** A category (contract) of a subscription, in its leader. */
@@ -168,6 +169,14 @@ export class Item {
   alone = false;
   /** True if the message runs at a node already: a request to that node joins the run. */
   joins = false;
+  /** True if this leader has begun the message. */
+  hasBegun = false;
+  /** Number of failed attempts that this leader found. */
+  found: number;
+  /** Its runs under earlier leaders that count as attempts; `undefined`: none has been reported. */
+  counted: CountedRuns | undefined = undefined;
+  /** True if an earlier run has handled the message: it is done as soon as the run that it is in has ended. */
+  isHandled = false;
   /** Id of the node to which the next attempt is sent, because an earlier run of the message may go on there. */
   node: string | undefined = undefined;
   /** Number of successive requests that certainly did not run the message. */
@@ -190,7 +199,7 @@ export class Item {
   constructor(message: LoggedMessage, category: Category, attempts: number, epoch: number) {
     this.message = message;
     this.category = category;
-    this.attempts = attempts;
+    this.attempts = this.found = attempts;
     this.epoch = epoch;
   }
 

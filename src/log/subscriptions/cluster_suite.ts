@@ -538,7 +538,7 @@ export class Node {
       this.tokens.set(subscription, Math.max(known, token));
       const running = [...this.running.keys()].filter((key) => key.startsWith(`${subscription}/`))
         .map((key) => key.slice(subscription.length + 1));
-      return Promise.resolve({ running, ended: [] });
+      return Promise.resolve({ running, ended: [], finished: [] });
     }
     const [token, position, attempt, id, key, its, , time] = payload as RunRequest;
     if (token < known) return Promise.resolve(1);

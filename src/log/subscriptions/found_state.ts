@@ -13,10 +13,17 @@ import { controlName } from "../../contract/announcement.ts";
 import { messagePattern } from "../format/names.ts";
 import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
-import { type BarrierRequest, internalCommand, readBarrierAnswer } from "../format/run_request.ts";
+import {
+  type BarrierAnswer,
+  type BarrierRequest,
+  internalCommand,
+  outcomeOf,
+  readBarrierAnswer,
+} from "../format/run_request.ts";
 import type { LogApp, LogHost } from "../log_host.ts";
 import { type CapableNode, LEADER_BOUNCES_FOR } from "./leader_election.ts";
 import type { Commits, TakenLead } from "./commits.ts";
+import type { ReportedRun } from "./late_outcome.ts";
 import type { FoundMessage, FoundState } from "./ledger.ts";
 import { garbageMessage } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
@@ -47,11 +54,16 @@ export interface TakeoverOptions extends BarrierOptions, TakenLead {
 /**
  * Collects the state of a subscription for its new leader: messages that run at nodes, the last commit, parked
  * messages, and open messages of the log. `garbage` in the result: ids of messages that the store of parked messages
- * still has although the last commit does not list them. Rejects when the signal aborts.
+ * still has although the last commit does not list them; `silent`: the nodes that did not answer, and may be frozen or
+ * blocked. Rejects when the signal aborts.
  */
 export async function takeOver(
   options: TakeoverOptions,
-): Promise<{ readonly found: Omit<FoundState, "now">; readonly garbage: readonly string[] }> {
+): Promise<{
+  readonly found: Omit<FoundState, "now">;
+  readonly silent: readonly CapableNode[];
+  readonly garbage: readonly string[];
+}> {
   const { host: { clock }, store, stored, signal } = options;
   const asked = { ...options, last: stored.head.leader };
   let runs = await barrier(asked);
@@ -64,8 +76,10 @@ export async function takeOver(
   const { found: parked, garbage } = await store.listed(new Set(stored.parked.keys()));
   const { writer } = stored;
   const unclean = writer !== "" && !runs.alive.has(writer);
-  const { messages: inLog, end } = await read(options, unclean, parked, runs.running);
-  return { found: { stored, messages: new Map([...inLog, ...parked]), ...runs, unclean, end }, garbage };
+  const { messages: inLog, end } = await read(options, unclean, parked, runs);
+  const { running, ended, finished, silent } = runs;
+  const messages = new Map([...inLog, ...parked]);
+  return { found: { stored, messages, running, ended, finished, unclean, end }, silent: [...silent], garbage };
 }
 
 /** Answers of nodes to a barrier, with which a new leader asks what they run. */
@@ -74,8 +88,12 @@ interface NodeAnswers {
   readonly running: Map<string, string>;
   /** Ids of messages whose runs at nodes have ended in the last seconds. */
   readonly ended: Set<string>;
+  /** What came of the last long run of a message, by the message's id. */
+  readonly finished: Map<string, ReportedRun>;
   /** Endpoints of the nodes that answered. */
   readonly alive: Set<string>;
+  /** Nodes that have not answered, and have not ended either, as far as is known. */
+  readonly silent: Set<CapableNode>;
 }
 
 /**
@@ -84,9 +102,15 @@ interface NodeAnswers {
  * messages are then run again at another node. Rejects when the signal aborts.
  */
 export async function barrier(options: BarrierOptions): Promise<NodeAnswers> {
-  const answered = { running: new Map<string, string>(), ended: new Set<string>(), alive: new Set<string>() };
+  const answered: NodeAnswers = {
+    running: new Map(),
+    ended: new Set(),
+    finished: new Map(),
+    alive: new Set(),
+    silent: new Set(options.nodes()),
+  };
   const contract = internalCommand(controlName(options.spec.service, options.spec.name));
-  const asked = options.nodes().map((node) => ask(options, contract, node, answered));
+  const asked = [...answered.silent].map((node) => ask(options, contract, node, answered));
   await within(options.host.clock, PATIENCE, Promise.all(asked));
   options.signal.throwIfAborted();
   return answered;
@@ -95,9 +119,10 @@ export async function barrier(options: BarrierOptions): Promise<NodeAnswers> {
 async function ask(
   { host, commits: { token }, nodes, last, signal }: BarrierOptions,
   contract: AnyContract,
-  { id, endpoint }: CapableNode,
-  { running, ended, alive }: NodeAnswers,
+  node: CapableNode,
+  { running, ended, finished, alive, silent }: NodeAnswers,
 ): Promise<void> {
+  const { id, endpoint } = node;
   const { clock, app } = host;
   const begun = clock.monotonic();
   const request: BarrierRequest = ["barrier", token];
@@ -106,18 +131,57 @@ async function ask(
     signal.throwIfAborted();
     if (answer.ok) {
       alive.add(endpoint);
-      const said = readBarrierAnswer(answer.value);
-      for (const each of said?.running.slice(0, MAX_MESSAGES_OF_NODE) ?? []) running.set(each, id);
-      for (const each of said?.ended.slice(0, MAX_MESSAGES_OF_NODE) ?? []) ended.add(each);
+      silent.delete(node);
+      const said = reportOf(answer.value);
+      for (const each of said.running) running.set(each, id);
+      for (const each of said.ended) ended.add(each);
+      for (const [each, run] of said.finished) {
+        if (isNewer(run, finished.get(each))) finished.set(each, run);
+      }
       return;
     }
-    if (!nodes().some((node) => node.endpoint === endpoint)) return;
     const absent = app.absent(endpoint);
-    if (absent >= (endpoint === last ? LEADER_BOUNCES_FOR : NODE_BOUNCES_FOR)) return;
+    const bouncesFor = endpoint === last ? LEADER_BOUNCES_FOR : NODE_BOUNCES_FOR;
+    if (!nodes().some((node) => node.endpoint === endpoint) || absent >= bouncesFor) return void silent.delete(node);
     await delay(clock, absent > 0 ? FIRST_PAUSE : doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
   }
 }
 
+/** Answer of a node to a barrier, as a leader uses it. */
+export interface NodeReport {
+  /** Ids of the messages that run there. */
+  readonly running: ReadonlySet<string>;
+  /** Ids of the messages whose runs have ended there in the last seconds. */
+  readonly ended: readonly string[];
+  /** What came of the long runs that have ended there, by the message's id. */
+  readonly finished: ReadonlyMap<string, ReportedRun>;
+}
+
+/** Reads a node's answer to a barrier. One that cannot be read is that of a node which runs nothing. */
+export function reportOf(answer: unknown): NodeReport {
+  const { running, ended, finished } = readBarrierAnswer(answer) ?? NO_REPORT;
+  return {
+    running: new Set(running.slice(0, MAX_MESSAGES_OF_NODE)),
+    ended: ended.slice(0, MAX_MESSAGES_OF_NODE),
+    finished: new Map(
+      finished.slice(0, MAX_MESSAGES_OF_NODE).flatMap(([id, token, attempt, given]) => {
+        const outcome = outcomeOf({ ok: true, value: given });
+        const isOutcome = outcome === "done" || (typeof outcome === "object" && "code" in outcome);
+        return isOutcome ? [[id, { token, attempt, outcome }] as const] : [];
+      }),
+    ),
+  };
+}
+
+/** Returns true if the first run says more about its message: it has handled it, or is the later one. */
+function isNewer(run: ReportedRun, known: ReportedRun | undefined): boolean {
+  if (known === undefined || (run.outcome === "done") !== (known.outcome === "done")) {
+    return known === undefined || run.outcome === "done";
+  }
+  return run.token > known.token || (run.token === known.token && run.attempt > known.attempt);
+}
+
+const NO_REPORT: BarrierAnswer = { running: [], ended: [], finished: [] };
 /** First and longest pause before a node is asked again, and time that a node gets to answer, in ms. */
 const [FIRST_PAUSE, LONGEST_PAUSE, ANSWER_TIMEOUT] = [50, 1_000, 2_000];
 /**
@@ -141,18 +205,19 @@ async function read(
   { host: { clock, namespace }, stream, stored: { head, parked }, signal, fault }: TakeoverOptions,
   unclean: boolean,
   listed: ReadonlyMap<string, ListedMessage>,
-  running: ReadonlyMap<string, string>,
+  { running, finished }: Pick<NodeAnswers, "running" | "finished">,
 ): Promise<Pick<FoundState, "messages" | "end">> {
   const messages = new Map<string, FoundMessage>();
   const { place } = head;
   const open = new Set(head.open.map(([position]) => position));
-  const wanted = new Set([...running.keys(), ...parked.keys()].filter((id) => !listed.has(id)));
+  const wanted = new Set([...running.keys(), ...finished.keys(), ...parked.keys()].filter((id) => !listed.has(id)));
   const positions = new Set([...open, ...[...wanted].map((id) => readMessageId(id)!.position)]);
   if (positions.size === 0 && !unclean) return { messages, end: 0 };
   const state = await readAgain({ clock, signal, fault }, () => stream.state());
   const end = state === undefined ? 0 : endOf(state.last);
   // the stream was made anew, so positions in the commits belong to messages of the earlier stream
-  if (state === undefined || state.created !== place.created) return { messages, end };
+  const isOther = state !== undefined && place.created !== "" && state.created !== place.created;
+  if (state === undefined || isOther) return { messages, end };
   const last = state.last;
   const sequences = [...new Set([...positions].map(sequenceOf).filter((each) => each <= last))].sort((a, b) => a - b);
   const subject = messagePattern(namespace, stream.name);

@@ -22,13 +22,18 @@ import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
 import type { Category, Item } from "./category.ts";
 import { afterFailure } from "./after_failure.ts";
+import type { NodeReport } from "./found_state.ts";
+import type { ReportedRun } from "./late_outcome.ts";
 import { isUnhandled, type Ledger } from "./ledger.ts";
+import { SilentNodes } from "./silent_nodes.ts";
+import type { SubscriptionSpec } from "./spec.ts";
 import type { SubscriptionStore } from "./store.ts";
 import type { Warnings } from "./warnings.ts";
 
 /** Options of a {@link HandingOut}. */
 export interface HandingOutOptions {
   readonly host: LogHost;
+  readonly spec: Pick<SubscriptionSpec, "service" | "name">;
   readonly warnings: Warnings;
   readonly handled: HandledCount;
   readonly token: number;
@@ -78,9 +83,15 @@ export class HandingOut {
    * run, and others must wait for a while ({@link Ledger.pause}).
    */
   #pause: Timer | undefined;
+  readonly #silent: SilentNodes;
+  /** Endpoints of the live nodes at the last look. */
+  #present: Set<string>;
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
+    const fault = (error: unknown) => options.warnings.fault("asking a silent node", error);
+    this.#silent = new SilentNodes({ ...options, fault });
+    this.#present = new Set(options.nodes().map(({ endpoint }) => endpoint)); // the barrier has asked them
   }
 
   /** The first outage of a service that messages wait for; `undefined`: no message waits for the end of an outage. */
@@ -124,6 +135,7 @@ export class HandingOut {
   /** Stops sending messages; answers that arrive later are ignored. */
   close(): void {
     this.#closed = this.paused = true;
+    this.#silent.close();
     for (const timer of this.#filling.values()) timer.cancel();
     this.#filling.clear();
     this.#pause?.cancel();
@@ -320,7 +332,7 @@ export class HandingOut {
   }
 
   /**
-   * Settles messages of a request whose process has ended or cannot be reached. `endpoint` names the process, because a
+   * Settles messages of a request whose process has ended, is blocked or frozen, or cannot be reached. `endpoint` names the process, because a
    * new process may have the same node id by now.
    */
   async #unknown(items: readonly Item[], outcome: RunFailure, endpoint: string): Promise<void> {
@@ -333,39 +345,97 @@ export class HandingOut {
       }
       return;
     }
-    const gone = await this.#hasLeft(endpoint);
+    const report = await this.#silent.hear(endpoint);
     if (this.#closed) return;
     for (const item of items) {
       this.#hanging.delete(item);
-      if (gone) {
+      if (report !== undefined) this.#asReported(item, report, endpoint);
+      else {
         item.node = undefined;
         item.error = { code: outcome.code, message: outcome.message };
-        ledger.processEnded(item, endpoint);
+        ledger.processEnded(item, this.#silent.departure(endpoint));
         this.#retryAfter(item, REFUSED[0]);
-      } else if (items.length === 1) this.#failed(item, outcome);
+      }
     }
-    if (!gone && items.length > 1) this.#failedTogether(items, outcome);
     onProgress();
     this.pump();
   }
 
   /**
-   * Resolves with true as soon as the process with this endpoint has left the live nodes or has certainly ended; with
-   * false if its end cannot be proved, as when this node loses its own connection during the wait.
+   * Acts on a message whose request was not answered in its time, as its node says what came of it. What the node
+   * neither runs nor has run is no attempt: nobody knows that it has begun.
    */
-  async #hasLeft(endpoint: string): Promise<boolean> {
-    const { host: { app }, nodes, warnings } = this.#options;
-    const isMissing = () => !nodes().some((node) => node.endpoint === endpoint);
-    if (isMissing()) return true;
-    const left = Promise.withResolvers<void>();
-    const unlisten = app.onNodes(() => {
-      if (isMissing()) left.resolve();
-    });
-    const gone = await Promise.race([left.promise, app.gone(endpoint)]).catch((error) =>
-      warnings.fault("handing out", error)
-    );
-    unlisten();
-    return gone === true || isMissing();
+  #asReported(item: Item, { running, finished }: NodeReport, endpoint: string): void {
+    const { ledger, token } = this.#options;
+    const run = finished.get(item.id);
+    item.alone = true; // a batch would not join what runs
+    if (running.has(item.id)) ledger.goesOn(item, nodeOf(endpoint));
+    else if (run?.token === token && run.attempt === item.attempts + 1) this.#settle(item, run.outcome, endpoint);
+    else this.#refused(item, undefined);
+  }
+
+  /**
+   * Has nodes that did not answer the barrier say what they have run under earlier leaders, as soon as they can, and
+   * acts on it. For a while, nothing begins elsewhere that such a node may run: a handler that blocks its process would
+   * block the next one.
+   */
+  async hearOf(silent: readonly CapableNode[]): Promise<void> {
+    if (silent.length === 0) return;
+    const { ledger, nodes, host: { clock } } = this.#options;
+    ledger.awaitsReports = true;
+    const all = nodes();
+    const awaited = new Set(silent.map(({ id }) => id));
+    const mayRun = ({ key, category: { name } }: Item): boolean => {
+      const able = key === undefined ? [] : all.filter(({ categories }) => categories.has(name));
+      const [first = undefined, ...others] = able;
+      if (first === undefined || key === undefined) return true;
+      return awaited.has(others.reduce((best, each) => isPreferred(key, each, best) ? each : best, first).id);
+    };
+    const heard = (id: string) => {
+      if (!awaited.delete(id) || this.#closed) return;
+      ledger.holdBack(awaited.size === 0 ? undefined : mayRun);
+      this.pump();
+    };
+    ledger.holdBack(mayRun); // before anything begins
+    const timer = clock.after(HELD_BACK, () => [...awaited].forEach(heard), { background: true });
+    await Promise.all(silent.map(async ({ id, endpoint }) => {
+      await this.#hearOf(id, endpoint);
+      heard(id);
+    }));
+    timer.cancel();
+    ledger.awaitsReports = false;
+  }
+
+  /** Acts on what a node says that it has run for leaders that no longer waited, and that it runs. */
+  async #hearOf(id: string, endpoint: string): Promise<void> {
+    const { ledger, onProgress } = this.#options;
+    const report = await this.#silent.hear(endpoint);
+    if (report === undefined || this.#closed) return;
+    for (const [message, run] of report.finished) this.#reported(message, run);
+    for (const message of report.running) ledger.runsAt(message, id);
+    onProgress();
+    this.pump();
+  }
+
+  /**
+   * Asks the nodes that are there since the last call: a process that was frozen for long has left, and comes back.
+   */
+  #hearOfNew(): void {
+    const { nodes, warnings } = this.#options;
+    const present = new Map(nodes().map(({ id, endpoint }) => [endpoint, id]));
+    for (const [endpoint, id] of present) {
+      if (this.#present.has(endpoint)) continue;
+      this.#hearOf(id, endpoint).catch((error) => warnings.fault("asking a node that is back", error));
+    }
+    this.#present = new Set(present.keys());
+  }
+
+  #reported(id: string, run: ReportedRun): void {
+    const { ledger, token } = this.#options;
+    const { item, then } = ledger.reported(id, run, token) ?? {};
+    if (item === undefined) return;
+    if (then === "done") this.#endOutage(item);
+    if (then === "failed" && run.outcome !== "done") this.#failed(item, run.outcome);
   }
 
   /**
@@ -430,11 +500,15 @@ export class HandingOut {
     }
   }
 
-  /** Registers the outages for whose end parked messages wait, as the last leader has recorded them. */
-  takeOver(): void {
+  /**
+   * Registers the outages for whose end parked messages wait, as the last leader has recorded them, and the failures of
+   * runs that have ended since, as nodes say.
+   */
+  takeOver(finished: ReadonlyMap<string, ReportedRun>): void {
     for (const item of this.#options.ledger.parked) {
       if (item.dead === 0 && !isUnhandled(item)) this.#beginOutage(item);
     }
+    for (const [id, run] of finished) if (run.outcome !== "done") this.#reported(id, run);
   }
 
   /** Registers the outage of a service because of which a message failed, if there was one. */
@@ -516,6 +590,7 @@ export class HandingOut {
    * learned which versions (shapes) of contracts they have.
    */
   refresh(): void {
+    this.#hearOfNew();
     const { ledger: { parked: { awaiting } } } = this.#options;
     this.#readable = [];
     if (awaiting.size === 0) return;
@@ -615,8 +690,19 @@ class HandedOut implements TrackedCaller {
 function nodeOfKey(nodes: readonly ShapedNode[], key: string | undefined, random: Random): string | undefined {
   if (nodes.length === 0) return undefined;
   if (key === undefined) return nodes[Math.floor(random() * nodes.length)].id;
-  return nodes.reduce((best, node) => weight(key, node.id) > weight(key, best.id) ? node : best).id;
+  return nodes.reduce((best, node) => isPreferred(key, node, best) ? node : best).id;
 }
+
+/** Returns true if messages of a key go to this node rather than to the other one. */
+function isPreferred(key: string, { id }: { readonly id: string }, other: { readonly id: string }): boolean {
+  return weight(key, id) > weight(key, other.id);
+}
+
+/**
+ * Time in ms for which messages that a silent node may run begin nowhere else, once all others have told a new leader
+ * what they run: 13 to 16 s after the node has stopped. A node that is silent for 17 to 30 s leaves the cluster.
+ */
+const HELD_BACK = 10_000;
 
 /**
  * Given as the shape (version) of a publisher, to say that no live node has it: no contract has this text as its shape.

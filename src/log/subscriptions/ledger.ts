@@ -9,11 +9,12 @@ import { sequenceOf } from "../format/group_text.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
+import { type AfterLateOutcome, afterLateOutcome, CountedRuns, isLastOfKey, type ReportedRun } from "./late_outcome.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import type { Categories } from "./categories.ts";
 import { type Category, Item, KeyLine } from "./category.ts";
 import { type Draft, NextCommit } from "./next_commit.ts";
-import { JoinedRuns } from "./joined_runs.ts";
+import { JoinedRuns, lineOf } from "./joined_runs.ts";
 import { OpenMessages } from "./open_messages.ts";
 import { ParkedMessages } from "./parked_messages.ts";
 import { ReadyMessages } from "./ready_messages.ts";
@@ -52,6 +53,8 @@ export type FoundMessage =
 /** State from which a new leader goes on. */
 export interface FoundState extends LastEnd {
   readonly stored: StoredState;
+  /** What came of the last long run of a message, by the message's id, as nodes say. */
+  readonly finished: ReadonlyMap<string, ReportedRun>;
   /**
    * The messages that are not done, by id: open, parked or running ones, as far as the log or the store still has
    * them.
@@ -90,12 +93,31 @@ export class Ledger {
   pause: number | undefined = undefined;
   /** Messages that ran at nodes when this leader took over. */
   #joined = new JoinedRuns(new Map());
+  /** Token of the last leader that went back in the log; 0: none has. */
+  readonly #wentBack: number;
+  /** Token of the last leader before this one. */
+  readonly #last: number;
+  /**
+   * Keys of which this leader has begun messages, while nodes that it has asked have not said yet what they ran under
+   * earlier leaders; `undefined`: all have.
+   */
+  #begunLines: Set<string> | undefined;
+  /** Failed runs of messages that are still to be read, by message: the last leader had not recorded to have read them. */
+  readonly #failedUnread = new Map<string, ReportedRun>();
+  /** Position up to which the last leader may have begun messages. */
+  #begunUpTo = 0;
+  /** Returns true if a message may run at a node that has not said yet what it runs; `undefined`: all have. */
+  #mayRunAlready: ((item: Item) => boolean) | undefined;
+  /** Messages that are ready and wait for such a node. */
+  readonly #heldBack = new Set<Item>();
   /** Keys whose later messages were parked so that messages of other keys go on. */
   readonly #spilledLines = new Set<KeyLine>();
 
   constructor(options: LedgerOptions) {
     // the new leader has already waited for the runs that were begun before the last rewind
-    const { place: { rewound: _, ...place }, requests } = options.head;
+    const { place: { rewound, ...place }, requests, token, wentBack = 0 } = options.head;
+    this.#wentBack = rewound ? token : wentBack;
+    this.#last = token;
     this.#options = options;
     this.parked = new ParkedMessages(options.mostParked);
     this.place = place;
@@ -125,7 +147,7 @@ export class Ledger {
    * Takes over the state of the last leader. Returns the ids of messages that neither the log nor the store has any
    * more: they are given up.
    */
-  takeOver({ stored, messages, running, ended, unclean, end, now }: FoundState): readonly string[] {
+  takeOver({ stored, messages, running, ended, finished, unclean, end, now }: FoundState): readonly string[] {
     const lost: string[] = [];
     for (const [id, state] of stored.parked) {
       const found = messages.get(id);
@@ -143,8 +165,11 @@ export class Ledger {
         if (found.in === "log" && found.unreadable !== undefined) this.#endUnreadable(item, found.unreadable, now);
       }
     }
-    const known = running.size === 0 ? NO_ITEMS : new Map([...this.#all()].map((item) => [item.id, item]));
+    const known = running.size + finished.size === 0
+      ? NO_ITEMS
+      : new Map([...this.#all()].map((item) => [item.id, item]));
     this.#joined = new JoinedRuns(running);
+    this.#settleHandled(finished, new Set([...stored.head.doubt?.begun ?? [], ...running.keys()]), known, messages);
     for (const [id, node] of running) {
       const [item, message] = [known.get(id), messages.get(id)?.message];
       if (item !== undefined) this.#join(item, node);
@@ -155,10 +180,123 @@ export class Ledger {
       item.place === "open" ||
       (item.dead === 0 && item.due <= now && this.#isFirst(item) && (!isUnhandled(item) || item.category.capable > 0))
     );
-    this.#suspicion = Suspicion.after(stored.head.doubt, { running, ended, unclean, end }, inQuestion);
+    this.#begunUpTo = Math.max(end, this.place.read);
+    // what has ended under the last leader ended no process
+    const over = new Set([...ended, ...[...finished].flatMap(([id, { token }]) => token === this.#last ? [id] : [])]);
+    this.#suspicion = Suspicion.after(stored.head.doubt, { running, ended: over, unclean, end }, inQuestion);
     const alone = this.#suspicion?.alone;
-    if (alone !== undefined) this.#countDeath(alone);
+    if (alone !== undefined) {
+      this.#countedOf(alone).add(this.#last);
+      this.#countDeath(alone);
+    }
     return lost;
+  }
+
+  /**
+   * Ends the messages that nodes say to have handled under earlier leaders, and those in front of them. `begun`: ids of
+   * the messages that the last leader had begun.
+   */
+  #settleHandled(
+    finished: ReadonlyMap<string, ReportedRun>,
+    begun: ReadonlySet<string>,
+    known: ReadonlyMap<string, Item>,
+    messages: ReadonlyMap<string, FoundMessage>,
+  ): void {
+    for (const [id, run] of finished) {
+      const { token, outcome } = run;
+      const [item, message] = [known.get(id), messages.get(id)?.message];
+      if (outcome !== "done" && item === undefined && token > this.#wentBack) this.#failedUnread.set(id, run);
+      const key = item?.key ?? message?.key;
+      const counts = outcome === "done" &&
+        isLastOfKey({ key, token, last: this.#last, wentBack: this.#wentBack, begunAgain: begun.has(id) });
+      if (!counts) continue;
+      if (item === undefined) {
+        if (message === undefined || message.position <= this.place.read) continue;
+        this.#endBefore(new Item(message, this.#options.categories.of(message.category), 0, this.place.epoch), "");
+        this.#joined.wasHandled(message);
+      } else if (afterLateOutcome(item, { handled: true, isCounted: false }) === "done") {
+        if (item.dead === 0) this.#endBefore(item, "");
+        if (this.#joined.nodeOf(id) === undefined) this.#end(item);
+        else item.isHandled = true;
+      }
+    }
+  }
+
+  /**
+   * Acts on the outcome of a run for which no request of this leader waits. `failed`, in the result: the caller is to
+   * act on the failure as on that of an attempt. `token`: this leader's.
+   */
+  reported(
+    id: string,
+    run: ReportedRun,
+    token: number,
+  ): { readonly item: Item; readonly then: AfterLateOutcome } | undefined {
+    const item = this.parked.get(id) ?? [...this.open].find((each) => each.id === id);
+    if (item === undefined || run.token <= this.#wentBack) return undefined;
+    const counted = this.#countedOf(item);
+    const isCounted = run.token === token ? run.attempt !== item.attempts + 1 : counted.has(run);
+    const then = afterLateOutcome(item, { handled: run.outcome === "done", isCounted });
+    if (run.outcome === "done") {
+      const { key } = item;
+      const isUntouched = key === undefined || this.#begunLines?.has(lineOf(item.message)) === false;
+      const begunAgain = item.hasBegun || run.token === token;
+      if (!begunAgain && !isUntouched) return undefined;
+      if (!isLastOfKey({ key, token: run.token, last: this.#last, wentBack: this.#wentBack, begunAgain })) {
+        return undefined;
+      }
+      if (!begunAgain && item.dead === 0) this.#endBefore(item, "");
+    }
+    if (run.outcome !== "done") counted.add(run.token);
+    if (then === "done") this.done(item);
+    else if (then === "failed") {
+      this.#heldBack.delete(item);
+      item.turn = "waits";
+    } else if (then === "done after its run") item.isHandled = true;
+    else if (then === "an attempt") {
+      item.attempts++;
+      this.#commit.failed(item);
+    }
+    return { item, then };
+  }
+
+  #countedOf(item: Item): CountedRuns {
+    return item.counted ??= new CountedRuns(item.found);
+  }
+
+  /** Has a message, which this leader has not begun yet, joined where a node says that it runs. */
+  runsAt(id: string, node: string): void {
+    const item = this.parked.get(id) ?? [...this.open].find((each) => each.id === id);
+    if (item === undefined || item.hasBegun || item.dead > 0) return;
+    if (item.key !== undefined && this.#begunLines?.has(lineOf(item.message)) !== false) return;
+    if (this.#wentBack === this.#last) return; // it was handed out before the last leader went back
+    this.#heldBack.delete(item);
+    this.#join(item, node);
+  }
+
+  /** Notes from now on what begins, until all nodes have said what they ran under earlier leaders. */
+  set awaitsReports(awaits: boolean) {
+    this.#begunLines = awaits ? new Set() : undefined;
+  }
+
+  /**
+   * Begins no message that the last leader may have begun, and of which `mayRunAlready` returns true, until the next
+   * call; `undefined`: none is held back any more.
+   */
+  holdBack(mayRunAlready: ((item: Item) => boolean) | undefined): void {
+    this.#mayRunAlready = mayRunAlready;
+    for (const item of [...this.#heldBack]) {
+      if (item.place !== "gone" && mayRunAlready?.(item)) continue;
+      this.#heldBack.delete(item);
+      this.#offer(item);
+    }
+  }
+
+  /** Returns true if a message that is ready waits for a node that may run it already. */
+  #isHeldBack(item: Item): boolean {
+    const isOld = item.position <= this.#begunUpTo || item.place === "parked";
+    if (item.joins || !isOld || item.hasBegun || !this.#mayRunAlready?.(item)) return false;
+    this.#heldBack.add(item);
+    return true;
   }
 
   /**
@@ -173,7 +311,20 @@ export class Ledger {
       item.node = this.#joined.nodeOf(item.id);
       item.joins = item.node !== undefined;
     }
+    if (this.#failedUnread.size > 0) this.#countUnread(item);
     if (item.place === "open") this.#suspicion?.arrived(item);
+  }
+
+  /** Counts the failed run of a message that was still to be read. */
+  #countUnread(item: Item): void {
+    const run = this.#failedUnread.get(item.id);
+    if (run === undefined || run.outcome === "done") return;
+    this.#failedUnread.delete(item.id);
+    if (run.attempt !== item.found + 1) return;
+    const { code, message, final } = run.outcome;
+    this.#countedOf(item).add(run.token);
+    item.error = { code, message };
+    item.attempts = final ? Math.max(1, item.category.attempts) : item.attempts + 1;
   }
 
   /** Adds a message that cannot be read, as a dead letter. `reason`: why it cannot be read. */
@@ -295,6 +446,7 @@ export class Ledger {
   /** Parks a message after a failed attempt: until its next attempt is due, or as a dead letter. */
   failed(item: Item, failure: FailedMessage): void {
     if (!this.#ended(item)) return;
+    if (item.isHandled) return this.#end(item);
     item.attempts = failure.attempts;
     this.#park(item, failure);
   }
@@ -302,6 +454,7 @@ export class Ledger {
   /** Records a failed attempt of a message that is to stay open, not parked. {@link Ledger.retry} lets it run again. */
   failedInPlace(item: Item, attempts: number): void {
     if (!this.#ended(item)) return;
+    if (item.isHandled) return this.#end(item);
     item.attempts = attempts;
     this.#commit.failed(item);
   }
@@ -334,6 +487,7 @@ export class Ledger {
    */
   processEnded(item: Item, endpoint: string): void {
     this.notRun(item);
+    if (item.isHandled) this.#end(item);
     if (item.place === "gone") return;
     this.#suspicion ??= new Suspicion(0, [...this.#all()].filter(({ turn }) => turn === "begun"));
     if (this.#suspicion.processEnded(item, endpoint, (other) => other.attempts--)) this.#countDeath(item);
@@ -365,6 +519,8 @@ export class Ledger {
     }
     this.parked.dead--;
     item.attempts = item.due = item.dead = 0;
+    item.found = -1; // what ran before the replay is no attempt behind it
+    item.counted = undefined;
     this.#commit.change(item);
     this.#commit.runsAfter(item);
   }
@@ -504,6 +660,7 @@ export class Ledger {
       began: this.#options.categories.began,
       requests: this.upTo,
       doubt: this.#suspicion?.stored,
+      ...(this.#wentBack > 0 ? { wentBack: this.#wentBack } : {}),
     };
   }
 
@@ -619,6 +776,11 @@ export class Ledger {
     if (item.turn !== "ready") return false;
     item.turn = "waits";
     if (item.place === "gone" || item.dead > 0) return false;
+    if (this.#mayRunAlready !== undefined && this.#isHeldBack(item)) return false;
+    if (item.isHandled && !item.joins) {
+      this.#end(item);
+      return false;
+    }
     if (item.attempts >= item.category.attempts) {
       this.#park(item, { attempts: item.attempts, error: item.error ?? UNKNOWN, dead: now() });
       return false;
@@ -632,6 +794,10 @@ export class Ledger {
 
   #run(item: Item): Item {
     this.#ready.begun(item);
+    if (!item.joins) {
+      item.hasBegun = true;
+      if (item.key !== undefined) this.#begunLines?.add(lineOf(item.message));
+    }
     item.turn = "begun";
     this.running++;
     return item;

@@ -81,7 +81,7 @@ function inLog(messages: readonly LoggedMessage[]): FoundState["messages"] {
 function found(head: Partial<Head>, over: Partial<FoundState> = {}): FoundState {
   const stored: StoredState = { id: ["t", 1], head: { ...HEAD, ...head }, parked: new Map(), writer: "" };
   const messages = inLog((head.open ?? []).map(([position]) => message(position)));
-  const nothing = { running: new Map(), ended: new Set<string>() };
+  const nothing = { running: new Map(), ended: new Set<string>(), finished: new Map() };
   return { stored, messages, ...nothing, unclean: true, end: 1_000, now: NOW, ...over };
 }
 

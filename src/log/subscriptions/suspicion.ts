@@ -172,6 +172,8 @@ export class Suspicion {
       else {
         this.#begun.set(item, now);
         begins.push(item);
+        // its handler gets the number of the attempt: that is not taken back any more
+        for (const each of this.#groups) if (each.alone === item) each.alone = undefined;
       }
     }
     this.#waitsSince = later.length === 0 ? undefined : begins.length > 0 ? now : this.#waitsSince ?? now;

@@ -319,7 +319,7 @@ export class SubscriptionTerm {
     categories.refresh(nodes());
     const ledger = new Ledger({ head, categories, mostParked, onDead: (item) => this.#onDead(item) });
     const handing = new HandingOut({
-      ...{ host, warnings, handled: this.#handled, token: commits.token, ledger, store, nodes },
+      ...{ host, spec, warnings, handled: this.#handled, token: commits.token, ledger, store, nodes },
       now: () => this.#now,
       onProgress: () => this.#progress(),
     });
@@ -328,7 +328,8 @@ export class SubscriptionTerm {
     ledger.restored(commits.sequence);
     const lost = ledger.takeOver({ ...taken.found, now: this.#now });
     if (lost.length > 0) warnings.missing(lost.length);
-    handing.takeOver();
+    handing.takeOver(taken.found.finished);
+    handing.hearOf(taken.silent).catch((error) => warnings.fault("asking a silent node", error));
     handing.refresh();
     this.#wake(); // a hand-over that has begun waits for the takeover
     this.#garbage.found(taken.garbage, host.clock.monotonic());

@@ -432,6 +432,41 @@ const PLANTS = {
     from: ` || item.turn !== "waits" || !this.#isFirst(item)) return;`,
     to: ` || item.turn !== "waits") return;`,
   }],
+  "blocked-count": [{
+    file: "src/log/subscriptions/late_outcome.ts",
+    from: "    return attempt !== this.#next || this.#tokens.has(token);",
+    to: "    return attempt < this.#next && this.#tokens.has(token);",
+  }],
+  "blocked-dead": [{
+    file: "src/log/subscriptions/late_outcome.ts",
+    from: '  if (place === "gone" || earlier.length > 0) return "nothing";',
+    to: '  if (place === "gone" || earlier.length > 0 || dead > 0) return "nothing";',
+  }],
+  "blocked-beside": [{
+    file: "src/log/subscriptions/late_outcome.ts",
+    from: '  if (handled) return turn === "begun" ? "done after its run" : "done";',
+    to: '  if (handled) return "done";',
+  }],
+  "blocked-commit": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    if (this.#commit.hasFailed(item)) {\n      this.#commit.runsAfter(item);\n      return false;\n    }\n",
+    to: "",
+  }],
+  "blocked-alone": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    if (isSilent) this.#aloneAtSilent = alone;\n    else if",
+    to: "    if",
+  }],
+  "blocked-spare": [{
+    file: "src/log/subscriptions/suspicion.ts",
+    from: "        for (const each of this.#groups) if (each.alone === item) each.alone = undefined;\n",
+    to: "",
+  }],
+  "blocked-front": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: '        if (!isDead) this.#endBefore(item, "");\n',
+    to: "",
+  }],
   forever: [{
     file: "src/nats/expiry.ts",
     from: `  if (header === undefined || header === "") return undefined;`,

@@ -37,6 +37,7 @@ import {
 import { Category, type Item } from "../../src/log/subscriptions/category.ts";
 import { DEFAULT_SETTINGS } from "../../src/log/subscriptions/spec.ts";
 import type { LetterRequest, RewindRequest } from "../../src/log/format/subscription_request.ts";
+import type { ReportedRun } from "../../src/log/subscriptions/late_outcome.ts";
 import { type FoundMessage, Ledger } from "../../src/log/subscriptions/ledger.ts";
 import { playSeeds } from "./seeds.ts";
 
@@ -58,6 +59,8 @@ const SUMS = [
   "lost",
   "rewinds",
   "unhandled",
+  "blocks",
+  "reports",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -107,6 +110,11 @@ export const BATCHED = 1_000_000;
 export const REWOUND = 2_000_000;
 /** From this seed on no live node handles the messages for some times, as after a rollback; half of it in batches. */
 export const UNHANDLED = 3_000_000;
+/**
+ * From this seed on handlers of some messages block their process, which goes on later with all that has waited for it;
+ * leaders pass over nodes that do not answer. Half of it in batches.
+ */
+export const BLOCKED = 4_000_000;
 
 const TRACE = process.argv[3] === "trace";
 const NODES = 3;
@@ -121,6 +129,17 @@ const GARBAGE = 600;
 /** How long what runs has to end before a leader goes back, in ms. */
 const PATIENCE = 1_000;
 const SCALE = 1_024;
+/** How long a message blocks its process at most, in ms. */
+const BLOCK = 2_500;
+/** How long a new leader waits for a node at its barrier, and holds back what the node may run, in ms. */
+const BARRIER = 250;
+const HELD_BACK = 500;
+/** How long a leader waits for the answer to a request, in ms. */
+const ANSWER = 400;
+/** How long a node is silent until it leaves the live ones, in ms. */
+const LEAVES = 1_500;
+/** How long a run takes at least that its node remembers, in ms. */
+const LONG = 100;
 
 /** Runs the subscription of a seed (a safe integer). */
 export function simulateSubscription(seed: number): SimulatedSubscription {
@@ -138,11 +157,21 @@ interface Stored {
 
 interface Published extends LoggedMessage {
   readonly poison: boolean;
+  /** How long its handler blocks its process, in ms. */
+  readonly blocks: number;
 }
 
 interface Running {
   readonly message: Published;
   readonly waiting: ((outcome: Outcome) => void)[];
+  /** True if a leader did not wait for it: the message may run elsewhere. */
+  isPassedOver: boolean;
+}
+
+/** What a node says that it runs, and has run. */
+interface Report {
+  readonly running: readonly string[];
+  readonly finished: ReadonlyMap<string, ReportedRun>;
 }
 
 type Outcome = "done" | "failed" | "final" | "refused" | "outvoted" | "unknown" | "outage" | "busy" | "thrown";
@@ -159,6 +188,10 @@ interface Fate {
   discarded: boolean;
   discarding: boolean;
   givenUp: boolean;
+  /** The number of its last attempt since it was replayed. */
+  attempt: number;
+  /** The process that has handled it in a long run, which it remembers. */
+  handledAt: string;
 }
 
 class Run {
@@ -206,7 +239,11 @@ class Run {
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
     const mode = MODES[seed % MODES.length];
-    this.mode = seed < REWOUND || seed >= UNHANDLED ? mode : { ...mode, poison: false, cuts: 0, logCuts: 0 };
+    this.mode = seed >= BLOCKED
+      ? { ...mode, poison: false, cuts: 0, logCuts: 0, full: 0, kills: seed % 3 === 0 ? 2 : 0 }
+      : seed < REWOUND || seed >= UNHANDLED
+      ? mode
+      : { ...mode, poison: false, cuts: 0, logCuts: 0 };
     this.attempts = 1 + Math.floor(seed / MODES.length) % 3;
     this.slow = this.mode.poison && Math.floor(seed / MODES.length) % 2 > 0 ? 900 : 0;
     for (let i = 0; i < NODES; i++) this.nodes.push(new SimNode(this, i));
@@ -236,7 +273,7 @@ class Run {
     some(mode.full, () => this.fullUntil = this.now + this.random() * 600);
     some(mode.requests, () => this.#request());
     if (this.seed >= REWOUND && this.seed < UNHANDLED) some(3, () => this.#rewind());
-    if (this.seed >= UNHANDLED) some(4, () => this.#rollBack());
+    if (this.seed >= UNHANDLED && !this.blocks) some(4, () => this.#rollBack());
     this.#advance(STORM);
     this.storm = false;
     this.handles = true;
@@ -245,6 +282,11 @@ class Run {
     for (let round = 0; round < 20 && !this.#isSettled(); round++) this.#advance(3_000);
     this.#last();
     return { violations: this.violations, sums: this.sums };
+  }
+
+  /** True if handlers block their processes. */
+  get blocks(): boolean {
+    return this.seed >= BLOCKED;
   }
 
   pick<T>(from: readonly T[]): T {
@@ -363,7 +405,9 @@ class Run {
     const key = this.random() < 0.8 ? `${Math.floor(this.random() ** 2 * KEYS)}` : undefined;
     const poison = this.mode.poison && [...this.fates.values()].every(({ message }) => !message.poison) &&
       this.random() < 0.05;
+    const blocks = this.blocks && this.random() < 0.06 ? LONG + this.random() ** 2 * BLOCK : 0;
     const message: Published = {
+      blocks,
       position,
       time: Math.floor(this.now),
       category: "A",
@@ -388,6 +432,8 @@ class Run {
       discarded: false,
       discarding: false,
       givenUp: false,
+      attempt: 0,
+      handledAt: "",
     });
   }
 
@@ -513,7 +559,7 @@ class Run {
     }
     const entries = new Set(this.stored.map(({ subject }) => subject));
     const poisoned = new Set([...this.fates.values()].flatMap(({ message }) => message.poison ? [message.key] : []));
-    for (const [id, { message, handled, failed, lost, discarding, givenUp }] of this.fates) {
+    for (const [id, { message, handled, failed, lost, discarding, givenUp, handledAt }] of this.fates) {
       const parked = state.parked.get(id);
       if (parked !== undefined && !entries.has(`park.${id}`)) {
         this.wrong(`${id} is parked and its message is not stored`);
@@ -522,6 +568,8 @@ class Run {
         this.sums.dead++;
         if (failed === 0) this.wrong(`${id} is a dead letter and never failed`);
       }
+      const isKnown = this.nodes.some(({ alive, endpoint }) => alive && endpoint === handledAt);
+      if (parked !== undefined && parked.dead > 0 && isKnown) this.wrong(`${id} is a dead letter, and was handled`);
       if (parked === undefined && !handled && !lost && !discarding && !givenUp) this.wrong(`${id} was passed over`);
       if (givenUp) this.sums.lost++;
       if (givenUp && this.logCutAt < 0 && this.cutAt < 0) this.wrong(`${id} was given up though nothing was lost`);
@@ -561,6 +609,10 @@ class SimNode {
   term = "";
   readonly running = new Map<string, Running>();
   ended = new Map<string, number>();
+  /** What came of its long runs. */
+  readonly finished = new Map<string, ReportedRun>();
+  /** How often it was silent for so long that it left. */
+  departures = 0;
   leader: SimLeader | undefined;
   #seen: { sequence: number; term: string; at: number } | undefined;
   attempts: number;
@@ -583,6 +635,7 @@ class SimNode {
     this.token = 0;
     this.running.clear();
     this.ended.clear();
+    this.finished.clear();
     this.#seen = undefined;
     this.few = random() < 0.5 ? 0 : 200;
     if (!mode.poison) {
@@ -651,6 +704,35 @@ class SimNode {
     this.leader?.onDoubt();
   }
 
+  report(): Report {
+    return { running: [...this.running.keys()], finished: new Map(this.finished) };
+  }
+
+  /** Remembers what came of a run that began at `began`, if it took long. */
+  #keep(id: string, token: number, attempt: number, outcome: Outcome, began: number): void {
+    if (this.#run.now - began < LONG || !this.#run.blocks) return;
+    if (outcome !== "done" && outcome !== "failed" && outcome !== "final") return;
+    if (outcome !== "done" && this.finished.get(id)?.outcome === "done") return;
+    const failure = { code: outcome, message: "", final: outcome === "final", node: undefined };
+    this.finished.set(id, { token, attempt, outcome: outcome === "done" ? "done" : failure });
+    if (outcome === "done") this.#run.fates.get(id)!.handledAt = this.endpoint;
+  }
+
+  /** Notes the attempt with which a message begins; a message that blocks its process counts one for it. */
+  #begins(message: Published, attempt: number): void {
+    const run = this.#run;
+    const fate = run.fates.get(messageId(message))!; // each that was published has one
+    if (this.finished.get(messageId(message))?.outcome !== "done") this.finished.delete(messageId(message));
+    if (run.blocks && attempt < fate.attempt) {
+      run.wrong(`${messageId(message)} runs with attempt ${attempt} behind attempt ${fate.attempt}`);
+    }
+    fate.attempt = attempt;
+    if (message.blocks === 0) return;
+    run.sums.blocks++;
+    fate.failed++;
+    this.freeze(message.blocks);
+  }
+
   checkStored(commit: Commit): void {
     // of two terms the older changes nothing after the newer's barrier
     const { leader } = this;
@@ -663,6 +745,7 @@ class SimNode {
   /** A leader wants messages run here as one: they end together. */
   requestBatch(
     messages: readonly Published[],
+    attempts: readonly number[],
     token: number,
     term: string,
     answer: (outcomes: Outcome[]) => void,
@@ -681,7 +764,8 @@ class SimNode {
       run.sums.runs++;
       run.sums.together++;
       run.fates.get(id)!.begun++; // each that was published has one
-      this.running.set(id, { message: messages[i], waiting: waiting[i] });
+      this.running.set(id, { message: messages[i], waiting: waiting[i], isPassedOver: false });
+      this.#begins(messages[i], attempts[i]);
       waiting[i].push((outcome) => {
         outcomes.push(outcome);
         if (outcomes.length === ids.length) answer(outcomes);
@@ -693,6 +777,7 @@ class SimNode {
         this.#dieOf(messageId(poison));
       });
     }
+    const began = run.now;
     this.after(run.slow + run.random() ** 4 * 150, () => {
       const thrown = run.storm && !run.mode.poison && run.random() < run.mode.failures;
       const held = new Set<string | undefined>();
@@ -710,14 +795,21 @@ class SimNode {
           : "done";
         if (own !== "done") held.add(key);
         if (own === "done") run.fates.get(id)!.handled = true;
-        if (own === "failed") run.fates.get(id)!.failed++;
+        if (own === "failed" && messages[i].blocks === 0) run.fates.get(id)!.failed++;
+        this.#keep(id, token, attempts[i], own, began);
         for (const each of waiting[i]) each(own);
       }
     });
   }
 
   /** A leader wants a message run here. */
-  request(message: Published, token: number, term: string, answer: (outcome: Outcome) => void): void {
+  request(
+    message: Published,
+    attempt: number,
+    token: number,
+    term: string,
+    answer: (outcome: Outcome) => void,
+  ): void {
     const run = this.#run;
     const id = messageId(message);
     run.trace(() =>
@@ -734,10 +826,12 @@ class SimNode {
     }
     run.sums.runs++;
     this.#check(id, message, token);
-    const running: Running = { message, waiting: [answer] };
+    const running: Running = { message, waiting: [answer], isPassedOver: false };
     this.running.set(id, running);
     const fate = run.fates.get(id)!; // each that was published has one
     fate.begun++;
+    this.#begins(message, attempt);
+    const began = run.now;
     if (message.poison) {
       return this.after(run.slow * 0.7 + run.random() * 5, () => {
         this.#dieOf(id);
@@ -754,7 +848,8 @@ class SimNode {
         ? this.mostOfBatch > 0 && draw < run.mode.failures / 2 ? "outage" : "failed"
         : "done";
       if (outcome === "done") fate.handled = true;
-      else if (outcome !== "outage") fate.failed++;
+      else if (outcome !== "outage" && message.blocks === 0) fate.failed++;
+      this.#keep(id, token, attempt, outcome, began);
       for (const each of running.waiting) each(outcome);
     });
   }
@@ -771,7 +866,7 @@ class SimNode {
     const run = this.#run;
     const lines = run.nodes.flatMap((node) => [...node.running.values()]);
     // of one that the log has lost nobody knows the key any more
-    const isKnown = (other: Running) => !run.fates.get(messageId(other.message))!.lost;
+    const isKnown = (other: Running) => !other.isPassedOver && !run.fates.get(messageId(other.message))!.lost;
     if (message.key !== undefined && lines.some((other) => other.message.key === message.key && isKnown(other))) {
       run.wrong(`${id} runs beside another of its key ${message.key}`);
     }
@@ -827,6 +922,8 @@ class SimNode {
 interface Answered {
   readonly running: ReadonlyMap<string, string>;
   readonly ended: ReadonlySet<string>;
+  readonly finished: ReadonlyMap<string, ReportedRun>;
+  readonly silent: readonly SimNode[];
   readonly alive: ReadonlySet<string>;
 }
 
@@ -974,7 +1071,13 @@ class SimLeader {
 
   #barrier(): void {
     const { token } = this;
-    const said = { running: new Map<string, string>(), ended: new Set<string>(), alive: new Set<string>() };
+    const said = {
+      running: new Map<string, string>(),
+      ended: new Set<string>(),
+      finished: new Map<string, ReportedRun>(),
+      alive: new Set<string>(),
+      silent: [] as SimNode[],
+    };
     let isRefused = false;
     let left = NODES;
     const answered = () => {
@@ -999,10 +1102,28 @@ class SimLeader {
         isAnswered = true;
       });
       const gone = () => !node.alive || node.incarnation !== incarnation;
-      const wait = () => isAnswered || (gone() ? ask(0) : this.#run.after(50, wait));
+      const since = this.#run.now;
+      const wait = () => {
+        if (isAnswered) return;
+        if (gone()) return ask(0);
+        // what a node runs that does not answer may run elsewhere, too
+        if (this.#run.blocks && this.#run.now - since > BARRIER) {
+          said.silent.push(node);
+          for (const each of node.running.values()) each.isPassedOver = true;
+          return ask(0);
+        }
+        this.#run.after(50, wait);
+      };
       node.after(this.#run.random() * 3, () => {
         if (node.token > token || (node.token === token && node.term !== this.term)) isRefused = true;
         else [node.token, node.term] = [token, this.term];
+        if (isAnswered) return;
+        for (const [id, run] of node.finished) {
+          const known = said.finished.get(id);
+          if (known?.outcome !== "done" && (run.outcome === "done" || run.token >= (known?.token ?? 0))) {
+            said.finished.set(id, run);
+          }
+        }
         said.alive.add(node.endpoint);
         for (const id of node.running.keys()) said.running.set(id, node.name);
         for (const [id, at] of node.ended) if (this.#run.now - at < 2_000) said.ended.add(id);
@@ -1031,7 +1152,7 @@ class SimLeader {
 
   #loaded(
     entries: Map<string, { message: Published; error: Item["error"] }>,
-    { running, ended, alive }: Answered,
+    { running, ended, finished, silent, alive }: Answered,
   ): void {
     const run = this.#run;
     const { mostParked } = this.#node;
@@ -1063,11 +1184,14 @@ class SimLeader {
     const open = new Set(stored.head.open.map(([position]) => position));
     for (const [id, message] of inLog) {
       const isOpen = open.has(message.position) && (place.time === 0 || message.time <= place.time);
-      if (!messages.has(id) && (isOpen || running.has(id))) messages.set(id, { in: "log", message });
+      if (!messages.has(id) && (isOpen || running.has(id) || finished.has(id))) {
+        messages.set(id, { in: "log", message });
+      }
     }
     const end = run.log.at(-1)?.position ?? 0;
     const lost = ledger.takeOver({
-      ...{ stored, messages, running, ended, finished: new Map(), unclean, end, now: run.now },
+      ...{ stored, messages, running, ended, finished, unclean, end, now: run.now },
+      isSilent: silent.some(({ endpoint }) => endpoint === stored.writer),
     });
     for (const each of lost) {
       for (const [id, fate] of run.fates) if (id === each || id.startsWith(`${each}-`)) fate.givenUp ||= fate.lost;
@@ -1078,6 +1202,8 @@ class SimLeader {
       }
     }
     this.#ledger = ledger;
+    for (const [id, each] of finished) if (each.outcome !== "done") this.#reported(id, each);
+    if (silent.length > 0) this.#hearOf(silent);
     run.trace(() =>
       `loaded ${this.term} key 1: ${
         [...ledger.parked].filter((i) => i.key === "1").map((i) => [i.id, i.due, i.dead])
@@ -1085,6 +1211,79 @@ class SimLeader {
     );
     this.#checkLog();
     this.#write();
+  }
+
+  /** Acts on what came of an earlier run. */
+  #reported(id: string, reported: ReportedRun): void {
+    const run = this.#run;
+    run.sums.reports++;
+    const { item, then } = this.#ledger!.reported(id, reported, this.token) ?? {}; // it leads
+    run.trace(() => `reported ${this.term} ${id} ${JSON.stringify(reported)} ${then}`);
+    if (item === undefined || then !== "failed" || reported.outcome === "done") return;
+    this.#settle(item, reported.outcome.final ? "final" : "failed", "");
+  }
+
+  /** Holds back for a while what silent nodes may run, and acts on what they say when they go on. */
+  #hearOf(silent: readonly SimNode[]): void {
+    const ledger = this.#ledger!; // it leads
+    const run = this.#run;
+    ledger.awaitsReports = true;
+    const awaited = new Set(silent);
+    // any node may run any message
+    const heard = (node: SimNode) => {
+      if (!awaited.delete(node) || this.#over) return;
+      ledger.holdBack(awaited.size === 0 ? undefined : () => true);
+      this.#begin();
+    };
+    ledger.holdBack(() => true);
+    this.#node.after(HELD_BACK, () => {
+      if (this.#over || awaited.size === 0) return;
+      // as for a death: if it alone had begun
+      const { doubt } = this.#taken!.stored.head; // it leads
+      for (const id of doubt?.begun ?? []) run.fates.get(id)!.failed++;
+      ledger.silenceLasts();
+      for (const each of [...awaited]) heard(each);
+    });
+    let left = silent.length;
+    for (const node of silent) {
+      this.#hear(node, (report) => {
+        if (this.#over) return;
+        if (--left === 0) ledger.awaitsReports = false;
+        if (report !== undefined) ledger.silenceEnds();
+        for (const [id, each] of report?.finished ?? []) this.#reported(id, each);
+        for (const id of report?.running ?? []) ledger.runsAt(id, node.name);
+        heard(node);
+      });
+    }
+  }
+
+  /** Calls back with what a node says when it goes on, or without it when it has ended, or has left. */
+  #hear(node: SimNode, then: (report: Report | undefined) => void): void {
+    const run = this.#run;
+    const { incarnation } = node;
+    let isOver = false;
+    const since = run.now;
+    const end = this.#node.own((report: Report | undefined) => {
+      if (!isOver) then(report);
+      isOver = true;
+    });
+    node.after(run.random() * 2, () => end(node.report()));
+    const wait = () => {
+      if (isOver || this.#over) return;
+      if (!node.alive || node.incarnation !== incarnation) return end(undefined);
+      if (run.now - since > LEAVES && node.frozenUntil > run.now) {
+        node.departures++;
+        for (const each of node.running.values()) each.isPassedOver = true;
+        // when it is back, it says what it has run
+        node.after(0, () => {
+          if (this.#over) return;
+          for (const [id, each] of node.report().finished) this.#node.own(() => this.#reported(id, each))(0);
+        });
+        return end(undefined);
+      }
+      run.after(50, wait);
+    };
+    wait();
   }
 
   /** Notes it if the log has lost its end. */
@@ -1127,6 +1326,7 @@ class SimLeader {
       const item = ledger.parked.get(request.message);
       if (item !== undefined && item.dead === request.dead) {
         this.#carriedOut.push(request);
+        if (request.kind === "replay") this.#run.fates.get(request.message)!.attempt = 0;
         // the next of its key may run from now on: nothing but a loss of the store keeps the discard from being stored
         if (request.kind === "discard") this.#run.fates.get(request.message)!.discarding = true;
       }
@@ -1202,7 +1402,13 @@ class SimLeader {
       const { incarnation } = node;
       ({ endpoint } = node);
       const messages = items.map(({ message }) => message as Published);
-      node.after(0, () => node.requestBatch(messages, this.token, this.term, answer));
+      const attempts = items.map(({ attempts }) => attempts + 1);
+      this.#ask(node, () => isAnswered, (due) => {
+        node.after(0, () => due() ? node.requestBatch(messages, attempts, this.token, this.term, answer) : undefined);
+      }, (report) => {
+        isAnswered = true;
+        this.#unanswered(items, node, endpoint, report);
+      });
       const wait = () => node.alive && node.incarnation === incarnation ? run.after(100, wait) : all("unknown");
       wait();
     });
@@ -1223,10 +1429,61 @@ class SimLeader {
       if (!node.alive) return answer("refused");
       const { incarnation } = node;
       ({ endpoint } = node);
-      node.after(0, () => node.request(item.message as Published, this.token, this.term, answer));
+      const attempt = item.attempts + 1;
+      this.#ask(node, () => isAnswered, (due) => {
+        node.after(0, () => {
+          if (due()) node.request(item.message as Published, attempt, this.token, this.term, answer);
+        });
+      }, (report) => {
+        isAnswered = true;
+        this.#unanswered([item], node, endpoint, report);
+      });
       const wait = () => node.alive && node.incarnation === incarnation ? run.after(100, wait) : answer("unknown");
       wait();
     });
+  }
+
+  /**
+   * Sends a request to a node, which refuses it when its time is over; asks the node what came of it if there is no
+   * answer by then.
+   */
+  #ask(
+    node: SimNode,
+    isAnswered: () => boolean,
+    send: (due: () => boolean) => void,
+    unanswered: (report: Report | undefined) => void,
+  ): void {
+    const run = this.#run;
+    const sent = run.now;
+    send(() => !run.blocks || run.now - sent < ANSWER);
+    if (!run.blocks) return;
+    this.#node.after(ANSWER + 20, () => {
+      if (this.#over || isAnswered()) return;
+      this.#hear(node, (report) => this.#over || isAnswered() || unanswered(report));
+    });
+  }
+
+  /** Acts on a request without an answer in its time, as its node says what came of it; `undefined`: it has left. */
+  #unanswered(items: readonly Item[], node: SimNode, endpoint: string, report: Report | undefined): void {
+    const run = this.#run;
+    const ledger = this.#ledger!; // it leads
+    for (const item of items) {
+      const ended = report?.finished.get(item.id);
+      item.alone = true;
+      if (report === undefined) {
+        ledger.processEnded(item, `${endpoint} ${node.departures}`);
+        run.fates.get(item.id)!.failed++; // as for a death: if it ran there alone
+        this.#node.after(20, () => this.#over || ledger.retry(item));
+      } else if (report.running.includes(item.id)) ledger.goesOn(item, node.name);
+      else if (ended?.token === this.token && ended.attempt === item.attempts + 1) {
+        this.#settle(item, ended.outcome === "done" ? "done" : ended.outcome.final ? "final" : "failed", endpoint);
+      } else {
+        ledger.notRun(item);
+        item.node = undefined;
+        this.#node.after(20, () => this.#over || ledger.retry(item));
+      }
+    }
+    if (!this.#over) this.#begin();
   }
 
   #answered(item: Item, outcome: Outcome, endpoint: string): void {

@@ -5,6 +5,7 @@ import { startProgram } from "../processes/node_process.ts";
 import { ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
 import {
   BATCHED,
+  BLOCKED,
   REWOUND,
   type SimulatedSubscription,
   simulateSubscription,
@@ -56,6 +57,15 @@ describe("simulation of a subscription", () => {
     assert(unhandled > 2 * PLAYED.length, `${unhandled} put aside`);
   });
 
+  it("has who was blocked say what it has finished, counts each run once, and no attempt that goes back", slow, () => {
+    const seen = { blocks: 0, reports: 0, takeovers: 0 };
+    for (const seed of PLAYED_BATCHED.map((seed) => BLOCKED + seed)) {
+      const sums = played(seed);
+      for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
+    }
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length, `${what}: ${count}`);
+  });
+
   it("counts an attempt of what was begun alone, also when the node that had run it ended after its leader", () => {
     played(50_623);
   });
@@ -79,6 +89,11 @@ describe("simulation of a subscription", () => {
       ["commit-alive", /has \d attempts, and failed \d times/, 975],
       ["commit-dropped", /request replay of .* was carried out by .* and /],
       ["unhandled-wait", /does not come to rest/, UNHANDLED],
+      ["blocked-count", /has \d attempts, and failed \d times/, BLOCKED],
+      ["blocked-dead", /is a dead letter, and was handled/, BLOCKED],
+      ["blocked-beside", /runs beside another of its key/, BLOCKED],
+      ["blocked-commit", /runs with attempt \d behind attempt/, BLOCKED + 100],
+      ["blocked-alone", /has \d attempts, and failed \d times/, BLOCKED],
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {

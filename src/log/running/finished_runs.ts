@@ -13,7 +13,7 @@ export class FinishedRuns {
   /** Remembers a run with this outcome that has ended `now`, by the monotonic clock. */
   add(id: string, token: number, attempt: number, answer: Outcome, now: number): void {
     const kept = keptAnswer(answer);
-    if (kept === undefined) return;
+    if (kept === undefined || (kept !== 0 && this.#hasHandled(id))) return;
     this.#runs.delete(id); // so that the order is that of the ends
     this.#runs.set(id, { run: [id, token, attempt, kept], at: now });
     for (const oldest of this.#runs.keys()) {
@@ -22,9 +22,13 @@ export class FinishedRuns {
     }
   }
 
-  /** Forgets the earlier run of a message that begins again. */
+  /** Forgets the earlier run of a message that begins again, unless it has handled the message. */
   forget(id: string): void {
-    if (this.#runs.size > 0) this.#runs.delete(id);
+    if (this.#runs.size > 0 && !this.#hasHandled(id)) this.#runs.delete(id);
+  }
+
+  #hasHandled(id: string): boolean {
+    return this.#runs.get(id)?.run[3] === 0;
   }
 
   /** Returns the runs that have ended in the last minutes. */

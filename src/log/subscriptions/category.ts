@@ -169,6 +169,8 @@ export class Item {
   alone = false;
   /** True if the message runs at a node already: a request to that node joins the run. */
   joins = false;
+  /** True if a reported run has failed for good: the message becomes a dead letter when it is about to run. */
+  isFinal = false;
   /** True if this leader has begun the message. */
   hasBegun = false;
   /** Number of failed attempts that this leader found. */

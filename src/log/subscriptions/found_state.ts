@@ -79,7 +79,12 @@ export async function takeOver(
   const { messages: inLog, end } = await read(options, unclean, parked, runs);
   const { running, ended, finished, silent } = runs;
   const messages = new Map([...inLog, ...parked]);
-  return { found: { stored, messages, running, ended, finished, unclean, end }, silent: [...silent], garbage };
+  const isSilent = [...silent].some(({ endpoint }) => endpoint === writer);
+  return {
+    found: { stored, messages, running, ended, finished, unclean, isSilent, end },
+    silent: [...silent],
+    garbage,
+  };
 }
 
 /** Answers of nodes to a barrier, with which a new leader asks what they run. */

@@ -397,7 +397,10 @@ export class HandingOut {
       this.pump();
     };
     ledger.holdBack(mayRun); // before anything begins
-    const timer = clock.after(HELD_BACK, () => [...awaited].forEach(heard), { background: true });
+    const timer = clock.after(HELD_BACK, () => {
+      ledger.silenceLasts();
+      for (const id of [...awaited]) heard(id);
+    }, { background: true });
     await Promise.all(silent.map(async ({ id, endpoint }) => {
       await this.#hearOf(id, endpoint);
       heard(id);
@@ -411,6 +414,7 @@ export class HandingOut {
     const { ledger, onProgress } = this.#options;
     const report = await this.#silent.hear(endpoint);
     if (report === undefined || this.#closed) return;
+    ledger.silenceEnds();
     for (const [message, run] of report.finished) this.#reported(message, run);
     for (const message of report.running) ledger.runsAt(message, id);
     onProgress();

@@ -55,6 +55,8 @@ export interface FoundState extends LastEnd {
   readonly stored: StoredState;
   /** What came of the last long run of a message, by the message's id, as nodes say. */
   readonly finished: ReadonlyMap<string, ReportedRun>;
+  /** True if the last leader does not answer, and may be blocked or frozen; `unclean` is true then, too. */
+  readonly isSilent?: boolean;
   /**
    * The messages that are not done, by id: open, parked or running ones, as far as the log or the store still has
    * them.
@@ -106,6 +108,8 @@ export class Ledger {
   readonly #failedUnread = new Map<string, ReportedRun>();
   /** Position up to which the last leader may have begun messages. */
   #begunUpTo = 0;
+  /** The only message that the last leader was running when it fell silent; `undefined`: it ran several, or none. */
+  #aloneAtSilent: Item | undefined;
   /** Returns true if a message may run at a node that has not said yet what it runs; `undefined`: all have. */
   #mayRunAlready: ((item: Item) => boolean) | undefined;
   /** Messages that are ready and wait for such a node. */
@@ -147,7 +151,8 @@ export class Ledger {
    * Takes over the state of the last leader. Returns the ids of messages that neither the log nor the store has any
    * more: they are given up.
    */
-  takeOver({ stored, messages, running, ended, finished, unclean, end, now }: FoundState): readonly string[] {
+  takeOver(found: FoundState): readonly string[] {
+    const { stored, messages, running, ended, finished, unclean, isSilent = false, end, now } = found;
     const lost: string[] = [];
     for (const [id, state] of stored.parked) {
       const found = messages.get(id);
@@ -185,10 +190,9 @@ export class Ledger {
     const over = new Set([...ended, ...[...finished].flatMap(([id, { token }]) => token === this.#last ? [id] : [])]);
     this.#suspicion = Suspicion.after(stored.head.doubt, { running, ended: over, unclean, end }, inQuestion);
     const alone = this.#suspicion?.alone;
-    if (alone !== undefined) {
-      this.#countedOf(alone).add(this.#last);
-      this.#countDeath(alone);
-    }
+    // one that is silent may be blocked by another message, and have begun none: nobody knows yet
+    if (isSilent) this.#aloneAtSilent = alone;
+    else if (alone !== undefined) this.#countDeathOnce(alone);
     return lost;
   }
 
@@ -207,15 +211,17 @@ export class Ledger {
       const [item, message] = [known.get(id), messages.get(id)?.message];
       if (outcome !== "done" && item === undefined && token > this.#wentBack) this.#failedUnread.set(id, run);
       const key = item?.key ?? message?.key;
+      const isDead = item !== undefined && (item.dead > 0 || item.attempts >= item.category.attempts);
+      const begunAgain = begun.has(id) || isDead;
       const counts = outcome === "done" &&
-        isLastOfKey({ key, token, last: this.#last, wentBack: this.#wentBack, begunAgain: begun.has(id) });
+        isLastOfKey({ key, token, last: this.#last, wentBack: this.#wentBack, begunAgain });
       if (!counts) continue;
       if (item === undefined) {
         if (message === undefined || message.position <= this.place.read) continue;
         this.#endBefore(new Item(message, this.#options.categories.of(message.category), 0, this.place.epoch), "");
         this.#joined.wasHandled(message);
       } else if (afterLateOutcome(item, { handled: true, isCounted: false }) === "done") {
-        if (item.dead === 0) this.#endBefore(item, "");
+        if (!isDead) this.#endBefore(item, "");
         if (this.#joined.nodeOf(id) === undefined) this.#end(item);
         else item.isHandled = true;
       }
@@ -239,7 +245,9 @@ export class Ledger {
     if (run.outcome === "done") {
       const { key } = item;
       const isUntouched = key === undefined || this.#begunLines?.has(lineOf(item.message)) === false;
-      const begunAgain = item.hasBegun || run.token === token;
+      // nothing of its key runs behind a dead letter, and it does not run again
+      const isDead = item.dead > 0 || item.attempts >= item.category.attempts;
+      const begunAgain = item.hasBegun || run.token === token || isDead;
       if (!begunAgain && !isUntouched) return undefined;
       if (!isLastOfKey({ key, token: run.token, last: this.#last, wentBack: this.#wentBack, begunAgain })) {
         return undefined;
@@ -257,6 +265,29 @@ export class Ledger {
       this.#commit.failed(item);
     }
     return { item, then };
+  }
+
+  /**
+   * Counts an attempt of the only message that the last leader was running when it fell silent. Call when it has been
+   * silent for long.
+   */
+  silenceLasts(): void {
+    const alone = this.#aloneAtSilent;
+    this.#aloneAtSilent = undefined;
+    if (alone !== undefined && alone.place !== "gone" && alone.dead === 0) this.#countDeathOnce(alone);
+  }
+
+  /** Counts no attempt of what ran alone at the last leader: a node has said what it runs. */
+  silenceEnds(): void {
+    this.#aloneAtSilent = undefined;
+  }
+
+  /** Counts the run of a message under the last leader as an attempt, unless that is done. */
+  #countDeathOnce(item: Item): void {
+    const counted = this.#countedOf(item);
+    if (counted.has({ token: this.#last, attempt: item.found + 1 })) return;
+    counted.add(this.#last);
+    this.#countDeath(item);
   }
 
   #countedOf(item: Item): CountedRuns {
@@ -324,7 +355,9 @@ export class Ledger {
     const { code, message, final } = run.outcome;
     this.#countedOf(item).add(run.token);
     item.error = { code, message };
-    item.attempts = final ? Math.max(1, item.category.attempts) : item.attempts + 1;
+    item.attempts++;
+    this.#commit.failed(item);
+    item.isFinal = final;
   }
 
   /** Adds a message that cannot be read, as a dead letter. `reason`: why it cannot be read. */
@@ -448,6 +481,7 @@ export class Ledger {
     if (!this.#ended(item)) return;
     if (item.isHandled) return this.#end(item);
     item.attempts = failure.attempts;
+    this.#commit.failed(item);
     this.#park(item, failure);
   }
 
@@ -521,6 +555,7 @@ export class Ledger {
     item.attempts = item.due = item.dead = 0;
     item.found = -1; // what ran before the replay is no attempt behind it
     item.counted = undefined;
+    item.isFinal = false;
     this.#commit.change(item);
     this.#commit.runsAfter(item);
   }
@@ -781,7 +816,12 @@ export class Ledger {
       this.#end(item);
       return false;
     }
-    if (item.attempts >= item.category.attempts) {
+    // the next leader is to know of the failed attempt: its number does not go back
+    if (this.#commit.hasFailed(item)) {
+      this.#commit.runsAfter(item);
+      return false;
+    }
+    if (item.attempts >= item.category.attempts || item.isFinal) {
       this.#park(item, { attempts: item.attempts, error: item.error ?? UNKNOWN, dead: now() });
       return false;
     }

@@ -195,6 +195,7 @@ describe("Ledger", () => {
     kit.add(105);
     assertEquals([ledger.parked.size, ledger.full, ledger.isNearlyFull], [4, true, true]);
     category.capable = 0;
+    kit.commit();
     kit.begin(NOW + 1_000);
     ledger.parkUnhandled(NOW + 1_000);
     assertEquals([ledger.parked.size, ledger.full, ledger.isNearlyFull], [5, false, false]);
@@ -241,6 +242,7 @@ describe("Ledger", () => {
     ledger.done(second);
     ledger.failed(third, { attempts: 1, error: FAILED, due: NOW + 50 });
     assertEquals([isFullAfter(5), isFullAfter(6)], [false, false]);
+    kit.commit();
     kit.begin(NOW + 50);
     assertEquals(ledger.isFull(category), true);
   });
@@ -264,6 +266,7 @@ describe("Ledger", () => {
     assertEquals(kit.open, []);
     assertEquals([...kit.begin().keys()], []);
     for (const position of [101, 102, 103]) {
+      kit.commit();
       const runs = kit.begin(NOW + 50);
       assertEquals([...runs.keys()], [position]);
       kit.ledger.done(runs.get(position)!);
@@ -304,6 +307,7 @@ describe("Ledger", () => {
     kit.ledger.failed(runs.get(1)!, { attempts: 3, error: FAILED, dead: NOW });
     kit.ledger.failed(runs.get(101)!, { attempts: 1, error: FAILED, due: NOW });
     assertEquals([kit.ledger.full, kit.open], [true, [101]]);
+    kit.commit();
     kit.add(102);
     assertEquals([...kit.begin().keys()], []);
     kit.ledger.carryOut(1, { kind: "discard", message: "1-1", dead: NOW });
@@ -317,6 +321,7 @@ describe("Ledger", () => {
     kit.ledger.failed(kit.begin().get(101)!, { attempts: 1, error: FAILED, due: NOW });
     kit.add(102, 103);
     assertEquals([kit.ledger.full, kit.open], [true, [102, 103]]);
+    kit.commit();
     for (const position of [101, 102, 103, 104]) {
       const runs = kit.begin();
       assertEquals([...runs.keys()], [position]);

@@ -1,5 +1,5 @@
 /**
- * What came of the long runs of a contract's messages at this node. A node that was blocked or frozen answers a leader
+ * Outcomes of the long runs of a contract's messages at this node. A node that was blocked or frozen answers a leader
  * that no longer waits, or no longer leads; so it remembers each run that took a second or longer, and says it to every
  * leader that asks what the node runs (`BarrierAnswer`).
  */

@@ -93,7 +93,7 @@ interface NodeAnswers {
   readonly running: Map<string, string>;
   /** Ids of messages whose runs at nodes have ended in the last seconds. */
   readonly ended: Set<string>;
-  /** What came of the last long run of a message, by the message's id. */
+  /** Outcome of the last long run of a message, by the message's id. */
   readonly finished: Map<string, ReportedRun>;
   /** Endpoints of the nodes that answered. */
   readonly alive: Set<string>;
@@ -158,7 +158,7 @@ export interface NodeReport {
   readonly running: ReadonlySet<string>;
   /** Ids of the messages whose runs have ended there in the last seconds. */
   readonly ended: readonly string[];
-  /** What came of the long runs that have ended there, by the message's id. */
+  /** Outcomes of the long runs that have ended there, by the message's id. */
   readonly finished: ReadonlyMap<string, ReportedRun>;
 }
 

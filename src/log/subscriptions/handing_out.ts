@@ -332,8 +332,8 @@ export class HandingOut {
   }
 
   /**
-   * Settles messages of a request whose process has ended, is blocked or frozen, or cannot be reached. `endpoint` names the process, because a
-   * new process may have the same node id by now.
+   * Settles messages of a request whose process has ended, is blocked or frozen, or cannot be reached.
+   * `endpoint` names the process, because a new process may have the same node id by now.
    */
   async #unknown(items: readonly Item[], outcome: RunFailure, endpoint: string): Promise<void> {
     const { ledger, onProgress, host } = this.#options;

@@ -18,7 +18,7 @@
 
 import type { RunFailure } from "../format/run_request.ts";
 
-/** What came of a long run, as the node says at which it has ended. */
+/** Outcome of a long run, as the node says at which it has ended. */
 export interface ReportedRun {
   /** Token of the leader that handed the message out. */
   readonly token: number;
@@ -38,12 +38,12 @@ export interface LateMessage {
 }
 
 /**
- * What follows. `done after its run`: the message is in hand elsewhere, and is done whatever the outcome there.
- * `an attempt`: it counts as one, and the message, in hand elsewhere, goes on.
+ * Consequence of a late outcome. `done after its run`: the message is in hand elsewhere, and is done whatever the
+ * outcome there. `an attempt`: it counts as one, and the message, in hand elsewhere, goes on.
  */
 export type AfterLateOutcome = "nothing" | "done" | "done after its run" | "failed" | "an attempt";
 
-/** Decides what follows the outcome of an earlier run. `handled`: it succeeded. `isCounted`: its failure is counted. */
+/** Decides what follows the outcome of an earlier run. `handled`: it succeeded. `isCounted`: its failure counted. */
 export function afterLateOutcome(
   { place, dead, turn, message: { earlier = [] } }: LateMessage,
   { handled, isCounted }: { readonly handled: boolean; readonly isCounted: boolean },
@@ -80,8 +80,8 @@ export class CountedRuns {
 /**
  * Returns true if no earlier message of a message's key can have begun since its run, so that the run had its effect
  * last. `token`: of the leader that handed the run out. `last`: token of the last leader before this one. `wentBack`:
- * token of the last leader that went back in the log, 0: none has; what ran before is to run again. `begunAgain`: true if
- * the message itself has begun again under the last leader.
+ * token of the last leader that went back in the log, 0: none has; messages that ran before are to run again.
+ * `begunAgain`: true if the message itself has begun again under the last leader.
  */
 export function isLastOfKey(
   { key, token, last, wentBack, begunAgain }: {

@@ -53,7 +53,7 @@ export type FoundMessage =
 /** State from which a new leader goes on. */
 export interface FoundState extends LastEnd {
   readonly stored: StoredState;
-  /** What came of the last long run of a message, by the message's id, as nodes say. */
+  /** Outcome of the last long run of a message, by the message's id, as nodes say. */
   readonly finished: ReadonlyMap<string, ReportedRun>;
   /** True if the last leader does not answer, and may be blocked or frozen; `unclean` is true then, too. */
   readonly isSilent?: boolean;
@@ -104,7 +104,7 @@ export class Ledger {
    * earlier leaders; `undefined`: all have.
    */
   #begunLines: Set<string> | undefined;
-  /** Failed runs of messages that are still to be read, by message: the last leader had not recorded to have read them. */
+  /** Failed runs of messages that are still to be read, by message: the last leader had not recorded them. */
   readonly #failedUnread = new Map<string, ReportedRun>();
   /** Position up to which the last leader may have begun messages. */
   #begunUpTo = 0;

@@ -25,7 +25,7 @@ export async function fetchPackages(place: string, ...names: readonly string[]):
 function install(folder: string, names: readonly string[]): Promise<void> {
   const args = ["install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", ...names];
   return new Promise((resolve, reject) => {
-    execFile("npm", args, { cwd: folder, timeout: 60_000 }, (error, _, stderr) => {
+    execFile("npm", args, { cwd: folder, timeout: 300_000 }, (error, _, stderr) => {
       if (error) reject(new Error(`${stderr}`.trim() || error.message, { cause: error }));
       else resolve();
     });

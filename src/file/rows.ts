@@ -58,6 +58,18 @@ interface KnownSubject {
   last: number | undefined;
 }
 
+/** How a filter is read: by the index of each of its subjects, or, if it has many, by walking the stream. */
+interface ReadPlan {
+  /** Ids of the subjects; `undefined`: there are many, so that the stream is walked, from now on. */
+  ids: readonly number[] | undefined;
+  /** `#subjectsVersion` when {@link ReadPlan.ids} was read. */
+  version: number;
+  /** Ids of subjects that were looked at, and whether the filter matches them. */
+  readonly matched: Map<number, boolean>;
+  /** The last page of a walk: all sequences of the filter from `from` on and before `to`, in order. */
+  page: { readonly from: number; readonly to: number; readonly found: readonly number[]; next: number };
+}
+
 /** The stored messages of one stream. */
 export class RowStorage implements StreamStorage {
   readonly #room: Room;
@@ -80,8 +92,9 @@ export class RowStorage implements StreamStorage {
   /** The last small messages, by their sequence modulo the size. */
   readonly #recent: (StoredMessage | undefined)[] = new Array(RECENT);
   readonly #known = new Map<string, KnownSubject>();
-  /** By filter: which ids of subjects it matches. */
-  readonly #matched = new WeakMap<SubjectFilter, Map<number, boolean>>();
+  /** Grows when the stream gets a subject, or loses one. */
+  #subjectsVersion = 0;
+  #plans = new WeakMap<SubjectFilter, ReadPlan>();
   #closed = false;
 
   /** `isStored`: true if an earlier process has made the stream. */
@@ -202,7 +215,7 @@ export class RowStorage implements StreamStorage {
   sequences(subject: string, before = Infinity, from = 0, most = Infinity): number[] {
     const end = Math.min(before, this.#next);
     const filter = subjectFilter([subject]);
-    const ids = this.#idsOf(filter);
+    const { ids } = this.#planOf(filter);
     if (ids === undefined) return this.#walk(filter, from, end, most);
     const limit = most === Infinity ? -1 : most;
     const found = ids.map((id) => this.#sql.sequences.all(id, from, end, limit).map(({ seq }) => seq as number));
@@ -218,15 +231,16 @@ export class RowStorage implements StreamStorage {
       if (filter.matches(recent.subject)) return sequence;
     }
     if (sequence >= this.#next) return sequence;
-    const ids = this.#idsOf(filter);
-    if (ids === undefined) return this.#walk(filter, sequence, this.#next, 1)[0] ?? this.#next;
+    const plan = this.#planOf(filter);
+    const { ids } = plan;
+    if (ids === undefined) return this.#walkOn(filter, plan, sequence);
     let found = this.#next;
     for (const id of ids) found = Math.min(found, (this.#sql.ahead.get(id, sequence)?.seq ?? found) as number);
     return found;
   }
 
   lastOf(filter: SubjectFilter, least: number): number {
-    const ids = this.#idsOf(filter);
+    const { ids } = this.#planOf(filter);
     if (ids !== undefined) {
       let found = least - 1;
       for (const id of ids) found = Math.max(found, (this.#sql.last.get(id)?.seq ?? 0) as number);
@@ -261,8 +275,10 @@ export class RowStorage implements StreamStorage {
     if (sequence === this.#first) this.#first = undefined;
     this.#recent[sequence % RECENT] = undefined;
     const name = this.#sql.forget.change(row.subject as number, row.subject as number)?.name as string | undefined;
-    if (name !== undefined) this.#known.delete(name);
-    else this.#staleLast(row.subject as number, sequence);
+    if (name !== undefined) {
+      this.#known.delete(name);
+      this.#subjectsVersion++;
+    } else this.#staleLast(row.subject as number, sequence);
   }
 
   truncate(last: number): void {
@@ -270,6 +286,7 @@ export class RowStorage implements StreamStorage {
     this.#sql.forgetIds.run(last);
     this.#next = Math.min(this.#next, last + 1);
     this.#first = undefined;
+    this.#plans = new WeakMap();
     this.#time = (this.#sql.time.get()?.time ?? 0) as number;
     this.#hasChanged = true;
   }
@@ -316,6 +333,7 @@ export class RowStorage implements StreamStorage {
     const known: KnownSubject = { id: this.#subjectId + 1, last: 0 };
     this.#sql.addSubject.run(known.id, subject);
     this.#subjectId = known.id;
+    this.#subjectsVersion++;
     this.#keep(subject, known);
     return known;
   }
@@ -331,17 +349,18 @@ export class RowStorage implements StreamStorage {
     if (known?.last === sequence) known.last = undefined;
   }
 
-  /** Returns the ids of the subjects of a filter; `undefined`: there are too many. */
-  #idsOf(filter: SubjectFilter): number[] | undefined {
-    const ids: number[] = [];
-    if (filter.patterns.length === 1 && !isPattern(filter.patterns[0])) {
-      const id = this.#find(filter.patterns[0])?.id;
-      return id === undefined ? [] : [id];
+  #planOf(filter: SubjectFilter): ReadPlan {
+    let plan = this.#plans.get(filter);
+    if (plan === undefined) {
+      plan = { ids: [], version: -1, matched: new Map(), page: { from: 0, to: 0, found: [], next: 0 } };
+      this.#plans.set(filter, plan);
     }
-    const names = this.#names(filter, MAX_SUBJECTS);
-    if (names === undefined) return undefined;
-    for (const name of names) ids.push(this.#find(name)!.id);
-    return ids;
+    // a filter with many subjects is walked from then on: counting them again would cost more
+    if (plan.ids !== undefined && plan.version !== this.#subjectsVersion) {
+      plan.version = this.#subjectsVersion;
+      plan.ids = this.#names(filter, MAX_SUBJECTS)?.map((name) => this.#find(name)!.id);
+    }
+    return plan;
   }
 
   /** Returns the subjects of a filter; `undefined`: there are more than `most`. */
@@ -354,7 +373,8 @@ export class RowStorage implements StreamStorage {
       }
       const prefix = pattern.slice(0, pattern.search(/(?:^|\.)[*>](?:\.|$)/) + 1).replace(/^[*>]$/, "");
       const { matches } = subjectFilter([pattern]);
-      let rows = this.#sql.names.all(prefix, PAGE);
+      const size = Math.min(PAGE, most + 1);
+      let rows = this.#sql.names.all(prefix, size);
       for (let scanned = 0;;) {
         for (const { name } of rows) {
           if (!(name as string).startsWith(prefix)) break;
@@ -363,8 +383,8 @@ export class RowStorage implements StreamStorage {
           if (found.size > most || ++scanned > most * 16) return undefined;
         }
         const last = rows[rows.length - 1]?.name as string | undefined;
-        if (rows.length < PAGE || !last!.startsWith(prefix)) break;
-        rows = this.#sql.namesBehind.all(last!, PAGE);
+        if (rows.length < size || !last!.startsWith(prefix)) break;
+        rows = this.#sql.namesBehind.all(last!, size);
       }
     }
     return [...found];
@@ -385,9 +405,29 @@ export class RowStorage implements StreamStorage {
     }
   }
 
+  /**
+   * Returns the first sequence of a filter at or behind `from`, or the next sequence of the stream. Remembers the page
+   * that it has read, because the next call asks for the message behind.
+   */
+  #walkOn(filter: SubjectFilter, plan: ReadPlan, from: number): number {
+    for (let start = from;;) {
+      let { page } = plan;
+      if (start < page.from || start >= page.to) {
+        const rows = this.#sql.walk.all(start, this.#next, PAGE);
+        const found = rows.filter(({ subject }) => this.#matches(filter, subject as number));
+        const to = rows.length < PAGE ? this.#next : rows[rows.length - 1].seq as number + 1;
+        page = plan.page = { from: start, to, found: found.map(({ seq }) => seq as number), next: 0 };
+      }
+      if (page.next > 0 && page.found[page.next - 1] >= start) page.next = 0;
+      while (page.next < page.found.length && page.found[page.next] < start) page.next++;
+      if (page.next < page.found.length) return page.found[page.next];
+      if (page.to >= this.#next) return this.#next;
+      start = page.to;
+    }
+  }
+
   #matches(filter: SubjectFilter, id: number): boolean {
-    let matched = this.#matched.get(filter);
-    if (matched === undefined) this.#matched.set(filter, matched = new Map());
+    const { matched } = this.#planOf(filter);
     let is = matched.get(id);
     if (is === undefined) {
       if (matched.size >= MAX_KNOWN) matched.clear();
@@ -408,6 +448,7 @@ export class RowStorage implements StreamStorage {
     this.#hasChanged = false;
     this.#recent.fill(undefined);
     this.#known.clear();
+    this.#plans = new WeakMap();
   }
 
   #writeCounters(): void {

@@ -99,7 +99,8 @@ export class StreamConsumer {
     while (messages.length < MAX_DELIVERY) {
       this.#next = state.ahead(this.#next, this.#options.filter);
       if (this.#next >= state.next) break;
-      messages.push(state.at(this.#next++)!);
+      const message = state.at(this.#next++);
+      if (message) messages.push(message);
     }
     if (messages.length === 0) return this.#passBy();
     this.#wanted = false;

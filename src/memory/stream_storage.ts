@@ -48,7 +48,10 @@ export interface StreamStorage {
   subjects(pattern: string): string[];
   /** Returns at most `most` sequences of messages of a subject (a pattern), from `from` on and before `before`. */
   sequences(subject: string, before?: number, from?: number, most?: number): number[];
-  /** Returns the first sequence at or behind `from` whose message has one of these subjects; else the next sequence. */
+  /**
+   * Returns the first sequence at or behind `from` whose message has one of these subjects; else the next sequence. The
+   * message may have been removed a moment ago.
+   */
   ahead(from: number, filter: SubjectFilter): number;
   /**
    * Returns the last sequence before the next one, and from `least` on, whose message has one of these subjects; else

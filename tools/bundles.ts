@@ -107,6 +107,8 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "examples/mistakes/mistakes": 40,
   "src/flow/runs": 44,
   "src/nats/event_log": 31,
+  "src/file/ports": 25,
+  "src/file/file": 15,
   "src/nats/log_stream": 30,
   "src/nats/key_value_store": 21,
   "src/nats/transport": 19,
@@ -187,6 +189,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   // of the fault suite
   "test/faults/mixed_shapes": 60,
   "test/faults/streams": 113,
+  "test/faults/file_kills": 9,
   "test/faults/log_crash_semantics": 62,
   "test/faults/workflows": 180,
   "test/faults/log_batches": 38,

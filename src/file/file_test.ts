@@ -302,6 +302,21 @@ describe("a file: is refused, and never replaced by an empty one,", () => {
     assertEquals(await texts(await openStream(file.log())), ["data"]);
   });
 
+  it("a backup made by another connection while it is used starts with all of it", async () => {
+    const file = await folder.open();
+    await append(await openStream(file.log()));
+    const copy = `${folder.path}/backup.db`;
+    const reader = new DatabaseSync(path());
+    reader.exec(`VACUUM INTO '${copy}'`);
+    reader.close();
+    assertStringIncludes(await refusal(copy), "its log");
+    const whole = new DatabaseSync(copy);
+    whole.exec("UPDATE meta SET value = 0 WHERE key = 'open'");
+    whole.close();
+    const next = await folder.open({ path: copy });
+    assertEquals(await texts(await openStream(next.log())), ["data"]);
+  });
+
   it("if only its log is there", async () => {
     await leftOpen();
     const killed = `${folder.path}/killed.db`;

@@ -67,7 +67,9 @@ export function openDatabase(path: string, driver: FileDriver): Database {
     if (error instanceof CatgaError) throw error;
     const code = sqliteCode(error);
     if (code === SQLITE_NOTADB) throw refuse(path, "it is no database. Give the path of another file");
-    if (code === SQLITE_CORRUPT) throw refuse(path, "it is damaged. `catga file check` says more; restore a backup");
+    if (code === SQLITE_CORRUPT) {
+      throw refuse(path, "it is damaged. `PRAGMA integrity_check` of sqlite3 says more; restore a backup");
+    }
     throw unopenable(path, error);
   }
 }
@@ -93,8 +95,8 @@ function check(path: string, database: Database, hasLog: boolean): void {
   if (isOpen && !hasLog) {
     throw refuse(
       path,
-      `its log ${path}-wal is missing, with what was written last. A file that is in use is copied with ` +
-        "`catga backup`, or together with its log. Put the log back, or restore a backup",
+      `its log ${path}-wal is missing, with what was written last. Put the log back, or restore a backup. ` +
+        "How a file that is in use is copied: docs/file.md",
     );
   }
 }

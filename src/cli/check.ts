@@ -143,7 +143,7 @@ async function running(
  * Loads the modules of a program. Throws a {@link UsageError} if one cannot be loaded, or if they declare no
  * contract.
  */
-async function load(files: readonly string[]): Promise<Program> {
+export async function load(files: readonly string[]): Promise<Program> {
   const { programOf } = await import("../check/program.ts");
   const modules: unknown[] = [];
   for (const file of files) modules.push(await importFile(file));

@@ -8,7 +8,7 @@
  * ```
  *
  * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `dead`,
- * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `setup`, `bench` and `dashboard`; `--help`
+ * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `setup`, `users`, `bench` and `dashboard`; `--help`
  * explains each.
  *
  * @example
@@ -49,6 +49,7 @@ import { setup } from "./setup.ts";
 import { top } from "./top.ts";
 import type { Terminal } from "./terminal.ts";
 import { watch } from "./watch.ts";
+import { users } from "./users.ts";
 
 export type { Terminal };
 
@@ -70,6 +71,7 @@ const COMMANDS: readonly CliCommand[] = [
   locks,
   ping,
   setup,
+  users,
   bench,
   dashboard,
 ];

@@ -1,7 +1,7 @@
 /**
- * `users`: prints the NATS users that a program needs, as a part of a nats-server's configuration: an operator, who makes
- * the buckets and streams, and the program's nodes. The permissions are those of docs/nats.conf, as far as the program's
- * declarations ask for them.
+ * `users`: prints the NATS users that a program needs, as a part of a nats-server's configuration: an operator, who
+ * makes the buckets and streams, and the program's nodes. The permissions are those of docs/nats.conf, as far as the
+ * program's declarations ask for them.
  */
 import type { Program } from "../check/program.ts";
 import { isToken } from "../data/checks.ts";
@@ -152,7 +152,7 @@ function nodePermissions(program: Program, namespace: string, id: string, inbox:
   };
 }
 
-/** What a program needs of NATS, by its declarations. */
+/** The parts of Catga that a program uses, by its declarations. */
 interface Needs {
   /** True if it publishes or queues what is stored, or starts runs. */
   readonly usesLog: boolean;

@@ -3,6 +3,15 @@ import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/ass
 import { CatgaError, isCatgaError, isErrorCode } from "./error.ts";
 
 describe("CatgaError", () => {
+  it("has a plain form, which keeps code and details through structuredClone; the error itself loses them", () => {
+    const error = new CatgaError("NO_TEA", "none", { retryable: true, details: { until: new Date(5) } });
+    assertEquals("code" in structuredClone(error), false);
+    const plain = structuredClone(error.toJSON());
+    assertEquals([plain.code, plain.message, plain.retryable], ["NO_TEA", "none", true]);
+    assertEquals(plain.details, { until: new Date(5) });
+    assertStrictEquals(Object.getPrototypeOf(error.toJSON()), Object.prototype); // as devalue demands
+  });
+
   it("is an Error with the defaults of its options, also of those that are undefined", () => {
     const options = { retryable: undefined, details: undefined, node: undefined, final: undefined, cause: undefined };
     for (const error of [new CatgaError("NO_TEA", "none"), new CatgaError("NO_TEA", "none", options)]) {

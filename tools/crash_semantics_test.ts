@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { sourceFiles } from "./sources.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const PAGES = ["docs/cluster.md", "docs/entities.md", "docs/log.md", "docs/state.md"];
+const PAGES = ["docs/cluster.md", "docs/entities.md", "docs/file.md", "docs/log.md", "docs/state.md"];
 const NAMED = /^\s*\/\/ (docs\/[\w-]+\.md), crash semantics, "([^"]+)": (.+)$/gm;
 
 /** Cells of the table below the heading "Crash semantics" of a page, as `page "row": column`. */

@@ -19,6 +19,8 @@ const KILLS = Number(process.env.FILE_KILLS ?? 3);
 const PER_LIFE = 1_000_000;
 
 describe("a program on a file", () => {
+  // docs/file.md, crash semantics, "what was acknowledged is there": killed
+  // docs/file.md, crash semantics, "it goes on": killed
   it(
     "killed under load at random moments: what was acknowledged is there, and goes on",
     { timeout: 3_600_000 },

@@ -301,7 +301,7 @@ const PLANTS = {
     to: "      if (next === Infinity) next = n;\n",
   }],
   "flow-late-read": [{
-    file: "src/flow/drive_recorder.ts",
+    file: "src/flow/execution/drive_recorder.ts",
     from: "      if (this.#drive.over) return;\n      // skip",
     to: "      // skip",
   }],

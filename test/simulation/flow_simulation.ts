@@ -244,7 +244,7 @@ class Simulation {
     this.slowing = seed % 35 === 3;
     this.slowness = seededRandom(seed + 7_000_000);
     // operators are faster than appends
-    this.givingUp = seed % 21 === 17;
+    this.givingUp = seed % 21 === 17 && !this.flooding;
     this.lag = this.flooding ? 20 : this.interjecting ? [3, 5, 20][seed % 3] : 3;
     if (this.flooding) this.client = new Process(this, CLIENT);
   }
@@ -555,7 +555,9 @@ class Process implements DrivenRunsHost {
       maxPayload: () => 1_000_000,
     });
     // in these seeds a run has a lease as soon as there are two
-    this.drives = simulation.leasing ? new DrivenRuns(this, 1) : new DrivenRuns(this);
+    // and in those in which handlers give waits up, one that was taken over has one soon
+    const soon = simulation.givingUp ? undefined : Infinity;
+    this.drives = new DrivenRuns(this, simulation.leasing ? 1 : undefined, soon);
   }
 
   /** Calls back if the process still runs; when it is troubled if it is frozen. */

@@ -108,14 +108,17 @@ export class DrivenRuns {
   readonly #leases: RunLeases;
   /** Number of executed runs. While this node executes more runs, it gives each of them a lease. */
   readonly #few: number;
+  readonly #soon: number;
   #leaving = false;
   #timer: Timer | undefined;
   /** When the timer fires next, by the monotonic clock. */
   #ticksAt = Infinity;
 
-  constructor(host: DrivenRunsHost, few = FEW) {
+  /** `soon`: time for which a run that was taken over is executed without a lease, in ms. */
+  constructor(host: DrivenRunsHost, few = FEW, soon = SOON) {
     this.#host = host;
     this.#few = few;
+    this.#soon = soon;
     this.#leases = new RunLeases(host);
     this.#settled = new SettledRuns(host.log);
   }
@@ -425,7 +428,7 @@ export class DrivenRuns {
       drive = held.drive = new Drive(options);
       drive.begin();
       if (this.#leaving) drive.leave();
-      this.#watch(held.isTakenOver ? SOON : undefined);
+      this.#watch(held.isTakenOver ? this.#soon : undefined);
       end = await drive.end;
       if (end !== "restart" || drive.error !== undefined) break;
       const { due, handedOver, begun, times: { unrecorded } } = drive;
@@ -526,12 +529,12 @@ export class DrivenRuns {
 
   /**
    * Stores leases when they are due, and gives a lease to each run that takes long: longer than `BRIEF` ms with more
-   * than `FEW` runs, longer than `SOON` ms if it was taken over. `soon`: time of the next look, in ms from now.
+   * than `FEW` runs, longer than `SOON` ms if it was taken over. `soon`: the next look is no later than in so many ms.
    */
   #watch(soon?: number): void {
     const { clock } = this.#host;
     const isMany = () => this.#held.size > this.#few;
-    const pause = soon ?? (isMany() ? MANY_TICK : TICK);
+    const pause = Math.min(soon ?? Infinity, isMany() ? MANY_TICK : TICK);
     const at = clock.monotonic() + pause;
     if (this.#ticksAt <= at) return;
     this.#timer?.cancel();
@@ -542,7 +545,9 @@ export class DrivenRuns {
       const long = isMany() ? BRIEF : HELD;
       for (const held of this.#held.values()) {
         const lasts = now - held.since;
-        if (held.hasLease || held.drive === undefined || lasts < (held.isTakenOver ? SOON : long)) continue;
+        if (
+          held.hasLease || held.drive === undefined || lasts < (held.isTakenOver ? Math.min(this.#soon, long) : long)
+        ) continue;
         held.hasLease = true;
         this.#leases.add(held.ref, held.lease);
       }

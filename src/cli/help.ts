@@ -1,38 +1,42 @@
 /** Lays out the texts of `--help`. The commands are listed in `main.ts`; their help texts are in their own files. */
 import { CONNECTION_FLAGS, type FlagName, FLAGS } from "./flags.ts";
+import { COMMAND_GROUPS, exampleOf } from "./command_groups.ts";
 import type { CliCommand } from "./cli_command.ts";
 import { bold, type Terminal } from "./terminal.ts";
 
 /** Returns the help text of the tool. */
 export function helpOfAll(commands: readonly CliCommand[], terminal: Terminal): string {
-  const usage = commands.map(({ name, words }) => (words === undefined ? name : `${name} ${words}`));
-  const width = Math.max(...usage.map((text) => text.length));
+  const width = Math.max(...commands.map((command) => usageOf(command).length));
   return [
     "Shows a cluster of Catga, and sends to it.",
     "",
     bold(terminal, "Usage"),
     "  catga COMMAND [options]",
     "",
-    bold(terminal, "Commands"),
-    ...commands.map(({ summary }, i) => `  ${usage[i].padEnd(width)}  ${summary}`),
-    "",
+    ...groupsOf(commands).flatMap(([title, own]) => [
+      bold(terminal, title),
+      ...own.map((command) => `  ${usageOf(command).padEnd(width)}  ${command.summary}`),
+      "",
+    ]),
     bold(terminal, "Options of all commands"),
     ...flagLines(CONNECTION),
     ...column([["-h, --help", "this help, or that of a command"], ["    --version", "the version of Catga"]]),
     "",
     "NO_COLOR is respected. Exit codes: 0 done, 1 failed, 2 wrong usage.",
-    "`catga COMMAND --help` explains a command.",
+    "`catga COMMAND --help` explains a command, with an example.",
     "",
   ].join("\n");
 }
 
 /** Returns the help text of one command. */
 export function helpOf({ name, words, summary, flags, more }: CliCommand, terminal: Terminal): string {
+  const example = exampleOf(name);
   return [
     `${summary[0].toUpperCase()}${summary.slice(1)}.`,
     "",
     bold(terminal, "Usage"),
     `  catga ${name}${words === undefined ? "" : ` ${words}`} [options]`,
+    ...(example === undefined ? [] : ["", bold(terminal, "Example"), `  ${example}`]),
     more,
     "",
     ...(flags.length === 0 ? [] : [bold(terminal, "Options"), ...flagLines(flags), ""]),
@@ -40,6 +44,21 @@ export function helpOf({ name, words, summary, flags, more }: CliCommand, termin
     ...flagLines(CONNECTION),
     "",
   ].join("\n");
+}
+
+function usageOf({ name, words }: CliCommand): string {
+  return words === undefined ? name : `${name} ${words}`;
+}
+
+/** Returns the commands by the titles of their groups; those without a group come last. */
+function groupsOf(commands: readonly CliCommand[]): (readonly [title: string, commands: readonly CliCommand[]])[] {
+  const titleOf = ({ name }: CliCommand) =>
+    COMMAND_GROUPS.find(({ examples }) => Object.hasOwn(examples, name))?.title ?? "Commands";
+  const found = Map.groupBy(commands, titleOf);
+  return [...COMMAND_GROUPS.map(({ title }) => title), "Commands"].flatMap((title) => {
+    const own = found.get(title);
+    return own === undefined ? [] : [[title, own] as const];
+  });
 }
 
 const CONNECTION = Object.keys(CONNECTION_FLAGS) as (keyof typeof CONNECTION_FLAGS)[];

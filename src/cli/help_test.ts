@@ -2,6 +2,8 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertFalse, assertGreater, assertStringIncludes } from "@std/assert";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";
 import { COMMAND_FLAGS, CONNECTION_FLAGS, type FlagSpec } from "./flags.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
+import { COMMAND_GROUPS } from "./command_groups.ts";
 import type { CliCommand } from "./cli_command.ts";
 import { helpOf, helpOfAll } from "./help.ts";
 
@@ -72,6 +74,26 @@ describe("helpOfAll", () => {
     const names = options.map((line) => /--([\w-]+)/.exec(line)?.[1]);
     assertEquals(names, [...Object.keys(CONNECTION_FLAGS), "help", "version"]);
     assert(options.some((line) => /^ {2}-h, --help +\S/.test(line)), options.join("\n"));
+  });
+});
+
+describe("the groups of commands", () => {
+  it("each command of catga is in one group, and its example is a command line that it takes", async () => {
+    const { out } = await cliHere(["--help"]);
+    const listed = COMMAND_GROUPS.flatMap(({ title }) =>
+      section(out, title).map((line) => /^ {2}(\S+)/.exec(line)![1])
+    );
+    const grouped = COMMAND_GROUPS.flatMap(({ examples }) => Object.keys(examples));
+    assertEquals(listed.toSorted(), grouped.toSorted());
+    assertEquals(new Set(grouped).size, grouped.length);
+    for (const [name, example] of COMMAND_GROUPS.flatMap(({ examples }) => Object.entries(examples))) {
+      const [, first, ...words] = example.replace(/ > .*$/, "").replaceAll("'", "").split(" ");
+      assertEquals(first, name);
+      const help = await cliHere([name, "--help"]);
+      assertStringIncludes(help.out, `Example\n  ${example}\n`);
+      // its options are those of the command
+      for (const flag of words.filter((word) => word.startsWith("--"))) assertStringIncludes(help.out, flag);
+    }
   });
 });
 

@@ -48,6 +48,7 @@ import { schedules } from "./schedules.ts";
 import { setup } from "./setup.ts";
 import { top } from "./top.ts";
 import type { Terminal } from "./terminal.ts";
+import { nearest } from "./nearest_name.ts";
 import { watch } from "./watch.ts";
 import { users } from "./users.ts";
 
@@ -122,8 +123,11 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
     const asked = name === "help" ? words[0] : name;
     const command = running = COMMANDS.find((each) => each.name === asked);
     if (asked !== undefined && command === undefined) {
-      const names = COMMANDS.map((each) => each.name).join(", ");
-      throw new UsageError(`there is no command ${JSON.stringify(asked)}; there are ${names}`);
+      const near = nearest(asked, COMMANDS.map((each) => each.name));
+      const hint = near === undefined
+        ? `there are ${COMMANDS.map((each) => each.name).join(", ")}`
+        : `did you mean ${near}? \`catga --help\` lists all`;
+      throw new UsageError(`there is no command ${JSON.stringify(asked)}; ${hint}`);
     }
     if (isHelp || command === undefined) {
       const text = command === undefined ? helpOfAll(COMMANDS, terminal) : helpOf(command, terminal);

@@ -28,6 +28,7 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools
 import { type NodeProcess, startNode, startProgram } from "../../test/processes/node_process.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { COMMAND_GROUPS } from "./command_groups.ts";
 import { cli } from "./main.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";
@@ -623,8 +624,9 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("--help: of the tool and of each command fits 80 columns", async () => {
-    const [, listed] = (await cliHere(["--help"])).out.split("\nCommands\n");
-    const commands = listed.split("\n\n")[0].split("\n").map((line) => line.trim().split(" ")[0]);
+    const { out } = await cliHere(["--help"]);
+    const groups = COMMAND_GROUPS.map(({ title }) => out.split(`\n${title}\n`)[1].split("\n\n")[0]);
+    const commands = groups.flatMap((listed) => listed.split("\n").map((line) => line.trim().split(" ")[0]));
     assert(commands.includes("nodes") && commands.includes("check"), commands.join());
     const helps = [["--help"], ["help"], ["-h"], ...commands.map((name) => [name, "--help"])];
     for (const args of helps) {
@@ -637,6 +639,6 @@ describe("cli", await requireNatsServer(), () => {
     assertMatch((await runCli(["--version"])).out, /^catga \d+\.\d+\.\d+\n$/);
     const bare = await runCli([]);
     assertEquals([bare.code, bare.out], [2, ""]);
-    assertStringIncludes(bare.err, "Commands\n  nodes ");
+    assertStringIncludes(bare.err, "Look at a cluster\n  nodes ");
   });
 });

@@ -2,7 +2,7 @@
 
 /**
  * Returns the name that is nearest to the word by the number of letters to add, leave out, replace or swap: one of at
- * most a third of the word's letters (and one at least), or a name that begins with the word; `undefined`: none is near.
+ * most a third of the word's letters (and one at least), or a name that begins with the word; `undefined`: none is.
  */
 export function nearest(word: string, names: readonly string[]): string | undefined {
   const most = Math.max(1, Math.floor(word.length / 3));

@@ -7,7 +7,7 @@
  *   … test/simulation/entity_simulation.ts 42
  *
  * prints what went wrong, for `0..99` that of each of these seeds, and with `first` no more than that of the first that
- * went wrong.
+ * went wrong. With `blocked` some decisions also compute for seconds, so that their process stands still.
  *
  * @module
  */
@@ -47,6 +47,8 @@ const STORM = 6_000;
  */
 const OUTAGE = 3_100;
 const COMMANDS = 40;
+/** Longest time for which a decision blocks its process, in ms; timeouts of commands are shorter and longer. */
+const BLOCK = 5_000;
 const ENTITIES = ["hot", "warm"] as const;
 /**
  * How long a command that is sent when nothing goes wrong any more may take, in ms: a lost answer of the stream takes 5
@@ -54,12 +56,15 @@ const ENTITIES = ["hot", "warm"] as const;
  */
 const CALM = 30_000;
 
-/** Runs the cluster of a seed (a safe integer). */
-export async function simulateEntities(seed: number): Promise<SimulatedEntities> {
+/**
+ * Runs the cluster of a seed (a safe integer). `blocked`: part of the decisions that block the loop of their process for
+ * up to {@link BLOCK} ms.
+ */
+export async function simulateEntities(seed: number, { blocked = 0 } = {}): Promise<SimulatedEntities> {
   const random = seededRandom(seed);
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed });
-  const run = new Run(network, clock, random);
+  const run = new Run(network, clock, random, blocked);
   await clock.until(Promise.all([...SERVERS, CLIENT].map((id) => run.start(id))));
   const loses = random() < 0.5;
   // some begin shortly before a snapshot
@@ -92,6 +97,7 @@ class Run {
   readonly #network: MemoryNetwork;
   readonly #clock: VirtualClock;
   readonly #random: Random;
+  readonly #blocked: number;
   readonly #live = new Map<string, Catga>();
   readonly #sends = new Set<Promise<void>>();
   /** The stream is away, and comes back without its last messages. */
@@ -99,10 +105,11 @@ class Run {
   /** The entries that were acknowledged, and whether they asked to be refused. */
   readonly #ended = new Map<string, boolean>();
 
-  constructor(network: MemoryNetwork, clock: VirtualClock, random: Random) {
+  constructor(network: MemoryNetwork, clock: VirtualClock, random: Random, blocked: number) {
     this.#network = network;
     this.#clock = clock;
     this.#random = random;
+    this.#blocked = blocked;
   }
 
   /** Starts a node; again and again, because in a storm that may fail. */
@@ -112,6 +119,8 @@ class Run {
     const think = async (ms: number) => thinks ? await delay(network.clockOf(id), ms) : undefined;
     const handlers = id === CLIENT ? [] : Ledger.handle(Add, async (ledger, command) => {
       await think(this.#random() ** 3 * 300);
+      const mayBlock = this.#blocked > 0 && !command.entry.startsWith("f"); // what fills is to be quick
+      if (mayBlock && this.#random() < this.#blocked) await this.#block(id);
       return sum(ledger, command);
     });
     for (let attempt = 1;; attempt++) {
@@ -123,6 +132,16 @@ class Run {
         await delay(clock, 300);
       }
     }
+  }
+
+  /** Blocks the loop of a node, as a decision that computes does, and goes on at once when it has ended. */
+  async #block(id: string): Promise<void> {
+    const [network, ms] = [this.#network, this.#random() * BLOCK];
+    const app = this.#live.get(id);
+    if (app === undefined) return; // it starts, or was killed
+    network.pause(id);
+    this.#clock.after(ms, () => this.#live.get(id) === app && network.resume(id));
+    await delay(network.clockOf(id), 0);
   }
 
   /** Kills a node, which comes back, freezes it, or cuts it off. */
@@ -295,9 +314,10 @@ const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 if (import.meta.main) {
   const [first, to = first] = (process.argv[2] ?? "").split("..").map(Number);
   let [last, wrong] = [to, 0];
+  const how = process.argv.slice(3);
   for (let seed = first; seed <= last; seed++) {
-    const { violations, sums } = await simulateEntities(seed);
-    if (violations.length > 0 && ++wrong === 1 && process.argv[3] === "first") last = seed;
+    const { violations, sums } = await simulateEntities(seed, how.includes("blocked") ? { blocked: 0.1 } : {});
+    if (violations.length > 0 && ++wrong === 1 && how.includes("first")) last = seed;
     if (violations.length > 0 || first === to) console.log(JSON.stringify({ seed, violations, sums }));
   }
   console.log(JSON.stringify({ seeds: last - first + 1, wrong }));

@@ -22,6 +22,13 @@ describe("simulation of entities", () => {
     for (const [what, count] of Object.entries(seen)) assert(count > PLAYED.length, `${what}: ${count}`);
   });
 
+  it("the same holds while decisions compute for seconds, so that their processes stand still", slow, async () => {
+    for (const seed of PLAYED.slice(0, 15)) {
+      const { violations } = await simulateEntities(seed, { blocked: 0.1 });
+      assertEquals(violations, [], `to see it again: deno run -A test/simulation/entity_simulation.ts ${seed} blocked`);
+    }
+  });
+
   it("the same seed gives the same run", slow, async () => {
     assertEquals(await simulateEntities(7), await simulateEntities(7));
   });

@@ -57,8 +57,8 @@ const ENTITIES = ["hot", "warm"] as const;
 const CALM = 30_000;
 
 /**
- * Runs the cluster of a seed (a safe integer). `blocked`: part of the decisions that block the loop of their process for
- * up to {@link BLOCK} ms.
+ * Runs the cluster of a seed (a safe integer). `blocked`: part of the decisions that block the loop of their process
+ * for up to {@link BLOCK} ms.
  */
 export async function simulateEntities(seed: number, { blocked = 0 } = {}): Promise<SimulatedEntities> {
   const random = seededRandom(seed);

@@ -56,6 +56,10 @@ export interface Observed {
   readonly backlog?:
     | { readonly node: string; readonly count: number; readonly since: number; readonly freed: number }
     | undefined;
+  /** The last standstill of a node's event loop, for `ms`, while a handler of this contract ran. */
+  readonly blocked?:
+    | { readonly node: string; readonly contract: string; readonly ms: number; readonly since: number }
+    | undefined;
   /** Entities whose stored events a node could not read. */
   readonly entities?: readonly UnreadableEntity[];
   /** Messages and runs whose handlers failed, and that wait for their next attempt. */
@@ -293,6 +297,12 @@ function* raised(observed: Observed): Iterable<Raised> {
     const why = still < STILL ? "" : `, and none has become free for ${Math.floor(still / 1_000)} s`;
     const message = `All turns of ${about} are taken${why}. Messages of other programs that wait: ${count}.`;
     yield { kind: "node-overloaded", about, severity: why === "" ? "warning" : "error", count, message, since };
+  }
+  if (observed.blocked !== undefined) {
+    const { node, contract, ms, since } = observed.blocked;
+    const message = `The event loop of ${node} stood still for ${(ms / 1_000).toFixed(1)} s while a handler of ` +
+      `${declaredName(contract)} ran: meanwhile it handled nothing, and led nothing.`;
+    yield { kind: "loop-blocked", about: contract, severity: "warning", count: Math.round(ms), message, since };
   }
   for (const [about, own] of Map.groupBy(entities, ({ entity }) => entity)) {
     const [{ id, why }] = own;
@@ -570,6 +580,7 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "handler-failing":
     "Read the cause. Take back the deploy that brought it; if it names stored events, deploy a version that reads them.",
   "handler-hanging": "Restart that program, and have its handlers end when ctx.signal is aborted.",
+  "loop-blocked": "Have that handler compute in a worker, or in parts: it blocks all others of its program.",
   "version-away":
     "Deploy the version that wrote them again, or one that takes what both write. They go on by themselves.",
   "subscription-abandoned": "Start its program, or remove it: catga subscriptions remove.",

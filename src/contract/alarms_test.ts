@@ -31,6 +31,7 @@ const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Obser
   ["handler-hanging", "error", {
     subscriptions: [{ label: "a/b", lag: 0, hanging: { contract: "C", node: "a-1", count: 2, since: NOW - 1 } }],
   }],
+  ["loop-blocked", "warning", { blocked: { node: "a/1", contract: "C", ms: 8_210, since: NOW - 1 } }],
   ["version-away", "error", {
     subscriptions: [{ label: "a/b", lag: 0, awaiting: { contract: "C", count: 2, message: "no", since: NOW - 1 } }],
   }],

@@ -184,6 +184,7 @@ export interface Health {
       | "dead-letters"
       | "handler-failing"
       | "handler-hanging"
+      | "loop-blocked"
       | "version-away"
       | "subscription-abandoned"
       | "subscription-lagging"

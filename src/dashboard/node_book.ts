@@ -362,6 +362,7 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "message-expiring",
   "handler-failing",
   "handler-hanging",
+  "loop-blocked",
   "node-overloaded",
   "node-gone",
   "run-stuck",

@@ -2,7 +2,7 @@
  * Handlers that block the event loop of their process, as one that computes does: with whole apps in memory, on virtual
  * time. A handler stops its process, which goes on later with all that has waited for it.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { command, event } from "../contract/definition.ts";
@@ -103,7 +103,9 @@ class Blocking implements AsyncDisposable {
 }
 
 /** Plays a scene: the slow message, then others for as long as it may take to settle. Returns what came of it. */
-async function play(scene: Scene): Promise<{ attempts: number[]; unhandled: number[]; letters: string[] }> {
+async function play(
+  scene: Scene,
+): Promise<{ attempts: number[]; unhandled: number[]; letters: string[]; alarms: string[] }> {
   await using played = new Blocking(scene);
   await played.start();
   const { clock } = played.cluster;
@@ -116,7 +118,9 @@ async function play(scene: Scene): Promise<{ attempts: number[]; unhandled: numb
     if (i < rounds - 15) await played.publish(`k${i % 5}`);
   }
   const unhandled = Array.from({ length: played.published }, (_, n) => n).filter((n) => !played.handled.has(n));
-  return { attempts: played.attempts, unhandled, letters: await played.letters() };
+  const all = [...played.cluster.apps.values()].flatMap((app) => app.health().alarms);
+  const alarms = all.flatMap(({ kind, message }) => kind === "loop-blocked" ? [message] : []);
+  return { attempts: played.attempts, unhandled, letters: await played.letters(), alarms };
 }
 
 /**
@@ -152,6 +156,14 @@ describe("a handler that blocks its process", () => {
       });
     }
   }
+
+  it("is named by an alarm, with the time for which the loop stood", async () => {
+    for (const nodes of [1, 2]) {
+      const { alarms } = await play({ kind: "event", nodes, block: 7_000, timeout: undefined });
+      assertEquals(alarms.length, 1);
+      assertMatch(alarms[0], /^The event loop of s\/n\d stood still for 7\.\d s while a handler of Stepped ran/);
+    }
+  });
 
   it("counts one attempt for each time that it blocks and fails", long, async () => {
     for (const block of BLOCKS) {

@@ -144,6 +144,13 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
         } failed with ${seen.code}: ` +
           `${seen.message}. Mend that, then retry the run${seen.step === "" ? "" : ", or skip the step"}`,
       );
+    case "loop-blocked":
+      return warn(
+        `the event loop stood still for ${
+          duration(seen.ms)
+        } while a handler of ${seen.contract} ran: have it compute ` +
+          "in a worker, or in parts",
+      );
     case "entity-unreadable":
       return error(`${seen.message}. Its commands fail; catga entity --broken lists such entities`);
     case "entity-readable":

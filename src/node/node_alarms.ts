@@ -103,6 +103,8 @@ export class NodeAlarms {
         const since = this.#settings.get(stream)?.since ?? now;
         return void this.#settings.set(stream, { stream, reason, removed, since });
       }
+      case "loop-blocked":
+        return void (this.#blocked = { node: this.#label, contract: seen.contract, ms: seen.ms, since: now });
       case "entity-unreadable": {
         const { entity, id, message: why } = seen;
         const key = `${entity} ${id}`;
@@ -137,6 +139,9 @@ export class NodeAlarms {
     }
   }
 
+  /** The last standstill of this node's event loop. */
+  #blocked: Observed["blocked"];
+
   /** Entities that this node could not read. */
   get unreadable(): readonly UnreadableEntity[] {
     return [...this.#unreadable.values()];
@@ -164,6 +169,7 @@ export class NodeAlarms {
     for (const [name, { since }] of this.#lastHandlers) {
       if (handled?.has(name) || now - since > ALARM_LIFETIME) this.#lastHandlers.delete(name);
     }
+    if (this.#blocked !== undefined && now - this.#blocked.since > ALARM_LIFETIME) this.#blocked = undefined;
     if (this.#full !== undefined && now - this.#full.at > FULL_ALARM_LIFETIME) this.#full = undefined;
     if (this.#split !== undefined && now - this.#split.at > SPLIT_ALARM_LIFETIME) this.#split = undefined;
     return this.#alarms = alarmsOf({
@@ -188,6 +194,7 @@ export class NodeAlarms {
       }),
       runs: [...this.#runs.values()],
       entities: this.unreadable,
+      blocked: this.#blocked,
       mismatches: mismatches.map((each) => ({ ...each, sender: this.#label })),
       backlog: this.#backlog(backlog, now - this.#clock.monotonic()),
     }, this.#alarms);

@@ -14,6 +14,8 @@ export class Standstill {
   readonly #over: () => boolean;
   #looked: Stamp;
   #ended = -Infinity;
+  /** Duration of the last standstill, in ms; 0: it has been explained, or there was none. */
+  #unexplained = 0;
   #timer: Timer | undefined;
   #closed = false;
 
@@ -34,7 +36,11 @@ export class Standstill {
     // this getter is read for each message, so it has to be fast: if the wall clock has not moved since the last check,
     // there was no standstill
     if (this.#clock.now() === this.#looked.wall) return this.#ended;
-    if (elapsed(this.#clock, this.#looked) > this.#limit) this.#ended = this.#clock.monotonic();
+    const passed = elapsed(this.#clock, this.#looked);
+    if (passed > this.#limit) {
+      this.#ended = this.#clock.monotonic();
+      this.#unexplained = passed;
+    }
     this.#looked = stamp(this.#clock);
     return this.#ended;
   }
@@ -42,6 +48,17 @@ export class Standstill {
   /** Time of the last check for a standstill, by the monotonic clock. */
   get looked(): number {
     return this.#looked.monotonic;
+  }
+
+  /**
+   * Returns the duration of the last standstill in ms, once; 0: there was none since the last call. Call when a handler
+   * has ended that may have caused it.
+   */
+  explain(): number {
+    void this.ended; // the getter checks
+    const lasted = this.#unexplained;
+    this.#unexplained = 0;
+    return lasted;
   }
 
   /** Stops the detection of standstills: no timer is set any more. */

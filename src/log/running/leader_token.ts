@@ -23,7 +23,7 @@ export interface LeaderTokenOptions {
   readonly name: string;
   readonly clock: Clock;
   /** Times at which this process stood still (was frozen, or on a suspended machine). */
-  readonly standstill: Pick<Standstill, "ended" | "looked">;
+  readonly standstill: Pick<Standstill, "ended" | "looked" | "explain">;
   /** Reads the subscription's last commit, from the leader of the stream. Rejects with a `CatgaError`. */
   record(): Promise<StoredMessage | undefined>;
 }
@@ -57,6 +57,16 @@ export class LeaderToken {
    */
   get looked(): number {
     return this.#options.standstill.looked;
+  }
+
+  /** Time at which the last standstill of this process ended, by the monotonic clock; `-Infinity`: there was none. */
+  get stoodUntil(): number {
+    return this.#options.standstill.ended;
+  }
+
+  /** Duration of the last standstill of this process, in ms, once; 0: there was none since the last call. */
+  explainStandstill(): number {
+    return this.#options.standstill.explain();
   }
 
   /** Checks for a standstill, and returns the present time as {@link LeaderToken.looked} does. */

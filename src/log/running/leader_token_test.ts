@@ -136,7 +136,7 @@ function start() {
   const clock = new VirtualClock();
   let reads = 0;
   let record = (): Promise<StoredMessage | undefined> => Promise.resolve(undefined);
-  const standstill = { ended: -Infinity, looked: 0 };
+  const standstill = { ended: -Infinity, looked: 0, explain: () => 0 };
   const token = new LeaderToken({
     ...{ service: "shop", name: "billing", clock, standstill },
     record: () => (reads++, record()),

@@ -17,6 +17,8 @@ export class PendingRun {
    */
   readonly answer: Promise<Outcome>;
   answered = false;
+  /** Returns the outcome of a run whose time is over because another handler blocked this process. */
+  excuse: (() => Outcome | undefined) | undefined = undefined;
   readonly #ctx: MessageContext;
   readonly #handlers: CategoryHandlers;
   readonly #causes: boolean;
@@ -94,6 +96,8 @@ export class PendingRun {
     if (aborted.code === "TIMEOUT") {
       // the timeout is a behavior's: its error names the behavior's limit
       if (aborted.node !== undefined) return this.#resolve({ ok: false, error: aborted });
+      const excused = this.excuse?.();
+      if (excused !== undefined) return this.#resolve(excused);
       const message = `the handler of ${contract.name} did not end within ${this.#handlers.timeout} ms on node ${node}`;
       return this.#resolve({ ok: false, error: new CatgaError("TIMEOUT", message, { node }) });
     }

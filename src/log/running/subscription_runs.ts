@@ -61,6 +61,8 @@ export class SubscriptionRuns {
   readonly #ended = new Float64Array(3 * MAX_ENDED_RUNS);
   #next = 0;
   readonly #finished = new FinishedRuns();
+  /** Ids of the last messages whose run had no time because this process stood still. */
+  readonly #excused = new Set<string>();
 
   constructor(options: SubscriptionRunsOptions) {
     this.#options = options;
@@ -275,10 +277,12 @@ export class SubscriptionRuns {
     }
     const run = new PendingRun(ctx, outer, handlers, causes);
     const own = messageId({ position, time });
+    run.excuse = () => this.#excuse(own, began, ctx);
     const answer = isLast ? run.answer.then(lastAnswer) : run.answer;
     const going = this.#enters(own, { run, answer: () => answer, asked: { token, by: outer }, isLast });
     void answer.then((each) => this.#keep(request, each, began));
     run.watch(outcome, () => {
+      this.#explain(began);
       this.#leaves(own);
       this.#onEnded(position, time);
     });
@@ -367,6 +371,7 @@ export class SubscriptionRuns {
       for (const [i, request] of requests.entries()) this.#keep(request, memberAnswer(whole, i), began);
     });
     run.watch(outcome, () => {
+      this.#explain(began);
       for (const id of ids) this.#leaves(id);
       ended();
     });
@@ -390,10 +395,41 @@ export class SubscriptionRuns {
   /** Remembers that a run has returned at once. `began`: approximate time at which it began, by the monotonic clock. */
   #returned(requests: readonly RunRequest[], began: number, answerOf: (i: number) => Outcome | undefined): void {
     const now = this.#options.token.look();
+    if (now - began >= LONG_RUN) this.#explain(began, { isCertain: true });
     for (const [i, request] of requests.entries()) {
       this.#onEnded(request[1], request[7], now);
       if (now - began >= LONG_RUN) this.#keep(request, answerOf(i), began);
     }
+  }
+
+  /**
+   * Reports a standstill of this process, if a run that began at `began` has ended right behind it, or was the only one:
+   * a handler that computes blocks the event loop. `isCertain`: the handler returned at once, behind the standstill.
+   */
+  #explain(began: number, { isCertain = false }: { readonly isCertain?: boolean } = {}): void {
+    const { token, underWay, host, handlers: { contract } } = this.#options;
+    const before = token.looked;
+    if (host.wheel.now() - began < LONG_RUN) return;
+    const isFirst = token.stoodUntil > before; // nothing else has noticed it yet
+    if (token.stoodUntil < began || (!isCertain && !isFirst && underWay.count > 1)) return;
+    const ms = token.explainStandstill();
+    if (ms > 0) host.observer({ type: "loop-blocked", contract: contract.name, ms });
+  }
+
+  /**
+   * Returns the outcome of a run whose time ended while another handler may have blocked this process: it goes on, which
+   * is no attempt; `undefined`: it is one. A message is excused once: it may have blocked the process itself.
+   */
+  #excuse(id: string, began: number, { node }: MessageContext): Outcome | undefined {
+    const { token, underWay, handlers: { contract: { kind, name } } } = this.#options;
+    if (token.stoodUntil < began || underWay.count <= 1 || this.#excused.has(id)) return undefined;
+    this.#excused.add(id);
+    for (const oldest of this.#excused) {
+      if (this.#excused.size <= MAX_ENDED_RUNS) break;
+      this.#excused.delete(oldest);
+    }
+    const message = `${kind} ${name} goes on at node ${node}, which stood still while its time passed`;
+    return { ok: false, error: unavailable(message, { node, details: STILL_RUNNING }) };
   }
 
   /** Remembers what came of a run, for leaders that have not received its answer. `undefined`: it did not run. */

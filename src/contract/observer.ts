@@ -227,7 +227,7 @@ export type Observation =
   }
   /** A run of a workflow that was stuck continues, or has ended. */
   | { readonly type: "run-resumed"; readonly workflow: string; readonly run: string }
-  /** The event loop of this node stood still for `ms` while a handler of a durable contract ran, which has ended since. */
+  /** The event loop of this node stood still for `ms` while a handler of a durable contract ran. */
   | { readonly type: "loop-blocked"; readonly contract: string; readonly ms: number }
   /** This node cannot read or apply stored events of an entity, so that commands to the entity fail on this node. */
   | { readonly type: "entity-unreadable"; readonly entity: string; readonly id: string; readonly message: string }

@@ -403,8 +403,9 @@ export class SubscriptionRuns {
   }
 
   /**
-   * Reports a standstill of this process, if a run that began at `began` has ended right behind it, or was the only one:
-   * a handler that computes blocks the event loop. `isCertain`: the handler returned at once, behind the standstill.
+   * Reports a standstill of this process, if a run that began at `began` has ended right behind it, or was the only
+   * one: a handler that computes blocks the event loop. `isCertain`: the handler returned at once, behind the
+   * standstill.
    */
   #explain(began: number, { isCertain = false }: { readonly isCertain?: boolean } = {}): void {
     const { token, underWay, host, handlers: { contract } } = this.#options;
@@ -417,8 +418,8 @@ export class SubscriptionRuns {
   }
 
   /**
-   * Returns the outcome of a run whose time ended while another handler may have blocked this process: it goes on, which
-   * is no attempt; `undefined`: it is one. A message is excused once: it may have blocked the process itself.
+   * Returns the outcome of a run whose time ended while another handler may have blocked this process: it goes on,
+   * which is no attempt; `undefined`: it is one. A message is excused once: it may have blocked the process itself.
    */
   #excuse(id: string, began: number, { node }: MessageContext): Outcome | undefined {
     const { token, underWay, handlers: { contract: { kind, name } } } = this.#options;

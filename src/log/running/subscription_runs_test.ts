@@ -33,6 +33,26 @@ describe("SubscriptionRuns", () => {
     assertEquals([...runs.ended], []);
   });
 
+  it("counts no attempt, once, of a run whose time passed while another may have blocked the process", async () => {
+    const { clock, request, standStill, ends } = await start();
+    const first = [request(5), request(7)];
+    await clock.advance(10);
+    standStill();
+    await clock.advance(1_100);
+    const errors = (await Promise.all(first)).map((each) => each instanceof Refusal ? undefined : each.error);
+    assertEquals(errors.map((error) => [error?.code, error?.details]), [
+      ["UNAVAILABLE", STILL_RUNNING],
+      ["UNAVAILABLE", STILL_RUNNING],
+    ]);
+    for (const end of ends) end();
+    await clock.advance(0);
+    const again = [request(5), request(7)];
+    await clock.advance(10);
+    standStill();
+    await clock.advance(1_100);
+    assertEquals((await Promise.all(again)).map(codeOf), ["TIMEOUT", "TIMEOUT"], "each may have blocked it itself");
+  });
+
   it("answers who waits for an earlier attempt before that request's own deadline", async () => {
     for (const [timeout, latest] of [[800, 750], [100, 90]]) {
       const { clock, request } = await start();
@@ -185,11 +205,23 @@ async function start(run?: HandlerRun) {
     timeout: 1_000,
   } as const;
   let leader = 7;
+  const own = new Standstill(clock, 2_000, () => false);
+  /** Time at which the process stood still last; `undefined`: as the clock says. */
+  let stood: number | undefined;
+  const standstill = {
+    get ended() {
+      return stood ?? own.ended;
+    },
+    get looked() {
+      return own.looked;
+    },
+    explain: () => own.explain(),
+  };
   const token = new LeaderToken({
     service: "app",
     name: "s",
     clock,
-    standstill: new Standstill(clock, 2_000, () => false),
+    standstill,
     record: () => Promise.resolve(storedCommit(leads("a.1", leader))),
   });
   await token.check(leader);
@@ -215,6 +247,7 @@ async function start(run?: HandlerRun) {
     seen,
     ends,
     attempts,
+    standStill: () => void (stood = clock.monotonic()),
     state,
     request,
     lead: (next: number) => void (leader = next),

@@ -23,7 +23,7 @@
  */
 
 export { catga, type CatgaOptions } from "./src/catga.ts";
-export type { ConnectionOptions, NatsConnection } from "./src/catga.ts";
+export type { ConnectionOptions, FileOptions, NatsConnection } from "./src/catga.ts";
 export type { Catga } from "./src/contract/running_node.ts";
 export type { Behavior, SendBehavior } from "./src/contract/behavior.ts";
 export { command, event, query } from "./src/contract/definition.ts";

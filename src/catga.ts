@@ -27,7 +27,7 @@ import { NodeAlarms } from "./node/node_alarms.ts";
 import { hotEvaluation } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import type * as ProcessSignals from "./node/process_signals.ts";
-import { type CatgaOptions, checkOptions, withDefaults } from "./node/app_options.ts";
+import { type CatgaOptions, checkOptions, type FileOptions, withDefaults } from "./node/app_options.ts";
 import { type Bucket, bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
 import {
   type Clock,
@@ -44,7 +44,7 @@ import type { Transport, TransportStatus } from "./ports/transport.ts";
 import { sharedState } from "./state/state.ts";
 import { PROTOCOL, VERSION } from "./version.ts";
 
-export type { CatgaOptions, ConnectionOptions, NatsConnection };
+export type { CatgaOptions, ConnectionOptions, FileOptions, NatsConnection };
 
 /**
  * Starts a node. Resolves when the node has joined the cluster and knows the other nodes (it waits 1 s at most for

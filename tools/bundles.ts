@@ -109,6 +109,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/nats/event_log": 31,
   "src/file/ports": 25,
   "src/file/file": 15,
+  "src/file/rows": 10,
   "src/nats/log_stream": 30,
   "src/nats/key_value_store": 21,
   "src/nats/transport": 19,

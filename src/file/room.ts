@@ -116,6 +116,11 @@ export class Room implements StoreGate {
     return this.#parts.database;
   }
 
+  /** True if the file can no longer be used, or is closed. */
+  get isEnded(): boolean {
+    return this.#ended !== undefined;
+  }
+
   /**
    * The time of the store, in ms since 1970, by which entries expire and ids are forgotten: it never falls, also over
    * restarts, whatever happens to the wall clock.

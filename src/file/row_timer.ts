@@ -76,7 +76,7 @@ export class RowTimer {
       if (ready?.() === false) this.#set(-Infinity, PAUSE_AFTER_FAILURE);
       else this.arm();
     });
-    if (!done) this.failed();
+    if (!done && !this.#room.isEnded) this.failed();
   }
 }
 

@@ -79,7 +79,7 @@ export const COMMAND_FLAGS = {
   host: { value: "NAME", summary: "what the page listens on; 127.0.0.1" },
   "allow-changes": { summary: "lets the page change dead letters, schedules and runs" },
   "show-secrets": { summary: "show what contracts hide by their redact" },
-  as: { value: "ID", repeatable: true, summary: "the id of a node, and of its NATS user; repeat for more" },
+  as: { value: "ID", repeatable: true, summary: "the id of a node, and its NATS user; may be repeated" },
   payload: { value: "BYTES", summary: "the size of a message's text; 26" },
 } as const satisfies Record<string, FlagSpec>;
 

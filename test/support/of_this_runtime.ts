@@ -13,7 +13,7 @@ export function seedsOfThisRuntime(count: number): number[] {
 
 /**
  * The seeds of `explore` that this runtime plays, as its options: the first third of them in Deno, the rest in Bun.
- * They follow one another, as `explore` steers each seed by the ones before it.
+ * They follow one another: such seeds begin their faults at different moments.
  */
 export function exploredByThisRuntime(count: number): { readonly seed: number; readonly seeds: number } {
   const third = Math.ceil(count / 3);

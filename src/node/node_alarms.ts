@@ -333,13 +333,14 @@ const MAX_OBSERVATIONS = 1_000;
 
 /** Returns the messages of a subscription that this node leads, and that wait for their next attempt. */
 function retriesOf(health: SubscriptionHealth, now: number): readonly ObservedRetry[] {
-  const { service, name, state, open, retrying, lastFailure, unhandled = {}, awaiting } = health;
-  // a message is parked only if its pause is long; of the open ones, it is not known which have failed
-  const inMemory = open > 0 && lastFailure !== undefined && now - lastFailure.at < UNPARKED ? 1 : 0;
+  const { service, name, state, open, retrying, dead, lastFailure, unhandled = {}, awaiting, hanging } = health;
+  // a message is parked only if its pause is long; of the open ones, it is not known which have failed. With dead
+  // letters, the last failure may be that of one, and there is an alarm about them
+  const inMemory = open > 0 && dead === 0 && lastFailure !== undefined && now - lastFailure.at < UNPARKED ? 1 : 0;
   // messages that wait for a node, or for another version, have alarms of their own
   const count = Math.max(inMemory, retrying) -
     Object.values(unhandled).reduce((sum, each) => sum + each, awaiting?.count ?? 0);
-  if (count <= 0 || lastFailure === undefined || READ_MODEL_STATES.has(state)) return [];
+  if (count <= 0 || lastFailure === undefined || hanging !== undefined || READ_MODEL_STATES.has(state)) return [];
   const { contract, code, message, cause } = lastFailure;
   return [{ about: declaredName(contract), subscription: `${service}/${name}`, count, code, message, cause }];
 }

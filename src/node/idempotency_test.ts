@@ -204,7 +204,7 @@ describe("an idempotent command", () => {
     await clock.advance(0);
     network.resume("a");
     const results = await clock.until(Promise.all([first, second, other]));
-    assertEquals(results.map(told), ["OUTCOME_UNKNOWN", "2 paid by b", "2 paid by b"]);
+    assertEquals(results.map(told), ["1 paid by a", "2 paid by b", "2 paid by b"]);
     assertEquals(runs, ["1 a", "2 b"]);
   });
 

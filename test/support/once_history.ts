@@ -15,14 +15,21 @@ export interface OnceHistory {
 /** Broken promises, a line each. */
 export function onceHistoryViolations({ entries, lines, stored, aftermath = [] }: OnceHistory): string[] {
   const of = new Map(
-    entries.map((entry) => [entry, { acknowledged: [] as string[], runs: [] as Run[], stored: [] as string[] }]),
+    entries.map((entry) => [
+      entry,
+      { acknowledged: [] as string[], runs: [] as Run[], stored: [] as string[], storedAt: Infinity },
+    ]),
   );
   for (const line of lines) {
     const about = of.get(line.entry)!;
     if (line.event === "acknowledged") about.acknowledged.push(line.value);
     else if (line.event !== "aborted") about.runs.push(line);
   }
-  for (const { entry, value } of stored) of.get(entry)!.stored.push(value);
+  for (const { entry, value, revision } of stored) {
+    const about = of.get(entry)!;
+    about.stored.push(value);
+    about.storedAt = Math.min(about.storedAt, revision);
+  }
   const wrong = [...of].flatMap(([entry, it]) => {
     const violations: string[] = [];
     const values = [...new Set(it.acknowledged)];
@@ -41,8 +48,8 @@ export function onceHistoryViolations({ entries, lines, stored, aftermath = [] }
     }
     const begun = it.runs.filter(({ event }) => event === "begun").map(({ fence }) => fence);
     if (new Set(begun).size !== begun.length) violations.push(`${entry}: two runs under one fence`);
-    const fence = Number(result?.split(" ")[1]);
-    if (begun.some((other) => other > fence)) {
+    // the first result counts, also that of a run beside which another one had begun
+    if (begun.some((fence) => fence > it.storedAt)) {
       violations.push(`${entry}: ran under a claim made after its result was stored`);
     }
     return violations;

@@ -15,17 +15,22 @@ const write = Letter.handle(Write, (letter, { text }) => letter.emit(Written, { 
 
 /** Defines the tests for one network. */
 export function forgottenLettersSuite(harness: EntitiesHarness): void {
-  it("a dead letter of a forgotten entity keeps its payload, and what waits behind it is handled when it is discarded", async () => {
-    const handled: string[] = [];
+  it("what waits of a forgotten entity, dead letters too, goes with it and is not handed out again (it stayed, with its payload)", async () => {
+    const [handled, tried]: [string[], string[]] = [[], []];
     await using app = await harness.start({
       logger: QUIET,
       handlers: [
         write,
         Written.on(({ text }) => {
+          tried.push(text);
           if (text === "broken") return fail("BROKEN", "cannot be read", { final: true });
           handled.push(text);
         }, { name: "letters" }),
-        Letter.forgotten.on(({ id }) => void handled.push(`forgotten ${id}`), { name: "letters" }),
+        // nobody handles the event that the entity was forgotten
+        Written.on(() => fail("DOWN", "the mail server is down"), {
+          name: "mails",
+          retry: { attempts: 20, delay: [600_000, 600_000] },
+        }),
       ],
     });
     const letters = async () => {
@@ -33,15 +38,25 @@ export function forgottenLettersSuite(harness: EntitiesHarness): void {
       for await (const letter of app.deadLetters({ subscription: "letters:entities" })) all.push(letter);
       return all;
     };
-    for (const text of ["broken", "behind"]) unwrap(await app.send(Write, { id: "l", text }));
-    await eventually("what waits behind it", async () => (await letters())[0]?.heldBehind === 1);
+    for (const text of ["broken", "behind", "behind"]) unwrap(await app.send(Write, { id: "l", text }));
+    unwrap(await app.send(Write, { id: "other", text: "broken" }));
+    await eventually("what waits behind it", async () => (await letters()).some(({ heldBehind }) => heldBehind === 2));
+    const waiting = async () => {
+      const own = (await app.subscriptions()).filter(({ name }) =>
+        ["letters:entities", "mails:entities"].includes(name)
+      );
+      return own.map(({ name, retrying, dead }) => [name, retrying, dead]).join();
+    };
+    await eventually("the attempts", async () => await waiting() === "letters:entities,2,2,mails:entities,4,0");
     await app.forget(Letter, "l");
-    await eventually("that it was forgotten", () => handled.length === 1);
-    const [letter, ...more] = await letters();
-    assertEquals([letter.payload, letter.heldBehind, more.length], [{ text: "broken" }, 1, 0]);
-    await letter.discard();
-    await eventually("what waited", () => handled.length === 2);
-    assertEquals(handled, ["forgotten l", "behind"]);
-    await eventually("no letters", async () => (await letters()).length === 0);
+    await eventually(
+      "the end of all of it",
+      async () => await waiting() === "letters:entities,0,1,mails:entities,1,0",
+    );
+    assertEquals((await letters()).map(({ key, payload }) => [key, payload]), [["other", { text: "broken" }]]);
+    // new messages go on, also for the subscription that has an attempt due only in ten minutes
+    unwrap(await app.send(Write, { id: "new", text: "new" }));
+    await eventually("the next one", () => handled.length === 1);
+    assertEquals([handled, tried.sort()], [["new"], ["broken", "broken", "new"]]);
   });
 }

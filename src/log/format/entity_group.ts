@@ -265,13 +265,15 @@ export function readEntityGroup(
 }
 
 /**
- * Returns a predicate for stored messages: true if the message has this format version and no event of these contracts.
+ * Returns a predicate for stored messages: true if the message has this format version, has no event of these contracts,
+ * and does not say that an entity is forgotten.
  * The predicate searches the text, which is cheaper than parsing it, because most messages have no event for the
  * subscription that reads them: for the subscription of a workflow, three in four.
  */
 export function withoutEvents(categories: Iterable<string>): (data: Uint8Array) => boolean {
   const begins = `[${GROUP_VERSION},"`;
-  const events = [...categories].map((category) => `[${JSON.stringify(category.slice(category.indexOf(".") + 1))},`);
+  const names = [...categories].map((category) => category.slice(category.indexOf(".") + 1));
+  const events = [...names, FORGOTTEN_EVENT].map((name) => `[${JSON.stringify(name)},`);
   return (data) => {
     const text = decoder.decode(data);
     return text.startsWith(begins) && !events.some((event) => text.includes(event));

@@ -114,6 +114,8 @@ export class Ledger {
   #mayRunAlready: ((item: Item) => boolean) | undefined;
   /** Messages that are ready and wait for such a node. */
   readonly #heldBack = new Set<Item>();
+  /** Positions at which entities were forgotten, by type and id. */
+  readonly #forgotten = new Map<string, number>();
   /** Keys whose later messages were parked so that messages of other keys go on. */
   readonly #spilledLines = new Set<KeyLine>();
 
@@ -560,6 +562,22 @@ export class Ledger {
     this.#commit.runsAfter(item);
   }
 
+  /**
+   * Removes what is parked of a forgotten entity, dead letters included: nothing of it may stay in the store. What is
+   * in memory only may still run, but is not parked any more when it fails. `message`: the event that the entity was
+   * forgotten.
+   * @decides what becomes of messages of a forgotten entity that wait for their next attempt, or are dead
+   */
+  forget(message: LoggedMessage): void {
+    this.#forgotten.set(entityOf(message), message.position);
+    // a message that runs ends with its run
+    for (const item of [...this.parked]) if (item.turn !== "begun" && this.#isForgotten(item)) this.#end(item);
+  }
+
+  #isForgotten({ message }: Item): boolean {
+    return this.#forgotten.size > 0 && message.position < (this.#forgotten.get(entityOf(message)) ?? 0);
+  }
+
   /** Records that requests up to this sequence were carried out: none of them is carried out again. */
   carriedOut(sequence: number): void {
     this.upTo = Math.max(this.upTo, sequence);
@@ -879,6 +897,7 @@ export class Ledger {
 
   /** Parks a message. `failure`: `undefined` if the message waits behind another message of its key. */
   #park(item: Item, failure: FailedMessage | undefined): void {
+    if (this.#isForgotten(item)) return this.#end(item);
     const awaits = failure === undefined ? this.#isBehindAwaiting(item) : isAwaiting(failure);
     if (item.place !== "parked" && !this.parked.hasRoom({ awaits })) {
       this.#waitingForRoom.push([item, failure]);
@@ -1011,3 +1030,8 @@ const KEPT_OF_KEY = 16;
 const NO_ITEMS: ReadonlyMap<string, Item> = new Map();
 const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });
+
+/** Returns type and id of the entity that emitted an event: the event's name begins with the type, its key is the id. */
+function entityOf({ category, key }: LoggedMessage): string {
+  return `${category.split(".", 1)[0]}.${key}`;
+}

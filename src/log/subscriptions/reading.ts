@@ -7,7 +7,7 @@ import { TurnBudget } from "../../dispatch/turn_budget.ts";
 import type { CatgaError } from "../../error.ts";
 import type { FollowOptions, LogLoss, LogReader, LogState, StoredMessage } from "../../ports/event_log.ts";
 import type { Place } from "../format/commit.ts";
-import { withoutEvents } from "../format/entity_group.ts";
+import { FORGOTTEN_EVENT, withoutEvents } from "../format/entity_group.ts";
 import { isAnswer, isReadable, readGroup } from "../format/group.ts";
 import { type LoggedMessage, unusable } from "../format/logged_message.ts";
 import { categoryOf, categoryPatterns, entityPattern } from "../format/names.ts";
@@ -19,6 +19,8 @@ import type { SubscriptionStoreOptions } from "./store.ts";
 export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" | "stream" | "namespace" | "fault"> {
   /** Called with messages read, in order. `size`: size of each message in the log, in bytes. */
   onMessages(messages: readonly LoggedMessage[], size: number): void;
+  /** Called with the event that an entity was forgotten, also if the subscription does not handle it. */
+  onForgotten(message: LoggedMessage): void;
   /** Called for a stored message that cannot be read. `message` stands in for it; `reason`: why it cannot be read. */
   onGarbage(message: LoggedMessage, reason: string): void;
   /** Called whenever reading starts. `end`: end of the log; `read`: position behind which reading goes on. */
@@ -248,10 +250,11 @@ export class LeaderReading {
     const { sequence, time } = message;
     const { created, read } = this.#ledger.place;
     if (sequence <= sequenceOf(read)) return;
-    const { namespace, onMessages, onGarbage } = this.#options;
+    const { namespace, onMessages, onForgotten, onGarbage } = this.#options;
     const group = this.#isForeign?.(message.data) ? [] : readGroup(namespace, message);
     this.#goTo({ created, read: endOf(sequence), time });
     if (isReadable(group)) {
+      if (this.#isForeign !== undefined && group[0]?.category.endsWith(FORGOTTEN)) onForgotten(group[0]);
       const own = group.every(({ category }) => this.#categories.has(category))
         ? group
         : group.filter(({ category }) => this.#categories.has(category));
@@ -285,6 +288,8 @@ export function garbageMessage(
   };
 }
 
+/** End of the name of the event that an entity was forgotten, the only one of its message. */
+const FORGOTTEN = `.${FORGOTTEN_EVENT}`;
 /** Interval at which the reader's place in the log is moved behind messages of other categories, in ms. */
 const SKIP = 30_000;
 /** Minimum time for which the log keeps each message, in ms. */

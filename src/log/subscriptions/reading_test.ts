@@ -211,6 +211,7 @@ function start(
       got.push(sequenceOf(position));
       onMessages?.(sequenceOf(position));
     },
+    onForgotten: ({ key }) => got.push(`forgotten ${key}`),
     onGarbage: (_, reason) => got.push(reason),
     onEnd: () => {},
     onLoss: ({ reason }) => got.push(reason),

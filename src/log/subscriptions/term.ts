@@ -345,6 +345,10 @@ export class SubscriptionTerm {
       stream,
       namespace: host.namespace,
       onMessages: (messages, size) => this.#take(messages, size),
+      onForgotten: (message) => {
+        ledger.forget(message);
+        this.#progress();
+      },
       onGarbage: (message, reason) => {
         if (!categories.passes(message)) ledger.addUnreadable(message, reason, this.#now);
         this.#progress();

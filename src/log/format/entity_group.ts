@@ -265,8 +265,8 @@ export function readEntityGroup(
 }
 
 /**
- * Returns a predicate for stored messages: true if the message has this format version, has no event of these contracts,
- * and does not say that an entity is forgotten.
+ * Returns a predicate for stored messages: true if the message has this format version, has no event of these
+ * contracts, and does not say that an entity is forgotten.
  * The predicate searches the text, which is cheaper than parsing it, because most messages have no event for the
  * subscription that reads them: for the subscription of a workflow, three in four.
  */

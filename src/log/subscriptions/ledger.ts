@@ -1031,7 +1031,7 @@ const NO_ITEMS: ReadonlyMap<string, Item> = new Map();
 const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });
 
-/** Returns type and id of the entity that emitted an event: the event's name begins with the type, its key is the id. */
+/** Returns type and id of the entity of an event, whose name begins with the type, and whose key is the id. */
 function entityOf({ category, key }: LoggedMessage): string {
   return `${category.split(".", 1)[0]}.${key}`;
 }

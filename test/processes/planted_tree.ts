@@ -457,16 +457,6 @@ const PLANTS = {
     from: "    if (isSilent) this.#aloneAtSilent = alone;\n    else if",
     to: "    if",
   }],
-  "blocked-spare": [{
-    file: "src/log/subscriptions/suspicion.ts",
-    from: "        for (const each of this.#groups) if (each.alone === item) each.alone = undefined;\n",
-    to: "",
-  }],
-  "blocked-front": [{
-    file: "src/log/subscriptions/ledger.ts",
-    from: '        if (!isDead) this.#endBefore(item, "");\n',
-    to: "",
-  }],
   forever: [{
     file: "src/nats/expiry.ts",
     from: `  if (header === undefined || header === "") return undefined;`,

@@ -839,7 +839,8 @@ export class Ledger {
       this.#commit.runsAfter(item);
       return false;
     }
-    if (item.attempts >= item.category.attempts || item.isFinal) {
+    // one that runs at a node has its outcome from there
+    if (!item.joins && (item.attempts >= item.category.attempts || item.isFinal)) {
       this.#park(item, { attempts: item.attempts, error: item.error ?? UNKNOWN, dead: now() });
       return false;
     }

@@ -1,13 +1,15 @@
 /**
  * A node of the shop: one of its services, or several in one process.
  *
+ *   deno task shop                                        all of it in one process, durable in the file shop.db
  *   deno run -A examples/shop/shop.ts                     all of it in one process, in memory
  *   deno run -A examples/shop/shop.ts orders payments     two of its services, in a cluster if NATS_URL is set
  *   deno run -A examples/shop/shop.ts health              ends with 0 if the node on PORT is well, else with 1
  *
  * | environment | default     |                                                               |
  * | ----------- | ----------- | ------------------------------------------------------------- |
- * | `NATS_URL`  | none        | where NATS is, with JetStream; none: everything is in memory  |
+ * | `NATS_URL`  | none        | where NATS is, with JetStream; none: one process              |
+ * | `FILE`      | none        | without NATS: where everything is kept; none: in memory       |
  * | `NODE_ID`   | random      | this node's id                                                |
  * | `HOST`      | `127.0.0.1` | where HTTP listens                                            |
  * | `PORT`      | `8080`      | the shop's page if the gateway is here; `/healthz` in any case |
@@ -25,7 +27,7 @@ import * as payments from "./payments.ts";
 const SERVICES = ["gateway", "orders", "payments", "mails"] as const;
 type Service = (typeof SERVICES)[number];
 
-const { NATS_URL, NODE_ID, HOST = "127.0.0.1", PORT = "8080" } = process.env;
+const { NATS_URL, FILE, NODE_ID, HOST = "127.0.0.1", PORT = "8080" } = process.env;
 const words = process.argv.slice(2);
 
 if (words.length === 1 && words[0] === "health") await probe();
@@ -47,7 +49,7 @@ async function start(services: readonly Service[]): Promise<void> {
     handlers: services.map((service) => handlers[service]),
     service: services.length === 1 ? services[0] : "shop",
     behaviors: [tracing()],
-    ...(NATS_URL === undefined ? {} : { nats: NATS_URL }),
+    ...(NATS_URL !== undefined ? { nats: NATS_URL } : FILE !== undefined ? { file: FILE } : {}),
     ...(NODE_ID === undefined ? {} : { id: NODE_ID }),
   });
 

@@ -3,7 +3,7 @@
 # Expected: what could not be replicated when it was asked for is dropped
 # Seen: two of three servers are stopped for some seconds; all appends that timed out meanwhile are in the stream afterwards
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/pending_appends.ts
+# Catga: src/nats/log/pending_appends.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

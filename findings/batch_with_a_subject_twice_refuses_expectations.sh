@@ -3,7 +3,7 @@
 # Expected: the expectation of the sequence that the first message of the batch will get passes, or at least that of the one before the batch
 # Seen: both are refused, and nothing is stored; two subjects with an expectation each are stored
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/log_stream.ts
+# Catga: src/nats/log/log_stream.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

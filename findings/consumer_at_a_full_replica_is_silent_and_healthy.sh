@@ -3,7 +3,7 @@
 # Expected: the consumer moves to a server that has the messages, or a warning or an error reaches the reader
 # Seen: all 600 appends are acknowledged; readers at the full server get the first 200, then heartbeats every 500 ms, and their consumers say that nothing is pending
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/log_delivery.ts
+# Catga: src/nats/reading/log_delivery.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

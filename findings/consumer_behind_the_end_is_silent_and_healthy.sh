@@ -3,7 +3,7 @@
 # Expected: its creation is refused, or a warning or error reaches the reader
 # Seen: new messages below the start are never delivered; heartbeats arrive every 500 ms
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/log_place.ts
+# Catga: src/nats/reading/log_place.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

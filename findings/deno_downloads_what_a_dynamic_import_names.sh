@@ -3,7 +3,7 @@
 # Expected: a package that is imported when it is needed is downloaded then
 # Seen: after a run that skips `import("npm:ms@2.1.3")` the package lies in the cache; with a computed specifier it does not
 # In version: deno 2.9.6, Node 20
-# Catga: src/nats/client_packages.ts
+# Catga: src/nats/connection/client_packages.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

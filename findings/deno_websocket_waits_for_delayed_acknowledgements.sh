@@ -3,7 +3,7 @@
 # Expected: acknowledgements of JetStream leave at once over `wsconnect`, as over TCP and as in Bun
 # Seen: `consume()` with 100 in hand, each acknowledged: 2,300 messages/s over `wsconnect`, 41,000 by TCP in the same process; in Bun 54,000 and 53,000
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, deno 2.9.6, bun 1.4.4
-# Catga: src/nats/private.ts
+# Catga: src/nats/connection/private.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

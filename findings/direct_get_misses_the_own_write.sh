@@ -3,7 +3,7 @@
 # Expected: who has an acknowledgement reads at least what it wrote
 # Seen: on three servers some direct gets after the own acknowledgement are stale; reads by STREAM.MSG.GET, from the leader, are not
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/log_reads.ts
+# Catga: src/nats/log/log_reads.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

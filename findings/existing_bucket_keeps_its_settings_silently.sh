@@ -3,7 +3,7 @@
 # Expected: an error, or the settings that were asked for
 # Seen: a bucket with a history of 1 and no ttl, created again with a history of 5 and a ttl, is opened as it was
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/owned_stream.ts
+# Catga: src/nats/stream/owned_stream.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -3,7 +3,7 @@
 # Expected: a message that replaces all others of the stream by a smaller one is stored
 # Seen: error 10077, and the stream is as full as before
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/sweeper.ts
+# Catga: src/nats/bucket/sweeper.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -3,7 +3,7 @@
 # Expected: an error: the answers carry the number that is pending
 # Seen: 4 of 5 messages, and a normal end
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/log_reads.ts
+# Catga: src/nats/log/log_reads.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

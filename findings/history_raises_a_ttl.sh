@@ -3,7 +3,7 @@
 # Expected: an entry lives for the ttl that it was written with
 # Seen: with a history of 3 and markers of 6 s an entry of 1 s lives for 6 s; with a history of 1 for 1 s
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/bucket_stream.ts
+# Catga: src/nats/bucket/bucket_stream.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

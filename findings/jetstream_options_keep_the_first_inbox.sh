@@ -3,7 +3,7 @@
 # Expected: an object of options is read, and may be shared by connections
 # Seen: of two users with inboxes of their own, the watch of the second one ends without an entry, for it subscribes in the inbox of the first one; with options of its own it gets the entry
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/jetstream.ts
+# Catga: src/nats/stream/jetstream.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -3,7 +3,7 @@
 # Expected: a new INFO for each client, as for servers that join a cluster; or the client that was told 1,048,576 gets an error for the message alone
 # Seen: after a reload to 65,536 bytes the client publishes 100,000 and is disconnected; after one to 1,000,000 it refuses 100,000 by itself
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/transport.ts, docs/errors.md
+# Catga: src/nats/connection/transport.ts, docs/errors.md
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

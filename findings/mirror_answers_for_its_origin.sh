@@ -3,7 +3,7 @@
 # Expected: a direct get of a stream is answered by a server that has the stream; a mirror answers under its own name, or if it was asked to
 # Seen: one server, a mirror with a filter that keeps none of 20 messages: about half of 200 direct gets of them by the origin's name are "not found", none by STREAM.MSG.GET; the mirror's settings say `mirror_direct: true`
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/direct_reads.ts
+# Catga: src/nats/stream/direct_reads.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -3,7 +3,7 @@
 # Expected: domains separate JetStreams, so that a publisher at the leaf reaches the stream of the leaf alone
 # Seen: of 20 messages published at the leaf 20 are in each of the two streams, and 40 acknowledgements come, half of each domain; what is published to a subject below `$KV.` stays at the leaf
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/store_domain.ts
+# Catga: src/nats/connection/store_domain.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -3,7 +3,7 @@
 # Expected: `publish` throws while there is no connection, or what it took is sent after the reconnect
 # Seen: of 200 messages published during an outage next to none arrives, and one published after the reconnect does
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/transport.ts, src/nats/connection.ts
+# Catga: src/nats/connection/transport.ts, src/nats/connection/connection.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

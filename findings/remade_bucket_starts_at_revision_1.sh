@@ -3,7 +3,7 @@
 # Expected: a revision that was given out is not given out again
 # Seen: a bucket in memory, 50 writes, a restart of the server: the next write has revision 1
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/owned_stream.ts
+# Catga: src/nats/stream/owned_stream.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

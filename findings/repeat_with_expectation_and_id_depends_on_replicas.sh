@@ -3,7 +3,7 @@
 # Expected: the same answer with one replica and with three
 # Seen: one replica: error 10071; three: `duplicate: true` with the first sequence
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/log_stream.ts
+# Catga: src/nats/log/log_stream.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

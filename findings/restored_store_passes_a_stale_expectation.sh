@@ -3,7 +3,7 @@
 # Expected: an expectation passes only if the message that the writer has seen is the last one
 # Seen: a writer stored message 4, the store went back to 3, another writer stored its own 4, and the first one's append that expects its 4 was stored
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/log/subscriptions/leases.ts, src/nats/log_place.ts
+# Catga: src/log/subscriptions/leases.ts, src/nats/reading/log_place.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -3,7 +3,7 @@
 # Expected: a copy of the same version behaves the same, or refuses a connection of the other
 # Seen: four retries to a subject without a stream take 250 ms each with one copy, and end at once with two
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/nats_error.ts
+# Catga: src/nats/connection/nats_error.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

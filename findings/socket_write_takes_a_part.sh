@@ -3,7 +3,7 @@
 # Expected: what was given to `write` is sent, sooner or later, or the write fails
 # Seen: of 32 MB, written in one call to a peer that reads slowly, some MB arrive; by `node:net` all
 # In version: deno 2.9.6, bun 1.4.4
-# Catga: src/nats/deno_transport.ts
+# Catga: src/nats/connection/deno_transport.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -3,7 +3,7 @@
 # Expected: the subscription ends with an error, as one without a permission does, or it exists once there is room
 # Seen: 5 subscriptions of an account that may have 3: an error of the connection without a subject; all 5 are open, 3 get messages, also after the limit was raised
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/refused_subscriptions.ts
+# Catga: src/nats/connection/refused_subscriptions.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -3,7 +3,7 @@
 # Expected: it lives for 1.9 s, or the ttl is refused, as one below 1 s is
 # Seen: `kv.create(key, value, "1900ms")` succeeds, and the entry is gone before 1.9 s are over
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/key_value_store.ts
+# Catga: src/nats/bucket/key_value_store.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -3,7 +3,7 @@
 # Expected: each server of the list is tried again when the connection is lost
 # Seen: given two addresses, of which one answers later, a client loses its server and does not go to the other
 # In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
-# Catga: src/nats/connection.ts
+# Catga: src/nats/connection/connection.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -20,7 +20,7 @@ import type { LogHost } from "./log/log_host.ts";
 import type { serve } from "./log/running/worker.ts";
 import type { MemoryNetwork } from "./memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
-import type { SettingsReport } from "./nats/wrong_settings.ts";
+import type { SettingsReport } from "./nats/connection/wrong_settings.ts";
 import { App, type AppParts } from "./node/app.ts";
 import { BehaviorHooks } from "./node/behavior_hooks.ts";
 import { NodeAlarms } from "./node/node_alarms.ts";
@@ -428,7 +428,7 @@ async function connect(
       onSplit: (split) => observer({ type: "split", namespace, ...split }),
       onSettings: (settings) => unreported === undefined ? report(settings) : void unreported.push(settings),
     });
-    const log = async () => new (await import("./nats/log_stream.ts")).NatsEventLog(transport);
+    const log = async () => new (await import("./nats/log/log_stream.ts")).NatsEventLog(transport);
     return {
       ...{ clock: systemClock, random: transport.random, transport, store, log },
       permitted: () => forbidden.check(),

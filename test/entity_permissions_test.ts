@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { type Catga, catga, type CatgaOptions, command, entity, unwrap } from "../mod.ts";
 import { snapshotKeys } from "../src/log/format/names.ts";
-import { encodeKey } from "../src/nats/key_subject.ts";
+import { encodeKey } from "../src/nats/bucket/key_subject.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { eventually } from "./support/eventually.ts";
 import { isOfLateStore, PATIENT } from "./support/patient.ts";

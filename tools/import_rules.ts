@@ -64,5 +64,5 @@ export function importCircles(arrows: readonly Arrow[]): string[] {
 const COMPUTED: ReadonlySet<string> = new Set([
   "src/cli/program_module.ts",
   "src/testing/explore_worker.ts",
-  "src/nats/client_packages.ts",
+  "src/nats/connection/client_packages.ts",
 ]);

@@ -56,14 +56,14 @@ describe("a start over NATS", () => {
     "cluster/cluster",
     "nats/open",
     "node/permission_denials",
-    "nats/connection",
-    "nats/transport",
-    "nats/key_value_store",
+    "nats/connection/connection",
+    "nats/connection/transport",
+    "nats/bucket/key_value_store",
   ];
   const loaded = loadedWith("mod.ts", ...parts.map((part) => `src/${part}.ts`));
 
   it("loads the parts that it is made of by these imports", () => {
-    const late = arrows.filter(({ kind, from }) => kind === "dynamic" && from !== "src/nats/driver.ts");
+    const late = arrows.filter(({ kind, from }) => kind === "dynamic" && from !== "src/nats/connection/driver.ts");
     assertEquals(parts.filter((part) => !late.some(({ to }) => to === `src/${part}.ts`)), []);
   });
 
@@ -73,7 +73,7 @@ describe("a start over NATS", () => {
 
   it("loads nothing that reads a stream on: watches need it two seconds later, and programs with a log", () => {
     const readers = ["log_reader", "log_place", "shared_consumer", "shared_consumers"];
-    const late = [...readers.map((name) => `src/nats/${name}.ts`), "src/ports/event_log.ts"];
+    const late = [...readers.map((name) => `src/nats/reading/${name}.ts`), "src/ports/event_log.ts"];
     assertEquals(late.filter((file) => !files.includes(file)), []);
     assertEquals(late.filter((file) => loaded.includes(file)), []);
   });
@@ -168,7 +168,11 @@ describe("import rules", () => {
     ["src/state/cache.ts", 'import { connect } from "@nats-io/transport-deno";', /src\/state may import/],
     ["src/memory/transport.ts", 'import { x } from "../dispatch/mediator.ts";', /src\/memory may import/],
     ["src/memory/transport.ts", 'import { x } from "../nats/transport.ts";', /src\/memory may import/],
-    ["src/nats/transport.ts", 'type X = import("../contract/definition.ts").Command;', /src\/nats may import/],
+    [
+      "src/nats/connection/transport.ts",
+      'type X = import("../../contract/definition.ts").Command;',
+      /src\/nats may import/,
+    ],
     ["src/catga.ts", 'import { x } from "./nats/open.ts";', /lazily/],
     ["src/catga.ts", 'import "./behaviors/retry.ts";', /src\/catga\.ts may import/],
     ["src/catga.ts", "await import(name);", /must name its module/],
@@ -196,7 +200,7 @@ describe("import rules", () => {
       'import { x } from "../../ports/transport.ts"; import { y } from "./breakers.ts";',
     ],
     [
-      "src/nats/transport.ts",
+      "src/nats/connection/transport.ts",
       'import { x } from "@nats-io/nats-core"; import type { T } from "../ports/transport.ts";',
     ],
     ["src/behaviors/tracing.ts", 'import { trace } from "@opentelemetry/api"; import "../contract/behavior.ts";'],

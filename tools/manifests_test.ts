@@ -57,7 +57,7 @@ describe("manifests", () => {
 
   it("agree on the version of nats.js with the one that the transport of Deno reports to a server", async () => {
     assertStringIncludes(
-      await read("src/nats/deno_transport.ts"),
+      await read("src/nats/connection/deno_transport.ts"),
       `version = "${npm.dependencies["@nats-io/nats-core"]}"`,
     );
   });
@@ -113,7 +113,7 @@ describe("manifests", () => {
 
   it("agree with the versions of the clients that Catga loads by a computed name", async () => {
     assertStringIncludes(
-      await read("src/nats/client_packages.ts"),
+      await read("src/nats/connection/client_packages.ts"),
       `VERSIONS = "^${npm.dependencies["@nats-io/transport-node"]}"`,
     );
   });

@@ -23,10 +23,10 @@ const MINUTES = 60_000;
 const PARTS = ["mod.ts", "src", "test", "tools", "bench", "docs", "examples", "package.json", "tsconfig.json"];
 const PAGES = ["README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md", "jsr.json"];
 /** The tests of the file that stands in for the package. */
-const OF_STAND_IN = "src/nats/deno_transport_test.ts";
+const OF_STAND_IN = "src/nats/connection/deno_transport_test.ts";
 /** Names of tests of what the package does not do: docs/internals/upstream.md has why. They may fail. */
 const OF_PACKAGE = ["nodes: ends when a server does not answer its dial, as one behind a firewall"];
-/** The line of `src/nats/driver.ts` that chooses, and what it is in the copy. */
+/** The line of `src/nats/connection/driver.ts` that chooses, and what it is in the copy. */
 const CHOICE = ['const DEFAULT_IN_DENO: DriverName = "deno";', 'const DEFAULT_IN_DENO: DriverName = "official";'];
 
 const { values: { soak }, positionals } = parseArgs({ allowPositionals: true, options: { soak: { type: "string" } } });
@@ -56,9 +56,9 @@ async function officialTree(tree: string): Promise<string> {
   );
   const { imports, scopes } = jsr;
   await writeFile(join(tree, "deno.json"), JSON.stringify({ ...deno, imports, scopes, lock: false }));
-  const file = join(tree, "src/nats/driver.ts");
+  const file = join(tree, "src/nats/connection/driver.ts");
   const driver = await readFile(file, "utf8");
-  if (!driver.includes(CHOICE[0])) throw new Error(`src/nats/driver.ts does not have ${CHOICE[0]}`);
+  if (!driver.includes(CHOICE[0])) throw new Error(`src/nats/connection/driver.ts does not have ${CHOICE[0]}`);
   await writeFile(file, driver.replace(CHOICE[0], CHOICE[1]));
   return tree;
 }

@@ -15,7 +15,7 @@ import { groupText, itemText } from "../../src/log/format/group.ts";
 import { categorySubject } from "../../src/log/format/names.ts";
 import { streamOptions } from "../../src/log/format/streams.ts";
 import { type StreamKind, streamName } from "../../src/log/format/stream_name.ts";
-import { NatsEventLog } from "../../src/nats/log_stream.ts";
+import { NatsEventLog } from "../../src/nats/log/log_stream.ts";
 import { openNats } from "../../src/nats/open.ts";
 import { systemClock } from "../../src/ports/clock.ts";
 import { answer } from "./answer.ts";

@@ -9,9 +9,9 @@ import { DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import { type ConnectionOptions, headers as makeHeaders, type Msg, type NatsConnection } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
-import { NatsEventLog } from "../../src/nats/log_stream.ts";
+import { NatsEventLog } from "../../src/nats/log/log_stream.ts";
 import { openNats } from "../../src/nats/open.ts";
-import { DirectMessage, MessageTimes } from "../../src/nats/stored_message.ts";
+import { DirectMessage, MessageTimes } from "../../src/nats/stream/stored_message.ts";
 import { answer } from "./answer.ts";
 import * as broken from "./broken_links.ts";
 
@@ -266,7 +266,7 @@ answer({
   async "transport-deno"({ count }: { count: number }): Promise<Both> {
     const [theirs, own] = await Promise.all([
       import("@nats-io/transport-deno"),
-      import("../../src/nats/deno_transport.ts"),
+      import("../../src/nats/connection/deno_transport.ts"),
     ]);
     return { package: await timeOfRequests(theirs.connect, count), own: await timeOfRequests(own.connect, count) };
   },

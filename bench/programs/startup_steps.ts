@@ -25,14 +25,14 @@ if (what === "whole") {
   await catga({ nats: url, namespace: "startup-steps", transport: named, handlers: Ping.handle(() => true) });
   done("catga");
 } else {
-  const { loadDriver } = await import("../../src/nats/driver.ts");
+  const { loadDriver } = await import("../../src/nats/connection/driver.ts");
   await loadDriver(named);
   done("nats");
   const { openNats } = await import("../../src/nats/open.ts");
   await Promise.all([
-    import("../../src/nats/connection.ts"),
-    import("../../src/nats/transport.ts"),
-    import("../../src/nats/key_value_store.ts"),
+    import("../../src/nats/connection/connection.ts"),
+    import("../../src/nats/connection/transport.ts"),
+    import("../../src/nats/bucket/key_value_store.ts"),
     import("../../src/cluster/cluster.ts"),
   ]);
   done("ours");

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { ConnectionOptions, PayloadCodec } from "../../mod.ts";
 import { checkCodec } from "../contract/payload_codec.ts";
-import { loadDriver } from "../nats/driver.ts";
+import { loadDriver } from "../nats/connection/driver.ts";
 import { CONNECTION_FLAGS, type Flags, UsageError } from "./flags.ts";
 import { importFile } from "./program_module.ts";
 import type { Terminal } from "./terminal.ts";

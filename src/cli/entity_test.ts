@@ -13,7 +13,7 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools
 import { entitySubject, snapshotKey } from "../log/format/names.ts";
 import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
-import { NatsEventLog } from "../nats/log_stream.ts";
+import { NatsEventLog } from "../nats/log/log_stream.ts";
 import { openBareLink } from "../../test/support/bare_link.ts";
 import { BUCKETS } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";

@@ -9,7 +9,7 @@ import { commandText, entityGroupText, eventText } from "../log/format/entity_gr
 import { entitySubject } from "../log/format/names.ts";
 import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
-import { NatsEventLog } from "../nats/log_stream.ts";
+import { NatsEventLog } from "../nats/log/log_stream.ts";
 import { openBareLink } from "../../test/support/bare_link.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";

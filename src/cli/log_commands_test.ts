@@ -27,7 +27,7 @@ import { streamName } from "../log/format/stream_name.ts";
 import { endOf, positionOf } from "../log/format/group_text.ts";
 import { streamOptions } from "../log/format/streams.ts";
 import { readRequest } from "../log/format/subscription_request.ts";
-import { NatsEventLog } from "../nats/log_stream.ts";
+import { NatsEventLog } from "../nats/log/log_stream.ts";
 import { openBareLink } from "../../test/support/bare_link.ts";
 import type { LogState, LogStream } from "../ports/event_log.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";

@@ -7,9 +7,9 @@ import type { ServerView, StreamView } from "../dashboard/view.ts";
 import { isCatgaError } from "../error.ts";
 import { STREAM_KINDS } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
-import { JetStream } from "../nats/jetstream.ts";
-import { JetStreamRefusal, noAnswer, noJetStream } from "../nats/jetstream_refusal.ts";
-import type { NatsTransport } from "../nats/transport.ts";
+import { JetStream } from "../nats/stream/jetstream.ts";
+import { JetStreamRefusal, noAnswer, noJetStream } from "../nats/stream/jetstream_refusal.ts";
+import type { NatsTransport } from "../nats/connection/transport.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { isForbidden } from "../ports/transport.ts";
 

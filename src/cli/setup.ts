@@ -6,8 +6,8 @@ import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports
 import { isCatgaError } from "../error.ts";
 import { STREAM_KINDS, streamOptions } from "../log/format/streams.ts";
 import { type StreamKind, streamName } from "../log/format/stream_name.ts";
-import { bucketSettings } from "../nats/stream_settings.ts";
-import { logSettings } from "../nats/log_settings.ts";
+import { bucketSettings } from "../nats/stream/stream_settings.ts";
+import { logSettings } from "../nats/log/log_settings.ts";
 import { ClusterView, isStream, MISMATCHES } from "./cluster_view.ts";
 import { type Flags, UsageError } from "./flags.ts";
 import { type CliCommand, DONE, FAILED } from "./cli_command.ts";

@@ -5,7 +5,7 @@ import type { EventFrame } from "../cluster/wire/frame.ts";
 import { readEventFrame } from "../cluster/wire/frame_reader.ts";
 import { listed, printable, printableJson } from "../data/printable.ts";
 import { COMMANDS, readAnnouncement } from "../contract/announcement.ts";
-import { covers } from "../nats/subject_filter.ts";
+import { covers } from "../nats/stream/subject_filter.ts";
 import { ClusterView } from "./cluster_view.ts";
 import type { Violation } from "../ports/transport.ts";
 import { disposing } from "./connection.ts";

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertNotMatch, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { bucketSettings, checkSettings } from "../nats/stream_settings.ts";
-import { firstConnect } from "../nats/connection.ts";
+import { bucketSettings, checkSettings } from "../nats/stream/stream_settings.ts";
+import { firstConnect } from "../nats/connection/connection.ts";
 import { mayNot } from "../ports/transport.ts";
 import type { Terminal } from "./terminal.ts";
 import { worded } from "./wording.ts";

@@ -14,7 +14,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { categorySubject, logSubjects, scheduleSubject } from "../log/format/names.ts";
 import { streamName } from "../log/format/stream_name.ts";
 import { openTransport } from "../nats/harness_suite.ts";
-import { NatsEventLog } from "../nats/log_stream.ts";
+import { NatsEventLog } from "../nats/log/log_stream.ts";
 import { readPattern } from "./cron_pattern.ts";
 import { serverTimes } from "./server_cron.ts";
 

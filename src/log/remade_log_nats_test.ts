@@ -10,7 +10,7 @@ import { patientManager } from "../../test/support/patient_jetstream.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { streamName } from "./format/stream_name.ts";
 import { streamOptions } from "./format/streams.ts";
-import { logSettings } from "../nats/log_settings.ts";
+import { logSettings } from "../nats/log/log_settings.ts";
 
 const Placed = event<{ n: number }>("Placed", { durable: true });
 /** Distance by which the log's sequences are ahead of its clock, in ms: as after 2,000 messages a second for a day. */

@@ -7,12 +7,12 @@ import { systemClock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
-import { bucketSettings, checkSettings } from "./stream_settings.ts";
-import { connectNats } from "./connection.ts";
+import { bucketSettings, checkSettings } from "./stream/stream_settings.ts";
+import { connectNats } from "./connection/connection.ts";
 import { createStream, openTransport } from "./harness_suite.ts";
-import { JetStream } from "./jetstream.ts";
-import { NatsKeyValueStore } from "./key_value_store.ts";
-import { NatsTransport } from "./transport.ts";
+import { JetStream } from "./stream/jetstream.ts";
+import { NatsKeyValueStore } from "./bucket/key_value_store.ts";
+import { NatsTransport } from "./connection/transport.ts";
 
 const slow = { timeout: 300_000 };
 const wanted = (bucket: string) => ({

@@ -3,9 +3,9 @@
  * should then exit by itself.
  */
 import process from "node:process";
-import { connectNats } from "./connection.ts";
-import { NatsKeyValueStore } from "./key_value_store.ts";
-import { NatsTransport } from "./transport.ts";
+import { connectNats } from "./connection/connection.ts";
+import { NatsKeyValueStore } from "./bucket/key_value_store.ts";
+import { NatsTransport } from "./connection/transport.ts";
 
 const [url, situation] = process.argv.slice(2);
 const transport = new NatsTransport(await connectNats(url));

@@ -7,7 +7,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./key_value_store.ts";
+import { NatsKeyValueStore } from "./bucket/key_value_store.ts";
 import { follow, OPTIONS, startLogClient, STREAM } from "./log_harness_suite.ts";
 import { patientManager } from "../../test/support/patient_jetstream.ts";
 

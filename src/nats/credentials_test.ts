@@ -208,7 +208,9 @@ describe("credentials", await requireNatsServer(), () => {
  * does not.
  */
 const TRANSPORTS: readonly ("deno" | "node")[] =
-  "Deno" in globalThis && "DenoTransport" in await import("./deno_transport.ts") ? ["deno", "node"] : ["node"];
+  "Deno" in globalThis && "DenoTransport" in await import("./connection/deno_transport.ts")
+    ? ["deno", "node"]
+    : ["node"];
 
 type Key = ReturnType<typeof nkeys.createUser>;
 

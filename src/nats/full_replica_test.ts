@@ -7,9 +7,9 @@ import { requireNatsServer } from "../../tools/nats_server.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./key_value_store.ts";
+import { NatsKeyValueStore } from "./bucket/key_value_store.ts";
 import { follow, OPTIONS, store, STREAM } from "./log_harness_suite.ts";
-import { NatsEventLog } from "./log_stream.ts";
+import { NatsEventLog } from "./log/log_stream.ts";
 
 const slow = { timeout: 300_000 };
 /** Number of readers that begin while the server is full: that none is placed there by chance is improbable. */

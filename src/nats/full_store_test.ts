@@ -11,8 +11,8 @@ import { eventually } from "../../test/support/eventually.ts";
 import { Standstill } from "../../test/support/standstill.ts";
 import { isStoreFull } from "../ports/transport.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./key_value_store.ts";
-import type { NatsTransport } from "./transport.ts";
+import { NatsKeyValueStore } from "./bucket/key_value_store.ts";
+import type { NatsTransport } from "./connection/transport.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 
 const slow = { timeout: 300_000 };

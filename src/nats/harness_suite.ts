@@ -13,9 +13,9 @@ import { PATIENT } from "../../test/support/patient.ts";
 import { patientManager } from "../../test/support/patient_jetstream.ts";
 import type { Transport, TransportStatus } from "../ports/transport.ts";
 import type { TransportHarness } from "../ports/transport_suite.ts";
-import { connectNats, type NatsAddress } from "./connection.ts";
-import { NatsKeyValueStore } from "./key_value_store.ts";
-import { NatsTransport } from "./transport.ts";
+import { connectNats, type NatsAddress } from "./connection/connection.ts";
+import { NatsKeyValueStore } from "./bucket/key_value_store.ts";
+import { NatsTransport } from "./connection/transport.ts";
 
 /** Opens a transport. Without `onError`, errors of callbacks are ignored. */
 export async function openTransport(url: string, onError: (error: unknown) => void = () => {}): Promise<NatsTransport> {

@@ -10,10 +10,10 @@ import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { CatgaError } from "../error.ts";
 import { openTransport } from "./harness_suite.ts";
-import { JetStream } from "./jetstream.ts";
-import { JetStreamRefusal, refusalIn } from "./jetstream_refusal.ts";
-import type { OwnedStream } from "./owned_stream.ts";
-import { subjectsOf } from "./log_reads.ts";
+import { JetStream } from "./stream/jetstream.ts";
+import { JetStreamRefusal, refusalIn } from "./stream/jetstream_refusal.ts";
+import type { OwnedStream } from "./stream/owned_stream.ts";
+import { subjectsOf } from "./log/log_reads.ts";
 
 const required = await requireNatsServer();
 const LIMIT = 60_000;

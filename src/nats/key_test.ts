@@ -1,6 +1,14 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { decodeKey, encodeKey, isHashed, packValue, prefixFilter, subjectBelow, unpackValue } from "./key_subject.ts";
+import {
+  decodeKey,
+  encodeKey,
+  isHashed,
+  packValue,
+  prefixFilter,
+  subjectBelow,
+  unpackValue,
+} from "./bucket/key_subject.ts";
 
 const KEYS = [
   "",

@@ -12,9 +12,9 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import { type Bucket, type BucketKind, bucketName, BUCKETS, type Change } from "../ports/key_value_store.ts";
 import { openTransport } from "./harness_suite.ts";
-import { encodeKey } from "./key_subject.ts";
-import { NatsKeyValueStore } from "./key_value_store.ts";
-import type { NatsTransport } from "./transport.ts";
+import { encodeKey } from "./bucket/key_subject.ts";
+import { NatsKeyValueStore } from "./bucket/key_value_store.ts";
+import type { NatsTransport } from "./connection/transport.ts";
 import { patientJetStream } from "../../test/support/patient_jetstream.ts";
 
 const required = await requireNatsServer();

@@ -10,9 +10,9 @@ import { chancesOfStarved } from "../../test/support/chances.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import type { CatgaError } from "../error.ts";
 import type { Appended, FollowOptions, LogLoss, LogReader, LogStream, StoredMessage } from "../ports/event_log.ts";
-import { connectNats, type NatsAddress } from "./connection.ts";
-import { NatsEventLog } from "./log_stream.ts";
-import { NatsTransport } from "./transport.ts";
+import { connectNats, type NatsAddress } from "./connection/connection.ts";
+import { NatsEventLog } from "./log/log_stream.ts";
+import { NatsTransport } from "./connection/transport.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 
 /** Name of the stream of the log tests. */

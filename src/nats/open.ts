@@ -2,12 +2,12 @@
 import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
 import { OnceAMinute, systemClock } from "../ports/clock.ts";
 import type { Violation } from "../ports/transport.ts";
-import type { ConnectNatsOptions, NatsAddress } from "./connection.ts";
-import { loadDriver } from "./driver.ts";
-import type { NatsKeyValueStore } from "./key_value_store.ts";
-import type { NatsTransport } from "./transport.ts";
-import type { SplitReport } from "./store_domain.ts";
-import type { SettingsReport } from "./wrong_settings.ts";
+import type { ConnectNatsOptions, NatsAddress } from "./connection/connection.ts";
+import { loadDriver } from "./connection/driver.ts";
+import type { NatsKeyValueStore } from "./bucket/key_value_store.ts";
+import type { NatsTransport } from "./connection/transport.ts";
+import type { SplitReport } from "./connection/store_domain.ts";
+import type { SettingsReport } from "./connection/wrong_settings.ts";
 
 /** Options of nats.js for a connection; `catga` accepts them as its option `nats`. */
 export type ConnectionOptions = NatsOptions;
@@ -46,9 +46,9 @@ export async function openNats(
   // is awaited
   loadDriver(options.transport, (nats as NatsOptions | null)?.tls).catch(() => {});
   const [{ connectNats }, { NatsTransport }, { NatsKeyValueStore }] = await Promise.all([
-    import("./connection.ts"),
-    import("./transport.ts"),
-    import("./key_value_store.ts"),
+    import("./connection/connection.ts"),
+    import("./connection/transport.ts"),
+    import("./bucket/key_value_store.ts"),
   ]);
   const link = await connectNats(nats, options);
   const refusals = new OnceAMinute(systemClock);

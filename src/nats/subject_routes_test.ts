@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { SubjectRoutes } from "./shared_consumer.ts";
+import { SubjectRoutes } from "./reading/shared_consumer.ts";
 
 describe("SubjectRoutes", () => {
   const filters = ["a.b", "a.*", "a.>", "a.*.c", ">"];

@@ -9,7 +9,7 @@ import { type Catga, catga } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { firstConnect, type Unreachable } from "./connection.ts";
+import { firstConnect, type Unreachable } from "./connection/connection.ts";
 
 const OPTIONS = { servers: ["a:1", "b:2"], timeout: 5_000, reconnectTimeWait: 250, waitOnFirstConnect: true };
 

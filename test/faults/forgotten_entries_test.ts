@@ -11,8 +11,8 @@ import { eventually } from "../support/eventually.ts";
 import { type ForgetfulServer, messagesOf, SEQUENCES, untilForgotten } from "../support/forgetful_server.ts";
 import { Standstill } from "../support/standstill.ts";
 import { openTransport } from "../../src/nats/harness_suite.ts";
-import { NatsKeyValueStore, type NatsKeyValueStoreOptions } from "../../src/nats/key_value_store.ts";
-import type { NatsTransport } from "../../src/nats/transport.ts";
+import { NatsKeyValueStore, type NatsKeyValueStoreOptions } from "../../src/nats/bucket/key_value_store.ts";
+import type { NatsTransport } from "../../src/nats/connection/transport.ts";
 import { PATIENT } from "../support/patient.ts";
 
 const slow = { timeout: 1_200_000 };

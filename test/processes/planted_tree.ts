@@ -458,7 +458,7 @@ const PLANTS = {
     to: "    if",
   }],
   forever: [{
-    file: "src/nats/expiry.ts",
+    file: "src/nats/stream/expiry.ts",
     from: `  if (header === undefined || header === "") return undefined;`,
     to: "  if (header === undefined || header.length >= 0) return undefined;",
   }],
@@ -526,7 +526,7 @@ const PLANTS = {
     from: "expect: copy.sequence };",
     to: "expect: (copy.sequence < 0 ? 0 : undefined) as unknown as number };",
   }, {
-    file: "src/nats/log_stream.ts",
+    file: "src/nats/log/log_stream.ts",
     from: 'const headers = { "Nats-Expected-Last-Subject-Sequence":',
     to: 'const headers = { "Not-Expected":',
   }],

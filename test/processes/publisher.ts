@@ -13,7 +13,7 @@ import { writeSync } from "node:fs";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
 import { catga, type CatgaOptions, command, event } from "../../mod.ts";
-import { loadDriver } from "../../src/nats/driver.ts";
+import { loadDriver } from "../../src/nats/connection/driver.ts";
 import type { PublisherLine } from "./publisher_line.ts";
 
 const [url, how, driver] = process.argv.slice(2);

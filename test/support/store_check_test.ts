@@ -1,9 +1,9 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { connectNats } from "../../src/nats/connection.ts";
-import { NatsKeyValueStore } from "../../src/nats/key_value_store.ts";
-import { NatsTransport } from "../../src/nats/transport.ts";
+import { connectNats } from "../../src/nats/connection/connection.ts";
+import { NatsKeyValueStore } from "../../src/nats/bucket/key_value_store.ts";
+import { NatsTransport } from "../../src/nats/connection/transport.ts";
 import { chances } from "./chances.ts";
 import { lastingViolations, OVERDUE, readStore, type StoredEntry, storeViolations } from "./store_check.ts";
 

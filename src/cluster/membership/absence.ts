@@ -14,8 +14,8 @@ import type { Clock, Timer } from "../../ports/clock.ts";
 /** Time for which a node may lose its connection without losing its idempotency claims, in ms. */
 export const CUT = 4_000;
 /**
- * Maximum time between two reconnect attempts of nats.js: 250 ms (`src/nats/connection.ts`), and up to 1 s of jitter
- * with TLS.
+ * Maximum time between two reconnect attempts of nats.js: 250 ms (`src/nats/connection/connection.ts`), and up to 1 s
+ * of jitter with TLS.
  */
 const REDIAL = 1_250; // ms
 /** Time that the handshake of a reconnect may take on a busy machine. */

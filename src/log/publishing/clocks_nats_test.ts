@@ -4,7 +4,7 @@
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { NatsEventLog } from "../../nats/log_stream.ts";
+import { NatsEventLog } from "../../nats/log/log_stream.ts";
 import { openTransport } from "../../nats/harness_suite.ts";
 import { OWN_RUNTIMES, startProgram } from "../../../test/processes/node_process.ts";
 import type { SchedulePublisherLine, SchedulePublisherOptions } from "../../../test/processes/schedule_publisher.ts";

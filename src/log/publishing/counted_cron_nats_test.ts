@@ -10,7 +10,7 @@ import { cliHere } from "../../../test/support/cli_here.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
-import { NatsEventLog } from "../../nats/log_stream.ts";
+import { NatsEventLog } from "../../nats/log/log_stream.ts";
 import { openTransport } from "../../nats/harness_suite.ts";
 import { groupText, itemText } from "../format/group.ts";
 import { categorySubject, logSubjects, scheduleSubject } from "../format/names.ts";

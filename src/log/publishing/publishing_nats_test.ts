@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { connect } from "@nats-io/transport-node";
 import { catga, command, event, type Result, unwrap, workflow } from "../../../mod.ts";
-import { NatsEventLog } from "../../nats/log_stream.ts";
+import { NatsEventLog } from "../../nats/log/log_stream.ts";
 import { openTransport } from "../../nats/harness_suite.ts";
 import { beforeItsTime } from "../../../test/support/before_its_time.ts";
 import { eventually } from "../../../test/support/eventually.ts";

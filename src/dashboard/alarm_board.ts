@@ -16,6 +16,7 @@ import {
   type ObservedRetry,
   type ObservedSubscription,
 } from "../contract/alarms.ts";
+import { drivenWorkflow } from "../contract/workflow.ts";
 import { COMMANDS } from "../contract/announcement.ts";
 import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { ContractRates } from "./contract_rates.ts";
@@ -184,7 +185,8 @@ function causeOf({ cause, stack, code }: LetterGroup): string {
 
 /** Returns the messages that failed and wait for their next attempt, those of one subscription and contract as one. */
 function retriesOf(retries: readonly RetryView[]): readonly ObservedRetry[] {
-  const failed = retries.filter(({ code }) => code !== "");
+  // messages that drive runs of workflows are left out: the runs say what they wait for
+  const failed = retries.filter(({ code, contract }) => code !== "" && drivenWorkflow(contract) === undefined);
   return [...Map.groupBy(failed, (each) => `${each.service}/${each.subscription} ${each.contract}`).values()].map(
     (own) => {
       const [{ service, subscription, contract, code, error, cause }] = own;

@@ -22,6 +22,7 @@ import {
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { ClusterHealth } from "../dispatch/remote.ts";
+import { drivenWorkflow } from "../contract/workflow.ts";
 import { causeText } from "../data/cause_text.ts";
 import type { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -342,6 +343,7 @@ function retriesOf(health: SubscriptionHealth, now: number): readonly ObservedRe
     Object.values(unhandled).reduce((sum, each) => sum + each, awaiting?.count ?? 0);
   if (count <= 0 || lastFailure === undefined || hanging !== undefined || READ_MODEL_STATES.has(state)) return [];
   const { contract, code, message, cause } = lastFailure;
+  if (drivenWorkflow(contract) !== undefined) return []; // `run-failed` reports failures of runs
   return [{ about: declaredName(contract), subscription: `${service}/${name}`, count, code, message, cause }];
 }
 

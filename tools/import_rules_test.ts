@@ -39,7 +39,7 @@ function loadedWith(...roots: readonly string[]): string[] {
 
 describe("the import of mod.ts", () => {
   it("loads nothing that a node without others may never need", () => {
-    const late = ["cluster", "nats", "memory", "codec", "log", "flow", "streams", "entities"];
+    const late = ["cluster", "nats", "memory", "file", "codec", "log", "flow", "streams", "entities"];
     const loaded = loadedWith("mod.ts");
     assertEquals(loaded.filter((file) => late.includes(file.split("/")[1])), []);
     const state = loaded.filter((file) => file.startsWith("src/state/")).sort();

@@ -1,0 +1,91 @@
+/** Apps on a file: what they stored is there for the next one, and one app at a time has the file. */
+import { execFile } from "node:child_process";
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import process from "node:process";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { catga, CatgaError, command, event, unwrap, workflow } from "../../mod.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { type TestFolder, testFolder } from "./support_suite.ts";
+
+const Told = event<{ i: number }>("Told", { durable: true });
+const Once = command<number, number>("Once", { idempotent: true });
+const Sum = workflow<number, number>("Sum");
+const Go = command<void, void>("Go");
+
+let folder: TestFolder;
+beforeEach(async () => void (folder = await testFolder()));
+afterEach(() => folder[Symbol.asyncDispose]());
+
+describe("catga({ file })", () => {
+  it("the next app on the file handles what waits, and has results and runs of the one before", async () => {
+    const file = join(folder.path, "shop.db");
+    const heard: number[] = [];
+    let runs = 0;
+    const handlers = [
+      Told.on(({ i }) => void heard.push(i), { name: "hears" }),
+      Once.handle((i) => i + ++runs),
+      Sum.handle(async (flow, i) => {
+        const more = await flow.step("more", () => i + 1);
+        await flow.sleep("pause", 300);
+        return more + await flow.step("last", () => 1);
+      }),
+    ];
+    const first = await catga({ handlers, file });
+    assertEquals(unwrap(await first.send(Once, 1, { id: "one" })), 2);
+    const run = unwrap(await first.start(Sum, 1));
+    await first.drain();
+    // an app without the handlers: the events wait
+    const publisher = await catga({ file, handlers: Go.handle(() => {}) });
+    for (const i of [1, 2, 3]) unwrap(await publisher.publish(Told, { i }));
+    await publisher.drain();
+    await using next = await catga({ handlers, file });
+    assertEquals(unwrap(await next.send(Once, 1, { id: "one" })), 2);
+    assertEquals(unwrap(await next.result(Sum, run, { timeout: 60_000 })), 3);
+    await eventually("the events", () => heard.length === 3);
+    assertEquals({ heard, runs }, { heard: [1, 2, 3], runs: 1 });
+  });
+
+  it("a second app on the file is refused, and names the process that has it", async () => {
+    const file = join(folder.path, "shop.db");
+    await using _first = await catga({ file });
+    const error = await assertRejects(() => catga({ file }), CatgaError);
+    assertEquals(error.code, "UNAVAILABLE");
+    assertStringIncludes(error.message, `in use by process ${process.pid}`);
+  });
+
+  it("a process whose file is removed ends with an error that says so", { timeout: 60_000 }, async () => {
+    const file = join(folder.path, "shop.db");
+    const mod = fileURLToPath(new URL("../../mod.ts", import.meta.url));
+    const source = `
+      import { rmSync } from "node:fs";
+      import { catga, event } from ${JSON.stringify(mod)};
+      const Told = event("Told", { durable: true });
+      const app = await catga({ file: ${JSON.stringify(file)}, handlers: Told.on(() => {}, { name: "hears" }) });
+      app.closed.catch(() => {});
+      rmSync(${JSON.stringify(file)});
+      setInterval(() => app.publish(Told, {}), 50);
+    `;
+    const program = join(folder.path, "program.mjs");
+    await writeFile(program, source);
+    const config = fileURLToPath(new URL("../../deno.json", import.meta.url));
+    const words = "Bun" in globalThis
+      ? [program]
+      : ["run", "-A", "--no-check", "--no-lock", "--config", config, program];
+    const ended = await new Promise<{ code: unknown; stderr: string }>((resolve) => {
+      execFile(
+        process.execPath,
+        words,
+        { cwd: fileURLToPath(new URL("../..", import.meta.url)) },
+        (error, _, stderr) => {
+          resolve({ code: error?.code, stderr });
+        },
+      );
+    });
+    assertEquals(ended.code, 1);
+    assertStringIncludes(ended.stderr, "it was removed or moved while this process used it");
+    await rm(program);
+  });
+});

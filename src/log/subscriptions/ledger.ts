@@ -4,7 +4,14 @@
  * next one together. A message that must not begin before a commit is stored is returned by {@link Ledger.stored}.
  */
 import { DueHeap } from "../../data/due_heap.ts";
-import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
+import {
+  type Head,
+  messageId,
+  type ParkedState,
+  type Place,
+  readMessageId,
+  type StoredState,
+} from "../format/commit.ts";
 import { sequenceOf } from "../format/group_text.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
@@ -240,7 +247,12 @@ export class Ledger {
     token: number,
   ): { readonly item: Item; readonly then: AfterLateOutcome } | undefined {
     const item = this.parked.get(id) ?? [...this.open].find((each) => each.id === id);
-    if (item === undefined || run.token <= this.#wentBack) return undefined;
+    if (run.token <= this.#wentBack) return undefined;
+    if (item === undefined) {
+      const isUnread = (readMessageId(id)?.position ?? 0) > this.place.read;
+      if (isUnread && run.outcome !== "done") this.#failedUnread.set(id, run);
+      return undefined;
+    }
     const counted = this.#countedOf(item);
     const isCounted = run.token === token ? run.attempt !== item.attempts + 1 : counted.has(run);
     const then = afterLateOutcome(item, { handled: run.outcome === "done", isCounted });

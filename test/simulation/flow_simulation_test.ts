@@ -89,7 +89,7 @@ describe("simulation of workflows", () => {
       ["flow-beside", /is performed again/, 6_325],
       ["flow-retried", /is stuck behind a retry/],
       ["flow-failure", /is stuck behind a retry/, 2_640],
-      ["flow-unnoted", /has not ended/, 1_480],
+      ["flow-unnoted", /has not ended/, 4_520],
       ["flow-late-read", /has two outcomes/, 21_563],
       ["flow-given-back", /and its handler got/, 1_151],
       ["flow-taker", /and its handler got/, 1_151],

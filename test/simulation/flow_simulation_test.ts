@@ -87,7 +87,7 @@ describe("simulation of workflows", () => {
       ["flow-ongoing", /is performed twice at once/, 65],
       ["flow-outcome", /is performed again/],
       ["flow-beside", /is performed again/, 6_325],
-      ["flow-retried", /is stuck behind a retry/],
+      ["flow-retried", /is stuck behind a retry/, 108],
       ["flow-failure", /is stuck behind a retry|aborts .*, which is needed/, 4_820],
       ["flow-unnoted", /has not ended/, 4_520],
       ["flow-late-read", /has two outcomes/, 21_563],

@@ -180,6 +180,7 @@ const enqueue: Wrong<EnqueueOptions> = { ...keep, cron: [...TEXT, ""], zone: TEX
 const app_: Wrong<CatgaOptions> = {
   handlers: [...instances, "x", 5, true, null, {}, () => {}],
   nats: [...OBJECT.filter((value) => value !== "x"), { servers: 5 }, { servers: [] }, new URL("nats://localhost:1")],
+  file: [...OBJECT.filter((value) => value !== "x"), "", { path: "" }, { path: "x", durability: "often" }],
   network: OBJECT,
   namespace: [...TEXT, ""],
   service: [...TEXT, ""],
@@ -413,7 +414,7 @@ const CASES: readonly Case[] = [
   ...(["openapi", "asyncapi"] as const).flatMap((method) =>
     options<DescriptionInfo>(
       `edge: ${method}`,
-      { title: TEXT, version: TEXT, base: TEXT },
+      { title: TEXT, version: TEXT, base: TEXT, security: OBJECT },
       (info) => edge({ ask: Ask })[method](info),
       { title: "shop", version: "1" },
     )

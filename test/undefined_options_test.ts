@@ -92,6 +92,7 @@ const cacheLoad: Undefined<CacheLoadOptions> = {
 };
 const app_: Undefined<Omit<CatgaOptions, "nats">> = {
   handlers: undefined,
+  file: undefined,
   network: undefined,
   namespace: undefined,
   service: undefined,

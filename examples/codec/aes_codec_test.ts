@@ -26,13 +26,14 @@ describe("aesCodec", () => {
     const [first, second] = [await key(), await key()];
     const codec = aesCodec(new Map([[1, first]]));
     const bytes = new TextEncoder().encode("hello");
-    const [a, b] = [await codec.encode(bytes), await codec.encode(bytes)];
+    const message = { contract: "Diary.Written", key: "ada" };
+    const [a, b] = [await codec.encode(bytes, message), await codec.encode(bytes, message)];
     assert(`${a}` !== `${b}`);
     const own = (of: Uint8Array) => new Uint8Array(of);
-    assertEquals(await codec.decode(own(a)), bytes);
+    assertEquals(await codec.decode(own(a), message), bytes);
     const why = async (of: PayloadCodec, given: Uint8Array) => {
       try {
-        return `${await of.decode(own(given))}`;
+        return `${await of.decode(own(given), message)}`;
       } catch (error) {
         return (error as Error).name;
       }

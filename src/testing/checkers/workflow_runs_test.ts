@@ -20,7 +20,8 @@ class Written {
       const [type, name = ""] = entry.split(" ");
       return { at: new Date(0), by: "app-1", type, name, value: undefined };
     });
-    const rest = { stage: undefined, version: 1, startedAt: new Date(0), endedAt: undefined, pending: [], timeline };
+    const times = { startedAt: new Date(0), endedAt: undefined };
+    const rest = { stage: undefined, tags: [], code: undefined, version: 1, ...times, pending: [], timeline };
     this.runs.push({ workflow: "Order", id: "7", status, ...rest, retry: never, skip: never });
     return this;
   }

@@ -62,7 +62,7 @@ export function importCircles(arrows: readonly Arrow[]): string[] {
  * computed names so that Deno does not download each of them.
  */
 const COMPUTED: ReadonlySet<string> = new Set([
-  "src/cli/program_module.ts",
+  "src/cli/cluster/program_module.ts",
   "src/testing/explore_worker.ts",
   "src/nats/connection/client_packages.ts",
 ]);

@@ -57,7 +57,7 @@ const NAMED_SECONDS = 1;
  * coverage of its blocks (docs/internals/packages.md).
  */
 export const LEFT_OUT: readonly string[] = [
-  "src/cli/doctor_versions_test.ts",
+  "src/cli/commands/doctor_versions_test.ts",
   "src/entities/entities_nats_test.ts",
   "src/flow/starvation_nats_test.ts",
   "src/log/following/following_nats_test.ts",

@@ -28,7 +28,7 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools
 import { type NodeProcess, startNode, startProgram } from "../../test/processes/node_process.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { COMMAND_GROUPS } from "./command_groups.ts";
+import { COMMAND_GROUPS } from "./commands/command_groups.ts";
 import { cli } from "./main.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";

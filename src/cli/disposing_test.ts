@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
-import { disposing } from "./connection.ts";
+import { disposing } from "./cluster/connection.ts";
 
 describe("disposing", () => {
   it("disposes of a resource after the work, and resolves or rejects as the work does", async () => {

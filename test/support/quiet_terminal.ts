@@ -1,4 +1,4 @@
-import type { Terminal } from "../../src/cli/terminal.ts";
+import type { Terminal } from "../../src/cli/terminal/terminal.ts";
 
 /** A terminal that shows nothing, with nothing in its input and environment, but for what is given. */
 export function quietTerminal(given: Partial<Terminal> = {}): Terminal {

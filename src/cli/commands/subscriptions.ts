@@ -1,0 +1,68 @@
+/** `subscriptions`: shows the progress of each subscription, and removes a subscription that no node handles. */
+import type { SubscriptionInfo } from "../../../mod.ts";
+import { ClusterView } from "../cluster/cluster_view.ts";
+import { UsageError } from "../terminal/flags.ts";
+import { showDuration } from "../terminal/duration.ts";
+import { type CliCommand, DONE } from "../terminal/cli_command.ts";
+import { Listing, print } from "../terminal/listing.ts";
+import { findSubscription } from "../terminal/subscription_name.ts";
+
+/** The `subscriptions` command of the tool. */
+export const subscriptions: CliCommand = {
+  name: "subscriptions",
+  words: "[remove NAME]",
+  summary: "lists how far each subscription is; removes one",
+  flags: ["service"],
+  more: `
+LAG counts messages of the log that it has not read, each with 1 to 512 events;
+OLDEST is the age of the oldest message that it has not handled; RETRYING counts
+what waits for its next attempt, or behind such a message of its key; DEAD its
+dead letters (\`catga dead\`). The service of queued commands is @, and their
+subscription has the name of the command.
+
+A subscription without a node that handles it is abandoned: it was renamed, or
+its service does not run. \`subscriptions remove NAME\` removes such a one with
+its dead letters. NAME is its name, or SERVICE/NAME.`,
+  async run([verb, name], flags, terminal) {
+    if (verb !== undefined && (verb !== "remove" || name === undefined)) {
+      throw new UsageError("usage: catga subscriptions [remove NAME]");
+    }
+    return await ClusterView.during(flags, terminal, async (view) => {
+      const administration = view.administration();
+      const all = await administration.subscriptions();
+      const json = flags.has("json");
+      if (name !== undefined) {
+        const { service, name: removed } = findSubscription(all, name, flags);
+        const parked = await administration.remove(service, removed).catch((error) => {
+          // `run` reports a TypeError as an invalid command line; here it says that a node handles the subscription
+          throw error instanceof TypeError ? new Error(error.message) : error;
+        });
+        const text = `removed ${service}/${removed} with ${parked} parked message${parked === 1 ? "" : "s"}`;
+        print(terminal, json, { removed: { service, name: removed, parked } }, text);
+        return DONE;
+      }
+      const only = flags.text("service");
+      const listing = new Listing(terminal, json, COLUMNS);
+      for (const info of all) if (only === undefined || info.service === only) listing.add(info, cells(info));
+      const match = only === undefined ? "" : " match";
+      listing.end(`no subscriptions${match} ${view.place}`);
+      return DONE;
+    });
+  },
+};
+
+const COLUMNS = ["SERVICE", "NAME", ">LAG", ">OLDEST", ">RETRYING", ">DEAD", "LEADER", "CONTRACTS"];
+
+function cells(info: SubscriptionInfo): string[] {
+  const { service, name, lag, oldest, retrying, dead, leader, abandoned, contracts } = info;
+  return [
+    service,
+    name,
+    `${lag}`,
+    oldest === 0 ? "-" : showDuration(oldest),
+    `${retrying}`,
+    `${dead}`,
+    abandoned ? "(abandoned)" : leader ?? "-",
+    contracts.join(" ") || "-",
+  ];
+}

@@ -227,11 +227,12 @@ function refusalOf(error: unknown): EdgeRefusal {
 
 /**
  * Returns true if the client has sent a body that is not empty. Without its length that is so for JSON, which is never
- * empty; in Deno, Catga's client sends no input as an empty body of unknown length.
+ * empty; in Deno, `fetch` sends no input as an empty body of unknown length, with Catga's media type or with none.
  */
 function wasSent(headers: Headers): boolean {
   if (Number(headers.get("content-length")) > 0) return true;
-  return headers.has("transfer-encoding") && !headers.get("content-type")?.includes(VALUES);
+  const type = headers.get("content-type");
+  return headers.has("transfer-encoding") && type !== null && !type.includes(VALUES);
 }
 
 /** Returns true for the errors of `fetch`'s bodies, here and in adapters for Node, that were read before. */

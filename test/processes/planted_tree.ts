@@ -378,8 +378,8 @@ const PLANTS = {
   }],
   "commit-replay": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    this.#commit.runsAfter(item);\n  }\n\n  /** Records that",
-    to: "    if (this.#isFirst(item)) this.#push(item);\n  }\n\n  /** Records that",
+    from: "    this.#commit.change(item);\n    this.#commit.runsAfter(item);\n  }\n",
+    to: "    this.#commit.change(item);\n    if (this.#isFirst(item)) this.#push(item);\n  }\n",
   }],
   "commit-behind": [{
     file: "src/log/subscriptions/ledger.ts",
@@ -398,8 +398,12 @@ const PLANTS = {
   }],
   "commit-join": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    this.#joined = new JoinedRuns(running);\n    for (const [id, node] of running) {",
-    to: "    for (const [id, node] of [...running].slice(0, 0)) {",
+    from: "    this.#joined = new JoinedRuns(running);\n",
+    to: "",
+  }, {
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    for (const [id, node] of running) {\n      const [item, message]",
+    to: "    for (const [id, node] of [...running].slice(0, 0)) {\n      const [item, message]",
   }],
   "commit-counts": [{
     file: "src/log/subscriptions/commits.ts",

@@ -11,7 +11,7 @@ import { runSetup } from "../../../test/support/run_setup.ts";
 import * as client from "../../../test/support/user_rights_client.ts";
 import { Cart, handlers } from "../../../test/support/user_rights_program.ts";
 
-const fileOf = (name: string) => fileURLToPath(new URL(`../../test/support/${name}.ts`, import.meta.url));
+const fileOf = (name: string) => fileURLToPath(new URL(`../../../test/support/${name}.ts`, import.meta.url));
 const [PROGRAM, CLIENT] = ["user_rights_program", "user_rights_client"].map(fileOf);
 const { Add, Ask, Items, Kept, Order, Pay, Queued, Told } = client;
 
@@ -31,7 +31,7 @@ function subjectsOf(config: string, user: string): Set<string> {
 describe("catga users", () => {
   it("prints what docs/nats.conf and the pages have, for a program with all kinds of handlers", async () => {
     const printed = await usersOf(PROGRAM, "--as", "orders-1");
-    const page = (name: string) => readFile(new URL(`../../docs/${name}`, import.meta.url), "utf8");
+    const page = (name: string) => readFile(new URL(`../../../docs/${name}`, import.meta.url), "utf8");
     const [conf, entities] = [await page("nats.conf"), await page("entities.md")];
     const [, lines] = /```text\n# entities([\s\S]*?)```/.exec(entities)!;
     const documented = subjectsOf(conf, "orders-1");

@@ -532,7 +532,8 @@ describe("Publisher", () => {
       publish(Short, 1, { id: "a.b", schedule: { delay: 500 } });
       const [{ subject, id, ttl, rollup, schedule }] = stream.appends;
       assertEquals([subject, id, ttl, rollup], ["catga.shop.at.Short.a=2Eb", "e:here.1:0", undefined, true]);
-      assertEquals(schedule, { at: 1_500, zone: undefined, target: "catga.shop.log.Short", ttl: 150_000 });
+      const fires = { target: "catga.shop.log.Short", ttl: 150_000, ofProcess: undefined };
+      assertEquals(schedule, { at: 1_500, zone: undefined, ...fires });
     });
 
     it("a date is meant by this process's clock, and translated to the server's", () => {

@@ -7,6 +7,7 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { wrongFigures } from "./docs_figures.ts";
 import { findExamples } from "./examples.ts";
+import { OVERVIEW_PICTURE, overviewPicture } from "./overview_picture.ts";
 import { sourceFiles } from "./sources.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -179,6 +180,10 @@ describe("docs", () => {
       ),
     );
     assertEquals(exported.filter((name) => !documented.has(name)), []);
+  });
+
+  it("show the overview as tools/overview_picture.ts draws it", async () => {
+    assertEquals(await read(OVERVIEW_PICTURE), overviewPicture(), "run: deno run -A tools/overview_picture.ts");
   });
 
   it("contain no dead link", async () => {

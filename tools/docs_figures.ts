@@ -176,6 +176,12 @@ const FIGURES: Readonly<Record<string, readonly (readonly [text: string, file: s
     ["without end, pauses from <1 s> to", "contract/defaults.ts", "STEP_PAUSES[0]"],
     ["pauses from 1 s to <1 h>; with", "contract/defaults.ts", "STEP_PAUSES[1]"],
   ],
+  "docs/outcomes.md": [
+    ["by its deadline (`timeout`, <30 s>)", "contract/defaults.ts", "TIMEOUT"],
+    ["a <day> after its handler ended", "contract/defaults.ts", "RESULT_TTL"],
+    ["command of an entity | <two minutes>;", "entities/stored_commands.ts", "ID_REUSE_TIME"],
+    ["`publish`, `enqueue` | <two minutes> [at least]", "nats/log/log_settings.ts", "DUPLICATE_WINDOW"],
+  ],
   "docs/observability.md": [
     ["after the first <100> that are not Catga's", "behaviors/metrics.ts", "MAX_CODES"],
     ["its open runs each <minute>", "behaviors/open_runs.ts", "COUNT_INTERVAL"],

@@ -33,7 +33,7 @@ const STYLE = `
     .head { fill: #9198a1; stroke: none }
   }`;
 
-const TITLE = "Catga whole: who talks to whom, and what is stored where";
+const TITLE = "The parts of Catga: who talks to whom, and what is stored where";
 
 /** Draws the picture. */
 export function overviewPicture(): string {

@@ -89,7 +89,7 @@ const FIGURES: Readonly<Record<string, readonly (readonly [text: string, file: s
     ["a random pause of up to <10 ms>", "cluster/routing/retry_decision.ts", "FIRST_BACKOFF"],
     ["(<100 ms> after `OVERLOADED`)", "cluster/routing/retry_decision.ts", "OVERLOAD_BACKOFF"],
     ["doubled each time up to <1 s>", "cluster/routing/retry_decision.ts", "MAX_BACKOFF"],
-    ["from the last <256> frames of answers", "cluster/wire/frame_sender.ts", "MAX_FRAMES"],
+    ["keeps the last <256> frames of answers", "cluster/wire/frame_sender.ts", "MAX_FRAMES"],
     ["frames of answers, <4 MiB>, of 10 s", "cluster/wire/frame_sender.ts", "MAX_SIZE"],
     ["frames of answers, 4 MiB, of <10 s>", "cluster/wire/frame_sender.ts", "GIVE_UP_AFTER"],
     ["handlers at once for other nodes (<1,024>)", "contract/defaults.ts", "CONCURRENCY"],

@@ -74,6 +74,7 @@ export class Room implements StoreGate {
   readonly #identities: readonly (string | undefined)[];
   readonly #beforeCommit = new Set<() => void>();
   readonly #rolledBack = new Set<() => void>();
+  readonly #closing = new Set<() => void>();
   /** True while the turn has an open transaction. */
   #isOpen = false;
   /** Callbacks that wait for the commit of the turn, for the sync of committed turns, for the sync under way. */
@@ -140,6 +141,11 @@ export class Room implements StoreGate {
     this.#rolledBack.add(listener);
   }
 
+  /** Calls `listener` when the file is to be closed. */
+  onClose(listener: () => void): void {
+    this.#closing.add(listener);
+  }
+
   /** Makes a statement, which is prepared when it is first used. */
   statement(sql: string): RoomStatement {
     let prepared: ReturnType<Database["prepare"]> | undefined;
@@ -198,6 +204,7 @@ export class Room implements StoreGate {
 
   /** Stores what was written, marks the file as whole, and closes it. */
   async close(): Promise<void> {
+    for (const listener of this.#closing) listener();
     this.#endTurn();
     await this.settled();
     const { database, log, checkpoints } = this.#parts;

@@ -26,6 +26,7 @@ export class RowTimer {
   constructor(room: Room, rows: DueRows) {
     this.#room = room;
     this.#rows = rows;
+    room.onClose(() => this.close());
   }
 
   /** Waits for a row that was written, which is due at `due`; without `due`: for the first row of the file. */

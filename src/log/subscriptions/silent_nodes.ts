@@ -80,7 +80,7 @@ export class SilentNodes {
     const request: BarrierRequest = ["barrier", token];
     const options = { node: nodeOf(endpoint), timeout: ANSWER_TIMEOUT, retries: 0 };
     const ask = async (): Promise<NodeReport | undefined> => {
-      for (let failures = 0; !this.#ending.signal.aborted; failures++) {
+      for (let failures = 0; !hasLeft && !this.#ending.signal.aborted; failures++) {
         const answer = await app.sendInternal(this.#contract, request, options);
         if (answer.ok) return reportOf(answer.value);
         // it bounces: whether the process has ended takes a while to be known

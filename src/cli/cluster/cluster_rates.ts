@@ -10,6 +10,8 @@ export interface NodeSample {
   readonly now?: NodeStats | undefined;
   /** Reason why the node has not answered the last request; absent: it has answered. */
   readonly note?: string | undefined;
+  /** Why the node's program says that it is not ready; absent: it is ready. */
+  readonly unready?: string | undefined;
 }
 
 /** Rates of a node between its last two answers; absent until the node has answered twice. */
@@ -17,6 +19,8 @@ export interface NodeRates {
   readonly node: string;
   readonly service: string;
   readonly note?: string;
+  /** Why the node's program says that it is not ready; absent: it is ready. */
+  readonly unready?: string;
   /** Time since the node's process began, in ms. */
   readonly up?: number;
   readonly inFlight?: number;
@@ -65,8 +69,9 @@ export interface ClusterRates {
 export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
   const sums = new Map<string, Sum>();
   const nodes = samples.map((sample): NodeRates => {
-    const { id: node, service, now, note } = sample;
-    if (now === undefined) return { node, service, ...(note === undefined ? {} : { note }) };
+    const { now, note, unready } = sample;
+    const node = { node: sample.id, service: sample.service, ...(unready === undefined ? {} : { unready }) };
+    if (now === undefined) return { ...node, ...(note === undefined ? {} : { note }) };
     const { up, inFlight, queued, leads, process: { rss, cpu } } = now;
     const before = earlier(sample);
     const seconds = before === undefined ? 0 : (up - before.up) / 1_000;
@@ -79,7 +84,7 @@ export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
       rates.sent += more.sent;
       rates.failed += more.failed;
     }
-    const known = { node, service, up, inFlight, queued, rss, leads };
+    const known = { ...node, up, inFlight, queued, rss, leads };
     if (before === undefined) return known;
     return { ...known, rates: { ...rates, cpu: (cpu - before.process.cpu) / (seconds * 1_000) } };
   });

@@ -150,6 +150,15 @@ describe("clusterRates", () => {
     assertEquals(nodes, [{ node: "a", service: "s", note: "no answer" }]);
   });
 
+  it("a node that is not ready has the reason, whether it answers or not", () => {
+    const unready = "the database is down";
+    const { nodes } = clusterRates([
+      { id: "a", service: "s", unready, now: stats("a", 1_000, []) },
+      { id: "b", service: "s", unready, note: "no answer" },
+    ]);
+    assertEquals(nodes.map((node) => node.unready), [unready, unready]);
+  });
+
   it('has failures with the most frequent code first, whatever it is called (those of "constructor" were missing), and the most contracts left out of an answer', () => {
     const failed = JSON.parse('{ "A": 1, "__proto__": 9, "constructor": 6, "B": 4 }');
     const { contracts, moreContracts } = clusterRates([

@@ -130,14 +130,17 @@ export class Answers implements SourceAsker {
     const [before, asked] = [this.#last, this.#asked];
     this.#asked = new Map();
     const last = new Map<string, NodeStats>();
-    const samples = await Promise.all([...nodes].map(async ({ id, service, endpoint }): Promise<NodeSample> => {
-      const told = await (asked.get(endpoint) ?? this.#pinger.stats(endpoint, this.#limit));
-      if (told.type === "stats") {
-        last.set(endpoint, told.stats);
-        return { id, service, before: before.get(endpoint), now: told.stats };
-      }
-      return { id, service, note: told.why ?? (told.type === "bounce" ? "nobody there" : this.#pinger.silence) };
-    }));
+    const samples = await Promise.all(
+      [...nodes].map(async ({ id, service, endpoint, unready }): Promise<NodeSample> => {
+        const told = await (asked.get(endpoint) ?? this.#pinger.stats(endpoint, this.#limit));
+        if (told.type === "stats") {
+          last.set(endpoint, told.stats);
+          return { id, service, unready, before: before.get(endpoint), now: told.stats };
+        }
+        const note = told.why ?? (told.type === "bounce" ? "nobody there" : this.#pinger.silence);
+        return { id, service, unready, note };
+      }),
+    );
     this.#last = last;
     return samples;
   }
@@ -210,7 +213,7 @@ const NODE_COLUMNS: Columns<NodeRates> = [
   [">CPU", ({ rates }) => known(rates?.cpu, (cpu) => `${Math.round(100 * cpu)} %`)],
   [">MEMORY", ({ rss }) => known(rss, (bytes) => `${Math.round(bytes / 1e6)} MB`)],
   [">UP", ({ up }) => known(up, showDuration)],
-  ["NOTE", ({ note, leads = [] }) => note ?? (leads.length === 0 ? "" : `leads ${leads.join(" ")}`)],
+  ["NOTE", noteOf],
 ];
 
 const CONTRACT_COLUMNS: Columns<ContractRow> = [
@@ -228,6 +231,14 @@ const CONTRACT_COLUMNS: Columns<ContractRow> = [
     ({ failed }) => Object.entries(failed).map(([code, rate]) => `${printable(code)} ${showRate(rate)}`).join(", "),
   ],
 ];
+
+/** Returns the note beside a node: that it is not ready, why it does not answer, and what it leads. */
+function noteOf({ note, unready, leads = [] }: NodeRates): string {
+  const notes = unready === undefined ? [] : [`not ready (${unready})`];
+  if (note !== undefined) notes.push(note);
+  if (leads.length > 0) notes.push(`leads ${leads.join(" ")}`);
+  return notes.join("; ");
+}
 
 /** Formats a number with `show`; `-` for `undefined`. */
 export function known(figure: number | undefined, show: (figure: number) => string): string {

@@ -103,6 +103,19 @@ describe("top", await requireNatsServer(), () => {
     assertMatch(lines.slice(6).join("\n"), price);
   });
 
+  it("shows why a node is not ready", async () => {
+    shop.ready(false, "the database is down");
+    const screen = await eventually("a second after the record has changed", async () => {
+      let shown = "";
+      const terminal = quietTerminal({ write: (text) => void (shown += text), columns: 160 });
+      assertEquals(await cli(["top", "--once", "--timeout", "30s", "--nats", server.url], terminal), 0);
+      return shown.includes("not ready") ? shown : undefined;
+    });
+    shop.ready(true);
+    assertMatch(screen!, /^shop .* not ready \(the database is down\)$/m);
+    assertMatch(screen!, /^client .*\d s$/m);
+  });
+
   it("without a terminal a line for each second, until Ctrl-C", async () => {
     const tool = await startCli(["top"], { env: { NATS_URL: server.url } });
     await tool.wrote(/^{.*}\n{.*}\n/);

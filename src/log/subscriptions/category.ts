@@ -171,6 +171,8 @@ export class Item {
   joins = false;
   /** True if a reported run has failed for good: the message becomes a dead letter when it is about to run. */
   isFinal = false;
+  /** True if the message is an event of an entity that was forgotten since: it is not parked any more. */
+  isForgotten = false;
   /** True if this leader has begun the message. */
   hasBegun = false;
   /** Number of failed attempts that this leader found. */

@@ -121,8 +121,6 @@ export class Ledger {
   #mayRunAlready: ((item: Item) => boolean) | undefined;
   /** Messages that are ready and wait for such a node. */
   readonly #heldBack = new Set<Item>();
-  /** Positions at which entities were forgotten, by type and id. */
-  readonly #forgotten = new Map<string, number>();
   /** Keys whose later messages were parked so that messages of other keys go on. */
   readonly #spilledLines = new Set<KeyLine>();
 
@@ -581,13 +579,14 @@ export class Ledger {
    * @decides what becomes of messages of a forgotten entity that wait for their next attempt, or are dead
    */
   forget(message: LoggedMessage): void {
-    this.#forgotten.set(entityOf(message), message.position);
-    // a message that runs ends with its run
-    for (const item of [...this.parked]) if (item.turn !== "begun" && this.#isForgotten(item)) this.#end(item);
-  }
-
-  #isForgotten({ message }: Item): boolean {
-    return this.#forgotten.size > 0 && message.position < (this.#forgotten.get(entityOf(message)) ?? 0);
+    const type = entityType(message);
+    // all earlier messages of the entity that are not done are in memory or parked, because the log is read in order
+    for (const item of [...this.#all()]) {
+      if (item.key !== message.key || entityType(item.message) !== type) continue;
+      item.isForgotten = true;
+      // a message that runs ends with its run
+      if (item.place === "parked" && item.turn !== "begun") this.#end(item);
+    }
   }
 
   /** Records that requests up to this sequence were carried out: none of them is carried out again. */
@@ -910,7 +909,7 @@ export class Ledger {
 
   /** Parks a message. `failure`: `undefined` if the message waits behind another message of its key. */
   #park(item: Item, failure: FailedMessage | undefined): void {
-    if (this.#isForgotten(item)) return this.#end(item);
+    if (item.isForgotten) return this.#end(item);
     const awaits = failure === undefined ? this.#isBehindAwaiting(item) : isAwaiting(failure);
     if (item.place !== "parked" && !this.parked.hasRoom({ awaits })) {
       this.#waitingForRoom.push([item, failure]);
@@ -1044,7 +1043,7 @@ const NO_ITEMS: ReadonlyMap<string, Item> = new Map();
 const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });
 
-/** Returns type and id of the entity of an event, whose name begins with the type, and whose key is the id. */
-function entityOf({ category, key }: LoggedMessage): string {
-  return `${category.split(".", 1)[0]}.${key}`;
+/** Returns the type of the entity of an event, with which the event's name begins. The event's key is the entity's id. */
+function entityType({ category }: LoggedMessage): string {
+  return category.split(".", 1)[0];
 }

@@ -100,25 +100,39 @@ describe("Ledger", () => {
   it("keeps nothing of a forgotten entity: what waits or is dead goes, what runs goes when it fails, others stay", () => {
     const kit = new Kit();
     const { ledger } = kit;
-    kit.add(100, 101, 200, 300, 301);
+    kit.add(100, 101, 200, 300, 301, 400, 401);
     const begun = kit.begin();
     ledger.failed(begun.get(100)!, { attempts: 1, error: FAILED, dead: NOW });
     ledger.failed(begun.get(300)!, { attempts: 1, error: FAILED, due: NOW + 1 });
     kit.commit();
     const again = kit.begin(NOW + 2);
     assertEquals([[...again.keys()], ledger.parked.size, ledger.parked.dead], [[300], 4, 1]);
-    // entities 1 and 3 are forgotten while a message of 3 runs again, and one of 2 runs
-    for (const key of ["1", "3"]) ledger.forget({ ...message(900), category: "A.forgotten", key });
+    // entities 1, 3 and 4 are forgotten while a message of 3 runs again, and one of 2 and one of 4 run
+    for (const key of ["1", "3", "4"]) ledger.forget({ ...message(900), category: "A.forgotten", key });
     assertEquals([[...ledger.parked].map(({ position }) => position), ledger.parked.dead], [[300], 0]);
     ledger.failed(again.get(300)!, { attempts: 2, error: FAILED, due: NOW + 5 });
     ledger.failed(begun.get(200)!, { attempts: 1, error: FAILED, dead: NOW });
     assertEquals([...ledger.parked].map(({ position }) => position), [200]);
     // one that was only in memory is not parked, and the next one of the key runs
-    kit.add(302, 303);
-    const open = kit.begin(NOW + 10);
-    ledger.failed(open.get(302)!, { attempts: 1, error: FAILED, due: NOW + 20 });
-    assertEquals([[...ledger.parked].map(({ position }) => position), [...kit.begin(NOW + 11).keys()]], [[200], [303]]);
-    assertEquals(ledger.draft().head.open.map(([position]) => position), [303]);
+    ledger.failed(begun.get(400)!, { attempts: 1, error: FAILED, due: NOW + 20 });
+    const open = kit.begin(NOW + 11);
+    assertEquals([[...ledger.parked].map(({ position }) => position), [...open.keys()]], [[200], [401]]);
+    assertEquals(ledger.draft().head.open.map(([position]) => position), [401]);
+    ledger.failed(open.get(401)!, { attempts: 1, error: FAILED, due: NOW + 20 });
+    assertEquals(ledger.parked.size, 1);
+  });
+
+  it("an entity is forgotten up to the event that says so: behind a loss of it, messages are parked again", () => {
+    const kit = new Kit();
+    const { ledger } = kit;
+    kit.add(100);
+    ledger.done(kit.begin().get(100)!);
+    ledger.forget({ ...message(900), category: "A.forgotten", key: "1" });
+    // the log has lost its end, the event with it, and its positions are used again
+    ledger.place = { ...ledger.place, read: 100, epoch: 1 };
+    kit.add(101);
+    ledger.failed(kit.begin().get(101)!, { attempts: 1, error: FAILED, due: NOW + 20 });
+    assertEquals([...ledger.parked].map(({ position }) => position), [101]);
   });
 
   it("runs large parked messages as far as memory goes, the others as those have an outcome, small ones at once", () => {

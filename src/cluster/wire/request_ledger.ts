@@ -25,9 +25,10 @@ export class RequestLedger {
   readonly sent: FrameRing<SentFrame> = new FrameRing();
   /**
    * The calls that were taken back because the process was silent, by frame and place: it may only have stood still,
-   * and answer yet. The newest {@link MAX_LATE}.
+   * and answer yet. The newest {@link MAX_LATE}. They are held weakly, so that payloads of ended calls are not kept in
+   * memory: a call that has not ended is held by the wheel of deadlines, or by its run at this node.
    */
-  readonly #late = new Map<string, Call>();
+  readonly #late = new Map<string, WeakRef<Call>>();
   /** Id of the node of the process. */
   readonly #node: string;
   /** Prefix of the names of requests to the process; the frame's number and the place in the frame follow. */
@@ -76,9 +77,8 @@ export class RequestLedger {
   #answeredLate([, seq, first, ...values]: AnswersItem, count: number): void {
     for (let i = 0; i < count; i++) {
       const place = `${seq}.${first + i}`;
-      const call = this.#late.get(place);
-      if (call === undefined) continue;
-      this.#late.delete(place);
+      const call = this.#late.get(place)?.deref();
+      if (!this.#late.delete(place) || call === undefined) continue;
       if (!call.done) call.owner.answeredLate(call, { ok: true, value: values[i] });
     }
   }
@@ -158,7 +158,7 @@ export class RequestLedger {
   release(go: (call: Call) => boolean): void {
     this.#fail(SILENT, (call, { seq }) => {
       if (!go(call)) return false;
-      this.#late.set(`${seq}.${call.index}`, call);
+      this.#late.set(`${seq}.${call.index}`, new WeakRef(call));
       if (this.#late.size > MAX_LATE) this.#late.delete(this.#late.keys().next().value!); // it has a first key
       return true;
     });

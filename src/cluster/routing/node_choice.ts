@@ -95,7 +95,11 @@ export class Candidates {
    */
   failedAt(node: string): void {
     let times = this.#failures.get(node);
-    if (times === undefined) this.#failures.set(node, times = new Fifo());
+    if (times === undefined) {
+      // forgets the nodes whose failures are old: one that has left is not asked for its load any more
+      for (const other of this.#failures.keys()) this.#failuresOf(other);
+      this.#failures.set(node, times = new Fifo());
+    }
     if (times.size < MAX_FAILURES) times.push(this.#options.clock.monotonic());
   }
 

@@ -43,7 +43,7 @@ export class AcknowledgementReader {
     if (answer === undefined) return "an answer that is not JSON";
     if (typeof answer !== "object" || answer === null) return "an answer that is not an object";
     const { error, stream, seq, duplicate, domain } = answer;
-    if (this.#isForeign(domain)) return `an acknowledgement of the JetStream domain ${JSON.stringify(domain)}`;
+    if (this.#isForeign(domain)) return `an acknowledgement of the JetStream domain ${String(domain).slice(0, 80)}`;
     if (typeof error === "object" && error !== null) return refused(refusalOf(error), error.err_code, this.#what);
     if (stream !== this.#stream) return `an acknowledgement of the stream ${JSON.stringify(stream)?.slice(0, 80)}`;
     if (!Number.isSafeInteger(seq) || Number(seq) <= 0) return "an acknowledgement without a sequence";

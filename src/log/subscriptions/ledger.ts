@@ -1043,7 +1043,7 @@ const NO_ITEMS: ReadonlyMap<string, Item> = new Map();
 const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });
 
-/** Returns the type of the entity of an event, with which the event's name begins. The event's key is the entity's id. */
+/** Returns the type of an event's entity, with which the event's name begins. The event's key is the entity's id. */
 function entityType({ category }: LoggedMessage): string {
   return category.split(".", 1)[0];
 }

@@ -1,6 +1,6 @@
 /** Apps on a file: what they stored is there for the next one, and one app at a time has the file. */
 import { execFile } from "node:child_process";
-import { rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import process from "node:process";
@@ -56,36 +56,49 @@ describe("catga({ file })", () => {
     assertStringIncludes(error.message, `in use by process ${process.pid}`);
   });
 
+  it("a process that ends by an uncaught error, or by `process.exit`, leaves a file that starts", {
+    timeout: 60_000,
+  }, async () => {
+    const file = join(folder.path, "shop.db");
+    for (const [end, code] of [['throw new Error("on purpose")', 1], ["process.exit(3)", 3]] as const) {
+      const ended = await runProgram(`
+        const Told = event("Told", { durable: true });
+        const app = await catga({ file: ${JSON.stringify(file)}, handlers: Told.on(() => {}, { name: "hears" }) });
+        if (!(await app.publish(Told, {})).ok) process.exit(9);
+        setTimeout(() => { ${end}; });
+      `);
+      assertEquals(ended.code, code, ended.stderr);
+    }
+    const heard: number[] = [];
+    await using app = await catga({ file, handlers: Told.on(({ i }) => void heard.push(i), { name: "others" }) });
+    unwrap(await app.publish(Told, { i: 1 }));
+    await eventually("the event", () => heard.includes(1));
+  });
+
   it("a process whose file is removed ends with an error that says so", { timeout: 60_000 }, async () => {
     const file = join(folder.path, "shop.db");
-    const mod = fileURLToPath(new URL("../../mod.ts", import.meta.url));
-    const source = `
+    const { code, stderr } = await runProgram(`
       import { rmSync } from "node:fs";
-      import { catga, event } from ${JSON.stringify(mod)};
       const Told = event("Told", { durable: true });
       const app = await catga({ file: ${JSON.stringify(file)}, handlers: Told.on(() => {}, { name: "hears" }) });
       app.closed.catch(() => {});
       rmSync(${JSON.stringify(file)});
       setInterval(() => app.publish(Told, {}), 50);
-    `;
-    const program = join(folder.path, "program.mjs");
-    await writeFile(program, source);
-    const config = fileURLToPath(new URL("../../deno.json", import.meta.url));
-    const words = "Bun" in globalThis
-      ? [program]
-      : ["run", "-A", "--no-check", "--no-lock", "--config", config, program];
-    const ended = await new Promise<{ code: unknown; stderr: string }>((resolve) => {
-      execFile(
-        process.execPath,
-        words,
-        { cwd: fileURLToPath(new URL("../..", import.meta.url)) },
-        (error, _, stderr) => {
-          resolve({ code: error?.code, stderr });
-        },
-      );
-    });
-    assertEquals(ended.code, 1);
-    assertStringIncludes(ended.stderr, "it was removed or moved while this process used it");
-    await rm(program);
+    `);
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, "it was removed or moved while this process used it");
   });
 });
+
+/** Runs a program on this runtime until it ends. */
+async function runProgram(source: string): Promise<{ readonly code: unknown; readonly stderr: string }> {
+  const mod = fileURLToPath(new URL("../../mod.ts", import.meta.url));
+  const program = join(folder.path, "program.mjs");
+  await writeFile(program, `import { catga, event } from ${JSON.stringify(mod)};\n${source}`);
+  const config = fileURLToPath(new URL("../../deno.json", import.meta.url));
+  const words = "Bun" in globalThis ? [program] : ["run", "-A", "--no-check", "--no-lock", "--config", config, program];
+  const cwd = fileURLToPath(new URL("../..", import.meta.url));
+  return await new Promise((resolve) => {
+    execFile(process.execPath, words, { cwd }, (error, _, stderr) => resolve({ code: error?.code, stderr }));
+  });
+}

@@ -2,7 +2,7 @@
  * SQLite and the file system, as a file uses them, with as few calls as possible: the one place that calls
  * `node:sqlite`, which Deno 2.9, Bun 1.4 and Node 24 have. Tests hand in a driver that fails.
  */
-import { close, fdatasync, fdatasyncSync, fsync, open, openSync, stat, statSync } from "node:fs";
+import { close, fdatasync, fdatasyncSync, fsync, open, openSync, stat, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
@@ -32,6 +32,8 @@ export interface Database {
 export interface FileStatus {
   /** Device and inode: another file under the same path has another identity. */
   readonly identity: string;
+  /** The inode alone: the device may have another number after the machine was started again. */
+  readonly inode: string;
   readonly size: number;
 }
 
@@ -73,12 +75,12 @@ export const systemDriver: FileDriver = {
   },
   status(path) {
     const found = statSync(path, { throwIfNoEntry: false });
-    return found && { identity: `${found.dev}:${found.ino}`, size: found.size };
+    return found && statusOf(found);
   },
   statusLater(path) {
     return new Promise((resolve, reject) => {
       stat(path, (error, found) => {
-        if (error === null) resolve({ identity: `${found.dev}:${found.ino}`, size: found.size });
+        if (error === null) resolve(statusOf(found));
         else if (error.code === "ENOENT" || error.code === "ENOTDIR") resolve(undefined);
         else reject(error);
       });
@@ -96,6 +98,10 @@ export const systemDriver: FileDriver = {
     }
   },
 };
+
+function statusOf({ dev, ino, size }: Stats): FileStatus {
+  return { identity: `${dev}:${ino}`, inode: `${ino}`, size };
+}
 
 class SystemDatabase implements Database {
   readonly #database: DatabaseSync;

@@ -49,6 +49,8 @@ CREATE INDEX e${number}_end ON e${number} (end) WHERE end IS NOT NULL;`;
  */
 export function openDatabase(path: string, driver: FileDriver): Database {
   const log = driver.status(`${path}-wal`);
+  // SQLite removes the log and its index together, after it has copied the log into the file
+  const hasNeither = log === undefined && driver.status(`${path}-shm`) === undefined;
   if ((driver.status(path)?.size ?? 0) === 0 && (log?.size ?? 0) > 0) {
     throw refuse(path, `it is missing or empty, but its log ${path}-wal is there. Put the file back beside its log`);
   }
@@ -58,7 +60,7 @@ export function openDatabase(path: string, driver: FileDriver): Database {
     // `meta` says that the file is open since it was made, or was last closed: without its log it is not whole
     const isNew = pragma(database, "page_count") === 0;
     if (isNew) make(database);
-    else check(path, database, log !== undefined);
+    else check(path, database, log !== undefined, hasNeither ? placeOf(path, driver) : undefined);
     database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     database.exec("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -16000");
     return database;
@@ -80,7 +82,17 @@ function make(database: Database): void {
   database.exec(`${SCHEMA} PRAGMA application_id = ${APPLICATION}; PRAGMA user_version = ${FORMAT}; COMMIT`);
 }
 
-function check(path: string, database: Database, hasLog: boolean): void {
+/**
+ * Returns the place of a file: its path and inode, which a copy of it does not have. A process that ends without closing
+ * the file, as by an uncaught error, may leave it without its log: the runtime then ends SQLite in order, which copies
+ * the log into the file and removes it, with its index. So in this place such a file is whole.
+ */
+export function placeOf(path: string, driver: FileDriver): string {
+  return `${path} ${driver.status(path)?.inode}`;
+}
+
+/** `place`: the place of the file, if its log may have been copied into it and removed. */
+function check(path: string, database: Database, hasLog: boolean, place: string | undefined): void {
   if (pragma(database, "application_id") !== APPLICATION) {
     throw refuse(path, "it is a database of another program. Give the path of another file");
   }
@@ -91,8 +103,8 @@ function check(path: string, database: Database, hasLog: boolean): void {
       `its format is ${version}; this version of Catga reads ${FORMAT}. Use the version that wrote it`,
     );
   }
-  const isOpen = database.prepare("SELECT value FROM meta WHERE key = 'open'").get()?.value === 1;
-  if (isOpen && !hasLog) {
+  const value = (key: string) => database.prepare("SELECT value FROM meta WHERE key = ?").get(key)?.value;
+  if (value("open") === 1 && !hasLog && (place === undefined || value("place") !== place)) {
     throw refuse(
       path,
       `its log ${path}-wal is missing, with what was written last. Put the log back, or restore a backup. ` +

@@ -15,7 +15,7 @@ import type { NetworkStorage } from "../memory/network.ts";
 import { WorkerCheckpoints } from "./checkpoints.ts";
 import { type Database, type FileDriver, systemDriver } from "./driver.ts";
 import { bucketsOf } from "./entries.ts";
-import { openDatabase } from "./format.ts";
+import { openDatabase, placeOf } from "./format.ts";
 import { takeFile } from "./owner.ts";
 import { type Durability, Room } from "./room.ts";
 import { streamsOf } from "./rows.ts";
@@ -60,7 +60,8 @@ export async function openFile(options: OpenFileOptions): Promise<OpenedFile> {
     const value = (key: string) => Number(own.prepare("SELECT value FROM meta WHERE key = ?").get(key)?.value);
     const epoch = value("epoch") + 1;
     const left = value("clock");
-    begin(own, { epoch, pid: process.pid, started: Math.floor(clock.now()) });
+    const place = placeOf(path, driver);
+    begin(own, { epoch, pid: process.pid, started: Math.floor(clock.now()), place });
     if (durability === "disk") await driver.syncFolder(path);
     const checkpoints = new WorkerCheckpoints({
       path,
@@ -96,9 +97,9 @@ export async function openFile(options: OpenFileOptions): Promise<OpenedFile> {
 }
 
 /** Notes in the file who owns it, and that it is open: without its log it is not whole from now on. */
-function begin(database: Database, { epoch, pid, started }: Record<"epoch" | "pid" | "started", number>): void {
-  const set = database.prepare("UPDATE meta SET value = ? WHERE key = ?");
+function begin(database: Database, values: Record<"epoch" | "pid" | "started", number> & { place: string }): void {
+  const set = database.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)");
   database.exec("BEGIN IMMEDIATE");
-  for (const [key, value] of Object.entries({ epoch, pid, started, open: 1 })) set.run(value, key);
+  for (const [key, value] of Object.entries({ ...values, open: 1 })) set.run(key, value);
   database.exec("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
 }

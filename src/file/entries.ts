@@ -17,12 +17,14 @@ export function bucketsOf(room: Room): StoreStorage {
     settings: (name) => settingsOf(find.get(name)),
     open(name, { ofProcesses, ...settings }, expire) {
       let row = find.get(name);
-      if (row === undefined) {
-        add.run(name, JSON.stringify(settings));
-        row = find.get(name)!;
-        room.exec(bucketTable(row.number as number));
-      } else if (ofProcesses) room.exec(`DELETE FROM e${row.number}`);
-      return new RowEntries(room, row.number as number, expire);
+      room.commit(() => {
+        if (row === undefined) {
+          add.run(name, JSON.stringify(settings));
+          row = find.get(name)!;
+          room.exec(bucketTable(row.number as number));
+        } else if (ofProcesses) room.exec(`DELETE FROM e${row.number}`);
+      });
+      return new RowEntries(room, row!.number as number, expire);
     },
   };
 }

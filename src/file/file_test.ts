@@ -195,6 +195,42 @@ describe("a file: a turn that cannot be written", () => {
     }
   });
 
+  it("a stream or a bucket that could not be made, at whatever call the disk is full, is made when there is room", async () => {
+    for (let at = 0;; at++) {
+      const { driver, faults } = faultyDriver();
+      const path = `${folder.path}/made-${at}.db`;
+      const file = await folder.open({ path, driver });
+      faults.failsAt = at;
+      const made = await Promise.allSettled([openStream(file.log()), file.store.open("bucket")]);
+      const hasFailed = faults.failsAt < 0;
+      for (const each of made) {
+        if (each.status === "rejected") assertEquals(each.reason.details.stored, false, `call ${at}`);
+      }
+      faults.failsAt = Infinity;
+      assertEquals((await append(await openStream(file.log()))).type, "stored", `call ${at}`);
+      assertGreater(await (await file.store.open("bucket")).put("key", "value"), 0, `call ${at}`);
+      await file.close();
+      if (!hasFailed) return assertGreater(at, 5);
+    }
+  });
+
+  it("a bucket of live processes loses the entries of an earlier one also if the disk was full at first", async () => {
+    const before = await folder.open();
+    await (await before.store.open("locks", { ofProcesses: true })).create("key", "holder");
+    await before.close();
+    const { driver, faults } = faultyDriver();
+    for (let at = 0; at < 3; at++) {
+      const after = await folder.open({ driver });
+      faults.failsAt = at;
+      await after.store.open("locks", { ofProcesses: true }).catch((error) => assertEquals(error.code, "UNAVAILABLE"));
+      faults.failsAt = Infinity;
+      const bucket = await after.store.open("locks", { ofProcesses: true });
+      assertEquals(await bucket.entries(""), [], `call ${at}`);
+      await bucket.create("key", "holder");
+      await after.close();
+    }
+  });
+
   // docs/file.md, crash semantics, "it goes on": full disk
   it("timers go on by themselves when there is room again", async () => {
     const { driver, faults } = faultyDriver();
@@ -303,6 +339,20 @@ describe("a file: is refused, and never replaced by an empty one,", () => {
     await copyFile(`${folder.path}/killed.db-wal`, `${copy}-wal`);
     const file = await folder.open({ path: copy });
     assertEquals(await texts(await openStream(file.log())), ["data"]);
+  });
+
+  it("but not if its log was copied into it when a process ended without closing it, as on a full disk", async () => {
+    const { driver, faults } = faultyDriver();
+    const file = await folder.open({ driver });
+    await append(await openStream(file.log()));
+    faults.failsAt = 0;
+    await file.close();
+    assertEquals(systemDriver.status(`${path()}-wal`), undefined);
+    const copy = `${folder.path}/copy.db`;
+    await copyFile(path(), copy);
+    for (let i = 0; i < 2; i++) assertStringIncludes(await refusal(copy), "its log");
+    const next = await folder.open();
+    assertEquals(await texts(await openStream(next.log())), ["data"]);
   });
 
   it("a backup made by another connection while it is used starts with all of it", async () => {

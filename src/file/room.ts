@@ -164,6 +164,17 @@ export class Room implements StoreGate {
   }
 
   /**
+   * Runs `work` as a transaction of its own, which is committed when it returns. Throws if that cannot be written: then
+   * nothing of it was. So what is made in memory for the new rows is never rolled back.
+   */
+  commit(work: () => void): void {
+    this.#endTurn();
+    this.#write(work);
+    const failure = this.#endTurn();
+    if (failure !== undefined) throw failure;
+  }
+
+  /**
    * Runs work of a timer, which writes: if the turn cannot be written, `work` has done nothing. Returns false then.
    */
   attempt(work: () => void): boolean {
@@ -251,11 +262,12 @@ export class Room implements StoreGate {
       if (this.#epoch.get()?.value !== this.#parts.epoch) throw this.#lose("another process has taken it");
       this.#version = version;
     }
-    this.#parts.clock.soon(() => this.#endTurn());
+    this.#parts.clock.soon(() => void this.#endTurn());
   }
 
-  #endTurn(): void {
-    if (!this.#isOpen) return;
+  /** Commits the turn, if one is open. Returns the error if it was rolled back instead. */
+  #endTurn(): unknown {
+    if (!this.#isOpen) return undefined;
     try {
       for (const listener of this.#beforeCommit) listener();
       if (this.clock.monotonic() - this.#clockWritten >= CLOCK_EVERY) {
@@ -264,14 +276,14 @@ export class Room implements StoreGate {
       }
       this.#commit.run();
     } catch (error) {
-      if (this.#isOpen) this.#giveUp(error);
-      return;
+      return this.#isOpen ? this.#giveUp(error) : error;
     }
     this.#isOpen = false;
     this.#committed.push(...this.#turn);
     this.#turn = [];
     this.#isUnsynced = true;
     this.#sync();
+    return undefined;
   }
 
   /**

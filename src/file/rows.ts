@@ -38,13 +38,17 @@ export function streamsOf(room: Room): LogStorage {
     open(record, first, stream) {
       const { name, created, settings } = record;
       let row = find.get(name);
-      const isStored = row !== undefined;
-      if (row === undefined) {
-        add.run(name, created, JSON.stringify(settings), first);
-        row = find.get(name)!;
-        room.exec(streamTables(row.number as number));
-      }
-      return new RowStorage(room, row.number as number, record, stream, isStored);
+      room.commit(() => {
+        if (row === undefined) {
+          add.run(name, created, JSON.stringify(settings), first);
+          row = find.get(name)!;
+          room.exec(streamTables(row.number as number));
+        } else {
+          // whoever postponed these schedules is another process, which has ended
+          room.exec(`UPDATE m${row.number} SET due = 0, process = NULL WHERE process IS NOT NULL`);
+        }
+      });
+      return new RowStorage(room, row!.number as number, record, stream);
     },
     greatest: (name) => (greatest.get(name)?.greatest ?? 0) as number,
     onRollback: (listener) => room.onRollback(listener),
@@ -97,8 +101,7 @@ export class RowStorage implements StreamStorage {
   #plans = new WeakMap<SubjectFilter, ReadPlan>();
   #closed = false;
 
-  /** `isStored`: true if an earlier process has made the stream. */
-  constructor(room: Room, number: number, record: StreamOnDisk, stream: StorageStream, isStored: boolean) {
+  constructor(room: Room, number: number, record: StreamOnDisk, stream: StorageStream) {
     this.#room = room;
     this.#number = number;
     this.#record = record;
@@ -119,8 +122,6 @@ export class RowStorage implements StreamStorage {
         for (const row of sql.due.all(now)) this.#fire(row, now, stream);
       },
     });
-    // whoever postponed these schedules is another process, which has ended
-    if (isStored) sql.dueNow.run();
     this.#load();
     room.onCommit(() => this.#writeCounters());
     room.onRollback(() => {
@@ -497,7 +498,6 @@ function statements(room: Room, number: number) {
       "SELECT m.seq, s.name AS subject, m.data, m.headers, m.schedule FROM m# m JOIN s# s ON s.id = m.subject " +
         "WHERE m.due IS NOT NULL AND m.due <= ? ORDER BY m.due LIMIT 256",
     ),
-    dueNow: sql("UPDATE m# SET due = 0, process = NULL WHERE process IS NOT NULL"),
     setDue: sql("UPDATE m# SET due = ? WHERE seq = ?"),
     endSchedule: sql("UPDATE m# SET due = NULL WHERE subject = ? AND due IS NOT NULL"),
   };

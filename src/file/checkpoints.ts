@@ -3,6 +3,7 @@
  * loop goes on meanwhile. Without it the log would grow for ever.
  * @decides when the log of a file is copied into it
  */
+import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { Database } from "./driver.ts";
 
@@ -61,15 +62,13 @@ export class WorkerCheckpoints implements Checkpoints {
   async #run(): Promise<void> {
     const worker = this.#worker ??= new Worker(SOURCE, { eval: true, workerData: this.#host.path });
     worker.unref();
-    await new Promise<void>((resolve, reject) => {
-      const done = (error: string | null) => error === null ? resolve() : reject(new Error(error));
-      worker.once("message", done);
-      worker.once("error", (error) => {
-        this.#worker = undefined;
-        reject(error);
-      });
-      worker.postMessage("checkpoint");
+    const answered = once(worker, "message");
+    worker.postMessage("checkpoint");
+    const [error] = await answered.catch((error) => {
+      this.#worker = undefined;
+      throw error;
     });
+    if (error !== null) throw new Error(error);
     // the few pages that were written while the worker copied the last ones: then all is copied, and the next write
     // begins the log anew
     if (!this.#closed && !this.#host.database.isTransaction) this.#host.database.exec("PRAGMA wal_checkpoint(PASSIVE)");

@@ -3,7 +3,8 @@
  * `node:sqlite`, which Deno 2.9, Bun 1.4 and Node 24 have. Tests hand in a driver that fails.
  */
 import { close, fdatasync, fdatasyncSync, fsync, open, openSync, stat, type Stats, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { realpath } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
 /** A value in a row. */
@@ -41,6 +42,8 @@ export interface FileStatus {
 export interface FileDriver {
   /** Opens a database, and creates the file if there is none, unless it is opened to be read only. */
   open(path: string, options?: { readonly readOnly?: boolean }): Database;
+  /** Returns the absolute path of a file, behind symbolic links: SQLite keeps the log beside the file itself. */
+  resolve(path: string): Promise<string>;
   /** Opens the log of a database, so that it can be synced. */
   openLog(path: string): LogFile;
   /** Returns what is at a path now; `undefined`: nothing. */
@@ -64,6 +67,10 @@ export interface LogFile {
 export const systemDriver: FileDriver = {
   open(path, { readOnly = false } = {}) {
     return new SystemDatabase(new DatabaseSync(path, { readOnly }));
+  },
+  async resolve(path) {
+    const absolute = resolve(path);
+    return this.status(absolute) === undefined ? absolute : await realpath(absolute);
   },
   openLog(path) {
     const descriptor = openSync(path, "r+");

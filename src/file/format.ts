@@ -58,8 +58,7 @@ export function openDatabase(path: string, driver: FileDriver): Database {
   try {
     database = driver.open(path);
     // `meta` says that the file is open since it was made, or was last closed: without its log it is not whole
-    const isNew = pragma(database, "page_count") === 0;
-    if (isNew) make(database);
+    if (isEmpty(database)) make(database);
     else check(path, database, log !== undefined, hasNeither ? placeOf(path, driver) : undefined);
     database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     database.exec("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -16000");
@@ -74,6 +73,12 @@ export function openDatabase(path: string, driver: FileDriver): Database {
     }
     throw unopenable(path, error);
   }
+}
+
+/** Returns true for a file without content, such as one that could not be made because the disk was full. */
+function isEmpty(database: Database): boolean {
+  const tables = database.prepare("SELECT count(*) AS count FROM sqlite_schema").get()?.count;
+  return tables === 0 && pragma(database, "application_id") === 0;
 }
 
 /** Makes an empty file, all or nothing. */

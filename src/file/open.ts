@@ -3,9 +3,8 @@
  *
  * @decides durable state in one file, without a server
  */
-import { resolve } from "node:path";
 import process from "node:process";
-import type { CatgaError } from "../error.ts";
+import { type CatgaError, isCatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
@@ -16,7 +15,7 @@ import { WorkerCheckpoints } from "./checkpoints.ts";
 import { type Database, type FileDriver, systemDriver } from "./driver.ts";
 import { bucketsOf } from "./entries.ts";
 import { openDatabase, placeOf } from "./format.ts";
-import { takeFile } from "./owner.ts";
+import { takeFile, unopenable } from "./owner.ts";
 import { type Durability, Room } from "./room.ts";
 import { streamsOf } from "./rows.ts";
 
@@ -52,7 +51,7 @@ export interface OpenedFile {
  */
 export async function openFile(options: OpenFileOptions): Promise<OpenedFile> {
   const { clock, durability, driver = systemDriver, onTrouble, onEnd, onFault } = options;
-  const path = resolve(options.path);
+  const path = await driver.resolve(options.path);
   const ownership = await takeFile(path, driver, clock);
   let database: Database | undefined;
   try {
@@ -92,7 +91,7 @@ export async function openFile(options: OpenFileOptions): Promise<OpenedFile> {
   } catch (error) {
     database?.close();
     ownership.close();
-    throw error;
+    throw isCatgaError(error) ? error : unopenable(path, error);
   }
 }
 

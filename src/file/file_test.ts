@@ -1,5 +1,5 @@
 /** Tests of the promises of a file beyond the ports: restarts, set clocks, full disks, files that are not whole. */
-import { copyFile, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
@@ -8,7 +8,7 @@ import type { Appended, AppendOptions, EventLog, LogStream } from "../ports/even
 import { seededRandom } from "../memory/seeded_random.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { LOG_HELD } from "./checkpoints.ts";
+import { LOG_HELD, LOG_KEPT } from "./checkpoints.ts";
 import { type FileDriver, systemDriver } from "./driver.ts";
 import { FORMAT } from "./format.ts";
 import { faultyDriver } from "./faulty_driver_suite.ts";
@@ -95,6 +95,23 @@ describe("a file: the next start", () => {
     assertEquals([(await bucket.get("key"))?.value, (await texts(stream)).length], ["value", 1]);
     await setBack.advance(6_100);
     assertEquals([await bucket.get("key"), await texts(stream)], [undefined, []]);
+  });
+
+  it("ttls end in time although the clock was set forward, and back, while the file was used", async () => {
+    const start = Date.UTC(2026, 0, 1);
+    const clock = new VirtualClock(start);
+    let ahead = 0;
+    const now = clock.now.bind(clock);
+    clock.now = () => now() + ahead;
+    const file = await folder.open({ clock });
+    const bucket = await file.store.open("bucket");
+    ahead = HOUR;
+    await bucket.put("key", "value", { ttl: 5_000 });
+    ahead = 0;
+    await clock.advance(4_000);
+    assertEquals((await bucket.get("key"))?.value, "value");
+    await clock.advance(1_100);
+    assertEquals(await bucket.get("key"), undefined);
   });
 
   it("a bucket of live processes is empty, and its revisions grow", async () => {
@@ -290,6 +307,18 @@ describe("a file: one process owns it", () => {
     }
   }
 
+  it("also under another name: a symbolic link to it", async () => {
+    const [path, link] = [`${folder.path}/app.db`, `${folder.path}/link.db`];
+    const first = await folder.open({ durability: "disk" });
+    await append(await openStream(first.log()));
+    await symlink(path, link);
+    const error = await assertRejects(() => folder.open({ path: link }), CatgaError);
+    assertStringIncludes(error.message, "in use by process");
+    await first.close();
+    const next = await folder.open({ path: link, durability: "disk" });
+    assertEquals(await texts(await openStream(next.log())), ["data"]);
+  });
+
   it("an owner whose file another process has taken writes nothing more", async () => {
     const ends: CatgaError[] = [];
     const file = await folder.open({ onEnd: (error) => ends.push(error) });
@@ -375,6 +404,16 @@ describe("a file: is refused, and never replaced by an empty one,", () => {
     const killed = `${folder.path}/killed.db`;
     await rm(killed);
     assertStringIncludes(await refusal(killed), "it is missing or empty, but its log");
+  });
+
+  it("if the disk is full when it is opened", async () => {
+    for (let at = 0; at < 3; at++) {
+      const { driver, faults } = faultyDriver();
+      faults.failsAt = at;
+      const error = await assertRejects(() => folder.open({ driver }), CatgaError);
+      assertEquals(error.code, "UNAVAILABLE");
+    }
+    await (await folder.open()).close();
   });
 
   it("if its folder does not exist", async () => {
@@ -464,5 +503,17 @@ describe("a file: its log", () => {
       return systemDriver.status(`${folder.path}/app.db-wal`)!.size < LOG_HELD / 2;
     });
     assertGreater((await stream.state())!.messages, 600);
+  });
+
+  it("stays small also if each sync is fast, and has one waiter", { timeout: 60_000 }, async () => {
+    // on this clock each sync takes 0 ms
+    const file = await folder.open({ durability: "disk", clock: new VirtualClock() });
+    const stream = await openStream(file.log());
+    const size = () => systemDriver.status(`${folder.path}/app.db-wal`)!.size;
+    while (size() < 1.1 * LOG_KEPT) await stream.append("log.a", new Uint8Array(900_000), { timeout: 30_000 });
+    await eventually("a log that was emptied", async () => {
+      await append(stream);
+      return size() <= LOG_KEPT;
+    });
   });
 });

@@ -7,7 +7,7 @@
 import { CatgaError } from "../error.ts";
 import { thrownMessage } from "../data/cause_text.ts";
 import { type Clock, OnceAMinute } from "../ports/clock.ts";
-import { rolledBack, type StoreGate } from "../memory/store_session.ts";
+import { isRolledBack, rolledBack, type StoreGate } from "../memory/store_session.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import {
   type Database,
@@ -91,7 +91,8 @@ export class Room implements StoreGate {
   #clockWritten = -Infinity;
   /** When the paths were last looked up, by the monotonic clock. */
   #looked = -Infinity;
-  readonly #base: { readonly time: number; readonly monotonic: number };
+  /** The greatest time of the store until now, and when that was by the monotonic clock. */
+  #base: { readonly time: number; readonly monotonic: number };
 
   constructor(parts: RoomParts) {
     this.#parts = parts;
@@ -128,7 +129,12 @@ export class Room implements StoreGate {
    */
   time(): number {
     const { clock } = this.#parts;
-    return Math.max(clock.now(), this.#base.time + clock.monotonic() - this.#base.monotonic);
+    const [now, monotonic] = [clock.now(), clock.monotonic()];
+    const time = this.#base.time + monotonic - this.#base.monotonic;
+    if (now <= time) return time;
+    // the wall clock was set forward: when it is set back, the time of the store goes on from here
+    this.#base = { time: now, monotonic };
+    return now;
   }
 
   /** Calls `listener` before each commit: what it writes is a part of the turn. */
@@ -183,7 +189,7 @@ export class Room implements StoreGate {
       work();
       return true;
     } catch (error) {
-      if (error instanceof CatgaError && error.code === "UNAVAILABLE") return false;
+      if (this.#ended || isRolledBack(error)) return false;
       throw error;
     }
   }
@@ -219,8 +225,8 @@ export class Room implements StoreGate {
     this.#endTurn();
     await this.settled();
     const { database, log, checkpoints } = this.#parts;
+    await checkpoints.close();
     if (this.#ended === undefined) {
-      await checkpoints.close();
       this.attempt(() => {
         this.#clockWritten = -Infinity;
         this.exec("UPDATE meta SET value = 0 WHERE key = 'open'");
@@ -292,7 +298,7 @@ export class Room implements StoreGate {
    */
   #sync(): void {
     if (this.#syncing !== undefined || !this.#isUnsynced) return;
-    const { durability, log, clock, driver } = this.#parts;
+    const { path, durability, log, clock, driver, checkpoints } = this.#parts;
     const waiting = this.#syncing = this.#committed;
     this.#committed = [];
     this.#isUnsynced = false;
@@ -308,6 +314,7 @@ export class Room implements StoreGate {
       try {
         log.syncNow();
         if (!this.#look(this.#owned.map((path) => driver.status(path)))) return;
+        checkpoints.grown(driver.status(`${path}-wal`)?.size ?? 0);
       } catch (error) {
         return this.#unsyncable(error);
       }

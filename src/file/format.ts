@@ -88,9 +88,9 @@ function make(database: Database): void {
 }
 
 /**
- * Returns the place of a file: its path and inode, which a copy of it does not have. A process that ends without closing
- * the file, as by an uncaught error, may leave it without its log: the runtime then ends SQLite in order, which copies
- * the log into the file and removes it, with its index. So in this place such a file is whole.
+ * Returns the place of a file: its path and inode, which a copy of it does not have. A process that ends without
+ * closing the file, as by an uncaught error, may leave it without its log: the runtime closes SQLite, which copies the
+ * log into the file and removes it, with its index. So in this place such a file is whole.
  */
 export function placeOf(path: string, driver: FileDriver): string {
   return `${path} ${driver.status(path)?.inode}`;

@@ -86,6 +86,8 @@ export class HandingOut {
   readonly #silent: SilentNodes;
   /** Endpoints of the live nodes at the last look. */
   #present: Set<string>;
+  /** Endpoints of the nodes that did not answer the barrier: one of them may be the last leader. */
+  #wereSilent: ReadonlySet<string> = new Set();
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
@@ -383,6 +385,7 @@ export class HandingOut {
     if (silent.length === 0) return;
     const { ledger, nodes, host: { clock } } = this.#options;
     ledger.awaitsReports = true;
+    this.#wereSilent = new Set(silent.map(({ endpoint }) => endpoint));
     const all = nodes();
     const awaited = new Set(silent.map(({ id }) => id));
     const mayRun = ({ key, category: { name } }: Item): boolean => {
@@ -414,7 +417,8 @@ export class HandingOut {
     const { ledger, onProgress } = this.#options;
     const report = await this.#silent.hear(endpoint);
     if (report === undefined || this.#closed) return;
-    ledger.silenceEnds();
+    // a node that is new shows nothing about the last leader
+    if (this.#wereSilent.has(endpoint)) ledger.silenceEnds();
     for (const [message, run] of report.finished) this.#reported(message, run);
     for (const message of report.running) ledger.runsAt(message, id);
     onProgress();

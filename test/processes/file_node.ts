@@ -2,12 +2,14 @@
  * A program on a file, which writes down each effect of its handlers and each answer that it gets, so that
  * `test/faults/file_kills_test.ts` can kill it and compare.
  *
- *   file_node.ts load FOLDER FIRST MS   puts load on it from the number FIRST on, and kills itself after MS ms
- *   file_node.ts check FOLDER           starts on the file, asks for everything that was acknowledged, and reports
+ *   file_node.ts load FOLDER FIRST COUNT   puts load on it from the number FIRST on, and kills itself a moment after
+ *                                          COUNT answers
+ *   file_node.ts check FOLDER              starts on the file, asks for everything that was acknowledged, and reports
  */
 import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { DatabaseSync } from "node:sqlite";
 import { catga, command, event, unwrap, workflow } from "@catga/catga";
 import { eventually } from "../support/eventually.ts";
 
@@ -25,7 +27,7 @@ export interface FileNodeLine {
   readonly again?: number;
 }
 
-const [mode, folder, first = "0", ms = "0"] = process.argv.slice(2);
+const [mode, folder, first = "0", count = "0"] = process.argv.slice(2);
 const [effects, answers] = [join(folder, "effects.txt"), join(folder, "answers.txt")];
 const note = (file: string, line: string) => appendFileSync(file, `${line}\n`);
 const linesOf = (file: string) => readFileSync(file, "utf8").split("\n").filter((line) => line !== "");
@@ -48,6 +50,8 @@ const handlers = [
   }),
 ];
 
+// before the program runs on the file: events that were handled while their rows were lost are found here alone
+const stored = mode === "check" ? storedEvents() : undefined;
 const warnings: string[] = [];
 const since = performance.now();
 await using app = await catga({
@@ -63,14 +67,19 @@ await using app = await catga({
 console.log(JSON.stringify({ up: performance.now() - since }));
 
 if (mode === "load") {
-  setTimeout(() => process.kill(process.pid, "SIGKILL"), Number(ms));
+  let left = Number(count);
+  const answer = (line: string) => {
+    note(answers, line);
+    // a random moment later: at the moment of an answer a turn has just been committed
+    if (--left === 0) setTimeout(() => process.kill(process.pid, "SIGKILL"), Math.random() * 30);
+  };
   await using lock = await app.lock("one");
-  note(answers, `token ${lock.token}`);
+  answer(`token ${lock.token}`);
   await Promise.all(Array.from({ length: 12 }, async (_, worker) => {
     for (let i = Number(first) + worker;; i += 12) {
-      if ((await app.start(Pair, i, { id: `run-${i}` })).ok) note(answers, `run ${i}`);
-      if ((await app.publish(Told, { i, key: `${i % 5}` })).ok) note(answers, `told ${i % 5} ${i}`);
-      if ((await app.send(Once, i, { id: `once-${i}` })).ok) note(answers, `once ${i}`);
+      if ((await app.start(Pair, i, { id: `run-${i}` })).ok) answer(`run ${i}`);
+      if ((await app.publish(Told, { i, key: `${i % 5}` })).ok) answer(`told ${i % 5} ${i}`);
+      if ((await app.send(Once, i, { id: `once-${i}` })).ok) answer(`once ${i}`);
     }
   }));
 }
@@ -78,6 +87,16 @@ if (mode === "load") {
 const acknowledged = linesOf(answers).map((line) => line.split(" "));
 const numbers = (kind: string) => acknowledged.filter(([first]) => first === kind).map((words) => Number(words.at(-1)));
 const wrong: string[] = [...warnings.filter((text) => /lost|copy|damaged/.test(text))];
+for (const [of, file] of [["acknowledged", answers], ["handled", effects]] as const) {
+  for (const line of new Set(linesOf(file))) {
+    if (line.startsWith("told ") && !stored!.has(line)) wrong.push(`${line} was ${of}, and is not stored`);
+  }
+}
+if (wrong.length > 0) {
+  // what is lost would be waited for in vain
+  console.log(JSON.stringify({ wrong, acknowledged: acknowledged.length }));
+  process.exit();
+}
 for (const i of numbers("run")) {
   const result = await app.result(Pair, `run-${i}`, { timeout: 120_000 });
   if (!result.ok || result.value !== i) wrong.push(`run ${i} has not ended with its result: ${result.error?.message}`);
@@ -105,14 +124,12 @@ for (const i of numbers("once")) {
 for (let key = 0; key < 5; key++) {
   const order = handled.filter((line) => line.startsWith(`told ${key} `)).map((line) => Number(line.split(" ")[2]));
   const firsts = [...new Set(order)];
-  const inOrder = await storedOrder(`${key}`);
-  const positions = firsts.map((i) => inOrder.indexOf(i)).filter((at) => at >= 0);
+  const positions = firsts.map((i) => stored!.get(`told ${key} ${i}`) ?? -1);
   if (positions.some((at, n) => n > 0 && at < positions[n - 1])) wrong.push(`key ${key} was handled out of order`);
 }
 
-/** Reads the numbers of a key's events in the order in which they were stored. */
-async function storedOrder(key: string): Promise<number[]> {
-  const { DatabaseSync } = await import("node:sqlite");
+/** Reads the events that the file has, as lines of the effects, with their places in the order of the log. */
+function storedEvents(): ReadonlyMap<string, number> {
   const database = new DatabaseSync(join(folder, "app.db"), { readOnly: true });
   const { number } = database.prepare("SELECT number FROM stream WHERE name = 'catga_default_log'").get() as {
     number: number;
@@ -122,9 +139,8 @@ async function storedOrder(key: string): Promise<number[]> {
       "WHERE s.name = 'catga.default.log.Told' ORDER BY m.seq",
   ).all() as { text: string }[];
   database.close();
-  return rows.flatMap(({ text }) =>
-    [...text.matchAll(/"i":(\d+),"key":"(\d)"/g)].filter(([, , of]) => of === key).map(([, i]) => Number(i))
-  );
+  const events = rows.flatMap(({ text }) => [...text.matchAll(/"i":(\d+),"key":"(\d)"/g)]);
+  return new Map(events.map(([, i, key], place) => [`told ${key} ${i}`, place]));
 }
 
 const tokens = numbers("token");

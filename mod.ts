@@ -134,6 +134,7 @@ export type {
   RunsOptions,
   RunStatus,
   Signal,
+  SignalPayload,
   StartAndTell,
   StartOptions,
   Step,

@@ -125,8 +125,8 @@ export type TakenSignal<Signals extends readonly unknown[]> = {
 /** The list that a wait for several signals gives when its time is over: `undefined` for each of them. */
 export type NoSignal<Signals extends readonly unknown[]> = { [Each in keyof Signals]: undefined };
 
-/** The type that a run gets of a signal. */
-type SignalPayload<Of> = Of extends Signal<never, infer Payload> ? Payload : never;
+/** The type of the value that a run gets with a signal. */
+export type SignalPayload<Of> = Of extends Signal<never, infer Payload> ? Payload : never;
 
 /**
  * Result of `flow.send`: the value that the handler returned, or a failure that the handler chose. Other failures

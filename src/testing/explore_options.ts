@@ -110,7 +110,7 @@ export interface ExploreOptions<World = undefined> {
    * take the moments in turn. Contracts and workflows: likewise, at their moments alone. False: all faults begin at
    * random times. Default: true.
    */
-  steer?: boolean | readonly Named[] | undefined;
+  steer?: boolean | readonly { readonly name: string }[] | undefined;
   /**
    * True: the first seed is run twice, and `explore` rejects if the two runs differ in what happened when: messages,
    * faults and recorded operations. Differences of values alone, such as random ids, do not count. False: the first

@@ -57,7 +57,7 @@ describe("catga({ file })", () => {
   });
 
   it("a process that ends by an uncaught error, or by `process.exit`, leaves a file that starts", {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     const file = join(folder.path, "shop.db");
     for (const [end, code] of [['throw new Error("on purpose")', 1], ["process.exit(3)", 3]] as const) {
@@ -75,7 +75,7 @@ describe("catga({ file })", () => {
     await eventually("the event", () => heard.includes(1));
   });
 
-  it("a process whose file is removed ends with an error that says so", { timeout: 60_000 }, async () => {
+  it("a process whose file is removed ends with an error that says so", { timeout: 300_000 }, async () => {
     const file = join(folder.path, "shop.db");
     const { code, stderr } = await runProgram(`
       import { rmSync } from "node:fs";

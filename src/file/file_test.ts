@@ -427,7 +427,7 @@ describe("a file: a power failure", () => {
   // docs/file.md, crash semantics, "what was not acknowledged": killed, power failure
   // docs/file.md, crash semantics, "it goes on": power failure
   it("keeps all that was acknowledged, and each turn whole or not, wherever the log is cut behind its last sync", {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     const path = `${folder.path}/app.db`;
     /** Size of the log that was synced, and how many messages were acknowledged until the next sync had ended. */
@@ -491,7 +491,7 @@ describe("a file: a power failure", () => {
 });
 
 describe("a file: its log", () => {
-  it("is copied into the file in a worker, and stays small", { timeout: 60_000 }, async () => {
+  it("is copied into the file in a worker, and stays small", { timeout: 300_000 }, async () => {
     const file = await folder.open({ durability: "disk" });
     const stream = await openStream(file.log());
     const data = new Uint8Array(100_000);
@@ -505,7 +505,7 @@ describe("a file: its log", () => {
     assertGreater((await stream.state())!.messages, 600);
   });
 
-  it("stays small also if each sync is fast, and has one waiter", { timeout: 60_000 }, async () => {
+  it("stays small also if each sync is fast, and has one waiter", { timeout: 300_000 }, async () => {
     // on this clock each sync takes 0 ms
     const file = await folder.open({ durability: "disk", clock: new VirtualClock() });
     const stream = await openStream(file.log());

@@ -71,7 +71,7 @@ export class EntityCluster implements AsyncDisposable {
 
   /** Resolves when a node has sent again what it was to. */
   async hasSentAgain(id: string): Promise<void> {
-    await this.#nodes.get(id)!.line(({ event }) => event === "again", 60_000);
+    await this.#nodes.get(id)!.line(({ event }) => event === "again", 240_000);
   }
 
   /** Kills a node; resolves when it is gone. */

@@ -23,7 +23,7 @@ afterEach(() => folder[Symbol.asyncDispose]());
 
 const openStream = (log: EventLog): Promise<LogStream> => log.open("stream", OPTIONS);
 const append = (stream: LogStream, options: Partial<AppendOptions> = {}, subject = "log.a"): Promise<Appended> =>
-  stream.append(subject, "data", { timeout: 5_000, ...options });
+  stream.append(subject, "data", { timeout: 60_000, ...options });
 
 /** Reads the texts of a subject. */
 async function texts(stream: LogStream, subject = "log.>"): Promise<string[]> {
@@ -169,7 +169,7 @@ describe("a file: a turn that cannot be written", () => {
       const file = await folder.open({ path, driver });
       const stream = await openStream(file.log());
       const bucket = await file.store.open("bucket");
-      await stream.append("log.a", "kept", { timeout: 5_000 });
+      await stream.append("log.a", "kept", { timeout: 60_000 });
       const revision = await bucket.put("key", "kept");
       const seen: string[] = [];
       const reader = stream.follow({
@@ -186,8 +186,8 @@ describe("a file: a turn that cannot be written", () => {
       await eventually("the reader", () => seen.length === 1);
       faults.failsAt = at;
       const outcomes = await Promise.allSettled([
-        stream.append("log.a", "lost 1", { timeout: 5_000, id: "id" }),
-        stream.append("log.new", "lost 2", { timeout: 5_000, rollup: true }),
+        stream.append("log.a", "lost 1", { timeout: 60_000, id: "id" }),
+        stream.append("log.new", "lost 2", { timeout: 60_000, rollup: true }),
         bucket.update("key", "lost", revision).then(() => ({ type: "stored" })),
       ]);
       const hasFailed = faults.failsAt < 0;
@@ -198,7 +198,7 @@ describe("a file: a turn that cannot be written", () => {
         assertEquals([await texts(stream), (await bucket.get("key"))?.value], [["kept"], "kept"], `call ${at}`);
       }
       assertEquals((await append(stream, { id: "id" })).type, "stored");
-      await stream.append("log.a", "after", { timeout: 5_000 });
+      await stream.append("log.a", "after", { timeout: 60_000 });
       await eventually("the last message", () => seen.includes("after"));
       if (hasFailed) assertEquals([...new Set(seen)].filter((text) => text !== "data"), expected, `call ${at}`);
       assertEquals(watched, hasFailed ? ["kept"] : ["kept", "lost"]);

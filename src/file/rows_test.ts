@@ -69,7 +69,7 @@ describe("rows of a file", () => {
   for (let seed = 1; seed <= 12; seed++) {
     it(
       `seed ${seed}: are read, expire and fire as messages and entries in memory do`,
-      { timeout: 60_000 },
+      { timeout: 300_000 },
       async () => {
         const random = seededRandom(seed);
         // after a rollback timers pause: what is timed is compared where nothing is rolled back
@@ -99,7 +99,7 @@ describe("rows of a file", () => {
               const last = (await stream.last(subject))?.sequence ?? 0;
               const expect = expects ? last : undefined;
               const appended = await stream.append(subject, `step ${step}`, {
-                timeout: 5_000,
+                timeout: 60_000,
                 id,
                 ttl,
                 rollup,
@@ -111,7 +111,7 @@ describe("rows of a file", () => {
             const at = random() < 0.5 ? clock.now() + Math.floor(random() * 3_000) : "*/2 * * * * *";
             const schedule = { at, target: pick(SUBJECTS), ttl };
             await both(async ({ stream }) =>
-              (await stream.append(`log.at.${step % 3}`, `step ${step}`, { timeout: 5_000, schedule })).type
+              (await stream.append(`log.at.${step % 3}`, `step ${step}`, { timeout: 60_000, schedule })).type
             );
           } else if (kind < 0.7) {
             const [pattern, behind] = [pick(PATTERNS), Math.floor(random() * 100)];
@@ -133,10 +133,10 @@ describe("rows of a file", () => {
             // a turn that is rolled back leaves no trace
             await clock.advance(0);
             faults.failsAt = Math.floor(random() * 3);
-            const failed = await rows.stream.append("log.a", "never", { timeout: 5_000 });
+            const failed = await rows.stream.append("log.a", "never", { timeout: 60_000 });
             const hasFailed = faults.failsAt < 0;
             faults.failsAt = Infinity;
-            if (!hasFailed) await memory.stream.append("log.a", "never", { timeout: 5_000 });
+            if (!hasFailed) await memory.stream.append("log.a", "never", { timeout: 60_000 });
             assertEquals(failed.type, hasFailed ? "not stored" : "stored");
             await clock.advance(300);
           } else {

@@ -66,7 +66,7 @@ function untitled(description: Record<string, unknown>): Record<string, unknown>
   return { ...description, info: { version: "1.0.0" } };
 }
 
-describe("descriptions of an edge", { timeout: 120_000 }, () => {
+describe("descriptions of an edge", { timeout: 300_000 }, () => {
   it("openapi: valid OpenAPI 3.1 for the official schema, which refuses one without a title", async () => {
     assertEquals(await validateOpenapi(api.openapi(INFO)), { valid: true, errors: [] });
     assertEquals((await validateOpenapi(untitled(api.openapi(INFO)))).valid, false);

@@ -4,7 +4,7 @@ import type { MaybePromise } from "../contract/schema.ts";
 /**
  * A queue of values that are passed on in the order of the calls of `pass`, although some are promises. A value that is
  * no promise is passed on within the call, if no earlier value waits.
- * @decides the order of what is sealed at its own pace
+ * @decides the order of payloads that an asynchronous codec encodes
  */
 export class InOrder {
   #waiting = 0;

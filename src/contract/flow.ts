@@ -180,8 +180,8 @@ export interface Flow {
    */
   wait<T>(signal: Signal<never, T>, options: WaitOptions): Promise<T | undefined>;
   /**
-   * Takes exactly one signal of several: of those that were sent to the run, the oldest that no earlier `wait` has
-   * returned. Resolves with a list in the order of the signals, in which the one that it took has its `value`, and the
+   * Waits for one of several signals, and takes exactly one: the oldest signal sent to the run that no earlier `wait`
+   * has taken. Resolves with a list in the order of the signals, in which the one that it took has its `value`, and the
    * others are `undefined`: `const [moved, cancelled] = await flow.wait([Moved, Cancelled])`.
    */
   wait<const Signals extends readonly Signal<never, unknown>[]>(

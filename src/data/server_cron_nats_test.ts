@@ -20,7 +20,7 @@ import { serverTimes } from "./server_cron.ts";
 
 const [SECOND, MINUTE, HOUR, DAY] = [1_000, 60_000, 3_600_000, 86_400_000];
 
-/** What the clock shows at its change, and what it shows then, in hours of a day. */
+/** Time of the zone just before its clock changes, and just after, in hours of the day. */
 const CHANGES = [[0, 1], [23, 24], [24, 23], [2, 3], [3, 2], [2, 2.5], [2, 1.5], [1, 0]] as const;
 /** Time from the first firing to the change. */
 const AHEAD = [20 * MINUTE, 50 * MINUTE, 5 * HOUR, 26 * HOUR, 3 * DAY, -20 * MINUTE, -5 * HOUR];

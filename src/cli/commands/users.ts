@@ -154,7 +154,7 @@ function nodePermissions(program: Program, namespace: string, id: string, inbox:
 
 /** The parts of Catga that a program uses, by its declarations. */
 interface Needs {
-  /** True if it publishes or queues what is stored, or starts runs. */
+  /** True if the program publishes durable events, enqueues commands, or starts runs of workflows. */
   readonly usesLog: boolean;
   /** True if it handles stored messages. */
   readonly keepsLog: boolean;

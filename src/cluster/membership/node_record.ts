@@ -19,7 +19,7 @@ export function writeRecord(info: NodeInfo): string {
 }
 
 /**
- * Parses the record under this key. Returns a string that says what is wrong if the record is invalid.
+ * Parses the record of a node, stored under this key. Returns the reason as a string if the record is invalid.
  * @decides a node's record is read and checked: which other nodes it knows
  */
 export function readRecord(key: string, text: string): NodeInfo | string {

@@ -96,7 +96,7 @@ export class Candidates {
   failedAt(node: string): void {
     let times = this.#failures.get(node);
     if (times === undefined) {
-      // forgets the nodes whose failures are old: one that has left is not asked for its load any more
+      // removes old entries: for a node that has left, `load` is not called again, which would remove them
       for (const other of this.#failures.keys()) this.#failuresOf(other);
       this.#failures.set(node, times = new Fifo());
     }
@@ -374,8 +374,8 @@ export interface StrategyHost {
   /** Returns the number of requests of this process without a result. */
   underWay(): number;
   /**
-   * Returns the number of requests under way at the node, as far as this process knows, and of those that it has failed
-   * in the last second.
+   * Returns the load of the node: its requests under way, as far as this process knows, plus the requests of this
+   * process that the node has failed in the last second.
    */
   load(node: NodeInfo): number;
 }

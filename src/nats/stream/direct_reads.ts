@@ -4,9 +4,9 @@
  * Hence an answer that names another stream is discarded, and "not found", which names no stream, counts only while it
  * is known that no other stream answers; in both cases the stream's leader is asked.
  *
- * Whether another stream answers is found out when it matters, after a "not found": a message that the stream
- * certainly has is read several times at once. nats-server picks each answerer at random, so that a mirror gives itself
- * away, by its name or because it lacks the message. The result is used for some seconds: while nobody mirrors the
+ * After a "not found", a message that the stream certainly has is read several times at once, to find out if another
+ * stream answers. nats-server picks each answerer at random, so that a mirror gives itself away, by its name or because
+ * it lacks the message. The result is used for some seconds: while nobody mirrors the
  * stream, one "not found" in that time costs a second request, and all others cost none.
  */
 import type { Clock } from "../../ports/clock.ts";

@@ -163,7 +163,6 @@ export function storeFull(what: string, cause: JetStreamRefusal): CatgaError {
 /**
  * Makes the error: a server answers nothing to writes, though it answers reads of the stream, as when its disk is or
  * was full (measured with nats-server 2.15). For callers the store is full.
- * @decides texts of errors: no JetStream, store full, too many consumers
  */
 export function writesUnanswered(what: string, { message }: JetStreamRefusal): CatgaError {
   return unavailable(

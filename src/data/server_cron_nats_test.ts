@@ -41,6 +41,7 @@ function cases(due: number): Case[] {
       for (const before of [west > 0 ? west - DAY : west, west > 0 ? west : west + DAY]) {
         const name = `Made/Z${found.length}`;
         const zone = { name, before, change, after: before + (then - shown) * HOUR };
+        if (Math.max(Math.abs(zone.before), Math.abs(zone.after)) >= DAY) continue; // no date shows such an offset
         const wall = new Date(due + madeClock(zone).offset(due));
         const at = (minutes: string, hours: string, days: string) =>
           `${wall.getUTCSeconds()} ${wall.getUTCMinutes()}${minutes} ${wall.getUTCHours()}${hours} ${days}`;

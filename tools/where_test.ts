@@ -13,7 +13,7 @@ describe("where", () => {
     ["HTTP status of an error code", "src/http/respond.ts"],
     ["sleeping run wakes", "src/flow/execution/waits.ts"],
     ["next fault of explore", "src/testing/explore_options.ts"],
-    ["who may press retry on the page", "src/dashboard/allowed_changes.ts"],
+    ["who may press retry on the page", "src/dashboard/changing/allowed_changes.ts"],
     ["connection lost, requests sent again", "src/cluster/wire/request_ledger.ts"],
     ["order of behaviors", "src/dispatch/mediator.ts"],
   ];

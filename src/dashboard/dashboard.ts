@@ -7,17 +7,17 @@ import { RUN_STATUS, type RunsOptions } from "../contract/flow.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { type ScheduleRun, scheduleRuns } from "../log/administration/schedule_runs.ts";
 import { VERSION } from "../version.ts";
-import { Collector } from "./collector.ts";
-import { carryOut } from "./allowed_changes.ts";
-import { letterText } from "./letter_edit.ts";
-import { DashboardServer } from "./server.ts";
-import { listEntities, readEntity } from "./entities.ts";
-import { search } from "./search.ts";
+import { Collector } from "./collecting/collector.ts";
+import { carryOut } from "./changing/allowed_changes.ts";
+import { letterText } from "./changing/letter_edit.ts";
+import { DashboardServer } from "./serving/server.ts";
+import { listEntities, readEntity } from "./collecting/entities.ts";
+import { search } from "./collecting/search.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { ScheduleRunsView } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
-import { Streams } from "./streams.ts";
-import { countRuns, foundRuns } from "./run_views.ts";
+import { Streams } from "./serving/streams.ts";
+import { countRuns, foundRuns } from "./collecting/run_views.ts";
 
 /** Options of {@link serveDashboard}. */
 export interface DashboardOptions {

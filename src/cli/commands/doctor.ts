@@ -100,7 +100,7 @@ interface Nodes {
  */
 async function examine(view: ClusterView, seen: Examination): Promise<void> {
   const { findings, looked } = seen;
-  const { AlarmWatch } = await import("../../dashboard/alarm_watch.ts");
+  const { AlarmWatch } = await import("../../dashboard/collecting/alarm_watch.ts");
   const asker = view.asker();
   const watch = new AlarmWatch(view);
   try {

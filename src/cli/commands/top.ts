@@ -61,7 +61,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   const end = new AbortController();
   const signal = AbortSignal.any([...(once ? [] : [terminal.signal]), view.refused, end.signal]);
   const nodes = new Map<string, NodeInfo>();
-  const { AlarmWatch } = await import("../../dashboard/alarm_watch.ts");
+  const { AlarmWatch } = await import("../../dashboard/collecting/alarm_watch.ts");
   const answers = new Answers(view.asker(), flags.duration("timeout") ?? ANSWER_TIMEOUT);
   const alarms = new AlarmWatch(view, answers);
   try {

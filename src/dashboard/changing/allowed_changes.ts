@@ -1,0 +1,191 @@
+/**
+ * The changes that the dashboard can make: none without `--allow-changes` (`server.ts` refuses all); with this flag,
+ * users of the page can cancel scheduled messages, replay, edit and discard dead letters, retry and cancel runs of
+ * workflows, and skip their steps. A request is validated as a whole before it is carried out.
+ */
+import { isContractName } from "../../contract/contract.ts";
+import { RUN_STATUS } from "../../contract/flow.ts";
+import { isRecord } from "../../data/checks.ts";
+import { parsedJson } from "../../data/encoding.ts";
+import { isCatgaError } from "../../error.ts";
+import { wakesRun } from "../../contract/workflow.ts";
+import { scheduleSubject } from "../../log/format/names.ts";
+import { unschedule } from "../../log/publishing/unschedule.ts";
+import { randomUUID } from "node:crypto";
+import { editLetter, type Letters } from "./letter_edit.ts";
+import { settleLetters } from "./letter_settling.ts";
+import { matchingRuns, stepsOf } from "../collecting/run_views.ts";
+import { shownText } from "../shown.ts";
+import type {
+  CancelRequest,
+  ChangeAnswer,
+  ChangeRequest,
+  LetterFilter,
+  RunChangeRequest,
+  RunsRequest,
+} from "../view.ts";
+import type { DashboardSource } from "../dashboard_source.ts";
+
+/** Parses the body of a request for a change. Returns a string that says what is wrong if it is invalid. */
+export function readChange(body: string): ChangeRequest | string {
+  const value = parsedJson(body);
+  if (value === undefined) return "the body is not JSON";
+  if (!isRecord(value)) return "the body is not an object";
+  const { do: what, letters, matching, contract, id } = value;
+  if (what === "cancel") {
+    return isText(contract) && isText(id) ? { do: what, contract, id } : "cancel takes contract and id, texts";
+  }
+  if (what === "edit") {
+    const { letter, payload, tagged } = value;
+    return isText(letter) && isText(payload) && typeof tagged === "boolean"
+      ? { do: what, letter, payload, tagged }
+      : "edit takes letter and payload, texts, and whether it is tagged";
+  }
+  if (what === "retry runs" || what === "cancel runs") return readRunsChange(what, value);
+  if (what === "retry run" || what === "skip step" || what === "cancel run") return readRunChange(what, value);
+  if (what !== "replay" && what !== "discard") {
+    return "do is replay, discard, edit, cancel, retry run, skip step, cancel run, retry runs or cancel runs";
+  }
+  if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
+  if (matching !== undefined) {
+    return isFilter(matching)
+      ? { do: what, matching }
+      : "matching has service, subscription, contract, code and cause, texts";
+  }
+  if (!Array.isArray(letters) || letters.length === 0 || letters.length > MAX_LETTERS || !letters.every(isText)) {
+    return `letters are 1 to ${MAX_LETTERS} places, texts`;
+  }
+  return { do: what, letters };
+}
+
+function readRunChange(
+  what: RunChangeRequest["do"],
+  given: Readonly<Record<string, unknown>>,
+): RunChangeRequest | string {
+  const { workflow, id, reason, step, value } = given;
+  if (!isText(workflow) || !isText(id)) return "a run has workflow and id, texts";
+  if (what === "retry run") return { do: what, workflow, id };
+  if (!isReason(reason)) return NO_REASON(what);
+  if (what === "cancel run") return { do: what, workflow, id, reason };
+  return isText(step) ? { do: what, workflow, id, reason, step, value } : "skip step takes a step, a text";
+}
+
+function readRunsChange(what: RunsRequest["do"], { matching, reason }: Readonly<Record<string, unknown>>) {
+  const { status, workflow = "", cause = "", ...more } = isRecord(matching) ? matching : {};
+  const found = OPEN.find((each) => each === status);
+  if (found === undefined || !isText(workflow) || !isText(cause) || Object.keys(more).length > 0) {
+    return `matching has status, one of ${OPEN.join(", ")}, and may have workflow and cause, texts`;
+  }
+  const request = { matching: { status: found, workflow, cause } };
+  if (what === "retry runs") return { do: what, ...request };
+  return isReason(reason) ? { do: what, ...request, reason } : NO_REASON(what);
+}
+
+function isReason(reason: unknown): reason is string {
+  return isText(reason) && reason.trim() !== "" && reason.length <= MAX_REASON;
+}
+
+const NO_REASON = (what: string) => `${what} takes a reason, a text of 1 to ${MAX_REASON} characters`;
+/** Statuses of workflow runs that have not ended; a run that is `unreadable` may have. */
+const OPEN = RUN_STATUS.filter((status) => status !== "done" && status !== "failed" && status !== "unreadable");
+/** Maximum length of a reason given by a user, in characters. */
+const MAX_REASON = 400;
+/** Maximum number of dead letters in one request. */
+const MAX_LETTERS = 1_000;
+const FILTERS: readonly string[] = ["service", "subscription", "contract", "code", "cause"];
+
+function isFilter(value: unknown): value is LetterFilter {
+  return isRecord(value) &&
+    Object.entries(value).every(([name, text]) => FILTERS.includes(name) && typeof text === "string");
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+/** Carries out a change. Errors of single messages are in the answer; rejects with all other errors. */
+export function carryOut(
+  source: DashboardSource,
+  administration: Letters,
+  request: ChangeRequest,
+): Promise<ChangeAnswer> {
+  if (request.do === "cancel") return cancel(source, request);
+  if (request.do === "edit") return answerOf(editLetter(administration, request));
+  if (isOfRuns(request)) return changeRuns(source, request);
+  if ("workflow" in request) return answerOf(actOnRun(source, request));
+  return settleLetters(administration, request);
+}
+
+/**
+ * Returns the answer to a change of one thing. `change`: resolves with the reason why the change was refused, or
+ * `undefined`.
+ */
+async function answerOf(change: Promise<string | undefined>): Promise<ChangeAnswer> {
+  const refusal = await change.catch((error) => {
+    if (!isCatgaError(error)) throw error;
+    return `${error.code}: ${error.message}`;
+  });
+  return refusal === undefined
+    ? { done: 1, failed: 0, error: undefined }
+    : { done: 0, failed: 1, error: shownText(refusal, 400) };
+}
+
+async function actOnRun(source: DashboardSource, request: RunChangeRequest): Promise<string | undefined> {
+  const { do: what, workflow, id, reason = "", step, value } = request;
+  if (what === "cancel run") {
+    await source.cancelRun(workflow, id, reason);
+    return undefined;
+  }
+  for await (const run of source.runs({ workflow, id })) {
+    if (what === "retry run") await run.retry();
+    else {
+      const [, name] = stepsOf(run).find(([shown]) => shown === step) ?? [];
+      if (name === undefined) return `the run neither does nor waits for the step ${step} now`;
+      await run.skip(name, value, reason);
+    }
+    return undefined;
+  }
+  return `workflow ${workflow} has no run ${id}`;
+}
+
+function isOfRuns(request: ChangeRequest): request is RunsRequest {
+  return request.do === "retry runs" || request.do === "cancel runs";
+}
+
+/** Changes each workflow run that matches. Errors of single runs are in the answer; rejects with all other errors. */
+async function changeRuns(
+  source: DashboardSource,
+  { do: what, matching, reason = "" }: RunsRequest,
+): Promise<ChangeAnswer> {
+  let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
+  for await (const run of matchingRuns(source, matching)) {
+    try {
+      await (what === "retry runs" ? run.retry() : source.cancelRun(run.workflow, run.id, reason));
+      done++;
+    } catch (thrown) {
+      if (!isCatgaError(thrown)) throw thrown;
+      failed++;
+      error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
+    }
+  }
+  return { done, failed, error };
+}
+
+/** Cancels a message scheduled for later, or a schedule that repeats. */
+async function cancel(source: DashboardSource, { contract, id }: CancelRequest): Promise<ChangeAnswer> {
+  const none = { done: 0, failed: 1, error: "nothing is scheduled under this id: it has fired, or never was" };
+  if (!isContractName(contract)) return none;
+  const refused = wakesRun(contract, id);
+  if (refused !== undefined) return { ...none, error: refused };
+  const log = await source.stream("log");
+  if (log === undefined) return none;
+  const taken = await unschedule(scheduleSubject(source.namespace, contract, id), {
+    clock: source.transport.clock,
+    stream: () => log,
+    mark: `dashboard-${randomUUID()}`,
+    timeout: CANCEL,
+  });
+  return taken ? { done: 1, failed: 0, error: undefined } : none;
+}
+
+const CANCEL = 10_000; // ms

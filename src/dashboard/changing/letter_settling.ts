@@ -1,0 +1,59 @@
+/** Replays and discards dead letters: stores requests, which the leaders of the subscriptions carry out. */
+import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
+import { settled } from "../../log/administration/dead_letters.ts";
+import { messageId } from "../../log/format/commit.ts";
+import type { Letters } from "./letter_edit.ts";
+import { readPlace, shownCause } from "../collecting/parked_views.ts";
+import { shownText } from "../shown.ts";
+import type { ChangeAnswer, LetterFilter, LettersRequest } from "../view.ts";
+
+/** Replays or discards dead letters. Errors of single letters are in the answer; rejects with all other errors. */
+export async function settleLetters(
+  administration: Letters,
+  { do: what, letters, matching = {} }: LettersRequest,
+): Promise<ChangeAnswer> {
+  let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
+  const settle = async (
+    fits: (letter: DeadLetter) => boolean,
+    options?: DeadLetterOptions,
+    only?: ReadonlySet<string>,
+  ) => {
+    const chosen = async function* () {
+      for await (const letter of administration.deadLetters(options, only)) if (fits(letter)) yield letter;
+    };
+    for await (const [, thrown] of settled(chosen(), (letter) => letter[what]())) {
+      if (thrown === undefined) done++;
+      else {
+        failed++;
+        error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
+      }
+    }
+  };
+  if (letters === undefined) {
+    await settle((letter) => matches(letter, matching));
+    return { done, failed, error };
+  }
+  const places = letters.flatMap((place) => readPlace(place) ?? []);
+  // the key is unambiguous, because the names of services contain no slash
+  for (const own of Map.groupBy(places, ({ service, name }) => `${service}/${name}`).values()) {
+    const [{ service, name: subscription }] = own;
+    const ids = new Set(own.map(({ id }) => id));
+    const isChosen = ({ position, stored }: DeadLetter) => ids.delete(messageId({ position, time: stored.getTime() }));
+    await settle(isChosen, { service, subscription }, new Set(ids));
+    failed += ids.size;
+    if (ids.size > 0) error ??= "it is no dead letter any more";
+  }
+  const invalid = letters.filter((place) => readPlace(place) === undefined);
+  failed += invalid.length;
+  if (invalid.length > 0) error ??= `it is not the place of a dead letter: ${shownText(invalid[0], 100)}`;
+  return { done, failed, error };
+}
+
+/** Returns true if the texts that the page shows of a letter match all texts of the filter. */
+function matches({ service, subscription, contract, error }: DeadLetter, filter: LetterFilter): boolean {
+  const own = { service, subscription, contract, code: error.code };
+  // cast: `readChange` accepts no other names
+  return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) =>
+    (name === "cause" ? shownCause(error) : shownText(own[name])) === filter[name]
+  );
+}

@@ -1,19 +1,34 @@
 /**
- * The examples in pages and doc comments, as modules that Deno checks and runs together.
+ * The examples in pages and doc comments, as modules that Deno checks and runs together. What stands behind the
+ * language of a fenced block says how:
+ *
+ *   ts            a module of its own, which is run
+ *   ts orders.ts  a file of that name: the files of a page lie in one folder, and import each other
+ *   ts more       goes on with the block above
+ *   ts check      its types are checked; it is not run
+ *   ts ignore     no example
+ *
+ * A comment of Markdown, `<!-- ts` to `-->`, is code of the block behind it that readers do not need. A line that
+ * prints is compared with the comment at its end, as `printed.ts` says.
  *
  * @module
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { commentsOf, recording } from "./printed.ts";
 import { isTestCode, sourceFiles } from "./sources.ts";
 
-/** An example: a fenced block of TypeScript or JavaScript that no word behind its language excludes. */
+/** An example of a page or of a doc comment. */
 export interface Example {
   /** Its file, from the root of the repository. */
   readonly file: string;
   /** The line of its first statement. */
   readonly line: number;
+  /** Its name in the folder of its page, if the page gives it one. */
+  readonly name?: string;
+  /** False: it is checked alone. */
+  readonly runs: boolean;
   /** Its code, below as many empty lines as make the lines of its errors those of the file. */
   readonly module: string;
 }
@@ -25,16 +40,39 @@ export async function findExamples(root: string, paths: readonly string[]): Prom
     .flat();
 }
 
-/** The examples in a file's text; in a source they stand in comments. */
+/** A block, or code that is not shown, with its margin: in a source it stands in comments. */
+const BLOCK =
+  /^([ \t]*(?:\* ?)?)(?:```(?:ts|typescript|js|javascript)(?: (check|more|[\w./-]+\.ts))?\n([\s\S]*?)^[ \t]*(?:\* ?)?```|<!-- ts\n([\s\S]*?)^-->)$/gm;
+
+/** The examples in a file's text. */
 export function examplesOf(file: string, text: string): Example[] {
-  const blocks = text.matchAll(
-    /^([ \t]*(?:\* ?)?)```(?:ts|typescript|js|javascript)\n([\s\S]*?)^[ \t]*(?:\* ?)?```$/gm,
-  );
-  return [...blocks].map(({ 1: margin, 2: code, index }) => {
+  const examples: { file: string; line: number; name?: string; runs: boolean; module: string }[] = [];
+  let hidden: { above: number; code: string } | undefined;
+  for (const { 1: margin, 2: how, 3: shown, 4: unseen, index } of text.matchAll(BLOCK)) {
     const above = text.slice(0, index).split("\n").length;
-    const lines = code.split("\n").map((line) => line.startsWith(margin) ? line.slice(margin.length) : "");
-    return { file, line: above + 1, module: "\n".repeat(above) + lines.join("\n") };
-  });
+    if (unseen !== undefined) {
+      hidden = { above, code: unseen };
+      continue;
+    }
+    const lines = shown.split("\n").map((line) => line.startsWith(margin) ? line.slice(margin.length) : "");
+    const last = examples.at(-1);
+    let module = hidden === undefined ? "" : below(hidden.above, "", hidden.code);
+    if (how === "more" && last !== undefined) {
+      if (hidden !== undefined) last.module = below(hidden.above, last.module, hidden.code);
+      last.module = below(above, last.module, lines.join("\n"));
+    } else {
+      module = below(above, module, lines.join("\n"));
+      const named = how?.endsWith(".ts") ? { name: how } : {};
+      examples.push({ file, line: above + 1, ...named, runs: how !== "check", module });
+    }
+    hidden = undefined;
+  }
+  return examples;
+}
+
+/** Code that follows other code, below so many lines. */
+function below(above: number, before: string, code: string): string {
+  return before + "\n".repeat(above - (before.split("\n").length - 1)) + code;
 }
 
 /** An SDK of OpenTelemetry takes hold of globals: the examples of one run by themselves. */
@@ -46,14 +84,21 @@ const ALONE = /"@opentelemetry\/sdk-/;
  */
 export async function writeExamples(folder: string, examples: readonly Example[]): Promise<string[]> {
   const tests = new Map<string, string>();
-  for (const { file, line, module } of examples) {
-    const path = join(folder, file, `${line}.ts`);
+  for (const { file, line, name, runs, module } of examples) {
+    const path = join(folder, file, name ?? `${line}.ts`);
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, module);
+    await writeFile(path, recording(module));
     const test = ALONE.test(module) ? join(folder, file, `${line}_test.ts`) : join(folder, "examples_test.ts");
-    const code = `Deno.test("${file}:${line}", async () => void await import("${pathToFileURL(path)}"));\n`;
+    const code = testOf(`${file}:${line}`, pathToFileURL(path).href, runs, commentsOf(module));
     tests.set(test, (tests.get(test) ?? "") + code);
   }
   for (const [path, code] of tests) await writeFile(path, code);
   return [...tests.keys()];
+}
+
+/** A test that imports an example; Deno checks the types of what an ignored test would import. */
+function testOf(title: string, url: string, runs: boolean, comments: ReadonlyMap<number, string>): string {
+  const wrong = `await (await import("${url}")).$printed.wrong(new Map(${JSON.stringify([...comments])}))`;
+  const body = `const wrong = ${wrong};\n  if (wrong.length > 0) throw new Error(wrong.join("\\n"));`;
+  return `Deno.test({ name: "${title}", ignore: ${!runs} }, async () => {\n  ${body}\n});\n`;
 }

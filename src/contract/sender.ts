@@ -161,7 +161,7 @@ export interface Sender extends Sharing {
    *   yield* word;
    * });
    * await using app = await catga({ handlers: letters });
-   * for await (const letter of app.stream(Letters, { word: "tea" })) console.log(letter); // t, e, a
+   * for await (const letter of app.stream(Letters, { word: "tea" })) console.log(letter); // t, then e, then a
    * ```
    */
   stream<In, Item, F extends string>(

@@ -72,7 +72,8 @@ export function invalidRequest(message: string): EdgeRefusal {
  *
  * const authorize = (request: Request) =>
  *   request.headers.get("authorization") === "Bearer secret" ? { id: "ann" } : deny(401);
- * console.log(authorize(new Request("http://localhost/"))); // a refusal
+ * const caller = authorize(new Request("http://localhost/"));
+ * console.log("status" in caller && caller.status); // 401
  * ```
  */
 export function deny(status: 401 | 403 | 404 = 403, detail?: string): EdgeRefusal {

@@ -13,7 +13,7 @@
  * await using cluster = await testCluster(3, { handlers: brew });
  * const [a] = cluster.apps;
  * cluster.kill("node-2");
- * for (let i = 0; i < 3; i++) console.log(unwrap(await a.send(Brew, { tea: "assam" }))); // by node-1, node-3, node-1
+ * for (let i = 0; i < 3; i++) console.log(unwrap(await a.send(Brew, { tea: "assam" }))); // assam by node-1, then …
  * await cluster.agreed(); // some seconds later, and at once
  * console.log(a.nodes().map(({ id }) => id)); // [ "node-1", "node-3" ]
  * ```

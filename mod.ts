@@ -24,10 +24,10 @@
 
 export { catga, type CatgaOptions } from "./src/catga.ts";
 export type { ConnectionOptions, FileOptions, NatsConnection } from "./src/catga.ts";
-export type { Catga } from "./src/contract/running_node.ts";
-export type { Behavior, SendBehavior } from "./src/contract/behavior.ts";
-export { command, event, query } from "./src/contract/definition.ts";
-export type { CodeOf, Contract, InputOf, OutputOf } from "./src/contract/contract.ts";
+export type { Catga } from "./src/contract/nodes/running_node.ts";
+export type { Behavior, SendBehavior } from "./src/contract/declaration/behavior.ts";
+export { command, event, query } from "./src/contract/declaration/definition.ts";
+export type { CodeOf, Contract, InputOf, OutputOf } from "./src/contract/declaration/contract.ts";
 export type {
   Command,
   DurableCommand,
@@ -36,25 +36,25 @@ export type {
   EventContract,
   KeyedCommand,
   Query,
-} from "./src/contract/definition.ts";
-export type { Batch, Handler, Handlers } from "./src/contract/handler.ts";
-export { type Entity, entity, type EntityEvent, type EntityHandler } from "./src/contract/entity.ts";
-export { type Stream, stream } from "./src/contract/definition.ts";
-export { type Workflow, workflow } from "./src/contract/workflow.ts";
-export type { Flow, RunInfo } from "./src/contract/flow.ts";
-export type { Context } from "./src/contract/context.ts";
+} from "./src/contract/declaration/definition.ts";
+export type { Batch, Handler, Handlers } from "./src/contract/declaration/handler.ts";
+export { type Entity, entity, type EntityEvent, type EntityHandler } from "./src/contract/declaration/entity.ts";
+export { type Stream, stream } from "./src/contract/declaration/definition.ts";
+export { type Workflow, workflow } from "./src/contract/declaration/workflow.ts";
+export type { Flow, RunInfo } from "./src/contract/calls/flow.ts";
+export type { Context } from "./src/contract/calls/context.ts";
 export { CatgaError, type ErrorCode } from "./src/error.ts";
-export type { NodeInfo, Strategy } from "./src/contract/node_info.ts";
-export type { Health } from "./src/contract/node_info.ts";
-export type { Logger } from "./src/contract/observer.ts";
-export type { SendOptions } from "./src/contract/send_options.ts";
-export type { DeadLetter, SubscriptionInfo } from "./src/contract/durable_messages.ts";
+export type { NodeInfo, Strategy } from "./src/contract/nodes/node_info.ts";
+export type { Health } from "./src/contract/nodes/node_info.ts";
+export type { Logger } from "./src/contract/nodes/observer.ts";
+export type { SendOptions } from "./src/contract/calls/send_options.ts";
+export type { DeadLetter, SubscriptionInfo } from "./src/contract/calls/durable_messages.ts";
 export type {
   EventFollower,
   FollowableEvent,
   FollowedEvent,
   FollowEventsOptions,
-} from "./src/contract/durable_messages.ts";
+} from "./src/contract/calls/durable_messages.ts";
 export type {
   AppBehaviorCode,
   BehaviorCodes,
@@ -63,13 +63,13 @@ export type {
   ContractMeta,
   ProgramCode,
   ProgramTypes,
-} from "./src/contract/program_types.ts";
-export { fail, unwrap } from "./src/contract/result.ts";
-export type { Failure, Result } from "./src/contract/result.ts";
-export type { Schema } from "./src/contract/schema.ts";
-export type { Sender } from "./src/contract/sender.ts";
-export type { Lock } from "./src/contract/shared_state.ts";
-export type { AnyBehavior, Attachment, BehaviorMessage, OutgoingMessage } from "./src/contract/behavior.ts";
+} from "./src/contract/declaration/program_types.ts";
+export { fail, unwrap } from "./src/contract/calls/result.ts";
+export type { Failure, Result } from "./src/contract/calls/result.ts";
+export type { Schema } from "./src/contract/schemas/schema.ts";
+export type { Sender } from "./src/contract/calls/sender.ts";
+export type { Lock } from "./src/contract/calls/shared_state.ts";
+export type { AnyBehavior, Attachment, BehaviorMessage, OutgoingMessage } from "./src/contract/declaration/behavior.ts";
 export type {
   AnyContract,
   ContractOptions,
@@ -77,7 +77,7 @@ export type {
   DurableContractOptions,
   Kind,
   PublishableEvent,
-} from "./src/contract/contract.ts";
+} from "./src/contract/declaration/contract.ts";
 export type {
   AnyCommandOptions,
   CommandOptions,
@@ -103,17 +103,17 @@ export type {
   UnorderedIdempotentCommandOptions,
   UnorderedKeyedCommandOptions,
   WithoutId,
-} from "./src/contract/contract_options.ts";
-export type { MemberOf, RedactedPath } from "./src/contract/redaction.ts";
-export type { EmittedEvent, KeyedContractOptions, RequestContract } from "./src/contract/definition.ts";
+} from "./src/contract/declaration/contract_options.ts";
+export type { MemberOf, RedactedPath } from "./src/contract/declaration/redaction.ts";
+export type { EmittedEvent, KeyedContractOptions, RequestContract } from "./src/contract/declaration/definition.ts";
 export type {
   DeadLetterOptions,
   EnqueueOptions,
   KeepOptions,
   PublishOptionsOf,
-} from "./src/contract/durable_messages.ts";
-export type { EntityEventOptions, EntityOptions } from "./src/contract/entity.ts";
-export type { Decision, DecisionOptions, Given } from "./src/contract/entity.ts";
+} from "./src/contract/calls/durable_messages.ts";
+export type { EntityEventOptions, EntityOptions } from "./src/contract/declaration/entity.ts";
+export type { Decision, DecisionOptions, Given } from "./src/contract/declaration/entity.ts";
 export type {
   AnyEntity,
   EntityDefinition,
@@ -122,7 +122,7 @@ export type {
   LoadedEntity,
   LoadOptions,
   OfEntity,
-} from "./src/contract/entity_definition.ts";
+} from "./src/contract/declaration/entity_definition.ts";
 export type {
   AnyWorkflow,
   Decided,
@@ -143,7 +143,7 @@ export type {
   TellOptions,
   WaitOptions,
   WorkflowContract,
-} from "./src/contract/flow.ts";
+} from "./src/contract/calls/flow.ts";
 export type {
   BatchSettings,
   CommandHandlerOptions,
@@ -155,15 +155,15 @@ export type {
   RetryOptions,
   SubscriptionOptions,
   SubscriptionSettings,
-} from "./src/contract/handler.ts";
-export type { NodeChange, Route, RouteName, RouteRequest, SubscriptionHealth } from "./src/contract/node_info.ts";
-export type { LogFields } from "./src/contract/observer.ts";
-export type { FailOptions, Success } from "./src/contract/result.ts";
-export type { DrainOptions } from "./src/contract/running_node.ts";
-export type { MaybePromise, SchemaIssue, SchemaResult } from "./src/contract/schema.ts";
-export type { BroadcastOptions, PublishOptions, SendArgs, StreamOptions } from "./src/contract/send_options.ts";
-export type { CacheKey, Sendable, SendableDetails, SendableName, Unsendable } from "./src/contract/sendable.ts";
-export type { BroadcastResult, SendAllOptions, Sharing } from "./src/contract/sender.ts";
+} from "./src/contract/declaration/handler.ts";
+export type { NodeChange, Route, RouteName, RouteRequest, SubscriptionHealth } from "./src/contract/nodes/node_info.ts";
+export type { LogFields } from "./src/contract/nodes/observer.ts";
+export type { FailOptions, Success } from "./src/contract/calls/result.ts";
+export type { DrainOptions } from "./src/contract/nodes/running_node.ts";
+export type { MaybePromise, SchemaIssue, SchemaResult } from "./src/contract/schemas/schema.ts";
+export type { BroadcastOptions, PublishOptions, SendArgs, StreamOptions } from "./src/contract/calls/send_options.ts";
+export type { CacheKey, Sendable, SendableDetails, SendableName, Unsendable } from "./src/contract/calls/sendable.ts";
+export type { BroadcastResult, SendAllOptions, Sharing } from "./src/contract/calls/sender.ts";
 export type {
   Cache,
   CacheLoadOptions,
@@ -171,10 +171,10 @@ export type {
   LeadOptions,
   LockOptions,
   Term,
-} from "./src/contract/shared_state.ts";
-export type { Items, StreamContractOptions } from "./src/contract/definition.ts";
-export type { PayloadCodec, PayloadOf } from "./src/contract/payload_codec.ts";
-export type { SignalOptions, WorkflowOptions } from "./src/contract/workflow.ts";
-export type { WorkflowBody, WorkflowDefinition } from "./src/contract/workflow_body.ts";
+} from "./src/contract/calls/shared_state.ts";
+export type { Items, StreamContractOptions } from "./src/contract/declaration/definition.ts";
+export type { PayloadCodec, PayloadOf } from "./src/contract/declaration/payload_codec.ts";
+export type { SignalOptions, WorkflowOptions } from "./src/contract/declaration/workflow.ts";
+export type { WorkflowBody, WorkflowDefinition } from "./src/contract/declaration/workflow_body.ts";
 export type { AnyCode, CatgaErrorOptions, Code } from "./src/error.ts";
 export type { AppClock, Clock, Random, Timer } from "./src/ports/clock.ts";

@@ -3,7 +3,7 @@
 # Expected: what fits `jsonSchema.input` fits `validate` of the same schema, both by the Standard Schema interfaces
 # Seen: `Schema.Date` is a text, `BigInt` a text of digits, `Undefined` null; `validate` takes a Date, a bigint, undefined
 # In version: effect 4.1.0
-# Catga: src/contract/json_schema.ts
+# Catga: src/contract/schemas/json_schema.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -3,7 +3,7 @@
 # Expected: the input is unknown, as that of `z.unknown().transform(…)`, or cannot be described
 # Seen: `{ type: "number" }` with `io: "input"`, though the text "7" is accepted
 # In version: zod 4.6.7
-# Catga: src/contract/contract_options.ts
+# Catga: src/contract/declaration/contract_options.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

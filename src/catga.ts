@@ -4,15 +4,15 @@
  */
 import { outside } from "./data/async_context.ts";
 import { hostname } from "node:os";
-import type { Catga } from "./contract/running_node.ts";
-import type { WorkflowBody } from "./contract/workflow_body.ts";
-import { runTracerOf } from "./contract/behavior.ts";
-import { ContractShapes } from "./contract/shape.ts";
+import type { Catga } from "./contract/nodes/running_node.ts";
+import type { WorkflowBody } from "./contract/declaration/workflow_body.ts";
+import { runTracerOf } from "./contract/declaration/behavior.ts";
+import { ContractShapes } from "./contract/schemas/shape.ts";
 import { freezePlain, show } from "./data/checks.ts";
-import type { NodeInfo } from "./contract/node_info.ts";
-import type { Observer } from "./contract/observer.ts";
+import type { NodeInfo } from "./contract/nodes/node_info.ts";
+import type { Observer } from "./contract/nodes/observer.ts";
 import type { CodecLimit } from "./codec/sealing.ts";
-import type { PayloadCodec } from "./contract/payload_codec.ts";
+import type { PayloadCodec } from "./contract/declaration/payload_codec.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect, type Registration } from "./dispatch/registry.ts";
 import { CatgaError } from "./error.ts";

@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { catga } from "./catga.ts";
 import { MemoryNetwork } from "./memory/network.ts";
-import { command, query } from "./contract/definition.ts";
-import { unwrap } from "./contract/result.ts";
+import { command, query } from "./contract/declaration/definition.ts";
+import { unwrap } from "./contract/calls/result.ts";
 
 const Double = query<number, number>("Double");
 

@@ -47,27 +47,32 @@ import {
   VirtualClock,
 } from "../src/testing/mod.ts";
 import type { Outages } from "../src/memory/faults.ts";
-import type { BroadcastOptions, PublishOptions, StreamOptions } from "../src/contract/send_options.ts";
-import type { CacheLoadOptions, CacheSetOptions, LeadOptions, LockOptions } from "../src/contract/shared_state.ts";
+import type { BroadcastOptions, PublishOptions, StreamOptions } from "../src/contract/calls/send_options.ts";
+import type {
+  CacheLoadOptions,
+  CacheSetOptions,
+  LeadOptions,
+  LockOptions,
+} from "../src/contract/calls/shared_state.ts";
 import type {
   CommandHandlerOptions,
   HandlerOptions,
   RetryOptions,
   SubscriptionOptions,
-} from "../src/contract/handler.ts";
-import type { CommandOptions, EventOptions, QueryOptions } from "../src/contract/contract_options.ts";
+} from "../src/contract/declaration/handler.ts";
+import type { CommandOptions, EventOptions, QueryOptions } from "../src/contract/declaration/contract_options.ts";
 import type {
   DeadLetterOptions,
   EnqueueOptions,
   FollowEventsOptions,
   KeepOptions,
-} from "../src/contract/durable_messages.ts";
-import type { DecisionOptions, EntityEventOptions, EntityOptions } from "../src/contract/entity.ts";
-import type { DrainOptions } from "../src/contract/running_node.ts";
-import type { FailOptions } from "../src/contract/result.ts";
-import type { LoadOptions } from "../src/contract/entity_definition.ts";
-import type { SendAllOptions } from "../src/contract/sender.ts";
-import type { StreamContractOptions } from "../src/contract/definition.ts";
+} from "../src/contract/calls/durable_messages.ts";
+import type { DecisionOptions, EntityEventOptions, EntityOptions } from "../src/contract/declaration/entity.ts";
+import type { DrainOptions } from "../src/contract/nodes/running_node.ts";
+import type { FailOptions } from "../src/contract/calls/result.ts";
+import type { LoadOptions } from "../src/contract/declaration/entity_definition.ts";
+import type { SendAllOptions } from "../src/contract/calls/sender.ts";
+import type { StreamContractOptions } from "../src/contract/declaration/definition.ts";
 import type { EventsOptions } from "../src/http/events.ts";
 import type { RespondOptions } from "../src/http/respond.ts";
 

@@ -33,15 +33,20 @@ import {
   testCluster,
   type TestClusterOptions,
 } from "../src/testing/mod.ts";
-import type { Attachment } from "../src/contract/behavior.ts";
-import type { BroadcastOptions, PublishOptions } from "../src/contract/send_options.ts";
-import type { CacheLoadOptions, CacheSetOptions, LeadOptions, LockOptions } from "../src/contract/shared_state.ts";
+import type { Attachment } from "../src/contract/declaration/behavior.ts";
+import type { BroadcastOptions, PublishOptions } from "../src/contract/calls/send_options.ts";
+import type {
+  CacheLoadOptions,
+  CacheSetOptions,
+  LeadOptions,
+  LockOptions,
+} from "../src/contract/calls/shared_state.ts";
 import type { CatgaErrorOptions } from "../src/error.ts";
-import type { CommandOptions, EventOptions, QueryOptions } from "../src/contract/contract_options.ts";
-import type { DrainOptions } from "../src/contract/running_node.ts";
-import type { EventHandlerOptions, HandlerOptions } from "../src/contract/handler.ts";
-import type { FailOptions } from "../src/contract/result.ts";
-import type { SendAllOptions } from "../src/contract/sender.ts";
+import type { CommandOptions, EventOptions, QueryOptions } from "../src/contract/declaration/contract_options.ts";
+import type { DrainOptions } from "../src/contract/nodes/running_node.ts";
+import type { EventHandlerOptions, HandlerOptions } from "../src/contract/declaration/handler.ts";
+import type { FailOptions } from "../src/contract/calls/result.ts";
+import type { SendAllOptions } from "../src/contract/calls/sender.ts";
 
 /** Options of `T`, each `undefined`. */
 type Undefined<T> = { [Option in keyof Required<T>]: undefined };

@@ -179,7 +179,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/nats/kv_interop": 6,
   "src/node/idempotency": 5,
   "src/node/signals": 5,
-  "src/contract/compatibility_libraries": 5,
+  "src/contract/schemas/compatibility_libraries": 5,
   "src/log/publishing/publishing_faults": 5,
   "src/flow/declared_nats": 5,
   "src/codec/codec_nats": 5,

@@ -84,9 +84,9 @@ describe("a start over NATS", () => {
   });
 
   it("loads nothing that compares schemas: nodes need it beside nodes with other versions of contracts", () => {
-    const parts = files.filter((file) => file.startsWith("src/contract/compatibility/"));
+    const parts = files.filter((file) => file.startsWith("src/contract/schemas/compatibility/"));
     assertGreater(parts.length, 0);
-    const late = [...parts, "src/contract/compatibility.ts", "src/cluster/membership/schema_mismatches.ts"];
+    const late = [...parts, "src/contract/schemas/compatibility.ts", "src/cluster/membership/schema_mismatches.ts"];
     assertEquals(late.filter((file) => !files.includes(file)), []);
     assertEquals(late.filter((file) => loaded.includes(file)), []);
   });
@@ -192,7 +192,7 @@ describe("import rules", () => {
   }
 
   const allowed: [file: string, source: string][] = [
-    ["mod.ts", 'export { catga } from "./src/catga.ts"; export type { X } from "./src/contract/result.ts";'],
+    ["mod.ts", 'export { catga } from "./src/catga.ts"; export type { X } from "./src/contract/calls/result.ts";'],
     ["src/catga.ts", 'import type { X } from "./memory/network.ts"; import { y } from "./state/state.ts";'],
     ["src/catga.ts", 'const { x } = await import("./nats/open.ts"); import type { T } from "./nats/open.ts";'],
     [

@@ -1,9 +1,9 @@
 /** `logging()`: writes a log line for each handled message. */
-import { type Behavior, markMaker } from "../contract/behavior.ts";
+import { type Behavior, markMaker } from "../contract/declaration/behavior.ts";
 import { checkBoolean, checkKnown, checkMethods, show } from "../data/checks.ts";
-import { isHandlerFailure } from "../contract/handler.ts";
-import type { LogFields, Logger } from "../contract/observer.ts";
-import { loggedPayload } from "../contract/redaction.ts";
+import { isHandlerFailure } from "../contract/declaration/handler.ts";
+import type { LogFields, Logger } from "../contract/nodes/observer.ts";
+import { loggedPayload } from "../contract/declaration/redaction.ts";
 import { messageLabel, printable } from "../data/printable.ts";
 
 /** Options of {@link logging}, the behavior that writes a log line for each handled message. */

@@ -1,8 +1,8 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Batch, type Behavior, catga, command, event, fail, query, unwrap } from "../../mod.ts";
-import type { LogFields } from "../contract/observer.ts";
-import { HIDDEN, REDACT_HEADER } from "../contract/redaction.ts";
+import type { LogFields } from "../contract/nodes/observer.ts";
+import { HIDDEN, REDACT_HEADER } from "../contract/declaration/redaction.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { localApp } from "../../test/support/local_app.ts";

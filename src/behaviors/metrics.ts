@@ -4,11 +4,11 @@
  * @decides instruments and their names
  */
 import type { BatchObservableResult, Meter } from "@opentelemetry/api";
-import { ALARM_KINDS } from "../contract/alarms.ts";
-import { type Attachment, type Behavior, markMaker, type SendBehavior } from "../contract/behavior.ts";
-import type { Observation } from "../contract/observer.ts";
-import type { Result } from "../contract/result.ts";
-import type { Catga } from "../contract/running_node.ts";
+import { ALARM_KINDS } from "../contract/nodes/alarms.ts";
+import { type Attachment, type Behavior, markMaker, type SendBehavior } from "../contract/declaration/behavior.ts";
+import type { Observation } from "../contract/nodes/observer.ts";
+import type { Result } from "../contract/calls/result.ts";
+import type { Catga } from "../contract/nodes/running_node.ts";
 import { isErrorCode } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import { OpenRuns } from "./open_runs.ts";

@@ -24,7 +24,7 @@ export { rateLimit } from "./rate_limit.ts";
 export { retry } from "./retry.ts";
 export { timeout } from "./timeout.ts";
 export { tracing } from "./tracing.ts";
-export type { Observation } from "../contract/observer.ts";
+export type { Observation } from "../contract/nodes/observer.ts";
 export type { LoggingOptions } from "./logging.ts";
 export type { RateLimitOptions } from "./rate_limit.ts";
 export type { RetryBehaviorOptions } from "./retry.ts";

@@ -2,9 +2,9 @@
  * Counts the open runs of workflows, by workflow and status. Of the nodes that handle a workflow, only the first by
  * endpoint counts its runs.
  */
-import type { RunStatus } from "../contract/flow.ts";
-import type { Catga } from "../contract/running_node.ts";
-import { drivenWorkflow, firstHandling } from "../contract/workflow.ts";
+import type { RunStatus } from "../contract/calls/flow.ts";
+import type { Catga } from "../contract/nodes/running_node.ts";
+import { drivenWorkflow, firstHandling } from "../contract/declaration/workflow.ts";
 import type { Timer } from "../ports/clock.ts";
 
 /** Number of open runs of a workflow in one status. */

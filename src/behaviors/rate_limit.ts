@@ -1,6 +1,6 @@
 /** `rateLimit()`: a limit of messages per time, by a token bucket. */
-import { type Behavior, type BehaviorMessage, markMaker } from "../contract/behavior.ts";
-import { fail } from "../contract/result.ts";
+import { type Behavior, type BehaviorMessage, markMaker } from "../contract/declaration/behavior.ts";
+import { fail } from "../contract/calls/result.ts";
 import { checkFunction, checkKnown, checkNumber, show, TEN_YEARS } from "../data/checks.ts";
 import { TokenBuckets } from "../data/token_buckets.ts";
 

@@ -1,9 +1,9 @@
 /** `retry()`: runs a handler again, on the same node, after a temporary failure. */
-import { type Behavior, markMaker } from "../contract/behavior.ts";
+import { type Behavior, markMaker } from "../contract/declaration/behavior.ts";
 import { delay, doubled } from "../ports/clock.ts";
 import type { CatgaError, Code } from "../error.ts";
 import { checkInteger, checkKnown, checkNumber, isStringArray, MAX_TIMEOUT, show } from "../data/checks.ts";
-import type { Abortable } from "../contract/context.ts";
+import type { Abortable } from "../contract/calls/context.ts";
 
 /** Options of {@link retry}, the behavior that runs a failed handler again. */
 export interface RetryBehaviorOptions {

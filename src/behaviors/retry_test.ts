@@ -6,7 +6,7 @@ import { QUIET } from "../../test/support/quiet.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 import { retry, type RetryBehaviorOptions } from "./retry.ts";
 import { timeout } from "./timeout.ts";
-import type { FailOptions } from "../contract/result.ts";
+import type { FailOptions } from "../contract/calls/result.ts";
 
 const Do = command<void, string>("Do");
 

@@ -1,6 +1,6 @@
 /** `timeout()`: a time limit for a handler, shorter than the timeout of its senders. */
-import { type Behavior, markMaker } from "../contract/behavior.ts";
-import type { Abortable } from "../contract/context.ts";
+import { type Behavior, markMaker } from "../contract/declaration/behavior.ts";
+import type { Abortable } from "../contract/calls/context.ts";
 import { checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
 

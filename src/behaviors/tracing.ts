@@ -20,12 +20,12 @@ import {
   type TracedRun,
   type TracedStart,
   type TracedStep,
-} from "../contract/behavior.ts";
-import type { Context } from "../contract/context.ts";
-import { batchOf } from "../contract/handler.ts";
-import type { Observation } from "../contract/observer.ts";
-import type { Result } from "../contract/result.ts";
-import { TRACE_HEADERS } from "../contract/send_options.ts";
+} from "../contract/declaration/behavior.ts";
+import type { Context } from "../contract/calls/context.ts";
+import { batchOf } from "../contract/declaration/handler.ts";
+import type { Observation } from "../contract/nodes/observer.ts";
+import type { Result } from "../contract/calls/result.ts";
+import { TRACE_HEADERS } from "../contract/calls/send_options.ts";
 import { VERSION } from "../version.ts";
 
 type Api = typeof import("@opentelemetry/api");

@@ -4,8 +4,8 @@
  * version. Those nodes, and nodes of other programs, which this deploy does not replace, have to read the messages of
  * the new version.
  */
-import { reads } from "../contract/compatibility.ts";
-import { withArticle } from "../contract/contract.ts";
+import { reads } from "../contract/schemas/compatibility.ts";
+import { withArticle } from "../contract/declaration/contract.ts";
 import type { Described, DescribedContract, Description } from "./description.ts";
 import type { Finding } from "./finding.ts";
 

@@ -2,9 +2,9 @@
  * Describes the interface of a program as a value that is kept in the file `contracts.json`: its contracts with their
  * JSON Schemas, the events of its entities, its workflows and its subscriptions.
  */
-import { type JsonSchema, jsonSchemaOf } from "../contract/json_schema.ts";
-import { isKind, type Kind } from "../contract/contract.ts";
-import type { Schema } from "../contract/schema.ts";
+import { type JsonSchema, jsonSchemaOf } from "../contract/schemas/json_schema.ts";
+import { isKind, type Kind } from "../contract/declaration/contract.ts";
+import type { Schema } from "../contract/schemas/schema.ts";
 import { isRecord, isStrings } from "../data/checks.ts";
 import { parsedJson } from "../data/encoding.ts";
 import type { Program } from "./program.ts";

@@ -3,8 +3,8 @@
  * record something new. New entries (stored records of a run) are refused, so that no step begins: nothing is stored,
  * sent or started.
  */
-import { issueWithPath, type Schema, schemaThrew, validate } from "../contract/schema.ts";
-import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { issueWithPath, type Schema, schemaThrew, validate } from "../contract/schemas/schema.ts";
+import type { WorkflowBody } from "../contract/declaration/workflow_body.ts";
 import { fewAtOnce } from "../data/gate.ts";
 import { CatgaError } from "../error.ts";
 import { isOwn, isUndo, type Journal } from "../flow/stored/journal.ts";

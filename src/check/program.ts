@@ -2,13 +2,13 @@
  * Finds the declarations among the exports of a program's modules: contracts, handlers, entities, workflows and
  * subscriptions. Nothing runs: no app is made, and no handler is called.
  */
-import { type AnyContract, isKind } from "../contract/contract.ts";
-import type { EntityDefinition } from "../contract/entity_definition.ts";
-import { type Handler, isHandler } from "../contract/handler.ts";
-import { subscriptionName } from "../contract/announcement.ts";
-import type { Signal } from "../contract/flow.ts";
-import type { Schema } from "../contract/schema.ts";
-import type { WorkflowBody, WorkflowDefinition } from "../contract/workflow_body.ts";
+import { type AnyContract, isKind } from "../contract/declaration/contract.ts";
+import type { EntityDefinition } from "../contract/declaration/entity_definition.ts";
+import { type Handler, isHandler } from "../contract/declaration/handler.ts";
+import { subscriptionName } from "../contract/nodes/announcement.ts";
+import type { Signal } from "../contract/calls/flow.ts";
+import type { Schema } from "../contract/schemas/schema.ts";
+import type { WorkflowBody, WorkflowDefinition } from "../contract/declaration/workflow_body.ts";
 import { isPlain, isRecord } from "../data/checks.ts";
 
 /** The declarations that a program's modules export. */

@@ -1,13 +1,13 @@
 /** Compares a program that is to be deployed with the running nodes, and with the stored subscriptions. */
-import { isInternalName, isRunMessage, kindOf, withArticle } from "../contract/contract.ts";
-import type { NodeInfo } from "../contract/node_info.ts";
-import { COMMANDS, readAnnouncement } from "../contract/announcement.ts";
-import { drivenWorkflow } from "../contract/workflow.ts";
+import { isInternalName, isRunMessage, kindOf, withArticle } from "../contract/declaration/contract.ts";
+import type { NodeInfo } from "../contract/nodes/node_info.ts";
+import { COMMANDS, readAnnouncement } from "../contract/nodes/announcement.ts";
+import { drivenWorkflow } from "../contract/declaration/workflow.ts";
 import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";
-import { nodeLabel, type ObservedMismatch } from "../contract/alarms.ts";
-import { reads } from "../contract/compatibility.ts";
-import { isShaped } from "../contract/shape.ts";
-import type { JsonSchema } from "../contract/json_schema.ts";
+import { nodeLabel, type ObservedMismatch } from "../contract/nodes/alarms.ts";
+import { reads } from "../contract/schemas/compatibility.ts";
+import { isShaped } from "../contract/schemas/shape.ts";
+import type { JsonSchema } from "../contract/schemas/json_schema.ts";
 import { listed } from "../data/printable.ts";
 import { refusals } from "./comparison.ts";
 import { type Described, described } from "./description.ts";

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { event } from "../../mod.ts";
-import type { NodeInfo } from "../contract/node_info.ts";
+import type { NodeInfo } from "../contract/nodes/node_info.ts";
 import { programOf } from "./program.ts";
 import { compareRunning } from "./running.ts";
 

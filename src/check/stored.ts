@@ -3,12 +3,12 @@
  * contracts, parked messages, schedules, events and snapshots of entities, and results of idempotent commands. It only
  * reads.
  */
-import type { AnyContract } from "../contract/contract.ts";
-import { applied, type EntityDefinition, initialState } from "../contract/entity_definition.ts";
-import { initialShape } from "../contract/initial_shape.ts";
-import { issueWithPath, type MaybePromise, type Schema, validate } from "../contract/schema.ts";
-import { COMMANDS } from "../contract/announcement.ts";
-import { runOfStart } from "../contract/workflow.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import { applied, type EntityDefinition, initialState } from "../contract/declaration/entity_definition.ts";
+import { initialShape } from "../contract/schemas/initial_shape.ts";
+import { issueWithPath, type MaybePromise, type Schema, validate } from "../contract/schemas/schema.ts";
+import { COMMANDS } from "../contract/nodes/announcement.ts";
+import { runOfStart } from "../contract/declaration/workflow.ts";
 import { freezePlain, isRecord } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";

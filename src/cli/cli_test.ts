@@ -22,7 +22,7 @@ import {
   unwrap,
   workflow,
 } from "../../mod.ts";
-import type { NodeChange } from "../contract/node_info.ts";
+import type { NodeChange } from "../contract/nodes/node_info.ts";
 import { runCli, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { type NodeProcess, startNode, startProgram } from "../../test/processes/node_process.ts";

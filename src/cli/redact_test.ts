@@ -9,7 +9,7 @@ import { cliHere } from "../../test/support/cli_here.ts";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { HIDDEN, REDACT_HEADER } from "../contract/redaction.ts";
+import { HIDDEN, REDACT_HEADER } from "../contract/declaration/redaction.ts";
 import { cli } from "./main.ts";
 
 const SECRET = "4111-secret";

@@ -19,9 +19,9 @@
  *
  * @module
  */
-import type { Contract, DurableContract } from "../contract/contract.ts";
-import type { FollowedEvent } from "../contract/durable_messages.ts";
-import type { Signal, WorkflowContract } from "../contract/flow.ts";
+import type { Contract, DurableContract } from "../contract/declaration/contract.ts";
+import type { FollowedEvent } from "../contract/calls/durable_messages.ts";
+import type { Signal, WorkflowContract } from "../contract/calls/flow.ts";
 import type { ClientCode, ContractOf, EdgeEntries, EdgeEntry, OpenRun, OptionsOf } from "../http/edge_types.ts";
 import { read, write } from "./values.ts";
 

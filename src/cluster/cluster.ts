@@ -2,10 +2,10 @@
  * The cluster side of a node: makes its membership, its routing and its wire (endpoint and event channel), and passes
  * events such as "this process is alive" from one part to the others.
  */
-import type { AnyContract } from "../contract/contract.ts";
-import type { NodeChange, NodeInfo } from "../contract/node_info.ts";
-import type { Observer } from "../contract/observer.ts";
-import type { Result } from "../contract/result.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { NodeChange, NodeInfo } from "../contract/nodes/node_info.ts";
+import type { Observer } from "../contract/nodes/observer.ts";
+import type { Result } from "../contract/calls/result.ts";
 import type { Dispatch } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import type { ClusterHealth, Remote, RemoteEvent } from "../dispatch/remote.ts";
@@ -24,14 +24,14 @@ import { ProcessProbe } from "./membership/own_record.ts";
 import { Membership } from "./membership/membership.ts";
 import { freeze } from "./membership/node_record.ts";
 import { ShapeView } from "./membership/shape_view.ts";
-import type { ObservedMismatch } from "../contract/alarms.ts";
-import type { ContractShapes } from "../contract/shape.ts";
+import type { ObservedMismatch } from "../contract/nodes/alarms.ts";
+import type { ContractShapes } from "../contract/schemas/shape.ts";
 import { processOf, Prover, proverOf } from "./membership/unproven.ts";
 import type { BreakerOptions } from "./routing/breakers.ts";
 import { Router } from "./routing/router.ts";
 import { DroppedEvents, EventChannel } from "./wire/event_channel.ts";
 import { Endpoint } from "./wire/endpoint.ts";
-import { isEndpoint } from "../contract/subjects.ts";
+import { isEndpoint } from "../contract/nodes/subjects.ts";
 import { MalformedCount } from "./wire/frame_reader.ts";
 import type { Peer } from "./wire/peer.ts";
 import { ANSWER_MARGIN, MAX_ANSWER, StatsAnswer } from "./stats_answer.ts";

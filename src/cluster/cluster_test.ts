@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { command } from "../contract/definition.ts";
-import { unwrap } from "../contract/result.ts";
+import { command } from "../contract/declaration/definition.ts";
+import { unwrap } from "../contract/calls/result.ts";
 import { testCluster } from "../testing/mod.ts";
 
 describe("Cluster.leave", () => {

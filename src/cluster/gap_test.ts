@@ -1,8 +1,8 @@
 /** Tests of a gap: the only node that handles a contract restarts, and senders wait for it. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { command, query } from "../contract/definition.ts";
-import type { Result } from "../contract/result.ts";
+import { command, query } from "../contract/declaration/definition.ts";
+import type { Result } from "../contract/calls/result.ts";
 import { openStage } from "../../test/support/stage.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 

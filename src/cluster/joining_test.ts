@@ -2,7 +2,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { catga } from "../catga.ts";
-import { command, event, query } from "../contract/definition.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
 import { CatgaError } from "../error.ts";
 import { delay } from "../ports/clock.ts";
 import type { Bucket } from "../ports/key_value_store.ts";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, CatgaError, type CatgaOptions, command, event, query } from "../../mod.ts";
-import type { NodeChange } from "../contract/node_info.ts";
+import type { NodeChange } from "../contract/nodes/node_info.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT, patiently } from "../../test/support/patient.ts";

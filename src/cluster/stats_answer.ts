@@ -2,12 +2,12 @@
  * Answers processes that ask for this node's statistics. They are computed when asked for, at most ten times a
  * second.
  */
-import type { NodeInfo } from "../contract/node_info.ts";
+import type { NodeInfo } from "../contract/nodes/node_info.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Endpoint } from "./wire/endpoint.ts";
 import { cpuUsage, memoryUsage } from "node:process";
-import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
+import type { NodeStats, PeerStats } from "../contract/nodes/node_stats.ts";
 import { byteLength, exceeds } from "../data/utf8.ts";
 
 /** Dependencies of a {@link StatsAnswer} on its node. */

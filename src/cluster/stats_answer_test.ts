@@ -1,10 +1,10 @@
 /** Tests of a node's answer to a question for its statistics, and that nobody gets statistics without asking. */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, event, query } from "../contract/definition.ts";
-import { fail } from "../contract/result.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
+import { fail } from "../contract/calls/result.ts";
 import { quantile } from "../data/latency_buckets.ts";
-import type { Context } from "../contract/context.ts";
+import type { Context } from "../contract/calls/context.ts";
 import { openStage, type Stage } from "../../test/support/stage.ts";
 
 const Price = query<string, number>("Price");

@@ -1,5 +1,5 @@
 /** Passes on values that are computed asynchronously, in the order in which they were requested. */
-import type { MaybePromise } from "../contract/schema.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
 
 /**
  * A queue of values that are passed on in the order of the calls of `pass`, although some are promises. A value that is

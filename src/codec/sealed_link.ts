@@ -3,8 +3,8 @@
  * go out, and decodes ("opens") the payloads that come in.
  * @decides which subjects and streams are sealed, and which plain NATS clients can still use
  */
-import { eventSubject, nodeSubject } from "../contract/subjects.ts";
-import type { PayloadCodec } from "../contract/payload_codec.ts";
+import { eventSubject, nodeSubject } from "../contract/nodes/subjects.ts";
+import type { PayloadCodec } from "../contract/declaration/payload_codec.ts";
 import type { EventLog } from "../ports/event_log.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
 import type { Clock } from "../ports/clock.ts";

@@ -1,7 +1,7 @@
 /** Tests of the ports of a node with a codec around them. */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { nodeSubject } from "../contract/subjects.ts";
+import { nodeSubject } from "../contract/nodes/subjects.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { sealed } from "./sealed_link.ts";

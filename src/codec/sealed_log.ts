@@ -5,7 +5,7 @@
  * as it is.
  */
 import { CatgaError } from "../error.ts";
-import { andThen, type MaybePromise } from "../contract/schema.ts";
+import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
 import { parsedJson } from "../data/encoding.ts";
 import { isTagged } from "../data/tags.ts";
 import { encode } from "../data/utf8.ts";

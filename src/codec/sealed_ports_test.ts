@@ -4,7 +4,7 @@
  */
 import { memoryLogHarness } from "../memory/harness_suite.ts";
 import { type MemoryConnection, MemoryNetwork } from "../memory/network.ts";
-import type { PayloadCodec } from "../contract/payload_codec.ts";
+import type { PayloadCodec } from "../contract/declaration/payload_codec.ts";
 import { type Clock, systemClock } from "../ports/clock.ts";
 import { eventLogSuite } from "../ports/event_log_suite.ts";
 import { transportSuite } from "../ports/transport_suite.ts";

@@ -2,8 +2,8 @@
  * Buckets whose values a codec encodes ("seals"): results of idempotent commands, the cache, snapshots. Keys stay
  * readable.
  */
-import type { PayloadOf } from "../contract/payload_codec.ts";
-import { andThen, type MaybePromise } from "../contract/schema.ts";
+import type { PayloadOf } from "../contract/declaration/payload_codec.ts";
+import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
 import {
   type Bucket,
   type BucketKind,

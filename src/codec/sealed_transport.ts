@@ -2,7 +2,7 @@
  * A transport that encodes ("seals") the messages of some subjects by a codec, each message as a whole. Messages keep
  * their order.
  */
-import { andThen, type MaybePromise } from "../contract/schema.ts";
+import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
 import { checkHeader, checkSubject } from "../data/checks.ts";
 import { encode } from "../data/utf8.ts";
 import { CatgaError } from "../error.ts";

@@ -3,8 +3,8 @@
  * `~"~sealed:<base64>"`: it has the form of a text with a tag (a mark of a value that JSON lacks), so that code which
  * reads stored messages treats it like any payload with tags.
  */
-import { andThen, type MaybePromise } from "../contract/schema.ts";
-import type { PayloadCodec, PayloadOf } from "../contract/payload_codec.ts";
+import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
+import type { PayloadCodec, PayloadOf } from "../contract/declaration/payload_codec.ts";
 import { areSealed, base64, SEALED, SEALED_BYTES } from "../data/tags.ts";
 import { encode } from "../data/utf8.ts";
 import { CatgaError } from "../error.ts";

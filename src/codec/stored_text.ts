@@ -3,9 +3,9 @@
  * entities, in parked messages, and in requests to replay a message. Keys, names and ids stay readable. Other data is
  * left unchanged.
  */
-import type { PayloadOf } from "../contract/payload_codec.ts";
-import type { MaybePromise } from "../contract/schema.ts";
-import { drivenWorkflow, workflowOf } from "../contract/workflow.ts";
+import type { PayloadOf } from "../contract/declaration/payload_codec.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
+import { drivenWorkflow, workflowOf } from "../contract/declaration/workflow.ts";
 import { isRecord } from "../data/checks.ts";
 import { encode } from "../data/utf8.ts";
 import { isTagged } from "../data/tags.ts";

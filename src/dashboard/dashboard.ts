@@ -2,8 +2,8 @@
  * The dashboard: a server for browsers on this machine, and the data of a cluster that the server shows. The
  * dashboard is a client of the cluster, not a node.
  */
-import { isWorkflowName, runOfStart } from "../contract/workflow.ts";
-import { RUN_STATUS, type RunsOptions } from "../contract/flow.ts";
+import { isWorkflowName, runOfStart } from "../contract/declaration/workflow.ts";
+import { RUN_STATUS, type RunsOptions } from "../contract/calls/flow.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { type ScheduleRun, scheduleRuns } from "../log/administration/schedule_runs.ts";
 import { VERSION } from "../version.ts";

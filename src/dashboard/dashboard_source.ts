@@ -2,8 +2,8 @@
  * The connection to a cluster that the dashboard uses while a browser is connected. The command line tool provides
  * it.
  */
-import type { RunInfo, RunsOptions } from "../contract/flow.ts";
-import type { NodeStats } from "../contract/node_stats.ts";
+import type { RunInfo, RunsOptions } from "../contract/calls/flow.ts";
+import type { NodeStats } from "../contract/nodes/node_stats.ts";
 import type { StreamKind } from "../log/format/stream_name.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";

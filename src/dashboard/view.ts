@@ -3,10 +3,10 @@
  * the clock of the process that serves the page, unless stated otherwise; all texts are made safe and cut by
  * `shown.ts`.
  */
-import type { Alarm, ObservedLetters, ObservedStream } from "../contract/alarms.ts";
-import type { Kind } from "../contract/contract.ts";
-import type { DeadLetter, SubscriptionInfo } from "../contract/durable_messages.ts";
-import type { RunStatus } from "../contract/flow.ts";
+import type { Alarm, ObservedLetters, ObservedStream } from "../contract/nodes/alarms.ts";
+import type { Kind } from "../contract/declaration/contract.ts";
+import type { DeadLetter, SubscriptionInfo } from "../contract/calls/durable_messages.ts";
+import type { RunStatus } from "../contract/calls/flow.ts";
 import type { PendingSchedule } from "../log/publishing/schedule_list.ts";
 
 /**

@@ -6,7 +6,7 @@
 import type { Clock } from "../ports/clock.ts";
 import { type Dropped, QueueEntry } from "./admission_queue.ts";
 import type { MessageContext } from "./message_context.ts";
-import type { MaybePromise } from "../contract/schema.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** Runs the handler of a message that has been admitted. Never throws, never rejects. */

@@ -4,9 +4,9 @@
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import type { Context } from "../contract/context.ts";
-import { command, query } from "../contract/definition.ts";
-import type { Result } from "../contract/result.ts";
+import type { Context } from "../contract/calls/context.ts";
+import { command, query } from "../contract/declaration/definition.ts";
+import type { Result } from "../contract/calls/result.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { localApp } from "../../test/support/local_app.ts";
-import { command } from "../contract/definition.ts";
+import { command } from "../contract/declaration/definition.ts";
 import { CatgaError } from "../error.ts";
 import { QueuedMessage } from "./admission.ts";
 import { AdmissionQueue } from "./admission_queue.ts";

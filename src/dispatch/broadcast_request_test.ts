@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { command } from "../contract/definition.ts";
+import { command } from "../contract/declaration/definition.ts";
 import { type RemoteRequest, requestOf } from "./remote.ts";
 
 function broadcastOf(idempotent: boolean): RemoteRequest {

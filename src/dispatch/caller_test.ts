@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, command, event, query, unwrap, workflow } from "../../mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
-import { CALLER_HEADER } from "../contract/send_options.ts";
+import { CALLER_HEADER } from "../contract/calls/send_options.ts";
 import { encodeValue } from "../data/encoding.ts";
 
 describe("ctx.caller", () => {

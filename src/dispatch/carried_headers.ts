@@ -1,7 +1,7 @@
 /**
  * Inherited headers: a handler's sends inherit them from its message, and a workflow's steps from the start of the run.
  */
-import { CALLER_HEADER } from "../contract/send_options.ts";
+import { CALLER_HEADER } from "../contract/calls/send_options.ts";
 import { decodeText } from "../data/encoding.ts";
 
 /** A frozen object that stands for "no headers". */

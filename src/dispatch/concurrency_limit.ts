@@ -6,7 +6,7 @@ import { AdmissionQueue } from "./admission_queue.ts";
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { TurnBudget } from "./turn_budget.ts";
-import type { MaybePromise } from "../contract/schema.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
 

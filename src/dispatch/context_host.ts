@@ -1,23 +1,28 @@
 /** The metadata of a message (its envelope), and the interfaces of an app on which a handler's context depends. */
-import type { AnyContract } from "../contract/contract.ts";
-import type { Context } from "../contract/context.ts";
-import type { EntityBody } from "../contract/handler.ts";
-import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { AnySignal, AnyWorkflow, ResultOptions, StartOptions, TellOptions } from "../contract/flow.ts";
-import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
-import type { Observer } from "../contract/observer.ts";
-import type { Result } from "../contract/result.ts";
-import type { SendOptions } from "../contract/send_options.ts";
-import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
-import type { RunDriver } from "../contract/workflow_body.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { Context } from "../contract/calls/context.ts";
+import type { EntityBody } from "../contract/declaration/handler.ts";
+import type {
+  AnyEntity,
+  EntityDefinition,
+  LoadedEntity,
+  LoadOptions,
+} from "../contract/declaration/entity_definition.ts";
+import type { AnySignal, AnyWorkflow, ResultOptions, StartOptions, TellOptions } from "../contract/calls/flow.ts";
+import type { EnqueueOptions, KeepOptions } from "../contract/calls/durable_messages.ts";
+import type { Observer } from "../contract/nodes/observer.ts";
+import type { Result } from "../contract/calls/result.ts";
+import type { SendOptions } from "../contract/calls/send_options.ts";
+import type { BroadcastResult, SendAllOptions } from "../contract/calls/sender.ts";
+import type { RunDriver } from "../contract/declaration/workflow_body.ts";
 import type { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Deadlined, DeadlineWheel } from "../ports/deadline_wheel.ts";
 import type { UnderWay } from "../ports/under_way.ts";
-import type { MaybePromise } from "../contract/schema.ts";
-import type { StreamOptions } from "../contract/send_options.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
+import type { StreamOptions } from "../contract/calls/send_options.ts";
 import type { ItemTarget, StreamEngine } from "./item_ports.ts";
-import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
+import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/calls/shared_state.ts";
 
 /** Metadata of a message. */
 export interface Envelope {

@@ -2,10 +2,10 @@
  * Counts of a node by contract. They are plain fields of objects that the code of each message uses anyway, so that
  * counting costs little. Tools read them at intervals.
  */
-import { isHandlerFailing } from "../contract/alarms.ts";
-import { type AnyContract, isInternalName, type Kind } from "../contract/contract.ts";
-import type { ContractStats } from "../contract/node_stats.ts";
-import type { Failure, Result } from "../contract/result.ts";
+import { isHandlerFailing } from "../contract/nodes/alarms.ts";
+import { type AnyContract, isInternalName, type Kind } from "../contract/declaration/contract.ts";
+import type { ContractStats } from "../contract/nodes/node_stats.ts";
+import type { Failure, Result } from "../contract/calls/result.ts";
 import { type CatgaError, isErrorCode } from "../error.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
 import type { Clock } from "../ports/clock.ts";

@@ -1,7 +1,7 @@
 /** Tests of the counts of each contract, and of how many contracts and codes are counted separately. */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, query } from "../contract/definition.ts";
+import { command, query } from "../contract/declaration/definition.ts";
 import { CatgaError } from "../error.ts";
 import { ContractCounts, Counts } from "./contract_counts.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";

@@ -2,7 +2,7 @@
  * Waits for code of the program (handlers, schemas, behaviors). A wait ends when its message ends, so that code that
  * never settles blocks neither a send nor a drain.
  */
-import type { AnyContract } from "../contract/contract.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
 import { CatgaError } from "../error.ts";
 import type { ContextHost, ParentMessage } from "./context_host.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";

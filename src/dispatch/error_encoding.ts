@@ -7,7 +7,7 @@ import { CatgaError } from "../error.ts";
 import { isRecord, show } from "../data/checks.ts";
 import { encodeValue, toJson } from "../data/encoding.ts";
 import { exceeds } from "../data/utf8.ts";
-import type { Failure } from "../contract/result.ts";
+import type { Failure } from "../contract/calls/result.ts";
 
 /**
  * Writes an error as text (`data/encoding.ts`) of at most `limit` bytes: code, message, retryable, final, node and

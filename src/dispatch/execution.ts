@@ -3,9 +3,9 @@
  * one run of its handler. A handler that has not used its context has a {@link PendingMessage} in its place.
  * @decides the deadline of a handler that runs here: its abort, and the sender's `TIMEOUT`
  */
-import type { AnyContract } from "../contract/contract.ts";
-import type { Failure } from "../contract/result.ts";
-import type { Lock, LockOptions } from "../contract/shared_state.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { Failure } from "../contract/calls/result.ts";
+import type { Lock, LockOptions } from "../contract/calls/shared_state.ts";
 import { abandoned, type Later, NOT_PREPARED, notBegun, type Outcome } from "./outcome.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";

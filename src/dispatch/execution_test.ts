@@ -5,11 +5,11 @@
 import { describe, it } from "node:test";
 import { UnderWay } from "../ports/under_way.ts";
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
-import type { Context } from "../contract/context.ts";
-import { command, event, query } from "../contract/definition.ts";
-import type { Result } from "../contract/result.ts";
+import type { Context } from "../contract/calls/context.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
+import type { Result } from "../contract/calls/result.ts";
 import { CatgaError } from "../error.ts";
-import type { Schema } from "../contract/schema.ts";
+import type { Schema } from "../contract/schemas/schema.ts";
 import { errorOf } from "../../test/support/error_of.ts";
 import type { ContextHost } from "./context_host.ts";
 import { Execution } from "./execution.ts";

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { command, event, query } from "../contract/definition.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
 import { CatgaError } from "../error.ts";
 import { noHandler, noHandlerHere, notSent, wrongKind } from "./outcome.ts";
 

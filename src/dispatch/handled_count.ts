@@ -2,7 +2,7 @@
  * Number of messages that were handled for a subscription, reported once a second, and only while a behavior observes
  * the app.
  */
-import type { Observer } from "../contract/observer.ts";
+import type { Observer } from "../contract/nodes/observer.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 
 /** The parts of a node that a {@link HandledCount}, the count of a subscription's handled messages, uses. */

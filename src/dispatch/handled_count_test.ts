@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { Observation } from "../contract/observer.ts";
+import type { Observation } from "../contract/nodes/observer.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { HandledCount } from "./handled_count.ts";
 

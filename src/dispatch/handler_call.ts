@@ -2,22 +2,22 @@
  * Wraps one handler in a function that neither throws nor rejects: an error that it throws becomes `HANDLER_FAILED`.
  * Around it are its behaviors, and the recorded result of an idempotent command.
  */
-import type { AnyContract } from "../contract/contract.ts";
-import { type EntityBody, type Handler, handlerFailure, type Thrower } from "../contract/handler.ts";
-import type { Logger, Observer } from "../contract/observer.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import { type EntityBody, type Handler, handlerFailure, type Thrower } from "../contract/declaration/handler.ts";
+import type { Logger, Observer } from "../contract/nodes/observer.ts";
 import type { ContractCounts, Timing } from "./contract_counts.ts";
 import type { Settling } from "./context_host.ts";
 import type { MessageContext } from "./message_context.ts";
-import type { MaybePromise } from "../contract/schema.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
 import { asResult, failure, isOfAnotherVersion, type Outcome, Refusal, VersionRefusal } from "./outcome.ts";
-import type { Context } from "../contract/context.ts";
-import { type Failure, isFailure, type Result } from "../contract/result.ts";
+import type { Context } from "../contract/calls/context.ts";
+import { type Failure, isFailure, type Result } from "../contract/calls/result.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import { plainError, plainFailure } from "./error_encoding.ts";
 import { isThenable, show } from "../data/checks.ts";
-import type { AnyBehavior } from "../contract/behavior.ts";
+import type { AnyBehavior } from "../contract/declaration/behavior.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import { RESULT_TTL } from "../contract/defaults.ts";
+import { RESULT_TTL } from "../contract/declaration/defaults.ts";
 
 /** Runs a handler with behaviors and limits around it, on a parsed payload. Never throws, never rejects. */
 export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;

@@ -1,9 +1,9 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { localApp } from "../../test/support/local_app.ts";
-import { query } from "../contract/definition.ts";
-import type { Observation } from "../contract/observer.ts";
-import { fail } from "../contract/result.ts";
+import { query } from "../contract/declaration/definition.ts";
+import type { Observation } from "../contract/nodes/observer.ts";
+import { fail } from "../contract/calls/result.ts";
 import { CatgaError } from "../error.ts";
 import { ContractCounts } from "./contract_counts.ts";
 import { HandlerCall } from "./handler_call.ts";

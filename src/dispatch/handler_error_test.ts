@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import type { Failure } from "../contract/result.ts";
+import type { Failure } from "../contract/calls/result.ts";
 import { CatgaError } from "../error.ts";
 import { plainError, plainFailure } from "./error_encoding.ts";
 

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { localApp } from "../../test/support/local_app.ts";
-import { command } from "../contract/definition.ts";
+import { command } from "../contract/declaration/definition.ts";
 import { CatgaError } from "../error.ts";
 import { type HandlerRun, runOnce } from "./handler_call.ts";
 import { MessageContext } from "./message_context.ts";

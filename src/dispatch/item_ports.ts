@@ -2,11 +2,11 @@
  * Interfaces between the handler of a stream and its reader; the folder `streams/`, loaded when it is first needed,
  * implements them.
  */
-import type { StreamOptions } from "../contract/send_options.ts";
-import type { Context } from "../contract/context.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import type { HandlerFn } from "../contract/definition.ts";
-import type { Result } from "../contract/result.ts";
+import type { StreamOptions } from "../contract/calls/send_options.ts";
+import type { Context } from "../contract/calls/context.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { HandlerFn } from "../contract/declaration/definition.ts";
+import type { Result } from "../contract/calls/result.ts";
 import type { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 

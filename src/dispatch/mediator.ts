@@ -2,10 +2,10 @@
  * The handlers of a node by contract name, with the behaviors and limits around them. They are put together once, when
  * the app starts.
  */
-import type { AnyBehavior } from "../contract/behavior.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import type { Handler, SubscriptionSettings } from "../contract/handler.ts";
-import type { Observer } from "../contract/observer.ts";
+import type { AnyBehavior } from "../contract/declaration/behavior.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { Handler, SubscriptionSettings } from "../contract/declaration/handler.ts";
+import type { Observer } from "../contract/nodes/observer.ts";
 import type { Admission } from "./admission.ts";
 import { ContractCounts, Counts } from "./contract_counts.ts";
 import type { MessageContext } from "./message_context.ts";

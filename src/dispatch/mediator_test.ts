@@ -1,11 +1,11 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { localApp } from "../../test/support/local_app.ts";
-import type { Behavior } from "../contract/behavior.ts";
-import { command, event, query } from "../contract/definition.ts";
-import { entity } from "../contract/entity.ts";
-import type { Handlers } from "../contract/handler.ts";
-import type { Result } from "../contract/result.ts";
+import type { Behavior } from "../contract/declaration/behavior.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
+import { entity } from "../contract/declaration/entity.ts";
+import type { Handlers } from "../contract/declaration/handler.ts";
+import type { Result } from "../contract/calls/result.ts";
 import { bucketStart } from "../data/latency_buckets.ts";
 import { MessageContext } from "./message_context.ts";
 

@@ -2,9 +2,15 @@
  * The context that every handler gets: its message's metadata, the methods with which it sends messages, and the cache
  * as its run sees it. The message's {@link Execution} has its deadline and its abort.
  */
-import type { Abortable } from "../contract/context.ts";
-import type { AnyContract, Contract, ContractOptions, DurableContractOptions, Kind } from "../contract/contract.ts";
-import type { EntityBody, EntityContext } from "../contract/handler.ts";
+import type { Abortable } from "../contract/calls/context.ts";
+import type {
+  AnyContract,
+  Contract,
+  ContractOptions,
+  DurableContractOptions,
+  Kind,
+} from "../contract/declaration/contract.ts";
+import type { EntityBody, EntityContext } from "../contract/declaration/handler.ts";
 import type {
   AnyWorkflow,
   ResultOptions,
@@ -12,25 +18,25 @@ import type {
   StartOptions,
   TellOptions,
   WorkflowContract,
-} from "../contract/flow.ts";
-import type { RunContext, RunDriver } from "../contract/workflow_body.ts";
-import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { HandlerFn, StreamingContext } from "../contract/definition.ts";
-import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "../contract/send_options.ts";
-import { isFailure, type Result } from "../contract/result.ts";
-import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
-import type { EnqueueOptions, KeepOptions, PublishOptionsOf } from "../contract/durable_messages.ts";
-import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
-import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
+} from "../contract/calls/flow.ts";
+import type { RunContext, RunDriver } from "../contract/declaration/workflow_body.ts";
+import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/declaration/entity_definition.ts";
+import type { HandlerFn, StreamingContext } from "../contract/declaration/definition.ts";
+import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "../contract/calls/send_options.ts";
+import { isFailure, type Result } from "../contract/calls/result.ts";
+import { type MaybePromise, schemaThrew } from "../contract/schemas/schema.ts";
+import type { EnqueueOptions, KeepOptions, PublishOptionsOf } from "../contract/calls/durable_messages.ts";
+import type { BroadcastResult, SendAllOptions } from "../contract/calls/sender.ts";
+import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/calls/shared_state.ts";
 import { type AppClock, appClock, dateOf } from "../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
 import { patience, type QueueEntry } from "./admission_queue.ts";
-import type { Caller, ProgramCode } from "../contract/program_types.ts";
+import type { Caller, ProgramCode } from "../contract/declaration/program_types.ts";
 import { callerIn, NO_HEADERS } from "./carried_headers.ts";
 import type { Claims, ContextHost, Envelope, Settling } from "./context_host.ts";
 import { Execution, PendingMessage } from "./execution.ts";
 import type { Later, Outcome } from "./outcome.ts";
-import type { CacheKey } from "../contract/sendable.ts";
+import type { CacheKey } from "../contract/calls/sendable.ts";
 
 /**
  * The implementation of `Context`. It is small, because each message has one: its metadata (the envelope) is made when

@@ -3,10 +3,10 @@
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotEquals, assertStrictEquals } from "@std/assert";
-import type { Context } from "../contract/context.ts";
-import { command, event, query } from "../contract/definition.ts";
+import type { Context } from "../contract/calls/context.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
 import { type LocalApp, localApp } from "../../test/support/local_app.ts";
-import type { Cache, CacheLoadOptions } from "../contract/shared_state.ts";
+import type { Cache, CacheLoadOptions } from "../contract/calls/shared_state.ts";
 import { RunCache } from "./message_context.ts";
 
 const Slow = query<void, string>("Slow");

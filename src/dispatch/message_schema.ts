@@ -1,7 +1,7 @@
 /** Runs the schemas of a contract: on the payload before the handler is called, on the answer after it has returned. */
-import type { AnyContract } from "../contract/contract.ts";
-import type { Failure, Result } from "../contract/result.ts";
-import { andThen, type MaybePromise, schemaThrew, validate } from "../contract/schema.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { Failure, Result } from "../contract/calls/result.ts";
+import { andThen, type MaybePromise, schemaThrew, validate } from "../contract/schemas/schema.ts";
 import { abandoned, failure, NOT_PREPARED, notBegun, type Outcome, Refusal, VersionRefusal } from "./outcome.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { CatgaError } from "../error.ts";

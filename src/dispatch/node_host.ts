@@ -3,19 +3,19 @@
  * that keep messages in streams, use of a node; the folder `flow/` implements the interface by which a node starts and
  * executes runs of workflows.
  */
-import type { UsedContracts } from "../contract/used_contracts.ts";
-import type { UnreadableEntity } from "../contract/alarms.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import type { Health } from "../contract/node_info.ts";
-import type { Result } from "../contract/result.ts";
-import type { SendOptions } from "../contract/send_options.ts";
+import type { UsedContracts } from "../contract/nodes/used_contracts.ts";
+import type { UnreadableEntity } from "../contract/nodes/alarms.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { Health } from "../contract/nodes/node_info.ts";
+import type { Result } from "../contract/calls/result.ts";
+import type { SendOptions } from "../contract/calls/send_options.ts";
 import type { CatgaError } from "../error.ts";
 import type { Admission } from "./admission.ts";
 import type { ContextHost, Holdings, RunSender } from "./context_host.ts";
 import type { Runner } from "./runner.ts";
-import type { RunInfo, RunsOptions } from "../contract/flow.ts";
-import type { RunDriver } from "../contract/workflow_body.ts";
-import type { Observer } from "../contract/observer.ts";
+import type { RunInfo, RunsOptions } from "../contract/calls/flow.ts";
+import type { RunDriver } from "../contract/declaration/workflow_body.ts";
+import type { Observer } from "../contract/nodes/observer.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
 

@@ -2,9 +2,9 @@
  * The outcome of a message at its node: the handler's result, or a refusal, which promises that the handler did not
  * run; and the failures of messages whose handlers did not end.
  */
-import { type AnyContract, type Kind, withArticle } from "../contract/contract.ts";
-import type { AnyWorkflow } from "../contract/flow.ts";
-import type { Failure, Result } from "../contract/result.ts";
+import { type AnyContract, type Kind, withArticle } from "../contract/declaration/contract.ts";
+import type { AnyWorkflow } from "../contract/calls/flow.ts";
+import type { Failure, Result } from "../contract/calls/result.ts";
 import { CatgaError, type CatgaErrorOptions, type ErrorCode, unavailable } from "../error.ts";
 import type { Dropped } from "./admission_queue.ts";
 

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { command } from "../contract/definition.ts";
+import { command } from "../contract/declaration/definition.ts";
 import { asResult, Refusal, type RefusalCode } from "./outcome.ts";
 
 const ctx = { contract: command("Pay"), node: "a", remaining: () => 0 };

@@ -1,11 +1,11 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import type { Behavior } from "../contract/behavior.ts";
+import type { Behavior } from "../contract/declaration/behavior.ts";
 import { fold } from "./handler_call.ts";
 import type { Code } from "../error.ts";
 import { systemClock } from "../ports/clock.ts";
-import { event, query } from "../contract/definition.ts";
-import { fail, type Result } from "../contract/result.ts";
+import { event, query } from "../contract/declaration/definition.ts";
+import { fail, type Result } from "../contract/calls/result.ts";
 import { localApp } from "../../test/support/local_app.ts";
 
 const Ask = query<number, number>("Ask");

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { localApp } from "../../test/support/local_app.ts";
-import { command } from "../contract/definition.ts";
+import { command } from "../contract/declaration/definition.ts";
 import { CatgaError, type ErrorCode } from "../error.ts";
 import { MessageContext } from "./message_context.ts";
 import { type Outcome, Refusal } from "./outcome.ts";

@@ -1,6 +1,6 @@
 /** Finds the handlers in the option `handlers`, each with its name for errors. */
-import type { AnyContract } from "../contract/contract.ts";
-import { type Handler, type Handlers, isHandler, type SubscriptionSettings } from "../contract/handler.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import { type Handler, type Handlers, isHandler, type SubscriptionSettings } from "../contract/declaration/handler.ts";
 import { isPlain, show } from "../data/checks.ts";
 
 /** A handler, and where it was found in the option `handlers`. */

@@ -1,9 +1,9 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { command, event, query } from "../contract/definition.ts";
-import { entity } from "../contract/entity.ts";
-import type { Handler, Handlers, SubscriptionOptions } from "../contract/handler.ts";
-import { workflow } from "../contract/workflow.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
+import { entity } from "../contract/declaration/entity.ts";
+import type { Handler, Handlers, SubscriptionOptions } from "../contract/declaration/handler.ts";
+import { workflow } from "../contract/declaration/workflow.ts";
 import { collect } from "./registry.ts";
 import * as orders from "../../test/support/orders.ts";
 import * as prices from "../../test/support/prices.ts";

@@ -1,11 +1,11 @@
 /** The interface of an app to its cluster; the folder `cluster/` implements it, `catga.ts` connects it. */
 import type { Backlog } from "./admission_queue.ts";
 import type { Admission } from "./admission.ts";
-import type { ObservedMismatch } from "../contract/alarms.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import type { Health, NodeChange, NodeInfo, Route, SubscriptionHealth } from "../contract/node_info.ts";
-import type { Result } from "../contract/result.ts";
-import type { BroadcastResult } from "../contract/sender.ts";
+import type { ObservedMismatch } from "../contract/nodes/alarms.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { Health, NodeChange, NodeInfo, Route, SubscriptionHealth } from "../contract/nodes/node_info.ts";
+import type { Result } from "../contract/calls/result.ts";
+import type { BroadcastResult } from "../contract/calls/sender.ts";
 import type { ParentMessage } from "./context_host.ts";
 import type { Refusal } from "./outcome.ts";
 import type { ItemSink } from "./item_ports.ts";
@@ -15,7 +15,7 @@ import type {
   EventFollower,
   FollowEventsOptions,
   SubscriptionInfo,
-} from "../contract/durable_messages.ts";
+} from "../contract/calls/durable_messages.ts";
 
 /** The cluster of a node, as the node uses it. */
 export interface Remote {

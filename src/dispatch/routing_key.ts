@@ -3,13 +3,13 @@
  * handles the message, and which messages of a contract run in order; `id` gives the message id of an idempotent
  * command.
  */
-import type { Failure } from "../contract/result.ts";
+import type { Failure } from "../contract/calls/result.ts";
 import { CatgaError } from "../error.ts";
 import { failure, VersionRefusal } from "./outcome.ts";
 import type { MessageContext } from "./message_context.ts";
 import { disown, show } from "../data/checks.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import { MAX_ID } from "../contract/send_options.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import { MAX_ID } from "../contract/calls/send_options.ts";
 
 /**
  * Returns the key of a payload, or the failure `INVALID_MESSAGE`; `undefined` if the contract has no `key` function.

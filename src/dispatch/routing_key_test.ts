@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals, assertStringIncludes } from "@std/assert";
-import { command } from "../contract/definition.ts";
+import { command } from "../contract/declaration/definition.ts";
 import { idOf, keyOf } from "./routing_key.ts";
 
 describe("keyOf", () => {

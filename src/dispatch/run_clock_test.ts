@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, query } from "../contract/definition.ts";
+import { command, query } from "../contract/declaration/definition.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { appClock } from "../ports/clock.ts";

@@ -2,9 +2,9 @@
  * Runs handlers: for senders in this process, for requests from other processes, and for events. Every run has its own
  * context, with the deadline and the abort of its message.
  */
-import type { Observer } from "../contract/observer.ts";
-import type { Result } from "../contract/result.ts";
-import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
+import type { Observer } from "../contract/nodes/observer.ts";
+import type { Result } from "../contract/calls/result.ts";
+import { type MaybePromise, schemaThrew } from "../contract/schemas/schema.ts";
 import { onAbort } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import { awaitedBy } from "../data/async_context.ts";

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { command, event, query } from "../contract/definition.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
 import type { Code } from "../error.ts";
 import { errorOf } from "../../test/support/error_of.ts";
 import { localApp } from "../../test/support/local_app.ts";

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { localApp } from "../../test/support/local_app.ts";
-import { query } from "../contract/definition.ts";
+import { query } from "../contract/declaration/definition.ts";
 import { untilDeadline } from "./deadlined_wait.ts";
 
 const Ask = query<void, string>("Ask");

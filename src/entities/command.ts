@@ -3,10 +3,15 @@
  * stored first), the events and the result that its handler has decided on, and the answer to its sender.
  */
 import { ContextSnapshot } from "../data/async_context.ts";
-import type { EntityBody } from "../contract/handler.ts";
-import { applied, Deciding, type EmittedPayload, type EntityDefinition } from "../contract/entity_definition.ts";
-import { REDACT_HEADER } from "../contract/redaction.ts";
-import { isFailure } from "../contract/result.ts";
+import type { EntityBody } from "../contract/declaration/handler.ts";
+import {
+  applied,
+  Deciding,
+  type EmittedPayload,
+  type EntityDefinition,
+} from "../contract/declaration/entity_definition.ts";
+import { REDACT_HEADER } from "../contract/declaration/redaction.ts";
+import { isFailure } from "../contract/calls/result.ts";
 import { thrownMessage } from "../data/cause_text.ts";
 import { freezePlain, isThenable } from "../data/checks.ts";
 import { sizeAdvice } from "../data/payload_limit.ts";

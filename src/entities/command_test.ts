@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { CatgaError, entity, fail } from "../../mod.ts";
 import { NO_LEADER, refusal, SILENCE } from "../../test/support/scripted_stream.ts";
-import type { EntityBody } from "../contract/handler.ts";
+import type { EntityBody } from "../contract/declaration/handler.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
 import type { Appended, EventLog, LogStream } from "../ports/event_log.ts";
 import { PendingCommand, storeDeadline } from "./command.ts";

@@ -3,8 +3,8 @@
  * needed.
  */
 import { show } from "../data/checks.ts";
-import type { EntityBody } from "../contract/handler.ts";
-import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
+import type { EntityBody } from "../contract/declaration/handler.ts";
+import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/declaration/entity_definition.ts";
 import type { DecidingMessage, Entities, Settling } from "../dispatch/context_host.ts";
 import { keyOf } from "../dispatch/routing_key.ts";
 import { CatgaError, isCatgaError, unavailable } from "../error.ts";

@@ -1,5 +1,10 @@
 /** A copy of an entity in memory, made from the entity's stored messages up to one of them. */
-import { applied, type EntityDefinition, type Inapplicable, initialState } from "../contract/entity_definition.ts";
+import {
+  applied,
+  type EntityDefinition,
+  type Inapplicable,
+  initialState,
+} from "../contract/declaration/entity_definition.ts";
 import { encodeValue } from "../data/encoding.ts";
 import { ofAnotherVersion } from "../dispatch/outcome.ts";
 import { CatgaError } from "../error.ts";

@@ -8,7 +8,7 @@
  * ends: the same sequence, publisher, and number of that publisher. So no command is decided on events that the store
  * has lost when it came back from an older copy or without its last messages.
  */
-import type { EntityDefinition } from "../contract/entity_definition.ts";
+import type { EntityDefinition } from "../contract/declaration/entity_definition.ts";
 import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { isSealedMessage, markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { KnownNames, parseGroup } from "../log/format/group_text.ts";

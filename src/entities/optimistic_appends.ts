@@ -11,8 +11,8 @@
  * without events gets its result once this message is stored, or, if nothing is stored for any of them, once the entity
  * was read again and is unchanged.
  */
-import type { EntityDefinition } from "../contract/entity_definition.ts";
-import type { EntityBody } from "../contract/handler.ts";
+import type { EntityDefinition } from "../contract/declaration/entity_definition.ts";
+import type { EntityBody } from "../contract/declaration/handler.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import {
   type EntityCommand,

@@ -3,9 +3,9 @@
  * reads only later events. There is one snapshot for each version of the definition (`log/format/snapshot_text.ts`). A
  * snapshot only saves time: a snapshot that does not match the stream is ignored.
  */
-import type { AnyContract } from "../contract/contract.ts";
-import type { EntityDefinition } from "../contract/entity_definition.ts";
-import { initialShape } from "../contract/initial_shape.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { EntityDefinition } from "../contract/declaration/entity_definition.ts";
+import { initialShape } from "../contract/schemas/initial_shape.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { snapshotKey, snapshotKeys } from "../log/format/names.ts";

@@ -1,8 +1,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
 import { catga, type CatgaOptions, command, fail, unwrap, workflow } from "@catga/catga";
-import type { Flow, Step } from "../contract/flow.ts";
-import type { LogFields } from "../contract/observer.ts";
+import type { Flow, Step } from "../contract/calls/flow.ts";
+import type { LogFields } from "../contract/nodes/observer.ts";
 import { testCluster } from "@catga/catga/testing";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";

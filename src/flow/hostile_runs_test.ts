@@ -10,7 +10,7 @@ import { commandText, entityGroupText, eventText } from "../log/format/entity_gr
 import { entitySubject } from "../log/format/names.ts";
 import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
-import { runContracts } from "../contract/workflow.ts";
+import { runContracts } from "../contract/declaration/workflow.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { RecordedOutcome } from "./stored/journal_entry.ts";
 import { Results } from "./calls/results.ts";

@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
-import type { PendingStep } from "../contract/flow.ts";
+import type { PendingStep } from "../contract/calls/flow.ts";
 import { type Catga, command, unwrap, workflow } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";

@@ -2,9 +2,9 @@
  * Receives the messages of a workflow's internal contracts, and has the runs executed: entries after which a run has to
  * be executed, schedules that have fired, and messages of other nodes.
  */
-import type { Context } from "../contract/context.ts";
-import { ALONE, AWAITS_VERSION } from "../contract/announcement.ts";
-import { startName } from "../contract/workflow.ts";
+import type { Context } from "../contract/calls/context.ts";
+import { ALONE, AWAITS_VERSION } from "../contract/nodes/announcement.ts";
+import { startName } from "../contract/declaration/workflow.ts";
 import type {
   RefusedRun,
   RunDriver,
@@ -14,8 +14,8 @@ import type {
   RunsAsked,
   StartedRuns,
   WorkflowBody,
-} from "../contract/workflow_body.ts";
-import type { Failure } from "../contract/result.ts";
+} from "../contract/declaration/workflow_body.ts";
+import type { Failure } from "../contract/calls/result.ts";
 import { isStringArray } from "../data/checks.ts";
 import { unavailable } from "../error.ts";
 import { type Clock, delay } from "../ports/clock.ts";

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { workflow } from "@catga/catga";
-import type { StartedRuns } from "../contract/workflow_body.ts";
+import type { StartedRuns } from "../contract/declaration/workflow_body.ts";
 import { positionOf } from "../log/format/group_text.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { RunDeliveries } from "./run_deliveries.ts";

@@ -8,7 +8,7 @@ import { catga, type CatgaOptions, command, query, unwrap, workflow } from "@cat
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { CALLER_HEADER } from "../contract/send_options.ts";
+import { CALLER_HEADER } from "../contract/calls/send_options.ts";
 import { encodeValue } from "../data/encoding.ts";
 import { edge } from "../http/mod.ts";
 import { entitySubject } from "../log/format/names.ts";

@@ -2,8 +2,8 @@
  * The runs of workflows, as one node starts, executes, signals, cancels and lists them. `Runs` creates the other parts
  * of this folder, and delegates to them. It opens no stream before one is first needed.
  */
-import type { AnyContract } from "../contract/contract.ts";
-import type { Context } from "../contract/context.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { Context } from "../contract/calls/context.ts";
 import type {
   AnySignal,
   AnyWorkflow,
@@ -12,10 +12,17 @@ import type {
   RunsOptions,
   StartOptions,
   TellOptions,
-} from "../contract/flow.ts";
-import type { Failure, Result } from "../contract/result.ts";
-import type { MessageHeaders } from "../contract/behavior.ts";
-import type { RefusedRun, RunDue, RunJoin, RunJoined, StartedRuns, WorkflowBody } from "../contract/workflow_body.ts";
+} from "../contract/calls/flow.ts";
+import type { Failure, Result } from "../contract/calls/result.ts";
+import type { MessageHeaders } from "../contract/declaration/behavior.ts";
+import type {
+  RefusedRun,
+  RunDue,
+  RunJoin,
+  RunJoined,
+  StartedRuns,
+  WorkflowBody,
+} from "../contract/declaration/workflow_body.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RefusedRunFate } from "./execution/drive_host.ts";

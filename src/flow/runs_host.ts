@@ -1,10 +1,10 @@
 /** The part of a node that its runs of workflows use. */
-import type { AnyContract } from "../contract/contract.ts";
-import type { NodeInfo } from "../contract/node_info.ts";
-import type { Result } from "../contract/result.ts";
-import type { SendOptions } from "../contract/send_options.ts";
-import type { ContractShapes } from "../contract/shape.ts";
-import type { WorkflowBody } from "../contract/workflow_body.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { NodeInfo } from "../contract/nodes/node_info.ts";
+import type { Result } from "../contract/calls/result.ts";
+import type { SendOptions } from "../contract/calls/send_options.ts";
+import type { ContractShapes } from "../contract/schemas/shape.ts";
+import type { WorkflowBody } from "../contract/declaration/workflow_body.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
 import type { DurableLog } from "../dispatch/remote.ts";
 import type { Transport } from "../ports/transport.ts";

@@ -1,6 +1,6 @@
 /** The parts of a node that all parts of `Runs` share: its clock, the stream of its runs, and its workflows. */
-import { type RunContracts, runContracts, runType } from "../contract/workflow.ts";
-import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { type RunContracts, runContracts, runType } from "../contract/declaration/workflow.ts";
+import type { WorkflowBody } from "../contract/declaration/workflow_body.ts";
 import { openStream } from "../log/format/streams.ts";
 import { afterOrAtEnd, type Clock, type ClockWithEnd, together } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";

@@ -16,11 +16,11 @@ import {
   workflow,
 } from "@catga/catga";
 import { type TestCluster, testCluster } from "@catga/catga/testing";
-import type { Context } from "../contract/context.ts";
-import type { LogFields } from "../contract/observer.ts";
+import type { Context } from "../contract/calls/context.ts";
+import type { LogFields } from "../contract/nodes/observer.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { NO_LEADER, ScriptedStream, SILENCE } from "../../test/support/scripted_stream.ts";
-import type { WorkflowBody } from "../contract/workflow_body.ts";
+import type { WorkflowBody } from "../contract/declaration/workflow_body.ts";
 import { encoder } from "../data/utf8.ts";
 import { streamName } from "../log/format/stream_name.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";

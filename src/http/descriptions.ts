@@ -3,7 +3,7 @@
  * Schema): OpenAPI 3.1 for commands, queries and workflows, AsyncAPI 3 for streams and durable events. A contract
  * without a JSON Schema is described as any JSON.
  */
-import type { AnyContract } from "../contract/contract.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
 import { checkKnown, checkString, disown, isPlain, isRecord, isThenable, isToken, show } from "../data/checks.ts";
 import type { EdgeRoute } from "./edge_types.ts";
 import { failureStatus, titleOf } from "./respond.ts";

@@ -2,9 +2,9 @@
  * An edge: contracts that HTTP clients can call by name. Server and browser share the edge: the server makes a handler
  * of it, and a browser imports only its type. A contract that is not listed cannot be reached.
  */
-import { isHandler } from "../contract/handler.ts";
-import type { Caller } from "../contract/program_types.ts";
-import type { Catga } from "../contract/running_node.ts";
+import { isHandler } from "../contract/declaration/handler.ts";
+import type { Caller } from "../contract/declaration/program_types.ts";
+import type { Catga } from "../contract/nodes/running_node.ts";
 import {
   checkBoolean,
   checkFunction,

@@ -1,12 +1,12 @@
 /** The actions of an edge: each carries out an admitted call with the app, and makes the response. */
-import type { AnyContract, Contract } from "../contract/contract.ts";
-import type { EventFollower, FollowedEvent } from "../contract/durable_messages.ts";
-import type { RunInfo, Signal, WorkflowContract } from "../contract/flow.ts";
-import type { Result } from "../contract/result.ts";
-import type { Catga } from "../contract/running_node.ts";
-import type { MaybePromise } from "../contract/schema.ts";
-import { MAX_ID } from "../contract/send_options.ts";
-import type { Workflow } from "../contract/workflow.ts";
+import type { AnyContract, Contract } from "../contract/declaration/contract.ts";
+import type { EventFollower, FollowedEvent } from "../contract/calls/durable_messages.ts";
+import type { RunInfo, Signal, WorkflowContract } from "../contract/calls/flow.ts";
+import type { Result } from "../contract/calls/result.ts";
+import type { Catga } from "../contract/nodes/running_node.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
+import { MAX_ID } from "../contract/calls/send_options.ts";
+import type { Workflow } from "../contract/declaration/workflow.ts";
 import { isRecord, show } from "../data/checks.ts";
 import { encodeValue, toJson } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";

@@ -2,7 +2,7 @@
  * HTTP responses of an edge to calls: the result as JSON, or as values with tags (which keep types that JSON lacks) for
  * Catga's client.
  */
-import type { Result } from "../contract/result.ts";
+import type { Result } from "../contract/calls/result.ts";
 import { encodeValue, toJson } from "../data/encoding.ts";
 import { problemValue } from "./problem_value.ts";
 import { VALUES } from "./request_input.ts";

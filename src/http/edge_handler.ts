@@ -3,10 +3,10 @@
  * caller (`authorize`), rate limit, and only then the body. `edge_actions.ts` carries out what they ask for.
  * @decides headers of CORS: the answer to a preflight
  */
-import type { Catga } from "../contract/running_node.ts";
-import type { MaybePromise } from "../contract/schema.ts";
-import { CALLER_HEADER } from "../contract/send_options.ts";
-import { usedContracts } from "../contract/used_contracts.ts";
+import type { Catga } from "../contract/nodes/running_node.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
+import { CALLER_HEADER } from "../contract/calls/send_options.ts";
+import { usedContracts } from "../contract/nodes/used_contracts.ts";
 import { logThrown } from "../data/cause_text.ts";
 import { disown, isThenable, show } from "../data/checks.ts";
 import { encodeValue } from "../data/encoding.ts";

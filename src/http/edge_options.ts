@@ -1,6 +1,6 @@
 /** The options of an edge's handler: their meaning, defaults and checks. */
-import type { MaybePromise } from "../contract/schema.ts";
-import type { Catga } from "../contract/running_node.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
+import type { Catga } from "../contract/nodes/running_node.ts";
 import {
   checkBoolean,
   checkFunction,

@@ -1,5 +1,5 @@
 /** Where the paths of an edge lead: to an entry, its runs and their signals, and to what a method does there. */
-import { MAX_ID } from "../contract/send_options.ts";
+import { MAX_ID } from "../contract/calls/send_options.ts";
 import type { EdgeCall, EdgeRoute } from "./edge_types.ts";
 import { deny, EdgeRefusal } from "./refusal.ts";
 import { decodedPart } from "./request_url.ts";

@@ -1,7 +1,7 @@
 /** Types of an edge (contracts on HTTP): its entries, and the data about a call. Server and client use them. */
-import type { AnyContract, Contract, DurableContract } from "../contract/contract.ts";
-import type { AnySignal, WorkflowContract } from "../contract/flow.ts";
-import type { ContractMeta, ProgramCode } from "../contract/program_types.ts";
+import type { AnyContract, Contract, DurableContract } from "../contract/declaration/contract.ts";
+import type { AnySignal, WorkflowContract } from "../contract/calls/flow.ts";
+import type { ContractMeta, ProgramCode } from "../contract/declaration/program_types.ts";
 import type { ErrorCode } from "../error.ts";
 
 /** A contract that an edge may list: a command, a query, a stream, a durable event or a workflow. */

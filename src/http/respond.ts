@@ -1,6 +1,6 @@
 /** Makes HTTP responses of results. */
 import { type AnyCode, type CatgaError, isErrorCode, statusOf } from "../error.ts";
-import { isFailure, type Result } from "../contract/result.ts";
+import { isFailure, type Result } from "../contract/calls/result.ts";
 import { checkInteger, checkKnown, isPlain, isRecord, isThenable, show } from "../data/checks.ts";
 import { toJson } from "../data/encoding.ts";
 

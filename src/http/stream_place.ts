@@ -1,8 +1,8 @@
 /** Where a stream of an edge goes on for a client that has lost its connection after an item. */
-import type { AnyContract } from "../contract/contract.ts";
-import { IDLE } from "../contract/defaults.ts";
-import { type MaybePromise, validate } from "../contract/schema.ts";
-import { describeContract, shapeOf } from "../contract/shape.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import { IDLE } from "../contract/declaration/defaults.ts";
+import { type MaybePromise, validate } from "../contract/schemas/schema.ts";
+import { describeContract, shapeOf } from "../contract/schemas/shape.ts";
 import { encodeValue } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import { type Clock, valueWithin } from "../ports/clock.ts";

@@ -5,8 +5,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import process from "node:process";
 import { describe, it } from "node:test";
-import { command, event } from "../contract/definition.ts";
-import type { Handler, SubscriptionOptions } from "../contract/handler.ts";
+import { command, event } from "../contract/declaration/definition.ts";
+import type { Handler, SubscriptionOptions } from "../contract/declaration/handler.ts";
 import type { MessageContext } from "../dispatch/message_context.ts";
 import type { CatgaOptions } from "../catga.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";

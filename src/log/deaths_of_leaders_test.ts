@@ -5,8 +5,8 @@
 import { assert, assertEquals, assertLess, assertNotEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { fail } from "../../mod.ts";
-import type { SubscriptionOptions } from "../contract/handler.ts";
-import type { Catga } from "../contract/running_node.ts";
+import type { SubscriptionOptions } from "../contract/declaration/handler.ts";
+import type { Catga } from "../contract/nodes/running_node.ts";
 import { streamName } from "./format/stream_name.ts";
 import { sequenceOf } from "./format/group_text.ts";
 import { LogApps, type Order, Placed } from "../../test/support/log_apps.ts";

@@ -5,10 +5,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
-import { event } from "../contract/definition.ts";
-import type { DeadLetter } from "../contract/durable_messages.ts";
-import type { Catga } from "../contract/running_node.ts";
-import type { Schema } from "../contract/schema.ts";
+import { event } from "../contract/declaration/definition.ts";
+import type { DeadLetter } from "../contract/calls/durable_messages.ts";
+import type { Catga } from "../contract/nodes/running_node.ts";
+import type { Schema } from "../contract/schemas/schema.ts";
 
 interface Booking {
   readonly room: string;

@@ -3,7 +3,7 @@
  */
 import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, event, query } from "../contract/definition.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
 import { testCluster } from "../testing/mod.ts";
 
 const Placed = event<{ n: number }>("Placed", { durable: true });

@@ -2,16 +2,16 @@
  * The durable log of one node: opens the log's streams when first needed, makes them anew after they were lost, and
  * connects publisher, subscriptions, read models and followers.
  */
-import type { AnyContract } from "../contract/contract.ts";
-import type { SubscriptionHealth } from "../contract/node_info.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { SubscriptionHealth } from "../contract/nodes/node_info.ts";
 import type {
   DeadLetter,
   DeadLetterOptions,
   EventFollower,
   FollowEventsOptions,
   SubscriptionInfo,
-} from "../contract/durable_messages.ts";
-import type { Result } from "../contract/result.ts";
+} from "../contract/calls/durable_messages.ts";
+import type { Result } from "../contract/calls/result.ts";
 import type { ContextHost } from "../dispatch/context_host.ts";
 import type { AwaitingMessages, DurableLog, DurableMessage } from "../dispatch/remote.ts";
 import type { DurableHandler } from "../dispatch/mediator.ts";

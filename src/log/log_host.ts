@@ -1,9 +1,9 @@
 /** Dependencies of the durable log on its node. */
-import type { AnyContract } from "../contract/contract.ts";
-import type { NodeInfo } from "../contract/node_info.ts";
-import type { Result } from "../contract/result.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { NodeInfo } from "../contract/nodes/node_info.ts";
+import type { Result } from "../contract/calls/result.ts";
 import type { TrackedCaller } from "../dispatch/remote.ts";
-import type { SendOptions } from "../contract/send_options.ts";
+import type { SendOptions } from "../contract/calls/send_options.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
 import type { Random } from "../ports/clock.ts";
 

@@ -10,13 +10,18 @@ import { DeadlineWheel } from "../ports/deadline_wheel.ts";
 import { openOnce } from "../ports/open_once.ts";
 import { UnderWay } from "../ports/under_way.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, checkString, MAX_TIMEOUT, show } from "../data/checks.ts";
-import { checkContract, describe } from "../contract/definition.ts";
-import type { Context } from "../contract/context.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import { DRAIN_TIMEOUT } from "../contract/defaults.ts";
-import type { EntityBody } from "../contract/handler.ts";
-import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { Health, NodeChange, NodeInfo } from "../contract/node_info.ts";
+import { checkContract, describe } from "../contract/declaration/definition.ts";
+import type { Context } from "../contract/calls/context.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import { DRAIN_TIMEOUT } from "../contract/declaration/defaults.ts";
+import type { EntityBody } from "../contract/declaration/handler.ts";
+import type {
+  AnyEntity,
+  EntityDefinition,
+  LoadedEntity,
+  LoadOptions,
+} from "../contract/declaration/entity_definition.ts";
+import type { Health, NodeChange, NodeInfo } from "../contract/nodes/node_info.ts";
 import {
   checkDeadLetterOptions,
   checkFollowOptions,
@@ -27,7 +32,7 @@ import {
   type FollowEventsOptions,
   type KeepOptions,
   type SubscriptionInfo,
-} from "../contract/durable_messages.ts";
+} from "../contract/calls/durable_messages.ts";
 import type {
   AnySignal,
   AnyWorkflow,
@@ -36,15 +41,15 @@ import type {
   RunsOptions,
   StartOptions,
   TellOptions,
-} from "../contract/flow.ts";
-import type { Observer } from "../contract/observer.ts";
-import type { Result } from "../contract/result.ts";
-import type { Catga, DrainOptions } from "../contract/running_node.ts";
-import type { MaybePromise } from "../contract/schema.ts";
-import { drivenWorkflow, runContracts, runType, startName } from "../contract/workflow.ts";
-import { checkId, checkStreamOptions, type SendOptions, type StreamOptions } from "../contract/send_options.ts";
-import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
-import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
+} from "../contract/calls/flow.ts";
+import type { Observer } from "../contract/nodes/observer.ts";
+import type { Result } from "../contract/calls/result.ts";
+import type { Catga, DrainOptions } from "../contract/nodes/running_node.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
+import { drivenWorkflow, runContracts, runType, startName } from "../contract/declaration/workflow.ts";
+import { checkId, checkStreamOptions, type SendOptions, type StreamOptions } from "../contract/calls/send_options.ts";
+import type { BroadcastResult, SendAllOptions } from "../contract/calls/sender.ts";
+import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/calls/shared_state.ts";
 import type {
   DecidingMessage,
   Entities,
@@ -61,8 +66,8 @@ import { Runner } from "../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { drain, type DrainableNode } from "./drain.ts";
 import type { NodeAlarms } from "./node_alarms.ts";
-import type { UnreadableEntity } from "../contract/alarms.ts";
-import { UsedContracts } from "../contract/used_contracts.ts";
+import type { UnreadableEntity } from "../contract/nodes/alarms.ts";
+import { UsedContracts } from "../contract/nodes/used_contracts.ts";
 import { fastPaths, type LocalFastPath } from "./local_fast_path.ts";
 import { begunFollower, lazyReading, noChanges } from "./late_iterators.ts";
 import { RequestBuilder, type SendDefaults } from "./request_builder.ts";

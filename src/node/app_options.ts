@@ -1,6 +1,6 @@
 /** The options of `catga()`: their meanings, ranges, defaults and checks. */
-import { type Behavior, checkBehaviors } from "../contract/behavior.ts";
-import { checkRoute, checkTimes, MAX_CONCURRENCY } from "../contract/contract.ts";
+import { type Behavior, checkBehaviors } from "../contract/declaration/behavior.ts";
+import { checkRoute, checkTimes, MAX_CONCURRENCY } from "../contract/declaration/contract.ts";
 import {
   checkBoolean,
   checkInteger,
@@ -12,15 +12,15 @@ import {
   MAX_TIMEOUT,
   show,
 } from "../data/checks.ts";
-import { CONCURRENCY, HEARTBEAT, RETRIES, TIMEOUT } from "../contract/defaults.ts";
-import type { AppBehaviorCode } from "../contract/program_types.ts";
-import { type Handlers, isHandler } from "../contract/handler.ts";
-import type { Logger } from "../contract/observer.ts";
-import { checkCodec, type PayloadCodec } from "../contract/payload_codec.ts";
-import type { Route } from "../contract/node_info.ts";
+import { CONCURRENCY, HEARTBEAT, RETRIES, TIMEOUT } from "../contract/declaration/defaults.ts";
+import type { AppBehaviorCode } from "../contract/declaration/program_types.ts";
+import { type Handlers, isHandler } from "../contract/declaration/handler.ts";
+import type { Logger } from "../contract/nodes/observer.ts";
+import { checkCodec, type PayloadCodec } from "../contract/declaration/payload_codec.ts";
+import type { Route } from "../contract/nodes/node_info.ts";
 import type { MemoryNetwork } from "../memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "../nats/open.ts";
-import { INHERITED_HEADERS } from "../contract/send_options.ts";
+import { INHERITED_HEADERS } from "../contract/calls/send_options.ts";
 import { consoleWarnings } from "./logging.ts";
 
 /** The option `file` of `catga()` as an object. */

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { catga } from "../catga.ts";
 import { MemoryNetwork } from "../memory/network.ts";
-import { query } from "../contract/definition.ts";
+import { query } from "../contract/declaration/definition.ts";
 import * as prices from "../../test/support/prices.ts";
 import { type CatgaOptions, withDefaults } from "./app_options.ts";
 

@@ -1,10 +1,10 @@
 /**
  * The observers that an app's behaviors return from `attach`: each gets the app's observations until it is detached.
  */
-import { type AnyBehavior, type Attachment, checkAttachment } from "../contract/behavior.ts";
+import { type AnyBehavior, type Attachment, checkAttachment } from "../contract/declaration/behavior.ts";
 import { isThenable } from "../data/checks.ts";
-import type { Catga } from "../contract/running_node.ts";
-import type { Observation, Observer } from "../contract/observer.ts";
+import type { Catga } from "../contract/nodes/running_node.ts";
+import type { Observation, Observer } from "../contract/nodes/observer.ts";
 
 /** The attached behaviors of one app. */
 export class BehaviorHooks {

@@ -1,8 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
-import type { Behavior } from "../contract/behavior.ts";
-import type { Observation } from "../contract/observer.ts";
-import type { Catga } from "../contract/running_node.ts";
+import type { Behavior } from "../contract/declaration/behavior.ts";
+import type { Observation } from "../contract/nodes/observer.ts";
+import type { Catga } from "../contract/nodes/running_node.ts";
 import { BehaviorHooks } from "./behavior_hooks.ts";
 
 // any object will do: the hooks only pass the app on

@@ -4,13 +4,13 @@
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { Behavior, SendBehavior } from "../contract/behavior.ts";
+import type { Behavior, SendBehavior } from "../contract/declaration/behavior.ts";
 import type { CatgaOptions } from "../catga.ts";
 import type { Clock } from "../ports/clock.ts";
-import { command, event, query } from "../contract/definition.ts";
-import { entity } from "../contract/entity.ts";
-import type { Result } from "../contract/result.ts";
-import type { Schema } from "../contract/schema.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
+import { entity } from "../contract/declaration/entity.ts";
+import type { Result } from "../contract/calls/result.ts";
+import type { Schema } from "../contract/schemas/schema.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";

@@ -4,7 +4,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { catga } from "../catga.ts";
-import { command, event } from "../contract/definition.ts";
+import { command, event } from "../contract/declaration/definition.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { StoreOutage } from "../../test/support/store_outage.ts";
 

@@ -9,7 +9,7 @@ import { delay } from "../ports/clock.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { StoreOutage } from "../../test/support/store_outage.ts";
 import type { Code } from "../error.ts";
-import type { Route } from "../contract/node_info.ts";
+import type { Route } from "../contract/nodes/node_info.ts";
 
 const Pay = command<{ amount: number }, string>("Pay", { idempotent: true });
 

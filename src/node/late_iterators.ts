@@ -1,6 +1,6 @@
 /** Iterators that an app returns at once, before their source is opened, or although there is none. */
-import type { EventFollower } from "../contract/durable_messages.ts";
-import type { NodeChange } from "../contract/node_info.ts";
+import type { EventFollower } from "../contract/calls/durable_messages.ts";
+import type { NodeChange } from "../contract/nodes/node_info.ts";
 import { aborted } from "../ports/clock.ts";
 
 /**

@@ -2,9 +2,9 @@
  * The fastest way of a send: it calls a handler in this process directly. Only for a send without options, of a
  * contract that needs no preparation and that no other node handles. `request_builder.ts` prepares every other send.
  */
-import type { AnyContract } from "../contract/contract.ts";
-import type { Result } from "../contract/result.ts";
-import type { MaybePromise } from "../contract/schema.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { Result } from "../contract/calls/result.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
 import type { ContextHost } from "../dispatch/context_host.ts";
 import type { ContractCounts, Timing } from "../dispatch/contract_counts.ts";
 import type { HandlerCall, HandlerRun } from "../dispatch/handler_call.ts";

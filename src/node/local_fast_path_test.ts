@@ -1,10 +1,10 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import type { Behavior } from "../contract/behavior.ts";
-import type { Context } from "../contract/context.ts";
-import { command, event, query } from "../contract/definition.ts";
-import type { Strategy } from "../contract/node_info.ts";
-import { fail, unwrap } from "../contract/result.ts";
+import type { Behavior } from "../contract/declaration/behavior.ts";
+import type { Context } from "../contract/calls/context.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
+import type { Strategy } from "../contract/nodes/node_info.ts";
+import { fail, unwrap } from "../contract/calls/result.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { catga } from "../catga.ts";
 import { Mediator } from "../dispatch/mediator.ts";

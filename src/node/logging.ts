@@ -2,8 +2,8 @@
  * The log of an app: turns each observation into one line and one record of fields.
  * @decides the level and text of each log line
  */
-import { NEARLY_FULL, removedText, splitText } from "../contract/alarms.ts";
-import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
+import { NEARLY_FULL, removedText, splitText } from "../contract/nodes/alarms.ts";
+import type { LogFields, Logger, Observation, Observer } from "../contract/nodes/observer.ts";
 import { logThrown } from "../data/cause_text.ts";
 import { messageLabel, printable } from "../data/printable.ts";
 import { isThenable } from "../data/checks.ts";

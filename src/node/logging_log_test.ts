@@ -4,7 +4,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { Observation } from "../contract/observer.ts";
+import type { Observation } from "../contract/nodes/observer.ts";
 import { CatgaError } from "../error.ts";
 import { logTo } from "./logging.ts";
 

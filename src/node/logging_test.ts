@@ -2,12 +2,12 @@ import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { pino } from "pino";
 import { catga } from "../catga.ts";
-import { event, query, stream } from "../contract/definition.ts";
-import type { MaybePromise, Schema, SchemaResult } from "../contract/schema.ts";
+import { event, query, stream } from "../contract/declaration/definition.ts";
+import type { MaybePromise, Schema, SchemaResult } from "../contract/schemas/schema.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { MemoryNetwork } from "../memory/network.ts";
-import type { LogFields, Logger, Observation } from "../contract/observer.ts";
+import type { LogFields, Logger, Observation } from "../contract/nodes/observer.ts";
 import { consoleWarnings, logTo } from "./logging.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 

@@ -18,11 +18,11 @@ import {
   type ObservedSubscription,
   splitText,
   type UnreadableEntity,
-} from "../contract/alarms.ts";
-import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
-import type { Observation } from "../contract/observer.ts";
+} from "../contract/nodes/alarms.ts";
+import type { NodeInfo, SubscriptionHealth } from "../contract/nodes/node_info.ts";
+import type { Observation } from "../contract/nodes/observer.ts";
 import type { ClusterHealth } from "../dispatch/remote.ts";
-import { drivenWorkflow } from "../contract/workflow.ts";
+import { drivenWorkflow } from "../contract/declaration/workflow.ts";
 import { causeText } from "../data/cause_text.ts";
 import type { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";

@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, event, unwrap, workflow } from "../../mod.ts";
-import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
+import type { NodeInfo, SubscriptionHealth } from "../contract/nodes/node_info.ts";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { testCluster } from "../testing/mod.ts";

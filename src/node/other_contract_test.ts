@@ -7,7 +7,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { type Catga, catga, command, event, type Handlers, query, type Result } from "../../mod.ts";
 import { codeOf, type Job, job, JobHandler } from "../../test/support/jobs.ts";
 import { openStage } from "../../test/support/stage.ts";
-import type { Schema } from "../contract/schema.ts";
+import type { Schema } from "../contract/schemas/schema.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 

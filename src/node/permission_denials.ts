@@ -4,9 +4,9 @@
  * clients choose do not fill the log; every other subject is a kind of its own. If the node cannot work without the
  * permission, its start fails.
  */
-import { callSubject, eventSubject, framePrefixes } from "../contract/subjects.ts";
+import { callSubject, eventSubject, framePrefixes } from "../contract/nodes/subjects.ts";
 import { type Clock, OnceAMinute } from "../ports/clock.ts";
-import type { Observer } from "../contract/observer.ts";
+import type { Observer } from "../contract/nodes/observer.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 
 /** The denied permissions of one node. */

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
-import type { Observation } from "../contract/observer.ts";
+import type { Observation } from "../contract/nodes/observer.ts";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { Violation } from "../ports/transport.ts";

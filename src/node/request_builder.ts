@@ -4,16 +4,16 @@
  */
 import { NO_HEADERS, withCarried } from "../dispatch/carried_headers.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
-import { checkSendOptions, INHERITED_HEADERS, type SendOptions } from "../contract/send_options.ts";
-import { type AnyContract, isInternalName } from "../contract/contract.ts";
+import { checkSendOptions, INHERITED_HEADERS, type SendOptions } from "../contract/calls/send_options.ts";
+import { type AnyContract, isInternalName } from "../contract/declaration/contract.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
-import type { Route } from "../contract/node_info.ts";
-import { checkKeepOptions, type EnqueueOptions } from "../contract/durable_messages.ts";
-import { REDACT_HEADER } from "../contract/redaction.ts";
+import type { Route } from "../contract/nodes/node_info.ts";
+import { checkKeepOptions, type EnqueueOptions } from "../contract/calls/durable_messages.ts";
+import { REDACT_HEADER } from "../contract/declaration/redaction.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Meta, RemoteRequest, Schedule } from "../dispatch/remote.ts";
-import type { Failure, Result } from "../contract/result.ts";
-import type { MaybePromise } from "../contract/schema.ts";
+import type { Failure, Result } from "../contract/calls/result.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
 import { unavailable } from "../error.ts";
 import { cancelled, failure, notSent, unsent } from "../dispatch/outcome.ts";
 import { untilDeadline } from "../dispatch/deadlined_wait.ts";

@@ -1,8 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { command, query } from "../contract/definition.ts";
-import type { SendOptions } from "../contract/send_options.ts";
-import type { AnyContract } from "../contract/contract.ts";
+import { command, query } from "../contract/declaration/definition.ts";
+import type { SendOptions } from "../contract/calls/send_options.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
 import type { RemoteRequest } from "../dispatch/remote.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting } from "../../test/support/schemas.ts";

@@ -2,11 +2,11 @@
  * `sendAll`: sends many messages of one contract, of which a limited number are in progress at once, and yields to the
  * event loop in between.
  */
-import { type AnyContract, MAX_CONCURRENCY } from "../contract/contract.ts";
-import { SEND_ALL_CONCURRENCY } from "../contract/defaults.ts";
-import type { Result } from "../contract/result.ts";
-import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
-import type { SendAllOptions } from "../contract/sender.ts";
+import { type AnyContract, MAX_CONCURRENCY } from "../contract/declaration/contract.ts";
+import { SEND_ALL_CONCURRENCY } from "../contract/declaration/defaults.ts";
+import type { Result } from "../contract/calls/result.ts";
+import { checkSendOptions, type SendOptions } from "../contract/calls/send_options.ts";
+import type { SendAllOptions } from "../contract/calls/sender.ts";
 import { checkInteger, show } from "../data/checks.ts";
 import { afterOrAtEnd, type Clock } from "../ports/clock.ts";
 

@@ -2,9 +2,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { catga } from "../catga.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import { command, event, query } from "../contract/definition.ts";
-import { fail, unwrap } from "../contract/result.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
+import { fail, unwrap } from "../contract/calls/result.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";

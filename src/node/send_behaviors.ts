@@ -3,19 +3,19 @@
  * check for them at each send.
  */
 import { App, type AppParts } from "./app.ts";
-import type { AnyBehavior, OutgoingMessage } from "../contract/behavior.ts";
+import type { AnyBehavior, OutgoingMessage } from "../contract/declaration/behavior.ts";
 import { checkStrings, show } from "../data/checks.ts";
-import { checkContract } from "../contract/definition.ts";
+import { checkContract } from "../contract/declaration/definition.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { abandoned, failure, notSent } from "../dispatch/outcome.ts";
 import { untilDeadline } from "../dispatch/deadlined_wait.ts";
 import { CatgaError } from "../error.ts";
 import type { ItemSink } from "../dispatch/item_ports.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import { checkKeepOptions, type EnqueueOptions, type KeepOptions } from "../contract/durable_messages.ts";
-import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
-import type { Result } from "../contract/result.ts";
-import type { BroadcastResult } from "../contract/sender.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import { checkKeepOptions, type EnqueueOptions, type KeepOptions } from "../contract/calls/durable_messages.ts";
+import { checkSendOptions, type SendOptions } from "../contract/calls/send_options.ts";
+import type { Result } from "../contract/calls/result.ts";
+import type { BroadcastResult } from "../contract/calls/sender.ts";
 
 /**
  * Passes a message through the behaviors around sends. The innermost calls `go`, which sends the message with the given

@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import type { Attachment, Behavior, OutgoingMessage, SendBehavior } from "../contract/behavior.ts";
+import type { Attachment, Behavior, OutgoingMessage, SendBehavior } from "../contract/declaration/behavior.ts";
 import { catga, type CatgaOptions } from "../catga.ts";
-import { command, event, query } from "../contract/definition.ts";
-import type { LogFields, Observation } from "../contract/observer.ts";
+import { command, event, query } from "../contract/declaration/definition.ts";
+import type { LogFields, Observation } from "../contract/nodes/observer.ts";
 import { MemoryNetwork } from "../memory/network.ts";
-import { fail, unwrap } from "../contract/result.ts";
+import { fail, unwrap } from "../contract/calls/result.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Inner = query<number, string>("Inner");

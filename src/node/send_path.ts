@@ -8,13 +8,13 @@
  * Methods with closures over `this` are separate from the methods that are called for each send: V8 allocates 40 bytes
  * for such closures at each call of the method around them, even if it makes none.
  */
-import { checkContract } from "../contract/definition.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import type { Failure, Result } from "../contract/result.ts";
-import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
-import type { MaybePromise } from "../contract/schema.ts";
-import type { SendOptions } from "../contract/send_options.ts";
-import type { BroadcastResult } from "../contract/sender.ts";
+import { checkContract } from "../contract/declaration/definition.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { Failure, Result } from "../contract/calls/result.ts";
+import type { EnqueueOptions, KeepOptions } from "../contract/calls/durable_messages.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
+import type { SendOptions } from "../contract/calls/send_options.ts";
+import type { BroadcastResult } from "../contract/calls/sender.ts";
 import {
   type DurableLog,
   type DurableMessage,

@@ -2,8 +2,8 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import type { Code } from "../error.ts";
-import { event, query } from "../contract/definition.ts";
-import { fail } from "../contract/result.ts";
+import { event, query } from "../contract/declaration/definition.ts";
+import { fail } from "../contract/calls/result.ts";
 import { errorOf } from "../../test/support/error_of.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting, refusing } from "../../test/support/schemas.ts";

@@ -5,10 +5,10 @@
 import { delay, onAbort, type Timer } from "../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { ttlSeconds } from "../ports/key_value_store.ts";
-import { LOCK_TTL } from "../contract/defaults.ts";
+import { LOCK_TTL } from "../contract/declaration/defaults.ts";
 import { checkKnown, show } from "../data/checks.ts";
-import type { MaybePromise } from "../contract/schema.ts";
-import type { LeadOptions, Lock, Term } from "../contract/shared_state.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
+import type { LeadOptions, Lock, Term } from "../contract/calls/shared_state.ts";
 import type { Locks } from "../dispatch/context_host.ts";
 import type { LockManagerOptions } from "./locks/lock_manager.ts";
 import { LockKeys } from "./locks/lock_record.ts";

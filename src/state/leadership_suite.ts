@@ -2,7 +2,7 @@
 import { after, before, describe, it } from "node:test";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { CatgaError } from "../error.ts";
-import type { Observation } from "../contract/observer.ts";
+import type { Observation } from "../contract/nodes/observer.ts";
 import { Leadership } from "./leadership.ts";
 import { assertWithin, type LockHarness, records } from "./locks/lock_harness_suite.ts";
 import type { LockManager } from "./locks/lock_manager.ts";

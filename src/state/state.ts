@@ -3,7 +3,7 @@
  * their first use. Most nodes use none of them; their code is a seventh of a node's files.
  */
 import { openOnce } from "../ports/open_once.ts";
-import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
+import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/calls/shared_state.ts";
 import type { Asker, Claimant, Claims, Holdings, Locks, SharedState } from "../dispatch/context_host.ts";
 import { type Lead, Leadership } from "./leadership.ts";
 import type { OpenState, openState, StateOptions } from "./open_state.ts";

@@ -4,10 +4,10 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { onAbort } from "../ports/clock.ts";
-import { type HandlerFn, windowOf } from "../contract/definition.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import { isFailure } from "../contract/result.ts";
-import { validate } from "../contract/schema.ts";
+import { type HandlerFn, windowOf } from "../contract/declaration/definition.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import { isFailure } from "../contract/calls/result.ts";
+import { validate } from "../contract/schemas/schema.ts";
 import { show } from "../data/checks.ts";
 import { exceeds } from "../data/utf8.ts";
 import { toText } from "../data/encoding.ts";

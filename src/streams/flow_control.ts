@@ -1,11 +1,12 @@
 /**
  * Flow control (backpressure): brings the items of one stream from its handler to its reader in another process, over
  * frames that may be lost, by two state machines without time. Items are numbered. The sender keeps each item until the
- * reader has consumed it, and never has more than a window of unconsumed items (`WINDOW` in `contract/defaults.ts`).
- * The receiver accepts only the item with the next number, and asks for missing items. Neither machine has timers: the
- * code that carries the frames calls {@link ItemReceiver.doubt} when frames of either direction were lost.
+ * reader has consumed it, and never has more than a window of unconsumed items (`WINDOW` in
+ * `contract/declaration/defaults.ts`). The receiver accepts only the item with the next number, and asks for missing
+ * items. Neither machine has timers: the code that carries the frames calls {@link ItemReceiver.doubt} when frames of
+ * either direction were lost.
  */
-import type { Window } from "../contract/definition.ts";
+import type { Window } from "../contract/declaration/definition.ts";
 import { Fifo } from "../data/fifo.ts";
 import { exceeds } from "../data/utf8.ts";
 import type { ItemLine, ItemSource, ItemWriter, LineSender } from "../dispatch/item_ports.ts";

@@ -3,10 +3,10 @@
  * first requested, and sends another request after the stream broke, if the contract has `resume`.
  * @decides a reader that gets no item for too long ends with `TIMEOUT`
  */
-import type { Result } from "../contract/result.ts";
-import { type Schema, validate } from "../contract/schema.ts";
-import { IDLE } from "../contract/defaults.ts";
-import { windowOf } from "../contract/definition.ts";
+import type { Result } from "../contract/calls/result.ts";
+import { type Schema, validate } from "../contract/schemas/schema.ts";
+import { IDLE } from "../contract/declaration/defaults.ts";
+import { windowOf } from "../contract/declaration/definition.ts";
 import { disown } from "../data/checks.ts";
 import type { ItemOutlet, ItemSink, ItemSource, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";

@@ -1,6 +1,6 @@
 /** Sends messages in a test as an edge does for a caller, so that handlers that read `ctx.caller` can be tested. */
-import type { Caller } from "../contract/program_types.ts";
-import { CALLER_HEADER } from "../contract/send_options.ts";
+import type { Caller } from "../contract/declaration/program_types.ts";
+import { CALLER_HEADER } from "../contract/calls/send_options.ts";
 import { encodeValue } from "../data/encoding.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** Options of `explore`, and the arguments of workloads and checks. */
 import type { Catga, CatgaOptions, Handlers } from "../../mod.ts";
-import type { MaybePromise } from "../contract/schema.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
 import {
   checkBoolean,
   checkFunction,

@@ -1,8 +1,8 @@
 /** One run of `explore`: a cluster in memory with its workload, and the faults and deploys that a plan names. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Catga } from "../../mod.ts";
-import type { DeadLetter } from "../contract/durable_messages.ts";
-import type { RunInfo } from "../contract/flow.ts";
+import type { DeadLetter } from "../contract/calls/durable_messages.ts";
+import type { RunInfo } from "../contract/calls/flow.ts";
 import { appClock, delay } from "../ports/clock.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { seededRandom } from "../memory/seeded_random.ts";

@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { CatgaError } from "../error.ts";
-import type { AnyContract } from "../contract/contract.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
 import { isRecord, show } from "../data/checks.ts";
 import type { RequestKind } from "./checkers/allowed_results.ts";
 import { type Breach, shown, throwFirst } from "./checkers/breach.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import type { AnyContract } from "../contract/contract.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
 import { command, entity, event, query, workflow } from "../../mod.ts";
 import { explore } from "./explore.ts";
 import { breachesOf, type Guaranteed, guarantees } from "./guarantees.ts";

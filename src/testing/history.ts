@@ -3,7 +3,7 @@
  * Checks read it; `history_recorder.ts` writes it.
  */
 import type { Result } from "../../mod.ts";
-import type { RunInfo } from "../contract/flow.ts";
+import type { RunInfo } from "../contract/calls/flow.ts";
 
 /** Kind of the contract of an operation, or of a handler's attempt. */
 export type HistoryKind =

@@ -3,12 +3,12 @@
  * of handlers.
  */
 import { type Behavior, CatgaError, type Context, fail, type Flow, type Handlers, type Result } from "../../mod.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import type { Batch, EntityContext, Handler, HandlerBody } from "../contract/handler.ts";
-import type { Step, StepOptions } from "../contract/flow.ts";
-import type { Lock } from "../contract/shared_state.ts";
-import { wrapWorkflow } from "../contract/workflow.ts";
-import { isRunMessage } from "../contract/contract.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
+import type { Batch, EntityContext, Handler, HandlerBody } from "../contract/declaration/handler.ts";
+import type { Step, StepOptions } from "../contract/calls/flow.ts";
+import type { Lock } from "../contract/calls/shared_state.ts";
+import { wrapWorkflow } from "../contract/declaration/workflow.ts";
+import { isRunMessage } from "../contract/declaration/contract.ts";
 import { collect } from "../dispatch/registry.ts";
 import type { Clock } from "../ports/clock.ts";
 import type {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError, command, event, fail, unwrap } from "../../mod.ts";
-import type { LogFields } from "../contract/observer.ts";
+import type { LogFields } from "../contract/nodes/observer.ts";
 import { testCluster } from "./mod.ts";
 
 const MINUTE = 60_000;

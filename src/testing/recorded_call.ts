@@ -2,7 +2,7 @@
  * The meaning of a call of an app or a context for the history: whether it is an operation, and of which contract, key
  * and options; and the header by which the attempts of a handler know the operation that sent their message.
  */
-import type { AnyContract } from "../contract/contract.ts";
+import type { AnyContract } from "../contract/declaration/contract.ts";
 import { isRecord } from "../data/checks.ts";
 import type { HistoryKind, HistoryOperation } from "./history.ts";
 

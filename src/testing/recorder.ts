@@ -4,10 +4,10 @@ import type { Behavior, Contract, Result } from "../../mod.ts";
 import { show } from "../data/checks.ts";
 import { checkNextOptions, type NextOptions, type RecordType } from "./test_cluster_options.ts";
 import type { AnyCode } from "../error.ts";
-import type { AnyContract, Kind } from "../contract/contract.ts";
-import type { Context } from "../contract/context.ts";
-import type { BroadcastResult } from "../contract/sender.ts";
-import type { OutgoingMessage } from "../contract/behavior.ts";
+import type { AnyContract, Kind } from "../contract/declaration/contract.ts";
+import type { Context } from "../contract/calls/context.ts";
+import type { BroadcastResult } from "../contract/calls/sender.ts";
+import type { OutgoingMessage } from "../contract/declaration/behavior.ts";
 import type { AppClock } from "../ports/clock.ts";
 
 /** A message that was sent or handled. */

@@ -3,7 +3,7 @@
  * by themselves.
  */
 import { type Catga, CatgaError } from "../../mod.ts";
-import type { RunInfo } from "../contract/flow.ts";
+import type { RunInfo } from "../contract/calls/flow.ts";
 import type { MemoryNetwork } from "../memory/network.ts";
 import type { VirtualClock } from "../memory/virtual_clock.ts";
 import { delay } from "../ports/clock.ts";

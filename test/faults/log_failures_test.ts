@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer } from "../../tools/nats_server.ts";
-import type { DeadLetter } from "../../src/contract/durable_messages.ts";
+import type { DeadLetter } from "../../src/contract/calls/durable_messages.ts";
 import type { LogHandler } from "../processes/log_node.ts";
 import { eventually } from "../support/eventually.ts";
 import { LogCluster } from "../support/log_cluster.ts";

@@ -3,7 +3,7 @@ import { assertEquals, assertNotEquals } from "@std/assert";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { requireNatsServer } from "../../tools/nats_server.ts";
-import type { DeadLetter } from "../../src/contract/durable_messages.ts";
+import type { DeadLetter } from "../../src/contract/calls/durable_messages.ts";
 import { logFile } from "../processes/log_file.ts";
 import type { LogLine, Task } from "../processes/log_messages.ts";
 import type { LogHandler } from "../processes/log_node.ts";

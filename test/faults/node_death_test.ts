@@ -12,7 +12,7 @@ import { type NodeProcess, startNode } from "../processes/node_process.ts";
 import { RunLog } from "../processes/run_log.ts";
 import type { NodeOptions } from "../processes/test_node.ts";
 import { eventually } from "../support/eventually.ts";
-import type { Observation } from "../../src/contract/observer.ts";
+import type { Observation } from "../../src/contract/nodes/observer.ts";
 
 /** Of the nodes that are frozen, in ms. */
 const HEARTBEAT = 3_000;

@@ -10,7 +10,7 @@ import type { Moment, Phase } from "../processes/kv_phases.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
 import { catga } from "../../src/catga.ts";
-import { command } from "../../src/contract/definition.ts";
+import { command } from "../../src/contract/declaration/definition.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { aftermath } from "../support/aftermath.ts";
 import { chances } from "../support/chances.ts";

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Batch, type Catga, catga, type CatgaOptions, type Context, fail } from "@catga/catga";
-import type { SubscriptionOptions } from "../../src/contract/handler.ts";
+import type { SubscriptionOptions } from "../../src/contract/declaration/handler.ts";
 import { LoopGaps } from "./loop_gaps.ts";
 import { openLogFile } from "./log_file.ts";
 import { type Category, contracts, isKeyed, type Task } from "./log_messages.ts";

@@ -11,7 +11,7 @@
  * @module
  */
 import { type Catga, catga, fail, type RunInfo, workflow } from "../../mod.ts";
-import type { Flow, Step } from "../../src/contract/flow.ts";
+import type { Flow, Step } from "../../src/contract/calls/flow.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { MemoryNetwork, VirtualClock } from "../../src/testing/mod.ts";
 import { QUIET } from "../support/quiet.ts";

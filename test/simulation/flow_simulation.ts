@@ -15,11 +15,11 @@
  */
 import process from "node:process";
 import { setImmediate } from "node:timers";
-import type { Flow, Step } from "../../src/contract/flow.ts";
-import { fail } from "../../src/contract/result.ts";
-import { workflow } from "../../src/contract/workflow.ts";
-import { afterRefusedMessage, untriedNodes } from "../../src/contract/shape_rules.ts";
-import type { RefusedRun, WorkflowBody } from "../../src/contract/workflow_body.ts";
+import type { Flow, Step } from "../../src/contract/calls/flow.ts";
+import { fail } from "../../src/contract/calls/result.ts";
+import { workflow } from "../../src/contract/declaration/workflow.ts";
+import { afterRefusedMessage, untriedNodes } from "../../src/contract/schemas/shape_rules.ts";
+import type { RefusedRun, WorkflowBody } from "../../src/contract/declaration/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
 import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/execution/drive_host.ts";
 import { DrivenRuns, type DrivenRunsHost, UNDRIVEN_PAUSE } from "../../src/flow/driving/driven_runs.ts";

@@ -3,7 +3,7 @@ import type { Clock } from "../../src/ports/clock.ts";
 import type { Logger, Result } from "../../mod.ts";
 import type { MessageObservation } from "../../src/testing/checkers/messages.ts";
 import type { RequestKind } from "../../src/testing/checkers/allowed_results.ts";
-import type { LogFields } from "../../src/contract/observer.ts";
+import type { LogFields } from "../../src/contract/nodes/observer.ts";
 
 /** A {@link MessageObservation} whose moment is now. */
 type Untimed<T> = T extends MessageObservation ? Omit<T, "at"> : never;

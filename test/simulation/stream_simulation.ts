@@ -11,7 +11,7 @@
  * @module
  */
 import process from "node:process";
-import type { Window } from "../../src/contract/definition.ts";
+import type { Window } from "../../src/contract/declaration/definition.ts";
 import { ReceivedFrames } from "../../src/cluster/wire/received_frames.ts";
 import type { ItemSource, ItemWriter } from "../../src/dispatch/item_ports.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";

@@ -1,6 +1,6 @@
 /** The state of a cluster after its last fault: what does not work again, and which entries outlived their ttl. */
 import { catga } from "../../src/catga.ts";
-import type { Catga } from "../../src/contract/running_node.ts";
+import type { Catga } from "../../src/contract/nodes/running_node.ts";
 import { livenessViolations, type Probe, probe, type ProbeOptions } from "./liveness.ts";
 import { ServerPace } from "./server_pace.ts";
 import { lastingViolations, readStore } from "./store_check.ts";

@@ -1,9 +1,9 @@
 /** Sends messages to nodes in other processes, and checks the results against what the handlers there wrote down. */
 import { setTimeout as wait } from "node:timers/promises";
-import type { Catga } from "../../src/contract/running_node.ts";
-import type { Contract, Kind } from "../../src/contract/contract.ts";
-import type { SendOptions } from "../../src/contract/send_options.ts";
-import type { Result } from "../../src/contract/result.ts";
+import type { Catga } from "../../src/contract/nodes/running_node.ts";
+import type { Contract, Kind } from "../../src/contract/declaration/contract.ts";
+import type { SendOptions } from "../../src/contract/calls/send_options.ts";
+import type { Result } from "../../src/contract/calls/result.ts";
 import { type LoopGap, LoopGaps } from "../processes/loop_gaps.ts";
 import type { RunLog } from "../processes/run_log.ts";
 import { checkMessages, type MessageObservation } from "../../src/testing/checkers/messages.ts";

@@ -1,6 +1,6 @@
 /** Idempotent commands as a runner passes them to the idempotency store, for its tests. */
 import type { Clock } from "../../src/ports/clock.ts";
-import { fail, type Result } from "../../src/contract/result.ts";
+import { fail, type Result } from "../../src/contract/calls/result.ts";
 import type { Claimant } from "../../src/dispatch/context_host.ts";
 
 /** A claimant that waits for 30 s by this clock, with whatever is to be different. */

@@ -1,8 +1,8 @@
 /** A cluster of processes in Deno and Bun, whose clocks disagree, on a real nats-server, with faults to inject. */
 import { assert, assertEquals } from "@std/assert";
-import type { Catga } from "../../src/contract/running_node.ts";
+import type { Catga } from "../../src/contract/nodes/running_node.ts";
 import { catga, type CatgaOptions } from "../../src/catga.ts";
-import type { LogFields } from "../../src/contract/observer.ts";
+import type { LogFields } from "../../src/contract/nodes/observer.ts";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../tools/nats_server.ts";
 import { DRAINED, type NodeProcess, startNode } from "../processes/node_process.ts";
 import { RunLog } from "../processes/run_log.ts";

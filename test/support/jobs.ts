@@ -1,8 +1,8 @@
 /** Jobs whose handlers begin when they are admitted, and end when the test says so. */
-import type { Catga } from "../../src/contract/running_node.ts";
+import type { Catga } from "../../src/contract/nodes/running_node.ts";
 import { catga } from "../../src/catga.ts";
-import type { Handlers } from "../../src/contract/handler.ts";
-import type { Result } from "../../src/contract/result.ts";
+import type { Handlers } from "../../src/contract/declaration/handler.ts";
+import type { Result } from "../../src/contract/calls/result.ts";
 import { MemoryNetwork } from "../../src/memory/network.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
 

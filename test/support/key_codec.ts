@@ -1,5 +1,5 @@
 /** A codec for tests, whose keys are numbers. */
-import type { PayloadCodec } from "../../src/contract/payload_codec.ts";
+import type { PayloadCodec } from "../../src/contract/declaration/payload_codec.ts";
 
 /** Calls of asynchronous codecs that have not settled. */
 const open = new Set<Promise<unknown>>();

@@ -6,8 +6,8 @@ import { performance } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
 import { gapWithin, type LoopGap, LoopGaps, type Span } from "../processes/loop_gaps.ts";
 import { trueNow } from "../processes/skewed_clock.ts";
-import type { Result } from "../../src/contract/result.ts";
-import type { Catga } from "../../src/contract/running_node.ts";
+import type { Result } from "../../src/contract/calls/result.ts";
+import type { Catga } from "../../src/contract/nodes/running_node.ts";
 
 /** One thing that has to work again. */
 export interface Probe {

@@ -1,14 +1,14 @@
 /** An app without a cluster, on virtual time. */
 import { App, type AppParts } from "../../src/node/app.ts";
 import { NodeAlarms } from "../../src/node/node_alarms.ts";
-import type { Catga } from "../../src/contract/running_node.ts";
-import type { AnyBehavior } from "../../src/contract/behavior.ts";
-import type { Handlers } from "../../src/contract/handler.ts";
+import type { Catga } from "../../src/contract/nodes/running_node.ts";
+import type { AnyBehavior } from "../../src/contract/declaration/behavior.ts";
+import type { Handlers } from "../../src/contract/declaration/handler.ts";
 import { Mediator } from "../../src/dispatch/mediator.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { MemoryKeyValueStore } from "../../src/memory/key_value_store.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
-import type { Observation } from "../../src/contract/observer.ts";
+import type { Observation } from "../../src/contract/nodes/observer.ts";
 import type { KeyValueStore } from "../../src/ports/key_value_store.ts";
 import { CatgaError } from "../../src/error.ts";
 import { collect } from "../../src/dispatch/registry.ts";

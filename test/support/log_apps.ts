@@ -1,10 +1,10 @@
 /** Apps in memory that handle a durable event on virtual time, what each of them has run, and their deaths. */
 import { assertEquals } from "@std/assert";
-import type { Context } from "../../src/contract/context.ts";
-import { event } from "../../src/contract/definition.ts";
-import type { SubscriptionOptions } from "../../src/contract/handler.ts";
-import type { DeadLetter, SubscriptionInfo } from "../../src/contract/durable_messages.ts";
-import type { Catga } from "../../src/contract/running_node.ts";
+import type { Context } from "../../src/contract/calls/context.ts";
+import { event } from "../../src/contract/declaration/definition.ts";
+import type { SubscriptionOptions } from "../../src/contract/declaration/handler.ts";
+import type { DeadLetter, SubscriptionInfo } from "../../src/contract/calls/durable_messages.ts";
+import type { Catga } from "../../src/contract/nodes/running_node.ts";
 import { MemoryCluster } from "./memory_cluster.ts";
 
 /** An event of these tests. */

@@ -1,15 +1,15 @@
 /** A cluster in memory, on virtual time, for tests of membership. */
-import type { Catga } from "../../src/contract/running_node.ts";
+import type { Catga } from "../../src/contract/nodes/running_node.ts";
 import { catga, type CatgaOptions } from "../../src/catga.ts";
-import { query } from "../../src/contract/definition.ts";
-import type { LogFields } from "../../src/contract/observer.ts";
+import { query } from "../../src/contract/declaration/definition.ts";
+import type { LogFields } from "../../src/contract/nodes/observer.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../src/memory/network.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
 
 // loaded now: while a node loads them, virtual time would pass
 import "../../src/log/log.ts";
 import "../../src/log/running/worker.ts";
-import type { NodeChange } from "../../src/contract/node_info.ts";
+import type { NodeChange } from "../../src/contract/nodes/node_info.ts";
 
 /** Answers the node's id. */
 export const Who = query<void, string>("Who");

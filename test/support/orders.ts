@@ -1,5 +1,5 @@
 /** A module as a user writes it: contracts and handlers side by side, and exports that are neither. */
-import { command, event, query } from "../../src/contract/definition.ts";
+import { command, event, query } from "../../src/contract/declaration/definition.ts";
 
 export const CreateOrder = command<{ sku: string }, string>("CreateOrder");
 export const CountOrders = query<void, number>("CountOrders");

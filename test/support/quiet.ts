@@ -1,4 +1,4 @@
-import type { Logger } from "../../src/contract/observer.ts";
+import type { Logger } from "../../src/contract/nodes/observer.ts";
 
 /** Logs nothing. */
 export const QUIET: Logger = { debug() {}, info() {}, warn() {}, error() {} };

@@ -1,5 +1,5 @@
 /** Schemas for tests. */
-import type { Schema, SchemaIssue } from "../../src/contract/schema.ts";
+import type { Schema, SchemaIssue } from "../../src/contract/schemas/schema.ts";
 
 /** A Standard Schema that counts how often it is run. */
 export function counting<In, Out>(parse: (value: In) => Out | Promise<Out>): Schema<In, Out> & { runs: number } {

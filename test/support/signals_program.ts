@@ -6,7 +6,7 @@
  */
 import process from "node:process";
 import { catga } from "../../src/catga.ts";
-import { event, query } from "../../src/contract/definition.ts";
+import { event, query } from "../../src/contract/declaration/definition.ts";
 import { MemoryNetwork } from "../../src/memory/network.ts";
 
 const Work = query<void, string>("Work");

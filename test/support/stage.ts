@@ -2,10 +2,10 @@
  * A stage for tests of the wire: a real node on an in-memory network, and players, which are bare connections. A player
  * sends the frames that the test writes and keeps those that arrive, so that the test sees the bytes.
  */
-import type { NodeInfo } from "../../src/contract/node_info.ts";
-import type { Catga } from "../../src/contract/running_node.ts";
+import type { NodeInfo } from "../../src/contract/nodes/node_info.ts";
+import type { Catga } from "../../src/contract/nodes/running_node.ts";
 import { catga, type CatgaOptions } from "../../src/catga.ts";
-import type { LogFields } from "../../src/contract/observer.ts";
+import type { LogFields } from "../../src/contract/nodes/observer.ts";
 import { type MemoryConnection, MemoryNetwork } from "../../src/memory/network.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
 

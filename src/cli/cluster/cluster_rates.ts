@@ -1,5 +1,5 @@
 /** Computes rates of a cluster per second, from the counts in two successive answers of each node. */
-import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../../contract/node_stats.ts";
+import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../../contract/nodes/node_stats.ts";
 import { quantile } from "../../data/latency_buckets.ts";
 
 /** The last two answers of a node to requests for its statistics. */

@@ -1,8 +1,8 @@
 /** Tests of a cluster's rates, which are the differences between two answers of each node. */
 import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
-import type { NodeInfo } from "../../contract/node_info.ts";
-import type { ContractStats, NodeStats } from "../../contract/node_stats.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
+import type { ContractStats, NodeStats } from "../../contract/nodes/node_stats.ts";
 import { latencyBucket } from "../../data/latency_buckets.ts";
 import { Answers } from "../commands/top.ts";
 import { clusterRates } from "./cluster_rates.ts";

@@ -1,7 +1,7 @@
 /** Makes the connection options of nats.js from flags and environment variables. */
 import { readFile } from "node:fs/promises";
 import type { ConnectionOptions, PayloadCodec } from "../../../mod.ts";
-import { checkCodec } from "../../contract/payload_codec.ts";
+import { checkCodec } from "../../contract/declaration/payload_codec.ts";
 import { loadDriver } from "../../nats/connection/driver.ts";
 import { CONNECTION_FLAGS, type Flags, UsageError } from "../terminal/flags.ts";
 import { importFile } from "./program_module.ts";

@@ -1,10 +1,15 @@
 /** Asks the running nodes for descriptions of their contracts. */
 import type { Look } from "../../check/running.ts";
 import { isAskable } from "../../cluster/wire/frame_reader.ts";
-import { readAnnouncement } from "../../contract/announcement.ts";
-import { isInternalName } from "../../contract/contract.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
-import { type ContractDescription, type NodeShapes, readDescription, readNodeShapes } from "../../contract/shape.ts";
+import { readAnnouncement } from "../../contract/nodes/announcement.ts";
+import { isInternalName } from "../../contract/declaration/contract.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
+import {
+  type ContractDescription,
+  type NodeShapes,
+  readDescription,
+  readNodeShapes,
+} from "../../contract/schemas/shape.ts";
 import { isRecord } from "../../data/checks.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import type { Pinger } from "./pinger.ts";

@@ -2,10 +2,10 @@
  * Parses the statistics in a node's answer. The answer may be anything: each field is checked, and unknown fields are
  * dropped.
  */
-import { isEndpoint, nodeOf } from "../../contract/subjects.ts";
-import { type Alarm, ALARM_KINDS, type UnreadableEntity } from "../../contract/alarms.ts";
-import { isContractName } from "../../contract/contract.ts";
-import type { ContractStats, NodeStats, PeerStats } from "../../contract/node_stats.ts";
+import { isEndpoint, nodeOf } from "../../contract/nodes/subjects.ts";
+import { type Alarm, ALARM_KINDS, type UnreadableEntity } from "../../contract/nodes/alarms.ts";
+import { isContractName } from "../../contract/declaration/contract.ts";
+import type { ContractStats, NodeStats, PeerStats } from "../../contract/nodes/node_stats.ts";
 import { isCount, isNotNegative, isRecord } from "../../data/checks.ts";
 import { LATENCY_BUCKETS } from "../../data/latency_buckets.ts";
 

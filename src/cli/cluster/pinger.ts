@@ -3,7 +3,7 @@
  * results: the process answers; it is silent; or the server returns the ping, because no process receives it: that
  * process has ended, or has lost its connection.
  */
-import { bounceSubject, isEndpoint, nodeSubject } from "../../contract/subjects.ts";
+import { bounceSubject, isEndpoint, nodeSubject } from "../../contract/nodes/subjects.ts";
 import { readFrame } from "../../cluster/wire/frame_reader.ts";
 import { PROTOCOL } from "../../version.ts";
 import { token } from "../../ports/clock.ts";

@@ -22,10 +22,10 @@ import { checkedToken, type Flags, UsageError } from "../terminal/flags.ts";
 import { type CliCommand, DONE, FAILED } from "../terminal/cli_command.ts";
 import { declaredNames, noNodes } from "./nodes.ts";
 import { bold, type Terminal } from "../terminal/terminal.ts";
-import type { BroadcastResult } from "../../contract/sender.ts";
-import { type Kind, kindOf } from "../../contract/contract.ts";
-import { readAnnouncement } from "../../contract/announcement.ts";
-import { drivenWorkflow } from "../../contract/workflow.ts";
+import type { BroadcastResult } from "../../contract/calls/sender.ts";
+import { type Kind, kindOf } from "../../contract/declaration/contract.ts";
+import { readAnnouncement } from "../../contract/nodes/announcement.ts";
+import { drivenWorkflow } from "../../contract/declaration/workflow.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
 

@@ -3,8 +3,8 @@
  * @decides `catga dead`
  */
 import type { DeadLetter } from "../../../mod.ts";
-import type { DeadLetterOptions } from "../../contract/durable_messages.ts";
-import { shownPayload } from "../../contract/redaction.ts";
+import type { DeadLetterOptions } from "../../contract/calls/durable_messages.ts";
+import { shownPayload } from "../../contract/declaration/redaction.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import { settled } from "../../log/administration/dead_letters.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";

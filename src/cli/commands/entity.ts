@@ -2,8 +2,8 @@
  * `entity`: shows the stored events and the snapshot of one entity.
  * @decides `catga entity`: the history of one entity
  */
-import { nodeLabel } from "../../contract/alarms.ts";
-import { HIDDEN, shownPayload } from "../../contract/redaction.ts";
+import { nodeLabel } from "../../contract/nodes/alarms.ts";
+import { HIDDEN, shownPayload } from "../../contract/declaration/redaction.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import { listed, printable, printableJson } from "../../data/printable.ts";
 import {

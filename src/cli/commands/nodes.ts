@@ -1,6 +1,6 @@
 /** `nodes`: lists the nodes of a namespace, once or whenever they change. */
 import type { NodeInfo } from "../../../mod.ts";
-import { drivenWorkflow } from "../../contract/workflow.ts";
+import { drivenWorkflow } from "../../contract/declaration/workflow.ts";
 import { readRecord } from "../../cluster/membership/node_record.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";

@@ -3,8 +3,8 @@
  * are applied in `flow/calls/run_infos.ts`; their flags are parsed here.
  * @decides `catga runs` and `catga run`: retry, cancel, skip or signal from a shell
  */
-import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../../contract/flow.ts";
-import { shownEntryValue } from "../../contract/redaction.ts";
+import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../../contract/calls/flow.ts";
+import { shownEntryValue } from "../../contract/declaration/redaction.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { type Flags, UsageError } from "../terminal/flags.ts";
@@ -13,7 +13,7 @@ import { type CliCommand, DONE, FAILED } from "../terminal/cli_command.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 import { facts, Listing, print } from "../terminal/listing.ts";
 import { table } from "../terminal/table.ts";
-import { drivenWorkflow, isWorkflowName } from "../../contract/workflow.ts";
+import { drivenWorkflow, isWorkflowName } from "../../contract/declaration/workflow.ts";
 import { isCatgaError } from "../../error.ts";
 
 /** The `runs` command of the tool. */

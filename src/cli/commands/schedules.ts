@@ -2,7 +2,14 @@
  * `schedules`: lists messages that are scheduled for later, and cancels one.
  * @decides `catga schedules`: pending schedules, and the cancelling of one
  */
-import { isWorkflowName, runContracts, runOfStart, runType, startName, wakesRun } from "../../contract/workflow.ts";
+import {
+  isWorkflowName,
+  runContracts,
+  runOfStart,
+  runType,
+  startName,
+  wakesRun,
+} from "../../contract/declaration/workflow.ts";
 import { offsetOf } from "../../data/cron.ts";
 import { printable } from "../../data/printable.ts";
 import { scheduleSubject } from "../../log/format/names.ts";

@@ -3,8 +3,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../../mod.ts";
 import type { Violation } from "../../ports/transport.ts";
 import { readRecord } from "../../cluster/membership/node_record.ts";
-import type { Alarm } from "../../contract/alarms.ts";
-import type { NodeStats } from "../../contract/node_stats.ts";
+import type { Alarm } from "../../contract/nodes/alarms.ts";
+import type { NodeStats } from "../../contract/nodes/node_stats.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import {
   type ClusterRates,

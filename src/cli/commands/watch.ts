@@ -1,10 +1,10 @@
 /** `watch`: prints events as they are published. */
-import { shownPayload } from "../../contract/redaction.ts";
-import { eventSubject, nodeOf } from "../../contract/subjects.ts";
+import { shownPayload } from "../../contract/declaration/redaction.ts";
+import { eventSubject, nodeOf } from "../../contract/nodes/subjects.ts";
 import type { EventFrame } from "../../cluster/wire/frame.ts";
 import { readEventFrame } from "../../cluster/wire/frame_reader.ts";
 import { listed, printable, printableJson } from "../../data/printable.ts";
-import { COMMANDS, readAnnouncement } from "../../contract/announcement.ts";
+import { COMMANDS, readAnnouncement } from "../../contract/nodes/announcement.ts";
 import { covers } from "../../nats/stream/subject_filter.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import type { Violation } from "../../ports/transport.ts";

@@ -1,7 +1,7 @@
 /** Finds the subscription that an argument of the command line names. */
 import type { SubscriptionInfo } from "../../../mod.ts";
 import type { Flags } from "./flags.ts";
-import { OF_ENTITIES } from "../../contract/announcement.ts";
+import { OF_ENTITIES } from "../../contract/nodes/announcement.ts";
 
 /**
  * Finds the subscription that an argument names: `NAME`, in the service of `--service` if it is given, or

@@ -3,7 +3,7 @@
  * presents the node as a NATS service, which `nats micro` lists (`Directory`). Requests between nodes do not pass
  * through {@link Interop}.
  */
-import { callSubject } from "../../contract/subjects.ts";
+import { callSubject } from "../../contract/nodes/subjects.ts";
 import { OnceAMinute } from "../../ports/clock.ts";
 import {
   CallStats,
@@ -15,11 +15,11 @@ import {
   respond,
   type ServedContract,
 } from "./plain_calls.ts";
-import type { AnyContract } from "../../contract/contract.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import { DOMAIN_HEADER, NAMESPACE_HEADER, type Subscription, type Transport } from "../../ports/transport.ts";
 import { exceeds } from "../../data/utf8.ts";
-import { jsonSchemas } from "../../contract/json_schema.ts";
+import { jsonSchemas } from "../../contract/schemas/json_schema.ts";
 
 /** Dependencies of {@link Interop} on its node. */
 interface InteropOptions extends Omit<PlainCallsOptions, "served"> {

@@ -2,13 +2,13 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { z } from "zod";
-import type { Catga } from "../../contract/running_node.ts";
+import type { Catga } from "../../contract/nodes/running_node.ts";
 import type { CatgaOptions } from "../../catga.ts";
-import { command, query, stream } from "../../contract/definition.ts";
-import type { LogFields } from "../../contract/observer.ts";
-import { fail, unwrap } from "../../contract/result.ts";
-import type { Schema } from "../../contract/schema.ts";
-import type { Context } from "../../contract/context.ts";
+import { command, query, stream } from "../../contract/declaration/definition.ts";
+import type { LogFields } from "../../contract/nodes/observer.ts";
+import { fail, unwrap } from "../../contract/calls/result.ts";
+import type { Schema } from "../../contract/schemas/schema.ts";
+import type { Context } from "../../contract/calls/context.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 
 /** An answer as a plain NATS client gets it. */

@@ -5,7 +5,7 @@
  * waits until fewer than the app's `concurrency` handlers run, like requests of other nodes.
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
-import type { AnyContract } from "../../contract/contract.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { abandoned } from "../../dispatch/outcome.ts";
 import { untilDeadline } from "../../dispatch/deadlined_wait.ts";
 import { CatgaError, isCatgaError, statusOf } from "../../error.ts";
@@ -13,13 +13,13 @@ import { MAX_CODE, writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import { exceeds } from "../../data/utf8.ts";
 import { toJson } from "../../data/encoding.ts";
 import { parseAnswer, parsePayload } from "../../dispatch/message_schema.ts";
-import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/send_options.ts";
-import type { Result } from "../../contract/result.ts";
-import { type MaybePromise, schemaThrew } from "../../contract/schema.ts";
+import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/calls/send_options.ts";
+import type { Result } from "../../contract/calls/result.ts";
+import { type MaybePromise, schemaThrew } from "../../contract/schemas/schema.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import type { EndpointOptions } from "../wire/endpoint.ts";
 import { tooLarge } from "../wire/frame_writer.ts";
-import type { Observer } from "../../contract/observer.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import { printable } from "../../data/printable.ts";
 
 /** Name of the queue group in which all nodes subscribe: the default queue group of NATS services. */

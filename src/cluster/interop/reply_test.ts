@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import type { Observation } from "../../contract/observer.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { mayAnswer, respond } from "./plain_calls.ts";

@@ -6,9 +6,9 @@ import { assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { catga, type CatgaOptions } from "../../catga.ts";
-import { query } from "../../contract/definition.ts";
+import { query } from "../../contract/declaration/definition.ts";
 import type { CatgaError } from "../../error.ts";
-import type { Catga } from "../../contract/running_node.ts";
+import type { Catga } from "../../contract/nodes/running_node.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 
 const Who = query<void, string>("Who");

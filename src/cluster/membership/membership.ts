@@ -8,10 +8,10 @@
  * store may have been away: the node stays as long as it answers pings (`wire/peer.ts` answers them). The members and
  * the events of their changes are in `membership_view.ts`. Records beyond the limits are counted (`SkippedRecords`).
  */
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import { type Change, throughElection } from "../../ports/key_value_store.ts";
 import type { MalformedCount } from "../wire/frame_reader.ts";
-import { nodeOf } from "../../contract/subjects.ts";
+import { nodeOf } from "../../contract/nodes/subjects.ts";
 import { PROTOCOL } from "../../version.ts";
 import { type Member, MembershipView, type MembershipViewOptions } from "./membership_view.ts";
 import { readRecord, SIGNED_OFF } from "./node_record.ts";
@@ -19,7 +19,7 @@ import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
 import { Unproven } from "./unproven.ts";
 import { type Clock, OnceAMinute } from "../../ports/clock.ts";
 import { GapInquiry, type GapInquiryOptions, Gaps } from "./gaps.ts";
-import type { Observer } from "../../contract/observer.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 
 /** Dependencies of a {@link Membership} on its node. */
 interface MembershipOptions

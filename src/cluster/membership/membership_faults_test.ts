@@ -4,8 +4,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CatgaError } from "../../error.ts";
-import { command } from "../../contract/definition.ts";
-import type { Result } from "../../contract/result.ts";
+import { command } from "../../contract/declaration/definition.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../../../test/support/memory_cluster.ts";

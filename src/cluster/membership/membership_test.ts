@@ -2,18 +2,18 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { catga } from "../../catga.ts";
-import { command, query } from "../../contract/definition.ts";
+import { command, query } from "../../contract/declaration/definition.ts";
 import { CatgaError } from "../../error.ts";
 import type { Bucket, Change } from "../../ports/key_value_store.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import type { Result } from "../../contract/result.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../../../test/support/memory_cluster.ts";
 import { Player } from "../../../test/support/stage.ts";
 import { MalformedCount } from "../wire/frame_reader.ts";
 import { Membership, SkippedRecords } from "./membership.ts";
 import { LONGEST } from "./own_record.ts";
-import type { Observation } from "../../contract/observer.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
 
 describe("nodes", () => {
   it("a start is seen at once by all, and sees all; a drain is seen at once", async () => {

@@ -3,12 +3,12 @@
  * events that follow a change, with the contracts that each handles. `membership.ts` decides what makes a node a
  * member, and what ends its membership.
  */
-import type { NodeChange, NodeInfo } from "../../contract/node_info.ts";
-import type { Observer } from "../../contract/observer.ts";
+import type { NodeChange, NodeInfo } from "../../contract/nodes/node_info.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import { firstIndex } from "../../data/binary_search.ts";
 import { freeze } from "./node_record.ts";
-import { type Kind, kindOf } from "../../contract/contract.ts";
-import { internalNames } from "../../contract/announcement.ts";
+import { type Kind, kindOf } from "../../contract/declaration/contract.ts";
+import { internalNames } from "../../contract/nodes/announcement.ts";
 
 /** Dependencies of a {@link MembershipView} on its node. */
 export interface MembershipViewOptions {

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import type { NodeInfo } from "../../contract/node_info.ts";
-import type { Observation } from "../../contract/observer.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
 import { HandledLists, MembershipView } from "./membership_view.ts";
 import { follow, MemoryCluster as Cluster } from "../../../test/support/memory_cluster.ts";
 

@@ -2,13 +2,13 @@
  * The record of a node in the store: its {@link NodeInfo} as JSON. Anybody with access can write one, so it is
  * validated.
  */
-import { isAnnounced } from "../../contract/announcement.ts";
-import { isContractName } from "../../contract/contract.ts";
-import { isShape } from "../../contract/shape.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import { isAnnounced } from "../../contract/nodes/announcement.ts";
+import { isContractName } from "../../contract/declaration/contract.ts";
+import { isShape } from "../../contract/schemas/shape.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import { isNotNegative, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
-import { isEndpoint, nodeOf } from "../../contract/subjects.ts";
+import { isEndpoint, nodeOf } from "../../contract/nodes/subjects.ts";
 
 /** Note with which a node deletes its own record; other nodes delete records without this note. */
 export const SIGNED_OFF = "signed off";

@@ -9,8 +9,8 @@
 import { type Clock, delay, type Random, type Timer, within } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
-import type { Observer } from "../../contract/observer.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import type { ServerInfo, Transport } from "../../ports/transport.ts";
 import { readRecord, SIGNED_OFF, writeRecord } from "./node_record.ts";
 

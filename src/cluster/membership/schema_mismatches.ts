@@ -4,11 +4,11 @@
  * node's messages, and this node their answers. A node that handles a contract compares it as well, as soon as it sends
  * a message of it.
  */
-import type { ObservedMismatch } from "../../contract/alarms.ts";
-import { reads } from "../../contract/compatibility.ts";
-import type { AnyContract } from "../../contract/contract.ts";
-import type { JsonSchema } from "../../contract/json_schema.ts";
-import { type ContractDescription, describeContract } from "../../contract/shape.ts";
+import type { ObservedMismatch } from "../../contract/nodes/alarms.ts";
+import { reads } from "../../contract/schemas/compatibility.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { JsonSchema } from "../../contract/schemas/json_schema.ts";
+import { type ContractDescription, describeContract } from "../../contract/schemas/shape.ts";
 
 /** Nodes whose contracts all have the same shapes, and descriptions of some of these contracts. */
 export interface HandlingNodes {

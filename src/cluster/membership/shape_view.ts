@@ -5,8 +5,8 @@
  * that hash, once, for the shapes. So nodes whose contracts have the same versions ask each other nothing. A node whose
  * contracts have no schemas announces nothing.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import {
   type ContractDescription,
   type ContractShapes,
@@ -16,10 +16,10 @@ import {
   readDescription,
   readNodeShapes,
   shapesHash,
-} from "../../contract/shape.ts";
-import { nodeLabel, type ObservedMismatch } from "../../contract/alarms.ts";
+} from "../../contract/schemas/shape.ts";
+import { nodeLabel, type ObservedMismatch } from "../../contract/nodes/alarms.ts";
 import { isRecord } from "../../data/checks.ts";
-import type { Observer } from "../../contract/observer.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import type { SchemaMismatches } from "./schema_mismatches.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 

@@ -6,9 +6,9 @@
  * limited. The `Prover` sends the pings.
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import { Fifo } from "../../data/fifo.ts";
-import { bounceSubject, isEndpoint, nodeSubject } from "../../contract/subjects.ts";
+import { bounceSubject, isEndpoint, nodeSubject } from "../../contract/nodes/subjects.ts";
 import { publishIfOpen, type Subscription, type TransportMessage } from "../../ports/transport.ts";
 import { HEADERS, Malformed, readFrame } from "../wire/frame_reader.ts";
 import { PROTOCOL } from "../../version.ts";

@@ -5,8 +5,8 @@
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga } from "../../catga.ts";
-import { command, query } from "../../contract/definition.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import { command, query } from "../../contract/declaration/definition.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import { CatgaError } from "../../error.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";

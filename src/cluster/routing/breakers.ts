@@ -3,10 +3,10 @@
  * process.
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
-import type { Observer } from "../../contract/observer.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import type { Peer } from "../wire/peer.ts";
-import type { Kind } from "../../contract/contract.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { Kind } from "../../contract/declaration/contract.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 
 /** A node of the cluster, with what the breakers need to know of it. */
 export interface KnownNode {

@@ -1,8 +1,8 @@
 /** Tests of the circuit breakers of a node, in a cluster: which requests they let through. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { command } from "../../contract/definition.ts";
-import type { Result } from "../../contract/result.ts";
+import { command } from "../../contract/declaration/definition.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { asked, first, openStage, openTrio, Player, type Stage } from "../../../test/support/stage.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { Breaker, type BreakerState } from "./breakers.ts";

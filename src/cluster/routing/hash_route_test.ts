@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { query } from "../../contract/definition.ts";
-import { unwrap } from "../../contract/result.ts";
+import { query } from "../../contract/declaration/definition.ts";
+import { unwrap } from "../../contract/calls/result.ts";
 import { testCluster } from "../../testing/mod.ts";
 
 const Where = query<string, string>("Where", { key: (key) => key, route: "hash" });

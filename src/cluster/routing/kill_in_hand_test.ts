@@ -11,7 +11,7 @@ import { Hang, Record } from "../../../test/processes/node_messages.ts";
 import { OWN_RUNTIMES, startNode } from "../../../test/processes/node_process.ts";
 import { RunLog } from "../../../test/processes/run_log.ts";
 import { eventually } from "../../../test/support/eventually.ts";
-import type { Route } from "../../contract/node_info.ts";
+import type { Route } from "../../contract/nodes/node_info.ts";
 
 const IN_HAND = 1_000;
 const QUEUED = 200;

@@ -4,9 +4,9 @@
  * not failed; suspect ones (after a bounce or an unanswered ping), and ones whose program says that they are not ready,
  * only if there are no others. If no breaker allows requests, all nodes that handle the contract are candidates.
  */
-import type { AnyContract, Kind } from "../../contract/contract.ts";
-import { ownShapeFirst, type ShapedNode, shapeName, untriedNodes } from "../../contract/shape_rules.ts";
-import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";
+import type { AnyContract, Kind } from "../../contract/declaration/contract.ts";
+import { ownShapeFirst, type ShapedNode, shapeName, untriedNodes } from "../../contract/schemas/shape_rules.ts";
+import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/nodes/node_info.ts";
 import { disown, show } from "../../data/checks.ts";
 import { wrongKind } from "../../dispatch/outcome.ts";
 import type { CatgaError } from "../../error.ts";

@@ -1,9 +1,9 @@
 /** Tests of the choice of nodes: the cost of a change of the nodes, and what a user's routing strategy may do. */
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, query } from "../../contract/definition.ts";
-import type { NodeInfo, RouteName, RouteRequest, Strategy } from "../../contract/node_info.ts";
-import { fail, type Result, unwrap } from "../../contract/result.ts";
+import { command, query } from "../../contract/declaration/definition.ts";
+import type { NodeInfo, RouteName, RouteRequest, Strategy } from "../../contract/nodes/node_info.ts";
+import { fail, type Result, unwrap } from "../../contract/calls/result.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { testCluster } from "../../testing/mod.ts";

@@ -5,7 +5,7 @@
 import { CatgaError, unavailable } from "../../error.ts";
 import { backoff, type Random } from "../../ports/clock.ts";
 import { type AttemptFailure, type Call, isRefusal, type NotRunCode } from "../wire/call.ts";
-import type { AnyContract } from "../../contract/contract.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { DEADLOCK_REASON } from "../../dispatch/outcome.ts";
 
 /** Reason why the caller no longer waits for a call. `sent`: true if an attempt may have run. */

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { command, query } from "../../contract/definition.ts";
+import { command, query } from "../../contract/declaration/definition.ts";
 import { CatgaError } from "../../error.ts";
 import type { NotRunCode } from "../wire/call.ts";
 import { decideRetry, type Failed } from "./retry_decision.ts";

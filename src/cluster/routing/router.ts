@@ -4,10 +4,10 @@
  * `decideRetry`: another attempt, or an error. A broadcast goes once to each node.
  * @decides the deadline of a request to another node passes
  */
-import type { Failure, Result } from "../../contract/result.ts";
-import type { BroadcastResult } from "../../contract/sender.ts";
-import type { Observer } from "../../contract/observer.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { Failure, Result } from "../../contract/calls/result.ts";
+import type { BroadcastResult } from "../../contract/calls/sender.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { plainResult, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";
@@ -19,9 +19,9 @@ import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import { type BreakerOptions, Breakers, type KnownNode } from "./breakers.ts";
 import { Candidates, type KnownShapes } from "./node_choice.ts";
-import { afterRefusedRequest } from "../../contract/shape_rules.ts";
-import { isHandlerFailing } from "../../contract/alarms.ts";
-import type { AnyContract } from "../../contract/contract.ts";
+import { afterRefusedRequest } from "../../contract/schemas/shape_rules.ts";
+import { isHandlerFailing } from "../../contract/nodes/alarms.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
 import { decideRetry, type GivenUp, isAway, isOverload, mayMoveOn, retryPause } from "./retry_decision.ts";
 import { toText } from "../../data/encoding.ts";

@@ -2,13 +2,13 @@
 import process from "node:process";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
-import type { AnyContract } from "../../contract/contract.ts";
-import { command, query } from "../../contract/definition.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import { command, query } from "../../contract/declaration/definition.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import type { MemoryNetwork } from "../../memory/network.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
-import { type Result, unwrap } from "../../contract/result.ts";
-import type { Schema } from "../../contract/schema.ts";
+import { type Result, unwrap } from "../../contract/calls/result.ts";
+import type { Schema } from "../../contract/schemas/schema.ts";
 import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { openStage, openTrio, Player, type Stage } from "../../../test/support/stage.ts";

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Call } from "../wire/call.ts";

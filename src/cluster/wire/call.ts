@@ -20,12 +20,12 @@
  * again if it may run twice. Gathered and sent calls are in the peer's ledger (list of unanswered requests).
  */
 import type { CatgaError } from "../../error.ts";
-import type { Result } from "../../contract/result.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../ports/deadline_wheel.ts";
 import type { Meta, RemoteRequest, ResultReceiver } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/outcome.ts";
-import { nodeOf } from "../../contract/subjects.ts";
+import { nodeOf } from "../../contract/nodes/subjects.ts";
 import { tooLarge } from "./frame_writer.ts";
 
 /** Failure of an attempt to have a call handled by a node. */

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { command, query } from "../../contract/definition.ts";
+import { command, query } from "../../contract/declaration/definition.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { Call, type CallOwner, callPrefix } from "./call.ts";

@@ -1,7 +1,7 @@
 /** Tests of events that every node gets, beside handlers that run once in each service. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { event } from "../../contract/definition.ts";
+import { event } from "../../contract/declaration/definition.ts";
 import { localApp } from "../../../test/support/local_app.ts";
 import { type TestCluster, testCluster } from "../../testing/mod.ts";
 

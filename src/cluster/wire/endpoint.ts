@@ -3,8 +3,8 @@
  * sends frames (messages) to them at the end of each turn of the event loop, `frame_receiver.ts` handles the frames
  * that arrive; `watchdog.ts` decides what bounces and silence mean.
  */
-import { bounceSubject, nodeOf, nodeSubject } from "../../contract/subjects.ts";
-import type { Observer } from "../../contract/observer.ts";
+import { bounceSubject, nodeOf, nodeSubject } from "../../contract/nodes/subjects.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import { delay, token } from "../../ports/clock.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
 import type { Call } from "./call.ts";

@@ -1,9 +1,9 @@
 /** Tests of the frames that a node sends, and of the number of its peers. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { query } from "../../contract/definition.ts";
+import { query } from "../../contract/declaration/definition.ts";
 import { CatgaError } from "../../error.ts";
-import { fail } from "../../contract/result.ts";
+import { fail } from "../../contract/calls/result.ts";
 import { catga } from "../../catga.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";

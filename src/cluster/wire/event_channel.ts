@@ -4,9 +4,9 @@
  * turn. Nodes of a service subscribe in a queue group named after the service, so that one of them gets each event.
  * Events that a node drops, because too many wait, are counted and reported (`DroppedEvents`).
  */
-import { eventSubject } from "../../contract/subjects.ts";
+import { eventSubject } from "../../contract/nodes/subjects.ts";
 import { nextTick } from "node:process";
-import type { AnyContract } from "../../contract/contract.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { type CatgaError, unavailable } from "../../error.ts";
@@ -14,14 +14,14 @@ import { isTagged, Unreadable } from "../../data/tags.ts";
 import { payloadLimit } from "../../data/payload_limit.ts";
 import { toText } from "../../data/encoding.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
-import type { Result } from "../../contract/result.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import type { Subscription, TransportMessage } from "../../ports/transport.ts";
 import type { EventFrame } from "./frame.ts";
 import { eventFrameText, FRAME_LENGTH, tooLarge } from "./frame_writer.ts";
 import { HEADERS, Malformed, readEventFrame, unreadable } from "./frame_reader.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
 import type { EndpointOptions } from "./endpoint.ts";
-import type { Observer } from "../../contract/observer.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 
 /** Dependencies of an {@link EventChannel} on the node. */

@@ -3,12 +3,12 @@ import { describe, it } from "node:test";
 import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { catga } from "../../catga.ts";
-import type { Context } from "../../contract/context.ts";
-import { event, query } from "../../contract/definition.ts";
+import type { Context } from "../../contract/calls/context.ts";
+import { event, query } from "../../contract/declaration/definition.ts";
 import { openStage, type Stage, type StageOptions } from "../../../test/support/stage.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import type { Observation } from "../../contract/observer.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
 import { DroppedEvents } from "./event_channel.ts";
 
 const Seen = event<unknown>("orders.Seen");

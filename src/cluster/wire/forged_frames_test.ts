@@ -3,7 +3,7 @@ import { connect, headers } from "@nats-io/transport-node";
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga } from "../../catga.ts";
-import { command, event, query } from "../../contract/definition.ts";
+import { command, event, query } from "../../contract/declaration/definition.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { eventually } from "../../../test/support/eventually.ts";

@@ -2,10 +2,10 @@
  * Reads frames. Nothing that arrives is trusted: a frame is accepted as a whole or not at all, and malformed ones are
  * counted (`MalformedCount`).
  */
-import { isContractName } from "../../contract/contract.ts";
-import { isInternalContract } from "../../contract/announcement.ts";
-import type { Observer } from "../../contract/observer.ts";
-import { isEndpoint } from "../../contract/subjects.ts";
+import { isContractName } from "../../contract/declaration/contract.ts";
+import { isInternalContract } from "../../contract/nodes/announcement.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
+import { isEndpoint } from "../../contract/nodes/subjects.ts";
 import { isCount, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
 import { parsedJson, untag } from "../../data/encoding.ts";
 import { areSealed, IS_SEALED, UnknownType, Unreadable } from "../../data/tags.ts";

@@ -4,7 +4,7 @@ import { answersIn, Malformed, MalformedCount, readEventFrame, readFrame } from 
 import type { EventFrame, Frame } from "./frame.ts";
 import { Unreadable } from "../../data/tags.ts";
 import { withoutTemporal } from "../../../test/support/payloads.ts";
-import type { Observation } from "../../contract/observer.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Transport } from "../../ports/transport.ts";
 

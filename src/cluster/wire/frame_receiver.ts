@@ -21,7 +21,7 @@ import type {
   StreamItem,
   VersionsItem,
 } from "./frame.ts";
-import { isEndpoint } from "../../contract/subjects.ts";
+import { isEndpoint } from "../../contract/nodes/subjects.ts";
 import { PROTOCOL } from "../../version.ts";
 import type { InboundRequests } from "./inbound_requests.ts";
 import type { Peer, PeerTable } from "./peer.ts";

@@ -1,8 +1,8 @@
 /** Tests of the frames that a node receives, byte by byte. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import type { Context } from "../../contract/context.ts";
-import { command, query } from "../../contract/definition.ts";
+import type { Context } from "../../contract/calls/context.ts";
+import { command, query } from "../../contract/declaration/definition.ts";
 import type { CatgaError } from "../../error.ts";
 import { openStage, Player, type Stage } from "../../../test/support/stage.ts";
 

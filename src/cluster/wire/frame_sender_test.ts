@@ -1,8 +1,8 @@
 /** Tests of the frames that leave for another process, byte by byte, and of the answers to them. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { command, query } from "../../contract/definition.ts";
-import { unwrap } from "../../contract/result.ts";
+import { command, query } from "../../contract/declaration/definition.ts";
+import { unwrap } from "../../contract/calls/result.ts";
 import { openStage, Player, type Stage } from "../../../test/support/stage.ts";
 
 const Echo = query<unknown, unknown>("Echo");

@@ -4,7 +4,7 @@
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { command, event, query } from "../../contract/definition.ts";
+import { command, event, query } from "../../contract/declaration/definition.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import { mangled } from "../../../test/support/mangled.ts";
 import { openStage } from "../../../test/support/stage.ts";

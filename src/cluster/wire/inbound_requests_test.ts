@@ -4,15 +4,15 @@
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertStrictEquals } from "@std/assert";
-import type { Catga } from "../../contract/running_node.ts";
+import type { Catga } from "../../contract/nodes/running_node.ts";
 import { catga } from "../../catga.ts";
-import { command, event, query } from "../../contract/definition.ts";
+import { command, event, query } from "../../contract/declaration/definition.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import type { Result } from "../../contract/result.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { block } from "../../../test/support/block.ts";
 import { openStage, type Stage } from "../../../test/support/stage.ts";
-import type { Observation } from "../../contract/observer.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { InboundRequest } from "./inbound_requests.ts";

@@ -3,10 +3,10 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { catga, type CatgaOptions } from "../../catga.ts";
 import type { Clock } from "../../ports/clock.ts";
-import { command, query } from "../../contract/definition.ts";
+import { command, query } from "../../contract/declaration/definition.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import type { Result } from "../../contract/result.ts";
+import type { Result } from "../../contract/calls/result.ts";
 
 const Do = command<number, string>("Do");
 const Left = query<void, number>("Left");

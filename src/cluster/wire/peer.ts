@@ -4,7 +4,7 @@
  * The `PeerTable` has all peers of this process.
  */
 import { type Call, callPrefix } from "./call.ts";
-import { nodeOf } from "../../contract/subjects.ts";
+import { nodeOf } from "../../contract/nodes/subjects.ts";
 import type { PingItem, PongItem, ProgressItem } from "./frame.ts";
 import { FrameSender, type SendTurn } from "./frame_sender.ts";
 import { Lateness, ReceivedFrames } from "./received_frames.ts";

@@ -1,8 +1,8 @@
 /** Tests of what travels with a request from node to node: its deadline, its cancellation, its ids and headers. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import type { Context } from "../../contract/context.ts";
-import { command, query } from "../../contract/definition.ts";
+import type { Context } from "../../contract/calls/context.ts";
+import { command, query } from "../../contract/declaration/definition.ts";
 import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
 
 const First = query<void, unknown>("First");

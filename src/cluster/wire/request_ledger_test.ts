@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { query } from "../../contract/definition.ts";
+import { query } from "../../contract/declaration/definition.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { type AttemptFailure, Call, type CallOwner, SentFrame } from "./call.ts";
 import { FrameRing, RequestLedger, RunningRequests } from "./request_ledger.ts";

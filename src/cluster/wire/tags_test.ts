@@ -1,8 +1,8 @@
 /** Tests of values that JSON lacks on the wire: requests, answers and events with tags. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { command, event, query } from "../../contract/definition.ts";
-import { fail } from "../../contract/result.ts";
+import { command, event, query } from "../../contract/declaration/definition.ts";
+import { fail } from "../../contract/calls/result.ts";
 import { openStage } from "../../../test/support/stage.ts";
 
 const Give = query<string, unknown>("Give");

@@ -7,7 +7,7 @@
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
 import { stoodStill } from "../../ports/standstill.ts";
-import type { Observer } from "../../contract/observer.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import type { Peer } from "./peer.ts";
 import { publishIfOpen, type Transport } from "../../ports/transport.ts";
 

@@ -4,8 +4,8 @@
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertLess, assertLessOrEqual } from "@std/assert";
-import { command, query } from "../../contract/definition.ts";
-import { type Result, unwrap } from "../../contract/result.ts";
+import { command, query } from "../../contract/declaration/definition.ts";
+import { type Result, unwrap } from "../../contract/calls/result.ts";
 import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
 import { asked, first, openStage, openTrio } from "../../../test/support/stage.ts";
 import { RECONNECT_GRACE, ReconnectGrace } from "./watchdog.ts";

@@ -3,12 +3,12 @@
  * users of the page can cancel scheduled messages, replay, edit and discard dead letters, retry and cancel runs of
  * workflows, and skip their steps. A request is validated as a whole before it is carried out.
  */
-import { isContractName } from "../../contract/contract.ts";
-import { RUN_STATUS } from "../../contract/flow.ts";
+import { isContractName } from "../../contract/declaration/contract.ts";
+import { RUN_STATUS } from "../../contract/calls/flow.ts";
 import { isRecord } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 import { isCatgaError } from "../../error.ts";
-import { wakesRun } from "../../contract/workflow.ts";
+import { wakesRun } from "../../contract/declaration/workflow.ts";
 import { scheduleSubject } from "../../log/format/names.ts";
 import { unschedule } from "../../log/publishing/unschedule.ts";
 import { randomUUID } from "node:crypto";

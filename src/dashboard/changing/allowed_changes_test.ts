@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
-import type { RunInfo, RunsOptions } from "../../contract/flow.ts";
-import type { DeadLetter } from "../../contract/durable_messages.ts";
+import type { RunInfo, RunsOptions } from "../../contract/calls/flow.ts";
+import type { DeadLetter } from "../../contract/calls/durable_messages.ts";
 import { messageId } from "../../log/format/commit.ts";
 import { subscriptionKey } from "../../log/format/names.ts";
 import { carryOut } from "./allowed_changes.ts";

@@ -3,8 +3,8 @@
  * with another payload. The node that handles it checks the payload by the contract's schema, as it does for any
  * message.
  */
-import type { DeadLetter } from "../../contract/durable_messages.ts";
-import { redactionOf } from "../../contract/redaction.ts";
+import type { DeadLetter } from "../../contract/calls/durable_messages.ts";
+import { redactionOf } from "../../contract/declaration/redaction.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { printableJson } from "../../data/printable.ts";
 import { isTagged } from "../../data/tags.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
+import type { DeadLetter, DeadLetterOptions } from "../../contract/calls/durable_messages.ts";
 import { CatgaError } from "../../error.ts";
 import { messageId } from "../../log/format/commit.ts";
 import { subscriptionKey } from "../../log/format/names.ts";

@@ -1,5 +1,5 @@
 /** Replays and discards dead letters: stores requests, which the leaders of the subscriptions carry out. */
-import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
+import type { DeadLetter, DeadLetterOptions } from "../../contract/calls/durable_messages.ts";
 import { settled } from "../../log/administration/dead_letters.ts";
 import { messageId } from "../../log/format/commit.ts";
 import type { Letters } from "./letter_edit.ts";

@@ -15,10 +15,10 @@ import {
   type ObservedContract,
   type ObservedRetry,
   type ObservedSubscription,
-} from "../../contract/alarms.ts";
-import { drivenWorkflow } from "../../contract/workflow.ts";
-import { COMMANDS } from "../../contract/announcement.ts";
-import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
+} from "../../contract/nodes/alarms.ts";
+import { drivenWorkflow } from "../../contract/declaration/workflow.ts";
+import { COMMANDS } from "../../contract/nodes/announcement.ts";
+import type { SubscriptionInfo } from "../../contract/calls/durable_messages.ts";
 import type { ContractRates } from "./contract_rates.ts";
 import type { NodeBook } from "./node_book.ts";
 import { shownCount, shownLines, shownText } from "../shown.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { Alarm } from "../../contract/alarms.ts";
+import type { Alarm } from "../../contract/nodes/alarms.ts";
 import { AlarmBoard } from "./alarm_board.ts";
 import { ContractRates } from "./contract_rates.ts";
 import type { RunView } from "../view.ts";

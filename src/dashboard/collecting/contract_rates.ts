@@ -2,8 +2,8 @@
  * Computes rates, failures and latencies of contracts in the last seconds and in the last 15 minutes, from the counts
  * of nodes. The counts of a process only grow, so rates are differences between two answers of one process.
  */
-import { isBusiness, type ObservedContract } from "../../contract/alarms.ts";
-import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../../contract/node_stats.ts";
+import { isBusiness, type ObservedContract } from "../../contract/nodes/alarms.ts";
+import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../../contract/nodes/node_stats.ts";
 import { quantile } from "../../data/latency_buckets.ts";
 import { shownText } from "../shown.ts";
 import type { Capped, ContractPoint, ContractView } from "../view.ts";

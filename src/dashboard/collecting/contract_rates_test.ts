@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { ContractStats, NodeStats } from "../../contract/node_stats.ts";
+import type { ContractStats, NodeStats } from "../../contract/nodes/node_stats.ts";
 import { latencyBucket } from "../../data/latency_buckets.ts";
 import { ContractRates } from "./contract_rates.ts";
 

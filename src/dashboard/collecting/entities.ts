@@ -1,6 +1,6 @@
 /** Reads entities for the page: the entities of a type, and one entity with its history. */
-import { HIDDEN, shownPayload } from "../../contract/redaction.ts";
-import { workflowOf } from "../../contract/workflow.ts";
+import { HIDDEN, shownPayload } from "../../contract/declaration/redaction.ts";
+import { workflowOf } from "../../contract/declaration/workflow.ts";
 import { entityEvents, entityInfo } from "../../log/administration/entity_history.ts";
 import { newest } from "../../log/administration/newest.ts";
 import { readEntityGroup, saysForgotten } from "../../log/format/entity_group.ts";

@@ -2,8 +2,8 @@
  * The newest events for the page: the last durable events, read from the log, and events that are not durable, received
  * when nodes publish them. Events that come faster than the page can show them are left out, and counted.
  */
-import { shownPayload } from "../../contract/redaction.ts";
-import { eventSubject } from "../../contract/subjects.ts";
+import { shownPayload } from "../../contract/declaration/redaction.ts";
+import { eventSubject } from "../../contract/nodes/subjects.ts";
 import { readEventFrame } from "../../cluster/wire/frame_reader.ts";
 import { payloadOf } from "../../log/format/logged_message.ts";
 import { isReadable, readGroup } from "../../log/format/group.ts";

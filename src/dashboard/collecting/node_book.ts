@@ -4,12 +4,12 @@
  * moment; a node that does not answer is suspect.
  */
 import { readRecord, SIGNED_OFF } from "../../cluster/membership/node_record.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
-import { nodeOfStats, type NodeStats } from "../../contract/node_stats.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
+import { nodeOfStats, type NodeStats } from "../../contract/nodes/node_stats.ts";
 import { compareTexts } from "../../data/text_order.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Change } from "../../ports/key_value_store.ts";
-import { type Alarm, declaredName, nodeLabel, type Observed } from "../../contract/alarms.ts";
+import { type Alarm, declaredName, nodeLabel, type Observed } from "../../contract/nodes/alarms.ts";
 import { shownText } from "../shown.ts";
 import type { Capped, NodeView } from "../view.ts";
 import type { SourceAsker } from "../dashboard_source.ts";

@@ -2,8 +2,8 @@
  * Reads the messages that subscriptions have parked, for the page: dead letters, and messages that wait for their
  * next attempt.
  */
-import { isBusiness } from "../../contract/alarms.ts";
-import { shownPayload } from "../../contract/redaction.ts";
+import { isBusiness } from "../../contract/nodes/alarms.ts";
+import { shownPayload } from "../../contract/declaration/redaction.ts";
 import type { FailedWith, ParkedMessage } from "../../log/format/parked_message.ts";
 import { type ParkedState, readMessageId } from "../../log/format/commit.ts";
 import { readSubscriptionKey } from "../../log/format/names.ts";

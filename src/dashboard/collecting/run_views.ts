@@ -1,7 +1,7 @@
 /** Reads workflow runs for the dashboard's page. */
-import type { ObservedRetry } from "../../contract/alarms.ts";
-import { hasFailedWith, pendingText, type RunInfo } from "../../contract/flow.ts";
-import { shownEntryValue } from "../../contract/redaction.ts";
+import type { ObservedRetry } from "../../contract/nodes/alarms.ts";
+import { hasFailedWith, pendingText, type RunInfo } from "../../contract/calls/flow.ts";
+import { shownEntryValue } from "../../contract/declaration/redaction.ts";
 import { printableJson } from "../../data/printable.ts";
 import { shownId, shownLines, shownText } from "../shown.ts";
 import type { FoundRuns, RunCount, RunsRequest, RunView } from "../view.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { RunInfo } from "../../contract/flow.ts";
+import type { RunInfo } from "../../contract/calls/flow.ts";
 import { foundRuns, runViews } from "./run_views.ts";
 
 function run(id: string, at: number): RunInfo {

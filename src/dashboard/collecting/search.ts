@@ -8,7 +8,7 @@ import { newest } from "../../log/administration/newest.ts";
 import { isReadable, readGroup } from "../../log/format/group.ts";
 import { entitySubject, messagePattern, parkedId, parkedSubject, readEntitySubject } from "../../log/format/names.ts";
 import { readParked } from "../../log/format/parked_message.ts";
-import { workflowOf } from "../../contract/workflow.ts";
+import { workflowOf } from "../../contract/declaration/workflow.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { MAX_MESSAGES, ReadAllowance, shownPart } from "./read_allowance.ts";
 import { SearchHits } from "./search_hits.ts";

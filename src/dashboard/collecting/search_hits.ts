@@ -1,5 +1,5 @@
 /** The messages, entities and runs that a search has found, and how much it may still read. */
-import { shownPayload } from "../../contract/redaction.ts";
+import { shownPayload } from "../../contract/declaration/redaction.ts";
 import { type LoggedMessage, payloadOf } from "../../log/format/logged_message.ts";
 import type { ReadAllowance } from "./read_allowance.ts";
 import { shownId, shownText, shownValue } from "../shown.ts";

@@ -1,7 +1,7 @@
 /** Tests of what the dashboard's search finds, and what it says that it has read. */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { RunInfo } from "../../contract/flow.ts";
+import type { RunInfo } from "../../contract/calls/flow.ts";
 import { groupText, itemText } from "../../log/format/group.ts";
 import { messageId, type ParkedState } from "../../log/format/commit.ts";
 import { categorySubject, entitySubject, parkedSubject, subscriptionKey } from "../../log/format/names.ts";

@@ -1,5 +1,5 @@
 /** Computes the rates at which subscriptions read, and keeps their lags of the last 15 minutes. */
-import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
+import type { SubscriptionInfo } from "../../contract/calls/durable_messages.ts";
 import { sequenceOf } from "../../log/format/group_text.ts";
 import { shownText } from "../shown.ts";
 import type { SubscriptionView } from "../view.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
+import type { SubscriptionInfo } from "../../contract/calls/durable_messages.ts";
 import { positionOf } from "../../log/format/group_text.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
 

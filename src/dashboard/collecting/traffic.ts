@@ -2,7 +2,7 @@
  * Computes the rates of requests between nodes, from the numbers of requests that each node has sent to each other
  * node. In a cluster of many nodes, computes the rates between services.
  */
-import type { NodeStats } from "../../contract/node_stats.ts";
+import type { NodeStats } from "../../contract/nodes/node_stats.ts";
 import { shownText } from "../shown.ts";
 import type { NodeView, TrafficEdge, TrafficView } from "../view.ts";
 

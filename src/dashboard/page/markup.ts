@@ -1,5 +1,5 @@
 /** The HTML of the dashboard's page. */
-import { RUN_STATUS } from "../../contract/flow.ts";
+import { RUN_STATUS } from "../../contract/calls/flow.ts";
 
 /** Returns the HTML of a section with its title; scripts fill the section. */
 function filled(id: string, title: string): string {

@@ -2,8 +2,8 @@
  * Pending calls of `result` by a program. Each ends when the run has ended, its timeout is over, the caller gives up,
  * or the node stops. `results.ts` notices the end of the run.
  */
-import type { AnyWorkflow, ResultOptions } from "../../contract/flow.ts";
-import type { Result } from "../../contract/result.ts";
+import type { AnyWorkflow, ResultOptions } from "../../contract/calls/flow.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../../data/checks.ts";
 import { onAbort, within } from "../../ports/clock.ts";
 import { SharedTimer } from "../../ports/shared_timer.ts";

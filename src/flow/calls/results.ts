@@ -9,11 +9,11 @@
 import { parsedJson } from "../../data/encoding.ts";
 import { Gate } from "../../data/gate.ts";
 import { isRecord, isStringArray } from "../../data/checks.ts";
-import { eventSubject } from "../../contract/subjects.ts";
+import { eventSubject } from "../../contract/nodes/subjects.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Subscription, Transport } from "../../ports/transport.ts";
-import { ENDED } from "../../contract/contract.ts";
-import { runType } from "../../contract/workflow.ts";
+import { ENDED } from "../../contract/declaration/contract.ts";
+import { runType } from "../../contract/declaration/workflow.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
 import { keyOf, type RunRef } from "../stored/run_ref.ts";
 

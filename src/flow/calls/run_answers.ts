@@ -1,5 +1,5 @@
 /** Makes the answers to a program's calls about runs (`start`, `result`, `tell`, `cancel`). */
-import type { Result } from "../../contract/result.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
 import { errorOf, readable, recorded } from "../stored/recorded_error.ts";

@@ -2,10 +2,10 @@
  * Checks the arguments of a program's calls about runs. An invalid argument throws a `TypeError` before anything is
  * done.
  */
-import { describe } from "../../contract/definition.ts";
-import { checkScheduleTimes } from "../../contract/durable_messages.ts";
-import type { AnyWorkflow, StartOptions } from "../../contract/flow.ts";
-import type { WorkflowDefinition } from "../../contract/workflow_body.ts";
+import { describe } from "../../contract/declaration/definition.ts";
+import { checkScheduleTimes } from "../../contract/calls/durable_messages.ts";
+import type { AnyWorkflow, StartOptions } from "../../contract/calls/flow.ts";
+import type { WorkflowDefinition } from "../../contract/declaration/workflow_body.ts";
 import { checkKnown, checkStrings, show } from "../../data/checks.ts";
 
 /**

@@ -1,11 +1,17 @@
 /** Runs as operators see them, and what operators can do with them. */
-import { type PendingStep, RUN_STATUS, type RunEntry, type RunInfo, type RunsOptions } from "../../contract/flow.ts";
-import { OF_ENTITIES } from "../../contract/announcement.ts";
-import { drivenWorkflow, runType } from "../../contract/workflow.ts";
+import {
+  type PendingStep,
+  RUN_STATUS,
+  type RunEntry,
+  type RunInfo,
+  type RunsOptions,
+} from "../../contract/calls/flow.ts";
+import { OF_ENTITIES } from "../../contract/nodes/announcement.ts";
+import { drivenWorkflow, runType } from "../../contract/declaration/workflow.ts";
 import { checkBoolean, checkKnown, checkString, isRecord, show } from "../../data/checks.ts";
 import type { AwaitingMessages } from "../../dispatch/remote.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
-import { whyNoPaths } from "../../contract/redaction.ts";
+import { whyNoPaths } from "../../contract/declaration/redaction.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { messageId } from "../../log/format/commit.ts";
 import { positionOf } from "../../log/format/group_text.ts";

@@ -2,10 +2,10 @@
  * Entries for runs from processes that do not execute them: signals, cancels, and the ends of children. Each entry is
  * appended to the run; then the node that executes the run is notified, and continues at once.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import { describe } from "../../contract/definition.ts";
-import type { AnySignal, AnyWorkflow, TellOptions } from "../../contract/flow.ts";
-import type { Result } from "../../contract/result.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import { describe } from "../../contract/declaration/definition.ts";
+import type { AnySignal, AnyWorkflow, TellOptions } from "../../contract/calls/flow.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { checkKnown, checkString } from "../../data/checks.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { delay, token } from "../../ports/clock.ts";

@@ -2,12 +2,12 @@
  * Starts of runs: by a program, at once or at a time; by a schedule that has fired; and by a step of another run. A
  * start is the first stored message of the run. The node that stores it executes the run if it handles the workflow.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { Context } from "../../contract/context.ts";
-import type { AnySignal, AnyWorkflow, StartAndTell, StartOptions, TellOptions } from "../../contract/flow.ts";
-import { fail, type Failure, type Result } from "../../contract/result.ts";
-import type { MessageHeaders, RunSpan } from "../../contract/behavior.ts";
-import type { RunDue, WorkflowDefinition } from "../../contract/workflow_body.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { Context } from "../../contract/calls/context.ts";
+import type { AnySignal, AnyWorkflow, StartAndTell, StartOptions, TellOptions } from "../../contract/calls/flow.ts";
+import { fail, type Failure, type Result } from "../../contract/calls/result.ts";
+import type { MessageHeaders, RunSpan } from "../../contract/declaration/behavior.ts";
+import type { RunDue, WorkflowDefinition } from "../../contract/declaration/workflow_body.ts";
 import { disown, isStringArray, isStrings, show } from "../../data/checks.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/value_text.ts";

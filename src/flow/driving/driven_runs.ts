@@ -13,8 +13,8 @@
  * run, and no live node has the version that wrote it, the call resolves with {@link RefusedRun}, and the run waits for
  * a node with another version.
  */
-import { ALONE } from "../../contract/announcement.ts";
-import type { RefusedRun, WorkflowBody } from "../../contract/workflow_body.ts";
+import { ALONE } from "../../contract/nodes/announcement.ts";
+import type { RefusedRun, WorkflowBody } from "../../contract/declaration/workflow_body.ts";
 import { Gate } from "../../data/gate.ts";
 import { isCatgaError } from "../../error.ts";
 import { delay, doubled, type Timer, within } from "../../ports/clock.ts";

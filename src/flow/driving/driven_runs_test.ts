@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import { fail, type Flow, workflow } from "@catga/catga";
-import type { WorkflowBody } from "../../contract/workflow_body.ts";
+import type { WorkflowBody } from "../../contract/declaration/workflow_body.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { type Clock, delay } from "../../ports/clock.ts";

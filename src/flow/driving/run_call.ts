@@ -1,5 +1,5 @@
 /** A call to execute a run: what it says, and its progress on this node until it is acknowledged. */
-import type { TriedVersions } from "../../contract/workflow_body.ts";
+import type { TriedVersions } from "../../contract/declaration/workflow_body.ts";
 import { type CatgaError, unavailable } from "../../error.ts";
 import { delay, doubled } from "../../ports/clock.ts";
 import type { DriveHost, DueTime } from "../execution/drive_host.ts";

@@ -1,10 +1,10 @@
 /**
  * The other nodes that execute runs: tells which of them live, and sends them messages about runs that they execute.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { Result } from "../../contract/result.ts";
-import { nodeOf } from "../../contract/subjects.ts";
-import type { RefusedRun, RunJoin, RunsAsked, TriedVersions } from "../../contract/workflow_body.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { Result } from "../../contract/calls/result.ts";
+import { nodeOf } from "../../contract/nodes/subjects.ts";
+import type { RefusedRun, RunJoin, RunsAsked, TriedVersions } from "../../contract/declaration/workflow_body.ts";
 import { isCount, isRecord } from "../../data/checks.ts";
 import type { DeliveredCall } from "./run_call.ts";
 import type { RunRef } from "../stored/run_ref.ts";

@@ -2,7 +2,7 @@
  * Recovery after the streams have lost messages that may have called for the execution of runs: each run of the
  * workflow that has not ended is loaded and executed again.
  */
-import type { WorkflowBody } from "../../contract/workflow_body.ts";
+import type { WorkflowBody } from "../../contract/declaration/workflow_body.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import { delay } from "../../ports/clock.ts";
 import type { DrivenRuns } from "./driven_runs.ts";

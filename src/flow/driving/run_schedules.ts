@@ -2,10 +2,10 @@
  * Schedules of runs: they resume a run, call for the runs of an expired lease, or start a run. Each is a scheduled
  * message of the log, for the internal contract `due` of the workflow.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { Result } from "../../contract/result.ts";
-import { startName } from "../../contract/workflow.ts";
-import type { RunDue } from "../../contract/workflow_body.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { Result } from "../../contract/calls/result.ts";
+import { startName } from "../../contract/declaration/workflow.ts";
+import type { RunDue } from "../../contract/declaration/workflow_body.ts";
 import { LATEST } from "../../data/checks.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import type { Schedule } from "../../dispatch/remote.ts";

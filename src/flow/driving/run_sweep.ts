@@ -2,10 +2,10 @@
  * Removes runs whose `keep` time has passed: one of the nodes that handle a workflow reads its ended runs, the oldest
  * first, removes those past their `keep`, and stops at the first run that is too young.
  */
-import type { NodeInfo } from "../../contract/node_info.ts";
-import type { Observer } from "../../contract/observer.ts";
-import { firstHandling } from "../../contract/workflow.ts";
-import type { WorkflowDefinition } from "../../contract/workflow_body.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
+import { firstHandling } from "../../contract/declaration/workflow.ts";
+import type { WorkflowDefinition } from "../../contract/declaration/workflow_body.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { RunLog } from "../stored/run_log.ts";
 

@@ -3,7 +3,7 @@
  * observers that a run is stuck, and when it no longer is, even if another node resumed it. `statusOf` in `journal.ts`
  * decides when a run is stuck; `FailedAttempts.record` and `DriveRecorder.refuse` record the entries that lead there.
  */
-import type { Observer } from "../../contract/observer.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { type Journal, statusOf } from "../stored/journal.ts";
 import type { RecordedError } from "../stored/journal_entry.ts";

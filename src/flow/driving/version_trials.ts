@@ -2,7 +2,7 @@
  * The versions of a workflow that were tried for a run: versions that have refused the run, and nodes that have given
  * it up. They are sent along with the call to execute the run, from node to node.
  */
-import type { TriedVersions } from "../../contract/workflow_body.ts";
+import type { TriedVersions } from "../../contract/declaration/workflow_body.ts";
 
 /** The versions that were tried for one run. */
 export class VersionTrials {

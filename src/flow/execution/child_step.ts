@@ -5,8 +5,8 @@
  * never be started later. If certainly no execution has tried, nothing is stored. In the last two cases the step is
  * given up: its call never settles.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { Result } from "../../contract/result.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { Parent } from "../stored/journal_entry.ts";
 import { recorded, TRANSIENT } from "../stored/recorded_error.ts";

@@ -21,12 +21,12 @@
  * 6. The handler sees ends of steps, sleeps and waits in the order of the journal, one at a time, so that each replay
  *    takes the same path through the handler.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import { STEP_PAUSES } from "../../contract/defaults.ts";
-import type { AnySignal, Flow, FlowSendOptions, WaitOptions } from "../../contract/flow.ts";
-import { type Failure, isFailure } from "../../contract/result.ts";
-import { validate } from "../../contract/schema.ts";
-import type { WorkflowBody } from "../../contract/workflow_body.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import { STEP_PAUSES } from "../../contract/declaration/defaults.ts";
+import type { AnySignal, Flow, FlowSendOptions, WaitOptions } from "../../contract/calls/flow.ts";
+import { type Failure, isFailure } from "../../contract/calls/result.ts";
+import { validate } from "../../contract/schemas/schema.ts";
+import type { WorkflowBody } from "../../contract/declaration/workflow_body.ts";
 import { outside } from "../../data/async_context.ts";
 import { callerIn, NO_HEADERS } from "../../dispatch/carried_headers.ts";
 import { show } from "../../data/checks.ts";

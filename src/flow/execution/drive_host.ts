@@ -2,11 +2,11 @@
  * The part of a node that a drive (the execution of a run) uses. `runs.ts` implements it; simulations and `catga check`
  * have implementations of their own.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { Observer } from "../../contract/observer.ts";
-import type { Result } from "../../contract/result.ts";
-import type { RunTracer } from "../../contract/behavior.ts";
-import type { SendOptions } from "../../contract/send_options.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
+import type { Result } from "../../contract/calls/result.ts";
+import type { RunTracer } from "../../contract/declaration/behavior.ts";
+import type { SendOptions } from "../../contract/calls/send_options.ts";
 import type { Clock, Random } from "../../ports/clock.ts";
 import type { Journal } from "../stored/journal.ts";
 import type { Parent, RecordedError } from "../stored/journal_entry.ts";

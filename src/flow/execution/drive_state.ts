@@ -12,9 +12,9 @@
  *    nothing is to be stored, and nothing is in progress: no attempt, append, read or timer.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { MAX_NAME_LENGTH } from "../../contract/contract.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
-import type { WorkflowBody } from "../../contract/workflow_body.ts";
+import { MAX_NAME_LENGTH } from "../../contract/declaration/contract.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
+import type { WorkflowBody } from "../../contract/declaration/workflow_body.ts";
 import { show } from "../../data/checks.ts";
 import { withCarried } from "../../dispatch/carried_headers.ts";
 import { CatgaError } from "../../error.ts";

@@ -3,7 +3,7 @@
  * Each failure is recorded with the time of the next attempt; after the last attempt, the run is stuck, and an operator
  * has to decide.
  */
-import { isFailure } from "../../contract/result.ts";
+import { isFailure } from "../../contract/calls/result.ts";
 import { doubled } from "../../ports/clock.ts";
 import { type DriveState, isMisuse } from "./drive_state.ts";
 import { causeOf, DecidedFailure, recorded, TransientError } from "../stored/recorded_error.ts";

@@ -1,6 +1,6 @@
 /** Runs a program's schemas with a limit of time, because a schema may never settle: the app's timeout at most. */
-import type { Result } from "../../contract/result.ts";
-import { type Schema, validate } from "../../contract/schema.ts";
+import type { Result } from "../../contract/calls/result.ts";
+import { type Schema, validate } from "../../contract/schemas/schema.ts";
 import type { CatgaError } from "../../error.ts";
 import { type Clock, valueWithin } from "../../ports/clock.ts";
 import { failed } from "../calls/run_answers.ts";

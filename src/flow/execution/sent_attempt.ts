@@ -4,8 +4,8 @@
  * @decides a step that sends: after which result it is sent again, becomes stuck, or has its outcome, also after
  * `OUTCOME_UNKNOWN`
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { MessageHeaders } from "../../contract/behavior.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { MessageHeaders } from "../../contract/declaration/behavior.ts";
 import { isErrorCode } from "../../error.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";

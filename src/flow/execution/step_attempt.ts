@@ -2,9 +2,9 @@
  * An attempt of a step, which can be aborted; also the ids of messages that steps send, and of schedules that resume a
  * run.
  */
-import type { Step } from "../../contract/flow.ts";
-import type { MessageHeaders } from "../../contract/behavior.ts";
-import { MAX_ID } from "../../contract/send_options.ts";
+import type { Step } from "../../contract/calls/flow.ts";
+import type { MessageHeaders } from "../../contract/declaration/behavior.ts";
+import { MAX_ID } from "../../contract/calls/send_options.ts";
 import { fingerprint } from "../../data/value_text.ts";
 import type { CatgaError } from "../../error.ts";
 import type { DriveHost } from "./drive_host.ts";

@@ -4,12 +4,12 @@
  * (`attempted_step.ts`), or starts another run (`child_step.ts`). `undoing.ts` undoes steps.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { AnyContract } from "../../contract/contract.ts";
-import { STEP_PAUSES } from "../../contract/defaults.ts";
-import { describe } from "../../contract/definition.ts";
-import type { FlowSendOptions, Step, StepOptions } from "../../contract/flow.ts";
-import { isFailure } from "../../contract/result.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import { STEP_PAUSES } from "../../contract/declaration/defaults.ts";
+import { describe } from "../../contract/declaration/definition.ts";
+import type { FlowSendOptions, Step, StepOptions } from "../../contract/calls/flow.ts";
+import { isFailure } from "../../contract/calls/result.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import {
   checkDelay,
   checkFunction,

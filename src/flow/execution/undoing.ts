@@ -12,7 +12,7 @@
  * A failed `undo`, and one that is stuck, restart the drive (the execution of the run): the handler then runs to where
  * it was, and undoing begins again with the steps that are not recorded as undone.
  */
-import { type Failure, isFailure } from "../../contract/result.ts";
+import { type Failure, isFailure } from "../../contract/calls/result.ts";
 import { CatgaError } from "../../error.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { pausesBefore } from "./attempt_pause.ts";

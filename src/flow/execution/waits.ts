@@ -3,8 +3,8 @@
  * beginning. The entry about a signal that a wait took is stored before the handler continues; so when the run is
  * loaded again, the handler comes to the place where it was by stored entries only.
  */
-import type { AnySignal, WaitOptions } from "../../contract/flow.ts";
-import type { Schema } from "../../contract/schema.ts";
+import type { AnySignal, WaitOptions } from "../../contract/calls/flow.ts";
+import type { Schema } from "../../contract/schemas/schema.ts";
 import { checkKnown, checkSignal, show } from "../../data/checks.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
 import { nextSignal, type Timed } from "../stored/journal.ts";

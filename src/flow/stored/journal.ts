@@ -4,7 +4,7 @@
  * long run is resumed in linear time. `steps.ts` records entries, `run_log.ts` stores them, and `drive.ts` shows them
  * to the handler.
  */
-import type { RunStatus } from "../../contract/flow.ts";
+import type { RunStatus } from "../../contract/calls/flow.ts";
 import type { JournalEntry, RecordedError, RecordedOutcome, RunLogMessage, Started } from "./journal_entry.ts";
 
 /** How often, and when, a step, `undo` or handler has failed. */

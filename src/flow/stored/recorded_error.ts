@@ -5,7 +5,7 @@
 import { causeText, thrownMessage } from "../../data/cause_text.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { exceeds } from "../../data/utf8.ts";
-import { isFailure } from "../../contract/result.ts";
+import { isFailure } from "../../contract/calls/result.ts";
 import { UNSENDABLE_DETAILS } from "../../dispatch/error_encoding.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { RecordedError } from "./journal_entry.ts";

@@ -4,7 +4,7 @@
  * execute a run one fails. Each message says who executes the run, and whether the run has ended: reading the last
  * message is enough to know.
  */
-import { runType, workflowOf } from "../../contract/workflow.ts";
+import { runType, workflowOf } from "../../contract/declaration/workflow.ts";
 import type { StreamsHost } from "../../dispatch/node_host.ts";
 import { encodeValue } from "../../data/encoding.ts";
 import { exceeds } from "../../data/utf8.ts";

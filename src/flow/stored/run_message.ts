@@ -3,8 +3,8 @@
  * whose events are its entries. The command in a message names the node that executes the run; its result says whether
  * the run has ended.
  */
-import { BEGUN, CALLED, RECORDED } from "../../contract/contract.ts";
-import { runType } from "../../contract/workflow.ts";
+import { BEGUN, CALLED, RECORDED } from "../../contract/declaration/contract.ts";
+import { runType } from "../../contract/declaration/workflow.ts";
 import { encodeValue } from "../../data/encoding.ts";
 import { STORED_DEPTH } from "../../data/value_text.ts";
 import {

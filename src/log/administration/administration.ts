@@ -4,12 +4,12 @@
  * them out.
  */
 import { CatgaError } from "../../error.ts";
-import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/durable_messages.ts";
+import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/calls/durable_messages.ts";
 import type { AwaitingMessages } from "../../dispatch/remote.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
-import { COMMANDS, OF_ENTITIES } from "../../contract/announcement.ts";
+import { COMMANDS, OF_ENTITIES } from "../../contract/nodes/announcement.ts";
 import { commitSubject, parkedSubject, requestSubject, streamOf, subscriptionKey } from "../format/names.ts";
 import { streamName } from "../format/stream_name.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";

@@ -1,6 +1,6 @@
 /** Lists dead letters (messages whose attempts are used up) for programs, which can replay or discard them. */
 import { CatgaError, isCatgaError } from "../../error.ts";
-import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
+import type { DeadLetter, DeadLetterOptions } from "../../contract/calls/durable_messages.ts";
 import { checkKnown } from "../../data/checks.ts";
 import { byteLength } from "../../data/utf8.ts";
 import { toText } from "../../data/encoding.ts";

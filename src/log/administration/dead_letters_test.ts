@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
-import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
+import type { DeadLetter, DeadLetterOptions } from "../../contract/calls/durable_messages.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { CatgaError } from "../../error.ts";
 import { messageId } from "../format/commit.ts";

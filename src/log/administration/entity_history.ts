@@ -3,7 +3,7 @@
  * This file does not compute the entity's state (a program's `apply` functions do); it returns only the state stored
  * in a snapshot. The stream may contain anything: messages that nodes skip are reported with the reason.
  */
-import { REDACT_HEADER } from "../../contract/redaction.ts";
+import { REDACT_HEADER } from "../../contract/declaration/redaction.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/event_log.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";

@@ -2,9 +2,9 @@
  * Computes the state of subscriptions for operators: from the subscriptions' commits, the streams that they read, and
  * the live nodes.
  */
-import { readAnnouncement } from "../../contract/announcement.ts";
-import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import { readAnnouncement } from "../../contract/nodes/announcement.ts";
+import type { SubscriptionInfo } from "../../contract/calls/durable_messages.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";

@@ -4,9 +4,9 @@
  * follower gets every event behind its position, in order, once, or an error that says from which position it may go
  * on. A follower that does not ask for its next event uses no memory and delays no other follower.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { Observer } from "../../contract/observer.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import { Fifo } from "../../data/fifo.ts";
 import { Gate } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";

@@ -1,5 +1,5 @@
 /** A follower of the events of one contract: it keeps its position and returns the events one after the other. */
-import type { EventFollower, FollowedEvent, FollowEventsOptions } from "../../contract/durable_messages.ts";
+import type { EventFollower, FollowedEvent, FollowEventsOptions } from "../../contract/calls/durable_messages.ts";
 import { CatgaError } from "../../error.ts";
 import { onAbort } from "../../ports/clock.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";

@@ -1,8 +1,8 @@
 /** All followers of durable events in this process: they share one feed for each contract. */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { EventFollower, FollowEventsOptions } from "../../contract/durable_messages.ts";
-import type { Observer } from "../../contract/observer.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { EventFollower, FollowEventsOptions } from "../../contract/calls/durable_messages.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { placeOf } from "../administration/place.ts";

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, CatgaError, entity, event, type FollowedEvent, type Schema, unwrap } from "../../../mod.ts";
-import type { AnyContract } from "../../contract/contract.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import type { EventLogHarness, LogClient } from "../../ports/event_log_suite.ts";

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, catga, CatgaError, command, entity, event, unwrap } from "../../../mod.ts";
-import type { AnyContract } from "../../contract/contract.ts";
-import type { FollowedEvent } from "../../contract/durable_messages.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { FollowedEvent } from "../../contract/calls/durable_messages.ts";
 import { MemoryNetwork } from "../../testing/mod.ts";
 import { memoryLogHarness } from "../../memory/harness_suite.ts";
 import { delay } from "../../ports/clock.ts";

@@ -1,7 +1,7 @@
 /** A durable event as its followers receive it. */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { FollowedEvent } from "../../contract/durable_messages.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { FollowedEvent } from "../../contract/calls/durable_messages.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import { freezePlain } from "../../data/checks.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { parsePayload } from "../../dispatch/message_schema.ts";

@@ -3,7 +3,7 @@
  * `catga_<ns>_subscriptions`. A commit contains the whole state, except that it may list only those parked messages
  * that have changed since the commit before. Anybody with access can write one, so commits are validated.
  */
-import { isContractName } from "../../contract/contract.ts";
+import { isContractName } from "../../contract/declaration/contract.ts";
 import { isCount, isNotNegative, isRecord, isStringArray } from "../../data/checks.ts";
 import { readNumbers, readRecord, writeNumbers } from "./record_text.ts";
 

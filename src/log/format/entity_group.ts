@@ -10,8 +10,8 @@
  * Behind the commands the head may have `["", "", 0, null, shapes]`: the shapes of the events at their writer. `shapes`
  * has 8 characters for each event name of the message, in the order in which the names first occur: the shape, or dots.
  */
-import { isContractName } from "../../contract/contract.ts";
-import { isShape, SHAPE_LENGTH } from "../../contract/shape.ts";
+import { isContractName } from "../../contract/declaration/contract.ts";
+import { isShape, SHAPE_LENGTH } from "../../contract/schemas/shape.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { SEALED } from "../../data/tags.ts";
 import { isCount, isStrings } from "../../data/checks.ts";

@@ -6,7 +6,7 @@
  * appends such a message with one item, and its head names the schedule. Stored messages are not trusted: a message is
  * read as a whole or not at all.
  */
-import { isShape } from "../../contract/shape.ts";
+import { isShape } from "../../contract/schemas/shape.ts";
 import { isCount, isRecord, isStringArray } from "../../data/checks.ts";
 import { type CountedCron, dueOfFiring, isNeedlessFiring, parseCron } from "../../data/cron.ts";
 import { parsedJson } from "../../data/encoding.ts";

@@ -4,7 +4,7 @@
  * message's sequence and, in the lowest 10 bits, the item's index. The first sequence of a stream is the time in ms at
  * which the stream was made (41 bits), so a position is a safe integer.
  */
-import { isEndpoint } from "../../contract/subjects.ts";
+import { isEndpoint } from "../../contract/nodes/subjects.ts";
 import { isTagged } from "../../data/tags.ts";
 import { isTooDeep, parsedJson } from "../../data/encoding.ts";
 import { MAX_DEPTH } from "../../data/value_text.ts";

@@ -1,7 +1,7 @@
 /** An event or a queued command in the log: one item of a stored message. */
-import type { AnyContract } from "../../contract/contract.ts";
-import { KEEP } from "../../contract/defaults.ts";
-import { isShape } from "../../contract/shape.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import { KEEP } from "../../contract/declaration/defaults.ts";
+import { isShape } from "../../contract/schemas/shape.ts";
 import { isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tags.ts";

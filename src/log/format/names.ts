@@ -1,5 +1,5 @@
 /** Names of the log: subjects, and keys of buckets. */
-import { OF_ENTITIES } from "../../contract/announcement.ts";
+import { OF_ENTITIES } from "../../contract/nodes/announcement.ts";
 import { isToken } from "../../data/checks.ts";
 import { decodeToken, encodeToken } from "../../data/subject_token.ts";
 import { streamName } from "./stream_name.ts";

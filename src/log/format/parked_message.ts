@@ -5,7 +5,7 @@
  * such a text, so it is validated.
  */
 import { MAX_CAUSE } from "../../data/cause_text.ts";
-import { isContractName } from "../../contract/contract.ts";
+import { isContractName } from "../../contract/declaration/contract.ts";
 import { isCount, isNotNegative, isRecord, isStringArray } from "../../data/checks.ts";
 import { isTooDeep } from "../../data/encoding.ts";
 import { messageId } from "./commit.ts";

@@ -2,8 +2,8 @@
  * Requests that the leader of a subscription sends to a node, and the node's answers: to run a message (the internal
  * command `runName(…)`), and barriers, which stop runs of earlier leaders (`controlName(…)`).
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { Result } from "../../contract/result.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isRecord } from "../../data/checks.ts";
 import { isCatgaError } from "../../error.ts";
@@ -48,7 +48,7 @@ const MAX_BATCH_MESSAGES = 1_000;
  * - `2`: to be run again without counting an attempt: it did not run, or an earlier message of its key in the batch
  *   failed.
  * - `3`: to be run again in a request of its own, without counting an attempt: its handler took too long in the batch,
- *   or failed with the details `ALONE` (`contract/announcement.ts`).
+ *   or failed with the details `ALONE` (`contract/nodes/announcement.ts`).
  * - A {@link FailedRun}: the message failed.
  *
  * If the handler failed as a whole, the answer is a {@link FailedRun} instead, as for a single message.

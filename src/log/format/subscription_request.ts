@@ -4,7 +4,7 @@
  * sequence of the last request that it has carried out. Anybody with access can write a request, so requests are
  * validated.
  */
-import { isContractName } from "../../contract/contract.ts";
+import { isContractName } from "../../contract/declaration/contract.ts";
 import { isCount, isRecord } from "../../data/checks.ts";
 import { decodeText, isTooDeep } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tags.ts";

@@ -2,8 +2,8 @@
  * A message that is being published to the log. The publication ends when the message is stored, at its deadline, or
  * when its sender gives up.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { Result } from "../../contract/result.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import type { ContextHost, ParentMessage } from "../../dispatch/context_host.ts";
 import { Deadlined } from "../../ports/deadline_wheel.ts";
 import type { DurableMessage, Schedule } from "../../dispatch/remote.ts";

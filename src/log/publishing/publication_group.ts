@@ -2,7 +2,7 @@
  * A message of the stream that contains publications (messages of the program). It is sent again until it is stored
  * or until no sender waits for it; once an attempt may have stored it, it is repeated unchanged.
  */
-import type { Observer } from "../../contract/observer.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, doubled, type Timer } from "../../ports/clock.ts";

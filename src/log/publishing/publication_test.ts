@@ -1,8 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { command, event } from "../../contract/definition.ts";
-import type { AnyContract } from "../../contract/contract.ts";
-import type { Result } from "../../contract/result.ts";
+import { command, event } from "../../contract/declaration/definition.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { type Deadlined, DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { CatgaError } from "../../error.ts";

@@ -5,9 +5,9 @@
  * detects duplicates by that id; messages with such ids are sent beside each other, one for each key at a time. A
  * message is sent at once if its lane is idle. The number of waiting messages is limited.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { Observer } from "../../contract/observer.ts";
-import type { Result } from "../../contract/result.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import type { DurableMessage } from "../../dispatch/remote.ts";
 import type { CatgaError } from "../../error.ts";
 import { keepOf } from "../format/logged_message.ts";

@@ -1,9 +1,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
-import { command, event } from "../../contract/definition.ts";
-import type { AnyContract } from "../../contract/contract.ts";
-import type { Observer } from "../../contract/observer.ts";
-import type { Result } from "../../contract/result.ts";
+import { command, event } from "../../contract/declaration/definition.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { encode } from "../../data/utf8.ts";
 import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { UnderWay } from "../../ports/under_way.ts";

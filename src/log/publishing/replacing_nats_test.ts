@@ -7,8 +7,8 @@ import { COUNT, firings, plan } from "../../../test/support/due_at_once.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { WallClockWatch } from "../../../test/support/wall_clock.ts";
 import { requireNatsServer, startNatsCluster, startNatsServer } from "../../../tools/nats_server.ts";
-import type { EnqueueOptions } from "../../contract/durable_messages.ts";
-import type { PublishOptions } from "../../contract/send_options.ts";
+import type { EnqueueOptions } from "../../contract/calls/durable_messages.ts";
+import type { PublishOptions } from "../../contract/calls/send_options.ts";
 
 const Mail = command<{ n: number }>("Mail", { durable: true });
 const Ended = event<{ n: number }>("Ended", { durable: true });

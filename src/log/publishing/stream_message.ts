@@ -3,8 +3,8 @@
  * ids. One message of the stream may contain several published messages, its items.
  */
 import type { StreamsHost } from "../../dispatch/node_host.ts";
-import { KEEP } from "../../contract/defaults.ts";
-import type { AnyContract } from "../../contract/contract.ts";
+import { KEEP } from "../../contract/declaration/defaults.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { type CountedCron, serverCron } from "../../data/cron.ts";
 import { byteLength, encode, exceeds } from "../../data/utf8.ts";
 import { sizeAdvice } from "../../data/payload_limit.ts";

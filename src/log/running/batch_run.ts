@@ -2,9 +2,9 @@
  * A batch of messages on the node that handles it: its members as the handler receives them, and the outcome of each.
  * (`Ledger.batch` fills a batch, `HandingOut` sends it.)
  */
-import { type Batch, BEGINS } from "../../contract/handler.ts";
-import { fail } from "../../contract/result.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import { type Batch, BEGINS } from "../../contract/declaration/handler.ts";
+import { fail } from "../../contract/calls/result.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import { show } from "../../data/checks.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { IS_SEALED, SEALED } from "../../data/tags.ts";

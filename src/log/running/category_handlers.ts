@@ -1,7 +1,7 @@
 /** The handlers of one contract (category) in one subscription, which run together for each message. */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { BatchSettings } from "../../contract/handler.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { BatchSettings } from "../../contract/declaration/handler.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
-import { command, event } from "../../contract/definition.ts";
-import type { AnyContract } from "../../contract/contract.ts";
+import { command, event } from "../../contract/declaration/definition.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { HandlerRun } from "../../dispatch/handler_call.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";

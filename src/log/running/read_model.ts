@@ -3,9 +3,9 @@
  * time and in order, whatever their contracts; so do all messages without a key. A message that fails is tried again
  * until it succeeds, and blocks only its key.
  */
-import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import type { Observer } from "../../contract/observer.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { HandledCount } from "../../dispatch/handled_count.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";

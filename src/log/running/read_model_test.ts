@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { event } from "../../contract/definition.ts";
-import type { Observation } from "../../contract/observer.ts";
+import { event } from "../../contract/declaration/definition.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
 import { HandledCount } from "../../dispatch/handled_count.ts";
 import type { HandlerRun } from "../../dispatch/handler_call.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";

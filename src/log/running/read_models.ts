@@ -1,5 +1,5 @@
 /** The read models of a node: one for each subscription name among the handlers that run on every node. */
-import type { SubscriptionHealth } from "../../contract/node_info.ts";
+import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
 import { HandledCount } from "../../dispatch/handled_count.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import { TurnBudget } from "../../dispatch/turn_budget.ts";
@@ -8,7 +8,7 @@ import { delay } from "../../ports/clock.ts";
 import { throughElection } from "../../ports/key_value_store.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
-import { OF_ENTITIES, subscriptionName } from "../../contract/announcement.ts";
+import { OF_ENTITIES, subscriptionName } from "../../contract/nodes/announcement.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { ReadModel, type ReadModelOptions } from "./read_model.ts";
 

@@ -1,6 +1,6 @@
 /** Makes the answers of a node to the leader of a subscription: how the run of a message ended. */
-import type { Result } from "../../contract/result.ts";
-import { ALONE, AWAITS_VERSION } from "../../contract/announcement.ts";
+import type { Result } from "../../contract/calls/result.ts";
+import { ALONE, AWAITS_VERSION } from "../../contract/nodes/announcement.ts";
 import { causeText } from "../../data/cause_text.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { command, event } from "../../contract/definition.ts";
-import type { AnyContract } from "../../contract/contract.ts";
+import { command, event } from "../../contract/declaration/definition.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";

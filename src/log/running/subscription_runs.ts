@@ -3,9 +3,9 @@
  * running message gets the outcome of that run; if the run's timeout has passed, the second request waits until the
  * handler has ended, and then runs the message.
  */
-import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
-import { ALONE } from "../../contract/announcement.ts";
+import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
+import { ALONE } from "../../contract/nodes/announcement.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertInstanceOf } from "@std/assert";
-import { event } from "../../contract/definition.ts";
+import { event } from "../../contract/declaration/definition.ts";
 import type { HandlerRun } from "../../dispatch/handler_call.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";

@@ -2,9 +2,9 @@
  * Handles the messages that leaders of subscriptions send to this node, under internal contracts that only Catga
  * sends. Requests pass the router, so that the router's guarantees of delivery apply.
  */
-import { announcement, COMMANDS, controlName, runName, subscriptionName } from "../../contract/announcement.ts";
-import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import { announcement, COMMANDS, controlName, runName, subscriptionName } from "../../contract/nodes/announcement.ts";
+import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import { ALWAYS, type DurableHandler, type Mediator } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import type { Outcome } from "../../dispatch/outcome.ts";

@@ -1,15 +1,15 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, event, fail, type Handlers } from "../../../mod.ts";
-import type { Context } from "../../contract/context.ts";
-import type { Result } from "../../contract/result.ts";
+import type { Context } from "../../contract/calls/context.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { encodeValue } from "../../data/encoding.ts";
 import { MemoryEventLog } from "../../memory/event_log.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { CatgaError } from "../../error.ts";
 import { type LocalApp, localApp } from "../../../test/support/local_app.ts";
 import { counting } from "../../../test/support/schemas.ts";
-import { COMMANDS, controlName, runName } from "../../contract/announcement.ts";
+import { COMMANDS, controlName, runName } from "../../contract/nodes/announcement.ts";
 import { commitSubject, subscriptionKey } from "../format/names.ts";
 import { type BarrierAnswer, type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
 import { streamOptions } from "../format/streams.ts";

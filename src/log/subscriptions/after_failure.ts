@@ -3,7 +3,7 @@
  * letter if it has no attempt left when it is about to run (`Ledger.begin`), or if it cannot be read
  * (`Ledger.addUnreadable`).
  */
-import type { Retry } from "../../contract/announcement.ts";
+import type { Retry } from "../../contract/nodes/announcement.ts";
 import { backoff, jittered, type Random } from "../../ports/clock.ts";
 import type { RunFailure } from "../format/run_request.ts";
 import type { Item } from "./category.ts";

@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
-import { fail, type Result } from "../../contract/result.ts";
-import { controlName } from "../../contract/announcement.ts";
-import type { SendOptions } from "../../contract/send_options.ts";
+import { fail, type Result } from "../../contract/calls/result.ts";
+import { controlName } from "../../contract/nodes/announcement.ts";
+import type { SendOptions } from "../../contract/calls/send_options.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { barrier } from "./found_state.ts";
 

@@ -2,7 +2,7 @@
  * The categories (contracts) of a subscription in its leader: their names, start positions and settings, and how many
  * of their messages may be open (read and not handled).
  */
-import { morePatient } from "../../contract/announcement.ts";
+import { morePatient } from "../../contract/nodes/announcement.ts";
 import { MAX_CATEGORIES } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { Category } from "./category.ts";

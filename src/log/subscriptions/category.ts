@@ -2,10 +2,10 @@
  * A category (contract) of a subscription in the leader's memory: how its messages are sent to nodes, the state of
  * each message, and the order of messages with the same key.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { BatchSettings } from "../../contract/handler.ts";
-import { runName } from "../../contract/announcement.ts";
-import type { SendOptions } from "../../contract/send_options.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { BatchSettings } from "../../contract/declaration/handler.ts";
+import { runName } from "../../contract/nodes/announcement.ts";
+import type { SendOptions } from "../../contract/calls/send_options.ts";
 import { MAX_TIMEOUT } from "../../data/checks.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { runName } from "../../contract/announcement.ts";
+import { runName } from "../../contract/nodes/announcement.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { Category, Item, KeyLine } from "./category.ts";
 import { OpenMessages } from "./open_messages.ts";

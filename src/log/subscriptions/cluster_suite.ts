@@ -2,13 +2,13 @@
  * A cluster for the tests of this folder: nodes with real subscriptions around one log in memory, each with a small
  * worker in place of the real one.
  */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { NodeInfo, SubscriptionHealth } from "../../contract/node_info.ts";
-import type { Observation } from "../../contract/observer.ts";
-import type { Result } from "../../contract/result.ts";
-import type { SubscriptionSettings } from "../../contract/handler.ts";
-import { announcement, COMMANDS } from "../../contract/announcement.ts";
-import type { SendOptions } from "../../contract/send_options.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { NodeInfo, SubscriptionHealth } from "../../contract/nodes/node_info.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
+import type { Result } from "../../contract/calls/result.ts";
+import type { SubscriptionSettings } from "../../contract/declaration/handler.ts";
+import { announcement, COMMANDS } from "../../contract/nodes/announcement.ts";
+import type { SendOptions } from "../../contract/calls/send_options.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import type { Faults } from "../../memory/faults.ts";

@@ -2,14 +2,14 @@
  * Collects the state from which a new leader goes on: the messages that run at nodes (a barrier makes nodes refuse
  * runs of earlier leaders), the state in the last commit, and the messages of the log that its predecessor left open.
  */
-import type { AnyContract } from "../../contract/contract.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import { delay, doubled, within } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, readMessageId } from "../format/commit.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { controlName } from "../../contract/announcement.ts";
+import { controlName } from "../../contract/nodes/announcement.ts";
 import { messagePattern } from "../format/names.ts";
 import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";

@@ -2,20 +2,20 @@
  * Sends the messages that may run to nodes that handle them, and acts on each answer. The ledger decides which
  * message may run, and keeps its state.
  */
-import type { SubscriptionHealth } from "../../contract/node_info.ts";
+import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
 import {
   afterRefusedMessage,
   mayBeReadNow,
   type ShapedNode,
   shapeName,
   untriedNodes,
-} from "../../contract/shape_rules.ts";
-import { nodeOf } from "../../contract/subjects.ts";
+} from "../../contract/schemas/shape_rules.ts";
+import { nodeOf } from "../../contract/nodes/subjects.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { doubled, jittered, type Random, type Timer } from "../../ports/clock.ts";
-import type { Result } from "../../contract/result.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import type { TrackedCaller } from "../../dispatch/remote.ts";
-import type { SendOptions } from "../../contract/send_options.ts";
+import type { SendOptions } from "../../contract/calls/send_options.ts";
 import type { HandledCount } from "../../dispatch/handled_count.ts";
 import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";

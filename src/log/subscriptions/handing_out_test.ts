@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { fail, type Result } from "../../contract/result.ts";
-import type { SendOptions } from "../../contract/send_options.ts";
+import { fail, type Result } from "../../contract/calls/result.ts";
+import type { SendOptions } from "../../contract/calls/send_options.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { HandingOut } from "./handing_out.ts";
 

@@ -2,8 +2,8 @@
  * Election of a subscription's leader: the order of the live nodes that handle the subscription, and when each of
  * them may take the lead. `leases.ts` has the leases of leaders, and the write that stops the last leader.
  */
-import type { NodeInfo } from "../../contract/node_info.ts";
-import { readAnnouncement, type Retry } from "../../contract/announcement.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
+import { readAnnouncement, type Retry } from "../../contract/nodes/announcement.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";

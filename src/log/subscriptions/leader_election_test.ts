@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import { capableNodes, mayLead } from "./leader_election.ts";
 import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
 

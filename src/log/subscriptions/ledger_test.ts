@@ -3,7 +3,7 @@ import { assertEquals, assertLess } from "@std/assert";
 import { chances } from "../../../test/support/chances.ts";
 import { HEAD } from "../../../test/support/commits.ts";
 import { leastTime } from "../../../test/support/least_time.ts";
-import type { BatchSettings } from "../../contract/handler.ts";
+import type { BatchSettings } from "../../contract/declaration/handler.ts";
 import { type Head, messageId, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import { Category, type Item } from "./category.ts";

@@ -2,8 +2,8 @@
  * Measures every 10 s how many messages the subscriptions that this node leads have not read, and how full their
  * stream is.
  */
-import { NEARLY_FULL } from "../../contract/alarms.ts";
-import type { Observer } from "../../contract/observer.ts";
+import { NEARLY_FULL } from "../../contract/nodes/alarms.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { categoryPattern } from "../format/names.ts";
 import { streamName } from "../format/stream_name.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { Observation } from "../../contract/observer.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
 import type { LogState, StoredMessage } from "../../ports/event_log.ts";
 import { endOf } from "../format/group_text.ts";
 import { Measuring } from "./measuring.ts";

@@ -2,9 +2,9 @@
  * Asks the nodes that have not answered a leader what they run and what they have finished, until they answer or have
  * certainly ended. A process that is blocked by a handler, or frozen, answers as soon as it goes on.
  */
-import { controlName } from "../../contract/announcement.ts";
-import type { AnyContract } from "../../contract/contract.ts";
-import { nodeOf } from "../../contract/subjects.ts";
+import { controlName } from "../../contract/nodes/announcement.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import { nodeOf } from "../../contract/nodes/subjects.ts";
 import { delay, doubled } from "../../ports/clock.ts";
 import { type BarrierRequest, internalCommand } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
-import { fail, type Result } from "../../contract/result.ts";
+import { fail, type Result } from "../../contract/calls/result.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { SilentNodes } from "./silent_nodes.ts";
 

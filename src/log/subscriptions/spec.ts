@@ -1,8 +1,8 @@
 /** Derives the subscriptions of a node from its handlers of durable contracts. */
-import type { AnyContract } from "../../contract/contract.ts";
-import type { BatchSettings, SubscriptionSettings } from "../../contract/handler.ts";
-import { DEFAULT_RETRY } from "../../contract/defaults.ts";
-import { COMMANDS, subscriptionName } from "../../contract/announcement.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { BatchSettings, SubscriptionSettings } from "../../contract/declaration/handler.ts";
+import { DEFAULT_RETRY } from "../../contract/declaration/defaults.ts";
+import { COMMANDS, subscriptionName } from "../../contract/nodes/announcement.ts";
 import { MAX_CATEGORIES } from "../format/commit.ts";
 
 /** Settings of a category (contract) that its subscription's leader needs. */

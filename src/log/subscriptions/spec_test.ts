@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, event } from "../../contract/definition.ts";
-import { COMMANDS } from "../../contract/announcement.ts";
+import { command, event } from "../../contract/declaration/definition.ts";
+import { COMMANDS } from "../../contract/nodes/announcement.ts";
 import { subscriptionSpecs } from "./spec.ts";
 
 const Placed = event<number>("shop.Placed", { durable: true });

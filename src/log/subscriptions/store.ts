@@ -1,5 +1,5 @@
 /** The store of a subscription in the stream `catga_<ns>_subscriptions`: commits, parked messages, and requests. */
-import { KEEP } from "../../contract/defaults.ts";
+import { KEEP } from "../../contract/declaration/defaults.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, dateOf, delay, doubled } from "../../ports/clock.ts";

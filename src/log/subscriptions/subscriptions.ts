@@ -2,7 +2,7 @@
  * The subscriptions of one node: the node stores the first commits of new subscriptions, leads those that it should
  * lead (by the order of nodes in `leader_election.ts`), and watches the others.
  */
-import type { SubscriptionHealth } from "../../contract/node_info.ts";
+import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";
 import { throughElection } from "../../ports/key_value_store.ts";

@@ -3,14 +3,14 @@
  * the log, hands out messages to nodes, and commits its position.
  */
 import { HandledCount } from "../../dispatch/handled_count.ts";
-import type { SubscriptionHealth } from "../../contract/node_info.ts";
+import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { elapsed, type Stamp, stamp, within } from "../../ports/clock.ts";
 import { MAX_SERVER_LAG } from "../../ports/event_log.ts";
 import type { Place, StoredState } from "../format/commit.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
-import { COMMANDS } from "../../contract/announcement.ts";
+import { COMMANDS } from "../../contract/nodes/announcement.ts";
 import { messagePattern } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";

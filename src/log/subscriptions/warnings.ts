@@ -1,6 +1,6 @@
 /** Warnings about one subscription, each with a limit of how often it is reported. */
-import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import type { Observation } from "../../contract/observer.ts";
+import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError } from "../../error.ts";

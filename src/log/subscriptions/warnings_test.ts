@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { Observation } from "../../contract/observer.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { Warnings } from "./warnings.ts";

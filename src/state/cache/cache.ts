@@ -18,8 +18,8 @@ import {
   type WriteOptions,
 } from "../../ports/key_value_store.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../../data/checks.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
-import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/shared_state.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
+import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/calls/shared_state.ts";
 import type { Locks } from "../../dispatch/context_host.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { type Load, Loads } from "./loads.ts";

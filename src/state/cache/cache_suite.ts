@@ -2,7 +2,7 @@
 import { after, before, describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { CatgaError } from "../../error.ts";
-import type { Lock } from "../../contract/shared_state.ts";
+import type { Lock } from "../../contract/calls/shared_state.ts";
 import type { Locks } from "../../dispatch/context_host.ts";
 import { SharedCache } from "./cache.ts";
 import type { StateHarness, StateNode } from "../harness_suite.ts";

@@ -6,7 +6,7 @@ import { CatgaError } from "../../error.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { SharedCache } from "./cache.ts";
-import type { Lock } from "../../contract/shared_state.ts";
+import type { Lock } from "../../contract/calls/shared_state.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { cacheSuite } from "./cache_suite.ts";
 import { memoryHarness, natsHarness } from "../harness_suite.ts";

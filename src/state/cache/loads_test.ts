@@ -1,7 +1,7 @@
 /** Tests of cache loads that never end, or that would wait for themselves. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { command } from "../../contract/definition.ts";
+import { command } from "../../contract/declaration/definition.ts";
 import { CatgaError } from "../../error.ts";
 import { localApp } from "../../../test/support/local_app.ts";
 import { MemoryCluster } from "../../../test/support/memory_cluster.ts";

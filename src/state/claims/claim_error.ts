@@ -4,8 +4,8 @@
  */
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import type { Observer } from "../../contract/observer.ts";
-import { fail, type Failure } from "../../contract/result.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
+import { fail, type Failure } from "../../contract/calls/result.ts";
 import type { Claimant } from "../../dispatch/context_host.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
-import type { Observation } from "../../contract/observer.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { claimant } from "../../../test/support/claims.ts";
 import { type Ran, withoutResult } from "./claim_error.ts";

@@ -5,8 +5,8 @@ import type { CatgaError } from "../../error.ts";
 import { readError, writeError } from "../../dispatch/error_encoding.ts";
 import { decodeText, parsedJson, toText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tags.ts";
-import { nodeOf } from "../../contract/subjects.ts";
-import { fail, type Failure, type Result } from "../../contract/result.ts";
+import { nodeOf } from "../../contract/nodes/subjects.ts";
+import { fail, type Failure, type Result } from "../../contract/calls/result.ts";
 import { fnv1a } from "../../data/rendezvous_hash.ts";
 
 /** Members of every record: they describe the attempt that wrote it. */

@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
-import { fail, type Result } from "../../contract/result.ts";
+import { fail, type Result } from "../../contract/calls/result.ts";
 import {
   copyOf,
   type DoneClaim,

@@ -3,7 +3,7 @@ import type { Clock } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
 import { type MemoryConnection, MemoryNetwork, type MemoryNetworkOptions } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import type { Result } from "../../contract/result.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import type { Claimant } from "../../dispatch/context_host.ts";
 import { claimant } from "../../../test/support/claims.ts";
 import { interceptedBucket } from "../../../test/support/intercepted_bucket.ts";

@@ -8,8 +8,8 @@ import { backoff, between, type Clock, delay, doubled, type Random, type Stamp, 
 import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
-import type { Observer } from "../../contract/observer.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import type { JumpWatch, Leased } from "../store/jump_watch.ts";
 import { staleAnswer } from "../store/ambiguous_writes.ts";

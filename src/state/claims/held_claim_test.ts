@@ -1,7 +1,7 @@
 /** Tests of idempotent commands on virtual time: the process that holds the claim freezes, loses the store or dies. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
-import { fail, type Result } from "../../contract/result.ts";
+import { fail, type Result } from "../../contract/calls/result.ts";
 import { Failing, handler, slowHandler } from "../../../test/support/claims.ts";
 import { claimCluster, LEASE, loseNext, PAUSE, RENEWAL } from "./claims_harness_suite.ts";
 

@@ -2,7 +2,7 @@
  * One recorded result for each id of an idempotent command: an attempt claims the id before its handler runs, and its
  * result replaces the claim, by compare-and-set. Every other attempt, on whichever node, waits for that result and
  * returns it. A result is kept for the ttl of its contract ({@link Claimant.ttl}); the default ttl is `RESULT_TTL` in
- * `contract/defaults.ts`.
+ * `contract/declaration/defaults.ts`.
  */
 import { backoff, between, delay, LONG_AGO, type Stamp, stamp, token } from "../../ports/clock.ts";
 import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
@@ -13,10 +13,10 @@ import { payloadLimit, sizeAdvice } from "../../data/payload_limit.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
-import { fail, type Result } from "../../contract/result.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import { fail, type Result } from "../../contract/calls/result.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import type { Claimant, Claims, Liveness } from "../../dispatch/context_host.ts";
-import type { ClaimedRun } from "../../contract/shared_state.ts";
+import type { ClaimedRun } from "../../contract/calls/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";

@@ -6,7 +6,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { CatgaError } from "../../error.ts";
-import type { Result } from "../../contract/result.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import type { Claimant } from "../../dispatch/context_host.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { interceptedBucket } from "../../../test/support/intercepted_bucket.ts";

@@ -5,7 +5,7 @@ import { CatgaError } from "../../error.ts";
 import type { Faults } from "../../memory/faults.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import type { Asker } from "../../dispatch/context_host.ts";
-import type { Lock } from "../../contract/shared_state.ts";
+import type { Lock } from "../../contract/calls/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { DeadlockDetector, findCycle, type LockRecords, waitsByRun } from "./deadlock.ts";
 import { asker, type LockNode, memoryLockHarness } from "./lock_harness_suite.ts";

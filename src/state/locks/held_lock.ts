@@ -8,7 +8,7 @@
  * - when the connection is closed, or the app stops.
  */
 import type { CatgaError } from "../../error.ts";
-import type { Lock } from "../../contract/shared_state.ts";
+import type { Lock } from "../../contract/calls/shared_state.ts";
 import type { HeldKey } from "./held_key.ts";
 
 /** A lock of one or several keys, held as long as all of its keys are. */

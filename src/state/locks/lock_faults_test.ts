@@ -9,7 +9,7 @@ import { MemoryNetwork } from "../../memory/network.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { KeyValueStore } from "../../ports/key_value_store.ts";
-import type { Lock } from "../../contract/shared_state.ts";
+import type { Lock } from "../../contract/calls/shared_state.ts";
 import { LockManager } from "./lock_manager.ts";
 import {
   type LockNode,

@@ -5,8 +5,8 @@ import type { Bucket, Entry, KeyValueStore } from "../../ports/key_value_store.t
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { startKeyValueHarness } from "../../nats/harness_suite.ts";
-import type { Observation } from "../../contract/observer.ts";
-import type { Lock } from "../../contract/shared_state.ts";
+import type { Observation } from "../../contract/nodes/observer.ts";
+import type { Lock } from "../../contract/calls/shared_state.ts";
 import type { Asker } from "../../dispatch/context_host.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { LockManager } from "./lock_manager.ts";

@@ -1,5 +1,5 @@
 /** The lock manager as its parts see it: their common dependencies, and the calls between them. */
-import type { Observer } from "../../contract/observer.ts";
+import type { Observer } from "../../contract/nodes/observer.ts";
 import type { Clock, Random, Stamp } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { AnswerTimeouts } from "../store/answer_timeouts.ts";

@@ -15,7 +15,7 @@ import { openOnce } from "../../ports/open_once.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Asker, Locks } from "../../dispatch/context_host.ts";
-import type { Lock, LockOptions } from "../../contract/shared_state.ts";
+import type { Lock, LockOptions } from "../../contract/calls/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";

@@ -2,9 +2,9 @@
 import { onAbort, type Timer } from "../../ports/clock.ts";
 import type { CatgaError } from "../../error.ts";
 import { ttlSeconds } from "../../ports/key_value_store.ts";
-import { LOCK_TIMEOUT, LOCK_TTL } from "../../contract/defaults.ts";
+import { LOCK_TIMEOUT, LOCK_TTL } from "../../contract/declaration/defaults.ts";
 import type { Asker } from "../../dispatch/context_host.ts";
-import type { LockOptions } from "../../contract/shared_state.ts";
+import type { LockOptions } from "../../contract/calls/shared_state.ts";
 import { lockCancelled, lockTimeout, lockUnavailable } from "./lock_error.ts";
 import type { LockHost } from "./lock_host.ts";
 import type { LockRecord } from "./lock_record.ts";

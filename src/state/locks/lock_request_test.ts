@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import type { LockOptions } from "../../contract/shared_state.ts";
+import type { LockOptions } from "../../contract/calls/shared_state.ts";
 import { locksClosed } from "./lock_error.ts";
 import { LockKeys, type LockRecord } from "./lock_record.ts";
 import { LockRequest } from "./lock_request.ts";

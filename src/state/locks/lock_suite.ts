@@ -11,7 +11,7 @@ import {
 } from "@std/assert";
 import { systemClock } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
-import type { Lock, LockOptions } from "../../contract/shared_state.ts";
+import type { Lock, LockOptions } from "../../contract/calls/shared_state.ts";
 import { asker, assertWithin, type LockHarness, type LockNode, records, someone } from "./lock_harness_suite.ts";
 import { MAX_LOCK_KEY } from "../../ports/key_value_store.ts";
 

@@ -1,7 +1,7 @@
 /** Tests of waiters that freeze, on virtual time. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
-import type { Lock } from "../../contract/shared_state.ts";
+import type { Lock } from "../../contract/calls/shared_state.ts";
 import { memoryLockHarness, records, someone, waitInQueue } from "./lock_harness_suite.ts";
 
 describe("waiters of a lock", () => {

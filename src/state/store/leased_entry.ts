@@ -21,7 +21,7 @@
  */
 import { between, type Clock, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 import type { AnswerTimeouts } from "./answer_timeouts.ts";
 import { staleAnswer } from "./ambiguous_writes.ts";

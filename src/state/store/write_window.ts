@@ -4,7 +4,7 @@
  * more and more of them, and acknowledges none in time. Writes that wait here have not been sent, and are not late.
  */
 import { Gate } from "../../data/gate.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import { isAmbiguous } from "./ambiguous_writes.ts";
 
 /**

@@ -2,7 +2,7 @@
  * Checks durable events and queued commands: stored messages must be handled at least once, messages of one key in
  * order.
  */
-import type { AnyContract } from "../../contract/contract.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { type HandlerAttempt, type History, type HistoryOperation, mayHaveHappened } from "../history.ts";
 import type { Breach } from "./breach.ts";
 

@@ -5,7 +5,7 @@
 import { checkNumber } from "../../data/checks.ts";
 import { isAllowed, isUndecided, type RequestKind } from "./allowed_results.ts";
 import { type Breach, shown } from "./breach.ts";
-import type { Result } from "../../contract/result.ts";
+import type { Result } from "../../contract/calls/result.ts";
 
 /** An entry in a history of messages, which is in order; `at`: its time in ms, of virtual time or since 1970. */
 export type MessageObservation =

@@ -1,5 +1,5 @@
 /** Converts the operations in a history of `explore` to the form that `checkLinearizable` takes. */
-import type { AnyContract } from "../../contract/contract.ts";
+import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { isErrorCode } from "../../error.ts";
 import { type History, type HistoryOperation, mayHaveHappened } from "../history.ts";
 import type { Operation } from "./linearizable.ts";

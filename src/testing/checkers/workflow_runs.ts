@@ -2,7 +2,7 @@
  * Checks workflows: every run must end, no effect may be missing or follow its undo, and a signal or cancel whose
  * result was `ok` must have had its effect.
  */
-import type { RunInfo } from "../../contract/flow.ts";
+import type { RunInfo } from "../../contract/calls/flow.ts";
 import type { History, HistoryOperation, HistorySpan, WorkflowStep } from "../history.ts";
 import type { Breach } from "./breach.ts";
 import { isScheduled } from "./deliveries.ts";

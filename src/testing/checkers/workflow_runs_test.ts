@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { RunInfo, RunStatus } from "../../contract/flow.ts";
+import type { RunInfo, RunStatus } from "../../contract/calls/flow.ts";
 import type { HistoryOperation, HistoryOutcome, InjectedFault, NodeProcess, WorkflowStep } from "../history.ts";
 import { checkRuns, type WorkflowHistory } from "./workflow_runs.ts";
 

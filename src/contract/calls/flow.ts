@@ -1,0 +1,395 @@
+/**
+ * Workflows as programs see them: the context that the handler of a workflow gets, options of `start` and `result`, and
+ * runs as operators see them.
+ */
+import type { AnyCode } from "../../error.ts";
+import type { Contract } from "../declaration/contract.ts";
+import type { Caller, ProgramCode } from "../declaration/program_types.ts";
+import type { Failure, Success } from "./result.ts";
+import type { MaybePromise, Schema } from "../schemas/schema.ts";
+import type { SendArgs } from "./send_options.ts";
+
+/** A workflow, made by `workflow()`. */
+export interface WorkflowContract<In, Out, F extends string = AnyCode> {
+  /**
+   * Compile time only, never has a value: its text appears in the compiler's error when the workflow is passed to the
+   * wrong method, and names the right one.
+   */
+  readonly "~use"?: "app.start(workflow, input)";
+  /**
+   * Compile time only, never has a value: keeps methods that take messages from accepting a workflow, which is started,
+   * not sent.
+   */
+  readonly options?: undefined;
+  /** Distinguishes a workflow from other contracts. */
+  readonly kind: "workflow";
+  /** The workflow's name: 1 to 48 letters, digits, `-` and `_`; the same on every node. */
+  readonly name: string;
+  /** Compile time only, never has a value: carries the types of input and result. */
+  readonly "~types"?: (payload: In) => Out;
+  /** Compile time only, never has a value: carries the type of the failure codes. */
+  readonly "~fails"?: () => F;
+}
+
+/** Any workflow, whatever its types. */
+export type AnyWorkflow = Pick<WorkflowContract<never, unknown>, "kind" | "name">;
+
+/** Any signal, whatever its workflow and types. */
+export type AnySignal = Pick<Signal<never, unknown>, "workflow" | "name" | "~input">;
+
+/**
+ * A signal that a run of a workflow can wait for, made by `Workflow.signal`. `T`: the type that the signal's sender
+ * gives; `Payload`: the type that the run gets, after the schema.
+ */
+export interface Signal<T = void, Payload = T> {
+  /** The name of the signal's workflow. */
+  readonly workflow: string;
+  /** The signal's own name, unique in its workflow. */
+  readonly name: string;
+  /** Compile time only, never has a value: carries the type of the payload that the signal's sender gives. */
+  readonly "~payload"?: (payload: T) => void;
+  /** Compile time only, never has a value: carries the type that the schema returns. */
+  readonly "~parsed"?: () => Payload;
+  /** Internal: the schema of the signal's payload. */
+  readonly "~input"?: Schema<never, unknown> | undefined;
+}
+
+/** The argument that Catga passes to the function of a step. */
+export interface Step {
+  /**
+   * Id of the step, the same in each attempt and on each node: `<workflow>:<run>:<name>`. Give it to the systems that
+   * the step calls, as the id of the request, so that they can ignore repeated requests.
+   */
+  readonly id: string;
+  /** Number of this attempt of the step; the first is 1. */
+  readonly attempt: number;
+  /** Aborts when the run is cancelled, the attempt times out, the app stops, or another node has taken the run over. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Options of `flow.step`.
+ * @decides workflow options, steps, signals, as types
+ */
+export interface StepOptions<T> {
+  /**
+   * Undoes the step if the run fails or is cancelled later. The function may have steps of its own. If it throws, or
+   * takes longer than `timeout` without a step of its own, it is tried again according to `retry`; if it returns a
+   * failure, the run is stuck (it waits for an operator). Default: none.
+   */
+  undo?: ((value: T) => MaybePromise<unknown>) | undefined;
+  /**
+   * Retry after an error of the step. `attempts`: number of attempts, the first included (1 to 1,000,000; default: no
+   * limit). `delay`: the first and the longest pause in ms (1 to 2^31 - 1; default: `[1_000, 3_600_000]`); pauses
+   * double. After the last attempt the run is stuck: it waits for an operator. For a step that starts a run, `retry`
+   * and `timeout` apply to its `undo` only.
+   */
+  retry?: { attempts?: number | undefined; delay?: readonly [first: number, longest: number] | undefined } | undefined;
+  /** Timeout of one attempt of the step, in ms: 1 to 2^31 - 1. Default: the `timeout` of `catga()`. */
+  timeout?: number | undefined;
+}
+
+/** Options of `flow.send`, which sends a command or query as a step. */
+export interface FlowSendOptions<T> extends StepOptions<T> {
+  /** The name of the step. A run that sends messages of one contract twice needs it. Default: the contract's name. */
+  name?: string | undefined;
+}
+
+/** Options of `flow.wait`, which waits for a signal. */
+export interface WaitOptions {
+  /**
+   * The name of this wait, unique in the run. Default: the signal's name, from the run's second wait for this signal on
+   * with a number.
+   */
+  name?: string | undefined;
+  /** Time at which the wait ends without a signal, or ms from now until then (0 to ten years). Default: no limit. */
+  timeout?: number | Date | undefined;
+  /**
+   * Aborting this signal gives the wait up: it rejects with the reason of the abort, takes no signal any more, and
+   * leaves what it took unseen to the next wait. Only the handler aborts it, after what it has awaited of `flow`:
+   * otherwise a replay would take another way. Default: none.
+   */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * The signal that a wait for several took: a list with an element for each of them, in their order, of which the one
+ * that was taken has the `value`, and the others are `undefined`.
+ */
+export type TakenSignal<Signals extends readonly unknown[]> = {
+  [Taken in keyof Signals]: {
+    [Each in keyof Signals]: Each extends Taken ? { readonly value: SignalPayload<Signals[Each]> } : undefined;
+  };
+}[number];
+
+/** The list that a wait for several signals gives when its time is over: `undefined` for each of them. */
+export type NoSignal<Signals extends readonly unknown[]> = { [Each in keyof Signals]: undefined };
+
+/** The type of the value that a run gets with a signal. */
+export type SignalPayload<Of> = Of extends Signal<never, infer Payload> ? Payload : never;
+
+/**
+ * Result of `flow.send`: the value that the handler returned, or a failure that the handler chose. Other failures
+ * (`TIMEOUT`, `UNAVAILABLE`, …) never come back: the step is tried again.
+ */
+export type Decided<T, F extends string> = Success<T> | (Failure<F> & { readonly error: { readonly code: F } });
+
+/**
+ * A run, as the handler of its workflow sees it. The names of steps and sleeps are unique in a run: a second use of a
+ * name rejects with a `TypeError`.
+ */
+export interface Flow {
+  /** The id of the run. */
+  readonly id: string;
+  /** The version that the workflow had when this run was started. */
+  readonly version: number;
+  /** The headers given to `start`, or inherited from the handler or run that started this run. */
+  readonly headers: Readonly<Record<string, string>>;
+  /**
+   * The caller that an HTTP edge named for the start of the run; `undefined`: no HTTP edge named one. A new value at
+   * each reading.
+   */
+  readonly caller: Caller | undefined;
+  /**
+   * Runs a function as a step of the run: again and again until it returns, and never again after that. Records the
+   * value or failure that it returned (1 MiB at most). Several steps may run at once.
+   */
+  step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options?: StepOptions<NoInfer<T>>): Promise<T>;
+  /**
+   * Sends a command or a query as a step, with the step's id as message id; or runs another workflow to its end. After
+   * a failure that the handler did not choose (`UNAVAILABLE`, `OVERLOADED`, `TIMEOUT`, …) the step is tried again until
+   * it succeeds, or until the run's `timeout`.
+   */
+  send<In, Out, F extends string>(
+    contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
+    ...args: SendArgs<In, FlowSendOptions<Out>>
+  ): Promise<Decided<Out, F | ProgramCode>>;
+  /**
+   * Resolves at a time, or after a number of ms (0 to ten years). The wait is stored: no process has to live until it
+   * ends. Rejects with a `TypeError` or `RangeError` for another value.
+   */
+  sleep(name: string, until: number | Date): Promise<void>;
+  /**
+   * Resolves with the payload of this signal: of the signals of this name that were sent to the run, the oldest that no
+   * earlier `wait` has returned. Waits until one is sent if there is none.
+   */
+  wait<T>(signal: Signal<never, T>, options?: WaitOptions & { timeout?: undefined }): Promise<T>;
+  /**
+   * Resolves with the payload of the oldest signal of this name that no earlier `wait` has returned, or with
+   * `undefined` if none is sent before the end of the `timeout`.
+   */
+  wait<T>(signal: Signal<never, T>, options: WaitOptions): Promise<T | undefined>;
+  /**
+   * Waits for one of several signals, and takes exactly one: the oldest signal sent to the run that no earlier `wait`
+   * has taken. Resolves with a list in the order of the signals, in which the one that it took has its `value`, and the
+   * others are `undefined`: `const [moved, cancelled] = await flow.wait([Moved, Cancelled])`.
+   */
+  wait<const Signals extends readonly Signal<never, unknown>[]>(
+    signals: Signals,
+    options?: WaitOptions & { timeout?: undefined },
+  ): Promise<TakenSignal<Signals>>;
+  /** Takes one signal of several; if none is sent before the end of the `timeout`, each of the list is `undefined`. */
+  wait<const Signals extends readonly Signal<never, unknown>[]>(
+    signals: Signals,
+    options: WaitOptions,
+  ): Promise<TakenSignal<Signals> | NoSignal<Signals>>;
+  /**
+   * Tells people which stage the run has reached: `RunInfo.stage`, 1 to 64 characters. The stage is recorded once,
+   * before the next step begins, which costs an append to the log; in an `undo` the call does nothing. Throws a
+   * `TypeError` for an invalid name.
+   */
+  stage(name: string): void;
+}
+
+/** Options of `start`. */
+export interface StartOptions {
+  /**
+   * The id of the run, 1 to 128 characters. Default: the id that the workflow's `id` makes of the input, else a
+   * generated id.
+   */
+  id?: string | undefined;
+  /** Earliest time of the start, before the year 2262. Until then `unschedule` can cancel it. Default: at once. */
+  at?: Date | undefined;
+  /**
+   * Starts a run at each time of a cron expression: six fields of cron, seconds first, or `@hourly` and the like. `id`
+   * is the schedule's name; each run has the id `<id>@<ms>`, with the time in ms since 1970. The same `id` again
+   * replaces the schedule, and `unschedule` ends it. Needs nats-server 2.14.
+   */
+  cron?: string | undefined;
+  /** The time zone in which `cron` is read, such as `"Europe/Berlin"`. Default: UTC. */
+  zone?: string | undefined;
+  /**
+   * Headers that are stored with the run; its handler reads them as `flow.headers`. Messages that the steps send
+   * inherit the headers that the option `carry` names, the trace headers and the caller. Default: none; in a handler,
+   * the headers that its sends inherit.
+   */
+  headers?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Texts by which operators find the run: `app.runs({ tag })`. 1 to 10 of them, each of 1 to 64 characters. They are
+   * stored with the start, and not hidden. Default: none.
+   */
+  tags?: readonly string[] | undefined;
+}
+
+/**
+ * Option of `start`: a signal that is stored together with the start, as the arguments of `tell` behind the run. If the
+ * run is there already, it is told the signal.
+ */
+export interface StartAndTell<T> {
+  /** The signal, its payload, and the options of `tell`. Not together with `at` or `cron`. */
+  tell: readonly [signal: Signal<T, unknown>, ...args: SendArgs<T, TellOptions>];
+}
+
+/** Options of `result`, which waits for the end of a run. */
+export interface ResultOptions {
+  /** Time to wait for the run's end, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
+  timeout?: number | undefined;
+  /** Aborting this signal ends the wait, with `CANCELLED`. Default: none. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of `tell`, which sends a signal to a run. */
+export interface TellOptions {
+  /** Id of the signal: the run ignores a second signal with the same id. Default: a generated id. */
+  id?: string | undefined;
+}
+
+/**
+ * Status of a run. `waiting`: until a time, or for a signal, another run, or a node with another version of the
+ * workflow, because all live nodes refuse it (only nodes that handle workflows, and tools, know that; for others it is
+ * `running`). `retrying`: a step failed, and is tried again. `stuck`: an operator has to decide. `unreadable`: this
+ * program cannot decode the run's records, because its codec lacks their key, or because a later version of Catga wrote
+ * them; the error in `pending` says so.
+ */
+export type RunStatus = "running" | "waiting" | "retrying" | "stuck" | "undoing" | "done" | "failed" | "unreadable";
+
+/** All statuses of runs. */
+export const RUN_STATUS: readonly RunStatus[] = [
+  "running",
+  "waiting",
+  "retrying",
+  "stuck",
+  "undoing",
+  "done",
+  "failed",
+  "unreadable",
+];
+
+/** A step, sleep or wait that a run has begun and not ended. */
+export interface PendingStep {
+  /**
+   * The name of the step, sleep or wait; empty for the handler itself, which threw, or was not called, because every
+   * live version of the workflow refuses the run.
+   */
+  readonly name: string;
+  /** Time at which the step, sleep or wait began. */
+  readonly since: Date;
+  /** Number of failed attempts of the step. */
+  readonly attempts: number;
+  /** Time at which the run continues by itself; `undefined`: it continues now, or not by itself. */
+  readonly next: Date | undefined;
+  /**
+   * Error of the step's last attempt. `cause`: the error that the step threw, or that the handler of the step's message
+   * threw in the same process: the message in the first line, then the stack; 4 kB at most; absent if the node that
+   * executed the step has the option `causes: false`.
+   */
+  readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined } | undefined;
+}
+
+/** Describes a pending step in a sentence for people. */
+export function pendingText({ name, attempts, next, error }: PendingStep): string {
+  // the thrown error says more than the failure's message, which only names the handler
+  const [thrown = ""] = error?.cause?.split("\n", 1) ?? [];
+  const parts = [
+    name === "" ? "the handler" : name,
+    attempts > 0 ? `${attempts} failed` : "",
+    next === undefined || Number.isNaN(next.getTime()) ? "" : `until ${next.toISOString()}`,
+    error === undefined
+      ? ""
+      : `${error.code}: ${thrown === "" || thrown.includes(error.message) ? error.message : thrown}`,
+  ];
+  return parts.filter((part) => part !== "").join(", ");
+}
+
+/** Returns true if the error of one of the run's pending steps contains this text. */
+export function hasFailedWith({ pending }: Pick<RunInfo, "pending">, text: string): boolean {
+  return pending.some(({ error }) => error !== undefined && `${error.code}: ${error.message}`.includes(text));
+}
+
+/** An entry in the timeline of a run. */
+export interface RunEntry {
+  /** Time at which the entry was stored, by the server's clock. */
+  readonly at: Date;
+  /** The process that stored the entry, as `<node>.<token>`. */
+  readonly by: string;
+  /** Type of the recorded event: `started`, `done`, `failed`, `slept`, `signalled`, … */
+  readonly type: string;
+  /** The name of the step, sleep, wait or signal; empty if the entry concerns none. */
+  readonly name: string;
+  /** The value that the entry recorded: the input, a step's result, an error, or a reason. */
+  readonly value: unknown;
+}
+
+/** A run, as an operator sees it. */
+export interface RunInfo {
+  /** The name of the workflow. */
+  readonly workflow: string;
+  /** The id of the run. */
+  readonly id: string;
+  /** Status of the run. */
+  readonly status: RunStatus;
+  /** The last stage that the handler named by `flow.stage`; `undefined`: none. */
+  readonly stage: string | undefined;
+  /** The tags that were given to the start. */
+  readonly tags: readonly string[];
+  /** The code of the error with which the run failed; `undefined`: it has not failed. */
+  readonly code: string | undefined;
+  /** The version that the workflow had when the run was started; 0 if it cannot be decoded. */
+  readonly version: number;
+  /** Time at which the run started; if that cannot be decoded, time of a later record. */
+  readonly startedAt: Date;
+  /** Time at which the run ended; `undefined`: it has not ended. */
+  readonly endedAt: Date | undefined;
+  /** Steps, sleeps and waits that are pending. */
+  readonly pending: readonly PendingStep[];
+  /** The entries of the run, oldest first. */
+  readonly timeline: readonly RunEntry[];
+  /**
+   * Paths of members that tools hide in the values of `timeline`, from the workflow's option `redact` when the run
+   * started. `"all"`: the stored paths cannot be read, so tools hide all values. `undefined`: none.
+   */
+  readonly redact?: readonly string[] | "all" | undefined;
+  /**
+   * Tries the run's pending steps at once, and lets a stuck run continue. Rejects with a `CatgaError`: `NO_RUN` if the
+   * run has ended, or `UNAVAILABLE`.
+   */
+  retry(): Promise<void>;
+  /**
+   * Records a value by hand for a pending step, which then counts as done. The reason is recorded in the timeline.
+   * Rejects with a `CatgaError`: `NO_RUN` if the run has ended, `CONFLICT` if this is no step or has its outcome
+   * already, or `UNAVAILABLE`.
+   */
+  skip(step: string, value: unknown, reason: string): Promise<void>;
+}
+
+/** Filter of runs. Default: all runs. */
+export interface RunsOptions {
+  /** Only runs of the workflow of this name. Default: all workflows. */
+  workflow?: string | undefined;
+  /** Only runs with this status. Default: any. */
+  status?: RunStatus | undefined;
+  /** True: only runs that have not ended; false: only runs that have ended. Default: both. */
+  open?: boolean | undefined;
+  /** Only the run with this id. Default: all runs. */
+  id?: string | undefined;
+  /** Only runs that were started with this tag. Default: any. */
+  tag?: string | undefined;
+  /** Only runs whose last stage (`flow.stage`) is this one. Default: any. */
+  stage?: string | undefined;
+  /** Only runs that failed with this code, or in which something that is pending failed with it. Default: any. */
+  code?: string | undefined;
+  /** Only runs that started at this time or later, and before that one. Default: at any time. */
+  started?: { from?: Date | undefined; before?: Date | undefined } | undefined;
+  /** Only runs that ended at this time or later, and before that one. Default: at any time, or not. */
+  ended?: { from?: Date | undefined; before?: Date | undefined } | undefined;
+}

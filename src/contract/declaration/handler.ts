@@ -1,0 +1,301 @@
+/**
+ * Handlers: the values that `handle` and `on` return and `catga` takes, the settings of their subscriptions, and the
+ * failure of a handler that threw.
+ */
+import type { AnyBehavior, Behavior } from "./behavior.ts";
+import type { Context } from "../calls/context.ts";
+import { type AnyContract, checkTimes } from "./contract.ts";
+import type { EntityDefinition, Loaded } from "./entity_definition.ts";
+import type { FailOptions, Failure } from "../calls/result.ts";
+import type { MaybePromise } from "../schemas/schema.ts";
+import type { WorkflowBody } from "./workflow_body.ts";
+import { CatgaError } from "../../error.ts";
+import { DEFAULT_RETRY } from "./defaults.ts";
+import { checkDelay, checkInteger, checkKnown, checkNumber, checkObject, checkToken, show } from "../../data/checks.ts";
+
+/**
+ * Options of `handle` and `on`, which make handlers. `F`: the codes that the contract may fail with.
+ * @decides options of handlers, batches and retries, as types
+ */
+export interface HandlerOptions<F extends string = string> {
+  /**
+   * Behaviors around this handler, inside the app's own, outermost first. Their failure codes must be among the
+   * failures of the contract, if it declares any. Default: none.
+   */
+  behaviors?: readonly Behavior<F>[] | undefined;
+  /**
+   * Maximum number of runs of this handler at once on this node, for messages of any sender: 1 to 65,536; further
+   * messages wait, first come, first served. Default: no limit.
+   */
+  concurrency?: number | undefined;
+}
+
+/** Options of `handle` for a durable command; `on` of a durable event takes them, too. */
+export interface RetryOptions {
+  /**
+   * Retry of a message of the log. `attempts`: number of attempts, the first included (1 to 1,000; default: 10); then
+   * the message becomes a dead letter. `delay`: the first and the longest pause in ms (a day at most; default:
+   * `[1_000, 300_000]`); pauses double, and are drawn at random. `outage`: a run that throws a `CatgaError` with a
+   * send's code `UNAVAILABLE`, `NO_HANDLER`, `OVERLOADED` or `TIMEOUT` does not count as an attempt until so many ms
+   * have passed since the first of such failures of the message in a row (ten years at most; default: 7 days; 0: each
+   * failure counts).
+   */
+  retry?: {
+    attempts?: number | undefined;
+    delay?: readonly [first: number, longest: number] | undefined;
+    outage?: number | undefined;
+  } | undefined;
+}
+
+/** Options of `handle` for a command. */
+export interface CommandHandlerOptions<F extends string = string> extends HandlerOptions<F>, RetryOptions {}
+
+/** Options of `on`, which makes a handler of an event. */
+export interface EventHandlerOptions extends HandlerOptions {
+  /** Receivers of an event: one node of each `"service"`, or every `"node"`. Default: `"service"`. */
+  each?: "service" | "node" | undefined;
+}
+
+/** Options of `on` for a durable event, whose handlers form a subscription. */
+export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
+  /**
+   * The name of the subscription, one token of letters, digits, `-` and `_`: all handlers of a service with the same
+   * subscription name share one position in the log, whatever their events. Two handlers of one event with the same
+   * name run together: if one fails, both run again. Give each a name of its own, and they fail and retry apart.
+   * Default: the contract's name, with `-` for dots.
+   */
+  name?: string | undefined;
+  /**
+   * Where a new subscription begins in the log: at messages published from now on, or at the oldest stored message.
+   * With `each: "node"`, where each node begins whenever it starts. Default: `"now"`.
+   */
+  from?: "now" | "start" | undefined;
+  /** Timeout of one run of the handler, in ms: 1 to 2^31 - 1. Default: the `timeout` of `catga()`. */
+  timeout?: number | undefined;
+}
+
+/**
+ * Key of a method of a batch. Catga calls the method when the batch's function begins: the method discards failures
+ * that an earlier call of the function has reported with `fail`.
+ */
+export const BEGINS: unique symbol = Symbol("catga.begins");
+
+/**
+ * The messages that a handler made by `onBatch` gets in one call, in the order of the log; messages of one key follow
+ * each other.
+ */
+export type Batch<Payload> =
+  & readonly {
+    readonly payload: Payload;
+    /** The message id; the same in every attempt. */
+    readonly id: string;
+    readonly key: string | undefined;
+    /** The message's position in the log, a safe integer that grows with each message of its NATS stream. */
+    readonly position: number;
+    /** The time at which the message was stored, by the server's clock; a new `Date` at each reading. */
+    readonly stored: Date;
+    /** The time for which the message was scheduled, by the server's clock; `undefined`: it was not scheduled. */
+    readonly due: Date | undefined;
+    /** Number of this attempt to handle the message; the first is 1. */
+    readonly attempt: number;
+    /** The headers that the message was published with. */
+    readonly headers: Readonly<Record<string, string>>;
+  }[]
+  & {
+    /**
+     * Reports that one message of the batch failed. Later messages of its key wait for it, and are handled again after
+     * it; all other messages count as handled when the handler returns.
+     */
+    fail(member: Batch<Payload>[number], code: string, message: string, options?: FailOptions): void;
+  };
+
+/**
+ * Returns the batch if the payload of a run is a batch of durable events; `undefined` for the payload of one message.
+ */
+export function batchOf(payload: unknown): Batch<unknown> | undefined {
+  return Array.isArray(payload) && "fail" in payload ? payload as unknown as Batch<unknown> : undefined;
+}
+
+/**
+ * Settings of the subscription of a handler of durable events, or of a durable command. Options that were left out have
+ * their defaults.
+ */
+export interface SubscriptionSettings {
+  /** The name of the subscription, unique in its service. */
+  readonly name: string;
+  /** Where a new subscription begins in the log: at messages published from now on, or at the oldest stored message. */
+  readonly from: "now" | "start";
+  /** Receivers of a message: one node of the service, or every node. */
+  readonly each: "service" | "node";
+  /** Maximum number of attempts of a message. */
+  readonly attempts: number;
+  /** The first and the longest pause between attempts, in ms. */
+  readonly delay: readonly [first: number, longest: number];
+  /**
+   * Time since a message's first failure because of an outage, in ms, in which further such failures in a row do not
+   * count as attempts.
+   */
+  readonly outage: number;
+  /** Timeout of one run of the handler, in ms; `undefined`: the `timeout` of `catga()`. */
+  readonly timeout: number | undefined;
+  /** Settings of batches; `undefined`: messages are handled one by one. */
+  readonly batch?: BatchSettings | undefined;
+}
+
+/** Settings of the batches of a handler made by `onBatch`. */
+export interface BatchSettings {
+  /** Maximum number of messages in a batch. */
+  readonly max: number;
+  /** Time that a batch waits for more messages, in ms. */
+  readonly within: number;
+}
+
+/** A handler, made by `handle` or `on`. Export it, and pass its module to `catga`. */
+export interface Handler {
+  /** The contract that the handler handles. */
+  readonly contract: AnyContract;
+  /** Internal: the handler's parts; distinguishes a handler from other exports. */
+  readonly "~handler": HandlerBody;
+}
+
+/** Internal parts of a {@link Handler}, a function that handles the messages of a contract. */
+export interface HandlerBody {
+  /** The function given to `handle` or `on`. */
+  readonly fn: (payload: unknown, ctx: Context) => unknown;
+  /** The behaviors given to `handle` or `on`, outermost first. */
+  readonly behaviors: readonly AnyBehavior[];
+  /** Maximum number of runs of the handler at once; `undefined`: no limit. */
+  readonly concurrency: number | undefined;
+  /** Receivers of an event: one node of each service, or every node. */
+  readonly each: "service" | "node";
+  /** Handlers of a durable contract only: settings of the handler's subscription. */
+  readonly subscription: SubscriptionSettings | undefined;
+  /** Handlers of an entity's command only: the entity, and the program's function that decides the command. */
+  readonly entity?: EntityBody | undefined;
+  /** Handlers of a workflow only: the workflow, and the program's function. */
+  readonly workflow?: WorkflowBody | undefined;
+  /** Further handlers that are registered together with this one. */
+  readonly with?: readonly Handler[] | undefined;
+}
+
+/** A module (`import * as orders`), a handler, or an array of these. */
+export type Handlers = Handler | HandlerModule | readonly Handlers[];
+
+/** A module namespace; `catga` ignores its exports that are neither handlers nor arrays or modules of handlers. */
+export interface HandlerModule {
+  /**
+   * Compile time only, never has a value: its text appears in the compiler's error when a contract is passed instead of
+   * its handler.
+   */
+  readonly "~use"?: "pass the handler: contract.handle(fn), or event.on(fn)";
+  /** Compile time only, never has a value: its text appears in the compiler's error for an array with other members. */
+  readonly [Symbol.iterator]?: "every member is a handler, as contract.handle(fn) or event.on(fn) returns it";
+  /** The exports of the module, by name. */
+  readonly [name: string]: unknown;
+}
+
+/** Returns true if a value is a {@link Handler}, as `handle` or `on` of a contract returns it. */
+export function isHandler(value: unknown): value is Handler {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, "~handler");
+}
+
+// Internal parts of a handler of an entity's command, and the context with which it runs.
+
+/** Internal parts of a handler made by an entity. */
+export interface EntityBody {
+  /** The type of the entity. */
+  readonly definition: EntityDefinition<unknown>;
+  /** The program's function, given to the entity's `handle`, that decides which events the command emits. */
+  readonly decide: (entity: Loaded<unknown>, payload: unknown, ctx: Context) => MaybePromise<unknown | Failure>;
+}
+
+/** The context that a running app gives to handlers of entities' commands. */
+export interface EntityContext extends Context {
+  /**
+   * Loads the entity, calls `decide`, and stores the events that it emits. Resolves with the handler's return value.
+   */
+  "~decide"(entity: EntityBody, payload: unknown): Promise<unknown>;
+}
+
+/** The function that threw: the handler of a message, or a behavior around it. */
+export type Thrower = "handler" | "behavior";
+
+/**
+ * Makes the failure `HANDLER_FAILED` of a message whose handler, or a behavior around it, threw `cause`. The thrown
+ * error itself stays in the log of the handler's node.
+ * @decides the text of the failure that callers get when a handler throws
+ */
+export function handlerFailure(contract: AnyContract, ctx: Context, cause: unknown, by: Thrower): CatgaError {
+  return new CatgaError("HANDLER_FAILED", messageOf(contract, ctx, by), { cause, node: ctx.node });
+}
+
+/**
+ * Returns true if the error says that this message's own handler threw; false if it says so of another handler, to
+ * which this handler sent a message.
+ */
+export function isHandlerFailure({ code, message }: CatgaError, contract: AnyContract, ctx: Context): boolean {
+  return code === "HANDLER_FAILED" &&
+    (["handler", "behavior"] as const).some((by) => message === messageOf(contract, ctx, by));
+}
+
+function messageOf({ name }: AnyContract, ctx: Context, by: Thrower): string {
+  const what = by === "handler" ? "the handler of" : "a behavior around";
+  return `${what} ${name} threw on node ${ctx.node} (message ${ctx.id}); the cause is in the log of that node`;
+}
+
+/**
+ * Returns the settings of a handler's subscription; `undefined` for a contract that is not durable. Throws a
+ * `TypeError` or `RangeError` for an invalid option. `at`: text at the beginning of the error. `batches`: true for a
+ * handler that gets its events in batches, which only durable events can have.
+ * @decides options of subscriptions and their retries: `retry`, `outage`, `from`, `each`
+ * @decides the largest number of attempts (`retry.attempts`), and the check of it
+ */
+export function subscriptionSettings(
+  at: string,
+  { kind, name: category, options: { durable, timeout: ofContract } }: AnyContract,
+  options: SubscriptionOptions & Partial<BatchSettings>,
+  batches = false,
+): SubscriptionSettings | undefined {
+  if (!durable) {
+    if (batches) throw new TypeError(`${at} is of a durable event: give ${category} durable: true, too`);
+    const foreign = ONLY_DURABLE.find((option) => options[option] !== undefined);
+    if (foreign === undefined) return undefined;
+    throw new TypeError(
+      kind === "query" || kind === "stream"
+        ? `${at}: a ${kind} takes no ${foreign}; the behavior retry() runs its handler again`
+        : `${at}: ${foreign} is of a durable ${kind}: give ${category} durable: true, too`,
+    );
+  }
+  const { name = category.replaceAll(".", "-"), from = "now", each = "service", retry = {}, timeout = ofContract } =
+    options;
+  checkToken(`${at}: name`, name);
+  if (from !== "now" && from !== "start") {
+    throw new TypeError(`${at}: from must be "now" or "start"; got ${show(from)}`);
+  }
+  checkObject(`${at}: retry`, retry, "{ attempts, delay, outage }");
+  checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
+  const endless = each === "node" && (["attempts", "outage"] as const).find((option) => retry[option] !== undefined);
+  if (endless) {
+    throw new TypeError(`${at}: retry.${endless} has no meaning with each: "node", which retries without end`);
+  }
+  const { attempts = DEFAULT_RETRY.attempts, delay = DEFAULT_RETRY.delay, outage = OUTAGE } = retry;
+  checkInteger(`${at}: retry.attempts`, attempts, 1, 1_000);
+  checkDelay(at, delay, MAX_PAUSE);
+  checkNumber(`${at}: retry.outage`, outage, 0, MAX_OUTAGE, "ms");
+  checkTimes(`${at}: `, { timeout });
+  const { max = 500, within = 20 } = options;
+  checkInteger(`${at}: max`, max, 1, 1_000);
+  checkNumber(`${at}: within`, within, 0, 60_000, "ms");
+  const batch = batches ? { batch: Object.freeze({ max, within }) } : {};
+  const pauses = Object.freeze([...delay] as const);
+  return Object.freeze({ ...batch, name, from, each, attempts, delay: pauses, outage, timeout });
+}
+
+const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
+const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);
+/** Longest pause that may be set between attempts, in ms: a day. */
+const MAX_PAUSE = 86_400_000;
+/** Default of the option `outage`, in ms: 7 days. */
+const OUTAGE = 7 * MAX_PAUSE;
+/** Maximum of the option `outage`, in ms: ten years. */
+const MAX_OUTAGE = 3_660 * MAX_PAUSE;

@@ -1,0 +1,112 @@
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { localApp } from "../../../test/support/local_app.ts";
+import type { CatgaError } from "../../error.ts";
+import { handlerFailure, isHandlerFailure, type SubscriptionOptions } from "./handler.ts";
+import { command, event, query, stream } from "../../../mod.ts";
+
+const Ask = query<void, void>("Ask");
+const Other = query<void, void>("Other");
+
+describe("the failure of a handler that threw", () => {
+  for (const by of ["handler", "behavior"] as const) {
+    it(`is recognized as that of its own message, and of no other: ${by}`, () => recognized(by));
+  }
+
+  async function recognized(by: "handler" | "behavior") {
+    const seen: boolean[] = [];
+    const cause = new Error("bug");
+    const failures: CatgaError[] = [];
+    const ask = Ask.handle((_, ctx) => {
+      const failure = handlerFailure(Ask, ctx, cause, by);
+      failures.push(failure);
+      seen.push(...failures.map((each) => isHandlerFailure(each, Ask, ctx)), isHandlerFailure(failure, Other, ctx));
+    });
+    const { app } = localApp({ handlers: ask });
+    await app.send(Ask, undefined, { id: "m1" });
+    await app.send(Ask, undefined, { id: "m2" });
+    assertEquals(seen, [true, false, false, true, false]);
+    const [{ code, node, cause: kept }] = failures;
+    assertEquals([code, node], ["HANDLER_FAILED", "here"]);
+    assertStrictEquals(kept, cause);
+  }
+});
+
+const Placed = event<{ id: string }>("orders.Placed", { durable: true });
+const Told = event<{ id: string }>("orders.Told");
+
+function settings(options?: SubscriptionOptions) {
+  return Placed.on(() => {}, options)["~handler"].subscription;
+}
+
+describe("the settings of a subscription", () => {
+  it("have defaults: the contract's name without dots, from now on, once in a service, 10 attempts", () => {
+    assertEquals(settings(), {
+      name: "orders-Placed",
+      from: "now",
+      each: "service",
+      attempts: 10,
+      delay: [1_000, 300_000],
+      outage: 604_800_000,
+      timeout: undefined,
+    });
+    const given = {
+      name: "billing",
+      from: "start",
+      each: "service",
+      timeout: 5,
+      retry: { attempts: 3, delay: [1, 2], outage: 0 },
+    } as const;
+    const { retry: _, ...rest } = given;
+    assertEquals(settings(given), { ...rest, attempts: 3, delay: [1, 2], outage: 0 });
+  });
+
+  it("a queued command's timeout is its contract's", () => {
+    const Mail = command<void>("Mail", { durable: true, timeout: 70_000 });
+    assertEquals(Mail.handle(() => {}, { retry: { attempts: 2 } })["~handler"].subscription?.timeout, 70_000);
+    assertEquals(Mail.handle(() => {})["~handler"].subscription?.attempts, 10);
+  });
+
+  it("of every node have no last attempt: they are tried again without end", () => {
+    const each = "node";
+    assertEquals(settings({ each, retry: { delay: [1, 2] } })?.delay, [1, 2]);
+    for (const retry of [{ attempts: 3 }, { outage: 0 }]) {
+      const message = `retry.${Object.keys(retry)[0]} has no meaning with each: "node", which retries without end`;
+      assertThrows(() => settings({ each, retry }), TypeError, message);
+    }
+  });
+
+  it("belong to durable contracts alone", () => {
+    assertEquals(Told.on(() => {})["~handler"].subscription, undefined);
+    assertThrows(
+      // @ts-expect-error the event is not durable
+      () => Told.on(() => {}, { name: "x" }),
+      TypeError,
+      "name is of a durable event: give orders.Told durable: true",
+    );
+    const Pay = command<void>("Pay");
+    // @ts-expect-error the command is not durable
+    assertThrows(() => Pay.handle(() => {}, { retry: { attempts: 2 } }), TypeError, "retry is of a durable command");
+  });
+
+  it("queries and streams have none, and are not told to be durable", () => {
+    for (const make of [query, stream]) {
+      assertThrows(
+        () => make("Q").handle((() => {}) as never, { retry: {} } as never),
+        TypeError,
+        `Q.handle: a ${make("Q").kind} takes no retry; the behavior retry() runs its handler again`,
+      );
+    }
+  });
+
+  it("say what is wrong with them", () => {
+    assertThrows(() => settings({ name: "a b" }), TypeError, "name");
+    assertThrows(() => settings({ from: "end" as "now" }), TypeError, 'from must be "now" or "start"');
+    assertThrows(() => settings({ retry: 3 as never }), TypeError, "retry must be { attempts, delay, outage }");
+    assertThrows(() => settings({ retry: { attempts: 0 } }), RangeError, "retry.attempts");
+    assertThrows(() => settings({ retry: { delay: [5] as never } }), TypeError, "retry.delay must be [first, longest]");
+    assertThrows(() => settings({ retry: { delay: [5, 4] } }), RangeError, "retry.delay[1]");
+    assertThrows(() => settings({ retry: { times: 3 } as never }), TypeError, "times");
+    assertThrows(() => settings({ timeout: 0 }), RangeError, "timeout");
+  });
+});

@@ -1,0 +1,137 @@
+/**
+ * Names by which nodes know the subscriptions of each other. A node announces which messages of the log it handles as
+ * entries of `NodeInfo.subscriptions`: `<subscription>/<event>`, and `@/<command>` for queued commands. With each entry
+ * go the internal contracts (between a subscription's leader and its nodes) that the node handles.
+ */
+import { type AnyContract, isContractName, isInternalName } from "../declaration/contract.ts";
+import { DEFAULT_RETRY } from "../declaration/defaults.ts";
+
+/**
+ * Takes the place of the service in the keys of subscriptions to queued commands: each command has one subscription,
+ * named after its contract and shared by all services.
+ */
+export const COMMANDS = "@";
+
+/**
+ * Suffix of the name of a subscription to events of entities, after the name that the program gave. These events are in
+ * a stream of their own, in which the subscription has its own position and leader.
+ */
+export const OF_ENTITIES = ":entities";
+
+/**
+ * Returns the name by which nodes know the subscription of a handler of this contract. `name`: the name that the
+ * program gave the subscription.
+ */
+export function subscriptionName({ options: { entity } }: AnyContract, name: string): string {
+  return entity === undefined ? name : name + OF_ENTITIES;
+}
+
+/** How messages of the log are tried again after a failure. */
+export interface Retry {
+  /** Maximum number of attempts of a message, the first included. */
+  readonly attempts: number;
+  /** The first and the longest pause between attempts, in ms. */
+  readonly delay: readonly [first: number, longest: number];
+}
+
+/**
+ * Combines the retry settings that two nodes announce for one subscription and contract, such as two versions of a
+ * program during a deploy: the greater number of attempts, and the longer pauses.
+ */
+export function morePatient(one: Retry, other: Retry): Retry {
+  return {
+    attempts: Math.max(one.attempts, other.attempts),
+    delay: one.delay[1] >= other.delay[1] ? one.delay : other.delay,
+  };
+}
+
+/**
+ * Makes the entry of `NodeInfo.subscriptions` for a contract whose stored messages a node handles:
+ * `<subscription>/<contract>`, or `@/<contract>` for a queued command. `category`: the contract's name. Retry settings
+ * other than the defaults follow another slash: `<attempts>,<first pause>,<longest pause>`.
+ */
+export function announcement(service: string, name: string, category: string, retry: Retry = DEFAULT_RETRY): string {
+  const { attempts, delay: [first, longest] } = retry;
+  const usual = attempts === DEFAULT_RETRY.attempts && first === DEFAULT_RETRY.delay[0] &&
+    longest === DEFAULT_RETRY.delay[1];
+  const text = service === COMMANDS ? `${COMMANDS}/${category}` : `${name}/${category}`;
+  return usual ? text : `${text}/${attempts},${Math.ceil(first)},${Math.ceil(longest)}`;
+}
+
+/** Returns true if the text is a valid entry of `subscriptions` in a node's record. */
+export function isAnnounced(text: string): boolean {
+  const [subscription, category = "", retry, more] = text.split("/");
+  return (subscription === COMMANDS || isToken(subscription)) && isContractName(category) && more === undefined &&
+    (retry === undefined || readRetry(retry) !== undefined);
+}
+
+/**
+ * Reads an entry of `NodeInfo.subscriptions` that {@link isAnnounced} accepts: returns the subscription and its retry
+ * settings. `service`: the service of the node that has the entry.
+ */
+export function readAnnouncement(
+  service: string,
+  text: string,
+): { readonly service: string; readonly name: string; readonly category: string; readonly retry: Retry } {
+  const [name, category, given] = text.split("/");
+  const retry = (given === undefined ? undefined : readRetry(given)) ?? DEFAULT_RETRY;
+  return name === COMMANDS
+    ? { service: COMMANDS, name: category, category, retry }
+    : { service, name, category, retry };
+}
+
+function readRetry(text: string): Retry | undefined {
+  const [, attempts, first, longest] = (/^([1-9]\d{0,8}),(\d{1,10}),(\d{1,10})$/.exec(text) ?? []).map(Number);
+  return attempts === undefined || first > longest ? undefined : { attempts, delay: [first, longest] };
+}
+
+/**
+ * Returns the names of the internal contracts (between a subscription's leader and its nodes) that a node of a service
+ * handles if its record has the entry `text`.
+ */
+export function internalNames(service: string, text: string): readonly string[] {
+  const { service: owner, name, category } = readAnnouncement(service, text);
+  return [runName(owner, name, category), controlName(owner, name)];
+}
+
+/**
+ * Returns the name of the internal contract with which the leader of the subscription `name` sends stored messages to
+ * the nodes that handle them. `category`: the name of the messages' own contract.
+ */
+export function runName(service: string, name: string, category: string): string {
+  return `@${service}/${name}/${category}`;
+}
+
+/**
+ * Returns the name of the internal contract with which a subscription's leader asks each node of the subscription to
+ * refuse messages of earlier leaders (a barrier).
+ */
+export function controlName(service: string, name: string): string {
+  return `@${service}/${name}`;
+}
+
+/** Returns true if a text is the name of an internal contract between a subscription's leader and its nodes. */
+export function isInternalContract(text: string): boolean {
+  if (!isInternalName(text)) return false;
+  const [service, name, category, ...more] = text.slice(1).split("/");
+  return (service === COMMANDS || isToken(service)) && name !== undefined && (isContractName(name) || isToken(name)) &&
+    (category === undefined || isContractName(category)) && more.length === 0;
+}
+
+/**
+ * Text in the `details` of a failure. It says that a message of the log was not run, so that this attempt is not
+ * counted. If the message was part of a batch, it is then given to a handler alone; if it was alone, it goes to another
+ * node.
+ */
+export const ALONE = "~alone";
+
+/**
+ * Text in the `details` of a failure of a workflow's internal handler. It says that no running version of the workflow
+ * accepts this message of the log, which waits for another version.
+ */
+export const AWAITS_VERSION = "~awaits version";
+
+/** Returns true if a text is a valid name of a subscription: one token. */
+function isToken(text: string): boolean {
+  return /^[\w-]{1,256}(:entities)?$/.test(text);
+}

@@ -1217,7 +1217,8 @@ class SimLeader {
   #reported(id: string, reported: ReportedRun): void {
     const run = this.#run;
     run.sums.reports++;
-    const { item, then } = this.#ledger!.reported(id, reported, this.token) ?? {}; // it leads
+    const ledger = this.#ledger!; // it leads
+    const { item, then } = ledger.reported(id, ledger.byId([id]).get(id), reported, this.token) ?? {};
     run.trace(() => `reported ${this.term} ${id} ${JSON.stringify(reported)} ${then}`);
     if (item === undefined || then !== "failed" || reported.outcome === "done") return;
     this.#settle(item, reported.outcome.final ? "final" : "failed", "");
@@ -1236,22 +1237,29 @@ class SimLeader {
       this.#begin();
     };
     ledger.holdBack(() => true);
+    const { head: { doubt }, writer } = this.#taken!.stored; // it leads
+    let isCounted = false;
+    const silenceLasts = () => {
+      // as for a death: if it alone had begun
+      for (const id of isCounted ? [] : doubt?.begun ?? []) run.fates.get(id)!.failed++;
+      isCounted = true;
+      ledger.silenceLasts();
+    };
     this.#node.after(HELD_BACK, () => {
       if (this.#over || awaited.size === 0) return;
-      // as for a death: if it alone had begun
-      const { doubt } = this.#taken!.stored.head; // it leads
-      for (const id of doubt?.begun ?? []) run.fates.get(id)!.failed++;
-      ledger.silenceLasts();
+      silenceLasts();
       for (const each of [...awaited]) heard(each);
     });
     let left = silent.length;
     for (const node of silent) {
+      const { endpoint } = node;
       this.#hear(node, (report) => {
         if (this.#over) return;
         if (--left === 0) ledger.awaitsReports = false;
         if (report !== undefined) ledger.silenceEnds();
+        else if (endpoint === writer) silenceLasts();
         for (const [id, each] of report?.finished ?? []) this.#reported(id, each);
-        for (const id of report?.running ?? []) ledger.runsAt(id, node.name);
+        for (const id of report?.running ?? []) ledger.runsAt(ledger.byId([id]).get(id), node.name);
         heard(node);
       });
     }

@@ -197,27 +197,45 @@ export function readBarrier(value: unknown): number | undefined {
   return isPositive(value[1]) ? value[1] : undefined;
 }
 
-/** Parses a node's answer to a barrier (a new leader's question what the node runs); `undefined`: invalid. */
-export function readBarrierAnswer(value: unknown): BarrierAnswer | undefined {
-  if (!isRecord(value)) return undefined;
-  const { running, ended, finished } = value;
-  if (!areIds(running) || !areIds(ended) || !Array.isArray(finished)) return undefined;
-  const read = finished.map(readFinishedRun);
-  return read.includes(undefined) ? undefined : { running, ended, finished: read as FinishedRun[] }; // just checked
+/**
+ * Parses a node's answer to a barrier (a new leader's question what the node runs). What of it is valid counts, because
+ * a message that the answer leaves out may run a second time. `invalid`: number of its parts that do not count. A node
+ * of an earlier build gives no `finished`.
+ */
+export function readBarrierAnswer(value: unknown): BarrierAnswer & { readonly invalid: number } {
+  if (!isRecord(value)) return { running: [], ended: [], finished: [], invalid: 1 };
+  const { running, ended, finished = [] } = value;
+  let invalid = 0;
+  const valid = <T>(list: unknown, read: (each: unknown) => T | undefined): T[] => {
+    const found: T[] = [];
+    for (const each of Array.isArray(list) ? list : [undefined]) {
+      const element = read(each);
+      if (element === undefined) invalid++;
+      else found.push(element);
+    }
+    return found;
+  };
+  const report = {
+    running: valid(running, readId),
+    ended: valid(ended, readId),
+    finished: valid(finished, readFinishedRun),
+  };
+  return { ...report, invalid };
 }
 
 function readFinishedRun(value: unknown): FinishedRun | undefined {
   if (!Array.isArray(value) || value.length !== 4) return undefined;
   const [id, token, attempt, given] = value;
   const answer = readRunAnswer(given);
-  if (!areIds([id]) || !isPositive(token) || !isPositive(attempt) || answer === undefined || answer === 1) {
+  const own = readId(id);
+  if (own === undefined || !isPositive(token) || !isPositive(attempt) || answer === undefined || answer === 1) {
     return undefined;
   }
-  return [id, token, attempt, answer];
+  return [own, token, attempt, answer];
 }
 
-function areIds(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((id) => typeof id === "string" && readMessageId(id) !== undefined);
+function readId(value: unknown): string | undefined {
+  return typeof value === "string" && readMessageId(value) !== undefined ? value : undefined;
 }
 
 function isPositive(value: unknown): value is number {

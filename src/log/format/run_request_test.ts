@@ -111,8 +111,12 @@ describe("barriers", () => {
       ended: ["9-1"],
       finished: [["9-1", 4, 1, 0], ["8-1", 3, 2, ["SOLD_OUT", "no more", 1]]] as const,
     };
-    assertEquals(readBarrierAnswer({ ...answer, more: 1 }), answer);
-    assertEquals(readBarrierAnswer({ running: [], ended: [], finished: [] }), { running: [], ended: [], finished: [] });
+    assertEquals(readBarrierAnswer({ ...answer, more: 1 }), { ...answer, invalid: 0 });
+    const nothing = { running: [], ended: [], finished: [] };
+    assertEquals(readBarrierAnswer(nothing), { ...nothing, invalid: 0 });
+    assertEquals(readBarrierAnswer({ running: ["7-0"], ended: ["9-1"] }), {
+      ...{ running: ["7-0"], ended: ["9-1"], finished: [], invalid: 0 }, // of an earlier build
+    });
   });
 
   it("are nothing else", () => {
@@ -121,16 +125,26 @@ describe("barriers", () => {
     ) {
       assertEquals(readBarrier(value), undefined, JSON.stringify(value));
     }
-    for (const running of [undefined, 7, { length: 0 }, ["7-1", 7], ["7"]]) {
-      const value = { running, ended: [], finished: [] };
-      assertEquals(readBarrierAnswer(value), undefined, JSON.stringify(value));
+  });
+
+  it("lose what is invalid of their answer, and no more", () => {
+    const good = ["7-1", 1, 1, 0];
+    for (const odd of [undefined, null, 7, "7", {}, ["7-1"]]) {
+      const value = { running: ["7-1", odd], ended: [odd, "9-1"], finished: [good, odd] };
+      assertEquals<unknown>(readBarrierAnswer(value), {
+        ...{ running: ["7-1"], ended: ["9-1"], finished: [good], invalid: 3 },
+      });
     }
-    assertEquals(readBarrierAnswer({ running: [] }), undefined);
-    for (
-      const finished of [undefined, [7], [["7", 1, 1, 0]], [["7-1", 0, 1, 0]], [["7-1", 1, 0, 0]], [["7-1", 1, 1, 1]]]
-    ) {
-      const value = { running: [], ended: [], finished };
-      assertEquals(readBarrierAnswer(value), undefined, JSON.stringify(value));
+    for (const odd of [["7", 1, 1, 0], ["7-1", 0, 1, 0], ["7-1", 1, 0, 0], ["7-1", 1, 1, 1], ["7-1", 1, 1, 0, 0]]) {
+      const { finished, invalid } = readBarrierAnswer({ running: [], ended: [], finished: [odd, good] });
+      assertEquals<unknown>([finished, invalid], [[good], 1]);
+    }
+    for (const list of [undefined, 7, { length: 0 }]) {
+      const { running, ended, invalid } = readBarrierAnswer({ running: list, ended: ["9-1"], finished: [] });
+      assertEquals([running, ended, invalid], [[], ["9-1"], 1]);
+    }
+    for (const value of [undefined, null, 0, "running", []]) {
+      assertEquals(readBarrierAnswer(value), { running: [], ended: [], finished: [], invalid: 1 });
     }
   });
 });

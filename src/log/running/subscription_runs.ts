@@ -162,8 +162,24 @@ export class SubscriptionRuns {
     // this request needs no place among the node's concurrent messages: the joined run has its own
     ctx.execution.stepAside();
     if (going.kept) this.#running.delete(id);
-    if (going.kept || going.owed || !going.run.answered) return this.#joined(going, request, ctx);
+    if (going.kept || going.owed || !going.run.answered) {
+      return request[2] > going.attempt ? this.#behind(going, request, ctx) : this.#joined(going, request, ctx);
+    }
     return this.#after(going, request, ctx);
+  }
+
+  /**
+   * Answers a request for a later attempt than the one that runs, or whose answer is kept: if the earlier one has
+   * handled the message, that counts. Its failure, which has been counted, does not: the message is run again.
+   */
+  async #behind(going: RunningMessage, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
+    const earlier = await this.#joined(going, request, ctx);
+    if (earlier instanceof Refusal) return earlier;
+    const isHandled = earlier.ok && earlier.value === 0;
+    const isUnder = !earlier.ok && earlier.error.code !== "TIMEOUT"; // it runs, it is to be handed out alone, or it stops
+    if (isHandled || isUnder) return earlier;
+    ctx.execution.stepBack();
+    return await this.#ofLeader(request, ctx, () => this.#admitted(request, ctx));
   }
 
   /**
@@ -204,8 +220,8 @@ export class SubscriptionRuns {
   }
 
   /** Lists a message that runs. */
-  #enters(id: string, { run, answer, asked, isLast = false }: EnteredMessage): RunningMessage {
-    const going = { run, answer, asked, isLast, reported: false, owed: false, kept: false };
+  #enters(id: string, { run, answer, attempt, asked, isLast = false }: EnteredMessage): RunningMessage {
+    const going = { run, answer, attempt, asked, isLast, reported: false, owed: false, kept: false };
     this.#finished.forget(id);
     this.#options.underWay.begin();
     this.#running.set(id, going);
@@ -279,7 +295,7 @@ export class SubscriptionRuns {
     const own = messageId({ position, time });
     run.excuse = () => this.#excuse(own, began, ctx);
     const answer = isLast ? run.answer.then(lastAnswer) : run.answer;
-    const going = this.#enters(own, { run, answer: () => answer, asked: { token, by: outer }, isLast });
+    const going = this.#enters(own, { run, answer: () => answer, attempt, asked: { token, by: outer }, isLast });
     void answer.then((each) => this.#keep(request, each, began));
     run.watch(outcome, () => {
       this.#explain(began);
@@ -366,7 +382,10 @@ export class SubscriptionRuns {
     const answer = run.answer.then(answered);
     const ids = requests.map(([, position, , , , , , time]) => messageId({ position, time }));
     const asked = { token: requests[0][0], by: outer };
-    const all = ids.map((id, i) => this.#enters(id, { run, answer: () => this.#answerOf(answer, i, ctx), asked }));
+    const all = ids.map((id, i) => {
+      const attempt = requests[i][2];
+      return this.#enters(id, { run, answer: () => this.#answerOf(answer, i, ctx), attempt, asked });
+    });
     void answer.then((whole) => {
       for (const [i, request] of requests.entries()) this.#keep(request, memberAnswer(whole, i), began);
     });
@@ -471,6 +490,8 @@ interface RunningMessage {
   readonly run: PendingRun;
   /** Returns the answer to the leader. */
   answer(): Promise<Outcome>;
+  /** Number of the attempt that runs. */
+  readonly attempt: number;
   /** The last request for the message: the token of its leader, and its context. */
   asked: { readonly token: number; readonly by: MessageContext };
   /** True if it was reported that the handler still runs after its timeout. */
@@ -484,7 +505,9 @@ interface RunningMessage {
 }
 
 /** A message that begins to run; unless it says so, this is not its last attempt. */
-type EnteredMessage = Pick<RunningMessage, "run" | "answer" | "asked"> & Partial<Pick<RunningMessage, "isLast">>;
+type EnteredMessage =
+  & Pick<RunningMessage, "run" | "answer" | "attempt" | "asked">
+  & Partial<Pick<RunningMessage, "isLast">>;
 
 /**
  * Time before its deadline at which a request waiting for an earlier run gives up, in ms, so that the leader still

@@ -83,6 +83,41 @@ describe("SubscriptionRuns", () => {
     assertEquals([[...runs.running], attempts], [[], [1]]);
   });
 
+  it("gives a later attempt no failure of the one before, whose answer was kept or which still ran", async () => {
+    const failed: Outcome = { ok: true, value: ["SOLD_OUT", "none left", 0] };
+    for (const isKept of [true, false]) {
+      const { runs, clock, request, fails, ends, attempts } = await start();
+      void request(5);
+      await clock.advance(100);
+      runs.report(8);
+      if (isKept) fails[0]();
+      await clock.advance(0);
+      const later = request(5, { attempt: 2 });
+      await clock.advance(100);
+      if (!isKept) fails[0]();
+      await clock.advance(0);
+      assertEquals(attempts, [1, 2]);
+      fails[1]();
+      assertEquals(await later, failed);
+      const third = request(5, { attempt: 3 });
+      ends[2]();
+      assertEquals([await third, attempts], [DONE, [1, 2, 3]]);
+    }
+  });
+
+  it("gives a later attempt the success of the one before, and its failure to the attempt that asks again", async () => {
+    const { runs, clock, request, fails, ends, attempts } = await start();
+    for (const position of [5, 6]) void request(position);
+    await clock.advance(100);
+    runs.report(8);
+    ends[0]();
+    fails[1]();
+    await clock.advance(0);
+    assertEquals(await request(5, { attempt: 2 }), DONE);
+    assertEquals(await request(6), { ok: true, value: ["SOLD_OUT", "none left", 0] });
+    assertEquals(attempts, [1, 1]);
+  });
+
   it("forgets the answer that it keeps for a leader after 90 s: leaders of an earlier version pause for up to 60", async () => {
     const { runs, clock, request, ends } = await start();
     void request(5, { timeout: 600 });
@@ -190,10 +225,14 @@ interface Asked {
 async function start(run?: HandlerRun) {
   const { inside, clock, seen } = localApp();
   const ends: (() => void)[] = [];
+  const fails: (() => void)[] = [];
   const attempts: number[] = [];
   const until: HandlerRun = (_, ctx) => {
     attempts.push(ctx.attempt);
-    return new Promise((resolve) => ends.push(() => resolve({ ok: true, value: undefined })));
+    return new Promise((resolve) => {
+      ends.push(() => resolve({ ok: true, value: undefined }));
+      fails.push(() => resolve({ ok: false, error: new CatgaError("SOLD_OUT", "none left") }));
+    });
   };
   const settings = {
     name: "s",
@@ -246,6 +285,7 @@ async function start(run?: HandlerRun) {
     clock,
     seen,
     ends,
+    fails,
     attempts,
     standStill: () => void (stood = clock.monotonic()),
     state,

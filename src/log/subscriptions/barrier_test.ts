@@ -24,6 +24,7 @@ function setUp(answers: Readonly<Record<string, () => Result<unknown>>>, takes =
   const absent = new Map<string, number>();
   const live = new Set(Object.keys(answers));
   const abort = new AbortController();
+  const faults: string[] = [];
   const pass = () =>
     barrier({
       host: {
@@ -42,8 +43,9 @@ function setUp(answers: Readonly<Record<string, () => Result<unknown>>>, takes =
       nodes: () => [...live].map((id) => ({ id, endpoint: `${id}.1`, categories: new Map() })),
       last: "z.1",
       signal: abort.signal,
+      fault: (error) => void faults.push((error as Error).message),
     });
-  return { clock, asked, absent, live, abort, pass };
+  return { clock, asked, absent, live, abort, pass, faults };
 }
 
 describe("barrier", () => {
@@ -112,15 +114,18 @@ describe("barrier", () => {
     assertEquals(seen, [["3-0", 4, 1, true], ["9-0", 5, 1, false], ["7-0", 5, 2, false]]);
   });
 
-  it("an answer that is none names no positions, and of the others 10,000 count", async () => {
+  it("takes what is valid of an answer, of 10,000 messages at most, and reports the rest", async () => {
     const many = Array.from({ length: 10_001 }, (_, n) => n + 1);
-    const { clock, pass } = setUp({ a: () => running(1, -2), b: () => running(...many) });
+    const { clock, pass, faults } = setUp({ a: () => running(20_000, -2), b: () => running(...many) });
     const { running: found } = await clock.until(pass());
-    assertEquals({ size: found.size, node: found.get("1-0"), last: found.has("10001-0") }, {
-      size: 10_000,
-      node: "b",
-      last: false,
-    });
+    assertEquals(
+      { size: found.size, nodes: [found.get("1-0"), found.get("20000-0")], last: found.has("10001-0") },
+      { size: 10_001, nodes: ["b", "a"], last: false },
+    );
+    assertEquals(faults, [
+      "2 parts of the answer of node a, which says what it runs, are malformed: " +
+      "they do not count, so that a message may run twice",
+    ]);
   });
 
   it("rejects when the signal aborts, though a node has answered", async () => {

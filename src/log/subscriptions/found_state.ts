@@ -4,6 +4,7 @@
  */
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { fewAtOnce } from "../../data/gate.ts";
+import { CatgaError } from "../../error.ts";
 import { delay, doubled, within } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, readMessageId } from "../format/commit.ts";
@@ -13,13 +14,7 @@ import { controlName } from "../../contract/nodes/announcement.ts";
 import { messagePattern } from "../format/names.ts";
 import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
-import {
-  type BarrierAnswer,
-  type BarrierRequest,
-  internalCommand,
-  outcomeOf,
-  readBarrierAnswer,
-} from "../format/run_request.ts";
+import { type BarrierRequest, internalCommand, outcomeOf, readBarrierAnswer } from "../format/run_request.ts";
 import type { LogApp, LogHost } from "../log_host.ts";
 import { type CapableNode, LEADER_BOUNCES_FOR } from "./leader_election.ts";
 import type { Commits, TakenLead } from "./commits.ts";
@@ -39,6 +34,7 @@ export interface BarrierOptions {
   /** Endpoint of the last leader; absent: that leader has handed the lead over, or is not known. */
   readonly last?: string;
   readonly signal: AbortSignal;
+  fault(error: unknown): void;
 }
 
 /** Options of {@link takeOver}. */
@@ -48,7 +44,6 @@ export interface TakeoverOptions extends BarrierOptions, TakenLead {
   /** The stream that has the subscription's messages. */
   readonly stream: LogStream;
   readonly store: SubscriptionStore;
-  fault(error: unknown): void;
 }
 
 /**
@@ -122,7 +117,7 @@ export async function barrier(options: BarrierOptions): Promise<NodeAnswers> {
 }
 
 async function ask(
-  { host, commits: { token }, nodes, last, signal }: BarrierOptions,
+  { host, commits: { token }, nodes, last, signal, fault }: BarrierOptions,
   contract: AnyContract,
   node: CapableNode,
   { running, ended, finished, alive, silent }: NodeAnswers,
@@ -137,7 +132,7 @@ async function ask(
     if (answer.ok) {
       alive.add(endpoint);
       silent.delete(node);
-      const said = reportOf(answer.value);
+      const said = reportOf(answer.value, id, fault);
       for (const each of said.running) running.set(each, id);
       for (const each of said.ended) ended.add(each);
       for (const [each, run] of said.finished) {
@@ -162,9 +157,16 @@ export interface NodeReport {
   readonly finished: ReadonlyMap<string, ReportedRun>;
 }
 
-/** Reads a node's answer to a barrier. One that cannot be read is that of a node which runs nothing. */
-export function reportOf(answer: unknown): NodeReport {
-  const { running, ended, finished } = readBarrierAnswer(answer) ?? NO_REPORT;
+/**
+ * Reads a node's answer to a barrier. What of it is invalid does not count, and `fault` gets an error that says so: of
+ * a message that the answer leaves out, this leader may begin a second run. `node`: id of the node.
+ */
+export function reportOf(answer: unknown, node: string, fault: (error: unknown) => void): NodeReport {
+  const { running, ended, finished, invalid } = readBarrierAnswer(answer);
+  if (invalid > 0) {
+    const what = `${invalid} parts of the answer of node ${node}, which says what it runs, are malformed`;
+    fault(new CatgaError("INVALID_RESPONSE", `${what}: they do not count, so that a message may run twice`, { node }));
+  }
   return {
     running: new Set(running.slice(0, MAX_MESSAGES_OF_NODE)),
     ended: ended.slice(0, MAX_MESSAGES_OF_NODE),
@@ -186,7 +188,6 @@ function isNewer(run: ReportedRun, known: ReportedRun | undefined): boolean {
   return run.token > known.token || (run.token === known.token && run.attempt > known.attempt);
 }
 
-const NO_REPORT: BarrierAnswer = { running: [], ended: [], finished: [] };
 /** First and longest pause before a node is asked again, and time that a node gets to answer, in ms. */
 const [FIRST_PAUSE, LONGEST_PAUSE, ANSWER_TIMEOUT] = [50, 1_000, 2_000];
 /**

@@ -379,9 +379,9 @@ export class HandingOut {
   /**
    * Has nodes that did not answer the barrier say what they have run under earlier leaders, as soon as they can, and
    * acts on it. For a while, nothing begins elsewhere that such a node may run: a handler that blocks its process would
-   * block the next one.
+   * block the next one. `last`: endpoint of the last leader.
    */
-  async hearOf(silent: readonly CapableNode[]): Promise<void> {
+  async hearOf(silent: readonly CapableNode[], last: string): Promise<void> {
     if (silent.length === 0) return;
     const { ledger, nodes, host: { clock } } = this.#options;
     ledger.awaitsReports = true;
@@ -405,24 +405,31 @@ export class HandingOut {
       for (const id of [...awaited]) heard(id);
     }, { background: true });
     await Promise.all(silent.map(async ({ id, endpoint }) => {
-      await this.#hearOf(id, endpoint);
+      const report = await this.#hearOf(id, endpoint);
+      // it has left while it was silent, as one does that is killed because it stands: its run counts as an attempt
+      if (report === undefined && endpoint === last && !this.#closed) ledger.silenceLasts();
       heard(id);
     }));
     timer.cancel();
     ledger.awaitsReports = false;
   }
 
-  /** Acts on what a node says that it has run for leaders that no longer waited, and that it runs. */
-  async #hearOf(id: string, endpoint: string): Promise<void> {
+  /**
+   * Acts on what a node says that it has run for leaders that no longer waited, and that it runs. Resolves with its
+   * report; with `undefined` when the node has left.
+   */
+  async #hearOf(id: string, endpoint: string): Promise<NodeReport | undefined> {
     const { ledger, onProgress } = this.#options;
     const report = await this.#silent.hear(endpoint);
-    if (report === undefined || this.#closed) return;
+    if (report === undefined || this.#closed) return undefined;
     // a node that is new shows nothing about the last leader
     if (this.#wereSilent.has(endpoint)) ledger.silenceEnds();
-    for (const [message, run] of report.finished) this.#reported(message, run);
-    for (const message of report.running) ledger.runsAt(message, id);
+    const items = ledger.byId([...report.finished.keys(), ...report.running]);
+    for (const [message, run] of report.finished) this.#reported(message, run, items);
+    for (const message of report.running) ledger.runsAt(items.get(message), id);
     onProgress();
     this.pump();
+    return report;
   }
 
   /**
@@ -438,9 +445,10 @@ export class HandingOut {
     this.#present = new Set(present.keys());
   }
 
-  #reported(id: string, run: ReportedRun): void {
+  /** `items`: the messages that the node reports, by id. */
+  #reported(id: string, run: ReportedRun, items: ReadonlyMap<string, Item>): void {
     const { ledger, token } = this.#options;
-    const { item, then } = ledger.reported(id, run, token) ?? {};
+    const { item, then } = ledger.reported(id, items.get(id), run, token) ?? {};
     if (item === undefined) return;
     if (then === "done") this.#endOutage(item);
     if (then === "failed" && run.outcome !== "done") this.#failed(item, run.outcome);
@@ -516,7 +524,8 @@ export class HandingOut {
     for (const item of this.#options.ledger.parked) {
       if (item.dead === 0 && !isUnhandled(item)) this.#beginOutage(item);
     }
-    for (const [id, run] of finished) if (run.outcome !== "done") this.#reported(id, run);
+    const items = this.#options.ledger.byId([...finished.keys()]);
+    for (const [id, run] of finished) if (run.outcome !== "done") this.#reported(id, run, items);
   }
 
   /** Registers the outage of a service because of which a message failed, if there was one. */

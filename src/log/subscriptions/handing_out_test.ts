@@ -25,6 +25,7 @@ function setUp() {
     awaitsReports: false,
     parked: { awaiting: new Set() },
     holdBack: () => {},
+    byId: () => new Map(),
     silenceEnds: () => void told.push("ends"),
     silenceLasts: () => void told.push("lasts"),
   };
@@ -48,7 +49,7 @@ function setUp() {
 describe("HandingOut", () => {
   it("the silence of the last leader ends when it answers, and its run counts no attempt", async () => {
     const { clock, told, handing, nodes, answer } = setUp();
-    const heard = handing.hearOf(nodes());
+    const heard = handing.hearOf(nodes(), "a.1");
     await clock.advance(SILENCE_LASTS / 2);
     answer("a");
     await clock.until(heard);
@@ -56,22 +57,33 @@ describe("HandingOut", () => {
     assertEquals(told, ["ends"]);
   });
 
-  it("the silence ends, too, when the last leader left and is back", async () => {
+  it("the run of a last leader that leaves while it is silent counts as an attempt, before it begins elsewhere", async () => {
     const { clock, live, told, handing, nodes, answer } = setUp();
-    const heard = handing.hearOf([...nodes(), { id: "s", endpoint: "s.1", categories: new Map() }]);
-    await clock.advance(1_000);
+    const heard = handing.hearOf([...nodes(), { id: "s", endpoint: "s.1", categories: new Map() }], "s.1");
+    await clock.advance(0);
+    assertEquals(told, ["lasts"]);
     live.add("s");
     answer("s");
     handing.refresh();
     await clock.advance(SILENCE_LASTS / 2);
-    assertEquals(told, ["ends"]);
+    assertEquals(told, ["lasts", "ends"]);
     handing.close();
     await clock.until(heard);
   });
 
+  it("another silent node that leaves says nothing of the last leader", async () => {
+    const { clock, told, handing, nodes } = setUp();
+    const heard = handing.hearOf([...nodes(), { id: "s", endpoint: "s.1", categories: new Map() }], "a.1");
+    await clock.advance(SILENCE_LASTS / 2);
+    assertEquals(told, []);
+    handing.close();
+    await clock.until(heard);
+    assertEquals(told, []);
+  });
+
   it("a node that joins meanwhile does not end that silence (its run was no attempt, as often as it blocked a node)", async () => {
     const { clock, live, told, handing, nodes, answer } = setUp();
-    const heard = handing.hearOf(nodes());
+    const heard = handing.hearOf(nodes(), "a.1");
     await clock.advance(SILENCE_LASTS / 2);
     live.add("b");
     answer("b");

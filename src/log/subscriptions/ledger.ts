@@ -235,18 +235,28 @@ export class Ledger {
     }
   }
 
+  /** Returns those of these messages that are open or parked, by id. */
+  byId(ids: readonly string[]): ReadonlyMap<string, Item> {
+    const found = new Map<string, Item>();
+    if (ids.length === 0) return found;
+    const wanted = new Set(ids);
+    for (const item of this.#all()) if (wanted.has(item.id)) found.set(item.id, item);
+    return found;
+  }
+
   /**
-   * Acts on the outcome of a run for which no request of this leader waits. `failed`, in the result: the caller is to
-   * act on the failure as on that of an attempt. `token`: this leader's.
+   * Acts on the outcome of a run for which no request of this leader waits. `item`: the message, if it is open or
+   * parked ({@link Ledger.byId}). `failed`, in the result: the caller is to act on the failure as on that of an
+   * attempt. `token`: this leader's.
    */
   reported(
     id: string,
+    item: Item | undefined,
     run: ReportedRun,
     token: number,
   ): { readonly item: Item; readonly then: AfterLateOutcome } | undefined {
-    const item = this.parked.get(id) ?? [...this.open].find((each) => each.id === id);
     if (run.token <= this.#wentBack) return undefined;
-    if (item === undefined) {
+    if (item === undefined || item.place === "gone") {
       const isUnread = (readMessageId(id)?.position ?? 0) > this.place.read;
       if (isUnread && run.outcome !== "done") this.#failedUnread.set(id, run);
       return undefined;
@@ -281,7 +291,7 @@ export class Ledger {
 
   /**
    * Counts an attempt of the only message that the last leader was running when it fell silent. Call when it has been
-   * silent for long.
+   * silent for long, or has left without a word.
    */
   silenceLasts(): void {
     const alone = this.#aloneAtSilent;
@@ -307,9 +317,8 @@ export class Ledger {
   }
 
   /** Has a message, which this leader has not begun yet, joined where a node says that it runs. */
-  runsAt(id: string, node: string): void {
-    const item = this.parked.get(id) ?? [...this.open].find((each) => each.id === id);
-    if (item === undefined || item.hasBegun || item.dead > 0) return;
+  runsAt(item: Item | undefined, node: string): void {
+    if (item === undefined || item.place === "gone" || item.hasBegun || item.dead > 0) return;
     if (item.key !== undefined && this.#begunLines?.has(lineOf(item.message)) !== false) return;
     if (this.#wentBack === this.#last) return; // it was handed out before the last leader went back
     this.#heldBack.delete(item);

@@ -82,7 +82,7 @@ export class SilentNodes {
     const ask = async (): Promise<NodeReport | undefined> => {
       for (let failures = 0; !hasLeft && !this.#ending.signal.aborted; failures++) {
         const answer = await app.sendInternal(this.#contract, request, options);
-        if (answer.ok) return reportOf(answer.value);
+        if (answer.ok) return reportOf(answer.value, nodeOf(endpoint), this.#options.fault);
         // it bounces: whether the process has ended takes a while to be known
         app.gone(endpoint).then((isGone) => isGone && leave(), this.#options.fault);
         await this.#pause(doubled(failures, FIRST_PAUSE, LONGEST_PAUSE));

@@ -329,7 +329,7 @@ export class SubscriptionTerm {
     const lost = ledger.takeOver({ ...taken.found, now: this.#now });
     if (lost.length > 0) warnings.missing(lost.length);
     handing.takeOver(taken.found.finished);
-    handing.hearOf(taken.silent).catch((error) => warnings.fault("asking a silent node", error));
+    handing.hearOf(taken.silent, stored.writer).catch((error) => warnings.fault("asking a silent node", error));
     handing.refresh();
     this.#wake(); // a hand-over that has begun waits for the takeover
     this.#garbage.found(taken.garbage, host.clock.monotonic());

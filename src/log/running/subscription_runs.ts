@@ -176,8 +176,9 @@ export class SubscriptionRuns {
     const earlier = await this.#joined(going, request, ctx);
     if (earlier instanceof Refusal) return earlier;
     const isHandled = earlier.ok && earlier.value === 0;
-    const isUnder = !earlier.ok && earlier.error.code !== "TIMEOUT"; // it runs, it is to be handed out alone, or it stops
-    if (isHandled || isUnder) return earlier;
+    // other errors: it still runs, it is to be handed out alone, or its node stops
+    const hasFailed = earlier.ok || earlier.error.code === "TIMEOUT";
+    if (isHandled || !hasFailed) return earlier;
     ctx.execution.stepBack();
     return await this.#ofLeader(request, ctx, () => this.#admitted(request, ctx));
   }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
 import { CatgaError } from "../error.ts";
 import type { Appended, AppendOptions, EventLog, LogStream } from "../ports/event_log.ts";
+import type { MemoryEventLog } from "../memory/event_log.ts";
 import { seededRandom } from "../memory/seeded_random.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -231,6 +232,33 @@ describe("a file: a turn that cannot be written", () => {
     }
   });
 
+  it("a stream that is removed is gone, or, on a full disk, as it was", async () => {
+    const { driver, faults } = faultyDriver();
+    for (let at = 0;; at++) {
+      const file = await folder.open({ driver });
+      const log = file.log() as MemoryEventLog;
+      const stream = await openStream(log);
+      assertEquals((await append(stream)).type, "stored");
+      const { created } = (await stream.state())!;
+      faults.failsAt = at;
+      let hasFailed = false;
+      try {
+        log.remove("stream");
+      } catch (error) {
+        hasFailed = true;
+        assertEquals((error as CatgaError).code, "UNAVAILABLE");
+      }
+      faults.failsAt = Infinity;
+      const again = await openStream(log);
+      const isSame = (await again.state())!.created === created;
+      assertEquals([isSame, (await texts(again)).length > 0], [hasFailed, hasFailed], `call ${at}`);
+      if (hasFailed) assertEquals((await append(again, {}, "log.due")).type, "stored");
+      log.remove("stream");
+      await file.close();
+      if (!hasFailed) return assertGreater(at, 2);
+    }
+  });
+
   it("a bucket of live processes loses the entries of an earlier one also if the disk was full at first", async () => {
     const before = await folder.open();
     await (await before.store.open("locks", { ofProcesses: true })).create("key", "holder");
@@ -264,6 +292,23 @@ describe("a file: a turn that cannot be written", () => {
     faults.failsAt = Infinity;
     await clock.advance(1_000);
     assertEquals([await texts(stream), await bucket.get("key")], [["data"], undefined]);
+  });
+
+  it("a path that cannot be looked up ends the use of the file, and is no sync that failed", async () => {
+    const { driver } = faultyDriver();
+    let isBroken = false;
+    const statusLater: typeof driver.statusLater = (path) =>
+      isBroken ? Promise.reject(new Error("EACCES: permission denied, stat")) : driver.statusLater(path);
+    const clock = new VirtualClock();
+    const ends: CatgaError[] = [];
+    const options = { clock, driver: { ...driver, statusLater }, onEnd: (error: CatgaError) => void ends.push(error) };
+    const file = await folder.open(options);
+    const stream = await openStream(file.log());
+    isBroken = true;
+    await clock.advance(1_000);
+    await append(stream).catch(() => undefined);
+    await eventually("the end", () => ends.length > 0);
+    assertStringIncludes(ends[0].message, "could not be looked up: EACCES");
   });
 
   it("a sync that fails ends the use of the file: nothing is acknowledged any more", async () => {

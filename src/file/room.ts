@@ -306,7 +306,9 @@ export class Room implements StoreGate {
     if (durability === "process" || log === undefined) {
       this.#release();
       // looked up beside what leaves: this promises only what survives the end of the process
-      if (since - this.#looked >= LOOK_EVERY) void this.#lookLater(since).catch((error) => this.#unsyncable(error));
+      if (since - this.#looked >= LOOK_EVERY) {
+        void this.#lookLater(since).catch((error) => this.#unusable("looked up", error));
+      }
       return;
     }
     // a single waiter would mostly wait for the pool: a fast disk is synced in the loop
@@ -316,13 +318,13 @@ export class Room implements StoreGate {
         if (!this.#look(this.#owned.map((path) => driver.status(path)))) return;
         checkpoints.grown(driver.status(`${path}-wal`)?.size ?? 0);
       } catch (error) {
-        return this.#unsyncable(error);
+        return this.#unusable("synced", error);
       }
       return this.#synced(since);
     }
     Promise.all([log.sync(), this.#lookLater(since)]).then(
       ([, isOurs]) => isOurs && this.#synced(since),
-      (error) => this.#unsyncable(error),
+      (error) => this.#unusable("synced", error),
     );
   }
 
@@ -376,10 +378,10 @@ export class Room implements StoreGate {
     return error;
   }
 
-  #unsyncable(error: unknown): void {
+  #unusable(what: "synced" | "looked up", error: unknown): void {
     if (this.#ended) return;
     const { path } = this.#parts;
-    const message = `the file ${path} could not be synced: ${thrownMessage(error)}. What this process has not ` +
+    const message = `the file ${path} could not be ${what}: ${thrownMessage(error)}. What this process has not ` +
       "acknowledged may be lost; a second attempt would prove nothing, so this process ends. Check the disk, and start again";
     this.end(new CatgaError("CLOSED", message, { details: { file: path }, cause: error }));
   }

@@ -297,12 +297,16 @@ export class RowStorage implements StreamStorage {
   }
 
   close(lost: boolean): void {
+    if (lost) {
+      // a transaction of its own: rolled back with the turn, the stream would be in the file and not in memory
+      this.#room.commit(() => {
+        this.#sql.setGreatest.run(this.#record.name, this.#next - 1);
+        this.#room.exec(dropStream(this.#number));
+      });
+    }
     this.#closed = true;
     this.#expiry.close();
     this.#schedules.close();
-    if (!lost) return;
-    this.#sql.setGreatest.run(this.#record.name, this.#next - 1);
-    this.#room.exec(dropStream(this.#number));
   }
 
   #fire(row: Row, now: number, stream: StorageStream): void {

@@ -57,6 +57,24 @@ describe("start with tell", () => {
     assertEquals([other.error?.code, late.error?.code], ["ID_REUSED", "NO_RUN"]);
   });
 
+  it("is TOO_LARGE when input, headers, tags and signal fit alone, and not into one message", async () => {
+    await using one = await started();
+    const half = "x".repeat(600_000);
+    const tags = Array.from({ length: 10 }, (_, i) => `${i}`.padEnd(64, "☕"));
+    for (
+      const [input, options, why] of [
+        [half, { tell: [Added, { sku: half }] }, /the signal that it tells is too large beside its input/],
+        ["x".repeat(1_040_000), { tags }, /its tags are too large/],
+        [half, { headers: { h: half } }, /its headers are too large/],
+      ] as const
+    ) {
+      const { error } = await one.client.start(Cart, input, { id: "1", ...options });
+      assertEquals(error?.code, "TOO_LARGE");
+      assertMatch(error!.message, why);
+    }
+    assertEquals(await Array.fromAsync(one.client.runs()), []);
+  });
+
   it("refuses what is no signal of the workflow, and a time", async () => {
     await using one = await started();
     const Other = workflow("Other").signal("Other");

@@ -178,9 +178,9 @@ export class MemoryEventLog implements EventLog {
   /** Loses a stream with everything in it. Throws a `TypeError` if there is none with this name. */
   remove(name: string): void {
     const state = this.#find(name);
-    this.#streams.delete(name);
     this.#noteGreatest(name, state);
     state.remove();
+    this.#streams.delete(name);
     this.#doubt(name);
   }
 

@@ -75,10 +75,23 @@ export class StreamConsumer {
     this.#stop = state.observe(() => this.#pump());
   }
 
-  /** Sends the next delivery as soon as there are messages. Call when the reader can take another delivery. */
+  /**
+   * Sends the next delivery as soon as there are messages. Call when the reader can take another delivery. Never
+   * throws: nobody waits for an answer.
+   */
   more(): void {
     this.#wanted = true;
-    this.#pump();
+    this.#orLost(() => this.#pump());
+  }
+
+  /** Ends the consumer if the storage cannot be read: the reader begins again, and its request gets the error. */
+  #orLost(work: () => void): void {
+    try {
+      work();
+    } catch {
+      this.close();
+      this.#options.send({ messages: [], upTo: this.#said, count: this.#count, time: undefined, lost: true });
+    }
   }
 
   close(): void {
@@ -114,13 +127,15 @@ export class StreamConsumer {
     this.#passing = true;
     this.#options.clock.after(PASSED_BY, () => {
       this.#passing = false;
-      if (this.#wanted && this.#options.alive()) this.#send([]);
+      if (this.#wanted && this.#options.alive()) this.#orLost(() => this.#send([]));
     }, { background: true });
   }
 
   #send(messages: readonly CountedMessage[], lost = false): void {
-    const upTo = this.#said = this.#next - 1;
-    this.#options.send({ messages, upTo, count: this.#count, time: this.#state.at(upTo)?.time, lost });
+    const upTo = this.#next - 1;
+    const { time } = this.#state.at(upTo) ?? {};
+    this.#said = upTo;
+    this.#options.send({ messages, upTo, count: this.#count, time, lost });
   }
 
   /** Numbers messages for a delivery. By faults, some of them are lost on the way, or old ones are sent again. */
@@ -134,7 +149,7 @@ export class StreamConsumer {
     for (const message of messages) sent.push([++this.#count, copyOf(message)]);
     const arriving = faults ? sent.filter(() => !faults.hits("drop")) : sent;
     if (arriving.length < sent.length) {
-      clock.after(HEARTBEAT, () => this.#options.alive() && this.#send([]), { background: true });
+      clock.after(HEARTBEAT, () => this.#options.alive() && this.#orLost(() => this.#send([])), { background: true });
     }
     return arriving;
   }

@@ -55,6 +55,23 @@ describe("StreamConsumer", () => {
     ]);
   });
 
+  it("is lost when the storage cannot be read: nothing is thrown at whoever asks for more, or at a timer", async () => {
+    const fails = () => {
+      throw new Error("EIO: i/o error, read");
+    };
+    for (const isAsked of [true, false]) {
+      const { clock, state, append, consumer, deliveries } = setUp();
+      append("log.b", isAsked ? "log.a" : "log.b");
+      if (!isAsked) consumer.more();
+      state.at = fails;
+      if (isAsked) consumer.more();
+      await clock.advance(10_000);
+      assertEquals(deliveries.map(({ messages, lost }) => [messages, lost]), [[[], true]]);
+      append("log.a");
+      assertEquals(deliveries.length, 1);
+    }
+  });
+
   it("sends 256 messages at most in one delivery, and passes over those that were removed", () => {
     const { state, append, consumer, deliveries } = setUp();
     append(...Array(300).fill("log.a"));

@@ -11,7 +11,7 @@ import type { RunDue, WorkflowDefinition } from "../../contract/declaration/work
 import { disown, isStringArray, isStrings, show } from "../../data/checks.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/value_text.ts";
-import { exceeds } from "../../data/utf8.ts";
+import { byteLength, exceeds } from "../../data/utf8.ts";
 import { NO_HEADERS, withCarried } from "../../dispatch/carried_headers.ts";
 import { noHandlerHere } from "../../dispatch/outcome.ts";
 import type { Schedule } from "../../dispatch/remote.ts";
@@ -110,15 +110,12 @@ export class RunStarts {
       disown(run);
       return notStarted(definition.name, cause);
     }
-    if (exceeds(text, log.mostBytes)) {
-      const why = "its input is too large: store it elsewhere, and start with a reference";
-      return failed("TOO_LARGE", `workflow ${definition.name} was not started: ${why}`);
-    }
-    if (headers !== undefined && exceeds(text + JSON.stringify(headers), log.mostBytes)) {
-      return failed("TOO_LARGE", `workflow ${definition.name} was not started: its headers are too large`);
-    }
     const told = tell === undefined ? undefined : await this.#notices.signalEntry(...tell);
     if (told?.ok === false) return told;
+    const tooLarge = this.#tooLarge(text, { headers, tags, told: told?.value });
+    if (tooLarge !== undefined) {
+      return failed("TOO_LARGE", `workflow ${definition.name} was not started: ${tooLarge}`);
+    }
     const later = at !== undefined && at.getTime() > app.clock.now() ? at : undefined;
     const ref = { workflow: definition.name, run };
     const how = { ...this.#versions.ofStart(definition), headers, tags, told: told?.value };
@@ -134,6 +131,30 @@ export class RunStarts {
     }
     // the input is decoded from its text, because other nodes and later executions read it in this form
     return await this.#start(definition, run, text === "" ? undefined : decodeText(text), how);
+  }
+
+  /**
+   * Returns why a start does not fit into one message of the store; `undefined`: it does. `input`: as text.
+   */
+  #tooLarge(
+    input: string,
+    { headers, tags, told }: Pick<StartHow, "headers" | "tags"> & {
+      readonly told: ((by: string) => unknown) | undefined;
+    },
+  ): string | undefined {
+    const { log: { mostBytes }, endpoint } = this.#node;
+    if (exceeds(input, mostBytes)) return "its input is too large: store it elsewhere, and start with a reference";
+    const parts: readonly (readonly [value: unknown, why: string])[] = [
+      [headers, "its headers are too large"],
+      [tags, "its tags are too large beside its input and its headers"],
+      [told?.(endpoint), "the signal that it tells is too large beside its input: start first, and tell then"],
+    ];
+    let size = byteLength(input);
+    for (const [value, why] of parts) {
+      if (value !== undefined) size += byteLength(encodeValue(value, "start"));
+      if (size > mostBytes) return why;
+    }
+    return undefined;
   }
 
   /** Stores a schedule that starts a run. `start`: the input of the run, as text. */

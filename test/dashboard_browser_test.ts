@@ -480,7 +480,7 @@ describe(
       const word = "nosuchfile".repeat(60);
       const alarm = {
         ...{ severity: "error", kind: "dead-letters", about: "a/b", count: 1, message: `1 message: ${word}` } as const,
-        ...{ since: 1, docs: "docs/alarms.md", advice: "replay it" },
+        ...{ since: 1, docs: "catga docs alarms", advice: "replay it" },
       };
       const send = () => streams.send("alarms", [alarm]);
       await shown("the alarm", send, has("#alarms", /nosuchfile/));

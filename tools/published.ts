@@ -132,6 +132,9 @@ export async function consumePublished(processes: Processes, root: string, regis
       { runtime: "Node", program: "--test", args: "kit_test.ts" },
       ...overNats("Node", "node"),
       ...(server === undefined ? [] : [{ runtime: "Node" as const, program: CLI, args: `nodes --nats ${server.url}` }]),
+      // the pages are in the package
+      { runtime: "Deno", program: "jsr:@catga/catga/cli", args: "docs alarms#no-node" },
+      { runtime: "Node", program: CLI, args: "docs alarms#no-node" },
     ];
     await layOut(root, folder);
     const script = runs.map(({ runtime, command = commands[runtime], program, args, bundleOf }, at) => {

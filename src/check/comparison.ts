@@ -96,7 +96,7 @@ export function compareContract(name: string, was: DescribedContract, is: Descri
     return [{
       ...{ level: "break", kind: "durable", about: name, message: `${name} ${now} durable, and ${before}` },
       advice: is.kind === "event"
-        ? "Handle both for a while: docs/upgrading.md, An event becomes durable."
+        ? "Handle both for a while: catga docs upgrading#an-event-becomes-durable"
         : "Give it a new name, and keep the old one until nothing of it waits.",
     }];
   }

@@ -413,7 +413,7 @@ suite("compare, advice", () => {
       "Give it a new name, and keep the old one until nothing of it waits.",
     ]);
     assertEquals(advice([event("Sold", { input: seat }).on(answer)], [sold(seat)]), [
-      "Handle both for a while: docs/upgrading.md, An event becomes durable.",
+      "Handle both for a while: catga docs upgrading#an-event-becomes-durable",
     ]);
   });
 

@@ -122,7 +122,7 @@ function compareHandled(
     return [{
       ...{ level: "break", kind: "durable", about: name },
       message: `${name} is ${is}, and at ${where} it is ${was}: they do not reach each other`,
-      advice: "Handle both for a while: docs/upgrading.md, An event becomes durable.",
+      advice: "Handle both for a while: catga docs upgrading#an-event-becomes-durable",
     }];
   }
   return unknown.slice(0, 1);

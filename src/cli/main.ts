@@ -8,8 +8,8 @@
  * ```
  *
  * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `dead`,
- * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `setup`, `users`, `bench` and `dashboard`; `--help`
- * explains each.
+ * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `setup`, `users`, `bench`, `dashboard` and `docs`;
+ * `--help` explains each.
  *
  * @example
  * ```ts
@@ -36,6 +36,7 @@ import { helpOf, helpOfAll } from "./commands/help.ts";
 import { worded } from "./terminal/wording.ts";
 import { entity } from "./commands/entity.ts";
 import { dashboard } from "./commands/dashboard.ts";
+import { docs } from "./commands/docs.ts";
 import { doctor } from "./commands/doctor.ts";
 import { locks } from "./commands/locks.ts";
 import { nodes } from "./commands/nodes.ts";
@@ -75,6 +76,7 @@ const COMMANDS: readonly CliCommand[] = [
   users,
   bench,
   dashboard,
+  docs,
 ];
 /** Exit code of an invalid command line. */
 const MISUSED = 2;

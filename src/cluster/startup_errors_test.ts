@@ -92,7 +92,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
       message: `no JetStream on the NATS server at 127.0.0.1:${bare.port}: start it with \`nats-server -js\` ` +
         "(or put `jetstream {}` into its configuration, and enable it for the account); at a leaf node that is to use the " +
         "JetStream of its hub put `default_js_domain: { ACCOUNT: DOMAIN }` into its configuration, with the hub's domain " +
-        "(docs/topologies.md)",
+        "(catga docs topologies)",
     });
   });
 

@@ -113,7 +113,7 @@ function check(path: string, database: Database, hasLog: boolean, place: string 
     throw refuse(
       path,
       `its log ${path}-wal is missing, with what was written last. Put the log back, or restore a backup. ` +
-        "How a file that is in use is copied: docs/file.md",
+        "How a file that is in use is copied: catga docs file",
     );
   }
 }

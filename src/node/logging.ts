@@ -104,14 +104,14 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
     case "forbidden":
       return warn(
         `NATS does not let this node ${seen.operation} to ${seen.subject}, and maybe others like it: give its user the ` +
-          "permissions in docs/security.md",
+          "permissions (`catga docs security#permissions`)",
       );
     case "crowded":
       return warn(
         seen.members > 0
           ? `passed over ${seen.members} node(s): the view is full`
           : `passed over ${seen.unproven} record(s) of nodes: too many nodes have not answered a ping yet. Check who may write to ` +
-            "the bucket of the nodes (docs/security.md)",
+            "the bucket of the nodes (`catga docs security#permissions`)",
       );
     case "event-dropped":
       return warn(`dropped ${seen.count} event(s) ${seen.contract}: too many wait for their handlers`);

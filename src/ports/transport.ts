@@ -148,7 +148,7 @@ export interface Violation {
 export function mayNot({ operation, subject }: Violation, cause?: unknown): CatgaError {
   return new CatgaError(
     "UNAVAILABLE",
-    `the NATS user may not ${operation} to ${subject}: allow it in the server's permissions (docs/security.md has them)`,
+    `the NATS user may not ${operation} to ${subject}: allow it in the server's permissions (catga docs security#permissions)`,
     { details: { operation, subject }, ...(cause === undefined ? {} : { cause }) },
   );
 }

@@ -114,7 +114,7 @@ describe("a bad night", { skip, timeout: 400_000 }, () => {
     await named(alarm, began);
     await named(/The program payments-\d+ is gone without signing off/, began);
     await browser.until("messages that wait", `Boolean(${rowOf(/bank\.Charge.* [\d,]+ messages wait/)})`);
-    await why(alarm, /^What to do: Start a program that handles it\..*\nMore: docs\/alarms\.md#no-node/);
+    await why(alarm, /^What to do: Start a program that handles it\..*\nMore: catga docs alarms#no-node/);
     if (PICTURES !== undefined) await keep("night");
     payments = await node("payments");
     await gone(/bank\.Charge|payments-/, performance.now());

@@ -20,6 +20,10 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
     },
   },
   {
+    title: "Read",
+    examples: { docs: "catga docs alarms#no-node" },
+  },
+  {
     title: "Send",
     examples: {
       call: `catga call orders.Create '{"sku":"tea"}' --timeout 2s`,

@@ -109,7 +109,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
     findings.push(...watch.now);
     for (const { part, message } of watch.problems) {
       const what = { kind: "unreadable", about: part, severity: "error", message, advice: READ } as const;
-      findings.push({ ...what, docs: "docs/errors.md#startup" });
+      findings.push({ ...what, docs: "catga docs errors#startup" });
     }
     const { found: versions, silent } = await ofVersions(view, asker);
     const differing = new Set(versions.map(({ kind, about }) => `${kind} ${about}`));
@@ -166,7 +166,7 @@ function ofIdempotent(looks: readonly Look[]): DoctorFinding[] {
     const others = labels((look) => look.handles && !look.ofEntity && !isIdempotent(look));
     if (those.length === 0 || others.length === 0) return [];
     return {
-      ...{ kind: "idempotent-differs", about: name, severity: "warning", docs: "docs/upgrading.md#contracts" },
+      ...{ kind: "idempotent-differs", about: name, severity: "warning", docs: "catga docs upgrading#contracts" },
       message: `${name} is idempotent at ${listed(those)}, and not at ${listed(others)}: ` +
         "a send that comes again runs again there.",
       advice: "Deploy it idempotent wherever it is handled.",
@@ -192,7 +192,7 @@ async function ofDurable(
     if (message === undefined) return [];
     return {
       ...{ kind: "durable-differs", about: name, severity: "warning", message },
-      ...{ advice: "Handle both for a while.", docs: "docs/upgrading.md#an-event-becomes-durable" },
+      ...{ advice: "Handle both for a while.", docs: "catga docs upgrading#an-event-becomes-durable" },
     } as const;
   });
 }
@@ -232,7 +232,7 @@ async function settings(view: ClusterView, findings: DoctorFinding[]): Promise<N
       findings.push({
         ...finding(wrong ? "wrong-settings" : "unreadable", name, error),
         advice: wrong ? "Give it the settings that `catga setup --print` prints." : READ,
-        docs: wrong ? `docs/errors.md#${error.code.toLowerCase()}` : "docs/errors.md#startup",
+        docs: wrong ? `catga docs errors#${error.code.toLowerCase()}` : "catga docs errors#startup",
       });
     }
   };
@@ -255,7 +255,7 @@ function ofServer(server: ServerView, { namespace }: ClusterView, { findings, lo
   const nodes = streams.find((each) => each.name === bucketStreamName(bucketName(namespace, "nodes")));
   if (nodes === undefined) {
     return void findings.push({
-      ...{ kind: "not-set-up", about: namespace, severity: "error", docs: "docs/cli.md#setup" },
+      ...{ kind: "not-set-up", about: namespace, severity: "error", docs: "catga docs cli#setup" },
       message: `There is nothing in the namespace ${namespace}: no node has run there.`,
       advice: "Check --namespace and --nats; start a node, or run catga setup.",
     });
@@ -266,7 +266,7 @@ function ofServer(server: ServerView, { namespace }: ClusterView, { findings, lo
   if (fewer.length > 0) {
     const about = fewer.join(", ");
     findings.push({
-      ...{ kind: "replicas-differ", about, severity: "warning", docs: "docs/deploying.md#nats" },
+      ...{ kind: "replicas-differ", about, severity: "warning", docs: "catga docs deploying#nats" },
       message: `${about} ${fewer.length === 1 ? "has" : "have"} fewer copies than the others, which have ${most}.`,
       advice: `Run nats stream edit NAME --replicas ${most} for each; give all nodes the same option replicas.`,
     });
@@ -276,7 +276,7 @@ function ofServer(server: ServerView, { namespace }: ClusterView, { findings, lo
 /** Finds mirrors of the namespace's streams, which answer reads of them. `mirrors`: by name, with their origins. */
 function ofMirrors(mirrors: ReadonlyMap<string, string>): DoctorFinding[] {
   return [...mirrors].map(([about, origin]) => ({
-    ...{ kind: "mirrored", about, severity: "warning", docs: "docs/topologies.md#mirrors" },
+    ...{ kind: "mirrored", about, severity: "warning", docs: "catga docs topologies#mirrors" },
     message: `${about} mirrors ${origin}, and answers direct gets in its place: ` +
       "programs then ask the leader again, so that reads are right, and slower.",
     advice: "Make the mirror in another account or JetStream domain, where it answers nothing here; or leave it.",
@@ -287,14 +287,14 @@ function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {
   const unlisted = nodes.filter(({ endpoint }) => !listed.has(endpoint)).map(nodeLabel).join(", ");
   if (unlisted !== "") {
     findings.push({
-      ...{ kind: "unlisted", about: unlisted, severity: "error", docs: "docs/alarms.md#store-full" },
+      ...{ kind: "unlisted", about: unlisted, severity: "error", docs: "catga docs alarms#store-full" },
       message: `No record in the store: ${unlisted}. Nodes that start now cannot find these.`,
       advice: "Give the store room; if it has room, look at the leaders of its streams.",
     });
   }
   if (nodes.length === 0) {
     findings.push({
-      ...{ kind: "no-nodes", about: "nodes", severity: "error", docs: "docs/deploying.md" },
+      ...{ kind: "no-nodes", about: "nodes", severity: "error", docs: "catga docs deploying" },
       message: "No node runs in this namespace.",
       advice: "Start one; or check --namespace. If nodes do run, the store is full, and took no records of them.",
     });
@@ -307,7 +307,7 @@ function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {
       `${withArticle(kindOf(letter) ?? letter)} at ${those.slice(0, 3).map(({ node }) => nodeLabel(node)).join(", ")}`
     );
     findings.push({
-      ...{ kind: "kinds-differ", about: name, severity: "error", docs: "docs/errors.md#invalid_message" },
+      ...{ kind: "kinds-differ", about: name, severity: "error", docs: "catga docs errors#invalid_message" },
       message: `${name} is handled as different kinds: ${who.join("; ")}.`,
       advice: "Deploy the same contract everywhere; give one of them another name.",
     });
@@ -316,7 +316,7 @@ function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {
   if (foreign.length > 0) {
     const about = foreign.join(", ");
     findings.push({
-      ...{ kind: "versions-differ", about, severity: "error", docs: "docs/upgrading.md" },
+      ...{ kind: "versions-differ", about, severity: "error", docs: "catga docs upgrading" },
       message: `${about} ${foreign.length === 1 ? "speaks" : "speak"} another version of the protocol.`,
       advice: "Upgrade them, or this tool: nodes of different protocols do not understand each other.",
     });
@@ -336,7 +336,7 @@ async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { finding
     const last = await stream.last(subject);
     if (last === undefined || !isQueued(last.data)) continue;
     findings.push({
-      ...{ kind: "no-node", about: name, severity: "error", docs: "docs/alarms.md#no-node" },
+      ...{ kind: "no-node", about: name, severity: "error", docs: "catga docs alarms#no-node" },
       message: `Nobody has handled ${name} yet, and commands of it wait.`,
       advice: ADVICE["no-node"],
     });
@@ -368,14 +368,14 @@ async function ofSchedules(
   looked.push(`${count > MAX_SCHEDULES ? `more than ${MAX_SCHEDULES}` : count} schedule${count === 1 ? "" : "s"}`);
   for (const [contract, ways] of unhandled) {
     findings.push({
-      ...{ kind: "schedule-unhandled", about: contract, severity: "warning", docs: "docs/log.md#schedules" },
+      ...{ kind: "schedule-unhandled", about: contract, severity: "warning", docs: "catga docs log#schedules" },
       message: `No node handles ${declaredName(contract)}, which is scheduled.`,
       advice: `Start a node that does, or cancel ${[...ways].join(", and ")}.`,
     });
   }
   for (const contract of overdue) {
     findings.push({
-      ...{ kind: "schedule-overdue", about: contract, severity: "error", docs: "docs/log.md#schedules" },
+      ...{ kind: "schedule-overdue", about: contract, severity: "error", docs: "catga docs log#schedules" },
       message: `A schedule of ${contract} is due, and has not fired.`,
       advice:
         "Look whether the stream of the log has a leader, and room; a node that handles it has it fire 10 s after " +
@@ -390,7 +390,7 @@ async function ofRuns(view: ClusterView, handled: ReadonlySet<string>, { finding
   const late = await view.runLog().then((log) => log && lateRuns(log, handled, latest)) ?? [];
   if (late.length === 0) return;
   findings.push({
-    ...{ kind: "run-late", about: late[0], severity: "error", docs: "docs/workflows.md#failures" },
+    ...{ kind: "run-late", about: late[0], severity: "error", docs: "catga docs workflows#failures" },
     message: `Runs were due over a minute ago, and nothing woke them: ${listed(late)}.`,
     advice: "Have each go on: catga run WORKFLOW ID retry.",
   });
@@ -400,7 +400,7 @@ function forbidden(violation: Violation): DoctorFinding {
   const { code, message } = mayNot(violation);
   return {
     ...{ kind: "forbidden", about: violation.subject, severity: "error", message: `${code}: ${message}` },
-    ...{ advice: "Give this user the permission, or use another one.", docs: "docs/cli.md#what-it-may-do" },
+    ...{ advice: "Give this user the permission, or use another one.", docs: "catga docs cli#what-it-may-do" },
   };
 }
 
@@ -408,7 +408,7 @@ function finding(kind: string, about: string, error: unknown): Omit<DoctorFindin
   const message = isCatgaError(error)
     ? `${error.code}: ${inFlags(error.message)}`
     : `${(error as Error)?.message ?? error}`;
-  return { kind, about, severity: "error", message, docs: "docs/errors.md#startup" };
+  return { kind, about, severity: "error", message, docs: "catga docs errors#startup" };
 }
 
 /**

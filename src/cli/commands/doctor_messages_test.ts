@@ -151,6 +151,6 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
     assertEquals(code, 1);
     // deno-lint-ignore no-control-regex
     assert(!/[\x1b\u202e]/.test(out) && out.includes("\\u{1b}"), out);
-    assertMatch(out, /\n {9}Mend the cause, then replay them; .* \(docs\/alarms\.md#dead-letters\)\n/);
+    assertMatch(out, /\n {9}Mend the cause, then replay them; .* \(catga docs alarms#dead-letters\)\n/);
   });
 });

@@ -92,7 +92,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     await on.api("STREAM.CREATE.catga_lossy_log", { ...JSON.parse(out.split("\n")[0]), retention: "interest" });
     await on.app("lossy");
     const found = (await on.findings("lossy")).find(({ about }) => about === "catga_lossy_log");
-    assertEquals([found?.kind, found?.docs], ["wrong-settings", "docs/errors.md#log_mismatch"]);
+    assertEquals([found?.kind, found?.docs], ["wrong-settings", "catga docs errors#log_mismatch"]);
   });
 
   it("a permission that this user lacks", async () => {

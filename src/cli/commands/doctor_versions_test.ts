@@ -78,7 +78,7 @@ describe("catga doctor on versions of a contract", await requireNatsServer(), ()
     assertEquals(found.filter(({ kind }) => kind === "durable-differs"), [
       {
         ...{ kind: "durable-differs", about: "Paid", severity: "warning", advice: "Handle both for a while." },
-        docs: "docs/upgrading.md#an-event-becomes-durable",
+        docs: "catga docs upgrading#an-event-becomes-durable",
         message:
           "Paid is durable at books-1, model-1, web-2, and not at mail-1: what is published there as durable does " +
           "not reach these, nor the other way round.",

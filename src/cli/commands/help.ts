@@ -8,7 +8,7 @@ import { bold, type Terminal } from "../terminal/terminal.ts";
 export function helpOfAll(commands: readonly CliCommand[], terminal: Terminal): string {
   const width = Math.max(...commands.map((command) => usageOf(command).length));
   return [
-    "Shows a cluster of Catga, and sends to it.",
+    "Inspect and operate a Catga cluster.",
     "",
     bold(terminal, "Usage"),
     "  catga COMMAND [options]",
@@ -24,6 +24,7 @@ export function helpOfAll(commands: readonly CliCommand[], terminal: Terminal): 
     "",
     "NO_COLOR is respected. Exit codes: 0 done, 1 failed, 2 wrong usage.",
     "`catga COMMAND --help` explains a command, with an example.",
+    "`catga docs` prints the pages of the docs.",
     "",
   ].join("\n");
 }

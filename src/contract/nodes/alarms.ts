@@ -236,7 +236,7 @@ export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): rea
       found.set(key, own !== undefined && own < both.since ? { ...both, since: own } : both);
       continue;
     }
-    found.set(key, { ...alarm, since: own ?? since.get(key) ?? observed.now, docs: `docs/alarms.md#${alarm.kind}` });
+    found.set(key, { ...alarm, since: own ?? since.get(key) ?? observed.now, docs: `catga docs alarms#${alarm.kind}` });
   }
   return [...found.values()].sort((a, b) =>
     Number(a.severity === "warning") - Number(b.severity === "warning") ||

@@ -103,7 +103,7 @@ describe("alarmsOf", () => {
       const [alarm, ...more] = see(observed);
       assertEquals([alarm.kind, alarm.severity, more.length], [kind, severity, 0]);
       assert(/^\S+ .*\S$/s.test(alarm.message), alarm.message);
-      assertEquals(alarm.docs, `docs/alarms.md#${kind}`);
+      assertEquals(alarm.docs, `catga docs alarms#${kind}`);
     });
   }
 

@@ -62,7 +62,7 @@ describe("wrong settings of a stream", await requireNatsServer(), () => {
       return wrongOf(app).length === Object.keys(WRONG).length;
     });
     for (const { about, message, severity, docs } of wrongOf(app)) {
-      assertEquals([severity, docs], ["error", "docs/alarms.md#wrong-settings"]);
+      assertEquals([severity, docs], ["error", "catga docs alarms#wrong-settings"]);
       assertMatch(message, new RegExp(`exists with ${WRONG[about][0]} ${WRONG[about][1]}; Catga needs `));
       assertEquals(lines.filter((line) => line.includes(`${about} has wrong settings`)).length, 1);
     }

@@ -143,7 +143,7 @@ export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError
     "UNAVAILABLE",
     `no JetStream on the NATS server at ${server}: start it with \`nats-server -js\` (or put \`jetstream {}\` into its ` +
       "configuration, and enable it for the account); at a leaf node that is to use the JetStream of its hub put " +
-      "`default_js_domain: { ACCOUNT: DOMAIN }` into its configuration, with the hub's domain (docs/topologies.md)",
+      "`default_js_domain: { ACCOUNT: DOMAIN }` into its configuration, with the hub's domain (catga docs topologies)",
     { cause },
   );
 }
@@ -178,7 +178,7 @@ export function tooManyConsumers(what: string, stream: string, cause: JetStreamR
   return new CatgaError(
     "CONSUMER_LIMIT",
     `${what} cannot be read: ${cause.message}; raise max_consumers of the stream ${stream} or of the account, or run fewer ` +
-      "nodes (docs/errors.md)",
+      "nodes (catga docs errors#consumer_limit)",
     { retryable: true, details: { stream }, cause },
   );
 }
@@ -188,7 +188,7 @@ export function streamMissing(what: string, stream: string, cause: CatgaError): 
   return new CatgaError(
     "UNAVAILABLE",
     `${what} is missing, and the NATS user may not make it (publish to $JS.API.STREAM.CREATE.${stream}): ` +
-      "have an operator run `catga setup` (docs/security.md)",
+      "have an operator run `catga setup` (catga docs security#permissions)",
     { details: cause.details, cause },
   );
 }

@@ -2,14 +2,16 @@
  * The examples in pages and doc comments, as modules that Deno checks and runs together. What stands behind the
  * language of a fenced block says how:
  *
- *   ts            a module of its own, which is run
- *   ts orders.ts  a file of that name: the files of a page lie in one folder, and import each other
- *   ts more       goes on with the block above
- *   ts check      its types are checked; it is not run
- *   ts ignore     no example
+ *   ts                  a module of its own, which is run
+ *   ts orders.ts        a file of that name: the files of a page lie in one folder, and import each other. One that a
+ *                       page imports and does not have is that of docs/getting-started.md
+ *   ts more             goes on with the block above
+ *   ts more orders.ts   goes on with that file
+ *   ts check            its types are checked, and it is not run; so `ts server.ts check`
+ *   ts ignore           no example
  *
- * A comment of Markdown, `<!-- ts` to `-->`, is code of the block behind it that readers do not need. A line that
- * prints is compared with the comment at its end, as `printed.ts` says.
+ * A comment of Markdown, `<!-- ts` to `-->`, is code of the block behind it that readers do not need; `<!-- ts x.ts` is
+ * a file that they do not see. A line that prints is compared with the comment at its end, as `printed.ts` says.
  *
  * @module
  */
@@ -41,29 +43,36 @@ export async function findExamples(root: string, paths: readonly string[]): Prom
 }
 
 /** A block, or code that is not shown, with its margin: in a source it stands in comments. */
-const BLOCK =
-  /^([ \t]*(?:\* ?)?)(?:```(?:ts|typescript|js|javascript)(?: (check|more|[\w./-]+\.ts))?\n([\s\S]*?)^[ \t]*(?:\* ?)?```|<!-- ts\n([\s\S]*?)^-->)$/gm;
+const BLOCK = new RegExp(
+  String.raw`^([ \t]*(?:\* ?)?)(?:` +
+    "```" +
+    String.raw`(?:ts|typescript|js|javascript)( more)?(?: ([\w./-]+\.ts))?( check)?\n([\s\S]*?)^[ \t]*(?:\* ?)?` +
+    "```" + String.raw`|<!-- ts(?: ([\w./-]+\.ts))?\n([\s\S]*?)^-->)$`,
+  "gm",
+);
 
 /** The examples in a file's text. */
 export function examplesOf(file: string, text: string): Example[] {
   const examples: { file: string; line: number; name?: string; runs: boolean; module: string }[] = [];
   let hidden: { above: number; code: string } | undefined;
-  for (const { 1: margin, 2: how, 3: shown, 4: unseen, index } of text.matchAll(BLOCK)) {
+  for (
+    const { 1: margin, 2: more, 3: name, 4: check, 5: shown, 6: unseenName, 7: unseen, index } of text.matchAll(BLOCK)
+  ) {
     const above = text.slice(0, index).split("\n").length;
     if (unseen !== undefined) {
-      hidden = { above, code: unseen };
+      if (unseenName === undefined) hidden = { above, code: unseen };
+      else examples.push({ file, line: above + 1, name: unseenName, runs: false, module: below(above, "", unseen) });
       continue;
     }
-    const lines = shown.split("\n").map((line) => line.startsWith(margin) ? line.slice(margin.length) : "");
-    const last = examples.at(-1);
-    let module = hidden === undefined ? "" : below(hidden.above, "", hidden.code);
-    if (how === "more" && last !== undefined) {
-      if (hidden !== undefined) last.module = below(hidden.above, last.module, hidden.code);
-      last.module = below(above, last.module, lines.join("\n"));
-    } else {
-      module = below(above, module, lines.join("\n"));
-      const named = how?.endsWith(".ts") ? { name: how } : {};
-      examples.push({ file, line: above + 1, ...named, runs: how !== "check", module });
+    const code = shown.split("\n").map((line) => line.startsWith(margin) ? line.slice(margin.length) : "").join("\n");
+    const former = more === undefined
+      ? undefined
+      : examples.findLast((each) => name === undefined || each.name === name);
+    const module = hidden === undefined ? former?.module ?? "" : below(hidden.above, former?.module ?? "", hidden.code);
+    if (former) former.module = below(above, module, code);
+    else {
+      const named = name === undefined ? {} : { name };
+      examples.push({ file, line: above + 1, ...named, runs: check === undefined, module: below(above, module, code) });
     }
     hidden = undefined;
   }
@@ -80,10 +89,22 @@ const ALONE = /"@opentelemetry\/sdk-/;
 
 /**
  * Writes each example as a module, and test files that import them, nearly all of them in one; returns the test files'
- * paths.
+ * paths. `lent` are files that pages import and do not have.
  */
-export async function writeExamples(folder: string, examples: readonly Example[]): Promise<string[]> {
+export async function writeExamples(
+  folder: string,
+  examples: readonly Example[],
+  lent: readonly Example[] = [],
+): Promise<string[]> {
   const tests = new Map<string, string>();
+  for (const { name, module } of lent) {
+    const pages = examples.filter((example) => name !== undefined && example.module.includes(`"./${name}"`));
+    for (const { file } of pages) {
+      if (examples.some((example) => example.file === file && example.name === name)) continue;
+      await mkdir(join(folder, file), { recursive: true });
+      await writeFile(join(folder, file, name!), module);
+    }
+  }
   for (const { file, line, name, runs, module } of examples) {
     const path = join(folder, file, name ?? `${line}.ts`);
     await mkdir(dirname(path), { recursive: true });

@@ -42,6 +42,14 @@ describe("examplesOf", () => {
     ]);
   });
 
+  it("goes on with the file that it names, which need not be the block above; a file may be unseen", () => {
+    const page = "```ts a.ts\n1;\n```\n\n<!-- ts b.ts\n2;\n-->\n\n```ts more a.ts\n3;\n```\n";
+    assertEquals(examplesOf("a.md", page).map(({ name, runs, module }) => [name, runs, module.trim()]), [
+      ["a.ts", true, "1;\n\n\n\n\n\n\n\n3;"],
+      ["b.ts", false, "2;"],
+    ]);
+  });
+
   it("a block may have the name of a file, or be checked and not run", () => {
     const page = "```ts b.ts\n1;\n```\n\n```ts check\n2;\n```\n";
     assertEquals(examplesOf("a.md", page).map(({ name, runs }) => [name, runs]), [["b.ts", true], [undefined, false]]);

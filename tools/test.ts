@@ -87,7 +87,7 @@ else if (bun !== undefined && wants("bun")) {
 if (wants("doc") && examples.length > 0) {
   // with their types
   const command = [Deno.execPath(), "test", "-A", "--junit-path={report}"];
-  const files = await writeExamples(scratch, examples);
+  const files = await writeExamples(scratch, examples, await findExamples(root, ["docs/getting-started.md"]));
   await start({ title: "Deno, examples in docs", command, files, limit: LIMIT });
 }
 if (rows.length === 0) {

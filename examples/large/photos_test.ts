@@ -50,7 +50,7 @@ describe("photos.ts", await requireNatsServer(), () => {
   it("is what the docs show", async () => {
     const source = await readFile(PHOTOS, "utf8");
     const docs = await readFile(new URL("../../docs/recipes.md", import.meta.url), "utf8");
-    const [, shown] = /## Large payloads\n[^]*?```ts ignore\n([^]*?)```/.exec(docs)!;
+    const [, shown] = /## Large payloads\n[^]*?```ts check\n([^]*?)```/.exec(docs)!;
     assertStringIncludes(source, shown.trim());
   });
 });

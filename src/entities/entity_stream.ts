@@ -15,15 +15,9 @@ import { KnownNames, parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { openStream } from "../log/format/streams.ts";
 import { type Clock, delay, doubled } from "../ports/clock.ts";
+import { reading, repeat } from "../ports/repeat.ts";
 import { openOnce } from "../ports/open_once.ts";
-import {
-  type AppendReceiver,
-  type ConditionalAppend,
-  type LogStream,
-  type ReadOptions,
-  type StoredMessage,
-  untilAnswered,
-} from "../ports/event_log.ts";
+import type { AppendReceiver, ConditionalAppend, LogStream, ReadOptions, StoredMessage } from "../ports/event_log.ts";
 import { blank, type EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost, Snapshots } from "./snapshots.ts";
 import type { StoredCommands } from "./stored_commands.ts";
@@ -430,7 +424,7 @@ export class PatientReads {
   #patient<T>(read: (stream: LogStream) => Promise<T>): Promise<T> {
     const clock = this.#clock;
     const opened = async () => await read(await this.#open());
-    return untilAnswered(clock, opened, [FIRST_WAIT, LONGEST_WAIT], (pause) => this.#due - clock.monotonic() <= pause);
+    return repeat(opened, reading(clock, (pause) => this.#due - clock.monotonic() <= pause));
   }
 }
 
@@ -474,10 +468,6 @@ const MAX_UNREADABLE_ENTITIES = 1_000;
 /** Maximum number of messages that are read at once. */
 const MAX_READ_MESSAGES = 1_000;
 const LONGEST_PAUSE = 50; // ms, the longest wait for a server that lags behind
-/** First pause before an unanswered read is repeated, in ms. */
-const FIRST_WAIT = 50;
-/** Longest pause before an unanswered read is repeated, in ms. */
-const LONGEST_WAIT = 500;
 /** Maximum number of cached subjects of a type. */
 const MAX_CACHED_SUBJECTS = 16_384;
 /** Interval at which the difference to the server's time is computed, in ms. */

@@ -6,7 +6,6 @@
 import { CatgaError, isCatgaError } from "../error.ts";
 import { thrownMessage } from "../data/cause_text.ts";
 import { checkHeader, checkInteger, checkNumber, checkPattern, checkSubject, LONGEST_TTL } from "../data/checks.ts";
-import { type Clock, delay, doubled } from "./clock.ts";
 import { checkBucket } from "./key_value_store.ts";
 
 /** Opens the streams of a cluster. */
@@ -155,31 +154,6 @@ export async function* messagesFrom(
     if (messages.length === 0) return;
     yield* messages;
     next = messages[messages.length - 1].sequence + 1;
-  }
-}
-
-/**
- * Calls `read` again until the stream answers, because the election of its leader may take longer than one read waits.
- * `pauses`: first and longest pause between two reads, in ms. `over`: gets the next pause, and returns true if no
- * answer is needed after that pause; then the promise rejects with the error of the last read. It rejects at once with
- * an error that another read would not help against.
- */
-export async function untilAnswered<T>(
-  clock: Clock,
-  read: () => Promise<T>,
-  [first, longest]: readonly [first: number, longest: number],
-  over: (pause: number) => boolean,
-): Promise<T> {
-  for (let failures = 0;; failures++) {
-    try {
-      return await read();
-    } catch (error) {
-      const pause = doubled(failures, first, longest);
-      const passes = isCatgaError(error) && error.code === "UNAVAILABLE" && error.retryable;
-      if (!passes || over(pause)) throw error;
-      await delay(clock, pause);
-      if (over(0)) throw error;
-    }
   }
 }
 

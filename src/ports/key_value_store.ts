@@ -1,11 +1,9 @@
 /**
  * The second port (interface to the outside): shared entries with revisions, compare-and-set, expiry and watches, as in
  * JetStream KV. The folders `memory/` and `nats/` implement it, and `key_value_store_suite.ts` tests both. An operation
- * that may be done twice can wait until the servers of a store have elected a leader (`throughElection`).
+ * that may be done twice can wait until the servers of a store have elected a leader (`election` in `repeat.ts`).
  */
 import { checkInteger, checkNumber, isToken, LONGEST_TTL } from "../data/checks.ts";
-import type { CatgaError } from "../error.ts";
-import { backoff, type Clock, delay, type Random } from "./clock.ts";
 
 /** The shared store of a cluster, which has buckets of entries. */
 export interface KeyValueStore {
@@ -186,31 +184,4 @@ export function bucketName(namespace: string, kind: BucketKind): string {
 /** Returns the name that the stream of a bucket has in NATS. */
 export function bucketStreamName(bucket: string): string {
   return `KV_${bucket}`;
-}
-
-/**
- * Time for which a store of three servers may be without a leader, in ms: 10 s, and up to 15 s were seen on busy
- * machines.
- */
-const ELECTION = 15_000;
-
-/**
- * Calls `work`, which may be done twice, again as long as it rejects with a retryable `UNAVAILABLE`; the last attempt
- * begins at most 15 s from now. Rejects like the last attempt, or with the signal's reason.
- */
-export async function throughElection<T>(
-  { clock, random }: { readonly clock: Clock; readonly random: Random },
-  signal: AbortSignal,
-  work: () => Promise<T>,
-): Promise<T> {
-  const end = clock.monotonic() + ELECTION;
-  for (let failures = 0;; failures++) {
-    try {
-      return await work();
-    } catch (error) {
-      const { code, retryable } = error as Partial<CatgaError>;
-      if (code !== "UNAVAILABLE" || retryable !== true || clock.monotonic() >= end) throw error;
-    }
-    await delay(clock, backoff(random, failures, 40, 500), signal);
-  }
 }

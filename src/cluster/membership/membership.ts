@@ -9,7 +9,7 @@
  * the events of their changes are in `membership_view.ts`. Records beyond the limits are counted (`SkippedRecords`).
  */
 import type { NodeInfo } from "../../contract/nodes/node_info.ts";
-import { type Change, throughElection } from "../../ports/key_value_store.ts";
+import type { Change } from "../../ports/key_value_store.ts";
 import type { MalformedCount } from "../wire/frame_reader.ts";
 import { nodeOf } from "../../contract/nodes/subjects.ts";
 import { PROTOCOL } from "../../version.ts";
@@ -18,6 +18,7 @@ import { readRecord, SIGNED_OFF } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
 import { Unproven } from "./unproven.ts";
 import { type Clock, OnceAMinute } from "../../ports/clock.ts";
+import { election, repeat } from "../../ports/repeat.ts";
 import { GapInquiry, type GapInquiryOptions, Gaps } from "./gaps.ts";
 import type { Observer } from "../../contract/nodes/observer.ts";
 
@@ -102,8 +103,11 @@ export class Membership {
     const { signal } = this.#stop;
     try {
       await Promise.all([
-        throughElection(this.#options, signal, () => this.#own.register()),
-        throughElection(this.#options, signal, () => bucket.watch("", (change) => this.#onChange(change), { signal })),
+        repeat(() => this.#own.register(), election(this.#options, signal)),
+        repeat(
+          () => bucket.watch("", (change) => this.#onChange(change), { signal }),
+          election(this.#options, signal),
+        ),
       ]);
       await Promise.all([onListed(), this.#unproven.listed(FIRST_ANSWERS)]);
     } catch (error) {

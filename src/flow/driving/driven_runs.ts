@@ -24,7 +24,7 @@ import type { DriveHost, DueTime } from "../execution/drive_host.ts";
 import type { DriveEnd, DriveOptions } from "../execution/drive_state.ts";
 import type { Journal } from "../stored/journal.ts";
 import type { RunLogMessage } from "../stored/journal_entry.ts";
-import { retry } from "../stored/retry.ts";
+import { PAUSES, repeat } from "../../ports/repeat.ts";
 import {
   type DeliveredCall,
   isElsewhere,
@@ -457,11 +457,10 @@ export class DrivenRuns {
     if (steps.length === 0) return;
     const host = this.#host;
     try {
-      await retry(() => host.takeBack(ref, steps), {
-        isTransient: (error) => !this.#leaving && isUnstored(error),
-        pauses: REMOVAL_PAUSES,
+      await repeat(() => host.takeBack(ref, steps), {
+        pauses: PAUSES.background,
         pause: (ms) => delay(host.clock, ms),
-        isOver: () => false,
+        isTransient: (error) => !this.#leaving && isUnstored(error),
       });
     } catch (error) {
       if (this.#leaving) throw error;
@@ -582,7 +581,6 @@ const BRIEF = 200;
 const SOON = 50;
 const MANY_TICK = 100; // ms between two looks while there are many runs
 const REMEMBERED = 5_000;
-const REMOVAL_PAUSES = [100, 2_000] as const; // ms, the first and the longest pause before removing schedules again
 /** Maximum number of executions that check at once whether the store has lost messages. */
 const MAX_LOSS_CHECKS = 32;
 /** Number of attempts to load a run, within 2.5 s, after which a run that was not found counts as forgotten. */

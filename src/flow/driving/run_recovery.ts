@@ -7,7 +7,7 @@ import { fewAtOnce } from "../../data/gate.ts";
 import { delay } from "../../ports/clock.ts";
 import type { DrivenRuns } from "./driven_runs.ts";
 import { isUnstored } from "../stored/recorded_error.ts";
-import { retry } from "../stored/retry.ts";
+import { PAUSES, repeatUnless } from "../../ports/repeat.ts";
 import { undecodedAt } from "../stored/run_message.ts";
 import type { RunsNode } from "../runs_node.ts";
 
@@ -47,11 +47,10 @@ export class RunRecovery {
   /** Calls `work` until it succeeds, fails for good, or the node stops. Never rejects. */
   #insist<T>(work: () => Promise<T>): Promise<T | undefined> {
     const { clock } = this.#node;
-    return retry(work, {
-      isTransient: (error) => isUnstored(error) && undecodedAt(error) === undefined,
-      pauses: PAUSES,
+    return repeatUnless(() => this.#node.isClosed, work, {
+      pauses: PAUSES.background,
       pause: (ms) => delay(clock, ms),
-      isOver: () => this.#node.isClosed,
+      isTransient: (error) => isUnstored(error) && undecodedAt(error) === undefined,
     }).catch((error) => {
       this.#node.fault("going on with runs after a loss", error);
       return undefined;
@@ -64,4 +63,3 @@ export class RunRecovery {
  */
 const AFTER_LOSS = 1_000;
 const BROUGHT_AT_ONCE = 100;
-const PAUSES = [100, 5_000] as const; // ms, the first and the longest pause after a failed recovery

@@ -7,7 +7,7 @@
 import { MAX_TIMEOUT } from "../../data/checks.ts";
 import type { Timer } from "../../ports/clock.ts";
 import type { DriveHost } from "./drive_host.ts";
-import { retry } from "../stored/retry.ts";
+import { PAUSES, repeatUnless } from "../../ports/repeat.ts";
 
 /** Callbacks from {@link Activity}, the count of what is in progress in an execution of a run, to the execution. */
 interface ActivityCallbacks {
@@ -104,11 +104,10 @@ export class Activity {
    */
   insist<T>(what: () => Promise<T>, isTransient: (error: unknown) => boolean = () => true): Promise<T | undefined> {
     return this.during(() =>
-      retry(what, {
-        isTransient,
-        pauses: PAUSES,
+      repeatUnless(() => this.#isOver, what, {
+        pauses: PAUSES.background,
         pause: (ms) => new Promise((resolve) => this.timer(ms, resolve)),
-        isOver: () => this.#isOver,
+        isTransient,
       })
     );
   }
@@ -124,5 +123,3 @@ export class Activity {
     this.askForTurn();
   }
 }
-
-const PAUSES = [50, 2_000] as const; // ms, the first and the longest pause in `insist`

@@ -11,7 +11,8 @@ import { exceeds } from "../../data/utf8.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { entityPattern, entitySubject, readEntitySubject } from "../../log/format/names.ts";
 import { delay, doubled } from "../../ports/clock.ts";
-import { type LogStream, messagesFrom, type StoredMessage, untilAnswered } from "../../ports/event_log.ts";
+import { PAUSES, reading, repeat } from "../../ports/repeat.ts";
+import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/event_log.ts";
 import { Journal } from "./journal.ts";
 import type { RecordedOutcome, RunLogMessage, Started } from "./journal_entry.ts";
 import { type EntryFor, NoticeQueue, type StoredNotice } from "./notice_queue.ts";
@@ -343,14 +344,14 @@ export class RunLog {
         error = thrown;
       }
       if (over()) throw unanswered ?? error;
-      await delay(clock, doubled(failures, FIRST_PAUSE, LONGEST_PAUSE));
+      await delay(clock, doubled(failures, ...PAUSES.read));
       if (over()) throw unanswered ?? error;
     }
   }
 
   /** Calls `read` until the stream answers, or `over` returns true. Rejects with the error of the last `read`. */
   patient<T>(read: () => Promise<T>, over: () => boolean): Promise<T> {
-    return untilAnswered(this.#host.clock, read, [FIRST_PAUSE, LONGEST_PAUSE], over);
+    return repeat(read, reading(this.#host.clock, over));
   }
 
   /**
@@ -408,5 +409,3 @@ const MAX_READ_PAUSE = 1_000; // ms, the pause after which a read that finds not
 const FIRST_ATTEMPT = 1_000;
 /** Longest timeout of an attempt to append, in ms. */
 const ATTEMPT = 5_000;
-const FIRST_PAUSE = 5; // ms, the first pause between two tries to append or read
-const LONGEST_PAUSE = 500; // ms, the longest pause between two tries to append or read

@@ -11,6 +11,7 @@ import { Fifo } from "../../data/fifo.ts";
 import { Gate } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
+import { reading, repeat } from "../../ports/repeat.ts";
 import {
   type FollowOptions,
   type LogLoss,
@@ -19,7 +20,6 @@ import {
   type LogStream,
   MAX_SERVER_LAG,
   type StoredMessage,
-  untilAnswered,
 } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
@@ -267,7 +267,7 @@ export class EventFeed {
   }
 
   #untilAnswered<T>(read: () => Promise<T>): Promise<T> {
-    return untilAnswered(this.#options.clock, read, [FIRST_PAUSE, LONGEST_PAUSE], () => this.#closed);
+    return repeat(read, reading(this.#options.clock, () => this.#closed));
   }
 
   /** True if a loss says only that messages have expired, of which {@link EventFeed.readStore} decides. */
@@ -443,5 +443,3 @@ const MARGIN = 5_000;
 /** Minimum time until the message expires at which a follower may go on after a loss, in ms. */
 const AHEAD = 30_000;
 /** First and longest pause before a store that did not answer is asked again, in ms. */
-const FIRST_PAUSE = 100;
-const LONGEST_PAUSE = 2_000;

@@ -6,6 +6,7 @@ import type { Observer } from "../../contract/nodes/observer.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, doubled, type Timer } from "../../ports/clock.ts";
+import { PAUSES } from "../../ports/repeat.ts";
 import type { Appended, LogStream } from "../../ports/event_log.ts";
 import type { Attempted, Publication } from "./publication.ts";
 import { textOf } from "./schedule_time.ts";
@@ -238,7 +239,7 @@ export class PublicationGroup implements Attempted {
   }
 
   #retryLater(): void {
-    const pause = doubled(this.#attempts - 1, FIRST_PAUSE, LONGEST_PAUSE);
+    const pause = doubled(this.#attempts - 1, ...PAUSES.read);
     // without time for another attempt, the publications end at their deadlines
     if (!this.#unanswered && this.#timeLeft - pause < SHORTEST_TIMEOUT) return;
     this.#timer = this.#parts.clock.after(pause, () => this.begin());
@@ -286,7 +287,3 @@ const SHORTEST_TIMEOUT = 50;
 const FIRST_TIMEOUT = 1_000;
 /** Longest timeout of an attempt to store a message, in ms. */
 const LONGEST_TIMEOUT = 5_000;
-/** First pause between attempts to store a message, in ms; doubled with each further attempt. */
-const FIRST_PAUSE = 20;
-/** Longest pause between attempts to store a message, in ms. */
-const LONGEST_PAUSE = 500;

@@ -16,6 +16,7 @@
 import { nextOfCron } from "../../data/cron.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay, doubled } from "../../ports/clock.ts";
+import { PAUSES } from "../../ports/repeat.ts";
 import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
 import { asTransient, ATTEMPT_TIMEOUT, type Fence, passFence } from "./fence.ts";
@@ -145,7 +146,7 @@ class Overwriting {
         last = error;
         if (isForbidden(error)) throw this.#notDone(error);
       }
-      const pause = doubled(attempt, 20, 500);
+      const pause = doubled(attempt, ...PAUSES.read);
       if (clock.monotonic() + pause >= this.#until) throw this.#notDone(last);
       await delay(clock, pause);
     }

@@ -5,7 +5,7 @@ import type { DurableHandler } from "../../dispatch/mediator.ts";
 import { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
-import { throughElection } from "../../ports/key_value_store.ts";
+import { election, repeat } from "../../ports/repeat.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
 import { OF_ENTITIES, subscriptionName } from "../../contract/nodes/announcement.ts";
@@ -74,7 +74,7 @@ export class ReadModels {
     if (this.#models.length === 0) return;
     for (const [ofEntities, models] of Map.groupBy(this.#models, ({ ofEntities }) => ofEntities)) {
       const stream = await this.#options.stream(ofEntities);
-      const last = () => throughElection(this.#options, this.#ending.signal, () => stream.state());
+      const last = () => repeat(() => stream.state(), election(this.#options, this.#ending.signal));
       const state = models.every(({ fromStart }) => fromStart) ? undefined : await last();
       const now = state && { created: state.created, sequence: state.last };
       for (const { model, fromStart } of models) model.follow(stream, fromStart ? undefined : now);

@@ -6,6 +6,7 @@ import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";
 import { delay, doubled, within } from "../../ports/clock.ts";
+import { repeat, untilDone } from "../../ports/repeat.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, readMessageId } from "../format/commit.ts";
 import { isReadable, readGroup } from "../format/group.ts";
@@ -22,7 +23,7 @@ import type { ReportedRun } from "./late_outcome.ts";
 import type { FoundMessage, FoundState } from "./ledger.ts";
 import { garbageMessage } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
-import { readAgain, type SubscriptionStore } from "./store.ts";
+import type { SubscriptionStore } from "./store.ts";
 
 /** Options of {@link barrier}, with which a new leader asks all nodes what they run. */
 export interface BarrierOptions {
@@ -219,7 +220,7 @@ async function read(
   const wanted = new Set([...running.keys(), ...finished.keys(), ...parked.keys()].filter((id) => !listed.has(id)));
   const positions = new Set([...open, ...[...wanted].map((id) => readMessageId(id)!.position)]);
   if (positions.size === 0 && !unclean) return { messages, end: 0 };
-  const state = await readAgain({ clock, signal, fault }, () => stream.state());
+  const state = await repeat(() => stream.state(), untilDone({ clock, signal, fault }));
   const end = state === undefined ? 0 : endOf(state.last);
   // the stream was made anew, so positions in the commits belong to messages of the earlier stream
   const isOther = state !== undefined && place.created !== "" && state.created !== place.created;
@@ -248,7 +249,7 @@ async function read(
  * from the stream's leader. Waits while the store is unavailable. Rejects when the signal aborts.
  */
 export async function storedMessages(
-  options: Parameters<typeof readAgain>[0] & { readonly stream: Pick<LogStream, "at" | "read"> },
+  options: Parameters<typeof untilDone>[0] & { readonly stream: Pick<LogStream, "at" | "read"> },
   subject: string,
   sequences: readonly number[],
 ): Promise<StoredMessage[]> {
@@ -265,7 +266,9 @@ export async function storedMessages(
       ranges.push({ from, most });
     }
     // several at once: one after the other they would hold the subscription up for seconds over a slow link
-    const reads = await Promise.all(ranges.map((range) => readAgain(options, () => stream.read(subject, range))));
+    const reads = await Promise.all(
+      ranges.map((range) => repeat(() => stream.read(subject, range), untilDone(options))),
+    );
     for (const message of reads.flat()) if (wanted.has(message.sequence)) found.set(message.sequence, message);
     const ends = reads.map((read) => read.at(-1)?.sequence ?? -1);
     const isRead = (each: number) => ranges.some(({ from }, i) => from <= each && each <= ends[i]);
@@ -280,7 +283,7 @@ export async function storedMessages(
   const rest = await fewAtOnce(
     unread.sort((a, b) => a - b),
     MAX_BATCH,
-    (each) => readAgain(options, () => stream.at(each)),
+    (each) => repeat(() => stream.at(each), untilDone(options)),
   );
   for (const message of rest) if (message !== undefined) found.set(message.sequence, message);
   return [...found.values()].sort((a, b) => a.sequence - b.sequence);

@@ -1,8 +1,9 @@
 /** The store of a subscription in the stream `catga_<ns>_subscriptions`: commits, parked messages, and requests. */
 import { KEEP } from "../../contract/declaration/defaults.ts";
 import { fewAtOnce } from "../../data/gate.ts";
-import { CatgaError, isCatgaError } from "../../error.ts";
+import { CatgaError } from "../../error.ts";
 import { type Clock, dateOf, delay, doubled } from "../../ports/clock.ts";
+import { PAUSES, repeat, untilDone } from "../../ports/repeat.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
@@ -55,7 +56,7 @@ export class SubscriptionStore {
     for (let pauses = 0; !next.done;) {
       let answer: RequestAnswer = { type: "done" };
       if (next.value.type === "pause") {
-        await delay(clock, doubled(pauses++, FIRST_PAUSE, LONGEST_PAUSE), signal);
+        await delay(clock, doubled(pauses++, ...PAUSES.background), signal);
       } else answer = await this.#do(next.value);
       signal.throwIfAborted();
       next = steps.next(answer);
@@ -182,7 +183,7 @@ export class SubscriptionStore {
         if (++tries === 2) fault(onlyInLog(message));
       } else {
         if (appended.type !== "conflict") fault(appended.error);
-        await delay(clock, doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
+        await delay(clock, doubled(failures, ...PAUSES.background), signal);
       }
     }
   }
@@ -203,30 +204,11 @@ export class SubscriptionStore {
   }
 
   #again<T>(read: () => Promise<T>): Promise<T> {
-    return readAgain(this.#options, read);
+    return repeat(read, untilDone(this.#options));
   }
 
   #parked(id: string): string {
     return parkedSubject(this.#options.namespace, this.#options.key, id);
-  }
-}
-
-/** Repeats a read, with pauses, until the store answers. Rejects when the signal aborts. */
-export async function readAgain<T>(
-  { clock, signal, fault }: Pick<SubscriptionStoreOptions, "clock" | "signal" | "fault">,
-  read: () => Promise<T>,
-): Promise<T> {
-  for (let failures = 0;; failures++) {
-    try {
-      const found = await read();
-      signal.throwIfAborted();
-      return found;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!isCatgaError(error)) throw error;
-      fault(error);
-      await delay(clock, doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
-    }
   }
 }
 
@@ -255,8 +237,6 @@ function withoutLarge({ message, error }: ParkedMessage): ParkedMessage {
 
 /** Timeout of a write to the store, in ms. */
 const ANSWER_TIMEOUT = 2_000;
-const FIRST_PAUSE = 50; // ms
-const LONGEST_PAUSE = 2_000; // ms
 /** Maximum number of parked messages that are written to the store at the same time. */
 const MAX_BATCH = 64;
 /** Size of payload and cause up to which a parked message stays in memory as a whole, in bytes or characters. */

@@ -6,7 +6,7 @@ import { listed, printable } from "../../data/printable.ts";
 import { encode } from "../../data/utf8.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { delay, within } from "../../ports/clock.ts";
-import { throughElection } from "../../ports/key_value_store.ts";
+import { election, repeat } from "../../ports/repeat.ts";
 import type { UnderWay } from "../../ports/under_way.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import type { Commit, Head } from "../format/commit.ts";
@@ -165,8 +165,8 @@ export class LogSubscription {
     { asksLeader, listed }: { readonly asksLeader: boolean; readonly listed: boolean },
   ): Promise<void> {
     const { host, kept, stream, spec } = this.#options;
-    const logState = () => throughElection(host, signal, () => stream.state());
-    const last = () => throughElection(host, signal, () => kept.last(this.#subject, { latest: true }));
+    const logState = () => repeat(() => stream.state(), election(host, signal));
+    const last = () => repeat(() => kept.last(this.#subject, { latest: true }), election(host, signal));
     let isListed = listed;
     for (let found = isListed ? this.#seen?.message : await last();;) {
       let state: LogState | undefined;

@@ -5,9 +5,9 @@
 import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
 import { fewAtOnce } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";
-import { throughElection } from "../../ports/key_value_store.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { OnceAMinute, type Timer } from "../../ports/clock.ts";
+import { election, repeat } from "../../ports/repeat.ts";
 import type { UnderWay } from "../../ports/under_way.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import {
@@ -123,7 +123,7 @@ export class Subscriptions {
     this.#offNodes = host.app.onNodes(() => this.#refresh());
     await this.#follow();
     const listed = this.#all.size > MAX_FOLLOWED_RECORDS;
-    if (listed) await throughElection(host, signal, () => this.#list());
+    if (listed) await repeat(() => this.#list(), election(host, signal));
     if (signal.aborted) return;
     // this tick may make this node a leader, for which `ensure` may wait
     this.#tick();
@@ -158,7 +158,7 @@ export class Subscriptions {
     const { host, kept } = this.#options;
     const { namespace } = host;
     const { signal } = this.#ending;
-    const state = await throughElection(host, signal, () => kept.state());
+    const state = await repeat(() => kept.state(), election(host, signal));
     if (signal.aborted) return;
     const services = this.#services;
     // a node with few subscriptions follows only their commits, because busy subscriptions of other nodes commit often

@@ -11,6 +11,7 @@
  */
 import { CatgaError, unavailable } from "../../error.ts";
 import { backoff, delay, OnceAMinute } from "../../ports/clock.ts";
+import { PAUSES } from "../../ports/repeat.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import type { Change } from "../../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
@@ -120,7 +121,7 @@ class Watch {
         // wrong settings of a bucket stay until an operator corrects them
         if (state === "connected" && this.#notices.due(notice)) this.#request.onNotice(notice);
       }
-      await delay(clock, backoff(random, failures, 20, 2_000), this.#end.signal);
+      await delay(clock, backoff(random, failures, ...PAUSES.watch), this.#end.signal);
     }
   }
 

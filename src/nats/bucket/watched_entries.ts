@@ -12,6 +12,7 @@ import type { JetStream } from "../stream/jetstream.ts";
 import type { StreamRecord } from "../stream/stored_message.ts";
 import type { NatsTransport } from "../connection/transport.ts";
 import { doubled, OnceAMinute, type Timer } from "../../ports/clock.ts";
+import { PAUSES } from "../../ports/repeat.ts";
 
 /** Number of keys missing from a listing that are looked up at once. */
 const LOOKUPS = 32;
@@ -250,9 +251,6 @@ const CLOCKS_APART = 1_000;
 const SWEEP = 100;
 /** Number of expired entries that are removed at once. */
 const MAX_REMOVALS = 32;
-/** First pause before a failed removal is tried again, in ms; `LAST_RETRY`: longest pause. */
-const FIRST_RETRY = 1_000;
-const LAST_RETRY = 30_000;
 
 /** Options of {@link WatchExpiry}. */
 export interface WatchExpiryOptions {
@@ -301,7 +299,7 @@ export class WatchExpiry {
     this.#timer = clock.after(wait, () => {
       this.sweep().catch((error) => {
         this.#notice("cannot read the time of the server", error);
-        this.schedule(clock.monotonic() + FIRST_RETRY);
+        this.schedule(clock.monotonic() + PAUSES.refused[0]);
       });
     }, { background: true });
   }
@@ -378,7 +376,7 @@ export class WatchExpiry {
       this.#notice("cannot remove expired entries", error);
     }
     if (!this.#entries.has(entry)) return;
-    entry.end = this.#stream.transport.clock.monotonic() + doubled(entry.failures++, FIRST_RETRY, LAST_RETRY);
+    entry.end = this.#stream.transport.clock.monotonic() + doubled(entry.failures++, ...PAUSES.refused);
     this.schedule(entry.end);
   }
 

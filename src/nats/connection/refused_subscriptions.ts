@@ -6,6 +6,7 @@
 import type { NatsConnection } from "@nats-io/nats-core";
 import { CatgaError } from "../../error.ts";
 import { type Clock, doubled, type Timer } from "../../ports/clock.ts";
+import { PAUSES } from "../../ports/repeat.ts";
 import type { Transport } from "../../ports/transport.ts";
 import { protocolOf } from "./private.ts";
 
@@ -27,7 +28,7 @@ export class RefusedSubscriptions {
   /** Sends all subscriptions again after a pause. Returns the error to report; `undefined` if it was reported. */
   refused(cause: Error): CatgaError | undefined {
     if (this.#timer !== undefined) return undefined;
-    const pause = doubled(this.#failures++, FIRST_PAUSE, LONGEST_PAUSE);
+    const pause = doubled(this.#failures++, ...PAUSES.refused);
     this.#timer = this.#clock.after(pause, () => this.#again(), { background: true });
     if (this.#failures > 1) return undefined;
     return new CatgaError(
@@ -55,6 +56,3 @@ export class RefusedSubscriptions {
 export function isSubscriptionLimit(error: Error): boolean {
   return error.name === "ProtocolError" && /maximum subscriptions exceeded/i.test(error.message);
 }
-
-const FIRST_PAUSE = 1_000; // ms
-const LONGEST_PAUSE = 30_000; // ms

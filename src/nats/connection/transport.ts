@@ -14,6 +14,7 @@ import {
   systemRandom,
   type Timer,
 } from "../../ports/clock.ts";
+import { PAUSES } from "../../ports/repeat.ts";
 import type {
   ServerInfo,
   SubscribeOptions,
@@ -479,7 +480,7 @@ class SubscriptionHandle implements Subscription {
     this.forbidden = true;
     this.#options.forbidden?.(error);
     if (this.#options.optional) return;
-    const pause = doubled(this.#failures++, FIRST_PAUSE, LONGEST_PAUSE);
+    const pause = doubled(this.#failures++, ...PAUSES.refused);
     this.#timer = this.#transport.clock.after(pause, () => this.again(), { background: true });
   }
 
@@ -537,10 +538,6 @@ class SubscriptionHandle implements Subscription {
     if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
   }
 }
-
-/** First pause before a subscription is made again, in ms; `LONGEST_PAUSE`: longest pause. */
-const FIRST_PAUSE = 1_000;
-const LONGEST_PAUSE = 30_000;
 
 /** A message of nats.js as a `TransportMessage`. Headers are decoded at each access, and not before. */
 export class NatsMessage implements TransportMessage {

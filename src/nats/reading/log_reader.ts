@@ -8,6 +8,7 @@
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError } from "../../error.ts";
 import { backoff, delay, OnceAMinute } from "../../ports/clock.ts";
+import { PAUSES } from "../../ports/repeat.ts";
 import { callbackFault, type FollowOptions, type LogMark, type LogReader } from "../../ports/event_log.ts";
 import type { OwnedStream } from "../stream/owned_stream.ts";
 import { findPlace, type LogPlace } from "./log_place.ts";
@@ -17,8 +18,6 @@ import { distinctFilters } from "../stream/subject_filter.ts";
 import type { SharedConsumers } from "./shared_consumers.ts";
 import { DeliveredMessage } from "../stream/stored_message.ts";
 
-/** Longest pause between two attempts of a reader to begin, in ms. */
-const PAUSE = 2_000;
 /** Maximum number of messages that a paused reader takes from a shared consumer before it leaves the consumer. */
 const MAX_EXCESS_MESSAGES = 256;
 /** Maximum number of bytes that a paused reader takes from a shared consumer before it leaves the consumer. */
@@ -152,7 +151,7 @@ export class NatsLogReader implements LogReader, SharingReader {
       }
       if (signal.aborted) return;
       const { clock, random } = transport;
-      await delay(clock, backoff(random, failures, 20, PAUSE), signal).catch(() => {});
+      await delay(clock, backoff(random, failures, ...PAUSES.watch), signal).catch(() => {});
     }
   }
 

@@ -9,6 +9,7 @@
  */
 import type { Msg } from "@nats-io/nats-core";
 import { backoff, delay, type Timer } from "../../ports/clock.ts";
+import { PAUSES } from "../../ports/repeat.ts";
 import type { LogMark } from "../../ports/event_log.ts";
 import type { OwnedStream } from "../stream/owned_stream.ts";
 import { createConsumer, LogDelivery, type ReadConsumer } from "./log_delivery.ts";
@@ -26,8 +27,6 @@ const FIRST = 5;
 const PACE = 100;
 /** Time after which the consumer is made anew without the filters of readers that have left, in ms. */
 const NARROW = 5_000;
-/** Longest pause after a failure to make the consumer, in ms. */
-const PAUSE = 2_000;
 /** Interval at which the marks (positions) of readers are moved behind messages of other subjects, in ms. */
 const ADVANCE = 5_000;
 
@@ -195,7 +194,7 @@ export class SharedConsumer implements Progress {
         this.#fail(error);
         // the loop ends here without readers, because the timer of a wait would outlive the connection
         if (this.#readers.size + this.#joining.size === 0) break;
-        await delay(clock, backoff(random, failures++, 20, PAUSE));
+        await delay(clock, backoff(random, failures++, ...PAUSES.watch));
       }
     }
     this.#narrow?.cancel();

@@ -5,6 +5,7 @@
  * as after a standstill of this process: the first result counts.
  */
 import { backoff, between, type Clock, delay, doubled, type Random, type Stamp, stamp } from "../../ports/clock.ts";
+import { PAUSES } from "../../ports/repeat.ts";
 import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
@@ -170,7 +171,7 @@ export class HeldClaim extends Deadlined implements Leased {
       } catch (error) {
         if (!isCatgaError(error) || error.code === "TOO_LARGE") throw error;
         if (error.code !== "UNAVAILABLE" || closing.aborted || clock.monotonic() > end) return "unknown";
-        await delay(clock, backoff(random, failures, 50, 1_000), closing).catch(() => {});
+        await delay(clock, backoff(random, failures, ...PAUSES.claim), closing).catch(() => {});
       }
     }
   }

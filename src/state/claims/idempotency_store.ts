@@ -5,6 +5,7 @@
  * `contract/declaration/defaults.ts`.
  */
 import { backoff, between, delay, LONG_AGO, type Stamp, stamp, token } from "../../ports/clock.ts";
+import { PAUSES } from "../../ports/repeat.ts";
 import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
@@ -201,7 +202,7 @@ export class IdempotencyStore implements Claims {
           if (deadline.over !== undefined || !isAmbiguous(error)) throw error;
           last = error;
           // if the claim was written although the call failed, the next step finds it by its nonce
-          await deadline.wait(delay(clock, backoff(random, attempt.failures++, 50, 1_000)));
+          await deadline.wait(delay(clock, backoff(random, attempt.failures++, ...PAUSES.claim)));
           found = undefined;
         }
       }

@@ -5,6 +5,7 @@
  */
 import type { Bucket, Change } from "../../ports/key_value_store.ts";
 import { type Clock, delay, doubled } from "../../ports/clock.ts";
+import { PAUSES } from "../../ports/repeat.ts";
 import { isCatgaError } from "../../error.ts";
 import { isJunk, type LockKeys, type LockRecord, readLockRecord } from "./lock_record.ts";
 
@@ -97,7 +98,7 @@ export class LockRecordWatch {
       } catch (error) {
         if (signal.aborted || (isCatgaError(error) && error.code === "CLOSED")) return;
         failed(error);
-        await delay(clock, doubled(failures, 50, 1_000), signal).catch(() => {});
+        await delay(clock, doubled(failures, ...PAUSES.background), signal).catch(() => {});
       }
     }
   }

@@ -130,6 +130,7 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
           Flow.handle((flow, text) => flow.step("once", () => `${text}!`)),
         ];
         const given = new Set<string>();
+        const encoded: string[] = [];
         /** Writes what it is given in front of the bytes, and compares it with what it is given later. */
         const right = keyCodec([7], isAsync);
         const encoder = new TextEncoder();
@@ -138,6 +139,7 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
           encode: async (bytes, of) => {
             const name = `${of.contract} ${of.key}`;
             given.add(name);
+            encoded.push(name);
             const head = encoder.encode(name);
             return new Uint8Array([head.length, ...head, ...await right.encode(bytes, of)]);
           },
@@ -161,7 +163,18 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         await eventually("the later run", async () => (await app.result(Flow, "run-2")).ok);
         await eventually("all to be handled", () => seen.length === 3);
         await eventually("letters", async () => (await Array.fromAsync(app.deadLetters())).length === 3);
+        const ofNothing = () => encoded.filter((of) => of.startsWith("undefined ")).length;
+        const before = ofNothing();
+        for await (const letter of app.deadLetters()) {
+          await letter.replay(letter.contract === "Placed" ? { payload: { of: "ada.l", again: true } } : {});
+        }
+        await eventually("the replayed letters", async () => {
+          const letters = await Array.fromAsync(app.deadLetters());
+          const isEdited = letters.some(({ payload }) => (payload as { again?: true }).again);
+          return letters.length === 3 && isEdited;
+        });
         assertEquals(strange, []);
+        assertEquals(ofNothing() - before, 0, "edited payloads that were encoded for no contract");
         for (
           const  of of["Placed ada.l", "Placed bob", "Queued ada.l", "Put box-1", "Box.Filled box-1", "Flow run-1"]
         ) {

@@ -127,11 +127,12 @@ function* parkedSlots(message: Record<string, unknown>): Generator<PayloadSlot> 
 }
 
 function* requestSlots(request: Record<string, unknown>): Generator<PayloadSlot> {
-  const { payload, plain } = request;
+  const { payload, plain, of } = request;
   if (plain === undefined && typeof payload !== "string") return;
+  const { category, key } = isRecord(of) ? of : {};
   yield {
     text: plain === undefined ? payload as string : JSON.stringify(plain),
-    of: { contract: undefined, key: undefined },
+    of: { contract: programsName(textOf(category)), key: textOf(key) },
     set(text) {
       delete request.plain;
       request.payload = text;

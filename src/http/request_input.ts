@@ -88,7 +88,7 @@ export class BodyReader {
     const isBounded = length !== null && /^\d+$/.test(length) && !headers.has("transfer-encoding");
     return new Promise((resolve, reject) => {
       const due = this.#clock.monotonic() + this.#timeout;
-      const sent = wasSent(headers);
+      const sent = sentBody(headers);
       const pending: PendingBody = {
         due,
         typed: headers.has("content-type"),
@@ -129,7 +129,9 @@ export class BodyReader {
     try {
       if (bytes.length > this.#maxSize) throw this.#tooLarge();
       if (bytes.length > 0 && !pending.typed) throw unsupported();
-      if (bytes.length === 0 && pending.sent) return this.#fail(pending, alreadyRead());
+      if (bytes.length === 0 && pending.sent !== undefined) {
+        return this.#fail(pending, pending.sent === "certainly" ? alreadyRead() : empty());
+      }
       const input = inputOf(decode(bytes));
       this.#end(pending);
       pending.resolve(input);
@@ -211,8 +213,11 @@ interface PendingBody {
   readonly due: number;
   /** True if the request has a media type. */
   readonly typed: boolean;
-  /** True if the client has sent a body that is not empty. */
-  readonly sent: boolean;
+  /**
+   * `certainly`: the client has sent a body that is not empty. `as JSON`: it has sent one of unknown length, which is
+   * empty only if the client made a mistake. `undefined`: it may have sent none.
+   */
+  readonly sent: "certainly" | "as JSON" | undefined;
   readonly resolve: (input: unknown) => void;
   readonly reject: (error: EdgeRefusal | TypeError) => void;
   /** Stops reading the body. */
@@ -226,13 +231,13 @@ function refusalOf(error: unknown): EdgeRefusal {
 }
 
 /**
- * Returns true if the client has sent a body that is not empty. Without its length that is so for JSON, which is never
- * empty; in Deno, `fetch` sends no input as an empty body of unknown length, with Catga's media type or with none.
+ * Returns whether the client has sent a body ({@link PendingBody.sent}). JSON is never empty; in Deno, `fetch` sends no
+ * input as an empty body of unknown length, with Catga's media type or with none.
  */
-function wasSent(headers: Headers): boolean {
-  if (Number(headers.get("content-length")) > 0) return true;
+function sentBody(headers: Headers): PendingBody["sent"] {
+  if (Number(headers.get("content-length")) > 0) return "certainly";
   const type = headers.get("content-type");
-  return headers.has("transfer-encoding") && type !== null && !type.includes(VALUES);
+  return headers.has("transfer-encoding") && type !== null && !type.includes(VALUES) ? "as JSON" : undefined;
 }
 
 /** Returns true for the errors of `fetch`'s bodies, here and in adapters for Node, that were read before. */
@@ -245,6 +250,16 @@ function alreadyRead(): TypeError {
   return new TypeError(
     "the body of the request has been read before: mount the edge before what parses bodies, such as express.json(), " +
       "or give the handler a clone, made by request.clone() before that",
+  );
+}
+
+/** The refusal of an empty body of unknown length that is said to be JSON. Nothing shows who emptied it. */
+function empty(): EdgeRefusal {
+  return new EdgeRefusal(
+    400,
+    "INVALID_MESSAGE",
+    "the body is empty, which is no JSON: send no content-type, or a content-length of 0, for no input. If the client " +
+      "has sent one, something in front of the edge has read it: mount the edge before what parses bodies",
   );
 }
 

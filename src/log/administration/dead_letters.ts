@@ -10,6 +10,7 @@ import { itemText } from "../format/group.ts";
 import { largestGroup } from "../format/group_text.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
 import { payloadOf, timesOf } from "../format/logged_message.ts";
+import type { LetterSubject } from "../format/subscription_request.ts";
 import { dateOf } from "../../ports/clock.ts";
 import { storeRequest } from "./requests.ts";
 import {
@@ -116,7 +117,7 @@ function letterOf(
   heldBehind: number,
 ): DeadLetter {
   const request = (kind: "replay" | "discard", payload?: string) =>
-    ask(kept, { key, service, name, position, id: messageId({ position, time }) }, kind, payload);
+    ask(kept, { key, service, name, position, id: messageId({ position, time }), message }, kind, payload);
   return Object.freeze({
     id: message.id,
     service,
@@ -158,6 +159,7 @@ interface LetterPlace {
   readonly position: number;
   /** Id of the message. */
   readonly id: string;
+  readonly message: LetterSubject;
 }
 
 /**
@@ -167,7 +169,7 @@ interface LetterPlace {
  */
 async function ask(
   kept: LetterSource,
-  { key, service, name, position, id }: LetterPlace,
+  { key, service, name, position, id, message: { category, key: ofKey } }: LetterPlace,
   kind: "replay" | "discard",
   payload: string | undefined,
 ): Promise<void> {
@@ -191,7 +193,8 @@ async function ask(
     const given = request !== undefined && "payload" in request ? request.payload : undefined;
     if (request?.kind === kind && (payload === undefined || given === payload)) return;
     if (request?.kind === "discard" && kind === "replay") throw settled("is being discarded");
-    const wanted = { kind, message: id, dead, ...(payload === undefined ? {} : { payload }) };
+    const edit = payload === undefined ? {} : { payload, of: { category, key: ofKey } };
+    const wanted = { kind, message: id, dead, ...edit };
     if (await storeRequest(kept, key, of, wanted, sequence)) return;
   }
   throw new CatgaError("UNAVAILABLE", text("is asked for by others all the time; try again"), { retryable: true });

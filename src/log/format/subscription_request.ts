@@ -26,6 +26,14 @@ export interface LetterRequest {
   readonly dead: number;
   /** New payload of the message, as `encodeValue` writes it; absent: the payload stays unchanged. */
   readonly payload?: string;
+  /** Contract and key of the message, for the codec of the payload; absent: the request has no payload. */
+  readonly of?: LetterSubject;
+}
+
+/** What the payload of a {@link LetterRequest} belongs to. */
+export interface LetterSubject {
+  readonly category: string;
+  readonly key: string | undefined;
 }
 
 /** A request to handle all messages of the log behind a position again. */

@@ -8,6 +8,7 @@ import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import { ALWAYS, type DurableHandler, type Mediator } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import type { Outcome } from "../../dispatch/outcome.ts";
+import { byteLength } from "../../data/utf8.ts";
 import { CatgaError } from "../../error.ts";
 import type { EventLog } from "../../ports/event_log.ts";
 import { openOnce } from "../../ports/open_once.ts";
@@ -141,12 +142,12 @@ function control(
   return token.check(given).then((check): Outcome => {
     if (check === "leader") {
       const reports = categories.map((runs) => runs.report(given));
-      const value: BarrierAnswer = {
-        running: reports.flatMap(({ running }) => running),
-        ended: reports.flatMap(({ ended }) => ended),
-        finished: reports.flatMap(({ finished }) => finished).slice(-MAX_FINISHED),
-      };
-      return { ok: true, value };
+      // what runs comes first: if it is left out, it runs twice
+      const room = { bytes: MAX_ANSWER };
+      const running = newest(reports.map(({ running }) => running), room);
+      const finished = newest(reports.map(({ finished }) => finished), room);
+      const ended = newest(reports.map(({ ended }) => ended), room);
+      return { ok: true, value: { running, ended, finished } satisfies BarrierAnswer };
     }
     const message = "the barrier is that of an earlier leader";
     const earlier = () => new CatgaError("CANCELLED", message, { node: ctx.node });
@@ -154,8 +155,29 @@ function control(
   });
 }
 
-/** Maximum number of ended runs in an answer to a barrier, which has to fit into a message. */
-const MAX_FINISHED = 1_000;
+/**
+ * Returns the last elements of several lists for which there is room, as many of each as there is room for, and takes
+ * the room that they need.
+ */
+function newest<T>(lists: readonly (readonly T[])[], room: { bytes: number }): readonly T[] {
+  const from = lists.map(({ length }) => length);
+  while (from.some((at) => at > 0)) {
+    for (const [i, list] of lists.entries()) {
+      if (from[i] === 0) continue;
+      const left = room.bytes - byteLength(JSON.stringify(list[from[i] - 1])) - 1;
+      if (left < 0) return lists.flatMap((list, i) => list.slice(from[i]));
+      room.bytes = left;
+      from[i]--;
+    }
+  }
+  return lists.flat();
+}
+
+/**
+ * Maximum size of an answer to a barrier, in bytes: half of what NATS takes as one message, unless told otherwise. An
+ * answer that cannot be sent would make this node a silent one, whose messages run again elsewhere.
+ */
+const MAX_ANSWER = 512 * 1_024;
 /**
  * Duration of a standstill of this process, in ms, after which another node may lead a subscription of this node: less
  * than the 1.7 s without a renewal of a leader's lease after which, at the earliest, another node takes the lead.

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, event, fail, type Handlers } from "../../../mod.ts";
 import type { Context } from "../../contract/calls/context.ts";
@@ -314,6 +314,32 @@ describe("a barrier", () => {
     assertEquals([said.running, said.ended], [[], ["5-1", "7-1"]]);
     assertEquals(said.finished[1], ["7-1", old, 1, 0], "a long run, which its leader may have given up");
     assertEquals((await node.until(node.barrier(old))).error?.code, "CANCELLED");
+  });
+
+  it("is answered in one message, whatever the errors of many runs are: what runs first, then what ended last", async () => {
+    const names = Array.from({ length: 8 }, (_, i) => `Kind${i}`);
+    const failures: (() => void)[] = [];
+    const handlers = names.map((name) =>
+      event(name, { durable: true }).on(
+        () => new Promise<void>((_, reject) => failures.push(() => reject(new Error("\u0001☕".repeat(400))))),
+        { name: "s" },
+      )
+    );
+    await using node = await worker(handlers, "s");
+    const runs = names.flatMap((name, kind) =>
+      Array.from({ length: 200 }, (_, i) => node.run({ position: 1_000 * kind + i + 1 }, name))
+    );
+    await node.clock.advance(1_500);
+    for (const fails of failures.splice(0)) fails();
+    await node.until(Promise.all(runs));
+    void node.run({ position: 9_001 }, "Kind0");
+    await node.clock.advance(0);
+    const said = (await node.until(node.barrier(node.token))).value as BarrierAnswer;
+    assertLess(JSON.stringify(said).length, 600_000);
+    assertEquals(said.running, ["9001-1"]);
+    assertGreater(said.finished.length, 100);
+    const last = names.map((_, kind) => said.finished.some(([id]) => id === `${1_000 * kind + 200}-1`));
+    assertEquals(last, names.map(() => true), "the last one of each contract");
   });
 });
 

@@ -38,6 +38,8 @@ export class StoreDomain {
   readonly #report: (split: SplitReport) => void;
   readonly #reports: OnceAMinute;
   #own: string | undefined;
+  /** True if the present connection has had no acknowledgement of a write to a bucket that names a domain. */
+  #isNew = true;
   #mayAsk = true;
 
   constructor(clock: Clock, report: (split: SplitReport) => void) {
@@ -51,9 +53,20 @@ export class StoreDomain {
     return this.#own;
   }
 
-  /** Takes the domain from the acknowledgement of a write to a bucket. */
+  /**
+   * Takes the domain from the acknowledgement of a write to a bucket: the first one of each connection. A later one
+   * with another domain is not that of the store: anybody may answer on these subjects.
+   */
   takeOwn(domain: unknown): void {
-    if (typeof domain === "string" && domain !== "") this.#own = domain;
+    if (typeof domain !== "string" || domain === "") return;
+    if (this.#isNew) [this.#own, this.#isNew] = [domain, false];
+    else this.isForeign(domain);
+  }
+
+  /** Notes that there is a new connection, which may be to a server of another domain, and may ask for services. */
+  connected(): void {
+    this.#isNew = true;
+    this.#mayAsk = true;
   }
 
   /** Returns true if a domain is not that of the store, and reports it, at most once a minute. */
@@ -63,9 +76,9 @@ export class StoreDomain {
     return true;
   }
 
-  /** Notes that this NATS user may not ask for services; called for each connection with `true`. */
-  permit(may: boolean): void {
-    this.#mayAsk = may;
+  /** Notes that this NATS user may not ask for services. */
+  forbid(): void {
+    this.#mayAsk = false;
   }
 
   /** Asks the nodes of a namespace for their domains, now and every {@link INTERVAL} ms. */

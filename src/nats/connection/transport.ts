@@ -108,7 +108,7 @@ export class NatsTransport implements Transport {
     });
     this.#status.onChange(({ state }) => {
       if (state !== "connected") return this.#texts?.drop();
-      this.storeDomain.permit(true);
+      this.storeDomain.connected();
       for (const subscription of this.#subscriptions) subscription.again();
     });
   }
@@ -362,7 +362,7 @@ export class NatsTransport implements Transport {
     // a missing permission for direct gets is not reported: reads then use the stream's leader
     if (forbidden?.subject.startsWith("$JS.API.DIRECT.GET.")) return;
     // nor is one to ask for services, which a node does only to notice that its namespace is split
-    if (forbidden?.operation === "publish" && forbidden.subject === "$SRV.PING") return this.storeDomain.permit(false);
+    if (forbidden?.operation === "publish" && forbidden.subject === "$SRV.PING") return this.storeDomain.forbid();
     if (forbidden === undefined || this.#onForbidden === undefined) this.#onError(error);
     // the report names the pattern of all inboxes, because each inbox has a random name
     else if (forbidden.operation === "subscribe" && forbidden.subject.startsWith(`${this.#inboxPrefix}.`)) {

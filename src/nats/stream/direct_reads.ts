@@ -32,6 +32,8 @@ export class DirectReads {
   #aloneUntil = -Infinity;
   /** Time from which on it may be found out again whether another stream answers, by the monotonic clock. */
   #nextLook = -Infinity;
+  /** Number of calls of {@link DirectReads.reset}: what a look has begun before is worth nothing behind it. */
+  #resets = 0;
 
   constructor(options: DirectReadsOptions) {
     this.#options = options;
@@ -40,6 +42,7 @@ export class DirectReads {
   /** Forgets that no other stream answers, because this client may be connected to another server now. */
   reset(): void {
     this.#aloneUntil = this.#nextLook = -Infinity;
+    this.#resets++;
   }
 
   /**
@@ -84,12 +87,13 @@ export class DirectReads {
 
   async #look(began: number): Promise<void> {
     const { name, js } = this.#options;
+    const resets = this.#resets;
     const first = await js.message(name, { seq: 1, next_by_subj: ">" }, LIMIT);
     if (first === undefined || first.data.length > MAX_SIZE) return;
     const answers = await Promise.all(
       Array.from({ length: LOOKS }, () => js.askLastDirect(name, first.subject, LIMIT)),
     );
-    if (answers.every(({ by }) => by === name)) this.#aloneUntil = began + VALID;
+    if (resets === this.#resets && answers.every(({ by }) => by === name)) this.#aloneUntil = began + VALID;
   }
 }
 

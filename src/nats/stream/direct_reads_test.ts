@@ -7,6 +7,8 @@ import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.t
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { createStream, openTransport } from "../harness_suite.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { DirectReads } from "./direct_reads.ts";
 import { NatsKeyValueStore } from "../bucket/key_value_store.ts";
 import { OPTIONS, store, STREAM, textOf } from "../log_harness_suite.ts";
 import { NatsEventLog } from "../log/log_stream.ts";
@@ -93,6 +95,37 @@ describe("direct gets of what another stream mirrors", await requireNatsServer()
       assertEquals([(await stream.last("log.first"))?.data.length, (await bucket.get("first"))?.value], [5, "1"]);
     }
     assertEquals(await origin.askedLeader() - before, 0, "reads that went to the leader");
+  });
+});
+
+describe("DirectReads", () => {
+  it("what a look finds out on one connection is worth nothing on the next one", async () => {
+    const looks: (() => void)[] = [];
+    const first = { subject: "log.a", data: new Uint8Array() };
+    const js = {
+      direct: (_: string, read: () => Promise<unknown>) => read(),
+      message: () => new Promise((resolve) => looks.push(() => resolve(first))),
+      askLastDirect: () => Promise.resolve({ found: first, by: STREAM }),
+    };
+    const options = { name: STREAM, js, clock: new VirtualClock(), hasStaleReplica: () => false };
+    const reads = new DirectReads(options as never); // what else a stream has is not used
+    let ofLeader = 0;
+    const missed = () =>
+      reads.read(
+        "x",
+        () => Promise.resolve({ found: undefined, by: undefined }),
+        () => Promise.resolve(void ofLeader++),
+      );
+    await missed();
+    reads.reset();
+    looks[0]();
+    await new Promise((resolve) => setImmediate(resolve));
+    await missed();
+    assertEquals(ofLeader, 2);
+    looks[1]();
+    await new Promise((resolve) => setImmediate(resolve));
+    await missed();
+    assertEquals(ofLeader, 2);
   });
 });
 

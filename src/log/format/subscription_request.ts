@@ -30,7 +30,7 @@ export interface LetterRequest {
   readonly of?: LetterSubject;
 }
 
-/** What the payload of a {@link LetterRequest} belongs to. */
+/** The contract and the key to which the payload of a {@link LetterRequest} belongs. */
 export interface LetterSubject {
   readonly category: string;
   readonly key: string | undefined;

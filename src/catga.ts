@@ -21,6 +21,8 @@ import type { serve } from "./log/running/worker.ts";
 import type { MemoryNetwork } from "./memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import type { SettingsReport } from "./nats/connection/wrong_settings.ts";
+import type { StatsAnswer } from "./cluster/stats_answer.ts";
+import type { ServedNode } from "./file/open.ts";
 import { App, type AppParts } from "./node/app.ts";
 import { BehaviorHooks } from "./node/behavior_hooks.ts";
 import { NodeAlarms } from "./node/node_alarms.ts";
@@ -196,7 +198,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
 
     // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
-    link.started();
+    link.started({ info: self, host: app, clock });
     const end = link.ended?.();
     if (end !== undefined) throw end;
 
@@ -243,7 +245,7 @@ function partsOf(
   const { id, endpoint } = self;
   const { random, transport, store } = link;
   const { durable } = mediator;
-  const network = transport ?? { maxPayload: 1_048_576 };
+  const network = transport ?? { maxPayload: MAX_PAYLOAD };
   const maxPayload = () => network.maxPayload;
   const handledHere = new Map(mediator.handled.map((contract) => [contract.name, contract]));
   return {
@@ -371,6 +373,13 @@ function checkNetwork(network: unknown): void {
   throw new TypeError(`network must be a MemoryNetwork; got ${show(network)}`);
 }
 
+/** A node that has started. */
+interface StartedNode {
+  readonly info: NodeInfo;
+  readonly host: App;
+  readonly clock: Clock;
+}
+
 /**
  * Things outside of a node on which the node depends: clocks, random numbers and stores; and a transport, if there may
  * be other nodes.
@@ -387,9 +396,9 @@ interface Link {
   permitted(): Promise<void>;
   /**
    * Call when the node has started: streams found to have wrong settings are reported from then on, those of the start
-   * at once. A start that fails reports them in its error.
+   * at once. A start that fails reports them in its error. In a file the node is then shown to tools.
    */
-  started(): void;
+  started(node: StartedNode): void;
   /** Returns the error because of which the store can no longer be used; `undefined`: it can. Absent: it always can. */
   ended?(): CatgaError | undefined;
   close(): Promise<void>;
@@ -458,7 +467,7 @@ async function connect(
     const clock = new RestingClock(systemClock);
     let end: CatgaError | undefined;
     const { path, durability = "disk" } = typeof file === "string" ? { path: file } : file;
-    const { store, log, close } = await openFile({
+    const { store, log, serve, close } = await openFile({
       ...{ path, durability, clock },
       onTrouble: (error) => observer({ type: "fault", during: "writing the file", error }),
       onFault: (error) => observer({ type: "fault", during: "using the file", error }),
@@ -472,8 +481,9 @@ async function connect(
       },
     });
     return {
-      ...{ clock: systemClock, random: systemRandom(), store, permitted, started },
+      ...{ clock: systemClock, random: systemRandom(), store, permitted },
       log: () => Promise.resolve(log()),
+      started: (node) => serve(servedNode(node, namespace)),
       ended: () => end,
       close: () => close().finally(() => clock.rest()),
     };
@@ -497,6 +507,22 @@ async function connect(
     permitted,
     started,
     close: () => Promise.resolve(clock.rest()),
+  };
+}
+
+/** Returns what the owner of a file tells tools of its node, which has no network over which they could ask it. */
+function servedNode({ info, host, clock }: StartedNode, namespace: string): ServedNode {
+  let answer: Promise<StatsAnswer> | undefined;
+  const load = () => [host.inFlight, 0] as const;
+  const alone = { peers: [], inbound: { load: [0, 0] as const }, payloadLimit: MAX_PAYLOAD };
+  return {
+    ...{ bucket: bucketName(namespace, "nodes"), id: info.id, record: JSON.stringify(info), load },
+    async stats() {
+      answer ??= import("./cluster/stats_answer.ts").then((module) =>
+        new module.StatsAnswer({ clock, info, host, endpoint: alone })
+      );
+      return (await answer).text();
+    },
   };
 }
 
@@ -563,3 +589,6 @@ function hostName(): string {
     );
   }
 }
+
+/** Maximum size of a message without a network, in bytes, as on nats-server. */
+const MAX_PAYLOAD = 1_048_576;

@@ -228,7 +228,7 @@ export const ROOMS: readonly Room[] = [
       "src/log/publishing",
       "src/log/format",
     ],
-    lazily: ["src/dashboard", "src/check", "src/codec"],
+    lazily: ["src/dashboard", "src/check", "src/codec", "src/file", "src/memory"],
   },
   {
     path: "src/check",

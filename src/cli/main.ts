@@ -8,8 +8,8 @@
  * ```
  *
  * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `dead`,
- * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `setup`, `users`, `bench`, `dashboard` and `docs`;
- * `--help` explains each.
+ * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `backup`, `file`, `setup`, `users`, `bench`,
+ * `dashboard` and `docs`; `--help` explains each.
  *
  * @example
  * ```ts
@@ -27,9 +27,11 @@ import process from "node:process";
 import { setImmediate, setTimeout } from "node:timers";
 import { printable } from "../data/printable.ts";
 import { VERSION } from "../version.ts";
+import { backup, file } from "./commands/file.ts";
 import { bench } from "./commands/bench.ts";
 import { call } from "./commands/call.ts";
 import { check, contracts } from "./commands/check.ts";
+import { fileOf } from "./cluster/connection.ts";
 import { CONNECTION_FLAGS, readWords, UsageError } from "./terminal/flags.ts";
 import { type CliCommand, DONE, FAILED } from "./terminal/cli_command.ts";
 import { helpOf, helpOfAll } from "./commands/help.ts";
@@ -72,6 +74,8 @@ const COMMANDS: readonly CliCommand[] = [
   workflowRun,
   locks,
   ping,
+  backup,
+  file,
   setup,
   users,
   bench,
@@ -139,6 +143,9 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
     }
     const foreign = given.find((flag) => !(flag in CONNECTION_FLAGS) && !command.flags.some((own) => own === flag));
     if (foreign !== undefined) throw new UsageError(`${command.name} has no option --${foreign}`);
+    if (command.needsNats !== undefined && fileOf(flags, terminal) !== undefined) {
+      throw new UsageError(`${command.name} works over NATS only: ${command.needsNats}`);
+    }
     const { words: usage = "" } = command;
     // arguments in brackets are optional, so they do not count
     const required = countWords(usage.replace(/\[.*?\]/g, ""));

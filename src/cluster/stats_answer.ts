@@ -15,7 +15,7 @@ interface StatsAnswerOptions {
   readonly clock: Clock;
   readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;
   readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight" | "alarms" | "unreadable">;
-  readonly endpoint: Pick<Endpoint, "peers" | "inbound" | "payloadLimit">;
+  readonly endpoint: Pick<Endpoint, "peers" | "payloadLimit"> & { readonly inbound: Pick<Endpoint["inbound"], "load"> };
 }
 
 /** The answers of one node to requests for its statistics. */

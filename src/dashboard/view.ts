@@ -84,8 +84,9 @@ export interface TimelineEntry {
 /** The state of NATS: the server, the store, and the streams. */
 export interface ServerView {
   readonly name: string;
+  /** Name and version of the server, such as `nats-server 2.15.1`; or which process uses a file. */
   readonly version: string;
-  /** Duration of a round trip to the NATS server, in ms. */
+  /** Duration of a round trip to the NATS server, in ms; 0 for a file. */
   readonly rtt: number;
   /** Used bytes of the account's store, and its limit (0 or less: no limit); `undefined`: unknown. */
   readonly store?: { readonly used: number; readonly limit: number } | undefined;

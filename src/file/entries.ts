@@ -4,7 +4,7 @@ import type { EntryStorage, HeldEntry, StoreStorage } from "../memory/bucket_ent
 import { fromSql, type Row, toSql } from "./driver.ts";
 import { bucketTable } from "./format.ts";
 import { RowTimer } from "./row_timer.ts";
-import type { Room } from "./room.ts";
+import type { Room, RowRoom } from "./room.ts";
 
 /** Returns the buckets of a file. */
 export function bucketsOf(room: Room): StoreStorage {
@@ -31,7 +31,7 @@ export function bucketsOf(room: Room): StoreStorage {
 
 /** The entries of one bucket. */
 export class RowEntries implements EntryStorage {
-  readonly #room: Room;
+  readonly #room: RowRoom;
   readonly #timer: RowTimer;
   readonly #get;
   readonly #from;
@@ -47,7 +47,7 @@ export class RowEntries implements EntryStorage {
   /** Revision up to which the file has reserved revisions for this process. */
   #reserved = 0;
 
-  constructor(room: Room, number: number, expire: (key: string) => void) {
+  constructor(room: RowRoom, number: number, expire: (key: string) => void) {
     this.#room = room;
     const sql = (text: string) => room.statement(text.replaceAll("#", `${number}`));
     this.#get = sql("SELECT value, revision FROM e# WHERE key = ?");

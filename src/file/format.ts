@@ -69,7 +69,10 @@ export function openDatabase(path: string, driver: FileDriver): Database {
     const code = sqliteCode(error);
     if (code === SQLITE_NOTADB) throw refuse(path, "it is no database. Give the path of another file");
     if (code === SQLITE_CORRUPT) {
-      throw refuse(path, "it is damaged. `PRAGMA integrity_check` of sqlite3 says more; restore a backup");
+      throw refuse(
+        path,
+        "it is damaged. `catga file check` says where; restore a backup, or `catga file export` what is whole",
+      );
     }
     throw unopenable(path, error);
   }
@@ -79,6 +82,13 @@ export function openDatabase(path: string, driver: FileDriver): Database {
 function isEmpty(database: Database): boolean {
   const tables = database.prepare("SELECT count(*) AS count FROM sqlite_schema").get()?.count;
   return tables === 0 && pragma(database, "application_id") === 0;
+}
+
+/** Makes an empty file at a path where there is none. */
+export function makeEmpty(path: string, driver: FileDriver): Database {
+  const database = driver.open(path);
+  make(database);
+  return database;
 }
 
 /** Makes an empty file, all or nothing. */
@@ -98,6 +108,26 @@ export function placeOf(path: string, driver: FileDriver): string {
 
 /** `place`: the place of the file, if its log may have been copied into it and removed. */
 function check(path: string, database: Database, hasLog: boolean, place: string | undefined): void {
+  checkFormat(path, database);
+  const missing = missingLog(path, database, hasLog, place);
+  if (missing !== undefined) throw refuse(path, missing);
+}
+
+/** Returns what is wrong with a file that lacks its log; `undefined`: it does not. `place`: as for {@link check}. */
+export function missingLog(
+  path: string,
+  database: Database,
+  hasLog: boolean,
+  place: string | undefined,
+): string | undefined {
+  const value = (key: string) => database.prepare("SELECT value FROM meta WHERE key = ?").get(key)?.value;
+  if (value("open") !== 1 || hasLog || (place !== undefined && value("place") === place)) return undefined;
+  return `its log ${path}-wal is missing, with what was written last. Put the log back, or restore a backup. ` +
+    "How a file that is in use is copied: catga docs file";
+}
+
+/** Throws a `CatgaError` if the file is not one of Catga's, or has a newer format. */
+export function checkFormat(path: string, database: Database): void {
   if (pragma(database, "application_id") !== APPLICATION) {
     throw refuse(path, "it is a database of another program. Give the path of another file");
   }
@@ -106,14 +136,6 @@ function check(path: string, database: Database, hasLog: boolean, place: string 
     throw refuse(
       path,
       `its format is ${version}; this version of Catga reads ${FORMAT}. Use the version that wrote it`,
-    );
-  }
-  const value = (key: string) => database.prepare("SELECT value FROM meta WHERE key = ?").get(key)?.value;
-  if (value("open") === 1 && !hasLog && (place === undefined || value("place") !== place)) {
-    throw refuse(
-      path,
-      `its log ${path}-wal is missing, with what was written last. Put the log back, or restore a backup. ` +
-        "How a file that is in use is copied: catga docs file",
     );
   }
 }

@@ -16,6 +16,7 @@ import { type Database, type FileDriver, systemDriver } from "./driver.ts";
 import { bucketsOf } from "./entries.ts";
 import { openDatabase, placeOf } from "./format.ts";
 import { takeFile, unopenable } from "./owner.ts";
+import { RequestDesk, requestsPath, type ServedAnswers } from "./requests.ts";
 import { type Durability, Room } from "./room.ts";
 import { streamsOf } from "./rows.ts";
 
@@ -41,8 +42,19 @@ export interface OpenedFile {
   readonly store: KeyValueStore;
   /** The streams of the file; made when they are first needed. */
   log(): EventLog;
+  /** Shows a node that runs on the file to tools, and carries out their requests, until the file is closed. */
+  serve(node: ServedNode): void;
   /** Stores what was written, and gives the file back. */
   close(): Promise<void>;
+}
+
+/** A node that runs on a file, as tools see it. */
+export interface ServedNode extends ServedAnswers {
+  /** Name of the bucket of the records of nodes. */
+  readonly bucket: string;
+  readonly id: string;
+  /** Record of the node. */
+  readonly record: string;
 }
 
 /**
@@ -75,12 +87,29 @@ export async function openFile(options: OpenFileOptions): Promise<OpenedFile> {
       ...{ onTrouble, onEnd },
     });
     const storage = { streams: streamsOf(room), buckets: bucketsOf(room) };
-    let log: EventLog | undefined;
+    const store = new MemoryKeyValueStore(clock, undefined, storage.buckets);
+    let made: EventLog | undefined;
+    const log = () => made ??= new MemoryEventLog(clock, undefined, storage.streams);
+    let desk: RequestDesk | undefined;
+    /** Removes the record of the node, once it is written. */
+    let leave: (() => Promise<unknown>) | undefined;
     return {
-      ...{ room, storage },
-      store: new MemoryKeyValueStore(clock, undefined, storage.buckets),
-      log: () => log ??= new MemoryEventLog(clock, undefined, storage.streams),
+      ...{ room, storage, store, log },
+      serve(node) {
+        desk = new RequestDesk({
+          ...{ path: requestsPath(path), driver, clock, target: { store, log, node }, onFault },
+        });
+        const written = store.open(node.bucket, { ofProcesses: true }).then(async (bucket) => {
+          await bucket.put(node.id, node.record);
+          return bucket;
+        });
+        // on a full disk, or in a file that has just ended: tools then see no node
+        written.catch((error) => room.isEnded || isCatgaError(error) || onFault(error));
+        leave = () => written.then((bucket) => bucket.delete(node.id)).catch(() => {});
+      },
       async close() {
+        desk?.close();
+        await leave?.();
         try {
           await room.close();
         } finally {

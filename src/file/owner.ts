@@ -19,21 +19,48 @@ export interface Ownership {
  * a second: the lock of a process that was killed lasted up to 50 ms longer (Deno 2.9.6, Linux).
  */
 export async function takeFile(path: string, driver: FileDriver, clock: Clock): Promise<Ownership> {
-  const lockPath = `${path}-lock`;
   const until = clock.monotonic() + PATIENCE;
   for (;;) {
-    let lock: Database | undefined;
-    try {
-      lock = driver.open(lockPath);
-      lock.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE");
-      const held = lock;
-      return { lockPath, close: () => held.close() };
-    } catch (error) {
-      lock?.close();
-      if (sqliteCode(error) !== SQLITE_BUSY) throw unopenable(path, error);
-      if (clock.monotonic() >= until) throw taken(path, ownerOf(path, driver));
-    }
+    const ownership = takeAtOnce(path, driver);
+    if (ownership !== undefined) return ownership;
+    if (clock.monotonic() >= until) throw taken(path, ownerOf(path, driver));
     await delay(clock, PAUSE);
+  }
+}
+
+/** Takes a file for this process; `undefined`: another one has it. Throws `UNAVAILABLE` without a lock file. */
+export function takeAtOnce(path: string, driver: FileDriver): Ownership | undefined {
+  const lockPath = `${path}-lock`;
+  let lock: Database | undefined;
+  try {
+    lock = driver.open(lockPath);
+    lock.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE");
+    const held = lock;
+    return { lockPath, close: () => held.close() };
+  } catch (error) {
+    lock?.close();
+    if (sqliteCode(error) === SQLITE_BUSY) return undefined;
+    throw unopenable(path, error);
+  }
+}
+
+/**
+ * Removes the empty log that a reader has left beside a file which no process uses: SQLite then does so when it closes
+ * the file. With the log, a file that was copied without its own would seem to have it.
+ */
+export function tidy(path: string, driver: FileDriver): void {
+  const own = takeAtOnce(path, driver);
+  if (own === undefined) return;
+  try {
+    if (driver.status(`${path}-wal`)?.size !== 0) return;
+    const database = driver.open(path);
+    try {
+      database.prepare("SELECT count(*) FROM sqlite_schema").get();
+    } finally {
+      database.close();
+    }
+  } finally {
+    own.close();
   }
 }
 

@@ -60,6 +60,12 @@ export interface RoomStatement {
   all(...values: SqlValue[]): Row[];
 }
 
+/** A room as the rows of streams and buckets use it; a tool beside the owner has one that only reads. */
+export type RowRoom = Pick<
+  Room,
+  "clock" | "isEnded" | "time" | "statement" | "exec" | "commit" | "attempt" | "onCommit" | "onRollback" | "onClose"
+>;
+
 type Callback = (error?: CatgaError) => void;
 
 /** The transactions of one file. */

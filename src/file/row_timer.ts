@@ -1,6 +1,6 @@
 /** One timer for many rows: it waits for the first of them that is due, and asks the file for the next one then. */
 import type { Timer } from "../ports/clock.ts";
-import type { Room } from "./room.ts";
+import type { RowRoom } from "./room.ts";
 
 /** The rows of a {@link RowTimer}. */
 export interface DueRows {
@@ -16,14 +16,14 @@ export interface DueRows {
 
 /** A timer for rows that are due. */
 export class RowTimer {
-  readonly #room: Room;
+  readonly #room: RowRoom;
   readonly #rows: DueRows;
   #timer: Timer | undefined;
   /** Time for which the timer is set. */
   #at = Infinity;
   #closed = false;
 
-  constructor(room: Room, rows: DueRows) {
+  constructor(room: RowRoom, rows: DueRows) {
     this.#room = room;
     this.#rows = rows;
     room.onClose(() => this.close());

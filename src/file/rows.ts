@@ -16,7 +16,7 @@ import {
 import { isPattern, type SubjectFilter, subjectFilter } from "../memory/subject_match.ts";
 import { type Row, toSql } from "./driver.ts";
 import { dropStream, streamTables } from "./format.ts";
-import type { Room } from "./room.ts";
+import type { Room, RowRoom } from "./room.ts";
 import { RowTimer } from "./row_timer.ts";
 
 /** Returns the streams of a file. */
@@ -76,7 +76,7 @@ interface ReadPlan {
 
 /** The stored messages of one stream. */
 export class RowStorage implements StreamStorage {
-  readonly #room: Room;
+  readonly #room: RowRoom;
   readonly #record: StreamOnDisk;
   readonly #number: number;
   readonly #schedules: RowTimer;
@@ -101,7 +101,7 @@ export class RowStorage implements StreamStorage {
   #plans = new WeakMap<SubjectFilter, ReadPlan>();
   #closed = false;
 
-  constructor(room: Room, number: number, record: StreamOnDisk, stream: StorageStream) {
+  constructor(room: RowRoom, number: number, record: StreamOnDisk, stream: StorageStream) {
     this.#room = room;
     this.#number = number;
     this.#record = record;
@@ -463,7 +463,7 @@ export class RowStorage implements StreamStorage {
   }
 }
 
-function statements(room: Room, number: number) {
+function statements(room: RowRoom, number: number) {
   const sql = (text: string) => room.statement(text.replaceAll("#", `${number}`));
   return {
     counters: sql("SELECT next, messages, bytes FROM stream WHERE number = #"),

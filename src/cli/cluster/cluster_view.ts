@@ -2,18 +2,13 @@
  * Reads a cluster's buckets and streams, as a client that is no node. The client creates no bucket unless `setup`
  * asks for it, changes no entry unless `locks --release` does, and takes no message away from a node.
  */
-import { type Bucket, type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../../ports/key_value_store.ts";
+import type { Bucket, BucketKind } from "../../ports/key_value_store.ts";
 import { readRecord } from "../../cluster/membership/node_record.ts";
 import { systemClock, token } from "../../ports/clock.ts";
-import type { EventLog, LogStream } from "../../ports/event_log.ts";
+import type { LogStream } from "../../ports/event_log.ts";
 import { Administration } from "../../log/administration/administration.ts";
 import { STREAM_KINDS, streamOptions } from "../../log/format/streams.ts";
 import { type StreamKind, streamName } from "../../log/format/stream_name.ts";
-import { bucketStatus } from "../../nats/bucket/bucket_status.ts";
-import { NatsEventLog } from "../../nats/log/log_stream.ts";
-import { openNats } from "../../nats/open.ts";
-import { JetStream } from "../../nats/stream/jetstream.ts";
-import { JetStreamRefusal } from "../../nats/stream/jetstream_refusal.ts";
 import { printable } from "../../data/printable.ts";
 import { nodeOfStats } from "../../contract/nodes/node_stats.ts";
 import type { RunInfo, RunsOptions } from "../../contract/calls/flow.ts";
@@ -21,17 +16,16 @@ import type { ServerView } from "../../dashboard/view.ts";
 import type { DashboardSource } from "../../dashboard/dashboard_source.ts";
 import { runInfos, tellRun } from "../../flow/calls/run_infos.ts";
 import { RunLog } from "../../flow/stored/run_log.ts";
-import { mayNot, type Transport, type Violation } from "../../ports/transport.ts";
+import type { Violation } from "../../ports/transport.ts";
 import { HeldLocks, LOCK_SPACES, type LockClaim, type LockKind } from "../../state/locks/held_locks.ts";
 import type { LockRecord } from "../../state/locks/lock_record.ts";
 import type { NodeInfo } from "../../../mod.ts";
-import { codecOf, connectionOptions, disposing } from "./connection.ts";
+import { codecOf, connectionOptions, disposing, fileOf } from "./connection.ts";
+import type { ClusterAsker, ClusterLink } from "./cluster_link.ts";
+import { openFileLink } from "./file_link.ts";
 import type { Flags } from "../terminal/flags.ts";
-import { Pinger } from "./pinger.ts";
-import { explained, ServerLook, shownStreams } from "./server_look.ts";
+import { openNatsLink } from "./nats_link.ts";
 import type { Terminal } from "../terminal/terminal.ts";
-
-type Opened = Awaited<ReturnType<typeof openNats>>;
 
 /** A lock that some node holds. */
 export type ShownLock = LockClaim & { readonly record: LockRecord };
@@ -53,35 +47,18 @@ export function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
  */
 export class ClusterView implements DashboardSource, AsyncDisposable {
   readonly namespace: string;
-  /** Address of the NATS server, for printing. */
-  readonly address: string;
-  readonly transport: Opened["transport"];
-  /** Receives events that are not durable, decrypted with the codec of `--codec`. */
-  readonly events: Pick<Transport, "subscribe" | "clock">;
   readonly showSecrets: boolean;
   /** Aborts when the NATS user turns out to lack a needed permission, after the missing permission was printed. */
   readonly refused: AbortSignal;
-  readonly #store: Opened["store"];
-  readonly #log: EventLog;
+  readonly #link: ClusterLink;
   /** Streams that are open or being opened, by kind. */
   readonly #streams = new Map<StreamKind, Promise<LogStream | undefined>>();
-  readonly #server: ServerLook;
 
-  private constructor(
-    opened: Opened,
-    { log, events }: { readonly log: EventLog; readonly events: ClusterView["events"] },
-    flags: Flags,
-    refused: AbortSignal,
-  ) {
+  private constructor(link: ClusterLink, flags: Flags, refused: AbortSignal) {
+    this.#link = link;
+    this.namespace = flags.namespace;
     this.showSecrets = flags.has("show-secrets");
     this.refused = refused;
-    this.transport = opened.transport;
-    this.events = events;
-    this.#store = opened.store;
-    this.#log = log;
-    const namespace = this.namespace = flags.namespace;
-    this.address = printable(opened.transport.connection.getServer());
-    this.#server = new ServerLook(opened.transport, namespace, this.address);
   }
 
   /**
@@ -95,30 +72,35 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     say = (line: string) => terminal.say(printable(line)),
   ): Promise<ClusterView> {
     const { namespace } = flags;
-    const optional = new Set(["$JS.API.INFO", ...shownStreams(namespace).map((name) => `$JS.API.STREAM.INFO.${name}`)]);
-    for (const kind of NEEDED) optional.delete(`$JS.API.STREAM.INFO.${bucketStreamName(bucketName(namespace, kind))}`);
-    for (const kind of STREAM_KINDS) optional.delete(`$JS.API.STREAM.INFO.${streamName(namespace, kind)}`);
     const refused = new AbortController();
     const codec = await codecOf(flags, terminal);
-    const opened = await openNats(await connectionOptions(flags, terminal), {
-      name: "catga cli",
-      transport: undefined,
-      onError: (error) => say(`catga: ${error}`),
-      onForbidden: (violation) => {
-        if (optional.has(violation.subject) || !isNeeded(violation)) return;
-        const { code, message } = mayNot(violation);
-        say(`${code}: ${message}`);
-        refused.abort();
-      },
-      onNotice: (notice) => say(`catga: ${notice}`),
-      passive: true,
-    });
-    const { transport } = opened;
-    const log = new NatsEventLog(transport);
-    if (codec === undefined) return new ClusterView(opened, { log, events: transport }, flags, refused.signal);
-    const { openedTransport, sealedLog } = await import("../../codec/sealed_link.ts");
-    const events = openedTransport(transport, codec, (error) => say(`catga: an event cannot be opened: ${error}`));
-    return new ClusterView(opened, { log: sealedLog(log, codec, transport.clock), events }, flags, refused.signal);
+    const file = fileOf(flags, terminal);
+    const link = file === undefined
+      ? await openNatsLink({
+        ...{ namespace, codec, say, isNeeded, connection: await connectionOptions(flags, terminal) },
+        refuse: () => refused.abort(),
+      })
+      : await openFileLink(file, namespace, codec);
+    return new ClusterView(link, flags, refused.signal);
+  }
+
+  /** Address of the NATS server, or path of the file, for printing. */
+  get address(): string {
+    return this.#link.address;
+  }
+
+  /** Path of the file, if the cluster is the one process of a file. */
+  get file(): string | undefined {
+    return this.#link.file;
+  }
+
+  get transport(): ClusterLink["transport"] {
+    return this.#link.transport;
+  }
+
+  /** Receives events that are not durable, decrypted with the codec of `--codec`. */
+  get events(): ClusterLink["events"] {
+    return this.#link.events;
   }
 
   /** Connects, runs `work` with the view, and closes the view when `work` has ended or failed. */
@@ -133,7 +115,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
 
   /** Resolves with the number of replicas of the bucket `nodes`; `undefined` before the first node has created it. */
   async replicas(): Promise<number | undefined> {
-    return (await this.#settings("nodes"))?.replicas;
+    return await this.#link.copies("nodes");
   }
 
   /** Resolves with the records of the nodes, sorted by id. */
@@ -163,29 +145,8 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
    * Opens a bucket, with the settings that it has; `undefined` if it does not exist. Rejects like
    * `KeyValueStore.open`.
    */
-  async bucket(kind: BucketKind): Promise<Bucket | undefined> {
-    const settings = await this.#settings(kind);
-    return settings && await this.#store.open(bucketName(this.namespace, kind), settings);
-  }
-
-  /**
-   * Resolves with the settings of a bucket, with which it must be opened; `undefined` if it does not exist. (With
-   * other settings, opening it would fail, or create it.)
-   */
-  async #settings(kind: BucketKind): Promise<{ replicas: number; direct: boolean } | undefined> {
-    const bucket = bucketName(this.namespace, kind);
-    for (let attempt = 1;; attempt++) {
-      try {
-        const status = await bucketStatus(this.transport, bucket, SERVER_TIMEOUT);
-        return status && { replicas: status.replicas, direct: status.streamInfo.config.allow_direct === true };
-      } catch (error) {
-        if (!(error instanceof JetStreamRefusal)) throw error;
-        if (error.refusal === "no answer" && attempt < MAX_ATTEMPTS) continue;
-        // rejects with the reason why the bucket cannot be opened, or waits until it can
-        await this.#store.open(bucket, BUCKETS[kind]);
-        return { replicas: 1, direct: BUCKETS[kind].direct };
-      }
-    }
+  bucket(kind: BucketKind): Promise<Bucket | undefined> {
+    return this.#link.bucket(kind);
   }
 
   /**
@@ -193,26 +154,9 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
    * like `KeyValueStore.open` and `EventLog.open`.
    */
   async setUp(kind: BucketKind | StreamKind, replicas: number): Promise<boolean> {
-    const name = isStream(kind) ? streamName(this.namespace, kind) : bucketName(this.namespace, kind);
-    const found = isStream(kind) ? this.#config(name) : bucketStatus(this.transport, name, SERVER_TIMEOUT);
-    const existing = await found.catch((error) => {
-      // a refusal is ignored: opening the bucket or stream reports it again
-      if (!(error instanceof JetStreamRefusal)) throw error;
-      return "refused";
-    });
-    if (isStream(kind)) await this.#log.open(name, streamOptions(this.namespace, kind, replicas));
-    else await this.#store.open(name, { ...BUCKETS[kind], replicas });
-    return existing === undefined;
-  }
-
-  /** Resolves with the configuration of a stream; `undefined` if there is no such stream. */
-  async #config(stream: string) {
-    try {
-      return (await new JetStream(this.transport).info(stream, SERVER_TIMEOUT)).config;
-    } catch (error) {
-      if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
-      throw error;
-    }
+    if (!isStream(kind)) return await this.#link.setUpBucket(kind, replicas);
+    const name = streamName(this.namespace, kind);
+    return await this.#link.setUpStream(name, streamOptions(this.namespace, kind, replicas));
   }
 
   async stream(kind: StreamKind): Promise<LogStream | undefined> {
@@ -229,21 +173,17 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
 
   async #open(kind: StreamKind): Promise<LogStream | undefined> {
     const name = streamName(this.namespace, kind);
-    try {
-      const config = await this.#config(name);
-      return config && await this.#log.open(name, streamOptions(this.namespace, kind, Number(config.num_replicas)));
-    } catch (error) {
-      throw explained(error, `the stream ${name}`, this.address);
-    }
+    const found = await this.#link.stream(name);
+    return found && await this.#link.log.open(name, streamOptions(this.namespace, kind, found.replicas));
   }
 
   server(): Promise<ServerView> {
-    return this.#server.look();
+    return this.#link.server();
   }
 
   /** Resolves with the streams that mirror one of this namespace, and their origins; none if the user may not list. */
   mirrors(): Promise<ReadonlyMap<string, string>> {
-    return this.#server.mirrors();
+    return this.#link.mirrors();
   }
 
   async *runs(options: RunsOptions): AsyncIterableIterator<RunInfo> {
@@ -278,7 +218,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
       endpoint: `cli.${token(transport.random, 16)}`,
       number: (events) => (numbers += events) - events,
       maxPayload: () => transport.maxPayload,
-      writesClear: this.#log instanceof NatsEventLog,
+      writesClear: this.#link.writesClear,
     });
   }
 
@@ -301,21 +241,14 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     });
   }
 
-  asker(): Pinger {
-    return new Pinger(this.transport, this.namespace);
+  asker(): ClusterAsker {
+    return this.#link.asker();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.transport.close();
+    return this.#link.close();
   }
 }
 
-/** Buckets that every view needs; other buckets are shown only if the user may see them. */
-const NEEDED: readonly BucketKind[] = ["nodes", "locks"];
-
 /** Time for which an answer of a process is awaited, in ms. */
 const PROCESS_TIMEOUT = 1_000;
-/** Time for which the server's answer to the question whether a bucket exists is awaited, in ms. */
-const SERVER_TIMEOUT = 2_000;
-/** Maximum number of attempts to read a bucket's settings; after that, the bucket is opened without them. */
-const MAX_ATTEMPTS = 3;

@@ -13,7 +13,7 @@ import type { Terminal } from "../terminal/terminal.ts";
  * @decides the tool's connection: `--nats` and the default address, token, credentials, and which exclude each other
  */
 export async function connectionOptions(flags: Flags, terminal: Terminal): Promise<ConnectionOptions> {
-  const given = (name: Exclude<keyof typeof CONNECTION_FLAGS, "nats" | "namespace" | "json" | "codec">) =>
+  const given = (name: Exclude<keyof typeof CONNECTION_FLAGS, "nats" | "file" | "namespace" | "json" | "codec">) =>
     flags.text(name) ?? (terminal.environment[CONNECTION_FLAGS[name].variable] || undefined);
   const [user, pass, token, creds, nkey] = (["user", "password", "token", "creds", "nkey"] as const).map(given);
   if ((user === undefined) !== (pass === undefined)) throw new UsageError("--user and --password go together");
@@ -36,6 +36,17 @@ export async function connectionOptions(flags: Flags, terminal: Terminal): Promi
     ...(creds === undefined ? {} : { authenticator: await authenticator("creds", creds) }),
     ...(nkey === undefined ? {} : { authenticator: await authenticator("nkey", nkey) }),
   };
+}
+
+/**
+ * Returns the path of the file that `--file` or the environment names, instead of NATS. Throws a {@link UsageError} if
+ * both are given.
+ */
+export function fileOf(flags: Flags, terminal: Terminal): string | undefined {
+  const file = flags.text("file");
+  if (file !== undefined && flags.has("nats")) throw new UsageError("--file and --nats exclude each other");
+  if (file === "") throw new UsageError("--file takes the path of a file");
+  return file ?? (flags.has("nats") ? undefined : terminal.environment[CONNECTION_FLAGS.file.variable] || undefined);
 }
 
 /**

@@ -12,7 +12,7 @@ import {
 } from "../../contract/schemas/shape.ts";
 import { isRecord } from "../../data/checks.ts";
 import { fewAtOnce } from "../../data/gate.ts";
-import type { Pinger } from "./pinger.ts";
+import type { ClusterAsker } from "./cluster_link.ts";
 
 /**
  * Asks each node for the shapes of its contracts, and for each shape one node for the schemas. `names`: the contracts
@@ -20,7 +20,7 @@ import type { Pinger } from "./pinger.ts";
  * answer.
  */
 export async function looksOf(
-  asker: Pinger,
+  asker: ClusterAsker,
   nodes: readonly NodeInfo[],
   names: ReadonlySet<string> | "differing",
 ): Promise<{ readonly looks: readonly Look[]; readonly silent: readonly NodeInfo[] }> {
@@ -74,7 +74,7 @@ export async function looksOf(
  * that have no description which can be read, are left out.
  */
 async function descriptionsAt(
-  asker: Pinger,
+  asker: ClusterAsker,
   endpoint: string,
   names: readonly string[],
 ): Promise<ReadonlyMap<string, ContractDescription>> {
@@ -117,7 +117,7 @@ export interface EventForm {
  * as one where the event is durable.
  */
 export async function eventForms(
-  asker: Pinger,
+  asker: ClusterAsker,
   nodes: readonly NodeInfo[],
   { names, silent }: { readonly names: ReadonlySet<string>; readonly silent: readonly NodeInfo[] },
 ): Promise<readonly EventForm[]> {

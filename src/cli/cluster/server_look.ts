@@ -73,7 +73,7 @@ export class ServerLook {
     const { server_name = "", server_id, version = "" } = connection.info ?? {};
     return {
       name: server_name === server_id ? this.#address : printable(server_name),
-      version: printable(version),
+      version: `nats-server ${printable(version)}`,
       rtt: Math.round(rtt * 10) / 10,
       store: this.#lastRoom,
       streams: streams.filter((each) => each !== undefined),

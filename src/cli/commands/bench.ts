@@ -16,6 +16,7 @@ import { Listing } from "../terminal/listing.ts";
 export const bench: CliCommand = {
   name: "bench",
   summary: "measures how fast this server carries an echo",
+  needsNats: "it measures nodes on NATS",
   flags: ["seconds", "payload"],
   more: `
 Two nodes of the service cli join, both in this process: one sends, one echoes.

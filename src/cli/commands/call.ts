@@ -39,6 +39,7 @@ export const call: CliCommand = {
   name: "call",
   words: "NAME [JSON]",
   summary: "sends a command or a query, and prints the answer",
+  needsNats: "a file has one process, which sends to itself",
   flags: ["query", "node", "all", "id", "key", "route", "header", "timeout"],
   more: `
 The payload is JSON; \`-\` reads it from standard input; without one the message

@@ -24,10 +24,10 @@ export const check: CliCommand = {
 FILE are the modules of the program, with the contracts, handlers, entities and
 workflows that it passes to catga() and sends. They are loaded, and no handler
 runs; one that calls catga() would start a node. --against FILE compares with
-what \`catga contracts\` printed of an older version. --nats URL compares with
-the nodes that run and passes all that is stored through the program: messages,
-schedules, events, snapshots, results; open runs of workflows are replayed up to
-where a step would begin.
+what \`catga contracts\` printed of an older version. --nats URL, or --file PATH,
+compares with the nodes that run and passes all that is stored through the
+program: messages, schedules, events, snapshots, results; open runs of workflows
+are replayed up to where a step would begin.
 --service is the service that it is a version of, that whose nodes handle most
 of its contracts unless given. It only reads.
 
@@ -36,9 +36,9 @@ BREAK: messages would be refused, or nobody would handle them; the exit code is
 --allow-unknown. NOTE: it would break if the deploy was taken back.`,
   async run(files, flags, terminal) {
     const against = flags.text("against");
-    const isRunning = flags.has("nats");
+    const isRunning = flags.has("nats") || flags.has("file");
     if (against === undefined && !isRunning) {
-      throw new UsageError("check takes --against contracts.json, or --nats URL, or both");
+      throw new UsageError("check takes --against contracts.json, or --nats URL, or --file PATH");
     }
     const program = await load(files);
     const findings: Finding[] = [];

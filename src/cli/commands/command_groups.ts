@@ -44,6 +44,13 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
     },
   },
   {
+    title: "The file of a program",
+    examples: {
+      backup: "catga backup /backups/shop.db --file shop.db",
+      file: "catga file check --file shop.db",
+    },
+  },
+  {
     title: "Before a deploy, and before the first start",
     examples: {
       check: "catga check src/*.ts --nats nats://nats.internal:4222",

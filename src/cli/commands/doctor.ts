@@ -19,9 +19,9 @@ import type { Look } from "../../check/running.ts";
 import { lateRuns } from "../../flow/calls/run_infos.ts";
 import { ClusterView, MISMATCHES } from "../cluster/cluster_view.ts";
 import type { EventForm } from "../cluster/contract_looks.ts";
-import { disposing } from "../cluster/connection.ts";
+import { disposing, fileOf } from "../cluster/connection.ts";
 import type { Flags } from "../terminal/flags.ts";
-import type { Pinger } from "../cluster/pinger.ts";
+import type { ClusterAsker } from "../cluster/cluster_link.ts";
 import { type CliCommand, DONE, FAILED } from "../terminal/cli_command.ts";
 import { inFlags } from "../terminal/wording.ts";
 import { bold, dim, SEVERITIES, type Terminal } from "../terminal/terminal.ts";
@@ -56,11 +56,13 @@ docs), and what was looked at.`,
         },
       );
     } catch (error) {
+      const isFile = fileOf(flags, terminal) !== undefined;
+      const unreachable = isFile
+        ? "Give the path that the program gives to catga({ file })."
+        : "Look whether nats-server runs there, and whether --nats and the credentials are right.";
       seen.findings.push({
-        ...finding(opened ? "unreadable" : "unreachable", "NATS", error),
-        advice: opened
-          ? READ
-          : "Look whether nats-server runs there, and whether --nats and the credentials are right.",
+        ...finding(opened ? "unreadable" : "unreachable", isFile ? "file" : "NATS", error),
+        advice: opened ? READ : unreachable,
       });
     }
     // a missing answer of a node, or a bucket that cannot be found, is no problem if this user lacks the permission
@@ -122,7 +124,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
     findings.push(...ofMirrors(await view.mirrors()));
     if (found === undefined) return; // the failure to read the nodes was reported already
     const { nodes } = found;
-    ofNodes(found, seen);
+    ofNodes(found, view, seen);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
     findings.push(...await ofDurable(asker, nodes, silent));
     await ofQueued(view, nodes, seen);
@@ -141,7 +143,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
  */
 async function ofVersions(
   view: ClusterView,
-  asker: Pinger,
+  asker: ClusterAsker,
 ): Promise<{ readonly found: readonly DoctorFinding[]; readonly silent: readonly NodeInfo[] }> {
   // errors are ignored: the failure to read the nodes is reported elsewhere
   const nodes = await view.nodes().catch(() => []);
@@ -180,7 +182,7 @@ function ofIdempotent(looks: readonly Look[]): DoctorFinding[] {
  * that are not asked.
  */
 async function ofDurable(
-  asker: Pinger,
+  asker: ClusterAsker,
   nodes: readonly NodeInfo[],
   silent: readonly NodeInfo[],
 ): Promise<readonly DoctorFinding[]> {
@@ -246,10 +248,10 @@ async function settings(view: ClusterView, findings: DoctorFinding[]): Promise<N
   return { nodes, listed: new Set(listed.map(({ endpoint }) => endpoint)) };
 }
 
-function ofServer(server: ServerView, { namespace }: ClusterView, { findings, looked }: Examination): void {
+function ofServer(server: ServerView, { namespace, file }: ClusterView, { findings, looked }: Examination): void {
   const { name, version, rtt, streams } = server;
   looked.unshift(
-    `NATS ${name}, nats-server ${version}, ${rtt} ms there and back`,
+    file === undefined ? `NATS ${name}, ${version}, ${rtt} ms there and back` : `${name}, ${version}`,
     streams.length === 1 ? "1 stream or bucket" : `${streams.length} streams and buckets`,
   );
   const nodes = streams.find((each) => each.name === bucketStreamName(bucketName(namespace, "nodes")));
@@ -257,7 +259,9 @@ function ofServer(server: ServerView, { namespace }: ClusterView, { findings, lo
     return void findings.push({
       ...{ kind: "not-set-up", about: namespace, severity: "error", docs: "catga docs cli#setup" },
       message: `There is nothing in the namespace ${namespace}: no node has run there.`,
-      advice: "Check --namespace and --nats; start a node, or run catga setup.",
+      advice: file === undefined
+        ? "Check --namespace and --nats; start a node, or run catga setup."
+        : "Check --namespace and --file; start the program.",
     });
   }
   const copies = new Map(streams.map(({ name, replicas }) => [name, replicas]));
@@ -283,7 +287,7 @@ function ofMirrors(mirrors: ReadonlyMap<string, string>): DoctorFinding[] {
   }));
 }
 
-function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {
+function ofNodes({ nodes, listed }: Nodes, { file }: ClusterView, { findings }: Examination): void {
   const unlisted = nodes.filter(({ endpoint }) => !listed.has(endpoint)).map(nodeLabel).join(", ");
   if (unlisted !== "") {
     findings.push({
@@ -295,8 +299,10 @@ function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {
   if (nodes.length === 0) {
     findings.push({
       ...{ kind: "no-nodes", about: "nodes", severity: "error", docs: "catga docs deploying" },
-      message: "No node runs in this namespace.",
-      advice: "Start one; or check --namespace. If nodes do run, the store is full, and took no records of them.",
+      message: file === undefined ? "No node runs in this namespace." : "No process uses the file.",
+      advice: file !== undefined
+        ? "Start the program; or check --namespace."
+        : "Start one; or check --namespace. If nodes do run, the store is full, and took no records of them.",
     });
   }
   const handled = nodes.flatMap((node) => node.handles.map((name, i) => ({ name, kind: node.kinds?.[i], node })));

@@ -7,7 +7,7 @@ import { showMillis } from "../terminal/duration.ts";
 import { type CliCommand, DONE, FAILED } from "../terminal/cli_command.ts";
 import { noNodes } from "./nodes.ts";
 import type { NoAnswer, Pong } from "../../dashboard/dashboard_source.ts";
-import type { Pinger } from "../cluster/pinger.ts";
+import type { ClusterAsker } from "../cluster/cluster_link.ts";
 import { Listing } from "../terminal/listing.ts";
 
 /** The `ping` command of the tool. */
@@ -68,7 +68,7 @@ interface PingRow {
 }
 
 async function pings(
-  pinger: Pinger,
+  pinger: ClusterAsker,
   { id: node, service, endpoint }: NodeInfo,
   { count, limit, signal }: { count: number; limit: number; signal: AbortSignal },
 ): Promise<PingRow> {

@@ -23,6 +23,7 @@ export const setup: CliCommand = {
   name: "setup",
   words: "[BUCKET…]",
   summary: "makes or checks a namespace's buckets and streams",
+  needsNats: "a file is made by the first start of its program",
   flags: ["replicas", "print"],
   more: `
 The buckets are ${KINDS.join(", ")}; the

@@ -19,7 +19,7 @@ import { showDuration, showMillis } from "../terminal/duration.ts";
 import { type CliCommand, DONE, FAILED } from "../terminal/cli_command.ts";
 import { disposing } from "../cluster/connection.ts";
 import type { CountedStats, NoAnswer, Pong, SourceAsker } from "../../dashboard/dashboard_source.ts";
-import type { Pinger } from "../cluster/pinger.ts";
+import type { ClusterAsker } from "../cluster/cluster_link.ts";
 import { noNodes } from "./nodes.ts";
 import { dim, SEVERITIES, type Terminal } from "../terminal/terminal.ts";
 import { cut, table } from "../terminal/table.ts";
@@ -103,14 +103,14 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
  * second.
  */
 export class Answers implements SourceAsker {
-  readonly #pinger: SourceAsker & Pick<Pinger, "silence">;
+  readonly #pinger: SourceAsker & Pick<ClusterAsker, "silence">;
   readonly #limit: number;
   /** Answers that were requested for alarms since the last call of {@link Answers.ask}, by endpoint. */
   #asked = new Map<string, Promise<CountedStats | NoAnswer>>();
   #last: ReadonlyMap<string, NodeStats> = new Map();
 
   /** `limit`: time for which a node's answer is awaited, in ms. */
-  constructor(pinger: SourceAsker & Pick<Pinger, "silence">, limit: number) {
+  constructor(pinger: SourceAsker & Pick<ClusterAsker, "silence">, limit: number) {
     this.#pinger = pinger;
     this.#limit = limit;
   }

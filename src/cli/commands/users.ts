@@ -17,6 +17,7 @@ export const users: CliCommand = {
   name: "users",
   words: "FILE…",
   summary: "prints the NATS users that a program needs",
+  needsNats: "a file has no users",
   flags: ["as", "service"],
   more: `
 FILE are the modules of the program, as for \`catga check\`. Prints the part

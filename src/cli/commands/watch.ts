@@ -19,6 +19,7 @@ export const watch: CliCommand = {
   name: "watch",
   words: "[NAME]",
   summary: "prints events that are not kept, as they come",
+  needsNats: "events that are not kept never leave the process of a file",
   flags: ["count", "show-secrets"],
   more: `
 Shows events that are not kept. Durable events are in the log, the end of which

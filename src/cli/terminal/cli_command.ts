@@ -14,6 +14,8 @@ export interface CliCommand {
   readonly summary: string;
   /** Flags that the command accepts, besides the flags for the connection. */
   readonly flags: readonly FlagName[];
+  /** Why the command works over NATS only, for the error with `--file`; absent: it works on a file, too. */
+  readonly needsNats?: string;
   /** Rest of the command's help, in lines of 80 characters at most. */
   readonly more: string;
   /**

@@ -26,6 +26,7 @@ export const CONNECTION_FLAGS = {
     variable: "NATS_URL",
     summary: "NATS server; may be repeated; localhost",
   },
+  file: { value: "PATH", short: "f", variable: "CATGA_FILE", summary: "the file of a program, instead of NATS" },
   namespace: { value: "NAME", short: "n", summary: 'the namespace of the cluster; "default"' },
   json: { summary: "one JSON value a line, for programs" },
   user: { value: "NAME", variable: "NATS_USER", summary: "the user, with --password" },

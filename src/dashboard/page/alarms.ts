@@ -85,7 +85,7 @@ export function alarmsSection(
       const used = store === undefined
         ? ""
         : `; store ${size(store.used)}${store.limit > 0 ? ` of ${size(store.limit)}` : ""}`;
-      say(byId("server-about"), `${name}, nats-server ${version}; ${latency(rtt)} there and back${used}`);
+      say(byId("server-about"), `${name}, ${version}${rtt === 0 ? "" : `; ${latency(rtt)} there and back`}${used}`);
       stored.show(streams);
     },
   };

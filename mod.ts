@@ -125,10 +125,15 @@ export type {
 } from "./src/contract/declaration/entity_definition.ts";
 export type {
   AnyWorkflow,
+  Askable,
+  Asked,
+  AskOptions,
   Decided,
   FlowSendOptions,
   NoSignal,
   PendingStep,
+  Question,
+  QuestionDefinition,
   ResultOptions,
   RunEntry,
   RunsOptions,
@@ -141,6 +146,7 @@ export type {
   StepOptions,
   TakenSignal,
   TellOptions,
+  Waitable,
   WaitOptions,
   WorkflowContract,
 } from "./src/contract/calls/flow.ts";
@@ -174,7 +180,7 @@ export type {
 } from "./src/contract/calls/shared_state.ts";
 export type { Items, StreamContractOptions } from "./src/contract/declaration/definition.ts";
 export type { PayloadCodec, PayloadOf } from "./src/contract/declaration/payload_codec.ts";
-export type { SignalOptions, WorkflowOptions } from "./src/contract/declaration/workflow.ts";
+export type { QuestionOptions, SignalOptions, WorkflowOptions } from "./src/contract/declaration/workflow.ts";
 export type { WorkflowBody, WorkflowDefinition } from "./src/contract/declaration/workflow_body.ts";
 export type { AnyCode, CatgaErrorOptions, Code } from "./src/error.ts";
 export type { AppClock, Clock, Random, Timer } from "./src/ports/clock.ts";

@@ -21,6 +21,7 @@ export type ErrorCode =
   | "FORGOTTEN"
   | "NO_RUN"
   | "NOT_ENDED"
+  | "NOT_ANSWERED"
   | "DEADLOCK"
   | "LOCK_TIMEOUT"
   | "LOCK_LOST"
@@ -54,6 +55,7 @@ const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
   FORGOTTEN: true,
   NO_RUN: true,
   NOT_ENDED: true,
+  NOT_ANSWERED: true,
   DEADLOCK: true,
   LOCK_TIMEOUT: true,
   LOCK_LOST: true,
@@ -177,6 +179,7 @@ const STATUS: Record<ErrorCode | "RATE_LIMITED", number> = {
   LOCK_LOST: 409,
   LOCK_TIMEOUT: 409,
   NO_RUN: 404,
+  NOT_ANSWERED: 409,
   FORGOTTEN: 410,
   TOO_LARGE: 413,
   RATE_LIMITED: 429, // the behavior `rateLimit()` sets this code

@@ -191,6 +191,8 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
       takeBack: () => Promise.resolve(),
       startChild: refused,
       cancelChild: refused,
+      ask: refused,
+      answered: nothing,
       ended: done,
       stuck: done,
       read: nothing,

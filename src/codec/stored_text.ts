@@ -10,7 +10,7 @@ import { isRecord } from "../data/checks.ts";
 import { encode } from "../data/utf8.ts";
 import { isTagged } from "../data/tags.ts";
 import { parsedJson } from "../data/encoding.ts";
-import { GROUP_VERSION, PLAIN, TAGGED, UNDEFINED } from "../log/format/group_text.ts";
+import { isKnownVersion, PLAIN, TAGGED, UNDEFINED } from "../log/format/group_text.ts";
 import { categoryOf, readEntitySubject, readScheduleSubject } from "../log/format/names.ts";
 
 /** A payload in stored data, as text, and a function that replaces it there. */
@@ -41,7 +41,7 @@ export function changePayloads(
 }
 
 function* slotsIn(subject: string, value: unknown): Generator<PayloadSlot> {
-  if (Array.isArray(value) && value[0] === GROUP_VERSION) {
+  if (Array.isArray(value) && isKnownVersion(value[0])) {
     const [, , , , head, ...items] = value;
     if (Array.isArray(head)) yield* entitySlots(subject, head, items);
     else yield* groupSlots(subject, items);

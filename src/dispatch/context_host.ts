@@ -8,7 +8,15 @@ import type {
   LoadedEntity,
   LoadOptions,
 } from "../contract/declaration/entity_definition.ts";
-import type { AnySignal, AnyWorkflow, ResultOptions, StartOptions, TellOptions } from "../contract/calls/flow.ts";
+import type {
+  AnyQuestion,
+  AnySignal,
+  AnyWorkflow,
+  AskOptions,
+  ResultOptions,
+  StartOptions,
+  TellOptions,
+} from "../contract/calls/flow.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/calls/durable_messages.ts";
 import type { Observer } from "../contract/nodes/observer.ts";
 import type { Result } from "../contract/calls/result.ts";
@@ -218,6 +226,7 @@ export interface RunSender {
   ): Promise<Result<string, never>>;
   result(workflow: AnyWorkflow, run: string, options?: ResultOptions): Promise<Result<unknown>>;
   tell(signal: AnySignal, run: string, payload: unknown, options?: TellOptions): Promise<Result<void, never>>;
+  ask(question: AnyQuestion, run: string, payload: unknown, options?: AskOptions): Promise<Result<unknown>>;
   cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>>;
 }
 

@@ -13,6 +13,8 @@ import type {
 import type { EntityBody, EntityContext } from "../contract/declaration/handler.ts";
 import type {
   AnyWorkflow,
+  Askable,
+  AskOptions,
   ResultOptions,
   Signal,
   StartOptions,
@@ -346,6 +348,15 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   tell<T>(signal: Signal<T, unknown>, run: string, ...args: SendArgs<T, TellOptions>): Unanswered {
     return called(this).#host.tell(signal, run, args[0], args[1]);
+  }
+
+  ask<In, Out, F extends string>(
+    question: Askable<In, Out, F>,
+    run: string,
+    ...args: SendArgs<In, AskOptions>
+  ): Promise<Result<Out, F>> {
+    // the cast is safe: the question's types guarantee the type of the answer
+    return called(this).#host.ask(question, run, args[0], args[1]) as Promise<Result<Out, F>>;
   }
 
   cancel(contract: WorkflowContract<never, unknown>, run: string, reason: string): Unanswered {

@@ -149,7 +149,7 @@ describe("a wait for one of several signals", () => {
         [[], /must have signals, and each once/],
         [[Ping, Ping], /must have signals, and each once/],
         [[Ping, Other], /Other is a signal of Other/],
-        [[Ping, undefined as never], /takes a signal of Visit; got undefined/],
+        [[Ping, undefined as never], /takes a signal or question of Visit; got undefined/],
       ] as const
     ) {
       await using one = await started(Visit.handle(async (flow) => {

@@ -88,7 +88,7 @@ describe("a run whose last message is invalid", () => {
       unwrap(await app.start(Order, undefined, { id }));
       await waiting(cluster, app, id);
     }
-    await raw("1", '[2,"later.1",0,0]');
+    await raw("1", '[3,"later.1",0,0]');
     await raw("1", "junk");
     const listed: string[] = [];
     for await (const { id, status } of app.runs()) listed.push(`${id} ${status}`);

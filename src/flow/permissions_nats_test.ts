@@ -10,6 +10,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
 const Order = workflow<{ order: string; waits: boolean }, string>("Order", { id: ({ order }) => order });
 const Approved = Order.signal<string>("Approved");
+const Where = Order.question<void, string>("Where");
 const Parcel = workflow<string, string>("Parcel");
 
 /**
@@ -50,6 +51,7 @@ describe("permissions of workflows", await requireNatsServer(), () => {
       Parcel.handle((flow, order) => flow.step("pack", () => `p-${order}`)),
       Order.handle(async (flow, { order, waits }) => {
         await flow.sleep("long enough for a schedule", 5_500);
+        if (waits) (await flow.wait(Where)).answer("at the start");
         if (waits) await flow.wait(Approved);
         const parcel = await flow.send(Parcel, order);
         return parcel.ok ? parcel.value : parcel.error.code;
@@ -59,6 +61,7 @@ describe("permissions of workflows", await requireNatsServer(), () => {
     await using starter = await open("starter", "with runs", {});
     for (const order of ["a", "b"]) unwrap(await starter.start(Order, { order, waits: true }));
     unwrap(await starter.start(Order, { order: "c", waits: false }));
+    assertEquals(unwrap(await starter.ask(Where, "a", undefined, { timeout: 60_000 })), "at the start");
     unwrap(await starter.tell(Approved, "a", "ada"));
     unwrap(await starter.cancel(Order, "b", "enough"));
     assertEquals(unwrap(await starter.result(Order, "a", { timeout: 30_000 })), "p-a");

@@ -5,8 +5,10 @@
 import type { AnyContract } from "../contract/declaration/contract.ts";
 import type { Context } from "../contract/calls/context.ts";
 import type {
+  AnyQuestion,
   AnySignal,
   AnyWorkflow,
+  AskOptions,
   ResultOptions,
   RunInfo,
   RunsOptions,
@@ -25,10 +27,11 @@ import type {
 } from "../contract/declaration/workflow_body.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { RefusedRunFate } from "./execution/drive_host.ts";
+import type { GivenAnswer, RefusedRunFate } from "./execution/drive_host.ts";
 import { DrivenRuns, type DrivenRunsHost } from "./driving/driven_runs.ts";
 import type { Journal } from "./stored/journal.ts";
 import type { Parent, RecordedError } from "./stored/journal_entry.ts";
+import { Questions } from "./calls/questions.ts";
 import { ResultCalls } from "./calls/result_calls.ts";
 import { Results } from "./calls/results.ts";
 import { RunDeliveries } from "./run_deliveries.ts";
@@ -69,6 +72,7 @@ export class Runs implements DrivenRunsHost, NodeRuns {
   readonly #deliveries: RunDeliveries;
   readonly #results: Results;
   readonly #resultCalls: ResultCalls;
+  readonly #questions: Questions;
   readonly #recovery: RunRecovery;
   readonly #sweeps: readonly (() => void)[];
 
@@ -96,6 +100,7 @@ export class Runs implements DrivenRunsHost, NodeRuns {
       read: (ref) => log.outcome(ref),
     });
     this.#resultCalls = new ResultCalls(node, this.#results);
+    this.#questions = new Questions(node, notices, this.#results, drives);
     this.#recovery = new RunRecovery(node, drives);
   }
 
@@ -134,6 +139,10 @@ export class Runs implements DrivenRunsHost, NodeRuns {
 
   tell(signal: AnySignal, run: string, payload: unknown, options?: TellOptions): Promise<Result<void, never>> {
     return this.#notices.signal(signal, run, payload, options);
+  }
+
+  ask(question: AnyQuestion, run: string, payload: unknown, options?: AskOptions): Promise<Result<unknown>> {
+    return this.#questions.ask(question, run, payload, options);
   }
 
   cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
@@ -178,6 +187,7 @@ export class Runs implements DrivenRunsHost, NodeRuns {
     for (const end of this.#sweeps) end();
     this.#results.close();
     this.#resultCalls.close();
+    this.#questions.close();
   }
 
   // The members that the executions of runs on this node use:
@@ -237,6 +247,10 @@ export class Runs implements DrivenRunsHost, NodeRuns {
     this.#results.ended(ref, ended);
     const { parent } = started ?? {};
     if (parent !== undefined) await this.#notices.appendChildEnd(parent, ref, ended, () => this.#node.isClosed);
+  }
+
+  answered(ref: RunRef, answers: readonly GivenAnswer[], sequence: number): void {
+    this.#questions.answered(ref, answers, sequence);
   }
 
   async stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void> {

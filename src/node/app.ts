@@ -34,8 +34,10 @@ import {
   type SubscriptionInfo,
 } from "../contract/calls/durable_messages.ts";
 import type {
+  AnyQuestion,
   AnySignal,
   AnyWorkflow,
+  AskOptions,
   ResultOptions,
   RunInfo,
   RunsOptions,
@@ -112,7 +114,7 @@ const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 /** Public methods, besides `send`, that a program may take out of the app: `const { publish } = app`. */
 const METHODS = [
   ...["sendAll", "publish", "broadcast", "enqueue", "unschedule", "load", "forget", "stream"],
-  ...["start", "result", "tell", "cancel", "runs", "follow", "subscriptions", "deadLetters", "rewind"],
+  ...["start", "result", "tell", "ask", "cancel", "runs", "follow", "subscriptions", "deadLetters", "rewind"],
   ...["lock", "lead", "nodes", "watchNodes", "health", "ready", "drain"],
 ] as const satisfies readonly (keyof Catga)[];
 
@@ -562,6 +564,10 @@ export class App implements NodeHost, DrainableNode {
 
   tell(signal: AnySignal, run: string, payload: unknown, options?: TellOptions): Promise<Result<void, never>> {
     return this.#withRuns((runs) => runs.tell(signal, run, payload, options));
+  }
+
+  ask(question: AnyQuestion, run: string, payload: unknown, options?: AskOptions): Promise<Result<unknown>> {
+    return this.#withRuns((runs) => runs.ask(question, run, payload, options));
   }
 
   cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {

@@ -30,6 +30,7 @@ import { MemoryNetwork, testCluster, VirtualClock } from "../testing/mod.ts";
 const Order = command<{ sku: string }, string>("Order");
 const Price = query<{ sku: string }, number>("Price");
 const Paid = workflow<void, string>("Paid");
+const WhichCard = Paid.question<void, string>("WhichCard");
 const tea = { sku: "tea" };
 /** Has the outcome of its step at once, and ends 20 s later. */
 const paid = Paid.handle(async (flow) => {
@@ -236,6 +237,15 @@ describe("error code", () => {
     const run = unwrap(await app.start(Paid));
     assertEquals(code(await app.result(Paid, run, { timeout: 1_000 }), "NOT_ENDED").retryable, true);
     assertEquals(unwrap(await app.result(Paid, run)), "by card");
+  });
+
+  it("NOT_ANSWERED: the run has ended without answering the question", async () => {
+    await using cluster = await testCluster(1, { handlers: paid });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Paid));
+    const asking = app.ask(WhichCard, run, undefined, { timeout: 60_000 });
+    assertEquals(unwrap(await app.result(Paid, run)), "by card");
+    assertEquals(code(await asking, "NOT_ANSWERED").retryable, false);
   });
 
   it("NO_RUN: the workflow has no run of this id, or it has ended", async () => {

@@ -33,7 +33,7 @@ export function callTarget(
   if (method === "load") {
     return { kind: "entity", contract: name, key: String(second), id: undefined, input: undefined };
   }
-  if (method === "tell") {
+  if (method === "tell" || method === "ask") {
     const { workflow } = first as { workflow?: string };
     return { kind: "signal", contract: `${workflow}.${name}`, key: String(second), id: undefined, input: third };
   }
@@ -49,18 +49,18 @@ export function callTarget(
 
 /** Methods whose calls are operations, besides those of locks, leadership and caches. */
 const OPERATIONS: ReadonlySet<string> = new Set([
-  ...["send", "sendAll", "publish", "enqueue", "broadcast", "stream", "start", "result", "tell", "cancel"],
+  ...["send", "sendAll", "publish", "enqueue", "broadcast", "stream", "start", "result", "tell", "ask", "cancel"],
   ...["unschedule", "load"],
 ]);
 
-/** Returns the options of a call: its third argument, or for a signal the fourth. */
+/** Returns the options of a call: its third argument, or for a signal or question the fourth. */
 export function callOptions(method: string, args: readonly unknown[]): Readonly<Record<string, unknown>> | undefined {
-  const options = args[method === "tell" ? 3 : method === "lock" ? 1 : 2];
+  const options = args[method === "tell" || method === "ask" ? 3 : method === "lock" ? 1 : 2];
   return isRecord(options) ? { ...options } : undefined;
 }
 
 /** Methods that resolve with a `Result`, and whose messages may be refused. */
-export const REFUSABLE: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "start", "tell", "cancel"]);
+export const REFUSABLE: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "start", "tell", "ask", "cancel"]);
 /** Methods whose third argument may have headers. */
 const WITH_HEADERS: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "broadcast"]);
 

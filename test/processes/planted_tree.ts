@@ -206,8 +206,7 @@ const PLANTS = {
   }],
   "flow-signal": [{
     file: "src/flow/stored/journal.ts",
-    from:
-      '        if (entry.n !== undefined) this.signals.get(this.#signals[entry.n]?.signal ?? "")?.delete(entry.n);\n',
+    from: '          this.signals.get(taken?.key ?? "")?.delete(entry.n);\n',
     to: "",
   }],
   "flow-decision": [{
@@ -217,8 +216,8 @@ const PLANTS = {
   }],
   "flow-end": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from: '(entry.t === "ended" || entry.t === "failing") return !isCancelled;',
-    to: '(entry.t === "ended" || entry.t === "failing") return true;',
+    from: 'entry.t === "failing" || entry.t === "answered") return !isCancelled;',
+    to: 'entry.t === "failing" || entry.t === "answered") return true;',
   }],
   "flow-time": [{
     file: "src/flow/execution/drive_recorder.ts",

@@ -805,6 +805,12 @@ class Process implements DrivenRunsHost {
     throw new Error("no run has children here");
   }
 
+  ask(): never {
+    throw new Error("no run asks here");
+  }
+
+  answered(): void {}
+
   cancelChild(): Promise<boolean> {
     return Promise.resolve(false);
   }

@@ -35,7 +35,10 @@ export async function documentedUsers(): Promise<readonly DocumentedUser[]> {
     {
       ...{ name: "with runs", id: "gateway-1", inbox: "_INBOX_gateway-1" },
       permissions: more(permissionsOf(security, "gateway-1"), blockOf(workflows, "# runs"))
-        .replace("subscribe: { allow: [", (begin) => `${begin}\n"catga.default.event.Order-run.ended"`),
+        .replace(
+          "subscribe: { allow: [",
+          (begin) => `${begin}\n"catga.default.event.Order-run.ended"\n"catga.default.event.Order-run.answered"`,
+        ),
     },
     { name: "shell", id: "shell", inbox: "_REPLY.default.shell", permissions: permissionsOf(security, "shell") },
     { name: "cli", id: "cli", inbox: "_INBOX", permissions: commands },

@@ -44,7 +44,7 @@ interface AbsenceOptions {
 /** Pending questions of this process about others: each asks if a process is gone. */
 export class Absence {
   readonly #options: AbsenceOptions;
-  readonly #questions = new Map<string, Question>();
+  readonly #questions = new Map<string, AbsenceQuestion>();
 
   constructor(options: AbsenceOptions) {
     this.#options = options;
@@ -58,7 +58,7 @@ export class Absence {
   gone(endpoint: string): Promise<boolean> {
     const known = this.#questions.get(endpoint);
     if (known !== undefined) return known.join();
-    const question = new Question(this.#options, endpoint, () => this.#questions.delete(endpoint));
+    const question = new AbsenceQuestion(this.#options, endpoint, () => this.#questions.delete(endpoint));
     this.#questions.set(endpoint, question);
     const answer = question.join();
     question.ask();
@@ -107,7 +107,7 @@ interface AbsenceAsker {
 }
 
 /** The question if one process is gone, and the bounces that prove its absence so far. */
-class Question {
+class AbsenceQuestion {
   readonly #options: AbsenceOptions;
   readonly #endpoint: string;
   readonly #onEnd: () => void;

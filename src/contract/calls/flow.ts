@@ -5,7 +5,7 @@
 import type { AnyCode } from "../../error.ts";
 import type { Contract } from "../declaration/contract.ts";
 import type { Caller, ProgramCode } from "../declaration/program_types.ts";
-import type { Failure, Success } from "./result.ts";
+import type { FailOptions, Failure, Success } from "./result.ts";
 import type { MaybePromise, Schema } from "../schemas/schema.ts";
 import type { SendArgs } from "./send_options.ts";
 
@@ -37,21 +37,96 @@ export type AnyWorkflow = Pick<WorkflowContract<never, unknown>, "kind" | "name"
 /** Any signal, whatever its workflow and types. */
 export type AnySignal = Pick<Signal<never, unknown>, "workflow" | "name" | "~input">;
 
+/** Any signal or question, whatever its workflow and types. */
+export type AnyWaitable = Pick<Waitable<unknown>, "workflow" | "name" | "~input" | "~question">;
+
+/** A signal or a question, for which `flow.wait` waits. `T`: the type of the value that the run gets. */
+export interface Waitable<T> {
+  /** The name of the workflow of the signal or question. */
+  readonly workflow: string;
+  /** The own name of the signal or question: unique among those of its kind in its workflow. */
+  readonly name: string;
+  /** Compile time only, never has a value: carries the type that the run gets. */
+  readonly "~parsed"?: () => T;
+  /** Internal: the schema of the payload. */
+  readonly "~input"?: Schema<never, unknown> | undefined;
+  /** Internal: the options of a question; `undefined`: it is a signal. */
+  readonly "~question"?: QuestionDefinition | undefined;
+}
+
 /**
  * A signal that a run of a workflow can wait for, made by `Workflow.signal`. `T`: the type that the signal's sender
  * gives; `Payload`: the type that the run gets, after the schema.
  */
-export interface Signal<T = void, Payload = T> {
-  /** The name of the signal's workflow. */
-  readonly workflow: string;
-  /** The signal's own name, unique in its workflow. */
-  readonly name: string;
+export interface Signal<T = void, Payload = T> extends Waitable<Payload> {
   /** Compile time only, never has a value: carries the type of the payload that the signal's sender gives. */
   readonly "~payload"?: (payload: T) => void;
-  /** Compile time only, never has a value: carries the type that the schema returns. */
-  readonly "~parsed"?: () => Payload;
-  /** Internal: the schema of the signal's payload. */
+  /** Compile time only, never has a value: keeps methods that take signals from accepting a question. */
+  readonly "~question"?: undefined;
+}
+
+/**
+ * A question that a run of a workflow can answer, made by `Workflow.question`. `In`: the type that the asker gives;
+ * `Out`: the type of the answer that the asker gets; `F`: the codes that the answer may fail with; `Payload` and
+ * `Answer`: the types that the run gets and gives.
+ */
+export interface Question<In = void, Out = void, F extends string = AnyCode, Payload = In, Answer = Out>
+  extends Waitable<Asked<Payload, Answer, F>>, Askable<In, Out, F> {
+  /** Internal: the question's options. */
+  readonly "~question": QuestionDefinition;
+}
+
+/** A question, as its asker sees it: the argument of `ask`. */
+export interface Askable<In, Out, F extends string = AnyCode> {
+  /** The name of the question's workflow. */
+  readonly workflow: string;
+  /** The question's own name. */
+  readonly name: string;
+  /** Internal: the schema of what is asked. */
   readonly "~input"?: Schema<never, unknown> | undefined;
+  /**
+   * Compile time only, never has a value: its text appears in the compiler's error when the question is passed to the
+   * wrong method, and names the right one.
+   */
+  readonly "~use"?: "app.ask(question, run, input)";
+  /** Compile time only, never has a value: carries the types of the question's input and answer. */
+  readonly "~types"?: (payload: In) => Out;
+  /** Compile time only, never has a value: carries the type of the failure codes. */
+  readonly "~fails"?: () => F;
+  /** Internal: the question's options. */
+  readonly "~question": QuestionDefinition;
+}
+
+/** Internal: the options of a question, with their defaults. */
+export interface QuestionDefinition {
+  /** Checks and parses the answer. */
+  readonly output: Schema<never, unknown> | undefined;
+  /** The codes that the answer may fail with, besides Catga's; `undefined`: any. */
+  readonly failures: readonly string[] | undefined;
+  /** How long the id and the answer are kept after the answer, in ms. */
+  readonly keep: number;
+}
+
+/** Any question, whatever its workflow and types. */
+export type AnyQuestion = Pick<Askable<never, unknown>, "workflow" | "name" | "~input" | "~question">;
+
+/**
+ * A question that a run has taken, and answers once. A question that the run has taken and does not answer before its
+ * end, or before `flow.again`, fails with `NOT_ANSWERED`.
+ */
+export interface Asked<Payload, Answer = unknown, F extends string = AnyCode> {
+  /** The id of the question: the same one when the asker repeats it. */
+  readonly id: string;
+  /** The input of the question, after its schema. */
+  readonly input: Payload;
+  /**
+   * Answers the question. The answer is stored with the next entries of the run, at the latest with its end; the asker
+   * gets it then. Throws a `TypeError` if the question has its answer already, and an error if the question's schema
+   * refuses the value, which must not be asynchronous.
+   */
+  answer(value: Answer): void;
+  /** Answers the question with a failure; as {@link Asked.answer}. */
+  fail(code: NoInfer<F>, message: string, options?: FailOptions): void;
 }
 
 /** The argument that Catga passes to the function of a step. */
@@ -126,7 +201,7 @@ export type TakenSignal<Signals extends readonly unknown[]> = {
 export type NoSignal<Signals extends readonly unknown[]> = { [Each in keyof Signals]: undefined };
 
 /** The type of the value that a run gets with a signal. */
-export type SignalPayload<Of> = Of extends Signal<never, infer Payload> ? Payload : never;
+export type SignalPayload<Of> = Of extends Waitable<infer Payload> ? Payload : never;
 
 /**
  * Result of `flow.send`: the value that the handler returned, or a failure that the handler chose. Other failures
@@ -171,28 +246,38 @@ export interface Flow {
   sleep(name: string, until: number | Date): Promise<void>;
   /**
    * Resolves with the payload of this signal: of the signals of this name that were sent to the run, the oldest that no
-   * earlier `wait` has returned. Waits until one is sent if there is none.
+   * earlier `wait` has returned. Waits until one is sent if there is none. For a question resolves with what was asked,
+   * which the handler then answers: `(await flow.wait(Change)).answer({ fee: 3 })`.
    */
-  wait<T>(signal: Signal<never, T>, options?: WaitOptions & { timeout?: undefined }): Promise<T>;
+  wait<T>(signal: Waitable<T>, options?: WaitOptions & { timeout?: undefined }): Promise<T>;
   /**
    * Resolves with the payload of the oldest signal of this name that no earlier `wait` has returned, or with
    * `undefined` if none is sent before the end of the `timeout`.
    */
-  wait<T>(signal: Signal<never, T>, options: WaitOptions): Promise<T | undefined>;
+  wait<T>(signal: Waitable<T>, options: WaitOptions): Promise<T | undefined>;
   /**
    * Waits for one of several signals, and takes exactly one: the oldest signal sent to the run that no earlier `wait`
    * has taken. Resolves with a list in the order of the signals, in which the one that it took has its `value`, and the
    * others are `undefined`: `const [moved, cancelled] = await flow.wait([Moved, Cancelled])`.
    */
-  wait<const Signals extends readonly Signal<never, unknown>[]>(
+  wait<const Signals extends readonly Waitable<unknown>[]>(
     signals: Signals,
     options?: WaitOptions & { timeout?: undefined },
   ): Promise<TakenSignal<Signals>>;
   /** Takes one signal of several; if none is sent before the end of the `timeout`, each of the list is `undefined`. */
-  wait<const Signals extends readonly Signal<never, unknown>[]>(
+  wait<const Signals extends readonly Waitable<unknown>[]>(
     signals: Signals,
     options: WaitOptions,
   ): Promise<TakenSignal<Signals> | NoSignal<Signals>>;
+  /**
+   * Asks another run a question as a step, with the step's id as the question's id. Resolves with the run's answer, or
+   * with a failure: its own, `NOT_ANSWERED`, `NO_RUN`. Waits as long as the run takes; a `timeout` limits one attempt.
+   */
+  ask<In, Out, F extends string>(
+    question: Askable<In, Out, F>,
+    run: string,
+    ...args: SendArgs<In, FlowSendOptions<Out>>
+  ): Promise<Decided<Out, F | ProgramCode | "NOT_ANSWERED" | "NO_RUN">>;
   /**
    * Tells people which stage the run has reached: `RunInfo.stage`, 1 to 64 characters. The stage is recorded once,
    * before the next step begins, which costs an append to the log; in an `undo` the call does nothing. Throws a
@@ -246,6 +331,17 @@ export interface ResultOptions {
   timeout?: number | undefined;
   /** Aborting this signal ends the wait, with `CANCELLED`. Default: none. */
   signal?: AbortSignal | undefined;
+}
+
+/** Options of `ask`, which asks a run a question. */
+export interface AskOptions {
+  /**
+   * Id of the question: a repeated call with this id does not ask again, and gets the same answer. Default: a generated
+   * id, which `details.id` of a `NOT_ENDED` error has.
+   */
+  id?: string | undefined;
+  /** Time to wait for the answer, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
+  timeout?: number | undefined;
 }
 
 /** Options of `tell`, which sends a signal to a run. */

@@ -4,6 +4,8 @@ import type { Contract, ContractOptions, DurableContract, Kind, PublishableEvent
 import type { AnyEntity, LoadedEntity, LoadOptions } from "../declaration/entity_definition.ts";
 import type {
   AnyWorkflow,
+  Askable,
+  AskOptions,
   ResultOptions,
   Signal,
   StartAndTell,
@@ -306,6 +308,33 @@ export interface Sender extends Sharing {
    * ```
    */
   tell<T>(signal: Signal<T, unknown>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>>;
+  /**
+   * Asks a run a question, before or while the run waits for it, and resolves with the run's answer, or with a failure
+   * that the run gave. `NOT_ANSWERED`: the run has ended, or begun anew, without answering it. `NO_RUN`: the run was
+   * never started, or had ended before. `NOT_ENDED`: there is no answer within the `timeout`; the run may still answer:
+   * ask again with the same `id`, which asks once.
+   *
+   * @example
+   * ```ts
+   * import { catga, unwrap, workflow } from "@catga/catga";
+   *
+   * const Order = workflow<void, string>("Order");
+   * const Move = Order.question<{ to: string }, { fee: number }, "TOO_LATE">("Move");
+   * const order = Order.handle(async (flow) => {
+   *   const asked = await flow.wait(Move);
+   *   asked.answer({ fee: 3 });
+   *   return asked.input.to;
+   * });
+   * await using app = await catga({ handlers: order });
+   * const run = unwrap(await app.start(Order));
+   * console.log(unwrap(await app.ask(Move, run, { to: "Riga" }))); // { fee: 3 }
+   * ```
+   */
+  ask<In, Out, F extends string>(
+    question: Askable<In, Out, F>,
+    run: string,
+    ...args: SendArgs<In, AskOptions>
+  ): Promise<Result<Out, F>>;
   /**
    * Cancels a run, which ends with `CANCELLED`. The result is ok when the request is stored: running steps are then
    * aborted, and finished steps are undone. `NO_RUN`: the run was never started, or has ended. Ends within the app's

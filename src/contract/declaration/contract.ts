@@ -169,7 +169,8 @@ export const RUN = "-run";
  * Last tokens of the names of messages about workflow runs. `BEGUN`: an entry (stored record of a run) says that a run
  * was started, and the starting node executes it; `CALLED`: another entry after which some node has to execute the run;
  * `RECORDED`: an entry after which nothing has to be executed; `DUE`: a timer of a run has fired; `JOIN`: a message for
- * the node that executes a run; `ENDED`: an event for the callers that wait for the result of a run.
+ * the node that executes a run; `ENDED`: an event for the callers that wait for the result of a run; `ANSWERED`: one
+ * for those that wait for an answer of a run.
  */
 export const BEGUN = "begun";
 export const CALLED = "called";
@@ -177,8 +178,10 @@ export const RECORDED = "recorded";
 export const DUE = "due";
 export const JOIN = "join";
 export const ENDED = "ended";
+export const ANSWERED = "answered";
 
-const RUN_MESSAGE = new RegExp(`^[\\w-]{1,48}${RUN}\\.(${[BEGUN, CALLED, RECORDED, DUE, JOIN, ENDED].join("|")})$`);
+const RUN_MESSAGES = [BEGUN, CALLED, RECORDED, DUE, JOIN, ENDED, ANSWERED];
+const RUN_MESSAGE = new RegExp(`^[\\w-]{1,48}${RUN}\\.(${RUN_MESSAGES.join("|")})$`);
 
 /** Maximum length of a contract's name, in characters. */
 export const MAX_NAME_LENGTH = 256;

@@ -11,7 +11,7 @@ import { frozenPaths } from "./redaction.ts";
 import { KEEP } from "./defaults.ts";
 import type { DurableEvent, EmittedEvent } from "./definition.ts";
 import { type Command, entityEvent, eventContract, frozenContract, requestContract } from "./definition.ts";
-import type { Flow, Signal, WorkflowContract } from "../calls/flow.ts";
+import type { Flow, Question, Signal, WorkflowContract } from "../calls/flow.ts";
 import type { Handler } from "./handler.ts";
 import type { ContractMeta } from "./program_types.ts";
 import type { RunContext, RunDue, RunJoin, RunJoined, WorkflowBody, WorkflowDefinition } from "./workflow_body.ts";
@@ -72,6 +72,14 @@ export interface Workflow<In = void, Out = void, F extends string = AnyCode, Pay
   /** Defines a signal, which a run can wait for. The signal's name has 1 to 64 letters, digits, `-` and `_`. */
   signal<T = void, Parsed = T>(name: SendableName<T>, options?: SignalOptions<T, Parsed>): Signal<T, Parsed>;
   /**
+   * Defines a question, which a run can answer: `In` and `Out` are the types of the question and its answer, `F` the
+   * codes that the answer may fail with. The question's name has 1 to 64 letters, digits, `-` and `_`.
+   */
+  question<In = void, Out = void, F extends string = AnyCode, Payload = In, Answer = Out>(
+    name: SendableName<In, Out>,
+    options?: QuestionOptions<In, Out, F, Payload, Answer>,
+  ): Question<In, Out, F, Payload, Answer>;
+  /**
    * Makes the workflow's handler from `fn`. After each wait, and after each death of its process, `fn` is executed from
    * its top again, where finished steps only return their recorded values: outside of steps it must have no effects.
    * Its return value ends the run. After a failure, returned or thrown, the `undo` of each finished step runs, the
@@ -87,6 +95,28 @@ export interface SignalOptions<T, Parsed = T> {
    * Default: none.
    */
   input?: Schema<T, Parsed> | undefined;
+}
+
+/** Options of a workflow's question. */
+export interface QuestionOptions<In, Out = unknown, F extends string = AnyCode, Payload = In, Answer = Out> {
+  /**
+   * Checks what is asked when it is asked (`INVALID_MESSAGE`), and parses it each time the run's handler gets it.
+   * Default: none.
+   */
+  input?: Schema<In, Payload> | undefined;
+  /**
+   * Checks and parses the answer when the handler gives it; it must not be asynchronous. If it refuses the answer,
+   * `answer` throws. Default: none.
+   */
+  output?: Schema<Answer, Out> | undefined;
+  /** The codes that the answer may fail with; `fail` throws for another code. Default: any code. */
+  failures?: readonly F[] | undefined;
+  /**
+   * How long the run knows the question's id and its answer after the answer, at least, in ms: 1,000 to ten years.
+   * Within one life of the run (see `flow.again`) it knows all of them, and after its end for the workflow's `keep`.
+   * Default: 120,000.
+   */
+  keep?: number | undefined;
 }
 
 /**
@@ -133,11 +163,42 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
       checkSchema(`${at}: signal ${signal}: input`, input);
       return Object.freeze({ workflow: name, name: signal, ...(input === undefined ? {} : { "~input": input }) });
     },
+    question: <In, Out, F extends string, Payload, Answer>(
+      question: string,
+      options: QuestionOptions<In, Out, F, Payload, Answer> = {},
+    ): Question<In, Out, F, Payload, Answer> => questionOf(name, question, options),
     handle: (fn: WorkflowBody["fn"], ...more: readonly unknown[]) => {
       if (more.length > 0) throw new TypeError(`${at}: handle has no options; got ${show(more[0])}`);
       if (typeof fn !== "function") throw new TypeError(`${at}: handle takes a function; got ${show(fn)}`);
       return workflowHandler(Object.freeze({ definition, fn }));
     },
+  });
+}
+
+function questionOf<In, Out, F extends string, Payload, Answer>(
+  workflow: string,
+  name: string,
+  options: QuestionOptions<In, Out, F, Payload, Answer>,
+): Question<In, Out, F, Payload, Answer> {
+  const at = `workflow ${workflow}: question ${name}`;
+  if (!isToken(name, 64)) {
+    throw new TypeError(
+      `workflow ${workflow}: a question's name is 1 to 64 letters, digits, "-" and "_"; got ${show(name)}`,
+    );
+  }
+  checkKnown(at, options, QUESTION_OPTIONS);
+  const { failures, keep = ANSWER_KEEP } = options;
+  // the casts are safe: the schemas have the types that the question declares
+  const input = options.input as Schema<never, unknown> | undefined;
+  const output = options.output as Schema<never, unknown> | undefined;
+  checkSchema(`${at}: input`, input);
+  checkSchema(`${at}: output`, output);
+  if (failures !== undefined) checkFailures(at, failures);
+  checkNumber(`${at}: keep`, keep, 1_000, MAX_DURATION, "ms");
+  const definition = Object.freeze({ output, failures: failures && Object.freeze([...failures]), keep });
+  return Object.freeze({
+    ...{ workflow, name, "~question": definition },
+    ...(input === undefined ? {} : { "~input": input }),
   });
 }
 
@@ -306,4 +367,7 @@ function definitionOf<In, Payload, Out, F extends string, Returned>(
 const DAY = 86_400_000;
 const MAX_DURATION = 3_660 * DAY;
 const SIGNAL_OPTIONS = new Set(["input"]);
+const QUESTION_OPTIONS = new Set(["input", "output", "failures", "keep"]);
+/** Default of {@link QuestionOptions.keep}, in ms. */
+export const ANSWER_KEEP = 120_000;
 const OPTIONS = new Set(["input", "output", "failures", "id", "timeout", "keep", "version", "meta", "redact"]);

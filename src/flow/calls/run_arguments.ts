@@ -4,7 +4,7 @@
  */
 import { describe } from "../../contract/declaration/definition.ts";
 import { checkScheduleTimes } from "../../contract/calls/durable_messages.ts";
-import type { AnyWorkflow, StartOptions } from "../../contract/calls/flow.ts";
+import type { AnyQuestion, AnyWorkflow, StartOptions } from "../../contract/calls/flow.ts";
 import type { WorkflowDefinition } from "../../contract/declaration/workflow_body.ts";
 import { checkKnown, checkStrings, show } from "../../data/checks.ts";
 
@@ -53,6 +53,12 @@ export function checkRun(at: string, id: string, most = MAX_RUN): void {
  */
 export function checkExistingRun(at: string, id: string): void {
   checkRun(at, id, MAX_CHILD);
+}
+
+/** Checks that an argument is a question. Throws a `TypeError`. */
+export function checkQuestion(method: string, question: AnyQuestion): void {
+  if (question?.["~question"] !== undefined && typeof question.workflow === "string") return;
+  throw new TypeError(`${method} takes what the question(…) of a workflow gives; got ${describe(question as never)}`);
 }
 
 const START_OPTIONS = new Set(["id", "at", "cron", "zone", "headers", "tags", "tell"]);

@@ -155,7 +155,7 @@ async function runInfo(
     const by = mark.slice(0, mark.lastIndexOf("."));
     for (const [i, entry] of entries.entries()) {
       timeline.push({ at: new Date(time), by, type: entry.t, ...shown(entry) });
-      if (isCalled(entry)) calls.push(messageId({ position: positionOf(sequence, i), time }));
+      if (isCalled(entry) || entry.t === "again") calls.push(messageId({ position: positionOf(sequence, i), time }));
       else if (entry.t === "held") heldAt = time;
     }
   }));
@@ -287,7 +287,7 @@ function redactOf(redact: unknown): Pick<RunInfo, "redact"> {
 }
 
 /** Returns the steps, sleeps and waits of a run that have begun and not ended, as far as they are recorded. */
-function pendingOf({ ended, failures, sleeps, waits, children, failing }: Journal): RunInfo["pending"] {
+function pendingOf({ ended, failures, sleeps, waits, children, failing, unanswered }: Journal): RunInfo["pending"] {
   if (ended !== undefined) return [];
   const failed = [...failures].map(([name, { first, total, next, error: { code, message, cause } }]) => ({
     ...{ name, attempts: total, since: new Date(first), next: dateOf(next || undefined) },
@@ -298,7 +298,10 @@ function pendingOf({ ended, failures, sleeps, waits, children, failing }: Journa
     ...{ name, attempts: 0, since: new Date(one.since), error: undefined },
     next: "until" in one ? dateOf(one.until) : undefined,
   }));
-  return [...failed, ...waiting];
+  const asked = unanswered.map(({ name, id, at }) => ({
+    ...{ name: `question ${name} ${id}`, attempts: 0, since: new Date(at), next: undefined, error: undefined },
+  }));
+  return [...failed, ...waiting, ...asked];
 }
 
 function dateOf(time: number | undefined): Date | undefined {
@@ -307,7 +310,15 @@ function dateOf(time: number | undefined): Date | undefined {
 
 /** Returns the name and the value that an entry has in a run's timeline. */
 function shown(entry: JournalEntry): { readonly name: string; readonly value: unknown } {
-  const name = "step" in entry ? entry.step : "signal" in entry ? entry.signal : "stage" in entry ? entry.stage : "";
+  const name = "step" in entry
+    ? entry.step
+    : "signal" in entry
+    ? entry.signal
+    : "question" in entry
+    ? entry.question
+    : "stage" in entry
+    ? entry.stage
+    : "";
   return { name, value: valueIn(entry) };
 }
 
@@ -317,6 +328,7 @@ function valueIn(entry: JournalEntry): unknown {
       return entry.input;
     case "done":
     case "told":
+    case "answered":
     case "ended":
       return entry.outcome.ok ? entry.outcome.value : entry.outcome.error;
     case "failed":
@@ -326,7 +338,10 @@ function valueIn(entry: JournalEntry): unknown {
     case "waits":
       return dateOf(entry.until);
     case "signalled":
+    case "asked":
       return entry.value;
+    case "again":
+      return entry.started.input;
     case "child":
       return `${entry.workflow} ${entry.run}`;
     case "cancelled":

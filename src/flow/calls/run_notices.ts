@@ -159,7 +159,10 @@ export class RunNotices {
 }
 
 /** Checks a signal and the options of `tell`. Throws a `TypeError` if they are invalid. */
-export function checkSignal(signal: AnySignal, options: TellOptions): void {
+export function checkSignal(signal: AnySignal & { readonly "~question"?: unknown }, options: TellOptions): void {
+  if (signal?.["~question"] !== undefined) {
+    throw new TypeError(`tell takes a signal, and ${signal.name} is a question: app.ask(${signal.name}, run, input)`);
+  }
   if (typeof signal?.workflow !== "string" || typeof signal.name !== "string") {
     throw new TypeError(`tell takes what the signal(…) of a workflow gives; got ${describe(signal as never)}`);
   }

@@ -110,6 +110,8 @@ function node(
     soon: (callback) => clock.soon(callback),
   };
   const hostOf = (): DrivenRunsHost => ({
+    ask: () => Promise.reject(new Error("no run asks here")),
+    answered() {},
     ...{ endpoint, clock: serverClock, log, ended },
     get latest() {
       return clock.now();

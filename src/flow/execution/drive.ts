@@ -23,7 +23,7 @@
  */
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { STEP_PAUSES } from "../../contract/declaration/defaults.ts";
-import type { AnySignal, Flow, FlowSendOptions, WaitOptions } from "../../contract/calls/flow.ts";
+import type { AnyQuestion, AnyWaitable, Flow, FlowSendOptions, WaitOptions } from "../../contract/calls/flow.ts";
 import { type Failure, isFailure } from "../../contract/calls/result.ts";
 import { validate } from "../../contract/schemas/schema.ts";
 import type { WorkflowBody } from "../../contract/declaration/workflow_body.ts";
@@ -245,8 +245,10 @@ export class Drive {
       send: (contract: unknown, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.send(contract as AnyContract, payload, options),
       sleep: (name, until) => this.#waits.sleep(name, until),
-      wait: (signals: AnySignal | readonly AnySignal[], options: WaitOptions = {}) =>
+      wait: (signals: AnyWaitable | readonly AnyWaitable[], options: WaitOptions = {}) =>
         this.#waits.wait(signals, options),
+      ask: (question: AnyQuestion, run: string, payload?: unknown, options: FlowSendOptions<never> = {}) =>
+        steps.ask(question, run, payload, options),
       stage: (name) => this.#stage(name),
     } as Omit<Flow, "caller">;
     return Object.defineProperty(flow, "caller", CALLER) as Flow;

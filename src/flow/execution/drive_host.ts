@@ -3,13 +3,14 @@
  * have implementations of their own.
  */
 import type { AnyContract } from "../../contract/declaration/contract.ts";
+import type { AnyQuestion, AskOptions } from "../../contract/calls/flow.ts";
 import type { Observer } from "../../contract/nodes/observer.ts";
 import type { Result } from "../../contract/calls/result.ts";
 import type { RunTracer } from "../../contract/declaration/behavior.ts";
 import type { SendOptions } from "../../contract/calls/send_options.ts";
 import type { Clock, Random } from "../../ports/clock.ts";
 import type { Journal } from "../stored/journal.ts";
-import type { Parent, RecordedError } from "../stored/journal_entry.ts";
+import type { Parent, RecordedError, RecordedOutcome } from "../stored/journal_entry.ts";
 import type { RunLog } from "../stored/run_log.ts";
 import type { RunRef } from "../stored/run_ref.ts";
 
@@ -37,6 +38,13 @@ export interface DriveApp {
   begun(): void;
   /** Called when this node has stopped executing a run: a drain no longer waits for it. */
   over(): void;
+}
+
+/** An answer of a run to a question. */
+export interface GivenAnswer {
+  readonly question: string;
+  readonly id: string;
+  readonly outcome: RecordedOutcome;
 }
 
 /** The part of a node that the execution of a run uses. */
@@ -78,6 +86,13 @@ export interface DriveHost {
    * about its end to its parent. Rejects with a `CatgaError`.
    */
   ended(ref: RunRef, journal: Journal): Promise<void>;
+  /**
+   * Asks another run a question. Resolves with the answer, or with a failure: the other run's, or one after which the
+   * same question, by its id, may be asked again.
+   */
+  ask(question: AnyQuestion, run: string, payload: unknown, options: AskOptions): Promise<Result<unknown>>;
+  /** Announces answers of a run that this node has stored by the message with this sequence. */
+  answered(ref: RunRef, answers: readonly GivenAnswer[], sequence: number): void;
   /**
    * Stores a note that a run is about to be stuck, so that operators find it; `thrown`: the thrown error, if any.
    * Rejects with a `CatgaError` if the note is not stored.

@@ -16,10 +16,11 @@
  *    signal. They are decided when the handler has seen all that is stored, and has called the waits that follow from
  *    it; after the handler has thrown, none is decided. The handler sees them before they are stored, so that an end of
  *    the run that follows from them is stored by the same append.
- * 4. `took` of a signal always holds by itself. `ended` and `failing` no longer hold if a cancel is stored that they
- *    were decided without, and whenever an earlier decision no longer holds. Steps that still run when the handler
- *    returns are aborted once `ended` is stored. A cancelled run whose handler throws fails once the handler has called
- *    all steps with an `undo` that may have begun (`Journal.begun`).
+ * 4. `took` of a signal always holds by itself; the handler sees it before it is stored. `answered`, `ended`, `again`
+ *    and `failing` no longer hold if a cancel is stored that they were decided without, and whenever an earlier
+ *    decision no longer holds. Steps that still run when the handler returns are aborted once `ended` is stored. A
+ *    cancelled run whose handler throws fails once the handler has called all steps with an `undo` that may have begun
+ *    (`Journal.begun`).
  * 5. An entry that says that a step, or an `undo`, is stuck always holds; if an operator's `retried` is stored before
  *    it, it becomes a failed attempt that the next attempt follows at once.
  * 6. Messages of other processes do not keep the executing node from storing: a process that appends a message notifies
@@ -314,6 +315,8 @@ export class DriveRecorder {
       if (sequence !== "conflict") {
         this.endStarvation();
         this.#apply({ sequence, time, holder, entries, mark: message.mark });
+        const answers = entries.filter((entry) => entry.t === "answered");
+        if (answers.length > 0) this.#host.answered(ref, answers, sequence);
         return true;
       }
       this.#starved ??= Promise.withResolvers();
@@ -383,7 +386,7 @@ export class DriveRecorder {
     const holds = (entry: JournalEntry) => {
       // a step's end is not stored if an operator has given the step an outcome while its attempt ran
       if (entry.t === "done") return !outcomes.has(entry.step);
-      if (entry.t === "ended" || entry.t === "failing") return !isCancelled;
+      if (entry.t === "ended" || entry.t === "failing" || entry.t === "answered") return !isCancelled;
       return !byTime(entry) || !isCancelled;
     };
     this.#mustRestart ||= !pending.every(holds) || (pending.some(byTime) && this.#drive.couldTakeSignal());

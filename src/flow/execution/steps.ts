@@ -7,7 +7,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { STEP_PAUSES } from "../../contract/declaration/defaults.ts";
 import { describe } from "../../contract/declaration/definition.ts";
-import type { FlowSendOptions, Step, StepOptions } from "../../contract/calls/flow.ts";
+import type { AnyQuestion, FlowSendOptions, Step, StepOptions } from "../../contract/calls/flow.ts";
 import { isFailure } from "../../contract/calls/result.ts";
 import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import {
@@ -29,6 +29,8 @@ import { undoName } from "../stored/journal.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
 import { decided } from "../stored/recorded_error.ts";
 import { copyOf, valueOf } from "../stored/recorded_value.ts";
+import { checkExistingRun, checkQuestion } from "../calls/run_arguments.ts";
+import { asking } from "./asked_attempt.ts";
 import { sending } from "./sent_attempt.ts";
 import { type AttemptWork, inSpan } from "./step_attempt.ts";
 import type { CalledStep, StepCall } from "./step_call.ts";
@@ -156,6 +158,21 @@ export class Steps {
       Math.min(MAX_TIMEOUT, timeout + SEND_GRACE),
       sending(state, contract, payload, timeout),
     );
+    return this.#call(name, rest, make, { isSend: true });
+  }
+
+  ask(question: AnyQuestion, run: string, payload: unknown, options: FlowSendOptions<never>): Promise<unknown> {
+    const state = this.#state;
+    try {
+      checkQuestion("flow.ask", question);
+      checkExistingRun(`flow.ask ${question.name}: run`, run);
+    } catch (error) {
+      return state.misused(error);
+    }
+    const { name = question.name, ...rest } = options;
+    // the run may take long to answer: an attempt waits until it does, or this process dies
+    const timeout = rest.timeout ?? MAX_TIMEOUT;
+    const make = this.#attempted(timeout, asking(state, question, { run, payload, timeout }));
     return this.#call(name, rest, make, { isSend: true });
   }
 

@@ -1,14 +1,15 @@
 /**
  * Sleeps and waits of a workflow's handler. The schedule that ends a sleep or wait is stored before the entry about its
- * beginning. The entry about a signal that a wait took is stored before the handler continues; so when the run is
- * loaded again, the handler comes to the place where it was by stored entries only.
+ * beginning. The handler continues with a signal that a wait took before the entry about it is stored, so that what
+ * follows from it is stored by the same append; no step begins before that.
  */
-import type { AnySignal, WaitOptions } from "../../contract/calls/flow.ts";
+import type { AnyWaitable, WaitOptions } from "../../contract/calls/flow.ts";
 import type { Schema } from "../../contract/schemas/schema.ts";
 import { checkKnown, checkSignal, show } from "../../data/checks.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
-import { nextSignal, type Timed } from "../stored/journal.ts";
+import { nextSignal, signalKey, type Timed } from "../stored/journal.ts";
 import type { JournalEntry } from "../stored/journal_entry.ts";
+import { AskedQuestion } from "./asked_question.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { parsedInTime } from "./schema_in_time.ts";
 import { checkUntil, HOLD, timeOf } from "./wait_times.ts";
@@ -98,30 +99,36 @@ export class Waits {
     });
   }
 
-  /** `given`: the signal that the wait takes; or several, one of which it takes: it then gives a list with that one. */
-  wait(given: AnySignal | readonly AnySignal[], options: WaitOptions): Promise<unknown> {
+  /**
+   * `given`: the signal or question that the wait takes; or several, one of which it takes: it then gives a list with
+   * that one.
+   */
+  wait(given: AnyWaitable | readonly AnyWaitable[], options: WaitOptions): Promise<unknown> {
     const state = this.#state;
     const { journal } = state;
     const isList = Array.isArray(given);
-    const waited: readonly AnySignal[] = isList ? given : [given as AnySignal];
+    const waited: readonly AnyWaitable[] = isList ? given : [given as AnyWaitable];
     const none: readonly unknown[] | undefined = isList ? waited.map(() => undefined) : undefined;
     for (const one of waited) {
       if (typeof one?.workflow === "string") continue;
-      return state.misused(new TypeError(`flow.wait takes a signal of ${state.ref.workflow}; got ${show(one)}`));
+      return state.misused(
+        new TypeError(`flow.wait takes a signal or question of ${state.ref.workflow}; got ${show(one)}`),
+      );
     }
-    const signals = waited.map(({ name }) => name);
+    const signals = waited.map((one) => signalKey(one["~question"] === undefined ? "signalled" : "asked", one.name));
     if (new Set(signals).size < Math.max(1, signals.length)) {
       const got = show(signals);
       return state.misused(new TypeError(`flow.wait: a list must have signals, and each once; got ${got}`));
     }
     const timeout = options?.timeout;
-    const signal = signals.join("|");
+    const signal = waited.map(({ name }) => name).join("|");
     const count = (this.#numbers.get(signal) ?? 0) + 1;
     const name = options?.name ?? (count === 1 ? signal : `${signal} ${count}`);
     const check = () => {
-      for (const { workflow, name: own } of waited) {
+      for (const { workflow, name: own, "~question": question } of waited) {
         if (workflow === state.ref.workflow) continue;
-        throw new TypeError(`wait: ${own} is a signal of ${workflow}, and this is a run of ${state.ref.workflow}`);
+        const kind = question === undefined ? "signal" : "question";
+        throw new TypeError(`wait: ${own} is a ${kind} of ${workflow}, and this is a run of ${state.ref.workflow}`);
       }
       checkKnown(`wait ${name}`, options, WAIT_OPTIONS);
       checkSignal(`wait ${name}`, options.signal);
@@ -132,21 +139,30 @@ export class Waits {
       if (timeout !== undefined) this.#mayBeScheduled(name, timeout);
     };
     return this.#call<unknown>(name, check, (call, resolve, reject) => {
+      /** Lets the handler get the signal with this number, by `deliver`, once its schema has parsed it. */
+      const give = (n: number, deliver: (see: () => void) => void) => {
+        const told = journal.signal(n);
+        const place = isList ? signals.indexOf(told?.key ?? "") : 0;
+        if (place < 0) {
+          const error = new Error(`wait ${name} took the signal ${told?.name}, which is not in its list any more`);
+          return deliver(() => reject(error));
+        }
+        const { "~input": schema, "~question": question } = waited[place];
+        const give = (input: unknown) => {
+          const value = question === undefined ? input : new AskedQuestion(state, question, told!, input);
+          resolve(none?.with(place, { value }) ?? value);
+        };
+        if (schema === undefined) return deliver(() => give(told?.value));
+        return this.#parse(call, schema, waited[place].name, told?.value, (parsed) => {
+          deliver(() => parsed instanceof Error ? reject(parsed) : give(parsed.value));
+        });
+      };
       const took = journal.took.get(name);
       if (took !== undefined && state.sees(took.index)) {
         if (took.n === undefined) return state.ends.deliver(name, () => resolve(none));
-        const told = journal.signal(took.n);
-        const place = isList ? signals.indexOf(told?.signal ?? "") : 0;
-        if (place < 0) {
-          const error = new Error(`wait ${name} took the signal ${told?.signal}, which is not in its list any more`);
-          return state.ends.deliver(name, () => reject(error));
-        }
-        const give = (value: unknown) => resolve(none?.with(place, { value }) ?? value);
-        const { "~input": schema } = waited[place];
-        if (schema === undefined) return state.ends.deliver(name, () => give(told?.value));
-        return this.#parse(call, schema, signals[place], told?.value, (parsed) => {
-          state.ends.deliver(name, () => parsed instanceof Error ? reject(parsed) : give(parsed.value));
-        });
+        // otherwise the handler gets it, or has got it, already
+        if (!this.#noted.has(call)) give(took.n, (see) => state.ends.deliver(name, see));
+        return;
       }
       if (took !== undefined || this.#isDecided(call)) return;
       const n = nextSignal(journal, signals, this.#taken, this.#givenBack);
@@ -157,7 +173,10 @@ export class Waits {
         this.#givenBack.delete(n);
         this.#tookNow.set(call, n);
         this.#open.delete(name);
-        return this.#note(call, { t: "took", step: name, n });
+        this.#noted.add(call);
+        state.recorder.record({ t: "took", step: name, n });
+        // the handler goes on before the entry is stored, so that what follows from it is stored by the same append
+        return give(n, (see) => state.ends.deliver(name, () => state.isHalting || see()));
       }
       const wait = journal.waits.get(name);
       if (wait === undefined) {
@@ -281,14 +300,6 @@ export class Waits {
   /** Returns true if no other end of this sleep or wait may be recorded. */
   #isDecided(call: PendingCall): boolean {
     return this.#state.isHalting || this.#isStopped || this.#noted.has(call);
-  }
-
-  /** Records the end of a sleep or wait, which continues when the entry is stored. */
-  #note(call: PendingCall, entry: JournalEntry): void {
-    if (this.#noted.has(call)) return;
-    this.#noted.add(call);
-    this.#state.recorder.record(entry);
-    this.#state.recorder.after(() => this.#state.calls.has(call) && call.go());
   }
 
   /**

@@ -5,7 +5,19 @@
  * to the handler.
  */
 import type { RunStatus } from "../../contract/calls/flow.ts";
-import type { JournalEntry, RecordedError, RecordedOutcome, RunLogMessage, Started } from "./journal_entry.ts";
+import { ANSWER_KEEP } from "../../contract/declaration/workflow.ts";
+import { fingerprint } from "../../data/value_text.ts";
+import {
+  type Again,
+  answerKey,
+  type JournalEntry,
+  type KeptAnswer,
+  type OpenSignal,
+  type RecordedError,
+  type RecordedOutcome,
+  type RunLogMessage,
+  type Started,
+} from "./journal_entry.ts";
 
 /** How often, and when, a step, `undo` or handler has failed. */
 export interface Failures {
@@ -33,10 +45,10 @@ export interface Timed {
   readonly scheduled: boolean;
 }
 
-/** A signal that the run has received. */
-interface ReceivedSignal {
-  readonly signal: string;
-  readonly value: unknown;
+/** A signal or question that the run has received. */
+interface ReceivedSignal extends OpenSignal {
+  /** Key of its name among the names of signals and questions, as {@link signalKey} makes it. */
+  readonly key: string;
   /** The wait that took it last: a wait that is given up leaves what it took to another. `undefined`: none. */
   taker: string | undefined;
 }
@@ -98,8 +110,23 @@ export class Journal {
    * `index`, the number of the entry.
    */
   readonly took = new Map<string, { readonly n: number | undefined; readonly index: number }>();
-  /** By name of a signal: the numbers of the received signals that no wait has taken, oldest first. */
+  /**
+   * By {@link signalKey} of a signal or question: the numbers of those received that no wait has taken, oldest first.
+   */
   readonly signals = new Map<string, Set<number>>();
+  /** The answers to questions, by {@link answerKey}. */
+  readonly answers = new Map<string, Omit<KeptAnswer, "key">>();
+  /** Number of the run's life: 1, and one more with each `flow.again`. */
+  life = 1;
+  /** Sequence of the message that began this life; 0: it is the first. */
+  lifeAt = 0;
+  /** Number of entries before this life. */
+  base = 0;
+  /**
+   * Stored beginnings of lives, the oldest first, at most one a second: `first`, the sequence of the first message that
+   * the life needs, and `time`, when the life began, in ms since 1970.
+   */
+  readonly lives: { readonly first: number; readonly time: number }[] = [];
   readonly children = new Map<
     string,
     { readonly workflow: string; readonly run: string; readonly since: number; readonly undo: boolean }
@@ -118,8 +145,17 @@ export class Journal {
   endedAt = 0;
   /** Number of takeovers of the run, from one node to the next, since the last entry of another kind was recorded. */
   takeovers = 0;
-  readonly #signals: ReceivedSignal[] = [];
-  readonly #ids = new Set<string>();
+  /** By number, which goes on over all lives. */
+  readonly #signals = new Map<number, ReceivedSignal>();
+  /** Number of the next signal or question. */
+  #next = 0;
+  /** By key and id of a signal or question: when it was stored, in ms since 1970. */
+  readonly #ids = new Map<string, number>();
+  /** Contents of the entries `carried` of this life, by number or {@link answerKey}, each with its sequence. */
+  readonly #carried = {
+    open: new Map<number, { readonly open: OpenSignal; readonly sequence: number }>(),
+    answers: new Map<string, { readonly answer: KeptAnswer; readonly sequence: number }>(),
+  };
   /** Steps whose pause before the next attempt was cut short because the run was cancelled. */
   readonly #hastened = new Set<string>();
   /** By step: the time of the schedule that was stored for it, in ms since 1970. */
@@ -139,9 +175,71 @@ export class Journal {
     }
   }
 
-  /** Returns the signal with this number. */
+  /** Returns the signal or question with this number. */
   signal(n: number): Readonly<ReceivedSignal> | undefined {
-    return this.#signals[n];
+    return this.#signals.get(n);
+  }
+
+  /** Returns true if a question with this id was asked, and neither it nor its answer is forgotten. */
+  wasAsked(question: string, id: string): boolean {
+    return this.#ids.has(`${signalKey("asked", question)} ${id}`);
+  }
+
+  /** The questions that have no answer, the oldest first. */
+  get unanswered(): readonly OpenSignal[] {
+    return [...this.#signals.values()].filter(({ t, name, id = "" }) =>
+      t === "asked" && !this.answers.has(answerKey(name, id))
+    );
+  }
+
+  /**
+   * Makes the entry `again` that follows the entries `before`, stored together with it at `time`, from the start of the
+   * next life. `unseen`: steps whose ends the handler has not seen: what they took goes on to the next life, and so do
+   * the signals with the numbers `givenBack`. `schedules`: steps that may have a schedule which no entry records.
+   */
+  handOver(
+    { by, started }: Pick<Again & { readonly by: string }, "by" | "started">,
+    { before, time, unseen, givenBack, schedules }: {
+      readonly before: readonly JournalEntry[];
+      readonly time: number;
+      readonly unseen: ReadonlySet<string>;
+      readonly givenBack: ReadonlySet<number>;
+      readonly schedules: readonly string[];
+    },
+  ): Again & { readonly by: string } {
+    const takers = new Map([...this.#signals].map(([n, { taker }]) => [n, taker]));
+    const answers = new Map(this.answers);
+    for (const entry of before) {
+      if (entry.t === "took" && entry.n !== undefined) takers.set(entry.n, entry.step);
+      else if (entry.t === "answered") answers.set(answerKey(entry.question, entry.id), entry);
+    }
+    const open: OpenSignal[] = [];
+    for (const [n, { key: _, taker: __, ...one }] of this.#signals) {
+      const taker = takers.get(n);
+      if (taker === undefined || unseen.has(taker) || givenBack.has(n)) open.push(one);
+      else if (one.t === "asked" && !answers.has(answerKey(one.name, one.id!))) {
+        answers.set(answerKey(one.name, one.id!), { outcome: notAnswered("began anew"), until: time + KEPT });
+      }
+    }
+    const carried = this.#carried;
+    const kept = [...answers].filter(([, { until }]) => until > time);
+    const late = [...this.#schedules].filter(([step, at]) => at > time && step !== TIME_OUT);
+    return {
+      t: "again",
+      by,
+      life: this.life + 1,
+      at: this.entries + before.length,
+      started: { ...started, origin: this.started!.origin ?? fingerprint(this.started!.input) },
+      startedAt: this.startedAt,
+      next: this.#next,
+      open: open.map((one) => carried.open.has(one.n) ? one.n : one),
+      answers: kept.map(([key, { outcome, until }]) => carried.answers.has(key) ? key : { key, outcome, until }),
+      ids: [...this.#ids].filter(([key, at]) => at > time - KEPT && !key.startsWith(ASKED)),
+      schedules: [...new Map([...late, ...schedules.map((step) => [step, Infinity] as const)])]
+        .map(([step, at]) => [step, Math.min(at, time + MAX_LATE)] as const),
+      ...(this.limited ? { limited: true } : {}),
+      ...(this.stage === undefined ? {} : { stage: this.stage }),
+    };
   }
 
   /**
@@ -172,7 +270,7 @@ export class Journal {
       case "started":
         if (this.started === undefined) this.shape = entry.shape ?? "";
         this.started ??= entry;
-        this.headers ??= entry.headers && Object.freeze(Object.assign(Object.create(null), entry.headers));
+        this.headers ??= headersOf(entry);
         this.startedAt ||= time;
         return;
       case "done":
@@ -227,20 +325,30 @@ export class Journal {
         if (!this.took.has(entry.step)) this.ends.push(entry.step);
         this.took.set(entry.step, { n: entry.n, index: this.entries });
         this.waits.delete(entry.step);
-        if (entry.n !== undefined) this.signals.get(this.#signals[entry.n]?.signal ?? "")?.delete(entry.n);
-        if (this.#signals[entry.n ?? -1] !== undefined) this.#signals[entry.n!].taker = entry.step;
+        if (entry.n !== undefined) {
+          const taken = this.#signals.get(entry.n);
+          this.signals.get(taken?.key ?? "")?.delete(entry.n);
+          if (taken !== undefined) taken.taker = entry.step;
+        }
         return;
-      case "signalled": {
-        const { signal, id, value } = entry;
-        const key = `${signal} ${id}`;
-        if (id !== undefined && this.#ids.has(key)) return;
-        if (id !== undefined) this.#ids.add(key);
-        const n = this.#signals.push({ signal, value, taker: undefined }) - 1;
-        const of = this.signals.get(signal);
-        if (of === undefined) this.signals.set(signal, new Set([n]));
-        else of.add(n);
+      case "signalled":
+        return this.#receive({ ...idOf(entry), t: "signalled", name: entry.signal, value: entry.value, at: time });
+      case "asked":
+        return this.#receive({ ...idOf(entry), t: "asked", name: entry.question, value: entry.value, at: time });
+      case "answered": {
+        const { question, id, outcome, until } = entry;
+        const key = answerKey(question, id);
+        if (!this.answers.has(key)) this.answers.set(key, { outcome, until });
         return;
       }
+      case "carried": {
+        const { sequence } = this;
+        for (const open of entry.open) this.#carried.open.set(open.n, { open, sequence });
+        for (const answer of entry.answers) this.#carried.answers.set(answer.key, { answer, sequence });
+        return;
+      }
+      case "again":
+        return this.#again(entry, time);
       case "child":
         this.children.set(entry.step, {
           ...{ workflow: entry.workflow, run: entry.run },
@@ -282,6 +390,75 @@ export class Journal {
         this.endedAt ||= time;
         return;
     }
+  }
+
+  /** Numbers a signal or question, unless its id is known. */
+  #receive(received: Omit<OpenSignal, "n">): void {
+    const { t, name, id } = received;
+    const key = signalKey(t, name);
+    if (id !== undefined && this.#ids.has(`${key} ${id}`)) return;
+    this.#add({ n: this.#next++, ...received });
+  }
+
+  #add(received: OpenSignal): void {
+    const { n, t, name, id, at } = received;
+    const key = signalKey(t, name);
+    if (id !== undefined) this.#ids.set(`${key} ${id}`, at);
+    this.#signals.set(n, { ...received, key, taker: undefined });
+    const of = this.signals.get(key);
+    if (of === undefined) this.signals.set(key, new Set([n]));
+    else of.add(n);
+  }
+
+  /** Begins a life: all that follows from earlier entries is dropped, and set from this entry. */
+  #again(entry: Again, time: number): void {
+    let first = this.sequence;
+    const carried = <T>(found: { readonly sequence: number } & T | undefined): T[] => {
+      if (found === undefined) return [];
+      first = Math.min(first, found.sequence);
+      return [found];
+    };
+    const open = entry.open.flatMap((one) =>
+      typeof one === "number" ? carried(this.#carried.open.get(one)).map(({ open }) => open) : [one]
+    );
+    const answers = entry.answers.flatMap((one) =>
+      typeof one === "string" ? carried(this.#carried.answers.get(one)).map(({ answer }) => answer) : [one]
+    );
+    const ofLife: readonly { clear(): void }[] = [
+      ...[this.outcomes, this.strays, this.failures, this.everFailed, this.everBegun, this.sleeps, this.woken],
+      ...[this.waits, this.took, this.signals, this.children, this.undone, this.answers, this.#signals, this.#ids],
+      ...[this.#hastened, this.#schedules, this.#told, this.#carried.open, this.#carried.answers],
+    ];
+    for (const all of ofLife) all.clear();
+    this.ends.length = 0;
+    this.stages = 0;
+    this.begun =
+      this.cancelled =
+      this.failing =
+      this.ended =
+        undefined;
+    this.retriedAt = -1;
+    this.endedAt = this.takeovers = 0;
+    const { started, startedAt, life, at, next, limited = false, stage } = entry;
+    this.started = started;
+    this.shape = started.shape ?? "";
+    this.headers = headersOf(started);
+    this.startedAt = startedAt;
+    this.life = life;
+    this.entries = this.base = at;
+    this.heldAt = this.lifeAt = this.sequence;
+    this.#next = next;
+    this.limited = limited;
+    this.stage = stage;
+    for (const [key, at] of entry.ids) this.#ids.set(key, at);
+    for (const one of open) this.#add(one);
+    for (const { key, outcome, until } of answers) {
+      this.answers.set(key, { outcome, until });
+      this.#ids.set(`${ASKED}${key}`, until);
+    }
+    for (const [step, at] of entry.schedules) this.#schedules.set(step, at);
+    if (limited) this.#schedules.set(TIME_OUT, startedAt + (started.timeout ?? 0));
+    if (time - (this.lives.at(-1)?.time ?? -Infinity) >= LIVES_PAUSE) this.lives.push({ first, time });
   }
 
   /**
@@ -338,6 +515,34 @@ export class Journal {
   }
 }
 
+function headersOf({ headers }: Started): Journal["headers"] {
+  return headers && Object.freeze(Object.assign(Object.create(null), headers));
+}
+
+function idOf({ id }: { readonly id?: string | undefined }): { readonly id?: string } {
+  return id === undefined ? {} : { id };
+}
+
+/** Returns the key of a signal's or question's name: a signal and a question may have the same name. */
+export function signalKey(t: OpenSignal["t"], name: string): string {
+  return t === "asked" ? `${ASKED}${name}` : name;
+}
+
+/** Begins the keys of questions; no name of a signal begins with it. */
+const ASKED = "?";
+
+/** Makes the outcome of a question that the run does not answer any more. `how`: what the run did instead. */
+export function notAnswered(how: string): RecordedOutcome {
+  return { ok: false, error: { code: "NOT_ANSWERED", message: `the run ${how} without answering the question` } };
+}
+
+/** Time for which a run ignores the id of a signal over its lives, in ms, and that of a question without an answer. */
+const KEPT = ANSWER_KEEP;
+/** Minimum time between two remembered beginnings of lives, in ms. */
+const LIVES_PAUSE = 1_000;
+/** How far ahead the time of a schedule may be that a life hands over to the next, in ms. */
+const MAX_LATE = 3_660 * 86_400_000;
+
 function childKey(step: string, { workflow, run }: { readonly workflow: string; readonly run: string }): string {
   return `${workflow}/${run}/${step}`;
 }
@@ -351,7 +556,9 @@ export function isOwn(step: string): boolean {
 }
 
 /** Types of entries that show that the handler has got further than in its last failed attempt. */
-const PROGRESS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "slept", "woken", "waits", "took", "child"]);
+const PROGRESS: ReadonlySet<JournalEntry["t"]> = new Set([
+  ...["done", "slept", "woken", "waits", "took", "child", "answered"] as const,
+]);
 
 /** Takes the place of the shape of a workflow whose validator has no JSON Schema. */
 export const UNKNOWN_SHAPE = "?";
@@ -382,24 +589,25 @@ export function undoOrder(
 }
 
 /**
- * Returns the number of the oldest received signal of one of these names that no recorded wait took, and that is not in
- * `taken`; or that is in `givenBack`, because the wait that took it was given up. `undefined`: there is none.
+ * Returns the number of the oldest received signal or question of one of these keys ({@link signalKey}) that no
+ * recorded wait took, and that is not in `taken`; or that is in `givenBack`, because the wait that took it was given
+ * up. `undefined`: there is none.
  */
 export function nextSignal(
   journal: Journal,
-  names: readonly string[],
+  keys: readonly string[],
   taken: ReadonlySet<number>,
   givenBack: ReadonlySet<number>,
 ): number | undefined {
   let next = Infinity;
-  for (const name of names) {
-    for (const n of journal.signals.get(name) ?? []) {
+  for (const key of keys) {
+    for (const n of journal.signals.get(key) ?? []) {
       if (taken.has(n)) continue;
       next = Math.min(next, n);
       break; // the numbers of one name grow
     }
   }
-  for (const n of givenBack) if (n < next && names.includes(journal.signal(n)?.signal ?? "")) next = n;
+  for (const n of givenBack) if (n < next && keys.includes(journal.signal(n)?.key ?? "")) next = n;
   return next === Infinity ? undefined : next;
 }
 

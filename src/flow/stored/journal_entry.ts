@@ -39,6 +39,8 @@ export type CalledEntry =
   & (
     | Started
     | { readonly t: "signalled"; readonly signal: string; readonly id?: string; readonly value?: unknown }
+    /** A question to the run, which waits as a signal does. A second one of its name and id is passed over. */
+    | { readonly t: "asked"; readonly question: string; readonly id: string; readonly value?: unknown }
     | { readonly t: "cancelled"; readonly code: "CANCELLED" | "TIMEOUT"; readonly reason: string }
     /** The end of a child: a run that a step of this run has started. Ignored unless a step did start that run. */
     | {
@@ -50,7 +52,62 @@ export type CalledEntry =
     }
     | { readonly t: "retried" }
     | { readonly t: "skipped"; readonly step: string; readonly value?: unknown; readonly reason: string }
+    | Again
   );
+
+/**
+ * One life of the run ends, and the next begins: what follows is the sum of this entry alone, so that a reader which
+ * has read older messages and one which has not come to the same state. Stored by the node that executes the run, as
+ * the last entry of its message.
+ */
+export interface Again {
+  readonly t: "again";
+  /** Number of the life that begins: 2 or more. */
+  readonly life: number;
+  /** Number of entries before this one, over all lives. */
+  readonly at: number;
+  /** The start of the life: as the run was started, with the input of the life. */
+  readonly started: Started;
+  /** Time of the run's first start, in ms since 1970. */
+  readonly startedAt: number;
+  /** Number that the next signal or question gets: numbers go on over all lives. */
+  readonly next: number;
+  /** Signals and questions that the handler has not seen; a number names one in an entry `carried` of this life. */
+  readonly open: readonly (OpenSignal | number)[];
+  /** Answers that are still kept; a text names one in an entry `carried` of this life. */
+  readonly answers: readonly (KeptAnswer | string)[];
+  /** Ids of signals that the run ignores when they are sent again, each with the time of the first. */
+  readonly ids: readonly (readonly [key: string, at: number])[];
+  /** Schedules of earlier lives that fire late, by step. */
+  readonly schedules: readonly (readonly [step: string, at: number])[];
+  /** True if a schedule is stored for the time limit of the run. */
+  readonly limited?: boolean;
+  readonly stage?: string;
+}
+
+/** A signal or question that a life hands over to the next. */
+export interface OpenSignal {
+  readonly n: number;
+  readonly t: "signalled" | "asked";
+  readonly name: string;
+  readonly id?: string;
+  readonly value?: unknown;
+  /** When it was stored, in ms since 1970. */
+  readonly at: number;
+}
+
+/** An answer that a life hands over to the next; `key`: as of {@link answerKey}. */
+export interface KeptAnswer {
+  readonly key: string;
+  readonly outcome: RecordedOutcome;
+  /** Time until which the answer is kept, in ms since 1970. */
+  readonly until: number;
+}
+
+/** Returns the key of a question's answer among the answers of a run. */
+export function answerKey(question: string, id: string): string {
+  return `${question} ${id}`;
+}
 
 /** The first entry of a run. */
 export interface Started {
@@ -71,6 +128,8 @@ export interface Started {
   readonly redact?: readonly string[];
   /** Texts by which operators find the run; absent if there are none. */
   readonly tags?: readonly string[];
+  /** In a later life of the run: fingerprint of the input of the first. */
+  readonly origin?: string;
 }
 
 /** Entries that the node which executes the run appends. Times are in ms since 1970. */
@@ -111,6 +170,16 @@ export type DrivenEntry =
   | { readonly t: "staged"; readonly stage: string }
   /** A schedule was stored for the time limit of the run. */
   | { readonly t: "limited" }
+  /** The handler has answered a question. `until`: time until which the answer is kept, in ms since 1970. */
+  | {
+    readonly t: "answered";
+    readonly question: string;
+    readonly id: string;
+    readonly outcome: RecordedOutcome;
+    readonly until: number;
+  }
+  /** A part of what an entry `again` that follows hands over, because it does not fit into that entry's message. */
+  | { readonly t: "carried"; readonly open: readonly OpenSignal[]; readonly answers: readonly KeptAnswer[] }
   /** From here on the steps of the run are undone; the run will end with this error. */
   | { readonly t: "failing"; readonly error: RecordedError }
   | { readonly t: "undone"; readonly step: string }
@@ -174,6 +243,14 @@ const isParent: Check = (parent) =>
 const isFlag: Check = (value) => typeof value === "boolean";
 const scheduled = maybe(isFlag);
 const step = isText;
+const isStarted: Check = (started) => isRecord(started) && entryOf({ ...started, by: "" })?.t === "started";
+const isOpenSignal: Check = (open) =>
+  isRecord(open) && isCount(open.n) && (open.t === "signalled" || open.t === "asked") && isText(open.name) &&
+  maybe(isText)(open.id) && isTime(open.at);
+const isKeptAnswer: Check = (answer) =>
+  isRecord(answer) && isText(answer.key) && isOutcome(answer.outcome) && isTime(answer.until);
+const isListOf = (check: Check): Check => (list) => Array.isArray(list) && list.every(check);
+const isTimedName: Check = (pair) => Array.isArray(pair) && isText(pair[0]) && isTime(pair[1]);
 
 const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Check>> } = {
   started: {
@@ -185,8 +262,24 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
     shape: maybe(isText),
     headers: maybe(isStrings),
     tags: maybe(isStringArray),
+    origin: maybe(isText),
   },
   signalled: { by: isText, signal: isText, id: maybe(isText) },
+  asked: { by: isText, question: isText, id: isText },
+  again: {
+    by: isText,
+    life: isCount,
+    at: isCount,
+    started: isStarted,
+    startedAt: isTime,
+    next: isCount,
+    open: isListOf((open) => isCount(open) || isOpenSignal(open)),
+    answers: isListOf((answer) => isText(answer) || isKeptAnswer(answer)),
+    ids: isListOf(isTimedName),
+    schedules: isListOf(isTimedName),
+    limited: maybe(isFlag),
+    stage: maybe(isText),
+  },
   cancelled: { by: isText, code: isText, reason: isText },
   told: { by: isText, step, workflow: isText, run: isText, outcome: isOutcome },
   retried: { by: isText },
@@ -201,6 +294,8 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   child: { step, workflow: isText, run: isText, undo: maybe(isFlag) },
   staged: { stage: isText },
   limited: {},
+  answered: { question: isText, id: isText, outcome: isOutcome, until: isTime },
+  carried: { open: isListOf(isOpenSignal), answers: isListOf(isKeptAnswer) },
   failing: { error: isError },
   undone: { step },
   ended: { outcome: isOutcome, until: isTime, schedules: maybe(isStringArray) },

@@ -8,7 +8,7 @@ import { exceeds } from "../../data/utf8.ts";
 import { unavailable } from "../../error.ts";
 import type { Journal } from "./journal.ts";
 import type { CalledEntry } from "./journal_entry.ts";
-import { entryText, type RunEnd, type RunMessage, type RunMessages } from "./run_message.ts";
+import { entryText, formatOf, type RunEnd, type RunMessage, type RunMessages } from "./run_message.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
 /** Dependencies of a {@link NoticeQueue}, a queue of entries for runs, on the log of runs. */
@@ -132,7 +132,7 @@ export class NoticeQueue {
     }
     if (end === undefined || end.ended) return some.forEach(({ resolve }) => resolve(undefined));
     const { holder, version } = end;
-    const told: (PendingNotice & { readonly text: string })[] = [];
+    const told: (PendingNotice & { readonly text: string; readonly format: number })[] = [];
     for (const [i, one] of some.entries()) {
       try {
         const entry = one.entryFor(holder);
@@ -143,14 +143,18 @@ export class NoticeQueue {
           waiting.unshift(...some.slice(i));
           break;
         }
-        told.push({ ...one, text: entryText(await entry) });
+        const made = await entry;
+        told.push({ ...one, text: entryText(made), format: formatOf(made) });
       } catch (error) {
         one.reject(error);
       }
     }
     if (told.length === 0) return;
     try {
-      const messageOf = () => log.messages.ofTexts(ref, told.map(({ text }) => text), { version, holder });
+      const messageOf = () => {
+        const format = Math.max(...told.map(({ format }) => format));
+        return log.messages.ofTexts(ref, told.map(({ text }) => text), { version, holder, format });
+      };
       let message = messageOf();
       while (told.length > 1 && exceeds(message.text, log.mostBytes)) {
         waiting.unshift(...told.splice(told.length >> 1));

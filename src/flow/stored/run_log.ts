@@ -14,7 +14,7 @@ import { delay, doubled } from "../../ports/clock.ts";
 import { PAUSES, reading, repeat } from "../../ports/repeat.ts";
 import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/event_log.ts";
 import { Journal } from "./journal.ts";
-import type { RecordedOutcome, RunLogMessage, Started } from "./journal_entry.ts";
+import type { JournalEntry, RecordedOutcome, RunLogMessage, Started } from "./journal_entry.ts";
 import { type EntryFor, NoticeQueue, type StoredNotice } from "./notice_queue.ts";
 import {
   endOf,
@@ -291,7 +291,13 @@ export class RunLog {
     }
   }
 
-  /** Removes a run whose last message has this sequence. Rejects with `UNAVAILABLE`. */
+  /** Returns the entries of the run's message with this sequence; none if there is none. Rejects with `UNAVAILABLE`. */
+  async entriesAt(ref: RunRef, sequence: number): Promise<readonly JournalEntry[]> {
+    const message = await (await this.#host.stream()).at(sequence);
+    return message?.subject === this.subject(ref) ? storedOf(ref, message).entries : [];
+  }
+
+  /** Removes the messages of a run up to the one with this sequence. Rejects with `UNAVAILABLE`. */
   async forget(ref: RunRef, sequence: number): Promise<void> {
     const stream = await this.#host.stream();
     await stream.purge(this.subject(ref), { before: sequence + 1 });

@@ -17,6 +17,7 @@ import {
   readEntityMessage,
   type StoredItem,
 } from "../../log/format/entity_group.ts";
+import { GROUP_VERSION, NEWEST_GROUP_VERSION } from "../../log/format/group_text.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
@@ -35,6 +36,8 @@ interface MessageOf {
   readonly holder: string;
   /** Time of the message, in ms since 1970; default: now. */
   readonly time?: number;
+  /** Version of the format ({@link formatOf}). Default: the oldest. */
+  readonly format?: number | undefined;
 }
 
 /**
@@ -76,7 +79,13 @@ export class RunMessages {
 
   /** Makes a message of a run with these entries. */
   of(ref: RunRef, entries: readonly JournalEntry[], how: MessageOf): RunMessage {
-    return this.ofTexts(ref, entries.map(entryText), how, entries.at(-1)?.t === "ended" ? ENDED : undefined);
+    const format = Math.max(...entries.map(formatOf));
+    return this.ofTexts(
+      ref,
+      entries.map(entryText),
+      { ...how, format },
+      entries.at(-1)?.t === "ended" ? ENDED : undefined,
+    );
   }
 
   /**
@@ -85,11 +94,11 @@ export class RunMessages {
   ofTexts(
     { workflow, run }: RunRef,
     texts: readonly string[],
-    { version, holder, time }: MessageOf,
+    { version, holder, time, format }: MessageOf,
     result?: typeof ENDED,
   ): RunMessage {
     const { endpoint, clock } = this.#writer;
-    const origin = { endpoint, first: this.#writer.number(texts.length), sentAt: time ?? clock.now() };
+    const origin = { endpoint, first: this.#writer.number(texts.length), sentAt: time ?? clock.now(), format };
     const own = { name: workflow, id: run, events: texts.length, result, fingerprint: holder };
     const head = commandText({ ...own, correlation: undefined, headers: undefined });
     return { text: entityGroupText(origin, version, [head], texts), mark: `${endpoint}.${origin.first}` };
@@ -107,11 +116,29 @@ export function entryText(entry: JournalEntry): string {
 }
 
 function eventOf(entry: JournalEntry): string {
-  if (entry.t === "started" && entry.by !== "") return BEGUN;
+  // the node that stores `again` executes the run. The message that called for the run before is removed some day, and
+  // a message that is removed before it is acknowledged is not delivered again: so this one calls for it
+  if ((entry.t === "started" || entry.t === "again") && entry.by !== "") return BEGUN;
   return isCalled(entry) ? CALLED : RECORDED;
 }
 
-const CALLS: ReadonlySet<string> = new Set(["started", "signalled", "cancelled", "told", "retried", "skipped"]);
+const CALLS: ReadonlySet<string> = new Set([
+  ...["started", "signalled", "asked", "cancelled", "told", "retried", "skipped"],
+]);
+
+/**
+ * Returns the version of the format that a message with this entry has. A node that does not know an entry passes it
+ * over; one that would go wrong then must not read it.
+ */
+export function formatOf({ t }: JournalEntry): number {
+  return NOT_PASSED_OVER.has(t) ? NEWEST_GROUP_VERSION : GROUP_VERSION;
+}
+
+/**
+ * Types of entries of later versions of Catga without which a run is executed wrongly: it would take other signals, or
+ * begin a life again.
+ */
+const NOT_PASSED_OVER: ReadonlySet<string> = new Set(["asked", "answered", "again", "carried"]);
 
 /**
  * Decodes a stored message of a run. A malformed message has no entries. Throws `UNAVAILABLE` if only other nodes can

@@ -101,13 +101,13 @@ describe("what is stored of an entity", () => {
       "it continues version 0; the entity is at 1",
       "events 2 to 4 are missing",
       5,
-      "it has format 9; this node reads 1",
+      "it has format 9; this node reads 2",
     ]);
     assertEquals(await it.shown(1), [
       "it continues version 0; the entity is at 1",
       "events 2 to 4 are missing",
       5,
-      "it has format 9; this node reads 1",
+      "it has format 9; this node reads 2",
     ]);
     assertEquals((await entityInfo(it.place))?.version, 5);
     await it.append('[1,"x.1",0,1,[5,["Add","c",1]],["Added","~broken",1]]');

@@ -21,6 +21,7 @@ import {
   GROUP_VERSION,
   KnownNames,
   MAX_ITEMS_IN_GROUP,
+  NEWEST_GROUP_VERSION,
   orNull,
   parseGroup,
   PLAIN,
@@ -68,6 +69,8 @@ export interface EntityOrigin {
   readonly first: number;
   /** Time at which the publishing process made the message, by its wall clock, in ms since 1970. */
   readonly sentAt: number;
+  /** Version of the format. Default: {@link GROUP_VERSION}. */
+  readonly format?: number | undefined;
 }
 
 /** A message of the stream of entities, parsed and checked. */
@@ -145,7 +148,7 @@ export function shapesText(shapes: readonly (string | undefined)[]): string {
  * {@link shapesText}.
  */
 export function entityGroupText(
-  { endpoint, first, sentAt }: EntityOrigin,
+  { endpoint, first, sentAt, format = GROUP_VERSION }: EntityOrigin,
   version: number,
   commands: readonly string[],
   events: readonly string[],
@@ -153,7 +156,7 @@ export function entityGroupText(
 ): string {
   const after = events.length === 0 ? "" : `,${events.join()}`;
   const behind = shapes === "" ? "" : `,["","",0,null,"${shapes}"]`;
-  return `[${GROUP_VERSION},"${endpoint}",${first},${sentAt},[${version},${commands.join()}${behind}]${after}]`;
+  return `[${format},"${endpoint}",${first},${sentAt},[${version},${commands.join()}${behind}]${after}]`;
 }
 
 /**
@@ -265,18 +268,18 @@ export function readEntityGroup(
 }
 
 /**
- * Returns a predicate for stored messages: true if the message has this format version, has no event of these
+ * Returns a predicate for stored messages: true if the message has a known format version, has no event of these
  * contracts, and does not say that an entity is forgotten.
  * The predicate searches the text, which is cheaper than parsing it, because most messages have no event for the
  * subscription that reads them: for the subscription of a workflow, three in four.
  */
 export function withoutEvents(categories: Iterable<string>): (data: Uint8Array) => boolean {
-  const begins = `[${GROUP_VERSION},"`;
+  const begins = [GROUP_VERSION, NEWEST_GROUP_VERSION].map((version) => `[${version},"`);
   const names = [...categories].map((category) => category.slice(category.indexOf(".") + 1));
   const events = [...names, FORGOTTEN_EVENT].map((name) => `[${JSON.stringify(name)},`);
   return (data) => {
     const text = decoder.decode(data);
-    return text.startsWith(begins) && !events.some((event) => text.includes(event));
+    return begins.some((begin) => text.startsWith(begin)) && !events.some((event) => text.includes(event));
   };
 }
 

@@ -99,7 +99,7 @@ describe("groupText and readGroup", () => {
 
 describe("readGroup", () => {
   it("tells a newer format from garbage", () => {
-    assertEquals(read("[2,{}]"), { reason: "it has format 2; this node reads 1", version: 2 });
+    assertEquals(read("[3,{}]"), { reason: "it has format 3; this node reads 2", version: 3 });
     for (const text of ['["2"]', "[0]", "[1.5]", "[-2]", "[]", "{}", "null", "[1e999]"]) {
       const group = read(text);
       assert(!isReadable(group) && group.version === undefined, text);

@@ -12,6 +12,16 @@ import { isCount } from "../../data/checks.ts";
 
 /** Version of the format in which messages of the log are stored. */
 export const GROUP_VERSION = 1;
+/**
+ * The newest version that this node reads: the same format, for messages with content that an older node would pass
+ * over although it must not. Such a node says that it cannot read the message, and leaves it to newer ones.
+ */
+export const NEWEST_GROUP_VERSION = 2;
+
+/** Returns true for a version of the format that this node reads. */
+export function isKnownVersion(version: unknown): boolean {
+  return version === GROUP_VERSION || version === NEWEST_GROUP_VERSION;
+}
 
 /** A stored message that this version of Catga cannot read. */
 export interface UnreadableGroup {
@@ -46,9 +56,9 @@ export function parseGroup(data: Uint8Array, known = new KnownNames()): ParsedGr
   // the depth is checked only for long texts, because each nesting level takes two bytes at least
   if (data.length > 2 * MAX_DEPTH && isTooDeep(value)) return unreadable("it is nested too deeply");
   const [version, endpoint, first, sentAt, head] = value;
-  if (version !== GROUP_VERSION) {
-    return isCount(version) && version > GROUP_VERSION
-      ? { reason: `it has format ${version}; this node reads ${GROUP_VERSION}`, version }
+  if (!isKnownVersion(version)) {
+    return isCount(version) && version > NEWEST_GROUP_VERSION
+      ? { reason: `it has format ${version}; this node reads ${NEWEST_GROUP_VERSION}`, version }
       : unreadable("it has no version of the format");
   }
   if (endpoint !== known.endpoint) {

@@ -20,7 +20,7 @@ describe("parseGroup", () => {
       ["[0]", "it has no version of the format"],
       ["[1.5]", "it has no version of the format"],
       ['["2"]', "it has no version of the format"],
-      ["[2]", "it has format 2; this node reads 1", 2],
+      ["[3]", "it has format 3; this node reads 2", 3],
       ["[1,7,0,0,0]", "its publisher is not an endpoint"],
       ['[1,"a",0,0,0]', "its publisher is not an endpoint"],
       ['[1,"a.1.2",0,0,0]', "its publisher is not an endpoint"],

@@ -1,0 +1,370 @@
+/**
+ * Questions that programs of this node ask runs. A question is stored in the run, as a signal is; the answer is stored
+ * by the node that executes the run, which then announces it. An announcement is a hint and may be lost: what an asker
+ * gets is read from the store, when an answer is announced, when the run has ended, and every 1.5 s. A call that is
+ * repeated under its id asks once, and gets the recorded answer.
+ */
+import type { AnyQuestion, AskOptions } from "../../contract/calls/flow.ts";
+import { ANSWERED } from "../../contract/declaration/contract.ts";
+import type { Result } from "../../contract/calls/result.ts";
+import { eventSubject } from "../../contract/nodes/subjects.ts";
+import { runType } from "../../contract/declaration/workflow.ts";
+import { checkKnown, checkNumber, isCount, isRecord, MAX_TIMEOUT } from "../../data/checks.ts";
+import { decodeText, encodeValue, parsedJson } from "../../data/encoding.ts";
+import { Gate } from "../../data/gate.ts";
+import { CatgaError } from "../../error.ts";
+import { token } from "../../ports/clock.ts";
+import { SharedTimer } from "../../ports/shared_timer.ts";
+import type { Subscription } from "../../ports/transport.ts";
+import type { DrivenRuns } from "../driving/driven_runs.ts";
+import type { GivenAnswer } from "../execution/drive_host.ts";
+import { refusedInTime } from "../execution/schema_in_time.ts";
+import type { RunsNode } from "../runs_node.ts";
+import { Journal, notAnswered } from "../stored/journal.ts";
+import { answerKey, type JournalEntry, type RecordedOutcome } from "../stored/journal_entry.ts";
+import type { EntryFor } from "../stored/notice_queue.ts";
+import { keyOf, type RunRef } from "../stored/run_ref.ts";
+import type { Results } from "./results.ts";
+import { failed, failedWith, inTime, LAST_LOOK, noRun, resultOf } from "./run_answers.ts";
+import { checkExistingRun, checkQuestion } from "./run_arguments.ts";
+import type { RunNotices } from "./run_notices.ts";
+
+/**
+ * Outcome of a question for its asker: the answer; "lost": the store has lost the question; "no run": there is no such
+ * run, or it ended before the question was asked.
+ */
+type Learnt = RecordedOutcome | "lost" | "no run";
+type Waiter = (learnt: Learnt) => void;
+
+/** A run that askers on this node wait for. */
+interface AskedRun {
+  readonly ref: RunRef;
+  /** By key of the question ({@link answerKey}): those that wait for its answer. */
+  readonly waiters: Map<string, Set<Waiter>>;
+  /** The run, as far as it was read; `undefined`: not read yet. */
+  journal: Journal | undefined;
+  /** True while the run is being read; "again": it has to be read once more. */
+  reading: boolean | "again";
+  /** When the run was last read, by the monotonic clock. */
+  looked: number;
+  offEnd: () => void;
+  timer: { cancel(): void } | undefined;
+}
+
+/** The questions that programs of one node ask. */
+export class Questions {
+  readonly #node: RunsNode;
+  readonly #notices: RunNotices;
+  readonly #results: Results;
+  readonly #drives: Pick<DrivenRuns, "drives">;
+  readonly #asked = new Map<string, AskedRun>();
+  readonly #subscriptions = new Map<string, Subscription>();
+  /** By workflow: answers that are to be announced: run, question, id, and the sequence of their message. */
+  readonly #answered = new Map<string, (readonly [string, string, string, number])[]>();
+  readonly #reads = new Gate(MAX_READS);
+  /** Timeouts of the pending calls; they keep the process running. */
+  readonly #timers: SharedTimer;
+  /** Functions that end the waits of pending calls. */
+  readonly #open = new Set<() => void>();
+  #isClosed = false;
+
+  constructor(node: RunsNode, notices: RunNotices, results: Results, drives: Pick<DrivenRuns, "drives">) {
+    this.#node = node;
+    this.#notices = notices;
+    this.#results = results;
+    this.#drives = drives;
+    this.#timers = new SharedTimer(node.clock);
+  }
+
+  /** Asks a run a question, and resolves with its answer; implements `ask`. */
+  async ask(
+    question: AnyQuestion,
+    run: string,
+    payload: unknown,
+    options: AskOptions = {},
+  ): Promise<Result<unknown>> {
+    checkQuestion("ask", question);
+    const { workflow, name, "~input": schema } = question;
+    const at = `ask ${name}`;
+    checkExistingRun(`${at}: run`, run);
+    checkKnown(at, options, ASK_OPTIONS);
+    const { app, endpoint } = this.#node;
+    const { id = `${endpoint}.${token(app.random, 12)}`, timeout = app.timeout } = options;
+    checkExistingRun(`${at}: id`, id);
+    checkNumber(`${at}: timeout`, timeout, 1, MAX_TIMEOUT, "ms");
+    if (schema !== undefined) {
+      const what = `question ${name}`;
+      const refused = await refusedInTime(
+        this.#node,
+        `${what} was not asked`,
+        { name: what, schema },
+        payload,
+        "UNAVAILABLE",
+      );
+      if (refused !== undefined) return refused;
+    }
+    let value: unknown;
+    try {
+      value = payload === undefined ? undefined : decodeText(encodeValue(payload, "payload"));
+    } catch (cause) {
+      return failed("INVALID_MESSAGE", `question ${name} cannot be asked: ${(cause as Error).message}`, cause);
+    }
+    const entry: EntryFor = (by) => ({ t: "asked", question: name, id, value, by });
+    return await this.#call({ workflow, run }, { name, id, timeout, isRepeatable: options.id !== undefined }, entry);
+  }
+
+  async #call(
+    ref: RunRef,
+    { name, id, timeout, isRepeatable }: {
+      readonly name: string;
+      readonly id: string;
+      readonly timeout: number;
+      readonly isRepeatable: boolean;
+    },
+    entry: EntryFor,
+  ): Promise<Result<unknown>> {
+    const { clock, app } = this.#node;
+    const key = answerKey(name, id);
+    const due = clock.monotonic() + timeout;
+    let end: (() => void) | undefined;
+    try {
+      for (;;) {
+        const learnt = Promise.withResolvers<Learnt>();
+        end?.();
+        end = this.#wait(ref, key, learnt.resolve);
+        const stored = await inTime(this.#node, `ask ${name}`, this.#notices.append(ref, entry));
+        // a run that has ended may have the answer: to an earlier call with this id
+        if (!stored.ok && stored.error.code !== "NO_RUN") return stored;
+        if (!stored.ok || isRepeatable) this.#look(ref);
+        let found = await this.#within(due - clock.monotonic(), learnt.promise);
+        if (found === undefined) {
+          this.#look(ref); // the announcement may have been lost
+          found = await this.#within(LAST_LOOK, learnt.promise);
+        }
+        if (this.#isClosed) return failed("CLOSED", `node ${app.node} stops`);
+        if (found === "no run") return noRun(ref);
+        if (typeof found === "object") return resultOf(found);
+        if (clock.monotonic() >= due) return notYet(ref, { name, id, timeout });
+      }
+    } catch (error) {
+      return failedWith(error);
+    } finally {
+      end?.();
+    }
+  }
+
+  /** Resolves with the value of the promise; with `undefined` if it is pending after so many ms, or the node stops. */
+  #within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+    return new Promise((resolve) => {
+      const over = () => {
+        this.#open.delete(over);
+        timer.cancel();
+        resolve(undefined);
+      };
+      const timer = this.#timers.after(Math.max(0, ms), over);
+      this.#open.add(over);
+      if (this.#isClosed) over();
+      promise.then((value) => (resolve(value), over()));
+    });
+  }
+
+  /** Announces answers that this node has stored by the message with this sequence, and gives them to askers here. */
+  answered(ref: RunRef, answers: readonly GivenAnswer[], sequence: number): void {
+    for (const { question, id, outcome } of answers) this.#settle(keyOf(ref), answerKey(question, id), outcome);
+    const { app: { transport }, soon } = this.#node;
+    if (transport === undefined) return;
+    if (this.#answered.size === 0) soon(() => this.#announce());
+    const all = this.#answered.get(ref.workflow) ?? [];
+    this.#answered.set(ref.workflow, all);
+    for (const { question, id } of answers) all.push([ref.run, question, id, sequence]);
+  }
+
+  close(): void {
+    for (const subscription of this.#subscriptions.values()) subscription.close();
+    for (const asked of this.#asked.values()) asked.timer?.cancel();
+    this.#isClosed = true;
+    for (const over of [...this.#open]) over();
+  }
+
+  #announce(): void {
+    const { app: { transport } } = this.#node;
+    for (const [workflow, answers] of this.#answered) {
+      for (let at = 0; at < answers.length && transport?.status.state === "connected"; at += MAX_ANNOUNCED) {
+        try {
+          const text = JSON.stringify({ answers: answers.slice(at, at + MAX_ANNOUNCED) });
+          transport.publish(this.#subject(workflow), text);
+        } catch {
+          // an announcement that cannot be sent is dropped: askers read the run every LOOK ms
+        }
+      }
+    }
+    this.#answered.clear();
+  }
+
+  #subject(workflow: string): string {
+    return eventSubject(this.#node.app.namespace, `${runType(workflow)}.${ANSWERED}`);
+  }
+
+  #listen(workflow: string): void {
+    const { transport } = this.#node.app;
+    if (transport === undefined || this.#subscriptions.has(workflow)) return;
+    const subscription = transport.subscribe(this.#subject(workflow), {}, ({ data }) => {
+      for (const { run, key, sequence } of readAnswers(data)) {
+        const ref = { workflow, run };
+        if (this.#asked.get(keyOf(ref))?.waiters.has(key)) void this.#readAt(ref, key, sequence);
+      }
+    });
+    this.#subscriptions.set(workflow, subscription);
+  }
+
+  /** Reads the answer in the message with this sequence, which was announced; any process may publish that. */
+  async #readAt(ref: RunRef, key: string, sequence: number): Promise<void> {
+    let found: RecordedOutcome | undefined;
+    try {
+      found = answerIn(await this.#node.log.entriesAt(ref, sequence), key);
+    } catch {
+      // the next look finds the answer, when the store can be read again
+    }
+    if (found === undefined) this.#look(ref);
+    else this.#settle(keyOf(ref), key, found);
+  }
+
+  /** Calls `waiter` once, with what there is to know of a question. Returns a function that ends the wait. */
+  #wait(ref: RunRef, key: string, waiter: Waiter): () => void {
+    const runKey = keyOf(ref);
+    const asked = this.#asked.get(runKey) ?? this.#follow(ref);
+    const waiters = asked.waiters.get(key) ?? new Set();
+    asked.waiters.set(key, waiters);
+    waiters.add(waiter);
+    this.#listen(ref.workflow);
+    return () => {
+      waiters.delete(waiter);
+      if (waiters.size > 0 || asked.waiters.get(key) !== waiters) return;
+      asked.waiters.delete(key);
+      if (asked.waiters.size > 0) return;
+      if (this.#asked.get(runKey) === asked) this.#asked.delete(runKey);
+      asked.timer?.cancel();
+      asked.offEnd();
+    };
+  }
+
+  #follow(ref: RunRef): AskedRun {
+    const asked: AskedRun = {
+      ...{ ref, waiters: new Map(), journal: undefined, reading: false, looked: this.#node.clock.monotonic() },
+      ...{ offEnd: () => {}, timer: undefined },
+    };
+    this.#asked.set(keyOf(ref), asked);
+    asked.offEnd = this.#results.wait(ref, () => this.#look(ref));
+    this.#watch(asked);
+    return asked;
+  }
+
+  /** Looks at the run again and again, less often if this node executes it: it announces its answers itself. */
+  #watch(asked: AskedRun): void {
+    const { clock } = this.#node;
+    asked.timer = clock.after(LOOK, () => {
+      if (this.#asked.get(keyOf(asked.ref)) !== asked) return;
+      const pause = this.#drives.drives(asked.ref) ? DRIVEN_LOOK : LOOK;
+      if (clock.monotonic() - asked.looked >= pause) this.#look(asked.ref);
+      this.#watch(asked);
+    }, { background: true });
+  }
+
+  /** Reads the run, and gives askers what is known of their questions. */
+  #look(ref: RunRef): void {
+    const asked = this.#asked.get(keyOf(ref));
+    if (asked === undefined) return;
+    if (asked.reading !== false) return void (asked.reading = "again");
+    asked.reading = true;
+    this.#reads.pass((leave) => {
+      const waiting = [...asked.waiters.keys()];
+      asked.looked = this.#node.clock.monotonic();
+      this.#read(asked).then((journal) => {
+        for (const key of waiting) {
+          const learnt = learntFrom(journal, key, ref);
+          if (learnt !== undefined) this.#settle(keyOf(ref), key, learnt);
+        }
+      }).catch(() => {
+        asked.looked = -Infinity; // the store cannot be read now: the next look comes soon
+      }).then(() => {
+        const { reading } = asked;
+        asked.reading = false;
+        if (reading === "again") this.#look(ref);
+        leave();
+      });
+    });
+  }
+
+  /** Reads on from where the run was last read; `undefined`: there is no such run. */
+  async #read(asked: AskedRun): Promise<Journal | undefined> {
+    const { log } = this.#node;
+    const journal = asked.journal ?? new Journal();
+    if (asked.journal === undefined) journal.sure = log.epoch;
+    asked.journal = journal;
+    const found = await log.readOn(asked.ref, journal, (stored) => {
+      if (stored.sequence > journal.sequence) journal.apply(stored);
+    });
+    if (found && journal.started !== undefined) return journal;
+    asked.journal = undefined;
+    if (journal.sequence > 0) return await this.#read(asked); // what was read is removed, or lost
+    return undefined;
+  }
+
+  #settle(runKey: string, key: string, learnt: Learnt): void {
+    const waiters = this.#asked.get(runKey)?.waiters.get(key);
+    for (const waiter of [...waiters ?? []]) waiter(learnt);
+  }
+}
+
+/** Returns what a run says of a question; `undefined`: the question waits for its answer. */
+function learntFrom(journal: Journal | undefined, key: string, { run, workflow }: RunRef): Learnt | undefined {
+  if (journal === undefined) return "no run";
+  const answer = journal.answers.get(key);
+  if (answer !== undefined) return answer.outcome;
+  const [question, id] = [key.slice(0, key.indexOf(" ")), key.slice(key.indexOf(" ") + 1)];
+  const { ended } = journal;
+  if (!journal.wasAsked(question, id)) return ended === undefined ? "lost" : "no run";
+  if (ended === undefined) return undefined;
+  const how = ended.ok ? "has ended" : `has failed with ${ended.error!.code}`;
+  return notAnswered(`${run} of ${workflow} ${how}`);
+}
+
+function answerIn(entries: readonly JournalEntry[], key: string): RecordedOutcome | undefined {
+  for (const entry of entries) {
+    if (entry.t === "answered" && answerKey(entry.question, entry.id) === key) return entry.outcome;
+    if (entry.t !== "again") continue;
+    for (const answer of entry.answers) if (typeof answer === "object" && answer.key === key) return answer.outcome;
+  }
+  return undefined;
+}
+
+function notYet(
+  { run, workflow }: RunRef,
+  { name, id, timeout }: { readonly name: string; readonly id: string; readonly timeout: number },
+): Result<never> {
+  const message = `run ${run} of ${workflow} has not answered ${name} within ${timeout} ms, and may still: ` +
+    `ask again with the id ${id}`;
+  return { ok: false, error: new CatgaError("NOT_ENDED", message, { retryable: true, details: { id } }) };
+}
+
+/** Parses an announcement; an invalid one announces nothing. */
+function readAnswers(data: Uint8Array): readonly { readonly run: string; readonly key: string; sequence: number }[] {
+  const said = parsedJson(data);
+  if (!isRecord(said) || !Array.isArray(said.answers)) return [];
+  return said.answers.flatMap((answer) => {
+    if (!Array.isArray(answer)) return [];
+    const [run, question, id, sequence] = answer;
+    const isAnswer = typeof run === "string" && typeof question === "string" && typeof id === "string";
+    return isAnswer && isCount(sequence) ? [{ run, key: answerKey(question, id), sequence }] : [];
+  });
+}
+
+const ASK_OPTIONS = new Set(["id", "timeout"]);
+/** Time between two reads of a run that askers wait for, in ms. */
+const LOOK = 1_500;
+/** Time between two reads of a run that this node executes, which announces its answers itself, in ms. */
+const DRIVEN_LOOK = 60_000;
+/** Maximum number of runs that are read at once. */
+const MAX_READS = 32;
+/** Maximum number of answers in an announcement: the ids of each have up to 512 characters. */
+const MAX_ANNOUNCED = 50;

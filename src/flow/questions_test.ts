@@ -1,0 +1,75 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { assertEquals, assertLess } from "@std/assert";
+import { type Catga, catga, type CatgaOptions, unwrap, workflow } from "../../mod.ts";
+import { MemoryNetwork, testCluster } from "../testing/mod.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { type QuestionsHarness, questionsSuite } from "./questions_suite.ts";
+
+/** A node at a time, each over the same store. */
+function harness(over: Pick<CatgaOptions, "network" | "file">, end: () => Promise<void>): QuestionsHarness {
+  const awake = setInterval(() => {}, 1_000); // keeps the process alive, because timers of an app do not
+  let app: Catga | undefined;
+  let count = 0;
+  return {
+    async start(handlers) {
+      await app?.drain();
+      return app = await catga({ ...over, id: `n${count++}`, service: "s", handlers, logger: QUIET });
+    },
+    async [Symbol.asyncDispose]() {
+      clearInterval(awake);
+      await app?.drain();
+      await end();
+    },
+  };
+}
+
+questionsSuite("in memory", {}, () => Promise.resolve(harness({ network: new MemoryNetwork() }, async () => {})));
+
+questionsSuite("on a file", {}, async () => {
+  const folder = await mkdtemp(join(tmpdir(), "catga-questions-"));
+  return harness({ file: join(folder, "app.catga") }, () => rm(folder, { recursive: true }));
+});
+
+describe("an answer, on another node than the asker's", () => {
+  const Trip = workflow<void, void>("Trip");
+  const Count = Trip.question<void, number>("Count");
+  const trip = Trip.handle(async (flow) => {
+    for (let count = 1;; count++) {
+      const asked = await flow.wait(Count);
+      await flow.sleep(`think ${count}`, 300);
+      asked.answer(count);
+    }
+  });
+  const options = { logger: QUIET, node: (id: string) => id === "client" ? {} : { handlers: trip } };
+
+  it("is announced: the asker has it within some ms", async () => {
+    await using cluster = await testCluster(["node", "client"], options);
+    const app = cluster.app("client");
+    const { clock } = app;
+    const run = unwrap(await app.start(Trip));
+    for (let count = 1; count <= 3; count++) {
+      const since = clock.monotonic();
+      assertEquals(unwrap(await app.ask(Count, run)), count);
+      assertLess(clock.monotonic() - since, 700);
+    }
+  });
+
+  it("whose announcement is lost is found within 2 s", async () => {
+    await using cluster = await testCluster(["node", "client"], options);
+    const app = cluster.app("client");
+    const { clock } = app;
+    const run = unwrap(await app.start(Trip));
+    assertEquals(unwrap(await app.ask(Count, run)), 1);
+    const asking = app.ask(Count, run);
+    await cluster.advance(100);
+    cluster.cut("client");
+    await cluster.advance(500);
+    cluster.restore("client");
+    const since = clock.monotonic();
+    assertEquals(unwrap(await asking), 2);
+    assertLess(clock.monotonic() - since, 2_100);
+  });
+});

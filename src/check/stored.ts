@@ -127,7 +127,7 @@ function waitingFrom(
   if (known.some((head) => head === undefined) && fromStart) return () => true;
   const heads = known.filter((head) => head !== undefined);
   const open = new Set(heads.flatMap((head) => head.open.map(([position]) => position)));
-  const read = Math.min(...heads.map((head) => head.place.read));
+  const read = Math.min(...heads.flatMap(({ place, left = [] }) => [place.read, ...left.map(([, , from]) => from)]));
   return (position) => position > read || open.has(position);
 }
 

@@ -74,6 +74,9 @@ interface Change {
  *   about to begin has had an attempt, though its process goes on. `commit-dropped`: a dead letter stays dead
  *   though its replay is carried out. `unhandled-wait`: what was put aside because no live node handled it waits for
  *   ever.
+ * - `left-commit`: the next leader does not know what was left behind. `left-passed`: a key is taken again behind what was
+ *   passed by of it; `left-ahead`: also before the first reader has read it. `left-begun`: what runs of a key that was
+ *   left behind runs again.
  * - `edge-ahead`: an edge reads events ahead of a client, without limit.
  */
 const PLANTS = {
@@ -459,6 +462,26 @@ const PLANTS = {
     file: "src/log/subscriptions/ledger.ts",
     from: "    if (isSilent) this.#aloneAtSilent = alone;\n    else if",
     to: "    if",
+  }],
+  "left-commit": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "...(this.left.size > 0 ? { left: this.left.stored } : {}),",
+    to: "",
+  }],
+  "left-passed": [{
+    file: "src/log/subscriptions/left_behind.ts",
+    from: "      line.isPassed = true;\n      return false;",
+    to: "      return false;",
+  }],
+  "left-ahead": [{
+    file: "src/log/subscriptions/left_behind.ts",
+    from: "position > read || isFull()",
+    to: "(read < 0 && position > read) || isFull()",
+  }],
+  "left-begun": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "position > this.place.read || (key !== undefined && this.left.has(category, key, position));",
+    to: 'position > this.place.read || (key === undefined && this.left.has(category, "", position));',
   }],
   forever: [{
     file: "src/nats/stream/expiry.ts",

@@ -61,6 +61,8 @@ const SUMS = [
   "unhandled",
   "blocks",
   "reports",
+  "left",
+  "brought",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -115,6 +117,9 @@ export const UNHANDLED = 3_000_000;
  * leaders pass over nodes that do not answer. Half of it in batches.
  */
 export const BLOCKED = 4_000_000;
+
+/** From this seed on keys are left behind all the time; half of it in batches, a third of it with operators who go back. */
+export const LEFT = 5_000_000;
 
 const TRACE = process.argv[3] === "trace";
 const NODES = 3;
@@ -239,7 +244,9 @@ class Run {
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
     const mode = MODES[seed % MODES.length];
-    this.mode = seed >= BLOCKED
+    this.mode = seed >= LEFT
+      ? { ...mode, ...(this.rewinds && { poison: false, cuts: 0, logCuts: 0 }) }
+      : seed >= BLOCKED
       ? { ...mode, poison: false, cuts: 0, logCuts: 0, full: 0, kills: seed % 3 === 0 ? 2 : 0 }
       : seed < REWOUND || seed >= UNHANDLED
       ? mode
@@ -272,8 +279,8 @@ class Run {
     some(mode.logCuts, () => this.#cutLog());
     some(mode.full, () => this.fullUntil = this.now + this.random() * 600);
     some(mode.requests, () => this.#request());
-    if (this.seed >= REWOUND && this.seed < UNHANDLED) some(3, () => this.#rewind());
-    if (this.seed >= UNHANDLED && !this.blocks) some(4, () => this.#rollBack());
+    if (this.rewinds) some(3, () => this.#rewind());
+    if (this.seed >= UNHANDLED && this.seed < BLOCKED) some(4, () => this.#rollBack());
     this.#advance(STORM);
     this.storm = false;
     this.handles = true;
@@ -286,7 +293,12 @@ class Run {
 
   /** True if handlers block their processes. */
   get blocks(): boolean {
-    return this.seed >= BLOCKED;
+    return this.seed >= BLOCKED && this.seed < LEFT;
+  }
+
+  /** True if operators go back. */
+  get rewinds(): boolean {
+    return (this.seed >= REWOUND && this.seed < UNHANDLED) || (this.seed >= LEFT && this.seed % 3 === 0);
   }
 
   pick<T>(from: readonly T[]): T {
@@ -541,8 +553,15 @@ class Run {
   #isSettled(): boolean {
     const { state } = this;
     if (state === undefined) return false;
-    return state.head.open.length === 0 && state.head.place.read >= (this.log.at(-1)?.position ?? 0) &&
+    return state.head.open.length === 0 && this.#isAllBrought(state) &&
+      state.head.place.read >= (this.log.at(-1)?.position ?? 0) &&
       [...state.parked.values()].every(({ dead }) => dead > 0 || this.#isBehindDead(state));
+  }
+
+  /** True if what is left behind waits for dead letters. */
+  #isAllBrought({ head: { left = [] }, parked }: StoredState): boolean {
+    const dead = new Set([...parked].flatMap(([id, { dead }]) => dead > 0 ? [this.fates.get(id)?.message.key] : []));
+    return left.every(([, key]) => dead.has(key));
   }
 
   #isBehindDead({ parked }: StoredState): boolean {
@@ -570,7 +589,10 @@ class Run {
       }
       const isKnown = this.nodes.some(({ alive, endpoint }) => alive && endpoint === handledAt);
       if (parked !== undefined && parked.dead > 0 && isKnown) this.wrong(`${id} is a dead letter, and was handled`);
-      if (parked === undefined && !handled && !lost && !discarding && !givenUp) this.wrong(`${id} was passed over`);
+      const isLeft = state.head.left?.some(([, key, from]) => key === message.key && message.position > from) === true;
+      if (parked === undefined && !handled && !lost && !discarding && !givenUp && !isLeft) {
+        this.wrong(`${id} was passed over`);
+      }
       if (givenUp) this.sums.lost++;
       if (givenUp && this.logCutAt < 0 && this.cutAt < 0) this.wrong(`${id} was given up though nothing was lost`);
       const isBehindPoison = message.key !== undefined && poisoned.has(message.key);
@@ -641,7 +663,7 @@ class SimNode {
     if (!mode.poison) {
       this.attempts = 1 + Math.floor(random() * 4);
       this.mostOfKey = 1 + Math.floor(random() * 20);
-      this.mostParked = this.#run.storm && random() < 0.2 ? 15 : 1_000;
+      this.mostParked = this.#run.storm && random() < 0.2 ? 15 : this.#run.seed >= LEFT ? 60 : 1_000;
     }
     const { seed } = this.#run;
     if ((seed >= BATCHED && seed < REWOUND) || (seed >= UNHANDLED && seed % 2 > 0)) {
@@ -892,7 +914,8 @@ class SimNode {
     const parked = state.parked.get(id);
     const { read, time } = state.head.place;
     const isRead = message.position <= read && message.time <= time;
-    const isOpen = state.head.open.some(([position]) => position === message.position);
+    const isOpen = state.head.open.some(([position]) => position === message.position) ||
+      state.head.left?.some(([, key, from]) => key === message.key && message.position > from);
     if (parked !== undefined ? parked.dead > 0 : isRead && !isOpen) {
       run.wrong(`${id} runs and has ended (${parked?.dead ?? "done"})`);
     }
@@ -1306,6 +1329,8 @@ class SimLeader {
     const next = log.find(({ time }) => time > place.time);
     const before = next === undefined ? log.at(-1) : log[log.indexOf(next) - 1];
     ledger.place = { ...place, read: before?.position ?? 0, time: before?.time ?? 0, epoch: place.epoch + 1 };
+    ledger.left.lost();
+    this.#secondAt = undefined;
   }
 
   #read(): void {
@@ -1320,9 +1345,39 @@ class SimLeader {
       ledger.place = { ...ledger.place, read: message.position, time: message.time, rewound: false };
       ledger.add(message);
     }
-    if (random() < 0.2) ledger.spillHotKey(this.#node.mostOfKey);
+    if (random() < (this.#run.seed >= LEFT ? 0.6 : 0.2)) ledger.leaveHotKeys(this.#node.mostOfKey);
+    this.#bring(ledger);
     if (ledger.place.read >= (log.at(-1)?.position ?? 0)) ledger.caughtUp();
   }
+
+  /** Reads what was left behind, as the second reader. */
+  #bring(ledger: Ledger): void {
+    const { log, random, sums } = this.#run;
+    const { left } = ledger;
+    sums.left += left.size;
+    if (this.#secondAt !== undefined) left.readTo(this.#secondAt, this.#hasCaughtUp, this.#firstAt);
+    const turn = left.turn((category, key, waits) => ledger.hasRoom(category, key, waits ? 0.5 : 1));
+    if (turn === "rest") this.#secondAt = undefined;
+    if (turn === "begin") {
+      [this.#secondAt, this.#firstAt, this.#hasCaughtUp] = [left.place, ledger.place.read, false];
+    }
+    if (turn === "rest" || turn === "wait" || this.#secondAt === undefined) return;
+    let most = Math.ceil(random() * 10);
+    for (const message of log) {
+      if (message.position <= this.#secondAt || most-- <= 0 || ledger.brought > 10 || ledger.full) continue;
+      this.#secondAt = message.position;
+      const before = ledger.open.size;
+      const { read } = ledger.place;
+      ledger.bring(message);
+      if (message.position > read && ledger.open.size > before) this.#run.wrong("the second reader passes the first");
+      sums.brought += ledger.open.size - before;
+    }
+    this.#hasCaughtUp ||= this.#secondAt >= (log.at(-1)?.position ?? 0);
+  }
+
+  #secondAt: number | undefined;
+  #firstAt = 0;
+  #hasCaughtUp = false;
 
   #requests(): void {
     const ledger = this.#ledger!; // it leads

@@ -6,6 +6,7 @@ import { ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_t
 import {
   BATCHED,
   BLOCKED,
+  LEFT,
   REWOUND,
   type SimulatedSubscription,
   simulateSubscription,
@@ -66,6 +67,15 @@ describe("simulation of a subscription", () => {
     for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length, `${what}: ${count}`);
   });
 
+  it("leaves keys behind and brings them in order, whoever dies, goes back, or loses the end of the log", slow, () => {
+    const seen = { left: 0, brought: 0, deaths: 0, rewinds: 0, cuts: 0 };
+    for (const seed of PLAYED_BATCHED.map((seed) => LEFT + seed)) {
+      const sums = played(seed);
+      for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
+    }
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
+  });
+
   it("counts an attempt of what was begun alone, also when the node that had run it ended after its leader", () => {
     played(50_623);
   });
@@ -94,6 +104,10 @@ describe("simulation of a subscription", () => {
       ["blocked-beside", /runs beside another of its key/, BLOCKED],
       ["blocked-commit", /runs with attempt \d behind attempt/, BLOCKED + 100],
       ["blocked-alone", /has \d attempts, and failed \d times/, BLOCKED],
+      ["left-commit", /was passed over/, LEFT],
+      ["left-passed", /runs before/, LEFT],
+      ["left-ahead", /the second reader passes the first/, LEFT],
+      ["left-begun", /runs before|runs and has ended|runs beside/, LEFT],
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {

@@ -4,6 +4,7 @@
  */
 import type { LogStream } from "../../ports/event_log.ts";
 import { messageId } from "../format/commit.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import { categorySubject, scheduleSubject, streamOf } from "../format/names.ts";
 import { newest } from "./newest.ts";
@@ -55,8 +56,8 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
       const group = readGroup(namespace, message);
       // empty: nodes skip this firing of a cron, because the clocks of its time zone change that night
       if (!isReadable(group) || group.length === 0) continue;
-      const [{ id, position, time }] = group;
-      const outcomes = own.flatMap((each) => outcomeOf(each, state.created, position, time) ?? []);
+      const [{ id, position, time, key }] = group;
+      const outcomes = own.flatMap((each) => outcomeOf(each, state.created, { position, time, key }) ?? []);
       runs.push({ id, at: new Date(time), position, outcomes });
       if (runs.length >= most) return runs;
     }
@@ -66,14 +67,15 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
   return runs;
 
   function outcomeOf(
-    { service, name, state: { head: { began, place, open }, parked } }: StoredSubscription,
+    { service, name, state: { head: { began, place, open, left = [] }, parked } }: StoredSubscription,
     created: string,
-    position: number,
-    time: number,
+    { position, time, key }: Pick<LoggedMessage, "position" | "time" | "key">,
   ): ScheduleOutcome | undefined {
     if (position <= began[contract]) return undefined; // the message was stored before the subscription began
     const state = parked.get(messageId({ position, time }));
-    const waits = place.created !== created || position > place.read || open.some(([each]) => each === position);
+    const isLeft = left.some(([category, of, from]) => category === contract && of === key && position > from);
+    const waits = place.created !== created || position > place.read || isLeft ||
+      open.some(([each]) => each === position);
     const outcome = state !== undefined ? state.dead > 0 ? "dead" : "retrying" : waits ? "waits" : "handled";
     return { service, subscription: name, outcome };
   }

@@ -61,7 +61,7 @@ async function infoOf(
   log: LogView | undefined,
 ): Promise<SubscriptionInfo> {
   const { key, service, name, state: { head, parked } } = stored;
-  const { began, leader, place, open } = head;
+  const { began, leader, place, open, left = [] } = head;
   const handled = [...new Set(nodes.flatMap((node) => announced(node, service, name)))];
   const contracts = (handled.length > 0 ? handled : Object.keys(began)).sort();
   const isSame = log === undefined || place.created === log.state.created;
@@ -76,7 +76,9 @@ async function infoOf(
       log.behind(category, Math.max(read, began[category] ?? 0))
     )))
       .filter((each) => each !== undefined);
-    lag = Math.max(0, ...behind.map(({ last }) => lagOf(read, { first: log.state.first, last })));
+    const slowest = isSame ? Math.min(read, ...left.map(([, , from]) => from)) : read;
+    const last = Math.max(0, ...behind.map(({ last }) => last), slowest < read ? sequenceOf(read) : 0);
+    lag = Math.max(0, lagOf(slowest, { first: log.state.first, last }));
     unread.push(...behind.map(({ first }) => first));
     const [first] = unhandled;
     const oldest = first && await log.at(sequenceOf(first[0]));

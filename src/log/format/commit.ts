@@ -48,7 +48,15 @@ export interface Head {
    * again. Absent: none has.
    */
   readonly wentBack?: number | undefined;
+  /**
+   * Keys whose messages behind a position are still to be read, although `place` is behind them. Absent: none. A commit
+   * that has some is of version 2.
+   */
+  readonly left?: readonly LeftKey[] | undefined;
 }
+
+/** A key that is left behind: its messages behind the position are still to be read. */
+export type LeftKey = readonly [category: string, key: string, position: number];
 
 /** How far a subscription has read a log. */
 export interface Place {
@@ -143,7 +151,7 @@ export function readMessageId(id: string): { position: number; time: number } | 
 export function writeCommit({ id, prev, full, base, head, parked, ended, counts }: Commit): string {
   const { open, doubt, ...rest } = head;
   return JSON.stringify({
-    v: 1,
+    v: head.left === undefined ? 1 : 2, // a leader that ignores `left` would pass messages over
     id,
     ...(prev === undefined ? {} : { prev }),
     full,
@@ -162,7 +170,7 @@ export function writeCommit({ id, prev, full, base, head, parked, ended, counts 
  * invalid.
  */
 export function readCommit(text: string): Commit | string {
-  const value = readRecord(text);
+  const value = readRecord(text, 2);
   if (typeof value === "string") return value;
   const { full, base, leader, token, began, requests, counts, wentBack } = value;
   const id = readId(value.id);
@@ -177,6 +185,8 @@ export function readCommit(text: string): Commit | string {
   if (categories.length > MAX_CATEGORIES) return `more than ${MAX_CATEGORIES} categories`;
   if (!isCount(requests)) return "no requests";
   if (wentBack !== undefined && !isCount(wentBack)) return "an invalid token of who went back";
+  const left = value.left === undefined ? undefined : readLeft(value.left);
+  if (left === undefined && value.left !== undefined) return "an invalid list of what is left behind";
   const place = readPlace(value.place);
   const open = readOpen(value.open);
   if (place === undefined || open === undefined) return "no place in the log";
@@ -200,6 +210,7 @@ export function readCommit(text: string): Commit | string {
       requests,
       doubt,
       ...(wentBack === undefined ? {} : { wentBack }),
+      ...(left === undefined ? {} : { left }),
     },
     parked,
     ended: value.ended,
@@ -248,6 +259,8 @@ export function isSame([term, n]: CommitId, [other, m]: CommitId): boolean {
  * 0.2 s to create a consumer with 1,024 filters, and 3.6 s with four times as many (measured).
  */
 export const MAX_CATEGORIES = 1_024;
+/** Maximum number of keys that are left behind: each commit names them. */
+export const MAX_LEFT = 1_000;
 /** Greatest valid token of a leader; tokens beyond it would leave the safe integers. */
 const MAX_TOKEN = 2 ** 52;
 const MAX_EPOCH = 2 ** 32;
@@ -263,6 +276,18 @@ function readPlace(value: unknown): Place | undefined {
   if (typeof created !== "string" || !isCount(read) || !isNotNegative(time)) return undefined;
   if (!isCount(epoch) || epoch > MAX_EPOCH) return undefined;
   return { created, read, time, epoch, ...(isNotNegative(at) ? { at } : {}), ...(rewound === true ? { rewound } : {}) };
+}
+
+function readLeft(value: unknown): LeftKey[] | undefined {
+  if (!Array.isArray(value) || value.length > MAX_LEFT) return undefined;
+  const left: LeftKey[] = [];
+  for (const each of value) {
+    const [category, key, position] = Array.isArray(each) && each.length === 3 ? each : [];
+    if (typeof category !== "string" || !isContractName(category)) return undefined;
+    if (typeof key !== "string" || !isCount(position)) return undefined;
+    left.push([category, key, position]);
+  }
+  return left;
 }
 
 function readDoubt(value: unknown): Doubt | undefined {

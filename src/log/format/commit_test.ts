@@ -62,7 +62,9 @@ describe("readCommit", () => {
     const valid = JSON.parse(writeCommit(commit(2)));
     for (
       const [change, reason] of [
-        [{ v: 2 }, "of another version"],
+        [{ v: 3 }, "of another version"],
+        [{ v: 2, left: [["A b", "k", 1]] }, "an invalid list of what is left behind"],
+        [{ v: 2, left: [["A", "k", -1]] }, "an invalid list of what is left behind"],
         [{ id: ["t"] }, "no number"],
         [{ prev: 1 }, "no number"],
         [{ full: 1 }, "`full` is no boolean"],

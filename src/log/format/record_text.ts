@@ -1,17 +1,24 @@
 /**
- * Common format of all texts stored for a subscription: a JSON object of version 1. Lists of whole numbers are
+ * Common format of all texts stored for a subscription: a JSON object with its version. Lists of whole numbers are
  * written as short texts, because a commit holds thousands of numbers, mostly small ones. Anybody with access can
  * write such a text, so it is validated.
  */
-import { isRecord } from "../../data/checks.ts";
+import { isCount, isRecord } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 
-/** Parses a text stored for a subscription. Returns a string that says what is wrong if the text is invalid. */
-export function readRecord(text: string): Readonly<Record<string, unknown>> | string {
+/** What is wrong with a text that a newer version of Catga has written. */
+export const OTHER_VERSION = "of another version";
+
+/**
+ * Parses a text stored for a subscription. Returns a string that says what is wrong if the text is invalid. `newest`:
+ * the newest version of this kind of text.
+ */
+export function readRecord(text: string, newest = 1): Readonly<Record<string, unknown>> | string {
   const value = parsedJson(text);
   if (value === undefined) return "no JSON";
   if (!isRecord(value)) return "no object";
-  return value.v === 1 ? value : "of another version";
+  if (!isCount(value.v) || value.v === 0) return "no version";
+  return value.v <= newest ? value : OTHER_VERSION;
 }
 
 /**

@@ -91,6 +91,8 @@ const ANSWER_TIMEOUT = 2_000;
 export class KeyLine implements Iterable<Item> {
   first: Item | undefined = undefined;
   last: Item | undefined = undefined;
+  /** Number of messages of the key. */
+  size = 0;
 
   /** Number of open messages of the key: read, and neither handled nor parked. */
   get open(): number {
@@ -104,6 +106,7 @@ export class KeyLine implements Iterable<Item> {
     let before = this.last;
     while (before?.isBehind(item)) before = before.previous;
     const next = before === undefined ? this.first : before.next;
+    this.size++;
     item.line = this;
     item.previous = before;
     item.next = next;
@@ -117,6 +120,7 @@ export class KeyLine implements Iterable<Item> {
   /** Removes an item from the list and clears its links, so that it keeps no other item in memory. */
   remove(item: Item): void {
     const { previous, next } = item;
+    this.size--;
     if (previous === undefined) this.first = next;
     else previous.next = next;
     if (next === undefined) this.last = previous;
@@ -173,6 +177,8 @@ export class Item {
   isFinal = false;
   /** True if the message is an event of an entity that was forgotten since: it is not parked any more. */
   isForgotten = false;
+  /** True if the second reader has read the message, which was left behind before. */
+  isBrought = false;
   /** True if this leader has begun the message. */
   hasBegun = false;
   /** Number of failed attempts that this leader found. */

@@ -13,6 +13,7 @@ import {
   type StoredState,
   writeCommit,
 } from "../format/commit.ts";
+import { OTHER_VERSION } from "../format/record_text.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Draft } from "./next_commit.ts";
 import type { Item } from "./category.ts";
@@ -116,6 +117,7 @@ export class Commits {
     const found = yield* last();
     if (found === undefined) return undefined;
     const { sequence, commit } = found;
+    if (commit === OTHER_VERSION) return commit; // earlier ones lack what it says
     const known = typeof commit === "object" ? commit : undefined;
     const base = known?.base ?? 0;
     const before = yield* stored(base, sequence);

@@ -22,6 +22,7 @@ import type { Categories } from "./categories.ts";
 import { type Category, Item, KeyLine } from "./category.ts";
 import { type Draft, NextCommit } from "./next_commit.ts";
 import { JoinedRuns, lineOf } from "./joined_runs.ts";
+import { LeftBehind } from "./left_behind.ts";
 import { OpenMessages } from "./open_messages.ts";
 import { ParkedMessages } from "./parked_messages.ts";
 import { ReadyMessages } from "./ready_messages.ts";
@@ -36,6 +37,8 @@ export interface LedgerOptions {
   readonly mostParked: number;
   /** Called when a message has become a dead letter. */
   onDead?(item: Item): void;
+  /** Called when later messages of a key are left in the log, because many are parked behind this one. */
+  onLeft?(failed: Item): void;
 }
 
 /**
@@ -81,8 +84,12 @@ export class Ledger {
   readonly parked: ParkedMessages;
   /** Messages that may run and wait for a batch to fill, by category: the first message of each key. */
   readonly filling: Map<Category, Item[]> = new Map();
-  /** Position in the log up to which messages were read. */
+  /** Position in the log up to which messages were read, but for those of keys that are {@link left} behind. */
   place: Place;
+  /** Keys whose later messages are left in the log, and are brought by {@link Ledger.bring}. */
+  readonly left: LeftBehind;
+  /** Number of open messages that {@link Ledger.bring} has added. */
+  brought = 0;
   /** Number of messages that were handed out to nodes and have no outcome yet. */
   running = 0;
   /** Sequence up to which the leader has carried out requests. */
@@ -121,8 +128,8 @@ export class Ledger {
   #mayRunAlready: ((item: Item) => boolean) | undefined;
   /** Messages that are ready and wait for such a node. */
   readonly #heldBack = new Set<Item>();
-  /** Keys whose later messages were parked so that messages of other keys go on. */
-  readonly #spilledLines = new Set<KeyLine>();
+  /** True if messages were brought that are older than others that were open then. */
+  #hasBrought = false;
 
   constructor(options: LedgerOptions) {
     // the new leader has already waited for the runs that were begun before the last rewind
@@ -133,6 +140,7 @@ export class Ledger {
     this.parked = new ParkedMessages(options.mostParked);
     this.place = place;
     this.upTo = requests;
+    this.left = new LeftBehind(options.head.left);
   }
 
   /**
@@ -141,6 +149,7 @@ export class Ledger {
    */
   get oldest(): number | undefined {
     let oldest = this.open.first?.message.time;
+    if (this.#hasBrought) { for (const { message: { time } } of this.open) oldest = Math.min(oldest ?? time, time); }
     // fast path for thousands of dead letters: no other message is parked
     if (this.parked.size === this.parked.dead) return oldest;
     for (const { dead, message: { time } } of this.parked) {
@@ -185,7 +194,7 @@ export class Ledger {
     for (const [id, node] of running) {
       const [item, message] = [known.get(id), messages.get(id)?.message];
       if (item !== undefined) this.#join(item, node);
-      else if (message !== undefined && message.position > this.place.read) this.#joinLater(message, node);
+      else if (message !== undefined && this.#isUnread(message)) this.#joinLater(message, node);
     }
     // messages that the last leader may have begun before its process ended
     const inQuestion = [...this.#all()].filter((item) =>
@@ -224,7 +233,7 @@ export class Ledger {
         isLastOfKey({ key, token, last: this.#last, wentBack: this.#wentBack, begunAgain });
       if (!counts) continue;
       if (item === undefined) {
-        if (message === undefined || message.position <= this.place.read) continue;
+        if (message === undefined || !this.#isUnread(message)) continue;
         this.#endBefore(new Item(message, this.#options.categories.of(message.category), 0, this.place.epoch), "");
         this.#joined.wasHandled(message);
       } else if (afterLateOutcome(item, { handled: true, isCounted: false }) === "done") {
@@ -257,7 +266,7 @@ export class Ledger {
   ): { readonly item: Item; readonly then: AfterLateOutcome } | undefined {
     if (run.token <= this.#wentBack) return undefined;
     if (item === undefined || item.place === "gone") {
-      const isUnread = (readMessageId(id)?.position ?? 0) > this.place.read;
+      const isUnread = (readMessageId(id)?.position ?? 0) > this.left.slowest(this.place.read);
       if (isUnread && run.outcome !== "done") this.#failedUnread.set(id, run);
       return undefined;
     }
@@ -356,8 +365,67 @@ export class Ledger {
    * bytes.
    */
   add(message: LoggedMessage, size = 0): void {
+    if (this.left.size > 0 && this.#passes(message)) return;
+    if (this.parked.size > 0) {
+      if (this.parked.has(messageId(message))) return;
+      if (this.#leaves(message)) return;
+    }
+    this.#take(message, size);
+  }
+
+  /** Adds a message of a key that was left behind, which the second reader has read, unless that is to leave it. */
+  bring(message: LoggedMessage, size = 0): void {
+    const { category, key } = message;
+    if (key === undefined) return;
+    const isFull = () => !this.hasRoom(category, key, 2);
+    if (!this.left.takes({ category, key, position: message.position }, this.place.read, isFull)) return;
     if (this.parked.size > 0 && this.parked.has(messageId(message))) return;
-    if (this.#joined.proveHandled(message)) return;
+    const item = this.#take(message, size);
+    if (item?.place !== "open") return;
+    this.#hasBrought = item.isBrought = true;
+    this.brought++;
+  }
+
+  /** Returns true if a message is left in the log because its key is. */
+  #passes({ category, key, position }: LoggedMessage): boolean {
+    return key !== undefined && this.left.passes(category, key, position);
+  }
+
+  /** Leaves the key of a message behind if many of its messages are parked behind one that has failed. */
+  #leaves({ category, key, position }: LoggedMessage): boolean {
+    if (key === undefined || !this.left.hasRoom) return false;
+    const line = this.#options.categories.of(category).lines.get(key);
+    if (line?.first?.place !== "parked" || this.hasRoom(category, key)) return false;
+    this.left.leave(category, key, position - 1, position);
+    this.#options.onLeft?.(line.first);
+    return true;
+  }
+
+  /**
+   * Returns true if few messages of a key are in hand: of one that only takes long {@link KEPT_OF_LEFT}; behind one that
+   * has failed an eighth of what may be parked besides those of other keys. `times`: by what that is multiplied.
+   */
+  hasRoom(category: string, key: string, times = 1): boolean {
+    const line = this.#options.categories.of(category).lines.get(key);
+    if (line?.first === undefined) return true;
+    if (line.first.awaitsNode) return true; // these have a room of their own
+    const most = line.first.place === "parked" ? this.#roomBehind(line) : KEPT_OF_LEFT;
+    return line.size < Math.max(1, times * most);
+  }
+
+  /** Number of messages of a key that may be parked if its first one has failed, which counts. */
+  #roomBehind({ size, first }: KeyLine): number {
+    const own = first?.place === "parked" ? size : 0;
+    return Math.max(1, Math.min(MAX_PARKED_OF_KEY, Math.floor((own + this.parked.room) / PARTS_OF_ROOM)));
+  }
+
+  /** Returns true if a message that is no open or parked one is still to be read from the log. */
+  #isUnread({ category, key, position }: LoggedMessage): boolean {
+    return position > this.place.read || (key !== undefined && this.left.has(category, key, position));
+  }
+
+  #take(message: LoggedMessage, size: number): Item | undefined {
+    if (this.#joined.proveHandled(message)) return undefined;
     const item = this.#enter(message, 0, size);
     if (!this.#joined.isEmpty) {
       item.node = this.#joined.nodeOf(item.id);
@@ -365,6 +433,12 @@ export class Ledger {
     }
     if (this.#failedUnread.size > 0) this.#countUnread(item);
     if (item.place === "open") this.#suspicion?.arrived(item);
+    return item;
+  }
+
+  #leaveOpen(item: Item): void {
+    this.open.remove(item);
+    if (item.isBrought) this.brought--;
   }
 
   /** Counts the failed run of a message that was still to be read. */
@@ -395,7 +469,7 @@ export class Ledger {
    * when all messages have been read that the log had when the leader began to read.
    */
   caughtUp(): void {
-    this.#suspicion?.caughtUp();
+    if (!this.left.isReading) this.#suspicion?.caughtUp();
   }
 
   /** Makes messages ready to run that were parked until their next attempt, if it is due now. */
@@ -414,7 +488,7 @@ export class Ledger {
   begin(now: () => number): readonly Item[] {
     if (this.#due.size > 0) this.#wake(now());
     this.pause = undefined;
-    if (this.#suspicion?.isOver(this.place.read)) this.#suspicion = undefined;
+    if (this.#suspicion?.isOver(this.left.isReading ? 0 : this.place.read)) this.#suspicion = undefined;
     if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now);
     const begun: Item[] = [];
     for (let item = this.#ready.next(); item !== undefined; item = this.#ready.next()) {
@@ -613,7 +687,8 @@ export class Ledger {
 
   /** Returns the position up to which all messages of a category that were read are handled or discarded. */
   settled(name: string): number {
-    let { read, epoch } = this.place;
+    const { epoch } = this.place;
+    let read = this.left.slowestOf(name, this.place.read);
     for (const item of this.#all()) {
       if (item.category.name === name && item.epoch === epoch) read = Math.min(read, item.position - 1);
     }
@@ -629,6 +704,7 @@ export class Ledger {
     const { began } = this.#options.categories;
     const { created, read, epoch } = this.place;
     this.place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch, rewound: true };
+    this.left.rewind(this.place.read, (category) => Object.hasOwn(began, category));
     const goes = (item: Item) =>
       item.place === "parked"
         ? (item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))) ||
@@ -640,24 +716,42 @@ export class Ledger {
   }
 
   /**
-   * Parks the later messages of the key that has the most open messages, if that key has half of all open messages or
-   * more, so that reading and other keys go on. Such messages take at most half of the room for parked ones. `keep`:
-   * number of open messages that the key keeps at least.
+   * Leaves the keys behind that have a quarter of all open messages or more, so that reading and other keys go on:
+   * their last messages, which have not begun, are forgotten, and read again later. `keep`: number of open messages
+   * that a key keeps at least.
    */
-  spillHotKey(keep = KEPT_OF_KEY): void {
-    let [most, open] = [new KeyLine(), 0];
-    for (const item of this.open) {
-      const { line } = item;
-      if (line?.first === item && line.open > open) [most, open] = [line, line.open];
+  leaveHotKeys(keep = KEPT_OF_KEY): void {
+    if (this.open.size <= keep) return;
+    const counts = new Map<KeyLine, number>();
+    for (const { line } of this.open) if (line !== undefined) counts.set(line, (counts.get(line) ?? 0) + 1);
+    const least = Math.max(keep + 1, this.open.size / HOT_PARTS);
+    for (const [line, count] of counts) if (count >= least && this.left.hasRoom) this.#forgetLast(line, count - keep);
+  }
+
+  /** Leaves messages behind one that is about to be parked in the log, if they are more than may be parked behind it. */
+  #leaveBehind(line: KeyLine): void {
+    const most = this.#roomBehind(line);
+    if (line.size <= most || !this.left.hasRoom) return;
+    if (this.#forgetLast(line, line.size - most)) this.#options.onLeft?.(line.first!); // the line has a message
+  }
+
+  /** Forgets up to `most` of the last messages of a key, as if they had not been read. Returns false if there are none. */
+  #forgetLast(line: KeyLine, most: number): boolean {
+    let last: Item | undefined;
+    for (let left = most; left > 0; left--) {
+      const item = line.last;
+      const isUntouched = item?.place === "open" && item.turn === "waits" && !item.joins && item.attempts === 0 &&
+        item.previous !== undefined && !item.hasBegun && !item.isHandled && !item.isForgotten;
+      if (!isUntouched) break;
+      last ??= item;
+      this.#leaveOpen(item);
+      item.place = "gone";
+      this.#suspicion?.cleared(item);
+      line.remove(item);
     }
-    const room = this.parked.roomOfHotKeys;
-    if (2 * open < this.open.size || room <= 0) return;
-    let kept = Math.max(keep, open - room);
-    const items = [...most];
-    while (kept < open && items[kept].turn === "begun") kept++;
-    if (kept >= open) return;
-    this.#spilledLines.add(most);
-    for (const item of items.slice(kept, open)) this.#park(item, undefined);
+    if (last === undefined || line.last === undefined) return false;
+    this.left.leave(last.category.name, last.key!, line.last.position, last.position); // items of a line have a key
+    return true;
   }
 
   /**
@@ -678,24 +772,9 @@ export class Ledger {
     this.#makeRoom();
   }
 
-  /**
-   * True if messages parked behind slow keys take nearly all the room for parked messages: reading must stop until
-   * there is room.
-   */
-  get isNearlyFull(): boolean {
-    if (!this.parked.isNearlyFull) return false;
-    for (const line of this.#spilledLines) if (line.last?.place !== "parked") this.#spilledLines.delete(line);
-    return this.#spilledLines.size > 0;
-  }
-
   /** Size of the messages in memory: open ones, and parked ones that the store does not have yet, in bytes. */
   get bytes(): number {
     return this.open.bytes + this.#commit.bytes;
-  }
-
-  /** True if no message runs, and no parked message will run by itself, as behind a dead letter. */
-  get hasNothingToRun(): boolean {
-    return this.running === 0 && this.#due.size === 0 && !this.waitsForCommit;
   }
 
   /** Makes the content of the next commit (the state to be stored). */
@@ -733,6 +812,7 @@ export class Ledger {
       began: this.#options.categories.began,
       requests: this.upTo,
       doubt: this.#suspicion?.stored,
+      ...(this.left.size > 0 ? { left: this.left.stored } : {}),
       ...(this.#wentBack > 0 ? { wentBack: this.#wentBack } : {}),
     };
   }
@@ -902,7 +982,7 @@ export class Ledger {
   /** Removes a message that is handled or discarded; the next message of its key may run. */
   #end(item: Item): void {
     const { line, place } = item;
-    if (place === "open") this.open.remove(item);
+    if (place === "open") this.#leaveOpen(item);
     item.place = "gone";
     this.#ready.leavesMemory(item);
     this.#suspicion?.cleared(item);
@@ -935,7 +1015,9 @@ export class Ledger {
         this.#options.onDead?.(item);
       }
     }
-    const behind = failure !== undefined && item.place === "open" ? item.line ?? [] : [];
+    const fails = failure !== undefined && item.place === "open";
+    if (fails && item.line !== undefined && !awaits) this.#leaveBehind(item.line);
+    const behind = fails ? item.line ?? [] : [];
     this.#putAside(item);
     this.parked.setAwaits(item, awaits);
     if (failure !== undefined && awaits) this.parked.awaiting.add(item);
@@ -977,7 +1059,7 @@ export class Ledger {
 
   #putAside(item: Item): void {
     if (item.place === "open") {
-      this.open.remove(item);
+      this.#leaveOpen(item);
       this.parked.add(item);
     }
     this.#ready.leavesMemory(item);
@@ -1046,8 +1128,16 @@ function insert(item: Item): Item | undefined {
   return line.insert(item);
 }
 
-/** Number of messages of a slow key that stay open (in memory); the messages behind them are parked. */
+/** Number of messages of a slow key that stay open (in memory); the messages behind them are left in the log. */
 const KEPT_OF_KEY = 16;
+/** Part of all open messages from which on a key counts as one that keeps others from being read: a quarter. */
+const HOT_PARTS = 4;
+/** Number of messages of a slow key in hand from which on no more are brought. */
+const KEPT_OF_LEFT = 256;
+/** Part of the room for parked messages that those behind one that has failed may take: an eighth. */
+const PARTS_OF_ROOM = 8;
+/** Maximum number of messages in hand of a key whose first one has failed. */
+const MAX_PARKED_OF_KEY = 1_000;
 const NO_ITEMS: ReadonlyMap<string, Item> = new Map();
 const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });

@@ -16,6 +16,8 @@ const FAILED = { code: "HANDLER_FAILED", message: "no" };
 
 /** A ledger with one category, whose messages have three attempts. */
 class Kit {
+  /** Positions of the messages of the log. */
+  readonly log: number[] = [];
   readonly category: Category;
   readonly ledger: Ledger;
 
@@ -35,6 +37,7 @@ class Kit {
   }
 
   add(...positions: number[]): void {
+    this.log.push(...positions);
     for (const position of positions) {
       this.ledger.place = { ...this.ledger.place, read: position, time: position };
       this.ledger.add(message(position));
@@ -48,6 +51,27 @@ class Kit {
 
   commit(): Map<number, Item> {
     return new Map(this.ledger.stored(this.ledger.draft()).map((item) => [item.position, item]));
+  }
+
+  /** Reads what was left behind, as far as there is room. Returns what was added. */
+  bring(): readonly number[] {
+    const { ledger, ledger: { left } } = this;
+    const added: number[] = [];
+    while (
+      ["read", "begin"].includes(left.turn((category, key, waits) => ledger.hasRoom(category, key, waits ? 0.5 : 1)))
+    ) {
+      const next = this.log.find((position) => position > left.place!);
+      if (next === undefined) break;
+      const before = ledger.open.size + ledger.parked.size;
+      ledger.bring(message(next));
+      if (ledger.open.size + ledger.parked.size > before) added.push(next);
+      left.readTo(next, next === this.log.at(-1), ledger.place.read);
+    }
+    return added;
+  }
+
+  get left(): Head["left"] {
+    return this.ledger.draft().head.left ?? [];
   }
 
   get open(): readonly number[] {
@@ -200,52 +224,6 @@ describe("Ledger", () => {
     assertEquals([...kit.begin().keys()], [202]);
   });
 
-  it("has room again when no live node handles what was parked behind a slow message", () => {
-    const kit = new Kit({}, { mostParked: 4 });
-    const { ledger, category } = kit;
-    kit.add(101, 102, 103, 104);
-    const slow = kit.begin().get(101)!;
-    ledger.spillHotKey(1);
-    kit.add(105, 106, 107);
-    assertEquals([ledger.parked.size, ledger.full, ledger.isNearlyFull], [4, true, true]);
-    category.capable = 0;
-    ledger.notRun(slow);
-    ledger.retry(slow);
-    kit.begin();
-    ledger.parkUnhandled(NOW);
-    assertEquals([ledger.parked.size, ledger.full, ledger.isNearlyFull], [7, false, false]);
-    category.capable = 1;
-    for (const position of [101, 102, 103, 104, 105, 106, 107]) {
-      for (const item of ledger.parked.awaiting) ledger.wakeAwaiting(item);
-      const runs = kit.begin();
-      assertEquals([...runs.keys()], [position]);
-      ledger.done(runs.get(position)!);
-    }
-  });
-
-  it("has room again when no live node handles what was parked behind a failed message", () => {
-    const kit = new Kit({}, { mostParked: 4 });
-    const { ledger, category } = kit;
-    kit.add(101, 102, 103, 104);
-    const failed = kit.begin().get(101)!;
-    ledger.spillHotKey(1);
-    ledger.failed(failed, { attempts: 1, error: FAILED, due: NOW + 1_000 });
-    kit.add(105);
-    assertEquals([ledger.parked.size, ledger.full, ledger.isNearlyFull], [4, true, true]);
-    category.capable = 0;
-    kit.commit();
-    kit.begin(NOW + 1_000);
-    ledger.parkUnhandled(NOW + 1_000);
-    assertEquals([ledger.parked.size, ledger.full, ledger.isNearlyFull], [5, false, false]);
-    category.capable = 1;
-    ledger.refresh(category);
-    for (const position of [101, 102, 103, 104, 105]) {
-      const runs = kit.begin(NOW + 1_000);
-      assertEquals([...runs.keys()], [position]);
-      ledger.done(runs.get(position)!);
-    }
-  });
-
   it("does not park what no live node handles while it is less than half of what is open", () => {
     const kit = new Kit();
     kit.add(1, 2, 3);
@@ -312,30 +290,80 @@ describe("Ledger", () => {
     assertEquals(kit.ledger.parked.size, 0);
   });
 
-  it("parks what waits behind a slow message, so that other keys go on", () => {
+  it("leaves in the log what waits behind a slow message, and brings it in order when there is room", () => {
     const kit = new Kit();
-    kit.add(101, 102, 103, 104, 201);
-    kit.ledger.spillHotKey(2);
-    assertEquals(kit.open, [101, 102, 201]);
-    kit.add(105);
-    assertEquals(kit.open, [101, 102, 201]);
-    for (const position of [101, 102, 103, 104, 105]) {
+    kit.add(101, 102, 103, 104, 105, 201);
+    kit.ledger.leaveHotKeys(2);
+    assertEquals([kit.open, kit.ledger.parked.size, kit.left], [[101, 102, 201], 0, [["A", "1", 102]]]);
+    kit.add(202);
+    assertEquals(kit.open, [101, 102, 201, 202]);
+    assertEquals(kit.bring(), [103, 104, 105]);
+    assertEquals(kit.left, []);
+    kit.add(106); // nothing of its key is left behind any more
+    for (const position of [101, 102, 103, 104, 105, 106]) {
       const runs = kit.begin();
       assertEquals(runs.has(position), true, `${position}`);
       kit.ledger.done(runs.get(position)!);
     }
   });
 
-  it("parks nothing for a key that has less than half of what is open, and takes half of the room for it at most", () => {
-    const kit = new Kit({}, { mostParked: 4 });
-    kit.add(101, 102, 201, 301, 401);
-    kit.ledger.spillHotKey(1);
-    assertEquals([kit.open, kit.ledger.parked.size], [[101, 102, 201, 301, 401], 0]);
-    kit.add(103, 104, 105, 106);
-    kit.ledger.spillHotKey(1);
-    assertEquals([kit.open, kit.ledger.isNearlyFull], [[101, 102, 201, 301, 401, 103, 104], false]);
-    kit.add(107, 108);
-    assertEquals([kit.ledger.parked.size, kit.ledger.isNearlyFull], [4, true]);
+  it("forgets of a key neither what has begun nor what has failed, and no key that has less than a quarter", () => {
+    const kit = new Kit();
+    kit.add(101, 102, 103, 201, 301, 401, 501, 601, 701);
+    const first = kit.begin().get(101)!;
+    kit.ledger.leaveHotKeys(1);
+    assertEquals(kit.open, [101, 201, 301, 401, 501, 601, 701]);
+    kit.ledger.failedInPlace(first, 1);
+    kit.ledger.leaveHotKeys(0);
+    assertEquals(kit.open, [101, 201, 301, 401, 501, 601, 701]);
+  });
+
+  it("parks an eighth of the room behind a failed message, and has room for the failures of other keys", () => {
+    const kit = new Kit({}, { mostParked: 16 });
+    const { ledger } = kit;
+    for (let hundred = 100; hundred <= 900; hundred += 100) kit.add(hundred, hundred + 1, hundred + 2, hundred + 3);
+    for (const [position, item] of kit.begin()) {
+      ledger.failed(item, { attempts: 3, error: FAILED, dead: NOW + position });
+    }
+    assertEquals([ledger.parked.size, ledger.parked.dead, ledger.full], [10, 9, false]);
+    const calm = new Kit({}, { mostParked: 16 });
+    calm.add(100);
+    calm.ledger.failed(calm.begin().get(100)!, { attempts: 3, error: FAILED, dead: NOW });
+    calm.add(...Array.from({ length: 99 }, (_, n) => 101 + n));
+    assertEquals([calm.ledger.parked.size, calm.ledger.full, calm.left], [2, false, [["A", "1", 101]]]);
+    assertEquals(calm.bring(), []);
+    calm.ledger.carryOut(1, { kind: "discard", message: "100-100", dead: NOW });
+    const ran: number[] = [];
+    for (let round = 0; round < 200 && ran.length < 99; round++) {
+      calm.commit();
+      for (const [position, item] of calm.begin()) {
+        ran.push(position);
+        calm.ledger.done(item);
+      }
+      calm.bring();
+    }
+    assertEquals(ran, Array.from({ length: 99 }, (_, n) => 101 + n));
+    assertEquals(calm.left, []);
+  });
+
+  it("a next leader brings what was left behind, and joins what of it runs", () => {
+    const head = { place: { ...HEAD.place, read: 300 }, left: [["A", "1", 102]] as const };
+    const kit = new Kit(head);
+    const messages = inLog([message(103)]);
+    kit.ledger.takeOver(found(head, { messages, running: new Map([["103-103", "n2"]]), unclean: false }));
+    kit.log.push(103, 104, 201);
+    assertEquals(kit.bring(), [103, 104]);
+    const runs = kit.begin();
+    assertEquals([...runs].map(([position, { node }]) => [position, node]), [[103, "n2"]]);
+  });
+
+  it("keeps what is left behind in front of the place to which it goes back, and reads the rest again", () => {
+    const kit = new Kit();
+    kit.add(101, 102, 103, 104, 201, 202, 203, 204, 301);
+    kit.ledger.leaveHotKeys(2);
+    assertEquals(kit.left, [["A", "1", 102], ["A", "2", 202]]);
+    kit.ledger.rewind(150, new Set());
+    assertEquals([kit.open, kit.left], [[101, 102], [["A", "1", 102]]]);
   });
 
   it("keeps a failed message, and those behind it, until there is room to park them", () => {
@@ -355,10 +383,13 @@ describe("Ledger", () => {
 
   it("a message that waited for room behind another of its key is handled once, and the next after it", () => {
     const kit = new Kit({}, { mostParked: 1 });
-    kit.add(101);
-    kit.ledger.failed(kit.begin().get(101)!, { attempts: 1, error: FAILED, due: NOW });
+    kit.add(1, 101);
+    const first = kit.begin();
+    kit.ledger.failed(first.get(1)!, { attempts: 3, error: FAILED, dead: NOW });
+    kit.ledger.failed(first.get(101)!, { attempts: 1, error: FAILED, due: NOW });
     kit.add(102, 103);
-    assertEquals([kit.ledger.full, kit.open], [true, [102, 103]]);
+    assertEquals([kit.ledger.full, kit.open], [true, [101, 102, 103]]);
+    kit.ledger.carryOut(1, { kind: "discard", message: "1-1", dead: NOW });
     kit.commit();
     for (const position of [101, 102, 103, 104]) {
       const runs = kit.begin();

@@ -286,15 +286,14 @@ describe("Subscriptions, when the log changes", () => {
     cluster.close();
   });
 
-  it("go on with others while no live node handles what a slow key had put aside before", async () => {
+  it("go on with others while no live node handles a slow key that they have left behind", async () => {
     const cluster = await withHeld({ mostParked: 5_000 });
     const slow = await cluster.node("slow", { handles: BOTH, run: () => new Promise(() => {}), timeout: 600_000 });
     for (let n = 0; n < 60; n++) await cluster.publish("Paid", events(100, 1, 100 * n));
-    await cluster.until("nearly all the room is taken", async () => (await stateOfLeader(cluster)).retrying >= 4_500);
+    await cluster.until("the key to be left behind", async () => (await stateOfLeader(cluster)).open < 20);
     slow.kill();
     await cluster.publish("Placed", events(10, 3));
     await cluster.until("the others are handled", () => cluster.ends.length === 10);
-    await cluster.until("all are read", async () => (await stateOfLeader(cluster)).unhandled?.Paid === 6_001);
     assertEquals((await stateOfLeader(cluster)).state, "leading");
     await cluster.node("newest", { handles: BOTH });
     await cluster.until("all are handled", () => cluster.ends.length === 6_011);

@@ -68,14 +68,9 @@ export class ParkedMessages implements Iterable<Item> {
     return awaits ? this.#awaitingNode < AWAITING * this.#most : this.#counted < this.#most;
   }
 
-  /** Number of messages that a slow key may still park: all such keys together take at most half of the room. */
-  get roomOfHotKeys(): number {
-    return Math.floor(this.#most / 2) - this.#counted;
-  }
-
-  /** True if little more room is left than is kept for messages that fail. */
-  get isNearlyFull(): boolean {
-    return this.#counted >= this.#most * NEARLY_FULL_PART;
+  /** Number of messages that can still be parked, without those that wait for a node. */
+  get room(): number {
+    return Math.max(0, this.#most - this.#counted);
   }
 
   /** Number of parked messages that count for the limit. */
@@ -89,8 +84,3 @@ export class ParkedMessages implements Iterable<Item> {
  * them, as a multiple of the limit for the others. It is limited because each full commit lists all parked messages.
  */
 const AWAITING = 4;
-/**
- * Part of the room for parked messages that slow keys may fill; above it, reading stops. The rest is for failed
- * messages.
- */
-const NEARLY_FULL_PART = 0.9;

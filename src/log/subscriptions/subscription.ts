@@ -13,6 +13,7 @@ import type { Commit, Head } from "../format/commit.ts";
 import { categorySubject, commitSubject, requestSubject, subscriptionKey } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import { isReadable, readGroup } from "../format/group.ts";
+import { OTHER_VERSION } from "../format/record_text.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import type { LogHost } from "../log_host.ts";
 import { type CapableNode, LEADER_BOUNCES_FOR, mayLead, turnOf } from "./leader_election.ts";
@@ -507,6 +508,12 @@ export class LogSubscription {
     const seen = this.#seen;
     await this.#look();
     if (invalid === undefined || seen === undefined || this.#seen?.message.sequence !== seen.message.sequence) return;
+    if (invalid === OTHER_VERSION) {
+      const text = "a newer version of Catga has written it, which this one cannot read: start that version again";
+      this.#warnings.fault("the record", new CatgaError("INVALID_MESSAGE", text));
+      this.#competesAt = this.#options.host.clock.monotonic() + ASIDE;
+      return;
+    }
     this.#warnings.fault(
       "the record",
       new CatgaError("INVALID_MESSAGE", `it is invalid (${invalid}); all messages of the log are handled again`),

@@ -19,6 +19,7 @@ import type { Item } from "./category.ts";
 import { Garbage } from "./garbage.ts";
 import { HandingOut } from "./handing_out.ts";
 import { Ledger } from "./ledger.ts";
+import { LeftReading } from "./left_reading.ts";
 import { LeaderReading } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { storedMessages, takeOver, type TakeoverOptions } from "./found_state.ts";
@@ -62,6 +63,8 @@ export class SubscriptionTerm {
   /** State of this leader; `undefined` until it has taken over its predecessor's state. */
   #led: { readonly categories: Categories; readonly ledger: Ledger; readonly handing: HandingOut } | undefined;
   #reading: LeaderReading | undefined;
+  /** Reads again what {@link SubscriptionTerm.#reading} has left in the log; set together with it. */
+  #second: LeftReading | undefined;
   /** The last error while this node takes over its predecessor's state; `undefined`: none yet. */
   #untaken: CatgaError | undefined;
   /** The write of a commit that is under way; `undefined`: none is. */
@@ -219,8 +222,10 @@ export class SubscriptionTerm {
   /** True if nothing is due, and nothing will be before `onChange` is called. */
   get isResting(): boolean {
     if (this.#led === undefined || this.#phase !== "runs" || this.#reading?.caughtUp !== true) return false;
-    const { ledger: { open, parked, place }, handing } = this.#led;
-    if (open.size > 0 || parked.size > parked.dead || handing.paused || this.#fullSince !== undefined) return false;
+    const { ledger: { open, parked, place, left }, handing } = this.#led;
+    if (
+      open.size > 0 || left.size > 0 || parked.size > parked.dead || handing.paused || this.#fullSince !== undefined
+    ) return false;
     if (place.created !== this.#committed?.created || place.read !== this.#committed.read) return false;
     return !this.#dirty && this.#writing === undefined && this.#looks.length === 0 && !this.#carrying;
   }
@@ -245,7 +250,8 @@ export class SubscriptionTerm {
     }
     const isSlow = this.#lacksRoom && now - this.#fullSince! > SLOW; // set while there is no room
     this.#isIdle = isSlow && [...ledger.open].every(({ category }) => category.capable === 0);
-    if (isSlow) ledger.spillHotKey();
+    if (isSlow) ledger.leaveHotKeys();
+    this.#second?.look();
     const oldest = ledger.open.first;
     warnings.check(oldest?.message, stream.serverTime, () => Object.keys(unhandledOf(categories, ledger)));
     if (now >= this.#looks[0] && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
@@ -296,6 +302,7 @@ export class SubscriptionTerm {
     this.#handled.flush();
     this.#options.ending.abort(new CatgaError("CLOSED", "the subscription is no longer led here"));
     this.#reading?.close();
+    this.#second?.close();
     this.#led?.handing.close();
     this.#wake();
   }
@@ -317,7 +324,13 @@ export class SubscriptionTerm {
     const { head } = stored;
     const categories = new Categories(spec, head.began, host.timeout);
     categories.refresh(nodes());
-    const ledger = new Ledger({ head, categories, mostParked, onDead: (item) => this.#onDead(item) });
+    const ledger = new Ledger({
+      head,
+      categories,
+      mostParked,
+      onDead: (item) => this.#onDead(item),
+      onLeft: (item) => warnings.left(item),
+    });
     const handing = new HandingOut({
       ...{ host, spec, warnings, handled: this.#handled, token: commits.token, ledger, store, nodes },
       now: () => this.#now,
@@ -361,7 +374,11 @@ export class SubscriptionTerm {
       },
       onLoss: (loss, { back }) => {
         ledger.place = { ...ledger.place, epoch: ledger.place.epoch + 1 };
-        if (back) categories.reset();
+        if (back) {
+          categories.reset();
+          this.#second?.close();
+          ledger.left.lost();
+        }
         warnings.loss(loss);
         host.app.lost(Object.keys(categories.began));
         this.#change();
@@ -369,15 +386,29 @@ export class SubscriptionTerm {
       settled: () => ledger.open.size === 0,
       fault: (error) => warnings.fault("reading", error),
     }, ledger);
+    this.#second = new LeftReading({
+      ...{ clock: host.clock, stream, namespace: host.namespace, ledger },
+      categories: () => Object.keys(categories.began),
+      isFull: () => ledger.brought >= MAX_BROUGHT || ledger.full || ledger.bytes >= MAX_BYTES,
+      onMessages: (messages, size) => {
+        this.#takeWith(messages, (message) => ledger.bring(message, size));
+      },
+      fault: (error) => warnings.fault("reading", error),
+    });
     reading.follow(Object.keys(categories.began));
     this.#flow();
   }
 
   #take(messages: readonly LoggedMessage[], size: number): void {
-    const { categories, ledger, handing } = this.#led!; // `#led` is set before reading begins
+    const { ledger } = this.#led!; // `#led` is set before reading begins
+    this.#takeWith(messages, (message) => ledger.add(message, size));
+  }
+
+  #takeWith(messages: readonly LoggedMessage[], add: (message: LoggedMessage) => void): void {
+    const { categories, handing } = this.#led!; // `#led` is set before reading begins
     handing.paused = !this.#mayHandOut;
     for (const message of messages) {
-      if (!categories.passes(message)) ledger.add(message, size);
+      if (!categories.passes(message)) add(message);
     }
     this.#progress();
     handing.pump();
@@ -394,11 +425,13 @@ export class SubscriptionTerm {
     this.#change();
     if (ledger.waitsForCommit && this.#writing === undefined && this.#phase === "runs") void this.#write();
     this.#flow();
+    // with many keys the next tick does
+    if (ledger.left.size > 0 && ledger.left.size <= FEW_LEFT) this.#second?.look();
     if (ledger.open.size === 0) this.#reading?.settle();
     this.#wake();
   }
 
-  /** Pauses reading of the log while the maximum number of messages is open, or nearly as many are parked as may be. */
+  /** Pauses reading of the log while the maximum number of messages is open, or parked. */
   #flow(): void {
     const [led, reading] = [this.#led, this.#reading];
     if (led === undefined || reading === undefined) return;
@@ -406,15 +439,15 @@ export class SubscriptionTerm {
     const { warnings, mostParked, host: { clock } } = this.#options;
     const partIf = (paused: boolean) => paused ? 0.5 : 1; // a paused reading goes on only when half of the room is free
     const part = partIf(this.#lacksRoom);
-    const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MAX_BYTES * part;
-    this.#lacksRoom = ledger.full || ledger.isNearlyFull || isFull;
+    const open = ledger.open.size - ledger.brought;
+    const isFull = open >= categories.window * part || ledger.open.bytes >= MAX_BYTES * part;
+    this.#lacksRoom = ledger.full || isFull;
     // a store that has not taken all yet needs only time
     const full = this.#lacksRoom || ledger.bytes >= MAX_BYTES * partIf(this.#fullSince !== undefined);
-    const stopped = ledger.full || (this.#isIdle && (isFull || (ledger.isNearlyFull && ledger.hasNothingToRun)));
+    const stopped = ledger.full || (this.#isIdle && isFull);
     if (stopped !== warnings.stopped) {
       const lacksNodes = ledger.full ? sum(unhandledOf(categories, ledger)) > mostParked : isFull;
-      const reason = lacksNodes ? this.#unhandled(led) : this.#noRoom(mostParked);
-      warnings.stop(stopped ? reason : undefined);
+      warnings.stop(!stopped ? undefined : lacksNodes ? this.#unhandled(led) : this.#noRoom(mostParked));
     }
     if (full === (this.#fullSince !== undefined)) return;
     this.#fullSince = full ? clock.monotonic() : undefined;
@@ -433,9 +466,10 @@ export class SubscriptionTerm {
 
   #noRoom(most: number): CatgaError {
     const { service, name } = this.#options.spec;
+    const { parked } = this.#led!.ledger; // `#led` is set: only a leader that has taken over stops
     const message =
-      `the subscription ${name} of ${service} has ${this.#led!.ledger.parked.size} messages put aside, of ${most} at ` +
-      "most: replay or discard its dead letters (catga dead), or mend what its handlers fail at";
+      `the subscription ${name} of ${service} has ${parked.size} messages put aside, of ${most} at most, ` +
+      `${mostOf(parked)}: replay or discard its dead letters (catga dead), or mend what its handlers fail at`;
     return new CatgaError("OVERLOADED", message, { retryable: true });
   }
 
@@ -514,6 +548,7 @@ export class SubscriptionTerm {
   async #settle(patience: number): Promise<void> {
     if (this.#phase === "runs") this.#phase = "leaving";
     this.#reading?.close();
+    this.#second?.close();
     if (this.#led !== undefined) this.#led.handing.paused = true;
     const until = this.#options.host.clock.monotonic() + patience;
     await this.#waitUntil(until, () => this.#led?.ledger.running === 0);
@@ -574,6 +609,7 @@ export class SubscriptionTerm {
     if (!categories.add(began, ledger.place.read)) return;
     this.refresh();
     reading.follow(Object.keys(categories.began));
+    this.#second?.close(); // it begins again, with all categories
     if (this.#fullSince !== undefined) reading.pause();
   }
 
@@ -624,6 +660,18 @@ export class SubscriptionTerm {
   }
 }
 
+/** Says of which contract, with which error, most of the parked messages are. */
+function mostOf(parked: Iterable<Item>): string {
+  const counts = new Map<string, number>();
+  for (const { category: { name }, error, awaitsNode, line } of parked) {
+    const code = (error ?? line?.first?.error)?.code;
+    const who = `${printable(name)}${code === undefined ? "" : ` (${printable(code)})`}`;
+    if (!awaitsNode) counts.set(who, (counts.get(who) ?? 0) + 1);
+  }
+  const [[who, count] = ["no contract", 0]] = [...counts].sort(([, a], [, b]) => b - a);
+  return `${count} of them of ${who}`;
+}
+
 /**
  * Returns the number of messages that no live node handles, by category: open and parked ones without dead letters.
  * Categories without any are left out.
@@ -670,5 +718,9 @@ const COMMIT_INTERVAL = 100;
  * the parked ones that the store does not have yet.
  */
 const MAX_BYTES = 33_554_432;
-/** Time for which reading of the log may wait for room before later messages of the slowest key are parked, in ms. */
+/** Maximum number of open messages that the second reader has brought: it does not wait for what the first one reads. */
+const MAX_BROUGHT = 1_024;
+/** Number of keys that are left behind up to which each answer may let the second reader go on. */
+const FEW_LEFT = 16;
+/** Time for which reading of the log may wait for room before the slowest keys are left behind, in ms. */
 const SLOW = 1_000;

@@ -2,12 +2,14 @@
 import type { SubscriptionHealth } from "../../contract/nodes/node_info.ts";
 import type { Observation } from "../../contract/nodes/observer.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
+import { show } from "../../data/checks.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError } from "../../error.ts";
 import { OnceAMinute } from "../../ports/clock.ts";
 import type { LogLoss } from "../../ports/event_log.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import type { LogHost } from "../log_host.ts";
+import type { Item } from "./category.ts";
 
 /** A category (contract) of which a subscription skips stored messages. */
 export interface SkippedCategory {
@@ -68,6 +70,17 @@ export class Warnings {
     if (outage === undefined) return this.state("going on");
     const { contract, code, message } = outage;
     this.state("waiting", `${contract} failed (${code}: ${printable(message)}); attempts do not count meanwhile`);
+  }
+
+  /** Reports that later messages of a key stay in the log, because many are parked behind one that has failed. */
+  left({ category: { name }, key, dead, error, line }: Item): void {
+    if (!this.#reports.due(`left ${name} ${key}`, WARNING_PAUSE)) return;
+    const cause = error === undefined ? "" : ` (${error.code})`;
+    const [which, advice] = dead > 0
+      ? ["a dead letter", ": replay or discard it (catga dead)"]
+      : ["one that fails", ""];
+    const others = `${line?.size ?? 0} messages of ${printable(name)} with the key ${show(key)}`;
+    this.state("waiting", `${others} wait behind ${which}${printable(cause)}, and later ones in the log${advice}`);
   }
 
   loss({ reason, after, next }: LogLoss): void {

@@ -1,0 +1,83 @@
+/**
+ * The second reader of a subscription's leader: reads messages of keys that were left behind (`left_behind.ts`) again
+ * from the log, as far as there is room for them. It has a consumer of its own only while it reads or waits.
+ */
+import type { LoggedMessage } from "../format/logged_message.ts";
+import type { Place } from "../format/commit.ts";
+import type { Ledger } from "./ledger.ts";
+import { LeaderReading, type ReadingOptions } from "./reading.ts";
+
+/** Options of a {@link LeftReading}. */
+export interface LeftReadingOptions extends Pick<ReadingOptions, "clock" | "stream" | "namespace" | "fault"> {
+  readonly ledger: Ledger;
+  /** Contracts whose messages the subscription reads. */
+  categories(): readonly string[];
+  /** Returns true if no more messages fit into memory. */
+  isFull(): boolean;
+  /** Called with messages read, in order. `size`: size of each message in the log, in bytes. */
+  onMessages(messages: readonly LoggedMessage[], size: number): void;
+}
+
+/** Reads what a leader has left in the log. */
+export class LeftReading {
+  readonly #options: LeftReadingOptions;
+  #reading: LeaderReading | undefined;
+  /** How far {@link LeftReading.#reading} has come, and how far the first reader had when it began. */
+  #at: { place: Place } = { place: { created: "", read: 0, time: 0, epoch: 0 } };
+  #first = 0;
+  #isPaused = false;
+
+  constructor(options: LeftReadingOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to read, waits, reads on, or closes. Call when the number of messages in hand may have changed. */
+  look(): void {
+    const { ledger: { left }, isFull } = this.#options;
+    if (this.#reading !== undefined) left.readTo(this.#at.place.read, this.#reading.caughtUp, this.#first);
+    if (left.size === 0 && this.#reading === undefined) return;
+    const turn = left.turn((category, key, isWaiting) =>
+      this.#options.ledger.hasRoom(category, key, isWaiting ? 0.5 : 1)
+    );
+    if (turn === "rest") return this.close();
+    if (turn === "begin") this.#begin(left.place!); // the turn is to begin there
+    const waits = turn === "wait" || isFull();
+    if (waits === this.#isPaused) return;
+    this.#isPaused = waits;
+    if (waits) this.#reading?.pause();
+    else this.#reading?.resume();
+  }
+
+  close(): void {
+    if (this.#reading === undefined) return;
+    this.#reading.close();
+    this.#reading = undefined;
+    this.#options.ledger.left.rest();
+  }
+
+  #begin(read: number): void {
+    const { clock, stream, namespace, ledger, fault, onMessages, categories } = this.#options;
+    this.#reading?.close();
+    const { created, epoch, read: first } = ledger.place;
+    this.#first = first;
+    this.#isPaused = false;
+    const at = this.#at = { place: { created: read === 0 ? "" : created, read, time: 0, epoch } };
+    const reading = this.#reading = new LeaderReading({
+      clock,
+      stream,
+      namespace,
+      onMessages: (messages, size) => {
+        if (this.#reading !== reading) return;
+        onMessages(messages, size);
+      },
+      // the first reader acts on what follows
+      onForgotten: () => {},
+      onGarbage: () => {},
+      onEnd: () => {},
+      onLoss: (_, { back }) => back && this.close(),
+      settled: () => true,
+      fault,
+    }, at);
+    reading.follow(categories());
+  }
+}

@@ -1336,7 +1336,7 @@ class SimLeader {
   #read(): void {
     const { log, random } = this.#run;
     const ledger = this.#ledger!; // it leads
-    let most = Math.ceil(random() * 20);
+    let most = this.#run.seed >= LEFT && random() < 0.4 ? 0 : Math.ceil(random() * 20);
     const { place } = ledger;
     const there = log.find(({ position }) => position === place.read);
     if (place.read > 0 && place.time > 0 && there?.time !== place.time) return;
@@ -1345,7 +1345,8 @@ class SimLeader {
       ledger.place = { ...ledger.place, read: message.position, time: message.time, rewound: false };
       ledger.add(message);
     }
-    if (random() < (this.#run.seed >= LEFT ? 0.6 : 0.2)) ledger.leaveHotKeys(this.#node.mostOfKey);
+    const isHot = random() < (this.#run.seed >= LEFT ? 0.6 : 0.2);
+    if (isHot) ledger.leaveHotKeys(this.#run.seed >= LEFT ? 1 : this.#node.mostOfKey);
     this.#bring(ledger);
     if (ledger.place.read >= (log.at(-1)?.position ?? 0)) ledger.caughtUp();
   }
@@ -1362,7 +1363,7 @@ class SimLeader {
       [this.#secondAt, this.#firstAt, this.#hasCaughtUp] = [left.place, ledger.place.read, false];
     }
     if (turn === "rest" || turn === "wait" || this.#secondAt === undefined) return;
-    let most = Math.ceil(random() * 10);
+    let most = Math.ceil(random() * 40);
     for (const message of log) {
       if (message.position <= this.#secondAt || most-- <= 0 || ledger.brought > 10 || ledger.full) continue;
       this.#secondAt = message.position;

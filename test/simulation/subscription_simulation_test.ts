@@ -107,7 +107,7 @@ describe("simulation of a subscription", () => {
       ["left-commit", /was passed over/, LEFT],
       ["left-passed", /runs before/, LEFT],
       ["left-ahead", /the second reader passes the first/, LEFT],
-      ["left-begun", /runs before|runs and has ended|runs beside/, LEFT],
+      ["left-begun", /runs before|runs and has ended|runs beside/, LEFT + 60],
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {

@@ -118,7 +118,7 @@ export const UNHANDLED = 3_000_000;
  */
 export const BLOCKED = 4_000_000;
 
-/** From this seed on keys are left behind all the time; half of it in batches, a third of it with operators who go back. */
+/** From this seed on keys are left behind all the time; half of it in batches, a third with operators who go back. */
 export const LEFT = 5_000_000;
 
 const TRACE = process.argv[3] === "trace";

@@ -6,7 +6,7 @@
 import { isCount, isRecord } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 
-/** What is wrong with a text that a newer version of Catga has written. */
+/** Reason why a text that a newer version of Catga has written cannot be read. */
 export const OTHER_VERSION = "of another version";
 
 /**

@@ -402,8 +402,8 @@ export class Ledger {
   }
 
   /**
-   * Returns true if few messages of a key are in hand: of one that only takes long {@link KEPT_OF_LEFT}; behind one that
-   * has failed an eighth of what may be parked besides those of other keys. `times`: by what that is multiplied.
+   * Returns true if few messages of a key are in hand: of one that only takes long {@link KEPT_OF_LEFT}; behind one
+   * that has failed an eighth of what may be parked besides those of other keys. `times`: by what that is multiplied.
    */
   hasRoom(category: string, key: string, times = 1): boolean {
     const line = this.#options.categories.of(category).lines.get(key);
@@ -728,14 +728,14 @@ export class Ledger {
     for (const [line, count] of counts) if (count >= least && this.left.hasRoom) this.#forgetLast(line, count - keep);
   }
 
-  /** Leaves messages behind one that is about to be parked in the log, if they are more than may be parked behind it. */
+  /** Leaves messages in the log that are behind one that is about to be parked, if more than may be parked are. */
   #leaveBehind(line: KeyLine): void {
     const most = this.#roomBehind(line);
     if (line.size <= most || !this.left.hasRoom) return;
     if (this.#forgetLast(line, line.size - most)) this.#options.onLeft?.(line.first!); // the line has a message
   }
 
-  /** Forgets up to `most` of the last messages of a key, as if they had not been read. Returns false if there are none. */
+  /** Forgets up to `most` of the last messages of a key, as if they were unread. Returns false if there are none. */
   #forgetLast(line: KeyLine, most: number): boolean {
     let last: Item | undefined;
     for (let left = most; left > 0; left--) {

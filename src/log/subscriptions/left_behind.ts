@@ -21,8 +21,8 @@ interface LeftLine {
   isPassed: boolean;
 }
 
-/** What the second reader is to do. */
-export type Turn =
+/** The next thing that the second reader is to do. */
+export type ReaderTurn =
   /** Read on from its place. */
   | "read"
   /** Wait at its place, because none of the keys that it may take has room. */
@@ -146,7 +146,7 @@ export class LeftBehind {
    * Says what the second reader is to do. `hasRoom`: returns true if the leader has few messages of a key in hand; of
    * one that waits for room half as many.
    */
-  turn(hasRoom: (category: string, key: string, isWaiting: boolean) => boolean): Turn {
+  turn(hasRoom: (category: string, key: string, isWaiting: boolean) => boolean): ReaderTurn {
     if (this.#lines.size === 0 || this.#isUnsure) return this.rest();
     let [from, isReading, mayRead] = [Infinity, false, false];
     for (const line of this.#lines.values()) {
@@ -196,7 +196,7 @@ export class LeftBehind {
     for (const [name, line] of this.#lines) if (goes(line)) this.#lines.delete(name);
   }
 
-  /** Position up to which the messages of a key were taken: all that the second reader has read, unless it passed any. */
+  /** Position up to which messages of a key were taken: all that the second reader has read, unless it passed any. */
   #taken({ from, isPassed }: LeftLine): number {
     return isPassed ? from : Math.max(from, this.place ?? from);
   }

@@ -718,7 +718,7 @@ const COMMIT_INTERVAL = 100;
  * the parked ones that the store does not have yet.
  */
 const MAX_BYTES = 33_554_432;
-/** Maximum number of open messages that the second reader has brought: it does not wait for what the first one reads. */
+/** Maximum number of open messages that the second reader has brought: the first one does not keep it waiting. */
 const MAX_BROUGHT = 1_024;
 /** Number of keys that are left behind up to which each answer may let the second reader go on. */
 const FEW_LEFT = 16;

@@ -75,8 +75,8 @@ interface Change {
  *   though its replay is carried out. `unhandled-wait`: what was put aside because no live node handled it waits for
  *   ever.
  * - `left-commit`: the next leader does not know what was left behind. `left-passed`: a key is taken again behind what
- *   was passed by of it; `left-ahead`: also before the first reader has read it. `left-begun`: what runs of a key that was
- *   left behind runs again.
+ *   was passed by of it; `left-ahead`: also before the first reader has read it. `left-begun`: what runs of a key that
+ *   was left behind runs again.
  * - `edge-ahead`: an edge reads events ahead of a client, without limit.
  */
 const PLANTS = {

@@ -2,6 +2,7 @@
  * The composition root: makes a running node from the options of `catga()`. Only this file knows both backends (NATS
  * and memory), and the order in which a node starts.
  */
+import type { StoreHost } from "./contract/nodes/attached_store.ts";
 import { outside } from "./data/async_context.ts";
 import { hostname } from "node:os";
 import type { Catga } from "./contract/nodes/running_node.ts";
@@ -34,6 +35,7 @@ import { type Bucket, bucketName, BUCKETS, type KeyValueStore } from "./ports/ke
 import {
   type Clock,
   EndingClock,
+  onAbort,
   type Random,
   refuseFakeTimers,
   systemClock,
@@ -119,7 +121,11 @@ async function start(options: CatgaOptions): Promise<Catga> {
   checkOptions(options);
   checkNetwork(options.network);
   if ((options.network?.clock ?? systemClock) === systemClock) refuseFakeTimers();
-  const registrations = collect(options.handlers);
+  const stores = options.sql ?? [];
+  const registrations = [
+    ...collect(options.handlers),
+    ...collect(stores.map((store) => store["~store"].handlers)),
+  ];
   const settings = withDefaults(options);
   const { behaviors, logger, namespace, replicas, causes, service, timeout } = settings;
   await evaluation?.drainEarlier();
@@ -198,6 +204,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
 
     // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
+    for (const store of stores) app.stores.push(await store["~store"].attach(await storeHost(app)));
     link.started({ info: self, host: app, clock });
     const end = link.ended?.();
     if (end !== undefined) throw end;
@@ -214,6 +221,21 @@ async function start(options: CatgaOptions): Promise<Catga> {
     hooks.detach();
     throw error;
   }
+}
+
+/** Makes the interface of a node for the databases that it serves. */
+async function storeHost(app: App): Promise<StoreHost> {
+  const { clock, carried } = app;
+  return {
+    ...{ clock, carried, log: (await app.log()).recorded() },
+    lead: (name, fn, options) => app.lead(name, fn, options),
+    publish: (contract, payload) => app.publish(contract, payload),
+    follow: (contract, options) => app.follow(contract, options),
+    start: async (start) => await (await app.nodeRuns()).startRecorded(start),
+    tell: (signal, run, payload, options) => app.tell(signal, run, payload, options),
+    onEnd: (end) => void onAbort(app.draining, end),
+    fault: (during, error) => app.fault(during, error),
+  };
 }
 
 /** Everything that {@link partsOf} and {@link joinCluster} make the parts of a node of. */

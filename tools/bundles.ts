@@ -29,6 +29,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/shop_browser": 25,
   "src/cli/commands/doctor_messages": 44,
   "test/simulation/subscription_simulation": 121,
+  "test/simulation/relay_simulation": 20,
   "test/log_hostile": 79,
   "src/cli/cli": 47,
   "tools/clone_types": 20,
@@ -108,6 +109,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
 const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "examples/mistakes/mistakes": 40,
   "src/flow/runs": 44,
+  "src/sql/store": 25,
   "src/nats/event_log": 31,
   "src/file/ports": 25,
   "src/file/beside": 3,

@@ -154,6 +154,7 @@ describe("docs", () => {
       import("../mod.ts"),
       import("../src/behaviors/mod.ts"),
       import("../src/http/mod.ts"),
+      import("../src/sql/mod.ts"),
       import("../src/testing/mod.ts"),
     ])).flatMap((entrypoint) => Object.keys(entrypoint));
     assertGreater(exported.length, 15);
@@ -167,6 +168,7 @@ describe("docs", () => {
       import("../src/cli/main.ts"),
       import("../src/client/mod.ts"),
       import("../src/http/mod.ts"),
+      import("../src/sql/mod.ts"),
       import("../src/testing/mod.ts"),
     ])).flatMap((entrypoint) => Object.keys(entrypoint));
     assertGreater(exported.length, 15);

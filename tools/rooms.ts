@@ -212,6 +212,11 @@ export const ROOMS: readonly Room[] = [
     what: "an entrypoint: logging, retry, timeout, rate limit, tracing, metrics",
     may: [...CONTRACT, "@opentelemetry/api"],
   },
+  {
+    path: "src/sql",
+    what: "an entrypoint: a database of the program's own: outbox with its relay, effects once, over any driver",
+    may: [...DISPATCH, "src/log/format"],
+  },
   { path: "src/lint", what: "an entrypoint: rules for deno lint", may: ["src/contract"] },
   {
     path: "src/cli",

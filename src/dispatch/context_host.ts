@@ -82,6 +82,8 @@ export interface Envelope {
   readonly position?: number | undefined;
   /** Messages of the log only: the fencing token of the subscription's leader. */
   readonly fence?: number | undefined;
+  /** Messages and batches of the log only: label of the subscription, `<service>/<name>`. */
+  readonly subscription?: string | undefined;
   /**
    * For messages of the log: returns the time until which the subscription's leader would wait for the result of a
    * handler that is still waiting for a place, by the monotonic clock; `now`: the present time of that clock. Such a

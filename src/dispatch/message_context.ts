@@ -141,10 +141,10 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   /** Sets the id that the contract makes of the payload; called for a message that came without an id. */
   set id(id: string) {
     const { call, attempt, correlation, causation, ancestry, headers, key, send, span, sentAt } = this.envelope;
-    const { position, fence, storedAt, due } = this.envelope;
+    const { position, fence, storedAt, due, subscription } = this.envelope;
     this.#envelope = {
       ...{ call, id, attempt, correlation, causation, ancestry, headers, key, send, span, sentAt },
-      ...{ position, fence, storedAt, due },
+      ...{ position, fence, storedAt, due, subscription },
     };
   }
 
@@ -210,6 +210,10 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   get due(): Date | undefined {
     const ms = this.#envelope?.due;
     return ms === undefined ? undefined : dateOf(ms);
+  }
+
+  get subscription(): string | undefined {
+    return this.#envelope?.subscription;
   }
 
   get key(): string | undefined {
@@ -488,11 +492,11 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   withOwnContext(handle: (own: MessageContext) => MaybePromise<Outcome>): Promise<Outcome> {
     const host = this.#host;
     const { id, attempt, correlation, causation, ancestry, headers, key, position, fence } = this.envelope;
-    const { storedAt, due } = this.envelope;
+    const { storedAt, due, subscription } = this.envelope;
     const call = host.nextCall();
     const envelope = {
       ...{ call, id, attempt, correlation, causation, ancestry, headers, key, position, fence },
-      ...{ storedAt, due },
+      ...{ storedAt, due, subscription },
     };
     const own = new MessageContext(host, this.contract, this.remaining(host.clock.monotonic()), envelope);
     own.execution.key = this.execution.key;

@@ -3,6 +3,7 @@
  * that keep messages in streams, use of a node; the folder `flow/` implements the interface by which a node starts and
  * executes runs of workflows.
  */
+import type { RecordedStart } from "../contract/nodes/attached_store.ts";
 import type { UsedContracts } from "../contract/nodes/used_contracts.ts";
 import type { UnreadableEntity } from "../contract/nodes/alarms.ts";
 import type { AnyContract } from "../contract/declaration/contract.ts";
@@ -80,6 +81,8 @@ export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
   /** For each run that this node executes now, the name of its workflow; a drain waits for each of these runs. */
   readonly driven: readonly string[];
   infos(options: RunsOptions): AsyncIterableIterator<RunInfo>;
+  /** Starts a run whose start an outbox has recorded; otherwise like `start`. */
+  startRecorded(start: RecordedStart): Promise<Result<string, never>>;
   /**
    * Checks which runs that were stuck have continued or ended, and reports them to the app's observers. Called when a
    * program or tool asks which runs are stuck.

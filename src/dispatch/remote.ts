@@ -1,4 +1,5 @@
 /** The interface of an app to its cluster; the folder `cluster/` implements it, `catga.ts` connects it. */
+import type { RecordedLog } from "../contract/nodes/attached_store.ts";
 import type { Backlog } from "./admission_queue.ts";
 import type { Admission } from "./admission.ts";
 import type { ObservedMismatch } from "../contract/nodes/alarms.ts";
@@ -233,6 +234,8 @@ export interface DurableLog {
   /** Stores a message in the log; the result is ok when it is stored. Never rejects. */
   publish(message: DurableMessage): Promise<Result<void>>;
   unschedule(contract: AnyContract, id: string): Promise<boolean>;
+  /** Returns the log for the relay of an outbox. */
+  recorded(): RecordedLog;
   /**
    * Starts the read models of this node (subscriptions with `each: "node"`), before the node joins its cluster.
    * Resolves when they have handled the messages that were in the log at the call. Begins to open the streams of the

@@ -2,6 +2,7 @@
  * The runs of workflows, as one node starts, executes, signals, cancels and lists them. `Runs` creates the other parts
  * of this folder, and delegates to them. It opens no stream before one is first needed.
  */
+import type { RecordedStart } from "../contract/nodes/attached_store.ts";
 import type { AnyContract } from "../contract/declaration/contract.ts";
 import type { Context } from "../contract/calls/context.ts";
 import type {
@@ -131,6 +132,10 @@ export class Runs implements DrivenRunsHost, NodeRuns {
     parent?: Context,
   ): Promise<Result<string, never>> {
     return this.#starts.start(workflow, input, options, parent);
+  }
+
+  startRecorded(start: RecordedStart): Promise<Result<string, never>> {
+    return this.#starts.startRecorded(start);
   }
 
   result(workflow: AnyWorkflow, run: string, options?: ResultOptions): Promise<Result<unknown>> {

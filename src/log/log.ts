@@ -2,6 +2,7 @@
  * The durable log of one node: opens the log's streams when first needed, makes them anew after they were lost, and
  * connects publisher, subscriptions, read models and followers.
  */
+import type { RecordedLog } from "../contract/nodes/attached_store.ts";
 import type { AnyContract } from "../contract/declaration/contract.ts";
 import type { SubscriptionHealth } from "../contract/nodes/node_info.ts";
 import type {
@@ -116,6 +117,10 @@ class NodeLog implements DurableLog {
 
   unschedule(contract: AnyContract, id: string): Promise<boolean> {
     return this.#publisher.unschedule(contract, id, contract.options.timeout ?? this.#options.host.timeout);
+  }
+
+  recorded(): RecordedLog {
+    return this.#publisher.recorded(() => this.#kept.get());
   }
 
   catchUp(): Promise<void> {

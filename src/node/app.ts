@@ -2,6 +2,7 @@
  * A running node: its sends, its state and its end. `send_path.ts` prepares and routes a send; `drain.ts` has the order
  * of a drain.
  */
+import type { StoreAttachment } from "../contract/nodes/attached_store.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { outside } from "../data/async_context.ts";
 import { failure } from "../dispatch/outcome.ts";
@@ -140,6 +141,8 @@ export class App implements NodeHost, DrainableNode {
   readonly runner: Runner;
   /** The contracts that this node uses without handling them. */
   readonly used: UsedContracts = new UsedContracts();
+  /** The databases that this node serves. */
+  readonly stores: StoreAttachment[] = [];
   /** Why the program says that this node is not ready; `undefined`: it is ready. */
   unready: string | undefined;
   readonly closed: Promise<void>;
@@ -281,6 +284,7 @@ export class App implements NodeHost, DrainableNode {
       inFlight: this.inFlight,
       queued,
       subscriptions,
+      ...(this.stores.length === 0 ? {} : { sql: this.stores.map(({ health }) => health) }),
       alarms: status === "stopped" ? [] : this.#alarmsOf(subscriptions), // a stopped node no longer sees any state
     };
   }
@@ -314,7 +318,8 @@ export class App implements NodeHost, DrainableNode {
   #alarmsOf(subscriptions: Health["subscriptions"]): Health["alarms"] {
     this.#ownRuns?.look();
     const { backlog } = this.#remote?.health ?? {};
-    return this.#parts.alarms.alarms(subscriptions, backlog, this.#remote?.mismatches);
+    const stores = this.stores.map(({ health }) => health);
+    return this.#parts.alarms.alarms(subscriptions, backlog, this.#remote?.mismatches, stores);
   }
 
   get unreadable(): readonly UnreadableEntity[] {

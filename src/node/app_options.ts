@@ -1,4 +1,5 @@
 /** The options of `catga()`: their meanings, ranges, defaults and checks. */
+import type { AttachedStore } from "../contract/nodes/attached_store.ts";
 import { type Behavior, checkBehaviors } from "../contract/declaration/behavior.ts";
 import { checkRoute, checkTimes, MAX_CONCURRENCY } from "../contract/declaration/contract.ts";
 import {
@@ -50,6 +51,11 @@ export interface CatgaOptions {
    * says when a write counts as stored. Excludes `nats` and `network`. Default: none.
    */
   file?: string | FileOptions | undefined;
+  /**
+   * Databases of the program, made by `sqlStore` of `@catga/catga/sql`: this node publishes what their outboxes have,
+   * or takes over when the node that does dies. Default: none.
+   */
+  sql?: readonly AttachedStore[] | undefined;
   /** A network in memory, which makes one cluster of several apps of one process, for tests. Default: none. */
   network?: MemoryNetwork | undefined;
   /** Name that separates applications on one NATS: 1 to 64 letters, digits, `-` and `_`. Default: `"default"`. */
@@ -163,6 +169,17 @@ const CHECKS: {
     }
     if (durability !== undefined && durability !== "disk" && durability !== "process") {
       throw new TypeError(`${name}.durability must be "disk" or "process"; got ${show(durability)}`);
+    }
+  },
+  sql(name, value) {
+    const isStore = (store: unknown) => typeof (store as Partial<AttachedStore>)?.["~store"]?.attach === "function";
+    if (!Array.isArray(value) || !value.every(isStore)) {
+      throw new TypeError(`${name} must be an array of what sqlStore(…) gives; got ${show(value)}`);
+    }
+    const names = value.map((store) => store["~store"].name);
+    const twice = names.find((each, i) => names.indexOf(each) < i);
+    if (twice !== undefined) {
+      throw new TypeError(`${name}: two stores are named ${show(twice)}: give each a name, as sqlStore(…, { name })`);
     }
   },
   namespace: checkToken,

@@ -150,12 +150,13 @@ export class NodeAlarms {
 
   /**
    * Returns the current alarms. `subscriptions`: their state; `backlog`: messages of other nodes that wait on this node
-   * for handlers.
+   * for handlers; `stores`: the databases that this node serves.
    */
   alarms(
     subscriptions: readonly SubscriptionHealth[],
     backlog?: ClusterHealth["backlog"],
     mismatches: readonly ObservedMismatch[] = [],
+    stores: Observed["stores"] = [],
   ): readonly Alarm[] {
     const now = this.#clock.now();
     const nodes = this.#liveNodes();
@@ -196,6 +197,7 @@ export class NodeAlarms {
       runs: [...this.#runs.values()],
       entities: this.unreadable,
       blocked: this.#blocked,
+      stores,
       mismatches: mismatches.map((each) => ({ ...each, sender: this.#label })),
       backlog: this.#backlog(backlog, now - this.#clock.monotonic()),
     }, this.#alarms);

@@ -102,6 +102,12 @@ export interface Context extends Sender {
    */
   readonly due: Date | undefined;
   /**
+   * Messages and batches of the log only: the subscription that this run belongs to, as `<service>/<name>`; for a
+   * queued command, whose handlers are one subscription for all services, `@/<name>`. With it, an id names one effect.
+   * `undefined` for other messages, and in handlers with `each: "node"`.
+   */
+  readonly subscription: string | undefined;
+  /**
    * Messages of the log only: the message's key; for an event of an entity, the entity's id. `undefined` without a key,
    * and for other messages.
    */

@@ -143,6 +143,15 @@ export interface Step {
 }
 
 /**
+ * A database in which a step has its effect: what `sqlStore` of `@catga/catga/sql` gives. `Tx`: a transaction; `Out`:
+ * what collects messages.
+ */
+export interface StepStore<Tx, Out> {
+  /** Internal: runs the effect of a step once for its id. */
+  "~step"<T>(id: string, fn: (tx: Tx, out: Out) => MaybePromise<T>, signal: AbortSignal): Promise<T>;
+}
+
+/**
  * Options of `flow.step`.
  * @decides workflow options, steps, signals, as types
  */
@@ -230,6 +239,17 @@ export interface Flow {
    * value or failure that it returned (1 MiB at most). Several steps may run at once.
    */
   step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options?: StepOptions<NoInfer<T>>): Promise<T>;
+  /**
+   * Runs a function as a step whose effect in a database is exactly once: the step's id and what the function returned
+   * are recorded in the transaction, and a later attempt returns them. What the function collects in `out` is published
+   * with the effect. A returned `fail(…)` takes the effect back, and is the step's outcome.
+   */
+  transaction<Tx, Out, T>(
+    store: StepStore<Tx, Out>,
+    name: string,
+    fn: (tx: Tx, out: Out) => MaybePromise<T>,
+    options?: StepOptions<NoInfer<T>>,
+  ): Promise<T>;
   /**
    * Sends a command or a query as a step, with the step's id as message id; or runs another workflow to its end. After
    * a failure that the handler did not choose (`UNAVAILABLE`, `OVERLOADED`, `TIMEOUT`, …) the step is tried again until

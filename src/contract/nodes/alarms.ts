@@ -4,7 +4,7 @@
  */
 import { listed } from "../../data/printable.ts";
 import { isErrorCode } from "../../error.ts";
-import type { Health, NodeInfo, SubscriptionHealth } from "./node_info.ts";
+import type { Health, NodeInfo, StoreHealth, SubscriptionHealth } from "./node_info.ts";
 import { drivenWorkflow } from "../declaration/workflow.ts";
 
 /** An alarm, as `app.health()` returns it. */
@@ -64,6 +64,8 @@ export interface Observed {
   readonly entities?: readonly UnreadableEntity[];
   /** Messages and runs whose handlers failed, and that wait for their next attempt. */
   readonly retrying?: readonly ObservedRetry[];
+  /** Databases whose outboxes the observer relays. */
+  readonly stores?: readonly StoreHealth[];
   /** Contracts of which running programs have versions that do not fit each other. */
   readonly mismatches?: readonly ObservedMismatch[];
   /** Streams with wrong settings. */
@@ -313,6 +315,7 @@ function* raised(observed: Observed): Iterable<Raised> {
         `Why the first: ${why}`;
     yield { kind: "entity-unreadable", about, severity: "error", count, message, since };
   }
+  for (const store of observed.stores ?? []) yield* ofStore(store);
   for (const [about, own] of Map.groupBy(mismatches, ({ contract }) => contract)) {
     const parts = own.flatMap(({ nodes, unread, unreadable, sender = "this program" }) => [
       ...(unread.length === 0 ? [] : [`what ${sender} sends, ${listed(nodes)} would refuse: ${listed(unread, "; ")}`]),
@@ -336,6 +339,24 @@ function* raised(observed: Observed): Iterable<Raised> {
         `${listed(own.map(({ run }) => run))}. Why the first: ${why}`;
     const thrown = cause === undefined ? {} : { cause };
     yield { kind: "run-stuck", about, severity: "error", count, message, since, ...thrown };
+  }
+}
+
+function* ofStore({ name: about, oldest, refused, halted, error }: StoreHealth): Iterable<Raised> {
+  const cause = error;
+  if (halted !== undefined) {
+    const message = `Nothing of the outbox ${about} is published until you decide: ${halted}`;
+    yield { kind: "outbox-halted", about, severity: "error", count: 1, message };
+  }
+  if (refused > 0) {
+    const message = `${refused} ${
+      refused === 1 ? "row" : "rows"
+    } of the outbox ${about} can never be stored in the log.`;
+    yield { kind: "outbox-refused", about, severity: "error", count: refused, message };
+  }
+  if (oldest >= OUTBOX_LATE) {
+    const message = `The outbox ${about} has had rows for ${Math.floor(oldest / 1_000)} s that are not in the log.`;
+    yield { kind: "outbox-late", about, severity: "error", count: Math.round(oldest), message, cause };
   }
 }
 
@@ -555,6 +576,8 @@ const NEW = 3_600_000;
 const [BACKLOG, STILL] = [10_000, 30_000];
 /** Difference between two machines' clocks above which there is an alarm, in ms. */
 const APART = 2_000;
+/** Age of the oldest row of an outbox above which there is an alarm, in ms. */
+const OUTBOX_LATE = 30_000;
 /** Maximum number of mismatches that the alarm of one contract names. */
 const MAX_NAMED_MISMATCHES = 4;
 /** Share of a stream's or account's size limit above which there is an alarm. */
@@ -589,6 +612,9 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "run-stuck": "Read why, mend it, and let it go on: catga run retries it, skips the step, or cancels.",
   "entity-unreadable":
     "Deploy a version whose schemas and functions read the stored events: after a rollback, the later one again.",
+  "outbox-halted": "Read docs/sql.md, compare database and log, then call store.resume().",
+  "outbox-refused": "Read the column refused of these rows; delete them, or mend them and empty that column.",
+  "outbox-late": "Read the cause: the database, or the log, does not answer its relay.",
   "schema-mismatch": "Deploy one version of the contract everywhere, or take the deploy back.",
   "breaker-open": "Look at that program: it does not take messages. It is tried again every few seconds.",
   "clocks-apart": "Let NTP set the clock of that machine: schedules and ages are wrong there.",

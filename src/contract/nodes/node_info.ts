@@ -163,6 +163,8 @@ export interface Health {
    * `each: "node"`) included. The method `subscriptions()` asks the store for all subscriptions.
    */
   readonly subscriptions: readonly SubscriptionHealth[];
+  /** The databases of the option `sql` of `catga()`; absent without that option. */
+  readonly sql?: readonly StoreHealth[];
   /**
    * Alarms about problems that this node sees, the most urgent first; each lasts as long as its cause. `message`: a
    * sentence for people; `count`: how many messages, bytes or ms are concerned; `since`: a time in ms since 1970;
@@ -191,6 +193,9 @@ export interface Health {
       | "node-overloaded"
       | "run-stuck"
       | "entity-unreadable"
+      | "outbox-halted"
+      | "outbox-refused"
+      | "outbox-late"
       | "schema-mismatch"
       | "breaker-open"
       | "clocks-apart";
@@ -204,6 +209,22 @@ export interface Health {
     readonly docs: string;
     readonly cause?: string | undefined;
   }[];
+}
+
+/** The state of a store's outbox, as far as this node knows without asking. */
+export interface StoreHealth {
+  /** The name of the store. */
+  readonly name: string;
+  /** True if this node publishes what the outbox has. The counts are known only there. */
+  readonly leads: boolean;
+  /** Age of the oldest row of the outbox, in ms, when the relay last looked; 0: the outbox was empty. */
+  readonly oldest: number;
+  /** Number of rows that can never be stored in the log, and were set aside. */
+  readonly refused: number;
+  /** Why the relay has stopped until somebody decides; `undefined`: it has not. */
+  readonly halted: string | undefined;
+  /** The last error of the database or the log; `undefined`: the relay's last look succeeded. */
+  readonly error: string | undefined;
 }
 
 /**

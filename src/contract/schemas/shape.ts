@@ -105,6 +105,9 @@ export class ContractShapes {
   }
 }
 
+/** Takes the place of the shape of a workflow whose validator has no JSON Schema. */
+export const UNKNOWN_SHAPE = "?";
+
 /**
  * Returns true if a workflow has a shape (a hash of its declaration), by which its versions are told apart: if it has a
  * schema, or its version is above 1.

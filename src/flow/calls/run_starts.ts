@@ -2,6 +2,7 @@
  * Starts of runs: by a program, at once or at a time; by a schedule that has fired; and by a step of another run. A
  * start is the first stored message of the run. The node that stores it executes the run if it handles the workflow.
  */
+import type { RecordedStart } from "../../contract/nodes/attached_store.ts";
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import type { Context } from "../../contract/calls/context.ts";
 import type { AnySignal, AnyWorkflow, StartAndTell, StartOptions, TellOptions } from "../../contract/calls/flow.ts";
@@ -30,6 +31,9 @@ import type { RunSchedules } from "../driving/run_schedules.ts";
 import type { RunVersions } from "../driving/run_versions.ts";
 import type { RunsNode } from "../runs_node.ts";
 import { refusedInTime } from "../execution/schema_in_time.ts";
+
+/** The options of a workflow that the start of a run records. */
+type StartedDefinition = RecordedStart["definition"];
 
 /** Further data that a start gives a run, besides the input: shape of the workflow, parent run, and headers. */
 interface StartHow {
@@ -201,6 +205,17 @@ export class RunStarts {
     return fail(error.code, message, { final: true });
   }
 
+  /** Starts a run whose start an outbox has recorded; implements {@link NodeRuns.startRecorded}. */
+  async startRecorded(
+    { definition, run, input, shape, headers, tags }: RecordedStart,
+  ): Promise<Result<string, never>> {
+    const unhandled = this.#unhandled(definition);
+    if (unhandled !== undefined) return unhandled;
+    const given = input === "" ? undefined : decodeText(input);
+    const started = this.#start(definition, run, given, { shape, headers, tags });
+    return await inTime(this.#node, `start ${definition.name}`, started);
+  }
+
   /** Starts a run as a step of another run; implements {@link DriveHost.startChild}. */
   async startChild(
     contract: AnyContract,
@@ -233,7 +248,7 @@ export class RunStarts {
    * Returns the failure of a start of a workflow that no node can execute: this node does not handle it, and without a
    * network there is no other node.
    */
-  #unhandled({ name }: WorkflowDefinition): Result<never, never> | undefined {
+  #unhandled({ name }: Pick<WorkflowDefinition, "name">): Result<never, never> | undefined {
     const { app: { transport }, bodies } = this.#node;
     if (transport !== undefined || bodies.has(name)) return undefined;
     return failedWith(noHandlerHere({ kind: "workflow", name }).error);
@@ -250,7 +265,7 @@ export class RunStarts {
 
   /** Stores the start of a run, within the span of the run. */
   async #start(
-    definition: WorkflowDefinition,
+    definition: StartedDefinition,
     run: string,
     input: unknown,
     how: StartHow,
@@ -266,7 +281,7 @@ export class RunStarts {
    * Stores the start of a run. `span`: the span of the run; `span.stored` is called if this call has stored the start.
    */
   async #store(
-    definition: WorkflowDefinition,
+    definition: StartedDefinition,
     run: string,
     input: unknown,
     how: StartHow,
@@ -357,7 +372,7 @@ function idOf(make: (input: never) => string, input: unknown): string {
 
 /** Makes the first entry of a run, which records its start. */
 function startEntry(
-  { version, keep, timeout, redact }: WorkflowDefinition,
+  { version, keep, timeout, redact }: StartedDefinition,
   input: unknown,
   holder: string,
   { shape, parent, headers, tags }: StartHow,

@@ -2,11 +2,11 @@
  * Versions of workflows, told apart by their shapes: the version of this node, and the nodes that may accept a run that
  * this version has refused.
  */
-import { isShapedWorkflow } from "../../contract/schemas/shape.ts";
+import { isShapedWorkflow, UNKNOWN_SHAPE } from "../../contract/schemas/shape.ts";
 import { afterRefusedMessage, type ShapedNode, shapeName, untriedNodes } from "../../contract/schemas/shape_rules.ts";
 import type { WorkflowDefinition } from "../../contract/declaration/workflow_body.ts";
 import type { RefusedRunFate } from "../execution/drive_host.ts";
-import { type Journal, UNKNOWN_SHAPE } from "../stored/journal.ts";
+import type { Journal } from "../stored/journal.ts";
 import type { RunsNode } from "../runs_node.ts";
 
 /** The versions of workflows, as one node knows them. */

@@ -242,6 +242,7 @@ export class Drive {
     const flow = {
       ...{ id: this.#state.ref.run, version: started!.version, headers },
       step: (name, fn, options = {}) => steps.step(name, fn, options),
+      transaction: (store, name, fn, options = {}) => steps.transaction(store, name, fn, options),
       send: (contract: unknown, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.send(contract as AnyContract, payload, options),
       sleep: (name, until) => this.#waits.sleep(name, until),

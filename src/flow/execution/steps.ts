@@ -7,7 +7,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { STEP_PAUSES } from "../../contract/declaration/defaults.ts";
 import { describe } from "../../contract/declaration/definition.ts";
-import type { AnyQuestion, FlowSendOptions, Step, StepOptions } from "../../contract/calls/flow.ts";
+import type { AnyQuestion, FlowSendOptions, Step, StepOptions, StepStore } from "../../contract/calls/flow.ts";
 import { isFailure } from "../../contract/calls/result.ts";
 import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import {
@@ -133,6 +133,22 @@ export class Steps {
       return { ok: true, value: copyOf(value, "the result", mostBytes) };
     });
     return this.#call(name, options, make, {}) as Promise<T>; // the step's value has its function's type
+  }
+
+  transaction<Tx, Out, T>(
+    store: StepStore<Tx, Out>,
+    name: string,
+    fn: (tx: Tx, out: Out) => MaybePromise<T>,
+    options: StepOptions<NoInfer<T>>,
+  ): Promise<T> {
+    if (typeof store?.["~step"] !== "function") {
+      const got = `transaction ${name} takes what sqlStore(…) gives; got ${show(store)}`;
+      return this.#state.misused(new TypeError(got));
+    }
+    if (typeof fn !== "function") {
+      return this.#state.misused(new TypeError(`transaction ${name}: its work must be a function; got ${show(fn)}`));
+    }
+    return this.step<T>(name, ({ id, signal }) => store["~step"](id, fn, signal), options);
   }
 
   send(contract: AnyContract, payload: unknown, options: FlowSendOptions<never>): Promise<unknown> {

@@ -71,7 +71,7 @@ export class Journal {
   heldAt = 0;
   /**
    * Shape (hash of the declaration) of the workflow on the node that executed the run last, or else in the process that
-   * started it. Empty if the workflow's versions have no shape; {@link UNKNOWN_SHAPE} if its validator has no JSON
+   * started it. Empty if the workflow's versions have no shape; `"?"` if its validator has no JSON
    * Schema.
    */
   shape = "";
@@ -559,9 +559,6 @@ export function isOwn(step: string): boolean {
 const PROGRESS: ReadonlySet<JournalEntry["t"]> = new Set([
   ...["done", "slept", "woken", "waits", "took", "child", "answered"] as const,
 ]);
-
-/** Takes the place of the shape of a workflow whose validator has no JSON Schema. */
-export const UNKNOWN_SHAPE = "?";
 
 /** Takes the place of a step's name in entries and schedules of the run's time limit. */
 export const TIME_OUT = "@timeout";

@@ -122,8 +122,8 @@ export function readSubscriptionKey(key: string): { service: string; name: strin
 }
 
 /**
- * The patterns of the subjects of the stream `catga_<ns>_subscriptions`: commits, parked messages, requests, and leases
- * of nodes.
+ * The patterns of the subjects of the stream `catga_<ns>_subscriptions`: commits, parked messages, requests, leases of
+ * nodes, and marks of relays.
  */
 export function subscriptionsSubjects(namespace: string): readonly string[] {
   return [`${below(namespace, "sub")}>`];
@@ -165,6 +165,11 @@ export function readRequestSubject(namespace: string, subject: string): { key: s
   return id === undefined || more !== undefined || readSubscriptionKey(key) === undefined ? undefined : { key, id };
 }
 
+/** The subject of the mark of the relay of a database's outbox, by the name of its store. */
+export function relayMarkSubject(namespace: string, store: string): string {
+  return `${below(namespace, "sub.sql")}${encodeToken(store)}`;
+}
+
 /** The subject of a node's lease; the node is named by its endpoint. */
 export function leaseSubject(namespace: string, endpoint: string): string {
   return `${below(namespace, "sub.node")}${encodeToken(endpoint)}`;
@@ -193,7 +198,7 @@ function decodeTokenOf(text: string | undefined): string | undefined {
 /** Prefix of all subjects of one kind in a namespace. */
 function below(
   namespace: string,
-  part: "log" | "at" | "entity" | "sub" | "sub.rec" | "sub.park" | "sub.req" | "sub.node",
+  part: "log" | "at" | "entity" | "sub" | "sub.rec" | "sub.park" | "sub.req" | "sub.node" | "sub.sql",
 ) {
   return `catga.${namespace}.${part}.`;
 }

@@ -15,6 +15,7 @@ import { scheduleSubject } from "../format/names.ts";
 import { PublishLane } from "./publish_lane.ts";
 import { Publication, type PublicationHost, PublishBacklog } from "./publication.ts";
 import type { LaneParts } from "./publication_group.ts";
+import { RecordedMessages, type RecordedMessagesOptions } from "./recorded_messages.ts";
 import { ScheduleStore } from "./schedule_store.ts";
 import { StreamMessages, type StreamMessagesOptions, unstored } from "./stream_message.ts";
 
@@ -71,6 +72,12 @@ export class Publisher {
     const publication = new Publication(this.#options.host, this.#backlog, lane, parts);
     lane.add(publication);
     return publication.result;
+  }
+
+  /** Makes the part of the publisher that stores what outboxes have recorded. `kept`: as of its options. */
+  recorded(kept: RecordedMessagesOptions["kept"]): RecordedMessages {
+    const { namespace, source } = this.#options;
+    return new RecordedMessages({ namespace, source, kept, messages: this.#messages });
   }
 
   /**

@@ -2,6 +2,7 @@
  * Makes the messages of the stream: the published messages of one process as they are stored, with subject, headers and
  * ids. One message of the stream may contain several published messages, its items.
  */
+import type { RecordedMessage } from "../../contract/nodes/attached_store.ts";
 import type { StreamsHost } from "../../dispatch/node_host.ts";
 import { KEEP } from "../../contract/declaration/defaults.ts";
 import type { AnyContract } from "../../contract/declaration/contract.ts";
@@ -104,6 +105,23 @@ export class StreamMessages {
     return fingerprint(payloadOf(own[0])) !== fingerprint(payloadOf(there[0]));
   }
 
+  /** Makes the message of the stream that an outbox has recorded. */
+  recorded({ kind, contract, items, id, keep, shape }: RecordedMessage): StreamMessage {
+    const { namespace, endpoint } = this.#options;
+    const first = this.#items;
+    this.#items += items.length;
+    const queued = kind === "command";
+    const head = { endpoint, first, sentAt: this.#clock.now(), keep: keptAs(keep), schedule: undefined, queued, shape };
+    return {
+      subject: categorySubject(namespace, contract),
+      data: groupText(head, items.join(",")),
+      options: {
+        id: "given" in id ? givenId(contract, id.given) : `o:${id.made}`,
+        ttl: keep === Infinity ? undefined : keep,
+      },
+    };
+  }
+
   /**
    * Makes the message of the stream that contains these publications; an error: it cannot be made, and the
    * publications end with this error.
@@ -123,7 +141,7 @@ export class StreamMessages {
     const unscheduled = {
       subject: category,
       data: groupText(head, items),
-      options: { id: id === undefined ? group : `u:${contract.name}:${encodeToken(id)}`, ttl },
+      options: { id: id === undefined ? group : givenId(contract.name, id), ttl },
     };
     if (planned === undefined) return unscheduled;
     const { schedule, due, subject } = planned;
@@ -160,6 +178,11 @@ export class StreamMessages {
       replacement: { write, isOwn, yieldsTo: () => false, alone: true, patient: false, done: "stored" },
     };
   }
+}
+
+/** Returns the id by which the stream recognizes a message to which the program gave an id. */
+function givenId(contract: string, id: string): string {
+  return `u:${contract}:${encodeToken(id)}`;
 }
 
 /**

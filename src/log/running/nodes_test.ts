@@ -54,6 +54,31 @@ describe("a durable event", () => {
     assert(seen.every(({ position, fenced }) => fenced && Number.isSafeInteger(position)));
   });
 
+  it("names its subscription, whether it runs alone, with others of the subscription, or in a batch", async () => {
+    await using cluster = new MemoryCluster();
+    const seen: (string | undefined)[] = [];
+    const note = (_: unknown, ctx: { readonly subscription: string | undefined }) => void seen.push(ctx.subscription);
+    const Clean = command<string>("Clean", { durable: true });
+    const together = { name: "together" };
+    const app = await cluster.start("a", {
+      service: "shop",
+      handlers: [
+        Placed.on(note, { name: "alone" }),
+        ...[Placed.on(note, together), Placed.on(note, together)],
+        Placed.onBatch(note, { name: "batch", within: 0 }),
+        Placed.on(note, { each: "node" }),
+        Clean.handle(note),
+      ],
+    });
+    await app.publish(Placed, { n: 1, key: "k" });
+    await app.enqueue(Clean, "it");
+    await cluster.clock.advance(10_000);
+    const inPair = Array(2).fill("shop/together");
+    assertEquals(seen.toSorted(), [undefined, ...inPair, "shop/alone", "shop/batch", "@/Clean"].toSorted());
+    assertEquals((await app.send(Clean, "at once")).ok, true);
+    assertEquals(seen.at(-1), undefined);
+  });
+
   it("is given to each attempt and handler, and kept as a dead letter, as it was published, whatever they do to it", async () => {
     await using cluster = new MemoryCluster();
     const seen: unknown[] = [];

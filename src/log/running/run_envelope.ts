@@ -14,6 +14,8 @@ export interface Logged {
   readonly fence: number | undefined;
   /** Time at which the message was stored, by the server's clock, in ms since 1970. */
   readonly storedAt?: number;
+  /** Label of the subscription, `<service>/<name>`; absent for read models, which are no subscription of a service. */
+  readonly subscription?: string;
 }
 
 /**
@@ -37,17 +39,19 @@ export class RunEnvelope implements Envelope {
   readonly key: string | undefined;
   readonly fence: number | undefined;
   readonly storedAt: number | undefined;
+  readonly subscription: string | undefined;
   readonly #meta: LoggedMeta | null | undefined;
   readonly #run: RunOf;
   #headers: Readonly<Record<string, string>> | undefined = undefined;
 
-  constructor({ id, attempt, position, key, meta, fence, storedAt }: Logged, run: RunOf) {
+  constructor({ id, attempt, position, key, meta, fence, storedAt, subscription }: Logged, run: RunOf) {
     this.id = id;
     this.attempt = attempt;
     this.position = position;
     this.key = key;
     this.fence = fence;
     this.storedAt = storedAt;
+    this.subscription = subscription;
     this.#meta = meta;
     this.#run = run;
   }

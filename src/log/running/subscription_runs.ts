@@ -43,6 +43,8 @@ export interface SubscriptionRunsOptions {
   readonly host: DrainingHost;
   readonly handlers: CategoryHandlers;
   readonly token: LeaderToken;
+  /** Label of the subscription: `<service>/<name>`. */
+  readonly subscription: string;
   /** Counts the messages of the whole subscription that run at this node. */
   readonly underWay: UnderWay;
   /** True if a subscription's leader gets the errors that handlers throw. */
@@ -268,7 +270,7 @@ export class SubscriptionRuns {
 
   #begin(request: RunRequest, outer: MessageContext): MaybePromise<Outcome> {
     const [token, position, attempt, id, key, given, tagged, time, meta] = request;
-    const { host, handlers, causes } = this.#options;
+    const { host, handlers, causes, subscription } = this.#options;
     const { contract, timeout, attempts, outage } = handlers;
     // a copy, because on the leader's own node the payload is the object that the leader may send again; the cast is
     // safe: readRunRequest has checked that a tagged payload is a string
@@ -280,7 +282,7 @@ export class SubscriptionRuns {
       const error = unreadablePayload(contract.name, { id, payload: given }, cause);
       return { ok: true, value: failureAnswer(error, causes) };
     }
-    const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token, storedAt: time };
+    const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token, storedAt: time, subscription };
     const began = this.#options.token.looked;
     // `outer`: the leader's request contains the run, so the request counts as waiting while the run waits
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer));
@@ -337,7 +339,7 @@ export class SubscriptionRuns {
   }
 
   #beginTogether(requests: readonly RunRequest[], outer: MessageContext): MaybePromise<Outcome> {
-    const { host, handlers, causes } = this.#options;
+    const { host, handlers, causes, subscription } = this.#options;
     const { contract, timeout, attempts } = handlers;
     const members = requests.map(([, position, attempt, id, key, payload, tagged, time, meta]) =>
       memberOf(contract.name, {
@@ -345,7 +347,14 @@ export class SubscriptionRuns {
       })
     );
     const attempt = Math.max(...requests.map(([, , attempt]) => attempt));
-    const logged = { attempt, position: undefined, key: undefined, meta: undefined, fence: requests[0][0] };
+    const logged = {
+      attempt,
+      position: undefined,
+      key: undefined,
+      meta: undefined,
+      fence: requests[0][0],
+      subscription,
+    };
     const ctx = new MessageContext(
       host,
       contract,

@@ -271,6 +271,7 @@ async function start(run?: HandlerRun) {
     host: inside,
     handlers: categoryHandlers([{ contract: Placed, settings, run: run ?? until, entity: false }], 30_000),
     token,
+    subscription: "app/s",
     underWay,
     causes: false,
   });

@@ -80,7 +80,8 @@ export function serve(options: WorkerOptions): ServedRuns {
     }
     const { token, categories, underWay } = subscription;
     const together = categoryHandlers(handlers, timeout);
-    const runs = new SubscriptionRuns({ host, token, underWay, causes, handlers: together });
+    const of = { token, subscription: `${owner}/${name}`, underWay };
+    const runs = new SubscriptionRuns({ host, ...of, causes, handlers: together });
     categories.push(runs);
     const how = { always: (payload: unknown) => runs.joins(payload), lasts: together.timeout };
     mediator.serve(internalCommand(runName(owner, name, category)), runs.handle, how);

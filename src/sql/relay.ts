@@ -1,0 +1,399 @@
+/**
+ * The relay of an outbox: one process at a time publishes what committed transactions have recorded. Each row is in the
+ * log once, whatever dies; rows of one lane (contract and key) in the order of their commits. What is sent is noted in
+ * the database before, with its id and its members; what may have been stored is looked for in the log, and then sent
+ * again as it was noted. A term that is not the last one changes nothing in the database.
+ */
+import type { RecordedStart, RelayMark, StoreHost } from "../contract/nodes/attached_store.ts";
+import type { StoreHealth } from "../contract/nodes/node_info.ts";
+import type { AnySignal } from "../contract/calls/flow.ts";
+import type { MaybePromise } from "../contract/schemas/schema.ts";
+import { decodeText } from "../data/encoding.ts";
+import { thrownMessage } from "../data/cause_text.ts";
+import { type Clock, delay, elapsed, onAbort, type Stamp, stamp } from "../ports/clock.ts";
+import type { Appended } from "../ports/event_log.ts";
+import {
+  type Fate,
+  fateOf,
+  fateOfCall,
+  fromNote,
+  isOlder,
+  messageOf,
+  noteOf,
+  type OutboxRow,
+  packed,
+  type Parcel,
+  waits,
+} from "./relay_plan.ts";
+import type { RelayTable } from "./relay_table.ts";
+
+/** Options of a {@link Relay}. */
+export interface RelayOptions {
+  /** Name of the store. */
+  readonly name: string;
+  readonly table: RelayTable;
+  readonly host: Pick<StoreHost, "log" | "start" | "tell" | "fault"> & { readonly clock: Clock };
+  /** Longest pause between two looks at the outbox, in ms. Default: 250. */
+  readonly poll?: number | undefined;
+}
+
+/** Publishes the rows of an outbox while its process leads. */
+export class Relay {
+  readonly #options: RelayOptions;
+  readonly #clock: Clock;
+  /** The greatest mark of the database that this process has seen. */
+  #known: RelayMark | undefined;
+  #isWoken = false;
+  #wake: (() => void) | undefined;
+  #leads = false;
+  #refused = 0;
+  #halted: string | undefined;
+  #error: string | undefined;
+  /** Age of the oldest row at the last look that succeeded, and the time of that look. */
+  #oldest: { readonly age: number; readonly at: Stamp } | undefined;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+    this.#clock = options.host.clock;
+  }
+
+  get health(): StoreHealth {
+    const { age = 0, at } = this.#oldest ?? {};
+    // what was there at the last look has grown older, unless the outbox was empty and is still looked at
+    const isOld = at !== undefined && this.#leads && (age > 0 || this.#error !== undefined);
+    return {
+      name: this.#options.name,
+      leads: this.#leads,
+      oldest: isOld ? age + elapsed(this.#clock, at) : 0,
+      refused: this.#leads ? this.#refused : 0,
+      halted: this.#leads ? this.#halted : undefined,
+      error: this.#leads ? this.#error : undefined,
+    };
+  }
+
+  /** Has the relay look at the outbox at once, if this process leads. */
+  wake(): void {
+    this.#isWoken = true;
+    this.#wake?.();
+  }
+
+  /** Forgets what this process knows of the database, which somebody has decided to go on with. */
+  forget(): void {
+    this.#known = undefined;
+    this.wake();
+  }
+
+  /** Publishes until the signal aborts. Never rejects. */
+  async lead(signal: AbortSignal): Promise<void> {
+    this.#leads = true;
+    this.#oldest = { age: 0, at: stamp(this.#clock) };
+    try {
+      for (let failures = 0; !signal.aborted;) {
+        try {
+          await this.#term(signal);
+          failures = 0;
+        } catch (error) {
+          if (signal.aborted) return;
+          const text = thrownMessage(error);
+          if (text !== this.#error) this.#options.host.fault(`relaying the outbox ${this.#options.name}`, error);
+          this.#error = text;
+          failures++;
+        }
+        await delay(this.#clock, Math.min(100 * 2 ** failures, LONGEST_PAUSE), signal).catch(() => {});
+      }
+    } finally {
+      this.#leads = false;
+    }
+  }
+
+  /** One term: until the signal aborts, another term has begun, or an error. */
+  async #term(signal: AbortSignal): Promise<void> {
+    const { table, host: { log }, name } = this.#options;
+    const mark = await log.mark(name);
+    const known = isOlder(this.#known, mark) ? mark : this.#known;
+    const begun = await table.begin(known);
+    if (begun === "older") return await this.#halt(known!, signal);
+    this.#halted = undefined;
+    this.#known = { term: begun.term, batch: 0 };
+    await log.setMark(name, this.#known);
+    const run = new TermRun(this.#options, begun.term, fromNote(begun.note, begun.rows), await log.end());
+    this.#refused = await table.refused();
+    let settledAt = stamp(this.#clock), keptAt = settledAt, forgottenAt = settledAt;
+    let hasDeleted = false, kept = 0;
+    while (!signal.aborted) {
+      this.#isWoken = false;
+      const looked = await run.turn(signal);
+      if (looked === "lost") return;
+      this.#known = { term: begun.term, batch: run.batch };
+      this.#error = looked.why;
+      this.#oldest = { age: looked.oldest, at: stamp(this.#clock) };
+      hasDeleted ||= looked.deleted > 0;
+      if (looked.refused > 0) this.#refused = await table.refused();
+      if (hasDeleted && elapsed(this.#clock, settledAt) > SETTLE) {
+        await this.#tidy(() => table.settle());
+        [settledAt, hasDeleted] = [stamp(this.#clock), looked.deleted > 0];
+      }
+      if (run.batch > kept && elapsed(this.#clock, keptAt) > KEEP_MARK) {
+        await log.setMark(name, this.#known);
+        [keptAt, kept] = [stamp(this.#clock), run.batch];
+      }
+      if (elapsed(this.#clock, forgottenAt) > FORGET) {
+        await this.#tidy(() => table.forget());
+        // rows that an operator has mended or removed
+        if (this.#refused > 0) this.#refused = await table.refused();
+        forgottenAt = stamp(this.#clock);
+      }
+      if (looked.next === "pause") await this.#pause(RETRY_PAUSE, signal, false);
+      else if (looked.next === "idle") await this.#pause(this.#options.poll ?? POLL, signal, true);
+    }
+  }
+
+  /** Does what keeps the tables small; its failure, as of a missing right, stops nothing. */
+  async #tidy(work: () => MaybePromise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#options.host.fault(`tidying the tables of the store ${this.#options.name}`, error);
+    }
+  }
+
+  /** Waits until somebody has decided to go on with a database that is older than the cluster remembers. */
+  async #halt(known: RelayMark, signal: AbortSignal): Promise<void> {
+    const { host: { log, fault }, name } = this.#options;
+    const why =
+      "the database is older than what was published from it: a copy was restored, or a replica without the " +
+      "last commits has taken over";
+    if (this.#halted === undefined) fault(`relaying the outbox ${name}`, new Error(why));
+    this.#halted = why;
+    this.#known = known;
+    while (!signal.aborted && this.#known !== undefined) {
+      await this.#pause(HALTED_PAUSE, signal, false);
+      if (await log.mark(name) === undefined) this.#known = undefined;
+    }
+  }
+
+  /** Waits; `canWake`: until {@link Relay.wake} at most. */
+  async #pause(ms: number, signal: AbortSignal, canWake: boolean): Promise<void> {
+    if (signal.aborted || (canWake && this.#isWoken)) return;
+    await new Promise<void>((resolve) => {
+      const end = () => {
+        this.#wake = undefined;
+        timer.cancel();
+        off();
+        resolve();
+      };
+      const timer = this.#clock.after(ms, end);
+      const off = onAbort(signal, end);
+      if (canWake) this.#wake = end;
+    });
+  }
+}
+
+/** Outcome of one turn of a term. */
+interface RelayTurn {
+  /** `more`: look again at once; `idle`: the outbox is empty; `pause`: something could not be stored. */
+  readonly next: "more" | "idle" | "pause";
+  /** Age of the oldest row, in ms; 0: there is none. */
+  readonly oldest: number;
+  readonly deleted: number;
+  readonly refused: number;
+  /** Why something could not be stored now. */
+  readonly why: string | undefined;
+}
+
+/** One term of a relay: what is under way, and what is stored and not deleted yet. */
+class TermRun {
+  readonly #options: RelayOptions;
+  readonly #clock: Clock;
+  readonly #term: number;
+  /** Number of batches that this term has noted. */
+  batch = 0;
+  #open: readonly Parcel[];
+  /** Numbers of rows that the log has, and that are to be deleted. */
+  #stored: string[] = [];
+  /** Greatest sequence of the log that is known. */
+  #sequence: number;
+  /** Time at which the sequence was known to be the last one. */
+  #sequenceAt: Stamp;
+  #names = 0;
+  /** Age of the oldest row that is under way, when it was first taken. */
+  #openAge: { readonly age: number; readonly at: Stamp } | undefined;
+
+  constructor(options: RelayOptions, term: number, open: readonly Parcel[], sequence: number) {
+    this.#options = options;
+    this.#clock = options.host.clock;
+    this.#term = term;
+    this.#open = open;
+    this.#sequence = sequence;
+    this.#sequenceAt = stamp(this.#clock);
+  }
+
+  /**
+   * Takes, notes and sends a batch. `"lost"`: another term has begun. Rejects with errors of the database or the log.
+   */
+  async turn(signal: AbortSignal): Promise<RelayTurn | "lost"> {
+    const { table } = this.#options;
+    await this.#lookUp();
+    const under = this.#open.flatMap(({ rows }) => rows.map(({ n }) => n));
+    const { rows, oldest } = await table.take(Math.max(0, BATCH - under.length), [...under, ...this.#stored]);
+    const looked = stamp(this.#clock);
+    if (rows.length > 0) {
+      if (elapsed(this.#clock, this.#sequenceAt) > FRESH) await this.#knowEnd();
+      const name = () => `${this.#options.name}.${this.#term}.${this.#names++}`;
+      this.#open = [...this.#open, ...packed(rows, { after: this.#sequence, name })];
+    }
+    this.#openAge = this.#open.length === 0 ? undefined : this.#openAge ?? { age: oldest, at: looked };
+    const deleted = this.#stored;
+    const noting = stamp(this.#clock);
+    // also before what is under way is sent again: another term may have sent it, so long ago that the server would not
+    // recognize it
+    if (this.#open.length > 0 || deleted.length > 0) {
+      const mark = { term: this.#term, batch: this.batch };
+      if (!await table.note({ mark, stored: deleted, note: noteOf(this.#open) })) return "lost";
+      this.batch++;
+      this.#stored = [];
+    }
+    const age = this.#openAge === undefined ? 0 : this.#openAge.age + elapsed(this.#clock, this.#openAge.at);
+    const base = { oldest: age, deleted: deleted.length };
+    if (this.#open.length === 0) return { ...base, next: "idle", refused: 0, why: undefined };
+    const fates = await this.#sendAll(noting, signal);
+    if (fates === "lost") return "lost";
+    return { ...base, ...await this.#settle(fates) };
+  }
+
+  /** Finds out which of the parcels that may be stored are: their first rows are in the log. */
+  async #lookUp(): Promise<void> {
+    const { host: { log } } = this.#options;
+    const doubtful = this.#open.filter(({ doubtful, rows: [{ kind }] }) => doubtful && !isCall(kind));
+    for (const [contract, own] of Map.groupBy(doubtful, ({ rows: [{ contract }] }) => contract)) {
+      const after = Math.min(...own.map(({ after }) => after));
+      const found = await log.stored(contract, after, new Set(own.map(({ rows: [{ id }] }) => id)));
+      for (const parcel of own) {
+        if (!found.has(parcel.rows[0].id)) continue;
+        this.#stored.push(...parcel.rows.map(({ n }) => n));
+        this.#open = this.#open.filter((each) => each !== parcel);
+      }
+    }
+  }
+
+  async #knowEnd(): Promise<void> {
+    this.#sequence = Math.max(this.#sequence, await this.#options.host.log.end());
+    this.#sequenceAt = stamp(this.#clock);
+  }
+
+  /** Sends all parcels, each behind those that it waits for; a parcel behind one that is not stored is not sent. */
+  async #sendAll(noted: Stamp, signal: AbortSignal): Promise<readonly (Fate | undefined)[] | "lost"> {
+    const before = waits(this.#open);
+    let isLost = false;
+    const sent: Promise<Fate | undefined>[] = [];
+    for (const [index, parcel] of this.#open.entries()) {
+      const behind = Promise.all(before[index].map((other) => sent[other]));
+      sent.push(behind.then(async (fates) => {
+        if (fates.some((fate) => fate === undefined || fate.type === "later")) return undefined;
+        // a process that stood still may no longer lead, and the server may have forgotten the ids of its messages
+        isLost ||= elapsed(this.#clock, noted) > STALE;
+        if (isLost || signal.aborted) return undefined;
+        return await this.#send(parcel);
+      }));
+    }
+    const fates = await Promise.all(sent);
+    return isLost ? "lost" : fates;
+  }
+
+  async #send(parcel: Parcel): Promise<Fate> {
+    const { host } = this.#options;
+    const [row] = parcel.rows;
+    if (!isCall(row.kind)) {
+      const appended = await host.log.append(messageOf(parcel), ATTEMPT);
+      this.#noteSequence(appended);
+      return fateOf(appended);
+    }
+    const result = row.kind === "start" ? await host.start(startOf(row)) : await tell(host, row);
+    return fateOfCall(result);
+  }
+
+  #noteSequence(appended: Appended): void {
+    if (appended.type !== "stored" || appended.sequence <= this.#sequence) return;
+    this.#sequence = appended.sequence;
+    this.#sequenceAt = stamp(this.#clock);
+  }
+
+  /** Takes over what has become of the parcels. `undefined`: it was not sent. */
+  async #settle(fates: readonly (Fate | undefined)[]): Promise<Pick<RelayTurn, "next" | "refused" | "why">> {
+    const left: Parcel[] = [];
+    const refused: { n: string; why: string }[] = [];
+    let why: string | undefined;
+    for (const [index, parcel] of this.#open.entries()) {
+      const fate = fates[index];
+      if (fate?.type === "stored") this.#stored.push(...parcel.rows.map(({ n }) => n));
+      else if (fate?.type === "refused") {
+        // of several rows, one may be the reason: each goes alone
+        if (parcel.rows.length === 1) refused.push({ n: parcel.rows[0].n, why: fate.why });
+        else left.push(...this.#split(parcel));
+      } else if (fate === undefined) left.push(parcel);
+      else {
+        why ??= fate.why;
+        left.push({ ...parcel, doubtful: parcel.doubtful || fate.isUnknown });
+      }
+    }
+    const isSplit = left.some((parcel) => !this.#open.some(({ id }) => id === parcel.id));
+    this.#open = left;
+    if (refused.length > 0) await this.#options.table.refuse(refused);
+    if (isSplit) await this.#noteAgain();
+    return { next: why === undefined ? "more" : "pause", refused: refused.length, why };
+  }
+
+  #split({ rows, after }: Parcel): Parcel[] {
+    const name = () => `${this.#options.name}.${this.#term}.${this.#names++}`;
+    return packed(rows, { after, name, limits: { items: 1, chars: 0 } });
+  }
+
+  /** Notes parcels that were made of the rows of others, before they are sent. */
+  async #noteAgain(): Promise<void> {
+    const mark = { term: this.#term, batch: this.batch };
+    if (await this.#options.table.note({ mark, stored: [], note: noteOf(this.#open) })) this.batch++;
+  }
+}
+
+function isCall(kind: OutboxRow["kind"]): boolean {
+  return kind === "start" || kind === "tell";
+}
+
+function startOf({ contract: name, id: run, body: input, head }: OutboxRow): RecordedStart {
+  // the store has written it
+  const { version, keep, timeout, redact, shape, headers, tags } = JSON.parse(head) as
+    & Omit<RecordedStart["definition"], "name">
+    & Pick<RecordedStart, "shape" | "headers" | "tags">;
+  return { definition: { name, version, keep, timeout, redact }, run, input, shape, headers, tags };
+}
+
+function tell(host: RelayOptions["host"], { contract: workflow, key, id, body, head }: OutboxRow) {
+  const { signal: name } = JSON.parse(head) as { readonly signal: string }; // the store has written it
+  const signal: AnySignal = { workflow, name };
+  return host.tell(signal, key!, body === "" ? undefined : decodeText(body), { id });
+}
+
+/** Longest pause between two looks at an outbox that is empty, in ms. */
+const POLL = 250;
+/** Maximum number of rows that are under way. */
+const BATCH = 1_000;
+/** Time that an attempt to store a message waits for its acknowledgement, in ms. */
+const ATTEMPT = 5_000;
+/** Pause before what could not be stored is tried again, in ms. */
+const RETRY_PAUSE = 100;
+const LONGEST_PAUSE = 2_000;
+/**
+ * Age of a note beyond which nothing is sent by it, in ms: another term may have begun, and the server recognizes a
+ * message that is sent again for 2 minutes.
+ */
+const STALE = 30_000;
+/** Age of the known end of the log beyond which it is read again before a batch is noted, in ms. */
+const FRESH = 10_000;
+/** Interval at which looks are made to skip what is gone, in ms. */
+const SETTLE = 1_000;
+/** Interval at which the cluster learns how far the database is, in ms. */
+const KEEP_MARK = 10_000;
+/** Interval at which records of effects are removed, in ms. */
+const FORGET = 10_000;
+/** Interval at which a halted relay looks whether somebody has decided, in ms. */
+const HALTED_PAUSE = 2_000;

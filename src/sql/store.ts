@@ -1,0 +1,422 @@
+/**
+ * A database of the program, and what Catga does in its transactions: messages that are published if and only if the
+ * transaction commits (outbox), effects that happen once for each id (inbox), and tables that follow the log.
+ */
+import type { AttachedStore, StoreAttachment, StoreBody, StoreHost } from "../contract/nodes/attached_store.ts";
+import type { Context } from "../contract/calls/context.ts";
+import { event } from "../contract/declaration/definition.ts";
+import type { StepStore } from "../contract/calls/flow.ts";
+import type { Batch, Handler } from "../contract/declaration/handler.ts";
+import type { Failure } from "../contract/calls/result.ts";
+import { INHERITED_HEADERS } from "../contract/calls/send_options.ts";
+import { ContractShapes } from "../contract/schemas/shape.ts";
+import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
+import {
+  checkBoolean,
+  checkKnown,
+  checkNumber,
+  checkString,
+  checkToken,
+  MAX_TIMEOUT,
+  TEN_YEARS,
+} from "../data/checks.ts";
+import { CatgaError } from "../error.ts";
+import { systemClock, type Timer } from "../ports/clock.ts";
+import { inTurn, type SqlDatabase, type SqlRow } from "./database.ts";
+import { type Effect, Effects, freshMembers, keptOf, scopeOf, TakenBack } from "./effects.ts";
+import { isMissingTable, isOutage } from "./failures.ts";
+import { Out, type OutParent } from "./out.ts";
+import { Relay } from "./relay.ts";
+import { relayTable } from "./relay_table.ts";
+import { type TableNames, tableNames, TABLES_VERSION, tableStatements } from "./tables.ts";
+import { Transactions } from "./transactions.ts";
+
+/** Options of {@link sqlStore}. */
+export interface SqlStoreOptions {
+  /**
+   * Schema of the tables in PostgreSQL, prefix of their names in SQLite: a letter or `_`, then up to 47 letters, digits
+   * and `_`. Default: `"catga"`.
+   */
+  schema?: string | undefined;
+  /** The name of the store, unique in its namespace: 1 to 64 letters, digits, `-` and `_`. Default: `"main"`. */
+  name?: string | undefined;
+  /**
+   * False: no lock is taken for the key of an event, so that transactions with one key commit side by side; then events
+   * of a key may be published in another order than that of their commits. SQLite always keeps the order. Default:
+   * true.
+   */
+  order?: boolean | undefined;
+  /** Time that a commit may take, and that the server may take to say what became of it, in ms. Default: 30,000. */
+  timeout?: number | undefined;
+  /**
+   * How long the ids of effects are kept, in ms: at least as long as a message may come again. Ids of events that the
+   * log keeps longer are kept as long as the log keeps them. Default: 30 days.
+   */
+  keep?: number | undefined;
+  /** Longest pause between two looks at the outbox, in ms: commits of other processes usually end it. Default: 250. */
+  poll?: number | undefined;
+}
+
+/** How a store's outbox stands. */
+export interface OutboxBacklog {
+  /** Number of rows that are not published yet. */
+  readonly rows: number;
+  /** Age of the oldest of them, in ms; 0: there is none. */
+  readonly oldest: number;
+  /** Number of rows that can never be published, and were set aside: their column `refused` says why. */
+  readonly refused: number;
+}
+
+/** A handler of a message, with the transaction of its effect. */
+export type StoreHandler<Tx, In, Returned> = (
+  payload: In,
+  ctx: Context,
+  tx: Tx,
+  out: Out,
+) => MaybePromise<Returned>;
+
+/**
+ * Makes the store of a database. It opens nothing. Throws a `TypeError` or `RangeError` for an invalid option.
+ *
+ * @example
+ * ```ts
+ * import { DatabaseSync } from "node:sqlite";
+ * import { catga, event } from "@catga/catga";
+ * import { nodeSqlite, sqlStore } from "@catga/catga/sql";
+ *
+ * const Booked = event<{ room: string }>("Booked", { durable: true, key: ({ room }) => room });
+ * const db = new DatabaseSync(":memory:");
+ * const store = sqlStore(nodeSqlite(db));
+ * await store.migrate();
+ * db.exec("CREATE TABLE booking (room TEXT)");
+ * const told = Promise.withResolvers<string>();
+ * await using app = await catga({ sql: [store], handlers: Booked.on(({ room }) => told.resolve(room)) });
+ * await store.transaction((tx, out) => {
+ *   tx.prepare("INSERT INTO booking VALUES (?)").run("7");
+ *   out.publish(Booked, { room: "7" });
+ * });
+ * console.log(await told.promise); // 7
+ * ```
+ */
+export function sqlStore<Tx>(database: SqlDatabase<Tx>, options: SqlStoreOptions = {}): SqlStore<Tx> {
+  return new SqlStore(database, options);
+}
+
+/**
+ * A database of the program, made by {@link sqlStore}; give it to `catga({ sql: [store] })`.
+ *
+ * @example
+ * ```ts ignore
+ * await store.transaction(async (tx, out) => {
+ *   await tx.query("INSERT INTO booking VALUES ($1)", [room]);
+ *   out.publish(Booked, { room });
+ * });
+ * ```
+ */
+export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
+  /** Internal: what a node uses of the store. */
+  readonly "~store": StoreBody;
+  readonly #db: SqlDatabase<Tx>;
+  readonly #names: TableNames;
+  readonly #schema: string;
+  readonly #name: string;
+  readonly #keep: number;
+  readonly #poll: number | undefined;
+  readonly #transactions: Transactions<Tx>;
+  readonly #effects: Effects<Tx>;
+  readonly #shapes = new ContractShapes();
+  /** By node of this process: its interface, and its part in the relay. */
+  readonly #attached = new Set<{ readonly host: StoreHost; readonly relay: Relay }>();
+  /** By node (its signal of the drain) and scope: the handler that has effects there. */
+  readonly #handlers = new WeakMap<AbortSignal, Map<string, unknown>>();
+  #hint: Timer | undefined;
+
+  /** Use {@link sqlStore}. */
+  constructor(database: SqlDatabase<Tx>, options: SqlStoreOptions) {
+    checkKnown("sqlStore", options, OPTIONS);
+    const { schema = "catga", name = "main", order = true, timeout = 30_000, keep = 30 * DAY, poll } = options;
+    checkString("sqlStore: schema", schema);
+    if (!/^[A-Za-z_][A-Za-z0-9_]{0,47}$/.test(schema)) {
+      throw new RangeError(`sqlStore: schema must be 1 to 48 letters, digits and _; got ${JSON.stringify(schema)}`);
+    }
+    checkToken("sqlStore: name", name);
+    checkBoolean("sqlStore: order", order);
+    checkNumber("sqlStore: timeout", timeout, 1, MAX_TIMEOUT, "ms");
+    checkNumber("sqlStore: keep", keep, DAY, TEN_YEARS, "ms");
+    if (poll !== undefined) checkNumber("sqlStore: poll", poll, 1, MAX_TIMEOUT, "ms");
+    this.#db = database;
+    this.#schema = schema;
+    this.#name = name;
+    this.#keep = keep;
+    this.#poll = poll;
+    const names = this.#names = tableNames(database.dialect, schema);
+    this.#effects = new Effects(database, names);
+    this.#transactions = new Transactions({
+      ...{ db: database, names, schema, timeout },
+      ordered: order,
+      onCommit: () => this.wake(),
+    });
+    this["~store"] = { name, handlers: this.#wokenBy(), attach: (host) => this.#attach(host) };
+  }
+
+  // The tables.
+
+  /**
+   * The statements that make the tables, for a migration tool of the program; each does nothing if its table is there.
+   */
+  tables(): string[] {
+    return tableStatements(this.#db.dialect, this.#schema);
+  }
+
+  /** Makes the tables, if they are missing. Several processes may call it at once. */
+  async migrate(): Promise<void> {
+    const { run, dialect } = this.#db;
+    const statements = this.tables();
+    await this.#db.transaction((tx) =>
+      inTurn((function* (): Generator<MaybePromise<readonly SqlRow[]>, void, readonly SqlRow[]> {
+        if (dialect === "postgres") {
+          yield run(tx, "SELECT pg_advisory_xact_lock(hashtextextended('catga.migrate', 0))::text AS locked", []);
+        }
+        for (const statement of statements) yield run(tx, statement, []);
+      })())
+    );
+  }
+
+  // The outbox.
+
+  /**
+   * Runs `fn` in a transaction; what it has collected in `out` is published if, and only if, the transaction commits. A
+   * serialization failure, a deadlock and a busy SQLite run `fn` again. Resolves only when the server has committed.
+   * Rejects with what `fn` threw; with `UNAVAILABLE` if the database is away; with `OUTCOME_UNKNOWN` if it is away
+   * since COMMIT.
+   */
+  async transaction<T>(fn: (tx: Tx, out: Out) => MaybePromise<T>): Promise<T> {
+    return await this.#transactions.run(() => this.out(), fn);
+  }
+
+  /** Makes a collector for a transaction that the program has begun; {@link SqlStore.write} writes it. */
+  out(): Out {
+    return new Out(this.#shapes);
+  }
+
+  /**
+   * Writes what was collected, in a transaction that the program has begun. It must be the last statement before
+   * COMMIT: it holds the locks of the keys. SQLite: without a promise. Call {@link SqlStore.wake} after COMMIT to have
+   * it published sooner.
+   */
+  write(tx: Tx, out: Out): MaybePromise<void> {
+    return andThen(this.#transactions.write(tx, out), () => undefined);
+  }
+
+  /** Has the relay, wherever it runs, look at the outbox at once. Does nothing if no node of this process serves it. */
+  wake(): void {
+    for (const { relay } of this.#attached) relay.wake();
+    const [attached] = this.#attached;
+    // commits that follow each other share a message
+    if (attached === undefined || this.#hint !== undefined) return;
+    this.#hint = systemClock.after(HINT, () => {
+      this.#hint = undefined;
+      const { host } = [...this.#attached].find(({ host }) => host === attached.host) ?? {};
+      if (host === undefined) return;
+      // it is a hint: the relay looks by itself, too
+      host.publish(WOKEN, this.#name).catch((error) => host.fault("waking the relay of an outbox", error));
+    }, { background: true });
+  }
+
+  /** Asks the database how the outbox stands. */
+  async backlog(): Promise<OutboxBacklog> {
+    const { outbox } = this.#names;
+    const [row] = await this.#db.run(
+      undefined,
+      this.#db.dialect === "postgres"
+        ? `SELECT count(*) FILTER (WHERE refused IS NULL)::text AS rows, count(refused)::text AS refused, ` +
+          `(extract(epoch FROM clock_timestamp() - min(at) FILTER (WHERE refused IS NULL)) * 1000)::text AS oldest ` +
+          `FROM ${outbox}`
+        : `SELECT count(*) - count(refused) AS rows, count(refused) AS refused, ` +
+          `unixepoch('subsec') * 1000 - min(CASE WHEN refused IS NULL THEN at END) AS oldest FROM ${outbox}`,
+      [],
+    );
+    return { rows: Number(row.rows), oldest: Math.max(0, Number(row.oldest ?? 0)), refused: Number(row.refused) };
+  }
+
+  /**
+   * Goes on with a database that is older than what was published from it (`health().sql`, alarm `outbox-halted`). Call
+   * it in a process whose `catga()` has the store.
+   */
+  async resume(): Promise<void> {
+    const [attached] = this.#attached;
+    if (attached === undefined) {
+      throw new CatgaError("CLOSED", `no node of this process serves the store ${this.#name}`);
+    }
+    const { log } = attached.host;
+    await this.#relayTable().resume(await log.mark(this.#name));
+    await log.setMark(this.#name, undefined);
+    for (const { relay } of this.#attached) relay.forget();
+  }
+
+  // The inbox.
+
+  /**
+   * Runs an effect in a transaction, once for each id of a scope: a later call does nothing, and resolves with what the
+   * first one returned. The result must be a value that Catga can encode, 900,000 bytes at most. A returned `fail(…)`
+   * takes the effect back, and is not recorded. Rejects like {@link SqlStore.transaction}: after a rejection with a
+   * `CatgaError` call it again.
+   */
+  async once<T>(
+    scope: string,
+    id: string,
+    fn: Effect<Tx, T>,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<T> {
+    checkString("store.once: scope", scope);
+    checkString("store.once: id", id);
+    return await this.#once({ scope, id, keep: this.#keep }, fn, undefined, options.signal);
+  }
+
+  /** Internal: the effect of a step of a workflow; `flow.transaction` calls it. */
+  "~step"<T>(id: string, fn: Effect<Tx, T>, signal: AbortSignal): Promise<T> {
+    return this.#once({ scope: "flow", id, keep: this.#keep }, fn, undefined, signal);
+  }
+
+  /**
+   * Makes a handler of a durable event, or of a durable or idempotent command, whose effect happens once for each
+   * message, in a transaction: `Sold.on(store.handler(async (payload, ctx, tx, out) => …), { name: "stock" })`. What it
+   * collects in `out` is published with the effect. A returned `fail(…)` takes the effect back.
+   */
+  handler<In, Returned>(fn: StoreHandler<Tx, In, Returned>): (payload: In, ctx: Context) => Promise<Returned> {
+    return async (payload, ctx) => {
+      const scope = this.#scopeFor(ctx, fn);
+      const effect = { scope, id: ctx.id, keep: keptOf(ctx, this.#keep) };
+      return await this.#once(effect, (tx, out) => fn(payload, ctx, tx, out), ctx, ctx.signal);
+    };
+  }
+
+  /**
+   * Makes a handler of batches (`onBatch`) whose effect happens once for each message: `fn` gets the members that have
+   * had none. A member must not fail by itself: throw, or return `fail(…)`, and all of them are tried again.
+   */
+  batch<In>(fn: StoreHandler<Tx, Batch<In>, unknown>): (batch: Batch<In>, ctx: Context) => Promise<void | Failure> {
+    return async (batch, ctx) => {
+      const scope = this.#scopeFor(ctx, fn);
+      const ids = batch.map(({ id }) => id);
+      const all = { scope, ids, keep: keptOf(ctx, this.#keep) };
+      try {
+        await this.#transactions.run(
+          () => this.#outIn(ctx),
+          (tx, out) => this.#effects.onceAll(tx, all, (fresh) => fn(freshMembers(batch, fresh), ctx, tx, out)),
+          ctx.signal,
+        );
+      } catch (error) {
+        if (error instanceof TakenBack) return error.failure;
+        throw error;
+      }
+    };
+  }
+
+  async #once<T>(
+    effect: { readonly scope: string; readonly id: string; readonly keep: number },
+    fn: Effect<Tx, T>,
+    ctx: Context | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    const makeOut = () => ctx === undefined ? this.out() : this.#outIn(ctx);
+    try {
+      return await this.#transactions.run(
+        makeOut,
+        (tx, out) => this.#effects.once(tx, effect, () => fn(tx, out)),
+        signal,
+      );
+    } catch (error) {
+      if (error instanceof TakenBack) return error.failure as T; // `fn` has returned it
+      throw error;
+    }
+  }
+
+  #outIn(ctx: Context): Out {
+    const [attached] = this.#attached;
+    const parent: OutParent = { ctx, carried: attached?.host.carried ?? INHERITED_HEADERS };
+    return new Out(this.#shapes, parent);
+  }
+
+  /**
+   * Returns the scope of a handler's ids. Throws if another handler of the node has the same: the one that comes second
+   * would find the ids of the first, and have no effect.
+   */
+  #scopeFor(ctx: Context, fn: unknown): string {
+    const scope = scopeOf(ctx);
+    let known = this.#handlers.get(ctx.draining);
+    if (known === undefined) this.#handlers.set(ctx.draining, known = new Map());
+    const other = known.get(scope);
+    if (other === undefined) known.set(scope, fn);
+    else if (other !== fn) {
+      throw new TypeError(
+        `two handlers share the ids of ${JSON.stringify(scope)}: give each subscription a name of its own`,
+      );
+    }
+    return scope;
+  }
+
+  // The node.
+
+  #relayTable() {
+    return relayTable(this.#db, this.#names, this.#name);
+  }
+
+  async #attach(host: StoreHost): Promise<StoreAttachment> {
+    await this.#checkTables();
+    const name = this.#name;
+    const relay = new Relay({ name, table: this.#relayTable(), host, poll: this.#poll });
+    const attached = { host, relay };
+    this.#attached.add(attached);
+    // what commits after this goes to the relay of another node
+    host.onEnd(() => this.#attached.delete(attached));
+    host.lead(`catga-sql-${name}`, (signal) => relay.lead(signal), { ttl: LEAD });
+    return {
+      get health() {
+        return relay.health;
+      },
+    };
+  }
+
+  /** Rejects if the tables are missing, or older than this version of Catga needs. */
+  async #checkTables(): Promise<void> {
+    const { version } = this.#names;
+    let found: number;
+    try {
+      const [row] = await this.#db.run(
+        undefined,
+        `SELECT ${this.#db.dialect === "postgres" ? "max(n)::text" : "max(n)"} AS n FROM ${version}`,
+        [],
+      );
+      found = Number(row.n ?? 0);
+    } catch (error) {
+      if (isOutage(error)) return; // the relay waits for it
+      if (!isMissingTable(error)) throw error;
+      found = 0;
+    }
+    if (found >= TABLES_VERSION) return;
+    const what = found === 0
+      ? "are missing"
+      : `have version ${found}, and this version of Catga needs ${TABLES_VERSION}`;
+    throw new CatgaError(
+      "UNSUPPORTED",
+      `the tables of the store ${this.#name} ${what}: call store.migrate(), or run\n${this.tables().join(";\n")};`,
+    );
+  }
+
+  #wokenBy(): Handler {
+    const woken = (name: string) => {
+      if (name === this.#name) { for (const { relay } of this.#attached) relay.wake(); }
+    };
+    return WOKEN.on(woken, { each: "node" });
+  }
+}
+
+/** Tells the nodes that rows were committed in another process; its payload is the name of the store. */
+const WOKEN = event<string>("catga-sql-woken");
+const OPTIONS = new Set(["schema", "name", "order", "timeout", "keep", "poll"]);
+const DAY = 86_400_000;
+/** How long a node still counts as the one that relays when it has died, in ms. */
+const LEAD = 3_000;
+/** Time for which commits are collected into one message that wakes the relay, in ms. */
+const HINT = 2;

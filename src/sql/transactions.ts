@@ -1,0 +1,185 @@
+/**
+ * Transactions of a store: what was collected is written by the last statement before COMMIT, and success is reported
+ * only for what the server has committed. After a lost connection the server is asked.
+ */
+import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
+import { CatgaError, unavailable } from "../error.ts";
+import { delay, jittered, systemClock, systemRandom } from "../ports/clock.ts";
+import type { SqlDatabase, SqlRow } from "./database.ts";
+import { isOutage, isRerun } from "./failures.ts";
+import { type CollectedRow, type Out, TAKE } from "./out.ts";
+import { insertStatement } from "./insert.ts";
+import type { TableNames } from "./tables.ts";
+
+/** Options of {@link Transactions}. */
+export interface TransactionsOptions<Tx> {
+  readonly db: SqlDatabase<Tx>;
+  readonly names: TableNames;
+  /** Prefix of the locks of lanes. */
+  readonly schema: string;
+  /** True if rows of a lane get their numbers in the order of their commits. */
+  readonly ordered: boolean;
+  /** Time after which a transaction is not waited for, in ms. */
+  readonly timeout: number;
+  /** Called when rows have been committed. */
+  onCommit(): void;
+}
+
+/** Runs the transactions of a store. */
+export class Transactions<Tx> {
+  readonly #options: TransactionsOptions<Tx>;
+
+  constructor(options: TransactionsOptions<Tx>) {
+    this.#options = options;
+  }
+
+  /**
+   * Runs `fn` in a transaction whose last statement writes what `out` has collected. A serialization failure, a
+   * deadlock and a busy SQLite run it again. Rejects with what `fn` threw; with `UNAVAILABLE` if the database is away,
+   * so that nothing was committed or the caller may find that out by running it again with an id; with
+   * `OUTCOME_UNKNOWN` if the connection was lost at COMMIT and the server stays away.
+   */
+  async run<T>(makeOut: () => Out, fn: (tx: Tx, out: Out) => MaybePromise<T>, signal?: AbortSignal): Promise<T> {
+    for (let runs = 1, pause = 2;; runs++, pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+      signal?.throwIfAborted();
+      try {
+        const given = this.#once(makeOut(), fn);
+        return given instanceof Promise ? await this.#inTime(given, signal) : given;
+      } catch (error) {
+        if (isRerun(error) && runs < MOST_RUNS) {
+          await delay(systemClock, jittered(RANDOM, pause), signal);
+          continue;
+        }
+        if (error instanceof CatgaError || !(isOutage(error) || isRerun(error))) throw error;
+        throw unavailable(`the database is not available: ${(error as Error).message}`, { cause: error });
+      }
+    }
+  }
+
+  /** Writes what was collected, as the last statement of a transaction that the program has begun. */
+  write(tx: Tx, out: Out): MaybePromise<readonly SqlRow[]> {
+    const { db, names, schema, ordered } = this.#options;
+    const insert = (rows: readonly CollectedRow[]): MaybePromise<readonly SqlRow[]> => {
+      if (rows.length === 0) return [];
+      const { text, params } = insertStatement(db.dialect, { names, schema, ordered, rows });
+      return db.run(tx, text, params);
+    };
+    const rows = out[TAKE]();
+    if (rows instanceof Promise && db.dialect === "sqlite") {
+      rows.catch(() => {}); // the error below is what the caller gets
+      throw new TypeError("a transaction of SQLite must not await, and the schema of what it records is asynchronous");
+    }
+    return andThen(rows, insert);
+  }
+
+  #once<T>(out: Out, fn: (tx: Tx, out: Out) => MaybePromise<T>): MaybePromise<T> {
+    const { db, onCommit } = this.#options;
+    if (db.dialect === "postgres") return this.#inPostgres(out, fn);
+    let wrote = false;
+    const ended = db.transaction((tx) =>
+      andThen(fn(tx, out), (value) => {
+        wrote = out.size > 0;
+        return andThen(this.write(tx, out), () => value);
+      })
+    );
+    return andThen(ended, (value) => {
+      if (wrote) onCommit();
+      return value;
+    });
+  }
+
+  async #inPostgres<T>(out: Out, fn: (tx: Tx, out: Out) => MaybePromise<T>): Promise<T> {
+    const { db, onCommit } = this.#options;
+    /**
+     * The value that `fn` returned, when the last statement has succeeded; `xid`: the transaction, if it has changed
+     * anything.
+     */
+    let ready: { readonly value: T; readonly xid: string | null } | undefined;
+    let wrote = false;
+    const committed = (value: T): T => {
+      if (wrote) onCommit();
+      return value;
+    };
+    try {
+      const value = await db.transaction(async (tx) => {
+        ready = undefined;
+        const began = db.guard ? (await db.run(tx, WHERE, []))[0].place : undefined;
+        const value = await fn(tx, out);
+        wrote = out.size > 0;
+        await this.write(tx, out);
+        // the last statement: it fails in a transaction that an error has aborted which `fn` has caught, and names the
+        // transaction, so that the server can be asked what became of it
+        const [{ place, xid }] = await db.run(tx, WHERE, []);
+        if (began !== undefined && place !== began) throw unavailable("the connection of the transaction was lost");
+        ready = { value, xid: xid as string | null };
+        return value;
+      });
+      const xid = (ready as { readonly xid: string | null } | undefined)?.xid;
+      if (db.guard && xid != null && await this.#status(xid) !== "committed") {
+        throw unavailable("the driver reported a commit that did not happen");
+      }
+      return committed(value);
+    } catch (error) {
+      const { value, xid } = (ready ?? { xid: null }) as { readonly value: T; readonly xid: string | null };
+      if (ready === undefined || xid === null || error instanceof CatgaError || !isOutage(error)) throw error;
+      const status = await this.#status(xid);
+      if (status === "committed") return committed(value);
+      if (status === "aborted") throw error;
+      const why = "the connection was lost at COMMIT, and the database does not say what became of the transaction";
+      throw new CatgaError("OUTCOME_UNKNOWN", why, { cause: error });
+    }
+  }
+
+  /** Asks the server what became of a transaction, until it knows; `undefined`: it does not answer in time. */
+  async #status(xid: string): Promise<string | undefined> {
+    const { db, timeout } = this.#options;
+    const end = systemClock.monotonic() + timeout;
+    for (;;) {
+      const status = await this.#asked(db, xid);
+      if (status !== undefined && status !== "in progress") return status;
+      if (systemClock.monotonic() >= end) return undefined;
+      await delay(systemClock, STATUS_PAUSE);
+    }
+  }
+
+  async #asked(db: SqlDatabase<Tx>, xid: string): Promise<string | undefined> {
+    try {
+      const [row] = await db.run(undefined, "SELECT pg_xact_status($1::text::xid8)::text AS status", [xid]);
+      return row.status as string;
+    } catch (error) {
+      if (isOutage(error)) return undefined; // asked again
+      throw error;
+    }
+  }
+
+  /**
+   * Waits for a transaction, which a driver may leave unsettled when its connection is lost. Giving up is safe where an
+   * id is recorded in the transaction: a later run finds it.
+   */
+  async #inTime<T>(given: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const { promise: ended, reject } = Promise.withResolvers<never>();
+    const { timeout } = this.#options;
+    // twice: the transaction, and asking what became of it
+    const late = () =>
+      reject(unavailable(`the transaction has not ended after ${2 * timeout} ms; it may still commit`));
+    const timer = systemClock.after(2 * timeout, late);
+    const abort = () => reject(signal!.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    given.catch(() => {}); // it is raced below; when it is late, its error is nobody's
+    try {
+      return await Promise.race([given, ended]);
+    } finally {
+      timer.cancel();
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+}
+
+/** Names the connection and the transaction of a statement. */
+const WHERE =
+  "SELECT pg_backend_pid()::text || ' ' || now()::text AS place, pg_current_xact_id_if_assigned()::text AS xid";
+const RANDOM = systemRandom();
+/** Maximum number of runs of a transaction. */
+const MOST_RUNS = 20;
+const LONGEST_PAUSE = 200; // ms
+const STATUS_PAUSE = 250; // ms

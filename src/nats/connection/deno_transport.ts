@@ -25,6 +25,42 @@ import {
 } from "@nats-io/nats-core/internal";
 export { createInbox, credsAuthenticator, headers, nkeyAuthenticator } from "@nats-io/nats-core/internal";
 
+/**
+ * The parts of Deno that this file uses. They are declared here, because this file is in programs for Bun and Node,
+ * too, whose type check has no types of Deno.
+ */
+interface DenoParts {
+  connect(to: Address & { signal: AbortSignal; autoSelectFamily: true }): Promise<TcpSocket>;
+  connectTls(to: Address & { caCerts: string[]; cert: string; key: string }): Promise<TlsSocket>;
+  startTls(socket: TcpSocket, options: { hostname: string; caCerts: string[] }): Promise<TlsSocket>;
+  readTextFile(path: string): Promise<string>;
+  resolveDns(name: string, record: "A" | "AAAA"): Promise<string[]>;
+  readonly permissions: { query(permission: { name: "net" }): Promise<{ readonly state: string }> };
+}
+
+interface Address {
+  hostname: string;
+  port: number;
+}
+
+interface Socket {
+  /** Resolves with the number of bytes; `null`: the server has ended the connection. */
+  read(into: Uint8Array): Promise<number | null>;
+  write(bytes: Uint8Array): Promise<number>;
+  close(): void;
+}
+
+interface TcpSocket extends Socket {
+  setNoDelay(noDelay: boolean): void;
+}
+
+interface TlsSocket extends Socket {
+  handshake(): Promise<unknown>;
+}
+
+/** `undefined` outside of Deno, where nothing of this file is called. */
+const { Deno: deno } = globalThis as unknown as { readonly Deno: DenoParts };
+
 /** Opens a connection over TCP or TLS. */
 export function connect(options: ConnectionOptions): Promise<NatsConnection> {
   useDenoTransport();
@@ -73,7 +109,7 @@ export class DenoTransport implements Transport {
   readonly version = "3.4.0";
   closeError?: Error;
   /** The socket; public because `destroySocket` closes it. */
-  conn: Deno.TcpConn | Deno.TlsConn | undefined;
+  conn: TcpSocket | TlsSocket | undefined;
   #debug = false;
   #encrypted = false;
   #ended = false;
@@ -162,13 +198,13 @@ export class DenoTransport implements Transport {
       const name = nameOf(server);
       const options = { hostname: name, port, caCerts: await authorities(tls), ...certificate };
       // Nagle's algorithm stays on here: only a TCP socket of Deno can turn it off, and `startTls` shows no certificate
-      await this.#take(await Deno.connectTls(options)).handshake();
+      await this.#take(await deno.connectTls(options)).handshake();
       this.#encrypted = true;
     } else {
       const { signal } = this.#dial;
       // autoSelectFamily: a name that was not resolved before may have IPv4 and IPv6 addresses, which are then both
       // tried
-      this.#take(await Deno.connect({ hostname, port, signal, autoSelectFamily: true })).setNoDelay(true);
+      this.#take(await deno.connect({ hostname, port, signal, autoSelectFamily: true })).setNoDelay(true);
       if (tls?.handshakeFirst === true) await this.#startTls(server, tls);
     }
   }
@@ -180,7 +216,7 @@ export class DenoTransport implements Transport {
     }
     const options = { hostname: nameOf(server), caCerts: await authorities(tls) };
     // cast: the socket is not encrypted yet, so `Deno.connect` has opened it
-    const conn = this.#take(await Deno.startTls(this.conn as Deno.TcpConn, options));
+    const conn = this.#take(await deno.startTls(this.conn as TcpSocket, options));
     // only the handshake verifies the server's certificate
     await conn.handshake();
     this.#encrypted = true;
@@ -190,7 +226,7 @@ export class DenoTransport implements Transport {
    * Keeps an opened connection. Throws if it opened after the timeout of the attempt to connect; `connect` then
    * closes it.
    */
-  #take<Conn extends Deno.TcpConn | Deno.TlsConn>(conn: Conn): Conn {
+  #take<Conn extends TcpSocket | TlsSocket>(conn: Conn): Conn {
     this.conn = conn;
     if (this.#ended) throw new Error("closed while connecting");
     return conn;
@@ -301,7 +337,7 @@ async function clientCertificate(tls: ConnectionOptions["tls"]): Promise<{ cert:
 }
 
 async function textOf(text: string | undefined, file: string | undefined): Promise<string | undefined> {
-  return text ?? (file === undefined ? undefined : await Deno.readTextFile(file));
+  return text ?? (file === undefined ? undefined : await deno.readTextFile(file));
 }
 
 /**
@@ -309,8 +345,8 @@ async function textOf(text: string | undefined, file: string | undefined): Promi
  * measured); so is every name if Deno may not connect to any address, because the permission is then for the name.
  */
 async function resolveHost(name: string): Promise<string[]> {
-  if (name === "localhost" || (await Deno.permissions.query({ name: "net" })).state !== "granted") return [name];
-  const found = await Promise.allSettled([Deno.resolveDns(name, "A"), Deno.resolveDns(name, "AAAA")]);
+  if (name === "localhost" || (await deno.permissions.query({ name: "net" })).state !== "granted") return [name];
+  const found = await Promise.allSettled([deno.resolveDns(name, "A"), deno.resolveDns(name, "AAAA")]);
   const addresses = found.flatMap((one) => one.status === "fulfilled" ? one.value : []);
   return addresses.length === 0 ? [name] : addresses;
 }

@@ -146,8 +146,10 @@ export type {
   StepOptions,
   TakenSignal,
   TellOptions,
+  ViewChange,
   Waitable,
   WaitOptions,
+  WatchOptions,
   WorkflowContract,
 } from "./src/contract/calls/flow.ts";
 export type {

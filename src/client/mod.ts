@@ -174,13 +174,18 @@ export interface ClientEvent<T> {
 }
 
 /** A run of a workflow, as a client sees it. */
-export interface ClientRun<Out, F extends string, Told, Cancels> {
+export interface ClientRun<Out, F extends string, Told, Cancels, View = unknown> {
   /** Id of the run. */
   readonly id: string;
   /** Waits until the run has ended, and resolves with its result. */
   result(options?: CallOptions): Promise<ClientResult<Out, F>>;
   /** Resolves with the state of the open run; with `undefined` if the run has ended. */
-  open(options?: CallOptions): Promise<ClientResult<OpenRun | undefined, F>>;
+  open(options?: CallOptions): Promise<ClientResult<OpenRun<View> | undefined, F>>;
+  /**
+   * Returns what the run shows now, each change of it, and, as the last item, its end, also across lost connections. A
+   * view that comes late, after a newer one, is left out. A failure of the edge is thrown as a {@link ClientError}.
+   */
+  watch(options?: CallOptions): AsyncIterableIterator<ClientChange<View, Out, F>>;
   /** Sends a signal to the run; the edge has to list the signal. */
   tell<N extends keyof Told & string>(
     signal: N,
@@ -191,12 +196,20 @@ export interface ClientRun<Out, F extends string, Told, Cancels> {
     : never;
 }
 
+/** A change of what a run shows, or its end, which is the last change; `number` grows from view to view. */
+export type ClientChange<View, Out, F extends string> =
+  & { readonly number: number }
+  & (
+    | { readonly view: View; readonly result?: undefined }
+    | { readonly view?: View | undefined; readonly result: ClientResult<Out, F> }
+  );
+
 /** A workflow of an edge, as its client calls it. */
-export interface ClientWorkflow<In, Out, F extends string, Told, Cancels> {
+export interface ClientWorkflow<In, Out, F extends string, Told, Cancels, View = unknown> {
   /** Starts a run, and resolves with an object for the run, which waits for its result and sends it signals. */
-  start(...args: CallArgs<In, ClientSendOptions>): Promise<ClientResult<ClientRun<Out, F, Told, Cancels>, never>>;
+  start(...args: CallArgs<In, ClientSendOptions>): Promise<ClientResult<ClientRun<Out, F, Told, Cancels, View>, never>>;
   /** Returns an object for the run with this id, without a request: the run need not exist. */
-  run(id: string): ClientRun<Out, F, Told, Cancels>;
+  run(id: string): ClientRun<Out, F, Told, Cancels, View>;
 }
 
 /** Types of the payloads of the signals that an entry lists, by their names. */
@@ -205,8 +218,15 @@ export type ToldBy<O> = O extends { readonly tell: infer S }
   : Record<never, never>;
 
 /** An entry of an edge, as its client calls it. */
-export type ClientEntry<E extends EdgeEntry> = ContractOf<E> extends WorkflowContract<infer In, infer Out, infer F>
-  ? ClientWorkflow<In, Out, F, ToldBy<OptionsOf<E>>, OptionsOf<E> extends { readonly cancel: true } ? true : false>
+export type ClientEntry<E extends EdgeEntry> = ContractOf<E> extends
+  WorkflowContract<infer In, infer Out, infer F, infer View> ? ClientWorkflow<
+    In,
+    Out,
+    F,
+    ToldBy<OptionsOf<E>>,
+    OptionsOf<E> extends { readonly cancel: true } ? true : false,
+    View
+  >
   : ContractOf<E> extends Contract<"command", infer In, infer Out, infer F> ? ClientCommand<In, Out, F>
   : ContractOf<E> extends Contract<"query", infer In, infer Out, infer F> ? ClientQuery<In, Out, F>
   : ContractOf<E> extends Contract<"stream", infer In, infer Out> ? ClientStream<In, Out>
@@ -316,6 +336,7 @@ function runOf(url: string, id: string, options: ClientOptions): object {
       if (answer.ok) return { ok: true, value: answer.status === 202 ? answer.value : undefined };
       return answer.ended ? { ok: true, value: undefined } : answer;
     },
+    watch: (of: CallOptions = {}) => events(options, url, of, change),
     tell: (signal: string, input?: unknown, of: ClientSendOptions = {}) =>
       call(options, "POST", `${url}/${encodeURIComponent(signal)}`, { input, ...of, headers: idHeader(of) }),
     cancel: (reason?: string, of: CallOptions = {}) => call(options, "DELETE", withParams(url, { reason }), of),
@@ -404,14 +425,23 @@ function request(
   return send(url, { method, headers, credentials, signal, body });
 }
 
-/** Returns the server-sent events of a response, across lost connections. */
+/** Returns a change of a run as programs get it, with the error of a run that has failed. */
+function change(value: { readonly result?: ClientResult<unknown, string> }): unknown {
+  const { result } = value;
+  return !result || result.ok ? value : { ...value, result: { ok: false, error: problem(result.error, 0, "") } };
+}
+
+/**
+ * Returns the server-sent events of a response, across lost connections. `shown`: makes the item of an event's value.
+ */
 function events(
   options: ClientOptions,
   url: string,
   { signal }: CallOptions,
+  shown: (value: never) => unknown = (value) => value,
 ): AsyncGenerator<unknown, void, undefined> {
   const over = new AbortController();
-  const items = eventsUntil(options, url, over, signal);
+  const items = eventsUntil(options, url, over, signal, shown);
   const end = items.return.bind(items);
   // a generator ends only when what it waits for has come, and the next event may never come
   items.return = (value) => (over.abort(), end(value));
@@ -427,6 +457,7 @@ async function* eventsUntil(
   url: string,
   over: AbortController,
   given: AbortSignal | undefined,
+  shown: (value: never) => unknown,
 ): AsyncGenerator<unknown, void, undefined> {
   let last = "";
   let failures = 0;
@@ -466,7 +497,7 @@ async function* eventsUntil(
           const begun = performance.now();
           for await (const { event, id, data } of sse(response.body, decoder)) {
             // events that have come together with the last one are not given after an abort
-            if (event === "end" || signal.aborted) return;
+            if (signal.aborted || (event === "end" && !data)) return;
             if (id !== undefined) last = id;
             const { ok, value, error } = decoded(url, response, data);
             if (!ok) throw error;
@@ -475,7 +506,8 @@ async function* eventsUntil(
             if (data || performance.now() - begun > 1_000) failures = 0;
             if (!data) continue;
             received++;
-            yield value;
+            yield shown(value as never);
+            if (event === "end") return; // the end of a run comes with its result
           }
         }
       } catch (cause) {

@@ -108,7 +108,7 @@ export interface RunView {
   /** Id of the run as it is stored; for requests, not for people. */
   readonly key: string;
   readonly status: RunStatus;
-  /** Last stage that the workflow's handler has named; empty: none. */
+  /** The view that the run shows: a stage as its text, another view as JSON; empty: none. */
   readonly stage: string;
   readonly startedAt: number;
   /** Time at which the oldest pending entry of the run became pending. */

@@ -14,7 +14,7 @@ import type { CatgaError } from "../error.ts";
 import type { Admission } from "./admission.ts";
 import type { ContextHost, Holdings, RunSender } from "./context_host.ts";
 import type { Runner } from "./runner.ts";
-import type { RunInfo, RunsOptions } from "../contract/calls/flow.ts";
+import type { AnyWorkflow, RunInfo, RunsOptions, ViewChange, WatchOptions } from "../contract/calls/flow.ts";
 import type { RunDriver } from "../contract/declaration/workflow_body.ts";
 import type { Observer } from "../contract/nodes/observer.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -83,6 +83,14 @@ export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
   infos(options: RunsOptions): AsyncIterableIterator<RunInfo>;
   /** Starts a run whose start an outbox has recorded; otherwise like `start`. */
   startRecorded(start: RecordedStart): Promise<Result<string, never>>;
+  /** Resolves with what a run shows; {@link Catga.view} says more. */
+  view(workflow: AnyWorkflow, run: string): Promise<Result<unknown, never>>;
+  /** Returns the changes of what a run shows, and its end; {@link Catga.watch} says more. */
+  watch(
+    workflow: AnyWorkflow,
+    run: string,
+    options?: WatchOptions,
+  ): AsyncIterableIterator<ViewChange<unknown, unknown, string>>;
   /**
    * Checks which runs that were stuck have continued or ended, and reports them to the app's observers. Called when a
    * program or tool asks which runs are stuck.

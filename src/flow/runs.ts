@@ -15,6 +15,8 @@ import type {
   RunsOptions,
   StartOptions,
   TellOptions,
+  ViewChange,
+  WatchOptions,
 } from "../contract/calls/flow.ts";
 import type { Failure, Result } from "../contract/calls/result.ts";
 import type { MessageHeaders } from "../contract/declaration/behavior.ts";
@@ -42,6 +44,7 @@ import type { RunLease } from "./driving/run_leases.ts";
 import type { RunLog } from "./stored/run_log.ts";
 import type { RunRef } from "./stored/run_ref.ts";
 import { RunNotices } from "./calls/run_notices.ts";
+import { RunViews } from "./calls/run_views.ts";
 import { RunPeers } from "./driving/run_peers.ts";
 import { RunRecovery } from "./driving/run_recovery.ts";
 import { RunSchedules } from "./driving/run_schedules.ts";
@@ -74,6 +77,7 @@ export class Runs implements DrivenRunsHost, NodeRuns {
   readonly #results: Results;
   readonly #resultCalls: ResultCalls;
   readonly #questions: Questions;
+  readonly #views: RunViews;
   readonly #recovery: RunRecovery;
   readonly #sweeps: readonly (() => void)[];
 
@@ -99,9 +103,11 @@ export class Runs implements DrivenRunsHost, NodeRuns {
       onGone: (listener) => peers.onGone(listener),
       drives: (ref) => drives.drives(ref),
       read: (ref) => log.outcome(ref),
+      readShown: (ref, known) => log.shown(ref, known),
     });
     this.#resultCalls = new ResultCalls(node, this.#results);
     this.#questions = new Questions(node, notices, this.#results, drives);
+    this.#views = new RunViews(node, this.#results);
     this.#recovery = new RunRecovery(node, drives);
   }
 
@@ -140,6 +146,18 @@ export class Runs implements DrivenRunsHost, NodeRuns {
 
   result(workflow: AnyWorkflow, run: string, options?: ResultOptions): Promise<Result<unknown>> {
     return this.#resultCalls.result(workflow, run, options);
+  }
+
+  view(workflow: AnyWorkflow, run: string): Promise<Result<unknown, never>> {
+    return this.#views.view(workflow, run);
+  }
+
+  watch(
+    workflow: AnyWorkflow,
+    run: string,
+    options?: WatchOptions,
+  ): AsyncIterableIterator<ViewChange<unknown, unknown, string>> {
+    return this.#views.watch(workflow, run, options);
   }
 
   tell(signal: AnySignal, run: string, payload: unknown, options?: TellOptions): Promise<Result<void, never>> {
@@ -193,6 +211,7 @@ export class Runs implements DrivenRunsHost, NodeRuns {
     this.#results.close();
     this.#resultCalls.close();
     this.#questions.close();
+    this.#views.close();
   }
 
   // The members that the executions of runs on this node use:
@@ -247,9 +266,13 @@ export class Runs implements DrivenRunsHost, NodeRuns {
     return this.#notices.cancelChild(ref, reason, contract);
   }
 
-  async ended(ref: RunRef, { ended, started }: Journal): Promise<void> {
+  shown(ref: RunRef, { view }: Journal): void {
+    if (view !== undefined) this.#results.shown(ref, view);
+  }
+
+  async ended(ref: RunRef, { ended, started, view }: Journal): Promise<void> {
     if (ended === undefined) return;
-    this.#results.ended(ref, ended);
+    this.#results.ended(ref, ended, view);
     const { parent } = started ?? {};
     if (parent !== undefined) await this.#notices.appendChildEnd(parent, ref, ended, () => this.#node.isClosed);
   }

@@ -347,6 +347,7 @@ const RUN = {
     run: { type: "string" },
     status: { type: "string" },
     stage: { type: "string" },
+    view: {},
     pending: {
       type: "array",
       items: {

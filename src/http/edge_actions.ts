@@ -1,18 +1,20 @@
 /** The actions of an edge: each carries out an admitted call with the app, and makes the response. */
 import type { AnyContract, Contract } from "../contract/declaration/contract.ts";
 import type { EventFollower, FollowedEvent } from "../contract/calls/durable_messages.ts";
-import type { RunInfo, Signal, WorkflowContract } from "../contract/calls/flow.ts";
-import type { Result } from "../contract/calls/result.ts";
+import type { RunInfo, Signal, ViewChange, WorkflowContract } from "../contract/calls/flow.ts";
+import type { Failure, Result } from "../contract/calls/result.ts";
 import type { Catga } from "../contract/nodes/running_node.ts";
 import type { MaybePromise } from "../contract/schemas/schema.ts";
 import { MAX_ID } from "../contract/calls/send_options.ts";
 import type { Workflow } from "../contract/declaration/workflow.ts";
 import { isRecord, show } from "../data/checks.ts";
-import { encodeValue, toJson } from "../data/encoding.ts";
+import { decodeText, encodeValue, toJson } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
-import { answer } from "./edge_answer.ts";
+import { answer, type AnswerOptions } from "./edge_answer.ts";
 import { eventBytes, eventsResponse } from "./edge_events.ts";
 import type { EdgeAction } from "./edge_paths.ts";
+import { problemValue } from "./problem_value.ts";
+import { failureStatus, problem } from "./respond.ts";
 import type { EdgeRoute, OpenRun } from "./edge_types.ts";
 import { etagOf } from "./etag.ts";
 import { deny, invalidRequest } from "./refusal.ts";
@@ -49,7 +51,7 @@ interface EdgeActionsOptions {
 
 /**
  * The actions of an edge.
- * @decides what each kind of call does: send, query, stream, follow, start, result, tell, cancel
+ * @decides what each kind of call does: send, query, stream, follow, start, result, watch, tell, cancel
  */
 export class EdgeActions {
   readonly #app: Catga;
@@ -90,6 +92,8 @@ export class EdgeActions {
         return this.#start(called);
       case "result":
         return this.#result(called);
+      case "watch":
+        return this.#watch(called);
       case "tell":
         return this.#tell(called);
       case "cancel":
@@ -154,11 +158,7 @@ export class EdgeActions {
     const input = inputOf(queryOf(request).get("input") ?? "");
     const { headers: own, key } = called;
     const result = await this.#app.send(of, input, { headers: own, signal: request.signal, key });
-    if (!result.ok || result.value === undefined) return answer(result, { values, failures });
-    const text = values ? encodeValue(result.value, "result") : toJson(result.value, "INVALID_RESPONSE", "the value");
-    const headers = { etag: etagOf(text), "cache-control": cache, vary: VARY };
-    if (matches(request, headers.etag)) return new Response(null, { status: 304, headers });
-    return new Response(text, { headers: { ...headers, "content-type": values ? VALUES : "application/json" } });
+    return tagged(request, result, { values, failures, cache });
   }
 
   async #stream(called: AdmittedCall): Promise<Response> {
@@ -247,27 +247,45 @@ export class EdgeActions {
     }
     if (info !== undefined && info.endedAt === undefined && wait > 0) {
       const result = await this.#app.result(workflow, run, { timeout: wait, signal: request.signal });
-      if (result.ok) return answer(result, { values, failures });
+      if (result.ok) return tagged(request, result, { values, failures });
       info = await this.#run(workflow, run);
       if (result.error.code !== "NOT_ENDED") return this.#answerOf(result, info, called);
     }
     if (info !== undefined && info.endedAt === undefined) {
-      return answer({ ok: true, value: openRun(info) }, { values, failures, status: 202 });
+      return tagged(request, { ok: true, value: openRun(info) }, { values, failures, status: 202 });
     }
     return this.#answerOf(await this.#app.result(workflow, run, { signal: request.signal }), info, called);
   }
 
   /** Makes the response for the result of a run: a failure may be the end of the run, or of this call. */
-  #answerOf(result: Result<unknown>, info: RunInfo | undefined, { route, values }: AdmittedCall): Response {
+  #answerOf(result: Result<unknown>, info: RunInfo | undefined, { route, values, request }: AdmittedCall): Response {
     const { failures = {} } = route.options;
+    if (result.ok) return tagged(request, result, { values, failures });
     const end = info?.endedAt === undefined ? undefined : info.timeline.at(-1)?.value;
-    const ended = !result.ok && isRecord(end) && end.code === result.error.code;
+    const ended = isRecord(end) && end.code === result.error.code;
     return answer(result, { values, failures, ended });
   }
 
   async #run({ name }: WorkflowContract<never, unknown>, id: string): Promise<RunInfo | undefined> {
     for await (const info of this.#app.runs({ workflow: name, id })) return info;
     return undefined;
+  }
+
+  /** Returns what a run shows, each change of it, and its end, as server-sent events. */
+  #watch({ route, request, values, run = "" }: AdmittedCall): Response {
+    const { contract, options: { failures = {} } } = route;
+    const last = request.headers.get("last-event-id") ?? "";
+    const after = /^\d{1,15}$/.test(last) ? Number(last) : undefined;
+    const items = this.#app.watch(contract as WorkflowContract<unknown, unknown>, run, { after });
+    const event = ({ view, number, result }: ViewChange<unknown, unknown, string>) => {
+      const ended = result &&
+        { result: result.ok ? result : { ok: false, error: problemOf(result, failures, values) } };
+      return eventBytes(number < 0 ? undefined : number, { view, number, ...ended }, values, result && "end");
+    };
+    return eventsResponse(
+      { items, event, place: undefined, signals: this.#endsOf(request), finite: false, keepAlive: this.#keepAlive },
+      values,
+    );
   }
 
   async #tell(called: AdmittedCall): Promise<Response> {
@@ -298,12 +316,38 @@ function fromOf(text: string): "now" | "start" | number | Date {
   throw invalidRequest("from must be now, start, a position or an ISO date");
 }
 
-function openRun({ id, status, stage, pending }: RunInfo): OpenRun {
+/** Makes the response for a result, with its `ETag`; 304 if the client has it already. `cache`: `Cache-Control`. */
+function tagged(
+  request: Request,
+  result: Result<unknown>,
+  { cache = "no-cache", ...how }: AnswerOptions & { readonly cache?: string | undefined },
+): Response {
+  if (!result.ok || result.value === undefined) return answer(result, how);
+  const { values, status = 200 } = how;
+  const text = values ? encodeValue(result.value, "result") : toJson(result.value, "INVALID_RESPONSE", "the value");
+  const headers = { etag: etagOf(text), "cache-control": cache, vary: VARY };
+  if (matches(request, headers.etag)) return new Response(null, { status: 304, headers });
+  return new Response(text, { status, headers: { ...headers, "content-type": values ? VALUES : "application/json" } });
+}
+
+/** Returns the problem details of the failure with which a run has ended. */
+function problemOf({ error }: Failure, failures: Readonly<Record<string, number>>, values: boolean): unknown {
+  const status = failureStatus(error.code, failures);
+  return values ? decodeText(problemValue(error, status)) : JSON.parse(problem(error, status));
+}
+
+function openRun({ id, status, view, stage, pending }: RunInfo): OpenRun {
   const shown = pending.map(({ name, next }) => ({
     name,
     ...(next === undefined ? {} : { next: next.toISOString() }),
   }));
-  return { run: id, status, ...(stage === undefined ? {} : { stage }), pending: shown };
+  return {
+    run: id,
+    status,
+    ...(stage === undefined ? {} : { stage }),
+    ...(view === undefined ? {} : { view }),
+    pending: shown,
+  };
 }
 
 /**
@@ -329,6 +373,7 @@ const PARAMETERS: Readonly<Record<EdgeAction, { readonly names: readonly string[
   follow: { names: ["from", "key"], hint: "from, key" },
   start: OF_BODY,
   result: { names: [], hint: "none" },
+  watch: { names: [], hint: "none" },
   tell: OF_BODY,
   cancel: { names: ["reason"], hint: "reason" },
 };

@@ -41,11 +41,18 @@ export function eventsResponse<T>(source: EdgeEvents<T>, values: boolean): Respo
 }
 
 /**
- * Encodes the event for an item. `id`: the place of the item; `undefined` if no client can continue after it.
+ * Encodes the event for an item. `id`: the place of the item; `undefined` if no client can continue after it. `name`:
+ * name of the event; default: none.
  * @decides the bytes of an event of a stream or tail; `sse_body.ts` sends them
  */
-export function eventBytes(id: string | number | undefined, item: unknown, values: boolean): Uint8Array {
-  return encode(`${id === undefined ? "" : `id: ${id}\n`}data: ${itemText(item, values)}\n\n`);
+export function eventBytes(
+  id: string | number | undefined,
+  item: unknown,
+  values: boolean,
+  name?: string,
+): Uint8Array {
+  const named = name === undefined ? "" : `event: ${name}\n`;
+  return encode(`${named}${id === undefined ? "" : `id: ${id}\n`}data: ${itemText(item, values)}\n\n`);
 }
 
 /**

@@ -117,7 +117,7 @@ class EdgeHandler<Given> {
   #call(request: Request): MaybePromise<Response> {
     const method = request.method === "HEAD" ? "GET" : request.method;
     const place = this.#paths.match(method, pathOf(request.url));
-    const action = actionOf(method, place);
+    const action = watchOf(request, actionOf(method, place));
     this.#checkOrigin(method, request);
     const media = method === "POST" ? refusedMediaType(request) : undefined;
     if (media !== undefined) throw media;
@@ -185,6 +185,12 @@ class EdgeHandler<Given> {
       "a request with cookies must come from an origin that the handler allows (options origins and credentials)",
     );
   }
+}
+
+/** Returns what a request does: one for the result of a run watches the run if it asks for server-sent events. */
+function watchOf(request: Request, action: EdgeAction): EdgeAction {
+  const isWatch = action === "result" && request.headers.get("accept")?.includes("text/event-stream");
+  return isWatch ? "watch" : action;
 }
 
 /**

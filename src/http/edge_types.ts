@@ -86,7 +86,7 @@ export interface EdgeCall {
   /** Workflows only: the id of the run; `undefined` if the call starts a run. */
   readonly run: string | undefined;
   /** The action that the caller requests of the entry. */
-  readonly action: "send" | "read" | "follow" | "start" | "result" | "tell" | "cancel";
+  readonly action: "send" | "read" | "follow" | "start" | "result" | "watch" | "tell" | "cancel";
   /** Events only: the key whose events the caller follows; `undefined`: all events. */
   readonly key: string | undefined;
   /** Workflows only: the name of the signal that the caller sends. */
@@ -94,11 +94,13 @@ export interface EdgeCall {
 }
 
 /** A run of a workflow that has not ended, as a client sees it. */
-export interface OpenRun {
+export interface OpenRun<View = unknown> {
   /** Id of the run. */
   readonly run: string;
   /** Status of the run: `running`, `waiting`, `retrying`, `stuck` or `undoing`. */
   readonly status: string;
+  /** The value that the run shows, by `flow.show`; absent: none. */
+  readonly view?: View | undefined;
   /** The last stage that the run's handler reported by `flow.stage`; absent: none. */
   readonly stage?: string | undefined;
   /**

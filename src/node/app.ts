@@ -44,6 +44,7 @@ import type {
   RunsOptions,
   StartOptions,
   TellOptions,
+  WatchOptions,
 } from "../contract/calls/flow.ts";
 import type { Observer } from "../contract/nodes/observer.ts";
 import type { Result } from "../contract/calls/result.ts";
@@ -115,7 +116,8 @@ const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 /** Public methods, besides `send`, that a program may take out of the app: `const { publish } = app`. */
 const METHODS = [
   ...["sendAll", "publish", "broadcast", "enqueue", "unschedule", "load", "forget", "stream"],
-  ...["start", "result", "tell", "ask", "cancel", "runs", "follow", "subscriptions", "deadLetters", "rewind"],
+  ...["start", "result", "tell", "ask", "cancel", "runs", "view", "watch"],
+  ...["follow", "subscriptions", "deadLetters", "rewind"],
   ...["lock", "lead", "nodes", "watchNodes", "health", "ready", "drain"],
 ] as const satisfies readonly (keyof Catga)[];
 
@@ -583,6 +585,15 @@ export class App implements NodeHost, DrainableNode {
   async *runs(options: RunsOptions = {}): AsyncIterableIterator<RunInfo> {
     this.#checkOpen();
     yield* (await this.nodeRuns()).infos(options);
+  }
+
+  view(workflow: AnyWorkflow, run: string): Promise<Result<unknown, never>> {
+    return this.#withRuns((runs) => runs.view(workflow, run));
+  }
+
+  watch(workflow: AnyWorkflow, run: string, options?: WatchOptions): AsyncIterableIterator<unknown> {
+    this.#checkOpen();
+    return lazyReading(async () => (await this.nodeRuns()).watch(workflow, run, options), this.draining);
   }
 
   #withRuns<T>(call: (runs: NodeRuns) => Promise<Result<T, never>>): Promise<Result<T, never>>;

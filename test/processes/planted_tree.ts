@@ -53,6 +53,8 @@ interface Change {
  *   `flow-given-back`: what a wait took that is given up is lost; `flow-taker`: it is there once more for each replay;
  *   `flow-given-up`: the time because of which a wait is given up goes before a signal; `flow-take`: a wait takes a
  *   signal before the handler has given it up again; `flow-oldest`: a wait for several signals prefers the first one.
+ *   `flow-shown`: a replay shows again what it has shown; `flow-last-view`: a run ends without its last view;
+ *   `flow-view-at`: a signal names a message that has no view.
  *   `flow-late-read`: a read that outlives its execution of a run advances the journal of the next one.
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before
@@ -301,6 +303,21 @@ const PLANTS = {
     file: "src/flow/stored/journal.ts",
     from: "      next = Math.min(next, n);\n",
     to: "      if (next === Infinity) next = n;\n",
+  }],
+  "flow-shown": [{
+    file: "src/flow/execution/drive_recorder.ts",
+    from: " || after <= this.#shownBefore) return;",
+    to: ") return;",
+  }],
+  "flow-last-view": [{
+    file: "src/flow/execution/drive_recorder.ts",
+    from: "    this.#queueShown();\n    this.#queue.push(entry);\n",
+    to: '    if (entry.t === "ended") this.#shown = undefined;\n    this.#queue.push(entry);\n',
+  }],
+  "flow-view-at": [{
+    file: "src/flow/stored/notice_queue.ts",
+    from: "entryText(await entry, viewAt)",
+    to: "entryText(await entry, viewAt && end.sequence)",
   }],
   "flow-late-read": [{
     file: "src/flow/execution/drive_recorder.ts",

@@ -66,6 +66,7 @@ const SUMS = [
   "slowReads",
   "givenUp",
   "oneOf",
+  "shown",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -202,6 +203,8 @@ class Simulation {
   readonly slowness: Random;
   /** In these seeds the handler gives waits up, and has waits for one of two signals: it gets all that it takes. */
   readonly givingUp: boolean;
+  /** In these seeds the handler shows where it is: each view is stored once, in order, the last one before the end. */
+  readonly showing: boolean;
   /** The longest time that a request takes to the store, and an answer back, in ms. */
   readonly lag: number;
   readonly violations: string[] = [];
@@ -245,6 +248,7 @@ class Simulation {
     this.slowness = seededRandom(seed + 7_000_000);
     // operators are faster than appends
     this.givingUp = seed % 21 === 17 && !this.flooding;
+    this.showing = seed % 13 === 3;
     this.lag = this.flooding ? 20 : this.interjecting ? [3, 5, 20][seed % 3] : 3;
     if (this.flooding) this.client = new Process(this, CLIENT);
   }
@@ -878,6 +882,10 @@ class Process implements DrivenRunsHost {
     else this.simulation.violation(`${run} is stuck at ${step}: ${message}`);
   }
 
+  shown(): void {
+    this.simulation.sums.shown++;
+  }
+
   observer(): void {}
 }
 
@@ -1130,12 +1138,18 @@ class SimulatedRun {
     const first = [...journal.woken.keys(), ...journal.outcomes.keys()];
     const given = new Set(first.map((name) => name.replace(/ (sleep|step)$/, "")));
     const open = new Set(journal.waits.keys()).difference(new Set(took)).difference(given);
+    let shown = (journal.view?.value as { readonly n: number } | undefined)?.n ?? 0;
     let { cancelled, failing } = journal as { cancelled: unknown; failing: unknown };
     for (const entry of entries) {
       if (entry.t === "retried") this.#retriedAt = this.#simulation.now;
       if (entry.t === "failed" && entry.next === undefined && this.#threw.get(entry.step)?.by === holder) {
         const isBehind = this.#retriedAt > this.#threw.get(entry.step)!.at;
         if (isBehind) violation(`is stuck behind a retry: ${entry.step}`);
+      }
+      if (entry.t === "shown") {
+        const [before, now] = [shown, (entry.view as { readonly n: number }).n];
+        if (now <= before) violation(`shows ${now} behind ${before}`);
+        shown = now;
       }
       if (entry.t === "cancelled") cancelled ??= entry;
       if (entry.t === "failing") failing ??= entry;
@@ -1152,6 +1166,8 @@ class SimulatedRun {
       if (entry.t === "woken" && this.#simulation.givingUp) open.delete(entry.step.replace(/ sleep$/, ""));
       if (entry.t === "ended" && entry.outcome.ok) {
         if (cancelled !== undefined) violation("is done, and its cancel was ok");
+        const { shown: last } = entry.outcome.value as { readonly shown?: string };
+        if (last !== undefined && last !== `${shown}`) violation(`ends, and shows ${shown}, not ${last}`);
         for (const [step, value] of Object.entries(entry.outcome.value as Record<string, string>)) {
           const recorded = journal.outcomes.get(step)?.value ??
             entries.find((other) => other.t === "done" && other.step === step);
@@ -1160,6 +1176,17 @@ class SimulatedRun {
           }
         }
       }
+    }
+  }
+
+  /** The last message says where the view is: here, or where it was. */
+  #checkView(message: StoredMessage, { entries }: RunLogMessage): void {
+    const { viewAt } = endOf({ workflow: "Flow", run: this.id }, message)!;
+    const isHere = entries.some(({ t }) => t === "shown");
+    // an operator writes as older versions of Catga do, which do not say it
+    if (viewAt === undefined && !isHere && entries.every(isCalled)) return;
+    if (viewAt !== (isHere ? message.sequence : this.journal.view?.at)) {
+      this.#simulation.violation(`${this.id} says that its view is in ${viewAt}`);
     }
   }
 
@@ -1258,6 +1285,7 @@ class SimulatedRun {
     this.#started = true;
     if (!stored.entries.every(isCalled)) this.#conflicts.delete(stored.holder!);
     this.#checkDecisions(stored);
+    this.#checkView(message, stored);
     simulation.trace(this.id, stored.holder, JSON.stringify(stored.entries));
     for (const entry of stored.entries) {
       this.#entries.push(entry);
@@ -1368,12 +1396,15 @@ class SimulatedRun {
     const values: Record<string, string> = {};
     const ways: (readonly [part: string, way: string])[] = [];
     const got: string[] = [];
+    let shown = 0;
+    const show = () => this.#simulation.showing && flow.show({ n: ++shown } as never);
     const get = (signal: string, value: string | undefined) => {
       if (value !== undefined) got.push(`${signal} ${value}`);
     };
     const { limit } = this.program;
     const limited = limit === undefined ? undefined : flow.sleep("limit", limit);
     for (const [i, part] of this.program.parts.entries()) {
+      show();
       this.#refuse(i, process);
       if (part.type === "sleep") {
         await flow.sleep(part.name, part.ms);
@@ -1413,6 +1444,7 @@ class SimulatedRun {
           }).then((value) => {
             values[own.name] = value;
             ended.push(own.name);
+            show();
           });
         });
         if (isRace) await Promise.race(under);
@@ -1425,6 +1457,8 @@ class SimulatedRun {
       get("Told", await Promise.race([flow.wait(TOLD, { name: "last" }), limited.then(() => undefined)]));
     }
     if (this.#simulation.givingUp) values["got"] = JSON.stringify(got);
+    show();
+    if (shown > 0) values["shown"] = `${shown}`;
     return this.program.fails ? fail("NO", "no") : values;
   }
 

@@ -38,6 +38,7 @@ describe("simulation of workflows", () => {
       slowReads: 0,
       givenUp: 0,
       oneOf: 0,
+      shown: 0,
     };
     for (const seed of PLAYED) {
       const { violations, sums } = await simulateFlow(seed);
@@ -98,6 +99,9 @@ describe("simulation of workflows", () => {
       ["flow-given-up", /lets a time go before a signal/, 290],
       ["flow-take", /and its handler got/, 1_151],
       ["flow-oldest", /takes signal .* before/, 17],
+      ["flow-shown", /shows \d+ behind/],
+      ["flow-last-view", /ends, and shows/],
+      ["flow-view-at", /says that its view is in/],
       ["flow-begun", /was done and is not undone/, 197],
       ["flow-fresh", /was done and is not undone/, 27],
       ["flow-threw", /was done and is not undone/, 22_857],

@@ -4,7 +4,7 @@
  * @decides `catga runs` and `catga run`: retry, cancel, skip or signal from a shell
  */
 import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../../contract/calls/flow.ts";
-import { shownEntryValue } from "../../contract/declaration/redaction.ts";
+import { redacted, shownEntryValue, shownView } from "../../contract/declaration/redaction.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { type Flags, UsageError } from "../terminal/flags.ts";
@@ -261,8 +261,9 @@ function row(info: RunInfo): string[] {
   return [workflow, id, statusIn(info), ago(startedAt), ago(changed), showShort(pendingIn(info))];
 }
 
-function statusIn({ status, stage }: RunInfo): string {
-  return stage === undefined ? status : `${status}: ${stage}`;
+function statusIn(info: RunInfo, secrets = false): string {
+  const view = shownView(info, secrets);
+  return view === "" ? info.status : `${info.status}: ${showShort(view)}`;
 }
 
 /**
@@ -286,7 +287,7 @@ function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): v
     value: shownEntryValue(info, entry, showSecrets),
   }));
   if (flags.has("json")) {
-    terminal.write(`${printableJson(plain(info))}\n`);
+    terminal.write(`${printableJson(plain(info, showSecrets))}\n`);
     for (const { at, type, ...entry } of entries) {
       terminal.write(`${printableJson({ type: "entry", entry: type, ...entry, at: showTime(at) })}\n`);
     }
@@ -294,7 +295,7 @@ function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): v
   }
   const { workflow, id, version, startedAt, endedAt } = info;
   facts(terminal, `${workflow} ${id}`, [
-    ["status", statusIn(info)],
+    ["status", statusIn(info, showSecrets)],
     ["version", `${version}`],
     ["started", showTime(startedAt)],
     ["ended", endedAt === undefined ? "-" : showTime(endedAt)],
@@ -311,10 +312,14 @@ function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): v
 }
 
 /** Returns a run in the form in which `--json` prints it. */
-function plain({ startedAt, endedAt, pending, timeline: _, retry: __, skip: ___, ...info }: RunInfo) {
+function plain(
+  { startedAt, endedAt, pending, view, timeline: _, retry: __, skip: ___, ...info }: RunInfo,
+  secrets = false,
+) {
   return {
     type: "run",
     ...info,
+    view: secrets ? view : redacted(view, info.redact),
     startedAt: showTime(startedAt),
     ...(endedAt === undefined ? {} : { endedAt: showTime(endedAt) }),
     pending: pending.map(({ since, next, ...more }) => ({

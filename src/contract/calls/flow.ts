@@ -5,12 +5,12 @@
 import type { AnyCode } from "../../error.ts";
 import type { Contract } from "../declaration/contract.ts";
 import type { Caller, ProgramCode } from "../declaration/program_types.ts";
-import type { FailOptions, Failure, Success } from "./result.ts";
+import type { FailOptions, Failure, Result, Success } from "./result.ts";
 import type { MaybePromise, Schema } from "../schemas/schema.ts";
 import type { SendArgs } from "./send_options.ts";
 
 /** A workflow, made by `workflow()`. */
-export interface WorkflowContract<In, Out, F extends string = AnyCode> {
+export interface WorkflowContract<In, Out, F extends string = AnyCode, View = unknown> {
   /**
    * Compile time only, never has a value: its text appears in the compiler's error when the workflow is passed to the
    * wrong method, and names the right one.
@@ -29,6 +29,8 @@ export interface WorkflowContract<In, Out, F extends string = AnyCode> {
   readonly "~types"?: (payload: In) => Out;
   /** Compile time only, never has a value: carries the type of the failure codes. */
   readonly "~fails"?: () => F;
+  /** Compile time only, never has a value: carries the type of what runs show. */
+  readonly "~view"?: () => View;
 }
 
 /** Any workflow, whatever its types. */
@@ -220,9 +222,9 @@ export type Decided<T, F extends string> = Success<T> | (Failure<F> & { readonly
 
 /**
  * A run, as the handler of its workflow sees it. The names of steps and sleeps are unique in a run: a second use of a
- * name rejects with a `TypeError`.
+ * name rejects with a `TypeError`. `View`: type of what the run shows; a text, unless `Workflow.view` names another.
  */
-export interface Flow {
+export interface Flow<View = never> {
   /** The id of the run. */
   readonly id: string;
   /** The version that the workflow had when this run was started. */
@@ -299,9 +301,15 @@ export interface Flow {
     ...args: SendArgs<In, FlowSendOptions<Out>>
   ): Promise<Decided<Out, F | ProgramCode | "NOT_ANSWERED" | "NO_RUN">>;
   /**
-   * Tells people which stage the run has reached: `RunInfo.stage`, 1 to 64 characters. The stage is recorded once,
-   * before the next step begins, which costs an append to the log; in an `undo` the call does nothing. Throws a
-   * `TypeError` for an invalid name.
+   * Shows where the run is, to programs (`app.view`, `app.watch`) and people: `RunInfo.view`. A value of up to 64 KiB,
+   * in place of what the run showed before. The call returns at once; the view is stored with the run's next entry, or
+   * after a second without one. In an `undo` the call does nothing. Throws a `TypeError` or `RangeError` for a value
+   * that cannot be stored.
+   */
+  show(value: View): void;
+  /**
+   * Shows a text of 1 to 64 characters, as `show` does, for workflows whose runs show no more than the stage that they
+   * have reached: `RunInfo.stage`. Throws a `TypeError` for another text.
    */
   stage(name: string): void;
 }
@@ -363,6 +371,26 @@ export interface AskOptions {
   /** Time to wait for the answer, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
   timeout?: number | undefined;
 }
+
+/** Options of `watch`, which returns what a run shows. */
+export interface WatchOptions {
+  /** Aborting this signal ends the iteration. Default: none. */
+  signal?: AbortSignal | undefined;
+  /** The `number` of the last change that is known already: only later ones are returned. Default: none. */
+  after?: number | undefined;
+}
+
+/** A change of what a run shows, or its end, which is the last change. */
+export type ViewChange<View, Out, F extends string> =
+  & {
+    /** Number of the view: a later view of the run has a greater one; -1: the run has shown nothing. */
+    readonly number: number;
+  }
+  & (
+    | { readonly view: View; readonly result: undefined }
+    /** `view`: what the run showed last; `undefined`: nothing. `result`: how it ended. */
+    | { readonly view: View | undefined; readonly result: Result<Out, F> }
+  );
 
 /** Options of `tell`, which sends a signal to a run. */
 export interface TellOptions {
@@ -427,6 +455,17 @@ export function pendingText({ name, attempts, next, error }: PendingStep): strin
   return parts.filter((part) => part !== "").join(", ");
 }
 
+/** Returns the stage that a view is; `undefined`: it is another value than a short text. */
+export function stageIn(view: unknown): string | undefined {
+  return typeof view === "string" && view.length <= MAX_STAGE ? view : undefined;
+}
+
+/**
+ * Maximum length of the name of a stage, in characters.
+ * @decides `flow.stage`, and how long its text may be
+ */
+export const MAX_STAGE = 64;
+
 /** Returns true if the error of one of the run's pending steps contains this text. */
 export function hasFailedWith({ pending }: Pick<RunInfo, "pending">, text: string): boolean {
   return pending.some(({ error }) => error !== undefined && `${error.code}: ${error.message}`.includes(text));
@@ -454,7 +493,9 @@ export interface RunInfo {
   readonly id: string;
   /** Status of the run. */
   readonly status: RunStatus;
-  /** The last stage that the handler named by `flow.stage`; `undefined`: none. */
+  /** The value that the handler has shown last, by `flow.show` or `flow.stage`; `undefined`: nothing. */
+  readonly view: unknown;
+  /** The view, if it is a text of up to 64 characters, as `flow.stage` shows it; else `undefined`. */
   readonly stage: string | undefined;
   /** The tags that were given to the start. */
   readonly tags: readonly string[];
@@ -502,6 +543,11 @@ export interface RunsOptions {
   tag?: string | undefined;
   /** Only runs whose last stage (`flow.stage`) is this one. Default: any. */
   stage?: string | undefined;
+  /**
+   * Only runs whose view (`flow.show`) has these members with these values, such as `{ state: "packing" }`. Default:
+   * any.
+   */
+  where?: Readonly<Record<string, unknown>> | undefined;
   /** Only runs that failed with this code, or in which something that is pending failed with it. Default: any. */
   code?: string | undefined;
   /** Only runs that started at this time or later, and before that one. Default: at any time. */

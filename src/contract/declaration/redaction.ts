@@ -4,6 +4,7 @@
  * their number and length are limited, and paths that cannot be read hide the whole payload.
  */
 import { show } from "../../data/checks.ts";
+import { printableJson } from "../../data/printable.ts";
 import type { Context } from "../calls/context.ts";
 import { type AnyContract, isRunMessage } from "./contract.ts";
 import type { RunEntry, RunInfo } from "../calls/flow.ts";
@@ -114,6 +115,15 @@ export function shownEntryValue({ redact }: RunInfo, { type, value }: RunEntry, 
   if (type !== "skipped") return redacted(value, redact);
   const { value: given, reason } = value as { readonly value: unknown; readonly reason: string };
   return { value: redacted(given, redact), reason };
+}
+
+/**
+ * Returns what a run shows as tools show it, as a text: in full with `secrets`, else without hidden members; empty: it
+ * shows nothing.
+ */
+export function shownView({ redact, view }: Pick<RunInfo, "redact" | "view">, secrets: boolean): string {
+  const value = secrets ? view : redacted(view, redact);
+  return value === undefined ? "" : typeof value === "string" ? value : printableJson(value) ?? "";
 }
 
 /** Text that is shown in place of a hidden member. */

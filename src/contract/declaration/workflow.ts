@@ -65,8 +65,14 @@ export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends stri
 }
 
 /** A workflow (a function of steps that survives its process), made by {@link workflow}. */
-export interface Workflow<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
-  extends WorkflowContract<In, Out, F> {
+export interface Workflow<
+  In = void,
+  Out = void,
+  F extends string = AnyCode,
+  Payload = In,
+  Returned = Out,
+  View = string,
+> extends WorkflowContract<In, Out, F, View> {
   /** Internal: the workflow's options, with their defaults. */
   readonly "~workflow": WorkflowDefinition;
   /** Defines a signal, which a run can wait for. The signal's name has 1 to 64 letters, digits, `-` and `_`. */
@@ -80,12 +86,32 @@ export interface Workflow<In = void, Out = void, F extends string = AnyCode, Pay
     options?: QuestionOptions<In, Out, F, Payload, Answer>,
   ): Question<In, Out, F, Payload, Answer>;
   /**
+   * Returns this workflow with the type of what its runs show: `flow.show(…)`. Call it where the workflow is declared.
+   *
+   * @example
+   * ```ts
+   * import { catga, unwrap, workflow } from "@catga/catga";
+   *
+   * const Order = workflow<{ parcels: number }>("Order").view<{ state: "packing" | "sent"; parcels: number }>();
+   * const order = Order.handle(async (flow, { parcels }) => {
+   *   flow.show({ state: "packing", parcels });
+   *   await flow.step("pack", () => {});
+   *   flow.show({ state: "sent", parcels });
+   * });
+   * await using app = await catga({ handlers: order });
+   * const run = unwrap(await app.start(Order, { parcels: 2 }));
+   * unwrap(await app.result(Order, run));
+   * console.log(unwrap(await app.view(Order, run))); // { state: "sent", parcels: 2 }
+   * ```
+   */
+  view<State>(): Workflow<In, Out, F, Payload, Returned, State>;
+  /**
    * Makes the workflow's handler from `fn`. After each wait, and after each death of its process, `fn` is executed from
    * its top again, where finished steps only return their recorded values: outside of steps it must have no effects.
    * Its return value ends the run. After a failure, returned or thrown, the `undo` of each finished step runs, the
    * latest first; after another error the handler is tried again.
    */
-  handle(fn: (flow: Flow, input: Payload) => MaybePromise<Returned | Failure<NoInfer<F>>>): Handler;
+  handle(fn: (flow: Flow<View>, input: Payload) => MaybePromise<Returned | Failure<NoInfer<F>>>): Handler;
 }
 
 /** Options of a workflow's signal. */
@@ -149,10 +175,12 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
   }
   const definition = definitionOf(name, options);
   const at = `workflow ${name}`;
-  return frozenContract({
+  // the casts are safe: the type of a view exists for the compiler alone
+  const made: Workflow<In, Out, F, Payload, Returned> = frozenContract({
     kind: "workflow",
     name,
     "~workflow": definition,
+    view: () => made as never,
     signal: <T, Parsed>(signal: string, options: SignalOptions<T, Parsed> = {}): Signal<T, Parsed> => {
       if (!isToken(signal, 64)) {
         throw new TypeError(`${at}: a signal's name is 1 to 64 letters, digits, "-" and "_"; got ${show(signal)}`);
@@ -173,6 +201,7 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
       return workflowHandler(Object.freeze({ definition, fn }));
     },
   });
+  return made;
 }
 
 function questionOf<In, Out, F extends string, Payload, Answer>(

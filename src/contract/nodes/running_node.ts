@@ -1,6 +1,8 @@
 /** A running node, as the program that started it sees it. */
 import type { AppClock } from "../../ports/clock.ts";
-import type { RunInfo, RunsOptions } from "../calls/flow.ts";
+import type { AnyCode } from "../../error.ts";
+import type { RunInfo, RunsOptions, ViewChange, WatchOptions, WorkflowContract } from "../calls/flow.ts";
+import type { Result } from "../calls/result.ts";
 import type { Health, NodeChange, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "../schemas/schema.ts";
 import type { Sender } from "../calls/sender.ts";
@@ -147,6 +149,43 @@ export interface Catga extends Sender, AsyncDisposable {
    * ```
    */
   runs(options?: RunsOptions): AsyncIterableIterator<RunInfo>;
+  /**
+   * Resolves with what a run shows (`flow.show`), also after its end; `undefined`: nothing. It is read from the store:
+   * no node has to handle the workflow. The failure is `NO_RUN` if there is no such run, or `UNAVAILABLE`.
+   */
+  view<View>(
+    workflow: WorkflowContract<never, unknown, AnyCode, View>,
+    run: string,
+  ): Promise<Result<View | undefined, never>>;
+  /**
+   * Returns what a run shows now, each change of it, and, as the last item, its end. The iteration goes on over deaths
+   * of nodes and lost connections. A reader that is slower than the run gets the latest view, and not those before it;
+   * the last one is never left out, and none is older than one before. The iteration ends behind the end of the run,
+   * and when the signal aborts; `next` rejects with `NO_RUN` if there is no such run, and with `CLOSED` when the app
+   * stops.
+   *
+   * @example
+   * ```ts
+   * import { catga, unwrap, workflow } from "@catga/catga";
+   *
+   * const Order = workflow("Order").view<{ state: "packing" | "sent" }>();
+   * const order = Order.handle(async (flow) => {
+   *   flow.show({ state: "packing" });
+   *   await flow.step("pack", () => {});
+   *   flow.show({ state: "sent" });
+   * });
+   * await using app = await catga({ handlers: order });
+   * const run = unwrap(await app.start(Order));
+   * for await (const { view, result } of app.watch(Order, run)) {
+   *   if (result !== undefined) console.log(view, result.ok); // { state: "sent" } true
+   * }
+   * ```
+   */
+  watch<Out, F extends string, View>(
+    workflow: WorkflowContract<never, Out, F, View>,
+    run: string,
+    options?: WatchOptions,
+  ): AsyncIterableIterator<ViewChange<View, Out, F>>;
   /**
    * Follows a durable event: returns its events in the order of their positions, each once, on any node, without a
    * subscription. The follower begins at the call, and ends with `break` or `return()`, when its signal aborts, and

@@ -1,7 +1,7 @@
 /** Reads workflow runs for the dashboard's page. */
 import type { ObservedRetry } from "../../contract/nodes/alarms.ts";
 import { hasFailedWith, pendingText, type RunInfo } from "../../contract/calls/flow.ts";
-import { shownEntryValue } from "../../contract/declaration/redaction.ts";
+import { shownEntryValue, shownView } from "../../contract/declaration/redaction.ts";
 import { printableJson } from "../../data/printable.ts";
 import { shownId, shownLines, shownText } from "../shown.ts";
 import type { FoundRuns, RunCount, RunsRequest, RunView } from "../view.ts";
@@ -76,7 +76,7 @@ export async function countRuns(
 }
 
 function viewOf(info: RunInfo, showSecrets: boolean): RunView {
-  const { workflow, id, status, stage = "", startedAt, pending, timeline } = info;
+  const { workflow, id, status, startedAt, pending, timeline } = info;
   // a loop, because `Math.min(...)` would fail for a run with very many pending entries
   let since = (timeline.at(-1)?.at ?? startedAt).getTime();
   for (const each of pending) since = Math.min(since, each.since.getTime());
@@ -93,7 +93,7 @@ function viewOf(info: RunInfo, showSecrets: boolean): RunView {
     id: shownId(id),
     key: id,
     status,
-    stage: shownText(stage),
+    stage: shownText(shownView(info, showSecrets), LINE),
     startedAt: startedAt.getTime(),
     since,
     pending: shownText(shown.join("; "), 400),

@@ -10,6 +10,7 @@ function run(id: string, at: number): RunInfo {
       workflow: "Order",
       id,
       status: "stuck",
+      view: "pa\x1bid",
       stage: "pa\x1bid",
       version: 1,
       startedAt: new Date(at),

@@ -10,7 +10,7 @@ import { SharedTimer } from "../../ports/shared_timer.ts";
 import { type Journal, statusOf } from "../stored/journal.ts";
 import type { JournalEntry, RecordedError } from "../stored/journal_entry.ts";
 import type { Results } from "./results.ts";
-import { failed, failedWith, LAST_LOOK, noRun, resultOf } from "./run_answers.ts";
+import { failed, failedWith, LAST_LOOK, noRun, NOT_STARTED, resultOf } from "./run_answers.ts";
 import { checkExistingRun, definitionOf } from "./run_arguments.ts";
 import type { RunRef } from "../stored/run_ref.ts";
 import type { RunsNode } from "../runs_node.ts";
@@ -115,5 +115,4 @@ function afterFailure(
   return `it ${next === undefined ? "is stuck" : "goes on"}; ${step || "its handler"} failed with ${code}: ${message}`;
 }
 
-const NOT_STARTED = ": it was not started yet, or is forgotten";
 const RESULT_OPTIONS = new Set(["timeout", "signal"]);

@@ -1,10 +1,11 @@
 /**
- * Notices the ends of runs for which callers on this node wait. The node on which a run ends announces it to the nodes
- * that wait for runs of the workflow, and again after a reconnect, because a connection may lose messages shortly
- * before it breaks. Ends without an announcement are found in the stream: when a wait begins, when this node
- * reconnects, when another node is gone, and by reads every 1.5 s, of up to 100 runs a second. Runs that this node
- * executes report their ends, and are read only once a minute: when 10,000 runs were awaited from their start, and all
- * were read a second later, the reads slowed the runs down.
+ * Notices the ends of runs for which callers on this node wait, and the views of runs that callers watch. The node on
+ * which a run ends, or shows something, announces it to the nodes that wait for runs of the workflow; an end is
+ * announced again after a reconnect, because a connection may lose messages shortly before it breaks. What was not
+ * announced is found in the stream: when a wait begins, when this node reconnects, when another node is gone, and by
+ * reads every 1.5 s, of up to 100 runs a second. Runs that this node executes report their ends and views, and are read
+ * only once a minute: when 10,000 runs were awaited from their start, and all were read a second later, the reads
+ * slowed the runs down.
  */
 import { parsedJson } from "../../data/encoding.ts";
 import { Gate } from "../../data/gate.ts";
@@ -15,6 +16,7 @@ import type { Subscription, Transport } from "../../ports/transport.ts";
 import { ENDED } from "../../contract/declaration/contract.ts";
 import { runType } from "../../contract/declaration/workflow.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
+import type { ShownRun } from "../stored/run_log.ts";
 import { keyOf, type RunRef } from "../stored/run_ref.ts";
 
 /** Dependencies of {@link Results}, the pending waits for ends of runs, on a node. */
@@ -34,15 +36,26 @@ export interface ResultsHost {
    * `CatgaError`.
    */
   read(ref: RunRef): Promise<RecordedOutcome | "no run" | undefined>;
+  /**
+   * Reads what a run shows; `undefined`: there is no such run. `known`: what the last read returned. Rejects with a
+   * `CatgaError`.
+   */
+  readShown(ref: RunRef, known: ShownRun | undefined): Promise<ShownRun | undefined>;
 }
 
 /** Called once, with the outcome of a run. */
 type ResultListener = (outcome: RecordedOutcome | "no run") => void;
+/** Called with each view of a run that is noticed, in any order, several times too. */
+type ViewListener = (view: NonNullable<ShownRun["view"]>) => void;
 
 /** A run for whose end callers wait. */
 interface Waited {
   readonly ref: RunRef;
   readonly waiters: Set<ResultListener>;
+  /** Callers that watch what the run shows. */
+  readonly watchers: Set<ViewListener>;
+  /** Result of the last read for watchers. */
+  shown: ShownRun | undefined;
   /** True while the run is being read; "again": its end was announced during the read, so that it is read again. */
   reading: boolean | "again";
   /**
@@ -63,6 +76,8 @@ export class Results {
   readonly #subscriptions = new Map<string, Subscription>();
   /** By workflow: ids of runs that have ended and are to be announced. */
   readonly #ended = new Map<string, string[]>();
+  /** By workflow: ids of runs whose views have changed, which are to be announced. */
+  readonly #shown = new Map<string, Set<string>>();
   /**
    * Ends of runs that were announced in the last {@link ANNOUNCED} ms or a little longer ago, oldest first, to be
    * announced again after a reconnect: the connection may lose messages that it has accepted.
@@ -86,22 +101,28 @@ export class Results {
   }
 
   /**
-   * Calls `waiter` once, when the run has ended. Returns a function that ends the wait.
+   * Calls `waiter` once, when the run has ended, and `watcher` with what the run shows, the last time before `waiter`.
+   * Returns a function that ends the wait.
    * @decides `result` learns of the end
    */
-  wait(ref: RunRef, waiter: ResultListener): () => void {
+  wait(ref: RunRef, waiter: ResultListener, watcher?: ViewListener): () => void {
     const key = keyOf(ref);
     const now = this.#host.clock.monotonic();
     let entry = this.#waiting.get(key);
     if (entry === undefined) {
-      this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false, looked: now, read: now });
+      const none = { waiters: new Set<ResultListener>(), watchers: new Set<ViewListener>(), shown: undefined };
+      this.#waiting.set(key, entry = { ref, ...none, reading: false, looked: now, read: now });
     }
     entry.waiters.add(waiter);
+    if (watcher !== undefined) entry.watchers.add(watcher);
     this.#listen(ref.workflow);
-    this.#look(entry, now);
+    // this node knows when a run ends that it executes, but not what the run has shown
+    if (watcher === undefined) this.#look(entry, now);
+    else this.#check(entry);
     this.#watch();
     return () => {
       entry.waiters.delete(waiter);
+      if (watcher !== undefined) entry.watchers.delete(watcher);
       if (entry.waiters.size === 0 && this.#waiting.get(key) === entry) this.#waiting.delete(key);
     };
   }
@@ -110,16 +131,30 @@ export class Results {
    * Announces the end of a run that this node executed: calls the listeners on this node, and sends the end to other
    * nodes.
    */
-  ended(ref: RunRef, outcome: RecordedOutcome): void {
+  ended(ref: RunRef, outcome: RecordedOutcome, view?: ShownRun["view"]): void {
+    if (view !== undefined) this.#view(ref, view);
     this.#settle(ref, outcome);
     if (this.#host.transport === undefined) return;
     const others = this.#ended.get(ref.workflow);
     if (others !== undefined) return void others.push(ref.run);
-    if (this.#ended.size === 0) this.#host.soon(() => this.#announce());
+    if (this.#ended.size + this.#shown.size === 0) this.#host.soon(() => this.#announce());
     this.#ended.set(ref.workflow, [ref.run]);
   }
 
-  /** Announces to other nodes the runs that ended in one turn of the event loop, together for each workflow. */
+  /** Announces what a run shows that this node executes, as {@link Results.ended} announces its end. */
+  shown(ref: RunRef, view: NonNullable<ShownRun["view"]>): void {
+    this.#view(ref, view);
+    if (this.#host.transport === undefined) return;
+    const others = this.#shown.get(ref.workflow);
+    if (others !== undefined) return void others.add(ref.run);
+    if (this.#ended.size + this.#shown.size === 0) this.#host.soon(() => this.#announce());
+    this.#shown.set(ref.workflow, new Set([ref.run]));
+  }
+
+  /**
+   * Announces to other nodes the runs that ended, or showed something, in one turn of the event loop, together for each
+   * workflow.
+   */
   #announce(): void {
     const at = this.#host.clock.monotonic();
     for (const [workflow, runs] of this.#ended) {
@@ -127,6 +162,8 @@ export class Results {
       this.#announced.push({ workflow, runs, at });
     }
     this.#ended.clear();
+    for (const [workflow, runs] of this.#shown) this.#publish(workflow, [...runs], "shown");
+    this.#shown.clear();
     if (this.#announced.length >= 2 * MAX_ANNOUNCED || this.#announced[0]?.at < at - 2 * ANNOUNCED) this.#forget(at);
   }
 
@@ -143,11 +180,13 @@ export class Results {
     this.#announced = this.#announced.slice(-MAX_ANNOUNCED).filter(({ at }) => at >= now - ANNOUNCED);
   }
 
-  #publish(workflow: string, runs: readonly string[]): void {
+  #publish(workflow: string, runs: readonly string[], what: "ended" | "shown" = "ended"): void {
     const { transport } = this.#host;
     for (let at = 0; at < runs.length && transport?.status.state === "connected"; at += MAX_ANNOUNCED_IDS) {
+      const some = runs.slice(at, at + MAX_ANNOUNCED_IDS);
       try {
-        transport.publish(this.#subject(workflow), JSON.stringify({ runs: runs.slice(at, at + MAX_ANNOUNCED_IDS) }));
+        const said = what === "ended" ? { runs: some } : { runs: [], shown: some };
+        transport.publish(this.#subject(workflow), JSON.stringify(said));
       } catch {
         // an announcement that cannot be sent is dropped: other nodes find the end of the run in the stream
       }
@@ -169,10 +208,10 @@ export class Results {
     if (transport === undefined || this.#subscriptions.has(workflow)) return;
     const subscription = transport.subscribe(this.#subject(workflow), {}, ({ data }) => {
       if (this.#waiting.size === 0) return;
-      for (const run of readEnds(data)) {
-        const entry = this.#waiting.get(keyOf({ workflow, run }));
-        if (entry !== undefined) this.#check(entry);
-      }
+      const { ended, shown } = readAnnouncement(data);
+      const entryOf = (run: string) => this.#waiting.get(keyOf({ workflow, run }));
+      for (const entry of ended.map(entryOf)) if (entry !== undefined) this.#check(entry);
+      for (const entry of shown.map(entryOf)) if (entry !== undefined && entry.watchers.size > 0) this.#check(entry);
     });
     this.#subscriptions.set(workflow, subscription);
   }
@@ -219,7 +258,7 @@ export class Results {
     const { ref } = entry;
     if (this.#waiting.get(keyOf(ref)) !== entry) return leave();
     entry.read = this.#host.clock.monotonic();
-    this.#host.read(ref).then((outcome) => {
+    this.#outcomeOf(entry).then((outcome) => {
       if (outcome !== undefined) this.#settle(ref, outcome);
     }, () => entry.looked = -Infinity).then(() => {
       const { reading } = entry;
@@ -227,6 +266,23 @@ export class Results {
       if (reading === "again") this.#check(entry);
       leave();
     });
+  }
+
+  /** Reads the outcome of a run, and, if it is watched, what it shows. */
+  async #outcomeOf(entry: Waited): Promise<RecordedOutcome | "no run" | undefined> {
+    const { ref, watchers } = entry;
+    if (watchers.size === 0) {
+      const outcome = await this.#host.read(ref);
+      // a watch that began meanwhile needs the last view before the end
+      return watchers.size === 0 ? outcome : undefined;
+    }
+    const shown = entry.shown = await this.#host.readShown(ref, entry.shown);
+    if (shown?.view !== undefined) this.#view(ref, shown.view);
+    return shown === undefined ? "no run" : shown.outcome;
+  }
+
+  #view(ref: RunRef, view: NonNullable<ShownRun["view"]>): void {
+    for (const watcher of this.#waiting.get(keyOf(ref))?.watchers ?? []) watcher(view);
   }
 
   #settle(ref: RunRef, outcome: RecordedOutcome | "no run"): void {
@@ -238,10 +294,11 @@ export class Results {
   }
 }
 
-/** Parses an announcement. Returns the ids of the runs that have ended; none if the announcement is invalid. */
-function readEnds(data: Uint8Array): readonly string[] {
+/** Parses an announcement. Returns the ids of the runs that have ended, or shown something; none if it is invalid. */
+function readAnnouncement(data: Uint8Array): { readonly ended: readonly string[]; readonly shown: readonly string[] } {
   const said = parsedJson(data);
-  return isRecord(said) && isStringArray(said.runs) ? said.runs : [];
+  const idsIn = (ids: unknown) => isStringArray(ids) ? ids : [];
+  return isRecord(said) ? { ended: idsIn(said.runs), shown: idsIn(said.shown) } : { ended: [], shown: [] };
 }
 
 /** Ends of runs that were announced together. */

@@ -14,6 +14,7 @@ describe("the end of a run that is not announced", () => {
       const results = new Results({
         ...{ namespace: "test", clock, transport: undefined, soon: (callback) => callback() },
         onGone: () => () => {},
+        readShown: () => Promise.resolve(undefined),
         drives: () => false,
         read: async ({ run }) => {
           const isFirst = !reads.includes(run);
@@ -42,6 +43,7 @@ describe("the end of many runs that are waited for", () => {
     const results = new Results({
       ...{ namespace: "test", clock, transport: undefined, soon: (callback) => callback() },
       onGone: () => () => {},
+      readShown: () => Promise.resolve(undefined),
       drives: () => drives,
       read: () => new Promise((resolve) => reads.push(() => resolve("no run"))),
     });
@@ -94,6 +96,7 @@ describe("an end whose announcement is lost", () => {
           },
         },
         onGone: (listener) => (onGone.add(listener), () => onGone.delete(listener)),
+        readShown: () => Promise.resolve(undefined),
         drives: () => false,
         read: ({ run }) => {
           state.reads++;

@@ -27,6 +27,9 @@ export function noRun({ workflow, run }: RunRef, why = ", or it has ended"): Res
   return failed("NO_RUN", `workflow ${workflow} has no run ${run}${why}`);
 }
 
+/** Says, behind the name of a run, that there is no such run, for calls that ended runs answer, too. */
+export const NOT_STARTED = ": it was not started yet, or is forgotten";
+
 /** Makes a failed result from a thrown value. */
 export function failedWith(error: unknown): Result<never, never> {
   return { ok: false, error: asError(error) as CatgaError<never> };

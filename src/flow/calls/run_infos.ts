@@ -5,10 +5,11 @@ import {
   type RunEntry,
   type RunInfo,
   type RunsOptions,
+  stageIn,
 } from "../../contract/calls/flow.ts";
 import { OF_ENTITIES } from "../../contract/nodes/announcement.ts";
 import { drivenWorkflow, runType } from "../../contract/declaration/workflow.ts";
-import { checkBoolean, checkKnown, checkString, isRecord, show } from "../../data/checks.ts";
+import { checkBoolean, checkKnown, checkObject, checkString, isRecord, show } from "../../data/checks.ts";
 import type { AwaitingMessages } from "../../dispatch/remote.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { whyNoPaths } from "../../contract/declaration/redaction.ts";
@@ -90,12 +91,21 @@ export async function* runInfos(
 }
 
 /** Returns true if a run has the tag, stage, failure and times that the options name. */
-function matches(info: RunInfo, { tag, stage, code, started, ended }: RunsOptions): boolean {
+function matches(info: RunInfo, { tag, stage, where, code, started, ended }: RunsOptions): boolean {
   const isIn = (at: Date | undefined, { from, before }: NonNullable<RunsOptions["started"]>) =>
     at !== undefined && (from === undefined || at >= from) && (before === undefined || at < before);
   return (tag === undefined || info.tags.includes(tag)) && (stage === undefined || info.stage === stage) &&
+    (where === undefined || hasMembers(info.view, where)) &&
     (code === undefined || info.code === code || info.pending.some(({ error }) => error?.code === code)) &&
     (started === undefined || isIn(info.startedAt, started)) && (ended === undefined || isIn(info.endedAt, ended));
+}
+
+/** Returns true if a view has these members with these values. */
+function hasMembers(view: unknown, where: Readonly<Record<string, unknown>>): boolean {
+  return isRecord(view) && Object.entries(where).every(([name, value]) =>
+    value === undefined ||
+    (Object.hasOwn(view, name) && encodeValue(view[name], name) === encodeValue(value, `where: ${name}`))
+  );
 }
 
 /**
@@ -166,7 +176,8 @@ async function runInfo(
   const refusal = refused && await refusalOf(ref, journal, { refused, calls, heldAt, pending, now: log.now });
   const status = statusOf(journal);
   return {
-    ...{ workflow: ref.workflow, id: ref.run, stage: journal.stage, tags: journal.started!.tags ?? [] },
+    ...{ workflow: ref.workflow, id: ref.run, tags: journal.started!.tags ?? [] },
+    ...{ view: journal.view?.value, stage: stageIn(journal.view?.value) },
     code: journal.ended?.error?.code,
     status: refusal !== undefined && (status === "running" || status === "retrying") ? "waiting" : status,
     version: journal.started!.version,
@@ -238,6 +249,7 @@ function unreadable(
       workflow,
       id,
       status: "unreadable",
+      view: undefined,
       stage: undefined,
       tags: [],
       code: undefined,
@@ -342,6 +354,8 @@ function valueIn(entry: JournalEntry): unknown {
       return entry.value;
     case "again":
       return entry.started.input;
+    case "shown":
+      return entry.view;
     case "child":
       return `${entry.workflow} ${entry.run}`;
     case "cancelled":
@@ -354,7 +368,8 @@ function valueIn(entry: JournalEntry): unknown {
 /** Throws if the options of `runs` are invalid. */
 export function checkRunsOptions(options: RunsOptions): void {
   checkKnown("runs", options, RUNS_OPTIONS);
-  const { workflow, status, id, open, tag, stage, code, started, ended } = options;
+  const { workflow, status, id, open, tag, stage, where, code, started, ended } = options;
+  if (where !== undefined) checkObject("runs: where", where, "an object with members of views");
   for (const [name, text] of Object.entries({ tag, stage, code })) {
     if (text !== undefined) checkString(`runs: ${name}`, text);
   }
@@ -378,5 +393,5 @@ export function checkRunsOptions(options: RunsOptions): void {
 const SETTLING = 600_000;
 /** Maximum number of runs that are loaded at once. */
 const AHEAD = 4;
-const RUNS_OPTIONS = new Set(["workflow", "status", "id", "open", "tag", "stage", "code", "started", "ended"]);
+const RUNS_OPTIONS = new Set(["workflow", "status", "id", "open", "tag", "stage", "where", "code", "started", "ended"]);
 const TIMES = new Set(["from", "before"]);

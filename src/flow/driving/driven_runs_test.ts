@@ -112,6 +112,7 @@ function node(
   const hostOf = (): DrivenRunsHost => ({
     ask: () => Promise.reject(new Error("no run asks here")),
     answered() {},
+    shown() {},
     ...{ endpoint, clock: serverClock, log, ended },
     get latest() {
       return clock.now();

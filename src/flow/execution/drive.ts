@@ -29,7 +29,10 @@ import { validate } from "../../contract/schemas/schema.ts";
 import type { WorkflowBody } from "../../contract/declaration/workflow_body.ts";
 import { outside } from "../../data/async_context.ts";
 import { callerIn, NO_HEADERS } from "../../dispatch/carried_headers.ts";
+import { MAX_STAGE } from "../../contract/calls/flow.ts";
 import { show } from "../../data/checks.ts";
+import { decodeText, encodeValue } from "../../data/encoding.ts";
+import { exceeds } from "../../data/utf8.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../../error.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { pausesBefore } from "./attempt_pause.ts";
@@ -38,7 +41,7 @@ import { type DriveEnd, type DriveOptions, DriveState, markMisuse } from "./driv
 import type { DriveTimes } from "./drive_times.ts";
 import { FailedAttempts } from "./failed_attempts.ts";
 import { isOwn, isUndo, type Journal, TIME_OUT } from "../stored/journal.ts";
-import type { RecordedError } from "../stored/journal_entry.ts";
+import type { RecordedError, ShownEntry } from "../stored/journal_entry.ts";
 import { decided, readable, recorded } from "../stored/recorded_error.ts";
 import { copyOf } from "../stored/recorded_value.ts";
 import { RunEnding } from "./run_ending.ts";
@@ -70,10 +73,6 @@ export class Drive {
   #finish: (() => void) | undefined;
   /** True once the handler has been called in this execution of the run. */
   #runs = false;
-  /** Number of stages that the handler has reported (`flow.stage`) in this execution of the run. */
-  #stages = 0;
-  /** Number of stages that were recorded before this execution of the run. */
-  #stagesBefore = 0;
   /** Timer that runs while the handler awaits a promise that does not come from a call of `flow`. */
   #stray: Timer | undefined;
   #news: Promise<void> | undefined;
@@ -87,7 +86,6 @@ export class Drive {
   constructor(options: DriveOptions) {
     this.#body = options.body;
     this.journal = options.journal;
-    this.#stagesBefore = options.journal.stages;
     const state = this.#state = new DriveState(options, {
       onIdle: () => this.#onIdle(),
       couldTakeSignal: () => this.#madeWaits?.couldTakeSignal() ?? false,
@@ -250,25 +248,24 @@ export class Drive {
         this.#waits.wait(signals, options),
       ask: (question: AnyQuestion, run: string, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.ask(question, run, payload, options),
-      stage: (name) => this.#stage(name),
+      stage: (name) => this.#show("stage", () => ({ t: "staged", stage: stageOf(name) })),
+      show: (value) => this.#show("show", () => ({ t: "shown", view: viewFrom(value) })),
     } as Omit<Flow, "caller">;
     return Object.defineProperty(flow, "caller", CALLER) as Flow;
   }
 
-  /** Records the stage that the handler reports, unless it was recorded in an earlier execution of the run. */
-  #stage(stage: string): void {
+  /** Records a view that the handler shows. `method`: the method of `flow` that was called. */
+  #show(method: string, viewOf: () => ShownEntry): void {
     const state = this.#state;
+    let view: ShownEntry;
     try {
-      if (typeof stage !== "string" || stage === "" || stage.length > MAX_STAGE || !stage.isWellFormed()) {
-        throw new TypeError(`stage: it is a text of 1 to ${MAX_STAGE} characters; got ${show(stage)}`);
-      }
-      state.checkOutside(`stage ${show(stage)}`);
+      view = viewOf();
+      state.checkOutside(method);
     } catch (misuse) {
       markMisuse(misuse);
       throw misuse;
     }
-    if (this.#handlerIsOver || state.isHalting || ++this.#stages <= this.#stagesBefore || state.isTooLong()) return;
-    state.recorder.record({ t: "staged", stage });
+    if (!this.#handlerIsOver && !state.isHalting && !state.isTooLong()) state.recorder.show(view);
   }
 
   /**
@@ -509,11 +506,25 @@ const CALLER: PropertyDescriptor & ThisType<Pick<Flow, "headers">> = {
   },
 };
 
+/** Checks the text of a stage. Throws a `TypeError` if it is invalid. */
+function stageOf(stage: unknown): string {
+  if (typeof stage === "string" && stage !== "" && stage.length <= MAX_STAGE && stage.isWellFormed()) return stage;
+  throw new TypeError(`stage: it is a text of 1 to ${MAX_STAGE} characters; got ${show(stage)}`);
+}
+
+/** Copies a view, as it will be read. Throws a `TypeError` or `RangeError` if it cannot be stored. */
+function viewFrom(value: unknown): unknown {
+  const text = value === undefined ? "" : encodeValue(value, "show: the view");
+  if (value !== undefined && !exceeds(text, MAX_VIEW)) return decodeText(text);
+  if (value === undefined) throw new TypeError("show: the view is undefined: show a value");
+  throw new RangeError(`show: a view has up to ${MAX_VIEW} bytes; this one has ${text.length} characters`);
+}
+
 /**
- * Maximum length of the name of a stage, in characters.
- * @decides `flow.stage`, and how long its text may be
+ * Maximum size of a view, in bytes: each change is sent whole to all who watch.
+ * @decides `flow.show`, and how large its value may be
  */
-const MAX_STAGE = 64;
+const MAX_VIEW = 65_536;
 const STRAYS = "has awaited what no call of flow returned, or the schema of its input has not ended";
 /** Maximum number of attempts of a workflow's handler that throws. */
 const HANDLER_ATTEMPTS = 10;

@@ -86,6 +86,8 @@ export interface DriveHost {
    * about its end to its parent. Rejects with a `CatgaError`.
    */
   ended(ref: RunRef, journal: Journal): Promise<void>;
+  /** Called when a view of the run that this node executes is stored. */
+  shown(ref: RunRef, journal: Journal): void;
   /**
    * Asks another run a question. Resolves with the answer, or with a failure: the other run's, or one after which the
    * same question, by its id, may be asked again.

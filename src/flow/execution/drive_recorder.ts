@@ -23,18 +23,22 @@
  *    (`Journal.begun`).
  * 5. An entry that says that a step, or an `undo`, is stuck always holds; if an operator's `retried` is stored before
  *    it, it becomes a failed attempt that the next attempt follows at once.
- * 6. Messages of other processes do not keep the executing node from storing: a process that appends a message notifies
+ * 6. `shown` and `staged` are decisions that always hold, and that nobody waits for: a step may begin before they are
+ *    stored. Each says how many ends the handler had seen, so that a replay records no view again, and none that is
+ *    older than one that is stored.
+ * 7. Messages of other processes do not keep the executing node from storing: a process that appends a message notifies
  *    that node, which answers when its append that met a conflict is stored. A process stores few messages of a run
  *    without an answer.
  */
 import { exceeds } from "../../data/utf8.ts";
+import type { Timer } from "../../ports/clock.ts";
 import type { Activity } from "./activity.ts";
 import type { DriveHost } from "./drive_host.ts";
 import type { Ends } from "./ends.ts";
 import type { Journal } from "../stored/journal.ts";
-import type { JournalEntry, RecordedError, RunLogMessage } from "../stored/journal_entry.ts";
+import type { JournalEntry, RecordedError, RunLogMessage, ShownEntry } from "../stored/journal_entry.ts";
 import { isUnstored } from "../stored/recorded_error.ts";
-import { isCalled } from "../stored/run_message.ts";
+import { isCalled, isShown } from "../stored/run_message.ts";
 import type { RunRef } from "../stored/run_ref.ts";
 
 /** Dependencies of {@link DriveRecorder}, which stores the entries of a run, on the execution of the run. */
@@ -108,6 +112,11 @@ export class DriveRecorder {
    * dropped.
    */
   readonly #behindEnd: JournalEntry[] = [];
+  /** The view that the handler has shown last, while it waits for an entry with which it is stored. */
+  #shown: ShownEntry | undefined;
+  #shownTimer: Timer | undefined;
+  /** Number of ends after which an earlier execution of the run has recorded a view; -1: none has. */
+  readonly #shownBefore: number;
 
   /**
    * `mustHold`: true if this node has given the run up at an earlier time, so that another node may be about to take it
@@ -121,11 +130,12 @@ export class DriveRecorder {
     this.#activity = drive.activity;
     this.#ends = drive.ends;
     this.#mustHold = mustHold;
+    this.#shownBefore = drive.journal.view?.after ?? -1;
   }
 
   /** Number of entries that wait to be stored. */
   get queued(): number {
-    return this.#queue.length;
+    return this.#queue.length + (this.#shown === undefined ? 0 : 1);
   }
 
   /** True once a cancel of the run is recorded, even if it is not stored yet. */
@@ -141,9 +151,39 @@ export class DriveRecorder {
     }
     this.#ending = entry.t === "ended";
     this.#cancelling ||= entry.t === "cancelled";
+    this.#queueShown();
     this.#queue.push(entry);
     if (ENDS.has(entry.t) && "step" in entry) this.#ends.record(entry.step);
     this.#activity.askForTurn();
+  }
+
+  /**
+   * Records a view that the handler shows, unless an earlier execution of the run has recorded it: of what the handler
+   * shows between two ends that it sees, the last counts. The view is stored together with the entry that is recorded
+   * next; alone, if none is for {@link SHOWN_ALONE} ms, or nothing is in progress. Until then a later view replaces it.
+   */
+  show(view: ShownEntry): void {
+    const after = this.#ends.seen;
+    if (this.#drive.over || this.#ending || after <= this.#shownBefore) return;
+    this.#shown = { ...view, after };
+    this.#shownTimer ??= this.#activity.timer(SHOWN_ALONE, () => {
+      this.#shownTimer = undefined;
+      this.storeShown();
+    }, true);
+    this.#activity.askForTurn();
+  }
+
+  /** Begins to store the view that waits for another entry. Returns false if there is none. */
+  storeShown(): boolean {
+    if (this.#shown === undefined) return false;
+    this.#queueShown();
+    this.flush();
+    return true;
+  }
+
+  #queueShown(): void {
+    if (this.#shown !== undefined) this.#queue.push(this.#shown);
+    this.#shown = undefined;
   }
 
   /** Records that a step is stuck: an operator has to decide. `thrown`: the thrown error, if any. */
@@ -197,6 +237,7 @@ export class DriveRecorder {
       const mustHold = holder !== endpoint || this.#mustHold || isUnknown;
       if (mustHold && !this.#queue.some(isHeld) && !this.#inFlight.some(isHeld)) {
         this.#mustHold = false;
+        this.#queueShown();
         const shape = this.#host.shapeOf(this.#ref.workflow);
         this.#queue.push({ t: "held", ...(shape === this.#journal.shape ? {} : { shape }) });
       }
@@ -245,6 +286,7 @@ export class DriveRecorder {
   }
 
   async #store(): Promise<void> {
+    this.#queueShown();
     const entries = this.#inFlight = this.#queue.splice(0, MAX_TOGETHER);
     const before = this.#journal.entries;
     try {
@@ -299,7 +341,8 @@ export class DriveRecorder {
       entries = entries.map((entry) => this.#asRetried(entry));
       if (entries.length === 0) return true;
       const time = log.now;
-      const message = log.messages.of(ref, entries, { version: journal.entries, holder, time });
+      const { entries: version, view } = journal;
+      const message = log.messages.of(ref, entries, { version, holder, time, viewAt: view?.at });
       if (entries.length > 1 && exceeds(message.text, log.mostBytes)) {
         const half = entries.length >> 1;
         const more = entries.slice(half);
@@ -317,6 +360,7 @@ export class DriveRecorder {
         this.#apply({ sequence, time, holder, entries, mark: message.mark });
         const answers = entries.filter((entry) => entry.t === "answered");
         if (answers.length > 0) this.#host.answered(ref, answers, sequence);
+        if (entries.some(isShown)) this.#host.shown(ref, journal);
         return true;
       }
       this.#starved ??= Promise.withResolvers();
@@ -438,6 +482,8 @@ const isHeld = ({ t }: JournalEntry) => t === "held";
 /** Returns true for an entry by which a step, or the run, becomes stuck: no further attempt follows. */
 const isStuck = (entry: JournalEntry): entry is JournalEntry & { readonly t: "failed" } =>
   entry.t === "failed" && entry.next === undefined;
+/** Time for which a view waits for another entry with which it is stored, in ms. */
+const SHOWN_ALONE = 1_000;
 /** Maximum number of entries in one append. */
 const MAX_TOGETHER = 256;
 /** Maximum number of begun steps that an entry about the handler's error names; if there are more, it names none. */

@@ -343,7 +343,7 @@ export class DriveState {
     }
     if (this.ends.goOn()) return this.activity.askForTurn();
     this.recorder.flush();
-    if (this.activity.isGoingOn) return;
+    if (this.activity.isGoingOn || this.recorder.storeShown()) return;
     if (this.leaving) return this.stop("shutdown");
     if (this.ends.passOver("any")) return this.activity.askForTurn();
     this.#callbacks.onIdle();

@@ -34,6 +34,8 @@ export class Ends {
   #unseen: Map<string, UnseenEnd>;
   /** Number of ends (of steps, sleeps and waits) that were taken over from the journal. */
   #known: number;
+  /** Number of ends, in the order of the journal, that the handler has seen, or that were passed over. */
+  seen = 0;
   /** Names of the steps, sleeps and waits whose ends the handler saw before the ends were stored. */
   readonly #ahead = new Set<string>();
   /** Number of ends that the handler awaits and has not seen. */
@@ -126,6 +128,7 @@ export class Ends {
       if (see !== undefined || (this.#asked === 0 && !stored)) break;
       if (which === "uncalled" && (!stored || this.#drive.names.has(name))) return false;
       this.#unseen.delete(name);
+      this.seen++;
     }
     return true;
   }
@@ -150,6 +153,7 @@ export class Ends {
     const [name, { stored, before, see }] = next;
     if (see === undefined) return false;
     this.#unseen.delete(name);
+    this.seen++;
     this.#asked--;
     this.isBehindOthers ||= !before;
     if (!stored) this.#ahead.add(name);

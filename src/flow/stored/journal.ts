@@ -12,11 +12,13 @@ import {
   answerKey,
   type JournalEntry,
   type KeptAnswer,
+  type NumberedView,
   type OpenSignal,
   type RecordedError,
   type RecordedOutcome,
   type RunLogMessage,
   type Started,
+  viewIn,
 } from "./journal_entry.ts";
 
 /** How often, and when, a step, `undo` or handler has failed. */
@@ -51,6 +53,14 @@ interface ReceivedSignal extends OpenSignal {
   readonly key: string;
   /** The wait that took it last: a wait that is given up leaves what it took to another. `undefined`: none. */
   taker: string | undefined;
+}
+
+/** A view of a run: what its handler has shown. */
+export interface ShownView extends NumberedView {
+  /** Sequence of the message with the view. */
+  readonly at: number;
+  /** Number of ends of steps, sleeps and waits that the handler had seen when it showed the view. */
+  readonly after: number;
 }
 
 /** The state of a run: the sum of its stored entries. */
@@ -132,10 +142,8 @@ export class Journal {
     { readonly workflow: string; readonly run: string; readonly since: number; readonly undo: boolean }
   >();
   readonly undone = new Set<string>();
-  /** Number of stages that the handler has reported (`flow.stage`). */
-  stages = 0;
-  /** The stage that the handler has reported last. */
-  stage: string | undefined;
+  /** The view that the handler has shown last; `undefined`: none. */
+  view: ShownView | undefined;
   cancelled: { readonly index: number; readonly error: RecordedError } | undefined;
   failing: { readonly index: number; readonly error: RecordedError } | undefined;
   limited = false;
@@ -213,6 +221,8 @@ export class Journal {
       if (entry.t === "took" && entry.n !== undefined) takers.set(entry.n, entry.step);
       else if (entry.t === "answered") answers.set(answerKey(entry.question, entry.id), entry);
     }
+    let view: NumberedView | undefined = this.view;
+    for (const [i, entry] of before.entries()) view = viewIn(entry, this.entries + i) ?? view;
     const open: OpenSignal[] = [];
     for (const [n, { key: _, taker: __, ...one }] of this.#signals) {
       const taker = takers.get(n);
@@ -238,7 +248,7 @@ export class Journal {
       schedules: [...new Map([...late, ...schedules.map((step) => [step, Infinity] as const)])]
         .map(([step, at]) => [step, Math.min(at, time + MAX_LATE)] as const),
       ...(this.limited ? { limited: true } : {}),
-      ...(this.stage === undefined ? {} : { stage: this.stage }),
+      ...(view === undefined ? {} : { view: { value: view.value, number: view.number } }),
     };
   }
 
@@ -368,8 +378,11 @@ export class Journal {
         }
         return;
       case "staged":
-        this.stages++;
-        this.stage = entry.stage;
+      case "shown":
+        this.view = {
+          ...{ value: undefined, ...viewIn(entry, this.entries)!, at: this.sequence },
+          after: entry.after ?? this.ends.length,
+        };
         return;
       case "limited":
         this.limited = true;
@@ -431,7 +444,6 @@ export class Journal {
     ];
     for (const all of ofLife) all.clear();
     this.ends.length = 0;
-    this.stages = 0;
     this.begun =
       this.cancelled =
       this.failing =
@@ -439,7 +451,7 @@ export class Journal {
         undefined;
     this.retriedAt = -1;
     this.endedAt = this.takeovers = 0;
-    const { started, startedAt, life, at, next, limited = false, stage } = entry;
+    const { started, startedAt, life, at, next, limited = false, view } = entry;
     this.started = started;
     this.shape = started.shape ?? "";
     this.headers = headersOf(started);
@@ -449,7 +461,7 @@ export class Journal {
     this.heldAt = this.lifeAt = this.sequence;
     this.#next = next;
     this.limited = limited;
-    this.stage = stage;
+    this.view = view && { value: view.value, number: view.number, at: this.sequence, after: -1 };
     for (const [key, at] of entry.ids) this.#ids.set(key, at);
     for (const one of open) this.#add(one);
     for (const { key, outcome, until } of answers) {

@@ -82,7 +82,8 @@ export interface Again {
   readonly schedules: readonly (readonly [step: string, at: number])[];
   /** True if a schedule is stored for the time limit of the run. */
   readonly limited?: boolean;
-  readonly stage?: string;
+  /** The view that the run shows. */
+  readonly view?: NumberedView;
 }
 
 /** A signal or question that a life hands over to the next. */
@@ -166,8 +167,7 @@ export type DrivenEntry =
     readonly run: string;
     readonly undo?: boolean;
   }
-  /** The handler reports the stage that the run has reached, for people. */
-  | { readonly t: "staged"; readonly stage: string }
+  | ShownEntry
   /** A schedule was stored for the time limit of the run. */
   | { readonly t: "limited" }
   /** The handler has answered a question. `until`: time until which the answer is kept, in ms since 1970. */
@@ -193,6 +193,30 @@ export type DrivenEntry =
     readonly until: number;
     readonly schedules?: readonly string[];
   };
+
+/**
+ * The handler shows a new view of the run: a text (`flow.stage`), or any value (`flow.show`). `after`: number of ends
+ * of steps, sleeps and waits that the handler had seen; absent: an older version of Catga wrote the entry.
+ */
+export type ShownEntry =
+  & { readonly after?: number }
+  & ({ readonly t: "staged"; readonly stage: string } | { readonly t: "shown"; readonly view?: unknown });
+
+/** A view of a run, and the number of the entry that has shown it: a later view has a greater one. */
+export interface NumberedView {
+  readonly value?: unknown;
+  readonly number: number;
+}
+
+/** Returns the view that an entry shows; `undefined`: none. `number`: the number of the entry. */
+export function viewIn(entry: JournalEntry, number: number): NumberedView | undefined {
+  if (entry.t === "again") return entry.view;
+  return entry.t === "staged"
+    ? { value: entry.stage, number }
+    : entry.t === "shown"
+    ? { value: entry.view, number }
+    : undefined;
+}
 
 /** Members of entries that begin a wait for a time. */
 export interface TimedEntry {
@@ -278,7 +302,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
     ids: isListOf(isTimedName),
     schedules: isListOf(isTimedName),
     limited: maybe(isFlag),
-    stage: maybe(isText),
+    view: maybe((view) => isRecord(view) && isCount(view.number)),
   },
   cancelled: { by: isText, code: isText, reason: isText },
   told: { by: isText, step, workflow: isText, run: isText, outcome: isOutcome },
@@ -292,7 +316,8 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   waits: { step, signal: isText, until: maybe(isTime), scheduled },
   took: { step, n: maybe(isCount) },
   child: { step, workflow: isText, run: isText, undo: maybe(isFlag) },
-  staged: { stage: isText },
+  staged: { stage: isText, after: maybe(isCount) },
+  shown: { after: maybe(isCount) },
   limited: {},
   answered: { question: isText, id: isText, outcome: isOutcome, until: isTime },
   carried: { open: isListOf(isOpenSignal), answers: isListOf(isKeptAnswer) },

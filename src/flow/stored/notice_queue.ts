@@ -131,7 +131,7 @@ export class NoticeQueue {
       return some.forEach(({ reject }) => reject(error));
     }
     if (end === undefined || end.ended) return some.forEach(({ resolve }) => resolve(undefined));
-    const { holder, version } = end;
+    const { holder, version, viewAt } = end;
     const told: (PendingNotice & { readonly text: string; readonly format: number })[] = [];
     for (const [i, one] of some.entries()) {
       try {
@@ -144,7 +144,7 @@ export class NoticeQueue {
           break;
         }
         const made = await entry;
-        told.push({ ...one, text: entryText(made), format: formatOf(made) });
+        told.push({ ...one, text: entryText(made, viewAt), format: formatOf(made) });
       } catch (error) {
         one.reject(error);
       }

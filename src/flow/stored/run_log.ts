@@ -14,10 +14,18 @@ import { delay, doubled } from "../../ports/clock.ts";
 import { PAUSES, reading, repeat } from "../../ports/repeat.ts";
 import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/event_log.ts";
 import { Journal } from "./journal.ts";
-import type { JournalEntry, RecordedOutcome, RunLogMessage, Started } from "./journal_entry.ts";
+import {
+  type JournalEntry,
+  type NumberedView,
+  type RecordedOutcome,
+  type RunLogMessage,
+  type Started,
+  viewIn,
+} from "./journal_entry.ts";
 import { type EntryFor, NoticeQueue, type StoredNotice } from "./notice_queue.ts";
 import {
   endOf,
+  isShown,
   markOf,
   readMessage,
   type RunEnd,
@@ -51,6 +59,14 @@ export interface RunLogHost extends Pick<StreamsHost, "namespace" | "endpoint" |
 
 /** The methods of the stream of entities that runs use. */
 export type RunStream = Pick<LogStream, "append" | "at" | "last" | "lasts" | "read" | "purge">;
+
+/** The view of a run, and the outcome of the run if it has ended. */
+export interface ShownRun {
+  /** Sequence of the last message of the run. */
+  readonly sequence: number;
+  readonly outcome: RecordedOutcome | undefined;
+  readonly view: NumberedView | undefined;
+}
 
 /** The position up to which a run has been read. */
 type RunPlace = Pick<Journal, "sequence" | "entries" | "mark" | "sure">;
@@ -138,8 +154,9 @@ export class RunLog {
       if (stored.holder !== undefined) readable = stored;
     });
     if (journal === undefined) return undefined;
-    const { sequence, holder, ended, entries: version, mark } = journal;
-    return { sequence, ended: ended !== undefined, holder, entries: readable?.entries ?? [], version, mark };
+    const { sequence, holder, ended, entries: version, mark, view } = journal;
+    const facts = { sequence, ended: ended !== undefined, holder, version, mark, viewAt: view?.at };
+    return { ...facts, entries: readable?.entries ?? [] };
   }
 
   /**
@@ -164,6 +181,31 @@ export class RunLog {
     if (end === undefined) return "no run";
     const last = end.entries.at(-1);
     return last?.t === "ended" ? last.outcome : undefined;
+  }
+
+  /**
+   * Returns what a run shows, and its outcome if it has ended; `undefined`: there is no such run. Usually the last
+   * message of the run has the view, or names the message that has it. `known`: what an earlier read returned. Rejects
+   * with `UNAVAILABLE`.
+   */
+  async shown(ref: RunRef, known?: ShownRun): Promise<ShownRun | undefined> {
+    const end = await this.end(ref);
+    if (end === undefined) return undefined;
+    const { sequence, viewAt, entries } = end;
+    if (known?.sequence === sequence) return known;
+    const last = entries.at(-1);
+    const outcome = last?.t === "ended" ? last.outcome : undefined;
+    const own = viewAt === sequence ? lastView(entries, end) : undefined;
+    const view = own ?? (viewAt === undefined ? undefined : await this.#viewAt(ref, viewAt)) ??
+      (await this.load(ref))?.view;
+    return { sequence, outcome, view };
+  }
+
+  /** Returns the view in the message with this sequence; `undefined`: the message is gone, or has none. */
+  async #viewAt(ref: RunRef, sequence: number): Promise<ShownRun["view"]> {
+    const message = await (await this.#host.stream()).at(sequence);
+    const end = message?.subject === this.subject(ref) ? endOf(ref, message) : undefined;
+    return end && lastView(end.entries, end);
   }
 
   async #last(ref: RunRef): Promise<StoredMessage | undefined> {
@@ -404,6 +446,12 @@ export class RunLog {
     });
     return found;
   }
+}
+
+/** Returns the last view among the entries of a message. `version`: number of entries of the run up to its end. */
+function lastView(entries: readonly JournalEntry[], { version }: Pick<RunEnd, "version">): ShownRun["view"] {
+  const index = entries.findLastIndex(isShown);
+  return index < 0 ? undefined : viewIn(entries[index], version - entries.length + index);
 }
 
 const PART = 1_000;

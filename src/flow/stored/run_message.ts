@@ -5,6 +5,7 @@
  */
 import { BEGUN, CALLED, RECORDED } from "../../contract/declaration/contract.ts";
 import { runType } from "../../contract/declaration/workflow.ts";
+import { isCount } from "../../data/checks.ts";
 import { encodeValue } from "../../data/encoding.ts";
 import { STORED_DEPTH } from "../../data/value_text.ts";
 import {
@@ -21,7 +22,7 @@ import { GROUP_VERSION, NEWEST_GROUP_VERSION } from "../../log/format/group_text
 import type { Clock } from "../../ports/clock.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { entryOf, type JournalEntry, type RunLogMessage } from "./journal_entry.ts";
+import { entryOf, type JournalEntry, type RunLogMessage, viewIn } from "./journal_entry.ts";
 import type { RunRef } from "./run_ref.ts";
 
 /** A message of a run that is to be appended. `mark`: the message's name. */
@@ -38,6 +39,8 @@ interface MessageOf {
   readonly time?: number;
   /** Version of the format ({@link formatOf}). Default: the oldest. */
   readonly format?: number | undefined;
+  /** Sequence of the message with the run's view; `undefined`: the run has none. */
+  readonly viewAt?: number | undefined;
 }
 
 /**
@@ -51,6 +54,11 @@ export interface RunEnd {
   /** Number of entries that the run has. */
   readonly version: number;
   readonly mark: string;
+  /**
+   * Sequence of the message with the run's view, which may be this one; `undefined`: the run has none, or an older
+   * version of Catga wrote this message.
+   */
+  readonly viewAt?: number | undefined;
   /** Error which says that only other nodes can read the entries of the message; `undefined`: they were read. */
   readonly undecoded?: CatgaError | undefined;
 }
@@ -79,13 +87,10 @@ export class RunMessages {
 
   /** Makes a message of a run with these entries. */
   of(ref: RunRef, entries: readonly JournalEntry[], how: MessageOf): RunMessage {
+    const viewAt = entries.some(isShown) ? undefined : how.viewAt;
+    const texts = entries.map((entry, i) => entryText(entry, i === entries.length - 1 ? viewAt : undefined));
     const format = Math.max(...entries.map(formatOf));
-    return this.ofTexts(
-      ref,
-      entries.map(entryText),
-      { ...how, format },
-      entries.at(-1)?.t === "ended" ? ENDED : undefined,
-    );
+    return this.ofTexts(ref, texts, { ...how, format }, entries.at(-1)?.t === "ended" ? ENDED : undefined);
   }
 
   /**
@@ -110,9 +115,18 @@ export function isCalled({ t }: JournalEntry): boolean {
   return CALLS.has(t);
 }
 
-/** Encodes an entry as it is stored. */
-export function entryText(entry: JournalEntry): string {
-  return eventText(eventOf(entry), encodeValue(entry, "entry", STORED_DEPTH));
+/** Returns true for an entry with a view of the run. */
+export function isShown(entry: JournalEntry): boolean {
+  return viewIn(entry, 0) !== undefined;
+}
+
+/**
+ * Encodes an entry as it is stored. `viewAt`: sequence of the message with the run's view. The last entry of each
+ * message states it, so that whoever reads the last message of a run finds the view by one more read.
+ */
+export function entryText(entry: JournalEntry, viewAt?: number): string {
+  const stored = viewAt === undefined ? entry : { ...entry, viewAt };
+  return eventText(eventOf(entry), encodeValue(stored, "entry", STORED_DEPTH));
 }
 
 function eventOf(entry: JournalEntry): string {
@@ -232,7 +246,24 @@ export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
   const entries = undecoded === undefined ? entriesOf(read) : [];
   // the message that ends a run is the only one with a result
   const ended = undecoded === undefined ? entries.at(-1)?.t === "ended" : result !== undefined;
-  return { sequence, ended, holder: fingerprint, entries, version: read.version + items.length, mark, undecoded };
+  const version = read.version + items.length;
+  return {
+    sequence,
+    ended,
+    holder: fingerprint,
+    entries,
+    version,
+    mark,
+    viewAt: viewAtIn(sequence, entries),
+    undecoded,
+  };
+}
+
+/** Returns the sequence of the message with the run's view, as the message with this sequence states it. */
+function viewAtIn(sequence: number, entries: readonly JournalEntry[]): number | undefined {
+  if (entries.some(isShown)) return sequence;
+  const { viewAt } = (entries.at(-1) ?? {}) as { readonly viewAt?: unknown }; // any process may have written the entry
+  return isCount(viewAt) ? viewAt : undefined;
 }
 
 /** Returns what is known of the last message of a run of which only other nodes can read anything. */

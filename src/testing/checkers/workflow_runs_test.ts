@@ -21,7 +21,16 @@ class Written {
       return { at: new Date(0), by: "app-1", type, name, value: undefined };
     });
     const times = { startedAt: new Date(0), endedAt: undefined };
-    const rest = { stage: undefined, tags: [], code: undefined, version: 1, ...times, pending: [], timeline };
+    const rest = {
+      view: undefined,
+      stage: undefined,
+      tags: [],
+      code: undefined,
+      version: 1,
+      ...times,
+      pending: [],
+      timeline,
+    };
     this.runs.push({ workflow: "Order", id: "7", status, ...rest, retry: never, skip: never });
     return this;
   }

@@ -1,0 +1,138 @@
+import { assertEquals, assertLess } from "@std/assert";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { type Catga, catga, unwrap, workflow } from "../../mod.ts";
+import { testCluster } from "@catga/catga/testing";
+import { seededRandom } from "../memory/seeded_random.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { ofThisRuntime } from "../../test/support/of_this_runtime.ts";
+import { viewsSuite } from "./views_suite.ts";
+
+viewsSuite("in memory", {}, () => {
+  const network = new MemoryNetwork();
+  const awake = setInterval(() => {}, 1_000); // keeps the process alive, because timers of an app do not
+  let app: Catga | undefined;
+  let count = 0;
+  return Promise.resolve({
+    async start(handlers) {
+      await app?.drain();
+      return app = await catga({ network, id: `n${count++}`, service: "s", handlers, logger: QUIET });
+    },
+    async [Symbol.asyncDispose]() {
+      clearInterval(awake);
+      await app?.drain();
+    },
+  });
+});
+
+viewsSuite("in a file", {}, async () => {
+  const folder = await mkdtemp(join(tmpdir(), "views-"));
+  const awake = setInterval(() => {}, 1_000);
+  let app: Catga | undefined;
+  return {
+    async start(handlers) {
+      await app?.drain();
+      return app = await catga({ file: join(folder, "catga.db"), id: "one", service: "s", handlers, logger: QUIET });
+    },
+    async [Symbol.asyncDispose]() {
+      clearInterval(awake);
+      await app?.drain();
+      await rm(folder, { recursive: true });
+    },
+  };
+});
+
+/** A run of six steps of 0.3 to 2.1 s, which shows where it is before each and at its end. */
+function countingRun(sleep: (ms: number) => Promise<void>) {
+  const Count = workflow("Count").view<{ n: number }>();
+  const count = Count.handle(async (flow) => {
+    for (let n = 0; n < STEPS; n++) {
+      flow.show({ n });
+      await flow.step(`step ${n}`, () => sleep(300 + n % 3 * 900));
+    }
+    flow.show({ n: STEPS });
+  });
+  return { Count, count };
+}
+
+const STEPS = 6;
+
+describe("a watch while nodes die and are cut off, on virtual time", () => {
+  for (const what of ofThisRuntime(["the run's node dies", "the watching node is cut off"])) {
+    it(
+      `${what} at any moment: no view is older than one before, and the last one comes`,
+      { timeout: 300_000 },
+      async () => {
+        const random = seededRandom(83);
+        for (let at = 0; at < 7_000; at += 200 + random() * 200) {
+          const { Count, count } = countingRun((ms) => cluster.app("watcher").clock.sleep(ms));
+          await using cluster = await testCluster(["a", "b", "watcher"], {
+            ...{ logger: QUIET, seed: Math.floor(at), faults: { delay: 8 } },
+            node: (id) => id === "watcher" ? { service: "other" } : { handlers: count },
+          });
+          unwrap(await cluster.app("a").start(Count, undefined, { id: "c" }));
+          const numbers: number[] = [];
+          const seen: number[] = [];
+          let end: string | undefined;
+          const watching = (async () => {
+            for await (const { view, number, result } of cluster.app("watcher").watch(Count, "c")) {
+              numbers.push(number);
+              seen.push(view!.n);
+              end = result && (result.ok ? "ok" : result.error.code);
+            }
+          })();
+          await cluster.advance(at);
+          if (what === "the run's node dies") cluster.kill("a");
+          else cluster.cut("watcher");
+          await cluster.advance(3_000);
+          if (what === "the watching node is cut off") cluster.heal();
+          await cluster.advance(60_000);
+          await watching;
+          const isSorted = (list: readonly number[]) => list.every((n, i) => i === 0 || list[i - 1] <= n);
+          assertEquals(
+            [isSorted(numbers), isSorted(seen), seen.at(-1), end],
+            [true, true, STEPS, "ok"],
+            `after ${at} ms`,
+          );
+        }
+      },
+    );
+  }
+
+  it("1,000 watchers of a run on another node learn of a change within 50 ms", async () => {
+    const Count = workflow("Count").view<number>();
+    const Next = Count.signal("next");
+    const count = Count.handle(async (flow) => {
+      flow.show(1);
+      await flow.wait(Next);
+      flow.show(2);
+      await flow.step("long", () => cluster.app("b").clock.sleep(60_000));
+    });
+    await using cluster = await testCluster(["a", "b"], {
+      ...{ logger: QUIET, faults: { delay: 5 } },
+      node: (id) => id === "a" ? { handlers: count } : {},
+    });
+    const { clock } = cluster.app("b");
+    unwrap(await cluster.app("a").start(Count, undefined, { id: "c" }));
+    await cluster.advance(2_000);
+    const watches = Array.from({ length: 1_000 }, () => cluster.app("b").watch(Count, "c"));
+    const first = Promise.all(watches.map(async (watch) => (await watch.next()).value.view));
+    await cluster.advance(1_000);
+    assertEquals(new Set(await first), new Set([1]));
+    const second = Promise.all(watches.map(async (watch) => {
+      assertEquals((await watch.next()).value.view, 2);
+      return clock.monotonic() - told;
+    }));
+    const told = clock.monotonic();
+    void cluster.app("a").tell(Next, "c");
+    await cluster.advance(5_000);
+    const times = await second;
+    assertLess(Math.max(...times), SHOWN_ALONE + 50);
+  });
+});
+
+/** The view waits so long for another entry: the step that follows goes on, in ms. */
+const SHOWN_ALONE = 1_000;

@@ -160,10 +160,13 @@ export type {
   HandlerBody,
   HandlerModule,
   HandlerOptions,
+  Limit,
+  LimitOptions,
   RetryOptions,
   SubscriptionOptions,
   SubscriptionSettings,
 } from "./src/contract/declaration/handler.ts";
+export type { LimitNumbers, NamedLimit } from "./src/contract/nodes/announcement.ts";
 export type { NodeChange, Route, RouteName, RouteRequest, SubscriptionHealth } from "./src/contract/nodes/node_info.ts";
 export type { LogFields } from "./src/contract/nodes/observer.ts";
 export type { FailOptions, Success } from "./src/contract/calls/result.ts";

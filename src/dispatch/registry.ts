@@ -65,7 +65,7 @@ function checkSubscriber(registration: Registration, subscribers: Map<string, Re
     subscribers.set(key, registration);
     return;
   }
-  const different = SETTINGS.find(([setting]) => String(own[setting]) !== String(other[setting]));
+  const different = SETTINGS.find(([setting]) => showSetting(own[setting]) !== showSetting(other[setting]));
   if (different === undefined) return;
   const [setting, option] = different;
   const texts = [other, own].map((each) => showSetting(each[setting]));
@@ -83,6 +83,7 @@ function showSetting(value: unknown): string {
 /** Settings of a subscription that its handlers of one event share, with their names as options. */
 const SETTINGS = [
   ["attempts", "retry.attempts"],
+  ["limits", "limit"],
   ["delay", "retry.delay"],
   ["outage", "retry.outage"],
   ["timeout", "timeout"],

@@ -79,6 +79,8 @@ interface Change {
  * - `left-commit`: the next leader does not know what was left behind. `left-passed`: a key is taken again behind what
  *   was passed by of it; `left-ahead`: also before the first reader has read it. `left-begun`: what runs of a key that
  *   was left behind runs again.
+ * - `limit-early`: what runs and is still to be read has no slot; `limit-join`: what runs at a node has one only when it
+ *   is joined. `limit-kept`: what has ended keeps its slot.
  * - `edge-ahead`: an edge reads events ahead of a client, without limit.
  */
 const PLANTS = {
@@ -499,6 +501,21 @@ const PLANTS = {
     file: "src/log/subscriptions/ledger.ts",
     from: "position > this.place.read || (key !== undefined && this.left.has(category, key, position));",
     to: 'position > this.place.read || (key === undefined && this.left.has(category, "", position));',
+  }],
+  "limit-early": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "this.#early.set(messageId(message), category.gates);\n    for (const gate of category.gates) gate.join();",
+    to: "this.#endEarly(messageId(message));",
+  }],
+  "limit-join": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "this.#takeSlots(item, 0);",
+    to: "",
+  }],
+  "limit-kept": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    this.#answered(item);\n    this.#giveBack(item, true);\n    item.joins = false;",
+    to: "    this.#answered(item);\n    item.joins = false;",
   }],
   forever: [{
     file: "src/nats/stream/expiry.ts",

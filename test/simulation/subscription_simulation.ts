@@ -36,6 +36,7 @@ import {
 } from "../../src/log/subscriptions/commits.ts";
 import { Category, type Item } from "../../src/log/subscriptions/category.ts";
 import { DEFAULT_SETTINGS } from "../../src/log/subscriptions/spec.ts";
+import { LimitGate } from "../../src/log/subscriptions/limit_gate.ts";
 import type { LetterRequest, RewindRequest } from "../../src/log/format/subscription_request.ts";
 import type { ReportedRun } from "../../src/log/subscriptions/late_outcome.ts";
 import { type FoundMessage, Ledger } from "../../src/log/subscriptions/ledger.ts";
@@ -63,6 +64,7 @@ const SUMS = [
   "reports",
   "left",
   "brought",
+  "full",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -120,6 +122,10 @@ export const BLOCKED = 4_000_000;
 
 /** From this seed on keys are left behind all the time; half of it in batches, a third with operators who go back. */
 export const LEFT = 5_000_000;
+
+/** From this seed on two messages run at once at most, a third in doubt of who ends processes; no store loses its end. */
+export const LIMITED = 6_000_000;
+const RUNNING = 2;
 
 const TRACE = process.argv[3] === "trace";
 const NODES = 3;
@@ -244,7 +250,9 @@ class Run {
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
     const mode = MODES[seed % MODES.length];
-    this.mode = seed >= LEFT
+    this.mode = seed >= LIMITED
+      ? { ...mode, cuts: 0, logCuts: 0 }
+      : seed >= LEFT
       ? { ...mode, ...(this.rewinds && { poison: false, cuts: 0, logCuts: 0 }) }
       : seed >= BLOCKED
       ? { ...mode, poison: false, cuts: 0, logCuts: 0, full: 0, kills: seed % 3 === 0 ? 2 : 0 }
@@ -291,6 +299,14 @@ class Run {
     return { violations: this.violations, sums: this.sums };
   }
 
+  /** Notes it if more messages run than may. */
+  checkLimit(id: string): void {
+    if (this.seed < LIMITED) return;
+    const running = this.nodes.flatMap((node) => [...node.running.keys()]);
+    if (new Set([...running, id]).size > RUNNING) this.wrong(`${id} runs beside ${running}`);
+    if (new Set([...running, id]).size === RUNNING) this.sums.full++;
+  }
+
   /** True if handlers block their processes. */
   get blocks(): boolean {
     return this.seed >= BLOCKED && this.seed < LEFT;
@@ -298,7 +314,8 @@ class Run {
 
   /** True if operators go back. */
   get rewinds(): boolean {
-    return (this.seed >= REWOUND && this.seed < UNHANDLED) || (this.seed >= LEFT && this.seed % 3 === 0);
+    return (this.seed >= REWOUND && this.seed < UNHANDLED) ||
+      (this.seed >= LEFT && this.seed % 3 === 0 && !(this.seed >= LIMITED && this.mode.poison));
   }
 
   pick<T>(from: readonly T[]): T {
@@ -847,6 +864,7 @@ class SimNode {
       return;
     }
     run.sums.runs++;
+    run.checkLimit(id);
     this.#check(id, message, token);
     const running: Running = { message, waiting: [answer], isPassedOver: false };
     this.running.set(id, running);
@@ -973,10 +991,15 @@ class SimLeader {
     this.#node = node;
     this.since = run.now;
     this.term = `${node.endpoint}@${Math.round(run.now - 1_000_000)}`;
-    const batch = node.mostOfBatch > 0 ? { max: node.mostOfBatch, within: 0 } : undefined;
+    const isBatched = node.mostOfBatch > 0 && run.seed < LIMITED;
+    const batch = isBatched ? { max: node.mostOfBatch, within: 0 } : undefined;
     const settings = { ...DEFAULT_SETTINGS, attempts: node.attempts, batch };
     this.#category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
     this.#category.capable = run.handles ? 1 : 0;
+    if (run.seed >= LIMITED) {
+      const numbers = { running: RUNNING, count: Infinity, ms: Infinity, burst: 1 };
+      this.#category.gates = [new LimitGate("one", numbers, run.now)];
+    }
     this.#take();
   }
 
@@ -1000,6 +1023,11 @@ class SimLeader {
       this.#begin();
     }
     if (run.now - this.#written > 100 || ledger.waitsForCommit) this.#write();
+    try {
+      ledger.checkSlots();
+    } catch (error) {
+      run.wrong(`${error}`);
+    }
   }
 
   /** Counts the nodes that handle the messages; parks those that none handles, and wakes some when one does. */

@@ -7,6 +7,7 @@ import {
   BATCHED,
   BLOCKED,
   LEFT,
+  LIMITED,
   REWOUND,
   type SimulatedSubscription,
   simulateSubscription,
@@ -76,6 +77,15 @@ describe("simulation of a subscription", () => {
     for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
   });
 
+  it("runs no more messages at once than a limit says, whoever dies, goes back, or kills its process", slow, () => {
+    const seen = { full: 0, deaths: 0, takeovers: 0, rewinds: 0 };
+    for (const seed of PLAYED_BATCHED.map((seed) => LIMITED + seed)) {
+      const sums = played(seed);
+      for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
+    }
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED_BATCHED.length / 4, `${what}: ${count}`);
+  });
+
   it("counts an attempt of what was begun alone, also when the node that had run it ended after its leader", () => {
     played(50_623);
   });
@@ -104,6 +114,9 @@ describe("simulation of a subscription", () => {
       ["blocked-beside", /runs beside another of its key/, BLOCKED],
       ["blocked-commit", /runs with attempt \d behind attempt/, BLOCKED + 100],
       ["blocked-alone", /has \d attempts, and failed \d times/, BLOCKED],
+      ["limit-early", /runs beside/, LIMITED + 100],
+      ["limit-join", /runs beside/, LIMITED],
+      ["limit-kept", /does not run and has slots/, LIMITED],
       ["left-commit", /was passed over/, LEFT],
       ["left-passed", /runs before/, LEFT],
       ["left-ahead", /the second reader passes the first/, LEFT],

@@ -10,6 +10,7 @@ import type { FailOptions, Failure } from "../calls/result.ts";
 import type { MaybePromise } from "../schemas/schema.ts";
 import type { WorkflowBody } from "./workflow_body.ts";
 import { CatgaError } from "../../error.ts";
+import { MAX_LIMITS, type NamedLimit } from "../nodes/announcement.ts";
 import { DEFAULT_RETRY } from "./defaults.ts";
 import { checkDelay, checkInteger, checkKnown, checkNumber, checkObject, checkToken, show } from "../../data/checks.ts";
 
@@ -47,8 +48,36 @@ export interface RetryOptions {
   } | undefined;
 }
 
+/**
+ * A limit of the runs of messages of the log, over all nodes together; at least one of `running` and `per`.
+ * @decides options of limits over the whole cluster, as types
+ */
+export interface Limit {
+  /**
+   * Name of the limit, one token: limits with the same name in one subscription are one, whatever their contracts.
+   * Default: none; the limit is of its contract alone.
+   */
+  name?: string | undefined;
+  /** Maximum number of messages that run at once, 1 to 1,000,000. Default: any number. */
+  running?: number | undefined;
+  /** `count` messages begin in `ms`, evenly: one each `ms / count`; 1 to 1,000,000 in 1 ms to a day. Default: any number. */
+  per?: readonly [count: number, ms: number] | undefined;
+  /** Number of messages that may begin at once after a pause, with `per`: 1 to 1,000,000. Default: 1. */
+  burst?: number | undefined;
+}
+
+/** Options of `handle` for a durable command; `on` of a durable event takes them, too. */
+export interface LimitOptions {
+  /**
+   * Limits of the runs of stored messages, over all nodes together, 8 at most: a message begins when all of them let
+   * it. Waiting for them is no attempt. Default: none.
+   */
+  limit?: Limit | readonly Limit[] | undefined;
+}
+
 /** Options of `handle` for a command. */
-export interface CommandHandlerOptions<F extends string = string> extends HandlerOptions<F>, RetryOptions {}
+export interface CommandHandlerOptions<F extends string = string>
+  extends HandlerOptions<F>, RetryOptions, LimitOptions {}
 
 /** Options of `on`, which makes a handler of an event. */
 export interface EventHandlerOptions extends HandlerOptions {
@@ -57,7 +86,7 @@ export interface EventHandlerOptions extends HandlerOptions {
 }
 
 /** Options of `on` for a durable event, whose handlers form a subscription. */
-export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
+export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions, LimitOptions {
   /**
    * The name of the subscription, one token of letters, digits, `-` and `_`: all handlers of a service with the same
    * subscription name share one position in the log, whatever their events. Two handlers of one event with the same
@@ -140,6 +169,8 @@ export interface SubscriptionSettings {
   readonly timeout: number | undefined;
   /** Settings of batches; `undefined`: messages are handled one by one. */
   readonly batch?: BatchSettings | undefined;
+  /** Limits of the runs over all nodes together; `undefined`: none. */
+  readonly limits?: readonly NamedLimit[] | undefined;
 }
 
 /** Settings of the batches of a handler made by `onBatch`. */
@@ -283,15 +314,62 @@ export function subscriptionSettings(
   checkDelay(at, delay, MAX_PAUSE);
   checkNumber(`${at}: retry.outage`, outage, 0, MAX_OUTAGE, "ms");
   checkTimes(`${at}: `, { timeout });
+  const limits = limitsOf(at, options.limit, each);
   const { max = 500, within = 20 } = options;
   checkInteger(`${at}: max`, max, 1, 1_000);
   checkNumber(`${at}: within`, within, 0, 60_000, "ms");
   const batch = batches ? { batch: Object.freeze({ max, within }) } : {};
   const pauses = Object.freeze([...delay] as const);
-  return Object.freeze({ ...batch, name, from, each, attempts, delay: pauses, outage, timeout });
+  const limited = limits === undefined ? {} : { limits };
+  return Object.freeze({ ...batch, ...limited, name, from, each, attempts, delay: pauses, outage, timeout });
 }
 
-const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
+/** Returns the limits of a handler; `undefined`: it has none. Throws a `TypeError` or `RangeError` for invalid ones. */
+function limitsOf(
+  at: string,
+  given: LimitOptions["limit"],
+  each: "service" | "node",
+): readonly NamedLimit[] | undefined {
+  if (given === undefined) return undefined;
+  if (each === "node") throw new TypeError(`${at}: limit has no meaning with each: "node", which runs on every node`);
+  const all: readonly Limit[] = Array.isArray(given) ? given : [given];
+  if (all.length === 0 || all.length > MAX_LIMITS) {
+    throw new RangeError(`${at}: limit is one limit, or an array of 1 to ${MAX_LIMITS}; got ${all.length}`);
+  }
+  const limits = all.map((limit): NamedLimit => {
+    checkObject(`${at}: limit`, limit, "{ running, per, burst, name }");
+    checkKnown(`${at}: limit`, limit, LIMIT_OPTIONS);
+    const { name, running, per, burst } = limit;
+    if (running === undefined && per === undefined) {
+      throw new TypeError(`${at}: a limit has running (how many run at once), or per ([count, ms]), or both`);
+    }
+    if (burst !== undefined && per === undefined) throw new TypeError(`${at}: limit.burst has a meaning only with per`);
+    if (name !== undefined) checkToken(`${at}: limit.name`, name);
+    if (name !== undefined && name.length > 64) {
+      throw new RangeError(`${at}: limit.name has 64 characters at most; got ${name.length}`);
+    }
+    if (running !== undefined) checkInteger(`${at}: limit.running`, running, 1, MOST_LIMITED);
+    if (per !== undefined && (!Array.isArray(per) || per.length !== 2)) {
+      throw new TypeError(`${at}: limit.per is [count, ms]; got ${show(per)}`);
+    }
+    const [count, ms] = per ?? [Infinity, Infinity];
+    if (per !== undefined) {
+      checkInteger(`${at}: limit.per, its count`, count, 1, MOST_LIMITED);
+      checkInteger(`${at}: limit.per, its ms`, ms, 1, MAX_PAUSE);
+    }
+    if (burst !== undefined) checkInteger(`${at}: limit.burst`, burst, 1, MOST_LIMITED);
+    return Object.freeze({ name: name ?? "", running: running ?? Infinity, count, ms, burst: burst ?? 1 });
+  });
+  const names = limits.flatMap(({ name }) => name === "" ? [] : [name]);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined) throw new TypeError(`${at}: two limits have the name ${twice}`);
+  return Object.freeze(limits);
+}
+
+const ONLY_DURABLE = ["name", "from", "retry", "timeout", "limit"] as const;
+const LIMIT_OPTIONS = new Set(["name", "running", "per", "burst"]);
+/** Maximum of the numbers of a limit. */
+const MOST_LIMITED = 1_000_000;
 const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);
 /** Longest pause that may be set between attempts, in ms: a day. */
 const MAX_PAUSE = 86_400_000;

@@ -34,6 +34,40 @@ export interface Retry {
   readonly delay: readonly [first: number, longest: number];
 }
 
+/** A limit of a subscription's runs over all nodes together, as nodes announce it. */
+export interface LimitNumbers {
+  /** Maximum number of messages that run at once; `Infinity`: any number. */
+  readonly running: number;
+  /** Number of messages that begin in {@link LimitNumbers.ms}; `Infinity`: any number. */
+  readonly count: number;
+  readonly ms: number;
+  /** Number of messages that may begin at once after a pause. */
+  readonly burst: number;
+}
+
+/** A limit with its name; without one it is of its contract alone. */
+export interface NamedLimit extends LimitNumbers {
+  readonly name: string;
+}
+
+/** Combines the numbers of two nodes for one limit, such as two versions of a program: the smaller ones. */
+export function stricter(one: LimitNumbers, other: LimitNumbers): LimitNumbers {
+  const [{ count, ms }, { count: others }] = one.count / one.ms <= other.count / other.ms ? [one, other] : [other, one];
+  const burst = count === Infinity || others === Infinity ? (one.count <= other.count ? one : other).burst : undefined;
+  return {
+    running: Math.min(one.running, other.running),
+    count,
+    ms,
+    burst: burst ?? Math.min(one.burst, other.burst),
+  };
+}
+
+/** How a node handles a contract's messages of the log, as it announces that. */
+export interface Announced extends Retry {
+  /** Limits over all nodes together; absent: none. */
+  readonly limits?: readonly NamedLimit[] | undefined;
+}
+
 /**
  * Combines the retry settings that two nodes announce for one subscription and contract, such as two versions of a
  * program during a deploy: the greater number of attempts, and the longer pauses.
@@ -48,21 +82,33 @@ export function morePatient(one: Retry, other: Retry): Retry {
 /**
  * Makes the entry of `NodeInfo.subscriptions` for a contract whose stored messages a node handles:
  * `<subscription>/<contract>`, or `@/<contract>` for a queued command. `category`: the contract's name. Retry settings
- * other than the defaults follow another slash: `<attempts>,<first pause>,<longest pause>`.
+ * other than the defaults follow another slash: `<attempts>,<first pause>,<longest pause>`. Limits follow another one:
+ * `<name>,<running>,<count>,<ms>,<burst>`, with `;` between them; a number that is not limited is left out.
  */
-export function announcement(service: string, name: string, category: string, retry: Retry = DEFAULT_RETRY): string {
-  const { attempts, delay: [first, longest] } = retry;
+export function announcement(
+  service: string,
+  name: string,
+  category: string,
+  retry: Announced = DEFAULT_RETRY,
+): string {
+  const { attempts, delay: [first, longest], limits = [] } = retry;
   const usual = attempts === DEFAULT_RETRY.attempts && first === DEFAULT_RETRY.delay[0] &&
     longest === DEFAULT_RETRY.delay[1];
   const text = service === COMMANDS ? `${COMMANDS}/${category}` : `${name}/${category}`;
-  return usual ? text : `${text}/${attempts},${Math.ceil(first)},${Math.ceil(longest)}`;
+  if (usual && limits.length === 0) return text;
+  const more = limits.map(({ name, running, count, ms, burst }) =>
+    [name, ...[running, count, ms, burst].map((each) => each === Infinity ? "" : each)].join(",")
+  );
+  const retries = `${text}/${attempts},${Math.ceil(first)},${Math.ceil(longest)}`;
+  return more.length === 0 ? retries : `${retries}/${more.join(";")}`;
 }
 
 /** Returns true if the text is a valid entry of `subscriptions` in a node's record. */
 export function isAnnounced(text: string): boolean {
-  const [subscription, category = "", retry, more] = text.split("/");
+  const [subscription, category = "", retry, limits, more] = text.split("/");
   return (subscription === COMMANDS || isToken(subscription)) && isContractName(category) && more === undefined &&
-    (retry === undefined || readRetry(retry) !== undefined);
+    (retry === undefined || readRetry(retry) !== undefined) &&
+    (limits === undefined || readLimits(limits) !== undefined);
 }
 
 /**
@@ -72,9 +118,10 @@ export function isAnnounced(text: string): boolean {
 export function readAnnouncement(
   service: string,
   text: string,
-): { readonly service: string; readonly name: string; readonly category: string; readonly retry: Retry } {
-  const [name, category, given] = text.split("/");
-  const retry = (given === undefined ? undefined : readRetry(given)) ?? DEFAULT_RETRY;
+): { readonly service: string; readonly name: string; readonly category: string; readonly retry: Announced } {
+  const [name, category, given, more] = text.split("/");
+  const retries = (given === undefined ? undefined : readRetry(given)) ?? DEFAULT_RETRY;
+  const retry = more === undefined ? retries : { ...retries, limits: readLimits(more) };
   return name === COMMANDS
     ? { service: COMMANDS, name: category, category, retry }
     : { service, name, category, retry };
@@ -84,6 +131,21 @@ function readRetry(text: string): Retry | undefined {
   const [, attempts, first, longest] = (/^([1-9]\d{0,8}),(\d{1,10}),(\d{1,10})$/.exec(text) ?? []).map(Number);
   return attempts === undefined || first > longest ? undefined : { attempts, delay: [first, longest] };
 }
+
+function readLimits(text: string): readonly NamedLimit[] | undefined {
+  const limits: NamedLimit[] = [];
+  for (const each of text.split(";")) {
+    const [, name, ...numbers] = /^([\w-]{0,64}),(\d{0,9}),(\d{0,9}),(\d{0,9}),(\d{1,9})$/.exec(each) ?? [];
+    if (name === undefined || limits.length === MAX_LIMITS) return undefined;
+    const [running, count, ms, burst] = numbers.map((number) => number === "" ? Infinity : Number(number));
+    if (running === 0 || count === 0 || ms === 0 || burst === 0) return undefined;
+    limits.push({ name, running, count, ms, burst });
+  }
+  return limits;
+}
+
+/** Maximum number of limits of a handler. */
+export const MAX_LIMITS = 8;
 
 /**
  * Returns the names of the internal contracts (between a subscription's leader and its nodes) that a node of a service

@@ -18,6 +18,8 @@ export interface CategoryHandlers {
   readonly timeout: number;
   /** Maximum number of attempts of a message. */
   readonly attempts: number;
+  /** True if the number of runs at once is limited: a run is answered when it has ended, also after its timeout. */
+  readonly isLimited: boolean;
   /** Time for which a service that the handlers call may be unavailable before failed attempts count, in ms. */
   readonly outage: number;
   /**
@@ -45,6 +47,7 @@ export function categoryHandlers(given: readonly DurableHandler[], timeout: numb
     contract,
     timeout: Math.max(...handlers.map(({ settings }) => settings.timeout ?? timeout)),
     attempts: Math.max(...handlers.map(({ settings }) => settings.attempts)),
+    isLimited: handlers.some(({ settings: { limits = [] } }) => limits.some(({ running }) => running !== Infinity)),
     batch: settings === undefined || handlers.length > 1
       ? undefined
       : { ...settings, run: (run, ctx) => run.handle(given[0], ctx) },

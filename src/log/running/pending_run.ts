@@ -17,6 +17,8 @@ export class PendingRun {
    */
   readonly answer: Promise<Outcome>;
   answered = false;
+  /** True if the timeout of the run has passed, and its handler goes on. */
+  isOverdue = false;
   /** Returns the outcome of a run whose time is over because another handler blocked this process. */
   excuse: (() => Outcome | undefined) | undefined = undefined;
   readonly #ctx: MessageContext;
@@ -62,7 +64,7 @@ export class PendingRun {
    * timeout.
    */
   late(now: number): number {
-    return this.answered ? -this.#ctx.remaining(now) : -Infinity;
+    return this.answered || this.isOverdue ? -this.#ctx.remaining(now) : -Infinity;
   }
 
   /** Resolves with true when the handler has ended, with false if it has not ended after `ms`. */
@@ -88,6 +90,8 @@ export class PendingRun {
     // the node stops: an answer would begin the next attempt beside the handler, whose outcome may follow; the leader
     // of a run that does not end finds the process gone
     if (aborted?.code === "CLOSED" && !over) return;
+    // it keeps its slot until it has ended; the leader is told meanwhile that it goes on
+    if (this.#handlers.isLimited && !over && aborted?.code === "TIMEOUT") return void (this.isOverdue = true);
     this.answered = true;
     // the reason of the abort is more useful than the error with which an aborted handler ends
     if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {

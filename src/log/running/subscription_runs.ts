@@ -83,7 +83,7 @@ export class SubscriptionRuns {
     const { host: { clock, node }, handlers: { contract, timeout } } = this.#options;
     const now = clock.monotonic();
     const late = [...this.#running.values()]
-      .flatMap(({ run, kept, isLast }) => isLast && !kept ? run.late(now) - timeout : [])
+      .flatMap(({ run, kept, isLast }) => (isLast || run.isOverdue) && !kept ? run.late(now) - timeout : [])
       .filter((late) => late >= 0);
     if (late.length === 0) return undefined;
     return { contract: contract.name, node, count: late.length, since: clock.now() - Math.max(...late) };
@@ -199,9 +199,9 @@ export class SubscriptionRuns {
 
   /** Returns the answer of a run, or that it still runs, if the leader waits for less time than the run may take. */
   #inTime(answer: Promise<Outcome>, all: readonly RunningMessage[], ctx: MessageContext): Promise<Outcome> {
-    const { host: { wheel }, handlers: { timeout } } = this.#options;
+    const { host: { wheel }, handlers: { timeout, isLimited } } = this.#options;
     const left = ctx.remaining(wheel.now()) - IN_TIME_MARGIN;
-    return left >= timeout ? answer : this.#answeredWithin(left, answer, all, ctx);
+    return left >= timeout && !isLimited ? answer : this.#answeredWithin(left, answer, all, ctx);
   }
 
   async #answeredWithin(
@@ -217,7 +217,7 @@ export class SubscriptionRuns {
     timer.cancel();
     if (ended !== undefined) return ended;
     for (const going of all) going.owed = true;
-    const message = `${contract.kind} ${contract.name} still runs on node ${node}, whose version gives it more time`;
+    const message = `${contract.kind} ${contract.name} still runs on node ${node}, which gives it more time`;
     const details = STILL_RUNNING;
     return { ok: false, error: new CatgaError("UNAVAILABLE", message, { node, details, retryable: false }) };
   }

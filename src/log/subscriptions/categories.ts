@@ -2,11 +2,12 @@
  * The categories (contracts) of a subscription in its leader: their names, start positions and settings, and how many
  * of their messages may be open (read and not handled).
  */
-import { morePatient } from "../../contract/nodes/announcement.ts";
+import { type LimitNumbers, morePatient, type NamedLimit, stricter } from "../../contract/nodes/announcement.ts";
 import { MAX_CATEGORIES } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { Category } from "./category.ts";
 import type { CapableNode } from "./leader_election.ts";
+import { LimitGate } from "./limit_gate.ts";
 import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
 
 /** The categories (contracts) that one leader reads. */
@@ -19,13 +20,25 @@ export class Categories {
   /** Start positions of the categories, as the subscription's commits record them, by contract name. */
   readonly #began = new Map<string, number>();
   #nodes: readonly CapableNode[] = [];
+  /** Limits of the subscription, by name; one without a name by its contract and place. */
+  readonly #gates = new Map<string, LimitGate>();
+  /** Time until which another leader may have begun messages, in ms since 1970; `undefined`: none has. */
+  readonly #tookOver: number | undefined;
   /** Maximum number of open messages (read and not handled) for the present number of nodes. */
   window: number = MAX_OPEN_AT_NODE;
 
-  constructor(spec: SubscriptionSpec, began: Readonly<Record<string, number>>, timeout: number) {
+  /** `tookOver`: time until which another leader may have begun messages, in ms since 1970; `undefined`: none has. */
+  constructor(
+    spec: SubscriptionSpec,
+    began: Readonly<Record<string, number>>,
+    timeout: number,
+    tookOver: number | undefined = undefined,
+  ) {
     this.#spec = spec;
+    this.#tookOver = tookOver;
     this.#timeout = timeout;
     this.begin(began);
+    this.#setNumbers();
   }
 
   /** Replaces all categories and their start positions. */
@@ -103,11 +116,43 @@ export class Categories {
   refresh(nodes: readonly CapableNode[]): void {
     this.#nodes = nodes;
     this.window = Math.min(MAX_OPEN, MAX_OPEN_AT_NODE * Math.max(1, nodes.length));
+    this.#setNumbers();
     for (const category of this.all.values()) this.#count(category);
+  }
+
+  /** Sets the numbers of all limits: the smallest that this node or another one has. */
+  #setNumbers(): void {
+    const numbers = new Map<string, LimitNumbers>();
+    const add = (category: string, limits: readonly NamedLimit[] = []) => {
+      for (const [i, limit] of limits.entries()) {
+        const id = gateId(category, limit, i);
+        const known = numbers.get(id);
+        numbers.set(id, known === undefined ? limit : stricter(known, limit));
+      }
+    };
+    for (const [category, { limits }] of this.#spec.categories) add(category, limits);
+    for (const { categories } of this.#nodes) for (const [category, { limits }] of categories) add(category, limits);
+    for (const [id, each] of numbers) {
+      const gate = this.#gates.get(id);
+      if (gate === undefined) this.#gates.set(id, new LimitGate(id, each, this.#tookOver));
+      else gate.numbers = each;
+    }
+  }
+
+  /** Returns the limits of a category that this node or another one has; `undefined`: there are none. */
+  #gatesOf(category: string): readonly LimitGate[] | undefined {
+    const all = [this.#spec.categories.get(category), ...this.#nodes.map(({ categories }) => categories.get(category))];
+    if (!all.some((each) => each?.limits !== undefined)) return undefined;
+    const ids = all.flatMap((each) => (each?.limits ?? []).map((limit, i) => gateId(category, limit, i)));
+    return [...new Set(ids)].sort().map((id) => this.#gates.get(id)!); // `#setNumbers` has made them
   }
 
   #count(category: Category): void {
     const { name } = category;
+    const gates = this.#gatesOf(name);
+    if (String(gates?.map((gate) => gate.id)) !== String(category.gates?.map((gate) => gate.id))) {
+      category.gates = gates;
+    }
     const announced = this.#nodes.flatMap(({ categories }) => categories.get(name) ?? []);
     category.capable = announced.length;
     const own = this.#spec.categories.get(name);
@@ -117,6 +162,10 @@ export class Categories {
     category.attempts = attempts;
     category.delay = delay;
   }
+}
+
+function gateId(category: string, { name }: NamedLimit, i: number): string {
+  return name === "" ? `${category}/${i}` : name; // unambiguous: a name has no slash
 }
 
 /** Maximum number of open messages (read and not handled) per live node. */

@@ -7,12 +7,14 @@ import type { BatchSettings } from "../../contract/declaration/handler.ts";
 import { runName } from "../../contract/nodes/announcement.ts";
 import type { SendOptions } from "../../contract/calls/send_options.ts";
 import { MAX_TIMEOUT } from "../../data/checks.ts";
+import { Fifo } from "../../data/fifo.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 import { type BatchRequest, internalCommand, type RunRequest } from "../format/run_request.ts";
 import type { CountedRuns } from "./late_outcome.ts";
+import type { LimitGate } from "./limit_gate.ts";
 import type { CategorySettings } from "./spec.ts";
 
 /** A category (contract) of a subscription, in its leader. */
@@ -39,6 +41,10 @@ export class Category {
   readonly lines: Map<string, KeyLine> = new Map();
   /** Messages that wait until a live node handles the category. */
   readonly held: Item[] = [];
+  /** Limits of the category's runs; `undefined`: there are none. */
+  gates: readonly LimitGate[] | undefined = undefined;
+  /** Messages that may run, and wait for {@link Category.gates}, in order. */
+  readonly limited: Fifo<Item> = new Fifo();
   /** Number of live nodes that handle the category. */
   capable = 0;
 
@@ -177,6 +183,8 @@ export class Item {
   isFinal = false;
   /** True if the message is an event of an entity that was forgotten since: it is not parked any more. */
   isForgotten = false;
+  /** Limits of which the message has slots; `undefined`: none. */
+  gates: readonly LimitGate[] | undefined = undefined;
   /** True if the second reader has read the message, which was left behind before. */
   isBrought = false;
   /** True if this leader has begun the message. */

@@ -3,7 +3,7 @@
  * them may take the lead. `leases.ts` has the leases of leaders, and the write that stops the last leader.
  */
 import type { NodeInfo } from "../../contract/nodes/node_info.ts";
-import { readAnnouncement, type Retry } from "../../contract/nodes/announcement.ts";
+import { type Announced, readAnnouncement } from "../../contract/nodes/announcement.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";
@@ -13,8 +13,8 @@ import type { SubscriptionSpec } from "./spec.ts";
 export interface CapableNode {
   readonly id: string;
   readonly endpoint: string;
-  /** The subscription's categories (contracts) that the node handles, each with its retry settings. */
-  readonly categories: ReadonlyMap<string, Retry>;
+  /** The subscription's categories (contracts) that the node handles, each with its settings of retries and limits. */
+  readonly categories: ReadonlyMap<string, Announced>;
 }
 
 /** Live nodes of each subscription, by subscription key; the first node of a list should lead. */
@@ -28,7 +28,7 @@ export function capableNodes(
   { node, endpoint, nodes }: Pick<LogHost, "node" | "endpoint"> & { readonly nodes: readonly NodeInfo[] },
   specs: readonly SubscriptionSpec[],
 ): CapableNodes {
-  const found = new Map<string, (CapableNode & { categories: Map<string, Retry> })[]>();
+  const found = new Map<string, (CapableNode & { categories: Map<string, Announced> })[]>();
   for (const { service, name, categories } of specs) {
     found.set(subscriptionKey(service, name), [{ id: node, endpoint, categories: new Map(categories) }]);
   }

@@ -23,6 +23,7 @@ import { type Category, Item, KeyLine } from "./category.ts";
 import { type Draft, NextCommit } from "./next_commit.ts";
 import { JoinedRuns, lineOf } from "./joined_runs.ts";
 import { LeftBehind } from "./left_behind.ts";
+import type { LimitGate } from "./limit_gate.ts";
 import { OpenMessages } from "./open_messages.ts";
 import { ParkedMessages } from "./parked_messages.ts";
 import { ReadyMessages } from "./ready_messages.ts";
@@ -128,6 +129,10 @@ export class Ledger {
   #mayRunAlready: ((item: Item) => boolean) | undefined;
   /** Messages that are ready and wait for such a node. */
   readonly #heldBack = new Set<Item>();
+  /** Categories with messages that wait for their limits. */
+  readonly #limited = new Set<Category>();
+  /** Limits of which messages have slots that run and are still to be read, by the message's id. */
+  readonly #early = new Map<string, readonly LimitGate[]>();
   /** True if messages were brought that are older than others that were open then. */
   #hasBrought = false;
 
@@ -425,11 +430,18 @@ export class Ledger {
   }
 
   #take(message: LoggedMessage, size: number): Item | undefined {
-    if (this.#joined.proveHandled(message)) return undefined;
+    if (this.#joined.proveHandled(message)) {
+      if (this.#early.size > 0) this.#endEarly(messageId(message));
+      return undefined;
+    }
     const item = this.#enter(message, 0, size);
     if (!this.#joined.isEmpty) {
       item.node = this.#joined.nodeOf(item.id);
       item.joins = item.node !== undefined;
+      if (this.#early.size > 0) {
+        item.gates = this.#early.get(item.id);
+        this.#early.delete(item.id);
+      }
     }
     if (this.#failedUnread.size > 0) this.#countUnread(item);
     if (item.place === "open") this.#suspicion?.arrived(item);
@@ -470,6 +482,14 @@ export class Ledger {
    */
   caughtUp(): void {
     if (!this.left.isReading) this.#suspicion?.caughtUp();
+    // what is still to be read now is gone from the log
+    if (this.#early.size > 0 && this.left.size === 0) { for (const id of [...this.#early.keys()]) this.#endEarly(id); }
+  }
+
+  /** Gives the slots back of a message that ran and will not be read. */
+  #endEarly(id: string): void {
+    for (const gate of this.#early.get(id) ?? []) gate.giveBack(true);
+    this.#early.delete(id);
   }
 
   /** Makes messages ready to run that were parked until their next attempt, if it is due now. */
@@ -491,10 +511,13 @@ export class Ledger {
     if (this.#suspicion?.isOver(this.left.isReading ? 0 : this.place.read)) this.#suspicion = undefined;
     if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now);
     const begun: Item[] = [];
+    if (this.#limited.size > 0) this.#beginLimited(begun, now);
     for (let item = this.#ready.next(); item !== undefined; item = this.#ready.next()) {
       if (!this.#mayRun(item, now)) continue;
       const { category } = item;
-      if (category.batch === undefined || item.alone || item.joins || !item.loaded) begun.push(this.#run(item));
+      if (category.gates !== undefined) {
+        if (!this.#waitsForLimits(item, now())) begun.push(this.#run(item));
+      } else if (category.batch === undefined || item.alone || item.joins || !item.loaded) begun.push(this.#run(item));
       else {
         item.turn = "ready";
         const heads = this.filling.get(category);
@@ -502,7 +525,108 @@ export class Ledger {
         else heads.push(item);
       }
     }
+    if (this.#limited.size > 0) this.#pauseForLimits(now());
     return begun;
+  }
+
+  /** Begins messages that have waited for limits which let them now. */
+  #beginLimited(begun: Item[], now: () => number): void {
+    for (const category of this.#limited) {
+      const { limited, gates } = category;
+      const time = now();
+      while (limited.size > 0 && gates?.every((gate) => !gate.isFull && gate.due <= time) !== false) {
+        const item = limited.shift()!; // `limited` is not empty here
+        if (item.turn !== "ready" || item.place === "gone" || item.gates !== undefined) continue;
+        if (!this.#mayRun(item, now)) continue;
+        this.#takeSlots(item, time);
+        begun.push(this.#run(item));
+      }
+      if (limited.size === 0) this.#limited.delete(category);
+    }
+  }
+
+  /** Has a message wait for its limits, unless they let it run, or it runs already; takes its slots if it does not. */
+  #waitsForLimits(item: Item, now: number): boolean {
+    const { category, category: { gates, limited } } = item;
+    if (gates === undefined || item.gates !== undefined) return false;
+    if (!item.joins && (limited.size > 0 || gates.some((gate) => gate.isFull || gate.due > now))) {
+      item.turn = "ready";
+      limited.push(item);
+      this.#limited.add(category);
+      return true;
+    }
+    this.#takeSlots(item, now);
+    return false;
+  }
+
+  #takeSlots(item: Item, now: number): void {
+    item.gates = item.category.gates;
+    for (const gate of item.gates ?? []) {
+      if (item.joins) gate.join();
+      else gate.take(now);
+    }
+  }
+
+  /** Gives the slots of a message back. `ran`: false if it certainly did not run. */
+  #giveBack(item: Item, ran: boolean): void {
+    if (item.gates === undefined) return;
+    for (const gate of item.gates) gate.giveBack(ran);
+    item.gates = undefined;
+  }
+
+  /** Sets {@link Ledger.pause} if messages wait for the rates of their limits only. */
+  #pauseForLimits(now: number): void {
+    for (const { gates = [] } of this.#limited) {
+      if (gates.some((gate) => gate.isFull)) continue;
+      const pause = Math.max(...gates.map((gate) => gate.due)) - now;
+      if (pause > 0 && pause < (this.pause ?? Infinity)) this.pause = pause;
+    }
+  }
+
+  /**
+   * Has the messages of a category that run take the slots of its limits, which have changed. Messages that wait to fill
+   * a batch wait for the limits.
+   */
+  #changeLimits(category: Category): void {
+    for (const item of this.#all()) {
+      if (item.category !== category || item.gates === category.gates) continue;
+      const runs = item.turn === "begun" || item.gates !== undefined;
+      this.#giveBack(item, true);
+      if (!runs) continue;
+      item.gates = category.gates;
+      for (const gate of category.gates ?? []) gate.join();
+    }
+    for (const item of this.filling.get(category) ?? []) this.#push(item);
+    this.filling.delete(category);
+    this.#changedLimits.set(category, category.gates);
+  }
+
+  /** The limits that the messages of each category that run have slots of. */
+  readonly #changedLimits = new Map<Category, readonly LimitGate[] | undefined>();
+
+  /** Checks that the slots of all limits are those of messages that run: throws if not. For tests. */
+  checkSlots(): void {
+    const counts = new Map<LimitGate, number>();
+    const count = (gates: readonly LimitGate[] = []) => {
+      for (const gate of gates) counts.set(gate, (counts.get(gate) ?? 0) + 1);
+    };
+    const categories = new Set<Category>();
+    for (const item of this.#all()) {
+      categories.add(item.category);
+      count(item.gates);
+      const isRunning = item.turn === "begun" || item.joins;
+      if (isRunning !== (item.gates !== undefined) && item.category.gates !== undefined && item.dead === 0) {
+        throw new Error(`${item.id} ${isRunning ? "runs without" : "does not run and has"} slots (${item.turn})`);
+      }
+    }
+    for (const gates of this.#early.values()) count(gates);
+    for (const { gates = [] } of categories) {
+      for (const gate of gates) {
+        if (gate.running !== (counts.get(gate) ?? 0)) {
+          throw new Error(`${gate.running} slots of ${gate.id}, ${counts.get(gate) ?? 0} messages run`);
+        }
+      }
+    }
   }
 
   /** Returns true if the messages of this category that may run now would fill a batch. */
@@ -552,6 +676,7 @@ export class Ledger {
    * the nodes that handle it have changed.
    */
   refresh(category: Category): void {
+    if (this.#changedLimits.get(category) !== category.gates) this.#changeLimits(category);
     if (category.capable === 0) {
       if (this.#suspicion === undefined) return;
       for (const item of this.parked.awaiting) {
@@ -590,7 +715,14 @@ export class Ledger {
 
   /** Records that the message certainly did not run: no attempt is counted. {@link Ledger.retry} lets it run again. */
   notRun(item: Item): void {
+    this.#giveBack(item, item.joins); // what it joined has begun before
+    this.#stopped(item);
+  }
+
+  /** Records that a message does not run any more. */
+  #stopped(item: Item): void {
     this.#answered(item);
+    this.#giveBack(item, true);
     item.joins = false;
     this.#suspicion?.stopped(item);
   }
@@ -615,7 +747,7 @@ export class Ledger {
    * {@link Ledger.retry} lets the message run again.
    */
   processEnded(item: Item, endpoint: string): void {
-    this.notRun(item);
+    this.#stopped(item);
     if (item.isHandled) this.#end(item);
     if (item.place === "gone") return;
     this.#suspicion ??= new Suspicion(0, [...this.#all()].filter(({ turn }) => turn === "begun"));
@@ -873,6 +1005,11 @@ export class Ledger {
     this.#endUnhandled(item);
     item.node = node;
     item.joins = true;
+    if (item.category.gates !== undefined && item.gates === undefined) {
+      // before others begin; it leaves those that wait for the limits
+      this.#takeSlots(item, 0);
+      if (item.turn === "ready") item.turn = "waits";
+    }
     this.#offer(item);
   }
 
@@ -881,6 +1018,9 @@ export class Ledger {
     const category = this.#options.categories.of(message.category);
     this.#endBefore(new Item(message, category, 0, this.place.epoch), node);
     this.#joined.isToBeRead(message, node);
+    if (category.gates === undefined) return;
+    this.#early.set(messageId(message), category.gates);
+    for (const gate of category.gates) gate.join();
   }
 
   /**
@@ -912,16 +1052,29 @@ export class Ledger {
     // no batches are filled while messages are suspected: a commit must name each message before the message begins
     for (const item of [...this.filling.values()].flat()) this.#push(item);
     this.filling.clear();
+    // they are divided together with those that have become ready since
+    for (const { limited } of this.#limited) {
+      for (let left = limited.size; left > 0; left--) {
+        const item = limited.shift()!; // `limited` has so many
+        if (item.turn === "ready" && item.place !== "gone" && item.gates === undefined) this.#ready.push(item);
+      }
+    }
+    this.#limited.clear();
     const [ready, joined]: Item[][] = [[], []];
     for (let item = this.#ready.next(); item !== undefined; item = this.#ready.next()) {
       if (!this.#mayRun(item, now)) continue;
+      if (this.#waitsForLimits(item, now())) continue;
       if (item.joins) joined.push(this.#run(item));
       else ready.push(item);
     }
     const { begins, later, pause } = suspicion.choose(ready, now());
     if (later.length > 0) this.pause = pause;
     for (const item of begins) this.#commit.begin(this.#run(item));
-    for (const item of later) this.#push(item);
+    for (const item of later) {
+      this.#giveBack(item, false);
+      this.#push(item);
+    }
+    if (this.#limited.size > 0) this.#pauseForLimits(now());
     return joined;
   }
 
@@ -974,7 +1127,7 @@ export class Ledger {
 
   /** Records that the message's run has an outcome. Returns false if the message is no longer in the ledger. */
   #ended(item: Item): boolean {
-    this.notRun(item);
+    this.#stopped(item);
     this.#suspicion?.cleared(item);
     return item.place !== "gone";
   }
@@ -984,6 +1137,7 @@ export class Ledger {
     const { line, place } = item;
     if (place === "open") this.#leaveOpen(item);
     item.place = "gone";
+    this.#giveBack(item, true);
     this.#ready.leavesMemory(item);
     this.#suspicion?.cleared(item);
     if (place === "parked") {

@@ -322,7 +322,8 @@ export class SubscriptionTerm {
     const taken = await takeOver({ ...this.#options, stored, signal, fault });
     if (this.#over) return;
     const { head } = stored;
-    const categories = new Categories(spec, head.began, host.timeout);
+    const tookOver = stored.writer === "" ? undefined : this.#now;
+    const categories = new Categories(spec, head.began, host.timeout, tookOver);
     categories.refresh(nodes());
     const ledger = new Ledger({
       head,

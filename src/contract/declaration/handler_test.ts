@@ -76,6 +76,38 @@ describe("the settings of a subscription", () => {
     }
   });
 
+  it("limit has running, per, or both, of whole numbers, and no two with one name", () => {
+    assertEquals(settings({ limit: { running: 5 } })?.limits, [
+      { name: "", running: 5, count: Infinity, ms: Infinity, burst: 1 },
+    ]);
+    assertEquals(settings({ limit: [{ name: "bank", per: [100, 1_000], burst: 10 }] })?.limits, [
+      { name: "bank", running: Infinity, count: 100, ms: 1_000, burst: 10 },
+    ]);
+    assertEquals(settings({})?.limits, undefined);
+    for (
+      const [limit, error, text] of [
+        [{}, TypeError, "a limit has running (how many run at once), or per ([count, ms]), or both"],
+        [{ running: 1, burst: 2 }, TypeError, "limit.burst has a meaning only with per"],
+        [{ running: 0 }, RangeError, "limit.running"],
+        [{ running: 1.5 }, RangeError, "limit.running"],
+        [{ per: 100 }, TypeError, "limit.per is [count, ms]; got 100"],
+        [{ per: [100, 0] }, RangeError, "limit.per, its ms"],
+        [{ per: [0, 100] }, RangeError, "limit.per, its count"],
+        [{ per: [1, 100], burst: 0 }, RangeError, "limit.burst"],
+        [{ running: 1, name: "a b" }, TypeError, "limit.name"],
+        [{ running: 1, at: 1 }, TypeError, "limit"],
+        [[], RangeError, "limit is one limit, or an array of 1 to 8; got 0"],
+        [[{ name: "a", running: 1 }, { name: "a", running: 2 }], TypeError, "two limits have the name a"],
+        [5, TypeError, "limit"],
+      ] as const
+    ) assertThrows(() => settings({ limit: limit as never }), error, text);
+    assertThrows(
+      () => settings({ each: "node", limit: { running: 1 } }),
+      TypeError,
+      'limit has no meaning with each: "node"',
+    );
+  });
+
   it("belong to durable contracts alone", () => {
     assertEquals(Told.on(() => {})["~handler"].subscription, undefined);
     assertThrows(

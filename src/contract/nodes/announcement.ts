@@ -52,14 +52,11 @@ export interface NamedLimit extends LimitNumbers {
 
 /** Combines the numbers of two nodes for one limit, such as two versions of a program: the smaller ones. */
 export function stricter(one: LimitNumbers, other: LimitNumbers): LimitNumbers {
-  const [{ count, ms }, { count: others }] = one.count / one.ms <= other.count / other.ms ? [one, other] : [other, one];
-  const burst = count === Infinity || others === Infinity ? (one.count <= other.count ? one : other).burst : undefined;
-  return {
-    running: Math.min(one.running, other.running),
-    count,
-    ms,
-    burst: burst ?? Math.min(one.burst, other.burst),
-  };
+  const running = Math.min(one.running, other.running);
+  if (one.count === Infinity) return { ...other, running };
+  if (other.count === Infinity) return { ...one, running };
+  const { count, ms } = one.count / one.ms <= other.count / other.ms ? one : other;
+  return { running, count, ms, burst: Math.min(one.burst, other.burst) };
 }
 
 /** How a node handles a contract's messages of the log, as it announces that. */

@@ -9,6 +9,7 @@ import {
   isInternalContract,
   readAnnouncement,
   runName,
+  stricter,
   subscriptionName,
 } from "./announcement.ts";
 import { DEFAULT_RETRY } from "../declaration/defaults.ts";
@@ -68,6 +69,32 @@ describe("readAnnouncement", () => {
     assertEquals(announcement("shop", "billing", "a.B", DEFAULT_RETRY), "billing/a.B");
     const wrong = ["", "15", "15,20", "0,20,30", "15,30,20", "15,20,30,40", "1e3,20,30", "15,20,30/", "-1,20,30"];
     assertEquals(wrong.filter((each) => isAnnounced(`billing/a.B/${each}`)), []);
+  });
+
+  it("reads the limits of a handler; another text is none", () => {
+    const limits = [
+      { name: "", running: 5, count: Infinity, ms: Infinity, burst: 1 },
+      { name: "bank", running: Infinity, count: 100, ms: 1_000, burst: 10 },
+    ];
+    const text = announcement("shop", "billing", "a.B", { ...DEFAULT_RETRY, limits });
+    assertEquals([text, isAnnounced(text)], ["billing/a.B/10,1000,300000/,5,,,1;bank,,100,1000,10", true]);
+    assertEquals(readAnnouncement("shop", text).retry, { ...DEFAULT_RETRY, limits });
+    assertEquals(internalNames("shop", text), internalNames("shop", "billing/a.B"));
+    const nine = Array(9).fill(",5,,,1").join(";");
+    const wrong = ["", ",5,,,", ",0,,,1", ",5,0,1,1", ",5,,,0", "a b,5,,,1", ",5,,,1;", ",1e3,,,1", ",5,,,1/", nine];
+    assertEquals(wrong.filter((each) => isAnnounced(`billing/a.B/10,1000,300000/${each}`)), []);
+  });
+
+  it("of two limits the smaller numbers count, and of two rates the slower one", () => {
+    const one = { running: 5, count: 100, ms: 1_000, burst: 10 };
+    assertEquals(stricter(one, { running: 3, count: 1_000, ms: 1_000, burst: 2 }), { ...one, running: 3, burst: 2 });
+    assertEquals(stricter({ running: 9, count: 1, ms: 60_000, burst: 1 }, one), {
+      ...{ running: 5, count: 1, ms: 60_000, burst: 1 },
+    });
+    const unlimited = { running: Infinity, count: Infinity, ms: Infinity, burst: 1 };
+    assertEquals(stricter(unlimited, one), one);
+    assertEquals(stricter(one, unlimited), one);
+    assertEquals(stricter(unlimited, unlimited), unlimited);
   });
 
   it("a subscription to events of entities has a name of its own beside that to the log", () => {

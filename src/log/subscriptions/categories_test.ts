@@ -42,6 +42,34 @@ describe("Categories", () => {
     assertEquals(categories.of("Placed").attempts, 3);
   });
 
+  it("has the smallest numbers of each limit that this node or another one has, and keeps its slots", () => {
+    const limit = (name: string, running: number) => ({ name, running, count: Infinity, ms: Infinity, burst: 1 });
+    const settings = { ...DEFAULT_SETTINGS, limits: [limit("bank", 5), limit("", 4)] };
+    const spec = {
+      ...SPEC,
+      categories: new Map([["Placed", settings], ["Paid", { ...settings, limits: [limit("bank", 2)] }]]),
+    };
+    const categories = new Categories(spec, { Placed: 0, Paid: 0, Newer: 0 }, 30_000);
+    const [placed, paid, newer] = ["Placed", "Paid", "Newer"].map((name) => categories.of(name));
+    assertEquals(placed.gates?.map(({ id }) => id), ["Placed/1", "bank"]);
+    assertEquals([paid.gates?.[0] === placed.gates?.[1], newer.gates], [true, undefined]);
+    const [own, bank] = placed.gates!;
+    for (const gate of [own, bank, bank]) gate.take(0);
+    assertEquals([own.isFull, bank.isFull], [false, true]);
+    const other = (limits: readonly ReturnType<typeof limit>[]) => ({
+      ...capable("other"),
+      categories: new Map([["Newer", { ...DEFAULT_SETTINGS, limits }], ["Placed", {
+        ...DEFAULT_SETTINGS,
+        limits: [],
+      }]]),
+    });
+    categories.refresh([other([limit("bank", 9), limit("slow", 1)])]);
+    assertEquals([newer.gates?.map(({ id }) => id), bank.isFull, bank.running], [["bank", "slow"], true, 2]);
+    assertEquals(placed.gates, [own, bank]);
+    categories.refresh([]);
+    assertEquals(newer.gates, undefined);
+  });
+
   it("has no more of them than a commit may have", () => {
     const categories = new Categories(SPEC, { Placed: 0 }, 30_000);
     const many = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`C${i}`, 7]));

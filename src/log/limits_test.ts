@@ -1,0 +1,166 @@
+/** Tests of `limit`: how many messages run at once and begin in a time, over whole apps in memory, on virtual time. */
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { describe, it } from "node:test";
+import { command, event, fail } from "../../mod.ts";
+import { LogApps, type Order } from "../../test/support/log_apps.ts";
+import { delay } from "../ports/clock.ts";
+
+const own = (count: number, from = 0): readonly Order[] =>
+  Array.from({ length: count }, (_, i) => ({ n: from + i, key: `k${from + i}` }));
+
+/** Counts what runs, and what has run at once at most; what dead nodes began does not run. */
+class Running {
+  most = 0;
+  readonly #now = new Map<string, Set<number>>();
+
+  async count(node: string, n: number, run: () => Promise<unknown>): Promise<void> {
+    const own = this.#now.get(node) ?? new Set();
+    this.#now.set(node, own.add(n));
+    this.most = Math.max(this.most, [...this.#now.values()].reduce((sum, { size }) => sum + size, 0));
+    await run();
+    own.delete(n);
+  }
+
+  killed(node: string): void {
+    this.#now.delete(node);
+  }
+}
+
+/** Greatest number of these times within any `ms`. */
+function mostWithin(times: readonly number[], ms: number): number {
+  return Math.max(...times.map((from) => times.filter((at) => at >= from && at < from + ms).length));
+}
+
+describe("limit: running", () => {
+  it("is never exceeded over three nodes, and is used again when the leader and another one are killed", async () => {
+    const running = new Running();
+    await using apps = await LogApps.open(({ n }, ctx) => running.count(ctx.node, n, () => delay(apps.clock, 50)));
+    for (const id of ["a", "b", "c"]) await apps.start(id, { limit: { running: 5 } });
+    await apps.publish(...own(300));
+    const victims = [await apps.leader()];
+    victims.push(["a", "b", "c"].find((id) => id !== victims[0])!);
+    for (const [i, id] of victims.entries()) {
+      await apps.until("some to be handled", () => apps.runs.filter(({ ended }) => ended).length > 60 * (i + 1));
+      apps.kill(id);
+      running.killed(id);
+    }
+    await apps.until("all to be handled", () => own(300).every(({ n }) => apps.handled(n)), 120_000);
+    assertEquals(running.most, 5);
+  });
+
+  it("keeps a run that goes on past its timeout in its slot, also through its next attempts", async () => {
+    const running = new Running();
+    await using apps = await LogApps.open(({ n }, { node }) =>
+      running.count(node, n, () => delay(apps.clock, n === 0 ? 3_500 : 10))
+    );
+    for (const id of ["a", "b"]) {
+      await apps.start(id, { limit: { running: 1 }, timeout: 300, retry: { attempts: 3, delay: [1, 1] } });
+    }
+    await apps.publish(...own(20));
+    await apps.until("the others to be handled", () => own(19, 1).every(({ n }) => apps.handled(n)), 60_000);
+    assertEquals([running.most, apps.count(0)], [1, 1]); // a late success counts
+    assertEquals(await apps.letters(), []);
+  });
+
+  it("is not used by a message that waits for its next attempt, nor by a dead letter", async () => {
+    await using apps = await LogApps.open(({ n }) => n < 2 ? fail("NO", "no", { final: n === 1 }) : undefined);
+    await apps.start("a", { limit: { running: 1 }, retry: { delay: [20_000, 20_000] } });
+    await apps.publish(...own(20));
+    await apps.until("the others to be handled", () => own(18, 2).every(({ n }) => apps.handled(n)), 5_000);
+    await apps.until("the dead letter", async () => (await apps.letters()).length === 1, 5_000);
+  });
+
+  it("is the smallest of all versions that are there, whoever leads, from no limit to one and back", async () => {
+    const running = new Running();
+    await using apps = await LogApps.open(({ n }, ctx) => running.count(ctx.node, n, () => delay(apps.clock, 20)));
+    await apps.start("old", {});
+    await apps.publish(...own(50));
+    await apps.until("more than two at once", () => running.most > 2);
+    await apps.start("new", { limit: { running: 2 } });
+    await apps.start("newer", { limit: { running: 4 } });
+    await apps.clock.advance(1_000);
+    running.most = 0;
+    await apps.publish(...own(100, 50));
+    await apps.until("all to be handled", () => own(150).every(({ n }) => apps.handled(n)), 60_000);
+    assertEquals(running.most, 2);
+    for (const [leaves, most] of [["new", 4], ["newer", 100]] as const) {
+      await apps.clock.until(apps.cluster.apps.get(leaves)!.drain());
+      apps.cluster.apps.delete(leaves);
+      await apps.clock.advance(1_000);
+      running.most = 0;
+      const from = 150 + 100 * (leaves === "new" ? 0 : 1);
+      await apps.publish(...own(100, from));
+      await apps.until("all to be handled", () => own(100, from).every(({ n }) => apps.handled(n)), 60_000);
+      if (most === 4) assertEquals(running.most, 4);
+      else assert(running.most > 4, `${running.most} at once without a limit`);
+    }
+  });
+
+  it("is shared by the contracts of a subscription whose limits have one name, and by a queued command's runs", async () => {
+    await using apps = await LogApps.open();
+    const running = new Running();
+    const [Paid, Refunded] = ["Paid", "Refunded"].map((name) => event<{ n: number }>(name, { durable: true }));
+    const Mail = command<{ n: number }>("Mail", { durable: true });
+    const mails = new Running();
+    const bank = { name: "bank", limit: { name: "bank", running: 3 } };
+    for (const id of ["a", "b"]) {
+      const handlers = [
+        ...[Paid, Refunded].map((contract, i) =>
+          contract.on(({ n }, ctx) => running.count(ctx.node, 2 * n + i, () => delay(apps.clock, 20)), bank)
+        ),
+        Mail.handle(async ({ n }, ctx) => void await mails.count(ctx.node, n, () => delay(apps.clock, 20)), {
+          limit: { running: 2 },
+        }),
+      ];
+      await apps.cluster.start(id, { service: "shop", handlers });
+    }
+    for (let n = 0; n < 40; n++) {
+      await apps.clock.until(apps.publisher.publish(Paid, { n }));
+      await apps.clock.until(apps.publisher.publish(Refunded, { n }));
+      await apps.clock.until(apps.publisher.enqueue(Mail, { n }));
+    }
+    await apps.until("all to be handled", async () => {
+      const infos = await apps.clock.until(apps.publisher.subscriptions());
+      return infos.every(({ lag, open }) => lag + open === 0);
+    }, 60_000);
+    assertEquals([running.most, mails.most], [3, 2]);
+  });
+});
+
+describe("limit: per", () => {
+  it("begins so many in any time, also when the leader is killed, and no burst follows the gap", async () => {
+    const times: number[] = [];
+    await using apps = await LogApps.open(() => void times.push(apps.clock.monotonic()));
+    for (const id of ["a", "b", "c"]) await apps.start(id, { limit: { per: [50, 1_000] } });
+    await apps.clock.advance(500);
+    await apps.publish(...own(300));
+    for (const count of [100, 200]) {
+      await apps.until("some to be handled", () => times.length >= count);
+      apps.kill(await apps.leader());
+    }
+    await apps.until("all to be handled", () => own(300).every(({ n }) => apps.handled(n)), 60_000);
+    assertLess(mostWithin(times, 1_000), 54);
+    assertLess(times.at(-1)! - times[0], 20_000); // and not much slower, but for the changes of the leader
+  });
+
+  it("has a burst after a pause, and then evenly", async () => {
+    const times: number[] = [];
+    await using apps = await LogApps.open(() => void times.push(apps.clock.monotonic()));
+    await apps.start("a", { limit: { per: [10, 1_000], burst: 5 } });
+    await apps.clock.advance(5_000);
+    await apps.publish(...own(25));
+    await apps.until("all to be handled", () => times.length === 25);
+    assertEquals(times.filter((at) => at - times[0] < 90).length, 5);
+    assertLess(mostWithin(times, 1_000), 16);
+    assert(times.at(-1)! - times[0] > 1_900, "20 more take 2 s");
+  });
+
+  it("is no attempt, and takes no time of the timeout", async () => {
+    const attempts: number[] = [];
+    await using apps = await LogApps.open((_, { attempt }) => void attempts.push(attempt));
+    await apps.start("a", { limit: { per: [1, 1_000] }, timeout: 500 });
+    await apps.publish(...own(5));
+    await apps.until("all to be handled", () => attempts.length === 5);
+    assertEquals(attempts, [1, 1, 1, 1, 1]);
+  });
+});

@@ -79,8 +79,8 @@ interface Change {
  * - `left-commit`: the next leader does not know what was left behind. `left-passed`: a key is taken again behind what
  *   was passed by of it; `left-ahead`: also before the first reader has read it. `left-begun`: what runs of a key that
  *   was left behind runs again.
- * - `limit-early`: what runs and is still to be read has no slot; `limit-join`: what runs at a node has one only when it
- *   is joined. `limit-kept`: what has ended keeps its slot.
+ * - `limit-early`: what runs and is still to be read has no slot; `limit-join`: what runs at a node has one only when
+ *   it is joined. `limit-kept`: what has ended keeps its slot.
  * - `edge-ahead`: an edge reads events ahead of a client, without limit.
  */
 const PLANTS = {

@@ -123,7 +123,7 @@ export const BLOCKED = 4_000_000;
 /** From this seed on keys are left behind all the time; half of it in batches, a third with operators who go back. */
 export const LEFT = 5_000_000;
 
-/** From this seed on two messages run at once at most, a third in doubt of who ends processes; no store loses its end. */
+/** From this seed on two messages run at once at most; a third with operators who go back; no store loses its end. */
 export const LIMITED = 6_000_000;
 const RUNNING = 2;
 

@@ -60,7 +60,10 @@ export interface Limit {
   name?: string | undefined;
   /** Maximum number of messages that run at once, 1 to 1,000,000. Default: any number. */
   running?: number | undefined;
-  /** `count` messages begin in `ms`, evenly: one each `ms / count`; 1 to 1,000,000 in 1 ms to a day. Default: any number. */
+  /**
+   * `count` messages begin in `ms`, evenly: one each `ms / count`; 1 to 1,000,000 in 1 ms to a day. Default: any
+   * number.
+   */
   per?: readonly [count: number, ms: number] | undefined;
   /** Number of messages that may begin at once after a pause, with `per`: 1 to 1,000,000. Default: 1. */
   burst?: number | undefined;

@@ -60,7 +60,7 @@ export function stricter(one: LimitNumbers, other: LimitNumbers): LimitNumbers {
 }
 
 /** How a node handles a contract's messages of the log, as it announces that. */
-export interface Announced extends Retry {
+export interface AnnouncedSettings extends Retry {
   /** Limits over all nodes together; absent: none. */
   readonly limits?: readonly NamedLimit[] | undefined;
 }
@@ -86,7 +86,7 @@ export function announcement(
   service: string,
   name: string,
   category: string,
-  retry: Announced = DEFAULT_RETRY,
+  retry: AnnouncedSettings = DEFAULT_RETRY,
 ): string {
   const { attempts, delay: [first, longest], limits = [] } = retry;
   const usual = attempts === DEFAULT_RETRY.attempts && first === DEFAULT_RETRY.delay[0] &&
@@ -115,7 +115,7 @@ export function isAnnounced(text: string): boolean {
 export function readAnnouncement(
   service: string,
   text: string,
-): { readonly service: string; readonly name: string; readonly category: string; readonly retry: Announced } {
+): { readonly service: string; readonly name: string; readonly category: string; readonly retry: AnnouncedSettings } {
   const [name, category, given, more] = text.split("/");
   const retries = (given === undefined ? undefined : readRetry(given)) ?? DEFAULT_RETRY;
   const retry = more === undefined ? retries : { ...retries, limits: readLimits(more) };

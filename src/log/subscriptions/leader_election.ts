@@ -3,7 +3,7 @@
  * them may take the lead. `leases.ts` has the leases of leaders, and the write that stops the last leader.
  */
 import type { NodeInfo } from "../../contract/nodes/node_info.ts";
-import { type Announced, readAnnouncement } from "../../contract/nodes/announcement.ts";
+import { type AnnouncedSettings, readAnnouncement } from "../../contract/nodes/announcement.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";
@@ -14,7 +14,7 @@ export interface CapableNode {
   readonly id: string;
   readonly endpoint: string;
   /** The subscription's categories (contracts) that the node handles, each with its settings of retries and limits. */
-  readonly categories: ReadonlyMap<string, Announced>;
+  readonly categories: ReadonlyMap<string, AnnouncedSettings>;
 }
 
 /** Live nodes of each subscription, by subscription key; the first node of a list should lead. */
@@ -28,7 +28,7 @@ export function capableNodes(
   { node, endpoint, nodes }: Pick<LogHost, "node" | "endpoint"> & { readonly nodes: readonly NodeInfo[] },
   specs: readonly SubscriptionSpec[],
 ): CapableNodes {
-  const found = new Map<string, (CapableNode & { categories: Map<string, Announced> })[]>();
+  const found = new Map<string, (CapableNode & { categories: Map<string, AnnouncedSettings> })[]>();
   for (const { service, name, categories } of specs) {
     found.set(subscriptionKey(service, name), [{ id: node, endpoint, categories: new Map(categories) }]);
   }

@@ -584,8 +584,8 @@ export class Ledger {
   }
 
   /**
-   * Has the messages of a category that run take the slots of its limits, which have changed. Messages that wait to fill
-   * a batch wait for the limits.
+   * Has the messages of a category that run take the slots of its limits, which have changed. Messages that wait to
+   * fill a batch wait for the limits.
    */
   #changeLimits(category: Category): void {
     for (const item of this.#all()) {

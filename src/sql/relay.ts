@@ -119,7 +119,7 @@ export class Relay {
     const run = new TermRun(this.#options, begun.term, fromNote(begun.note, begun.rows), await log.end());
     this.#refused = await table.refused();
     let settledAt = stamp(this.#clock), keptAt = settledAt, forgottenAt = settledAt;
-    let hasDeleted = false, kept = 0;
+    let hasDeleted = false, hasMoreToForget = false, kept = 0;
     while (!signal.aborted) {
       this.#isWoken = false;
       const looked = await run.turn(signal);
@@ -137,8 +137,8 @@ export class Relay {
         await log.setMark(name, this.#known);
         [keptAt, kept] = [stamp(this.#clock), run.batch];
       }
-      if (elapsed(this.#clock, forgottenAt) > FORGET) {
-        await this.#tidy(() => table.forget());
+      if (hasMoreToForget || elapsed(this.#clock, forgottenAt) > FORGET) {
+        hasMoreToForget = await this.#tidy(() => table.forget()) ?? false;
         // rows that an operator has mended or removed
         if (this.#refused > 0) this.#refused = await table.refused();
         forgottenAt = stamp(this.#clock);
@@ -149,9 +149,9 @@ export class Relay {
   }
 
   /** Does what keeps the tables small; its failure, as of a missing right, stops nothing. */
-  async #tidy(work: () => MaybePromise<void>): Promise<void> {
+  async #tidy<T>(work: () => MaybePromise<T>): Promise<T | undefined> {
     try {
-      await work();
+      return await work();
     } catch (error) {
       this.#options.host.fault(`tidying the tables of the store ${this.#options.name}`, error);
     }
@@ -256,9 +256,7 @@ class TermRun {
     const age = this.#openAge === undefined ? 0 : this.#openAge.age + elapsed(this.#clock, this.#openAge.at);
     const base = { oldest: age, deleted: deleted.length };
     if (this.#open.length === 0) return { ...base, next: "idle", refused: 0, why: undefined };
-    const fates = await this.#sendAll(noting, signal);
-    if (fates === "lost") return "lost";
-    return { ...base, ...await this.#settle(fates) };
+    return { ...base, ...await this.#settle(await this.#sendAll(noting, signal)) };
   }
 
   /** Finds out which of the parcels that may be stored are: their first rows are in the log. */
@@ -282,22 +280,20 @@ class TermRun {
   }
 
   /** Sends all parcels, each behind those that it waits for; a parcel behind one that is not stored is not sent. */
-  async #sendAll(noted: Stamp, signal: AbortSignal): Promise<readonly (Fate | undefined)[] | "lost"> {
+  async #sendAll(noted: Stamp, signal: AbortSignal): Promise<readonly (Fate | undefined)[]> {
     const before = waits(this.#open);
-    let isLost = false;
     const sent: Promise<Fate | undefined>[] = [];
     for (const [index, parcel] of this.#open.entries()) {
       const behind = Promise.all(before[index].map((other) => sent[other]));
       sent.push(behind.then(async (fates) => {
         if (fates.some((fate) => fate === undefined || fate.type === "later")) return undefined;
-        // a process that stood still may no longer lead, and the server may have forgotten the ids of its messages
-        isLost ||= elapsed(this.#clock, noted) > STALE;
-        if (isLost || signal.aborted) return undefined;
+        // a process that stood still may no longer lead, and the server may have forgotten the ids of its messages: the
+        // next turn notes the rest again, if the term is still the last one
+        if (signal.aborted || elapsed(this.#clock, noted) > STALE) return undefined;
         return await this.#send(parcel);
       }));
     }
-    const fates = await Promise.all(sent);
-    return isLost ? "lost" : fates;
+    return await Promise.all(sent);
   }
 
   async #send(parcel: Parcel): Promise<Fate> {

@@ -3,7 +3,7 @@
  * session, so that it works behind a pooler. What a relay notes has an effect only while its term is the last one.
  */
 import type { RelayMark } from "../contract/nodes/attached_store.ts";
-import type { MaybePromise } from "../contract/schemas/schema.ts";
+import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
 import { inTurn, type SqlDatabase, type SqlRow } from "./database.ts";
 import { isOlder, numbersIn, type OutboxRow } from "./relay_plan.ts";
 import type { TableNames } from "./tables.ts";
@@ -48,8 +48,8 @@ export interface RelayTable {
   refuse(rows: readonly { readonly n: string; readonly why: string }[]): MaybePromise<void>;
   /** Returns the number of rows that were set aside. */
   refused(): MaybePromise<number>;
-  /** Removes records of effects whose time is over, a portion of them. */
-  forget(): MaybePromise<void>;
+  /** Removes records of effects whose time is over, a portion of them; true: there may be more. */
+  forget(): MaybePromise<boolean>;
   /** Called about once a second after rows were deleted: lets later looks skip what is gone for good. */
   settle(): MaybePromise<void>;
 }
@@ -162,14 +162,16 @@ class PostgresOutbox<Tx> implements RelayTable {
     return Number(row.n);
   }
 
-  forget(): MaybePromise<void> {
+  async forget(): Promise<boolean> {
     const { done } = this.#names;
-    return nothing(this.#db.run(
+    const [row] = await this.#db.run(
       undefined,
-      `DELETE FROM ${done} WHERE (scope, id) IN ` +
-        `(SELECT scope, id FROM ${done} WHERE until < clock_timestamp() LIMIT ${PORTION})`,
+      `WITH gone AS (DELETE FROM ${done} WHERE (scope, id) IN ` +
+        `(SELECT scope, id FROM ${done} WHERE until < clock_timestamp() LIMIT ${PORTION}) RETURNING 1) ` +
+        `SELECT count(*)::text AS n FROM gone`,
       [],
-    ));
+    );
+    return Number(row.n) === PORTION;
   }
 
   /**
@@ -249,8 +251,7 @@ class SqliteOutbox<Tx> implements RelayTable {
     const text = `SELECT CAST(n AS TEXT) AS number, ${COLUMNS}, ${NOW} - at AS age FROM ${this.#names.outbox} ` +
       `WHERE refused IS NULL AND n NOT IN (SELECT CAST(value AS INTEGER) FROM json_each(?1)) ` +
       `ORDER BY n LIMIT CAST(?2 AS INTEGER)`;
-    const rows = this.#db.run(undefined, text, [JSON.stringify(without), String(most)]);
-    return rows instanceof Promise ? rows.then(taken) : taken(rows);
+    return andThen(this.#db.run(undefined, text, [JSON.stringify(without), String(most)]), taken);
   }
 
   note({ mark: { term, batch }, stored, note }: Noted): MaybePromise<boolean> {
@@ -288,18 +289,19 @@ class SqliteOutbox<Tx> implements RelayTable {
   }
 
   refused(): MaybePromise<number> {
-    const count = (rows: readonly SqlRow[]) => Number(rows[0].n);
     const rows = this.#db.run(undefined, `SELECT count(refused) AS n FROM ${this.#names.outbox}`, []);
-    return rows instanceof Promise ? rows.then(count) : count(rows);
+    return andThen(rows, ([row]) => Number(row.n));
   }
 
-  forget(): MaybePromise<void> {
+  forget(): MaybePromise<boolean> {
     const { done } = this.#names;
-    return nothing(this.#db.run(
+    const rows = this.#db.run(
       undefined,
-      `DELETE FROM ${done} WHERE (scope, id) IN (SELECT scope, id FROM ${done} WHERE until < ${NOW} LIMIT ${PORTION})`,
+      `DELETE FROM ${done} WHERE (scope, id) IN (SELECT scope, id FROM ${done} WHERE until < ${NOW} LIMIT ${PORTION}) ` +
+        `RETURNING 1 AS gone`,
       [],
-    ));
+    );
+    return andThen(rows, ({ length }) => length === PORTION);
   }
 
   settle(): void {}
@@ -338,7 +340,7 @@ function list(numbers: readonly string[]): string {
 }
 
 function nothing(done: MaybePromise<unknown>): MaybePromise<void> {
-  return done instanceof Promise ? done.then(() => {}) : undefined;
+  return andThen(done, () => undefined);
 }
 
 /** The time of now in SQLite, in ms since 1970. */

@@ -4,7 +4,9 @@
  */
 import type { AttachedStore, StoreAttachment, StoreBody, StoreHost } from "../contract/nodes/attached_store.ts";
 import type { Context } from "../contract/calls/context.ts";
-import { event } from "../contract/declaration/definition.ts";
+import type { FollowedEvent } from "../contract/calls/durable_messages.ts";
+import type { AnyContract, DurableContract } from "../contract/declaration/contract.ts";
+import { checkContract, event } from "../contract/declaration/definition.ts";
 import type { StepStore } from "../contract/calls/flow.ts";
 import type { Batch, Handler } from "../contract/declaration/handler.ts";
 import type { Failure } from "../contract/calls/result.ts";
@@ -13,6 +15,8 @@ import { ContractShapes } from "../contract/schemas/shape.ts";
 import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
 import {
   checkBoolean,
+  checkFunction,
+  checkInteger,
   checkKnown,
   checkNumber,
   checkString,
@@ -26,6 +30,7 @@ import { inTurn, type SqlDatabase, type SqlRow } from "./database.ts";
 import { type Effect, Effects, freshMembers, keptOf, scopeOf, TakenBack } from "./effects.ts";
 import { isMissingTable, isOutage } from "./failures.ts";
 import { Out, type OutParent } from "./out.ts";
+import { Projection } from "./projection.ts";
 import { Relay } from "./relay.ts";
 import { relayTable } from "./relay_table.ts";
 import { type TableNames, tableNames, TABLES_VERSION, tableStatements } from "./tables.ts";
@@ -129,6 +134,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
   readonly #attached = new Set<{ readonly host: StoreHost; readonly relay: Relay }>();
   /** By node (its signal of the drain) and scope: the handler that has effects there. */
   readonly #handlers = new WeakMap<AbortSignal, Map<string, unknown>>();
+  readonly #projections: Projection<Tx>[] = [];
   #hint: Timer | undefined;
 
   /** Use {@link sqlStore}. */
@@ -212,8 +218,8 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
   wake(): void {
     for (const { relay } of this.#attached) relay.wake();
     const [attached] = this.#attached;
-    // commits that follow each other share a message
-    if (attached === undefined || this.#hint !== undefined) return;
+    // commits that follow each other share a message; if the relay is in this process, none is needed
+    if (attached === undefined || this.#hint !== undefined || attached.relay.health.leads) return;
     this.#hint = systemClock.after(HINT, () => {
       this.#hint = undefined;
       const { host } = [...this.#attached].find(({ host }) => host === attached.host) ?? {};
@@ -313,6 +319,64 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
     };
   }
 
+  // Tables that follow the log.
+
+  /**
+   * Keeps a table that is a function of the log: `apply` gets the events of a durable contract, each once, in the order
+   * of the log, from its oldest event on; its position moves in the same transaction. One node at a time does it, of
+   * those whose `catga()` has the store. Call it before `catga()`, on each of them. After an error it is tried again.
+   */
+  project<In>(
+    name: string,
+    event: DurableContract<"event", In>,
+    apply: (events: readonly FollowedEvent<In>[], tx: Tx) => MaybePromise<unknown>,
+    options: { max?: number | undefined } = {},
+  ): void {
+    checkToken("store.project: name", name);
+    checkContract("store.project", event as AnyContract, "event");
+    if (!event.options.durable) throw new TypeError(`store.project ${name}: ${event.name} is not durable`);
+    checkFunction("store.project: apply", apply);
+    checkKnown("store.project", options, PROJECT_OPTIONS);
+    const { max = 500 } = options;
+    checkInteger("store.project: max", max, 1, 10_000);
+    if (this.#projections.some((each) => each.name === name)) {
+      throw new TypeError(`store.project: the table ${name} is kept already`);
+    }
+    const projection = new Projection<Tx>({
+      ...{ name, max, db: this.#db, names: this.#names, transactions: this.#transactions },
+      event: event as AnyContract,
+      // the cast is safe: the events are of this contract
+      apply: apply as (events: readonly FollowedEvent<unknown>[], tx: Tx) => MaybePromise<unknown>,
+      makeOut: () => this.out(),
+    });
+    this.#projections.push(projection);
+    for (const { host } of this.#attached) this.#keepUp(projection, host);
+  }
+
+  /**
+   * Has a table of {@link SqlStore.project} begin anew, in the transaction in which you empty it: it is built from the
+   * oldest event of the log on, while the program runs. {@link SqlStore.position} says how far it is.
+   */
+  rebuild(tx: Tx, name: string): MaybePromise<void> {
+    return this.#projection(name).rebuild(tx);
+  }
+
+  /** Reads the position in the log up to which a table of {@link SqlStore.project} has been built; 0: it has begun. */
+  async position(name: string): Promise<number> {
+    return await this.#projection(name).position();
+  }
+
+  #projection(name: string): Projection<Tx> {
+    const found = this.#projections.find((each) => each.name === name);
+    if (found === undefined) throw new TypeError(`no table ${JSON.stringify(name)} is kept: call store.project before`);
+    return found;
+  }
+
+  #keepUp(projection: Projection<Tx>, host: StoreHost): void {
+    const name = `catga-sql-${this.#name}-${projection.name}`;
+    host.lead(name, (signal) => projection.keep(host, signal), { ttl: LEAD });
+  }
+
   async #once<T>(
     effect: { readonly scope: string; readonly id: string; readonly keep: number },
     fn: Effect<Tx, T>,
@@ -370,6 +434,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
     this.#attached.add(attached);
     // what commits after this goes to the relay of another node
     host.onEnd(() => this.#attached.delete(attached));
+    for (const projection of this.#projections) this.#keepUp(projection, host);
     host.lead(`catga-sql-${name}`, (signal) => relay.lead(signal), { ttl: LEAD });
     return {
       get health() {
@@ -415,6 +480,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
 /** Tells the nodes that rows were committed in another process; its payload is the name of the store. */
 const WOKEN = event<string>("catga-sql-woken");
 const OPTIONS = new Set(["schema", "name", "order", "timeout", "keep", "poll"]);
+const PROJECT_OPTIONS = new Set(["max"]);
 const DAY = 86_400_000;
 /** How long a node still counts as the one that relays when it has died, in ms. */
 const LEAD = 3_000;

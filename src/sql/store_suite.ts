@@ -335,6 +335,32 @@ export function testStore(kind: string, open: () => Promise<OpenedDatabase>, ski
       assertEquals(app.health().alarms.filter(({ kind }) => kind === "outbox-halted"), []);
     });
 
+    it("keeps a table that follows the log: each event once, in order, also after it is built anew", async () => {
+      const { store, run, names, see, seen, start } = await newStore();
+      let failures = 2;
+      store.project("rooms", Booked, (events, tx) => {
+        const rows = inOrder(events.map(({ payload: { n } }) => () => see(`${n}`, tx)));
+        return then(rows, () => {
+          if (failures-- > 0) throw new Error("not yet");
+        });
+      });
+      assertThrows(() => store.project("rooms", Booked, () => {}), TypeError, "kept already");
+      const app = await start();
+      await using _ = app;
+      for (const n of [1, 2, 3]) await app.publish(Booked, { room: `${n}`, n });
+      await eventually("three rows", async () => (await seen()).length >= 3);
+      const before = await store.position("rooms");
+      assertEquals([await seen(), before > 0], [["1", "2", "3"], true]);
+      await store.transaction((tx) =>
+        then(run(`DELETE FROM ${names("seen")}`, [], tx), () => store.rebuild(tx, "rooms"))
+      );
+      await eventually("three rows again", async () => (await seen()).length >= 3);
+      await app.publish(Booked, { room: "4", n: 4 });
+      await eventually("a fourth row", async () => (await seen()).length >= 4);
+      assertEquals(await seen(), ["1", "2", "3", "4"]);
+      assert(await store.position("rooms") > before);
+    });
+
     it("has options that are checked", () => {
       assertThrows(() => sqlStore(opened.db, { schema: "a b" }), RangeError, "schema");
       assertThrows(() => sqlStore(opened.db, { keep: 1 }), RangeError, "keep");

@@ -115,8 +115,10 @@ export class Transactions<Tx> {
         return value;
       });
       const xid = (ready as { readonly xid: string | null } | undefined)?.xid;
-      if (db.guard && xid != null && await this.#status(xid) !== "committed") {
-        throw unavailable("the driver reported a commit that did not happen");
+      if (db.guard && xid != null) {
+        const status = await this.#status(xid);
+        if (status === "aborted") throw unavailable("the driver reported a commit that did not happen");
+        if (status !== "committed") throw unknownOutcome();
       }
       return committed(value);
     } catch (error) {
@@ -125,8 +127,7 @@ export class Transactions<Tx> {
       const status = await this.#status(xid);
       if (status === "committed") return committed(value);
       if (status === "aborted") throw error;
-      const why = "the connection was lost at COMMIT, and the database does not say what became of the transaction";
-      throw new CatgaError("OUTCOME_UNKNOWN", why, { cause: error });
+      throw unknownOutcome(error);
     }
   }
 
@@ -145,10 +146,10 @@ export class Transactions<Tx> {
   async #asked(db: SqlDatabase<Tx>, xid: string): Promise<string | undefined> {
     try {
       const [row] = await db.run(undefined, "SELECT pg_xact_status($1::text::xid8)::text AS status", [xid]);
-      return row.status as string;
+      return (row.status ?? "unknown") as string;
     } catch (error) {
       if (isOutage(error)) return undefined; // asked again
-      throw error;
+      return "unknown"; // another server has taken over, which has never had this transaction
     }
   }
 
@@ -173,6 +174,11 @@ export class Transactions<Tx> {
       signal?.removeEventListener("abort", abort);
     }
   }
+}
+
+function unknownOutcome(cause?: unknown): CatgaError {
+  const why = "the connection was lost at COMMIT, and the database does not say what became of the transaction";
+  return new CatgaError("OUTCOME_UNKNOWN", why, { cause });
 }
 
 /** Names the connection and the transaction of a statement. */

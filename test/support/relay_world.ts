@@ -213,7 +213,7 @@ class World {
         }),
       refuse: () => {},
       refused: () => 0,
-      forget: () => {},
+      forget: () => false,
       settle: () => {},
     };
   }

@@ -127,6 +127,33 @@ describe("limit: running", () => {
   });
 });
 
+describe("a handler that fails with RATE_LIMITED and retryAfter", () => {
+  for (const limited of [true, false]) {
+    const whom = limited ? "all messages of its limit" : "its message alone, without a limit,";
+    it(`has ${whom} wait for so long, on all nodes, and that is no attempt`, async () => {
+      const begun: [n: number, at: number, attempt: number][] = [];
+      await using apps = await LogApps.open(({ n }, { attempt }) => {
+        begun.push([n, apps.clock.monotonic(), attempt]);
+        if (begun.length <= 2) return fail("RATE_LIMITED", "the bank says 429", { retryAfter: 7_000 });
+      });
+      const limit = limited ? { limit: { running: 1 } } : {};
+      for (const id of ["a", "b"]) await apps.start(id, { ...limit, retry: { attempts: 1 } });
+      await apps.publish(...own(10));
+      await apps.until(
+        "all to be handled",
+        () => own(10).every(({ n }) => apps.handled(n) && begun.length === 12),
+        60_000,
+      );
+      assertEquals(begun.filter(([, , attempt]) => attempt > 1), []);
+      const since = begun.map(([, at]) => at - begun[0][1]);
+      if (limited) {
+        assert(since[1] >= 7_000 && since[2] >= 14_000 && since[11] < 16_000, since.join());
+      } else assertEquals([since[9] < 1_000, since[10] >= 7_000], [true, true]);
+      assertEquals(await apps.letters(), []);
+    });
+  }
+});
+
 describe("limit: per", () => {
   it("begins so many in any time, also when the leader is killed, and no burst follows the gap", async () => {
     const times: number[] = [];

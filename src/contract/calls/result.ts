@@ -1,6 +1,6 @@
 /** Results of sends: a value or an error. A failure of a send is returned as a result, and never thrown. */
 import { type AnyCode, CatgaError, type CatgaErrorOptions, isCatgaError } from "../../error.ts";
-import { checkBoolean, checkKnown, checkString, show } from "../../data/checks.ts";
+import { checkBoolean, checkKnown, checkNumber, checkString, isRecord, show } from "../../data/checks.ts";
 import type { SendableDetails } from "./sendable.ts";
 
 /**
@@ -38,6 +38,12 @@ export interface FailOptions<D = unknown> extends Omit<CatgaErrorOptions, "node"
    * `Map`, `bigint` and the like.
    */
   details?: SendableDetails<D>;
+  /**
+   * Time in ms after which to try again, 1 to a day, for callers and HTTP clients: it becomes `details.retryAfter`. A
+   * handler of a durable event or command that fails with `RATE_LIMITED` and this time has its message, and all others
+   * of its `limit`, wait for so long; that is no attempt.
+   */
+  retryAfter?: number | undefined;
 }
 
 /**
@@ -64,8 +70,16 @@ export function fail<F extends string, D = unknown>(code: F, message: string, op
     throw new RangeError(`fail: the code has at most ${MAX_CODE_LENGTH} characters; got ${code.length}: ${show(code)}`);
   }
   checkString(`fail ${code}: message`, message);
-  if (options !== undefined) checkFailOptions(`fail ${code}`, options);
-  return { ok: false, error: new CatgaError(code, message, options) };
+  if (options === undefined) return { ok: false, error: new CatgaError(code, message) };
+  checkFailOptions(`fail ${code}`, options);
+  const { retryAfter, ...rest } = options;
+  if (retryAfter === undefined) return { ok: false, error: new CatgaError(code, message, rest) };
+  checkNumber(`fail ${code}: retryAfter`, retryAfter, 1, 86_400_000, "ms");
+  const { details } = rest;
+  if (details !== undefined && !isRecord(details)) {
+    throw new TypeError(`fail ${code}: details beside retryAfter is an object; got ${show(details)}`);
+  }
+  return { ok: false, error: new CatgaError(code, message, { ...rest, details: { ...details, retryAfter } }) };
 }
 
 function checkFailOptions(at: string, options: Omit<FailOptions, "details">): void {
@@ -77,7 +91,13 @@ function checkFailOptions(at: string, options: Omit<FailOptions, "details">): vo
 
 /** Maximum length of a failure code, in characters; other processes do not accept a longer one. */
 const MAX_CODE_LENGTH = 128;
-const FAIL_OPTIONS: ReadonlySet<string> = new Set<keyof FailOptions>(["retryable", "details", "final", "cause"]);
+const FAIL_OPTIONS: ReadonlySet<string> = new Set<keyof FailOptions>([
+  "retryable",
+  "details",
+  "final",
+  "cause",
+  "retryAfter",
+]);
 
 /**
  * Returns the value of a result; throws its error, a {@link CatgaError}, if it failed. Thrown in a handler, the error

@@ -19,6 +19,20 @@ describe("result", () => {
     assertThrows(() => unwrap({ orderId: "1" }), TypeError, "unwrap takes a result; got an object");
   });
 
+  it("fail takes the time after which to try again, beside other details", () => {
+    const { error } = fail("RATE_LIMITED", "429", { retryAfter: 1_500, details: { bank: "a" } });
+    assertEquals(error.details, { bank: "a", retryAfter: 1_500 });
+    assertEquals(fail("BUSY", "wait", { retryAfter: 1 }).error.details, { retryAfter: 1 });
+    for (const retryAfter of [0, -1, NaN, 86_400_001]) {
+      assertThrows(() => fail("BUSY", "wait", { retryAfter }), RangeError, "fail BUSY: retryAfter");
+    }
+    assertThrows(
+      () => fail("BUSY", "wait", { retryAfter: 1, details: 7 }),
+      TypeError,
+      "beside retryAfter is an object",
+    );
+  });
+
   it("fail needs a code", () => {
     // @ts-expect-error: the code and the message are missing
     assertThrows(() => fail(), TypeError, 'fail: the code must be a text such as "SOLD_OUT"; got undefined');

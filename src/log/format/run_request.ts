@@ -79,6 +79,7 @@ export type RunAnswer = 0 | 1 | FailedRun;
  * - `cause`: the thrown error, for operators.
  * - `outage`: maximum duration in ms of an outage (a service that the handler called is unavailable, or no node accepts
  *   the message) during which failed attempts do not count; absent: the attempt counts.
+ * - `retryAfter`: time in ms after which the message, and others of its limits, may run again; absent: as usual.
  */
 export type FailedRun = readonly [
   code: string,
@@ -86,6 +87,7 @@ export type FailedRun = readonly [
   final: 0 | 1 | 3,
   cause?: string | null,
   outage?: number,
+  retryAfter?: number,
 ];
 
 /**
@@ -180,16 +182,26 @@ export function readBatchAnswer(value: unknown, count: number): BatchAnswer["of"
 /** Parses a node's answer to a run request; `undefined`: invalid. */
 export function readRunAnswer(value: unknown): RunAnswer | undefined {
   if (value === 0 || value === 1) return value;
-  if (!Array.isArray(value) || value.length < 3 || value.length > 5) return undefined;
-  const [code, message, final, cause, outage] = value;
+  if (!Array.isArray(value) || value.length < 3 || value.length > 6) return undefined;
+  const [code, message, final, cause, outage, retryAfter] = value;
   if (typeof code !== "string" || code === "" || typeof message !== "string") return undefined;
   if (final !== 0 && final !== 1 && final !== 3) return undefined;
-  if (value.length === 5 && !(isPositive(outage) && (cause === null || typeof cause === "string"))) return undefined;
+  if (value.length >= 5 && !(isPositive(outage) && (cause === null || typeof cause === "string"))) return undefined;
+  if (value.length === 6 && !isRetryAfter(retryAfter)) return undefined;
   const known = [code.slice(0, MAX_ANSWER_CODE), message.slice(0, MAX_ANSWER_MESSAGE), final] as const;
   const why = typeof cause === "string" ? cause.slice(0, MAX_CAUSE) : undefined;
+  if (value.length === 6) return [...known, why ?? null, outage, retryAfter];
   if (value.length === 5) return [...known, why ?? null, outage];
   return why === undefined ? known : [...known, why];
 }
+
+/** Returns true if a value is a time in ms after which a message may run again: up to a day. */
+export function isRetryAfter(value: unknown): value is number {
+  return isPositive(value) && value <= MAX_RETRY_AFTER;
+}
+
+/** Longest time after which a handler may have a message run again, in ms: a day. */
+export const MAX_RETRY_AFTER = 86_400_000;
 
 /** Parses a barrier (a new leader's question what a node runs) and returns the leader's token; `undefined`: invalid. */
 export function readBarrier(value: unknown): number | undefined {
@@ -279,6 +291,8 @@ export interface RunFailure {
   readonly awaitsWriter?: boolean;
   /** Duration in ms for which the outage of a service that the handler called may last before attempts count. */
   readonly outage?: number | undefined;
+  /** Time in ms after which the message, and others of its limits, may run again; `undefined`: as usual. */
+  readonly retryAfter?: number | undefined;
   /** Id of the node where the message may still run. */
   readonly node: string | undefined;
 }
@@ -315,7 +329,7 @@ export function outcomesOf(result: Result<unknown>, count: number): readonly Run
   );
 }
 
-function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure {
+function failureOf([code, message, final, cause, outage, retryAfter]: FailedRun): RunFailure {
   const failure = { code, message, ...(typeof cause === "string" ? { cause } : {}), node: undefined };
   // a `RefusedMessage`
   if (final === 1 && outage !== undefined) {
@@ -325,6 +339,7 @@ function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure
     ...failure,
     ...(final === 3 ? { refused: true, awaitsWriter: true } : {}),
     ...(outage === undefined ? {} : { outage }),
+    ...(retryAfter === undefined ? {} : { retryAfter }),
     final: final > 0,
   };
 }

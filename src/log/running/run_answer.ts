@@ -1,12 +1,14 @@
 /** Makes the answers of a node to the leader of a subscription: how the run of a message ended. */
 import type { Result } from "../../contract/calls/result.ts";
 import { ALONE, AWAITS_VERSION } from "../../contract/nodes/announcement.ts";
+import { isRecord } from "../../data/checks.ts";
 import { causeText } from "../../data/cause_text.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal, VersionRefusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import {
   type FailedRun,
+  isRetryAfter,
   MAX_ANSWER_CODE,
   MAX_ANSWER_MESSAGE,
   type RefusedMessage,
@@ -40,9 +42,20 @@ export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, o
   if (error.details === ALONE) return new Refusal("DRAINING", ctx);
   if (error.details === AWAITS_VERSION) return { ok: true, value: awaitsWriterAnswer(error, causes, outage) };
   const answer = failureAnswer(error, causes);
+  const retryAfter = retryAfterOf(error);
+  if (retryAfter !== undefined && outage > 0 && !error.final) {
+    return { ok: true, value: [answer[0], answer[1], 0, answer[3] ?? null, Math.ceil(outage), retryAfter] };
+  }
   if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };
   const [code, message, final, cause = null] = answer;
   return { ok: true, value: [code, message, final, cause, Math.ceil(outage)] satisfies RunAnswer };
+}
+
+/** Time in ms that a handler's failure `RATE_LIMITED` names, after which it is to run again; `undefined`: none. */
+function retryAfterOf({ code, details }: CatgaError): number | undefined {
+  if (code !== "RATE_LIMITED" || !isRecord(details) || typeof details.retryAfter !== "number") return undefined;
+  const ms = Math.ceil(details.retryAfter);
+  return isRetryAfter(ms) ? ms : undefined;
 }
 
 /**

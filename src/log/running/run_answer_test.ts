@@ -4,6 +4,7 @@ import { command, event } from "../../contract/declaration/definition.ts";
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { Refusal } from "../../dispatch/outcome.ts";
+import { fail } from "../../contract/calls/result.ts";
 import { CatgaError } from "../../error.ts";
 import { localApp } from "../../../test/support/local_app.ts";
 import { outcomeOf, readRunAnswer } from "../format/run_request.ts";
@@ -22,6 +23,23 @@ describe("answerTo", () => {
       const outcome = { ok: false, error: new CatgaError(code, "none") } as const;
       assertEquals(answerTo(outcome, context(Placed), false, 0), { ok: true, value: [code, "none", 0] });
       assertEquals(answerTo(outcome, context(Book), false, 0), { ok: true, value: [code, "none", 0] });
+    }
+  });
+
+  it("has the time after which a handler that is limited is to run again, unless each failure counts", () => {
+    const limited = fail("RATE_LIMITED", "429", { retryAfter: 1_500.5 });
+    const answer = ["RATE_LIMITED", "429", 0, null, 60_000, 1_501];
+    assertEquals(answerTo(limited, context(Placed), false, 60_000), { ok: true, value: answer });
+    assertEquals(outcomeOf({ ok: true, value: answer }), {
+      ...{ code: "RATE_LIMITED", message: "429", final: false, outage: 60_000, retryAfter: 1_501, node: undefined },
+    });
+    const counts = { ok: true, value: ["RATE_LIMITED", "429", 0] };
+    assertEquals(answerTo(limited, context(Placed), false, 0), counts);
+    assertEquals(answerTo(fail("RATE_LIMITED", "429"), context(Placed), false, 60_000), counts);
+    for (const retryAfter of [0, -5, "5", 1e12]) {
+      const forged = { ok: false, error: new CatgaError("RATE_LIMITED", "429", { details: { retryAfter } }) } as const;
+      assertEquals(answerTo(forged, context(Placed), false, 60_000), counts);
+      assertEquals(readRunAnswer([...answer.slice(0, 5), retryAfter]), undefined);
     }
   });
 

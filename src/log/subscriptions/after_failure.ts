@@ -24,7 +24,7 @@ export type AfterFailure =
  */
 export function afterFailure(
   { attempts, place, failedAt = Infinity }: Item,
-  { final, outage = 0 }: Pick<RunFailure, "final" | "outage">,
+  { final, outage = 0, retryAfter }: Pick<RunFailure, "final" | "outage" | "retryAfter">,
   { attempts: most, delay: [first, longest] }: Retry,
   { now, lasted = Infinity, random }: {
     readonly now: number;
@@ -35,7 +35,9 @@ export function afterFailure(
   const isOutage = !final && lasted < outage;
   if (!isOutage && (final || attempts + 1 >= most)) return { type: "dead letter" };
   // during an outage the pause is as long as the outage has lasted, so pauses double, also across a change of leader
-  const pause = isOutage
+  const pause = retryAfter !== undefined
+    ? retryAfter
+    : isOutage
     ? jittered(random, Math.min(longest, Math.max(first, lasted)))
     : backoff(random, Math.min(attempts, 64), first, longest);
   const isShort = now + pause - Math.min(now, failedAt) <= IN_MEMORY;

@@ -32,6 +32,14 @@ describe("afterFailure", () => {
     assertEquals(afterFailure(failed(0, { place: "parked" }), ENDS, RETRY, NOW), { type: "parked", pause: 1_000 });
   });
 
+  it("a time that the handler has named is the pause, as long as the failure counts as no attempt", () => {
+    const named = { final: false, outage: 60_000, retryAfter: 3_000 };
+    assertEquals(afterFailure(failed(2), named, RETRY, { ...NOW, lasted: 0 }), {
+      ...{ type: "waits", pause: 3_000, outage: true },
+    });
+    assertEquals(afterFailure(failed(2), named, RETRY, { ...NOW, lasted: 60_000 }), { type: "dead letter" });
+  });
+
   it("the pause is drawn from 0 to a limit that doubles up to the longest", () => {
     const many = { ...RETRY, attempts: 10_000 };
     const pause = (attempts: number, drawn: number) => {

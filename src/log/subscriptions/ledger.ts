@@ -574,6 +574,11 @@ export class Ledger {
     item.gates = undefined;
   }
 
+  /** Lets no message begin before this time, in ms since 1970, that has one of the limits of this one. */
+  pauseLimits({ category: { gates = [] } }: Item, until: number): void {
+    for (const gate of gates) gate.pause(until);
+  }
+
   /** Sets {@link Ledger.pause} if messages wait for the rates of their limits only. */
   #pauseForLimits(now: number): void {
     for (const { gates = [] } of this.#limited) {

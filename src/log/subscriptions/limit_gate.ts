@@ -14,6 +14,8 @@ export class LimitGate {
   #numbers: LimitNumbers;
   /** Time at which all that has begun is paid off, at the rate of the limit, in ms since 1970. */
   #paid: number;
+  /** Time before which no message begins, as a handler has said, in ms since 1970. */
+  #pausedUntil = -Infinity;
 
   /** `tookOver`: time until which another leader may have begun messages, in ms since 1970; `undefined`: none has. */
   constructor(id: string, numbers: LimitNumbers, tookOver: number | undefined) {
@@ -33,9 +35,14 @@ export class LimitGate {
     return this.running >= this.#numbers.running;
   }
 
-  /** Time from which on one more message may begin, in ms since 1970, as far as the rate goes. */
+  /** Time from which on one more message may begin, in ms since 1970, as far as the rate and pauses go. */
   get due(): number {
-    return this.#each === 0 ? -Infinity : this.#paid - this.#ahead;
+    return this.#each === 0 ? this.#pausedUntil : Math.max(this.#pausedUntil, this.#paid - this.#ahead);
+  }
+
+  /** Lets no message begin before this time, in ms since 1970. */
+  pause(until: number): void {
+    this.#pausedUntil = Math.max(this.#pausedUntil, until);
   }
 
   /** Takes a slot for a message that begins. */

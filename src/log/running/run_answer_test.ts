@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { command, event } from "../../contract/declaration/definition.ts";
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
-import { Refusal } from "../../dispatch/outcome.ts";
+import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { fail } from "../../contract/calls/result.ts";
 import { CatgaError } from "../../error.ts";
 import { localApp } from "../../../test/support/local_app.ts";
@@ -33,7 +33,7 @@ describe("answerTo", () => {
     assertEquals(outcomeOf({ ok: true, value: answer }), {
       ...{ code: "RATE_LIMITED", message: "429", final: false, outage: 60_000, retryAfter: 1_501, node: undefined },
     });
-    const counts = { ok: true, value: ["RATE_LIMITED", "429", 0] };
+    const counts: Outcome = { ok: true, value: ["RATE_LIMITED", "429", 0] };
     assertEquals(answerTo(limited, context(Placed), false, 0), counts);
     assertEquals(answerTo(fail("RATE_LIMITED", "429"), context(Placed), false, 60_000), counts);
     for (const retryAfter of [0, -5, "5", 1e12]) {

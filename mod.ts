@@ -124,6 +124,7 @@ export type {
   OfEntity,
 } from "./src/contract/declaration/entity_definition.ts";
 export type {
+  AgainOptions,
   AnyWorkflow,
   Askable,
   Asked,

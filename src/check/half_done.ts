@@ -122,6 +122,7 @@ async function replay(
   const steps = `${missing.map((name) => JSON.stringify(name)).join(", ")}, which ${
     missing.length === 1 ? "is" : "are"
   } recorded`;
+  if (log.refused.some(({ t }) => t === "again")) return `would begin anew without ${steps}`;
   if (log.refused.some(({ t }) => t === "ended")) return `would end without ${steps}`;
   const added = [...drive.names].filter((name) => !recorded.has(name)).map((name) => JSON.stringify(name));
   return added.length === 0

@@ -1,4 +1,4 @@
-/** Tests of questions to runs and of runs that begin anew, in memory, over NATS and on a file. */
+/** Tests of questions to runs, in memory, over NATS and on a file. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, command, type Handler, type Schema, unwrap, workflow } from "../../mod.ts";
@@ -7,8 +7,8 @@ import { infoOf } from "./run_suite.ts";
 
 /** Starts apps on one network; open runs continue on the next app. */
 export interface QuestionsHarness extends AsyncDisposable {
-  /** Starts a node with these handlers, after it has stopped the node before. */
-  start(handlers: readonly Handler[]): Promise<Catga>;
+  /** Starts a node with these handlers, after it has stopped the node before. `warned`: gets its warnings. */
+  start(handlers: readonly Handler[], warned?: (text: string) => void): Promise<Catga>;
 }
 
 /** A schema that takes texts, and returns their lengths. */

@@ -6,6 +6,7 @@ import { assertEquals, assertLess } from "@std/assert";
 import { type Catga, catga, type CatgaOptions, unwrap, workflow } from "../../mod.ts";
 import { MemoryNetwork, testCluster } from "../testing/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
+import { againSuite } from "./again_suite.ts";
 import { type QuestionsHarness, questionsSuite } from "./questions_suite.ts";
 
 /** A node at a time, each over the same store. */
@@ -14,9 +15,15 @@ function harness(over: Pick<CatgaOptions, "network" | "file">, end: () => Promis
   let app: Catga | undefined;
   let count = 0;
   return {
-    async start(handlers) {
+    async start(handlers, warned) {
       await app?.drain();
-      return app = await catga({ ...over, id: `n${count++}`, service: "s", handlers, logger: QUIET });
+      return app = await catga({
+        ...over,
+        id: `n${count++}`,
+        service: "s",
+        handlers,
+        logger: { ...QUIET, warn: warned ?? (() => {}) },
+      });
     },
     async [Symbol.asyncDispose]() {
       clearInterval(awake);
@@ -26,12 +33,16 @@ function harness(over: Pick<CatgaOptions, "network" | "file">, end: () => Promis
   };
 }
 
-questionsSuite("in memory", {}, () => Promise.resolve(harness({ network: new MemoryNetwork() }, async () => {})));
-
-questionsSuite("on a file", {}, async () => {
+const inMemory = () => Promise.resolve(harness({ network: new MemoryNetwork() }, async () => {}));
+const onFile = async () => {
   const folder = await mkdtemp(join(tmpdir(), "catga-questions-"));
   return harness({ file: join(folder, "app.catga") }, () => rm(folder, { recursive: true }));
-});
+};
+
+questionsSuite("in memory", {}, inMemory);
+questionsSuite("on a file", {}, onFile);
+againSuite("in memory", {}, inMemory);
+againSuite("on a file", {}, onFile);
 
 describe("an answer, on another node than the asker's", () => {
   const Trip = workflow<void, void>("Trip");

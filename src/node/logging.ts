@@ -209,7 +209,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
       return debug(`run ${seen.run} of ${seen.workflow} ended ${seen.code ?? "ok"} after ${Math.round(seen.ms)} ms`);
     case "run-long":
       return warn(
-        `run ${seen.run} of ${seen.workflow} has ${seen.entries} entries: a run may have 10,000; start the next one as its last step`,
+        `run ${seen.run} of ${seen.workflow} has ${seen.entries} entries: a run may have 10,000; have it begin anew (return flow.again(input))`,
       );
     case "notice":
       return info(seen.text);

@@ -65,6 +65,11 @@ interface Change {
  * - `shape-request`, `shape-message`, `shape-run`: what one version refuses does not go on to another, nor waits.
  *   `flow-gave-up`: a node whose version did not take a run begins a step without having stored that it holds the run
  *   again; `flow-held-again`: one that does hold it again is taken for one that has given it up.
+ *   `lives-unseen`: a run that begins anew drops what a wait took unseen; `lives-stale`: it hands over what there was
+ *   when it decided to, not what was stored until then; `lives-ids`, `lives-answers`, `lives-asked`: it forgets the ids
+ *   of signals, the answers, the ids of questions; `lives-parts`: it hands over all in one message; `lives-step-id`:
+ *   its steps have the ids of its first life; `lives-called`: nobody is called for a new life; `lives-cancel`: it
+ *   begins anew in spite of a cancel.
  *   `flow-child`: nothing becomes of a child that was not started when its parent is cancelled.
  *   `flow-replay`: what is recorded is seen in the order of the calls.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two
@@ -84,6 +89,53 @@ interface Change {
  * - `edge-ahead`: an edge reads events ahead of a client, without limit.
  */
 const PLANTS = {
+  "lives-unseen": [{
+    file: "src/flow/stored/journal.ts",
+    from: "taker === undefined || unseen.has(taker) || givenBack.has(n)",
+    to: "taker === undefined",
+  }],
+  "lives-stale": [{
+    file: "src/flow/execution/drive_recorder.ts",
+    from: "const whole = this.#again(again, before, time, pending);",
+    to: "const kept = pending as PendingAgain & { whole?: typeof again };\n" +
+      "        const whole = { ...kept.whole ??= this.#again(again, before, time, pending) };\n" +
+      "        whole.at = journal.entries + before.length;\n        PENDING.set(whole, pending);",
+  }],
+  "lives-ids": [{
+    file: "src/flow/stored/journal.ts",
+    from: "    for (const { ids } of all) for (const [key, at] of ids) this.#ids.set(key, at);\n",
+    to: "",
+  }],
+  "lives-answers": [{
+    file: "src/flow/stored/journal.ts",
+    from: "      this.answers.set(key, { outcome, until });\n      this.#ids",
+    to: "      this.#ids",
+  }],
+  "lives-asked": [{
+    file: "src/flow/stored/journal.ts",
+    from: "      this.#ids.set(`${ASKED}${key}`, until);\n",
+    to: "",
+  }],
+  "lives-step-id": [{
+    file: "src/flow/execution/step_attempt.ts",
+    from: 'life === 1 ? ""',
+    to: 'life > 0 ? ""',
+  }],
+  "lives-called": [{
+    file: "src/flow/stored/run_message.ts",
+    from: '(entry.t === "started" || entry.t === "again")',
+    to: 'entry.t === "started"',
+  }],
+  "lives-cancel": [{
+    file: "src/flow/execution/drive_recorder.ts",
+    from: 'new Set(["ended", "failing", "answered", "again"])',
+    to: 'new Set(["ended", "failing", "answered"])',
+  }],
+  "lives-parts": [{
+    file: "src/flow/execution/drive_recorder.ts",
+    from: "partOf(whole, Math.min(MAX_PART, log.mostBytes));",
+    to: "partOf(whole, Infinity);",
+  }],
   "flow-expect": [{
     file: "src/flow/stored/run_log.ts",
     from: "{ timeout, expect }",
@@ -223,8 +275,8 @@ const PLANTS = {
   }],
   "flow-end": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from: 'entry.t === "failing" || entry.t === "answered") return !isCancelled;',
-    to: 'entry.t === "failing" || entry.t === "answered") return true;',
+    from: 'new Set(["ended", "failing", "answered", "again"])',
+    to: 'new Set(["answered", "again"])',
   }],
   "flow-time": [{
     file: "src/flow/execution/drive_recorder.ts",
@@ -348,8 +400,8 @@ const PLANTS = {
   }],
   "flow-loser": [{
     file: "src/flow/execution/run_ending.ts",
-    from: "      this.#steps.abandon();\n",
-    to: "",
+    from: "      this.#steps.abandon();\n      this.announce();\n",
+    to: "      this.announce();\n",
   }],
   "flow-early": [{
     file: "src/flow/execution/drive.ts",

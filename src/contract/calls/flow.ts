@@ -134,7 +134,8 @@ export interface Asked<Payload, Answer = unknown, F extends string = AnyCode> {
 /** The argument that Catga passes to the function of a step. */
 export interface Step {
   /**
-   * Id of the step, the same in each attempt and on each node: `<workflow>:<run>:<name>`. Give it to the systems that
+   * Id of the step, the same in each attempt and on each node: `<workflow>:<run>:<name>`, in a later life of the run
+   * (`flow.again`) with the number of the life before the name. Give it to the systems that
    * the step calls, as the id of the request, so that they can ignore repeated requests.
    */
   readonly id: string;
@@ -221,10 +222,11 @@ export type SignalPayload<Of> = Of extends Waitable<infer Payload> ? Payload : n
 export type Decided<T, F extends string> = Success<T> | (Failure<F> & { readonly error: { readonly code: F } });
 
 /**
- * A run, as the handler of its workflow sees it. The names of steps and sleeps are unique in a run: a second use of a
- * name rejects with a `TypeError`. `View`: type of what the run shows; a text, unless `Workflow.view` names another.
+ * A run, as the handler of its workflow sees it. The names of steps and sleeps are unique in a run (in each of its
+ * lives): a second use of a name rejects with a `TypeError`. `View`: type of what the run shows; a text, unless
+ * `Workflow.view` names another. `In`: type of the workflow's input, for `again`.
  */
-export interface Flow<View = never> {
+export interface Flow<View = never, In = unknown> {
   /** The id of the run. */
   readonly id: string;
   /** The version that the workflow had when this run was started. */
@@ -312,6 +314,23 @@ export interface Flow<View = never> {
    * have reached: `RunInfo.stage`. Throws a `TypeError` for another text.
    */
   stage(name: string): void;
+  /**
+   * Return what this gives, and the run begins anew under its id, with this input: its next life. Signals and questions
+   * that the handler has not seen go on to it, and so do the ids and answers that the run knows; steps do not, and are
+   * not undone any more. `result` waits for the end of the last life, and `timeout` counts from the first start. A run
+   * that is cancelled or fails does not begin anew. Throws a `TypeError` in the function of a step, in an `undo`, and
+   * for invalid options.
+   */
+  again(...args: SendArgs<In, AgainOptions>): never;
+}
+
+/** Options of `flow.again`, with which a run begins anew. */
+export interface AgainOptions {
+  /**
+   * The fate of runs that the handler has started by `flow.send` and still waits for: `"cancel"`, or `"leave"`, so that
+   * they go on; the next life cannot wait for them. Default: `"cancel"`.
+   */
+  children?: "cancel" | "leave" | undefined;
 }
 
 /** Options of `start`. */

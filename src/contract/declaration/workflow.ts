@@ -111,7 +111,7 @@ export interface Workflow<
    * Its return value ends the run. After a failure, returned or thrown, the `undo` of each finished step runs, the
    * latest first; after another error the handler is tried again.
    */
-  handle(fn: (flow: Flow<View>, input: Payload) => MaybePromise<Returned | Failure<NoInfer<F>>>): Handler;
+  handle(fn: (flow: Flow<View, In>, input: Payload) => MaybePromise<Returned | Failure<NoInfer<F>>>): Handler;
 }
 
 /** Options of a workflow's signal. */

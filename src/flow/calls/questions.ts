@@ -41,6 +41,8 @@ interface AskedRun {
   readonly ref: RunRef;
   /** By key of the question ({@link answerKey}): those that wait for its answer. */
   readonly waiters: Map<string, Set<Waiter>>;
+  /** By key: number of calls that are storing the question: a read that began before may not find it. */
+  readonly storing: Map<string, number>;
   /** The run, as far as it was read; `undefined`: not read yet. */
   journal: Journal | undefined;
   /** True while the run is being read; "again": it has to be read once more. */
@@ -132,7 +134,9 @@ export class Questions {
         const learnt = Promise.withResolvers<Learnt>();
         end?.();
         end = this.#wait(ref, key, learnt.resolve);
-        const stored = await inTime(this.#node, `ask ${name}`, this.#notices.append(ref, entry));
+        const stored = await this.#storing(ref, key, () => {
+          return inTime(this.#node, `ask ${name}`, this.#notices.append(ref, entry));
+        });
         // a run that has ended may have the answer: to an earlier call with this id
         if (!stored.ok && stored.error.code !== "NO_RUN") return stored;
         if (!stored.ok || isRepeatable) this.#look(ref);
@@ -150,6 +154,19 @@ export class Questions {
       return failedWith(error);
     } finally {
       end?.();
+    }
+  }
+
+  /** Calls `store`, which stores a question. */
+  async #storing<T>(ref: RunRef, key: string, store: () => Promise<T>): Promise<T> {
+    const { storing } = this.#asked.get(keyOf(ref))!; // a call waits for the run while it stores its question
+    storing.set(key, 1 + (storing.get(key) ?? 0));
+    try {
+      return await store();
+    } finally {
+      const left = storing.get(key)! - 1;
+      if (left === 0) storing.delete(key);
+      else storing.set(key, left);
     }
   }
 
@@ -250,7 +267,14 @@ export class Questions {
 
   #follow(ref: RunRef): AskedRun {
     const asked: AskedRun = {
-      ...{ ref, waiters: new Map(), journal: undefined, reading: false, looked: this.#node.clock.monotonic() },
+      ...{
+        ref,
+        waiters: new Map(),
+        storing: new Map(),
+        journal: undefined,
+        reading: false,
+        looked: this.#node.clock.monotonic(),
+      },
       ...{ offEnd: () => {}, timer: undefined },
     };
     this.#asked.set(keyOf(ref), asked);
@@ -277,12 +301,13 @@ export class Questions {
     if (asked.reading !== false) return void (asked.reading = "again");
     asked.reading = true;
     this.#reads.pass((leave) => {
-      const waiting = [...asked.waiters.keys()];
+      const waiting = [...asked.waiters.keys()].map((key) => [key, asked.storing.has(key)] as const);
       asked.looked = this.#node.clock.monotonic();
       this.#read(asked).then((journal) => {
-        for (const key of waiting) {
+        for (const [key, isBeingStored] of waiting) {
           const learnt = learntFrom(journal, key, ref);
-          if (learnt !== undefined) this.#settle(keyOf(ref), key, learnt);
+          const isEarly = isBeingStored && typeof learnt === "string";
+          if (learnt !== undefined && !isEarly) this.#settle(keyOf(ref), key, learnt);
         }
       }).catch(() => {
         asked.looked = -Infinity; // the store cannot be read now: the next look comes soon
@@ -333,7 +358,7 @@ function answerIn(entries: readonly JournalEntry[], key: string): RecordedOutcom
   for (const entry of entries) {
     if (entry.t === "answered" && answerKey(entry.question, entry.id) === key) return entry.outcome;
     if (entry.t !== "again") continue;
-    for (const answer of entry.answers) if (typeof answer === "object" && answer.key === key) return answer.outcome;
+    for (const answer of entry.answers) if (answer.key === key) return answer.outcome;
   }
   return undefined;
 }

@@ -334,7 +334,8 @@ export class RunStarts {
   async #isSame(ref: RunRef, input: unknown): Promise<boolean> {
     const { log } = this.#node;
     const started = await log.start(ref);
-    if (started === undefined || fingerprint(started.input) === fingerprint(input)) return started !== undefined;
+    if (started === undefined) return false;
+    if ((started.origin ?? fingerprint(started.input)) === fingerprint(input)) return true;
     // a run that its parent cancelled before its start has no input: it counts as started with any input
     return (await log.first(ref))?.entries[1]?.t === "ended";
   }

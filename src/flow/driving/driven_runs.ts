@@ -22,7 +22,7 @@ import { isUnstored, recorded } from "../stored/recorded_error.ts";
 import { Drive } from "../execution/drive.ts";
 import type { DriveHost, DueTime } from "../execution/drive_host.ts";
 import type { DriveEnd, DriveOptions } from "../execution/drive_state.ts";
-import type { Journal } from "../stored/journal.ts";
+import { type Journal, TIME_OUT } from "../stored/journal.ts";
 import type { RunLogMessage } from "../stored/journal_entry.ts";
 import { PAUSES, repeat } from "../../ports/repeat.ts";
 import {
@@ -87,6 +87,12 @@ interface HeldRun {
    * for it is acknowledged, the log suspects its message of having ended that process, and holds others back.
    */
   isTakenOver: boolean;
+  /** Resolves when the run begins anew; made when a call waits for it. */
+  newLife: PromiseWithResolvers<"new life"> | undefined;
+  /** True while messages of earlier lives are being removed. */
+  isPurging: boolean;
+  /** When that was last begun, by the monotonic clock. */
+  purgedAt: number;
   /**
    * Sequence of the last message of the run that had been read when its execution ended; -1: the run was not read,
    * because its start, which this node was storing, was not stored.
@@ -205,7 +211,10 @@ export class DrivenRuns {
     } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
       held.drive.readNews(due);
     }
-    const end = await Promise.race([held.end, held.leased]);
+    held.newLife ??= Promise.withResolvers();
+    const end = await Promise.race([held.end, held.leased, held.newLife.promise]);
+    // the message that began the new life calls for the run: this call, of an earlier one, is done
+    if (end === "new life") return (held.drive?.journal.lifeAt ?? 0) > call.sequence ? "done" : "again";
     if (end === "leased") return await this.#afterLease(progress, held);
     if (end === "refused") return await this.#afterRefusal(progress, held.drive!); // set: only a loaded run is refused
     if (end === "shutdown") throw runUnavailable(call.ref, "goes on at another node", ALONE);
@@ -298,12 +307,15 @@ export class DrivenRuns {
 
   /**
    * Returns true if no node has to be called to execute the run because of the message with this sequence: this node
-   * has read the message, and the run has ended, has a lease, or is suspended. With sequence 0, which names no message,
-   * a suspended run does not count: another node may have continued it and died.
+   * has read the message, and the run has ended, has a lease, is suspended, or has begun anew since. With sequence 0,
+   * which names no message, a suspended run does not count: another node may have continued it and died.
    */
   isOver(ref: RunRef, sequence: number): boolean {
     const key = keyOf(ref);
     const held = this.#held.get(key);
+    const journal = held?.drive?.journal;
+    const isOfLife = sequence === 0 || sequence >= (journal?.lifeAt ?? 0);
+    if (!isOfLife && journal?.sure === this.#host.log.epoch) return true;
     const isLeased = held?.leaseEpoch === this.#host.log.epoch;
     if (isLeased && held.drive !== undefined && held.drive.journal.sequence >= sequence) return true;
     return this.#settled.has(key, sequence);
@@ -430,6 +442,12 @@ export class DrivenRuns {
       if (this.#leaving) drive.leave();
       this.#watch(held.isTakenOver ? this.#soon : undefined);
       end = await drive.end;
+      if (end === "new life") {
+        const due = drive.due.filter(({ step }) => step === TIME_OUT);
+        options = { host, ref, body, journal, due, fresh: true, gaveUp: false };
+        this.#beginLife(held, journal);
+        continue;
+      }
       if (end !== "restart" || drive.error !== undefined) break;
       const { due, handedOver, begun, times: { unrecorded } } = drive;
       options = { ...options, due, fresh: false, handedOver, begun, unrecorded };
@@ -447,6 +465,30 @@ export class DrivenRuns {
       this.#settled.add(keyOf(ref), { sequence: journal.sequence, ended: end === "completed", epoch: held.epoch });
     }
     return end;
+  }
+
+  /** Ends the calls of the life before, whose messages may be removed, and removes those of old lives now and then. */
+  #beginLife(held: HeldRun, journal: Journal): void {
+    const { ref, newLife } = held;
+    const { log, clock, app } = this.#host;
+    held.isTakenOver = false;
+    held.newLife = undefined;
+    newLife?.resolve("new life");
+    this.#host.read(ref, journal);
+    this.#gaveUp.delete(keyOf(ref));
+    const now = clock.monotonic();
+    if (held.isPurging || now - held.purgedAt < PURGE_PAUSE) return;
+    // younger lives stay: their messages may not be handled yet, and would count as lost
+    const { lives } = journal;
+    const old = lives.findLastIndex(({ time }, i) => time <= clock.now() - SHORTEST_KEEP && i < lives.length - 1);
+    if (old < 0) return;
+    held.isPurging = true;
+    held.purgedAt = now;
+    const { first } = lives[old];
+    lives.splice(0, old + 1);
+    log.forget(ref, first - 1).catch((error) => {
+      app.observer({ type: "fault", during: `removing earlier lives of run ${ref.run} of ${ref.workflow}`, error });
+    }).finally(() => held.isPurging = false);
   }
 
   /**
@@ -496,6 +538,7 @@ export class DrivenRuns {
     const held: HeldRun = {
       ...{ end, drive: undefined, ref, since, epoch: this.#host.log.epoch },
       ...{ leased, leaseEpoch: undefined, hasLease: false, isTakenOver: false, sequence: -1 },
+      ...{ newLife: undefined, isPurging: false, purgedAt: -Infinity },
       lease: (epoch) => {
         held.leaseEpoch = epoch;
         lease("leased");
@@ -564,6 +607,8 @@ interface OverdueLease {
   readonly by: string;
 }
 
+/** Minimum time between two removals of a run's earlier lives, in ms: each takes as long as some appends. */
+const PURGE_PAUSE = 10_000;
 /** Maximum time for which the sender of a new entry waits for an answer while no node executes the run, in ms. */
 export const UNDRIVEN_PAUSE = 200;
 /** Time for which a run is executed without a lease, in ms. */

@@ -171,7 +171,7 @@ export class AttemptedStep extends StepCall {
     const { name, state: { ref, journal } } = this;
     const { total = 0, mayHaveRun = false } = journal.failures.get(name) ?? {};
     const earlier = { fresh: this.#isFresh && total === 0, mayHaveRun: !this.#isFresh || mayHaveRun };
-    return new StepAttempt(stepId(ref, name), total + 1, earlier);
+    return new StepAttempt(stepId(ref, name, journal.life), total + 1, earlier);
   }
 
   /**

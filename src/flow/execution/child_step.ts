@@ -47,12 +47,22 @@ export class ChildStep extends StepCall {
   get #child(): RunRef {
     const { ref, journal } = this.state;
     const { workflow = this.#contract.name } = journal.children.get(this.name) ?? {};
-    return { workflow, run: stepId(ref, this.name) };
+    return { workflow, run: stepId(ref, this.name, journal.life) };
   }
 
   /** True if the run is cancelled, and this step's child has not been cancelled yet. */
   get #mustCancel(): boolean {
     return this.state.journal.cancelled !== undefined && !this.#isCancelled && this.isMain;
+  }
+
+  /**
+   * Cancels the child, if it may have been started, because the run begins anew and no longer waits for it. Resolves
+   * when the child is cancelled, or the execution of the run has ended.
+   */
+  async cancelForGood(reason: string): Promise<void> {
+    if (this.isSettled || !this.mayHaveBegun) return;
+    const { activity, host } = this.state;
+    await activity.insist(() => host.cancelChild(this.#child, reason, this.#contract));
   }
 
   protected override proceed(): void {

@@ -23,14 +23,21 @@
  */
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { STEP_PAUSES } from "../../contract/declaration/defaults.ts";
-import type { AnyQuestion, AnyWaitable, Flow, FlowSendOptions, WaitOptions } from "../../contract/calls/flow.ts";
+import type {
+  AgainOptions,
+  AnyQuestion,
+  AnyWaitable,
+  Flow,
+  FlowSendOptions,
+  WaitOptions,
+} from "../../contract/calls/flow.ts";
 import { type Failure, isFailure } from "../../contract/calls/result.ts";
 import { validate } from "../../contract/schemas/schema.ts";
 import type { WorkflowBody } from "../../contract/declaration/workflow_body.ts";
 import { outside } from "../../data/async_context.ts";
 import { callerIn, NO_HEADERS } from "../../dispatch/carried_headers.ts";
 import { MAX_STAGE } from "../../contract/calls/flow.ts";
-import { show } from "../../data/checks.ts";
+import { checkKnown, show } from "../../data/checks.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { exceeds } from "../../data/utf8.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../../error.ts";
@@ -71,6 +78,8 @@ export class Drive {
    * Set when the handler has failed, or cannot continue.
    */
   #finish: (() => void) | undefined;
+  /** The value that `flow.again` has given to the handler; `undefined`: it was not called. */
+  #nextLife: NextLife | undefined;
   /** True once the handler has been called in this execution of the run. */
   #runs = false;
   /** Timer that runs while the handler awaits a promise that does not come from a call of `flow`. */
@@ -250,6 +259,7 @@ export class Drive {
         steps.ask(question, run, payload, options),
       stage: (name) => this.#show("stage", () => ({ t: "staged", stage: stageOf(name) })),
       show: (value) => this.#show("show", () => ({ t: "shown", view: viewFrom(value) })),
+      again: (input?: unknown, options: AgainOptions = {}) => this.#again(input, options),
     } as Omit<Flow, "caller">;
     return Object.defineProperty(flow, "caller", CALLER) as Flow;
   }
@@ -266,6 +276,23 @@ export class Drive {
       throw misuse;
     }
     if (!this.#handlerIsOver && !state.isHalting && !state.isTooLong()) state.recorder.show(view);
+  }
+
+  #again(input: unknown, options: AgainOptions): NextLife {
+    const state = this.#state;
+    try {
+      checkKnown("again", options, AGAIN_OPTIONS);
+      const { children = "cancel" } = options;
+      if (children !== "cancel" && children !== "leave") {
+        throw new TypeError(`again: children is "cancel" or "leave"; got ${show(children)}`);
+      }
+      state.checkOutside("again");
+      if (state.phase === "undoing") throw new TypeError("again: a run whose steps are undone does not begin anew");
+      return this.#nextLife = new NextLife(input, children);
+    } catch (misuse) {
+      markMisuse(misuse);
+      throw misuse;
+    }
   }
 
   /**
@@ -292,20 +319,60 @@ export class Drive {
     const state = this.#state;
     if (this.#handlerIsOver) return;
     if (state.isHalting) return this.#fails(); // a cancelled or failing run fails even if its handler returns
+    if (value !== this.#nextLife && this.#nextLife !== undefined) {
+      const misuse = new TypeError("flow.again was called, and something else is returned: return flow.again(input)");
+      markMisuse(misuse);
+      return this.#threw(misuse);
+    }
     state.phase = "finishing";
     this.#madeWaits?.abandon();
     state.calls.clear();
+    if (value instanceof NextLife) return this.#beginAnew(value);
     const { definition: { output, name } } = this.#body;
     if (output === undefined) return this.#endWithValue(value);
     state.activity.work(async () => {
       const parsed = await parsedInTime(state.host, { name, schema: output }, value, "INVALID_RESPONSE");
       if (state.over) return;
+      if (state.isHalting) return state.recorder.restart(); // a cancel that was stored meanwhile comes first
       if (parsed?.ok) return this.#endWithValue(parsed.value);
       const message = `the schema of its output took longer than ${state.host.app.timeout} ms`;
       this.#state.recorder.recordStuck(
         "",
         parsed === undefined ? { code: "TIMEOUT", message } : recorded(parsed.error),
       );
+    });
+  }
+
+  /** Lets the run begin anew, once its input is checked and its children are cancelled. */
+  #beginAnew({ input: given, children }: NextLife): void {
+    const state = this.#state;
+    const { definition, definition: { input: schema, name } } = this.#body;
+    let input: unknown;
+    try {
+      input = copyOf(given, "the input of again", state.host.log.mostBytes / 2);
+    } catch (error) {
+      return state.recorder.recordStuck("", recorded(error));
+    }
+    const begin = () => this.#ending.beginAnew(input, definition, this.#madeWaits?.givenBack ?? NO_NUMBERS);
+    const open = children === "cancel" ? this.#steps.openChildren : [];
+    if (schema === undefined && open.length === 0) return begin();
+    state.activity.work(async () => {
+      if (schema !== undefined) {
+        const parsed = await parsedInTime(state.host, { name, schema }, input, "INVALID_MESSAGE");
+        if (state.over) return;
+        const late = {
+          code: "TIMEOUT",
+          message: `the schema of its input took longer than ${state.host.app.timeout} ms`,
+        };
+        if (!parsed?.ok) return state.recorder.recordStuck("", parsed === undefined ? late : recorded(parsed.error));
+      }
+      if (open.length > 0) {
+        // children are cancelled only if the run certainly comes to this place: all that led here is stored
+        if (!await state.recorder.stored()) return;
+        if (state.isHalting) return state.recorder.restart();
+        await Promise.all(open.map((child) => child.cancelForGood(`${state.label} has begun anew`)));
+      }
+      if (!state.over) begin();
     });
   }
 
@@ -486,13 +553,28 @@ export class Drive {
   #suspend(): void {
     const state = this.#state;
     if (state.tooLong && this.journal.cancelled === undefined) {
-      const message = `${state.label} has ${this.journal.entries} entries: start the next run as its last step`;
+      const { entries, base } = this.journal;
+      const message = `${state.label} has ${entries - base} entries: return flow.again(input) before it is so long`;
       return state.recorder.recordStuck("", { code: "TOO_LARGE", message });
     }
     if (this.#timeLimit.isKept) state.stop("suspended");
     else this.#timeLimit.schedule();
   }
 }
+
+/** The value that `flow.again` gives to the handler, which returns it to have the run begin anew. */
+class NextLife {
+  readonly input: unknown;
+  readonly children: "cancel" | "leave";
+
+  constructor(input: unknown, children: "cancel" | "leave") {
+    this.input = input;
+    this.children = children;
+  }
+}
+
+const AGAIN_OPTIONS: ReadonlySet<string> = new Set<keyof AgainOptions>(["children"]);
+const NO_NUMBERS: ReadonlySet<number> = new Set();
 
 /**
  * The getter of {@link Flow.caller}, one for all runs: V8 would keep what the getter of a literal sees, the whole run,

@@ -30,13 +30,23 @@
  *    that node, which answers when its append that met a conflict is stored. A process stores few messages of a run
  *    without an answer.
  */
-import { exceeds } from "../../data/utf8.ts";
-import type { Timer } from "../../ports/clock.ts";
+import { encodeValue } from "../../data/encoding.ts";
+import { byteLength, exceeds } from "../../data/utf8.ts";
+import { STORED_DEPTH } from "../../data/value_text.ts";
+import { type Timer, token } from "../../ports/clock.ts";
 import type { Activity } from "./activity.ts";
-import type { DriveHost } from "./drive_host.ts";
+import type { DriveHost, GivenAnswer } from "./drive_host.ts";
 import type { Ends } from "./ends.ts";
-import type { Journal } from "../stored/journal.ts";
-import type { JournalEntry, RecordedError, RunLogMessage, ShownEntry } from "../stored/journal_entry.ts";
+import { type HandOver, type Journal, signalKey } from "../stored/journal.ts";
+import {
+  type Again,
+  answerKey,
+  type JournalEntry,
+  type RecordedError,
+  type RunLogMessage,
+  type ShownEntry,
+  type Started,
+} from "../stored/journal_entry.ts";
 import { isUnstored } from "../stored/recorded_error.ts";
 import { isCalled, isShown } from "../stored/run_message.ts";
 import type { RunRef } from "../stored/run_ref.ts";
@@ -149,7 +159,7 @@ export class DriveRecorder {
       if (OUTCOMES.has(entry.t)) this.#behindEnd.push(entry);
       return;
     }
-    this.#ending = entry.t === "ended";
+    this.#ending = entry.t === "ended" || entry.t === "again";
     this.#cancelling ||= entry.t === "cancelled";
     this.#queueShown();
     this.#queue.push(entry);
@@ -184,6 +194,27 @@ export class DriveRecorder {
   #queueShown(): void {
     if (this.#shown !== undefined) this.#queue.push(this.#shown);
     this.#shown = undefined;
+  }
+
+  /** Records that the run begins anew; what the next life takes over is filled in when the entry is stored. */
+  recordAgain(started: Started, ended: Pick<HandOver, "unseen" | "givenBack" | "schedules">): void {
+    const pending: PendingAgain = { ...ended, parts: [], carried: new Set() };
+    this.record(this.#again({ by: this.#host.endpoint, started }, [], this.#host.log.now, pending));
+  }
+
+  /**
+   * Makes the entry `again` that is stored behind `before`: made anew for each attempt to store it, because it hands
+   * over what other processes have stored until then, too.
+   */
+  #again(
+    again: Pick<Again & { readonly by: string }, "by" | "started">,
+    before: readonly JournalEntry[],
+    time: number,
+    pending: PendingAgain,
+  ): Again & { readonly by: string } {
+    const entry = this.#journal.handOver(again, before, time, pending);
+    PENDING.set(entry, pending);
+    return entry;
   }
 
   /** Records that a step is stuck: an operator has to decide. `thrown`: the thrown error, if any. */
@@ -288,7 +319,7 @@ export class DriveRecorder {
   async #store(): Promise<void> {
     this.#queueShown();
     const entries = this.#inFlight = this.#queue.splice(0, MAX_TOGETHER);
-    const before = this.#journal.entries;
+    const before = this.#journal.entries - this.#journal.base;
     try {
       if (entries.some(isStuck)) await this.#noteStuck(entries);
       if (!await this.#append(entries)) return this.#drive.stop("superseded");
@@ -303,7 +334,7 @@ export class DriveRecorder {
         }
         return this.#drive.stop("restart");
       }
-      const { entries: now } = this.#journal;
+      const now = this.#journal.entries - this.#journal.base;
       if (before < WARN_ENTRIES && now >= WARN_ENTRIES) {
         this.#host.app.observer({ type: "run-long", ...this.#ref, entries: now });
       }
@@ -341,6 +372,27 @@ export class DriveRecorder {
       entries = entries.map((entry) => this.#asRetried(entry));
       if (entries.length === 0) return true;
       const time = log.now;
+      const again = entries.at(-1)!;
+      let fresh: readonly GivenAnswer[] = [];
+      if (again.t === "again") {
+        const before = entries.slice(0, -1);
+        const pending = PENDING.get(again)!; // set: recordAgain made the entry
+        const whole = this.#again(again, before, time, pending);
+        const part = partOf(whole, Math.min(MAX_PART, log.mostBytes));
+        entries = [...before, whole];
+        if (part !== undefined) {
+          const name = token(this.#host.app.random, 12);
+          this.#splitOff.push(...entries);
+          if (!await this.#append([{ t: "carried", part: name, ...part }])) return false;
+          this.#splitOff.splice(-entries.length);
+          pending.parts.push(name);
+          for (const { n } of part.open) pending.carried.add(n);
+          for (const { key } of part.answers) pending.carried.add(signalKey("asked", key));
+          for (const [key] of part.ids) pending.carried.add(key);
+          continue;
+        }
+        fresh = unansweredIn(whole, journal, before);
+      }
       const { entries: version, view } = journal;
       const message = log.messages.of(ref, entries, { version, holder, time, viewAt: view?.at });
       if (entries.length > 1 && exceeds(message.text, log.mostBytes)) {
@@ -358,7 +410,7 @@ export class DriveRecorder {
       if (sequence !== "conflict") {
         this.endStarvation();
         this.#apply({ sequence, time, holder, entries, mark: message.mark });
-        const answers = entries.filter((entry) => entry.t === "answered");
+        const answers = [...entries.filter((entry) => entry.t === "answered"), ...fresh];
         if (answers.length > 0) this.#host.answered(ref, answers, sequence);
         if (entries.some(isShown)) this.#host.shown(ref, journal);
         return true;
@@ -430,7 +482,7 @@ export class DriveRecorder {
     const holds = (entry: JournalEntry) => {
       // a step's end is not stored if an operator has given the step an outcome while its attempt ran
       if (entry.t === "done") return !outcomes.has(entry.step);
-      if (entry.t === "ended" || entry.t === "failing" || entry.t === "answered") return !isCancelled;
+      if (HALTED_BY_CANCEL.has(entry.t)) return !isCancelled;
       return !byTime(entry) || !isCancelled;
     };
     this.#mustRestart ||= !pending.every(holds) || (pending.some(byTime) && this.#drive.couldTakeSignal());
@@ -470,6 +522,48 @@ export class DriveRecorder {
   }
 }
 
+/** The sources of an entry `again` that is not stored yet; entries `carried` that are stored before it are added. */
+interface PendingAgain extends HandOver {
+  readonly parts: string[];
+  readonly carried: Set<number | string>;
+}
+
+/**
+ * Returns a part of what an entry `again` hands over, to be stored before it, if the entry has more than so many bytes;
+ * `undefined`: it has no more, or nothing that can be stored before it.
+ */
+function partOf(again: Again, most: number): Pick<Again, "open" | "answers" | "ids"> | undefined {
+  const bytes = (value: unknown) => byteLength(encodeValue(value, "entry", STORED_DEPTH) ?? "");
+  if (bytes(again) <= most) return undefined;
+  let left = most;
+  // one that is larger than a part alone is a part of its own
+  const some = <T>(all: readonly T[]) =>
+    all.filter((one) => {
+      const size = left > 0 ? bytes(one) : Infinity;
+      if (size > left && left < most) return false;
+      left -= size;
+      return true;
+    });
+  const [open, answers, ids] = [some(again.open), some(again.answers), some(again.ids)];
+  return open.length + answers.length + ids.length === 0 ? undefined : { open, answers, ids };
+}
+
+/** Returns the questions that the run has taken, and gives up unanswered as it begins anew. */
+function unansweredIn(again: Again, { answers }: Journal, before: readonly JournalEntry[]): readonly GivenAnswer[] {
+  const own = new Set(before.flatMap((entry) => entry.t === "answered" ? [answerKey(entry.question, entry.id)] : []));
+  return again.answers.flatMap((answer) => {
+    if (answers.has(answer.key) || own.has(answer.key)) return [];
+    const at = answer.key.indexOf(" ");
+    return [{ question: answer.key.slice(0, at), id: answer.key.slice(at + 1), outcome: answer.outcome }];
+  });
+}
+
+/** By entry `again`: what it is made from. */
+const PENDING = new WeakMap<JournalEntry, PendingAgain>();
+/** Types of decisions that no longer hold once a cancel is stored that they were made without. */
+const HALTED_BY_CANCEL: ReadonlySet<JournalEntry["t"]> = new Set(["ended", "failing", "answered", "again"]);
+/** Maximum size of an entry `again`, and of a part that is stored before it, in bytes. */
+const MAX_PART = 524_288;
 /** By entry `failed` which says that an operator has to decide: the thrown value. */
 const THROWN = new WeakMap<JournalEntry, unknown>();
 /** By entry `failed` which says that an operator has to decide: the number of entries of the run when it was made. */

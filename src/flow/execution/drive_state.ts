@@ -33,9 +33,9 @@ import type { RunRef } from "../stored/run_ref.ts";
  * run no longer exists; `restart`: the run has to be executed from the top of its handler again, because the handler or
  * an `undo` failed, because entries of other processes contradict what the handler has seen or decided, or because of
  * an error of the store; `shutdown`: the node stops; `refused`: this version of the workflow does not accept the run,
- * and another version may.
+ * and another version may; `new life`: the run has begun anew (`flow.again`), and is to be executed from there.
  */
-export type DriveEnd = "completed" | "suspended" | "superseded" | "restart" | "shutdown" | "refused";
+export type DriveEnd = "completed" | "suspended" | "superseded" | "restart" | "shutdown" | "refused" | "new life";
 
 /** Options of one execution of a run. */
 export interface DriveOptions {
@@ -325,8 +325,8 @@ export class DriveState {
    * entries. The run becomes stuck when nothing is in progress. A cancelled run may continue to its end.
    */
   isTooLong(): boolean {
-    const { entries, cancelled } = this.journal;
-    const coming = entries + this.recorder.queued + this.attempts;
+    const { entries, base, cancelled } = this.journal;
+    const coming = entries - base + this.recorder.queued + this.attempts;
     if (coming < MAX_ENTRIES || cancelled !== undefined || this.phase === "undoing") return false;
     return this.tooLong = true;
   }
@@ -402,5 +402,5 @@ export function isMisuse(error: unknown): boolean {
 /** The marked errors. One set serves all drives, because a set for each drive costs a tenth of a short run. */
 const MISUSES = new WeakSet<object>();
 const NO_SHAPES: ReadonlySet<string> = new Set();
-/** Maximum number of entries of a run. */
+/** Maximum number of entries of a run, or of one life of it. */
 const MAX_ENTRIES = 10_000;

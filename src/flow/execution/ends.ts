@@ -105,6 +105,11 @@ export class Ends {
     return contradicts;
   }
 
+  /** Names of the steps, sleeps and waits whose recorded ends the handler has not seen. */
+  get unseen(): Iterable<string> {
+    return this.#unseen.keys();
+  }
+
   /**
    * Does one of three things: lets the handler continue with the next end; calls the next function that {@link
    * Ends.afterStored} was given; or skips ends whose steps the handler has not called. Returns false if there is

@@ -4,7 +4,8 @@
  */
 import { byteLength } from "../../data/utf8.ts";
 import type { DriveState } from "./drive_state.ts";
-import type { RecordedOutcome } from "../stored/journal_entry.ts";
+import type { WorkflowDefinition } from "../../contract/declaration/workflow_body.ts";
+import type { RecordedOutcome, Started } from "../stored/journal_entry.ts";
 import type { Steps } from "./steps.ts";
 
 /** Ends a run, and the execution of it. */
@@ -37,6 +38,41 @@ export class RunEnding {
       app.observer({ type: "run-ended", ...ref, ms: Math.max(0, endedAt - startedAt), code: ended.error?.code });
       this.#steps.abandon();
       this.announce();
+    });
+  }
+
+  /**
+   * Records that the run begins anew with this input, and ends the execution when that is stored. As an end it is
+   * dropped if it contradicts what another process stores first. `givenBack`: numbers of signals that given-up waits
+   * left to the next.
+   */
+  beginAnew(
+    input: unknown,
+    { version, keep }: Pick<WorkflowDefinition, "version" | "keep">,
+    givenBack: ReadonlySet<number>,
+  ): void {
+    const state = this.#state;
+    const { host, journal, journal: { life }, ref, times, ends } = state;
+    if (state.isHalting) return state.recorder.restart(); // a cancel that was stored meanwhile comes first
+    const { timeout, parent, headers, redact, tags } = journal.started!;
+    const shape = host.shapeOf(ref.workflow);
+    const started: Started = {
+      t: "started",
+      ...{ version, keep },
+      ...(input === undefined ? {} : { input }),
+      ...(timeout === undefined ? {} : { timeout }),
+      ...(parent === undefined ? {} : { parent }),
+      ...(shape === "" ? {} : { shape }),
+      ...(headers === undefined ? {} : { headers }),
+      ...(redact === undefined ? {} : { redact }),
+      ...(tags === undefined ? {} : { tags }),
+    };
+    const schedules = first(times.unrecordedLate, MAX_SCHEDULES);
+    state.recorder.recordAgain(started, { unseen: new Set(ends.unseen), givenBack: new Set(givenBack), schedules });
+    state.recorder.after(() => {
+      if (journal.life === life) return;
+      this.#steps.abandon();
+      state.stop("new life");
     });
   }
 

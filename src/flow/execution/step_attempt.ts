@@ -101,10 +101,13 @@ export type OngoingAttempts = Map<string, OngoingAttempt>;
 
 /**
  * Returns the id of a step, which the messages that it sends have. Colons in the name are escaped, so that no step of
- * another run has the same id. An id that is too long is cut, and ends with its fingerprint.
+ * another run has the same id. From the run's second life on, the id names the life: otherwise an idempotent command
+ * would take the step for that of the first life. No step's name begins with "@". An id that is too long is cut, and
+ * ends with its fingerprint.
  */
-export function stepId({ workflow, run }: RunRef, name: string): string {
-  return idOf(`${workflow}:${run}:${name.replaceAll("%", "%25").replaceAll(":", "%3A")}`);
+export function stepId({ workflow, run }: RunRef, name: string, life: number): string {
+  const ofLife = life === 1 ? "" : `@${life}%3A`;
+  return idOf(`${workflow}:${run}:${ofLife}${name.replaceAll("%", "%25").replaceAll(":", "%3A")}`);
 }
 
 /** Returns the name of the schedule that resumes a run for a step; no other run, and no start, has this name. */

@@ -63,6 +63,11 @@ export class Steps {
     for (const step of this.#steps.values()) step.abandon();
   }
 
+  /** The steps whose child runs have no end yet, as far as it is recorded. */
+  get openChildren(): readonly ChildStep[] {
+    return [...this.#steps.values()].flatMap((step) => step instanceof ChildStep && !step.isSettled ? [step] : []);
+  }
+
   /** True if the handler has called a step that may have begun and has no outcome. */
   get open(): boolean {
     const { outcomes } = this.#state.journal;

@@ -55,6 +55,11 @@ export class Waits {
     this.#state = state;
   }
 
+  /** Numbers of signals that a given-up wait took, and that no other wait has taken since. */
+  get givenBack(): ReadonlySet<number> {
+    return this.#givenBack;
+  }
+
   /** Cancels the timers of all sleeps and waits, because the handler has ended. */
   abandon(): void {
     for (const timer of this.#ticking.values()) timer.cancel();

@@ -63,6 +63,20 @@ export interface ShownView extends NumberedView {
   readonly after: number;
 }
 
+/** Facts of a life that ends which its entries do not say, for {@link Journal.handOver}. */
+export interface HandOver {
+  /** Steps whose ends the handler has not seen: what they took goes on to the next life. */
+  readonly unseen: ReadonlySet<string>;
+  /** Numbers of signals that given-up waits took, and that go on to the next life. */
+  readonly givenBack: ReadonlySet<number>;
+  /** Steps that may have a schedule which no entry records. */
+  readonly schedules: readonly string[];
+  /** Names of the entries `carried` that are stored before. */
+  readonly parts: readonly string[];
+  /** Contents of these: numbers of signals, keys of ids, and of answers' ids. */
+  readonly carried: ReadonlySet<number | string>;
+}
+
 /** The state of a run: the sum of its stored entries. */
 export class Journal {
   /** Sequence of the last message that was applied; 0: none. */
@@ -159,11 +173,8 @@ export class Journal {
   #next = 0;
   /** By key and id of a signal or question: when it was stored, in ms since 1970. */
   readonly #ids = new Map<string, number>();
-  /** Contents of the entries `carried` of this life, by number or {@link answerKey}, each with its sequence. */
-  readonly #carried = {
-    open: new Map<number, { readonly open: OpenSignal; readonly sequence: number }>(),
-    answers: new Map<string, { readonly answer: KeptAnswer; readonly sequence: number }>(),
-  };
+  /** The entries `carried` of this life by name, each with the sequence of its message. */
+  readonly #parts = new Map<string, Pick<Again, "open" | "answers" | "ids"> & { readonly sequence: number }>();
   /** Steps whose pause before the next attempt was cut short because the run was cancelled. */
   readonly #hastened = new Set<string>();
   /** By step: the time of the schedule that was stored for it, in ms since 1970. */
@@ -202,18 +213,13 @@ export class Journal {
 
   /**
    * Makes the entry `again` that follows the entries `before`, stored together with it at `time`, from the start of the
-   * next life. `unseen`: steps whose ends the handler has not seen: what they took goes on to the next life, and so do
-   * the signals with the numbers `givenBack`. `schedules`: steps that may have a schedule which no entry records.
+   * next life.
    */
   handOver(
     { by, started }: Pick<Again & { readonly by: string }, "by" | "started">,
-    { before, time, unseen, givenBack, schedules }: {
-      readonly before: readonly JournalEntry[];
-      readonly time: number;
-      readonly unseen: ReadonlySet<string>;
-      readonly givenBack: ReadonlySet<number>;
-      readonly schedules: readonly string[];
-    },
+    before: readonly JournalEntry[],
+    time: number,
+    { unseen, givenBack, schedules, parts, carried }: HandOver,
   ): Again & { readonly by: string } {
     const takers = new Map([...this.#signals].map(([n, { taker }]) => [n, taker]));
     const answers = new Map(this.answers);
@@ -231,7 +237,6 @@ export class Journal {
         answers.set(answerKey(one.name, one.id!), { outcome: notAnswered("began anew"), until: time + KEPT });
       }
     }
-    const carried = this.#carried;
     const kept = [...answers].filter(([, { until }]) => until > time);
     const late = [...this.#schedules].filter(([step, at]) => at > time && step !== TIME_OUT);
     return {
@@ -242,9 +247,10 @@ export class Journal {
       started: { ...started, origin: this.started!.origin ?? fingerprint(this.started!.input) },
       startedAt: this.startedAt,
       next: this.#next,
-      open: open.map((one) => carried.open.has(one.n) ? one.n : one),
-      answers: kept.map(([key, { outcome, until }]) => carried.answers.has(key) ? key : { key, outcome, until }),
-      ids: [...this.#ids].filter(([key, at]) => at > time - KEPT && !key.startsWith(ASKED)),
+      open: open.filter(({ n }) => !carried.has(n)),
+      answers: kept.flatMap(([key, { outcome, until }]) => carried.has(ASKED + key) ? [] : [{ key, outcome, until }]),
+      ids: [...this.#ids].filter(([key, at]) => at > time - KEPT && !key.startsWith(ASKED) && !carried.has(key)),
+      ...(parts.length === 0 ? {} : { parts: [...parts] }),
       schedules: [...new Map([...late, ...schedules.map((step) => [step, Infinity] as const)])]
         .map(([step, at]) => [step, Math.min(at, time + MAX_LATE)] as const),
       ...(this.limited ? { limited: true } : {}),
@@ -351,12 +357,8 @@ export class Journal {
         if (!this.answers.has(key)) this.answers.set(key, { outcome, until });
         return;
       }
-      case "carried": {
-        const { sequence } = this;
-        for (const open of entry.open) this.#carried.open.set(open.n, { open, sequence });
-        for (const answer of entry.answers) this.#carried.answers.set(answer.key, { answer, sequence });
-        return;
-      }
+      case "carried":
+        return void this.#parts.set(entry.part, { ...entry, sequence: this.sequence });
       case "again":
         return this.#again(entry, time);
       case "child":
@@ -425,24 +427,15 @@ export class Journal {
 
   /** Begins a life: all that follows from earlier entries is dropped, and set from this entry. */
   #again(entry: Again, time: number): void {
-    let first = this.sequence;
-    const carried = <T>(found: { readonly sequence: number } & T | undefined): T[] => {
-      if (found === undefined) return [];
-      first = Math.min(first, found.sequence);
-      return [found];
-    };
-    const open = entry.open.flatMap((one) =>
-      typeof one === "number" ? carried(this.#carried.open.get(one)).map(({ open }) => open) : [one]
-    );
-    const answers = entry.answers.flatMap((one) =>
-      typeof one === "string" ? carried(this.#carried.answers.get(one)).map(({ answer }) => answer) : [one]
-    );
+    const parts = (entry.parts ?? []).flatMap((part) => this.#parts.get(part) ?? []);
+    const first = Math.min(this.sequence, ...parts.map(({ sequence }) => sequence));
+    const all = [...parts, entry];
     const ofLife: readonly { clear(): void }[] = [
       ...[this.outcomes, this.strays, this.failures, this.everFailed, this.everBegun, this.sleeps, this.woken],
       ...[this.waits, this.took, this.signals, this.children, this.undone, this.answers, this.#signals, this.#ids],
-      ...[this.#hastened, this.#schedules, this.#told, this.#carried.open, this.#carried.answers],
+      ...[this.#hastened, this.#schedules, this.#told, this.#parts],
     ];
-    for (const all of ofLife) all.clear();
+    for (const one of ofLife) one.clear();
     this.ends.length = 0;
     this.begun =
       this.cancelled =
@@ -462,9 +455,10 @@ export class Journal {
     this.#next = next;
     this.limited = limited;
     this.view = view && { value: view.value, number: view.number, at: this.sequence, after: -1 };
-    for (const [key, at] of entry.ids) this.#ids.set(key, at);
+    for (const { ids } of all) for (const [key, at] of ids) this.#ids.set(key, at);
+    const open = all.flatMap(({ open }) => open).sort((a, b) => a.n - b.n);
     for (const one of open) this.#add(one);
-    for (const { key, outcome, until } of answers) {
+    for (const { key, outcome, until } of all.flatMap(({ answers }) => answers)) {
       this.answers.set(key, { outcome, until });
       this.#ids.set(`${ASKED}${key}`, until);
     }

@@ -72,19 +72,24 @@ export interface Again {
   readonly startedAt: number;
   /** Number that the next signal or question gets: numbers go on over all lives. */
   readonly next: number;
-  /** Signals and questions that the handler has not seen; a number names one in an entry `carried` of this life. */
-  readonly open: readonly (OpenSignal | number)[];
-  /** Answers that are still kept; a text names one in an entry `carried` of this life. */
-  readonly answers: readonly (KeptAnswer | string)[];
+  /** Signals and questions that the handler has not seen. */
+  readonly open: readonly OpenSignal[];
+  /** Answers that are still kept. */
+  readonly answers: readonly KeptAnswer[];
   /** Ids of signals that the run ignores when they are sent again, each with the time of the first. */
-  readonly ids: readonly (readonly [key: string, at: number])[];
+  readonly ids: readonly TimedName[];
+  /** Names of the entries `carried` of this life that have more of these three; absent if there are none. */
+  readonly parts?: readonly string[];
   /** Schedules of earlier lives that fire late, by step. */
-  readonly schedules: readonly (readonly [step: string, at: number])[];
+  readonly schedules: readonly TimedName[];
   /** True if a schedule is stored for the time limit of the run. */
   readonly limited?: boolean;
   /** The view that the run shows. */
   readonly view?: NumberedView;
 }
+
+/** A step, or the key of an id, with a time in ms since 1970. */
+export type TimedName = readonly [name: string, at: number];
 
 /** A signal or question that a life hands over to the next. */
 export interface OpenSignal {
@@ -179,7 +184,7 @@ export type DrivenEntry =
     readonly until: number;
   }
   /** A part of what an entry `again` that follows hands over, because it does not fit into that entry's message. */
-  | { readonly t: "carried"; readonly open: readonly OpenSignal[]; readonly answers: readonly KeptAnswer[] }
+  | { readonly t: "carried"; readonly part: string } & Pick<Again, "open" | "answers" | "ids">
   /** From here on the steps of the run are undone; the run will end with this error. */
   | { readonly t: "failing"; readonly error: RecordedError }
   | { readonly t: "undone"; readonly step: string }
@@ -297,9 +302,10 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
     started: isStarted,
     startedAt: isTime,
     next: isCount,
-    open: isListOf((open) => isCount(open) || isOpenSignal(open)),
-    answers: isListOf((answer) => isText(answer) || isKeptAnswer(answer)),
+    open: isListOf(isOpenSignal),
+    answers: isListOf(isKeptAnswer),
     ids: isListOf(isTimedName),
+    parts: maybe(isStringArray),
     schedules: isListOf(isTimedName),
     limited: maybe(isFlag),
     view: maybe((view) => isRecord(view) && isCount(view.number)),
@@ -320,7 +326,12 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   shown: { after: maybe(isCount) },
   limited: {},
   answered: { question: isText, id: isText, outcome: isOutcome, until: isTime },
-  carried: { open: isListOf(isOpenSignal), answers: isListOf(isKeptAnswer) },
+  carried: {
+    part: isText,
+    open: isListOf(isOpenSignal),
+    answers: isListOf(isKeptAnswer),
+    ids: isListOf(isTimedName),
+  },
   failing: { error: isError },
   undone: { step },
   ended: { outcome: isOutcome, until: isTime, schedules: maybe(isStringArray) },

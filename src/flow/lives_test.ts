@@ -1,0 +1,62 @@
+/** Tests, on virtual time, of what stays stored of a run that begins anew again and again, and of who is called. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { unwrap, workflow } from "../../mod.ts";
+import { testCluster } from "../testing/mod.ts";
+import { infoOf } from "./run_suite.ts";
+
+const Loop = workflow<number, number>("Loop");
+const Round = Loop.question<void, number>("Round");
+const Over = Loop.signal("Over");
+
+describe("a run that lives long", () => {
+  const handlers = Loop.handle(async (flow, round) => {
+    await flow.sleep("a second", 1_000);
+    const [asked, over] = await flow.wait([Round, Over], { timeout: 1 });
+    if (over !== undefined) return round;
+    asked?.value.answer(round);
+    return flow.again(round + 1);
+  });
+
+  it("keeps two lives and a minute, knows its first input and young answers, and alarms nobody", async () => {
+    await using cluster = await testCluster(["a", "b"], { handlers });
+    const app = cluster.app("a");
+    const run = unwrap(await app.start(Loop, 1, { id: "r" }));
+    const ask = (id: string) => app.ask(Round, run, undefined, { id, timeout: 60_000 });
+    const old = unwrap(await ask("old"));
+    const sizes: number[] = [];
+    for (let minute = 1; minute <= 4; minute++) {
+      await cluster.advance(60_000);
+      sizes.push((await infoOf(app, run)).timeline.length);
+    }
+    const young = unwrap(await ask("young"));
+    assert(young > 180, `${young} rounds`);
+    // at most so many entries a round: slept, woken, waits, took, again; and ten seconds until the next removal
+    for (const size of sizes) assertLess(size, 6 * 80);
+    cluster.kill("a");
+    const next = cluster.app("b");
+    const again = (id: string) => next.ask(Round, run, undefined, { id, timeout: 60_000 });
+    assertEquals(unwrap(await again("young")), young);
+    assertLess(old, unwrap(await again("old"))); // 2 minutes after its answer it is a new question
+    assertEquals(unwrap(await next.start(Loop, 1, { id: "r" })), run);
+    assertEquals((await next.start(Loop, 2, { id: "r" })).error?.code, "ID_REUSED");
+    unwrap(await next.tell(Over, run));
+    assertLess(young, unwrap(await next.result(Loop, run, { timeout: 60_000 })));
+    assertEquals(cluster.log.filter((line) => /no longer in the log|not handled|fault/.test(line)), []);
+  });
+
+  it("that begins anew thousands of times in a row keeps no other run from its node", async () => {
+    const Fast = workflow<number, number>("Fast");
+    const fast = Fast.handle((flow, round) => round === 3_000 ? round : flow.again(round + 1));
+    const Other = workflow<void, string>("Other");
+    const other = Other.handle((flow) => flow.step("s", () => "done"));
+    await using cluster = await testCluster(["a"], { handlers: [fast, other] });
+    const app = cluster.app("a");
+    const run = unwrap(await app.start(Fast, 1));
+    for (let n = 0; n < 5; n++) {
+      assertEquals(unwrap(await app.result(Other, unwrap(await app.start(Other)))), "done");
+    }
+    assertEquals(unwrap(await app.result(Fast, run, { timeout: 60_000 })), 3_000);
+    await cluster.handled();
+  });
+});

@@ -475,7 +475,8 @@ async function connect(
     const transport = network.connect({ name: id, onError });
     const { random, store, log } = transport;
     return {
-      ...{ clock: transport.programClock, random, transport, store, permitted, started },
+      ...{ clock: transport.programClock, random, store, permitted, started },
+      ...(network.isFile ? {} : { transport }),
       log: () => Promise.resolve(log),
       close: () => transport.close(),
     };

@@ -213,6 +213,11 @@ export class MemoryEventLog implements EventLog {
     for (const state of this.#streams.values()) state.leapt();
   }
 
+  /** Does what the next process on a file finds done: schedules of the ended one fire. */
+  processEnded(): void {
+    for (const state of this.#streams.values()) state.processEnded();
+  }
+
   /** Calls `listener` when a stream has lost messages, until the returned function is called. */
   onDoubt(listener: (name: string) => void): () => void {
     const own = (name: string) => listener(name);

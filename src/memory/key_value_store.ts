@@ -29,6 +29,8 @@ export class MemoryKeyValueStore implements KeyValueStore {
   readonly #faults: FaultSource | undefined;
   readonly #storage: StoreStorage | undefined;
   readonly #buckets = new Map<string, BucketState>();
+  /** Buckets whose entries belong to live processes. */
+  readonly #ofProcesses = new Set<BucketState>();
 
   /** `storage`: keeps the buckets; default: they are in memory. */
   constructor(clock: Clock, faults?: FaultSource, storage?: StoreStorage) {
@@ -47,6 +49,13 @@ export class MemoryKeyValueStore implements KeyValueStore {
     return { open: (name, options) => this.#openOver(session, name, options) };
   }
 
+  /** Does what the next process on a file finds done: entries of the ended one are gone. */
+  processEnded(): void {
+    for (const state of this.#ofProcesses) {
+      for (const { key } of state.entries("")) state.remove(key, "delete");
+    }
+  }
+
   #session(client?: SessionClient): StoreSession {
     return new StoreSession(this.#clock, this.#faults, client, this.#storage?.gate);
   }
@@ -61,6 +70,7 @@ export class MemoryKeyValueStore implements KeyValueStore {
   #find(name: string, settings: BucketSettings, ofProcesses: boolean): BucketState {
     let state = this.#buckets.get(name);
     if (!state) this.#buckets.set(name, state = this.#make(name, settings, ofProcesses));
+    if (ofProcesses) this.#ofProcesses.add(state);
     for (const setting of ["direct", "replicas"] as const) {
       const [is, wanted] = [state.settings[setting], settings[setting]];
       if (is === wanted) continue;

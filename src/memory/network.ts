@@ -147,6 +147,13 @@ export class MemoryNetwork {
    * @internal
    */
   readonly log: MemoryEventLog;
+  /**
+   * True: the network stands for a file. One app at a time is connected, which has no other nodes, and finds all earlier
+   * ones ended.
+   *
+   * @internal
+   */
+  isFile = false;
   readonly #maxPayload: number;
   readonly #servers: readonly ServerInfo[];
   readonly #source: FaultSource;
@@ -229,6 +236,10 @@ export class MemoryNetwork {
    * @internal
    */
   connect(options: MemoryConnectOptions = {}): MemoryConnection {
+    if (this.isFile) {
+      this.store.processEnded();
+      this.log.processEnded();
+    }
     const first = this.#count++;
     const transport = new MemoryTransport(this.#broker, {
       maxPayload: this.#maxPayload,

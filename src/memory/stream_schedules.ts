@@ -120,6 +120,15 @@ export class StreamSchedules {
     }
   }
 
+  /** Fires the schedules of a process that has ended ({@link LogSchedule.ofProcess}). */
+  processEnded(): void {
+    for (const standing of this.#standing.values()) {
+      if (standing.timer === undefined || !standing.message.schedule?.ofProcess) continue;
+      standing.timer.cancel();
+      this.#wait(standing, this.#clock.now());
+    }
+  }
+
   #wait(standing: StandingSchedule, due: number): void {
     standing.due = due;
     const wait = Math.min(Math.max(0, due - this.#clock.now()), MAX_TIMER);

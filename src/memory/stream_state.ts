@@ -131,6 +131,11 @@ export class StreamState {
     this.#storage.leapt();
   }
 
+  /** Fires the schedules of a process that has ended, as when the next one opens a file. */
+  processEnded(): void {
+    this.#storage.processEnded?.();
+  }
+
   /** Returns the subjects that match a pattern and have messages. */
   subjects(pattern: string): string[] {
     return this.#storage.subjects(pattern);

@@ -66,6 +66,8 @@ export interface StreamStorage {
   truncate(last: number): void;
   /** Fires the schedules that are due now. Called when the time of day of the clock has jumped. */
   leapt(): void;
+  /** Fires the schedules of a process that has ended. Absent: the storage does so when the next process opens it. */
+  processEnded?(): void;
   /** Ends the storage: its schedules no longer fire, no message expires. `lost`: the messages are lost. */
   close(lost: boolean): void;
 }
@@ -222,6 +224,10 @@ export class MemoryStreamStorage implements StreamStorage {
 
   leapt(): void {
     this.#schedules.leapt();
+  }
+
+  processEnded(): void {
+    this.#schedules.processEnded();
   }
 
   close(): void {

@@ -59,7 +59,7 @@ export async function testCluster(
   const cluster = new TestCluster(options);
   const { faults = {} } = options;
   try {
-    const ids = idsOf(size);
+    const ids = idsOf(size, options.file);
     await Promise.all(ids.map((id) => cluster.start(id)));
     await cluster.agreed();
     cluster.network.faults = faults;
@@ -112,6 +112,7 @@ export class TestCluster implements AsyncDisposable {
       ? new RealPace()
       : new VirtualPace({ auto: time === "virtual", awake: (id) => this.#awake(id), busy, asleep });
     this.network = new MemoryNetwork({ seed, servers, clock: this.#pace.clock, maxPayload });
+    this.network.isFile = options.file === true;
     this.recorder = this.#recorder = new MessageRecorder({
       after: (ms, callback) => {
         const timer = this.network.clock.after(ms, callback);
@@ -145,7 +146,10 @@ export class TestCluster implements AsyncDisposable {
    */
   async start(id: string, options: Partial<Omit<CatgaOptions, "nats" | "network" | "id">> = {}): Promise<Catga> {
     if (this.#nodes.get(id) !== undefined) throw new TypeError(`the node ${JSON.stringify(id)} is there already`);
-    const { node, seed: _s, faults: _f, servers: _n, maxPayload: _m, time: _t, ...common } = this.#options;
+    const { node, file, seed: _s, faults: _f, servers: _n, maxPayload: _m, time: _t, ...common } = this.#options;
+    if (file && this.apps.length > 0) {
+      throw new TypeError(`one process at a time has a file: kill or drain ${[...this.#nodes.keys()][0]} before`);
+    }
     const given = node === undefined ? {} : checkNodeOptions(`node(${id})`, node(id));
     const own = { ...common, ...given, ...checkNodeOptions(`start ${id}`, options) };
     if (this.#pace.isVirtual) await (loaded ??= loadModules());

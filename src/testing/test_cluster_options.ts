@@ -1,16 +1,22 @@
 /** Options of a test cluster. */
 import type { CatgaOptions } from "../../mod.ts";
-import { checkFunction, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
+import { checkBoolean, checkFunction, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Faults } from "../memory/faults.ts";
 import { OPTIONS } from "../node/app_options.ts";
 
 /** Options of `testCluster`: the options of `catga`, for every node, and the options below. */
-export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network" | "id" | "transport" | "signals"> {
+export interface TestClusterOptions
+  extends Omit<CatgaOptions, "nats" | "network" | "file" | "id" | "transport" | "signals"> {
   /**
    * Returns further options for the node with this id, such as its service or its handlers. Called whenever that node
    * starts.
    */
   node?: ((id: string) => Partial<Omit<CatgaOptions, "nats" | "network" | "id">>) | undefined;
+  /**
+   * True: the cluster is one node, as on `catga({ file })`. `kill` and `start` are a restart of the program on its file,
+   * at any moment and in no time: what was stored is there, and everything goes on at once. Default: false.
+   */
+  file?: boolean | undefined;
   /** Seed of all random numbers of the cluster, a safe integer. Equal seeds give equal runs. Default: 1. */
   seed?: number | undefined;
   /** Random faults of the cluster, which begin when all nodes have joined. Default: none. */
@@ -36,7 +42,8 @@ export function checkTestOptions(options: TestClusterOptions): void {
   }
   const absent = Object.keys(given).filter((name) => NOT_OF_TESTS.includes(name));
   checkKnown("testCluster", options, new Set([...KNOWN, ...absent]));
-  const { time = "virtual", node } = options;
+  const { time = "virtual", node, file } = options;
+  if (file !== undefined) checkBoolean("file", file);
   if (!["virtual", "manual", "real"].includes(time)) {
     throw new TypeError(`time must be "virtual", "manual" or "real"; got ${show(time)}`);
   }
@@ -69,7 +76,12 @@ export function checkLimit(method: string, limit: number): void {
  * Returns the ids of the cluster's nodes. Throws a `RangeError` for an invalid size, and a `TypeError` for a repeated
  * id.
  */
-export function idsOf(size: number | readonly string[]): readonly string[] {
+export function idsOf(size: number | readonly string[], isFile = false): readonly string[] {
+  if (isFile && (typeof size === "number" ? size : size?.length) !== 1) {
+    throw new RangeError(
+      `one process at a time has a file: with \`file\`, a test cluster has 1 node; got ${show(size)}`,
+    );
+  }
   if (typeof size !== "number") {
     if (!Array.isArray(size)) {
       throw new TypeError(`testCluster takes a number of nodes, or their ids; got ${show(size)}`);
@@ -91,7 +103,7 @@ const NOT_OF_TESTS = ["nats", "network", "id", "transport", "signals"];
 
 /** Options of a test cluster: its own options first, then the options of every node. */
 const KNOWN = [
-  ...["node", "time", "seed", "faults", "servers", "maxPayload"],
+  ...["node", "time", "file", "seed", "faults", "servers", "maxPayload"],
   ...[...OPTIONS].filter((name) => !NOT_OF_TESTS.includes(name)),
 ];
 const NODE_OPTIONS = new Set([...OPTIONS].filter((name) => !["nats", "network", "id"].includes(name)));

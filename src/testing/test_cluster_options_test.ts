@@ -35,7 +35,7 @@ describe("checkTestOptions", () => {
     const unknown = assertThrows(() => check({ handler: 1 }), TypeError);
     assertMatch(
       unknown.message,
-      /^testCluster: unknown option handler; it takes node, time, seed, faults, servers, maxPayload, handlers, /,
+      /^testCluster: unknown option handler; it takes node, time, file, seed, faults, servers, maxPayload, handlers, /,
     );
     assertEquals(/nats|network|signals/.test(unknown.message), false);
     assertThrows(() => check({ toString: undefined }), TypeError, "unknown option toString");

@@ -2,7 +2,18 @@
  * SQLite and the file system, as a file uses them, with as few calls as possible: the one place that calls
  * `node:sqlite`, which Deno 2.9, Bun 1.4 and Node 24 have. Tests hand in a driver that fails.
  */
-import { close, fdatasync, fdatasyncSync, fsync, open, openSync, stat, type Stats, statSync } from "node:fs";
+import {
+  close,
+  fdatasync,
+  fdatasyncSync,
+  fsync,
+  open,
+  openSync,
+  stat,
+  statfsSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -50,6 +61,8 @@ export interface FileDriver {
   status(path: string): FileStatus | undefined;
   /** Returns the same, looked up in the pool of threads. */
   statusLater(path: string): Promise<FileStatus | undefined>;
+  /** Returns how much room is free on the disk of a file, in bytes; `undefined`: not known. */
+  freeRoom(path: string): number | undefined;
   /** Makes the names in the folder of a file survive a power failure. */
   syncFolder(path: string): Promise<void>;
 }
@@ -92,6 +105,15 @@ export const systemDriver: FileDriver = {
         else reject(error);
       });
     });
+  },
+  freeRoom(path) {
+    try {
+      const { bavail, bsize } = statfsSync(dirname(path));
+      return bavail * bsize;
+    } catch {
+      // the runtime, or the system, does not say
+      return undefined;
+    }
   },
   async syncFolder(path) {
     if (process.platform === "win32") return; // a folder cannot be opened there

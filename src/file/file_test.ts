@@ -38,6 +38,31 @@ async function refusal(path = `${folder.path}/app.db`): Promise<string> {
   return error.message;
 }
 
+describe("a file: its size", () => {
+  it("what is removed gives its room back, in small turns; then nothing is written any more", async () => {
+    const clock = new VirtualClock();
+    const file = await folder.open({ clock });
+    const stream = await openStream(file.log());
+    const pages = () => file.room.statement("SELECT page_count AS n FROM pragma_page_count").get()!.n as number;
+    const full = "x".repeat(1_000);
+    for (let i = 0; i < 4_000; i++) void stream.append(`log.${i % 3}`, full, { timeout: 60_000 });
+    await clock.advance(0);
+    const before = pages();
+    assertGreater(before, 1_000);
+    await stream.purge("log.>", { before: (await stream.state())!.last });
+    let turns = 0;
+    file.room.onCommit(() => void turns++);
+    await clock.advance(60_000);
+    assertGreater(before / 3, pages());
+    assertGreater(turns, 3);
+    turns = 0;
+    await clock.advance(600_000);
+    assertEquals([turns, (await texts(stream)).length], [0, 1]);
+    await file.close();
+    assertEquals((systemDriver.status(`${folder.path}/app.db`)?.size ?? 0) < before / 3 * 4_096, true);
+  });
+});
+
 describe("a file: the next start", () => {
   it("has all messages, entries and counters of the process before", async () => {
     const before = await folder.open();
@@ -211,6 +236,30 @@ describe("a file: a turn that cannot be written", () => {
       await next.close();
       if (!hasFailed) return assertGreater(at, 5);
     }
+  });
+
+  it("says how much room is missing, and of a disk that has room that something else is in the way", async () => {
+    const { driver, faults } = faultyDriver();
+    let free = 4_000_000;
+    const troubles: CatgaError[] = [];
+    const file = await folder.open({
+      driver: { ...driver, freeRoom: () => free },
+      onTrouble: (error) => void troubles.push(error),
+    });
+    const stream = await openStream(file.log());
+    faults.failsAt = 0;
+    const outcome = await append(stream);
+    faults.failsAt = Infinity;
+    assert(outcome.type === "not stored");
+    assertStringIncludes(outcome.error.message, "is full: 4 MB are free, and 12.8 MB are missing");
+    const { free: seen, missing } = troubles[0].details as { free: number; missing: number };
+    assertEquals([seen, missing], [4_000_000, 2 * LOG_KEPT - 4_000_000]);
+    free = 1_000_000_000;
+    faults.failsAt = 0;
+    const other = await append(stream);
+    faults.failsAt = Infinity;
+    assert(other.type === "not stored");
+    assertStringIncludes(other.error.message, "may not grow, though its disk has room");
   });
 
   it("a stream or a bucket that could not be made, at whatever call the disk is full, is made when there is room", async () => {

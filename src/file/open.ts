@@ -12,6 +12,7 @@ import { MemoryEventLog } from "../memory/event_log.ts";
 import { MemoryKeyValueStore } from "../memory/key_value_store.ts";
 import type { NetworkStorage } from "../memory/network.ts";
 import { WorkerCheckpoints } from "./checkpoints.ts";
+import { FreePages } from "./given_back.ts";
 import { type Database, type FileDriver, systemDriver } from "./driver.ts";
 import { bucketsOf } from "./entries.ts";
 import { openDatabase, placeOf } from "./format.ts";
@@ -86,6 +87,7 @@ export async function openFile(options: OpenFileOptions): Promise<OpenedFile> {
       ...{ path, lockPath, database: own, driver, durability, clock, epoch, log: logFile, checkpoints, left },
       ...{ onTrouble, onEnd },
     });
+    new FreePages(room);
     const storage = { streams: streamsOf(room), buckets: bucketsOf(room) };
     const store = new MemoryKeyValueStore(clock, undefined, storage.buckets);
     let made: EventLog | undefined;

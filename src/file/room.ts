@@ -8,7 +8,7 @@ import { CatgaError } from "../error.ts";
 import { thrownMessage } from "../data/cause_text.ts";
 import { type Clock, OnceAMinute } from "../ports/clock.ts";
 import { isRolledBack, rolledBack, type StoreGate } from "../memory/store_session.ts";
-import type { Checkpoints } from "./checkpoints.ts";
+import { type Checkpoints, LOG_KEPT } from "./checkpoints.ts";
 import {
   type Database,
   type FileDriver,
@@ -395,10 +395,10 @@ export class Room implements StoreGate {
   /** Rolls the turn back, and tells everyone who waits for it. Returns the error for the one who has just failed. */
   #giveUp(error: unknown): unknown {
     if (this.#ended) return this.#ended;
-    const { path } = this.#parts;
+    const { path, driver } = this.#parts;
     const isFull = sqliteCode(error) === SQLITE_FULL;
-    const why = isFull ? `the disk is full, or ${path} may not grow` : thrownMessage(error);
-    const failure = rolledBack(why, { file: path }, isFull ? new StoreFull(thrownMessage(error)) : error);
+    const { text, ...room } = isFull ? missingRoom(path, driver) : { text: thrownMessage(error) };
+    const failure = rolledBack(text, { file: path, ...room }, isFull ? new StoreFull(thrownMessage(error)) : error);
     this.#tryRollBack();
     this.#isOpen = false;
     this.#clockWritten = -Infinity;
@@ -416,6 +416,23 @@ export class Room implements StoreGate {
   }
 }
 
+/** Says how much room is missing on the disk of a file. The sizes are in bytes. */
+function missingRoom(path: string, driver: FileDriver): {
+  readonly text: string;
+  readonly free?: number | undefined;
+  readonly missing?: number | undefined;
+} {
+  const free = driver.freeRoom(path);
+  const missing = free === undefined ? undefined : ROOM_NEEDED - free;
+  if (missing === undefined) return { text: `the disk is full, or ${path} may not grow` };
+  if (missing <= 0) {
+    return { free, text: `${path} may not grow, though its disk has room: look at quotas and limits of this process` };
+  }
+  const mb = (bytes: number) => `${Math.ceil(bytes / 100_000) / 10} MB`;
+  const text = `the disk of ${path} is full: ${mb(free!)} are free, and ${mb(missing)} are missing`;
+  return { free, missing, text };
+}
+
 /** The cause of a refused write by which alarms know that the store is full (`isStoreFull`). */
 class StoreFull extends Error {
   readonly refusal = "full";
@@ -423,6 +440,8 @@ class StoreFull extends Error {
 
 /** Interval at which the time of the store is written, in ms: a set-back clock lengthens a ttl by this at most. */
 const CLOCK_EVERY = 1_000;
+/** Room with which writes go on: twice the log that is kept, because it is copied into the file. */
+const ROOM_NEEDED = 2 * LOG_KEPT;
 /** Interval between two reports that the file takes no writes, in ms. */
 const REPORT_EVERY = 5_000;
 /** Interval at which the paths are looked up without a sync, in ms. */

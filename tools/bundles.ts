@@ -48,6 +48,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/nats/full_store": 22,
   "src/cli/sign_in": 21,
   "src/cli/file_commands": 16,
+  "src/cli/move": 20,
   "src/cli/hostile_cluster": 18,
   "src/cluster/interop/plain_calls": 17,
   "src/log/subscriptions/log_changes": 45,

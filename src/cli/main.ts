@@ -8,8 +8,8 @@
  * ```
  *
  * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `dead`,
- * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `backup`, `file`, `setup`, `users`, `bench`,
- * `dashboard` and `docs`; `--help` explains each.
+ * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `backup`, `file`, `move`, `pull`, `setup`, `users`,
+ * `bench`, `dashboard` and `docs`; `--help` explains each.
  *
  * @example
  * ```ts
@@ -40,6 +40,7 @@ import { entity } from "./commands/entity.ts";
 import { dashboard } from "./commands/dashboard.ts";
 import { docs } from "./commands/docs.ts";
 import { doctor } from "./commands/doctor.ts";
+import { move, pull } from "./commands/move.ts";
 import { locks } from "./commands/locks.ts";
 import { nodes } from "./commands/nodes.ts";
 import { dead } from "./commands/dead.ts";
@@ -76,6 +77,8 @@ const COMMANDS: readonly CliCommand[] = [
   ping,
   backup,
   file,
+  move,
+  pull,
   setup,
   users,
   bench,

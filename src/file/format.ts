@@ -109,6 +109,13 @@ export function placeOf(path: string, driver: FileDriver): string {
 /** `place`: the place of the file, if its log may have been copied into it and removed. */
 function check(path: string, database: Database, hasLog: boolean, place: string | undefined): void {
   checkFormat(path, database);
+  const moved = database.prepare("SELECT value FROM meta WHERE key = 'moved'").get()?.value;
+  if (moved !== undefined) {
+    throw refuse(
+      path,
+      `it was moved to ${moved}, where everything goes on. Start the program with { nats: "${moved}" }`,
+    );
+  }
   const missing = missingLog(path, database, hasLog, place);
   if (missing !== undefined) throw refuse(path, missing);
 }

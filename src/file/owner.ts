@@ -23,7 +23,7 @@ export async function takeFile(path: string, driver: FileDriver, clock: Clock): 
   for (;;) {
     const ownership = takeAtOnce(path, driver);
     if (ownership !== undefined) return ownership;
-    if (clock.monotonic() >= until) throw taken(path, ownerOf(path, driver));
+    if (clock.monotonic() >= until) throw taken(path, driver);
     await delay(clock, PAUSE);
   }
 }
@@ -88,7 +88,9 @@ export function ownerOf(path: string, driver: FileDriver): FileOwner | undefined
   }
 }
 
-function taken(path: string, holder: FileOwner | undefined): CatgaError {
+/** Makes the error for a file that another process uses. */
+export function taken(path: string, driver: FileDriver): CatgaError {
+  const holder = ownerOf(path, driver);
   const who = holder && `process ${holder.pid}, which started ${new Date(holder.started).toISOString()}`;
   const message = `the file ${path} is in use by ${who ?? "another process"}: one process at a time uses a file. ` +
     'End that process, or give this one a file of its own; several processes share NATS: { nats: "nats://…" }';

@@ -42,8 +42,16 @@ export async function backUp(path: string, to: string, driver: FileDriver): Prom
   });
 }
 
-/** Writes a file under another name, syncs it, and gives it its name. */
-async function written(path: string, to: string, driver: FileDriver, write: (part: string) => void): Promise<void> {
+/**
+ * Writes a file under another name, syncs it, and gives it its name. `path`: the file that errors name. Rejects with
+ * `UNAVAILABLE` if there is a file already, or it cannot be written.
+ */
+export async function written(
+  path: string,
+  to: string,
+  driver: FileDriver,
+  write: (part: string) => void | Promise<void>,
+): Promise<void> {
   const target = await driver.resolve(to);
   if (driver.status(target) !== undefined || driver.status(`${target}-wal`) !== undefined) {
     const message = `${target} is there already: give the path of a file that does not exist`;
@@ -52,7 +60,7 @@ async function written(path: string, to: string, driver: FileDriver, write: (par
   const part = `${target}-part`;
   await rm(part, { force: true });
   try {
-    write(part);
+    await write(part);
     const made = driver.openLog(part);
     await made.sync().finally(() => made.close());
     await rename(part, target);

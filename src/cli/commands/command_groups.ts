@@ -48,6 +48,8 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
     examples: {
       backup: "catga backup /backups/shop.db --file shop.db",
       file: "catga file check --file shop.db",
+      move: "catga move shop.db nats://localhost:4222",
+      pull: "catga pull nats://localhost:4222 copy.db",
     },
   },
   {

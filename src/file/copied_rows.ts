@@ -1,5 +1,5 @@
 /**
- * The rows of a file as they are copied into NATS, or from there: messages keep their sequences, entries what is left of
+ * The rows of a file as they are copied into NATS, or from there: messages keep their sequences, entries the rest of
  * their time to live. The file is owned meanwhile, and no timer of it runs.
  * @decides what of a file goes along when a program grows up to NATS, or comes back
  */
@@ -25,7 +25,7 @@ export interface CopiedMessage {
   readonly headers: Readonly<Record<string, string>> | undefined;
   /** Id by which it is still recognized, if it is sent again; `undefined`: none, or no longer. */
   readonly id?: string | undefined;
-  /** What is left of its time to live, in ms; `undefined`: it stays. */
+  /** Rest of its time to live, in ms; `undefined`: it stays. */
   readonly left?: number | undefined;
   /** Present for a schedule. */
   readonly schedule?: LogSchedule | undefined;
@@ -35,7 +35,7 @@ export interface CopiedMessage {
 export interface CopiedEntry {
   readonly key: string;
   readonly value: string;
-  /** What is left of its time to live, in ms; `undefined`: it stays. */
+  /** Rest of its time to live, in ms; `undefined`: it stays. */
   readonly left: number | undefined;
 }
 
@@ -62,7 +62,7 @@ export interface CopiedFile extends Disposable {
 }
 
 /**
- * Takes a file for a copy. Unless `resumes` returns true for it, schedules that are due fire first, once each, as at any
+ * Takes a file for a copy. Unless `resumes` returns true for it, schedules that are due fire first, once each, as at a
  * start. Rejects with `UNAVAILABLE` if a process uses the file, or if it cannot be used as it is.
  */
 export async function takeForCopy(

@@ -148,8 +148,8 @@ export class MemoryNetwork {
    */
   readonly log: MemoryEventLog;
   /**
-   * True: the network stands for a file. One app at a time is connected, which has no other nodes, and finds all earlier
-   * ones ended.
+   * True: the network stands for a file. One app at a time is connected; it has no other nodes, and all earlier apps
+   * have ended.
    *
    * @internal
    */

@@ -13,8 +13,8 @@ export interface TestClusterOptions
    */
   node?: ((id: string) => Partial<Omit<CatgaOptions, "nats" | "network" | "id">>) | undefined;
   /**
-   * True: the cluster is one node, as on `catga({ file })`. `kill` and `start` are a restart of the program on its file,
-   * at any moment and in no time: what was stored is there, and everything goes on at once. Default: false.
+   * True: the cluster is one node, as on `catga({ file })`. `kill` and `start` restart the program on its file, at any
+   * moment and in no time: what was stored is there, and everything goes on at once. Default: false.
    */
   file?: boolean | undefined;
   /** Seed of all random numbers of the cluster, a safe integer. Equal seeds give equal runs. Default: 1. */

@@ -23,7 +23,7 @@ import { bucketName, BUCKETS } from "../../ports/key_value_store.ts";
 /** An open connection to NATS. */
 export type OpenedNats = Awaited<ReturnType<typeof openNats>>;
 
-/** What was copied of one part, and verified. */
+/** A part that was copied, and verified. */
 export interface CopiedPart {
   readonly name: string;
   readonly count: number;
@@ -228,7 +228,7 @@ function optionsOf(namespace: string, name: string, replicas: number) {
   return streamOptions(namespace, kind, replicas);
 }
 
-/** Headers with which a message is written: conditions are those of the copy, and of its time to live a part is left. */
+/** Headers with which a message is written: without its conditions, and with what is left of its time to live. */
 function headersOf({ headers, id, left }: CopiedMessage): Record<string, string> {
   const own = Object.entries(headers ?? {}).filter(([name]) => !/^Nats-(?:Expected-|Msg-Id$|TTL$|Rollup$)/.test(name));
   return {
@@ -392,9 +392,9 @@ function timesOf(
 
 /** Number of results that are written at once. */
 const AT_ONCE = 256;
-/** What has less left of its time to live is not copied, in ms. */
+/** Least time to live with which a message or entry is copied, in ms. */
 const LEAST_LEFT = 1_000;
-/** What has less left of its time to live may be gone before the copy is verified, in ms. */
+/** Time to live, in ms, below which a message or entry may be gone before the copy is verified. */
 const EXPIRING = 120_000;
 /** Time for which NATS recognizes the id of a message, in ms. */
 const RECOGNIZED = 120_000;

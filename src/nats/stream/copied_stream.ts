@@ -1,7 +1,7 @@
 /**
- * A stream of NATS into which another stream is copied, message by message, with its sequences: each message is written
- * under the condition that the one before it is the last, so that a copy that was interrupted goes on where it ended, and
- * nobody else can write meanwhile without being noticed.
+ * A stream of NATS into which another stream is copied, message by message, with its sequences: each message is
+ * written under the condition that the one before it is the last, so that an interrupted copy goes on where it ended,
+ * and nobody else can write meanwhile without being noticed.
  */
 import { CatgaError } from "../../error.ts";
 import type { NatsTransport } from "../connection/transport.ts";
@@ -68,8 +68,8 @@ export class StreamCopy {
   }
 
   /**
-   * Writes a message behind the one with the sequence before, or, without `isNext`, at the end. Resolves when few enough
-   * answers are awaited; rejects with the error of an earlier message.
+   * Writes a message behind the one with the sequence before, or, without `isNext`, at the end. Resolves when few
+   * enough answers are awaited; rejects with the error of an earlier message.
    */
   async write({ sequence, subject, data, headers }: MessageCopy, isNext = true): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;

@@ -196,6 +196,7 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
       answered: nothing,
       ended: done,
       stuck: done,
+      performed: nothing,
       read: nothing,
       ...{ shapeOf: () => "", shapeNameOf: () => "" },
       afterRefusal: () => "stuck",

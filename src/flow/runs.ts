@@ -30,7 +30,7 @@ import type {
 } from "../contract/declaration/workflow_body.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { GivenAnswer, RefusedRunFate } from "./execution/drive_host.ts";
+import type { GivenAnswer, PerformedStep, RefusedRunFate } from "./execution/drive_host.ts";
 import { DrivenRuns, type DrivenRunsHost } from "./driving/driven_runs.ts";
 import type { Journal } from "./stored/journal.ts";
 import type { Parent, RecordedError } from "./stored/journal_entry.ts";
@@ -284,6 +284,15 @@ export class Runs implements DrivenRunsHost, NodeRuns {
   async stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void> {
     await this.log.stuckNotes.add(ref);
     this.#stuck.add(ref, step, error, thrown);
+  }
+
+  performed(ref: RunRef, steps: readonly PerformedStep[]): void {
+    const reason = `node ${this.#node.app.node} had performed it when another one had taken the run over`;
+    for (const { step, life, value, undo } of steps) {
+      const flags = { done: life, ...(undo ? { undo } : {}) };
+      // a failure is ignored: the step then runs again where the run is executed, as after a crash
+      void this.#notices.append(ref, (by) => ({ t: "skipped", step, value, reason, ...flags, by }));
+    }
   }
 
   read(ref: RunRef, journal: Journal | undefined): void {

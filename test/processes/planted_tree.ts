@@ -398,6 +398,11 @@ const PLANTS = {
     from: "    await within(clock, UNDRIVEN_PAUSE, goesOn);\n",
     to: "    void goesOn;\n",
   }],
+  "flow-performed": [{
+    file: "src/flow/execution/drive_recorder.ts",
+    from: "if (isLasting && performed.length > 0) this.#host.performed(this.#ref, performed);",
+    to: "void [isLasting, performed];",
+  }],
   "flow-loser": [{
     file: "src/flow/execution/run_ending.ts",
     from: "      this.#steps.abandon();\n      this.announce();\n",

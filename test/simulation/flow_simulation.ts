@@ -21,7 +21,7 @@ import { workflow } from "../../src/contract/declaration/workflow.ts";
 import { afterRefusedMessage, untriedNodes } from "../../src/contract/schemas/shape_rules.ts";
 import type { RefusedRun, WorkflowBody } from "../../src/contract/declaration/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
-import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/execution/drive_host.ts";
+import type { DriveApp, DueTime, PerformedStep, RefusedRunFate } from "../../src/flow/execution/drive_host.ts";
 import { DrivenRuns, type DrivenRunsHost, UNDRIVEN_PAUSE } from "../../src/flow/driving/driven_runs.ts";
 import { LEASE } from "../../src/flow/driving/run_call.ts";
 import type { RunLease } from "../../src/flow/driving/run_leases.ts";
@@ -67,6 +67,8 @@ const SUMS = [
   "givenUp",
   "oneOf",
   "shown",
+  "blocks",
+  "performed",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -123,6 +125,8 @@ const NEAR = 600_000;
 const TAKEN_BACK = 60_000;
 /** How long a slow read takes to the store at most, in ms. */
 const SLOW_READ = 20_000;
+/** How long a step blocks its process at most, in ms: timeouts of steps, and the time until others take over, are shorter. */
+const BLOCK = 40_000;
 /** In which every run ends after the last fault, beyond the time of its program. */
 const LIMIT = 150_000;
 
@@ -138,6 +142,8 @@ type Part =
     readonly attempts?: number;
     /** Its pauses are long. */
     readonly isPatient?: boolean;
+    /** How long it blocks its process each time, in ms. */
+    readonly blocks?: number;
   }
   /** Several steps at once; `race`: the handler goes on when the first of them has ended. */
   | { readonly type: "all"; readonly race: boolean; readonly parts: readonly Extract<Part, { type: "step" }>[] }
@@ -205,6 +211,10 @@ class Simulation {
   readonly givingUp: boolean;
   /** In these seeds the handler shows where it is: each view is stored once, in order, the last one before the end. */
   readonly showing: boolean;
+  /** In these seeds some steps block their process whenever they are performed, which goes on with all that waited. */
+  readonly blocking: boolean;
+  /** For these steps: other seeds are as without them. */
+  readonly block: Random;
   /** The longest time that a request takes to the store, and an answer back, in ms. */
   readonly lag: number;
   readonly violations: string[] = [];
@@ -249,6 +259,8 @@ class Simulation {
     // operators are faster than appends
     this.givingUp = seed % 21 === 17 && !this.flooding;
     this.showing = seed % 13 === 3;
+    this.blocking = seed % 16 === 12 && !this.losing && !this.electing && !this.limited && !this.far;
+    this.block = seededRandom(seed + 8_000_000);
     this.lag = this.flooding ? 20 : this.interjecting ? [3, 5, 20][seed % 3] : 3;
     if (this.flooding) this.client = new Process(this, CLIENT);
   }
@@ -324,7 +336,7 @@ class Simulation {
   /** Each request to the store is answered by a server that has all of it. */
   get isAnswered(): boolean {
     const { unknown, cuts, freezes } = this.mode;
-    return unknown + cuts + freezes === 0 && !this.losing && !this.electing;
+    return unknown + cuts + freezes === 0 && !this.losing && !this.electing && !this.blocking;
   }
 
   latency(): number {
@@ -595,6 +607,15 @@ class Process implements DrivenRunsHost {
     this.frozenAt = this.simulation.now;
   }
 
+  /** A step computes: the process stands, and goes on with what follows the step before all that waited. */
+  async block(ms: number): Promise<void> {
+    if (this.dead || this.frozen) return;
+    this.simulation.sums.blocks++;
+    this.freeze();
+    this.simulation.after(ms, () => this.thaw());
+    await new Promise<void>((resolve) => void this.after(0, resolve));
+  }
+
   thaw(): void {
     if (!this.frozen) return;
     this.frozen = false;
@@ -787,6 +808,14 @@ class Process implements DrivenRunsHost {
   readonly tracer: undefined = undefined;
 
   read(): void {}
+
+  performed({ run }: RunRef, steps: readonly PerformedStep[]): void {
+    this.simulation.sums.performed += steps.length;
+    for (const { step, life, value, undo } of steps) {
+      this.simulation.runs.get(run)!.wasPerformed(this, { step, value, reason: "", done: life, undo });
+    }
+  }
+
   begun(): void {}
   over(): void {}
 
@@ -958,6 +987,7 @@ class SimulatedRun {
       } as const,
       ms: random() < 0.1 ? 12_000 + random() * 6_000 : random() * 800,
       ...(simulation.far && simulation.patience() < 0.3 ? { isPatient: true } : {}),
+      ...(simulation.blocking && simulation.block() < 0.3 ? { blocks: 1_000 + simulation.block() * BLOCK } : {}),
     });
     for (let n = 0; n < count; n++) {
       const drawn = random();
@@ -1220,6 +1250,13 @@ class SimulatedRun {
         }, () => {});
       simulation.after(10_000, () => done || this.#tell(entry));
     }
+  }
+
+  /** A node that was taken over has performed a step, and tells the run so. */
+  wasPerformed(process: Process, entry: Omit<Extract<CalledEntry, { readonly t: "skipped" }>, "t" | "by">): void {
+    const ref = { workflow: "Flow", run: this.id };
+    process.log.appendNotice(ref, (by) => ({ t: "skipped", ...entry, by }), () => false)
+      .then((told) => void (told?.isFirst && this.#news(process, told)), () => {});
   }
 
   /** Who told it something has its node go on, if that can be reached. */
@@ -1497,7 +1534,7 @@ class SimulatedRun {
   async #step(
     step: Step,
     process: Process,
-    { name, fails, ms }: Extract<Part, { type: "step" }>,
+    { name, fails, ms, blocks = 0 }: Extract<Part, { type: "step" }>,
     known: readonly string[],
     ways: readonly (readonly [part: string, way: string])[],
   ): Promise<string> {
@@ -1524,7 +1561,7 @@ class SimulatedRun {
       other.drives.drives({ workflow: "Flow", run: this.id })
     ) simulation.violation(`${this.id} ${name} begins at ${process.endpoint} while ${other.endpoint} performs it`);
     const { mode, losing, electing } = simulation;
-    const isQuiet = mode.deaths === 0 && !losing && !electing;
+    const isQuiet = mode.deaths === 0 && !losing && !electing && !simulation.blocking;
     if (isQuiet && other === process && !this.#skipped.has(name)) {
       simulation.violation(`${this.id} ${name} is performed twice at once`);
     }
@@ -1550,6 +1587,7 @@ class SimulatedRun {
       throw new Error("nobody answers");
     }, 2_000);
     await this.#pause(process, ms / 2);
+    if (blocks > 0) await process.block(blocks);
     process.mayDie();
     if (this.#performing.get(name) === process) this.#performing.delete(name);
     this.#isOver(name, signal);

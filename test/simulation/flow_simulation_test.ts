@@ -7,8 +7,10 @@ import { type SimulatedFlow, simulateFlow } from "./flow_simulation.ts";
 
 /** Seeds in which waits are given up: none of a third of all seeds is one. */
 const GIVING_UP = [17, 38];
+/** Seeds in which steps block their processes. */
+const BLOCKING = Array.from({ length: 24 }, (_, i) => 12 + 16 * i);
 /** `deno run -A test/simulation/flow_simulation.ts 0..999` plays more of them. */
-const PLAYED = [...new Set([...seedsOfThisRuntime(200), ...GIVING_UP])];
+const PLAYED = [...new Set([...seedsOfThisRuntime(200), ...GIVING_UP, ...BLOCKING])];
 
 const slow = { timeout: 600_000 };
 
@@ -39,6 +41,8 @@ describe("simulation of workflows", () => {
       givenUp: 0,
       oneOf: 0,
       shown: 0,
+      blocks: 0,
+      performed: 0,
     };
     for (const seed of PLAYED) {
       const { violations, sums } = await simulateFlow(seed);
@@ -109,6 +113,7 @@ describe("simulation of workflows", () => {
       ["flow-unanswered", /is starved/, 10],
       ["flow-undriven", /is starved/, 2_577],
       ["flow-loser", /does not learn of it/, 6],
+      ["flow-performed", /has not ended/, 28],
       ["flow-early", /aborts .*, which is needed/, 6],
       ["flow-left", /left a schedule/],
       ["flow-unrecorded", /left a schedule/, 156],

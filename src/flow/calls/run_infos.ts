@@ -164,7 +164,8 @@ async function runInfo(
   const journal = await orUndecoded(log.load(ref, ({ sequence, time, entries, mark }) => {
     const by = mark.slice(0, mark.lastIndexOf("."));
     for (const [i, entry] of entries.entries()) {
-      timeline.push({ at: new Date(time), by, type: entry.t, ...shown(entry) });
+      const type = entry.t === "skipped" && entry.done !== undefined ? "done" : entry.t;
+      timeline.push({ at: new Date(time), by, type, ...shown(entry) });
       if (isCalled(entry) || entry.t === "again") calls.push(messageId({ position: positionOf(sequence, i), time }));
       else if (entry.t === "held") heldAt = time;
     }
@@ -361,7 +362,7 @@ function valueIn(entry: JournalEntry): unknown {
     case "cancelled":
       return entry.reason;
     case "skipped":
-      return { value: entry.value, reason: entry.reason };
+      return entry.done !== undefined ? entry.value : { value: entry.value, reason: entry.reason };
   }
 }
 

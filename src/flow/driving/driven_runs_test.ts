@@ -140,6 +140,7 @@ function node(
       cancelChild,
     },
     ...{
+      performed() {},
       read() {},
       shapeOf: () => "",
       shapeNameOf: () => "",

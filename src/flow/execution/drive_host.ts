@@ -101,6 +101,11 @@ export interface DriveHost {
    */
   stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void>;
   /**
+   * Called with the values of steps that this node has performed, and could not store because another node has taken
+   * the run over while this process stood still: that node is told, so that it performs none of them again.
+   */
+  performed(ref: RunRef, steps: readonly PerformedStep[]): void;
+  /**
    * Called with the state of a run after its entries were read, and after this node has executed the run; `journal` is
    * `undefined` if there is no such run.
    */
@@ -123,6 +128,15 @@ export interface DriveHost {
  * waits until a node with another version joins; `stuck`: an operator has to decide.
  */
 export type RefusedRunFate = { readonly next: string } | "waits" | "stuck";
+
+/** A step that a node has performed. `undo`: it has to be undone if the run fails. */
+export interface PerformedStep {
+  readonly step: string;
+  /** Number of the run's life in which it was performed: {@link Journal.life}. */
+  readonly life: number;
+  readonly value: unknown;
+  readonly undo: boolean;
+}
 
 /** A schedule of a run that has fired. */
 export interface DueTime {

@@ -87,6 +87,9 @@ export class DriveRecorder {
   readonly #ends: Ends;
   /** True once a message was read that says that another node executes the run. */
   #lost = false;
+  /** Epoch of the log ({@link RunLog.epoch}), and life of the run, in which the steps of this execution began. */
+  readonly #epoch: number;
+  readonly #life: number;
   /** Name of the message that is being appended: it may be read before the append is acknowledged. */
   #appending: string | undefined;
   /** Entries that are not stored yet. */
@@ -135,6 +138,8 @@ export class DriveRecorder {
   constructor(drive: RecordedDrive, mustHold: boolean) {
     this.#drive = drive;
     this.#host = drive.host;
+    this.#epoch = drive.host.log.epoch;
+    this.#life = drive.journal.life;
     this.#ref = drive.ref;
     this.#journal = drive.journal;
     this.#activity = drive.activity;
@@ -322,7 +327,7 @@ export class DriveRecorder {
     const before = this.#journal.entries - this.#journal.base;
     try {
       if (entries.some(isStuck)) await this.#noteStuck(entries);
-      if (!await this.#append(entries)) return this.#drive.stop("superseded");
+      if (!await this.#append(entries)) return this.#superseded();
       if (this.#mustRestart) {
         // while the handler has to restart, decisions are dropped, and only outcomes are stored
         while (this.#queue.length + this.#behindEnd.length > 0) {
@@ -330,7 +335,7 @@ export class DriveRecorder {
             this.#isOutcome(entry)
           );
           await this.#noteStuck(more);
-          if (!await this.#append(more)) return this.#drive.stop("superseded");
+          if (!await this.#append(more)) return this.#superseded();
         }
         return this.#drive.stop("restart");
       }
@@ -343,6 +348,24 @@ export class DriveRecorder {
     } finally {
       this.#storing = undefined;
     }
+  }
+
+  /**
+   * Ends this execution of the run, because another node executes the run, or the run is no more. If another node does,
+   * it is told which steps have ended here: it may be performing them, and a step that blocks its process for longer
+   * than a takeover takes would otherwise run at each node in turn, and have no outcome at any.
+   */
+  #superseded(): void {
+    const { outcomes, life } = this.#journal;
+    const performed = [...this.#inFlight, ...this.#splitOff, ...this.#queue].flatMap((entry) =>
+      entry.t === "done" && entry.outcome.ok && !outcomes.has(entry.step)
+        ? [{ step: entry.step, life, value: entry.outcome.value, undo: entry.undo === true }]
+        : []
+    );
+    // a store that has lost its end may have lost what led to these steps, and another life has other steps
+    const isLasting = this.#lost && this.#host.log.epoch === this.#epoch && life === this.#life;
+    if (isLasting && performed.length > 0) this.#host.performed(this.#ref, performed);
+    this.#drive.stop("superseded");
   }
 
   /**
@@ -510,7 +533,7 @@ export class DriveRecorder {
     return await this.#activity.during(async () => {
       try {
         await this.#storing;
-        if (!this.#drive.over && !await this.#readOn()) this.#drive.stop("superseded");
+        if (!this.#drive.over && !await this.#readOn()) this.#superseded();
         if (this.#drive.over) return true;
         this.#host.read(this.#ref, this.#journal);
         this.#drive.hasNews();

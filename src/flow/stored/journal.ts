@@ -296,6 +296,11 @@ export class Journal {
         return this.#childOutcome(entry.step);
       case "skipped": {
         if (isOwn(entry.step)) return;
+        if (entry.done !== undefined) {
+          // a step of the same name in another life is another step
+          if (entry.done === this.life) this.#outcome(entry.step, { ok: true, value: entry.value }, entry.undo);
+          return;
+        }
         const undone = this.undoes(entry.step);
         if (undone === undefined) {
           if (!this.failures.has(entry.step) && !this.children.has(entry.step)) this.strays.add(entry.step);

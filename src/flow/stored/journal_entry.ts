@@ -51,7 +51,19 @@ export type CalledEntry =
       readonly outcome: RecordedOutcome;
     }
     | { readonly t: "retried" }
-    | { readonly t: "skipped"; readonly step: string; readonly value?: unknown; readonly reason: string }
+    | {
+      readonly t: "skipped";
+      readonly step: string;
+      readonly value?: unknown;
+      readonly reason: string;
+      /**
+       * If no operator gave the value: number of the life of the run in which a node has performed the step, while
+       * another one took the run over. Nodes of earlier versions take the value for an operator's.
+       */
+      readonly done?: number;
+      /** True if the performed step has to be undone if the run fails. */
+      readonly undo?: boolean;
+    }
     | Again
   );
 
@@ -313,7 +325,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   cancelled: { by: isText, code: isText, reason: isText },
   told: { by: isText, step, workflow: isText, run: isText, outcome: isOutcome },
   retried: { by: isText },
-  skipped: { by: isText, step, reason: isText },
+  skipped: { by: isText, step, reason: isText, done: maybe(isCount), undo: maybe(isFlag) },
   held: { shape: maybe(isText) },
   done: { step, outcome: isOutcome, undo: maybe(isFlag) },
   failed: { step, error: isError, next: maybe(isTime), undo: maybe(isFlag), begun: maybe(isStringArray), scheduled },

@@ -45,6 +45,18 @@ describe("Journal", () => {
     assertEquals(journalOf(cancelled, failed("a", 9_000), failed("a", 8_000)).failures.get("a")?.next, 8_000);
   });
 
+  it("takes the value of a step that a node performed while it was taken over, in the life in which it did", () => {
+    const done = (life: number): JournalEntry => ({
+      ...{ t: "skipped", by: "", step: "a", value: 7, reason: "", done: life, undo: true },
+    });
+    const journal = journalOf(failed("a", 900), done(1));
+    assertEquals(journal.outcomes.get("a"), { ok: true, value: 7, index: 1, undo: true });
+    assertEquals([journal.failures.size, journalOf(done(1)).strays.size], [0, 0]);
+    assertEquals(journalOf(done(2)).outcomes.size, 0);
+    const first: JournalEntry = { t: "done", step: "a", outcome: OK };
+    assertEquals(journalOf(first, done(1)).outcomes.get("a")?.undo, false);
+  });
+
   it("knows that the message of a step may have run, however its later attempts failed", () => {
     const mayHaveRun = (...entries: JournalEntry[]) => journalOf(...entries).failures.get("a")?.mayHaveRun;
     assertEquals(mayHaveRun(failed("a", 900)), false);

@@ -197,6 +197,7 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
       ended: done,
       stuck: done,
       performed: nothing,
+      shown: nothing,
       read: nothing,
       ...{ shapeOf: () => "", shapeNameOf: () => "" },
       afterRefusal: () => "stuck",

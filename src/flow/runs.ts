@@ -30,7 +30,7 @@ import type {
 } from "../contract/declaration/workflow_body.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { GivenAnswer, PerformedStep, RefusedRunFate } from "./execution/drive_host.ts";
+import type { GivenAnswer, RefusedRunFate, SupersededStep } from "./execution/drive_host.ts";
 import { DrivenRuns, type DrivenRunsHost } from "./driving/driven_runs.ts";
 import type { Journal } from "./stored/journal.ts";
 import type { Parent, RecordedError } from "./stored/journal_entry.ts";
@@ -286,7 +286,7 @@ export class Runs implements DrivenRunsHost, NodeRuns {
     this.#stuck.add(ref, step, error, thrown);
   }
 
-  performed(ref: RunRef, steps: readonly PerformedStep[]): void {
+  performed(ref: RunRef, steps: readonly SupersededStep[]): void {
     const reason = `node ${this.#node.app.node} had performed it when another one had taken the run over`;
     for (const { step, life, value, undo } of steps) {
       const flags = { done: life, ...(undo ? { undo } : {}) };

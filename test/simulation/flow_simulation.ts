@@ -21,7 +21,7 @@ import { workflow } from "../../src/contract/declaration/workflow.ts";
 import { afterRefusedMessage, untriedNodes } from "../../src/contract/schemas/shape_rules.ts";
 import type { RefusedRun, WorkflowBody } from "../../src/contract/declaration/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
-import type { DriveApp, DueTime, PerformedStep, RefusedRunFate } from "../../src/flow/execution/drive_host.ts";
+import type { DriveApp, DueTime, RefusedRunFate, SupersededStep } from "../../src/flow/execution/drive_host.ts";
 import { DrivenRuns, type DrivenRunsHost, UNDRIVEN_PAUSE } from "../../src/flow/driving/driven_runs.ts";
 import { LEASE } from "../../src/flow/driving/run_call.ts";
 import type { RunLease } from "../../src/flow/driving/run_leases.ts";
@@ -125,7 +125,7 @@ const NEAR = 600_000;
 const TAKEN_BACK = 60_000;
 /** How long a slow read takes to the store at most, in ms. */
 const SLOW_READ = 20_000;
-/** How long a step blocks its process at most, in ms: timeouts of steps, and the time until others take over, are shorter. */
+/** How long a step blocks its process at most, in ms: longer than timeouts, and than others take to take over. */
 const BLOCK = 40_000;
 /** In which every run ends after the last fault, beyond the time of its program. */
 const LIMIT = 150_000;
@@ -809,7 +809,7 @@ class Process implements DrivenRunsHost {
 
   read(): void {}
 
-  performed({ run }: RunRef, steps: readonly PerformedStep[]): void {
+  performed({ run }: RunRef, steps: readonly SupersededStep[]): void {
     this.simulation.sums.performed += steps.length;
     for (const { step, life, value, undo } of steps) {
       this.simulation.runs.get(run)!.wasPerformed(this, { step, value, reason: "", done: life, undo });

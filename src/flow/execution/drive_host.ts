@@ -104,7 +104,7 @@ export interface DriveHost {
    * Called with the values of steps that this node has performed, and could not store because another node has taken
    * the run over while this process stood still: that node is told, so that it performs none of them again.
    */
-  performed(ref: RunRef, steps: readonly PerformedStep[]): void;
+  performed(ref: RunRef, steps: readonly SupersededStep[]): void;
   /**
    * Called with the state of a run after its entries were read, and after this node has executed the run; `journal` is
    * `undefined` if there is no such run.
@@ -129,8 +129,8 @@ export interface DriveHost {
  */
 export type RefusedRunFate = { readonly next: string } | "waits" | "stuck";
 
-/** A step that a node has performed. `undo`: it has to be undone if the run fails. */
-export interface PerformedStep {
+/** A step that a node has performed whose run another one had taken over. `undo`: it has to be undone if the run fails. */
+export interface SupersededStep {
   readonly step: string;
   /** Number of the run's life in which it was performed: {@link Journal.life}. */
   readonly life: number;

@@ -129,7 +129,7 @@ export interface DriveHost {
  */
 export type RefusedRunFate = { readonly next: string } | "waits" | "stuck";
 
-/** A step that a node has performed whose run another one had taken over. `undo`: it has to be undone if the run fails. */
+/** A step that a node has performed, and whose run another one had taken over. `undo`: as of the entry `done`. */
 export interface SupersededStep {
   readonly step: string;
   /** Number of the run's life in which it was performed: {@link Journal.life}. */

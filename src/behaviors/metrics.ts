@@ -3,7 +3,7 @@
  * API of OpenTelemetry. The API is loaded when an app with this behavior starts.
  * @decides instruments and their names
  */
-import type { BatchObservableResult, Meter } from "@opentelemetry/api";
+import type { Attributes, BatchObservableResult, Meter } from "@opentelemetry/api";
 import { ALARM_KINDS } from "../contract/nodes/alarms.ts";
 import { type Attachment, type Behavior, markMaker, type SendBehavior } from "../contract/declaration/behavior.ts";
 import type { Observation } from "../contract/nodes/observer.ts";
@@ -145,6 +145,8 @@ function instrumentsOf(meter: Meter) {
       "{subscription}",
       "Subscriptions that hand nothing out: the log cannot be read, or failed messages cannot be put aside",
     ),
+    limitRunning: level("catga.log.limit.running", "{message}", "Messages that have a slot of a limit over all nodes"),
+    limitWaiting: level("catga.log.limit.waiting", "{message}", "Messages that wait for a limit over all nodes"),
     inFlight: level(
       "catga.in_flight",
       "{message}",
@@ -172,12 +174,15 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
   const { meter, alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped } =
     instruments;
   const node = { "catga.node": app.self.id };
+  /** Limits of subscriptions that this node has led, by the text of both. */
+  const limits = new Map<string, Attributes>();
   const openBreakers = new Set<string>();
   const led = new Set<string>();
   const raised = new Set<string>();
-  const { openRuns: level } = instruments;
+  const { openRuns: level, limitRunning, limitWaiting } = instruments;
   const openRuns = new OpenRuns(app);
-  const gauges = [alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped, level];
+  const ofLog = [dead, retrying, open, lag, oldest, stopped, limitRunning, limitWaiting];
+  const gauges = [alarms, inFlight, queued, breakersOpen, nodes, ...ofLog, level];
   const read = (result: BatchObservableResult) => {
     const health = app.health();
     result.observe(inFlight, health.inFlight, node);
@@ -206,6 +211,16 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
       result.observe(open, figures.open, attributes);
       result.observe(lag, figures.lag, attributes);
       result.observe(oldest, figures.oldest / 1_000, attributes);
+      for (const limit of known.limits ?? []) {
+        limits.set(`${subscription} ${limit.name}`, { ...attributes, "catga.limit": limit.name });
+      }
+      for (const [text, of] of limits) {
+        if (of["catga.subscription"] !== subscription) continue;
+        // 0 for one that is gone, or led elsewhere, as above
+        const limit = known.limits?.find((each) => `${subscription} ${each.name}` === text);
+        result.observe(limitRunning, limit?.running ?? 0, of);
+        result.observe(limitWaiting, limit?.waiting ?? 0, of);
+      }
       result.observe(stopped, state === "stopped" || state === "stalled" ? 1 : 0, attributes);
     }
   };

@@ -322,6 +322,28 @@ describe("metrics of the log", () => {
     await clock.until(app.drain({ timeout: 0 }), 60_000);
     cluster.apps.clear();
   });
+
+  it("shows what has slots of a limit and what waits for it, from the node that leads, and 0 when that is over", async () => {
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const go = Promise.withResolvers<void>();
+    const handlers = Booked.on(() => go.promise, { name: "billing", limit: { name: "bank", running: 2 } });
+    const app = await cluster.start("a", { service: "shop", behaviors: [metrics()], handlers });
+    await clock.advance(5_000); // time for the subscription to get a leader
+    await clock.until(Promise.all([1, 2, 3, 4, 5].map((n) => app.publish(Booked, { n }))));
+    await clock.advance(1_000);
+    const attributes = { "catga.node": "a", ...billing, "catga.limit": "bank" };
+    const ofBank = async (name: string) =>
+      (await of(`limit.${name}`)).filter((point) => point.attributes["catga.node"] === "a");
+    assertEquals(await ofBank("running"), [{ attributes, value: 2 }]);
+    assertEquals(await ofBank("waiting"), [{ attributes, value: 3 }]);
+    go.resolve();
+    await clock.advance(1_000);
+    assertEquals([await ofBank("running"), await ofBank("waiting")], [
+      [{ attributes, value: 0 }],
+      [{ attributes, value: 0 }],
+    ]);
+  });
 });
 
 describe("metrics without an SDK", () => {

@@ -48,6 +48,28 @@ describe("limit: running", () => {
     assertEquals(running.most, 5);
   });
 
+  it("is in the health of the leader, with what runs and waits, and how long a handler has paused it", async () => {
+    const gate = Promise.withResolvers<void>();
+    await using apps = await LogApps.open(async ({ n }) => {
+      await gate.promise;
+      return n === 0 ? fail("RATE_LIMITED", "429", { retryAfter: 60_000 }) : undefined;
+    });
+    const app = await apps.start("a", { limit: [{ name: "bank", running: 2 }, { per: [1_000, 1] }] });
+    const limits = () => app.health().subscriptions[0].limits;
+    await apps.publish(...own(10));
+    await apps.until("two to run", () => apps.runs.length === 2);
+    assertEquals(limits(), [
+      { name: "Placed/1", running: 2, waiting: 8 },
+      { name: "bank", running: 2, waiting: 8 },
+    ]);
+    gate.resolve();
+    await apps.until("the limit to be paused", () => limits()?.[1].pausedFor !== undefined);
+    await apps.clock.advance(1_000);
+    assertEquals(limits()?.map(({ running }) => running), [0, 0]);
+    assert(limits()!.every(({ pausedFor = 0 }) => pausedFor > 50_000 && pausedFor < 60_000));
+    await apps.until("all to be handled", () => own(10).every(({ n }) => n === 0 || apps.handled(n)), 90_000);
+  });
+
   it("keeps a run that goes on past its timeout in its slot, also through its next attempts", async () => {
     const running = new Running();
     await using apps = await LogApps.open(({ n }, { node }) =>

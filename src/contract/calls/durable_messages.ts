@@ -128,6 +128,11 @@ export interface SubscriptionInfo {
   readonly ends?: number | undefined;
   /** Number of messages that wait for their next attempt, or behind another message of their key. */
   readonly retrying: number;
+  /**
+   * Keys whose later messages stay in the log until there is room for them, because many of the key are in hand, or
+   * wait behind one that has failed: their number, and the one that is furthest behind; `undefined`: none.
+   */
+  readonly behind?: { readonly count: number; readonly contract: string; readonly key: string } | undefined;
   /** Number of dead letters of the subscription. */
   readonly dead: number;
   /** The id of the node that leads the subscription; `undefined`: none. */

@@ -318,6 +318,17 @@ export interface SubscriptionHealth {
     readonly since: number;
   };
   /**
+   * The limits of the subscription's handlers, if this node leads it; absent if there are none. `name`: of the limit, or
+   * its contract and place among the limits of the handler, as `Paid/0`. `running`: messages that have a slot;
+   * `waiting`: messages that wait for it. `pausedFor`: time for which a handler has paused it, in ms.
+   */
+  readonly limits?: readonly {
+    readonly name: string;
+    readonly running: number;
+    readonly waiting: number;
+    readonly pausedFor?: number;
+  }[];
+  /**
    * Messages whose handlers were aborted at their `timeout`, and were still running one more `timeout` later. Their
    * next attempts wait for the end of the handlers. `contract` and `node` (its id): of the first of these messages.
    */

@@ -90,6 +90,7 @@ async function infoOf(
     const group = readGroup(namespace, message);
     return isReadable(group) && group.length > 0 ? endsIn(group[0], now) ?? [] : [];
   });
+  const [furthest] = [...left].sort(([, , a], [, , b]) => a - b);
   const requests = await kept.read(requestSubject(namespace, key, "*"), { from: head.requests + 1, most: 1 });
   return Object.freeze({
     service,
@@ -102,6 +103,9 @@ async function infoOf(
     ends: ends.length === 0 ? undefined : Math.min(...ends),
     retrying: waiting.length,
     dead: parked.size - waiting.length,
+    behind: isSame && furthest !== undefined
+      ? Object.freeze({ count: left.length, contract: furthest[0], key: furthest[1] })
+      : undefined,
     leader: nodes.find(({ endpoint }) => endpoint === leader)?.id,
     abandoned: !nodes.some((node) => handles(node, stored)),
     requested: requests.length > 0,

@@ -40,6 +40,11 @@ export class LimitGate {
     return this.#each === 0 ? this.#pausedUntil : Math.max(this.#pausedUntil, this.#paid - this.#ahead);
   }
 
+  /** Time for which a handler has paused the limit, in ms; 0: it is not paused. */
+  pausedFor(now: number): number {
+    return Math.max(0, this.#pausedUntil - now);
+  }
+
   /** Lets no message begin before this time, in ms since 1970. */
   pause(until: number): void {
     this.#pausedUntil = Math.max(this.#pausedUntil, until);

@@ -20,6 +20,7 @@ import { Garbage } from "./garbage.ts";
 import { HandingOut } from "./handing_out.ts";
 import { Ledger } from "./ledger.ts";
 import { LeftReading } from "./left_reading.ts";
+import type { LimitGate } from "./limit_gate.ts";
 import { LeaderReading } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { storedMessages, takeOver, type TakeoverOptions } from "./found_state.ts";
@@ -138,6 +139,7 @@ export class SubscriptionTerm {
     const ends = oldest && endsIn(oldest.message, serverTime);
     const unhandled = categories === undefined || ledger === undefined ? {} : unhandledOf(categories, ledger);
     const awaiting = ledger && awaitingIn(ledger);
+    const limits = categories === undefined ? [] : limitsOf(categories, this.#now);
     return {
       state: error !== undefined ? "stalled" : stopped ? "stopped" : "leading",
       open: this.open,
@@ -151,6 +153,7 @@ export class SubscriptionTerm {
       ...(outage && { outage }),
       ...(hanging && { hanging }),
       ...(awaiting && { awaiting }),
+      ...(limits.length > 0 && { limits }),
     };
   }
 
@@ -706,6 +709,18 @@ function awaitingIn({ parked: { awaiting } }: Ledger): SubscriptionHealth["await
   if (first === undefined) return undefined;
   const { message, outage: since } = first.error!; // a refused message has an error, with the time of its first refusal
   return { contract: first.category.name, message, count, since: since! };
+}
+
+/** Returns the limits of all categories: how many of their messages run, and wait for them. */
+function limitsOf({ all }: Categories, now: number): NonNullable<SubscriptionHealth["limits"]> {
+  const waiting = new Map<LimitGate, number>();
+  for (const { gates = [], limited } of all.values()) {
+    for (const gate of gates) waiting.set(gate, (waiting.get(gate) ?? 0) + limited.size);
+  }
+  return [...waiting].map(([gate, count]) => {
+    const pausedFor = gate.pausedFor(now);
+    return { name: gate.id, running: gate.running, waiting: count, ...(pausedFor > 0 && { pausedFor }) };
+  });
 }
 
 function sum(counts: Readonly<Record<string, number>>): number {

@@ -318,8 +318,8 @@ export interface SubscriptionHealth {
     readonly since: number;
   };
   /**
-   * The limits of the subscription's handlers, if this node leads it; absent if there are none. `name`: of the limit, or
-   * its contract and place among the limits of the handler, as `Paid/0`. `running`: messages that have a slot;
+   * The limits of the subscription's handlers, if this node leads it; absent if there are none. `name`: of the limit,
+   * or its contract and place among the limits of the handler, as `Paid/0`. `running`: messages that have a slot;
    * `waiting`: messages that wait for it. `pausedFor`: time for which a handler has paused it, in ms.
    */
   readonly limits?: readonly {

@@ -69,6 +69,7 @@ async function infoOf(
   const unhandled = isSame ? open : [];
   const waiting = [...parked.values()].filter(({ dead }) => dead === 0);
   const unread: StoredMessage[] = [];
+  const [furthest] = [...left].sort(([, , a], [, , b]) => a - b);
   let lag = 0;
   if (log !== undefined) {
     // messages stored before the subscription began to read a contract are not counted
@@ -83,6 +84,9 @@ async function infoOf(
     const [first] = unhandled;
     const oldest = first && await log.at(sequenceOf(first[0]));
     if (oldest !== undefined) unread.push(oldest);
+    // messages of keys that are left behind expire with the log
+    const behindAt = isSame && furthest !== undefined ? await log.at(sequenceOf(furthest[2] + 1)) : undefined;
+    if (behindAt !== undefined) unread.push(behindAt);
   }
   const now = log?.state.now ?? clock.now();
   const times = [...waiting, ...unread].map(({ time }) => time);
@@ -90,7 +94,6 @@ async function infoOf(
     const group = readGroup(namespace, message);
     return isReadable(group) && group.length > 0 ? endsIn(group[0], now) ?? [] : [];
   });
-  const [furthest] = [...left].sort(([, , a], [, , b]) => a - b);
   const requests = await kept.read(requestSubject(namespace, key, "*"), { from: head.requests + 1, most: 1 });
   return Object.freeze({
     service,

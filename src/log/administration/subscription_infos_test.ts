@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import type { NodeInfo } from "../../contract/nodes/node_info.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { messageId, type OpenEntry } from "../format/commit.ts";
+import { type LeftKey, messageId, type OpenEntry } from "../format/commit.ts";
 import { groupText } from "../format/group.ts";
 import { categorySubject, messagePattern, requestSubject, subscriptionKey } from "../format/names.ts";
 import { streamName } from "../format/stream_name.ts";
@@ -61,12 +61,14 @@ interface Progress {
   readonly began?: Readonly<Record<string, number>>;
   readonly name?: string;
   readonly parked?: readonly GivenParked[];
+  readonly left?: readonly LeftKey[];
 }
 
 function subscription(
-  { read = 50, created = "c", open = [], began = { Placed: 0 }, name = "billing", parked = [] }: Progress = {},
+  { read = 50, created = "c", open = [], began = { Placed: 0 }, name = "billing", parked = [], left }: Progress = {},
 ): StoredSubscription {
-  const head = headOf({ place: { created, read: endOf(read), time: 0, epoch: 0 }, open, began });
+  const behind = left === undefined ? {} : { left };
+  const head = headOf({ place: { created, read: endOf(read), time: 0, epoch: 0 }, open, began, ...behind });
   const states = new Map(parked.map(parkedState).map((state) => [messageId(state), state]));
   const state = { id: ["t", 1] as const, head, writer: "", parked: states };
   return { key: subscriptionKey("shop", name), service: "shop", name, sequence: 1, state };
@@ -145,6 +147,17 @@ describe("subscriptionInfos", () => {
     assertEquals(await endsWith(0, 0), undefined);
     assertEquals(await endsWith(5_000, 9_000), 1_000);
     assertEquals(await endsWith(5_400, 7_000), 1_000);
+  });
+
+  it("of keys that are left behind the furthest counts: for the lag, and for what is deleted soon", async () => {
+    const head = { endpoint: "a.1", first: 0, sentAt: 0, schedule: undefined };
+    const group = (keep?: number) => new TextEncoder().encode(groupText({ ...head, keep }, "[1]"));
+    const { stream } = streamWith([[40, "Placed", group(7_000)], [45, "Placed", group()], [60, "Placed", group()]]);
+    const left = [["Placed", "b", endOf(47)], ["Placed", "a", positionOf(40, 0) - 1]] as const;
+    const { lag, ends, behind } = await infoOf(stream, { left });
+    assertEquals({ lag, ends, behind }, { lag: 21, ends: 1_000, behind: { count: 2, contract: "Placed", key: "a" } });
+    const all = await infoOf(stream, {});
+    assertEquals([all.lag, all.ends, all.behind], [10, undefined, undefined]);
   });
 
   it("of another stream it has read nothing, and nothing there is open", async () => {

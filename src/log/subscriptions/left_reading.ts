@@ -3,6 +3,7 @@
  * from the log, as far as there is room for them. It has a consumer of its own only while it reads or waits.
  */
 import type { LoggedMessage } from "../format/logged_message.ts";
+import type { LogLoss } from "../../ports/event_log.ts";
 import type { Place } from "../format/commit.ts";
 import type { Ledger } from "./ledger.ts";
 import { LeaderReading, type ReadingOptions } from "./reading.ts";
@@ -16,6 +17,8 @@ export interface LeftReadingOptions extends Pick<ReadingOptions, "clock" | "stre
   isFull(): boolean;
   /** Called with messages read, in order. `size`: size of each message in the log, in bytes. */
   onMessages(messages: readonly LoggedMessage[], size: number): void;
+  /** Called when messages of the log were removed before they were brought. */
+  onLoss(loss: LogLoss): void;
 }
 
 /** Reads what a leader has left in the log. */
@@ -56,7 +59,7 @@ export class LeftReading {
   }
 
   #begin(read: number): void {
-    const { clock, stream, namespace, ledger, fault, onMessages, categories } = this.#options;
+    const { clock, stream, namespace, ledger, fault, onMessages, onLoss, categories } = this.#options;
     this.#reading?.close();
     const { created, epoch, read: first } = ledger.place;
     this.#first = first;
@@ -74,7 +77,7 @@ export class LeftReading {
       onForgotten: () => {},
       onGarbage: () => {},
       onEnd: () => {},
-      onLoss: (_, { back }) => back && this.close(),
+      onLoss: (loss, { back }) => back ? this.close() : onLoss(loss),
       settled: () => true,
       fault,
     }, at);

@@ -397,6 +397,7 @@ export class SubscriptionTerm {
       onMessages: (messages, size) => {
         this.#takeWith(messages, (message) => ledger.bring(message, size));
       },
+      onLoss: (loss) => warnings.loss(loss),
       fault: (error) => warnings.fault("reading", error),
     });
     reading.follow(Object.keys(categories.began));

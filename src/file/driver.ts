@@ -107,6 +107,9 @@ export const systemDriver: FileDriver = {
     });
   },
   freeRoom(path) {
+    // without the permission Deno would ask for it at a terminal, and wait
+    const deno = (globalThis as { readonly Deno?: DenoPermissions }).Deno;
+    if (deno !== undefined && deno.permissions.querySync(STATFS).state !== "granted") return undefined;
     try {
       const { bavail, bsize } = statfsSync(dirname(path));
       return bavail * bsize;
@@ -127,6 +130,13 @@ export const systemDriver: FileDriver = {
     }
   },
 };
+
+/** The part of Deno's namespace that says what a program may do. */
+interface DenoPermissions {
+  readonly permissions: { querySync(descriptor: typeof STATFS): { readonly state: string } };
+}
+
+const STATFS = { name: "sys", kind: "statfs" } as const;
 
 function statusOf({ dev, ino, size }: Stats): FileStatus {
   return { identity: `${dev}:${ino}`, inode: `${ino}`, size };

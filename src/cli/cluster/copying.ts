@@ -18,7 +18,7 @@ import { logSettings } from "../../nats/log/log_settings.ts";
 import { type CopiedState, StreamCopy } from "../../nats/stream/copied_stream.ts";
 import type { openNats } from "../../nats/open.ts";
 import { messagesFrom } from "../../ports/event_log.ts";
-import { bucketName, BUCKETS } from "../../ports/key_value_store.ts";
+import { bucketName, BUCKETS, bucketStreamName } from "../../ports/key_value_store.ts";
 
 /** An open connection to NATS. */
 export type OpenedNats = Awaited<ReturnType<typeof openNats>>;
@@ -115,7 +115,7 @@ export async function moveFile(job: CopyJob): Promise<CopiedPart[]> {
 
 /** Throws if a node runs in the namespace: it would write between what is copied. */
 async function refuseNodes({ nats, namespace }: CopyJob): Promise<void> {
-  const stream = new StreamCopy(nats.transport, `KV_${bucketName(namespace, "nodes")}`);
+  const stream = new StreamCopy(nats.transport, bucketStreamName(bucketName(namespace, "nodes")));
   if (await stream.state() === undefined) return;
   const bucket = await nats.store.open(bucketName(namespace, "nodes"), {
     ...BUCKETS.nodes,
@@ -348,7 +348,7 @@ export async function pullNamespace(
   }
   for (const kind of ["idempotency", "snapshots"] as const) {
     const name = bucketName(namespace, kind);
-    const state = await new StreamCopy(nats.transport, `KV_${name}`).state();
+    const state = await new StreamCopy(nats.transport, bucketStreamName(name)).state();
     if (state === undefined) continue;
     const bucket = await nats.store.open(name, { ...BUCKETS[kind], replicas: state.replicas });
     const entries = (await bucket.entries("")).map(({ key, value }) => ({ key, value, left: PULLED_FOR[kind] }));

@@ -144,6 +144,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/log/traffic_nats": 7,
   "src/nats/bucket/watched_entries": 7,
   "src/testing/changing_clocks": 7,
+  "src/testing/restarts_on_file": 9,
   "src/testing/log": 7,
   "src/state/locks/lock_nats": 7,
   "src/flow/permissions_nats": 7,

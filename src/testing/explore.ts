@@ -96,7 +96,7 @@ async function scout<World>(
   const plain: Plan = { seed: 0, delay: DELAYS[1], faults: [], deploys: [], skips: [] };
   const first = await exploreRun(options, plain, { observer: moments, patience });
   const horizon = Math.max(first.lasted, 1);
-  const faults = faultsOf(options.faults);
+  const faults = faultsOf(options.faults, options.file);
   if (options.steer === false) return { horizon, aims: undefined };
   for (let seed = 1; seed <= SCOUTS; seed++) {
     moments.begin();
@@ -197,7 +197,7 @@ function drawPlan<World>(
   aims: Aims | undefined,
 ): Plan {
   const random = seededRandom(seed ^ PLAN_SEED);
-  const faults = faultsOf(options.faults);
+  const faults = faultsOf(options.faults, options.file);
   const nodes = groupsOf(options);
   const servers = nodes.filter(({ isClient }) => !isClient).flatMap(({ ids }) => ids);
   const all = nodes.flatMap(({ ids }) => ids);

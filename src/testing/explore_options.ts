@@ -45,6 +45,9 @@ export const EXPLORE_FAULTS: readonly ExploreFault[] = [
   ...["full", "lostTail"] as const,
 ];
 
+/** Faults of a program on a file, which has no network. */
+const OF_FILE: readonly ExploreFault[] = ["kill", "freeze", "skew", "full"];
+
 /** A contract or a workflow, by its name. */
 export interface Named {
   readonly name: string;
@@ -68,6 +71,12 @@ export interface ExploreOptions<World = undefined> {
    * the workload calls the first of them. Default: `{ app: 2, client: 1 }`.
    */
   nodes?: number | Readonly<Record<string, number | ExploreGroup<World>>> | undefined;
+  /**
+   * True: the program is one process on a file, `app-1`, and the workload calls it. A `kill` ends the process at any
+   * moment, and starts it again on the file; a call that is under way then has an unknown outcome. `nodes` is left out,
+   * and of `faults` there are `kill`, `freeze`, `skew` and `full`. Default: false.
+   */
+  file?: boolean | undefined;
   /**
    * Other versions of the program. Each is rolled out, node by node, at some time of a run; in half of the runs it is
    * then rolled back. Default: none.
@@ -242,8 +251,10 @@ export interface ExploredGroup<World> {
   /** Handlers of the group, by number of the version: 0 is the first, 1 the first deploy. */
   readonly versions: readonly ExploreOptions<World>["handlers"][];
   readonly options: ExploreNodeOptions;
-  /** True if the workload calls the group's nodes; these are not killed. */
+  /** True for the clients: nodes that the workload calls, and that are not killed. */
   readonly isClient: boolean;
+  /** True if the workload calls the group's nodes. */
+  readonly isCalled: boolean;
 }
 
 /**
@@ -251,12 +262,13 @@ export interface ExploredGroup<World> {
  * `RangeError` if the options are invalid.
  */
 export function groupsOf<World>(options: ExploreOptions<World>): ExploredGroup<World>[] {
-  const { nodes = 2, handlers, deploys = [], options: common = {} } = options;
+  const { nodes = options.file ? 1 : 2, handlers, deploys = [], options: common = {}, file } = options;
+  if (file && nodes !== 1) throw new TypeError("explore: with file, one process runs: leave out nodes");
   if (typeof nodes !== "number" && !isPlain(nodes)) {
     throw new TypeError(`explore: nodes must be a number, or an object of groups; got ${show(nodes)}`);
   }
   const given: Record<string, number | ExploreGroup<World>> = typeof nodes === "number" ? { app: nodes } : { ...nodes };
-  given.client ??= {};
+  if (!file) given.client ??= {};
   return Object.entries(given).map(([name, value]) => {
     const group: ExploreGroup<World> = typeof value === "number" ? { count: value } : value;
     const at = `explore: nodes.${name}`;
@@ -273,6 +285,7 @@ export function groupsOf<World>(options: ExploreOptions<World>): ExploredGroup<W
       versions: group.handlers !== undefined ? [group.handlers] : isClient ? [undefined] : ofAll,
       options: { ...common, ...options },
       isClient,
+      isCalled: isClient || file === true,
     };
   });
 }
@@ -293,6 +306,7 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
     shrink,
     repeatable,
     faults,
+    file,
     deploys,
     workers,
     program,
@@ -326,7 +340,8 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
   if (replay !== undefined && typeof replay !== "string") {
     throw new TypeError(`explore: replay must be a text of a red seed; got ${show(replay)}`);
   }
-  faultsOf(faults);
+  if (file !== undefined) checkBoolean("explore: file", file);
+  faultsOf(faults, file);
   checkHandlers(options.handlers);
   if (deploys !== undefined && !Array.isArray(deploys)) {
     throw new TypeError(`explore: deploys must be an array; got ${show(deploys)}`);
@@ -343,13 +358,15 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
 }
 
 /** Returns the kinds of faults that the option `faults` names. Throws a `TypeError` if the option is invalid. */
-export function faultsOf(faults: ExploreOptions["faults"] = "all"): readonly ExploreFault[] {
-  if (faults === "all") return EXPLORE_FAULTS.filter((fault) => fault !== "lostTail");
+export function faultsOf(faults: ExploreOptions["faults"] = "all", isFile = false): readonly ExploreFault[] {
+  const known = isFile ? OF_FILE : EXPLORE_FAULTS;
+  if (faults === "all") return known.filter((fault) => fault !== "lostTail");
   if (faults === "none") return [];
-  const unknown = Array.isArray(faults) ? faults.find((fault) => !EXPLORE_FAULTS.includes(fault)) : faults;
+  const unknown = Array.isArray(faults) ? faults.find((fault) => !known.includes(fault)) : faults;
   if (Array.isArray(faults) && unknown === undefined) return faults;
+  const where = isFile ? " with file" : "";
   throw new TypeError(
-    `explore: faults must be "all", "none", or an array of ${EXPLORE_FAULTS.join(", ")}; got ${show(unknown)}`,
+    `explore: faults${where} must be "all", "none", or an array of ${known.join(", ")}; got ${show(unknown)}`,
   );
 }
 
@@ -375,5 +392,5 @@ const GROUP_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreGroup>(["count",
 const DEPLOY_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreDeploy>(["handlers", "at", "forGood"]);
 const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ExploreOptions>([
   ...["workload", "handlers", "nodes", "deploys", "faults", "world", "check", "seeds", "seed", "replay"] as const,
-  ...["options", "limit", "steer", "shrink", "repeatable", "workers", "program"] as const,
+  ...["file", "options", "limit", "steer", "shrink", "repeatable", "workers", "program"] as const,
 ]);

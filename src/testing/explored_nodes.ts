@@ -30,7 +30,7 @@ export interface ExploredNode<World> extends FaultyNode {
 }
 
 /** A running process of a node, with its entry in the history. */
-type NodesProcess = RecordedProcess & { readonly span: NodeProcess };
+type NodesProcess = RecordedProcess & { readonly span: NodeProcess; readonly died: PromiseWithResolvers<void> };
 
 /** The run to which the nodes belong. */
 export interface ExploredNodesHost<World> {
@@ -112,7 +112,7 @@ export class ExploredNodes<World> {
         });
         if (this.#isOver) return;
         node.app = app;
-        node.process = { ...process, span };
+        node.process = { ...process, span, died: Promise.withResolvers<void>() };
         node.isChanging = false;
         app.closed.then(() => {}, (error) => this.#noteLine("error", `${id} has stopped: ${error}`));
         return;
@@ -136,6 +136,7 @@ export class ExploredNodes<World> {
     node.isFrozen = node.isCut = false;
     recorder.running.forget(process!);
     recorder.end<NodeProcess>(process!.span as never, { endedBy: "kill" });
+    process!.died.resolve();
     node.process = undefined;
   }
 

@@ -15,6 +15,7 @@ import { FaultInjection } from "./fault_injection.ts";
 import type { History, HistoryLetter } from "./history.ts";
 import { HistoryRecorder, type RecordedMoment } from "./history_recorder.ts";
 import { RemainingWork } from "./remaining_work.ts";
+import { survivingApp } from "./surviving_app.ts";
 import { throwReturned } from "./checkers/breach.ts";
 
 /** Result of one run of `explore`: its history, its failure, its log. */
@@ -83,6 +84,7 @@ class RunOfPlan<World> {
     this.#observer = observer;
     const clock = this.#clock;
     const network = new MemoryNetwork({ clock, seed: plan.seed });
+    network.isFile = options.file === true;
     const recorder = this.#recorder = new HistoryRecorder(clock);
     this.#faults = new FaultInjection({
       ...{ network, clock, recorder, delay: plan.delay },
@@ -142,7 +144,7 @@ class RunOfPlan<World> {
           limit - this.#recorder.now,
           "what the workload caused is not handled",
         );
-        const state = nodes.all.find(({ group, app }) => group.isClient && app !== undefined)!.app!;
+        const state = nodes.all.find(({ group, app }) => group.isCalled && app !== undefined)!.app!;
         const ended = await this.#time.until(this.#finalState(state), SETTLE, "the state at the end cannot be read");
         history = this.#history(ended.runs, ended.letters);
         this.#recorder.close();
@@ -171,8 +173,10 @@ class RunOfPlan<World> {
     const { seed, skips } = this.#plan;
     const client = (id: string): Catga => {
       const node = this.#nodes.get(id);
-      if (node?.app === undefined || !node.group.isClient) throw new TypeError(`explore: there is no client ${id}`);
-      return this.#recorder.app(node.app, { node: id, process: 1 }, {
+      if (node?.app === undefined || !node.group.isCalled) throw new TypeError(`explore: there is no client ${id}`);
+      const present = () => node.app && { app: node.app, died: node.process!.died.promise };
+      const app = node.group.isClient ? node.app : survivingApp(present, this.#clock);
+      return this.#recorder.app(app, { node: id, process: 1 }, {
         step: () => this.#step.getStore(),
         leavesOut: () => skips.includes(this.#steps++),
       });
@@ -183,7 +187,13 @@ class RunOfPlan<World> {
       return await this.#step.run(name, () => action(randomOf(seed * 4_099 + number + 1)));
     };
     await this.#options.workload({
-      ...{ app: client("client-1"), client, random: randomOf(seed), step, clock: appClock(this.#clock) },
+      ...{
+        app: client(this.#options.file ? "app-1" : "client-1"),
+        client,
+        random: randomOf(seed),
+        step,
+        clock: appClock(this.#clock),
+      },
       ...{ world: this.#world, seed, io: this.#time.io },
     });
   }

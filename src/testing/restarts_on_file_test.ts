@@ -1,7 +1,8 @@
 /** A test cluster of one node on a file: a restart at any moment, after which everything goes on at once. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { type Catga, command, event, unwrap, workflow } from "../../mod.ts";
+import { type Catga, command, entity, event, unwrap, workflow } from "../../mod.ts";
+import { explore } from "./explore.ts";
 import { testCluster } from "./test_cluster.ts";
 
 const Paid = event<{ i: number }>("Paid", { durable: true });
@@ -90,5 +91,91 @@ describe("testCluster({ file: true })", () => {
     await using cluster = await testCluster(1, { file: true });
     await assertRejects(() => cluster.start("node-2"), TypeError);
     assertThrows(() => cluster.app("node-2"), TypeError);
+  });
+});
+
+describe("explore({ file: true })", () => {
+  const Put = command<{ id: string; cents: number }, number>("Put", { key: ({ id }) => id });
+  const Account = entity("Account", { initial: () => ({ cents: 0 }) });
+  const PutIn = Account.event<{ cents: number }>("PutIn", (account, { cents }) => ({ cents: account.cents + cents }));
+  const Order = workflow<{ id: string }, number>("Order", { id: ({ id }) => id });
+  const kept = (world: { mails: number }) => [
+    Account.handle(Put, (account, { cents }) => {
+      account.emit(PutIn, { cents });
+      return account.state.cents;
+    }),
+    Order.handle(async (flow, { id }) => {
+      const put = await flow.send(Put, { id, cents: 5 });
+      if (!put.ok) return put;
+      await flow.sleep("pause", 200);
+      await flow.step("mail", () => void world.mails++);
+      return put.value;
+    }),
+  ];
+
+  it(
+    "a program that keeps what it needs passes; each kill is a restart of its one process",
+    { timeout: 240_000 },
+    async () => {
+      const kills: number[] = [];
+      await explore({
+        file: true,
+        seeds: 30,
+        handlers: ({ world }) => kept(world),
+        world: () => ({ mails: 0 }),
+        workload: async ({ app, step, random }) => {
+          for (let n = 0; n < 3; n++) {
+            await step(`order ${n}`, () => app.start(Order, { id: `o-${n}` }));
+            if (random() < 0.5) await step(`put ${n}`, () => app.send(Put, { id: "own", cents: 1 }, { id: `p-${n}` }));
+          }
+        },
+        check: async ({ history, state, world }) => {
+          kills.push(history.processes.filter(({ endedBy }) => endedBy === "kill").length);
+          const started = history.operations.flatMap(({ contract, outcome }) =>
+            contract === "Order" && outcome?.type === "ok" ? [String(outcome.value)] : []
+          );
+          for (const id of started) {
+            assertEquals(history.runs.find((run) => run.id === id)?.status, "done");
+            assertEquals((await state.load(Account, id)).state.cents, 5);
+          }
+          assert(world.mails >= started.length);
+        },
+      });
+      assert(kills.some((count) => count > 0));
+    },
+  );
+
+  it("a program that keeps it in the memory of its process is red", async () => {
+    const Count = command<void, number>("Count");
+    await assertRejects(
+      () =>
+        explore({
+          file: true,
+          seeds: 60,
+          faults: ["kill"],
+          handlers: () => {
+            let count = 0;
+            return Count.handle(() => ++count);
+          },
+          workload: async ({ app, step }) => {
+            for (let n = 0; n < 5; n++) await step("count", () => app.send(Count));
+          },
+          check: ({ history }) => {
+            const counts = history.operations.flatMap(({ outcome }) =>
+              outcome?.type === "ok" ? [Number(outcome.value)] : []
+            );
+            assertEquals(counts, counts.toSorted((a, b) => a - b));
+          },
+          shrink: 0,
+        }),
+      Error,
+      "kill app-1",
+    );
+  });
+
+  it("has one process, and the faults of one", async () => {
+    const workload = () => {};
+    await assertRejects(() => explore({ file: true, nodes: 2, workload }), TypeError);
+    await assertRejects(() => explore({ file: true, faults: ["cut"], workload }), TypeError);
   });
 });

@@ -1,5 +1,7 @@
 /** `subscriptions`: shows the progress of each subscription, and removes a subscription that no node handles. */
 import type { SubscriptionInfo } from "../../../mod.ts";
+import { show } from "../../data/checks.ts";
+import { printable } from "../../data/printable.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { UsageError } from "../terminal/flags.ts";
 import { showDuration } from "../terminal/duration.ts";
@@ -46,10 +48,23 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
       for (const info of all) if (only === undefined || info.service === only) listing.add(info, cells(info));
       const match = only === undefined ? "" : " match";
       listing.end(`no subscriptions${match} ${view.place}`);
+      for (const info of json ? [] : all) {
+        const text = only === undefined || info.service === only ? behindText(info) : undefined;
+        if (text !== undefined) terminal.say(printable(text));
+      }
       return DONE;
     });
   },
 };
+
+/** Names the key that a subscription has left furthest behind; `undefined`: it has left none behind. */
+export function behindText({ service, name, behind }: SubscriptionInfo): string | undefined {
+  if (behind === undefined) return undefined;
+  const { count, contract, key } = behind;
+  const others = count === 1 ? "" : ` and of ${count - 1} other key${count === 2 ? "" : "s"}`;
+  return `${service}/${name}: later messages of ${contract} with the key ${show(key)}${others} stay in the log until ` +
+    "there is room for them";
+}
 
 const COLUMNS = ["SERVICE", "NAME", ">LAG", ">OLDEST", ">RETRYING", ">DEAD", "LEADER", "CONTRACTS"];
 

@@ -79,8 +79,8 @@ export class HandingOut {
   /** Timers of incomplete batches, by category: when a timer ends, its batch is sent incomplete. */
   readonly #filling = new Map<Category, Timer>();
   /**
-   * Timer of the next call of {@link HandingOut.pump}; set while messages that are suspected of ending their process
-   * run, and others must wait for a while ({@link Ledger.pause}).
+   * Timer of the next call of {@link HandingOut.pump}; set while messages must wait for a while ({@link Ledger.pause}):
+   * others run that are suspected of ending their process, or a limit lets none begin.
    */
   #pause: Timer | undefined;
   readonly #silent: SilentNodes;

@@ -104,8 +104,8 @@ export class Ledger {
   /** Messages suspected of having ended their process; `undefined`: none is suspected. */
   #suspicion: Suspicion | undefined;
   /**
-   * Time until more messages may begin, while messages are suspected of ending their process, in ms; `undefined`: no
-   * message waits for that time.
+   * Time until more messages may begin, in ms: while messages are suspected of ending their process, or wait for the
+   * rate or a pause of their limits; `undefined`: no message waits for that time.
    */
   pause: number | undefined = undefined;
   /** Messages that ran at nodes when this leader took over. */

@@ -1,0 +1,21 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { behindText } from "./subscriptions.ts";
+
+describe("behindText", () => {
+  it("names the key that a subscription has left furthest behind, and says how many others there are", () => {
+    const info = { service: "shop", name: "billing", contracts: ["Paid"], position: 9, lag: 0, open: 0, oldest: 0 };
+    const text = (count?: number) => {
+      const behind = count === undefined ? undefined : { count, contract: "Paid", key: "a b" };
+      const rest = { retrying: 0, dead: 0, leader: undefined, abandoned: false, requested: false };
+      return behindText({ ...info, ...rest, behind });
+    };
+    const whose = 'shop/billing: later messages of Paid with the key "a b"';
+    assertEquals([undefined, 1, 2, 3].map(text), [
+      undefined,
+      `${whose} stay in the log until there is room for them`,
+      `${whose} and of 1 other key stay in the log until there is room for them`,
+      `${whose} and of 2 other keys stay in the log until there is room for them`,
+    ]);
+  });
+});

@@ -228,6 +228,7 @@ describe("announcements that a run has ended", () => {
       onGone: () => () => {},
       drives: () => false,
       read: () => new Promise((resolve) => reads.push(resolve)),
+      readShown: () => Promise.resolve(undefined),
     });
     const told: unknown[] = [];
     results.wait({ workflow: "Order", run: "7" }, (outcome) => told.push(outcome));

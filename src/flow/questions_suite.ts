@@ -184,6 +184,38 @@ export function questionsSuite(name: string, options: object, open: () => Promis
       assertEquals(unwrap(await app.result(Stock, run, LONG)), 3);
     });
 
+    it("flow.ask goes on at the next node, also while it waits; a cancel, and an abort of ask, end the wait", async () => {
+      const Slow = workflow<void, void>("Slow");
+      const Ask = Slow.question<string, string>("Ask");
+      const Go = Slow.signal("Go");
+      const slow = Slow.handle(async (flow) => {
+        const asked = [await flow.wait(Ask), await flow.wait(Ask)];
+        await flow.wait(Go);
+        for (const one of asked) one.answer(`${one.input}!`);
+      });
+      const Asker = workflow<string, string>("Asker");
+      const asker = Asker.handle(async (flow, run) => {
+        const { value } = await flow.ask(Ask, run, flow.id);
+        return value ?? "none";
+      });
+      await using harness = await open();
+      const app = await harness.start([slow, asker]);
+      const run = unwrap(await app.start(Slow));
+      for (const id of ["a", "b"]) unwrap(await app.start(Asker, run, { id }));
+      const pending = async (app: Catga) => (await infoOf(app, run)).pending.length;
+      await eventually("both have asked", async () => await pending(app) === 3);
+      unwrap(await app.cancel(Asker, "b", "no more"));
+      assertEquals((await app.result(Asker, "b", LONG)).error?.code, "CANCELLED");
+      const gone = new AbortController();
+      const asking = app.ask(Ask, run, "c", { signal: gone.signal, ...LONG });
+      await eventually("it is asked", async () => await pending(app) === 4);
+      gone.abort();
+      assertEquals((await asking).error?.code, "NOT_ENDED");
+      const next = await harness.start([slow, asker]);
+      unwrap(await next.tell(Go, run));
+      assertEquals(unwrap(await next.result(Asker, "a", LONG)), "a!");
+    });
+
     it("misuse throws at once, and says what to do", async () => {
       const Trip = workflow("Trip");
       const Move = Trip.question("Move");

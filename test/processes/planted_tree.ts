@@ -67,9 +67,8 @@ interface Change {
  *   again; `flow-held-again`: one that does hold it again is taken for one that has given it up.
  *   `lives-unseen`: a run that begins anew drops what a wait took unseen; `lives-stale`: it hands over what there was
  *   when it decided to, not what was stored until then; `lives-ids`, `lives-answers`, `lives-asked`: it forgets the ids
- *   of signals, the answers, the ids of questions; `lives-parts`: it hands over all in one message; `lives-step-id`:
- *   its steps have the ids of its first life; `lives-called`: nobody is called for a new life; `lives-cancel`: it
- *   begins anew in spite of a cancel.
+ *   of signals, the answers, the ids of questions; `lives-step-id`: its steps have the ids of its first life;
+ *   `lives-called`: nobody is called for a new life; `lives-cancel`: it begins anew in spite of a cancel.
  *   `flow-child`: nothing becomes of a child that was not started when its parent is cancelled.
  *   `flow-replay`: what is recorded is seen in the order of the calls.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two
@@ -130,11 +129,6 @@ const PLANTS = {
     file: "src/flow/execution/drive_recorder.ts",
     from: 'new Set(["ended", "failing", "answered", "again"])',
     to: 'new Set(["ended", "failing", "answered"])',
-  }],
-  "lives-parts": [{
-    file: "src/flow/execution/drive_recorder.ts",
-    from: "partOf(whole, Math.min(MAX_PART, log.mostBytes));",
-    to: "partOf(whole, Infinity);",
   }],
   "flow-expect": [{
     file: "src/flow/stored/run_log.ts",

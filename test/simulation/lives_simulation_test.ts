@@ -30,7 +30,6 @@ describe("simulation of runs that are asked questions and begin anew", () => {
       ["lives-ids", /signals/],
       ["lives-answers", /is not answered|answers/],
       ["lives-asked", /answers/],
-      ["lives-parts", /signals|is not answered|a result is/, 4],
       ["lives-step-id", /ids of the steps/],
       ["lives-called", /nobody tells anything|a result is/, 4],
       ["lives-cancel", /its cancel was ok/, 6],

@@ -389,6 +389,8 @@ export interface AskOptions {
   id?: string | undefined;
   /** Time to wait for the answer, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
   timeout?: number | undefined;
+  /** Aborting this signal ends the wait, with `NOT_ENDED`; the question stays. Default: none. */
+  signal?: AbortSignal | undefined;
 }
 
 /** Options of `watch`, which returns what a run shows. */

@@ -9,7 +9,7 @@ import { ANSWERED } from "../../contract/declaration/contract.ts";
 import type { Result } from "../../contract/calls/result.ts";
 import { eventSubject } from "../../contract/nodes/subjects.ts";
 import { runType } from "../../contract/declaration/workflow.ts";
-import { checkKnown, checkNumber, isCount, isRecord, MAX_TIMEOUT } from "../../data/checks.ts";
+import { checkKnown, checkNumber, checkSignal, isCount, isRecord, MAX_TIMEOUT } from "../../data/checks.ts";
 import { decodeText, encodeValue, parsedJson } from "../../data/encoding.ts";
 import { Gate } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";
@@ -91,7 +91,8 @@ export class Questions {
     checkExistingRun(`${at}: run`, run);
     checkKnown(at, options, ASK_OPTIONS);
     const { app, endpoint } = this.#node;
-    const { id = `${endpoint}.${token(app.random, 12)}`, timeout = app.timeout } = options;
+    const { id = `${endpoint}.${token(app.random, 12)}`, timeout = app.timeout, signal } = options;
+    checkSignal(at, signal);
     checkExistingRun(`${at}: id`, id);
     checkNumber(`${at}: timeout`, timeout, 1, MAX_TIMEOUT, "ms");
     if (schema !== undefined) {
@@ -112,15 +113,20 @@ export class Questions {
       return failed("INVALID_MESSAGE", `question ${name} cannot be asked: ${(cause as Error).message}`, cause);
     }
     const entry: EntryFor = (by) => ({ t: "asked", question: name, id, value, by });
-    return await this.#call({ workflow, run }, { name, id, timeout, isRepeatable: options.id !== undefined }, entry);
+    return await this.#call(
+      { workflow, run },
+      { name, id, timeout, signal, isRepeatable: options.id !== undefined },
+      entry,
+    );
   }
 
   async #call(
     ref: RunRef,
-    { name, id, timeout, isRepeatable }: {
+    { name, id, timeout, signal, isRepeatable }: {
       readonly name: string;
       readonly id: string;
       readonly timeout: number;
+      readonly signal: AbortSignal | undefined;
       readonly isRepeatable: boolean;
     },
     entry: EntryFor,
@@ -140,15 +146,15 @@ export class Questions {
         // a run that has ended may have the answer: to an earlier call with this id
         if (!stored.ok && stored.error.code !== "NO_RUN") return stored;
         if (!stored.ok || isRepeatable) this.#look(ref);
-        let found = await this.#within(due - clock.monotonic(), learnt.promise);
-        if (found === undefined) {
+        let found = await this.#within(due - clock.monotonic(), learnt.promise, signal);
+        if (found === undefined && !signal?.aborted) {
           this.#look(ref); // the announcement may have been lost
-          found = await this.#within(LAST_LOOK, learnt.promise);
+          found = await this.#within(LAST_LOOK, learnt.promise, signal);
         }
         if (this.#isClosed) return failed("CLOSED", `node ${app.node} stops`);
         if (found === "no run") return noRun(ref);
         if (typeof found === "object") return resultOf(found);
-        if (clock.monotonic() >= due) return notYet(ref, { name, id, timeout });
+        if (clock.monotonic() >= due || signal?.aborted) return notYet(ref, { name, id, timeout });
       }
     } catch (error) {
       return failedWith(error);
@@ -170,17 +176,22 @@ export class Questions {
     }
   }
 
-  /** Resolves with the value of the promise; with `undefined` if it is pending after so many ms, or the node stops. */
-  #within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  /**
+   * Resolves with the value of the promise; with `undefined` if it is pending after so many ms, the signal aborts, or
+   * the node stops.
+   */
+  #within<T>(ms: number, promise: Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
     return new Promise((resolve) => {
       const over = () => {
         this.#open.delete(over);
         timer.cancel();
+        signal?.removeEventListener("abort", over);
         resolve(undefined);
       };
       const timer = this.#timers.after(Math.max(0, ms), over);
       this.#open.add(over);
-      if (this.#isClosed) over();
+      signal?.addEventListener("abort", over);
+      if (this.#isClosed || signal?.aborted) over();
       promise.then((value) => (resolve(value), over()));
     });
   }
@@ -384,7 +395,7 @@ function readAnswers(data: Uint8Array): readonly { readonly run: string; readonl
   });
 }
 
-const ASK_OPTIONS = new Set(["id", "timeout"]);
+const ASK_OPTIONS = new Set(["id", "timeout", "signal"]);
 /** Time between two reads of a run that askers wait for, in ms. */
 const LOOK = 1_500;
 /** Time between two reads of a run that this node executes, which announces its answers itself, in ms. */

@@ -84,6 +84,20 @@ describe("limit: running", () => {
     assertEquals(await apps.letters(), []);
   });
 
+  it("is kept by a handler that does not end, which raises an alarm", async () => {
+    await using apps = await LogApps.open(({ n }) => n === 0 ? new Promise<never>(() => {}) : undefined);
+    const app = await apps.start("a", { limit: { running: 1 }, timeout: 1_000, retry: { attempts: 1_000 } });
+    await apps.publish(...own(3));
+    await apps.until(
+      "the alarm",
+      () => app.health().alarms.some(({ kind }) => kind === "handler-hanging"),
+      60_000,
+      500,
+    );
+    assertEquals([apps.runs.length, app.health().subscriptions[0].limits?.[0].running], [1, 1]);
+    apps.kill("a"); // it would not end
+  });
+
   it("is not used by a message that waits for its next attempt, nor by a dead letter", async () => {
     await using apps = await LogApps.open(({ n }) => n < 2 ? fail("NO", "no", { final: n === 1 }) : undefined);
     await apps.start("a", { limit: { running: 1 }, retry: { delay: [20_000, 20_000] } });

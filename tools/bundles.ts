@@ -34,6 +34,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/log_hostile": 79,
   "src/cli/cli": 47,
   "tools/clone_types": 20,
+  "tools/tutorials": 40,
   "test/simulation/entity_simulation": 80,
   "test/permissions": 51,
   "src/log/publishing/publishing_nats": 37,

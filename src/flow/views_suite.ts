@@ -1,7 +1,7 @@
 /** Tests of what runs show, which run in memory, in a file and over NATS. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
-import { CatgaError, type Result, unwrap, workflow } from "../../mod.ts";
+import { CatgaError, type Result, type Step, unwrap, workflow } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import type { DeclaredHarness } from "./declared_suite.ts";
 import { infoOf } from "./run_suite.ts";
@@ -54,6 +54,38 @@ export function viewsSuite(name: string, options: object, open: () => Promise<De
       unwrap(await next.result(Order, "o", { timeout: 60_000 }));
       assertEquals(unwrap(await next.view(Order, "o")), { state: "sent", parcels: 2 });
       assertEquals((await next.view(Order, "none")).error?.code, "NO_RUN");
+    });
+
+    it("progress: an attempt goes on where the failed one was; what is pending says how far it is", async () => {
+      const Copy = workflow<void, number[]>("Copy");
+      const More = Copy.signal("more");
+      const copy = Copy.handle(async (flow) => {
+        const rows = await flow.step("rows", (step: Step<{ row: number }>) => {
+          const { last = { row: 0 }, attempt } = step;
+          for (let row = last.row + 1; row <= last.row + 2_500; row++) step.progress({ row });
+          if (attempt < 3) throw new Error("the connection is lost");
+          return [last.row, attempt];
+        }, { retry: { delay: [1, 1] } });
+        const long = flow.step("long", async (step) => {
+          step.progress("half");
+          await new Promise((resolve) => step.signal.addEventListener("abort", resolve));
+        });
+        await Promise.race([long, flow.wait(More)]);
+        return rows;
+      });
+      await using harness = await open();
+      const app = await harness.start([copy]);
+      unwrap(await app.start(Copy, undefined, { id: "c" }));
+      const progress = async () => {
+        const { pending } = await infoOf(app, "c");
+        return pending.find(({ name }) => name === "long")?.progress;
+      };
+      assertEquals(await eventually("its progress", progress), "half");
+      const { timeline } = await infoOf(app, "c");
+      const stored = timeline.filter(({ type, name }) => type === "progress" && name === "rows");
+      assertEquals(stored.map(({ value }) => value), [{ row: 2_500 }, { row: 5_000 }]);
+      unwrap(await app.tell(More, "c"));
+      assertEquals(unwrap(await app.result(Copy, "c", { timeout: 60_000 })), [5_000, 3]);
     });
 
     it("runs: where finds them by members of what they show", async () => {

@@ -3,12 +3,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { type Catga, catga, unwrap, workflow } from "../../mod.ts";
+import { type Catga, catga, type Step, unwrap, workflow } from "../../mod.ts";
 import { testCluster } from "@catga/catga/testing";
 import { seededRandom } from "../memory/seeded_random.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { ofThisRuntime } from "../../test/support/of_this_runtime.ts";
+import { infoOf } from "./run_suite.ts";
 import { viewsSuite } from "./views_suite.ts";
 
 viewsSuite("in memory", {}, () => {
@@ -59,6 +60,48 @@ function countingRun(sleep: (ms: number) => Promise<void>) {
 }
 
 const STEPS = 6;
+
+describe("a long step whose node dies at any moment, on virtual time", () => {
+  it("goes on at most 1.2 s before where it was, and stores an entry a second", { timeout: 300_000 }, async () => {
+    const random = seededRandom(7);
+    for (const at of [100, 900, 1_100, ...Array.from({ length: 5 }, () => random() * 90_000)]) {
+      const Copy = workflow<void, number>("Copy");
+      let reached = 0;
+      let lost = 0;
+      const copy = (id: string) =>
+        Copy.handle((flow) =>
+          flow.step("rows", async (step: Step<number>) => {
+            const { last = 0 } = step;
+            if (id === "b") lost = Math.max(lost, reached - last);
+            for (let row = last; row < ROWS; step.progress(++row)) {
+              if (id === "a" && !isDead) reached = row;
+              await cluster.app("watcher").clock.sleep(10);
+            }
+            return ROWS - last;
+          }, { timeout: 1_000_000 })
+        );
+      await using cluster = await testCluster(["a", "b", "watcher"], {
+        ...{ logger: QUIET, seed: 7 },
+        node: (id) => id === "watcher" ? { service: "other" } : { handlers: copy(id) },
+      });
+      let isDead = false;
+      const app = cluster.app("watcher");
+      unwrap(await cluster.app("a").start(Copy, undefined, { id: "c" }));
+      const ended = app.result(Copy, "c", { timeout: 1_000_000 });
+      await cluster.advance(at);
+      isDead = true;
+      cluster.kill("a");
+      await cluster.advance(200_000);
+      assertEquals(unwrap(await ended), ROWS - reached + lost, `killed after ${at} ms`);
+      assertLess(lost, 120, `killed after ${at} ms`);
+      const { timeline } = await infoOf(app, "c");
+      assertLess(timeline.filter(({ type }) => type === "progress").length, 110);
+    }
+  });
+});
+
+/** Rows that a step copies in 100 s. */
+const ROWS = 10_000;
 
 describe("a watch while nodes die and are cut off, on virtual time", () => {
   for (const what of ofThisRuntime(["the run's node dies", "the watching node is cut off"])) {

@@ -353,7 +353,7 @@ const RUN = {
       items: {
         type: "object",
         required: ["name"],
-        properties: { name: { type: "string" }, next: { type: "string", format: "date-time" } },
+        properties: { name: { type: "string" }, next: { type: "string", format: "date-time" }, progress: {} },
       },
     },
   },

@@ -337,8 +337,9 @@ function problemOf({ error }: Failure, failures: Readonly<Record<string, number>
 }
 
 function openRun({ id, status, view, stage, pending }: RunInfo): OpenRun {
-  const shown = pending.map(({ name, next }) => ({
+  const shown = pending.map(({ name, next, progress }) => ({
     name,
+    ...(progress === undefined ? {} : { progress }),
     ...(next === undefined ? {} : { next: next.toISOString() }),
   }));
   return {

@@ -105,9 +105,13 @@ export interface OpenRun<View = unknown> {
   readonly stage?: string | undefined;
   /**
    * Steps, sleeps and waits that have begun and not ended. `name`: the name of the step, sleep or wait; `next`: the
-   * time at which it continues by itself, as an ISO date.
+   * time at which it continues by itself, as an ISO date; `progress`: what the step has reported by `step.progress`.
    */
-  readonly pending: readonly { readonly name: string; readonly next?: string | undefined }[];
+  readonly pending: readonly {
+    readonly name: string;
+    readonly next?: string | undefined;
+    readonly progress?: unknown;
+  }[];
 }
 
 /** An entry of an edge with its contract and its options, in the form in which the edge's handler uses it. */

@@ -55,6 +55,7 @@ interface Change {
  *   signal before the handler has given it up again; `flow-oldest`: a wait for several signals prefers the first one.
  *   `flow-shown`: a replay shows again what it has shown; `flow-last-view`: a run ends without its last view;
  *   `flow-view-at`: a signal names a message that has no view.
+ *   `flow-progress`: what a step has reported before its attempt failed is lost.
  *   `flow-late-read`: a read that outlives its execution of a run advances the journal of the next one.
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before
@@ -366,6 +367,11 @@ const PLANTS = {
     file: "src/flow/stored/notice_queue.ts",
     from: "entryText(await entry, viewAt)",
     to: "entryText(await entry, viewAt && end.sequence)",
+  }],
+  "flow-progress": [{
+    file: "src/flow/execution/drive_recorder.ts",
+    from: 'const hasFailed = isOf && before.t === "failed";',
+    to: "const hasFailed = false;",
   }],
   "flow-late-read": [{
     file: "src/flow/execution/drive_recorder.ts",

@@ -69,6 +69,7 @@ const SUMS = [
   "shown",
   "blocks",
   "performed",
+  "progress",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -950,6 +951,8 @@ class SimulatedRun {
   readonly #attempts = new Map<string, number>();
   /** When and where the last attempt of a step has failed. */
   readonly #threw = new Map<string, { readonly at: number; readonly by: string }>();
+  /** How far the last attempt of a step was that has failed, and where. */
+  readonly #reported = new Map<string, { readonly progress: number; readonly by: string }>();
   /** When an operator had it tried again. */
   #retriedAt = -Infinity;
   /** Who performs a step now. */
@@ -1168,6 +1171,7 @@ class SimulatedRun {
     const first = [...journal.woken.keys(), ...journal.outcomes.keys()];
     const given = new Set(first.map((name) => name.replace(/ (sleep|step)$/, "")));
     const open = new Set(journal.waits.keys()).difference(new Set(took)).difference(given);
+    const progress = new Map<string, unknown>();
     let shown = (journal.view?.value as { readonly n: number } | undefined)?.n ?? 0;
     let { cancelled, failing } = journal as { cancelled: unknown; failing: unknown };
     for (const entry of entries) {
@@ -1176,6 +1180,13 @@ class SimulatedRun {
         const isBehind = this.#retriedAt > this.#threw.get(entry.step)!.at;
         if (isBehind) violation(`is stuck behind a retry: ${entry.step}`);
       }
+      if (entry.t === "progress") progress.set(entry.step, entry.value);
+      if (entry.t === "failed" && this.#reported.get(entry.step)?.by === holder) {
+        const reported = this.#reported.get(entry.step)!.progress;
+        const stored = progress.get(entry.step) ?? journal.progress.get(entry.step)?.value;
+        if (stored !== reported) violation(`forgets how far ${entry.step} is: ${stored}, not ${reported}`);
+      }
+      if (entry.t === "failed") this.#reported.delete(entry.step);
       if (entry.t === "shown") {
         const [before, now] = [shown, (entry.view as { readonly n: number }).n];
         if (now <= before) violation(`shows ${now} behind ${before}`);
@@ -1330,6 +1341,7 @@ class SimulatedRun {
       if (entry.t === "undone") simulation.sums.undone++;
       if (entry.t === "slept" && entry.step === "limit") this.#nearLimit(entry.until - simulation.now);
       if (entry.t === "failed") simulation.sums.retries++;
+      if (entry.t === "progress") simulation.sums.progress++;
       if (entry.t === "took" && entry.n !== undefined) simulation.sums.told++;
       if (entry.t === "done" && this.journal.outcomes.has(entry.step)) {
         simulation.violation(`${this.id} ${entry.step} has two outcomes`);
@@ -1569,11 +1581,19 @@ class SimulatedRun {
     const { signal } = step;
     this.#ongoing.set(name, { signal, process });
     signal.addEventListener("abort", () => this.#aborted(name, process));
+    const stored = journal.progress.get(name)?.value;
+    const isTrue = process.isStale || process.troubled || step.last === stored;
+    if (!isTrue) simulation.violation(`${this.id} ${name} goes on at ${step.last}, stored: ${stored}`);
     process.mayDie();
     await this.#pause(process, ms / 2);
+    const progress = ((step.last as number | undefined) ?? 0) + 1;
+    if (simulation.showing) step.progress(progress);
     const attempt = (this.#attempts.get(name) ?? 0) + 1;
     this.#attempts.set(name, attempt);
-    const threw = () => void this.#threw.set(name, { at: simulation.now, by: process.endpoint });
+    const threw = () => {
+      this.#threw.set(name, { at: simulation.now, by: process.endpoint });
+      if (simulation.showing) this.#reported.set(name, { progress, by: process.endpoint });
+    };
     if (isQuiet && attempt > fails + 1) simulation.violation(`${this.id} ${name} is performed again`);
     if (attempt <= fails) {
       this.#performing.delete(name);

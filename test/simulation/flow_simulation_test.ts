@@ -106,6 +106,7 @@ describe("simulation of workflows", () => {
       ["flow-shown", /shows \d+ behind/],
       ["flow-last-view", /ends, and shows/],
       ["flow-view-at", /says that its view is in/],
+      ["flow-progress", /forgets how far/],
       ["flow-begun", /was done and is not undone/, 197],
       ["flow-fresh", /was done and is not undone/, 27],
       ["flow-threw", /was done and is not undone/, 22_857],

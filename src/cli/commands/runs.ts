@@ -4,7 +4,7 @@
  * @decides `catga runs` and `catga run`: retry, cancel, skip or signal from a shell
  */
 import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../../contract/calls/flow.ts";
-import { redacted, shownEntryValue, shownView } from "../../contract/declaration/redaction.ts";
+import { redacted, shownEntryValue, shownPending, shownView } from "../../contract/declaration/redaction.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { type Flags, UsageError } from "../terminal/flags.ts";
@@ -276,8 +276,8 @@ function causesIn({ pending }: RunInfo): (readonly [string, string])[] {
   );
 }
 
-function pendingIn({ pending }: RunInfo): string {
-  return pending.map(pendingText).join("; ") || "-";
+function pendingIn(info: RunInfo, secrets = false): string {
+  return shownPending(info, secrets).map(pendingText).join("; ") || "-";
 }
 
 function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): void {
@@ -299,7 +299,7 @@ function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): v
     ["version", `${version}`],
     ["started", showTime(startedAt)],
     ["ended", endedAt === undefined ? "-" : showTime(endedAt)],
-    ["pending", pendingIn(info)],
+    ["pending", pendingIn(info, showSecrets)],
     ...causesIn(info),
   ]);
   const rows = entries.map(({ at, by, type, name, value }) => [
@@ -313,16 +313,17 @@ function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): v
 
 /** Returns a run in the form in which `--json` prints it. */
 function plain(
-  { startedAt, endedAt, pending, view, timeline: _, retry: __, skip: ___, ...info }: RunInfo,
+  run: RunInfo,
   secrets = false,
 ) {
+  const { startedAt, endedAt, pending: _, view, timeline: __, retry: ___, skip: ____, ...info } = run;
   return {
     type: "run",
     ...info,
     view: secrets ? view : redacted(view, info.redact),
     startedAt: showTime(startedAt),
     ...(endedAt === undefined ? {} : { endedAt: showTime(endedAt) }),
-    pending: pending.map(({ since, next, ...more }) => ({
+    pending: shownPending(run, secrets).map(({ since, next, ...more }) => ({
       ...more,
       since: showTime(since),
       next: next && showTime(next),

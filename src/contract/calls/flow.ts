@@ -2,6 +2,7 @@
  * Workflows as programs see them: the context that the handler of a workflow gets, options of `start` and `result`, and
  * runs as operators see them.
  */
+import { printableJson } from "../../data/printable.ts";
 import type { AnyCode } from "../../error.ts";
 import type { Contract } from "../declaration/contract.ts";
 import type { Caller, ProgramCode } from "../declaration/program_types.ts";
@@ -131,8 +132,8 @@ export interface Asked<Payload, Answer = unknown, F extends string = AnyCode> {
   fail(code: NoInfer<F>, message: string, options?: FailOptions): void;
 }
 
-/** The argument that Catga passes to the function of a step. */
-export interface Step {
+/** The argument that Catga passes to the function of a step. `Progress`: type of the progress that the step reports. */
+export interface Step<Progress = unknown> {
   /**
    * Id of the step, the same in each attempt and on each node: `<workflow>:<run>:<name>`, in a later life of the run
    * (`flow.again`) with the number of the life before the name. Give it to the systems that
@@ -143,6 +144,15 @@ export interface Step {
   readonly attempt: number;
   /** Aborts when the run is cancelled, the attempt times out, the app stops, or another node has taken the run over. */
   readonly signal: AbortSignal;
+  /** The progress that an earlier attempt of the step has reported last; `undefined`: none that was stored. */
+  readonly last: Progress | undefined;
+  /**
+   * Reports how far the step is: a value of up to 64 KiB, from which the next attempt can go on (`last`), on whichever
+   * node. It is kept in memory, and stored at most once a second, later at most each hundredth of the time that the
+   * attempt has taken; after a failed attempt at once. Throws a `TypeError` or `RangeError` for a value that cannot be
+   * stored.
+   */
+  progress(value: Progress): void;
 }
 
 /**
@@ -242,7 +252,11 @@ export interface Flow<View = never, In = unknown> {
    * Runs a function as a step of the run: again and again until it returns, and never again after that. Records the
    * value or failure that it returned (1 MiB at most). Several steps may run at once.
    */
-  step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options?: StepOptions<NoInfer<T>>): Promise<T>;
+  step<T, Progress = unknown>(
+    name: string,
+    fn: (step: Step<Progress>) => MaybePromise<T>,
+    options?: StepOptions<NoInfer<T>>,
+  ): Promise<T>;
   /**
    * Runs a function as a step whose effect in a database is exactly once: the step's id and what the function returned
    * are recorded in the transaction, and a later attempt returns them. What the function collects in `out` is published
@@ -459,14 +473,17 @@ export interface PendingStep {
    * executed the step has the option `causes: false`.
    */
   readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined } | undefined;
+  /** The progress that the step has reported last, by `step.progress`; absent: none. */
+  readonly progress?: unknown;
 }
 
 /** Describes a pending step in a sentence for people. */
-export function pendingText({ name, attempts, next, error }: PendingStep): string {
+export function pendingText({ name, attempts, next, error, progress }: PendingStep): string {
   // the thrown error says more than the failure's message, which only names the handler
   const [thrown = ""] = error?.cause?.split("\n", 1) ?? [];
   const parts = [
     name === "" ? "the handler" : name,
+    progress === undefined ? "" : `at ${printableJson(progress)?.slice(0, MAX_PROGRESS_TEXT)}`,
     attempts > 0 ? `${attempts} failed` : "",
     next === undefined || Number.isNaN(next.getTime()) ? "" : `until ${next.toISOString()}`,
     error === undefined
@@ -475,6 +492,9 @@ export function pendingText({ name, attempts, next, error }: PendingStep): strin
   ];
   return parts.filter((part) => part !== "").join(", ");
 }
+
+/** Maximum length of the text that shows a step's progress, in characters. */
+const MAX_PROGRESS_TEXT = 200;
 
 /** Returns the stage that a view is; `undefined`: it is another value than a short text. */
 export function stageIn(view: unknown): string | undefined {

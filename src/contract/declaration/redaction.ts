@@ -126,6 +126,14 @@ export function shownView({ redact, view }: Pick<RunInfo, "redact" | "view">, se
   return value === undefined ? "" : typeof value === "string" ? value : printableJson(value) ?? "";
 }
 
+/** Returns what is pending of a run as tools show it: in full with `secrets`, else without hidden members. */
+export function shownPending({ redact, pending }: RunInfo, secrets: boolean): RunInfo["pending"] {
+  if (secrets || redact === undefined) return pending;
+  return pending.map((step) =>
+    step.progress === undefined ? step : { ...step, progress: redacted(step.progress, redact) }
+  );
+}
+
 /** Text that is shown in place of a hidden member. */
 export const HIDDEN = "(hidden)";
 

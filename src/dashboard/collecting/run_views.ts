@@ -1,7 +1,7 @@
 /** Reads workflow runs for the dashboard's page. */
 import type { ObservedRetry } from "../../contract/nodes/alarms.ts";
 import { hasFailedWith, pendingText, type RunInfo } from "../../contract/calls/flow.ts";
-import { shownEntryValue, shownView } from "../../contract/declaration/redaction.ts";
+import { shownEntryValue, shownPending, shownView } from "../../contract/declaration/redaction.ts";
 import { printableJson } from "../../data/printable.ts";
 import { shownId, shownLines, shownText } from "../shown.ts";
 import type { FoundRuns, RunCount, RunsRequest, RunView } from "../view.ts";
@@ -80,7 +80,7 @@ function viewOf(info: RunInfo, showSecrets: boolean): RunView {
   // a loop, because `Math.min(...)` would fail for a run with very many pending entries
   let since = (timeline.at(-1)?.at ?? startedAt).getTime();
   for (const each of pending) since = Math.min(since, each.since.getTime());
-  const shown = pending.slice(0, LINES).map(pendingText);
+  const shown = shownPending(info, showSecrets).slice(0, LINES).map(pendingText);
   const lines = timeline.slice(-LINES).map((entry) => {
     const { at, type, name } = entry;
     const value = shownEntryValue(info, entry, showSecrets);

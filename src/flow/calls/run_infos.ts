@@ -300,11 +300,14 @@ function redactOf(redact: unknown): Pick<RunInfo, "redact"> {
 }
 
 /** Returns the steps, sleeps and waits of a run that have begun and not ended, as far as they are recorded. */
-function pendingOf({ ended, failures, sleeps, waits, children, failing, unanswered }: Journal): RunInfo["pending"] {
+function pendingOf(journal: Journal): RunInfo["pending"] {
+  const { ended, failures, sleeps, waits, children, failing, unanswered, progress } = journal;
   if (ended !== undefined) return [];
+  const progressOf = (name: string) => progress.has(name) ? { progress: progress.get(name)!.value } : {};
   const failed = [...failures].map(([name, { first, total, next, error: { code, message, cause } }]) => ({
     ...{ name, attempts: total, since: new Date(first), next: dateOf(next || undefined) },
     error: { code, message, ...(cause === undefined ? {} : { cause }) },
+    ...progressOf(name),
   }));
   if (failing !== undefined) return failed;
   const waiting = [...sleeps, ...waits, ...children].map(([name, one]) => ({
@@ -314,7 +317,10 @@ function pendingOf({ ended, failures, sleeps, waits, children, failing, unanswer
   const asked = unanswered.map(({ name, id, at }) => ({
     ...{ name: `question ${name} ${id}`, attempts: 0, since: new Date(at), next: undefined, error: undefined },
   }));
-  return [...failed, ...waiting, ...asked];
+  const begun = [...progress].filter(([name]) => !failures.has(name)).map(([name, { since }]) => ({
+    ...{ name, attempts: 0, since: new Date(since), next: undefined, error: undefined, ...progressOf(name) },
+  }));
+  return [...failed, ...begun, ...waiting, ...asked];
 }
 
 function dateOf(time: number | undefined): Date | undefined {
@@ -357,6 +363,8 @@ function valueIn(entry: JournalEntry): unknown {
       return entry.started.input;
     case "shown":
       return entry.view;
+    case "progress":
+      return entry.value;
     case "child":
       return `${entry.workflow} ${entry.run}`;
     case "cancelled":

@@ -17,6 +17,7 @@ import type { DriveState } from "./drive_state.ts";
 import type { FailedAttempts, StepRetry } from "./failed_attempts.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
 import { DecidedFailure, errorOf, readable, TransientError } from "../stored/recorded_error.ts";
+import { ownOf } from "../stored/recorded_value.ts";
 import { type AttemptWork, type OngoingAttempt, StepAttempt, stepId } from "./step_attempt.ts";
 import { type CalledStep, StepCall } from "./step_call.ts";
 
@@ -139,6 +140,9 @@ export class AttemptedStep extends StepCall {
     const began = before?.began ?? state.now;
     const limit = this.#limitTime(attempt, began);
     try {
+      attempt.report = (value) => state.recorder.progress(name, value, began);
+      // the previous execution of the run may have dropped what the attempt has reported
+      if (attempt.reported !== undefined) attempt.report(attempt.reported);
       this.#ongoing = before ?? { attempt, outcome: attempt.outcome(attempt.perform(state, name, this.#work)), began };
       const outcome = await this.#ongoing.outcome;
       if (this.isSettled) return undefined;
@@ -160,6 +164,7 @@ export class AttemptedStep extends StepCall {
       await this.#failures.record(name, error, retry);
       return "failed";
     } finally {
+      if (!state.over) attempt.report = undefined; // else the next execution of the run goes on with the attempt
       this.#attempt = undefined;
       this.#ongoing = undefined;
       limit.cancel();
@@ -170,7 +175,8 @@ export class AttemptedStep extends StepCall {
   #newAttempt(): StepAttempt {
     const { name, state: { ref, journal } } = this;
     const { total = 0, mayHaveRun = false } = journal.failures.get(name) ?? {};
-    const earlier = { fresh: this.#isFresh && total === 0, mayHaveRun: !this.#isFresh || mayHaveRun };
+    const last = ownOf(journal.progress.get(name)?.value);
+    const earlier = { fresh: this.#isFresh && total === 0, mayHaveRun: !this.#isFresh || mayHaveRun, last };
     return new StepAttempt(stepId(ref, name, journal.life), total + 1, earlier);
   }
 

@@ -29,6 +29,7 @@ import type {
   AnyWaitable,
   Flow,
   FlowSendOptions,
+  Step,
   WaitOptions,
 } from "../../contract/calls/flow.ts";
 import { type Failure, isFailure } from "../../contract/calls/result.ts";
@@ -38,8 +39,6 @@ import { outside } from "../../data/async_context.ts";
 import { callerIn, NO_HEADERS } from "../../dispatch/carried_headers.ts";
 import { MAX_STAGE } from "../../contract/calls/flow.ts";
 import { checkKnown, show } from "../../data/checks.ts";
-import { decodeText, encodeValue } from "../../data/encoding.ts";
-import { exceeds } from "../../data/utf8.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../../error.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { pausesBefore } from "./attempt_pause.ts";
@@ -50,7 +49,7 @@ import { FailedAttempts } from "./failed_attempts.ts";
 import { isOwn, isUndo, type Journal, TIME_OUT } from "../stored/journal.ts";
 import type { RecordedError, ShownEntry } from "../stored/journal_entry.ts";
 import { decided, readable, recorded } from "../stored/recorded_error.ts";
-import { copyOf } from "../stored/recorded_value.ts";
+import { copyOf, shownValue } from "../stored/recorded_value.ts";
 import { RunEnding } from "./run_ending.ts";
 import { RunTimeLimit } from "./run_time_limit.ts";
 import { parsedInTime } from "./schema_in_time.ts";
@@ -248,7 +247,8 @@ export class Drive {
     const { headers = NO_HEADERS, started } = this.journal;
     const flow = {
       ...{ id: this.#state.ref.run, version: started!.version, headers },
-      step: (name, fn, options = {}) => steps.step(name, fn, options),
+      // the cast is safe: a step reads the progress that it has reported itself
+      step: (name, fn, options = {}) => steps.step(name, fn as (step: Step) => ReturnType<typeof fn>, options),
       transaction: (store, name, fn, options = {}) => steps.transaction(store, name, fn, options),
       send: (contract: unknown, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.send(contract as AnyContract, payload, options),
@@ -258,7 +258,7 @@ export class Drive {
       ask: (question: AnyQuestion, run: string, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.ask(question, run, payload, options),
       stage: (name) => this.#show("stage", () => ({ t: "staged", stage: stageOf(name) })),
-      show: (value) => this.#show("show", () => ({ t: "shown", view: viewFrom(value) })),
+      show: (value) => this.#show("show", () => ({ t: "shown", view: shownValue("show", value) })),
       again: (input?: unknown, options: AgainOptions = {}) => this.#again(input, options),
     } as Omit<Flow, "caller">;
     return Object.defineProperty(flow, "caller", CALLER) as Flow;
@@ -594,19 +594,6 @@ function stageOf(stage: unknown): string {
   throw new TypeError(`stage: it is a text of 1 to ${MAX_STAGE} characters; got ${show(stage)}`);
 }
 
-/** Copies a view, as it will be read. Throws a `TypeError` or `RangeError` if it cannot be stored. */
-function viewFrom(value: unknown): unknown {
-  const text = value === undefined ? "" : encodeValue(value, "show: the view");
-  if (value !== undefined && !exceeds(text, MAX_VIEW)) return decodeText(text);
-  if (value === undefined) throw new TypeError("show: the view is undefined: show a value");
-  throw new RangeError(`show: a view has up to ${MAX_VIEW} bytes; this one has ${text.length} characters`);
-}
-
-/**
- * Maximum size of a view, in bytes: each change is sent whole to all who watch.
- * @decides `flow.show`, and how large its value may be
- */
-const MAX_VIEW = 65_536;
 const STRAYS = "has awaited what no call of flow returned, or the schema of its input has not ended";
 /** Maximum number of attempts of a workflow's handler that throws. */
 const HANDLER_ATTEMPTS = 10;

@@ -128,6 +128,8 @@ export class DriveRecorder {
   /** The view that the handler has shown last, while it waits for an entry with which it is stored. */
   #shown: ShownEntry | undefined;
   #shownTimer: Timer | undefined;
+  /** By step: its progress that is not queued yet, and the time at which it is due, in ms since 1970. */
+  readonly #progress = new Map<string, { readonly value: unknown; readonly due: number }>();
   /** Number of ends after which an earlier execution of the run has recorded a view; -1: none has. */
   readonly #shownBefore: number;
 
@@ -150,7 +152,7 @@ export class DriveRecorder {
 
   /** Number of entries that wait to be stored. */
   get queued(): number {
-    return this.#queue.length + (this.#shown === undefined ? 0 : 1);
+    return this.#queue.length + (this.#shown === undefined ? 0 : 1) + this.#progress.size;
   }
 
   /** True once a cancel of the run is recorded, even if it is not stored yet. */
@@ -166,7 +168,7 @@ export class DriveRecorder {
     }
     this.#ending = entry.t === "ended" || entry.t === "again";
     this.#cancelling ||= entry.t === "cancelled";
-    this.#queueShown();
+    this.#queueShown(entry);
     this.#queue.push(entry);
     if (ENDS.has(entry.t) && "step" in entry) this.#ends.record(entry.step);
     this.#activity.askForTurn();
@@ -188,17 +190,49 @@ export class DriveRecorder {
     this.#activity.askForTurn();
   }
 
-  /** Begins to store the view that waits for another entry. Returns false if there is none. */
+  /**
+   * Records how far a step is. It is stored with an entry that is recorded once it is due, or alone then: after {@link
+   * SHOWN_ALONE} ms, or a hundredth of the time that the attempt has taken, so that a step of a day adds some hundred
+   * entries. Until then a later value replaces it. It is stored at once if the attempt fails, or nothing else is in
+   * progress; and not if the step ends. `began`: when the attempt began, in ms since 1970.
+   */
+  progress(step: string, value: unknown, began: number): void {
+    if (this.#drive.over || this.#ending) return;
+    const pending = this.#progress.get(step);
+    if (pending !== undefined) return void this.#progress.set(step, { ...pending, value });
+    const now = this.#host.clock.now();
+    const pause = Math.max(SHOWN_ALONE, (now - began) / PROGRESS_PART);
+    this.#progress.set(step, { value, due: now + pause });
+    this.#activity.timer(pause, () => {
+      this.#queueShown();
+      this.flush();
+    }, true);
+  }
+
+  /** Begins to store the view, and the progress of steps, that wait for another entry. Returns false if there is none. */
   storeShown(): boolean {
-    if (this.#shown === undefined) return false;
-    this.#queueShown();
+    if (this.#shown === undefined && this.#progress.size === 0) return false;
+    this.#queueShown("all");
     this.flush();
     return true;
   }
 
-  #queueShown(): void {
+  /**
+   * Queues the view, and the progress of steps that is due, before an entry. "all": also progress that is not due.
+   */
+  #queueShown(before?: JournalEntry | "all"): void {
     if (this.#shown !== undefined) this.#queue.push(this.#shown);
     this.#shown = undefined;
+    if (this.#progress.size === 0) return;
+    const now = this.#host.clock.now();
+    for (const [step, { value, due }] of this.#progress) {
+      const isOf = before !== "all" && before !== undefined && "step" in before && before.step === step;
+      const hasFailed = isOf && before.t === "failed";
+      const isOver = this.#journal.isSettled(step) || (isOf && !hasFailed);
+      if (!isOver && !hasFailed && before !== "all" && due > now) continue;
+      this.#progress.delete(step);
+      if (!isOver) this.#queue.push({ t: "progress", step, value });
+    }
   }
 
   /** Records that the run begins anew; what the next life takes over is filled in when the entry is stored. */
@@ -594,12 +628,22 @@ const DECIDED_AT = new WeakMap<JournalEntry, number>();
 /** Types of entries that end a step, sleep or wait. */
 const ENDS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "woken", "took"]);
 /** Types of entries that record what happened, and so hold whatever the handler has seen. */
-const OUTCOMES: ReadonlySet<JournalEntry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
+const OUTCOMES: ReadonlySet<JournalEntry["t"]> = new Set([
+  "held",
+  "done",
+  "failed",
+  "child",
+  "limited",
+  "undone",
+  "progress",
+]);
 const isHeld = ({ t }: JournalEntry) => t === "held";
 /** Returns true for an entry by which a step, or the run, becomes stuck: no further attempt follows. */
 const isStuck = (entry: JournalEntry): entry is JournalEntry & { readonly t: "failed" } =>
   entry.t === "failed" && entry.next === undefined;
-/** Time for which a view waits for another entry with which it is stored, in ms. */
+/** The part of the time that an attempt has taken after which its progress is stored again. */
+const PROGRESS_PART = 100;
+/** Time for which a view, or the progress of a step, waits for another entry with which it is stored, in ms. */
 const SHOWN_ALONE = 1_000;
 /** Maximum number of entries in one append. */
 const MAX_TOGETHER = 256;

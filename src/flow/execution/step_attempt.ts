@@ -9,6 +9,7 @@ import { fingerprint } from "../../data/value_text.ts";
 import type { CatgaError } from "../../error.ts";
 import type { DriveHost } from "./drive_host.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
+import { shownValue } from "../stored/recorded_value.ts";
 import type { RunRef } from "../stored/run_ref.ts";
 
 /** The part of a drive (the execution of a run) that an attempt uses. */
@@ -30,15 +31,25 @@ export class StepAttempt implements Step {
   readonly fresh: boolean;
   /** True if a message that the step sends may have run in an earlier attempt, without an outcome. */
   readonly mayHaveRun: boolean;
+  readonly last: unknown;
+  /** The progress that this attempt has reported last. */
+  reported: unknown;
+  /** Receives the progress that the step reports; `undefined`: the attempt is over. */
+  report: ((value: unknown) => void) | undefined;
   #controller: AbortController | undefined;
   #aborted: CatgaError | undefined;
   #reject: ((why: CatgaError) => void) | undefined;
 
-  constructor(id: string, attempt: number, { fresh, mayHaveRun }: Pick<StepAttempt, "fresh" | "mayHaveRun">) {
+  constructor(
+    id: string,
+    attempt: number,
+    { fresh, mayHaveRun, last }: Pick<StepAttempt, "fresh" | "mayHaveRun" | "last">,
+  ) {
     this.id = id;
     this.attempt = attempt;
     this.fresh = fresh;
     this.mayHaveRun = mayHaveRun;
+    this.last = last;
   }
 
   /**
@@ -51,6 +62,11 @@ export class StepAttempt implements Step {
       if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
     }
     return this.#controller.signal;
+  }
+
+  progress(value: unknown): void {
+    this.reported = shownValue("progress", value);
+    if (this.#aborted === undefined) this.report?.(this.reported);
   }
 
   abort(why: CatgaError): void {

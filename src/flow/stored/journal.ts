@@ -156,6 +156,8 @@ export class Journal {
     { readonly workflow: string; readonly run: string; readonly since: number; readonly undo: boolean }
   >();
   readonly undone = new Set<string>();
+  /** By step without an outcome: the progress that it has reported last. `since`: when it reported the first. */
+  readonly progress = new Map<string, { readonly value: unknown; readonly since: number }>();
   /** The view that the handler has shown last; `undefined`: none. */
   view: ShownView | undefined;
   cancelled: { readonly index: number; readonly error: RecordedError } | undefined;
@@ -391,6 +393,10 @@ export class Journal {
           after: entry.after ?? this.ends.length,
         };
         return;
+      case "progress":
+        if (this.isSettled(entry.step)) return;
+        this.progress.set(entry.step, { value: entry.value, since: this.progress.get(entry.step)?.since ?? time });
+        return;
       case "limited":
         this.limited = true;
         this.#schedules.set(TIME_OUT, this.startedAt + (this.started?.timeout ?? 0));
@@ -438,7 +444,7 @@ export class Journal {
     const ofLife: readonly { clear(): void }[] = [
       ...[this.outcomes, this.strays, this.failures, this.everFailed, this.everBegun, this.sleeps, this.woken],
       ...[this.waits, this.took, this.signals, this.children, this.undone, this.answers, this.#signals, this.#ids],
-      ...[this.#hastened, this.#schedules, this.#told, this.#parts],
+      ...[this.#hastened, this.#schedules, this.#told, this.#parts, this.progress],
     ];
     for (const one of ofLife) one.clear();
     this.ends.length = 0;
@@ -523,6 +529,7 @@ export class Journal {
     }
     this.failures.delete(step);
     this.children.delete(step);
+    this.progress.delete(step);
   }
 }
 

@@ -185,6 +185,8 @@ export type DrivenEntry =
     readonly undo?: boolean;
   }
   | ShownEntry
+  /** A step has reported how far it is, for its next attempt. */
+  | { readonly t: "progress"; readonly step: string; readonly value?: unknown }
   /** A schedule was stored for the time limit of the run. */
   | { readonly t: "limited" }
   /** The handler has answered a question. `until`: time until which the answer is kept, in ms since 1970. */
@@ -336,6 +338,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   child: { step, workflow: isText, run: isText, undo: maybe(isFlag) },
   staged: { stage: isText, after: maybe(isCount) },
   shown: { after: maybe(isCount) },
+  progress: { step },
   limited: {},
   answered: { question: isText, id: isText, outcome: isOutcome, until: isTime },
   carried: {

@@ -22,6 +22,23 @@ export function ownOf(value: unknown): unknown {
 }
 
 /**
+ * Copies a value that a handler or step shows, as it will be read. Throws a `TypeError` or `RangeError` if it cannot be
+ * stored. `method`: the method that was called with it.
+ */
+export function shownValue(method: string, value: unknown): unknown {
+  if (value === undefined) throw new TypeError(`${method}: the value is undefined`);
+  const text = encodeValue(value, `${method}: the value`);
+  if (!exceeds(text, MAX_SHOWN)) return decodeText(text);
+  throw new RangeError(`${method}: a value has up to ${MAX_SHOWN} bytes; this one has ${text.length} characters`);
+}
+
+/**
+ * Maximum size of a view, and of a step's progress, in bytes: each view is sent whole to all who watch.
+ * @decides `flow.show`, `step.progress`, and how large their values may be
+ */
+const MAX_SHOWN = 65_536;
+
+/**
  * Returns a copy of a value, in the form in which it will be read back from its record. Throws {@link DecidedFailure}
  * if the value cannot be recorded, or has more than `mostBytes` bytes; no further attempt follows then, because the
  * step has run already. `what`: names the value in the error.

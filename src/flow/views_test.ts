@@ -64,7 +64,7 @@ const STEPS = 6;
 describe("a long step whose node dies at any moment, on virtual time", () => {
   it("goes on at most 1.2 s before where it was, and stores an entry a second", { timeout: 300_000 }, async () => {
     const random = seededRandom(7);
-    for (const at of [100, 900, 1_100, ...Array.from({ length: 5 }, () => random() * 90_000)]) {
+    for (const at of [100, 900, 1_100, ...Array.from({ length: 3 }, () => random() * 18_000)]) {
       const Copy = workflow<void, number>("Copy");
       let reached = 0;
       let lost = 0;
@@ -91,17 +91,17 @@ describe("a long step whose node dies at any moment, on virtual time", () => {
       await cluster.advance(at);
       isDead = true;
       cluster.kill("a");
-      await cluster.advance(200_000);
+      await cluster.advance(40_000);
       assertEquals(unwrap(await ended), ROWS - reached + lost, `killed after ${at} ms`);
       assertLess(lost, 120, `killed after ${at} ms`);
       const { timeline } = await infoOf(app, "c");
-      assertLess(timeline.filter(({ type }) => type === "progress").length, 110);
+      assertLess(timeline.filter(({ type }) => type === "progress").length, 25);
     }
   });
 });
 
-/** Rows that a step copies in 100 s. */
-const ROWS = 10_000;
+/** Rows that a step copies in 20 s. */
+const ROWS = 2_000;
 
 describe("a watch while nodes die and are cut off, on virtual time", () => {
   for (const what of ofThisRuntime(["the run's node dies", "the watching node is cut off"])) {

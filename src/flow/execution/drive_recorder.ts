@@ -209,7 +209,7 @@ export class DriveRecorder {
     }, true);
   }
 
-  /** Begins to store the view, and the progress of steps, that wait for another entry. Returns false if there is none. */
+  /** Begins to store the view and the progress that wait for another entry. Returns false if there is none. */
   storeShown(): boolean {
     if (this.#shown === undefined && this.#progress.size === 0) return false;
     this.#queueShown("all");

@@ -21,6 +21,7 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools
 import { takeForCopy } from "../file/copied_rows.ts";
 import { systemDriver } from "../file/driver.ts";
 import { openNats } from "../nats/open.ts";
+import { JetStream } from "../nats/stream/jetstream.ts";
 import { systemClock } from "../ports/clock.ts";
 import { moveFile, resumesCopy } from "./cluster/copying.ts";
 
@@ -199,4 +200,34 @@ describe("catga move and catga pull", await requireNatsServer(), () => {
     await goesOn(done, app);
     await app.drain();
   });
+
+  it(
+    "does not mark the file if the copy lacks a message, and says which stream differs",
+    { timeout: 300_000 },
+    async () => {
+      await live(none(), file, "torn");
+      const nats = await openNats(server.url, {
+        ...{ name: "test", transport: undefined, passive: true },
+        onError() {},
+        onForbidden() {},
+        onNotice() {},
+      });
+      const job = { driver: systemDriver, clock: systemClock, resumes: () => false };
+      const copy = await takeForCopy(file, job);
+      const stream = "catga_torn_log";
+      const lost = copy.read(stream, 0)[3].sequence;
+      const error = await assertRejects(() =>
+        moveFile({
+          ...{ file: copy, nats, namespace: "torn", replicas: 1, address: server.url },
+          async onStep(step) {
+            if (step === "copied results") assert(await new JetStream(nats.transport).erase(stream, lost, 10_000));
+          },
+        }), CatgaError);
+      copy[Symbol.dispose]();
+      await nats.transport.close();
+      assertStringIncludes(error.message, `the copy of ${stream} differs at the message ${lost}`);
+      // the program goes on with its file
+      await (await start(none(), { file, namespace: "torn" })).drain();
+    },
+  );
 });

@@ -104,6 +104,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/entities_plants": 84,
   "test/faults/checker": 50,
   "tools/clone_tsc": 60,
+  "tools/reference": 3,
   "test/faults/sql": 150,
   "bench/bench_log": 90,
   "bench/bench": 60,

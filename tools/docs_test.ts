@@ -44,7 +44,9 @@ const all = (await sourceFiles(root, ["docs"])).filter((file) => file.endsWith("
 const internals = all.filter((file) => file.startsWith("docs/internals/"));
 /** Generated tables: of the bench, of the rooms, of what users of NATS may do. */
 const figures = all.filter((file) => file.startsWith("docs/figures/"));
-const pages = all.filter((file) => !internals.includes(file) && !figures.includes(file));
+/** Made from the sources by `tools/reference.ts`. */
+const reference = all.filter((file) => file.startsWith("docs/api/"));
+const pages = all.filter((file) => ![...internals, ...figures, ...reference].includes(file));
 const architecture = await read("docs/internals/architecture.md");
 
 describe("docs", () => {
@@ -54,6 +56,26 @@ describe("docs", () => {
       assertEquals(pages.filter((page) => dirname(page) === "docs" && !readme.includes(`](${page})`)), []);
     });
   }
+
+  it("label a link with a type only if it leads to that type in the reference, or to a section of its name", async () => {
+    const types = new Map<string, string>();
+    for (const page of reference) {
+      for (const [, name] of (await read(page)).matchAll(/^## (\w+)$/gm)) {
+        types.set(name, `${page}#${name.toLowerCase()}`);
+      }
+    }
+    assertGreater(types.size, 200);
+    const wrong: string[] = [];
+    for (const page of ["README.md", ...pages]) {
+      for (const [, name, link] of (await prose(page)).matchAll(/\[`(\w+)`\]\(([^)]+)\)/g)) {
+        const [file, anchor = ""] = link.split("#");
+        if (types.has(name) && /(?:^|\/)api(?:\/\w+)?\.md$/.test(file) && anchor !== name.toLowerCase()) {
+          wrong.push(`${page}: ${name} leads to ${link}`);
+        }
+      }
+    }
+    assertEquals(wrong, []);
+  });
 
   it("in a folder are all named in the page of its name", async () => {
     const within = all.filter((page) =>

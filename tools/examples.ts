@@ -37,7 +37,10 @@ export interface Example {
 
 /** The examples in the sources and pages below these paths. */
 export async function findExamples(root: string, paths: readonly string[]): Promise<Example[]> {
-  const files = (await sourceFiles(root, paths)).filter((file) => /\.(ts|md)$/.test(file) && !isTestCode(file));
+  const files = (await sourceFiles(root, paths)).filter((file) =>
+    // the reference has the examples of the sources
+    /\.(ts|md)$/.test(file) && !isTestCode(file) && !file.startsWith("docs/api/")
+  );
   return (await Promise.all(files.map(async (file) => examplesOf(file, await readFile(join(root, file), "utf8")))))
     .flat();
 }

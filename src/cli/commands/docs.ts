@@ -30,8 +30,9 @@ from where the package comes from. Connects to no server.`,
       return DONE;
     }
     const [name, anchor] = word.replace(/^docs\//, "").replace(/\.md\b/, "").split("#");
-    const folder = name.split("/")[0];
-    if (folder !== name && names.includes(folder)) names.push(...pagesIn(await pageText(`docs/${folder}.md`), ""));
+    for (const folder of names.filter((each) => name.startsWith(`${each}/`) || each === "api")) {
+      names.push(...pagesIn(await pageText(`docs/${folder}.md`), "").filter((each) => each.startsWith(`${folder}/`)));
+    }
     if (!names.includes(name)) return await search(word, names, terminal);
     const text = await pageText(`docs/${name}.md`);
     const part = anchor === undefined ? text : partOf(text, anchor);

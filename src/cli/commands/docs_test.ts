@@ -46,6 +46,12 @@ describe("catga docs", () => {
     assertStringIncludes((await cliHere(["docs", "schedules"])).out, "catga docs log#schedules  Schedules\n");
   });
 
+  it("prints a type of the reference", async () => {
+    const { out } = await cliHere(["docs", "api/catga#sendoptions"]);
+    assertMatch(out, /^SendOptions\n/);
+    assertMatch((await cliHere(["docs", "SendOptions"])).out, /catga docs api\/catga#sendoptions {2}SendOptions\n/);
+  });
+
   it("says what was meant by a word that is nowhere", async () => {
     const page = await cliHere(["docs", "wrkflows"]);
     assertEquals([page.code, page.out], [1, ""]);

@@ -612,7 +612,7 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "run-stuck": "Read why, mend it, and let it go on: catga run retries it, skips the step, or cancels.",
   "entity-unreadable":
     "Deploy a version whose schemas and functions read the stored events: after a rollback, the later one again.",
-  "outbox-halted": "Read docs/sql.md, compare database and log, then call store.resume().",
+  "outbox-halted": "Read catga docs sql, compare database and log, then call store.resume().",
   "outbox-refused": "Read the column refused of these rows; delete them, or mend them and empty that column.",
   "outbox-late": "Read the cause: the database, or the log, does not answer its relay.",
   "schema-mismatch": "Deploy one version of the contract everywhere, or take the deploy back.",

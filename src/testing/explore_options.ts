@@ -18,8 +18,10 @@ import type { History } from "./history.ts";
 
 /**
  * A kind of fault of `explore`. `kill`: a node's process dies as by SIGKILL, and is started again. `freeze`: a node
- * stops as by SIGSTOP, and resumes. `cut`: a node's connection breaks, and is restored. `skew`: a node's wall clock
- * jumps, and jumps back. `drop`: messages between nodes are lost. `lostAck`: the store carries a request out, and the
+ * stops as by SIGSTOP, and resumes. `block`: a handler or step blocks the process in which it runs, as one that
+ * computes does, for up to a minute; not in `"all"`, whose freezes stop a process at any moment. `cut`: a node's
+ * connection breaks, and is restored. `skew`: a node's wall clock jumps, and jumps back. `drop`: messages between nodes
+ * are lost. `lostAck`: the store carries a request out, and the
  * answer is lost. `staleRead`: reads of the log lack what was stored in the last 100 ms. `redelivery`: a reader of the
  * log gets old messages again. `noLeader`, `noQuorum`: the log has no leader or quorum for a while. `full`: the log
  * stores no more messages for a while. `lostTail`: the log loses its last messages, which were acknowledged; not in
@@ -28,6 +30,7 @@ import type { History } from "./history.ts";
 export type ExploreFault =
   | "kill"
   | "freeze"
+  | "block"
   | "cut"
   | "skew"
   | "drop"
@@ -42,7 +45,7 @@ export type ExploreFault =
 /** All kinds of faults of `explore`. */
 export const EXPLORE_FAULTS: readonly ExploreFault[] = [
   ...["kill", "freeze", "cut", "skew", "drop", "lostAck", "staleRead", "redelivery", "noLeader", "noQuorum"] as const,
-  ...["full", "lostTail"] as const,
+  ...["full", "lostTail", "block"] as const,
 ];
 
 /** Faults of a program on a file, which has no network. */
@@ -83,8 +86,8 @@ export interface ExploreOptions<World = undefined> {
    */
   deploys?: readonly ExploreDeploy<World>[] | undefined;
   /**
-   * Kinds of faults that happen during the workload: a list, `"all"` (all but `lostTail`), or `"none"`. Default:
-   * `"all"`.
+   * Kinds of faults that happen during the workload: a list, `"all"` (all but `lostTail` and `block`), or `"none"`.
+   * Default: `"all"`.
    */
   faults?: "all" | "none" | readonly ExploreFault[] | undefined;
   /**
@@ -360,7 +363,7 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
 /** Returns the kinds of faults that the option `faults` names. Throws a `TypeError` if the option is invalid. */
 export function faultsOf(faults: ExploreOptions["faults"] = "all", isFile = false): readonly ExploreFault[] {
   const known = isFile ? OF_FILE : EXPLORE_FAULTS;
-  if (faults === "all") return known.filter((fault) => fault !== "lostTail");
+  if (faults === "all") return known.filter((fault) => fault !== "lostTail" && fault !== "block");
   if (faults === "none") return [];
   const unknown = Array.isArray(faults) ? faults.find((fault) => !known.includes(fault)) : faults;
   if (Array.isArray(faults) && unknown === undefined) return faults;

@@ -55,7 +55,9 @@ export interface Plan {
 }
 
 /** Kinds of faults that affect one node. */
-export const OF_NODES: ReadonlySet<ExploreFault> = new Set(["kill", "freeze", "cut", "skew"]);
+export const OF_NODES: ReadonlySet<ExploreFault> = new Set(["kill", "freeze", "block", "cut", "skew"]);
+/** Kinds of faults during which the process of a node stands still. */
+export const STANDS: ReadonlySet<string> = new Set<ExploreFault>(["freeze", "block"]);
 
 /** Draws the duration and the strength of a fault of this kind. */
 export function extentOf(fault: ExploreFault, random: Random): Pick<PlannedFault, "lasts" | "amount"> {
@@ -70,6 +72,7 @@ export function extentOf(fault: ExploreFault, random: Random): Pick<PlannedFault
 const EXTENTS: Readonly<Record<ExploreFault, readonly [longest: number, most: number]>> = {
   kill: [5_000, 0],
   freeze: [40_000, 0],
+  block: [60_000, 0],
   cut: [10_000, 0],
   skew: [30_000, 5_000],
   drop: [5_000, 0.5],

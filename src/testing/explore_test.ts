@@ -94,6 +94,39 @@ describe("explore", () => {
     await explore({ ...counting, replay: "seed 1" });
   });
 
+  it("block: a handler or a step blocks its process, and what Catga promises holds", async () => {
+    const Job = workflow<number, number>("Job");
+    const blocked: string[] = [];
+    const { seeds } = await explore({
+      handlers: [
+        Add.handle(async ({ n }, ctx) => {
+          await ctx.clock.sleep(20);
+          return n + 1;
+        }),
+        Job.handle(async (flow, n) => await flow.step("compute", () => n + 1)),
+      ],
+      nodes: 2,
+      workload: async ({ app, step }) => {
+        await step("add", () => app.send(Add, { n: 1 }));
+        await step("start", () => app.start(Job, 1, { id: "1" }));
+        await step("result", () => app.result(Job, "1"));
+      },
+      faults: ["block"],
+      seeds: 24,
+      check: [guarantees(), ({ history: { faults, attempts, steps } }: ExploreOutcome) => {
+        for (const { node, began } of faults) {
+          const code = [...attempts, ...steps].find((each) =>
+            each.node === node && each.began <= began && (each.ended ?? Infinity) > began
+          );
+          assert(code !== undefined, `nothing of the program runs at ${node} when it is blocked`);
+          blocked.push("contract" in code ? "handler" : "step");
+        }
+      }],
+    });
+    assertEquals(seeds, 24);
+    assertEquals([...new Set(blocked)].sort(), ["handler", "step"]);
+  });
+
   it("refuses seeds that are no safe integers (it ran 2 ** 53 again and again)", async () => {
     const seeds: number[] = [];
     const run = (seed: number) =>

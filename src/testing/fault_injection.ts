@@ -107,6 +107,8 @@ export class FaultInjection<Node extends FaultyNode> {
         return node && this.#killing(node);
       case "freeze":
         return node && this.#freezing(node);
+      case "block":
+        return node && this.#runsCode(node) ? this.#freezing(node) : undefined;
       case "cut":
         return node && this.#cutting(node);
       case "skew":
@@ -119,6 +121,15 @@ export class FaultInjection<Node extends FaultyNode> {
       }
     }
     return this.#random(planned);
+  }
+
+  /** Returns true if a handler or step runs in the process of a node: it may block the process. */
+  #runsCode({ id }: Node): boolean {
+    const { processes, attempts, steps } = this.#host.recorder;
+    const process = processes.findLast(({ node }) => node === id)?.process;
+    return [...attempts, ...steps].some((code) =>
+      code.node === id && code.process === process && code.ended === undefined
+    );
   }
 
   #killing(node: Node): FaultEffect | undefined {

@@ -13,6 +13,7 @@ import { checkDeliveries } from "./checkers/deliveries.ts";
 import { type AwaySpan, checkLeadership, checkLocks } from "./checkers/locks.ts";
 import { checkMessages, type MessageObservation, outcomeText } from "./checkers/messages.ts";
 import { checkRuns } from "./checkers/workflow_runs.ts";
+import { STANDS } from "./explore_plan.ts";
 import type { HandlerAttempt, History, HistoryOperation } from "./history.ts";
 
 /** An argument of `guarantees`: a contract, a workflow or an entity. */
@@ -161,7 +162,7 @@ function observationsOf(
     }),
   ];
   for (const { fault, node, start, end } of history.faults) {
-    if (fault === "freeze" && node !== undefined && end !== undefined) {
+    if (STANDS.has(fault) && node !== undefined && end !== undefined) {
       observations.push({ type: "resume", at: end, node, since: start });
     }
   }
@@ -230,7 +231,7 @@ function ofLocks({ locks, terms, faults, processes }: History): Breach[] {
   const away: AwaySpan[] = [
     ...processes.filter(({ endedBy }) => endedBy === "kill")
       .map((of) => ({ by: nameOf(of), from: of.ended!, to: undefined })),
-    ...faults.filter(({ fault, node }) => fault === "freeze" && node !== undefined).flatMap(({ node, began, ended }) =>
+    ...faults.filter(({ fault, node }) => STANDS.has(fault) && node !== undefined).flatMap(({ node, began, ended }) =>
       processes.filter((of) => of.node === node).map((of) => ({ by: nameOf(of), from: began, to: ended }))
     ),
   ];

@@ -5,6 +5,7 @@
 import type { RunInfo } from "../../contract/calls/flow.ts";
 import type { History, HistoryOperation, HistorySpan, WorkflowStep } from "../history.ts";
 import type { Breach } from "./breach.ts";
+import { STANDS } from "../explore_plan.ts";
 import { isScheduled } from "./deliveries.ts";
 
 /** The members of a {@link History} that {@link checkRuns} reads. */
@@ -191,4 +192,4 @@ function subjectOf({ workflow, id }: RunInfo): string {
   return `run ${id} of ${workflow}`;
 }
 
-const AWAY: ReadonlySet<string> = new Set(["freeze", "cut"]);
+const AWAY: ReadonlySet<string> = new Set([...STANDS, "cut"]);

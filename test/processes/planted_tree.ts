@@ -50,7 +50,6 @@ interface Change {
  *   a retry. `flow-failure`: an attempt that has failed is handed over when that is stored. `flow-begun`: a cancelled
  *   run does not wait for what a dead process began; `flow-fresh`: whatever is called behind an append is new;
  *   `flow-threw`: nothing is left that a dead process began once a branch goes on beside a handler that has thrown.
- *   `flow-given-back`: what a wait took that is given up is lost; `flow-taker`: it is there once more for each replay;
  *   `flow-given-up`: the time because of which a wait is given up goes before a signal; `flow-take`: a wait takes a
  *   signal before the handler has given it up again; `flow-oldest`: a wait for several signals prefers the first one.
  *   `flow-shown`: a replay shows again what it has shown; `flow-last-view`: a run ends without its last view;
@@ -327,16 +326,6 @@ const PLANTS = {
     file: "src/flow/execution/steps.ts",
     from: "if (ongoing !== undefined && !isOver && !isRecorded)",
     to: "if (ongoing !== undefined && !isOver && (!isRecorded || isRecorded))",
-  }],
-  "flow-given-back": [{
-    file: "src/flow/execution/waits.ts",
-    from: "      this.#taken.delete(n);\n      this.#givenBack.add(n);\n",
-    to: "",
-  }],
-  "flow-taker": [{
-    file: "src/flow/execution/waits.ts",
-    from: "n !== undefined && taker === name",
-    to: 'n !== undefined && taker !== ""',
   }],
   "flow-given-up": [{
     file: "src/flow/execution/waits.ts",

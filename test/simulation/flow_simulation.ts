@@ -16,6 +16,7 @@
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import type { Flow, Step } from "../../src/contract/calls/flow.ts";
+import type { Schema } from "../../src/contract/schemas/schema.ts";
 import { fail } from "../../src/contract/calls/result.ts";
 import { workflow } from "../../src/contract/declaration/workflow.ts";
 import { afterRefusedMessage, untriedNodes } from "../../src/contract/schemas/shape_rules.ts";
@@ -114,6 +115,8 @@ const FLOOD_LATENCY = 1;
 const MAX_CONFLICTS = 8;
 /** In which a step that lost a race learns that its run has ended, without faults, in ms. */
 const LOSER_LEARNS = 200;
+/** How long the schema of a signal takes, in ms. */
+const SCHEMA = 60;
 /** How long runs wait for a signal at most in some seeds, in ms. */
 const FAR = 3 * 86_400_000;
 /** The pause after each failed attempt of some steps in these seeds, in ms. */
@@ -925,6 +928,15 @@ const ALSO = FLOW.signal<string>("Also");
 /** Nobody waits for it. */
 const FLOODED = "Flooded";
 
+/** A schema that takes some ms: what a wait has taken may be given up meanwhile. */
+function slowly(process: Process): Schema<string> {
+  const validate = (value: unknown) =>
+    new Promise<{ readonly value: string }>((resolve) => {
+      process.after(SCHEMA, () => resolve({ value: value as string }));
+    });
+  return { "~standard": { version: 1, vendor: "test", validate } };
+}
+
 /** Something that is brought to a run. */
 interface Brought {
   readonly sequence?: number;
@@ -1526,7 +1538,8 @@ class SimulatedRun {
         this.#performing.delete(`${name} step`);
       })
       : flow.sleep(`${name} sleep`, ms);
-    return Promise.race([flow.wait(TOLD, { name, signal }), first.then(() => undefined)]);
+    const told = FLOW.signal<string>(TOLD.name, { input: slowly(process) });
+    return Promise.race([flow.wait(told, { name, signal }), first.then(() => undefined)]);
   }
 
   /** The version of a process does not take each part of the program. */

@@ -344,7 +344,7 @@ describe("runs", () => {
       ],
       [
         "a wait for no signal",
-        /^flow.wait takes a signal of Misused; got "Paid"/,
+        /^flow.wait takes a signal or question of Misused; got "Paid"/,
         (flow) => flow.wait("Paid" as never),
       ],
       [

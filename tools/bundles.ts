@@ -103,6 +103,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/log_plants": 97,
   "test/faults/entities_plants": 84,
   "test/faults/checker": 50,
+  "test/faults/client_browsers": 110,
   "tools/clone_tsc": 60,
   "tools/reference": 3,
   "test/faults/sql": 150,

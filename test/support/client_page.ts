@@ -1,4 +1,4 @@
-/** A page with the client of an edge, its edge, and a relay between them whose connections can be cut: for any browser. */
+/** For any browser: a page with the client of an edge, its edge, and between them a relay that can be cut. */
 import { assertEquals } from "@std/assert";
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";

@@ -6,6 +6,9 @@ import { ADVICE, type Alarm, ALARM_KINDS, alarmsOf, lagOf, nodeLabel, type Obser
 const NOW = 1_795_000_000_000;
 const MINUTE = 60_000;
 
+/** The outbox of a database of which nothing is wrong. */
+const STORE = { name: "main", leads: true, oldest: 0, refused: 0, halted: undefined, error: undefined };
+
 /** Each case: the kind and severity of an alarm, and observations from which this alarm must follow. */
 const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Observed>])[] = [
   ["disconnected", "error", { disconnected: { since: NOW - 7 } }],
@@ -37,6 +40,9 @@ const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Obser
   }],
   ["subscription-abandoned", "warning", { subscriptions: [{ label: "a/b", lag: 3, abandoned: true }] }],
   ["subscription-lagging", "warning", { subscriptions: [{ label: "a/b", lag: 99, growing: true }] }],
+  ["outbox-halted", "error", { stores: [{ ...STORE, halted: "an older copy" }] }],
+  ["outbox-refused", "error", { stores: [{ ...STORE, refused: 2 }] }],
+  ["outbox-late", "error", { stores: [{ ...STORE, oldest: 30_000, error: "ECONNREFUSED" }] }],
   ["run-stuck", "error", { runs: [{ workflow: "W", run: "r", since: NOW - 1, why: "no" }] }],
   ["entity-unreadable", "error", { entities: [{ entity: "Cart", id: "c", since: NOW - 1, why: "its event 1" }] }],
   ["schema-mismatch", "warning", { mismatches: [{ contract: "C", nodes: ["a"], unread: ["x: no"], unreadable: [] }] }],

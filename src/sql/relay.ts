@@ -334,6 +334,7 @@ class TermRun {
     }
     const isSplit = left.some((parcel) => !this.#open.some(({ id }) => id === parcel.id));
     this.#open = left;
+    if (left.length === 0) this.#openAge = undefined;
     if (refused.length > 0) await this.#options.table.refuse(refused);
     if (isSplit) await this.#noteAgain();
     return { next: why === undefined ? "more" : "pause", refused: refused.length, why };

@@ -147,7 +147,7 @@ export class Projection<Tx> {
             if (rows.length === 0) throw new Moved();
             return andThen(apply(events, tx), () => undefined);
           }),
-        signal,
+        { signal, isRepeatable: true },
       );
       return true;
     } catch (error) {

@@ -310,7 +310,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
         await this.#transactions.run(
           () => this.#outIn(ctx),
           (tx, out) => this.#effects.onceAll(tx, all, (fresh) => fn(freshMembers(batch, fresh), ctx, tx, out)),
-          ctx.signal,
+          { signal: ctx.signal, isRepeatable: true },
         );
       } catch (error) {
         if (error instanceof TakenBack) return error.failure;
@@ -388,7 +388,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
       return await this.#transactions.run(
         makeOut,
         (tx, out) => this.#effects.once(tx, effect, () => fn(tx, out)),
-        signal,
+        { signal, isRepeatable: true },
       );
     } catch (error) {
       if (error instanceof TakenBack) return error.failure as T; // `fn` has returned it

@@ -25,6 +25,17 @@ export interface TransactionsOptions<Tx> {
   onCommit(): void;
 }
 
+/** Options of a run of a transaction. */
+export interface RunOptions {
+  /** Ends the wait for the transaction, which may still commit. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * True if an id is recorded in the transaction, by which a later run finds out whether it has committed: an unknown
+   * outcome is then `UNAVAILABLE`, after which the caller repeats it.
+   */
+  readonly isRepeatable?: boolean;
+}
+
 /** Runs the transactions of a store. */
 export class Transactions<Tx> {
   readonly #options: TransactionsOptions<Tx>;
@@ -39,7 +50,11 @@ export class Transactions<Tx> {
    * so that nothing was committed or the caller may find that out by running it again with an id; with
    * `OUTCOME_UNKNOWN` if the connection was lost at COMMIT and the server stays away.
    */
-  async run<T>(makeOut: () => Out, fn: (tx: Tx, out: Out) => MaybePromise<T>, signal?: AbortSignal): Promise<T> {
+  async run<T>(
+    makeOut: () => Out,
+    fn: (tx: Tx, out: Out) => MaybePromise<T>,
+    { signal, isRepeatable = false }: RunOptions = {},
+  ): Promise<T> {
     for (let runs = 1, pause = 2;; runs++, pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       signal?.throwIfAborted();
       try {
@@ -50,6 +65,7 @@ export class Transactions<Tx> {
           await delay(systemClock, jittered(RANDOM, pause), signal);
           continue;
         }
+        if (isRepeatable && error instanceof UnknownCommit) throw unavailable(error.message, { cause: error });
         if (error instanceof CatgaError || !(isOutage(error) || isRerun(error))) throw error;
         throw unavailable(`the database is not available: ${(error as Error).message}`, { cause: error });
       }
@@ -118,7 +134,7 @@ export class Transactions<Tx> {
       if (db.guard && xid != null) {
         const status = await this.#status(xid);
         if (status === "aborted") throw unavailable("the driver reported a commit that did not happen");
-        if (status !== "committed") throw unknownOutcome();
+        if (status !== "committed") throw new UnknownCommit(LOST);
       }
       return committed(value);
     } catch (error) {
@@ -127,7 +143,7 @@ export class Transactions<Tx> {
       const status = await this.#status(xid);
       if (status === "committed") return committed(value);
       if (status === "aborted") throw error;
-      throw unknownOutcome(error);
+      throw new UnknownCommit(LOST, error);
     }
   }
 
@@ -161,8 +177,7 @@ export class Transactions<Tx> {
     const { promise: ended, reject } = Promise.withResolvers<never>();
     const { timeout } = this.#options;
     // twice: the transaction, and asking what became of it
-    const late = () =>
-      reject(unavailable(`the transaction has not ended after ${2 * timeout} ms; it may still commit`));
+    const late = () => reject(new UnknownCommit(`the transaction has not ended after ${2 * timeout} ms`));
     const timer = systemClock.after(2 * timeout, late);
     const abort = () => reject(signal!.reason);
     signal?.addEventListener("abort", abort, { once: true });
@@ -176,11 +191,14 @@ export class Transactions<Tx> {
   }
 }
 
-function unknownOutcome(cause?: unknown): CatgaError {
-  const why = "the connection was lost at COMMIT, and the database does not say what became of the transaction";
-  return new CatgaError("OUTCOME_UNKNOWN", why, { cause });
+/** The outcome of a commit is not known. */
+class UnknownCommit extends CatgaError {
+  constructor(why: string, cause?: unknown) {
+    super("OUTCOME_UNKNOWN", `${why}; it may have committed, or may still do so`, { cause });
+  }
 }
 
+const LOST = "the connection was lost at COMMIT, and the database does not say what became of the transaction";
 /** Names the connection and the transaction of a statement. */
 const WHERE =
   "SELECT pg_backend_pid()::text || ' ' || now()::text AS place, pg_current_xact_id_if_assigned()::text AS xid";

@@ -1,0 +1,106 @@
+/** What a transaction says of its commit, over drivers that lose connections, lie, or never answer. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "node:test";
+import { CatgaError } from "../error.ts";
+import type { SqlDatabase, SqlRow } from "./database.ts";
+import { type SqlStore, sqlStore } from "./mod.ts";
+
+/** A driver of a server: `commit` is what a COMMIT does, `status` what the server says of the transaction later. */
+function driver(
+  { commit, status = () => [{ status: "committed" }], guard, places = ["1", "1"] }: {
+    readonly commit: () => unknown;
+    readonly status?: () => SqlRow[];
+    readonly guard?: boolean;
+    readonly places?: readonly string[];
+  },
+): SqlDatabase<string> {
+  let looks = 0;
+  return {
+    dialect: "postgres",
+    guard,
+    run: (_, text) => {
+      if (text.includes("pg_xact_status")) return Promise.resolve().then(status);
+      if (text.includes("pg_backend_pid")) {
+        return Promise.resolve([{ place: places[looks++ % places.length], xid: "7" }]);
+      }
+      return Promise.resolve([]);
+    },
+    transaction: async (fn) => {
+      const value = await fn("tx");
+      await commit();
+      return value;
+    },
+  };
+}
+
+const reset = () => {
+  throw Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
+};
+
+/** What a transaction and an effect with an id come to: their value, or their code. */
+async function said(db: SqlDatabase<string>): Promise<string[]> {
+  const store = sqlStore(db, { timeout: 300 });
+  const each = async (work: (store: SqlStore<string>) => Promise<string>) =>
+    await work(store).catch((error) => (error as CatgaError).code ?? (error as Error).message);
+  return await Promise.all([
+    each((store) => store.transaction(() => "value")),
+    each((store) => store.once("scope", "id", () => "value")),
+  ]);
+}
+
+describe("a transaction whose COMMIT was not answered", () => {
+  it("succeeds if the server says that it has committed, and is UNAVAILABLE if not", async () => {
+    assertEquals(await said(driver({ commit: reset })), ["value", "value"]);
+    const status = () => [{ status: "aborted" }];
+    assertEquals(await said(driver({ commit: reset, status })), ["UNAVAILABLE", "UNAVAILABLE"]);
+  });
+
+  it("is asked for again while it is in progress", async () => {
+    let asked = 0;
+    const status = () => [{ status: ++asked < 2 ? "in progress" : "committed" }];
+    const store = sqlStore(driver({ commit: reset, status }));
+    assertEquals([await store.transaction(() => "value"), asked], ["value", 2]);
+  });
+
+  it("is OUTCOME_UNKNOWN if the server stays away, or never had it; with an id UNAVAILABLE, to be tried again", async () => {
+    assertEquals(await said(driver({ commit: reset, status: reset })), ["OUTCOME_UNKNOWN", "UNAVAILABLE"]);
+    const future = () => {
+      throw Object.assign(new Error("transaction ID 7 is in the future"), { code: "22023" });
+    };
+    assertEquals(await said(driver({ commit: reset, status: future })), ["OUTCOME_UNKNOWN", "UNAVAILABLE"]);
+    const forgotten = () => [{ status: null }];
+    assertEquals(await said(driver({ commit: reset, status: forgotten })), ["OUTCOME_UNKNOWN", "UNAVAILABLE"]);
+  });
+
+  it("is OUTCOME_UNKNOWN if its driver never ends it", async () => {
+    const never = () => new Promise(() => {});
+    assertEquals(await said(driver({ commit: never })), ["OUTCOME_UNKNOWN", "UNAVAILABLE"]);
+  });
+});
+
+describe("a transaction that its driver says has committed", () => {
+  it("is UNAVAILABLE if the driver is one to be asked, and the server says that it was rolled back", async () => {
+    const db = driver({ commit() {}, status: () => [{ status: "aborted" }], guard: true });
+    assertEquals(await said(db), ["UNAVAILABLE", "UNAVAILABLE"]);
+    assertEquals(await said(driver({ commit() {}, guard: true })), ["value", "value"]);
+  });
+
+  it("is UNAVAILABLE if its last statement ran on another connection than its first", async () => {
+    const store = sqlStore(driver({ commit() {}, guard: true, places: ["1", "2"] }));
+    await assertRejects(() => store.transaction(() => "value"), CatgaError, "connection of the transaction was lost");
+  });
+});
+
+describe("a transaction that fails by itself", () => {
+  it("rejects with what its function threw, and is run again after a deadlock", async () => {
+    const store = sqlStore(driver({ commit() {} }));
+    const own = new Error("mine");
+    assertEquals(await store.transaction(() => Promise.reject(own)).catch((error) => error), own);
+    let runs = 0;
+    const value = await store.transaction(() => {
+      if (++runs < 3) throw Object.assign(new Error("deadlock detected"), { code: "40P01" });
+      return "value";
+    });
+    assertEquals([value, runs], ["value", 3]);
+  });
+});

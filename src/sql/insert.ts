@@ -19,6 +19,8 @@ interface SqlStatement {
  * - the transaction has an id before the number is drawn, on which `RelayTable.settle` relies. The planner would drop
  *   an
  *   id that nothing uses, and the condition `IS NOT NULL` uses it.
+ *
+ * In PostgreSQL it returns the transaction's id (`xid`), for which it needs no right to read the table.
  */
 export function insertStatement(
   dialect: "postgres" | "sqlite",
@@ -40,7 +42,7 @@ export function insertStatement(
       `CASE WHEN lock IS NOT NULL THEN pg_advisory_xact_lock(lock)::text END AS locked FROM (` +
       `SELECT ${values}, hashtextextended($2::text || (value->>'lane'), 0) AS lock ` +
       `FROM jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS m (value, i) ORDER BY lock, i OFFSET 0) s ` +
-      `OFFSET 0) r WHERE r.xid IS NOT NULL`,
+      `OFFSET 0) r WHERE r.xid IS NOT NULL RETURNING pg_current_xact_id()::text AS xid`,
     params: [text, `${schema}\n`],
   };
 }

@@ -122,10 +122,10 @@ export class Transactions<Tx> {
         const began = db.guard ? (await db.run(tx, WHERE, []))[0].place : undefined;
         const value = await fn(tx, out);
         wrote = out.size > 0;
-        await this.write(tx, out);
         // the last statement: it fails in a transaction that an error has aborted which `fn` has caught, and names the
         // transaction, so that the server can be asked what became of it
-        const [{ place, xid }] = await db.run(tx, WHERE, []);
+        const written = await this.write(tx, out);
+        const [{ place, xid }] = written.length > 0 && !db.guard ? written : await db.run(tx, WHERE, []);
         if (began !== undefined && place !== began) throw unavailable("the connection of the transaction was lost");
         ready = { value, xid: xid as string | null };
         return value;

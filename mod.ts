@@ -43,6 +43,7 @@ export { type Stream, stream } from "./src/contract/declaration/definition.ts";
 export { type Workflow, workflow } from "./src/contract/declaration/workflow.ts";
 export type { Flow, RunInfo } from "./src/contract/calls/flow.ts";
 export type { Context } from "./src/contract/calls/context.ts";
+export type { AttachedStore } from "./src/contract/nodes/attached_store.ts";
 export { CatgaError, type ErrorCode } from "./src/error.ts";
 export type { NodeInfo, Strategy } from "./src/contract/nodes/node_info.ts";
 export type { Health } from "./src/contract/nodes/node_info.ts";
@@ -145,6 +146,7 @@ export type {
   StartOptions,
   Step,
   StepOptions,
+  StepStore,
   TakenSignal,
   TellOptions,
   ViewChange,
@@ -168,7 +170,14 @@ export type {
   SubscriptionSettings,
 } from "./src/contract/declaration/handler.ts";
 export type { LimitNumbers, NamedLimit } from "./src/contract/nodes/announcement.ts";
-export type { NodeChange, Route, RouteName, RouteRequest, SubscriptionHealth } from "./src/contract/nodes/node_info.ts";
+export type {
+  NodeChange,
+  Route,
+  RouteName,
+  RouteRequest,
+  StoreHealth,
+  SubscriptionHealth,
+} from "./src/contract/nodes/node_info.ts";
 export type { LogFields } from "./src/contract/nodes/observer.ts";
 export type { FailOptions, Success } from "./src/contract/calls/result.ts";
 export type { DrainOptions } from "./src/contract/nodes/running_node.ts";

@@ -1,5 +1,5 @@
 /** The options of `catga()`: their meanings, ranges, defaults and checks. */
-import type { AttachedStore } from "../contract/nodes/attached_store.ts";
+import { type AttachedStore, bodyOf } from "../contract/nodes/attached_store.ts";
 import { type Behavior, checkBehaviors } from "../contract/declaration/behavior.ts";
 import { checkRoute, checkTimes, MAX_CONCURRENCY } from "../contract/declaration/contract.ts";
 import {
@@ -172,11 +172,11 @@ const CHECKS: {
     }
   },
   sql(name, value) {
-    const isStore = (store: unknown) => typeof (store as Partial<AttachedStore>)?.["~store"]?.attach === "function";
+    const isStore = (store: unknown) => typeof (store as Partial<AttachedStore>)?.["~store"] === "object";
     if (!Array.isArray(value) || !value.every(isStore)) {
       throw new TypeError(`${name} must be an array of what sqlStore(…) gives; got ${show(value)}`);
     }
-    const names = value.map((store) => store["~store"].name);
+    const names = value.map((store) => bodyOf(store).name);
     const twice = names.find((each, i) => names.indexOf(each) < i);
     if (twice !== undefined) {
       throw new TypeError(`${name}: two stores are named ${show(twice)}: give each a name, as sqlStore(…, { name })`);

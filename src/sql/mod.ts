@@ -24,5 +24,4 @@ export {
   type PostgresJs,
   postgresJs,
 } from "./adapters.ts";
-export type { AttachedStore, StoreAttachment, StoreBody, StoreHost } from "../contract/nodes/attached_store.ts";
-export type { StoreHealth } from "../contract/nodes/node_info.ts";
+export type { AttachedStore } from "../contract/nodes/attached_store.ts";

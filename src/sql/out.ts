@@ -129,8 +129,8 @@ export class Out {
     return this.#rows.length;
   }
 
-  /** Internal: returns what was collected, and empties it; a promise if a schema is asynchronous. */
-  [TAKE](): MaybePromise<readonly CollectedRow[]> {
+  /** Internal: returns the collected rows ({@link CollectedRow}), and empties them; a promise if a schema is one. */
+  [TAKE](): MaybePromise<readonly object[]> {
     const [rows, checks] = [this.#rows, this.#checks];
     this.#rows = [];
     this.#checks = [];

@@ -120,7 +120,7 @@ export function sqlStore<Tx>(database: SqlDatabase<Tx>, options: SqlStoreOptions
  */
 export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
   /** Internal: what a node uses of the store. */
-  readonly "~store": StoreBody;
+  readonly "~store": object;
   readonly #db: SqlDatabase<Tx>;
   readonly #names: TableNames;
   readonly #schema: string;
@@ -162,7 +162,8 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
       ordered: order,
       onCommit: () => this.wake(),
     });
-    this["~store"] = { name, handlers: this.#wokenBy(), attach: (host) => this.#attach(host) };
+    const body: StoreBody = { name, handlers: this.#wokenBy(), attach: (host) => this.#attach(host) };
+    this["~store"] = body;
   }
 
   // The tables.

@@ -80,7 +80,7 @@ export class Transactions<Tx> {
       const { text, params } = insertStatement(db.dialect, { names, schema, ordered, rows });
       return db.run(tx, text, params);
     };
-    const rows = out[TAKE]();
+    const rows = out[TAKE]() as MaybePromise<readonly CollectedRow[]>;
     if (rows instanceof Promise && db.dialect === "sqlite") {
       rows.catch(() => {}); // the error below is what the caller gets
       throw new TypeError("a transaction of SQLite must not await, and the schema of what it records is asynchronous");

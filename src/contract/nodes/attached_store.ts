@@ -16,8 +16,13 @@ import type { WorkflowDefinition } from "../declaration/workflow_body.ts";
 
 /** A store that `catga({ sql: [store] })` takes: made by `sqlStore` of `@catga/catga/sql`. */
 export interface AttachedStore {
-  /** Internal: what the node uses of the store. */
-  readonly "~store": StoreBody;
+  /** Internal: the parts of the store that a node uses, a {@link StoreBody}. */
+  readonly "~store": object;
+}
+
+/** Returns the internal parts of a store. */
+export function bodyOf(store: AttachedStore): StoreBody {
+  return store["~store"] as StoreBody; // `sqlStore` has made it
 }
 
 /** Internal parts of an {@link AttachedStore}. */

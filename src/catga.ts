@@ -2,7 +2,7 @@
  * The composition root: makes a running node from the options of `catga()`. Only this file knows both backends (NATS
  * and memory), and the order in which a node starts.
  */
-import { bodyOf, type StoreHost } from "./contract/nodes/attached_store.ts";
+import type { StoreBody, StoreHost } from "./contract/nodes/attached_store.ts";
 import { outside } from "./data/async_context.ts";
 import { hostname } from "node:os";
 import type { Catga } from "./contract/nodes/running_node.ts";
@@ -121,10 +121,11 @@ async function start(options: CatgaOptions): Promise<Catga> {
   checkOptions(options);
   checkNetwork(options.network);
   if ((options.network?.clock ?? systemClock) === systemClock) refuseFakeTimers();
-  const stores = options.sql ?? [];
+  // the casts are safe: `sqlStore` has made them
+  const stores = (options.sql ?? []).map((store) => store["~store"] as StoreBody);
   const registrations = [
     ...collect(options.handlers),
-    ...collect(stores.map((store) => bodyOf(store).handlers)),
+    ...collect(stores.map(({ handlers }) => handlers)),
   ];
   const settings = withDefaults(options);
   const { behaviors, logger, namespace, replicas, causes, service, timeout } = settings;
@@ -204,7 +205,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
 
     // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
-    for (const store of stores) app.stores.push(await bodyOf(store).attach(await storeHost(app)));
+    for (const store of stores) app.stores.push(await store.attach(await storeHost(app)));
     link.started({ info: self, host: app, clock });
     const end = link.ended?.();
     if (end !== undefined) throw end;

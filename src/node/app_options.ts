@@ -1,5 +1,5 @@
 /** The options of `catga()`: their meanings, ranges, defaults and checks. */
-import { type AttachedStore, bodyOf } from "../contract/nodes/attached_store.ts";
+import type { AttachedStore, StoreBody } from "../contract/nodes/attached_store.ts";
 import { type Behavior, checkBehaviors } from "../contract/declaration/behavior.ts";
 import { checkRoute, checkTimes, MAX_CONCURRENCY } from "../contract/declaration/contract.ts";
 import {
@@ -176,7 +176,7 @@ const CHECKS: {
     if (!Array.isArray(value) || !value.every(isStore)) {
       throw new TypeError(`${name} must be an array of what sqlStore(…) gives; got ${show(value)}`);
     }
-    const names = value.map((store) => bodyOf(store).name);
+    const names = value.map((store) => (store["~store"] as StoreBody).name);
     const twice = names.find((each, i) => names.indexOf(each) < i);
     if (twice !== undefined) {
       throw new TypeError(`${name}: two stores are named ${show(twice)}: give each a name, as sqlStore(…, { name })`);

@@ -20,11 +20,6 @@ export interface AttachedStore {
   readonly "~store": object;
 }
 
-/** Returns the internal parts of a store. */
-export function bodyOf(store: AttachedStore): StoreBody {
-  return store["~store"] as StoreBody; // `sqlStore` has made it
-}
-
 /** Internal parts of an {@link AttachedStore}. */
 export interface StoreBody {
   /** Name of the store, unique among the stores of a namespace. */

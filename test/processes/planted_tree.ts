@@ -349,13 +349,14 @@ const PLANTS = {
   }],
   "flow-last-view": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from: "    this.#queueShown();\n    this.#queue.push(entry);\n",
-    to: '    if (entry.t === "ended") this.#shown = undefined;\n    this.#queue.push(entry);\n',
+    from: "    this.#queueShown(entry);\n    this.#queue.push(entry);\n",
+    to: '    if (entry.t === "ended") this.#shown = undefined;\n    this.#queueShown(entry);\n' +
+      "    this.#queue.push(entry);\n",
   }],
   "flow-view-at": [{
     file: "src/flow/stored/notice_queue.ts",
-    from: "entryText(await entry, viewAt)",
-    to: "entryText(await entry, viewAt && end.sequence)",
+    from: "entryText(made, viewAt)",
+    to: "entryText(made, viewAt && end.sequence)",
   }],
   "flow-progress": [{
     file: "src/flow/execution/drive_recorder.ts",
@@ -575,8 +576,8 @@ const PLANTS = {
   }],
   "log-twice": [{
     file: "src/log/publishing/stream_message.ts",
-    from: "      options: { id: id === undefined ? group : `u:",
-    to: "      options: { id: id === undefined ? undefined : `u:",
+    from: "options: { id: id === undefined ? group : givenId(",
+    to: "options: { id: id === undefined ? undefined : givenId(",
   }],
   "log-open": [{
     file: "src/log/subscriptions/ledger.ts",

@@ -24,6 +24,14 @@ describe("a tutorial", () => {
   });
 });
 
+describe("the page for coding agents", () => {
+  it("has a program whose test is green", { timeout: 300_000 }, async () => {
+    const page = await readFile(join(root, "docs", "agents.md"), "utf8");
+    const { wrong, commands } = await walk(page, runtime, process.execPath);
+    assertEquals([wrong, commands], [[], 1]);
+  });
+});
+
 for (const name of await tutorials()) {
   describe(`the tutorial ${name}`, () => {
     it("is true to the end, and ends as its folder in examples/", { timeout: 600_000 }, async () => {

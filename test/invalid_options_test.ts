@@ -159,7 +159,11 @@ const event_: Wrong<EventOptions<number>> = {
   redact: TEXTS,
 };
 const handler: Wrong<HandlerOptions> = { behaviors: FUNCTIONS, concurrency: FINITE };
-const commandHandler: Wrong<CommandHandlerOptions> = { ...handler, retry: OBJECT };
+const commandHandler: Wrong<CommandHandlerOptions> = {
+  ...handler,
+  retry: OBJECT,
+  limit: [...OBJECT, {}, [{}], { running: 0 }, { per: 5 }],
+};
 const on: Wrong<SubscriptionOptions> = {
   ...commandHandler,
   each: CHOICE,
@@ -186,6 +190,7 @@ const app_: Wrong<CatgaOptions> = {
   handlers: [...instances, "x", 5, true, null, {}, () => {}],
   nats: [...OBJECT.filter((value) => value !== "x"), { servers: 5 }, { servers: [] }, new URL("nats://localhost:1")],
   file: [...OBJECT.filter((value) => value !== "x"), "", { path: "" }, { path: "x", durability: "often" }],
+  sql: [...LIST, ["x"], [null], [{}]],
   network: OBJECT,
   namespace: [...TEXT, ""],
   service: [...TEXT, ""],
@@ -236,6 +241,7 @@ const { nats: _n, network: _o, id: _i, transport: _t, signals: _s, ...common } =
 const cluster_: Wrong<TestClusterOptions> = {
   ...common,
   node: FUNCTION,
+  file: BOOLEAN,
   seed: network_.seed,
   faults: OBJECT,
   servers: FINITE,
@@ -260,6 +266,7 @@ const explore_: Wrong<ExploreOptions> = {
   shrink: FINITE,
   repeatable: BOOLEAN,
   workers: [...FINITE, 0, 2],
+  file: BOOLEAN,
   program: [...OBJECT, {}, "a"],
 };
 
@@ -498,7 +505,7 @@ const CASES: readonly Case[] = [
   ["fail: its message", TEXT, (message) => fail("CODE", message)],
   ...options<FailOptions>(
     "fail",
-    { retryable: BOOLEAN, details: ANY, final: BOOLEAN, cause: ANY },
+    { retryable: BOOLEAN, details: ANY, final: BOOLEAN, cause: ANY, retryAfter: FINITE },
     (options) => fail("CODE", "why", options),
   ),
   ...options<MemoryNetworkOptions>("MemoryNetwork", network_, (options) => new MemoryNetwork(options)),

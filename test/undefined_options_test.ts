@@ -98,6 +98,7 @@ const cacheLoad: Undefined<CacheLoadOptions> = {
 const app_: Undefined<Omit<CatgaOptions, "nats">> = {
   handlers: undefined,
   file: undefined,
+  sql: undefined,
   network: undefined,
   namespace: undefined,
   service: undefined,
@@ -147,6 +148,7 @@ const fail_: Undefined<FailOptions> = {
   details: undefined,
   final: undefined,
   cause: undefined,
+  retryAfter: undefined,
 };
 const error_: Undefined<CatgaErrorOptions> = { ...fail_, node: undefined };
 const retry_: Undefined<RetryBehaviorOptions> = { attempts: undefined, on: undefined, backoff: undefined };
@@ -163,6 +165,7 @@ const cluster_: Undefined<TestClusterOptions> = {
   time: undefined,
 };
 const explore_: Undefined<Omit<ExploreOptions, "workload">> = {
+  file: undefined,
   handlers: undefined,
   nodes: undefined,
   deploys: undefined,

@@ -49,8 +49,10 @@ describe("simulation of workflows", () => {
       assertEquals(violations, [], `to see it again: deno run -A test/simulation/flow_simulation.ts ${seed}`);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }
-    // each of them occurs
-    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED.length / 4, `${what}: ${count}`);
+    // each of them occurs; slow reads are of few seeds only, whose handlers rarely wait for one
+    for (const [what, count] of Object.entries(seen)) {
+      assert(count > PLAYED.length / (what === "slowReads" ? 16 : 4), `${what}: ${count}`);
+    }
   });
 
   it("the same seed gives the same run", async () => {
@@ -69,10 +71,10 @@ describe("simulation of workflows", () => {
       ["flow-parallel", /while .* is performed|was done and is not undone/],
       ["flow-order", /has undone/],
       ["flow-schedule", /has not ended/],
-      ["flow-lease", /has not ended/, 5_534],
+      ["flow-lease", /has not ended|is starved/, 5_534],
       ["flow-missing", /has not ended/, 5_593],
       ["flow-put-off", /has not ended/, 327],
-      ["flow-lost-lease", /has not ended/, 5_534],
+      ["flow-lost-lease", /has not ended|is starved/, 5_534],
       ["flow-cancel", /was done and is not undone|has undone/, 27],
       ["flow-over", /has not ended/, 6],
       ["flow-settled", /has not ended/, 4_205],
@@ -88,7 +90,7 @@ describe("simulation of workflows", () => {
       ["flow-time", /lets a time go before a signal/, 13],
       ["flow-seen", /lets a time go before a signal|has not ended/],
       ["flow-thrown", /lets a time go before a signal/, 1_021],
-      ["flow-behind", /ends with .*, recorded|does not learn of it/, 8_151],
+      ["flow-behind", /ends with .*, recorded|does not learn of it|left a schedule/, 8_151],
       ["flow-end", /its cancel was ok/, 5],
       ["flow-skip", /has two outcomes/, 100],
       ["flow-ongoing", /is performed twice at once/, 65],

@@ -13,16 +13,22 @@ export class FreePages {
   #timer: Timer | undefined;
   /** Number of free pages before the last turn that has given some back. */
   #before = Infinity;
+  /** True from when the file begins to be closed, which writes once more. */
+  #closed = false;
 
   constructor(room: Room) {
     this.#room = room;
     this.#count = room.statement("SELECT freelist_count AS count FROM pragma_freelist_count");
     room.onCommit(() => this.#wait(LOOK_AFTER));
-    room.onClose(() => this.#timer?.cancel());
+    room.onClose(() => {
+      this.#closed = true;
+      this.#timer?.cancel();
+    });
   }
 
   /** Looks some time after a turn that has written: a file that nothing is written into is not looked at. */
   #wait(ms: number): void {
+    if (this.#closed) return;
     this.#timer ??= this.#room.clock.after(ms, () => {
       this.#timer = undefined;
       this.#room.attempt(() => this.#look());

@@ -108,7 +108,7 @@ export class CatgaFile {
     const is = this.senderKind(sender);
     const sent = { sender, is, method };
     if (is !== undefined) return sent;
-    if (method === "lock" || first === undefined) return undefined;
+    if (method === "lock" || first === undefined || this.#isOut(sender)) return undefined;
     const contract = this.contract(first);
     return contract === "own" || (contract === "imported" && isNamedSender(sender)) ? sent : undefined;
   }
@@ -127,6 +127,24 @@ export class CatgaFile {
     const isOfPart = part.type === "MemberExpression" && AWAITED_OF_PARTS.has(`${memberName(part)}.${method}`);
     if (isOfPart && this.senderKind(part.object) !== undefined) return method;
     return AWAITED_OF_FLOW.has(method) && this.#isFlow(object) ? method : undefined;
+  }
+
+  /**
+   * Returns true for the `out` of a database's transaction, which collects what is sent and returns no promise: it is
+   * annotated so, made by `store.out()`, or a later parameter of a function that a method of a store takes.
+   */
+  #isOut(expression: Deno.lint.Node): boolean {
+    const binding = this.#bindingOf(expression);
+    if (binding?.kind !== "variable" && binding?.kind !== "parameter") return false;
+    if (binding.id.type !== "Identifier") return false;
+    const type = binding.id.typeAnnotation?.typeAnnotation;
+    if (type?.type === "TSTypeReference") return type.typeName.type === "Identifier" && type.typeName.name === "Out";
+    if (binding.kind === "variable") {
+      const init = binding.declarator.init && bare(binding.declarator.init);
+      return init?.type === "CallExpression" && methodCall(init)?.method === "out";
+    }
+    const { fn: { parent }, index } = binding;
+    return index > 0 && parent.type === "CallExpression" && OF_STORES.has(methodCall(parent)?.method ?? "");
   }
 
   /** Returns the kind of sender that an expression is: an app, or a handler's context; `undefined`: neither. */
@@ -282,6 +300,8 @@ const HANDLING: ReadonlySet<string> = new Set(["handle", "on", "onBatch"]);
 const AWAITED: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "ask", "cancel", "result", "unschedule"]);
 /** Methods of an app's or context's members (`clock`, `cache`) that have effects and return a promise. */
 const AWAITED_OF_PARTS: ReadonlySet<string> = new Set(["clock.sleep", "cache.set", "cache.delete", "cache.getOrSet"]);
+/** Methods that give an `out` to a function: of a store, and `flow.transaction`. */
+const OF_STORES: ReadonlySet<string> = new Set(["transaction", "handler", "batch", "once"]);
 const AWAITED_OF_FLOW: ReadonlySet<string> = new Set(["step", "send", "sleep", "wait"]);
 
 function isSenderMethod(name: string): name is SenderMethod {

@@ -61,7 +61,8 @@ describe("the lint rules", IN_DENO, () => {
     const found: string[] = [];
     let seen = 0;
     for (const file of files) {
-      if (file === "docs/lint.md" || !/\.(md|ts)$/.test(file)) continue;
+      // signatures of the reference are no programs
+      if (file === "docs/lint.md" || file.startsWith("docs/api/") || !/\.(md|ts)$/.test(file)) continue;
       const text = await read(file);
       for (const source of file.startsWith("examples/") && file.endsWith(".ts") ? [text] : examplesIn(text)) {
         seen++;

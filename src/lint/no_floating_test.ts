@@ -82,6 +82,11 @@ function pause(one: Flow) { one.sleep("a", 1); }`,
     },
   },
   good: {
+    "what a transaction of a database collects": `store.transaction((tx, out) => { out.publish(Created); });
+store.handler(async (created, ctx, tx, out) => { out.publish(Created); });
+const out = store.out();
+out.publish(Created);
+function collect(out: Out) { out.publish(Created); }`,
     "what is awaited, returned or kept":
       `await app.send(Create); const p = app.send(Create); list.push(app.send(Create)); const f = () => app.send(Create);`,
     "what says that it may be cut off": `void app.publish(Created);`,

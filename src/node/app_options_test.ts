@@ -18,7 +18,7 @@ async function refusal(options: unknown): Promise<[string, string]> {
 describe("options", () => {
   const token = 'must be 1 to 64 letters, digits, "-" and "_"';
   const known =
-    "handlers, nats, network, file, namespace, service, id, metadata, transport, signals, timeout, retries, " +
+    "handlers, nats, network, file, sql, namespace, service, id, metadata, transport, signals, timeout, retries, " +
     "route, concurrency, heartbeat, breaker, behaviors, carry, causes, codec, logger, replicas";
   const cases: [what: string, options: unknown, name: string, message: string][] = [
     ["no object", null, "TypeError", "catga takes an object of options; got null"],

@@ -103,6 +103,37 @@ describe("a long step whose node dies at any moment, on virtual time", () => {
 /** Rows that a step copies in 20 s. */
 const ROWS = 2_000;
 
+describe("progress that is due while the end of its run is being stored, on virtual time", () => {
+  it("is dropped: nothing is stored behind the end (the run counted as open, and its result never came)", async () => {
+    const Race = workflow<void, string>("Race");
+    const Late = Race.signal("Late");
+    const race = Race.handle((flow) => {
+      const { clock } = cluster.app("a");
+      const long = flow.step("long", async (step) => {
+        step.progress(1); // due after a second
+        await clock.sleep(60_000);
+        return "long";
+      });
+      return Promise.race([long, flow.step("short", () => clock.sleep(900).then(() => "short"))]);
+    });
+    await using cluster = await testCluster(["a", "client"], {
+      logger: QUIET,
+      node: (id) => id === "client" ? {} : { handlers: race },
+    });
+    const [app, client] = [cluster.app("a"), cluster.app("client")];
+    unwrap(await app.start(Race, undefined, { id: "r" }));
+    await cluster.advance(800);
+    cluster.cut("a"); // the append of the end takes until the node is back
+    await cluster.advance(700);
+    cluster.restore("a");
+    await cluster.advance(3_000);
+    const { timeline } = await infoOf(client, "r");
+    assertEquals(timeline.at(-1)?.type, "ended");
+    assertEquals(unwrap(await client.result(Race, "r", { timeout: 10_000 })), "short");
+    assertEquals((await client.tell(Late, "r")).error?.code, "NO_RUN");
+  });
+});
+
 describe("a watch while nodes die and are cut off, on virtual time", () => {
   for (const what of ofThisRuntime(["the run's node dies", "the watching node is cut off"])) {
     it(

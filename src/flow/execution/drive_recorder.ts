@@ -166,9 +166,9 @@ export class DriveRecorder {
       if (OUTCOMES.has(entry.t)) this.#behindEnd.push(entry);
       return;
     }
-    this.#ending = entry.t === "ended" || entry.t === "again";
     this.#cancelling ||= entry.t === "cancelled";
     this.#queueShown(entry);
+    this.#ending = entry.t === "ended" || entry.t === "again";
     this.#queue.push(entry);
     if (ENDS.has(entry.t) && "step" in entry) this.#ends.record(entry.step);
     this.#activity.askForTurn();
@@ -211,7 +211,7 @@ export class DriveRecorder {
 
   /** Begins to store the view and the progress that wait for another entry. Returns false if there is none. */
   storeShown(): boolean {
-    if (this.#shown === undefined && this.#progress.size === 0) return false;
+    if (this.#ending || (this.#shown === undefined && this.#progress.size === 0)) return false;
     this.#queueShown("all");
     this.flush();
     return true;
@@ -219,8 +219,10 @@ export class DriveRecorder {
 
   /**
    * Queues the view, and the progress of steps that is due, before an entry. "all": also progress that is not due.
+   * Nothing is queued behind the end of the run, which has to be the last entry of its message.
    */
   #queueShown(before?: JournalEntry | "all"): void {
+    if (this.#ending) return;
     if (this.#shown !== undefined) this.#queue.push(this.#shown);
     this.#shown = undefined;
     if (this.#progress.size === 0) return;

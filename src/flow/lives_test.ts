@@ -1,8 +1,9 @@
 /** Tests, on virtual time, of what stays stored of a run that begins anew again and again, and of who is called. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { unwrap, workflow } from "../../mod.ts";
+import { type Schema, unwrap, workflow } from "../../mod.ts";
 import { testCluster } from "../testing/mod.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 import { infoOf } from "./run_suite.ts";
 
 const Loop = workflow<number, number>("Loop");
@@ -58,5 +59,35 @@ describe("a run that lives long", () => {
     }
     assertEquals(unwrap(await app.result(Fast, run, { timeout: 60_000 })), 3_000);
     await cluster.handled();
+  });
+});
+
+describe("a run that begins anew while its input is checked, which takes a while", () => {
+  it("hands over what a wait took that lost a race (the handler that had returned got it, and nobody saw it)", async () => {
+    const slow = {
+      "~standard": {
+        ...{ version: 1, vendor: "test" },
+        validate: async (value: unknown) => {
+          await cluster.app("a").clock.sleep(5);
+          return { value };
+        },
+      },
+    };
+    const Loop = workflow("Loop", { input: slow as Schema<number> });
+    const A = Loop.signal("A", { input: slow as Schema<string> });
+    const B = Loop.signal<string>("B");
+    const seen: string[] = [];
+    const loop = Loop.handle(async (flow, round) => {
+      if (round === 1) await flow.sleep("until both are there", 500);
+      seen.push(await Promise.race([flow.wait(A), flow.wait(B)]));
+      if (round < 2) return flow.again(round + 1);
+    });
+    await using cluster = await testCluster(["a"], { handlers: loop, logger: QUIET });
+    const app = cluster.app("a");
+    const run = unwrap(await app.start(Loop, 1));
+    unwrap(await app.tell(A, run, "a"));
+    unwrap(await app.tell(B, run, "b"));
+    assertEquals((await app.result(Loop, run, { timeout: 20_000 })).ok, true);
+    assertEquals(seen, ["a", "b"]);
   });
 });

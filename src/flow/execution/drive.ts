@@ -353,7 +353,9 @@ export class Drive {
     } catch (error) {
       return state.recorder.recordStuck("", recorded(error));
     }
-    const begin = () => this.#ending.beginAnew(input, definition, this.#madeWaits?.givenBack ?? NO_NUMBERS);
+    // the handler has returned: it sees none of the ends that come to it while the input is checked
+    const left = { unseen: new Set(state.ends.unseen), givenBack: new Set(this.#madeWaits?.givenBack) };
+    const begin = () => this.#ending.beginAnew(input, definition, left);
     const open = children === "cancel" ? this.#steps.openChildren : [];
     if (schema === undefined && open.length === 0) return begin();
     state.activity.work(async () => {
@@ -574,7 +576,6 @@ class NextLife {
 }
 
 const AGAIN_OPTIONS: ReadonlySet<string> = new Set<keyof AgainOptions>(["children"]);
-const NO_NUMBERS: ReadonlySet<number> = new Set();
 
 /**
  * The getter of {@link Flow.caller}, one for all runs: V8 would keep what the getter of a literal sees, the whole run,

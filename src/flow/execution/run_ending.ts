@@ -5,6 +5,7 @@
 import { byteLength } from "../../data/utf8.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { WorkflowDefinition } from "../../contract/declaration/workflow_body.ts";
+import type { HandOver } from "../stored/journal.ts";
 import type { RecordedOutcome, Started } from "../stored/journal_entry.ts";
 import type { Steps } from "./steps.ts";
 
@@ -43,16 +44,16 @@ export class RunEnding {
 
   /**
    * Records that the run begins anew with this input, and ends the execution when that is stored. As an end it is
-   * dropped if it contradicts what another process stores first. `givenBack`: numbers of signals that given-up waits
-   * left to the next.
+   * dropped if it contradicts what another process stores first. `left`: what the next life gets of what waits of this
+   * one took.
    */
   beginAnew(
     input: unknown,
     { version, keep }: Pick<WorkflowDefinition, "version" | "keep">,
-    givenBack: ReadonlySet<number>,
+    left: Pick<HandOver, "unseen" | "givenBack">,
   ): void {
     const state = this.#state;
-    const { host, journal, journal: { life }, ref, times, ends } = state;
+    const { host, journal, journal: { life }, ref, times } = state;
     if (state.isHalting) return state.recorder.restart(); // a cancel that was stored meanwhile comes first
     const { timeout, parent, headers, redact, tags } = journal.started!;
     const shape = host.shapeOf(ref.workflow);
@@ -68,7 +69,7 @@ export class RunEnding {
       ...(tags === undefined ? {} : { tags }),
     };
     const schedules = first(times.unrecordedLate, MAX_SCHEDULES);
-    state.recorder.recordAgain(started, { unseen: new Set(ends.unseen), givenBack: new Set(givenBack), schedules });
+    state.recorder.recordAgain(started, { ...left, schedules });
     state.recorder.after(() => {
       if (journal.life === life) return;
       this.#steps.abandon();

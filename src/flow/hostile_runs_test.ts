@@ -18,6 +18,7 @@ import { QUIET } from "../../test/support/quiet.ts";
 
 const Order = workflow<void, string>("Order");
 const paid = Order.signal<string>("paid");
+const price = Order.question<void, number>("price");
 const order = Order.handle(async (flow) => {
   await flow.step("first", () => 1);
   return `paid ${await flow.wait(paid)}`;
@@ -117,6 +118,8 @@ describe("a run whose subject has an invalid message already", () => {
     await raw("7", "junk");
     await raw("7", "[1]");
     assertEquals((await app.result(Order, "7", { timeout: 1_000 })).error?.code, "NO_RUN");
+    // its node read the subject again and again, for ever
+    assertEquals((await app.ask(price, "7", undefined, { timeout: 1_000 })).error?.code, "NO_RUN");
     assertEquals(unwrap(await app.start(Order, undefined, { id: "7" })), "7");
     await waiting(cluster, app, "7");
     assertEquals(unwrap(await app.start(Order, undefined, { id: "7" })), "7");

@@ -334,16 +334,16 @@ export class Questions {
   /** Reads on from where the run was last read; `undefined`: there is no such run. */
   async #read(asked: AskedRun): Promise<Journal | undefined> {
     const { log } = this.#node;
-    const journal = asked.journal ?? new Journal();
-    if (asked.journal === undefined) journal.sure = log.epoch;
-    asked.journal = journal;
+    const known = asked.journal;
+    const journal = asked.journal = known ?? new Journal();
+    if (known === undefined) journal.sure = log.epoch;
     const found = await log.readOn(asked.ref, journal, (stored) => {
       if (stored.sequence > journal.sequence) journal.apply(stored);
     });
     if (found && journal.started !== undefined) return journal;
     asked.journal = undefined;
-    if (journal.sequence > 0) return await this.#read(asked); // what was read is removed, or lost
-    return undefined;
+    // what was read before is removed, or lost; a subject of which nothing can be understood has no run
+    return known === undefined ? undefined : await this.#read(asked);
   }
 
   #settle(runKey: string, key: string, learnt: Learnt): void {

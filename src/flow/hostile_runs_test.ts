@@ -12,7 +12,10 @@ import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
 import { runContracts } from "../contract/declaration/workflow.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import type { RecordedOutcome } from "./stored/journal_entry.ts";
+import type { TransportMessage } from "../ports/transport.ts";
+import { SharedTimer } from "../ports/shared_timer.ts";
+import type { JournalEntry, RecordedOutcome } from "./stored/journal_entry.ts";
+import { Questions } from "./calls/questions.ts";
 import { Results } from "./calls/results.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
@@ -245,6 +248,44 @@ describe("announcements that a run has ended", () => {
     await new Promise((resolve) => setTimeout(resolve));
     assertEquals([told, reads.length], [[{ ok: true, value: "end" }], 2]);
     results.close();
+  });
+});
+
+describe("announcements that a question has its answer", () => {
+  it("have the run read one at a time, however many there are", async () => {
+    let announce = () => {};
+    const reads: ((entries: readonly JournalEntry[]) => void)[] = [];
+    const clock = new VirtualClock();
+    const questions = new Questions(
+      {
+        ...{ endpoint: "n.1", clock, soon: (callback: () => void) => callback(), timers: new SharedTimer(clock) },
+        app: {
+          ...{ namespace: "test", timeout: 30_000, random: Math.random },
+          transport: {
+            status: { state: "connected", generation: 1 },
+            publish() {},
+            subscribe(subject: string, _: unknown, onMessage: (message: TransportMessage) => void) {
+              const data = new TextEncoder().encode(
+                JSON.stringify({ answers: Array(1_000).fill(["7", "price", "q", 9]) }),
+              );
+              announce = () => onMessage({ subject, data, reply: undefined, headers: undefined, noResponders: false });
+              return { close() {}, drain: () => Promise.resolve() };
+            },
+          },
+        },
+        log: { entriesAt: () => new Promise((resolve) => reads.push(resolve)), readOn: () => new Promise(() => {}) },
+      } as never,
+      { append: () => Promise.resolve({ ok: true, value: undefined }) } as never,
+      { wait: () => () => {} } as never,
+      { drives: () => false },
+    );
+    const asking = questions.ask(price, "7", undefined, { id: "q" });
+    announce();
+    announce();
+    assertEquals(reads.length, 1);
+    reads[0]([{ t: "answered", question: "price", id: "q", outcome: { ok: true, value: 3 }, until: 0 }]);
+    assertEquals(unwrap(await asking), 3);
+    questions.close();
   });
 });
 

@@ -84,3 +84,31 @@ describe("an answer, on another node than the asker's", () => {
     assertLess(clock.monotonic() - since, 2_100);
   });
 });
+
+describe("a question whose asker is out of reach for longer than the run keeps its answer", () => {
+  it("is handled once: NOT_ANSWERED (it was asked again, and handled twice)", async () => {
+    const Trip = workflow<number, void>("Trip");
+    const Count = Trip.question<void, number>("Count", { keep: 1_000 });
+    let handled = 0;
+    const trip = Trip.handle(async (flow, round) => {
+      const asked = await flow.wait(Count, { timeout: 10_000 });
+      await flow.sleep("think", 300);
+      if (asked !== undefined) asked.answer(++handled);
+      await flow.sleep("rest", 2_000);
+      return flow.again(round + 1);
+    });
+    await using cluster = await testCluster(["node", "client"], {
+      logger: QUIET,
+      node: (id: string) => id === "client" ? {} : { handlers: trip },
+    });
+    const app = cluster.app("client");
+    const run = unwrap(await app.start(Trip, 1));
+    const asking = app.ask(Count, run, undefined, { timeout: 60_000 });
+    await cluster.advance(100);
+    cluster.cut("client");
+    await cluster.advance(5_000);
+    cluster.restore("client");
+    const { error } = await asking;
+    assertEquals([error?.code, handled], ["NOT_ANSWERED", 1]);
+  });
+});

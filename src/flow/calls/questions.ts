@@ -43,6 +43,8 @@ interface AskedRun {
   readonly waiters: Map<string, Set<Waiter>>;
   /** By key: number of calls that are storing the question: a read that began before may not find it. */
   readonly storing: Map<string, number>;
+  /** Keys whose announced answers are being read. */
+  readonly announced: Set<string>;
   /** The run, as far as it was read; `undefined`: not read yet. */
   journal: Journal | undefined;
   /** True while the run is being read; "again": it has to be read once more. */
@@ -86,7 +88,7 @@ export class Questions {
     options: AskOptions = {},
   ): Promise<Result<unknown>> {
     checkQuestion("ask", question);
-    const { workflow, name, "~input": schema } = question;
+    const { workflow, name, "~input": schema, "~question": { keep } } = question;
     const at = `ask ${name}`;
     checkExistingRun(`${at}: run`, run);
     checkKnown(at, options, ASK_OPTIONS);
@@ -115,16 +117,17 @@ export class Questions {
     const entry: EntryFor = (by) => ({ t: "asked", question: name, id, value, by });
     return await this.#call(
       { workflow, run },
-      { name, id, timeout, signal, isRepeatable: options.id !== undefined },
+      { name, id, keep, timeout, signal, isRepeatable: options.id !== undefined },
       entry,
     );
   }
 
   async #call(
     ref: RunRef,
-    { name, id, timeout, signal, isRepeatable }: {
+    { name, id, keep, timeout, signal, isRepeatable }: {
       readonly name: string;
       readonly id: string;
+      readonly keep: number;
       readonly timeout: number;
       readonly signal: AbortSignal | undefined;
       readonly isRepeatable: boolean;
@@ -135,6 +138,7 @@ export class Questions {
     const key = answerKey(name, id);
     const due = clock.monotonic() + timeout;
     let end: (() => void) | undefined;
+    let asked: number | undefined;
     try {
       for (;;) {
         const learnt = Promise.withResolvers<Learnt>();
@@ -145,6 +149,7 @@ export class Questions {
         });
         // a run that has ended may have the answer: to an earlier call with this id
         if (!stored.ok && stored.error.code !== "NO_RUN") return stored;
+        if (stored.ok) asked ??= clock.monotonic();
         if (!stored.ok || isRepeatable) this.#look(ref);
         let found = await this.#within(due - clock.monotonic(), learnt.promise, signal);
         if (found === undefined && !signal?.aborted) {
@@ -153,6 +158,11 @@ export class Questions {
         }
         if (this.#isClosed) return failed("CLOSED", `node ${app.node} stops`);
         if (found === "no run") return noRun(ref);
+        // the store has not lost the question, but a run that began anew may have forgotten it with its answer: if it
+        // were asked again, the run would handle it twice
+        if (found === "lost" && asked !== undefined && clock.monotonic() - asked >= keep) {
+          return forgotten(ref, name, id);
+        }
         if (typeof found === "object") return resultOf(found);
         if (clock.monotonic() >= due || signal?.aborted) return notYet(ref, { name, id, timeout });
       }
@@ -239,22 +249,31 @@ export class Questions {
     const subscription = transport.subscribe(this.#subject(workflow), {}, ({ data }) => {
       for (const { run, key, sequence } of readAnswers(data)) {
         const ref = { workflow, run };
-        if (this.#asked.get(keyOf(ref))?.waiters.has(key)) void this.#readAt(ref, key, sequence);
+        this.#readAt(ref, key, sequence);
       }
     });
     this.#subscriptions.set(workflow, subscription);
   }
 
-  /** Reads the answer in the message with this sequence, which was announced; any process may publish that. */
-  async #readAt(ref: RunRef, key: string, sequence: number): Promise<void> {
-    let found: RecordedOutcome | undefined;
-    try {
-      found = answerIn(await this.#node.log.entriesAt(ref, sequence), key);
-    } catch {
-      // the next look finds the answer, when the store can be read again
-    }
-    if (found === undefined) this.#look(ref);
-    else this.#settle(keyOf(ref), key, found);
+  /**
+   * Reads the answer in the message with this sequence, which was announced. Any process may announce anything, so there
+   * is one such read of a question at a time; if it does not find the answer, the run is read.
+   */
+  #readAt(ref: RunRef, key: string, sequence: number): void {
+    const asked = this.#asked.get(keyOf(ref));
+    if (asked === undefined || !asked.waiters.has(key) || asked.announced.has(key)) return;
+    asked.announced.add(key);
+    this.#reads.pass((leave) => {
+      this.#node.log.entriesAt(ref, sequence).then((entries) => answerIn(entries, key)).catch(() => undefined).then(
+        (found) => {
+          asked.announced.delete(key);
+          // an error: the next look finds the answer, when the store can be read again
+          if (found === undefined) this.#look(ref);
+          else this.#settle(keyOf(ref), key, found);
+          leave();
+        },
+      );
+    });
   }
 
   /** Calls `waiter` once, with what there is to know of a question. Returns a function that ends the wait. */
@@ -282,6 +301,7 @@ export class Questions {
         ref,
         waiters: new Map(),
         storing: new Map(),
+        announced: new Set(),
         journal: undefined,
         reading: false,
         looked: this.#node.clock.monotonic(),
@@ -381,6 +401,11 @@ function notYet(
   const message = `run ${run} of ${workflow} has not answered ${name} within ${timeout} ms, and may still: ` +
     `ask again with the id ${id}`;
   return { ok: false, error: new CatgaError("NOT_ENDED", message, { retryable: true, details: { id } }) };
+}
+
+function forgotten({ run, workflow }: RunRef, name: string, id: string): Result<never> {
+  const message = `run ${run} of ${workflow} does not know question ${name} ${id} any more, and may have answered it`;
+  return failed("NOT_ANSWERED", message);
 }
 
 /** Parses an announcement; an invalid one announces nothing. */

@@ -168,8 +168,8 @@ export class DriveRecorder {
     }
     this.#cancelling ||= entry.t === "cancelled";
     this.#queueShown(entry);
-    this.#ending = entry.t === "ended" || entry.t === "again";
     this.#queue.push(entry);
+    this.#ending = entry.t === "ended" || entry.t === "again";
     if (ENDS.has(entry.t) && "step" in entry) this.#ends.record(entry.step);
     this.#activity.askForTurn();
   }

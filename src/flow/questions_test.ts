@@ -68,6 +68,22 @@ describe("an answer, on another node than the asker's", () => {
     }
   });
 
+  it("is waited for until the timeout, or an abort, also while nothing can be stored (it was the app's timeout)", async () => {
+    await using cluster = await testCluster(["node", "client"], options);
+    const app = cluster.app("client");
+    const run = unwrap(await app.start(Trip));
+    cluster.cut("client");
+    const since = app.clock.monotonic();
+    const giveUp = new AbortController();
+    const asking = [{ timeout: 500 }, { timeout: 20_000, signal: giveUp.signal }].map((how) =>
+      app.ask(Count, run, undefined, how).then(({ error }) => [error?.code, app.clock.monotonic() - since < 2_000])
+    );
+    await cluster.advance(1_000);
+    giveUp.abort();
+    await cluster.advance(60_000);
+    assertEquals(await Promise.all(asking), [["NOT_ENDED", true], ["NOT_ENDED", true]]);
+  });
+
   it("whose announcement is lost is found within 2 s", async () => {
     await using cluster = await testCluster(["node", "client"], options);
     const app = cluster.app("client");

@@ -144,9 +144,13 @@ export class Questions {
         const learnt = Promise.withResolvers<Learnt>();
         end?.();
         end = this.#wait(ref, key, learnt.resolve);
-        const stored = await this.#storing(ref, key, () => {
+        const storing = this.#storing(ref, key, () => {
           return inTime(this.#node, `ask ${name}`, this.#notices.append(ref, entry));
         });
+        const stored = await this.#within(due - clock.monotonic() + LAST_LOOK, storing, signal);
+        if (stored === undefined) {
+          return this.#isClosed ? failed("CLOSED", `node ${app.node} stops`) : notYet(ref, { name, id, timeout });
+        }
         // a run that has ended may have the answer: to an earlier call with this id
         if (!stored.ok && stored.error.code !== "NO_RUN") return stored;
         if (stored.ok) asked ??= clock.monotonic();

@@ -134,6 +134,27 @@ describe("progress that is due while the end of its run is being stored, on virt
   });
 });
 
+describe("a value that is shown, or reported, where messages are small", () => {
+  for (const what of ["show", "progress"]) {
+    it(`${what}: one that does not fit into a message is refused, and its run is stuck (it was tried again for ever)`, async () => {
+      const Small = workflow("Small").view<string>();
+      const small = Small.handle(async (flow) => {
+        if (what === "show") flow.show("x".repeat(40_000));
+        await flow.step("s", (step) => {
+          if (what === "progress") step.progress("x".repeat(40_000));
+          throw new Error("it fails");
+        }, { retry: { attempts: 1 } });
+      });
+      await using cluster = await testCluster(["a"], { handlers: small, logger: QUIET, maxPayload: 32_768 });
+      const app = cluster.app("a");
+      unwrap(await app.start(Small, undefined, { id: "r" }));
+      await cluster.advance(10_000);
+      const { status, pending } = await infoOf(app, "r");
+      assertEquals([status, /has up to \d+ bytes/.test(pending[0].error!.message)], ["stuck", true]);
+    });
+  }
+});
+
 describe("a watch while nodes die and are cut off, on virtual time", () => {
   for (const what of ofThisRuntime(["the run's node dies", "the watching node is cut off"])) {
     it(

@@ -173,11 +173,11 @@ export class AttemptedStep extends StepCall {
   }
 
   #newAttempt(): StepAttempt {
-    const { name, state: { ref, journal } } = this;
+    const { name, state: { host, ref, journal } } = this;
     const { total = 0, mayHaveRun = false } = journal.failures.get(name) ?? {};
     const last = ownOf(journal.progress.get(name)?.value);
     const earlier = { fresh: this.#isFresh && total === 0, mayHaveRun: !this.#isFresh || mayHaveRun, last };
-    return new StepAttempt(stepId(ref, name, journal.life), total + 1, earlier);
+    return new StepAttempt(stepId(ref, name, journal.life), total + 1, earlier, host.log.mostBytes);
   }
 
   /**

@@ -258,7 +258,8 @@ export class Drive {
       ask: (question: AnyQuestion, run: string, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.ask(question, run, payload, options),
       stage: (name) => this.#show("stage", () => ({ t: "staged", stage: stageOf(name) })),
-      show: (value) => this.#show("show", () => ({ t: "shown", view: shownValue("show", value) })),
+      show: (value) =>
+        this.#show("show", () => ({ t: "shown", view: shownValue("show", value, this.#state.host.log.mostBytes) })),
       again: (input?: unknown, options: AgainOptions = {}) => this.#again(input, options),
     } as Omit<Flow, "caller">;
     return Object.defineProperty(flow, "caller", CALLER) as Flow;

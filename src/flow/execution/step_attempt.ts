@@ -36,20 +36,24 @@ export class StepAttempt implements Step {
   reported: unknown;
   /** Receives the progress that the step reports; `undefined`: the attempt is over. */
   report: ((value: unknown) => void) | undefined;
+  readonly #mostBytes: number;
   #controller: AbortController | undefined;
   #aborted: CatgaError | undefined;
   #reject: ((why: CatgaError) => void) | undefined;
 
+  /** `mostBytes`: as of {@link RunLog.mostBytes}. */
   constructor(
     id: string,
     attempt: number,
     { fresh, mayHaveRun, last }: Pick<StepAttempt, "fresh" | "mayHaveRun" | "last">,
+    mostBytes: number,
   ) {
     this.id = id;
     this.attempt = attempt;
     this.fresh = fresh;
     this.mayHaveRun = mayHaveRun;
     this.last = last;
+    this.#mostBytes = mostBytes;
   }
 
   /**
@@ -65,7 +69,7 @@ export class StepAttempt implements Step {
   }
 
   progress(value: unknown): void {
-    this.reported = shownValue("progress", value);
+    this.reported = shownValue("progress", value, this.#mostBytes);
     if (this.#aborted === undefined) this.report?.(this.reported);
   }
 

@@ -23,17 +23,20 @@ export function ownOf(value: unknown): unknown {
 
 /**
  * Copies a value that a handler or step shows, as it will be read. Throws a `TypeError` or `RangeError` if it cannot be
- * stored. `method`: the method that was called with it.
+ * stored. `method`: the method that was called with it; `mostBytes`: as of {@link RunLog.mostBytes}.
  */
-export function shownValue(method: string, value: unknown): unknown {
+export function shownValue(method: string, value: unknown, mostBytes: number): unknown {
   if (value === undefined) throw new TypeError(`${method}: the value is undefined`);
   const text = encodeValue(value, `${method}: the value`);
-  if (!exceeds(text, MAX_SHOWN)) return decodeText(text);
-  throw new RangeError(`${method}: a value has up to ${MAX_SHOWN} bytes; this one has ${text.length} characters`);
+  // a quarter: the entry with which a run begins anew has its view beside its input, which has up to a half
+  const most = Math.min(MAX_SHOWN, mostBytes >> 2);
+  if (!exceeds(text, most)) return decodeText(text);
+  throw new RangeError(`${method}: a value has up to ${most} bytes; this one has ${text.length} characters`);
 }
 
 /**
- * Maximum size of a view, and of a step's progress, in bytes: each view is sent whole to all who watch.
+ * Maximum size of a view, and of a step's progress, in bytes, where messages have 260 kB or more: each view is sent
+ * whole to all who watch.
  * @decides `flow.show`, `step.progress`, and how large their values may be
  */
 const MAX_SHOWN = 65_536;

@@ -91,3 +91,25 @@ describe("a run that begins anew while its input is checked, which takes a while
     assertEquals(seen, ["a", "b"]);
   });
 });
+
+describe("a question that a life leaves unanswered, and that is handed over in parts", () => {
+  it("fails at once, also while its node goes on with the run (it was looked for a minute later)", async () => {
+    const Loop = workflow<number, void>("Loop");
+    const Big = Loop.signal<string>("Big");
+    const Ask = Loop.question("Ask");
+    const loop = Loop.handle(async (flow, round) => {
+      if (round === 2) return await flow.step("long", () => cluster.app("a").clock.sleep(50_000), { timeout: 60_000 });
+      await flow.wait(Ask);
+      return flow.again(round + 1);
+    });
+    await using cluster = await testCluster(["a"], { handlers: loop, logger: QUIET });
+    const app = cluster.app("a");
+    const run = unwrap(await app.start(Loop, 1));
+    for (let n = 0; n < 12; n++) unwrap(await app.tell(Big, run, "x".repeat(47_000)));
+    const since = app.clock.monotonic();
+    const { error } = await app.ask(Ask, run, undefined, { timeout: 40_000 });
+    assertEquals(error?.code, "NOT_ANSWERED");
+    assertLess(app.clock.monotonic() - since, 5_000);
+    assert((await infoOf(app, run)).timeline.some(({ type }) => type === "carried"));
+  });
+});

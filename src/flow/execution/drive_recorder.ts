@@ -239,7 +239,7 @@ export class DriveRecorder {
 
   /** Records that the run begins anew; what the next life takes over is filled in when the entry is stored. */
   recordAgain(started: Started, ended: Pick<HandOver, "unseen" | "givenBack" | "schedules">): void {
-    const pending: PendingAgain = { ...ended, parts: [], carried: new Set() };
+    const pending: PendingAgain = { ...ended, parts: [], carried: new Set(), unanswered: [] };
     this.record(this.#again({ by: this.#host.endpoint, started }, [], this.#host.log.now, pending));
   }
 
@@ -441,16 +441,18 @@ export class DriveRecorder {
         entries = [...before, whole];
         if (part !== undefined) {
           const name = token(this.#host.app.random, 12);
+          const unanswered = unansweredIn(part, journal, before);
           this.#splitOff.push(...entries);
           if (!await this.#append([{ t: "carried", part: name, ...part }])) return false;
           this.#splitOff.splice(-entries.length);
           pending.parts.push(name);
+          pending.unanswered.push(...unanswered);
           for (const { n } of part.open) pending.carried.add(n);
           for (const { key } of part.answers) pending.carried.add(signalKey("asked", key));
           for (const [key] of part.ids) pending.carried.add(key);
           continue;
         }
-        fresh = unansweredIn(whole, journal, before);
+        fresh = [...pending.unanswered, ...unansweredIn(whole, journal, before)];
       }
       const { entries: version, view } = journal;
       const message = log.messages.of(ref, entries, { version, holder, time, viewAt: view?.at });
@@ -585,6 +587,8 @@ export class DriveRecorder {
 interface PendingAgain extends HandOver {
   readonly parts: string[];
   readonly carried: Set<number | string>;
+  /** Questions in these entries that the run gives up unanswered. */
+  readonly unanswered: GivenAnswer[];
 }
 
 /**
@@ -608,7 +612,11 @@ function partOf(again: Again, most: number): Pick<Again, "open" | "answers" | "i
 }
 
 /** Returns the questions that the run has taken, and gives up unanswered as it begins anew. */
-function unansweredIn(again: Again, { answers }: Journal, before: readonly JournalEntry[]): readonly GivenAnswer[] {
+function unansweredIn(
+  again: Pick<Again, "answers">,
+  { answers }: Journal,
+  before: readonly JournalEntry[],
+): readonly GivenAnswer[] {
   const own = new Set(before.flatMap((entry) => entry.t === "answered" ? [answerKey(entry.question, entry.id)] : []));
   return again.answers.flatMap((answer) => {
     if (answers.has(answer.key) || own.has(answer.key)) return [];

@@ -5,6 +5,7 @@ import { type Schema, unwrap, workflow } from "../../mod.ts";
 import { testCluster } from "../testing/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { infoOf } from "./run_suite.ts";
+import { Journal } from "./stored/journal.ts";
 
 const Loop = workflow<number, number>("Loop");
 const Round = Loop.question<void, number>("Round");
@@ -111,5 +112,26 @@ describe("a question that a life leaves unanswered, and that is handed over in p
     assertEquals(error?.code, "NOT_ANSWERED");
     assertLess(app.clock.monotonic() - since, 5_000);
     assert((await infoOf(app, run)).timeline.some(({ type }) => type === "carried"));
+  });
+});
+
+describe("the ids of signals", () => {
+  it("go from life to life for two minutes if a program has given them (a made one did too: 16,000 took 0.6 s a life)", () => {
+    const journal = new Journal();
+    const started = { t: "started", version: 1, keep: 60_000, by: "n.1" } as const;
+    const told = (id: string, made: boolean) =>
+      ({ t: "signalled", signal: "Told", id, by: "", ...(made ? { made } : {}) }) as const;
+    const entries = [started, told("given", false), told("n.1.x", true), told("n.1.x", true), told("given", false)];
+    const both = [{ t: "took", step: "a", n: 0 }, { t: "took", step: "b", n: 1 }] as const;
+    journal.apply({ sequence: 1, time: 1_000, holder: "n.1", entries: [...entries, ...both], mark: "m" });
+    const none = { unseen: new Set<string>(), givenBack: new Set<number>(), schedules: [], parts: [] };
+    const ids = (time: number) =>
+      journal.handOver({ by: "n.1", started }, [], time, { ...none, carried: new Set() }).ids.map(([key]) => key);
+    assertEquals([ids(2_000), ids(122_000)], [["Told given"], []]);
+    const again = journal.handOver({ by: "n.1", started }, [], 2_000, {
+      ...none,
+      ...{ unseen: new Set(["b"]), carried: new Set<number>() },
+    });
+    assertEquals(again.open.map(({ n, id, made }) => [n, id, made]), [[1, "n.1.x", true]]);
   });
 });

@@ -57,11 +57,12 @@ export class RunNotices {
     const { name } = signal;
     const { app, endpoint } = this.#node;
     const { id = `${endpoint}.${token(app.random, 12)}` } = options;
+    const made = options.id === undefined ? { made: true } : {};
     const refused = await this.#refused(signal, payload);
     if (refused !== undefined) return refused;
     try {
       const value = payload === undefined ? undefined : decodeText(encodeValue(payload, "payload"));
-      return { ok: true, value: (by) => ({ t: "signalled", signal: name, id, value, by }) };
+      return { ok: true, value: (by) => ({ t: "signalled", signal: name, id, ...made, value, by }) };
     } catch (cause) {
       return failed("INVALID_MESSAGE", `signal ${name} cannot be sent: ${(cause as Error).message}`, cause);
     }

@@ -173,7 +173,10 @@ export class Journal {
   readonly #signals = new Map<number, ReceivedSignal>();
   /** Number of the next signal or question. */
   #next = 0;
-  /** By key and id of a signal or question: when it was stored, in ms since 1970. */
+  /**
+   * By key and id of a signal or question: when it was stored, in ms since 1970; -Infinity for an id that counts in this
+   * life alone, because no program has given it. (A run of 130 signals a second would else hand 16,000 over.)
+   */
   readonly #ids = new Map<string, number>();
   /** The entries `carried` of this life by name, each with the sequence of its message. */
   readonly #parts = new Map<string, Pick<Again, "open" | "answers" | "ids"> & { readonly sequence: number }>();
@@ -427,9 +430,9 @@ export class Journal {
   }
 
   #add(received: OpenSignal): void {
-    const { n, t, name, id, at } = received;
+    const { n, t, name, id, made = false, at } = received;
     const key = signalKey(t, name);
-    if (id !== undefined) this.#ids.set(`${key} ${id}`, at);
+    if (id !== undefined) this.#ids.set(`${key} ${id}`, made ? -Infinity : at);
     this.#signals.set(n, { ...received, key, taker: undefined });
     const of = this.signals.get(key);
     if (of === undefined) this.signals.set(key, new Set([n]));
@@ -537,8 +540,8 @@ function headersOf({ headers }: Started): Journal["headers"] {
   return headers && Object.freeze(Object.assign(Object.create(null), headers));
 }
 
-function idOf({ id }: { readonly id?: string | undefined }): { readonly id?: string } {
-  return id === undefined ? {} : { id };
+function idOf({ id, made }: Pick<OpenSignal, "id" | "made">): Pick<OpenSignal, "id" | "made"> {
+  return { ...(id === undefined ? {} : { id }), ...(made === undefined ? {} : { made }) };
 }
 
 /** Returns the key of a signal's or question's name: a signal and a question may have the same name. */

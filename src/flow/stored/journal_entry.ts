@@ -38,7 +38,14 @@ export type CalledEntry =
   & { readonly by: string }
   & (
     | Started
-    | { readonly t: "signalled"; readonly signal: string; readonly id?: string; readonly value?: unknown }
+    | {
+      readonly t: "signalled";
+      readonly signal: string;
+      readonly id?: string;
+      /** True if no program has given the id: only the process that sent the signal may store it again, and soon. */
+      readonly made?: boolean;
+      readonly value?: unknown;
+    }
     /** A question to the run, which waits as a signal does. A second one of its name and id is passed over. */
     | { readonly t: "asked"; readonly question: string; readonly id: string; readonly value?: unknown }
     | { readonly t: "cancelled"; readonly code: "CANCELLED" | "TIMEOUT"; readonly reason: string }
@@ -88,7 +95,7 @@ export interface Again {
   readonly open: readonly OpenSignal[];
   /** Answers that are still kept. */
   readonly answers: readonly KeptAnswer[];
-  /** Ids of signals that the run ignores when they are sent again, each with the time of the first. */
+  /** Ids of signals, given by programs, that the run ignores when they are sent again, each with the time of the first. */
   readonly ids: readonly TimedName[];
   /** Names of the entries `carried` of this life that have more of these three; absent if there are none. */
   readonly parts?: readonly string[];
@@ -109,6 +116,8 @@ export interface OpenSignal {
   readonly t: "signalled" | "asked";
   readonly name: string;
   readonly id?: string;
+  /** As of the entry `signalled`. */
+  readonly made?: boolean;
   readonly value?: unknown;
   /** When it was stored, in ms since 1970. */
   readonly at: number;
@@ -289,7 +298,7 @@ const step = isText;
 const isStarted: Check = (started) => isRecord(started) && entryOf({ ...started, by: "" })?.t === "started";
 const isOpenSignal: Check = (open) =>
   isRecord(open) && isCount(open.n) && (open.t === "signalled" || open.t === "asked") && isText(open.name) &&
-  maybe(isText)(open.id) && isTime(open.at);
+  maybe(isText)(open.id) && maybe(isFlag)(open.made) && isTime(open.at);
 const isKeptAnswer: Check = (answer) =>
   isRecord(answer) && isText(answer.key) && isOutcome(answer.outcome) && isTime(answer.until);
 const isListOf = (check: Check): Check => (list) => Array.isArray(list) && list.every(check);
@@ -307,7 +316,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
     tags: maybe(isStringArray),
     origin: maybe(isText),
   },
-  signalled: { by: isText, signal: isText, id: maybe(isText) },
+  signalled: { by: isText, signal: isText, id: maybe(isText), made: maybe(isFlag) },
   asked: { by: isText, question: isText, id: isText },
   again: {
     by: isText,

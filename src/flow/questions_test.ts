@@ -128,3 +128,28 @@ describe("a question whose asker is out of reach for longer than the run keeps i
     assertEquals([error?.code, handled], ["NOT_ANSWERED", 1]);
   });
 });
+
+describe("a run that has 10,000 entries when it gets a question", () => {
+  it("gives its answer, and shows its last view (both were dropped, although it ended well)", async () => {
+    const Long = workflow<void, string>("Long").view<string>();
+    const Ask = Long.question<void, string>("Ask");
+    const { promise: isThere, resolve } = Promise.withResolvers<void>();
+    const long = Long.handle(async (flow) => {
+      const asking = flow.wait(Ask);
+      for (let n = 0; n < 9_996; n += 476) {
+        await Promise.all(Array.from({ length: 476 }, (_, i) => flow.step(`${n + i}`, () => i)));
+      }
+      resolve();
+      const asked = await asking;
+      asked.answer("an answer");
+      flow.show("the end");
+      return "done";
+    });
+    await using app = await catga({ handlers: long, logger: QUIET });
+    const run = unwrap(await app.start(Long));
+    await isThere;
+    assertEquals((await app.ask(Ask, run)).value, "an answer");
+    assertEquals(unwrap(await app.result(Long, run)), "done");
+    assertEquals(unwrap(await app.view(Long, run)), "the end");
+  });
+});

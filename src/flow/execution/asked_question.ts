@@ -74,7 +74,7 @@ export class AskedQuestion implements Asked<unknown> {
     }
     const outcome = make();
     this.#isAnswered = true;
-    if (state.isHalting || state.isTooLong()) return;
+    if (state.isHalting) return;
     const until = state.now + this.#definition.keep;
     recorder.record({ t: "answered", question: this.#question, id: this.id, outcome, until });
   }

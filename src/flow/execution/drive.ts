@@ -276,7 +276,7 @@ export class Drive {
       markMisuse(misuse);
       throw misuse;
     }
-    if (!this.#handlerIsOver && !state.isHalting && !state.isTooLong()) state.recorder.show(view);
+    if (!this.#handlerIsOver && !state.isHalting) state.recorder.show(view);
   }
 
   #again(input: unknown, options: AgainOptions): NextLife {

@@ -74,8 +74,8 @@ describe("a run that begins anew while its input is checked, which takes a while
         },
       },
     };
-    const Loop = workflow("Loop", { input: slow as Schema<number> });
-    const A = Loop.signal("A", { input: slow as Schema<string> });
+    const Loop = workflow("Loop", { input: slow as unknown as Schema<number> });
+    const A = Loop.signal("A", { input: slow as unknown as Schema<string> });
     const B = Loop.signal<string>("B");
     const seen: string[] = [];
     const loop = Loop.handle(async (flow, round) => {

@@ -30,10 +30,10 @@ export function questionsSuite(name: string, options: object, open: () => Promis
       const trip = Trip.handle(async (flow) => {
         const places: string[] = [];
         for (let n = 0; n < 3; n++) {
-          const asked = await flow.wait(Move);
-          if (n === 1) asked.fail("TOO_LATE", "the boat has left", { details: { at: 7 } });
-          else asked.answer({ fee: n });
-          places.push(asked.input.to);
+          const { input, answer, fail } = await flow.wait(Move);
+          if (n === 1) fail("TOO_LATE", "the boat has left", { details: { at: 7 } });
+          else answer({ fee: n });
+          places.push(input.to);
         }
         return places;
       });

@@ -61,8 +61,8 @@ export function viewsSuite(name: string, options: object, open: () => Promise<De
       const More = Copy.signal("more");
       const copy = Copy.handle(async (flow) => {
         const rows = await flow.step("rows", (step: Step<{ row: number }>) => {
-          const { last = { row: 0 }, attempt } = step;
-          for (let row = last.row + 1; row <= last.row + 2_500; row++) step.progress({ row });
+          const { last = { row: 0 }, attempt, progress } = step;
+          for (let row = last.row + 1; row <= last.row + 2_500; row++) progress({ row });
           if (attempt < 3) throw new Error("the connection is lost");
           return [last.row, attempt];
         }, { retry: { delay: [1, 1] } });

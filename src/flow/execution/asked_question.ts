@@ -34,7 +34,8 @@ export class AskedQuestion implements Asked<unknown> {
     this.input = input;
   }
 
-  answer(value: unknown): void {
+  // bound, as handlers take what they need out of the question: `const { input, answer } = await flow.wait(Change)`
+  readonly answer = (value: unknown): void => {
     const what = `the answer to ${this.#question}`;
     this.#record(() => {
       const { output } = this.#definition;
@@ -45,9 +46,9 @@ export class AskedQuestion implements Asked<unknown> {
       if (!parsed.ok) throw new Error(parsed.error.message, { cause: parsed.error.cause });
       return { ok: true, value: copyOf(parsed.value, what, mostBytes) };
     });
-  }
+  };
 
-  fail(code: string, message: string, options?: FailOptions): void {
+  readonly fail = (code: string, message: string, options?: FailOptions): void => {
     this.#record(() => {
       const { failures } = this.#definition;
       if (failures !== undefined && !failures.includes(code) && !isErrorCode(code)) {
@@ -56,7 +57,7 @@ export class AskedQuestion implements Asked<unknown> {
       const { error } = fail(code, message, options);
       return { ok: false, error: decided(error, this.#question, this.#state.host.log.mostBytes) };
     });
-  }
+  };
 
   #record(make: () => RecordedOutcome): void {
     const state = this.#state;

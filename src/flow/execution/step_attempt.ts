@@ -68,10 +68,11 @@ export class StepAttempt implements Step {
     return this.#controller.signal;
   }
 
-  progress(value: unknown): void {
+  /** Bound, because functions of steps take what they need out of their argument: `({ last, progress }) => …`. */
+  readonly progress = (value: unknown): void => {
     this.reported = shownValue("progress", value, this.#mostBytes);
     if (this.#aborted === undefined) this.report?.(this.reported);
-  }
+  };
 
   abort(why: CatgaError): void {
     if (this.#aborted !== undefined) return;

@@ -153,3 +153,26 @@ describe("a run that has 10,000 entries when it gets a question", () => {
     assertEquals(unwrap(await app.view(Long, run)), "the end");
   });
 });
+
+describe("flow.ask of a question whose answer is a failure", () => {
+  it("has it, also one after which a send is tried again: the answer stays (the step was tried for ever)", async () => {
+    const Desk = workflow<void, void>("Desk");
+    const Seat = Desk.question<void, number>("Seat");
+    const codes = [["BUSY", { retryable: true }], ["UNAVAILABLE", {}], ["NOT_ENDED", {}]] as const;
+    const desk = Desk.handle(async (flow) => {
+      for (const [code, options] of codes) (await flow.wait(Seat)).fail(code, "come later", options);
+    });
+    const Guest = workflow<string, unknown[]>("Guest");
+    const guest = Guest.handle(async (flow, run) => {
+      const got: unknown[] = [];
+      for (const [name] of codes) got.push((await flow.ask(Seat, run, undefined, { name })).error?.code);
+      return got;
+    });
+    await using cluster = await testCluster(["a"], { handlers: [desk, guest], logger: QUIET });
+    const app = cluster.app("a");
+    const run = unwrap(await app.start(Desk));
+    const asking = unwrap(await app.start(Guest, run));
+    const result = await app.result(Guest, asking, { timeout: 20_000 });
+    assertEquals(result.value, codes.map(([code]) => code));
+  });
+});

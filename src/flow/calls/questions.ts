@@ -18,6 +18,7 @@ import { SharedTimer } from "../../ports/shared_timer.ts";
 import type { Subscription } from "../../ports/transport.ts";
 import type { DrivenRuns } from "../driving/driven_runs.ts";
 import type { GivenAnswer } from "../execution/drive_host.ts";
+import { asAnswer } from "../execution/asked_attempt.ts";
 import { refusedInTime } from "../execution/schema_in_time.ts";
 import type { RunsNode } from "../runs_node.ts";
 import { Journal, notAnswered } from "../stored/journal.ts";
@@ -167,7 +168,7 @@ export class Questions {
         if (found === "lost" && asked !== undefined && clock.monotonic() - asked >= keep) {
           return forgotten(ref, name, id);
         }
-        if (typeof found === "object") return resultOf(found);
+        if (typeof found === "object") return asAnswer(resultOf(found));
         if (clock.monotonic() >= due || signal?.aborted) return notYet(ref, { name, id, timeout });
       }
     } catch (error) {

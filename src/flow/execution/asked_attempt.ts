@@ -3,6 +3,7 @@
  * is asked once, however often the step is attempted.
  */
 import type { AnyQuestion } from "../../contract/calls/flow.ts";
+import type { Result } from "../../contract/calls/result.ts";
 import { CatgaError } from "../../error.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
 import { decided, TransientError } from "../stored/recorded_error.ts";
@@ -33,11 +34,24 @@ export function asking(
     const { error } = result;
     // a node that stops does not wait for an answer: another one asks again, under the same id
     if (leaves.signal.aborted) throw new CatgaError("CLOSED", `${state.label} goes on elsewhere`);
-    if (error.code === "CLOSED") throw error;
-    if (AGAIN.has(error.code)) throw new TransientError(error);
-    return { ok: false, error: decided(error, question.name, log.mostBytes) };
+    if (!ANSWERS.has(error)) {
+      if (error.code === "CLOSED") throw error;
+      if (AGAIN.has(error.code)) throw new TransientError(error);
+    }
+    // the run answers once: another attempt would get the same answer, also one that says "retryable"
+    const { retryable: _, ...final } = decided(error, question.name, log.mostBytes);
+    return { ok: false, error: final };
   };
 }
+
+/** Marks the failure of a result of a question as the answer that the run has recorded. Returns the result. */
+export function asAnswer(result: Result<unknown>): Result<unknown> {
+  if (!result.ok) ANSWERS.add(result.error);
+  return result;
+}
+
+/** Failures that are answers of runs. */
+const ANSWERS = new WeakSet<CatgaError>();
 
 /** Time between two looks whether the node stops, in ms. */
 const LOOK = 500;

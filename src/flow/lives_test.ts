@@ -135,3 +135,25 @@ describe("the ids of signals", () => {
     assertEquals(again.open.map(({ n, id, made }) => [n, id, made]), [[1, "n.1.x", true]]);
   });
 });
+
+describe("a child that is called just before its parent begins anew", () => {
+  it("is cancelled, or not started: it does not go on", async () => {
+    const Child = workflow<void, void>("Child");
+    const child = Child.handle((flow) => flow.sleep("long", 60_000));
+    const Loop = workflow<number, void>("Loop");
+    const Go = Loop.signal("Go");
+    const loop = Loop.handle(async (flow, round) => {
+      await flow.wait(Go);
+      if (round === 2) return;
+      void flow.send(Child);
+      return flow.again(round + 1);
+    });
+    await using cluster = await testCluster(["a"], { handlers: [loop, child], logger: QUIET });
+    const app = cluster.app("a");
+    const run = unwrap(await app.start(Loop, 1));
+    for (let n = 0; n < 2; n++) unwrap(await app.tell(Go, run));
+    unwrap(await app.result(Loop, run, { timeout: 20_000 }));
+    await cluster.advance(1_000);
+    assertEquals((await Array.fromAsync(app.runs({ workflow: "Child", open: true }))).map(({ id }) => id), []);
+  });
+});

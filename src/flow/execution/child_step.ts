@@ -56,11 +56,12 @@ export class ChildStep extends StepCall {
   }
 
   /**
-   * Cancels the child, if it may have been started, because the run begins anew and no longer waits for it. Resolves
-   * when the child is cancelled, or the execution of the run has ended.
+   * Cancels the child, if it may have been started, because the run begins anew and no longer waits for it; otherwise it
+   * is not started any more. Resolves when the child is cancelled, or the execution of the run has ended.
    */
   async cancelForGood(reason: string): Promise<void> {
-    if (this.isSettled || !this.mayHaveBegun) return;
+    if (this.isSettled) return;
+    if (!this.mayHaveBegun) return this.end();
     const { activity, host } = this.state;
     await activity.insist(() => host.cancelChild(this.#child, reason, this.#contract));
   }
@@ -74,7 +75,9 @@ export class ChildStep extends StepCall {
     this.#isUnderWay = true;
     state.activity.work(async () => {
       try {
-        if (!await state.recorder.ready(this.needsOutcome ? name : undefined) || this.#isGivenUp()) return;
+        if (!await state.recorder.ready(this.needsOutcome ? name : undefined) || this.#isGivenUp() || this.isOver) {
+          return;
+        }
         if (this.#mustCancel && !journal.wasTold(name, child)) await this.#cancel(child);
         else if (!state.isTooLong()) await this.#start(child);
       } finally {

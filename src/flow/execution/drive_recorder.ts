@@ -47,7 +47,7 @@ import {
   type ShownEntry,
   type Started,
 } from "../stored/journal_entry.ts";
-import { isUnstored } from "../stored/recorded_error.ts";
+import { isUnstored, storedText } from "../stored/recorded_error.ts";
 import { isCalled, isShown } from "../stored/run_message.ts";
 import type { RunRef } from "../stored/run_ref.ts";
 
@@ -596,8 +596,12 @@ interface PendingAgain extends HandOver {
  * `undefined`: it has no more, or nothing that can be stored before it.
  */
 function partOf(again: Again, most: number): Pick<Again, "open" | "answers" | "ids"> | undefined {
-  const bytes = (value: unknown) => byteLength(encodeValue(value, "entry", STORED_DEPTH) ?? "");
-  if (bytes(again) <= most) return undefined;
+  const textOf = (value: unknown) => encodeValue(value, "entry", STORED_DEPTH) ?? "";
+  const whole = textOf(again);
+  const isTagged = storedText(whole) !== whole;
+  const stored = (text: string) => byteLength(isTagged ? JSON.stringify(text) : text);
+  const bytes = (value: unknown) => stored(textOf(value));
+  if (stored(whole) <= most) return undefined;
   let left = most;
   // one that is larger than a part alone is a part of its own
   const some = <T>(all: readonly T[]) =>

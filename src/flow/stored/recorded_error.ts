@@ -4,6 +4,7 @@
  */
 import { causeText, thrownMessage } from "../../data/cause_text.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
+import { isTagged } from "../../data/tags.ts";
 import { exceeds } from "../../data/utf8.ts";
 import { isFailure } from "../../contract/calls/result.ts";
 import { UNSENDABLE_DETAILS } from "../../dispatch/error_encoding.ts";
@@ -49,7 +50,7 @@ export function decided(
       failure = { ...plain, details: UNSENDABLE_DETAILS };
     }
   }
-  if (exceeds(JSON.stringify(plain.message) + text, maxBytes)) {
+  if (exceeds(JSON.stringify(plain.message) + storedText(text), maxBytes)) {
     const size = `has ${text.length + plain.message.length} characters with its details`;
     throw new DecidedFailure({
       code: "TOO_LARGE",
@@ -57,6 +58,14 @@ export function decided(
     });
   }
   return failure;
+}
+
+/**
+ * Returns what an entry with a value of this text has of it: an entry is JSON, or, if a value in it has tags, a text
+ * within JSON, whose quotes are escaped.
+ */
+export function storedText(text: string): string {
+  return isTagged(text) ? JSON.stringify(text) : text;
 }
 
 /** Makes an error from its record in an entry. */

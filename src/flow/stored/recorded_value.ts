@@ -5,7 +5,7 @@
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { exceeds } from "../../data/utf8.ts";
 import type { RecordedOutcome } from "./journal_entry.ts";
-import { DecidedFailure, errorOf } from "./recorded_error.ts";
+import { DecidedFailure, errorOf, storedText } from "./recorded_error.ts";
 
 /**
  * Makes the value or failure that a step returns to the handler, from its recorded outcome. `raw`: true to return a
@@ -30,7 +30,7 @@ export function shownValue(method: string, value: unknown, mostBytes: number): u
   const text = encodeValue(value, `${method}: the value`);
   // a quarter: the entry with which a run begins anew has its view beside its input, which has up to a half
   const most = Math.min(MAX_SHOWN, mostBytes >> 2);
-  if (!exceeds(text, most)) return decodeText(text);
+  if (!exceeds(storedText(text), most)) return decodeText(text);
   throw new RangeError(`${method}: a value has up to ${most} bytes; this one has ${text.length} characters`);
 }
 
@@ -57,7 +57,7 @@ export function copyOf(value: unknown, what: string, mostBytes: number): unknown
       message: `${what} cannot be recorded: ${(error as Error).message}`,
     });
   }
-  if (exceeds(text, mostBytes)) {
+  if (exceeds(storedText(text), mostBytes)) {
     throw new DecidedFailure({
       code: "TOO_LARGE",
       message: `${what} has ${text.length} characters: store it elsewhere, and record where it is`,

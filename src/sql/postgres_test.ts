@@ -221,6 +221,33 @@ describe("a store in a PostgreSQL server", slow, () => {
     assertEquals((await run(`SELECT count(*)::text AS n FROM ${schema}.outbox`))[0].n, "1");
   });
 
+  it("skips no row of the newest transaction, and none that was set aside and is mended", async () => {
+    await using opened = await openDriver("pg", server);
+    const { store, schema, run, names } = await newStore(opened);
+    const table = relayTable(opened.db, names, schema);
+    const publish = (id: string) => store.transaction((_, out) => void out.publish(Counted, { key: id, n: 0 }, { id }));
+    const ids = async () => (await table.take(100, [])).rows.map(({ id }) => id);
+    await publish("mended");
+    await table.refuse([{ n: (await table.take(1, [])).rows[0].n, why: "ID_REUSED" }]);
+    const late = Promise.withResolvers<void>();
+    const drawn = Promise.withResolvers<void>();
+    const newest = opened.db.transaction(async (tx) => {
+      const out = store.out();
+      out.publish(Counted, { key: "late", n: 0 }, { id: "late" });
+      await store.write(tx, out);
+      drawn.resolve();
+      await late.promise;
+    });
+    await drawn.promise;
+    for (let i = 0; i < 3; i++) await table.settle(); // no transaction with a greater id has ended yet
+    late.resolve();
+    await newest;
+    assertEquals(await ids(), ["late"]);
+    for (let i = 0; i < 3; i++) await table.settle();
+    await run(`UPDATE ${names.outbox} SET refused = NULL`);
+    assertEquals(await ids(), ["mended", "late"]);
+  });
+
   it("goes on after its server has stopped as in a power failure: handlers count no attempt, and nothing is lost", async () => {
     await using opened = await openDriver("pg", server);
     const { store, schema, run } = await newStore(opened);

@@ -70,7 +70,7 @@ class PostgresOutbox<Tx> implements RelayTable {
    * while a long transaction keeps vacuum from removing them.
    */
   #floor = 0n;
-  /** A number that was drawn, and the transactions that may have drawn numbers up to it. */
+  /** A number that was drawn; those that may have drawn numbers up to it are the transactions before `end`. */
   #drawn: { readonly last: bigint; readonly end: bigint } | undefined;
 
   constructor(db: SqlDatabase<Tx>, names: TableNames, name: string) {
@@ -177,7 +177,9 @@ class PostgresOutbox<Tx> implements RelayTable {
   /**
    * Raises the floor. A number is drawn behind the transaction id of its row ({@link insertStatement}): so when all
    * transactions have ended that had an id when the number `last` was drawn, every row up to `last` is there, or will
-   * never be. The sequence is read before the snapshot: in one statement it would be read after it.
+   * never be. Those are the ones below a new id that is drawn when the sequence has been read. The end of a snapshot
+   * is too low: it is one past the last transaction that has ended, and newer ones are under way. Rows that were set
+   * aside hold the floor, because an operator may mend them.
    */
   async settle(): Promise<void> {
     const { outbox } = this.#names;
@@ -187,7 +189,7 @@ class PostgresOutbox<Tx> implements RelayTable {
       const [{ xmin }] = await run("SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin");
       if (BigInt(xmin as string) < drawn.end) return;
       const [{ low }] = await run(
-        `SELECT min(n)::text AS low FROM ${outbox} WHERE refused IS NULL AND n > $1::text::bigint`,
+        `SELECT min(n)::text AS low FROM ${outbox} WHERE n > $1::text::bigint`,
         [String(this.#floor)],
       );
       const safe = low === null ? drawn.last : BigInt(low as string) - 1n;
@@ -198,7 +200,7 @@ class PostgresOutbox<Tx> implements RelayTable {
       `SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence($1::text, 'n')::regclass), 0)::text AS last`,
       [outbox],
     );
-    const [{ end }] = await run('SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS "end"');
+    const [{ end }] = await run('SELECT pg_current_xact_id()::text AS "end"');
     this.#drawn = { last: BigInt(last as string), end: BigInt(end as string) };
   }
 }

@@ -234,6 +234,8 @@ class TermRun {
   async turn(signal: AbortSignal): Promise<RelayTurn | "lost"> {
     const { table } = this.#options;
     await this.#lookUp();
+    // what an earlier attempt has stored since is recognized by its id, if it is sent again soon
+    const lookedUp = stamp(this.#clock);
     const under = this.#open.flatMap(({ rows }) => rows.map(({ n }) => n));
     const { rows, oldest } = await table.take(Math.max(0, BATCH - under.length), [...under, ...this.#stored]);
     const looked = stamp(this.#clock);
@@ -244,7 +246,6 @@ class TermRun {
     }
     this.#openAge = this.#open.length === 0 ? undefined : this.#openAge ?? { age: oldest, at: looked };
     const deleted = this.#stored;
-    const noting = stamp(this.#clock);
     // also before what is under way is sent again: another term may have sent it, so long ago that the server would not
     // recognize it
     if (this.#open.length > 0 || deleted.length > 0) {
@@ -256,7 +257,7 @@ class TermRun {
     const age = this.#openAge === undefined ? 0 : this.#openAge.age + elapsed(this.#clock, this.#openAge.at);
     const base = { oldest: age, deleted: deleted.length };
     if (this.#open.length === 0) return { ...base, next: "idle", refused: 0, why: undefined };
-    return { ...base, ...await this.#settle(await this.#sendAll(noting, signal)) };
+    return { ...base, ...await this.#settle(await this.#sendAll(lookedUp, signal)) };
   }
 
   /** Finds out which of the parcels that may be stored are: their first rows are in the log. */
@@ -279,17 +280,21 @@ class TermRun {
     this.#sequenceAt = stamp(this.#clock);
   }
 
-  /** Sends all parcels, each behind those that it waits for; a parcel behind one that is not stored is not sent. */
-  async #sendAll(noted: Stamp, signal: AbortSignal): Promise<readonly (Fate | undefined)[]> {
-    const before = waits(this.#open);
+  /**
+   * Sends all parcels, each behind those that it waits for; a parcel behind one that is not stored, and will be sent
+   * again, is not sent.
+   */
+  async #sendAll(lookedUp: Stamp, signal: AbortSignal): Promise<readonly (Fate | undefined)[]> {
+    const open = this.#open;
+    const before = waits(open);
     const sent: Promise<Fate | undefined>[] = [];
-    for (const [index, parcel] of this.#open.entries()) {
-      const behind = Promise.all(before[index].map((other) => sent[other]));
-      sent.push(behind.then(async (fates) => {
-        if (fates.some((fate) => fate === undefined || fate.type === "later")) return undefined;
+    for (const [index, parcel] of open.entries()) {
+      const behind = Promise.all(before[index].map(async (other) => isOver(open[other], await sent[other])));
+      sent.push(behind.then(async (over) => {
+        if (over.includes(false)) return undefined;
         // a process that stood still may no longer lead, and the server may have forgotten the ids of its messages: the
         // next turn notes the rest again, if the term is still the last one
-        if (signal.aborted || elapsed(this.#clock, noted) > STALE) return undefined;
+        if (signal.aborted || elapsed(this.#clock, lookedUp) > STALE) return undefined;
         return await this.#send(parcel);
       }));
     }
@@ -352,6 +357,11 @@ class TermRun {
   }
 }
 
+/** Returns true if a parcel with this fate is not sent again: several rows that were refused go alone. */
+function isOver({ rows }: Parcel, fate: Fate | undefined): boolean {
+  return fate?.type === "stored" || (fate?.type === "refused" && rows.length === 1);
+}
+
 function isCall(kind: OutboxRow["kind"]): boolean {
   return kind === "start" || kind === "tell";
 }
@@ -380,8 +390,8 @@ const ATTEMPT = 5_000;
 const RETRY_PAUSE = 100;
 const LONGEST_PAUSE = 2_000;
 /**
- * Age of a note beyond which nothing is sent by it, in ms: another term may have begun, and the server recognizes a
- * message that is sent again for 2 minutes.
+ * Age of a look into the log, and of the note after it, beyond which nothing is sent by them, in ms: another term may
+ * have begun, and the server recognizes a message that is sent again for 2 minutes.
  */
 const STALE = 30_000;
 /** Age of the known end of the log beyond which it is read again before a batch is noted, in ms. */

@@ -2,7 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { CatgaError } from "../error.ts";
-import type { Appended } from "../ports/event_log.ts";
+import type { RecordedMessage } from "../contract/nodes/attached_store.ts";
+import { type Appended, neverStored } from "../ports/event_log.ts";
 import { delay } from "../ports/clock.ts";
 import { Relay } from "./relay.ts";
 import type { OutboxRow } from "./relay_plan.ts";
@@ -90,5 +91,68 @@ describe("the relay of an outbox that is never empty", () => {
     assert(noted.flat().length > before);
     assertEquals(new Set(faults), new Set(["tidying the tables of the store main: permission denied for sequence"]));
     await end();
+  });
+});
+
+/** A relay whose outbox has the rows of `rows`, and whose log stores what `refuses` returns nothing for. */
+function relaying(rows: OutboxRow[], refuses: (message: RecordedMessage) => string | undefined) {
+  const clock = VirtualClock.ofTicks();
+  const log: string[] = [];
+  const append = async (message: RecordedMessage): Promise<Appended> => {
+    await delay(clock, 5);
+    const why = refuses(message);
+    if (why !== undefined) return neverStored(new CatgaError("TOO_LARGE", why));
+    const sequence = log.push(...message.items);
+    return { type: "stored", sequence, duplicate: false };
+  };
+  const never = () => Promise.reject(new Error("not in this test"));
+  const relay = new Relay({
+    name: "main",
+    table: {
+      begin: () => ({ term: 1, note: "[]", rows: [] }),
+      resume() {},
+      take: (most, without) => {
+        const left = rows.filter(({ n }) => !without.includes(n)).slice(0, most);
+        return { rows: left, oldest: left.length === 0 ? 0 : 10 };
+      },
+      note: ({ stored }) => {
+        const gone = new Set(stored);
+        rows.splice(0, rows.length, ...rows.filter(({ n }) => !gone.has(n)));
+        return true;
+      },
+      refuse: () => {},
+      refused: () => 0,
+      forget: () => false,
+      settle() {},
+    },
+    host: {
+      log: {
+        append,
+        end: () => Promise.resolve(log.length),
+        stored: () => Promise.resolve(new Set()),
+        mark: () => Promise.resolve(undefined),
+        setMark: () => Promise.resolve(),
+      },
+      ...{ clock, start: never, tell: never, fault() {} },
+    },
+  });
+  return { relay, clock, log };
+}
+
+function rowOf(n: number): OutboxRow {
+  const head = JSON.stringify({ keep: 1, given: false });
+  return { n: `${n}`, kind: "event", contract: "E", key: "k", id: `id-${n}`, body: `${n}`, head };
+}
+
+describe("the relay of an outbox", () => {
+  it("keeps the order of a key if the log refuses several rows as one message, and takes them alone", async () => {
+    const rows = Array.from({ length: 600 }, (_, n) => rowOf(n + 1));
+    const { relay, clock, log } = relaying(rows, ({ items }) => items.length > 100 ? "too many" : undefined);
+    const over = new AbortController();
+    const leading = relay.lead(over.signal);
+    await clock.until(delay(clock, 60_000));
+    over.abort();
+    await clock.until(leading);
+    assertEquals([log.length, log.findIndex((item, index) => item !== `${index + 1}`)], [600, -1]);
   });
 });

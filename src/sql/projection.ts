@@ -81,21 +81,36 @@ export class Projection<Tx> {
       from: at === 0 ? "start" : at,
       signal: AbortSignal.any([signal, over.signal]),
     });
+    const ask = () => {
+      const next = events.next();
+      next.catch(() => {}); // what comes before it may still be applied: its error is thrown when it is the first
+      return next;
+    };
     try {
-      let next = events.next();
+      let next = ask();
+      let keptAt = host.clock.monotonic();
+      /** Returns false if another process, or a rebuild, has moved the position. */
+      const look = async (): Promise<boolean> => {
+        if (await this.position() !== at) return false;
+        const { position: passed = 0 } = events;
+        if (passed <= at || host.clock.monotonic() - keptAt < KEEP) return true;
+        // an event that the follower has given moves its position, too
+        if (await soonOr(host, next) !== undefined) return true;
+        if (!await this.#pass({ from: at, to: passed })) return false;
+        at = passed;
+        keptAt = host.clock.monotonic();
+        return true;
+      };
       while (true) {
-        const first = await this.#firstOr(host, next, async () => await this.position() !== at);
+        const first = await this.#firstOr(host, next, look);
         if (first === "moved" || first.done) return;
         const got = [first.value];
-        next = events.next();
+        next = ask();
         while (got.length < max) {
-          const more = await Promise.race([
-            next,
-            new Promise<undefined>((resolve) => host.clock.soon(() => resolve(undefined))),
-          ]);
+          const more = await soonOr(host, next.catch(() => undefined));
           if (more === undefined || more.done) break;
           got.push(more.value);
-          next = events.next();
+          next = ask();
         }
         const to = got[got.length - 1].position;
         if (!await this.#apply(got, { from: at, to }, signal)) return;
@@ -106,26 +121,55 @@ export class Projection<Tx> {
     }
   }
 
-  /** Waits for an event; looks now and then whether another process, or a rebuild, has moved the position. */
-  async #firstOr<T>(host: StoreHost, next: Promise<T>, hasMoved: () => Promise<boolean>): Promise<T | "moved"> {
-    next.catch(() => {}); // it is raced: its error is thrown below, or the follower is ended
+  /** Waits for an event; `look`: called now and then, false if the position has moved. */
+  async #firstOr<T>(host: StoreHost, next: Promise<T>, look: () => Promise<boolean>): Promise<T | "moved"> {
     while (true) {
       const { promise: looked, resolve } = Promise.withResolvers<undefined>();
       const timer = host.clock.after(LOOK, () => resolve(undefined), { background: true });
       const first = await Promise.race([next, looked]);
       timer.cancel();
       if (first !== undefined) return first;
-      if (await hasMoved()) return "moved";
+      if (!await look()) return "moved";
     }
+  }
+
+  /**
+   * Moves the position over events of other contracts; false: it was another one. A position that stands still while no
+   * event comes would soon be older than the log keeps events, and nobody could say what has expired behind it.
+   */
+  async #pass(move: Move): Promise<boolean> {
+    const { text, params } = this.#moving(move);
+    return (await this.#options.db.run(undefined, text, params)).length > 0;
   }
 
   /** Applies events and moves the position, in one transaction; false: the position was another one. */
   async #apply(
     events: readonly FollowedEvent<unknown>[],
-    { from, to }: { readonly from: number; readonly to: number },
+    move: Move,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { db, names: { position }, name, apply, transactions, makeOut } = this.#options;
+    const { db, apply, transactions, makeOut } = this.#options;
+    const { text, params } = this.#moving(move);
+    try {
+      await transactions.run(
+        makeOut,
+        (tx) =>
+          andThen(db.run(tx, text, params), (rows) => {
+            if (rows.length === 0) throw new Moved();
+            return andThen(apply(events, tx), () => undefined);
+          }),
+        { signal, isRepeatable: true },
+      );
+      return true;
+    } catch (error) {
+      if (error instanceof Moved) return false;
+      throw error;
+    }
+  }
+
+  /** Returns the statement that moves the position, and returns no row if it is another one. */
+  #moving({ from, to }: Move): { readonly text: string; readonly params: readonly string[] } {
+    const { db, names: { position }, name } = this.#options;
     const [moved, begun] = db.dialect === "postgres"
       ? [
         `UPDATE ${position} SET position = $3::text::bigint WHERE name = $1::text AND position = $2::text::bigint ` +
@@ -139,22 +183,19 @@ export class Projection<Tx> {
         `INSERT INTO ${position} (name, position) SELECT ?1, CAST(?3 AS INTEGER) WHERE ?2 = '0' ` +
         `ON CONFLICT DO NOTHING RETURNING 1 AS moved`,
       ];
-    try {
-      await transactions.run(
-        makeOut,
-        (tx) =>
-          andThen(db.run(tx, from === 0 ? begun : moved, [name, String(from), String(to)]), (rows) => {
-            if (rows.length === 0) throw new Moved();
-            return andThen(apply(events, tx), () => undefined);
-          }),
-        { signal, isRepeatable: true },
-      );
-      return true;
-    } catch (error) {
-      if (error instanceof Moved) return false;
-      throw error;
-    }
+    return { text: from === 0 ? begun : moved, params: [name, String(from), String(to)] };
   }
+}
+
+/** A move of a table's position in the log. */
+interface Move {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Resolves as the promise does, or with `undefined` in a later turn of the event loop. */
+function soonOr<T>(host: StoreHost, promise: Promise<T>): Promise<T | undefined> {
+  return Promise.race([promise, new Promise<undefined>((resolve) => host.clock.soon(() => resolve(undefined)))]);
 }
 
 /** Rolls a transaction back because another process, or a rebuild, has moved the position. */
@@ -166,6 +207,8 @@ class Moved extends CatgaError {
 
 /** Interval at which the position is read while no event comes, in ms. */
 const LOOK = 1_000;
+/** Interval at which the position is moved over events of other contracts, in ms: below the least `keep` of an event. */
+const KEEP = 60_000;
 /** First pause after an error, in ms. */
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 5_000; // ms

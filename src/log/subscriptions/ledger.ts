@@ -529,20 +529,30 @@ export class Ledger {
     return begun;
   }
 
-  /** Begins messages that have waited for limits which let them now. */
+  /** Begins messages that have waited for limits which let them now: of each category in turn. */
   #beginLimited(begun: Item[], now: () => number): void {
+    const time = now();
     for (const category of this.#limited) {
-      const { limited, gates } = category;
-      const time = now();
-      while (limited.size > 0 && gates?.every((gate) => !gate.isFull && gate.due <= time) !== false) {
-        const item = limited.shift()!; // `limited` is not empty here
-        if (item.turn !== "ready" || item.place === "gone" || item.gates !== undefined) continue;
-        if (!this.#mayRun(item, now)) continue;
+      const item = this.#nextLimited(category, time, now);
+      if (item !== undefined) {
         this.#takeSlots(item, time);
         begun.push(this.#run(item));
       }
-      if (limited.size === 0) this.#limited.delete(category);
+      if (item === undefined && category.limited.size > 0) continue;
+      this.#limited.delete(category);
+      // behind the others, which may have the same limits; this loop comes to it again
+      if (category.limited.size > 0) this.#limited.add(category);
     }
+  }
+
+  /** Takes the next message of a category out of those that wait for limits; `undefined`: none of them may run. */
+  #nextLimited({ limited, gates }: Category, time: number, now: () => number): Item | undefined {
+    while (limited.size > 0 && gates?.every((gate) => !gate.isFull && gate.due <= time) !== false) {
+      const item = limited.shift()!; // `limited` is not empty here
+      if (item.turn !== "ready" || item.place === "gone" || item.gates !== undefined) continue;
+      if (this.#mayRun(item, now)) return item;
+    }
+    return undefined;
   }
 
   /** Has a message wait for its limits, unless they let it run, or it runs already; takes its slots if it does not. */

@@ -14,6 +14,8 @@ export class LimitGate {
   #numbers: LimitNumbers;
   /** Time at which all that has begun is paid off, at the rate of the limit, in ms since 1970. */
   #paid: number;
+  /** Time at which the last message has taken a slot, as far as this leader knows, in ms since 1970. */
+  #taken: number;
   /** Time before which no message begins, as a handler has said, in ms since 1970. */
   #pausedUntil = -Infinity;
 
@@ -21,6 +23,7 @@ export class LimitGate {
   constructor(id: string, numbers: LimitNumbers, tookOver: number | undefined) {
     this.id = id;
     this.#numbers = numbers;
+    this.#taken = tookOver ?? -Infinity;
     // as many as may begin at once have just begun, as far as this leader knows
     this.#paid = tookOver === undefined ? -Infinity : tookOver + this.#ahead + Math.min(this.#each, LONGEST_WAIT);
   }
@@ -28,6 +31,8 @@ export class LimitGate {
   /** Sets the numbers that count now. */
   set numbers(numbers: LimitNumbers) {
     this.#numbers = numbers;
+    // at a higher rate nothing waits for the pauses of the lower one
+    this.#paid = Math.min(this.#paid, this.#taken + this.#ahead + this.#each);
   }
 
   /** True if the number of messages that run at once is limited, and reached. */
@@ -53,6 +58,7 @@ export class LimitGate {
   /** Takes a slot for a message that begins. */
   take(now: number): void {
     this.running++;
+    this.#taken = Math.max(this.#taken, now);
     if (this.#each > 0) this.#paid = Math.max(this.#paid, now) + this.#each;
   }
 

@@ -5,6 +5,7 @@
  * order of the log: while it is left behind, only the second reader takes any of it, and it never passes the first one.
  */
 
+import { byteLength } from "../../data/utf8.ts";
 import { type LeftKey, MAX_LEFT } from "../format/commit.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 
@@ -35,6 +36,8 @@ export type ReaderTurn =
 /** The keys that are left behind, and the place of the reader that brings their messages. */
 export class LeftBehind {
   readonly #lines = new Map<string, LeftLine>();
+  /** Size of the names of all keys, in bytes. */
+  #bytes = 0;
   /** Position up to which the second reader has read; `undefined`: it does not read. */
   place: number | undefined = undefined;
   #waits = false;
@@ -46,7 +49,7 @@ export class LeftBehind {
   constructor(stored: readonly LeftKey[] = []) {
     this.isReading = stored.length > 0;
     for (const [category, key, from] of stored) {
-      this.#lines.set(nameOf(category, key), { category, key, from, last: 0, isUnknown: true, isPassed: false });
+      this.#add({ category, key, from, last: 0, isUnknown: true, isPassed: false });
     }
   }
 
@@ -56,7 +59,7 @@ export class LeftBehind {
 
   /** True if one more key can be left behind. */
   get hasRoom(): boolean {
-    return this.#lines.size < MAX_LEFT;
+    return this.#lines.size < MAX_LEFT && this.#bytes < MAX_LEFT_BYTES;
   }
 
   /** The keys in the form that commits record. */
@@ -88,7 +91,7 @@ export class LeftBehind {
 
   /** Returns true if the first reader, which has read a message, is to pass it by. */
   passes(category: string, key: string, position: number): boolean {
-    if (this.#isUnsure) this.#drop(({ from }) => from >= position);
+    if (this.#isUnsure) this.#dropAll(({ from }) => from >= position);
     this.#isUnsure = false;
     const line = this.#lines.get(nameOf(category, key));
     if (line === undefined || position <= line.from) return false;
@@ -101,7 +104,7 @@ export class LeftBehind {
     const known = this.#lines.get(nameOf(category, key));
     const isPassed = this.place !== undefined; // it may have read further already
     if (known === undefined) {
-      this.#lines.set(nameOf(category, key), { category, key, from, last, isUnknown: false, isPassed });
+      this.#add({ category, key, from, last, isUnknown: false, isPassed });
     } else Object.assign(known, { from, last: Math.max(known.last, last), isPassed });
   }
 
@@ -117,12 +120,16 @@ export class LeftBehind {
     const name = nameOf(category, key);
     const line = this.#lines.get(name);
     if (line === undefined || line.isPassed || position <= line.from) return false;
-    if (position > read || isFull()) {
+    if (position > read) {
+      this.#drop(name, line); // all that the first reader has passed by was taken, and it brings this one itself
+      return false;
+    }
+    if (isFull()) {
       line.isPassed = true;
       return false;
     }
     line.from = position;
-    if (position >= line.last && !line.isUnknown) this.#lines.delete(name);
+    if (position >= line.last && !line.isUnknown) this.#drop(name, line);
     return true;
   }
 
@@ -138,7 +145,7 @@ export class LeftBehind {
       if (caughtUp) line.isUnknown = false;
       // what was passed by has been taken, or the log no longer has it
       const all = caughtUp ? Math.max(this.place, read) : this.place;
-      if (!line.isUnknown && line.last <= all) this.#lines.delete(name);
+      if (!line.isUnknown && line.last <= all) this.#drop(name, line);
     }
   }
 
@@ -188,12 +195,22 @@ export class LeftBehind {
   /** Goes back in the log to a position; only categories for which `reads` returns true are read on. */
   rewind(to: number, reads: (category: string) => boolean): void {
     this.rest();
-    this.#drop(({ category, from }) => from >= to || !reads(category));
+    this.#dropAll(({ category, from }) => from >= to || !reads(category));
     for (const line of this.#lines.values()) line.isUnknown = true;
   }
 
-  #drop(goes: (line: LeftLine) => boolean): void {
-    for (const [name, line] of this.#lines) if (goes(line)) this.#lines.delete(name);
+  #add(line: LeftLine): void {
+    this.#lines.set(nameOf(line.category, line.key), line);
+    this.#bytes += sizeOf(line);
+  }
+
+  #drop(name: string, line: LeftLine): void {
+    this.#lines.delete(name);
+    this.#bytes -= sizeOf(line);
+  }
+
+  #dropAll(goes: (line: LeftLine) => boolean): void {
+    for (const [name, line] of this.#lines) if (goes(line)) this.#drop(name, line);
   }
 
   /** Position up to which messages of a key were taken: all that the second reader has read, unless it passed any. */
@@ -202,6 +219,14 @@ export class LeftBehind {
   }
 }
 
+/** Size of a key in a commit, in bytes. */
+function sizeOf({ category, key }: LeftLine): number {
+  return byteLength(JSON.stringify([category, key]));
+}
+
 function nameOf(category: string, key: string): string {
   return `${category}/${key}`; // unambiguous: a category's name has no slash
 }
+
+/** Size of the names of all keys above which no more are left behind, in bytes: a commit has to fit into a message. */
+const MAX_LEFT_BYTES = 262_144;

@@ -248,6 +248,39 @@ describe("a store in a PostgreSQL server", slow, () => {
     assertEquals(await ids(), ["mended", "late"]);
   });
 
+  it("builds a table anew while an event is being applied, if its position goes before its rows", async () => {
+    await using opened = await openDriver("pg", server);
+    const { store, schema, run } = await newStore(opened);
+    await run(`CREATE TABLE ${schema}.seen (n text)`);
+    const seen = async () => (await run(`SELECT n FROM ${schema}.seen ORDER BY n`)).map(({ n }) => n);
+    const [applies, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    store.project("seen", Counted, async (events, tx) => {
+      for (const { payload: { n } } of events) {
+        await run(`INSERT INTO ${schema}.seen VALUES ($1::text)`, [`${n}`], tx);
+        if (n !== 2) continue;
+        applies.resolve();
+        await go.promise;
+      }
+    });
+    await using app = await catga({ sql: [store], logger: QUIET });
+    await app.publish(Counted, { key: "k", n: 1 });
+    await eventually("the first row", async () => (await seen()).length === 1);
+    await app.publish(Counted, { key: "k", n: 2 });
+    await applies.promise;
+    const rebuilt = store.transaction(async (tx) => {
+      await store.rebuild(tx, "seen");
+      await run(`DELETE FROM ${schema}.seen`, [], tx);
+    });
+    await eventually("the lock is waited for", async () => {
+      const waiting = "SELECT count(*)::text AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+      return (await run(waiting))[0].n !== "0";
+    });
+    go.resolve();
+    await rebuilt;
+    await eventually("both again", async () => (await seen()).length >= 2);
+    assertEquals(await seen(), ["1", "2"]);
+  });
+
   it("goes on after its server has stopped as in a power failure: handlers count no attempt, and nothing is lost", async () => {
     await using opened = await openDriver("pg", server);
     const { store, schema, run } = await newStore(opened);

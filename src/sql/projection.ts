@@ -65,7 +65,10 @@ export class Projection<Tx> {
     return row === undefined ? 0 : Number(row.position);
   }
 
-  /** Begins anew, in a transaction that also empties the table. */
+  /**
+   * Begins anew, in a transaction that then empties the table: what applies events at this moment has the position's
+   * lock, and its rows are there when that is free.
+   */
   rebuild(tx: Tx): MaybePromise<void> {
     const { db, names: { position }, name } = this.#options;
     const where = db.dialect === "postgres" ? "$1::text" : "?1";

@@ -51,7 +51,10 @@ export interface SqlStoreOptions {
    * true.
    */
   order?: boolean | undefined;
-  /** Time that a commit may take, and that the server may take to say what became of it, in ms. Default: 30,000. */
+  /**
+   * Time that the server may take to say what became of a commit, in ms; a transaction that has not ended after twice
+   * that, from its begin on, is not waited for. Default: 30,000.
+   */
   timeout?: number | undefined;
   /**
    * How long the ids of effects are kept, in ms: at least as long as a message may come again. Ids of events that the
@@ -195,7 +198,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
    * Runs `fn` in a transaction; what it has collected in `out` is published if, and only if, the transaction commits. A
    * serialization failure, a deadlock and a busy SQLite run `fn` again. Resolves only when the server has committed.
    * Rejects with what `fn` threw; with `UNAVAILABLE` if the database is away; with `OUTCOME_UNKNOWN` if it is away
-   * since COMMIT.
+   * since COMMIT, or if the transaction does not end in twice the store's `timeout`.
    */
   async transaction<T>(fn: (tx: Tx, out: Out) => MaybePromise<T>): Promise<T> {
     return await this.#transactions.run(() => this.out(), fn);
@@ -355,8 +358,9 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
   }
 
   /**
-   * Has a table of {@link SqlStore.project} begin anew, in the transaction in which you empty it: it is built from the
-   * oldest event of the log on, while the program runs. {@link SqlStore.position} says how far it is.
+   * Has a table of {@link SqlStore.project} begin anew, in the transaction in which you then empty it: it is built from
+   * the oldest event of the log on, while the program runs. Call it **before** you empty the table: events that are
+   * applied meanwhile would leave their rows. {@link SqlStore.position} says how far it is.
    */
   rebuild(tx: Tx, name: string): MaybePromise<void> {
     return this.#projection(name).rebuild(tx);

@@ -210,7 +210,7 @@ class Moved extends CatgaError {
 
 /** Interval at which the position is read while no event comes, in ms. */
 const LOOK = 1_000;
-/** Interval at which the position is moved over events of other contracts, in ms: below the least `keep` of an event. */
+/** Interval at which the position is moved over events of other contracts, in ms: less than the least `keep`. */
 const KEEP = 60_000;
 /** First pause after an error, in ms. */
 const FIRST_PAUSE = 100;

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertGreater, assertLess, assertStringIncludes }
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
+import { groupText, itemText } from "../format/group.ts";
 import { categorySubject } from "../format/names.ts";
 import { Cluster, events, ofKey } from "./cluster_suite.ts";
 
@@ -379,6 +380,33 @@ describe("Subscriptions, when handlers fail", () => {
       cluster.close();
     });
   }
+
+  it("warn before the log removes what is left in it behind a dead letter, also under the next leader", async () => {
+    const cluster = new Cluster();
+    const handles = { billing: { Placed: { attempts: 1, timeout: 600_000 } } };
+    const run = () => ["BROKEN", "no", 0] as const;
+    const node = await cluster.node("a", { handles, run, mostParked: 80 });
+    const head = { endpoint: "p.1", sentAt: 0, keep: 400_000, schedule: undefined };
+    for (let first = 0; first < 500; first += 100) {
+      const items = Array.from(
+        { length: 100 },
+        (_, n) => itemText({ text: `${first + n}`, key: "k", id: undefined, meta: undefined }),
+      );
+      await cluster.append("Placed", groupText({ ...head, first }, items.join(",")));
+    }
+    await cluster.until("one is dead, and nothing is open", () => {
+      const { dead, open } = node.state("billing")!;
+      return dead === 1 && open === 0;
+    });
+    assertEquals([cluster.count("near-expiry"), node.state("billing")!.ends], [0, undefined]);
+    node.kill();
+    const next = await cluster.node("b", { handles, run, mostParked: 80 });
+    await cluster.until("it leads", () => next.leads("billing") && next.state("billing")?.state === "leading");
+    await cluster.clock.advance(310_000);
+    const { ends, oldest } = next.state("billing")!;
+    assertEquals([cluster.count("near-expiry"), ends !== undefined && ends > 0, oldest > 300_000], [1, true, true]);
+    cluster.close();
+  });
 
   it("keep what is put aside when they go back, if the log no longer has it", async () => {
     const cluster = new Cluster();

@@ -67,6 +67,16 @@ export class LeftBehind {
     return [...this.#lines.values()].map((line) => [line.category, line.key, this.#taken(line)] as const);
   }
 
+  /** The key that is furthest behind, with the position up to which its messages were taken; `undefined`: none is. */
+  get furthest(): { readonly category: string; readonly from: number } | undefined {
+    let furthest: { readonly category: string; readonly from: number } | undefined;
+    for (const line of this.#lines.values()) {
+      const from = this.#taken(line);
+      if (furthest === undefined || from < furthest.from) furthest = { category: line.category, from };
+    }
+    return furthest;
+  }
+
   /** Least position up to which messages were read; `read`: that of the first reader. */
   slowest(read: number): number {
     let slowest = read;

@@ -2,7 +2,10 @@
  * The second reader of a subscription's leader: reads messages of keys that were left behind (`left_behind.ts`) again
  * from the log, as far as there is room for them. It has a consumer of its own only while it reads or waits.
  */
+import { isReadable, readGroup } from "../format/group.ts";
+import { sequenceOf } from "../format/group_text.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
+import { categoryPattern } from "../format/names.ts";
 import type { LogLoss } from "../../ports/event_log.ts";
 import type { Place } from "../format/commit.ts";
 import type { Ledger } from "./ledger.ts";
@@ -29,6 +32,13 @@ export class LeftReading {
   #at: { place: Place } = { place: { created: "", read: 0, time: 0, epoch: 0 } };
   #first = 0;
   #isPaused = false;
+  /**
+   * The next message in the log of the contract whose key is furthest behind: no older one is left there. `undefined`:
+   * there is none, or it is not known yet.
+   */
+  furthest: LoggedMessage | undefined = undefined;
+  /** Time at which it was looked for, by the monotonic clock. */
+  #lookedFor = -Infinity;
 
   constructor(options: LeftReadingOptions) {
     this.#options = options;
@@ -38,6 +48,7 @@ export class LeftReading {
   look(): void {
     const { ledger: { left }, isFull } = this.#options;
     if (this.#reading !== undefined) left.readTo(this.#at.place.read, this.#reading.caughtUp, this.#first);
+    this.#findFurthest();
     if (left.size === 0 && this.#reading === undefined) return;
     const turn = left.turn((category, key, isWaiting) =>
       this.#options.ledger.hasRoom(category, key, isWaiting ? 0.5 : 1)
@@ -56,6 +67,27 @@ export class LeftReading {
     this.#reading.close();
     this.#reading = undefined;
     this.#options.ledger.left.rest();
+  }
+
+  /** Looks every 10 s for {@link LeftReading.furthest}, which the log may be about to remove. */
+  #findFurthest(): void {
+    const { clock, stream, namespace, ledger: { left }, fault } = this.#options;
+    if (left.size === 0) {
+      this.furthest = undefined;
+      this.#lookedFor = -Infinity;
+      return;
+    }
+    const now = clock.monotonic();
+    if (now - this.#lookedFor < FIND) return;
+    this.#lookedFor = now;
+    const { category, from } = left.furthest!; // a key is left behind
+    stream.read(categoryPattern(namespace, stream.name, category), { from: sequenceOf(from + 1), most: 1 }).then(
+      ([found]) => {
+        const group = found === undefined ? [] : readGroup(namespace, found);
+        this.furthest = isReadable(group) && left.size > 0 ? group.find(({ position }) => position > from) : undefined;
+      },
+      fault,
+    );
   }
 
   #begin(read: number): void {
@@ -84,3 +116,6 @@ export class LeftReading {
     reading.follow(categories());
   }
 }
+
+/** Interval at which the oldest message that is left behind is looked for, in ms. */
+const FIND = 10_000;

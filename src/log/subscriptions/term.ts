@@ -135,15 +135,16 @@ export class SubscriptionTerm {
     const error = (this.#reading === undefined ? this.#untaken : this.#reading.unreadable) ??
       this.#options.leases.unrenewed ?? unheard;
     const { lastFailure, outage, hanging } = handing ?? {};
-    const oldest = ledger?.open.first;
-    const ends = oldest && endsIn(oldest.message, serverTime);
+    const ending = this.#ending;
+    const ends = ending && endsIn(ending, serverTime);
+    const oldest = Math.min(ledger?.oldest ?? serverTime, this.#second?.furthest?.time ?? serverTime);
     const unhandled = categories === undefined || ledger === undefined ? {} : unhandledOf(categories, ledger);
     const awaiting = ledger && awaitingIn(ledger);
     const limits = categories === undefined ? [] : limitsOf(categories, this.#now);
     return {
       state: error !== undefined ? "stalled" : stopped ? "stopped" : "leading",
       open: this.open,
-      oldest: Math.max(0, Math.round(serverTime - (ledger?.oldest ?? serverTime))),
+      oldest: Math.max(0, Math.round(serverTime - oldest)),
       retrying: (ledger?.parked.size ?? 0) - dead,
       dead,
       ...(ends !== undefined && { ends }),
@@ -155,6 +156,14 @@ export class SubscriptionTerm {
       ...(awaiting && { awaiting }),
       ...(limits.length > 0 && { limits }),
     };
+  }
+
+  /** Of the messages that are not handled one that the log removes first: in hand, or left behind. */
+  get #ending(): LoggedMessage | undefined {
+    const { serverTime } = this.#options.stream;
+    const [open, left] = [this.#led?.ledger.open.first?.message, this.#second?.furthest];
+    if (open === undefined || left === undefined) return open ?? left;
+    return (endsIn(left, serverTime) ?? Infinity) < (endsIn(open, serverTime) ?? Infinity) ? left : open;
   }
 
   /** Time of this leader, in ms since 1970. It never goes back, whatever the wall clock does. */
@@ -255,8 +264,7 @@ export class SubscriptionTerm {
     this.#isIdle = isSlow && [...ledger.open].every(({ category }) => category.capable === 0);
     if (isSlow) ledger.leaveHotKeys();
     this.#second?.look();
-    const oldest = ledger.open.first;
-    warnings.check(oldest?.message, stream.serverTime, () => Object.keys(unhandledOf(categories, ledger)));
+    warnings.check(this.#ending, stream.serverTime, () => Object.keys(unhandledOf(categories, ledger)));
     if (now >= this.#looks[0] && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
       this.#carrying = true;
       this.#looks.shift();
@@ -398,7 +406,7 @@ export class SubscriptionTerm {
         this.#takeWith(messages, (message) => ledger.bring(message, size));
       },
       onLoss: (loss) => warnings.loss(loss),
-      fault: (error) => warnings.fault("reading", error),
+      fault: (error) => this.#over || warnings.fault("reading", error),
     });
     reading.follow(Object.keys(categories.began));
     this.#flow();

@@ -541,8 +541,8 @@ const PLANTS = {
   }],
   "left-ahead": [{
     file: "src/log/subscriptions/left_behind.ts",
-    from: "position > read || isFull()",
-    to: "(read < 0 && position > read) || isFull()",
+    from: "if (position > read) {",
+    to: "if (read < 0 && position > read) {",
   }],
   "left-begun": [{
     file: "src/log/subscriptions/ledger.ts",

@@ -58,6 +58,9 @@ export interface CollectedRow {
 /** Internal: reads and empties what an {@link Out} has collected. */
 export const TAKE: unique symbol = Symbol("catga.take");
 
+/** Internal: true if an {@link Out} has been emptied, and has collected nothing since. */
+export const SPENT: unique symbol = Symbol("catga.spent");
+
 /** The message whose handler records, and the headers that its sends inherit. */
 export interface OutParent {
   readonly ctx: Pick<Context, "id" | "correlationId" | "headers">;
@@ -74,6 +77,7 @@ export class Out {
   readonly #parent: OutParent | undefined;
   #rows: CollectedRow[] = [];
   #checks: Promise<Result<unknown>>[] = [];
+  #wasTaken = false;
 
   /** Internal: `store.transaction`, `store.handler` and `store.out` make it. */
   constructor(shapes: ContractShapes = new ContractShapes(), parent?: OutParent) {
@@ -134,11 +138,17 @@ export class Out {
     const [rows, checks] = [this.#rows, this.#checks];
     this.#rows = [];
     this.#checks = [];
+    if (rows.length > 0) this.#wasTaken = true;
     if (checks.length === 0) return rows;
     return Promise.all(checks).then((results) => {
       for (const result of results) if (!result.ok) throw result.error;
       return rows;
     });
+  }
+
+  /** Internal: true if it has been emptied, and has collected nothing since. */
+  get [SPENT](): boolean {
+    return this.#wasTaken && this.#rows.length === 0;
   }
 
   #message(method: "publish" | "enqueue", contract: AnyContract, args: readonly unknown[]): string {

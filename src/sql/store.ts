@@ -29,7 +29,7 @@ import { systemClock, type Timer } from "../ports/clock.ts";
 import { inTurn, type SqlDatabase, type SqlRow } from "./database.ts";
 import { type Effect, Effects, freshMembers, keptOf, scopeOf, TakenBack } from "./effects.ts";
 import { isMissingTable, isOutage } from "./failures.ts";
-import { Out, type OutParent } from "./out.ts";
+import { Out, type OutParent, SPENT } from "./out.ts";
 import { Projection } from "./projection.ts";
 import { Relay } from "./relay.ts";
 import { relayTable } from "./relay_table.ts";
@@ -212,9 +212,13 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
   /**
    * Writes what was collected, in a transaction that the program has begun. It must be the last statement before
    * COMMIT: it holds the locks of the keys. SQLite: without a promise. Call {@link SqlStore.wake} after COMMIT to have
-   * it published sooner.
+   * it published sooner. It empties `out`: if you run a transaction again, collect again; an `out` that has nothing left
+   * is a `TypeError`.
    */
   write(tx: Tx, out: Out): MaybePromise<void> {
+    if (out[SPENT]) {
+      throw new TypeError("store.write: it was written already; if that was rolled back, collect it again");
+    }
     return andThen(this.#transactions.write(tx, out), () => undefined);
   }
 

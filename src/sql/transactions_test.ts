@@ -1,9 +1,13 @@
 /** What a transaction says of its commit, over drivers that lose connections, lie, or never answer. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
+import { openSqlite } from "../../test/support/sql_databases.ts";
+import { event } from "../../mod.ts";
 import { CatgaError } from "../error.ts";
 import type { SqlDatabase, SqlRow } from "./database.ts";
 import { type SqlStore, sqlStore } from "./mod.ts";
+
+const Booked = event<number>("Booked", { durable: true });
 
 /** A driver of a server: `commit` is what a COMMIT does, `status` what the server says of the transaction later. */
 function driver(
@@ -102,5 +106,28 @@ describe("a transaction that fails by itself", () => {
       return "value";
     });
     assertEquals([value, runs], ["value", 3]);
+  });
+
+  it("must collect again what it records, if the program has begun it and runs it again after a rollback", async () => {
+    await using opened = await openSqlite();
+    const { db } = opened;
+    const store = sqlStore(db);
+    await store.migrate();
+    const out = store.out();
+    const write = (then = () => {}) =>
+      db.transaction((tx) => {
+        store.write(tx, out);
+        then();
+      });
+    write(); // nothing was collected
+    out.publish(Booked, 1);
+    const fail = () => {
+      throw new Error("no");
+    };
+    assertThrows(() => write(fail), Error, "no");
+    assertThrows(() => write(), TypeError, "collect it again"); // it committed without the event
+    out.publish(Booked, 1);
+    write();
+    assertEquals((await store.backlog()).rows, 1);
   });
 });

@@ -212,8 +212,8 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
   /**
    * Writes what was collected, in a transaction that the program has begun. It must be the last statement before
    * COMMIT: it holds the locks of the keys. SQLite: without a promise. Call {@link SqlStore.wake} after COMMIT to have
-   * it published sooner. It empties `out`: if you run a transaction again, collect again; an `out` that has nothing left
-   * is a `TypeError`.
+   * it published sooner. It empties `out`: if you run a transaction again, collect again; an `out` that has nothing
+   * left is a `TypeError`.
    */
   write(tx: Tx, out: Out): MaybePromise<void> {
     if (out[SPENT]) {

@@ -158,7 +158,7 @@ export class SubscriptionTerm {
     };
   }
 
-  /** Of the messages that are not handled one that the log removes first: in hand, or left behind. */
+  /** A message that is not handled, in hand or left behind: that which the log removes first. */
   get #ending(): LoggedMessage | undefined {
     const { serverTime } = this.#options.stream;
     const [open, left] = [this.#led?.ledger.open.first?.message, this.#second?.furthest];

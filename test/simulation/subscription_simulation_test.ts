@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
-import { ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
+import { exploredByThisRuntime, ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
 import {
   BATCHED,
   BLOCKED,
@@ -16,6 +16,9 @@ import {
 
 const PLAYED = seedsOfThisRuntime(160);
 const PLAYED_BATCHED = seedsOfThisRuntime(80);
+const { seed: FIRST_IN_TURN, seeds: IN_TURN } = exploredByThisRuntime(80);
+/** Seeds that follow one another: some things happen in each third seed. */
+const PLAYED_IN_TURN = Array.from({ length: IN_TURN }, (_, n) => FIRST_IN_TURN + n);
 
 const slow = { timeout: 600_000 };
 
@@ -70,7 +73,7 @@ describe("simulation of a subscription", () => {
 
   it("leaves keys behind and brings them in order, whoever dies, goes back, or loses the end of the log", slow, () => {
     const seen = { left: 0, brought: 0, deaths: 0, rewinds: 0, cuts: 0 };
-    for (const seed of PLAYED_BATCHED.map((seed) => LEFT + seed)) {
+    for (const seed of PLAYED_IN_TURN.map((seed) => LEFT + seed)) {
       const sums = played(seed);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }
@@ -79,7 +82,7 @@ describe("simulation of a subscription", () => {
 
   it("runs no more messages at once than a limit says, whoever dies, goes back, or kills its process", slow, () => {
     const seen = { full: 0, deaths: 0, takeovers: 0, rewinds: 0 };
-    for (const seed of PLAYED_BATCHED.map((seed) => LIMITED + seed)) {
+    for (const seed of PLAYED_IN_TURN.map((seed) => LIMITED + seed)) {
       const sums = played(seed);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }

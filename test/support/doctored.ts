@@ -63,7 +63,7 @@ export class Doctored implements AsyncDisposable {
       const told: { ok: boolean; findings: Finding[] } = JSON.parse(out);
       findings = told.findings;
       assertEquals([code, told.ok], findings.length === 0 ? [0, true] : [1, false]);
-      for (const each of findings) assertMatch(each.docs, /^docs\/[\w-]+\.md/);
+      for (const each of findings) assertMatch(each.docs, /^catga docs [a-z-]+(?:#[\w-]+)?$/);
       const isThere = url === this.server.url && user !== "stranger";
       return findings.every(({ kind }) => kind === "unreachable" ? !isThere : kind !== "unreadable" || user === "none");
     });

@@ -35,7 +35,7 @@ a program can start on it. The program goes on meanwhile. TO must not exist.`,
 export const file: CliCommand = {
   name: "file",
   words: "VERB [TO]",
-  summary: "looks whether a file is damaged; exports what is whole",
+  summary: "says if a file is damaged; exports what is whole",
   flags: [],
   more: `
 With --file PATH; VERB is check or export. check reads every page, and names each stream and bucket of

@@ -53,7 +53,7 @@ equal the option \`replicas\` of the nodes.`,
 export const pull: CliCommand = {
   name: "pull",
   words: "URL FILE",
-  summary: "copies what a namespace of NATS stores into a file",
+  summary: "copies what a namespace stores into a file",
   flags: [],
   more: `
 The nodes go on, and nothing changes in NATS. A program that is started on the

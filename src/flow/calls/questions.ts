@@ -261,8 +261,8 @@ export class Questions {
   }
 
   /**
-   * Reads the answer in the message with this sequence, which was announced. Any process may announce anything, so there
-   * is one such read of a question at a time; if it does not find the answer, the run is read.
+   * Reads the answer in the message with this sequence, which was announced. Any process may announce anything, so
+   * there is one such read of a question at a time; if it does not find the answer, the run is read.
    */
   #readAt(ref: RunRef, key: string, sequence: number): void {
     const asked = this.#asked.get(keyOf(ref));

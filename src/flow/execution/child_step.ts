@@ -56,8 +56,8 @@ export class ChildStep extends StepCall {
   }
 
   /**
-   * Cancels the child, if it may have been started, because the run begins anew and no longer waits for it; otherwise it
-   * is not started any more. Resolves when the child is cancelled, or the execution of the run has ended.
+   * Cancels the child, if it may have been started, because the run begins anew and no longer waits for it; otherwise
+   * it is not started any more. Resolves when the child is cancelled, or the execution of the run has ended.
    */
   async cancelForGood(reason: string): Promise<void> {
     if (this.isSettled) return;

@@ -174,8 +174,8 @@ export class Journal {
   /** Number of the next signal or question. */
   #next = 0;
   /**
-   * By key and id of a signal or question: when it was stored, in ms since 1970; -Infinity for an id that counts in this
-   * life alone, because no program has given it. (A run of 130 signals a second would else hand 16,000 over.)
+   * By key and id of a signal or question: when it was stored, in ms since 1970; -Infinity for an id that counts in
+   * this life alone, because no program has given it. (A run of 130 signals a second would else hand 16,000 over.)
    */
   readonly #ids = new Map<string, number>();
   /** The entries `carried` of this life by name, each with the sequence of its message. */

@@ -95,7 +95,7 @@ export interface Again {
   readonly open: readonly OpenSignal[];
   /** Answers that are still kept. */
   readonly answers: readonly KeptAnswer[];
-  /** Ids of signals, given by programs, that the run ignores when they are sent again, each with the time of the first. */
+  /** Ids of signals, given by programs, that the run ignores when they are sent again, with the time of the first. */
   readonly ids: readonly TimedName[];
   /** Names of the entries `carried` of this life that have more of these three; absent if there are none. */
   readonly parts?: readonly string[];

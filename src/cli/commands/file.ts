@@ -38,10 +38,10 @@ export const file: CliCommand = {
   summary: "says if a file is damaged; exports what is whole",
   flags: [],
   more: `
-With --file PATH; VERB is check or export. check reads every page, and names each stream and bucket of
-which a page is torn or damaged, or whose rows do not fit together; the exit code
-is 1 then. It also works beside the program that runs. SQLite has no checksums: a
-changed byte within a payload is not noticed.
+With --file PATH; VERB is check or export. check reads every page, and names
+each stream and bucket of which a page is torn or damaged, or whose rows do not
+fit together; the exit code is 1 then. It also works beside the program that
+runs. SQLite has no checksums: a changed byte within a payload is not noticed.
 export TO copies everything that can be read into a new file, on which a program
 can start. Restore a backup instead if you have one.`,
   async run([verb, to], flags, terminal) {

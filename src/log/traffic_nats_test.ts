@@ -93,13 +93,17 @@ describe("the traffic of subscriptions", await requireNatsServer(), () => {
       };
       await Promise.all(Array.from({ length: HELD }, (_, n) => app.publish(Placed, { n, key: `held-${n}` })));
       await eventually("all to be held", () => held === HELD);
-      const [began, before] = [performance.now(), await sent()];
-      for (let n = 0; performance.now() - began < COUNTED; n++) {
-        assertEquals((await app.publish(Placed, { n, key: "fast" })).ok, true);
-        await eventually("it to be handled", () => fast > n);
+      const rates: number[] = [];
+      // once in 10 s at most a node reads some message 16 times, to notice mirrors: that is in one of these rates
+      while (!rates.some((rate) => rate < MAX_BYTES_PER_SECOND)) {
+        assert(rates.length < 2, `${rates.map(Math.round)} bytes a second`);
+        const [began, before] = [performance.now(), await sent()];
+        for (let n = fast; performance.now() - began < COUNTED; n++) {
+          assertEquals((await app.publish(Placed, { n, key: "fast" })).ok, true);
+          await eventually("it to be handled", () => fast > n);
+        }
+        rates.push((await sent() - before) / (performance.now() - began) * 1_000);
       }
-      const rate = (await sent() - before) / (performance.now() - began) * 1_000;
-      assert(rate < MAX_BYTES_PER_SECOND, `${Math.round(rate)} bytes a second`);
     } finally {
       gate.resolve();
       await system.close();

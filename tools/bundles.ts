@@ -34,7 +34,6 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/log_hostile": 79,
   "src/cli/cli": 47,
   "tools/clone_types": 20,
-  "tools/tutorials": 40,
   "test/simulation/entity_simulation": 80,
   "test/permissions": 51,
   "src/log/publishing/publishing_nats": 37,
@@ -96,7 +95,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
  * change only with a checker; deploys that are played in memory with every change; a user's `tsc`; the bench's own.
  */
 const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
-  "test/simulation/flow_leases_simulation": 1_800,
+  "test/simulation/flow_plants_simulation": 3_600,
   "test/faults/older_catga": 300,
   "test/faults/upgrading": 455,
   "test/faults/mixed_shapes_plants": 260,
@@ -106,6 +105,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/faults/checker": 50,
   "test/faults/client_browsers": 110,
   "tools/clone_tsc": 60,
+  "tools/tutorials": 40,
   "tools/reference": 3,
   "test/faults/sql": 150,
   "bench/bench_log": 90,

@@ -9,7 +9,6 @@ import { MemoryNetwork } from "@catga/catga/testing";
 import { RECIPES, type Version } from "./processes/recipes.ts";
 import { page } from "./support/documented_users.ts";
 import { eventually } from "./support/eventually.ts";
-import { PATIENT } from "./support/patient.ts";
 
 /** A node under load. */
 class Loaded {
@@ -85,6 +84,8 @@ class Deployment {
     await Promise.all(this.#nodes.map((node) => node.stop()));
   }
 }
+
+const PATIENT = { timeout: 240_000 };
 
 describe("recipes of docs/upgrading.md", () => {
   it("are those of the table", async () => {

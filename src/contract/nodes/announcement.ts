@@ -40,6 +40,7 @@ export interface LimitNumbers {
   readonly running: number;
   /** Number of messages that begin in {@link LimitNumbers.ms}; `Infinity`: any number. */
   readonly count: number;
+  /** Time in which {@link LimitNumbers.count} messages begin, in ms. */
   readonly ms: number;
   /** Number of messages that may begin at once after a pause. */
   readonly burst: number;
@@ -47,6 +48,7 @@ export interface LimitNumbers {
 
 /** A limit with its name; without one it is of its contract alone. */
 export interface NamedLimit extends LimitNumbers {
+  /** Name that limits of several contracts share, or the contract's. */
   readonly name: string;
 }
 

@@ -1,7 +1,7 @@
 /**
- * What much in a file costs: a file with events, waiting runs and recorded results of ids is made by one process, which
- * is killed; others are started on it, on an empty file, and in memory: how long `catga()` takes, how long the event
- * loop stands in the first 3 s, and the memory then.
+ * Measures a start on a large file: one with events, waiting runs and recorded results of ids is made by a process,
+ * which is killed; others are started on it, on an empty file, and in memory: how long `catga()` takes, how long the
+ * event loop stands in the first 3 s, and the memory then.
  * `deno run -A bench/file_size.ts [events] [runs] [ids]`, or with `bun`; by default 1,000,000, 100,000 and 100,000,
  * which takes minutes.
  */

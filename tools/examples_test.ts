@@ -57,7 +57,7 @@ describe("examplesOf", () => {
 });
 
 describe("a line that prints", () => {
-  /** What the comparison says of a module of one line. */
+  /** Compares a module of one line with what it has printed. */
   const compare = async (line: string, ...printed: unknown[][]) => {
     const module = `\n${line}\n`;
     const code = recording(module);

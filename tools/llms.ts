@@ -36,7 +36,7 @@ export async function llmsTexts(): Promise<Map<string, string>> {
   ]);
 }
 
-/** What an agent needs: how to begin, what there is, what to choose, outcomes, mistakes, lint rules, signatures. */
+/** Makes the text for an agent with little room: a beginning, choices, outcomes, mistakes, lint rules, signatures. */
 async function small(): Promise<string> {
   const part = async (path: string, heading: string) => {
     const text = plain(await read(path));

@@ -1,5 +1,5 @@
 /**
- * What the examples print, compared with the comments beside their lines.
+ * Compares the lines that examples print with the comments beside them.
  *
  *   console.log(result.value); // hello tea: what follows a colon is a remark
  *   for (const n of [1, 2]) console.log(n); // 1, then 2
@@ -32,7 +32,7 @@ export function recording(module: string): string {
   return [first, ...lines.map((line, i) => line.replace(PRINTING, `$1$printed.at(${i + 2})($2 // $3`))].join("\n");
 }
 
-/** What a module has printed. */
+/** The lines that a module has printed. */
 export class Printed {
   readonly #lines = new Map<number, string[]>();
 

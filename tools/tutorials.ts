@@ -27,7 +27,7 @@ export async function tutorials(): Promise<string[]> {
   return pages.filter((page) => page.endsWith(".md")).map((page) => page.slice(0, -".md".length)).sort();
 }
 
-/** What a walk has come to. */
+/** The result of a walk. */
 export interface Walk {
   /** Where the page is not true: a command that printed something else. */
   readonly wrong: readonly string[];

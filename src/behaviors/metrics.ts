@@ -216,7 +216,7 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
       }
       for (const [text, of] of limits) {
         if (of["catga.subscription"] !== subscription) continue;
-        // 0 for one that is gone, or led elsewhere, as above
+        // 0 for a limit that is gone, and once another node leads: an SDK keeps reporting the last value
         const limit = known.limits?.find((each) => `${subscription} ${each.name}` === text);
         result.observe(limitRunning, limit?.running ?? 0, of);
         result.observe(limitWaiting, limit?.waiting ?? 0, of);

@@ -35,7 +35,7 @@ const Cart = entity("Cart", { initial: () => ({ items: 0 }) });
 const Added = Cart.event<{ n: number }>("Added", (cart, { n }) => ({ items: cart.items + n }));
 const Add = command<{ cart: string; n: number }, number>("Add", { key: ({ cart }) => cart });
 
-/** What the handlers of a program have done. */
+/** Records which handlers of a program have run, and on what. */
 interface Done {
   readonly paid: number[];
   readonly reminded: string[];

@@ -11,8 +11,8 @@ import { MemoryEventLog } from "../memory/event_log.ts";
 import type { StreamOnDisk } from "../memory/stream_storage.ts";
 import { type Database, type FileDriver, type SqlValue, systemDriver } from "./driver.ts";
 import { RowEntries } from "./entries.ts";
-import { checkFormat } from "./format.ts";
-import { openFile } from "./open.ts";
+import { checkFormat, openToRead } from "./format.ts";
+import { asOwner } from "./open.ts";
 import { type FileOwner, ownerOf, takeAtOnce, tidy, unopenable } from "./owner.ts";
 import { carryOut, type FileRequest, readAppended, RequestSender, requestsPath } from "./requests.ts";
 import { isRolledBack, type StoreGate } from "../memory/store_session.ts";
@@ -48,40 +48,16 @@ export async function openBeside(options: BesideOptions): Promise<FileBeside> {
   }
   const own = takeAtOnce(path, driver);
   own?.close();
-  if (own !== undefined) await asOwner(path, clock, driver, () => Promise.resolve());
+  if (own !== undefined) await asOwner({ path, clock, driver }, () => Promise.resolve());
   let database: Database | undefined;
   try {
-    database = driver.open(path, { readOnly: true });
-    database.exec("PRAGMA busy_timeout = 1000");
+    database = openToRead(path, driver);
     checkFormat(path, database);
     return new FileBeside({ path, clock, driver, database, random });
   } catch (error) {
     database?.close();
     throw error instanceof CatgaError ? error : unopenable(path, error);
   }
-}
-
-/** Owns the file while `work` runs. */
-async function asOwner<T>(
-  path: string,
-  clock: Clock,
-  driver: FileDriver,
-  work: (file: Awaited<ReturnType<typeof openFile>>) => Promise<T>,
-): Promise<T> {
-  let failure: unknown;
-  const fail = (error: unknown) => void (failure ??= error);
-  const file = await openFile({
-    ...{ path, clock, driver, durability: "disk" as const },
-    ...{ onTrouble: fail, onEnd: fail, onFault: fail },
-  });
-  let result: T;
-  try {
-    result = await work(file);
-  } finally {
-    await file.close();
-  }
-  if (failure !== undefined) throw failure;
-  return result;
 }
 
 /** A file that another process may own, as a tool reads it. */
@@ -215,7 +191,7 @@ export class FileBeside {
     own.close();
     if (request.op === "ping" || request.op === "stats") return null;
     const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
-    return await asOwner(this.path, this.#clock, this.#driver, async ({ store, log }) => {
+    return await asOwner({ path: this.path, clock: this.#clock, driver: this.#driver }, async ({ store, log }) => {
       return await carryOut(request, bytes, { store, log, node: undefined });
     });
   }

@@ -4,14 +4,14 @@
  * @decides what of a file goes along when a program grows up to NATS, or comes back
  */
 import { CatgaError } from "../error.ts";
-import type { Clock } from "../ports/clock.ts";
+import { type Clock, delay } from "../ports/clock.ts";
 import type { BucketSettings } from "../ports/key_value_store.ts";
 import type { LogOptions, LogSchedule } from "../ports/event_log.ts";
 import { scheduled } from "../memory/stream_schedules.ts";
 import { DEDUPE, sizeOf } from "../memory/stream_storage.ts";
 import { type Database, type FileDriver, fromSql, type Row, toSql } from "./driver.ts";
 import { bucketTable, makeEmpty, openDatabase, streamTables } from "./format.ts";
-import { openFile } from "./open.ts";
+import { asOwner } from "./open.ts";
 import { takeAtOnce, taken } from "./owner.ts";
 
 /** A stored message on its way. */
@@ -86,22 +86,12 @@ export async function takeForCopy(
 
 /** Starts on the file, and ends when no schedule is due. */
 async function fireDue(path: string, driver: FileDriver, clock: Clock): Promise<void> {
-  let failure: unknown;
-  const fail = (error: unknown) => void (failure ??= error);
-  const file = await openFile({
-    ...{ path, driver, clock, durability: "disk" as const, onTrouble: fail, onEnd: fail, onFault: fail },
+  await asOwner({ path, driver, clock }, async ({ room, log }, hasFailed) => {
+    log();
+    const tables = room.statement("SELECT number FROM stream").all().map(({ number }) => number as number);
+    const due = tables.map((number) => room.statement(`SELECT 1 FROM m${number} WHERE due <= ? LIMIT 1`));
+    while (!hasFailed() && due.some((one) => one.get(clock.now()) !== undefined)) await delay(clock, 10);
   });
-  try {
-    file.log();
-    const tables = file.room.statement("SELECT number FROM stream").all().map(({ number }) => number as number);
-    const due = tables.map((number) => file.room.statement(`SELECT 1 FROM m${number} WHERE due <= ? LIMIT 1`));
-    while (failure === undefined && due.some((one) => one.get(clock.now()) !== undefined)) {
-      await new Promise<void>((resolve) => void clock.after(10, resolve));
-    }
-  } finally {
-    await file.close();
-  }
-  if (failure !== undefined) throw failure;
 }
 
 function take(path: string, driver: FileDriver, clock: Clock): CopiedFile {

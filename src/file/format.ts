@@ -84,6 +84,18 @@ function isEmpty(database: Database): boolean {
   return tables === 0 && pragma(database, "application_id") === 0;
 }
 
+/** Opens a file to read it, while another process may own it. */
+export function openToRead(path: string, driver: FileDriver): Database {
+  const database = driver.open(path, { readOnly: true });
+  try {
+    database.exec("PRAGMA busy_timeout = 1000");
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
 /** Makes an empty file at a path where there is none. */
 export function makeEmpty(path: string, driver: FileDriver): Database {
   const database = driver.open(path);

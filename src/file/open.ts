@@ -21,6 +21,27 @@ import { RequestDesk, requestsPath, type ServedAnswers } from "./requests.ts";
 import { type Durability, Room } from "./room.ts";
 import { streamsOf } from "./rows.ts";
 
+/**
+ * Owns a file while `work` runs; `hasFailed` returns true once the file has had an error, with which everything then
+ * rejects.
+ */
+export async function asOwner<T>(
+  options: Pick<OpenFileOptions, "path" | "clock" | "driver">,
+  work: (file: OpenedFile, hasFailed: () => boolean) => Promise<T>,
+): Promise<T> {
+  let failure: unknown;
+  const fail = (error: unknown) => void (failure ??= error);
+  const file = await openFile({ ...options, durability: "disk", onTrouble: fail, onEnd: fail, onFault: fail });
+  let result: T;
+  try {
+    result = await work(file, () => failure !== undefined);
+  } finally {
+    await file.close();
+  }
+  if (failure !== undefined) throw failure;
+  return result;
+}
+
 /** Options of {@link openFile}. */
 export interface OpenFileOptions {
   readonly path: string;

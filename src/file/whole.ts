@@ -15,7 +15,7 @@ import {
   type SqlValue,
   type Statement,
 } from "./driver.ts";
-import { bucketTable, makeEmpty, missingLog, placeOf, streamTables } from "./format.ts";
+import { bucketTable, makeEmpty, missingLog, openToRead, placeOf, streamTables } from "./format.ts";
 import { tidy, unopenable } from "./owner.ts";
 
 /**
@@ -25,9 +25,8 @@ import { tidy, unopenable } from "./owner.ts";
  */
 export async function backUp(path: string, to: string, driver: FileDriver): Promise<void> {
   await written(path, to, driver, (part) => {
-    const database = driver.open(path, { readOnly: true });
+    const database = openToRead(path, driver);
     try {
-      database.exec("PRAGMA busy_timeout = 1000");
       database.prepare("VACUUM INTO ?").run(part);
     } finally {
       database.close();
@@ -86,14 +85,13 @@ export interface Damage {
 export function damagesOf(path: string, driver: FileDriver): Damage[] {
   const hasLog = driver.status(`${path}-wal`) !== undefined;
   const place = hasLog || driver.status(`${path}-shm`) !== undefined ? undefined : placeOf(path, driver);
-  const database = driver.open(path, { readOnly: true });
+  const database = openToRead(path, driver);
   try {
-    database.exec("PRAGMA busy_timeout = 1000");
     const titles = titlesOf(database);
     const trees = new Map<number, string>();
     for (const { tbl_name, rootpage } of attempt(() => treeRows(database)) ?? []) {
       const table = tbl_name as string;
-      trees.set(rootpage as number, titles.get(Number(/\d+$/.exec(table)?.[0]) + offsetOf(table)) ?? `table ${table}`);
+      trees.set(rootpage as number, titleOf(titles, table) ?? `table ${table}`);
     }
     const found: Damage[] = [];
     const said = attempt(() => database.prepare("PRAGMA integrity_check(100)").all(), (error) => {
@@ -120,29 +118,23 @@ export function damagesOf(path: string, driver: FileDriver): Damage[] {
   }
 }
 
-/** Streams and buckets have numbers of their own. */
-const offsetOf = (table: string): number => table.startsWith("e") ? BUCKETS : 0;
-const BUCKETS = 2 ** 40;
-
-function titleOf(titles: ReadonlyMap<number, string>, table: string): string | undefined {
-  return titles.get(Number(table.slice(1)) + offsetOf(table));
+/** Returns the name of the stream or bucket that a table is of. `titles`: as {@link titlesOf} returns them. */
+function titleOf(titles: ReadonlyMap<string, string>, table: string): string | undefined {
+  const [, kind, number] = /^([smie])(\d+)$/.exec(table) ?? [];
+  return kind === undefined ? undefined : titles.get(`${kind === "e" ? "bucket" : "stream"} ${number}`);
 }
 
 function treeRows(database: Database): Row[] {
   return database.prepare("SELECT tbl_name, rootpage FROM sqlite_schema WHERE rootpage > 0").all();
 }
 
-/** Returns the names of streams and buckets, by their numbers. */
-function titlesOf(database: Database): Map<number, string> {
-  const rows = (sql: string) => attempt(() => database.prepare(sql).all()) ?? [];
-  return new Map([
-    ...rows("SELECT number, name FROM stream").map(({ number, name }) =>
-      [number as number, `the stream ${name}`] as const
-    ),
-    ...rows("SELECT number, name FROM bucket").map(({ number, name }) =>
-      [number as number + BUCKETS, `the bucket ${name}`] as const
-    ),
-  ]);
+/** Returns the names of streams and buckets, by kind and number: streams and buckets have numbers of their own. */
+function titlesOf(database: Database): Map<string, string> {
+  const named = (kind: "stream" | "bucket") => {
+    const rows = attempt(() => database.prepare(`SELECT number, name FROM ${kind}`).all()) ?? [];
+    return rows.map(({ number, name }) => [`${kind} ${number}`, `the ${kind} ${name}`] as const);
+  };
+  return new Map([...named("stream"), ...named("bucket")]);
 }
 
 /** Returns streams whose counters do not fit their rows. */
@@ -189,9 +181,8 @@ export interface Exported {
 export async function exportWhole(path: string, to: string, driver: FileDriver): Promise<Exported> {
   let exported: Exported = { rows: 0, damaged: [] };
   await written(path, to, driver, (part) => {
-    const database = driver.open(path, { readOnly: true });
+    const database = openToRead(path, driver);
     try {
-      database.exec("PRAGMA busy_timeout = 1000");
       const copy = makeEmpty(part, driver);
       try {
         copy.exec("BEGIN IMMEDIATE");

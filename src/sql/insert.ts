@@ -17,8 +17,7 @@ interface SqlStatement {
  * - the lock of a row's lane is taken before its number is drawn, and held until the end of the transaction. It is the
  *   last statement, and takes its locks in one order: so it deadlocks with no other;
  * - the transaction has an id before the number is drawn, on which `RelayTable.settle` relies. The planner would drop
- *   an
- *   id that nothing uses, and the condition `IS NOT NULL` uses it.
+ *   an id that nothing uses, and the condition `IS NOT NULL` uses it.
  *
  * In PostgreSQL it returns the transaction's id (`xid`), for which it needs no right to read the table.
  */

@@ -10,7 +10,7 @@ import type { AnySignal } from "../contract/calls/flow.ts";
 import type { MaybePromise } from "../contract/schemas/schema.ts";
 import { decodeText } from "../data/encoding.ts";
 import { thrownMessage } from "../data/cause_text.ts";
-import { type Clock, delay, elapsed, onAbort, type Stamp, stamp } from "../ports/clock.ts";
+import { type Clock, delay, doubled, elapsed, onAbort, type Stamp, stamp } from "../ports/clock.ts";
 import type { Appended } from "../ports/event_log.ts";
 import {
   type Fate,
@@ -99,7 +99,7 @@ export class Relay {
           this.#error = text;
           failures++;
         }
-        await delay(this.#clock, Math.min(100 * 2 ** failures, LONGEST_PAUSE), signal).catch(() => {});
+        await delay(this.#clock, doubled(failures, RETRY_PAUSE, LONGEST_PAUSE), signal).catch(() => {});
       }
     } finally {
       this.#leads = false;

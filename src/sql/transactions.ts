@@ -4,7 +4,7 @@
  */
 import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
 import { CatgaError, unavailable } from "../error.ts";
-import { delay, jittered, systemClock, systemRandom } from "../ports/clock.ts";
+import { delay, doubled, jittered, systemClock, systemRandom } from "../ports/clock.ts";
 import type { SqlDatabase, SqlRow } from "./database.ts";
 import { isOutage, isRerun } from "./failures.ts";
 import { type CollectedRow, type Out, TAKE } from "./out.ts";
@@ -55,14 +55,14 @@ export class Transactions<Tx> {
     fn: (tx: Tx, out: Out) => MaybePromise<T>,
     { signal, isRepeatable = false }: RunOptions = {},
   ): Promise<T> {
-    for (let runs = 1, pause = 2;; runs++, pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    for (let runs = 1;; runs++) {
       signal?.throwIfAborted();
       try {
         const given = this.#once(makeOut(), fn);
         return given instanceof Promise ? await this.#inTime(given, signal) : given;
       } catch (error) {
         if (isRerun(error) && runs < MOST_RUNS) {
-          await delay(systemClock, jittered(RANDOM, pause), signal);
+          await delay(systemClock, jittered(RANDOM, doubled(runs - 1, FIRST_PAUSE, LONGEST_PAUSE)), signal);
           continue;
         }
         if (isRepeatable && error instanceof UnknownCommit) throw unavailable(error.message, { cause: error });
@@ -205,5 +205,6 @@ const WHERE =
 const RANDOM = systemRandom();
 /** Maximum number of runs of a transaction. */
 const MOST_RUNS = 20;
+const FIRST_PAUSE = 2; // ms
 const LONGEST_PAUSE = 200; // ms
 const STATUS_PAUSE = 250; // ms

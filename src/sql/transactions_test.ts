@@ -1,4 +1,4 @@
-/** What a transaction says of its commit, over drivers that lose connections, lie, or never answer. */
+/** A transaction reports its commit truly, over drivers that lose connections, lie, or never answer. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { openSqlite } from "../../test/support/sql_databases.ts";
@@ -41,7 +41,7 @@ const reset = () => {
   throw Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
 };
 
-/** What a transaction and an effect with an id come to: their value, or their code. */
+/** Runs a transaction and an effect with an id. Resolves with the value of each, or with its error's code. */
 async function said(db: SqlDatabase<string>): Promise<string[]> {
   const store = sqlStore(db, { timeout: 300 });
   const each = async (work: (store: SqlStore<string>) => Promise<string>) =>

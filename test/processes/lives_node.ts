@@ -11,7 +11,7 @@ import { appendFile } from "node:fs/promises";
 import process from "node:process";
 import { catga, workflow } from "@catga/catga";
 
-/** What a life hands to the next. */
+/** The input of a life, which the life before hands over. */
 export interface Tally {
   readonly round: number;
   readonly told: number;

@@ -23,7 +23,7 @@ import "../../src/flow/runs.ts";
 import "../../src/log/log.ts";
 import "../../src/log/running/worker.ts";
 
-/** What came of the runs of a seed. */
+/** The result of playing a seed. */
 export interface SimulatedChildren {
   readonly violations: readonly string[];
   readonly sums: Record<"children" | "unstarted" | "cancelled" | "done" | "failed" | "kills" | "freezes", number>;

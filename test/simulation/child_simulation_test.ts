@@ -1,9 +1,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { plantedTree } from "../processes/planted_tree.ts";
-import { startProgram } from "../processes/node_process.ts";
-import { seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
-import { simulateChildren, type SimulatedChildren } from "./child_simulation.ts";
+import { seedsOfThisRuntime } from "../support/of_this_runtime.ts";
+import { simulateChildren } from "./child_simulation.ts";
+import { firstRed } from "./first_red.ts";
 
 /** `deno run -A test/simulation/child_simulation.ts 0..999` plays more of them. */
 const PLAYED = seedsOfThisRuntime(108);
@@ -23,14 +22,7 @@ describe("simulation of runs that start others", () => {
   });
 
   it("finds flow-child", slow, async () => {
-    await using tree = await plantedTree("flow-child");
-    await using program = await startProgram<SimulatedChildren>(
-      THIS_RUNTIME,
-      "test/simulation/child_simulation.ts",
-      ["0..999", "first"],
-      tree.root,
-    );
-    const { violations } = await program.line(() => true, 300_000);
+    const { violations } = await firstRed("flow-child", "child_simulation", { from: 0, to: 999 });
     assertMatch(violations.join("\n"), /ended after its parent/);
   });
 });

@@ -1,9 +1,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
-import { startProgram } from "../processes/node_process.ts";
-import { ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
-import { type SimulatedEntities, simulateEntities } from "./entity_simulation.ts";
+import type { SourcePlant } from "../processes/planted_tree.ts";
+import { ofThisRuntime, seedsOfThisRuntime } from "../support/of_this_runtime.ts";
+import { simulateEntities } from "./entity_simulation.ts";
+import { firstRed } from "./first_red.ts";
 
 const SEEDS = 120;
 const PLAYED = seedsOfThisRuntime(SEEDS);
@@ -44,14 +44,7 @@ describe("simulation of entities", () => {
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {
-      await using tree = await plantedTree(plant);
-      await using program = await startProgram<SimulatedEntities>(
-        THIS_RUNTIME,
-        "test/simulation/entity_simulation.ts",
-        [`${from}..999`, "first"],
-        tree.root,
-      );
-      const [{ violations }] = [await program.line(() => true, 300_000)];
+      const { violations } = await firstRed(plant, "entity_simulation", { from, to: 999 });
       assertMatch(violations.join("\n"), found);
     });
   }

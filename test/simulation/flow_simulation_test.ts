@@ -1,9 +1,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
-import { startProgram } from "../processes/node_process.ts";
-import { ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
-import { type SimulatedFlow, simulateFlow } from "./flow_simulation.ts";
+import type { SourcePlant } from "../processes/planted_tree.ts";
+import { ofThisRuntime, seedsOfThisRuntime } from "../support/of_this_runtime.ts";
+import { simulateFlow } from "./flow_simulation.ts";
+import { firstRed } from "./first_red.ts";
 
 /** Seeds in which waits are given up: none of a third of all seeds is one. */
 const GIVING_UP = [17, 38];
@@ -119,14 +119,7 @@ describe("simulation of workflows", () => {
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {
-      await using tree = await plantedTree(plant);
-      await using program = await startProgram<SimulatedFlow & { readonly seed: number }>(
-        THIS_RUNTIME,
-        "test/simulation/flow_simulation.ts",
-        [`${from}..${from + 2_000}`, "first"],
-        tree.root,
-      );
-      const { violations, seed } = await program.line(() => true, 300_000);
+      const { violations, seed } = await firstRed(plant, "flow_simulation", { from, to: from + 2_000 });
       assertMatch(violations.join("\n"), found);
       // it is the plant that the seed shows
       assertEquals((await simulateFlow(seed)).violations, []);

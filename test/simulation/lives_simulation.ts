@@ -18,7 +18,7 @@ import { type TestCluster, testCluster } from "../../src/testing/mod.ts";
 import { QUIET } from "../support/quiet.ts";
 import { playSeeds } from "./seeds.ts";
 
-/** What came of the runs of a seed. */
+/** The result of playing a seed. */
 export interface SimulatedLives {
   readonly violations: readonly string[];
   readonly sums: Readonly<Record<Sum, number>>;

@@ -1,9 +1,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
-import { startProgram } from "../processes/node_process.ts";
-import { ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
-import { type SimulatedLives, simulateLives } from "./lives_simulation.ts";
+import type { SourcePlant } from "../processes/planted_tree.ts";
+import { ofThisRuntime, seedsOfThisRuntime } from "../support/of_this_runtime.ts";
+import { simulateLives } from "./lives_simulation.ts";
+import { firstRed } from "./first_red.ts";
 
 /** `deno run -A test/simulation/lives_simulation.ts 0..999` plays more of them. */
 const PLAYED = seedsOfThisRuntime(80);
@@ -36,14 +36,7 @@ describe("simulation of runs that are asked questions and begin anew", () => {
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {
-      await using tree = await plantedTree(plant);
-      await using program = await startProgram<SimulatedLives>(
-        THIS_RUNTIME,
-        "test/simulation/lives_simulation.ts",
-        [`${from}..${from + 500}`, "first"],
-        tree.root,
-      );
-      const { violations } = await program.line(() => true, 300_000);
+      const { violations } = await firstRed(plant, "lives_simulation", { from, to: from + 500 });
       assertMatch(violations.join("\n"), found);
     });
   }

@@ -1,8 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
-import { startProgram } from "../processes/node_process.ts";
-import { exploredByThisRuntime, ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
+import type { SourcePlant } from "../processes/planted_tree.ts";
+import { exploredByThisRuntime, ofThisRuntime, seedsOfThisRuntime } from "../support/of_this_runtime.ts";
 import {
   BATCHED,
   BLOCKED,
@@ -13,6 +12,7 @@ import {
   simulateSubscription,
   UNHANDLED,
 } from "./subscription_simulation.ts";
+import { firstRed } from "./first_red.ts";
 
 const PLAYED = seedsOfThisRuntime(160);
 const PLAYED_BATCHED = seedsOfThisRuntime(80);
@@ -127,14 +127,7 @@ describe("simulation of a subscription", () => {
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {
-      await using tree = await plantedTree(plant);
-      await using program = await startProgram<SimulatedSubscription>(
-        THIS_RUNTIME,
-        "test/simulation/subscription_simulation.ts",
-        [`${from}..${from + 173}`, "first"],
-        tree.root,
-      );
-      const [{ violations }] = [await program.line(() => true, 300_000)];
+      const { violations } = await firstRed(plant, "subscription_simulation", { from, to: from + 173 });
       assertMatch(violations.join("\n"), found);
     });
   }

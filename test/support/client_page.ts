@@ -32,7 +32,7 @@ const Count = stream<{ from: number; to: number }, number>("Count", {
 const Said = event<{ n: number }>("Said", { durable: true });
 const api = edge({ list: List, add: Add, count: Count, said: Said });
 
-/** What each place runs: calls of each kind, and a tail that keeps what it gets. */
+/** The script of every place (a page or a worker): calls of each kind, and a tail that keeps what it gets. */
 const CALLS = `
 const shop = client(self.location.origin + "/api", { pause: [1, 20] });
 self.got = [];
@@ -86,7 +86,7 @@ document.addEventListener("resume", () => frozen = false);
 self.isReady = true;
 </script>`;
 
-/** What holds in each browser. `open` starts one with an empty profile; `script` is {@link bundledClient}'s. */
+/** Tests the client in a browser. `open` starts one with an empty profile; `script` is {@link bundledClient}'s. */
 export function testClientIn(script: () => string, open: () => Promise<PageBrowser>): void {
   for (const name of ["page", "worker", "shared worker", "service worker"]) {
     it(`in a ${name}: calls are answered, and a tail whose connection is cut has each event once, in order`, async () => {

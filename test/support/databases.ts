@@ -26,21 +26,23 @@ interface PostgresServer extends Database {
 }
 
 const CACHE = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), ".cache");
-const PGLITE = join(CACHE, "pglite");
-const PACKAGE = "@electric-sql/pglite@0.5.16";
-const CLIENT = join(CACHE, "pg");
-const CLIENT_PACKAGE = "pg@8.23.1";
 
-/** PostgreSQL in this process, as WebAssembly. Fetching takes 10 s, once. */
+/** Fetches PGlite, once, which takes 10 s. Resolves with the URL of its module. */
+export async function fetchPglite(): Promise<string> {
+  const folder = await fetchOnce("@electric-sql/pglite@0.5.16", "pglite");
+  return pathToFileURL(join(folder, "node_modules", "@electric-sql", "pglite", "dist", "index.js")).href;
+}
+
+/** PostgreSQL in this process, as WebAssembly. */
 export async function findPglite(): Promise<DatabaseSource> {
-  const module = join(PGLITE, "node_modules", "@electric-sql", "pglite", "dist", "index.js");
+  let module: string;
   try {
-    await fetchPackages(PGLITE, PACKAGE);
+    module = await fetchPglite();
   } catch (error) {
     return { missing: `PGlite cannot be fetched: ${(error as Error).message.split("\n")[0]}` };
   }
   const open = async (): Promise<Database> => {
-    const { PGlite } = await import(pathToFileURL(module).href);
+    const { PGlite } = await import(module);
     const database = await PGlite.create();
     return {
       query: async (sql) => {
@@ -54,9 +56,8 @@ export async function findPglite(): Promise<DatabaseSource> {
 }
 
 /** Fetches node-postgres, once. Resolves with the folder from which it can be required as `pg`. */
-export async function fetchPostgresClient(): Promise<string> {
-  await fetchPackages(CLIENT, CLIENT_PACKAGE);
-  return CLIENT;
+export function fetchPostgresClient(): Promise<string> {
+  return fetchOnce("pg@8.23.1", "pg");
 }
 
 /** Fetches a package of npm, once. Resolves with the folder from which it can be required. */

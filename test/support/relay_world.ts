@@ -22,7 +22,7 @@ export type LeftOut =
   | "the order of a key"
   | "one id for all attempts";
 
-/** What a simulation has found; empty: every promise was kept. */
+/** The result of a simulation; `wrong` is empty if every promise was kept. */
 export interface Outcome {
   readonly wrong: readonly string[];
   readonly rows: number;

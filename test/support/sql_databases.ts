@@ -1,7 +1,6 @@
 /** Databases for tests of `@catga/catga/sql`: SQLite in this runtime, PGlite, and drivers of a PostgreSQL server. */
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import {
   type BunSql,
   bunSql,
@@ -18,7 +17,7 @@ import {
   postgresJs,
   type SqlDatabase,
 } from "../../src/sql/mod.ts";
-import { fetchOnce } from "./databases.ts";
+import { fetchOnce, fetchPglite, fetchPostgresClient } from "./databases.ts";
 
 /** A database that a test uses. */
 export interface OpenedDatabase extends AsyncDisposable {
@@ -48,9 +47,7 @@ export async function openSqlite(path = ":memory:"): Promise<OpenedDatabase> {
 
 /** PostgreSQL in this process. */
 export async function openPglite(): Promise<OpenedDatabase> {
-  const folder = await fetchOnce("@electric-sql/pglite@0.5.16", "pglite");
-  const module = join(folder, "node_modules", "@electric-sql", "pglite", "dist", "index.js");
-  const { PGlite } = await import(pathToFileURL(module).href);
+  const { PGlite } = await import(await fetchPglite());
   const raw: PgliteDatabase<never> & { close(): Promise<void> } = await PGlite.create();
   return { db: pglite(raw) as SqlDatabase<unknown>, [Symbol.asyncDispose]: () => raw.close() };
 }
@@ -79,7 +76,7 @@ export async function openDriver(
     });
     return { db: postgresJs(sql) as SqlDatabase<unknown>, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
   }
-  const require = createRequire(join(await fetchOnce("pg@8.23.1", "pg"), "from.cjs"));
+  const require = createRequire(join(await fetchPostgresClient(), "from.cjs"));
   const pool: PgPool & { end(): Promise<void>; on(event: "error", listener: () => void): void } =
     new (require("pg").Pool)({ connectionString: url, max: most, connectionTimeoutMillis: 5_000 });
   pool.on("error", () => {}); // an idle connection was lost: the pool makes another

@@ -16,7 +16,7 @@ export interface ClusterLink {
   /** Receives events that are not durable, opened with the payload codec if there is one. */
   readonly events: Pick<Transport, "subscribe" | "clock">;
   readonly log: EventLog;
-  /** False if a payload codec seals what is written. */
+  /** True if messages that the tool writes are stored in clear text; false if its payload codec encrypts them. */
   readonly writesClear: boolean;
   /** Resolves with the number of copies that a bucket has; `undefined`: it does not exist. */
   copies(kind: BucketKind): Promise<number | undefined>;

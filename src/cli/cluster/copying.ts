@@ -2,7 +2,7 @@
  * Copies everything that is stored between the file of a program and a namespace of NATS: streams with their sequences,
  * recorded results, schedules, ids. Subscriptions go on at their positions; snapshots are made again. Both directions
  * read and compare in the same way.
- * @decides how a program grows up from a file to NATS: what is copied, in which order, and how it is verified
+ * @decides how stored data is moved from a file to NATS, and back: what is copied, in which order, how it is verified
  */
 import { createHash } from "node:crypto";
 import { CatgaError } from "../../error.ts";
@@ -12,7 +12,7 @@ import { parsedJson } from "../../data/encoding.ts";
 import type { CopiedEntry, CopiedFile, CopiedMessage, CopiedStream, FileCopy } from "../../file/copied_rows.ts";
 import { readCommitSubject } from "../../log/format/names.ts";
 import { STREAM_KINDS, streamOptions } from "../../log/format/streams.ts";
-import { type StreamKind, streamName } from "../../log/format/stream_name.ts";
+import { streamName } from "../../log/format/stream_name.ts";
 import { NatsEventLog } from "../../nats/log/log_stream.ts";
 import { logSettings } from "../../nats/log/log_settings.ts";
 import { type CopiedState, StreamCopy } from "../../nats/stream/copied_stream.ts";
@@ -43,12 +43,14 @@ export interface CopyJob {
   onStep?(step: string): void | Promise<void>;
 }
 
-/** Note in the file while it is copied: into which streams, and after how many starts. */
+/** Note that a copy leaves in the file, so that it can go on after a break. */
 interface CopyNote {
   readonly namespace: string;
+  /** Number of starts on the file when the copy began: after another one the copy begins anew. */
   readonly starts: number;
+  /** By name of the streams that the copy has made: when each was created. */
   readonly created: Readonly<Record<string, string>>;
-  /** Streams whose schedules are written, or are being written up to this sequence. */
+  /** Sequence of the log up to which its schedules are written. */
   readonly scheduled: number;
 }
 
@@ -107,20 +109,18 @@ export async function moveFile(job: CopyJob): Promise<CopiedPart[]> {
   for (const stream of streams) parts.push(await verify(job, stream, rewrite));
   parts.push(await verifyEntries(bucket.name, entries, await bucket.entries("")));
   await step("verified");
-  for (const stream of streams) await copySchedules(job, stream);
+  await copySchedules(job);
   await step("scheduled");
   file.setNote("moved", address);
   return parts;
 }
 
-/** Throws if a node runs in the namespace: it would write between what is copied. */
+/** Rejects with `UNAVAILABLE` if nodes run in the namespace: what they store would mix with the copy. */
 async function refuseNodes({ nats, namespace }: CopyJob): Promise<void> {
-  const stream = new StreamCopy(nats.transport, bucketStreamName(bucketName(namespace, "nodes")));
-  if (await stream.state() === undefined) return;
-  const bucket = await nats.store.open(bucketName(namespace, "nodes"), {
-    ...BUCKETS.nodes,
-    replicas: (await stream.state())!.replicas,
-  });
+  const name = bucketName(namespace, "nodes");
+  const state = await new StreamCopy(nats.transport, bucketStreamName(name)).state();
+  if (state === undefined) return;
+  const bucket = await nats.store.open(name, { ...BUCKETS.nodes, replicas: state.replicas });
   const nodes = (await bucket.entries("")).map(({ key }) => key);
   if (nodes.length === 0) return;
   throw new CatgaError(
@@ -133,7 +133,8 @@ async function refuseNodes({ nats, namespace }: CopyJob): Promise<void> {
 async function begin({ file, nats, namespace, replicas }: CopyJob, stream: CopiedStream): Promise<CopiedState> {
   const copy = new StreamCopy(nats.transport, stream.name);
   const note = noteOf(file);
-  const own = resumesCopy(file, namespace) ? note!.created[stream.name] : undefined;
+  const resumed = resumesCopy(file, namespace) ? note : undefined;
+  const own = resumed?.created[stream.name];
   let state = await copy.state();
   if (state !== undefined && state.created === own) return state;
   if (state !== undefined) {
@@ -147,19 +148,17 @@ async function begin({ file, nats, namespace, replicas }: CopyJob, stream: Copie
     }
     await copy.remove();
   }
-  const kind = STREAM_KINDS.find((kind) => streamName(namespace, kind) === stream.name)!;
-  await copy.make(logSettings(streamOptions(namespace, kind, replicas)), stream.first);
+  await copy.make(logSettings(optionsOf(namespace, stream.name, replicas)), stream.first);
   state = (await copy.state())!;
-  const created = { ...(resumesCopy(file, namespace) ? note!.created : {}), [stream.name]: state.created };
-  const scheduled = resumesCopy(file, namespace) ? note!.scheduled : 0;
-  file.setNote(NOTE, JSON.stringify({ namespace, starts: file.starts, created, scheduled }));
+  const created = { ...resumed?.created, [stream.name]: state.created };
+  const next: CopyNote = { namespace, starts: file.starts, created, scheduled: resumed?.scheduled ?? 0 };
+  file.setNote(NOTE, JSON.stringify(next));
   return state;
 }
 
 /** Subject of messages that stand for removed ones, until the copy is complete: sequences have no gaps otherwise. */
 function fillerOf({ namespace }: CopyJob, stream: string): string {
-  const kind = STREAM_KINDS.find((kind) => streamName(namespace, kind) === stream)!;
-  return streamOptions(namespace, kind, 1).subjects[0].replace(/>$/, "catga-filler");
+  return optionsOf(namespace, stream, 1).subjects[0].replace(/>$/, "catga-filler");
 }
 
 async function copyStream(
@@ -193,9 +192,11 @@ async function copyStream(
   await copy.purge(subject);
 }
 
-/** Writes the schedules of a stream, which then fire there: each once, also when the copy is repeated. */
-async function copySchedules(job: CopyJob, { name }: CopiedStream): Promise<void> {
+/** Writes the schedules, which only the log has, and which then fire: each once, also when the copy is repeated. */
+async function copySchedules(job: CopyJob): Promise<void> {
   const { file, nats, namespace } = job;
+  const name = streamName(namespace, "log");
+  if (!file.streams().some((stream) => stream.name === name)) return;
   const copy = new StreamCopy(nats.transport, name);
   const stream = await new NatsEventLog(nats.transport).open(
     name,
@@ -223,12 +224,16 @@ async function copySchedules(job: CopyJob, { name }: CopiedStream): Promise<void
   }
 }
 
+/** Returns the options of a stream of the namespace that has this name. */
 function optionsOf(namespace: string, name: string, replicas: number) {
-  const kind: StreamKind = STREAM_KINDS.find((kind) => streamName(namespace, kind) === name)!;
+  const kind = STREAM_KINDS.find((kind) => streamName(namespace, kind) === name)!;
   return streamOptions(namespace, kind, replicas);
 }
 
-/** Headers with which a message is written: without its conditions, and with what is left of its time to live. */
+/**
+ * Returns the headers for the copy of a message: those of the original, but for the conditions of its append; its time
+ * to live is what is left of it.
+ */
 function headersOf({ headers, id, left }: CopiedMessage): Record<string, string> {
   const own = Object.entries(headers ?? {}).filter(([name]) => !/^Nats-(?:Expected-|Msg-Id$|TTL$|Rollup$)/.test(name));
   return {
@@ -326,7 +331,7 @@ export async function pullNamespace(
 ): Promise<CopiedPart[]> {
   const log = new NatsEventLog(nats.transport);
   const parts: CopiedPart[] = [];
-  // the subscriptions first: their places are not behind the end of what is read then
+  // the subscriptions are read first: no position of theirs is then behind the last message that is copied
   for (const kind of ["subscriptions", "entities", "log"] as const) {
     const name = streamName(namespace, kind);
     const state = await new StreamCopy(nats.transport, name).state();

@@ -22,7 +22,7 @@ import { asAnswer } from "../execution/asked_attempt.ts";
 import { refusedInTime } from "../execution/schema_in_time.ts";
 import type { RunsNode } from "../runs_node.ts";
 import { Journal, notAnswered } from "../stored/journal.ts";
-import { answerKey, type JournalEntry, type RecordedOutcome } from "../stored/journal_entry.ts";
+import { answerKey, askedBy, type JournalEntry, type RecordedOutcome } from "../stored/journal_entry.ts";
 import type { EntryFor } from "../stored/notice_queue.ts";
 import { keyOf, type RunRef } from "../stored/run_ref.ts";
 import type { Results } from "./results.ts";
@@ -382,7 +382,7 @@ function learntFrom(journal: Journal | undefined, key: string, { run, workflow }
   if (journal === undefined) return "no run";
   const answer = journal.answers.get(key);
   if (answer !== undefined) return answer.outcome;
-  const [question, id] = [key.slice(0, key.indexOf(" ")), key.slice(key.indexOf(" ") + 1)];
+  const { question, id } = askedBy(key);
   const { ended } = journal;
   if (!journal.wasAsked(question, id)) return ended === undefined ? "lost" : "no run";
   if (ended === undefined) return undefined;

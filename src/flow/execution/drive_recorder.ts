@@ -41,6 +41,7 @@ import { type HandOver, type Journal, signalKey } from "../stored/journal.ts";
 import {
   type Again,
   answerKey,
+  askedBy,
   type JournalEntry,
   type RecordedError,
   type RunLogMessage,
@@ -624,8 +625,7 @@ function unansweredIn(
   const own = new Set(before.flatMap((entry) => entry.t === "answered" ? [answerKey(entry.question, entry.id)] : []));
   return again.answers.flatMap((answer) => {
     if (answers.has(answer.key) || own.has(answer.key)) return [];
-    const at = answer.key.indexOf(" ");
-    return [{ question: answer.key.slice(0, at), id: answer.key.slice(at + 1), outcome: answer.outcome }];
+    return [{ ...askedBy(answer.key), outcome: answer.outcome }];
   });
 }
 

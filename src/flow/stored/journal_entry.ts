@@ -133,7 +133,13 @@ export interface KeptAnswer {
 
 /** Returns the key of a question's answer among the answers of a run. */
 export function answerKey(question: string, id: string): string {
-  return `${question} ${id}`;
+  return `${question} ${id}`; // unambiguous: a question's name has no space
+}
+
+/** Returns the question and the id of a key that {@link answerKey} has made. */
+export function askedBy(key: string): { readonly question: string; readonly id: string } {
+  const at = key.indexOf(" ");
+  return { question: key.slice(0, at), id: key.slice(at + 1) };
 }
 
 /** The first entry of a run. */

@@ -835,7 +835,7 @@ export class Ledger {
   /** Returns the position up to which all messages of a category that were read are handled or discarded. */
   settled(name: string): number {
     const { epoch } = this.place;
-    let read = this.left.slowestOf(name, this.place.read);
+    let read = this.left.slowest(this.place.read, name);
     for (const item of this.#all()) {
       if (item.category.name === name && item.epoch === epoch) read = Math.min(read, item.position - 1);
     }

@@ -77,18 +77,13 @@ export class LeftBehind {
     return furthest;
   }
 
-  /** Least position up to which messages were read; `read`: that of the first reader. */
-  slowest(read: number): number {
-    let slowest = read;
-    for (const line of this.#lines.values()) slowest = Math.min(slowest, this.#taken(line));
-    return slowest;
-  }
-
-  /** Least position up to which messages of a category were read; `read`: that of the first reader. */
-  slowestOf(category: string, read: number): number {
+  /**
+   * Least position up to which messages were read: those of one category, or all of them. `read`: the first reader's.
+   */
+  slowest(read: number, category?: string): number {
     let slowest = read;
     for (const line of this.#lines.values()) {
-      if (line.category === category) slowest = Math.min(slowest, this.#taken(line));
+      if (category === undefined || line.category === category) slowest = Math.min(slowest, this.#taken(line));
     }
     return slowest;
   }

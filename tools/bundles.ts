@@ -16,12 +16,12 @@ import { pathToFileURL } from "node:url";
  */
 const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/data/cron_zones": 30,
-  "test/simulation/child_simulation": 130,
+  "test/simulation/child_simulation": 25,
   "src/log/blocked_handlers": 60,
-  "test/simulation/flow_simulation": 88,
-  "test/simulation/lives_simulation": 60,
+  "test/simulation/flow_simulation": 60,
+  "test/simulation/lives_simulation": 30,
   "src/cli/commands/doctor": 67,
-  "test/simulation/explored_workflows": 85,
+  "test/simulation/explored_workflows": 40,
   "test/simulation/simulation": 92,
   "src/nats/bucket/watch": 59,
   "src/nats/full_replica": 100,
@@ -29,12 +29,12 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/dashboard_browser": 45,
   "test/shop_browser": 25,
   "src/cli/commands/doctor_messages": 44,
-  "test/simulation/subscription_simulation": 121,
+  "test/simulation/subscription_simulation": 60,
   "test/simulation/relay_simulation": 20,
   "test/log_hostile": 79,
   "src/cli/cli": 47,
   "tools/clone_types": 20,
-  "test/simulation/entity_simulation": 80,
+  "test/simulation/entity_simulation": 60,
   "test/permissions": 51,
   "src/log/publishing/publishing_nats": 37,
   "src/nats/bucket/sweeper": 34,
@@ -95,7 +95,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
  * change only with a checker; deploys that are played in memory with every change; a user's `tsc`; the bench's own.
  */
 const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
-  "test/simulation/flow_plants_simulation": 3_600,
+  "test/simulation/plants": 3_600,
   "test/faults/older_catga": 300,
   "test/faults/upgrading": 455,
   "test/faults/mixed_shapes_plants": 260,

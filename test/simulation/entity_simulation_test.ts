@@ -1,9 +1,7 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { SourcePlant } from "../processes/planted_tree.ts";
-import { ofThisRuntime, seedsOfThisRuntime } from "../support/of_this_runtime.ts";
+import { assert, assertEquals } from "@std/assert";
+import { seedsOfThisRuntime } from "../support/of_this_runtime.ts";
 import { simulateEntities } from "./entity_simulation.ts";
-import { firstRed } from "./first_red.ts";
 
 const SEEDS = 120;
 const PLAYED = seedsOfThisRuntime(SEEDS);
@@ -32,20 +30,4 @@ describe("simulation of entities", () => {
   it("the same seed gives the same run", slow, async () => {
     assertEquals(await simulateEntities(7), await simulateEntities(7));
   });
-
-  for (
-    // from the first seed that shows it, or one before that; a change of the simulation moves it
-    const [plant, found, from = SEEDS] of ofThisRuntime<[SourcePlant, RegExp, number?]>([
-      ["entity-expect", /continues version/],
-      ["entity-epoch", /loads version|is there twice/, 144],
-      ["entity-record", /is there twice/],
-      ["entity-confirm", /was not that of the entity while it waited/],
-      ["entity-ended", /was refused and is there/, 220],
-    ])
-  ) {
-    it(`finds ${plant}`, slow, async () => {
-      const { violations } = await firstRed(plant, "entity_simulation", { from, to: 999 });
-      assertMatch(violations.join("\n"), found);
-    });
-  }
 });

@@ -1,7 +1,6 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { SourcePlant } from "../processes/planted_tree.ts";
-import { exploredByThisRuntime, ofThisRuntime, seedsOfThisRuntime } from "../support/of_this_runtime.ts";
+import { assert, assertEquals } from "@std/assert";
+import { exploredByThisRuntime, seedsOfThisRuntime } from "../support/of_this_runtime.ts";
 import {
   BATCHED,
   BLOCKED,
@@ -12,7 +11,6 @@ import {
   simulateSubscription,
   UNHANDLED,
 } from "./subscription_simulation.ts";
-import { firstRed } from "./first_red.ts";
 
 const PLAYED = seedsOfThisRuntime(160);
 const PLAYED_BATCHED = seedsOfThisRuntime(80);
@@ -96,39 +94,4 @@ describe("simulation of a subscription", () => {
   it("the same seed gives the same run", () => {
     assertEquals(simulateSubscription(3), simulateSubscription(3));
   });
-
-  for (
-    const [plant, found, from = 26] of ofThisRuntime<[SourcePlant, RegExp, number?]>([
-      ["commit-entries", /its message is not stored/],
-      ["commit-number", /its message is not stored/, 117],
-      ["commit-replay", /runs and has ended/],
-      ["commit-behind", /runs before/],
-      ["commit-node", /is innocent and was not handled/],
-      ["commit-join", /runs beside another of its key/],
-      ["batch-join", /runs before/, BATCHED + 725],
-      ["batch-again", /runs before/, BATCHED],
-      ["commit-counts", /has \d attempts, and failed \d times/, 5_550],
-      ["commit-back", /runs before/, REWOUND + 110],
-      ["commit-alive", /has \d attempts, and failed \d times/, 975],
-      ["commit-dropped", /request replay of .* was carried out by .* and /],
-      ["unhandled-wait", /does not come to rest/, UNHANDLED],
-      ["blocked-count", /has \d attempts, and failed \d times/, BLOCKED],
-      ["blocked-dead", /is a dead letter, and was handled/, BLOCKED],
-      ["blocked-beside", /runs beside another of its key/, BLOCKED],
-      ["blocked-commit", /runs with attempt \d behind attempt/, BLOCKED + 100],
-      ["blocked-alone", /has \d attempts, and failed \d times/, BLOCKED],
-      ["limit-early", /runs beside|runs without slots/, LIMITED + 100],
-      ["limit-join", /runs beside/, LIMITED],
-      ["limit-kept", /does not run and has slots/, LIMITED],
-      ["left-commit", /was passed over|runs before/, LEFT],
-      ["left-passed", /runs before/, LEFT],
-      ["left-ahead", /the second reader passes the first/, LEFT],
-      ["left-begun", /runs before|runs and has ended|runs beside/, LEFT + 60],
-    ])
-  ) {
-    it(`finds ${plant}`, slow, async () => {
-      const { violations } = await firstRed(plant, "subscription_simulation", { from, to: from + 173 });
-      assertMatch(violations.join("\n"), found);
-    });
-  }
 });

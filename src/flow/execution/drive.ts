@@ -4,7 +4,7 @@
  * of a failed run are undone (`undoing.ts`). A drive ends when the run has ended, when all pending calls of the handler
  * wait for a time, a signal, a child run or an operator, or when another node has taken the run over.
  *
- * The rules, each held by `test/simulation/flow_simulation_test.ts`:
+ * The rules, each held by `test/simulation/plants_test.ts`:
  * 1. A step begins only when two things are stored: all that the handler has seen, and an entry which says that this
  *    node executes the run. Outcomes that are ready together are stored by one append; so are the outcome of the last
  *    step and the end of the run.

@@ -4,7 +4,7 @@
  *
  * A decision is an entry that follows from the journal (the list of the run's entries), the handler and the clock; it
  * holds only on the journal on which it was made. Messages of other processes may be stored between a decision and its
- * append. The rules, without each of which `flow_simulation_test.ts` fails:
+ * append. The rules, without each of which `test/simulation/plants_test.ts` fails:
  * 1. When a message of another process is applied, all entries that are not stored yet are checked before any call of
  *    the handler sees the message. If one decision no longer holds, all decisions are dropped, and the handler runs
  *    from its top again, on the journal with that message.

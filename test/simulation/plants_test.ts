@@ -1,0 +1,228 @@
+/**
+ * Planted bugs that the simulations are to find: each leaves out one rule of the product. They guard a release
+ * (`deno task test:all`): they change only with a simulation or with a rule.
+ *
+ * @module
+ */
+import { assertEquals, assertMatch } from "@std/assert";
+import { spawn } from "node:child_process";
+import { describe, it } from "node:test";
+import process from "node:process";
+import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
+import { simulateChildren } from "./child_simulation.ts";
+import { simulateEntities } from "./entity_simulation.ts";
+import { firstRed } from "./first_red.ts";
+import { simulateFlow } from "./flow_simulation.ts";
+import { simulateLives } from "./lives_simulation.ts";
+import {
+  BATCHED,
+  BLOCKED,
+  LEFT,
+  LIMITED,
+  REWOUND,
+  simulateSubscription,
+  UNHANDLED,
+} from "./subscription_simulation.ts";
+
+const HOUR = 3_600_000;
+
+/** A plant, what its first red seed says, and the first seed to look at: that one, or one before it. */
+type Planted = readonly [plant: SourcePlant, found: RegExp, from?: number];
+
+interface Simulation {
+  /** The name of its file. */
+  readonly name: string;
+  /** Plays a seed on the sources as they are. */
+  readonly play: (
+    seed: number,
+  ) => { readonly violations: readonly string[] } | Promise<{ readonly violations: readonly string[] }>;
+  /** How many seeds are looked at for each plant. */
+  readonly seeds: number;
+  /** A change of the simulation moves the seeds. */
+  readonly plants: readonly Planted[];
+}
+
+const SIMULATIONS: readonly Simulation[] = [
+  {
+    name: "flow_simulation",
+    play: simulateFlow,
+    seeds: 2_000,
+    plants: [
+      [
+        "flow-expect",
+        /goes on behind what is not stored|has two outcomes|goes on behind its end|holds the run|has not ended/,
+      ],
+      ["flow-held", /begins at .* while .* performs it/],
+      ["flow-stored", /begins before .* is stored/],
+      ["flow-parallel", /while .* is performed|was done and is not undone/],
+      ["flow-order", /has undone/],
+      ["flow-schedule", /has not ended/],
+      ["flow-missing", /has not ended/, 5_593],
+      ["flow-put-off", /has not ended/, 327],
+      ["flow-cancel", /was done and is not undone|has undone/, 27],
+      ["flow-over", /has not ended/, 6],
+      ["flow-settled", /has not ended/, 4_205],
+      ["flow-replay", /took another way/],
+      ["flow-limit", /has not ended/, 159],
+      ["flow-twice", /goes on behind what is not stored/, 129],
+      ["flow-loss", /goes on behind what is not stored|is done without/, 814],
+      ["flow-epoch", /has not ended/, 3_204],
+      ["flow-alarm", /has not ended/, 1_414],
+      ["flow-signal", /took a signal twice|has not ended/],
+      // rules of decisions: drive_recorder.ts
+      ["flow-decision", /lets a time go before a signal|its cancel was ok|has two outcomes/, 5],
+      ["flow-time", /lets a time go before a signal/, 13],
+      ["flow-seen", /lets a time go before a signal|has not ended/],
+      ["flow-thrown", /lets a time go before a signal/, 1_021],
+      ["flow-end", /its cancel was ok/, 5],
+      ["flow-skip", /has two outcomes/, 100],
+      ["flow-ongoing", /is performed twice at once/, 65],
+      ["flow-outcome", /is performed again/],
+      ["flow-beside", /is performed again/, 6_325],
+      ["flow-retried", /is stuck behind a retry/, 108],
+      ["flow-late-read", /has two outcomes/, 21_563],
+      ["flow-given-up", /lets a time go before a signal/, 290],
+      ["flow-take", /and its handler got/, 1_151],
+      ["flow-oldest", /takes signal .* before/, 17],
+      ["flow-shown", /shows \d+ behind/],
+      ["flow-last-view", /ends, and shows/],
+      ["flow-view-at", /says that its view is in/],
+      ["flow-progress", /forgets how far/],
+      ["flow-begun", /was done and is not undone/, 197],
+      ["flow-fresh", /was done and is not undone/, 27],
+      ["flow-starved", /is starved/, 10],
+      ["flow-unanswered", /is starved/, 10],
+      ["flow-loser", /does not learn of it/, 6],
+      ["flow-performed", /has not ended/, 28],
+      ["flow-early", /aborts .*, which is needed/, 6],
+      ["flow-left", /left a schedule/],
+      ["flow-unrecorded", /left a schedule/, 156],
+      ["flow-paused", /left a schedule/, 863],
+      ["flow-ended", /left a schedule/, 1_402],
+      // versions of the workflow: driven_runs.ts
+      ["flow-gave-up", /while .* performs it|has two outcomes|is not undone/, 329],
+      ["flow-held-again", /while .* performs it|has two outcomes|is not undone/, 2_809],
+    ],
+  },
+  {
+    // those that it needs many seeds to find
+    name: "flow_simulation",
+    play: simulateFlow,
+    seeds: 30_000,
+    plants: [
+      ["flow-lease", /has not ended|is starved/],
+      ["flow-lost-lease", /has not ended|is starved/],
+      ["flow-behind", /ends with .*, recorded|does not learn of it/],
+      ["flow-failure", /is stuck behind a retry|aborts .*, which is needed/],
+      ["flow-unnoted", /has not ended/],
+      ["flow-threw", /was done and is not undone/],
+      ["flow-undriven", /is starved/],
+    ],
+  },
+  {
+    name: "child_simulation",
+    play: simulateChildren,
+    seeds: 1_000,
+    plants: [["flow-child", /ended after its parent/]],
+  },
+  {
+    name: "lives_simulation",
+    play: simulateLives,
+    seeds: 500,
+    plants: [
+      ["lives-unseen", /NOT_ANSWERED|signals/],
+      ["lives-stale", /signals|NOT_ANSWERED|answers/],
+      ["lives-ids", /signals/],
+      ["lives-answers", /is not answered|answers/],
+      ["lives-asked", /answers/],
+      ["lives-step-id", /ids of the steps/],
+      ["lives-called", /nobody tells anything|a result is/, 4],
+      ["lives-cancel", /its cancel was ok/, 6],
+    ],
+  },
+  {
+    name: "entity_simulation",
+    play: simulateEntities,
+    seeds: 900,
+    plants: [
+      ["entity-expect", /continues version/, 120],
+      ["entity-epoch", /loads version|is there twice/, 144],
+      ["entity-record", /is there twice/, 120],
+      ["entity-confirm", /was not that of the entity while it waited/, 120],
+      ["entity-ended", /was refused and is there/, 220],
+    ],
+  },
+  {
+    name: "subscription_simulation",
+    play: simulateSubscription,
+    seeds: 174,
+    plants: [
+      ["commit-entries", /its message is not stored/, 26],
+      ["commit-number", /its message is not stored/, 117],
+      ["commit-replay", /runs and has ended/, 26],
+      ["commit-behind", /runs before/, 26],
+      ["commit-node", /is innocent and was not handled/, 26],
+      ["commit-join", /runs beside another of its key/, 26],
+      ["batch-join", /runs before/, BATCHED + 725],
+      ["batch-again", /runs before/, BATCHED],
+      ["commit-counts", /has \d attempts, and failed \d times/, 5_550],
+      ["commit-back", /runs before/, REWOUND + 110],
+      ["commit-alive", /has \d attempts, and failed \d times/, 975],
+      ["commit-dropped", /request replay of .* was carried out by .* and /, 26],
+      ["unhandled-wait", /does not come to rest/, UNHANDLED],
+      ["blocked-count", /has \d attempts, and failed \d times/, BLOCKED],
+      ["blocked-dead", /is a dead letter, and was handled/, BLOCKED],
+      ["blocked-beside", /runs beside another of its key/, BLOCKED],
+      ["blocked-commit", /runs with attempt \d behind attempt/, BLOCKED + 100],
+      ["blocked-alone", /has \d attempts, and failed \d times/, BLOCKED],
+      ["limit-early", /runs beside|runs without slots/, LIMITED + 100],
+      ["limit-join", /runs beside/, LIMITED],
+      ["limit-kept", /does not run and has slots/, LIMITED],
+      ["left-commit", /was passed over|runs before/, LEFT],
+      ["left-passed", /runs before/, LEFT],
+      ["left-ahead", /the second reader passes the first/, LEFT],
+      ["left-begun", /runs before|runs and has ended|runs beside/, LEFT + 60],
+    ],
+  },
+];
+
+for (const { name, play, seeds, plants } of SIMULATIONS) {
+  describe(`${name}, ${seeds} seeds`, () => {
+    for (const [plant, found, from = 0] of plants) {
+      it(`finds ${plant}`, { timeout: 2 * HOUR }, async () => {
+        const { violations, seed } = await firstRed(plant, name, { from, to: from + seeds - 1, limit: HOUR });
+        assertMatch(violations.join("\n"), found);
+        // it is the plant that the seed shows
+        assertEquals((await play(seed)).violations, []);
+      });
+    }
+  });
+}
+
+describe("explore over workflows", () => {
+  for (
+    const [plant, program, found] of [
+      ["flow-decision", "trips", /is done, and its cancel at \d+ was ok/],
+      ["flow-end", "stays", /is done, and its cancel at \d+ was ok/],
+      ["flow-time", "meetings", /has ended with .*, and the signal word \d was ok/],
+      ["flow-skip", "quotes", /was given 7, and has ended with 1/],
+    ] satisfies [SourcePlant, string, RegExp][]
+  ) {
+    it(`finds ${plant} within 300 seeds, without a hint`, { timeout: HOUR }, async () => {
+      await using tree = await plantedTree(plant);
+      assertMatch(await outputOf(tree.root, ["test/simulation/explored_workflows.ts", "300", program]), found);
+    });
+  }
+});
+
+/** Returns the output of a program of a tree, in this runtime. */
+function outputOf(root: string, args: readonly string[]): Promise<string> {
+  const flags = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [...flags, ...args], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+    let output = "";
+    child.stdout.on("data", (data) => output += data);
+    child.once("error", reject);
+    child.once("close", () => resolve(output));
+  });
+}

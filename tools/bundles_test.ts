@@ -63,9 +63,9 @@ describe("bundleTests", () => {
     const root = await folderOf(stack, {
       "a/b/c/short_test.ts": test("short"),
       "src/cli/cli_test.ts": test("cli"),
-      "test/simulation/child_simulation_test.ts": test("children"),
+      "test/simulation/simulation_test.ts": test("storms"),
     });
-    const files = ["a/b/c/short_test.ts", "src/cli/cli_test.ts", "test/simulation/child_simulation_test.ts"];
+    const files = ["a/b/c/short_test.ts", "src/cli/cli_test.ts", "test/simulation/simulation_test.ts"];
     const command = [await runtimeBinary("deno"), "test", "-A", "--no-check", "--parallel"];
     const { output } = await processes.run([...command, ...await bundleTests(join(root, "scratch"), root, files)], {
       cwd: root,
@@ -73,7 +73,7 @@ describe("bundleTests", () => {
       limit: 240_000,
       show: "never",
     });
-    assertEquals(output.match(/^(short|cli|children)\b/gm), ["children", "cli", "short"]);
+    assertEquals(output.match(/^(short|cli|children)\b/gm), ["storms", "cli", "short"]);
   });
 
   it("a bundle names what failed, counts each test, and does not stop at a file that cannot be loaded", async () => {

@@ -82,7 +82,10 @@ export class Runs implements DrivenRunsHost, NodeRuns {
   readonly #sweeps: readonly (() => void)[];
 
   constructor(app: RunsHost) {
-    const node = this.#node = new RunsNode(app, () => this.#drives.doubt());
+    const node = this.#node = new RunsNode(app, () => {
+      this.#drives.doubt();
+      this.#results.doubt();
+    });
     const { endpoint, clock, soon, log, bodies } = node;
     this.app = app;
     this.endpoint = endpoint;
@@ -266,13 +269,13 @@ export class Runs implements DrivenRunsHost, NodeRuns {
     return this.#notices.cancelChild(ref, reason, contract);
   }
 
-  shown(ref: RunRef, { view }: Journal): void {
-    if (view !== undefined) this.#results.shown(ref, view);
+  shown(ref: RunRef, { sequence, view }: Journal): void {
+    this.#results.shown(ref, { sequence, view });
   }
 
-  async ended(ref: RunRef, { ended, started, view }: Journal): Promise<void> {
+  async ended(ref: RunRef, { ended, started, sequence, view }: Journal): Promise<void> {
     if (ended === undefined) return;
-    this.#results.ended(ref, ended, view);
+    this.#results.ended(ref, ended, { sequence, view });
     const { parent } = started ?? {};
     if (parent !== undefined) await this.#notices.appendChildEnd(parent, ref, ended, () => this.#node.isClosed);
   }

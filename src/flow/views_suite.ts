@@ -1,5 +1,5 @@
 /** Tests of what runs show, which run in memory, in a file and over NATS. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError, type Result, type Step, unwrap, workflow } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -139,7 +139,8 @@ export function viewsSuite(name: string, options: object, open: () => Promise<De
       const last = { state: "packing", parcels: 2 };
       for (const { views, result } of [await watched(first), await second, await later]) {
         assertEquals(views.at(-1), last);
-        assert(views.every((view) => view?.parcels === 2));
+        // a watch begins with what the store has, or later: this node had given out the second view before
+        assertEquals(views.filter((view) => view?.parcels !== 2), []);
         assertEquals(result?.value, "done");
       }
       const { views, result } = await watched(app.watch(Order, "o"));

@@ -197,6 +197,31 @@ describe("a watch while nodes die and are cut off, on virtual time", () => {
     );
   }
 
+  it("a number from an earlier run, whose id was forgotten, hides nothing of the next run", async () => {
+    const Count = workflow<number>("Count", { keep: 60_000 }).view<string>();
+    const End = Count.signal("end");
+    const count = Count.handle(async (flow, input) => {
+      for (let n = 0; n < input; n++) {
+        flow.show(`${input}: ${n}`);
+        await flow.step(`step ${n}`, () => n);
+      }
+      await flow.wait(End);
+    });
+    await using cluster = await testCluster(["a"], { handlers: count, logger: QUIET });
+    const app = cluster.app("a");
+    unwrap(await app.start(Count, 5, { id: "c" }));
+    await cluster.advance(2_000);
+    unwrap(await app.tell(End, "c"));
+    const { value: last } = await app.watch(Count, "c", { after: 0 }).next();
+    unwrap(await app.result(Count, "c"));
+    await cluster.advance(10 * 60_000);
+    assertEquals((await app.view(Count, "c")).error?.code, "NO_RUN");
+    unwrap(await app.start(Count, 1, { id: "c" }));
+    await cluster.advance(2_000);
+    const { value: { view, number } } = await app.watch(Count, "c", { after: last.number }).next();
+    assertEquals([view, number < last.number], ["1: 0", true]);
+  });
+
   it("1,000 watchers of a run on another node learn of a change within 50 ms", async () => {
     const Count = workflow("Count").view<number>();
     const Next = Count.signal("next");

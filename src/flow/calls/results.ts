@@ -6,6 +6,10 @@
  * reads every 1.5 s, of up to 100 runs a second. Runs that this node executes report their ends and views, and are read
  * only once a minute: when 10,000 runs were awaited from their start, and all were read a second later, the reads
  * slowed the runs down.
+ *
+ * A watch begins with what a read finds that has begun after it, and while a run is watched, no view is older than one
+ * that this node has given out before: the sequences of the run's messages say which one is later. In the same way "no
+ * run" is the answer of a read that has begun after the wait.
  */
 import { parsedJson } from "../../data/encoding.ts";
 import { Gate } from "../../data/gate.ts";
@@ -45,17 +49,28 @@ export interface ResultsHost {
 
 /** Called once, with the outcome of a run. */
 type ResultListener = (outcome: RecordedOutcome | "no run") => void;
-/** Called with each view of a run that is noticed, in any order, several times too. */
+/** Called with each view of a run that is noticed, in their order, several times too. */
 type ViewListener = (view: NonNullable<ShownRun["view"]>) => void;
+/** A view of a run, and the sequence of the run's message up to which it is the last one. */
+type SeenView = Pick<ShownRun, "sequence" | "view">;
 
 /** A run for whose end callers wait. */
 interface Waited {
   readonly ref: RunRef;
-  readonly waiters: Set<ResultListener>;
-  /** Callers that watch what the run shows. */
-  readonly watchers: Set<ViewListener>;
+  /** Each with the number of the first read that has begun after its wait: what an earlier one found may be too old. */
+  readonly waiters: Map<ResultListener, number>;
+  /** Callers that watch what the run shows, numbered in the same way. */
+  readonly watchers: Map<ViewListener, number>;
   /** Result of the last read for watchers. */
   shown: ShownRun | undefined;
+  /** The latest view that this node has noticed since the first of the present waits began. */
+  latest: SeenView | undefined;
+  /** Number of reads that have begun. */
+  reads: number;
+  /** Number of the last read that succeeded. */
+  succeeded: number;
+  /** Reads up to this number may have found what the store has lost since. */
+  doubtful: number;
   /** True while the run is being read; "again": its end was announced during the read, so that it is read again. */
   reading: boolean | "again";
   /**
@@ -110,11 +125,12 @@ export class Results {
     const now = this.#host.clock.monotonic();
     let entry = this.#waiting.get(key);
     if (entry === undefined) {
-      const none = { waiters: new Set<ResultListener>(), watchers: new Set<ViewListener>(), shown: undefined };
-      this.#waiting.set(key, entry = { ref, ...none, reading: false, looked: now, read: now });
+      const none = { waiters: new Map<ResultListener, number>(), watchers: new Map<ViewListener, number>() };
+      const unread = { shown: undefined, latest: undefined, reads: 0, succeeded: 0, doubtful: 0 };
+      this.#waiting.set(key, entry = { ref, ...none, ...unread, reading: false, looked: now, read: now });
     }
-    entry.waiters.add(waiter);
-    if (watcher !== undefined) entry.watchers.add(watcher);
+    entry.waiters.set(waiter, entry.reads + 1);
+    if (watcher !== undefined) entry.watchers.set(watcher, entry.reads + 1);
     this.#listen(ref.workflow);
     // this node knows when a run ends that it executes, but not what the run has shown
     if (watcher === undefined) this.#look(entry, now);
@@ -131,9 +147,9 @@ export class Results {
    * Announces the end of a run that this node executed: calls the listeners on this node, and sends the end to other
    * nodes.
    */
-  ended(ref: RunRef, outcome: RecordedOutcome, view?: ShownRun["view"]): void {
-    if (view !== undefined) this.#view(ref, view);
-    this.#settle(ref, outcome);
+  ended(ref: RunRef, outcome: RecordedOutcome, seen?: SeenView): void {
+    const entry = this.#waiting.get(keyOf(ref));
+    if (entry !== undefined) this.#end(entry, outcome, seen);
     if (this.#host.transport === undefined) return;
     const others = this.#ended.get(ref.workflow);
     if (others !== undefined) return void others.push(ref.run);
@@ -142,13 +158,28 @@ export class Results {
   }
 
   /** Announces what a run shows that this node executes, as {@link Results.ended} announces its end. */
-  shown(ref: RunRef, view: NonNullable<ShownRun["view"]>): void {
-    this.#view(ref, view);
+  shown(ref: RunRef, seen: SeenView): void {
+    this.latest(ref, seen);
     if (this.#host.transport === undefined) return;
     const others = this.#shown.get(ref.workflow);
     if (others !== undefined) return void others.add(ref.run);
     if (this.#ended.size + this.#shown.size === 0) this.#host.soon(() => this.#announce());
     this.#shown.set(ref.workflow, new Set([ref.run]));
+  }
+
+  /** Returns the later one of a view that was read and of what is known of the run while it is watched. */
+  latest(ref: RunRef, seen: SeenView): SeenView {
+    const entry = this.#waiting.get(keyOf(ref));
+    return entry === undefined ? seen : this.#see(entry, seen);
+  }
+
+  /** Reads all runs again, because the store may have lost its last messages. */
+  doubt(): void {
+    for (const entry of this.#waiting.values()) {
+      entry.shown = entry.latest = undefined;
+      entry.doubtful = entry.reads;
+      this.#check(entry);
+    }
   }
 
   /**
@@ -255,12 +286,10 @@ export class Results {
   }
 
   #read(entry: Waited, leave: () => void): void {
-    const { ref } = entry;
-    if (this.#waiting.get(keyOf(ref)) !== entry) return leave();
+    if (this.#waiting.get(keyOf(entry.ref)) !== entry) return leave();
     entry.read = this.#host.clock.monotonic();
-    this.#outcomeOf(entry).then((outcome) => {
-      if (outcome !== undefined) this.#settle(ref, outcome);
-    }, () => entry.looked = -Infinity).then(() => {
+    const read = ++entry.reads;
+    this.#readRun(entry, read).catch(() => entry.looked = -Infinity).then(() => {
       const { reading } = entry;
       entry.reading = false;
       if (reading === "again") this.#check(entry);
@@ -268,29 +297,43 @@ export class Results {
     });
   }
 
-  /** Reads the outcome of a run, and, if it is watched, what it shows. */
-  async #outcomeOf(entry: Waited): Promise<RecordedOutcome | "no run" | undefined> {
+  /** Reads the outcome of a run, and, if it is watched, what it shows. `read`: number of the read. */
+  async #readRun(entry: Waited, read: number): Promise<void> {
     const { ref, watchers } = entry;
-    if (watchers.size === 0) {
-      const outcome = await this.#host.read(ref);
-      // a watch that began meanwhile needs the last view before the end
-      return watchers.size === 0 ? outcome : undefined;
-    }
-    const shown = entry.shown = await this.#host.readShown(ref, entry.shown);
-    if (shown?.view !== undefined) this.#view(ref, shown.view);
-    return shown === undefined ? "no run" : shown.outcome;
+    const isWatched = watchers.size > 0;
+    const found = isWatched ? await this.#host.readShown(ref, entry.shown) : await this.#host.read(ref);
+    // a watch that began meanwhile needs the last view before the end
+    if (this.#waiting.get(keyOf(ref)) !== entry || entry.doubtful >= read || (!isWatched && watchers.size > 0)) return;
+    entry.succeeded = read;
+    if (found === undefined ? isWatched : found === "no run") return this.#miss(entry);
+    const shown = isWatched ? entry.shown = found as ShownRun : undefined; // as `readShown` has returned it
+    const outcome = isWatched ? shown?.outcome : found as RecordedOutcome | undefined; // as `read` has returned it
+    if (outcome !== undefined) this.#end(entry, outcome, shown);
+    else if (shown !== undefined) this.#see(entry, shown);
   }
 
-  #view(ref: RunRef, view: NonNullable<ShownRun["view"]>): void {
-    for (const watcher of this.#waiting.get(keyOf(ref))?.watchers ?? []) watcher(view);
+  /** Takes note of a view, and calls the watchers with the latest one; returns it. */
+  #see(entry: Waited, seen: SeenView): SeenView {
+    const { latest, watchers, succeeded } = entry;
+    entry.latest = latest !== undefined && latest.sequence > seen.sequence ? latest : seen;
+    const { view } = entry.latest;
+    if (view !== undefined) { for (const [watcher, since] of watchers) if (since <= succeeded) watcher(view); }
+    return entry.latest;
   }
 
-  #settle(ref: RunRef, outcome: RecordedOutcome | "no run"): void {
-    const key = keyOf(ref);
-    const entry = this.#waiting.get(key);
-    if (entry === undefined) return;
-    this.#waiting.delete(key);
-    for (const waiter of entry.waiters) waiter(outcome);
+  /** Calls all who wait for a run with its outcome, after its watchers with what it showed last. */
+  #end({ ref, watchers, waiters }: Waited, outcome: RecordedOutcome, seen: SeenView | undefined): void {
+    this.#waiting.delete(keyOf(ref));
+    if (seen?.view !== undefined) { for (const watcher of watchers.keys()) watcher(seen.view); }
+    for (const waiter of waiters.keys()) waiter(outcome);
+  }
+
+  /** Calls those who waited for a run when the last read began, which has not found the run. */
+  #miss({ ref, waiters, succeeded }: Waited): void {
+    const missed = [...waiters].filter(([, since]) => since <= succeeded).map(([waiter]) => waiter);
+    for (const waiter of missed) waiters.delete(waiter);
+    if (waiters.size === 0) this.#waiting.delete(keyOf(ref));
+    for (const waiter of missed) waiter("no run");
   }
 }
 

@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
+import type { ShownRun } from "../stored/run_log.ts";
 import { Results } from "./results.ts";
 
 describe("the end of a run that is not announced", () => {
@@ -192,5 +193,90 @@ describe("an end whose announcement is lost", () => {
     assertEquals(told, 3_000);
     driver.results.close();
     waiter.results.close();
+  });
+});
+
+describe("a run that is watched while an earlier read of it is under way", () => {
+  const ref = { workflow: "Order", run: "1" };
+  /** Makes a node that waits for runs; `reads`: the reads under way, oldest first. */
+  function waiting() {
+    const clock = new VirtualClock();
+    const reads: ((found: ShownRun | "no run" | undefined) => void)[] = [];
+    const read = () => new Promise<never>((resolve) => reads.push(resolve as (found: unknown) => void));
+    const results = new Results({
+      ...{ namespace: "test", clock, transport: undefined, soon: (callback) => callback() },
+      ...{ onGone: () => () => {}, drives: () => false, read, readShown: read },
+    });
+    const answer = async (found: ShownRun | "no run" | undefined) => {
+      reads.shift()!(found);
+      await clock.advance(0);
+    };
+    const watch = () => {
+      const seen: unknown[] = [];
+      results.wait(ref, (end) => seen.push(end), ({ value }) => seen.push(value));
+      return seen;
+    };
+    return { clock, results, reads, answer, watch };
+  }
+  const shown = (sequence: number, value: string): ShownRun => {
+    return { sequence, outcome: undefined, view: { number: sequence, value } };
+  };
+
+  it("shows a later watcher what is later (it got a view that was older than the other's last one)", async () => {
+    const { results, reads, answer, watch } = waiting();
+    const first = watch();
+    await answer(shown(1, "one"));
+    watch(); // begins a read, which finds the state before "two"
+    results.shown(ref, shown(2, "two"));
+    const second = watch();
+    await answer(shown(1, "one"));
+    assertEquals([first.at(-1), second, results.latest(ref, shown(1, "one"))], ["two", [], shown(2, "two")]);
+    results.shown(ref, shown(1, "one")); // a late notice
+    await answer(shown(2, "two"));
+    assertEquals([first.at(-1), new Set(second), reads.length], ["two", new Set(["two"]), 0]);
+    results.close();
+  });
+
+  it("gives what `view` has read to the watchers, before an earlier read's older view", async () => {
+    const { results, answer, watch } = waiting();
+    const first = watch();
+    await answer(shown(1, "one"));
+    watch();
+    assertEquals(results.latest(ref, shown(2, "two")), shown(2, "two"));
+    await answer(shown(1, "one"));
+    assertEquals(first.at(-1), "two");
+    results.close();
+  });
+
+  it("is no missing run for who waits since its start (NO_RUN came from a read before the start)", async () => {
+    const { results, reads, answer, watch } = waiting();
+    const early = watch();
+    const late = watch(); // the run was started meanwhile
+    await answer(undefined);
+    assertEquals([early, late, reads.length], [["no run"], [], 1]);
+    await answer(shown(1, "one"));
+    assertEquals(late, ["one"]);
+    results.close();
+  });
+
+  it("is read again if the wait is another one: what a given-up one reads is not for it", async () => {
+    const { results, answer, watch } = waiting();
+    const giveUp = results.wait(ref, () => {});
+    giveUp();
+    const later = watch(); // the run was started meanwhile
+    await answer("no run");
+    await answer(shown(1, "one"));
+    assertEquals(later, ["one"]);
+    results.close();
+  });
+
+  it("shows what a store that lost its last messages has", async () => {
+    const { results, answer, watch } = waiting();
+    const seen = watch();
+    await answer(shown(9, "lost"));
+    results.doubt();
+    await answer(shown(3, "kept"));
+    assertEquals([seen.at(-1), results.latest(ref, shown(3, "kept"))], ["kept", shown(3, "kept")]);
+    results.close();
   });
 });

@@ -1,7 +1,7 @@
 /**
  * The views of runs, for the programs on this node: `view` reads one once, `watch` returns each change and the end.
- * `results.ts` notices the changes. A watch never returns a view that is older than one before, leaves out views only
- * if a later one is known, and always returns the last one.
+ * `results.ts` notices the changes, and holds their order. A watch leaves out views only if a later one is known, and
+ * always returns the last one.
  */
 import type { AnyWorkflow, ViewChange, WatchOptions } from "../../contract/calls/flow.ts";
 import type { Result } from "../../contract/calls/result.ts";
@@ -36,7 +36,10 @@ export class RunViews {
     const { log, clock, app: { timeout } } = this.#node;
     let result: Result<unknown, never> | undefined;
     const read = log.patient(() => log.shown(ref), this.#node.callerTime()).then(
-      (shown) => result = shown === undefined ? noRun(ref, NOT_STARTED) : { ok: true, value: ownOf(shown.view?.value) },
+      (shown) => {
+        if (shown === undefined) return result = noRun(ref, NOT_STARTED);
+        return result = { ok: true, value: ownOf(this.#results.latest(ref, shown).view?.value) };
+      },
       (error) => result = failedWith(error),
     );
     await within(clock, timeout + LAST_LOOK, read);
@@ -101,12 +104,14 @@ class ViewWatch implements AsyncIterableIterator<ViewChange<unknown, unknown, st
     this.#number = after;
   }
 
-  /** Adds a view that was noticed, unless it is older than one that is known. */
+  /**
+   * Adds the latest view. If the reader has got it already, it is only returned again with the end. A number that is
+   * less than `after` shows that `after` is the number of an earlier run, whose id was forgotten.
+   */
   add(view: NonNullable<ShownRun["view"]>): void {
-    // the view that the reader knows already is returned again with the end
-    if (view.number <= this.#number) return void (this.#view ??= view);
-    this.#number = view.number;
     this.#view = view;
+    if (view.number === this.#number) return;
+    this.#number = view.number;
     this.#hasNew = true;
     this.#look();
   }

@@ -196,9 +196,10 @@ export class RunLog {
     const last = entries.at(-1);
     const outcome = last?.t === "ended" ? last.outcome : undefined;
     const own = viewAt === sequence ? lastView(entries, end) : undefined;
-    const view = own ?? (viewAt === undefined ? undefined : await this.#viewAt(ref, viewAt)) ??
-      (await this.load(ref))?.view;
-    return { sequence, outcome, view };
+    const view = own ?? (viewAt === undefined ? undefined : await this.#viewAt(ref, viewAt));
+    if (view !== undefined) return { sequence, outcome, view };
+    const journal = await this.load(ref);
+    return journal && { sequence: journal.sequence, outcome: journal.ended, view: journal.view };
   }
 
   /** Returns the view in the message with this sequence; `undefined`: the message is gone, or has none. */

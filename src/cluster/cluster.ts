@@ -34,7 +34,8 @@ import { Endpoint } from "./wire/endpoint.ts";
 import { isEndpoint } from "../contract/nodes/subjects.ts";
 import { MalformedCount } from "./wire/frame_reader.ts";
 import type { Peer } from "./wire/peer.ts";
-import { ANSWER_MARGIN, MAX_ANSWER, StatsAnswer } from "./stats_answer.ts";
+import { StatsAnswer } from "./stats_answer.ts";
+import { nodeAnswerLimit } from "../data/message_room.ts";
 
 /** Dependencies of a {@link Cluster} on its node. */
 interface ClusterOptions {
@@ -286,7 +287,7 @@ export class Cluster implements Remote {
       asked: (name) => this.#membership.gaps.answer(name),
       gap: (name, left) => this.#membership.gaps.answered(name, left),
       stats: () => stats.text(),
-      shapes: (names) => this.#shapes.answer(names, Math.min(MAX_ANSWER, opened.payloadLimit - ANSWER_MARGIN)),
+      shapes: (names) => this.#shapes.answer(names, nodeAnswerLimit(opened.payloadLimit)),
       shapesKnown: (n, answer) => this.#shapes.answered(n, answer),
       reconnected: () => this.#onReconnect(),
       unread: (stream) => this.#interop.calls.unread(stream),

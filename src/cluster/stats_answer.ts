@@ -8,6 +8,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Endpoint } from "./wire/endpoint.ts";
 import { cpuUsage, memoryUsage } from "node:process";
 import type { NodeStats, PeerStats } from "../contract/nodes/node_stats.ts";
+import { nodeAnswerLimit } from "../data/message_room.ts";
 import { byteLength, exceeds } from "../data/utf8.ts";
 
 /** Dependencies of a {@link StatsAnswer} on its node. */
@@ -57,7 +58,7 @@ export class StatsAnswer {
       ...(unreadable.length === 0 ? {} : { unreadable }),
       process: { rss: memoryUsage.rss(), cpu: Math.round((user + system) / 1_000) },
     };
-    const limit = Math.min(MAX_ANSWER, payloadLimit - ANSWER_MARGIN);
+    const limit = nodeAnswerLimit(payloadLimit);
     const peers = this.#peers();
     const contracts = host.runner.counts.all;
     const whole = JSON.stringify({ ...head, leads, peers, contracts });
@@ -117,7 +118,3 @@ const MAX_ALARMS = 20;
 const [MAX_UNREADABLE, LONGEST_WHY] = [100, 400];
 const ANSWER_AGE = 100; // ms during which a computed answer is returned again
 const COMMAS = 256; // bytes: names and brackets of the lists, and the counts of values that are left out
-/** Maximum length of an answer, in bytes: room for some 1,000 contracts. */
-export const MAX_ANSWER = 262_144;
-/** Bytes that surround an answer in its frame. */
-export const ANSWER_MARGIN = 256;

@@ -3,9 +3,9 @@
  * their order.
  */
 import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
+import { tooLarge, unsealedLimit } from "../data/message_room.ts";
 import { checkHeader, checkSubject } from "../data/checks.ts";
 import { encode } from "../data/utf8.ts";
-import { CatgaError } from "../error.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import {
   messageSize,
@@ -18,7 +18,7 @@ import {
   type TransportStatus,
 } from "../ports/transport.ts";
 import { InOrder } from "./in_order.ts";
-import { type Sealing, unsealedLimit } from "./sealing.ts";
+import type { Sealing } from "./sealing.ts";
 
 /** A transport around another one, which encodes and decodes messages by a codec. */
 export class SealedTransport implements Transport {
@@ -77,9 +77,7 @@ export class SealedTransport implements Transport {
     const bytes = typeof data === "string" ? encode(data) : data.slice();
     for (const [name, value] of Object.entries(options?.headers ?? {})) checkHeader(name, value); // throws if invalid
     const [size, limit] = [messageSize({ data: bytes, headers: options?.headers }), this.maxPayload];
-    if (size > limit) {
-      throw new CatgaError("TOO_LARGE", `a message of ${size} bytes is over the limit of ${limit} with a codec`);
-    }
+    if (size > limit) throw tooLarge(`a message to ${subject}, before its codec,`, size, limit, "send");
     checkSubject(subject); // checked here, so that a wrong subject throws at once
     if (options?.reply !== undefined) checkSubject(options.reply);
     // a closed connection gets the message at once and unencoded, because its `publish` only throws

@@ -115,15 +115,5 @@ function checked(bytes: Uint8Array): Uint8Array {
   throw new TypeError("the codec gave something else than a Uint8Array");
 }
 
-/**
- * Maximum size of a message before encoding, in bytes, if the network takes `maxPayload` bytes: base64 and the codec
- * make payloads longer.
- */
-export function unsealedLimit(maxPayload: number): number {
-  return Math.floor(maxPayload * 0.7) - Math.min(MESSAGE_OVERHEAD, maxPayload >> 3);
-}
-
 const END = '"';
-/** Maximum number of bytes that encoding adds to one message, which has at most 512 payloads. */
-const MESSAGE_OVERHEAD = 40_960;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -14,7 +14,7 @@ import { REDACT_HEADER } from "../contract/declaration/redaction.ts";
 import { isFailure } from "../contract/calls/result.ts";
 import { thrownMessage } from "../data/cause_text.ts";
 import { freezePlain, isThenable } from "../data/checks.ts";
-import { sizeAdvice } from "../data/payload_limit.ts";
+import { storedLimit, tooLarge } from "../data/message_room.ts";
 import { byteLength } from "../data/utf8.ts";
 import { cannotBeSent, decodeText, toText } from "../data/encoding.ts";
 import { fingerprint } from "../data/value_text.ts";
@@ -22,7 +22,7 @@ import { withCarried } from "../dispatch/carried_headers.ts";
 import type { DecidingMessage, Settling } from "../dispatch/context_host.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
-import { largestGroup, MAX_ITEMS_IN_GROUP } from "../log/format/group_text.ts";
+import { MAX_ITEMS_IN_GROUP } from "../log/format/group_text.ts";
 import type { EntitiesHost } from "./snapshots.ts";
 import { type CommandIdentity, type FoundCommand, ID_REUSE_TIME, MAX_CLOCK_SKEW } from "./stored_commands.ts";
 import { hashOf } from "./recent_commands.ts";
@@ -387,13 +387,11 @@ export class PendingCommand implements QueuedCommand, CommandIdentity {
 
   /** Throws `TOO_LARGE` if the encoded command and its events would not fit into a message. */
   #checkSize(command: string, events: string): void {
-    const limit = largestGroup(this.#host.network.maxPayload);
+    const limit = storedLimit(this.#host.network.maxPayload);
     if ((command.length + 1 + events.length) * 3 <= limit) return;
     const size = byteLength(command) + 1 + byteLength(events);
     if (size <= limit) return;
-    const what =
-      `${this.what} was not applied: its events and its result have ${size} bytes, and the stream takes ${limit}`;
-    throw new CatgaError("TOO_LARGE", `${what}: ${sizeAdvice("emit")}`);
+    throw tooLarge(`${this.what} was not applied: its events with its result`, size, limit, "emit");
   }
 
   get #payloadFingerprint(): string {

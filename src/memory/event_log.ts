@@ -35,6 +35,7 @@ import { copyOf } from "./stream_consumer.ts";
 import type { LogStorage, StorageStream, StreamOnDisk } from "./stream_storage.ts";
 import { StreamReader } from "./stream_reader.ts";
 import { overlap } from "./subject_match.ts";
+import { tooLarge } from "../data/message_room.ts";
 import { checkPattern, checkSubject } from "../data/checks.ts";
 
 /**
@@ -417,8 +418,7 @@ class MemoryStream implements LogStream {
   #refuse(subject: string, size: number): Appended | undefined {
     const { state, maxPayload } = this.#session;
     if (size > maxPayload) {
-      const why = `a message to ${subject} has ${size} bytes with its headers; at most ${maxPayload}`;
-      return neverStored(new CatgaError("TOO_LARGE", why));
+      return neverStored(tooLarge(`a message to ${subject}, with its headers,`, size, maxPayload, "publish"));
     }
     if (state === "closed") return neverStored(new CatgaError("CLOSED", "the connection to the store is closed"));
     if (state === "disconnected") return notStoredNow(unavailable("the connection to the store is cut"));

@@ -2,6 +2,7 @@
  * The key-value store within one process, for tests and programs without a server: buckets in memory, reached over
  * connections that can fail.
  */
+import { tooLarge } from "../data/message_room.ts";
 import { outside } from "../data/async_context.ts";
 import type { Clock } from "../ports/clock.ts";
 import { byteLength, exceeds } from "../data/utf8.ts";
@@ -168,9 +169,7 @@ function writable(
 ): { text: string; seconds?: number } {
   checkKey(key);
   if (exceeds(value, limit)) {
-    const size = byteLength(value);
-    const message = `a value has at most ${limit} bytes; that of ${JSON.stringify(key)} has ${size}`;
-    throw new CatgaError("TOO_LARGE", message, { details: { size, limit } });
+    throw tooLarge(`the value of ${JSON.stringify(key)}`, byteLength(value), limit, "keep");
   }
   // the text as it is stored: half a surrogate pair does not survive UTF-8
   const text = value.toWellFormed();

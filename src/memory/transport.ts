@@ -14,6 +14,7 @@ import {
 import type { Broker, BrokerClient, BrokerSubscriber } from "./broker.ts";
 import { ServerLink } from "./server_link.ts";
 import { MemoryProcess } from "./memory_process.ts";
+import { tooLarge } from "../data/message_room.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 
 /** Dependencies of a {@link MemoryTransport} on its network. */
@@ -79,10 +80,7 @@ export class MemoryTransport implements Transport, BrokerClient {
     const bytes = typeof data === "string" ? encoder.encode(data) : new Uint8Array(data);
     const size = messageSize({ data: bytes, headers });
     if (size > this.maxPayload) {
-      throw new CatgaError(
-        "TOO_LARGE",
-        `a message to ${subject} has ${size} bytes with its headers; the network takes at most ${this.maxPayload}`,
-      );
+      throw tooLarge(`a message to ${subject}, with its headers,`, size, this.maxPayload, "send");
     }
     if (this.#status.state === "connected") this.#broker.publish(this, { subject, data: bytes, reply, headers });
   }

@@ -14,7 +14,7 @@ import { ContractShapes, isShapedWorkflow, UNKNOWN_SHAPE } from "../contract/sch
 import type { WorkflowDefinition } from "../contract/declaration/workflow_body.ts";
 import { checkKnown, checkStrings } from "../data/checks.ts";
 import { encodeValue } from "../data/encoding.ts";
-import { byteLength } from "../data/utf8.ts";
+import { storedLimit, unlessFits } from "../data/message_room.ts";
 import { withCarried } from "../dispatch/carried_headers.ts";
 import { keyOf } from "../dispatch/routing_key.ts";
 import { CatgaError } from "../error.ts";
@@ -202,12 +202,8 @@ export class Out {
         `the ${what} of ${contract} cannot be recorded: it is no well-formed text`,
       );
     }
-    if (byteLength(body) > MAX_BODY) {
-      const why = `it has ${
-        byteLength(body)
-      } bytes, and an outbox takes ${MAX_BODY}: store it elsewhere, and refer to it`;
-      throw new CatgaError("TOO_LARGE", `${contract} was not recorded: ${why}`);
-    }
+    const error = unlessFits(`${contract} was not recorded: it`, body, MAX_BODY, "record");
+    if (error !== undefined) throw error;
     this.#rows.push({
       kind,
       contract,
@@ -249,4 +245,4 @@ const MESSAGE_OPTIONS = new Set(["id", "headers"]);
 const START_OPTIONS = new Set(["id", "headers", "tags"]);
 const TELL_OPTIONS = new Set(["id"]);
 /** Maximum size of what is recorded, in bytes: what the log takes by default. */
-const MAX_BODY = 1_048_576 - 16_384;
+const MAX_BODY = storedLimit(1_048_576);

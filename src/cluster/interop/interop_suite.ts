@@ -191,7 +191,7 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
     it("an answer over the server's limit is TOO_LARGE, 413", async () => {
       const { status, code, message } = await failure("Odd", '"large"');
       assertEquals([status, code], ["413", "TOO_LARGE"]);
-      assertMatch(message, /the answer of Odd is 1100002 bytes/);
+      assertMatch(message, /the answer of Odd has 1100002 bytes/);
     });
 
     it("schemas validate requests and answers; the client gets what the handler returned, not its transform", async () => {

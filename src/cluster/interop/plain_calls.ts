@@ -10,7 +10,7 @@ import { abandoned } from "../../dispatch/outcome.ts";
 import { untilDeadline } from "../../dispatch/deadlined_wait.ts";
 import { CatgaError, isCatgaError, statusOf } from "../../error.ts";
 import { MAX_CODE, writeErrorAsJson } from "../../dispatch/error_encoding.ts";
-import { exceeds } from "../../data/utf8.ts";
+import { unlessFits } from "../../data/message_room.ts";
 import { toJson } from "../../data/encoding.ts";
 import { parseAnswer, parsePayload } from "../../dispatch/message_schema.ts";
 import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/calls/send_options.ts";
@@ -18,7 +18,6 @@ import type { Result } from "../../contract/calls/result.ts";
 import { type MaybePromise, schemaThrew } from "../../contract/schemas/schema.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import type { EndpointOptions } from "../wire/endpoint.ts";
-import { tooLarge } from "../wire/frame_writer.ts";
 import type { Observer } from "../../contract/nodes/observer.ts";
 import { printable } from "../../data/printable.ts";
 
@@ -149,7 +148,7 @@ export class PlainCalls {
   #asText({ name }: AnyContract, value: unknown): Result<string> {
     if (value === undefined) return { ok: true, value: "" };
     const text = toJson(value, "INVALID_RESPONSE", "the answer", name);
-    const error = tooLarge("the answer", name, text, this.#options.transport.maxPayload);
+    const error = unlessFits(`the answer of ${name}`, text, this.#options.transport.maxPayload, "return");
     if (error !== undefined) throw error;
     return { ok: true, value: text };
   }
@@ -197,9 +196,8 @@ export class PlainCalls {
       const asked = isForOthers ? ofAnyVersion(plain) : plain;
       for await (const item of stream(asked, payload, { ...options, signal: gone.signal })) {
         const text = item === undefined ? "" : toJson(item, "INVALID_RESPONSE", "an item", contract.name);
-        if (exceeds(text, transport.maxPayload)) {
-          throw new CatgaError("TOO_LARGE", `an item of ${contract.name} is larger than the server takes`);
-        }
+        const error = unlessFits(`an item of ${contract.name}`, text, transport.maxPayload, "send");
+        if (error !== undefined) throw error;
         transport.publish(reply, text, { reply: bounces + number });
         // plain clients have no flow control: wait until the server has read the items sent so far
         if (++count % FLUSH_EVERY === 0) await transport.flush();

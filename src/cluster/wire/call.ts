@@ -21,12 +21,12 @@
  */
 import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/calls/result.ts";
+import { payloadOf, unlessFits } from "../../data/message_room.ts";
 import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../ports/deadline_wheel.ts";
 import type { Meta, RemoteRequest, ResultReceiver } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/outcome.ts";
 import { nodeOf } from "../../contract/nodes/subjects.ts";
-import { tooLarge } from "./frame_writer.ts";
 
 /** Failure of an attempt to have a call handled by a node. */
 export type AttemptFailure =
@@ -190,7 +190,7 @@ export class Call extends Deadlined {
     }
     this.encoded = true;
     const text = (this.text ?? "") + (meta === undefined ? "" : JSON.stringify(meta));
-    return tooLarge(meta?.headers === undefined ? "the payload" : "payload and headers", name, text, limit);
+    return unlessFits(payloadOf(name, meta?.headers !== undefined), text, limit, "send");
   }
 
   /**

@@ -57,13 +57,13 @@ describe("Call: encode", () => {
   it("what is too large is named: the payload, or the payload and the headers", () => {
     const { contract: { name } } = make({}).call.request;
     const told = (request: object) => make(request).call.encode(10)?.message;
-    const limit = "the server takes 10 at most: store what is large elsewhere and send a reference, or raise " +
+    const limit = "at most 10 fit into a message: store what is large elsewhere and send a reference, or raise " +
       "max_payload in the server's configuration";
-    assertEquals(told({ payload: "x".repeat(20) }), `the payload of ${name} is 22 bytes; ${limit}`);
+    assertEquals(told({ payload: "x".repeat(20) }), `the payload of ${name} has 22 bytes; ${limit}`);
     const headers = { large: "x".repeat(20) };
     assertEquals(
       told({ payload: "x", meta: { headers } }),
-      `payload and headers of ${name} are ${3 + JSON.stringify({ headers }).length} bytes; ${limit}`,
+      `the payload of ${name}, with its headers, has ${3 + JSON.stringify({ headers }).length} bytes; ${limit}`,
     );
   });
 });

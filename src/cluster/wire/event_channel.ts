@@ -11,13 +11,13 @@ import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { type CatgaError, unavailable } from "../../error.ts";
 import { isTagged, Unreadable } from "../../data/tags.ts";
-import { payloadLimit } from "../../data/payload_limit.ts";
+import { payloadLimit, payloadOf, unlessFits } from "../../data/message_room.ts";
 import { toText } from "../../data/encoding.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/calls/result.ts";
 import type { Subscription, TransportMessage } from "../../ports/transport.ts";
 import type { EventFrame } from "./frame.ts";
-import { eventFrameText, FRAME_LENGTH, tooLarge } from "./frame_writer.ts";
+import { eventFrameText, FRAME_LENGTH } from "./frame_writer.ts";
 import { HEADERS, Malformed, readEventFrame, unreadable } from "./frame_reader.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
 import type { EndpointOptions } from "./endpoint.ts";
@@ -98,7 +98,7 @@ export class EventChannel {
     const metaText = meta === undefined ? "" : JSON.stringify(meta);
     const limit = payloadLimit(transport.maxPayload);
     const whole = text + metaText;
-    const error = tooLarge(meta?.headers === undefined ? "the payload" : "payload and headers", name, whole, limit);
+    const error = unlessFits(payloadOf(name, meta?.headers !== undefined), whole, limit, "send");
     if (error !== undefined) return { ok: false, error };
     // an event without a payload, or with an id, is sent in its own message
     const alone = payload === undefined || meta?.id !== undefined;

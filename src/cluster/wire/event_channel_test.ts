@@ -141,7 +141,7 @@ describe("events that are published", () => {
     const { error } = await app.publish(Seen, 3, { headers: { large: "x".repeat(7_000) } });
     assertMatch(
       `${error?.message}`,
-      /^payload and headers of orders\.Seen are \d+ bytes; the server takes 6144 at most: store what is large elsewhere/,
+      /^the payload of orders\.Seen, with its headers, has \d+ bytes; at most 6144 fit into a message: store what is large/,
     );
     const codes = results.map(({ error }) => error?.code);
     assertEquals(codes, [undefined, "TOO_LARGE", "INVALID_MESSAGE", "INVALID_MESSAGE", "TOO_LARGE", undefined]);

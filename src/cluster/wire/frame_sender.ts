@@ -5,7 +5,7 @@
  */
 import { nextTick } from "node:process";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
-import { payloadLimit } from "../../data/payload_limit.ts";
+import { payloadLimit } from "../../data/message_room.ts";
 import { encode } from "../../data/utf8.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Transport } from "../../ports/transport.ts";

@@ -3,11 +3,9 @@
  * values with tags (`data/tags.ts`) get items of their own. An item that does not fit into a frame begins another
  * frame. NATS accepts messages of up to its `max_payload`; a frame is sent well before that size.
  */
-import { PAYLOAD_OVERHEAD, sizeAdvice } from "../../data/payload_limit.ts";
+import { MESSAGE_OVERHEAD } from "../../data/message_room.ts";
 import { isTagged } from "../../data/tags.ts";
-import { byteLength, exceeds } from "../../data/utf8.ts";
 import type { Meta } from "../../dispatch/remote.ts";
-import { CatgaError } from "../../error.ts";
 import { PROTOCOL } from "../../version.ts";
 import type { FrameItem } from "./frame.ts";
 import { TAGGED_PROTOCOL } from "./frame_reader.ts";
@@ -219,21 +217,7 @@ export function failureItem(seq: number, index: number, error: string, refused: 
  */
 export function frameLimit(maxPayload: number): number {
   // a code unit is at most 3 bytes of UTF-8
-  return Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - PAYLOAD_OVERHEAD);
-}
-
-/** Returns the error for a text that is longer than `limit` bytes; `undefined` if it is not longer. */
-export function tooLarge(
-  what: "the payload" | "payload and headers" | "the answer",
-  contract: string,
-  text: string,
-  limit: number,
-): CatgaError | undefined {
-  if (!exceeds(text, limit)) return undefined;
-  const verb = what === "payload and headers" ? "are" : "is";
-  const message = `${what} of ${contract} ${verb} ${byteLength(text)} bytes; the server takes ${limit} at most: ` +
-    sizeAdvice("send");
-  return new CatgaError("TOO_LARGE", message);
+  return Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - MESSAGE_OVERHEAD);
 }
 
 /**

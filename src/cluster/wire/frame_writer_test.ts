@@ -1,8 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { payloadLimit } from "../../data/payload_limit.ts";
 import { encode } from "../../data/utf8.ts";
-import { eventFrameText, failureItem, frameLimit, frameText, FrameWriter, tooLarge } from "./frame_writer.ts";
+import { eventFrameText, failureItem, frameLimit, frameText, FrameWriter } from "./frame_writer.ts";
 import type { FrameItem } from "./frame.ts";
 import { readEventFrame, readFrame } from "./frame_reader.ts";
 
@@ -170,16 +169,5 @@ describe("frameLimit", () => {
   it("is 64,000 code units by default, and a third of a small max_payload less 2,048", () => {
     assertEquals(frameLimit(1_048_576), 64_000);
     assertEquals(frameLimit(30_000), 7_952);
-  });
-});
-
-describe("tooLarge", () => {
-  it("counts bytes, not characters", () => {
-    const limit = payloadLimit(2_058); // the limit is 10 bytes
-    assertEquals(tooLarge("the payload", "Ask", "x".repeat(10), limit), undefined);
-    assertEquals(
-      tooLarge("the payload", "Ask", "ü".repeat(6), limit)?.message.split(":")[0],
-      "the payload of Ask is 12 bytes; the server takes 10 at most",
-    );
   });
 });

@@ -19,12 +19,13 @@ import { EntityOutcome } from "../../dispatch/handler_call.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import type { CancelItem, ProgressItem, WireMeta } from "./frame.ts";
-import { failureItem, tooLarge } from "./frame_writer.ts";
+import { failureItem } from "./frame_writer.ts";
 import { unreadable } from "./frame_reader.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
 import { refuseLate } from "./received_frames.ts";
 import { answerOf, OpenStreams, ReaderLine } from "./open_streams.ts";
 import type { Peer } from "./peer.ts";
+import { unlessFits } from "../../data/message_room.ts";
 import { Unreadable } from "../../data/tags.ts";
 import { toText } from "../../data/encoding.ts";
 import { writeError } from "../../dispatch/error_encoding.ts";
@@ -467,7 +468,7 @@ export class InboundRequest extends WireEnvelope {
     let text: string;
     try {
       text = toText(value, "INVALID_RESPONSE", "the answer", contract);
-      const error = tooLarge("the answer", contract, text, payloadLimit());
+      const error = unlessFits(`the answer of ${contract}`, text, payloadLimit(), "return");
       if (error !== undefined) throw error;
     } catch (thrown) {
       const error = thrown as CatgaError; // `toText` throws CatgaErrors only

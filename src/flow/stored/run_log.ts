@@ -6,6 +6,7 @@
  */
 import { runType, workflowOf } from "../../contract/declaration/workflow.ts";
 import type { StreamsHost } from "../../dispatch/node_host.ts";
+import { entryLimit } from "../../data/message_room.ts";
 import { encodeValue } from "../../data/encoding.ts";
 import { exceeds } from "../../data/utf8.ts";
 import { CatgaError, unavailable } from "../../error.ts";
@@ -107,7 +108,7 @@ export class RunLog {
 
   /** Maximum size of a value in an entry, in bytes. */
   get mostBytes(): number {
-    return this.#host.maxPayload() - 8_192;
+    return entryLimit(this.#host.maxPayload());
   }
 
   /**

@@ -1,13 +1,13 @@
 /** Lists dead letters (messages whose attempts are used up) for programs, which can replay or discard them. */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/calls/durable_messages.ts";
+import { storedLimit, tooLarge } from "../../data/message_room.ts";
 import { checkKnown } from "../../data/checks.ts";
 import { byteLength } from "../../data/utf8.ts";
 import { toText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/fifo.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import { itemText } from "../format/group.ts";
-import { largestGroup } from "../format/group_text.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
 import { payloadOf, timesOf } from "../format/logged_message.ts";
 import type { LetterSubject } from "../format/subscription_request.ts";
@@ -138,11 +138,12 @@ function letterOf(
       const { payload } = options;
       if (payload === undefined) return await request("replay");
       const text = toText(payload, "INVALID_MESSAGE", "the payload", message.category);
-      const limit = largestGroup(kept.network.maxPayload);
+      const limit = storedLimit(kept.network.maxPayload);
       const size = byteLength(itemText({ text, key: message.key, id: undefined, meta: message.meta }));
       if (size > limit) {
-        const why = `with this payload it has ${size} bytes with its key and headers, and the log takes ${limit}`;
-        throw new CatgaError("TOO_LARGE", `${message.category} ${message.id} was not replayed: ${why}`);
+        const what =
+          `${message.category} ${message.id} was not replayed: with this payload, its key and its headers it`;
+        throw tooLarge(what, size, limit, "publish");
       }
       await request("replay", text);
     },

@@ -96,16 +96,6 @@ export function whyNoPayload(payload: unknown, form: unknown): string | undefine
   return typeof payload === "string" && isTagged(payload) ? undefined : "its payload has no tags";
 }
 
-/**
- * Returns the maximum size of a stored message, in bytes. It is below the network's maximum, because a request to run
- * the message, and its dead letter, are larger than the message.
- */
-export function largestGroup(maxPayload: number): number {
-  return maxPayload - Math.min(ROOM, Math.floor(maxPayload / 4));
-}
-
-const ROOM = 16_384;
-
 /** Number of elements of a stored message before its first item. */
 const HEADERS = 5;
 

@@ -8,7 +8,7 @@ import { KEEP } from "../../contract/declaration/defaults.ts";
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { type CountedCron, serverCron } from "../../data/cron.ts";
 import { byteLength, encode, exceeds } from "../../data/utf8.ts";
-import { sizeAdvice } from "../../data/payload_limit.ts";
+import { storedLimit, whyTooLarge } from "../../data/message_room.ts";
 import { cannotBeSent, encodeValue } from "../../data/encoding.ts";
 import { encodeToken } from "../../data/subject_token.ts";
 import { fingerprint } from "../../data/value_text.ts";
@@ -17,7 +17,6 @@ import { CatgaError, type ErrorCode } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { groupText, isPublication, isReadable, itemText, madeId, readGroup } from "../format/group.ts";
-import { largestGroup } from "../format/group_text.ts";
 import { type LoggedMeta, payloadOf } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject } from "../format/names.ts";
 import type { Replacement } from "./schedule_write.ts";
@@ -77,8 +76,8 @@ export class StreamMessages {
       return cannotBeSent(error, "INVALID_MESSAGE", "the payload", contract.name);
     }
     const item = itemText({ text, key, id, meta: metaOf(meta) });
-    const limit = largestGroup(this.#options.maxPayload());
-    return exceeds(item, limit) ? tooLarge(contract, byteLength(item), limit) : item;
+    const limit = storedLimit(this.#options.maxPayload());
+    return exceeds(item, limit) ? notStoredAsTooLarge(contract, byteLength(item), limit) : item;
   }
 
   /** Makes the schedule of a message that is published for a later time. `given`: id given by the program. */
@@ -199,9 +198,8 @@ function countedBy(cron: string, zone: string | undefined, now: number): Counted
   }
 }
 
-function tooLarge(contract: AnyContract, size: number, limit: number): CatgaError {
-  const why = `it has ${size} bytes with its key and headers, and the log takes ${limit}: ${sizeAdvice("publish")}`;
-  return unstored("TOO_LARGE", contract, why);
+function notStoredAsTooLarge(contract: AnyContract, size: number, limit: number): CatgaError {
+  return unstored("TOO_LARGE", contract, whyTooLarge("with its key and headers it", size, limit, "publish"));
 }
 
 /** Returns the error of a message that was not stored. */

@@ -11,6 +11,7 @@ import {
   untriedNodes,
 } from "../../contract/schemas/shape_rules.ts";
 import { nodeOf } from "../../contract/nodes/subjects.ts";
+import { batchLimit } from "../../data/message_room.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { doubled, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { Result } from "../../contract/calls/result.ts";
@@ -183,7 +184,7 @@ export class HandingOut {
   /** Sends one batch of a category, which may be incomplete. Returns false if no message waits. */
   #sendBatch(category: Category): boolean {
     const { ledger, token, host: { network } } = this.#options;
-    const items = ledger.batch(category, network.maxPayload / 2, sizeOf);
+    const items = ledger.batch(category, batchLimit(network.maxPayload), sizeOf);
     if (items.length > 1) this.#handOut(items, category, category.batchRequest(items, token), category.options);
     else items.forEach(this.send);
     return items.length > 0;

@@ -50,16 +50,6 @@ export function violation(error: unknown): Violation | undefined {
 
 const OF_CONSUMER = /^(\$JS\.API\.CONSUMER\.\w+\.[^.]+\.).+$/;
 
-/** Makes the error for a message that is larger than the server's `max_payload`. */
-export function tooLarge(size: number, limit: number, what = "message"): CatgaError {
-  return new CatgaError(
-    "TOO_LARGE",
-    `a ${what} of ${size} bytes is over the server's limit of ${limit} bytes: send less, or raise max_payload in the ` +
-      "configuration of nats-server",
-    { details: { size, limit } },
-  );
-}
-
 /** Makes the error for an operation on a closed connection. */
 export function connectionClosed(): CatgaError {
   return new CatgaError("CLOSED", "the connection to NATS is closed");

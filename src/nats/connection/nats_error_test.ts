@@ -9,7 +9,7 @@ import {
   TimeoutError,
 } from "@nats-io/nats-core";
 import { assertEquals } from "@std/assert";
-import { connectionClosed, connectionLost, failure, type RequestFailure, tooLarge, violation } from "./nats_error.ts";
+import { connectionClosed, connectionLost, failure, type RequestFailure, violation } from "./nats_error.ts";
 
 /** Makes the error that nats.js makes from a line of the server. */
 function refused(line: string): Error {
@@ -89,14 +89,5 @@ describe("the errors of a connection", () => {
     });
     const closed = connectionClosed();
     assertEquals({ code: closed.code, retryable: closed.retryable }, { code: "CLOSED", retryable: false });
-  });
-
-  it("a message that is too large gives both sizes, in the text and for programs", () => {
-    const error = tooLarge(2_000, 1_024);
-    assertEquals({ code: error.code, details: error.details }, {
-      code: "TOO_LARGE",
-      details: { size: 2_000, limit: 1_024 },
-    });
-    assertEquals(error.message.split(":")[0], "a message of 2000 bytes is over the server's limit of 1024 bytes");
   });
 });

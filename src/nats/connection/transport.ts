@@ -3,6 +3,7 @@
  * subscription that the server has ended for lack of a permission is made again by its `SubscriptionHandle`.
  */
 import type { Msg, MsgCallback, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
+import { tooLarge } from "../../data/message_room.ts";
 import { byteLength } from "../../data/utf8.ts";
 import {
   type Clock,
@@ -27,7 +28,7 @@ import type {
 } from "../../ports/transport.ts";
 import { ConnectionStatus, type NatsLink } from "./connection.ts";
 import type { Driver } from "./driver.ts";
-import { connectionClosed, connectionLost, failure, notConnected, tooLarge, violation } from "./nats_error.ts";
+import { connectionClosed, connectionLost, failure, notConnected, violation } from "./nats_error.ts";
 import { checkHeader, checkPattern, checkSubject } from "../../data/checks.ts";
 import { isSubscriptionLimit, RefusedSubscriptions } from "./refused_subscriptions.ts";
 import { type SplitReport, StoreDomain } from "./store_domain.ts";
@@ -170,7 +171,7 @@ export class NatsTransport implements Transport {
     if (this.#status.current.state !== "connected") {
       if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
       const size = sizeOf(data, headers);
-      if (size > this.#maxPayload) throw tooLarge(size, this.#maxPayload);
+      if (size > this.#maxPayload) throw tooLarge(MESSAGE, size, this.#maxPayload, "send");
       return;
     }
     if (this.#closing !== undefined) throw connectionClosed();
@@ -184,7 +185,7 @@ export class NatsTransport implements Transport {
     } catch (error) {
       switch (failure(error)) {
         case "too large":
-          throw tooLarge(sizeOf(data, headers), this.maxPayload);
+          throw tooLarge(MESSAGE, sizeOf(data, headers), this.maxPayload, "send");
         case "closed":
           throw connectionClosed();
         default:
@@ -208,7 +209,7 @@ export class NatsTransport implements Transport {
     const { state } = this.#status.current;
     if (state === "closed" || this.#closing !== undefined) throw connectionClosed();
     const size = texts.publish(message, this.maxPayload);
-    if (size > 0) throw tooLarge(size, this.#maxPayload);
+    if (size > 0) throw tooLarge(MESSAGE, size, this.#maxPayload, "send");
     // the message was valid, but the transport is not connected: the message is dropped, as `publish` would drop it
     if (state !== "connected") texts.drop();
   }
@@ -574,3 +575,6 @@ export class NatsMessage implements TransportMessage {
     return headers?.code === 503 && !headers.has("Nats-Stream");
   }
 }
+
+/** What is measured, in errors. */
+const MESSAGE = "a message with its headers";

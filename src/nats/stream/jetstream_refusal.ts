@@ -6,8 +6,8 @@
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError, unavailable } from "../../error.ts";
+import { tooLarge } from "../../data/message_room.ts";
 import { byteLength } from "../../data/utf8.ts";
-import { tooLarge } from "../connection/nats_error.ts";
 
 /** Reason because of which JetStream has refused an operation, or not answered. */
 export type RefusalReason =
@@ -255,7 +255,7 @@ export function valueTooLarge(
 ): CatgaError {
   const size = byteLength(value);
   if (cause.message.includes("max_payload")) {
-    return tooLarge(size, maxPayload, `value for ${JSON.stringify(key.slice(0, 80))}`);
+    return tooLarge(`the value of ${JSON.stringify(key.slice(0, 80))}`, size, maxPayload, "keep");
   }
   return new CatgaError(
     "TOO_LARGE",

@@ -6,7 +6,7 @@ import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
-import { PAYLOAD_OVERHEAD, sizeAdvice } from "../../data/payload_limit.ts";
+import { cacheLimit, whyTooLarge } from "../../data/message_room.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { SEALED } from "../../data/tags.ts";
 import {
@@ -101,7 +101,7 @@ export class SharedCache implements Cache {
     if (timeout !== undefined) checkNumber("cache.getOrSet: timeout", timeout, 1, MAX_TIMEOUT, "ms");
     checkSignal("cache.getOrSet", signal);
     const name = () => `cache.${token(this.#options.random, 12)}`;
-    const text = (await this.#entry(key))?.text ??
+    const text = await this.#loads.read(key, async (latest) => (await this.#entry(key, { latest }))?.text) ??
       await this.#loads.value(key, { timeout, signal }, name, (loading) => {
         const fill = () => this.#fill(loading, load, writing);
         return once ? this.#once(loading, fill) : fill();
@@ -271,17 +271,13 @@ function encode(key: string, value: unknown): string {
   }
 }
 
-/**
- * Throws `TOO_LARGE` if the key and the text of a value, with up to 512 bytes of nonce, fence and headers, do not fit
- * into a message of `maxPayload` bytes.
- */
+/** Throws `TOO_LARGE` if the key and the text of a value do not fit into a message of `maxPayload` bytes. */
 function checkSize(key: string, text: string, maxPayload: number): void {
-  const limit = maxPayload - Math.max(PAYLOAD_OVERHEAD, byteLength(JSON.stringify(key)) + 512);
+  const limit = cacheLimit(maxPayload, key);
   if (!exceeds(text, limit)) return;
   const size = byteLength(text);
-  const message = `cache: the value for ${show(key)} has ${size} bytes; the limit is ${limit} bytes: ` +
-    sizeAdvice("keep");
-  throw new CatgaError("TOO_LARGE", message, { details: { key, size, limit } });
+  const why = whyTooLarge(`cache: the value for ${show(key)}`, size, limit, "keep");
+  throw new CatgaError("TOO_LARGE", why, { details: { key, size, limit } });
 }
 
 /** Time for which an operation is repeated while the store does not answer, in ms. */

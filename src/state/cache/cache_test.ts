@@ -15,14 +15,22 @@ cacheSuite("memory", memoryHarness);
 cacheSuite("NATS", natsHarness, (await requireNatsServer()).skip);
 
 describe("SharedCache when a server lags behind", () => {
-  /** A cache whose bucket is read at a server that has nothing yet, unless the leader is asked. */
-  function lagging() {
+  /**
+   * A cache whose bucket is read at a server that has nothing yet, unless the leader is asked. `answers`: what each such
+   * read waits for, if given.
+   */
+  function lagging(answers: readonly Promise<void>[] = []) {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 3 });
     const { store } = network.connect();
     const open = async () => {
       const bucket = await store.open("cache", { direct: true });
-      const get: Bucket["get"] = async (key, { latest = false } = {}) => latest ? await bucket.get(key) : undefined;
+      let reads = 0;
+      const get: Bucket["get"] = async (key, { latest = false } = {}) => {
+        if (latest) return await bucket.get(key);
+        await answers[reads++];
+        return undefined;
+      };
       return Object.assign(Object.create(bucket) as Bucket, {
         get,
         create: bucket.create.bind(bucket),
@@ -44,6 +52,17 @@ describe("SharedCache when a server lags behind", () => {
     const { clock, cache } = lagging();
     await clock.until(cache.set("tea", "loaded"));
     assertEquals(await clock.until(cache.getOrSet("tea", () => "again", { once: true })), "loaded");
+  });
+
+  it("getOrSet: a miss read before a load has ended is no reason to load again (it was, once in some hundred)", async () => {
+    const late = Promise.withResolvers<void>();
+    const { clock, cache } = lagging([Promise.resolve(), late.promise]);
+    let loads = 0;
+    const load = () => `tea ${++loads}`;
+    const asked = [1, 2].map(() => cache.getOrSet("tea", load));
+    assertEquals(await clock.until(asked[0]), "tea 1");
+    late.resolve();
+    assertEquals([await clock.until(asked[1]), loads], ["tea 1", 1]);
   });
 
   it("set with a fence: compares with what the leader has (it was UNAVAILABLE)", async () => {

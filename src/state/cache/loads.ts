@@ -57,6 +57,8 @@ export class Load {
 export class Loads {
   readonly #clock: Clock;
   readonly #byKey: Map<string, Load> = new Map();
+  /** Reads of keys that are under way, together for each key. */
+  readonly #reads: Map<string, Reads> = new Map();
   /** Loads whose functions have begun and not ended. */
   readonly #running: Set<Load> = new Set();
   /** Functions that reject the callers waiting for loads. */
@@ -69,6 +71,23 @@ export class Loads {
   /** Rejects all callers that wait for a load. */
   close(why: CatgaError): void {
     for (const reject of this.#waits) reject(why);
+  }
+
+  /**
+   * Reads an entry, and reads it again with `latest` if there was none and a load of the key has ended meanwhile: the
+   * first read may be from before the write of the loaded value.
+   */
+  async read<T>(key: string, read: (latest: boolean) => Promise<T | undefined>): Promise<T | undefined> {
+    let reads = this.#reads.get(key);
+    if (reads === undefined) this.#reads.set(key, reads = { count: 0, aLoadEnded: false });
+    reads.count++;
+    try {
+      const found = await read(false);
+      if (found !== undefined || !reads.aLoadEnded) return found;
+    } finally {
+      if (--reads.count === 0 && this.#reads.get(key) === reads) this.#reads.delete(key);
+    }
+    return await read(true);
   }
 
   /**
@@ -130,6 +149,9 @@ export class Loads {
   #begin(load: Load, begin: (load: Load) => Promise<string>): Load {
     load.value = begin(load).finally(() => {
       load.ended = true;
+      const reads = this.#reads.get(load.key);
+      if (reads !== undefined) reads.aLoadEnded = true;
+      this.#reads.delete(load.key);
       this.#running.delete(load);
       this.#delete(load);
     });
@@ -175,4 +197,12 @@ function cancelled(key: string, { reason }: AbortSignal): CatgaError {
   if (isCatgaError(reason)) return reason;
   const message = `cache.getOrSet: the caller gave up waiting for the load of ${show(key)}`;
   return new CatgaError("CANCELLED", message, { details: { key }, cause: reason });
+}
+
+/** Reads of one key that began after the last load of it had ended. */
+interface Reads {
+  /** How many of them are under way. */
+  count: number;
+  /** True once a load of the key has ended since they began. */
+  aLoadEnded: boolean;
 }

@@ -10,9 +10,8 @@ import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
 import { fingerprintBy, type Hash, textHash } from "../../data/value_text.ts";
-import { payloadLimit, sizeAdvice } from "../../data/payload_limit.ts";
-import { byteLength, exceeds } from "../../data/utf8.ts";
-import { CatgaError, isCatgaError } from "../../error.ts";
+import { payloadLimit, unlessFits } from "../../data/message_room.ts";
+import { isCatgaError } from "../../error.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 import { fail, type Result } from "../../contract/calls/result.ts";
 import type { MaybePromise } from "../../contract/schemas/schema.ts";
@@ -418,11 +417,8 @@ export class IdempotencyStore implements Claims {
    * node would get another result than those at this one. A record is longer than the answer that is made of it.
    */
   #checkSize(record: string): void {
-    const limit = payloadLimit(this.#options.maxPayload());
-    if (!exceeds(record, limit)) return;
-    const size = byteLength(record);
-    const message = `it has ${size} bytes; the limit is ${limit} bytes: ${sizeAdvice("return")}`;
-    throw new CatgaError("TOO_LARGE", message, { details: { size, limit } });
+    const error = unlessFits("it", record, payloadLimit(this.#options.maxPayload()), "return");
+    if (error !== undefined) throw error;
   }
 }
 

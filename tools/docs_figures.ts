@@ -159,14 +159,14 @@ const FIGURES: Readonly<Record<string, readonly (readonly [text: string, file: s
     ["| <32> names, each", "node/app_options.ts", "MAX_CARRIED"],
     ["| <32> paths, each", "contract/declaration/redaction.ts", "MAX_PATHS"],
     ["32 paths, each of <256> characters", "contract/declaration/redaction.ts", "MAX_PATH_LENGTH"],
-    ["`max_payload` less <40 KiB>", "codec/sealing.ts", "MESSAGE_OVERHEAD"],
+    ["`max_payload` less <40 KiB>", "data/message_room.ts", "SEALED_OVERHEAD"],
     ["| <128> characters long", "http/edge_actions.ts", "MAX_KEY"],
     ["| <64> characters of text", "contract/calls/flow.ts", "MAX_STAGE"],
     ["the last <five>, 16,384", "log/format/logged_message.ts", "EARLIER"],
     ["the last five, <16,384> characters", "log/format/logged_message.ts", "MAX_EARLIER_PAYLOAD"],
     ["keeps of its cause | <4 kB>", "data/cause_text.ts", "MAX_CAUSE"],
     ["| <65,536> open requests", "cluster/interop/plain_calls.ts", "MAX_UNDER_WAY"],
-    ["(observability.md#statistics-on-request) | <256 KiB>", "cluster/stats_answer.ts", "MAX_ANSWER"],
+    ["(observability.md#statistics-on-request) | <256 KiB>", "data/message_room.ts", "LARGEST_NODE_ANSWER"],
   ],
   "docs/retries.md": [
     ["<3> retries within the send's", "contract/declaration/defaults.ts", "RETRIES"],
@@ -185,7 +185,7 @@ const FIGURES: Readonly<Record<string, readonly (readonly [text: string, file: s
   "docs/observability.md": [
     ["after the first <100> that are not Catga's", "behaviors/metrics.ts", "MAX_CODES"],
     ["its open runs each <minute>", "behaviors/open_runs.ts", "COUNT_INTERVAL"],
-    ["An answer has <256 KiB> at most", "cluster/stats_answer.ts", "MAX_ANSWER"],
+    ["An answer has <256 KiB> at most", "data/message_room.ts", "LARGEST_NODE_ANSWER"],
     ["since the last timed one, up to <4,096>", "dispatch/contract_counts.ts", "MAX_STRIDE"],
     ["Codes after the first <64> of a contract", "dispatch/contract_counts.ts", "MAX_CODES"],
     ["contracts after the first <16,384>", "dispatch/contract_counts.ts", "MAX_CONTRACTS"],
@@ -193,7 +193,7 @@ const FIGURES: Readonly<Record<string, readonly (readonly [text: string, file: s
   "docs/security.md": [
     ["Up to <32> paths", "contract/declaration/redaction.ts", "MAX_PATHS"],
     ["each of up to <256> characters", "contract/declaration/redaction.ts", "MAX_PATH_LENGTH"],
-    ["`max_payload` less <40 KiB>", "codec/sealing.ts", "MESSAGE_OVERHEAD"],
+    ["`max_payload` less <40 KiB>", "data/message_room.ts", "SEALED_OVERHEAD"],
     [
       "bounded ([limits of the wire](internals/wire.md#limits)): <4,096> processes",
       "cluster/wire/peer.ts",

@@ -1,5 +1,5 @@
 /**
- * What fits into a message, and the error for what does not. nats-server takes messages of up to its `max_payload`;
+ * Sizes that fit into a message, and the error for what does not fit. nats-server takes messages of up to its `max_payload`;
  * around a value stand a subject, a name, headers, the text of a frame. Each function takes the server's limit and
  * returns that of a value, in bytes:
  *
@@ -59,7 +59,7 @@ const SEALED_OVERHEAD = 40_960; // bytes that encoding adds to one message, whic
 const LARGEST_NODE_ANSWER = 262_144; // bytes: some 1,000 contracts
 const NODE_ANSWER_OVERHEAD = 256; // bytes
 
-/** What a program does with a value, in the advice for one that is too large. */
+/** The use that a program makes of a value, in the advice for one that is too large. */
 export type UseOfValue = "send" | "publish" | "emit" | "return" | "keep" | "record";
 
 /** Returns why a value is not taken, and what to do: `what` with its size and the limit, in bytes. */

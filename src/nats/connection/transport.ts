@@ -576,5 +576,5 @@ export class NatsMessage implements TransportMessage {
   }
 }
 
-/** What is measured, in errors. */
+/** Name of what has a size, in errors. */
 const MESSAGE = "a message with its headers";

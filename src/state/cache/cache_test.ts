@@ -16,8 +16,8 @@ cacheSuite("NATS", natsHarness, (await requireNatsServer()).skip);
 
 describe("SharedCache when a server lags behind", () => {
   /**
-   * A cache whose bucket is read at a server that has nothing yet, unless the leader is asked. `answers`: what each such
-   * read waits for, if given.
+   * A cache whose bucket is read at a server that has nothing yet, unless the leader is asked. `answers`: what each of
+   * these reads waits for, if given.
    */
   function lagging(answers: readonly Promise<void>[] = []) {
     const clock = new VirtualClock();

@@ -1,7 +1,7 @@
 /**
- * Sizes that fit into a message, and the error for what does not fit. nats-server takes messages of up to its `max_payload`;
- * around a value stand a subject, a name, headers, the text of a frame. Each function takes the server's limit and
- * returns that of a value, in bytes:
+ * Sizes that fit into a message, and the error for what does not fit. nats-server takes messages of up to its
+ * `max_payload`; around a value stand a subject, a name, headers, the text of a frame. Each function takes the server's
+ * limit and returns that of a value, in bytes:
  *
  * | value                                    | limit                     | what stands around it                            |
  * | ---------------------------------------- | ------------------------- | ------------------------------------------------ |

@@ -342,6 +342,9 @@ export class Waits {
     state.activity.work(async () => {
       try {
         if (state.times.isStuck(name) || state.isTooLong() || !await state.recorder.ready()) return;
+        // a cancel may be stored before the signal with which the handler went on: later executions of the run do not
+        // come to this call, and would leave its schedule
+        if (this.#isDecided(call)) return;
         const scheduled = until !== undefined && until - state.now > HOLD;
         if (scheduled && !await state.times.wake(name, until)) return;
         // nothing is recorded if the wait has taken a signal while its schedule was being stored

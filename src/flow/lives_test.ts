@@ -157,3 +157,64 @@ describe("a child that is called just before its parent begins anew", () => {
     assertEquals((await Array.fromAsync(app.runs({ workflow: "Child", open: true }))).map(({ id }) => id), []);
   });
 });
+
+describe("a run that begins anew with what hardly fits into a message", () => {
+  const maxPayload = 32_768;
+  const Large = workflow<number, number>("Large");
+  const Told = Large.signal<string>("Told");
+  const Asked = Large.question<string, number>("Asked");
+  const Next = Large.signal("Next");
+  const large = Large.handle(async (flow, round) => {
+    if (round === 1) {
+      await flow.wait(Next);
+      return flow.again(2);
+    }
+    const [told, asked] = await flow.wait([Told, Asked]);
+    asked?.value.answer(asked.value.input.length);
+    return told?.value.length ?? 0;
+  });
+
+  it("a signal or question of any size is TOO_LARGE, or seen by the next life (the run was lost between them)", async () => {
+    for (const what of ["tell", "ask"] as const) {
+      let [refused, taken] = [0, 0];
+      for (let size = maxPayload - 900; size < maxPayload; size += 45) {
+        await using cluster = await testCluster(["a"], { handlers: large, logger: QUIET, maxPayload });
+        const app = cluster.app("a");
+        unwrap(await app.start(Large, 1, { id: "r" }));
+        await cluster.advance(1_000);
+        const value = `"${"x".repeat(size - 3)}é`;
+        const asking = what === "ask" ? app.ask(Asked, "r", value, { timeout: 60_000 }) : undefined;
+        const told = await (asking === undefined ? app.tell(Told, "r", value) : Promise.race([
+          asking,
+          cluster.advance(1_000).then(() => undefined),
+        ]));
+        if (told?.ok === false) {
+          refused++;
+          assertEquals(told.error.code, "TOO_LARGE");
+          continue;
+        }
+        taken++;
+        unwrap(await app.tell(Next, "r"));
+        const result = unwrap(await app.result(Large, "r", { timeout: 60_000 }));
+        assertEquals(asking === undefined ? result : unwrap(await asking), size - 1, `${what} ${size}`);
+      }
+      assert(refused > 3 && taken > 3, `${refused} refused, ${taken} taken`);
+    }
+  });
+
+  it("is stuck if headers and input of the next life are too large together, and keeps what its steps returned", async () => {
+    const Headed = workflow<string, string>("Headed");
+    const ran: string[] = [];
+    const headed = Headed.handle(async (flow, input) => {
+      if (input !== "") return "done";
+      const value = await flow.step("s", () => `${ran.push("s")}`);
+      return flow.again(value.repeat(11_000));
+    });
+    await using cluster = await testCluster(["a"], { handlers: headed, logger: QUIET, maxPayload });
+    const app = cluster.app("a");
+    unwrap(await app.start(Headed, "", { id: "r", headers: { long: "h".repeat(23_000) } }));
+    await cluster.advance(120_000);
+    const { status, pending: [{ error }] } = await infoOf(app, "r");
+    assertEquals([status, error?.code, ran], ["stuck", "TOO_LARGE", ["s"]]);
+  });
+});

@@ -57,6 +57,18 @@ describe("start with tell", () => {
     assertEquals([other.error?.code, late.error?.code], ["ID_REUSED", "NO_RUN"]);
   });
 
+  it("is ok again under the id of a signal that the run got before its end (it was NO_RUN), as tell alone is", async () => {
+    await using one = await started();
+    const paid = { id: "ada", tell: [Paid, undefined, { id: "1" }] as const };
+    for (let n = 0; n < 2; n++) {
+      assertEquals(unwrap(await one.client.start(Cart, "ada", paid)), "ada");
+      unwrap(await one.client.tell(Paid, "ada", undefined, { id: "1" }));
+      assertEquals(unwrap(await one.client.result(Cart, "ada")), []);
+    }
+    assertEquals((await one.client.tell(Paid, "ada", undefined, { id: "2" })).error?.code, "NO_RUN");
+    assertEquals((await one.client.tell(Added, "ada", { sku: "a" }, { id: "1" })).error?.code, "NO_RUN");
+  });
+
   it("is TOO_LARGE when input, headers, tags and signal fit alone, and not into one message", async () => {
     await using one = await started();
     const half = "x".repeat(600_000);

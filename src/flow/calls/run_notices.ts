@@ -44,7 +44,20 @@ export class RunNotices {
     const entry = await this.signalEntry(signal, payload, options);
     if (!entry.ok) return entry;
     const { workflow, name } = signal;
-    return await inTime(this.#node, `tell ${name}`, this.append({ workflow, run }, entry.value));
+    return await inTime(this.#node, `tell ${name}`, this.tell({ workflow, run }, entry.value));
+  }
+
+  /** Appends the entry about a signal to a run; succeeds also if the run has got the signal by an earlier attempt. */
+  async tell(ref: RunRef, entry: (by: string) => CalledEntry): Promise<Result<void, never>> {
+    const told = await this.append(ref, entry);
+    if (told.ok || told.error.code !== "NO_RUN") return told;
+    try {
+      const { log } = this.#node;
+      const journal = await log.patient(() => log.load(ref), this.#node.callerTime());
+      return journal?.hasReceived(entry("")) ? { ok: true, value: undefined } : told;
+    } catch (error) {
+      return failedWith(error);
+    }
   }
 
   /** Makes the entry about a signal. Throws a `TypeError` for invalid arguments; fails if the payload is refused. */

@@ -26,7 +26,6 @@ import { failed, failedWith, inTime, notStarted } from "./run_answers.ts";
 import { checkRun, checkStartOptions, definitionOf } from "./run_arguments.ts";
 import type { RunRef } from "../stored/run_ref.ts";
 import { checkSignal, type RunNotices } from "./run_notices.ts";
-import type { EntryFor } from "../stored/notice_queue.ts";
 import type { RunSchedules } from "../driving/run_schedules.ts";
 import type { RunVersions } from "../driving/run_versions.ts";
 import type { RunsNode } from "../runs_node.ts";
@@ -42,7 +41,7 @@ interface StartHow {
   readonly headers?: MessageHeaders | undefined;
   readonly tags?: readonly string[] | undefined;
   /** A signal that is stored together with the start. */
-  readonly told?: EntryFor | undefined;
+  readonly told?: ((by: string) => CalledEntry) | undefined;
 }
 
 /** Starts runs. */
@@ -323,7 +322,7 @@ export class RunStarts {
         await this.#notices.appendChildEnd(parent!, ref, outcome, this.#node.callerTime());
       }
       if (told === undefined) return { ok: true, value: run };
-      const stored = await this.#notices.append(ref, told);
+      const stored = await this.#notices.tell(ref, told);
       return stored.ok ? { ok: true, value: run } : stored;
     } catch (error) {
       return notStored(ref, error);

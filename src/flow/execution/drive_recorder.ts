@@ -34,6 +34,7 @@ import { encodeValue } from "../../data/encoding.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { STORED_DEPTH } from "../../data/value_text.ts";
 import { type Timer, token } from "../../ports/clock.ts";
+import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Activity } from "./activity.ts";
 import type { DriveHost, GivenAnswer } from "./drive_host.ts";
 import type { Ends } from "./ends.ts";
@@ -381,10 +382,20 @@ export class DriveRecorder {
         this.#host.app.observer({ type: "run-long", ...this.#ref, entries: now });
       }
     } catch (error) {
-      this.#drive.broken(error);
+      if (isCatgaError(error) && error.code === "TOO_LARGE" && entries.at(-1)?.t === "again") this.#endLifeLater(error);
+      else this.#drive.broken(error);
     } finally {
       this.#storing = undefined;
     }
+  }
+
+  /** The next life does not fit into a message: an operator has to decide. What came before it is stored. */
+  #endLifeLater({ code, message }: CatgaError): void {
+    this.#inFlight = [];
+    this.#splitOff.length = 0;
+    this.#ending = false;
+    this.#queue.push(...this.#behindEnd.splice(0));
+    this.recordStuck("", { code, message: `the next life of the run cannot be stored: ${message}` });
   }
 
   /**
@@ -440,6 +451,13 @@ export class DriveRecorder {
         const whole = this.#again(again, before, time, pending);
         const part = partOf(whole, Math.min(MAX_PART, log.mostBytes));
         entries = [...before, whole];
+        if (part !== undefined && before.length > 0) {
+          this.#splitOff.push(whole);
+          if (!await this.#append(before)) return false;
+          this.#splitOff.pop();
+          entries = [whole];
+          continue;
+        }
         if (part !== undefined) {
           const name = token(this.#host.app.random, 12);
           const unanswered = unansweredIn(part, journal, before);

@@ -10,6 +10,7 @@ import { fingerprint } from "../../data/value_text.ts";
 import {
   type Again,
   answerKey,
+  type CalledEntry,
   type JournalEntry,
   type KeptAnswer,
   type NumberedView,
@@ -207,6 +208,11 @@ export class Journal {
   /** Returns true if a question with this id was asked, and neither it nor its answer is forgotten. */
   wasAsked(question: string, id: string): boolean {
     return this.#ids.has(`${signalKey("asked", question)} ${id}`);
+  }
+
+  /** Returns true if a signal with the name and id of this one was received, and the id is not forgotten. */
+  hasReceived(entry: CalledEntry): boolean {
+    return entry.t === "signalled" && this.#ids.has(`${signalKey("signalled", entry.signal)} ${entry.id}`);
   }
 
   /** The questions that have no answer, the oldest first. */

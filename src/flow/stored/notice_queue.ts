@@ -5,7 +5,7 @@
  * executes the run has answered, so that the executing node can store messages of its own.
  */
 import { exceeds } from "../../data/utf8.ts";
-import { unavailable } from "../../error.ts";
+import { CatgaError, unavailable } from "../../error.ts";
 import type { Journal } from "./journal.ts";
 import type { CalledEntry } from "./journal_entry.ts";
 import { entryText, formatOf, type RunEnd, type RunMessage, type RunMessages } from "./run_message.ts";
@@ -16,6 +16,7 @@ interface NoticeLog {
   readonly epoch: number;
   readonly messages: RunMessages;
   readonly mostBytes: number;
+  readonly mostNoticeBytes: number;
   end(ref: RunRef): Promise<RunEnd | undefined>;
   append(
     ref: RunRef,
@@ -159,6 +160,10 @@ export class NoticeQueue {
       while (told.length > 1 && exceeds(message.text, log.mostBytes)) {
         waiting.unshift(...told.splice(told.length >> 1));
         message = messageOf();
+      }
+      if (exceeds(message.text, log.mostNoticeBytes)) {
+        const [limit, name] = [log.mostNoticeBytes, `run ${ref.run} of ${ref.workflow}`];
+        throw new CatgaError("TOO_LARGE", `a message to ${name} has more than ${limit} bytes: it was not stored`);
       }
       const place = { sequence: end.sequence, entries: version, mark: end.mark, sure: epoch };
       const sequence = await log.append(ref, message, place, () => told.every(({ over }) => over()));

@@ -111,6 +111,11 @@ export class RunLog {
     return entryLimit(this.#host.maxPayload());
   }
 
+  /** Maximum size of a message of a process that does not execute the run: the next life can hand its entry over. */
+  get mostNoticeBytes(): number {
+    return this.#host.maxPayload() - 512;
+  }
+
   /**
    * Marks the messages read so far as doubtful, because the store may have lost its last messages and may use their
    * sequences again.

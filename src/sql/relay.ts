@@ -4,7 +4,7 @@
  * the database before, with its id and its members; what may have been stored is looked for in the log, and then sent
  * again as it was noted. A term that is not the last one changes nothing in the database.
  */
-import type { RecordedStart, RelayMark, StoreHost } from "../contract/nodes/attached_store.ts";
+import { isOlder, type RecordedStart, type RelayMark, type StoreHost } from "../contract/nodes/attached_store.ts";
 import type { StoreHealth } from "../contract/nodes/node_info.ts";
 import type { AnySignal } from "../contract/calls/flow.ts";
 import type { MaybePromise } from "../contract/schemas/schema.ts";
@@ -17,7 +17,6 @@ import {
   fateOf,
   fateOfCall,
   fromNote,
-  isOlder,
   messageOf,
   noteOf,
   type OutboxRow,
@@ -25,6 +24,7 @@ import {
   type Parcel,
   waits,
 } from "./relay_plan.ts";
+import { HeldRows, holdOf } from "./held_rows.ts";
 import type { RelayTable } from "./relay_table.ts";
 
 /** Options of a {@link Relay}. */
@@ -115,7 +115,7 @@ export class Relay {
     if (begun === "older") return await this.#halt(known!, signal);
     this.#halted = undefined;
     this.#known = { term: begun.term, batch: 0 };
-    await log.setMark(name, this.#known);
+    await log.raiseMark(name, this.#known);
     const run = new TermRun(this.#options, begun.term, fromNote(begun.note, begun.rows), await log.end());
     this.#refused = await table.refused();
     let settledAt = stamp(this.#clock), keptAt = settledAt, forgottenAt = settledAt;
@@ -134,7 +134,7 @@ export class Relay {
         [settledAt, hasDeleted] = [stamp(this.#clock), looked.deleted > 0];
       }
       if (run.batch > kept && elapsed(this.#clock, keptAt) > KEEP_MARK) {
-        await log.setMark(name, this.#known);
+        await log.raiseMark(name, this.#known);
         [keptAt, kept] = [stamp(this.#clock), run.batch];
       }
       if (hasMoreToForget || elapsed(this.#clock, forgottenAt) > FORGET) {
@@ -143,8 +143,7 @@ export class Relay {
         if (this.#refused > 0) this.#refused = await table.refused();
         forgottenAt = stamp(this.#clock);
       }
-      if (looked.next === "pause") await this.#pause(RETRY_PAUSE, signal, false);
-      else if (looked.next === "idle") await this.#pause(this.#options.poll ?? POLL, signal, true);
+      if (looked.next > 0) await this.#pause(Math.min(looked.next, this.#options.poll ?? POLL), signal, true);
     }
   }
 
@@ -191,8 +190,8 @@ export class Relay {
 
 /** Outcome of one turn of a term. */
 interface RelayTurn {
-  /** `more`: look again at once; `idle`: the outbox is empty; `pause`: something could not be stored. */
-  readonly next: "more" | "idle" | "pause";
+  /** Time until there is something to do by what is known, in ms; 0: look again at once. */
+  readonly next: number;
   /** Age of the oldest row, in ms; 0: there is none. */
   readonly oldest: number;
   readonly deleted: number;
@@ -216,12 +215,15 @@ class TermRun {
   /** Time at which the sequence was known to be the last one. */
   #sequenceAt: Stamp;
   #names = 0;
+  /** Rows that the log does not take now. */
+  readonly #held: HeldRows;
   /** Age of the oldest row that is under way, when it was first taken. */
   #openAge: { readonly age: number; readonly at: Stamp } | undefined;
 
   constructor(options: RelayOptions, term: number, open: readonly Parcel[], sequence: number) {
     this.#options = options;
     this.#clock = options.host.clock;
+    this.#held = new HeldRows(this.#clock);
     this.#term = term;
     this.#open = open;
     this.#sequence = sequence;
@@ -236,9 +238,13 @@ class TermRun {
     await this.#lookUp();
     // what an earlier attempt has stored since is recognized by its id, if it is sent again soon
     const lookedUp = stamp(this.#clock);
-    const under = this.#open.flatMap(({ rows }) => rows.map(({ n }) => n));
-    const { rows, oldest } = await table.take(Math.max(0, BATCH - under.length), [...under, ...this.#stored]);
+    const held = this.#held;
+    const under = this.#open.flatMap(({ rows }) => rows);
+    const without = [...under.map(({ n }) => n), ...this.#stored];
+    const room = Math.max(0, BATCH - under.filter((row) => !held.has(row)).length);
+    const { rows, oldest } = await table.take(room, without, held.leftOut(under));
     const looked = stamp(this.#clock);
+    if (rows.length < room) held.found([...under, ...rows]);
     if (rows.length > 0) {
       if (elapsed(this.#clock, this.#sequenceAt) > FRESH) await this.#knowEnd();
       const name = () => `${this.#options.name}.${this.#term}.${this.#names++}`;
@@ -246,18 +252,28 @@ class TermRun {
     }
     this.#openAge = this.#open.length === 0 ? undefined : this.#openAge ?? { age: oldest, at: looked };
     const deleted = this.#stored;
+    const hasWork = this.#open.some((parcel) => !this.#isWaiting(parcel));
     // also before what is under way is sent again: another term may have sent it, so long ago that the server would not
     // recognize it
-    if (this.#open.length > 0 || deleted.length > 0) {
+    if (hasWork || deleted.length > 0) {
       const mark = { term: this.#term, batch: this.batch };
       if (!await table.note({ mark, stored: deleted, note: noteOf(this.#open) })) return "lost";
       this.batch++;
       this.#stored = [];
     }
-    const age = this.#openAge === undefined ? 0 : this.#openAge.age + elapsed(this.#clock, this.#openAge.at);
-    const base = { oldest: age, deleted: deleted.length };
-    if (this.#open.length === 0) return { ...base, next: "idle", refused: 0, why: undefined };
-    return { ...base, ...await this.#settle(await this.#sendAll(lookedUp, signal)) };
+    const settled = hasWork ? await this.#settle(await this.#sendAll(lookedUp, signal)) : { refused: 0, isOver: true };
+    const { age = 0, at } = this.#openAge ?? {};
+    return {
+      oldest: Math.max(at === undefined ? 0 : age + elapsed(this.#clock, at), held.oldest),
+      deleted: deleted.length,
+      refused: settled.refused,
+      next: settled.isOver ? held.pause : 0,
+      why: held.why,
+    };
+  }
+
+  #isWaiting({ rows: [row] }: Parcel): boolean {
+    return this.#held.isWaiting(row);
   }
 
   /** Finds out which of the parcels that may be stored are: their first rows are in the log. */
@@ -281,8 +297,8 @@ class TermRun {
   }
 
   /**
-   * Sends all parcels, each behind those that it waits for; a parcel behind one that is not stored, and will be sent
-   * again, is not sent.
+   * Sends all parcels but those that are held, each behind those that it waits for; a parcel behind one that is not
+   * stored, and will be sent again, is not sent.
    */
   async #sendAll(lookedUp: Stamp, signal: AbortSignal): Promise<readonly (Fate | undefined)[]> {
     const open = this.#open;
@@ -291,7 +307,7 @@ class TermRun {
     for (const [index, parcel] of open.entries()) {
       const behind = Promise.all(before[index].map(async (other) => isOver(open[other], await sent[other])));
       sent.push(behind.then(async (over) => {
-        if (over.includes(false)) return undefined;
+        if (over.includes(false) || this.#isWaiting(parcel)) return undefined;
         // a process that stood still may no longer lead, and the server may have forgotten the ids of its messages: the
         // next turn notes the rest again, if the term is still the last one
         if (signal.aborted || elapsed(this.#clock, lookedUp) > STALE) return undefined;
@@ -319,30 +335,51 @@ class TermRun {
     this.#sequenceAt = stamp(this.#clock);
   }
 
-  /** Takes over what has become of the parcels. `undefined`: it was not sent. */
-  async #settle(fates: readonly (Fate | undefined)[]): Promise<Pick<RelayTurn, "next" | "refused" | "why">> {
+  /**
+   * Takes over what has become of the parcels. `undefined`: it was not sent. `isOver`: all that was sent has failed.
+   */
+  async #settle(fates: readonly (Fate | undefined)[]): Promise<{ readonly refused: number; readonly isOver: boolean }> {
+    const { age = 0, at } = this.#openAge ?? {};
+    const oldest = at === undefined ? 0 : age + elapsed(this.#clock, at);
+    const hasStored = fates.some((fate) => fate?.type === "stored");
     const left: Parcel[] = [];
     const refused: { n: string; why: string }[] = [];
-    let why: string | undefined;
     for (const [index, parcel] of this.#open.entries()) {
       const fate = fates[index];
-      if (fate?.type === "stored") this.#stored.push(...parcel.rows.map(({ n }) => n));
-      else if (fate?.type === "refused") {
+      const [row] = parcel.rows;
+      if (fate?.type === "stored") {
+        this.#stored.push(...parcel.rows.map(({ n }) => n));
+        this.#held.pass(row);
+      } else if (fate?.type === "refused") {
         // of several rows, one may be the reason: each goes alone
-        if (parcel.rows.length === 1) refused.push({ n: parcel.rows[0].n, why: fate.why });
-        else left.push(...this.#split(parcel));
+        if (parcel.rows.length > 1) left.push(...this.#split(parcel));
+        else {
+          refused.push({ n: row.n, why: fate.why });
+          this.#held.pass(row);
+        }
       } else if (fate === undefined) left.push(parcel);
       else {
-        why ??= fate.why;
+        // if the log takes nothing, it is about to come back; if it takes others, somebody has to mend something
+        this.#held.fail(row, fate.why, oldest, hasStored ? LONGEST_HOLD : LONGEST_PAUSE);
         left.push({ ...parcel, doubtful: parcel.doubtful || fate.isUnknown });
       }
     }
     const isSplit = left.some((parcel) => !this.#open.some(({ id }) => id === parcel.id));
-    this.#open = left;
-    if (left.length === 0) this.#openAge = undefined;
+    this.#open = this.#withoutHeld(left);
+    if (this.#open.length === 0) this.#openAge = undefined;
     if (refused.length > 0) await this.#options.table.refuse(refused);
     if (isSplit) await this.#noteAgain();
-    return { next: why === undefined ? "more" : "pause", refused: refused.length, why };
+    const hasFailed = fates.some((fate) => fate?.type === "later");
+    return { refused: refused.length, isOver: hasFailed && !hasStored && refused.length === 0 && !isSplit };
+  }
+
+  /**
+   * Leaves rows that are held in the outbox, where they take no room, unless the log may have some that they are held
+   * with: these keep their parcels, and those behind them their places.
+   */
+  #withoutHeld(parcels: readonly Parcel[]): readonly Parcel[] {
+    const doubtful = new Set(parcels.filter(({ doubtful }) => doubtful).map(({ rows: [row] }) => holdOf(row)));
+    return parcels.filter(({ rows: [row] }) => doubtful.has(holdOf(row)) || !this.#held.has(row));
   }
 
   #split({ rows, after }: Parcel): Parcel[] {
@@ -386,9 +423,12 @@ const POLL = 250;
 const BATCH = 1_000;
 /** Time that an attempt to store a message waits for its acknowledgement, in ms. */
 const ATTEMPT = 5_000;
-/** Pause before what could not be stored is tried again, in ms. */
+/** Pause before a term that has ended by an error is followed by another one, in ms. */
 const RETRY_PAUSE = 100;
+/** Longest pause before something is tried again while nothing succeeds, in ms. */
 const LONGEST_PAUSE = 2_000;
+/** Longest pause before rows that the log does not take are tried again, while it takes others, in ms. */
+const LONGEST_HOLD = 10_000;
 /**
  * Age of a look into the log, and of the note after it, beyond which nothing is sent by them, in ms: another term may
  * have begun, and the server recognizes a message that is sent again for 2 minutes.

@@ -211,16 +211,3 @@ export function fromNote(note: string, rows: readonly OutboxRow[]): Parcel[] {
     return own.length < ns.length ? [] : [{ id, after, rows: own, doubtful: true }];
   });
 }
-
-/**
- * Returns true if a database is older than what the cluster remembers of it: a copy was restored, or a replica without
- * the last commits has taken over.
- */
-export function isOlder(
-  found: { readonly term: number; readonly batch: number } | undefined,
-  known: { readonly term: number; readonly batch: number } | undefined,
-): boolean {
-  if (known === undefined) return false;
-  if (found === undefined) return true;
-  return found.term < known.term || (found.term === known.term && found.batch < known.batch);
-}

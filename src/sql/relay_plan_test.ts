@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import { isOlder } from "../contract/nodes/attached_store.ts";
 import { CatgaError } from "../error.ts";
 import {
   fateOf,
   fromNote,
-  isOlder,
   laneOf,
   messageOf,
   noteOf,

@@ -2,10 +2,10 @@
  * The outbox in the database, as its relay uses it: each call is one statement or one transaction, without state of a
  * session, so that it works behind a pooler. What a relay notes has an effect only while its term is the last one.
  */
-import type { RelayMark } from "../contract/nodes/attached_store.ts";
+import { isOlder, type RelayMark } from "../contract/nodes/attached_store.ts";
 import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
 import { inTurn, type SqlDatabase, type SqlRow } from "./database.ts";
-import { isOlder, numbersIn, type OutboxRow } from "./relay_plan.ts";
+import { numbersIn, type OutboxRow } from "./relay_plan.ts";
 import type { TableNames } from "./tables.ts";
 
 /** A term that has begun; `note`, `rows`: what the relay before it has left under way. */
@@ -40,8 +40,11 @@ export interface RelayTable {
   begin(known: RelayMark | undefined): MaybePromise<BegunTerm | "older">;
   /** Begins anew after a restore: the next term is above `known`, and nothing is under way. */
   resume(known: RelayMark | undefined): MaybePromise<void>;
-  /** Returns the first rows, by their numbers, without those of these numbers. */
-  take(most: number, without: readonly string[]): MaybePromise<TakenRows>;
+  /**
+   * Returns the first rows, by their numbers, without those of these numbers, and without those that are `held`: the
+   * names that `holdOf` gives.
+   */
+  take(most: number, without: readonly string[], held: readonly string[]): MaybePromise<TakenRows>;
   /** Notes a batch; false: another term has begun, or the database is another copy, and nothing was changed. */
   note(noted: Noted): MaybePromise<boolean>;
   /** Sets rows aside that can never be stored, with the reasons. */
@@ -60,6 +63,9 @@ export function relayTable<Tx>(db: SqlDatabase<Tx>, names: TableNames, name: str
 }
 
 const COLUMNS = "kind, contract, key, id, body, head";
+/** The name by which all rows of a contract or workflow are held; behind it, of a run its key: as `holdOf` says. */
+const whole = (newline: string) =>
+  `((CASE WHEN kind IN ('start', 'tell') THEN 'run' ELSE kind END) || ${newline} || contract)`;
 
 class PostgresOutbox<Tx> implements RelayTable {
   readonly #db: SqlDatabase<Tx>;
@@ -121,15 +127,21 @@ class PostgresOutbox<Tx> implements RelayTable {
     ));
   }
 
-  async take(most: number, without: readonly string[]): Promise<TakenRows> {
+  async take(most: number, without: readonly string[], held: readonly string[]): Promise<TakenRows> {
     const { outbox } = this.#names;
+    const params = [String(this.#floor), list(without), String(most)];
+    const [condition, names] = held.length === 0 ? ["", []] : [
+      `AND ${whole("chr(10)")} NOT IN (SELECT jsonb_array_elements_text($4::text::jsonb)) AND ` +
+      `coalesce(${whole("chr(10)")} || chr(10) || key, '') NOT IN (SELECT jsonb_array_elements_text($4::text::jsonb)) `,
+      [JSON.stringify(held)],
+    ];
     return taken(
       await this.#db.run(
         undefined,
         `SELECT n::text AS n, ${COLUMNS}, (extract(epoch FROM clock_timestamp() - at) * 1000)::text AS age ` +
           `FROM ${outbox} WHERE n > $1::text::bigint AND refused IS NULL ` +
-          `AND n NOT IN (SELECT unnest($2::text::bigint[])) ORDER BY ${outbox}.n LIMIT $3::text::int`,
-        [String(this.#floor), list(without), String(most)],
+          `AND n NOT IN (SELECT unnest($2::text::bigint[])) ${condition}ORDER BY ${outbox}.n LIMIT $3::text::int`,
+        [...params, ...names],
       ),
     );
   }
@@ -249,11 +261,14 @@ class SqliteOutbox<Tx> implements RelayTable {
     ));
   }
 
-  take(most: number, without: readonly string[]): MaybePromise<TakenRows> {
+  take(most: number, without: readonly string[], held: readonly string[]): MaybePromise<TakenRows> {
     const text = `SELECT CAST(n AS TEXT) AS number, ${COLUMNS}, ${NOW} - at AS age FROM ${this.#names.outbox} ` +
       `WHERE refused IS NULL AND n NOT IN (SELECT CAST(value AS INTEGER) FROM json_each(?1)) ` +
+      `AND ${whole("char(10)")} NOT IN (SELECT value FROM json_each(?3)) ` +
+      `AND coalesce(${whole("char(10)")} || char(10) || key, '') NOT IN (SELECT value FROM json_each(?3)) ` +
       `ORDER BY n LIMIT CAST(?2 AS INTEGER)`;
-    return andThen(this.#db.run(undefined, text, [JSON.stringify(without), String(most)]), taken);
+    const params = [JSON.stringify(without), String(most), JSON.stringify(held)];
+    return andThen(this.#db.run(undefined, text, params), taken);
   }
 
   note({ mark: { term, batch }, stored, note }: Noted): MaybePromise<boolean> {

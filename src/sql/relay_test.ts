@@ -3,8 +3,9 @@ import { describe, it } from "node:test";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { CatgaError } from "../error.ts";
 import type { RecordedMessage } from "../contract/nodes/attached_store.ts";
-import { type Appended, neverStored } from "../ports/event_log.ts";
+import { type Appended, neverStored, notStoredNow } from "../ports/event_log.ts";
 import { delay } from "../ports/clock.ts";
+import { holdOf } from "./held_rows.ts";
 import { Relay } from "./relay.ts";
 import type { OutboxRow } from "./relay_plan.ts";
 
@@ -29,7 +30,8 @@ function start(append: () => Appended, most = Infinity) {
         end: () => later(7),
         stored: () => later(new Set<string>()),
         mark: () => later(undefined),
-        setMark: () => later(undefined),
+        raiseMark: () => later(undefined),
+        forgetMark: () => later(undefined),
       },
       start: () => Promise.reject(new Error("no starts here")),
       tell: () => Promise.reject(new Error("no signals here")),
@@ -94,26 +96,32 @@ describe("the relay of an outbox that is never empty", () => {
   });
 });
 
-/** A relay whose outbox has the rows of `rows`, and whose log stores what `refuses` returns nothing for. */
-function relaying(rows: OutboxRow[], refuses: (message: RecordedMessage) => string | undefined) {
+/** A relay whose outbox has the rows of `rows`. `append`: what the log does not store; `start`: the same of runs. */
+function relaying(
+  rows: OutboxRow[],
+  { append: refuses = () => undefined, start = () => undefined }: {
+    append?(message: RecordedMessage): Appended | undefined;
+    start?(run: string): CatgaError | undefined;
+  },
+) {
   const clock = VirtualClock.ofTicks();
   const log: string[] = [];
   const append = async (message: RecordedMessage): Promise<Appended> => {
     await delay(clock, 5);
-    const why = refuses(message);
-    if (why !== undefined) return neverStored(new CatgaError("TOO_LARGE", why));
+    const refused = refuses(message);
+    if (refused !== undefined) return refused;
     const sequence = log.push(...message.items);
     return { type: "stored", sequence, duplicate: false };
   };
-  const never = () => Promise.reject(new Error("not in this test"));
   const relay = new Relay({
     name: "main",
     table: {
       begin: () => ({ term: 1, note: "[]", rows: [] }),
       resume() {},
-      take: (most, without) => {
-        const left = rows.filter(({ n }) => !without.includes(n)).slice(0, most);
-        return { rows: left, oldest: left.length === 0 ? 0 : 10 };
+      take: (most, without, held) => {
+        const [known, left] = [new Set(without), rows.filter((row) => !held.includes(holdOf(row)))];
+        const taken = left.filter(({ n }) => !known.has(n)).slice(0, most);
+        return { rows: taken, oldest: taken.length === 0 ? 0 : 10 };
       },
       note: ({ stored }) => {
         const gone = new Set(stored);
@@ -131,28 +139,99 @@ function relaying(rows: OutboxRow[], refuses: (message: RecordedMessage) => stri
         end: () => Promise.resolve(log.length),
         stored: () => Promise.resolve(new Set()),
         mark: () => Promise.resolve(undefined),
-        setMark: () => Promise.resolve(),
+        raiseMark: () => Promise.resolve(),
+        forgetMark: () => Promise.resolve(),
       },
-      ...{ clock, start: never, tell: never, fault() {} },
+      start: async ({ run }) => {
+        await delay(clock, 5);
+        const error = start(run);
+        if (error !== undefined) return { ok: false, error };
+        log.push(run);
+        return { ok: true, value: run };
+      },
+      ...{ clock, tell: () => Promise.reject(new Error("not in this test")), fault() {} },
     },
   });
-  return { relay, clock, log };
+  const over = new AbortController();
+  const leading = relay.lead(over.signal);
+  const end = async () => {
+    over.abort();
+    await clock.until(leading);
+  };
+  return { relay, clock, log, end };
 }
 
-function rowOf(n: number): OutboxRow {
+function rowOf(n: number, { contract = "E", key = "k", kind = "event" }: Partial<OutboxRow> = {}): OutboxRow {
   const head = JSON.stringify({ keep: 1, given: false });
-  return { n: `${n}`, kind: "event", contract: "E", key: "k", id: `id-${n}`, body: `${n}`, head };
+  return { n: `${n}`, kind, contract, key, id: `id-${n}`, body: `${n}`, head };
 }
+
+const away = new CatgaError("UNAVAILABLE", "away");
 
 describe("the relay of an outbox", () => {
   it("keeps the order of a key if the log refuses several rows as one message, and takes them alone", async () => {
     const rows = Array.from({ length: 600 }, (_, n) => rowOf(n + 1));
-    const { relay, clock, log } = relaying(rows, ({ items }) => items.length > 100 ? "too many" : undefined);
-    const over = new AbortController();
-    const leading = relay.lead(over.signal);
+    const tooMany = neverStored(new CatgaError("TOO_LARGE", "too many"));
+    const { clock, log, end } = relaying(rows, {
+      append: ({ items }) => items.length > 100 ? tooMany : undefined,
+    });
     await clock.until(delay(clock, 60_000));
-    over.abort();
-    await clock.until(leading);
+    await end();
     assertEquals([log.length, log.findIndex((item, index) => item !== `${index + 1}`)], [600, -1]);
+  });
+
+  for (
+    const [outcome, fails] of [["not", notStoredNow(away)], ["perhaps", { type: "unknown", error: away }]] as const
+  ) {
+    it(`goes on with others beside 3,000 messages that are ${outcome} stored, and then has all in order`, async () => {
+      const bad = Array.from({ length: 3_000 }, (_, n) => rowOf(n + 1, { contract: "Bad", key: `${n % 1_500}` }));
+      const good = Array.from({ length: 2_500 }, (_, n) => rowOf(3_001 + n));
+      let isMended = false;
+      const { relay, clock, log, end } = relaying([...bad, ...good], {
+        append: ({ contract }) => contract === "Bad" && !isMended ? fails : undefined,
+      });
+      await clock.until(delay(clock, 20_000));
+      assertEquals([log.length, log.findIndex((item, index) => item !== `${index + 3_001}`)], [2_500, -1]);
+      assertEquals(relay.health.error, "UNAVAILABLE: away");
+      assert(relay.health.oldest >= 20_000, `${relay.health.oldest}`);
+      isMended = true;
+      await clock.until(delay(clock, 20_000));
+      await end();
+      const places = new Map(log.map((item, index) => [Number(item), index]));
+      assertEquals([log.length, places.size], [5_500, 5_500]);
+      // the second row of each key is behind the first
+      for (let n = 1; n <= 1_500; n++) assert(places.get(n)! < places.get(n + 1_500)!, `${n}`);
+      assertEquals([relay.health.error, relay.health.oldest], [undefined, 0]);
+    });
+  }
+
+  it("goes on with other runs beside 1,500 that cannot be started now", async () => {
+    const runs = Array.from(
+      { length: 1_500 },
+      (_, n) => rowOf(n + 1, { kind: "start", contract: "Flow", key: `${n}` }),
+    );
+    const good = Array.from(
+      { length: 3 },
+      (_, n) => rowOf(1_501 + n, { kind: "start", contract: "Good", key: `${n}` }),
+    );
+    let isMended = false;
+    const bad = new Set(runs.map(({ id }) => id));
+    const { clock, log, end } = relaying([...runs, ...good], {
+      start: (run) => bad.has(run) && !isMended ? away : undefined,
+    });
+    await clock.until(delay(clock, 20_000));
+    assertEquals(log, good.map(({ id }) => id));
+    isMended = true;
+    await clock.until(delay(clock, 20_000));
+    await end();
+    assertEquals([log.length, new Set(log).size], [1_503, 1_503]);
+  });
+
+  it("holds up no other run of a workflow for one that cannot be started now", async () => {
+    const rows = Array.from({ length: 5 }, (_, n) => rowOf(n + 1, { kind: "start", contract: "Flow", key: `${n}` }));
+    const { clock, log, end } = relaying(rows, { start: (run) => run === "id-1" ? away : undefined });
+    await clock.until(delay(clock, 5_000));
+    await end();
+    assertEquals(log, ["id-2", "id-3", "id-4", "id-5"]);
   });
 });

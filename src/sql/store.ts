@@ -264,7 +264,7 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
     }
     const { log } = attached.host;
     await this.#relayTable().resume(await log.mark(this.#name));
-    await log.setMark(this.#name, undefined);
+    await log.forgetMark(this.#name);
     for (const { relay } of this.#attached) relay.forget();
   }
 

@@ -3,14 +3,20 @@
  * late or lost, and messages arrive after their senders have given up. Database, log and cluster are models of what the
  * relay relies on: a transaction is atomic, the log recognizes ids for 2 minutes, two may lead for a while.
  */
-import type { Appended } from "../../src/ports/event_log.ts";
+import { type Appended, notStoredNow } from "../../src/ports/event_log.ts";
 import { CatgaError } from "../../src/error.ts";
-import type { RecordedLog, RecordedMessage, RelayMark } from "../../src/contract/nodes/attached_store.ts";
+import {
+  isOlder,
+  type RecordedLog,
+  type RecordedMessage,
+  type RelayMark,
+} from "../../src/contract/nodes/attached_store.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
 import { type Clock, delay } from "../../src/ports/clock.ts";
+import { holdOf } from "../../src/sql/held_rows.ts";
 import { Relay } from "../../src/sql/relay.ts";
-import { isOlder, numbersIn, type OutboxRow } from "../../src/sql/relay_plan.ts";
+import { numbersIn, type OutboxRow } from "../../src/sql/relay_plan.ts";
 import type { RelayTable } from "../../src/sql/relay_table.ts";
 
 /** A rule of the relay, or of what it relies on, that a simulation leaves out to see whether its checks notice. */
@@ -190,10 +196,10 @@ class World {
           return { term: row.term, note, rows: rowsOf(numbersIn(note)) };
         }),
       resume: () => {},
-      take: (most, without) =>
+      take: (most, without, held) =>
         call(() => {
           const rows = [...this.#outbox].sort(([a], [b]) => a - b).map(([, each]) => each)
-            .filter(({ n }) => !without.includes(n)).slice(0, Math.min(most, 5));
+            .filter((each) => !without.includes(each.n) && !held.includes(holdOf(each))).slice(0, Math.min(most, 5));
           const hidden = this.#leftOut === "the order of a key" ? rows.map((each) => ({ ...each, key: null })) : rows;
           return { rows: hidden, oldest: rows.length };
         }),
@@ -229,7 +235,8 @@ class World {
           return new Set(this.#log.slice(after).flatMap((each) => each.ids).filter((id) => ids.has(id)));
         }),
       mark: () => call(() => this.#mark),
-      setMark: (_, mark) => call(() => void (this.#mark = mark)),
+      raiseMark: (_, mark) => call(() => void (this.#mark = isOlder(this.#mark, mark) ? mark : this.#mark)),
+      forgetMark: () => call(() => void (this.#mark = undefined)),
     };
   }
 
@@ -243,6 +250,7 @@ class World {
     const name = "given" in id ? `u:${id.given}` : `o:${id.made}`;
     const made = this.#leftOut === "one id for all attempts" ? `${name}.${this.#random()}` : name;
     const ids = items.map((item) => (JSON.parse(item) as string[])[2]);
+    if (!this.#isCalm && this.#chance(0.05)) return notStoredNow(new CatgaError("UNAVAILABLE", "not now"));
     const travels = !this.#isCalm && this.#chance(0.1) ? this.#upTo(LATE) : this.#upTo(30);
     const arrives = this.#isCalm || this.#chance(0.97);
     const answer = Promise.withResolvers<Appended>();

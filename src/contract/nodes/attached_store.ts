@@ -75,6 +75,16 @@ export interface RelayMark {
   readonly batch: number;
 }
 
+/**
+ * Returns true if a database is older than what the cluster remembers of it: a copy was restored, or a replica without
+ * the last commits has taken over.
+ */
+export function isOlder(found: RelayMark | undefined, known: RelayMark | undefined): boolean {
+  if (known === undefined) return false;
+  if (found === undefined) return true;
+  return found.term < known.term || (found.term === known.term && found.batch < known.batch);
+}
+
 /** The log, as the relay of an outbox uses it. */
 export interface RecordedLog {
   /**
@@ -91,8 +101,13 @@ export interface RecordedLog {
   stored(contract: string, after: number, ids: ReadonlySet<string>): Promise<ReadonlySet<string>>;
   /** Reads what the cluster remembers of a store's relay. Rejects with a `CatgaError`. */
   mark(store: string): Promise<RelayMark | undefined>;
-  /** Writes what the cluster remembers of a store's relay; `undefined`: forgets it. Rejects with a `CatgaError`. */
-  setMark(store: string, mark: RelayMark | undefined): Promise<void>;
+  /**
+   * Writes what the cluster remembers of a store's relay, unless it remembers something later. Rejects with a
+   * `CatgaError`.
+   */
+  raiseMark(store: string, mark: RelayMark): Promise<void>;
+  /** Forgets what the cluster remembers of a store's relay. Rejects with a `CatgaError`. */
+  forgetMark(store: string): Promise<void>;
 }
 
 /** A node, as a store uses it. */

@@ -3,7 +3,12 @@
  * stream in one attempt under an id that its relay has noted. It also says which of them the log has, and keeps the
  * mark by which a database is recognized that was restored from an older copy.
  */
-import type { RecordedLog, RecordedMessage, RelayMark } from "../../contract/nodes/attached_store.ts";
+import {
+  isOlder,
+  type RecordedLog,
+  type RecordedMessage,
+  type RelayMark,
+} from "../../contract/nodes/attached_store.ts";
 import { isCount, isRecord } from "../../data/checks.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
 import { parsedJson } from "../../data/encoding.ts";
@@ -81,23 +86,40 @@ export class RecordedMessages implements RecordedLog {
   }
 
   async mark(store: string): Promise<RelayMark | undefined> {
-    const stream = await this.#options.kept();
-    const found = await stream.last(relayMarkSubject(this.#options.namespace, store), { latest: true });
-    const value = found && parsedJson(found.data);
-    if (!isRecord(value) || value.v !== MARK_VERSION) return undefined;
-    const { term, batch } = value;
-    return isCount(term) && isCount(batch) ? { term, batch } : undefined;
+    const found = await (await this.#options.kept()).last(this.#markSubject(store), { latest: true });
+    return found && markIn(found.data);
   }
 
-  async setMark(store: string, mark: RelayMark | undefined): Promise<void> {
+  async raiseMark(store: string, mark: RelayMark): Promise<void> {
     const stream = await this.#options.kept();
-    const subject = relayMarkSubject(this.#options.namespace, store);
-    if (mark === undefined) return void await stream.purge(subject);
+    const subject = this.#markSubject(store);
     const data = JSON.stringify({ v: MARK_VERSION, ...mark });
-    const written = await stream.append(subject, data, { rollup: true, timeout: MARK_TIMEOUT });
-    if (written.type === "stored") return;
-    throw written.type === "conflict" ? unavailable("the mark of the relay was not stored") : written.error;
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      // a process that stood still may come here when another one has led since: its mark must not go back
+      const found = await stream.last(subject, { latest: true });
+      if (!isOlder(found && markIn(found.data), mark)) return;
+      const options = { rollup: true, expect: found?.sequence ?? 0, timeout: MARK_TIMEOUT };
+      const written = await stream.append(subject, data, options);
+      if (written.type === "stored") return;
+      if (written.type !== "conflict") throw written.error;
+    }
+    throw unavailable("the mark of the relay was not stored: others write it all the time");
   }
+
+  async forgetMark(store: string): Promise<void> {
+    await (await this.#options.kept()).purge(this.#markSubject(store));
+  }
+
+  #markSubject(store: string): string {
+    return relayMarkSubject(this.#options.namespace, store);
+  }
+}
+
+function markIn(data: Uint8Array): RelayMark | undefined {
+  const value = parsedJson(data);
+  if (!isRecord(value) || value.v !== MARK_VERSION) return undefined;
+  const { term, batch } = value;
+  return isCount(term) && isCount(batch) ? { term, batch } : undefined;
 }
 
 function asCatgaError(error: unknown): CatgaError {
@@ -108,3 +130,5 @@ function asCatgaError(error: unknown): CatgaError {
 const MARK_VERSION = 1;
 /** Time that writing a mark waits for its acknowledgement, in ms. */
 const MARK_TIMEOUT = 5_000;
+/** Maximum number of attempts to write a mark that others write, too. */
+const MOST_TRIES = 10;

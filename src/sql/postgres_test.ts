@@ -1,7 +1,7 @@
 /** A store over each driver of a PostgreSQL server: what the server and the drivers do that PGlite does not. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { catga, event } from "../../mod.ts";
+import { catga, CatgaError, event } from "../../mod.ts";
 import { type PostgresProcess, startPostgres } from "../../test/support/databases.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
@@ -10,7 +10,8 @@ import { CutProxy } from "../../test/support/cut_proxy.ts";
 import { insertStatement } from "./insert.ts";
 import { relayTable } from "./relay_table.ts";
 import { tableNames } from "./tables.ts";
-import { sqlStore, type SqlStoreOptions } from "./mod.ts";
+import type { SqlDatabase } from "./database.ts";
+import { type Out, sqlStore, type SqlStoreOptions } from "./mod.ts";
 
 const Counted = event<{ key: string; n: number }>("Counted", { durable: true, key: ({ key }) => key });
 const slow = { timeout: 240_000 };
@@ -104,6 +105,30 @@ describe("a store in a PostgreSQL server", slow, () => {
       });
     });
   }
+
+  it("says committed of no transaction whose number a crash has given to another one", async () => {
+    await using opened = await openDriver("pg", server);
+    const { schema, run } = await newStore(opened);
+    const { db } = opened;
+    const crashing: SqlDatabase<unknown> = {
+      ...db,
+      transaction: (fn) =>
+        db.transaction(async (tx) => {
+          await fn(tx);
+          await server.kill();
+          await server.start();
+          // numbers that had written nothing to the disk are drawn again
+          for (let i = 0; i < 20; i++) await run(`INSERT INTO ${schema}.counter VALUES (gen_random_uuid()::text, 0)`);
+          throw Object.assign(new Error("the answer to COMMIT was lost"), { code: "ECONNRESET" });
+        }),
+    };
+    const store = sqlStore(crashing, { schema, name: schema });
+    const write = (_: unknown, out: Out) => void out.publish(Counted, { key: "a", n: 1 });
+    const { code } = await assertRejects(() => store.transaction(write), CatgaError);
+    assert(code === "OUTCOME_UNKNOWN" || code === "UNAVAILABLE", code);
+    await assertRejects(() => store.once("s", "1", write), CatgaError, "database");
+    assertEquals(await run(`SELECT id FROM ${schema}.outbox`), []);
+  });
 
   it("publishes events of a key in the order of their commits, though transactions overlap", async () => {
     await using opened = await openDriver("pg", { port: server.port, most: 18 });

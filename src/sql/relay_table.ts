@@ -44,7 +44,7 @@ export interface RelayTable {
    * Returns the first rows, by their numbers, without those of these numbers, and without those that are `held`: the
    * names that `holdOf` gives.
    */
-  take(most: number, without: readonly string[], held: readonly string[]): MaybePromise<TakenRows>;
+  take(most: number, without: readonly string[], held?: readonly string[]): MaybePromise<TakenRows>;
   /** Notes a batch; false: another term has begun, or the database is another copy, and nothing was changed. */
   note(noted: Noted): MaybePromise<boolean>;
   /** Sets rows aside that can never be stored, with the reasons. */
@@ -127,7 +127,7 @@ class PostgresOutbox<Tx> implements RelayTable {
     ));
   }
 
-  async take(most: number, without: readonly string[], held: readonly string[]): Promise<TakenRows> {
+  async take(most: number, without: readonly string[], held: readonly string[] = []): Promise<TakenRows> {
     const { outbox } = this.#names;
     const params = [String(this.#floor), list(without), String(most)];
     const [condition, names] = held.length === 0 ? ["", []] : [
@@ -261,7 +261,7 @@ class SqliteOutbox<Tx> implements RelayTable {
     ));
   }
 
-  take(most: number, without: readonly string[], held: readonly string[]): MaybePromise<TakenRows> {
+  take(most: number, without: readonly string[], held: readonly string[] = []): MaybePromise<TakenRows> {
     const text = `SELECT CAST(n AS TEXT) AS number, ${COLUMNS}, ${NOW} - at AS age FROM ${this.#names.outbox} ` +
       `WHERE refused IS NULL AND n NOT IN (SELECT CAST(value AS INTEGER) FROM json_each(?1)) ` +
       `AND ${whole("char(10)")} NOT IN (SELECT value FROM json_each(?3)) ` +

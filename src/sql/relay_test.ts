@@ -118,7 +118,7 @@ function relaying(
     table: {
       begin: () => ({ term: 1, note: "[]", rows: [] }),
       resume() {},
-      take: (most, without, held) => {
+      take: (most, without, held = []) => {
         const [known, left] = [new Set(without), rows.filter((row) => !held.includes(holdOf(row)))];
         const taken = left.filter(({ n }) => !known.has(n)).slice(0, most);
         return { rows: taken, oldest: taken.length === 0 ? 0 : 10 };

@@ -39,6 +39,8 @@ export interface RunOptions {
 /** Runs the transactions of a store. */
 export class Transactions<Tx> {
   readonly #options: TransactionsOptions<Tx>;
+  /** The life of the server ({@link LIFE}) that new transactions begin in; `undefined`: read it again. */
+  #life: Promise<string | undefined> | undefined;
 
   constructor(options: TransactionsOptions<Tx>) {
     this.#options = options;
@@ -61,6 +63,7 @@ export class Transactions<Tx> {
         const given = this.#once(makeOut(), fn);
         return given instanceof Promise ? await this.#inTime(given, signal) : given;
       } catch (error) {
+        if (isOutage(error)) this.#life = undefined;
         if (isRerun(error) && runs < MOST_RUNS) {
           await delay(systemClock, jittered(RANDOM, doubled(runs - 1, FIRST_PAUSE, LONGEST_PAUSE)), signal);
           continue;
@@ -116,6 +119,7 @@ export class Transactions<Tx> {
       if (wrote) onCommit();
       return value;
     };
+    const life = await this.#lifeNow();
     try {
       const value = await db.transaction(async (tx) => {
         ready = undefined;
@@ -132,36 +136,55 @@ export class Transactions<Tx> {
       });
       const xid = (ready as { readonly xid: string | null } | undefined)?.xid;
       if (db.guard && xid != null) {
-        const status = await this.#status(xid);
+        const status = await this.#status(xid, life);
         if (status === "aborted") throw unavailable("the driver reported a commit that did not happen");
-        if (status !== "committed") throw new UnknownCommit(LOST);
+        if (status !== "committed") throw new UnknownCommit(status === "crashed" ? CRASHED : LOST);
       }
       return committed(value);
     } catch (error) {
       const { value, xid } = (ready ?? { xid: null }) as { readonly value: T; readonly xid: string | null };
       if (ready === undefined || xid === null || error instanceof CatgaError || !isOutage(error)) throw error;
-      const status = await this.#status(xid);
+      const status = await this.#status(xid, life);
       if (status === "committed") return committed(value);
       if (status === "aborted") throw error;
-      throw new UnknownCommit(LOST, error);
+      throw new UnknownCommit(status === "crashed" ? CRASHED : LOST, error);
     }
   }
 
-  /** Asks the server what became of a transaction, until it knows; `undefined`: it does not answer in time. */
-  async #status(xid: string): Promise<string | undefined> {
+  /** Reads the life of the server, once until an outage; `undefined`: it does not answer. */
+  #lifeNow(): Promise<string | undefined> {
+    return this.#life ??= (async () => {
+      try {
+        const [row] = await this.#options.db.run(undefined, `SELECT ${LIFE} AS life`, []);
+        return row.life as string; // it is cast to text
+      } catch (error) {
+        if (!isOutage(error)) throw error;
+        this.#life = undefined;
+        return undefined; // the transaction will fail in the same way, or asks a server that it does not know
+      }
+    })();
+  }
+
+  /**
+   * Asks the server what became of a transaction that has begun in this life of it, until it knows; `undefined`: it does
+   * not answer in time; `"crashed"`: it has answered for the first transaction with this number or for another one.
+   */
+  async #status(xid: string, life: string | undefined): Promise<string | undefined> {
     const { db, timeout } = this.#options;
     const end = systemClock.monotonic() + timeout;
     for (;;) {
-      const status = await this.#asked(db, xid);
+      const status = await this.#asked(db, xid, life);
       if (status !== undefined && status !== "in progress") return status;
       if (systemClock.monotonic() >= end) return undefined;
       await delay(systemClock, STATUS_PAUSE);
     }
   }
 
-  async #asked(db: SqlDatabase<Tx>, xid: string): Promise<string | undefined> {
+  async #asked(db: SqlDatabase<Tx>, xid: string, life: string | undefined): Promise<string | undefined> {
     try {
-      const [row] = await db.run(undefined, "SELECT pg_xact_status($1::text::xid8)::text AS status", [xid]);
+      const text = `SELECT pg_xact_status($1::text::xid8)::text AS status, ${LIFE} AS life`;
+      const [row] = await db.run(undefined, text, [xid]);
+      if (row.status === "committed" && row.life !== life) return "crashed";
       return (row.status ?? "unknown") as string;
     } catch (error) {
       if (isOutage(error)) return undefined; // asked again
@@ -199,6 +222,14 @@ class UnknownCommit extends CatgaError {
 }
 
 const LOST = "the connection was lost at COMMIT, and the database does not say what became of the transaction";
+const CRASHED = "the connection was lost at COMMIT, and the database has crashed or another one has taken over";
+/**
+ * Names a life of the server, from one crash to the next. A crash loses the numbers of transactions that had written
+ * nothing to the disk, and gives them to others: a number says what became of a transaction only in the life in which it
+ * was drawn (seen in PostgreSQL 15: 5 of 7,651 transactions in 12 crashes). The statistics begin anew with each life, not
+ * at an orderly restart; a replica has its own.
+ */
+const LIFE = "coalesce(pg_stat_get_bgwriter_stat_reset_time()::text, '')";
 /** Names the connection and the transaction of a statement. */
 const WHERE =
   "SELECT pg_backend_pid()::text || ' ' || now()::text AS place, pg_current_xact_id_if_assigned()::text AS xid";

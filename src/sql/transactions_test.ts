@@ -11,11 +11,13 @@ const Booked = event<number>("Booked", { durable: true });
 
 /** A driver of a server: `commit` is what a COMMIT does, `status` what the server says of the transaction later. */
 function driver(
-  { commit, status = () => [{ status: "committed" }], guard, places = ["1", "1"] }: {
+  { commit, status = () => [{ status: "committed" }], guard, places = ["1", "1"], life = () => "first" }: {
     readonly commit: () => unknown;
     readonly status?: () => SqlRow[];
     readonly guard?: boolean;
     readonly places?: readonly string[];
+    /** The life of the server, from one crash to the next. */
+    readonly life?: () => string;
   },
 ): SqlDatabase<string> {
   let looks = 0;
@@ -23,7 +25,10 @@ function driver(
     dialect: "postgres",
     guard,
     run: (_, text) => {
-      if (text.includes("pg_xact_status")) return Promise.resolve().then(status);
+      if (text.includes("pg_xact_status")) {
+        return Promise.resolve().then(status).then((rows) => rows.map((row) => ({ ...row, life: life() })));
+      }
+      if (text.includes("AS life")) return Promise.resolve([{ life: life() }]);
       if (text.includes("pg_backend_pid")) {
         return Promise.resolve([{ place: places[looks++ % places.length], xid: "7" }]);
       }
@@ -74,6 +79,25 @@ describe("a transaction whose COMMIT was not answered", () => {
     assertEquals(await said(driver({ commit: reset, status: future })), ["OUTCOME_UNKNOWN", "UNAVAILABLE"]);
     const forgotten = () => [{ status: null }];
     assertEquals(await said(driver({ commit: reset, status: forgotten })), ["OUTCOME_UNKNOWN", "UNAVAILABLE"]);
+  });
+
+  it("is OUTCOME_UNKNOWN if the server has crashed, and has perhaps given its number to another one", async () => {
+    let life = "first";
+    const crash = () => {
+      life += " and next";
+      reset();
+    };
+    assertEquals(await said(driver({ commit: crash, life: () => life })), ["OUTCOME_UNKNOWN", "UNAVAILABLE"]);
+    // a number that was rolled back was never committed in any life
+    const aborted = () => [{ status: "aborted" }];
+    const db = driver({ commit: crash, life: () => life, status: aborted });
+    assertEquals(await said(db), ["UNAVAILABLE", "UNAVAILABLE"]);
+    // the next transactions begin in the life that is there
+    let isDown = true;
+    const store = sqlStore(driver({ commit: () => isDown ? crash() : reset(), life: () => life }), { timeout: 300 });
+    await assertRejects(() => store.transaction(() => "value"), CatgaError, "crashed");
+    isDown = false;
+    assertEquals(await store.transaction(() => "value"), "value");
   });
 
   it("is OUTCOME_UNKNOWN if its driver never ends it", async () => {

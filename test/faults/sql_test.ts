@@ -72,6 +72,8 @@ async function attack(
   try {
     await Promise.all(NODES.map((_, i) => start(i)));
     const tally = { committed: 0, rolledBack: 0, failed: 0, runs: 0 };
+    /** Ids of the transactions that resolved, and of those that were said not to have committed. */
+    const told = { committed: new Set<string>(), not: new Set<string>() };
     let isOver = false;
     const write = async (writer: number) => {
       for (let i = 0; !isOver; i++) {
@@ -95,8 +97,10 @@ async function attack(
             if (isBad) throw new Error("roll back");
           });
           tally.committed++;
+          told.committed.add(id);
           if (i % 10 === 0) tally.runs++;
         } catch (error) {
+          if ((error as { code?: string }).code !== "OUTCOME_UNKNOWN") told.not.add(id);
           if ((error as Error).message === "roll back") tally.rolledBack++;
           else {
             tally.failed++;
@@ -170,6 +174,10 @@ async function attack(
         { key: key as string, v: Number(v) },
       ]),
     );
+    const missing = [...told.committed].filter((id) => !truth.has(id));
+    if (missing.length > 0) wrong.push(`said committed, and not there: ${missing}`);
+    const there = [...told.not].filter((id) => truth.has(id));
+    if (there.length > 0) wrong.push(`said not committed, and there: ${there}`);
     const log: string[] = [];
     for await (const { payload } of app.follow(Counted, { from: "start" })) {
       log.push(payload.id);

@@ -196,7 +196,7 @@ class World {
           return { term: row.term, note, rows: rowsOf(numbersIn(note)) };
         }),
       resume: () => {},
-      take: (most, without, held) =>
+      take: (most, without, held = []) =>
         call(() => {
           const rows = [...this.#outbox].sort(([a], [b]) => a - b).map(([, each]) => each)
             .filter((each) => !without.includes(each.n) && !held.includes(holdOf(each))).slice(0, Math.min(most, 5));

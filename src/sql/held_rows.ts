@@ -1,13 +1,13 @@
 /**
  * Rows that a relay leaves in the outbox for a while, because the log does not take them now: messages of one contract
- * together, starts and signals of one run. They take no room among the rows under way, so that others go on beside them,
- * however many they are.
+ * together, starts and signals of one run. They take no room among the rows under way, so that others go on beside
+ * them, however many they are.
  */
 import { type Clock, doubled, elapsed, type Stamp, stamp } from "../ports/clock.ts";
 import { laneOf, type OutboxRow } from "./relay_plan.ts";
 
-/** Rows that are held together. */
-interface Hold {
+/** Rows of a contract, or of a run, that are held together. */
+interface HeldContract {
   readonly why: string;
   readonly failures: number;
   /** Time of the last failure, and the pause after it, in ms. */
@@ -21,7 +21,7 @@ interface Hold {
 export class HeldRows {
   readonly #clock: Clock;
   /** By {@link holdOf}, in the order of their first failures. */
-  readonly #holds = new Map<string, Hold>();
+  readonly #holds = new Map<string, HeldContract>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -97,7 +97,7 @@ export class HeldRows {
     return [holdOf(row), wholeOf(row)].find((name) => this.#holds.has(name));
   }
 
-  #left({ at, pause }: Hold): number {
+  #left({ at, pause }: HeldContract): number {
     return pause - elapsed(this.#clock, at);
   }
 }

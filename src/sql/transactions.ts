@@ -166,8 +166,8 @@ export class Transactions<Tx> {
   }
 
   /**
-   * Asks the server what became of a transaction that has begun in this life of it, until it knows; `undefined`: it does
-   * not answer in time; `"crashed"`: it has answered for the first transaction with this number or for another one.
+   * Asks the server what became of a transaction that has begun in this life of it, until it knows; `undefined`: it
+   * does not answer in time; `"crashed"`: this or another transaction with its number has committed.
    */
   async #status(xid: string, life: string | undefined): Promise<string | undefined> {
     const { db, timeout } = this.#options;
@@ -225,9 +225,9 @@ const LOST = "the connection was lost at COMMIT, and the database does not say w
 const CRASHED = "the connection was lost at COMMIT, and the database has crashed or another one has taken over";
 /**
  * Names a life of the server, from one crash to the next. A crash loses the numbers of transactions that had written
- * nothing to the disk, and gives them to others: a number says what became of a transaction only in the life in which it
- * was drawn (seen in PostgreSQL 15: 5 of 7,651 transactions in 12 crashes). The statistics begin anew with each life, not
- * at an orderly restart; a replica has its own.
+ * nothing to the disk, and gives them to others: a number says what became of a transaction only in the life in which
+ * it was drawn (seen in PostgreSQL 15: 5 of 7,651 transactions in 12 crashes). The statistics begin anew with each
+ * life, not at an orderly restart; a replica has its own.
  */
 const LIFE = "coalesce(pg_stat_get_bgwriter_stat_reset_time()::text, '')";
 /** Names the connection and the transaction of a statement. */

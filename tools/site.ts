@@ -32,11 +32,9 @@ const OTHERS: ReadonlyMap<string, string> = new Map(Object.entries({
   "README.md": "index.md",
   "README.zh-CN.md": "zh.md",
   "CONTRIBUTING.md": "contributing.md",
-  "CHANGELOG.md": "changelog.md",
-  "findings/README.md": "findings.md",
 }));
-/** Not found by a search: what contributors read, tables of figures, history. */
-const UNSEARCHED = /^(?:internals|figures)\/|^(?:contributing|changelog|findings)\.md$/;
+/** Pages for contributors, and tables of figures, are on the site as their text: as pages they took half of a build. */
+const AS_TEXT = /^docs\/(?:internals|figures)\//;
 
 /** A group of the side bar, or a page in it. */
 export interface Shelf {
@@ -61,7 +59,7 @@ export interface Site {
 export async function readSite(): Promise<Site> {
   const sources = new Map(OTHERS);
   for (const path of await sourceFiles(root, ["docs"])) {
-    if (path.endsWith(".md")) sources.set(path, path.slice("docs/".length));
+    if (path.endsWith(".md") && !AS_TEXT.test(path)) sources.set(path, path.slice("docs/".length));
   }
   const [pages, files]: [Map<string, string>, Map<string, string>] = [new Map(), new Map()];
 
@@ -95,7 +93,7 @@ export async function readSite(): Promise<Site> {
 
   for (const [source, page] of sources) {
     const text = placed(source, await read(source));
-    pages.set(page, UNSEARCHED.test(page) ? `---\nsearch: false\n---\n\n${text}` : text);
+    pages.set(page, text);
   }
   for (const text of [...pages.values()]) {
     for (const [, folder] of text.matchAll(/\]\(\/files\/([^)]+)\/index\.md\)/g)) {
@@ -114,7 +112,7 @@ export async function readSite(): Promise<Site> {
 function shelvesOf(pages: ReadonlyMap<string, string>): Shelf[] {
   const [, list] = pages.get("index.md")!.split("\n## Documentation\n");
   return list.split(/^- /m).slice(1).map((shelf) => ({
-    text: shelf.slice(0, shelf.indexOf(":")).replaceAll("*", ""),
+    text: /^\*\*(.+?)\*\*/.exec(shelf)![1],
     items: [...shelf.matchAll(/\[([^\]]+)\]\(\/([^)#]+)\.md\)/g)].map(([, text, page]) => {
       const inside = [...new Set(pages.get(`${page}.md`)?.match(new RegExp(`(?<=\\]\\(/)${page}/[^)#]+\\.md`, "g")))];
       const items = inside.map((path) => ({ text: titleOf(pages.get(path)!), link: `/${path.slice(0, -3)}` }));

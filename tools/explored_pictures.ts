@@ -1,6 +1,6 @@
 /**
- * Pictures of docs/dies.md: each is what a fixed run of `explore` did, drawn as `error.picture` draws it. `deno run -A
- * tools/explored_pictures.ts` writes them; `tools/explored_pictures_test.ts` is red when the product does something else.
+ * Pictures of docs/dies.md: each is what a fixed run of `explore` did, drawn as `error.picture` is. `deno run -A
+ * tools/explored_pictures.ts` writes them; their test is red when the product does something else.
  *
  * @module
  */

@@ -4,8 +4,8 @@
  *   deno task docs            builds it in dist/site, and serves it on a free port of 127.0.0.1
  *   deno task docs --build    builds it
  *
- * A link to a file that is no page leads to a copy of that file, one to a folder to a list of its files. VitePress comes
- * from npm into `.cache/`, and runs in Node.
+ * A link to a file that is no page leads to a copy of that file, one to a folder to a list of its files. VitePress is
+ * fetched from npm into `.cache/`, and runs in Node.
  *
  * @module
  */

@@ -281,6 +281,20 @@ export function guardsRelease(file: string): boolean {
   return RELEASE.has(file.replace(/_test\.ts$/, ""));
 }
 
+/**
+ * True for a file of `task test:file`: it tests what is kept in memory, in a network or by an app alone, which then is
+ * kept in a file.
+ */
+export function runsOnFile(file: string): boolean {
+  const isThere = ON_FILE.some((folder) => file.startsWith(folder));
+  return isThere && !guardsRelease(file) && !file.endsWith("_nats_test.ts") && !NOT_ON_FILE.has(file);
+}
+
+/** What the tests of {@link runsOnFile} are about. */
+const ON_FILE = ["src/entities/", "src/flow/", "src/log/", "src/state/", "src/testing/", "test/simulation/"];
+/** Those that a file cannot pass, and why. */
+const NOT_ON_FILE: ReadonlySet<string> = new Set([]);
+
 /** The files named in this module: each is to exist. */
 export const NAMED: readonly string[] = [...LONG.keys(), ...RELEASE.keys(), ...SECONDS.keys()].map((name) =>
   `${name}_test.ts`

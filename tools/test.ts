@@ -4,13 +4,14 @@
  *   deno task test                      all but the long ones
  *   deno task test src/nats --deno      all tests below a folder, in Deno only (--bun, --doc likewise)
  *   deno task test:long                 the long ones: `isLong` of `bundles.ts`
+ *   deno task test:file                 the tests that keep durable state in memory, on files: `runsOnFile` of `bundles.ts`
  *   deno task test:faults               the fault suite, in Deno
  *   deno task test:all                  all of these, and what only guards a release: `guardsRelease` of `bundles.ts`
  *
  * The fault suite ({@link FAULTS}) runs in Deno alone, unless a flag says otherwise: its processes run in both runtimes
  * whichever one drives it.
  *
- * In Deno all but the fault suite run under its sanitizers: a test that leaves a timer, a process or a body fails.
+ * In Deno all but the fault suite and those on files run under its sanitizers: a test that leaves a timer, a process or a body fails.
  *
  * Needs nothing but Deno and npm: Bun comes from npm when the one on PATH has another version. Ends with
  * `N passed, N failed` (and `, N skipped`), N being single tests; the exit code is 1 when one failed or none ran.
@@ -21,7 +22,8 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BUN_VERSION, bunBinary } from "./bun.ts";
-import { bundleTests, guardsRelease, isLong, longestFirst, misjudged, secondsOf } from "./bundles.ts";
+import { FOLDER } from "../test/on_file/storage.ts";
+import { bundleTests, guardsRelease, isLong, longestFirst, misjudged, runsOnFile, secondsOf } from "./bundles.ts";
 import { findExamples, writeExamples } from "./examples.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { Processes } from "./processes.ts";
@@ -34,7 +36,7 @@ const LIMIT = 60 * MINUTES;
 const FAULT_JOBS = 6;
 const BUN = `Bun ${BUN_VERSION}`;
 
-const { values: { long, release, ...wanted }, positionals: paths } = words();
+const { values: { long, release, file: onFile, ...wanted }, positionals: paths } = words();
 const wants = (what: keyof typeof wanted) => Object.keys(wanted).length === 0 || wanted[what] === true;
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -44,10 +46,10 @@ const runsFaults = release || paths.some((path) => `${path}/`.startsWith(FAULTS)
 const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "test", "tools"]))
   .filter(release ? guardsRelease : (file) => isNamed(file) || !guardsRelease(file))
   .filter((file) => runsFaults || !file.startsWith(FAULTS))
-  .filter((file) => release || (long ? isLong(file) : paths.length > 0 || !isLong(file)));
+  .filter((file) => onFile ? runsOnFile(file) : release || (long ? isLong(file) : paths.length > 0 || !isLong(file)));
 const files = longestFirst(found);
-const jobs = runsFaults ? FAULT_JOBS : long ? LONG_JOBS : JOBS;
-const examples = long || release ? [] : await findExamples(
+const jobs = runsFaults ? FAULT_JOBS : long || onFile ? LONG_JOBS : JOBS;
+const examples = long || release || onFile ? [] : await findExamples(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
 );
@@ -56,6 +58,11 @@ const examples = long || release ? [] : await findExamples(
 await Deno.mkdir(".cache", { recursive: true });
 const scratch = await Deno.makeTempDir({ dir: join(root, ".cache"), prefix: "test-" });
 addEventListener("unload", () => Deno.removeSync(scratch, { recursive: true }));
+if (onFile) {
+  const folder = join(scratch, "files");
+  await Deno.mkdir(folder);
+  Deno.env.set(FOLDER, folder);
+}
 using processes = new Processes();
 const rows: Promise<Row>[] = [];
 // before any test: tests in Deno start processes in Bun
@@ -67,8 +74,10 @@ if (found.length > 0) await findNatsServer();
 if (wants("deno") && files.length > 0) {
   // `task check` looks at the types, of all files at once
   // what the processes of the fault suite leave is theirs
-  const sanitized = runsFaults ? [] : [`--import-map=${join(root, "tools/sanitized/import_map.json")}`];
-  const command = [Deno.execPath(), "test", "-A", "--no-check", "--parallel", ...sanitized, "--junit-path={report}"];
+  // the files of `test:file` are closed when their networks are collected
+  const map = onFile ? "test/on_file" : "tools/sanitized";
+  const mapped = runsFaults ? [] : [`--import-map=${join(root, map, "import_map.json")}`];
+  const command = [Deno.execPath(), "test", "-A", "--no-check", "--parallel", ...mapped, "--junit-path={report}"];
   const bundles = runsFaults ? files : await bundleTests(scratch, root, files);
   const env = { DENO_JOBS: `${jobs}` };
   await start({ title: `Deno ${Deno.version.deno}`, command, files: bundles, env, limit: LIMIT });
@@ -80,7 +89,8 @@ else if (bun !== undefined && wants("bun")) {
   const times = files.map((file) => [file, secondsOf(file) * 1_000]);
   await Deno.writeTextFile(timings, JSON.stringify({ version: 1, files: Object.fromEntries(times) }));
   // Bun's default is 5 s a test; it reads a path without ./ as a part of a name
-  const options = ["--timeout=300000", `--parallel=${jobs}`, "--no-isolate", `--timings=${timings}`];
+  const preloaded = onFile ? ["--preload=./test/on_file/preload.ts"] : [];
+  const options = ["--timeout=300000", `--parallel=${jobs}`, "--no-isolate", `--timings=${timings}`, ...preloaded];
   const command = [bun, "test", ...options, "--reporter=junit", "--reporter-outfile={report}"];
   await start({ title: BUN, command, files: files.map((file) => `./${file}`), limit: LIMIT });
 }
@@ -112,10 +122,12 @@ function words() {
   try {
     return parseArgs({
       allowPositionals: true,
-      options: { deno: flag, bun: flag, doc: flag, long: flag, release: flag },
+      options: { deno: flag, bun: flag, doc: flag, long: flag, release: flag, file: flag },
     });
   } catch (error) {
-    console.error(`${(error as Error).message}; known are --deno, --bun, --doc, --long and --release, and paths`);
+    console.error(
+      `${(error as Error).message}; known are --deno, --bun, --doc, --long, --release and --file, and paths`,
+    );
     Deno.exit(2);
   }
 }

@@ -108,6 +108,7 @@ const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
   "tools/tutorials": 40,
   "tools/reference": 3,
   "test/faults/sql": 150,
+  "test/faults/file_load": 120,
   "bench/bench_log": 90,
   "bench/bench": 60,
   "bench/bench_runs": 60,
@@ -293,7 +294,10 @@ export function runsOnFile(file: string): boolean {
 /** What the tests of {@link runsOnFile} are about. */
 const ON_FILE = ["src/entities/", "src/flow/", "src/log/", "src/state/", "src/testing/", "test/simulation/"];
 /** Those that a file cannot pass, and why. */
-const NOT_ON_FILE: ReadonlySet<string> = new Set([]);
+const NOT_ON_FILE: ReadonlySet<string> = new Set([
+  // counts the timers of the clock, of which a file has its own
+  "src/log/running/read_model_test.ts",
+]);
 
 /** The files named in this module: each is to exist. */
 export const NAMED: readonly string[] = [...LONG.keys(), ...RELEASE.keys(), ...SECONDS.keys()].map((name) =>

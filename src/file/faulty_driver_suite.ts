@@ -8,22 +8,25 @@ export interface FileFaults {
   calls: number;
   /** Which call fails first: counted from the present one; `Infinity`: none. All calls from then on fail. */
   failsAt: number;
+  /** What fails. */
+  error: "full" | "I/O error";
   /** True if syncs of the log fail. */
   syncFails: boolean;
   /** Called before each call that changes the file. */
   onCall: () => void;
 }
 
-/** Makes a driver that fails as a full disk does: SQLite rolls the transaction back by itself. */
+/** Makes a driver that fails as a full or broken disk does: SQLite rolls the transaction back by itself. */
 export function faultyDriver(): { readonly driver: FileDriver; readonly faults: FileFaults } {
-  const faults: FileFaults = { calls: 0, failsAt: Infinity, syncFails: false, onCall() {} };
+  const faults: FileFaults = { calls: 0, failsAt: Infinity, error: "full", syncFails: false, onCall() {} };
   /** Fails if it is the time to, after SQLite has rolled back. */
   function change(database: Database): void {
     faults.calls++;
     faults.onCall();
     if (--faults.failsAt >= 0) return;
     if (database.isTransaction) database.exec("ROLLBACK");
-    throw Object.assign(new Error("database or disk is full"), { errcode: 13 });
+    if (faults.error === "full") throw Object.assign(new Error("database or disk is full"), { errcode: 13 });
+    throw Object.assign(new Error("disk I/O error"), { errcode: 10 });
   }
   const driver: FileDriver = {
     ...systemDriver,

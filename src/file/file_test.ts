@@ -1,4 +1,5 @@
 /** Tests of the promises of a file beyond the ports: restarts, set clocks, full disks, files that are not whole. */
+import { copyFileSync } from "node:fs";
 import { copyFile, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -12,7 +13,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { LOG_HELD, LOG_KEPT } from "./checkpoints.ts";
 import { type FileDriver, systemDriver } from "./driver.ts";
 import { FORMAT } from "./format.ts";
-import { faultyDriver } from "./faulty_driver_suite.ts";
+import { faultyDriver, type FileFaults } from "./faulty_driver_suite.ts";
 import { type TestFolder, testFolder } from "./support_suite.ts";
 
 const OPTIONS = { subjects: ["log.>"], replicas: 1, schedules: true };
@@ -187,10 +188,17 @@ describe("a file: the next start", () => {
 describe("a file: a turn that cannot be written", () => {
   // docs/file.md, crash semantics, "what was acknowledged is there": full disk
   // docs/file.md, crash semantics, "what was not acknowledged": full disk
-  it("is rolled back as a whole, at whatever call the disk is full; each caller hears that nothing was stored", async () => {
+  it("is rolled back as a whole, at whatever call the disk is full; each caller hears that nothing was stored", () =>
+    rolledBackAtEachCall("full"));
+
+  it("is rolled back as a whole, at whatever call an I/O error comes; it goes on when the disk does", () =>
+    rolledBackAtEachCall("I/O error"));
+
+  async function rolledBackAtEachCall(error: FileFaults["error"]): Promise<void> {
     const expected = ["kept", "after"];
     for (let at = 0;; at++) {
       const { driver, faults } = faultyDriver();
+      faults.error = error;
       const path = `${folder.path}/full-${at}.db`;
       const file = await folder.open({ path, driver });
       const stream = await openStream(file.log());
@@ -236,7 +244,7 @@ describe("a file: a turn that cannot be written", () => {
       await next.close();
       if (!hasFailed) return assertGreater(at, 5);
     }
-  });
+  }
 
   it("says how much room is missing, and of a disk that has room that something else is in the way", async () => {
     const { driver, faults } = faultyDriver();
@@ -384,7 +392,7 @@ describe("a file: one process owns it", () => {
   });
 
   for (const durability of ["disk", "process"] as const) {
-    for (const how of ["removed", "replaced", "its lock removed"]) {
+    for (const how of ["removed", "replaced", "its lock removed", "its log removed"]) {
       it(`${how} while it is used (${durability}): the use ends, and nothing is acknowledged any more`, async () => {
         const ends: CatgaError[] = [];
         const file = await folder.open({ durability, onEnd: (error) => ends.push(error) });
@@ -392,6 +400,7 @@ describe("a file: one process owns it", () => {
         await append(stream);
         const path = `${folder.path}/app.db`;
         if (how === "its lock removed") await rm(`${path}-lock`);
+        else if (how === "its log removed") await rm(`${path}-wal`);
         else await rename(path, `${path}.gone`);
         if (how === "replaced") await copyFile(`${path}.gone`, path);
         await eventually("the end", async () => (await append(stream)).type === "unknown" && ends.length > 0);
@@ -513,6 +522,49 @@ describe("a file: is refused, and never replaced by an empty one,", () => {
   it("if its folder does not exist", async () => {
     const missing = `${folder.path}/nothing/app.db`;
     assertStringIncludes(await refusal(missing), "Its folder must exist");
+  });
+});
+
+describe("a file: a kill", () => {
+  // docs/file.md, crash semantics, "what was acknowledged is there": killed
+  // docs/file.md, crash semantics, "what was not acknowledged": killed
+  it("at whatever call that changes the file: all that was acknowledged is there, and each turn whole or not", async () => {
+    const path = `${folder.path}/app.db`;
+    const { driver, faults } = faultyDriver();
+    const file = await folder.open({ driver });
+    const stream = await openStream(file.log());
+    const bucket = await file.store.open("bucket");
+    /** Copies of the file and its log, as a kill leaves them, with what was acknowledged before. */
+    const killed: { readonly copy: string; readonly acknowledged: number; readonly revision: number }[] = [];
+    let [acknowledged, revision] = [0, 0];
+    faults.onCall = () => {
+      const copy = `${folder.path}/killed-${killed.length}.db`;
+      copyFileSync(path, copy);
+      copyFileSync(`${path}-wal`, `${copy}-wal`);
+      killed.push({ copy, acknowledged, revision });
+    };
+    for (let turn = 0; turn < 6; turn++) {
+      const both = ["log.a", "log.b"].map((subject) => append(stream, { id: `${subject} ${turn}` }, subject));
+      const put = bucket.put("key", `${turn}`);
+      for (const { type } of await Promise.all(both)) if (type === "stored") acknowledged++;
+      revision = await put;
+    }
+    faults.onCall = () => {};
+    assertGreater(killed.length, 20);
+    for (const { copy, acknowledged, revision } of killed) {
+      const after = await folder.open({ path: copy });
+      const again = await openStream(after.log());
+      const [a, b] = [(await texts(again, "log.a")).length, (await texts(again, "log.b")).length];
+      assertEquals(a, b, `${copy}: a turn that is not whole`);
+      assert(a + b >= acknowledged, `${copy}: ${a + b} of ${acknowledged} acknowledged messages`);
+      const entry = await (await after.store.open("bucket")).get("key");
+      assert((entry?.revision ?? 0) >= revision, `${copy}: the entry has an earlier revision`);
+      for (let turn = 0; turn < a; turn++) {
+        const stored = await append(again, { id: `log.a ${turn}` });
+        assert(stored.type === "stored" && stored.duplicate, `${copy}: the id of turn ${turn} is forgotten`);
+      }
+      await after.close();
+    }
   });
 });
 

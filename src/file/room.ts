@@ -77,6 +77,8 @@ export class Room implements StoreGate {
   readonly #dataVersion;
   readonly #epoch;
   readonly #setClock;
+  /** The file, its lock file and its log, and what was under these paths when it was opened. */
+  readonly #owned: readonly string[];
   readonly #identities: readonly (string | undefined)[];
   readonly #beforeCommit = new Set<() => void>();
   readonly #rolledBack = new Set<() => void>();
@@ -111,7 +113,8 @@ export class Room implements StoreGate {
     this.#epoch = database.prepare("SELECT value FROM meta WHERE key = 'epoch'");
     this.#setClock = database.prepare("UPDATE meta SET value = ? WHERE key = 'clock'");
     this.#version = this.#dataVersion.get()?.data_version;
-    this.#identities = [path, lockPath].map((each) => driver.status(each)?.identity);
+    this.#owned = [path, lockPath, `${path}-wal`];
+    this.#identities = this.#owned.map((each) => driver.status(each)?.identity);
     this.#base = { time: Math.max(clock.now(), left), monotonic: clock.monotonic() };
   }
 
@@ -321,8 +324,9 @@ export class Room implements StoreGate {
     if (waiting.length === 1 && this.#pace < FAST_SYNC) {
       try {
         log.syncNow();
-        if (!this.#look(this.#owned.map((path) => driver.status(path)))) return;
-        checkpoints.grown(driver.status(`${path}-wal`)?.size ?? 0);
+        const found = this.#owned.map((each) => driver.status(each));
+        if (!this.#look(found)) return;
+        checkpoints.grown(found[2]!.size);
       } catch (error) {
         return this.#unusable("synced", error);
       }
@@ -348,26 +352,20 @@ export class Room implements StoreGate {
     if (this.#syncing === waiting) this.#syncing = undefined;
   }
 
-  /** Paths by which this process owns the file. */
-  get #owned(): readonly [path: string, lockPath: string] {
-    return [this.#parts.path, this.#parts.lockPath];
-  }
-
-  /** Returns true if the file, and its lock file, are still those under their paths. */
+  /** Returns true if the file, its lock file and its log are still those under their paths. */
   async #lookLater(now: number): Promise<boolean> {
     this.#looked = now;
-    const { path, driver, checkpoints } = this.#parts;
-    const paths = [...this.#owned, `${path}-wal`];
-    const [main, lock, log] = await Promise.all(paths.map((each) => driver.statusLater(each)));
-    if (this.#ended || !this.#look([main, lock])) return false;
-    checkpoints.grown(log?.size ?? 0);
+    const { driver, checkpoints } = this.#parts;
+    const found = await Promise.all(this.#owned.map((each) => driver.statusLater(each)));
+    if (this.#ended || !this.#look(found)) return false;
+    checkpoints.grown(found[2]!.size);
     return true;
   }
 
   #look(found: readonly (FileStatus | undefined)[]): boolean {
     for (const [index, identity] of this.#identities.entries()) {
       if (found[index]?.identity === identity) continue;
-      const which = index === 0 ? "it" : "its lock file";
+      const which = ["it", "its lock file", "its log"][index];
       this.#lose(`${which} was ${found[index] === undefined ? "removed or moved" : "replaced"}`);
       return false;
     }

@@ -35,9 +35,11 @@ function makeStorage(clock: Clock): NetworkStorage {
   if (folder === undefined) throw new TypeError(`${FOLDER} names no folder: run the tests by deno task test:file`);
   const path = join(mkdtempSync(join(folder, "network-")), "app.db");
   copyFileSync(emptyFile(folder), path);
-  // nothing removes the file, and its log is not copied: a worker of each of a thousand networks takes too long
+  const database = openDatabase(path, driver);
+  database.exec("UPDATE meta SET value = 1 WHERE key = 'open'"); // makes the log
+  // the log is not copied into the file: a worker for each of a thousand networks takes too long
   const room = new Room({
-    ...{ path, lockPath: path, database: openDatabase(path, driver), driver, durability: "process", clock, left: 0 },
+    ...{ path, lockPath: path, database, driver, durability: "process", clock, left: 0 },
     ...{ epoch: 0, log: undefined, checkpoints: { grown() {}, close: () => Promise.resolve() } },
     onTrouble: failed,
     onEnd: failed,

@@ -85,9 +85,19 @@ interface Change {
  *   was left behind runs again.
  * - `limit-early`: what runs and is still to be read has no slot; `limit-join`: what runs at a node has one only when
  *   it is joined. `limit-kept`: what has ended keeps its slot.
+ * - `file-early`: a file answers before it has committed.
  * - `edge-ahead`: an edge reads events ahead of a client, without limit.
  */
 const PLANTS = {
+  "file-early": [{
+    file: "src/file/room.ts",
+    from: "else if (this.#isOpen) this.#turn.push(callback);",
+    to: "else if (this.#isOpen) callback();",
+  }, {
+    file: "src/file/room.ts",
+    from: "this.#parts.clock.soon(() => void this.#endTurn());",
+    to: "this.#parts.clock.after(40, () => void this.#endTurn());",
+  }],
   "lives-unseen": [{
     file: "src/flow/stored/journal.ts",
     from: "taker === undefined || unseen.has(taker) || givenBack.has(n)",

@@ -101,7 +101,7 @@ export function readHistory(
       if ("list" in line) {
         const { by, ...span } = line.span;
         const cause = by === undefined ? undefined : spans.get(by) as HandlerAttempt | WorkflowStep | undefined;
-        const whole = { ended: undefined, end: undefined, ...span, by: cause };
+        const whole = { ...span, by: cause };
         spans.set(span.began, whole);
         lists[line.list].push(whole);
         last = span.start;

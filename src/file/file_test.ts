@@ -3,7 +3,7 @@ import { copyFileSync } from "node:fs";
 import { copyFile, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { CatgaError } from "../error.ts";
 import type { Appended, AppendOptions, EventLog, LogStream } from "../ports/event_log.ts";
 import type { MemoryEventLog } from "../memory/event_log.ts";
@@ -15,6 +15,7 @@ import { type FileDriver, systemDriver } from "./driver.ts";
 import { FORMAT } from "./format.ts";
 import { faultyDriver, type FileFaults } from "./faulty_driver_suite.ts";
 import { type TestFolder, testFolder } from "./support_suite.ts";
+import { damagesOf } from "./whole.ts";
 
 const OPTIONS = { subjects: ["log.>"], replicas: 1, schedules: true };
 const HOUR = 3_600_000;
@@ -441,7 +442,7 @@ describe("a file: is refused, and never replaced by an empty one,", () => {
   async function leftOpen(): Promise<void> {
     const file = await folder.open();
     await append(await openStream(file.log()));
-    for (const each of ["", "-wal"]) await copyFile(path() + each, `${folder.path}/killed.db${each}`);
+    for (const each of ["", "-wal", "-shm"]) await copyFile(path() + each, `${folder.path}/killed.db${each}`);
     await file.close();
   }
 
@@ -470,6 +471,21 @@ describe("a file: is refused, and never replaced by an empty one,", () => {
     assertStringIncludes(await refusal(copy), "its log");
     await copyFile(`${folder.path}/killed.db-wal`, `${copy}-wal`);
     const file = await folder.open({ path: copy });
+    assertEquals(await texts(await openStream(file.log())), ["data"]);
+  });
+
+  it("if its log was removed after a kill, at each start and look, until the log is back", async () => {
+    await leftOpen();
+    const killed = `${folder.path}/killed.db`;
+    const log = await readFile(`${killed}-wal`);
+    await rm(`${killed}-wal`);
+    for (let start = 0; start < 2; start++) {
+      assertStringIncludes(await refusal(killed), "its log");
+      const looked = assertThrows(() => damagesOf(killed, systemDriver), CatgaError);
+      assertStringIncludes(looked.message, "its log");
+    }
+    await writeFile(`${killed}-wal`, log);
+    const file = await folder.open({ path: killed });
     assertEquals(await texts(await openStream(file.log())), ["data"]);
   });
 

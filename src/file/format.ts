@@ -49,17 +49,16 @@ CREATE INDEX e${number}_end ON e${number} (end) WHERE end IS NOT NULL;`;
  */
 export function openDatabase(path: string, driver: FileDriver): Database {
   const log = driver.status(`${path}-wal`);
-  // SQLite removes the log and its index together, after it has copied the log into the file
-  const hasNeither = log === undefined && driver.status(`${path}-shm`) === undefined;
   if ((driver.status(path)?.size ?? 0) === 0 && (log?.size ?? 0) > 0) {
     throw refuse(path, `it is missing or empty, but its log ${path}-wal is there. Put the file back beside its log`);
   }
+  refuseRemovedLog(path, driver);
   let database: Database | undefined;
   try {
     database = driver.open(path);
     // `meta` says that the file is open since it was made, or was last closed: without its log it is not whole
     if (isEmpty(database)) make(database);
-    else check(path, database, log !== undefined, hasNeither ? placeOf(path, driver) : undefined);
+    else check(path, database, log !== undefined, placeOf(path, driver));
     database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     database.exec("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -16000");
     return database;
@@ -84,8 +83,20 @@ function isEmpty(database: Database): boolean {
   return tables === 0 && pragma(database, "application_id") === 0;
 }
 
-/** Opens a file to read it, while another process may own it. */
+/**
+ * Throws a `CatgaError` if the log of a file was removed by hand: SQLite removes the index of the log before the log.
+ * Looks before SQLite opens the file, because it would make an empty log, or remove the index.
+ */
+function refuseRemovedLog(path: string, driver: FileDriver): void {
+  const has = (suffix: string) => driver.status(`${path}${suffix}`) !== undefined;
+  if ((driver.status(path)?.size ?? 0) > 0 && has("-shm") && !has("-wal")) throw refuse(path, lacksLog(path));
+}
+
+/**
+ * Opens a file to read it, while another process may own it. Throws a `CatgaError` if its log was removed by hand.
+ */
 export function openToRead(path: string, driver: FileDriver): Database {
+  refuseRemovedLog(path, driver);
   const database = driver.open(path, { readOnly: true });
   try {
     database.exec("PRAGMA busy_timeout = 1000");
@@ -118,8 +129,8 @@ export function placeOf(path: string, driver: FileDriver): string {
   return `${path} ${driver.status(path)?.inode}`;
 }
 
-/** `place`: the place of the file, if its log may have been copied into it and removed. */
-function check(path: string, database: Database, hasLog: boolean, place: string | undefined): void {
+/** `place`: the place of the file now. */
+function check(path: string, database: Database, hasLog: boolean, place: string): void {
   checkFormat(path, database);
   const moved = database.prepare("SELECT value FROM meta WHERE key = 'moved'").get()?.value;
   if (moved !== undefined) {
@@ -137,10 +148,13 @@ export function missingLog(
   path: string,
   database: Database,
   hasLog: boolean,
-  place: string | undefined,
+  place: string,
 ): string | undefined {
   const value = (key: string) => database.prepare("SELECT value FROM meta WHERE key = ?").get(key)?.value;
-  if (value("open") !== 1 || hasLog || (place !== undefined && value("place") === place)) return undefined;
+  return value("open") !== 1 || hasLog || value("place") === place ? undefined : lacksLog(path);
+}
+
+function lacksLog(path: string): string {
   return `its log ${path}-wal is missing, with what was written last. Put the log back, or restore a backup. ` +
     "How a file that is in use is copied: catga docs file";
 }

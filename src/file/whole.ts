@@ -84,7 +84,7 @@ export interface Damage {
  */
 export function damagesOf(path: string, driver: FileDriver): Damage[] {
   const hasLog = driver.status(`${path}-wal`) !== undefined;
-  const place = hasLog || driver.status(`${path}-shm`) !== undefined ? undefined : placeOf(path, driver);
+  const place = placeOf(path, driver);
   const database = openToRead(path, driver);
   try {
     const titles = titlesOf(database);

@@ -4,14 +4,15 @@
  *   deno task test                      all but the long ones
  *   deno task test src/nats --deno      all tests below a folder, in Deno only (--bun, --doc likewise)
  *   deno task test:long                 the long ones: `isLong` of `bundles.ts`
- *   deno task test:file                 the tests that keep durable state in memory, on files: `runsOnFile` of `bundles.ts`
+ *   deno task test:file                 those that keep state in memory, on files: `runsOnFile` of `bundles.ts`
  *   deno task test:faults               the fault suite, in Deno
  *   deno task test:all                  all of these, and what only guards a release: `guardsRelease` of `bundles.ts`
  *
  * The fault suite ({@link FAULTS}) runs in Deno alone, unless a flag says otherwise: its processes run in both runtimes
  * whichever one drives it.
  *
- * In Deno all but the fault suite and those on files run under its sanitizers: a test that leaves a timer, a process or a body fails.
+ * In Deno all but the fault suite and those on files run under its sanitizers: a test that leaves a timer, a process or
+ * a body fails.
  *
  * Needs nothing but Deno and npm: Bun comes from npm when the one on PATH has another version. Ends with
  * `N passed, N failed` (and `, N skipped`), N being single tests; the exit code is 1 when one failed or none ran.

@@ -1,6 +1,6 @@
 /**
- * A program on a file under a load of everything that a file keeps, killed at random moments, in both runtimes by turns:
- * the checkers of `guarantees` judge all its lives together. They find a file that answers before it has committed.
+ * A program on a file under a load of everything that a file keeps, killed at random moments, in both runtimes by
+ * turns: the checkers of `guarantees` judge all its lives together. They find a file that answers before it commits.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

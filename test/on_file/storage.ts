@@ -1,7 +1,7 @@
 /**
- * Storage in a file for everything that a test keeps in memory: `task test:file` puts it under every memory network, and
- * under every app without one. Without syncs, because no power fails here; each network, and each app, has a file of its
- * own.
+ * Storage in a file for everything that a test keeps in memory: `task test:file` puts it under every memory network,
+ * and under every app without one. Without syncs, because no power fails here; each network, and each app, has a file
+ * of its own.
  */
 import { copyFileSync, existsSync, mkdtempSync, renameSync } from "node:fs";
 import { join } from "node:path";

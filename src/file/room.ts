@@ -307,7 +307,7 @@ export class Room implements StoreGate {
    */
   #sync(): void {
     if (this.#syncing !== undefined || !this.#isUnsynced) return;
-    const { path, durability, log, clock, driver, checkpoints } = this.#parts;
+    const { durability, log, clock, driver, checkpoints } = this.#parts;
     const waiting = this.#syncing = this.#committed;
     this.#committed = [];
     this.#isUnsynced = false;

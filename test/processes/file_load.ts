@@ -7,7 +7,7 @@
  */
 import { join } from "node:path";
 import process from "node:process";
-import { type Catga, catga, command, entity, event, type RunInfo, workflow } from "@catga/catga";
+import { type Catga, catga, command, entity, event, type RunInfo, unwrap, workflow } from "@catga/catga";
 import type { History, HistoryOperation } from "../../src/testing/history.ts";
 import { breachesOf } from "../../src/testing/guarantees.ts";
 import { unhandled } from "../../src/testing/pace.ts";
@@ -148,9 +148,9 @@ async function load(app: Catga): Promise<never> {
     }));
   };
   const first = { round: 1, told: [], answers: 0 };
-  await Promise.all(METERS.map((id) => app.start(Meter, first, { id })));
+  for (const id of METERS) unwrap(await app.start(Meter, first, { id }));
   // given once: a cron that is given again waits until it is not due
-  if (FIRST === 0) await app.enqueue(Tick, undefined, { cron: "* * * * * *", id: "tick" });
+  if (FIRST === 0) void await app.enqueue(Tick, undefined, { cron: "* * * * * *", id: "tick" });
   void app.lead("chief", (signal) => new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve())));
   await Promise.all([
     each(4, 2, (i) => app.publish(Told, { i, key: `${i % 5}` }, { id: `told-${i}` })),
@@ -171,9 +171,9 @@ async function load(app: Catga): Promise<never> {
     each(1, 50, (i) => app.load(Cart, `c-${i % 6}`)),
     each(3, 5, async (i) => {
       const id = `trip-${i}`;
-      await app.start(Trip, i, { id });
-      if (i % 6 === 5) await app.cancel(Trip, id, "on purpose");
-      else await app.tell(Go, id, 1, { id: "go" });
+      void await app.start(Trip, i, { id });
+      if (i % 6 === 5) void await app.cancel(Trip, id, "on purpose");
+      else void await app.tell(Go, id, 1, { id: "go" });
     }),
     each(2, 10, (i) => app.tell(Add, METERS[i % METERS.length], i, { id: `add-${i}` })),
     each(2, 10, (i) => app.ask(Ask, METERS[i % METERS.length], `${i}`, { id: `ask-${i}` })),
@@ -201,7 +201,7 @@ async function judge(app: Catga): Promise<FileLoadLine> {
   await done(app);
   const meters = new Map<string, MeterState>();
   for (const id of METERS) {
-    await app.tell(Over, id, undefined, { id: "over" });
+    void await app.tell(Over, id, undefined, { id: "over" });
     const { value } = await app.result(Meter, id, { timeout: 600_000 });
     if (value !== undefined) meters.set(id, value);
   }

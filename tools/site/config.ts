@@ -15,6 +15,11 @@ interface Page {
   readonly frontmatter?: { readonly search?: boolean };
 }
 
+interface Markdown {
+  readonly options: { highlight?: unknown };
+  render(source: string, page: Page): string;
+}
+
 export default {
   title: "Catga",
   description: "Commands, queries, events, entities and workflows in TypeScript, for Deno and Bun",
@@ -31,12 +36,16 @@ export default {
   themeConfig: {
     sidebar: json("./sidebar.json"),
     outline: [2, 3],
+    notFound: { quote: "There is no such page. The search above knows all pages." },
     nav: [{ text: "简体中文", link: "/zh" }],
     search: {
       provider: "local",
       options: {
-        _render: (source: string, page: Page, markdown: { render(source: string, page: Page): string }) => {
+        _render: (source: string, page: Page, markdown: Markdown) => {
+          const { highlight } = markdown.options;
+          markdown.options.highlight = null; // an index needs no colours, which take most of the time
           const html = markdown.render(source, page);
+          markdown.options.highlight = highlight;
           if (page.frontmatter?.search === false) return "";
           const title = chinese[page.relativePath];
           return title === undefined ? html : html.replace(/(<h1[^>]*>)([^<]*)/, `$1$2 · ${title}`);

@@ -145,6 +145,12 @@ function instrumentsOf(meter: Meter) {
       "{subscription}",
       "Subscriptions that hand nothing out: the log cannot be read, or failed messages cannot be put aside",
     ),
+    outboxOldest: meter.createObservableGauge("catga.sql.oldest", {
+      unit: "s",
+      description: "The age of the oldest row of an outbox that the log does not have",
+    }),
+    outboxRefused: level("catga.sql.refused", "{row}", "Rows of an outbox that the log can never take"),
+    outboxStopped: level("catga.sql.stopped", "{outbox}", "Outboxes that are not published until somebody decides"),
     limitRunning: level("catga.log.limit.running", "{message}", "Messages that have a slot of a limit over all nodes"),
     limitWaiting: level("catga.log.limit.waiting", "{message}", "Messages that wait for a limit over all nodes"),
     inFlight: level(
@@ -179,10 +185,13 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
   const openBreakers = new Set<string>();
   const led = new Set<string>();
   const raised = new Set<string>();
-  const { openRuns: level, limitRunning, limitWaiting } = instruments;
+  /** Stores whose outboxes this node has relayed. */
+  const relayed = new Set<string>();
+  const { openRuns: level, limitRunning, limitWaiting, outboxOldest, outboxRefused, outboxStopped } = instruments;
   const openRuns = new OpenRuns(app);
   const ofLog = [dead, retrying, open, lag, oldest, stopped, limitRunning, limitWaiting];
-  const gauges = [alarms, inFlight, queued, breakersOpen, nodes, ...ofLog, level];
+  const ofOutboxes = [outboxOldest, outboxRefused, outboxStopped];
+  const gauges = [alarms, inFlight, queued, breakersOpen, nodes, ...ofLog, ...ofOutboxes, level];
   const read = (result: BatchObservableResult) => {
     const health = app.health();
     result.observe(inFlight, health.inFlight, node);
@@ -222,6 +231,15 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
         result.observe(limitWaiting, limit?.waiting ?? 0, of);
       }
       result.observe(stopped, state === "stopped" || state === "stalled" ? 1 : 0, attributes);
+    }
+    for (const { name, leads, oldest, refused, halted } of health.sql ?? []) {
+      // only the node that relays knows the values, which are 0 on the others
+      if (leads) relayed.add(name);
+      else if (!relayed.has(name)) continue;
+      const attributes = { ...node, "catga.store": name };
+      result.observe(outboxOldest, oldest / 1_000, attributes);
+      result.observe(outboxRefused, refused, attributes);
+      result.observe(outboxStopped, halted === undefined ? 0 : 1, attributes);
     }
   };
   meter.addBatchObservableCallback(read, gauges);

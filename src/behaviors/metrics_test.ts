@@ -122,6 +122,30 @@ describe("metrics", () => {
     assertEquals(reads, before);
   });
 
+  it("records the outboxes that a node relays, and 0 when another one does", async () => {
+    await using app = await catga({ behaviors: [metrics()] });
+    const { health } = app;
+    let leads = true;
+    const stores = () =>
+      [
+        { name: "main", leads, oldest: 4_200, refused: 3, halted: "older", error: undefined },
+        { name: "other", leads: false, oldest: 0, refused: 0, halted: undefined, error: undefined },
+      ].map((each) => leads ? each : { ...each, oldest: 0, refused: 0, halted: undefined });
+    app.health = () => ({ ...health.call(app), sql: stores() });
+    const read = async () => {
+      const all = await Promise.all(
+        ["oldest", "refused", "stopped"].map((name) => telemetry.points(`catga.sql.${name}`)),
+      );
+      return all.map((points) =>
+        points.filter(({ attributes }) => attributes["catga.node"] === app.self.id)
+          .map(({ attributes, value }) => `${attributes["catga.store"]} ${value}`)
+      );
+    };
+    assertEquals(await read(), [["main 4.2"], ["main 3"], ["main 1"]]);
+    leads = false;
+    assertEquals(await read(), [["main 0"], ["main 0"], ["main 0"]]);
+  });
+
   it("counts retries, bounces, breaker transitions and lost connections", async () => {
     await using stage = await openStage({
       handles: ["Price"],

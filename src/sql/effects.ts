@@ -5,7 +5,7 @@
 import type { Context } from "../contract/calls/context.ts";
 import type { AnyContract } from "../contract/declaration/contract.ts";
 import type { Batch } from "../contract/declaration/handler.ts";
-import { type Failure, isFailure } from "../contract/calls/result.ts";
+import { fail, type Failure, isFailure } from "../contract/calls/result.ts";
 import { andThen, type MaybePromise } from "../contract/schemas/schema.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { byteLength } from "../data/utf8.ts";
@@ -114,6 +114,22 @@ export function keptOf(ctx: Context, least: number): number {
   return contract.options.durable ? Math.max(least, keepOf(contract)) : least;
 }
 
+/**
+ * Returns the failure of a message of the log whose id may have been forgotten, as of a dead letter that is replayed
+ * after a long time: nobody knows whether it has had its effect. `undefined`: its id is remembered if it has had it.
+ */
+export function forgotten(stored: Date | undefined, now: number, keep: number): Failure | undefined {
+  if (stored === undefined || now - stored.getTime() < keep) return undefined;
+  return fail(
+    "ID_FORGOTTEN",
+    `the message was stored ${stored.toISOString()}, and ids of effects are kept for ${
+      keep / DAY
+    } days: look in your ` +
+      "tables whether it has had its effect; then discard it, or replay it with a longer keep of sqlStore",
+    { final: true },
+  );
+}
+
 /** Returns the contract of the message that a handler handles. */
 function contractOf(ctx: Context): AnyContract {
   const { contract } = ctx as Context & { readonly contract?: AnyContract }; // contexts of running apps have it
@@ -141,6 +157,8 @@ function recordable(value: unknown): string {
     `the result has ${size} bytes, and ${MAX_RESULT} can be recorded: return a reference`,
   );
 }
+
+const DAY = 86_400_000; // ms
 
 function keptFor(keep: number): string | null {
   return keep === Infinity ? null : String(keep);

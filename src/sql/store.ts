@@ -27,7 +27,7 @@ import {
 import { CatgaError } from "../error.ts";
 import { systemClock, type Timer } from "../ports/clock.ts";
 import { inTurn, type SqlDatabase, type SqlRow } from "./database.ts";
-import { type Effect, Effects, freshMembers, keptOf, scopeOf, TakenBack } from "./effects.ts";
+import { type Effect, Effects, forgotten, freshMembers, keptOf, scopeOf, TakenBack } from "./effects.ts";
 import { isMissingTable, isOutage } from "./failures.ts";
 import { Out, type OutParent, SPENT } from "./out.ts";
 import { Projection } from "./projection.ts";
@@ -57,8 +57,9 @@ export interface SqlStoreOptions {
    */
   timeout?: number | undefined;
   /**
-   * How long the ids of effects are kept, in ms: at least as long as a message may come again. Ids of events that the
-   * log keeps longer are kept as long as the log keeps them. Default: 30 days.
+   * How long the ids of effects are kept, in ms. Ids of events that the log keeps longer are kept as long as the log
+   * keeps them. An older message, as a dead letter that is replayed later, is refused with `ID_FORGOTTEN`. Default: 30
+   * days.
    */
   keep?: number | undefined;
   /** Longest pause between two looks at the outbox, in ms: commits of other processes usually end it. Default: 250. */
@@ -301,6 +302,8 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
     return async (payload, ctx) => {
       const scope = this.#scopeFor(ctx, fn);
       const effect = { scope, id: ctx.id, keep: keptOf(ctx, this.#keep) };
+      const refused = forgotten(ctx.stored, ctx.clock.now(), effect.keep);
+      if (refused !== undefined) return refused as Returned; // a handler may return a failure
       return await this.#once(effect, (tx, out) => fn(payload, ctx, tx, out), ctx, ctx.signal);
     };
   }
@@ -312,8 +315,14 @@ export class SqlStore<Tx> implements AttachedStore, StepStore<Tx, Out> {
   batch<In>(fn: StoreHandler<Tx, Batch<In>, unknown>): (batch: Batch<In>, ctx: Context) => Promise<void | Failure> {
     return async (batch, ctx) => {
       const scope = this.#scopeFor(ctx, fn);
-      const ids = batch.map(({ id }) => id);
-      const all = { scope, ids, keep: keptOf(ctx, this.#keep) };
+      const keep = keptOf(ctx, this.#keep);
+      const ids: string[] = [];
+      for (const member of batch) {
+        const refused = forgotten(member.stored, ctx.clock.now(), keep);
+        if (refused === undefined) ids.push(member.id);
+        else batch.fail(member, refused.error.code, refused.error.message, { final: true });
+      }
+      const all = { scope, ids, keep };
       try {
         await this.#transactions.run(
           () => this.#outIn(ctx),

@@ -1,7 +1,19 @@
 /** The promises of a store, for each kind of database. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { catga, command, type Context, event, fail, type Handlers, type Schema, unwrap, workflow } from "../../mod.ts";
+import {
+  type Batch,
+  catga,
+  command,
+  type Context,
+  event,
+  fail,
+  type Failure,
+  type Handlers,
+  type Schema,
+  unwrap,
+  workflow,
+} from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import type { OpenedDatabase } from "../../test/support/sql_databases.ts";
@@ -137,6 +149,30 @@ export function testStore(kind: string, open: () => Promise<OpenedDatabase>, ski
       await eventually("all", async () => (await seen()).length >= 3 && (await app.subscriptions())[0].open === 0);
       assertEquals([await seen(), sizes.reduce((sum, each) => sum + each)], [["1", "2", "3"], 3]);
       assert(runs > 1);
+    });
+
+    it("has no effect of messages that are older than ids are kept, as of a dead letter that is replayed late", async () => {
+      const { store, see, seen } = await newStore();
+      const DAY = 86_400_000;
+      const handler = store.handler((_: unknown, ctx, tx) => then(see(ctx.id, tx), () => undefined));
+      const bulk = store.batch((fresh, _, tx) => inOrder(fresh.map(({ id }) => () => see(id, tx))));
+      const of = (age: number) => {
+        const stored = new Date(Date.now() - age);
+        const clock = { now: () => Date.now() };
+        return {
+          ...{ id: `${age / DAY}`, stored, clock, subscription: "s/desk", contract: Booked, headers: {} },
+          ...{ draining: new AbortController().signal, signal: new AbortController().signal },
+        } as unknown as Context;
+      };
+      assertEquals(await handler({}, of(29 * DAY)), undefined);
+      const refused = await handler({}, of(31 * DAY)) as unknown as Failure;
+      assertEquals([refused.error.code, refused.error.final], ["ID_FORGOTTEN", true]);
+      assertEquals(await seen(), ["29"]);
+      const failed: string[] = [];
+      const members = [28, 32].map((days) => ({ id: `${days}`, stored: of(days * DAY).stored }));
+      const fails = { fail: ({ id }: { id: string }, code: string) => void failed.push(`${id} ${code}`) };
+      await bulk(Object.assign(members, fails) as unknown as Batch<unknown>, of(0));
+      assertEquals([await seen(), failed], [["28", "29"], ["32 ID_FORGOTTEN"]]);
     });
 
     it("returns the recorded result of a command whose acknowledgement was lost", async () => {

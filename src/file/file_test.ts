@@ -383,6 +383,75 @@ describe("a file: a turn that cannot be written", () => {
   });
 });
 
+describe("a file: a damaged page", () => {
+  it("ends the use of the file when it is read, with an error that names it: nothing is passed by", async () => {
+    const path = `${folder.path}/app.db`;
+    const file = await folder.open();
+    const stream = await openStream(file.log());
+    for (let i = 0; i < 100; i++) await stream.append("log.a", new Uint8Array(1_000), { timeout: 60_000 });
+    await file.close();
+    const bytes = await readFile(path);
+    // of the middle: of messages
+    bytes.fill(0, bytes.length / 2, bytes.length / 2 + 3 * 4_096);
+    await writeFile(path, bytes);
+    const ends: CatgaError[] = [];
+    const next = await folder.open({ onEnd: (error) => void ends.push(error) });
+    const again = await openStream(next.log());
+    await assertRejects(() => texts(again), CatgaError, "is damaged");
+    assertStringIncludes(ends[0].message, "`catga file check` says where");
+    assertEquals((await append(again)).type, "unknown");
+  });
+
+  it("that cannot be read for a while: a reader tries again after a pause, and gets all", async () => {
+    const clock = new VirtualClock();
+    const { driver } = faultyDriver();
+    /** Place from which on messages cannot be read; and how often one was tried. */
+    let [brokenFrom, reads] = [Infinity, 0];
+    const open: FileDriver["open"] = (path, options) => {
+      const database = driver.open(path, options);
+      const prepare: typeof database.prepare = (sql) => {
+        const statement = database.prepare(sql);
+        if (!/^SELECT .*data/s.test(sql.trim())) return statement;
+        const all: typeof statement.all = (...values) => {
+          if (Number(values[0]) >= brokenFrom) {
+            reads++;
+            throw Object.assign(new Error("disk I/O error"), { errcode: 10 });
+          }
+          return statement.all(...values);
+        };
+        return { ...statement, all, get: (...values) => all(...values)[0] };
+      };
+      return {
+        get isTransaction() {
+          return database.isTransaction;
+        },
+        ...{ prepare, exec: (sql: string) => database.exec(sql), close: () => database.close() },
+      };
+    };
+    const file = await folder.open({ clock, driver: { ...driver, open } });
+    const stream = await clock.until(openStream(file.log()));
+    const big = new Uint8Array(2_000); // small messages are kept in memory
+    const append = () => stream.append("log.a", big, { timeout: 60_000 });
+    await clock.until(Promise.all(Array.from({ length: 300 }, append)));
+    // behind the first delivery
+    brokenFrom = (await clock.until(stream.state()))!.first + 280;
+    const seen: number[] = [];
+    const reader = stream.follow({
+      ...{ subjects: ["log.>"], after: undefined, onStart() {}, onFault() {} },
+      onMessage: ({ sequence }) => void seen.push(sequence),
+    });
+    await clock.advance(10_000);
+    assert(seen.length < 300 && reads > 1 && reads < 100, `${reads} reads in 10 s, ${seen.length} messages`);
+    brokenFrom = Infinity;
+    await clock.advance(1_000);
+    assertEquals(seen, Array.from({ length: 300 }, (_, n) => seen[0] + n));
+    reader.close();
+    const closed = file.close();
+    await clock.advance(0);
+    await closed;
+  });
+});
+
 describe("a file: one process owns it", () => {
   it("a second one is refused, with the pid and the start of the first; after its end it gets the file", async () => {
     const first = await folder.open();

@@ -15,7 +15,9 @@ import {
   type FileStatus,
   type LogFile,
   type Row,
+  SQLITE_CORRUPT,
   SQLITE_FULL,
+  SQLITE_NOTADB,
   sqliteCode,
   type SqlValue,
 } from "./driver.ts";
@@ -253,7 +255,7 @@ export class Room implements StoreGate {
     try {
       return work();
     } catch (error) {
-      // a damaged page, an I/O error: the state in memory is untouched, and what was written in the turn is given up
+      // an I/O error: the state in memory is untouched, and what was written in the turn is given up
       throw this.#giveUp(error);
     }
   }
@@ -390,11 +392,24 @@ export class Room implements StoreGate {
     this.end(new CatgaError("CLOSED", message, { details: { file: path }, cause: error }));
   }
 
+  /** Ends the use of a damaged file: what is not read would be passed by, and writes may damage more. */
+  #damaged(error: unknown): CatgaError {
+    const { path } = this.#parts;
+    const message =
+      `the file ${path} is damaged: ${thrownMessage(error)}. End this process. \`catga file check\` says ` +
+      "where; restore a backup, or `catga file export` what is whole";
+    const failure = new CatgaError("CLOSED", message, { details: { file: path }, cause: error });
+    this.end(failure);
+    return failure;
+  }
+
   /** Rolls the turn back, and tells everyone who waits for it. Returns the error for the one who has just failed. */
   #giveUp(error: unknown): unknown {
     if (this.#ended) return this.#ended;
     const { path, driver } = this.#parts;
-    const isFull = sqliteCode(error) === SQLITE_FULL;
+    const code = sqliteCode(error);
+    if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB) return this.#damaged(error);
+    const isFull = code === SQLITE_FULL;
     const { text, ...room } = isFull ? missingRoom(path, driver) : { text: thrownMessage(error) };
     const failure = rolledBack(text, { file: path, ...room }, isFull ? new StoreFull(thrownMessage(error)) : error);
     this.#tryRollBack();

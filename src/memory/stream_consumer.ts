@@ -51,6 +51,9 @@ const HEARTBEAT = 1_000;
 /** Time after which the consumer tells a reader that it has skipped messages of other subjects, in ms. */
 const PASSED_BY = 5_000;
 
+/** Pause after the storage could not be read, in ms. */
+const PAUSE = 250;
+
 /**
  * Sends the messages of a stream to one reader, in order: one delivery for each call of {@link StreamConsumer.more}.
  */
@@ -84,13 +87,17 @@ export class StreamConsumer {
     this.#orLost(() => this.#pump());
   }
 
-  /** Ends the consumer if the storage cannot be read: the reader begins again, and its request gets the error. */
+  /**
+   * Ends the consumer if the storage cannot be read: the reader begins again after a pause, and its request gets the
+   * error.
+   */
   #orLost(work: () => void): void {
     try {
       work();
     } catch {
       this.close();
-      this.#options.send({ messages: [], upTo: this.#said, count: this.#count, time: undefined, lost: true });
+      const lost = { messages: [], upTo: this.#said, count: this.#count, time: undefined, lost: true };
+      this.#options.clock.after(PAUSE, () => this.#options.alive() && this.#options.send(lost), { background: true });
     }
   }
 

@@ -3,12 +3,14 @@ import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import { fail, type Flow, workflow } from "@catga/catga";
 import type { WorkflowBody } from "../../contract/declaration/workflow_body.ts";
 import { CatgaError } from "../../error.ts";
+import type { DueTime } from "../execution/drive_host.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import type { Appended, StoredMessage } from "../../ports/event_log.ts";
 import { DrivenRuns, type DrivenRunsHost } from "./driven_runs.ts";
 import { Journal } from "../stored/journal.ts";
 import type { CalledEntry, JournalEntry, Started } from "../stored/journal_entry.ts";
+import { LEASE } from "./run_call.ts";
 import { RunLog, type RunStream } from "../stored/run_log.ts";
 import type { RunRef } from "../stored/run_ref.ts";
 
@@ -176,7 +178,8 @@ function node(
   };
   /** Begins a start of the run that is stored, or not, when `stored` resolves. */
   const start = (stored: Promise<undefined>) => drives.start(body, REF, stored, new Journal());
-  const call = (sequence: number, stored?: number) => drives.execute(body, { ref: REF, sequence, stored });
+  const call = (sequence: number, stored?: number, due?: DueTime) =>
+    drives.execute(body, { ref: REF, sequence, stored, due });
   /** Has the run retried, as an operator does. */
   const retry = async () => {
     await log.appendNotice(REF, (by) => ({ t: "retried", by }), () => true);
@@ -584,6 +587,24 @@ describe("drives", () => {
     });
   }
 
+  for (const what of ["nothing", "its lease has fired", "the store may have lost it"]) {
+    it(`a call for one with a lease is done at once, or when the lease is stored again: ${what}`, async () => {
+      let answer = Promise.resolve();
+      const one = node((flow) => flow.step("long", () => new Promise(() => {})), { few: 0, lease: () => answer });
+      await one.clock.until(one.run()); // it has a lease
+      const { promise, resolve } = Promise.withResolvers<void>();
+      answer = promise;
+      if (what === "the store may have lost it") one.log.doubt();
+      let isDone = false;
+      const due = what === "its lease has fired" ? { step: LEASE, at: one.clock.now() } : undefined;
+      const call = one.call(1, undefined, due).then(() => isDone = true);
+      await one.clock.advance(100);
+      assertEquals(isDone, what === "nothing");
+      resolve();
+      await one.clock.until(call);
+    });
+  }
+
   it("one with a lease that a leaving node stops is called for at once (its lease fired up to 4 s later)", async () => {
     const called: string[] = [];
     const one = node((flow) => flow.step("a", () => delay(one.clock, 1_000)).then(() => flow.step("b", () => 1)), {
@@ -863,5 +884,63 @@ describe("drives", () => {
     const before = one.clock.monotonic();
     await one.clock.until(one.news());
     assertEquals(one.clock.monotonic() - before, 200);
+  });
+});
+
+describe("decisions about a time, before which a signal was stored", () => {
+  const Go = { workflow: "One", name: "Go" };
+  /** Plays a run whose wait is over after 500 ms; a signal comes before, which its node learns when it stores that. */
+  async function played(
+    handler: (flow: Flow, step: (attempts: number) => Promise<string>) => Promise<unknown>,
+    at = 0,
+  ) {
+    let thrown = 0;
+    const one = node((flow) => {
+      const step = (attempts: number) =>
+        flow.step("s", async ({ attempt }) => {
+          if (attempt > 1) return "did";
+          await delay(one.clock, at);
+          throw new Error(`attempt ${++thrown}`);
+        }, { retry: { attempts, delay: [1, 1] } });
+      return handler(flow, step);
+    }, { lag: 40 });
+    one.run().catch(() => {});
+    await one.clock.advance(450);
+    await one.clock.until(
+      one.log.appendNotice(REF, (by) => ({ t: "signalled", signal: "Go", value: "go", by }), () => false),
+    );
+    await one.clock.advance(20_000);
+    const entries = one.messages.map(({ data }) => typesIn(new TextDecoder().decode(data))).join(" ").split(" ");
+    return { one, thrown, failed: entries.filter((type) => type === "failed").length };
+  }
+
+  it("fall, and the end of the run that follows from them", async () => {
+    const { one } = await played((flow) => flow.wait(Go, { timeout: 500 }));
+    assertEquals((await one.clock.until(one.log.outcome(REF)) as { value: unknown }).value, "go");
+  });
+
+  // the node reads the signal from the 500th ms on, in which it stores the end of the wait
+  const moments = Array.from({ length: 21 }, (_, n) => 470 + 5 * n);
+
+  it("fall without the failure of a step beside them, which counts once, whenever it comes", async () => {
+    for (const at of moments) {
+      const { one, thrown, failed } = await played(async (flow, step) => {
+        const did = step(3);
+        await flow.wait(Go, { timeout: 500 });
+        return await did;
+      }, at);
+      assertEquals([thrown, failed, await one.clock.until(one.ended())], [1, 1, true], `${at} ms`);
+    }
+  });
+
+  it("fall without the last failure of a step beside them, which operators are told of, whenever it comes", async () => {
+    for (const at of moments) {
+      const { one, failed } = await played(async (flow, step) => {
+        const did = step(1);
+        await flow.wait(Go, { timeout: 500 });
+        return await did;
+      }, at);
+      assertEquals([one.stuck, failed], [["s HANDLER_FAILED"], 1], `${at} ms`);
+    }
   });
 });

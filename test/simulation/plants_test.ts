@@ -1,6 +1,6 @@
 /**
- * Planted bugs that the simulations, or tests, are to find: each leaves out one rule of the product. They guard a release
- * (`deno task test:all`): they change only with a simulation or with a rule.
+ * Planted bugs that the simulations, or tests, are to find: each leaves out one rule of the product. They guard a
+ * release (`deno task test:all`): they change only with a simulation or with a rule.
  *
  * @module
  */

@@ -219,6 +219,11 @@ export const ROOMS: readonly Room[] = [
   },
   { path: "src/lint", what: "an entrypoint: rules for deno lint", may: ["src/contract"] },
   {
+    path: "src/operate",
+    what: "what operators do, for the command line and the page: choosing runs, changing many",
+    may: CONTRACT,
+  },
+  {
     path: "src/cli",
     what: "an entrypoint: the command line tool, which reads records and frames without being a node",
     may: [
@@ -229,6 +234,7 @@ export const ROOMS: readonly Room[] = [
       "src/cluster/membership",
       "src/state/locks",
       "src/flow",
+      "src/operate",
       "src/log/administration",
       "src/log/publishing",
       "src/log/format",
@@ -255,6 +261,7 @@ export const ROOMS: readonly Room[] = [
       "src/cluster/wire",
       "src/cluster/membership",
       "src/state/locks",
+      "src/operate",
       "src/log/administration",
       "src/log/publishing",
       "src/log/format",

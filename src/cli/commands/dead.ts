@@ -6,7 +6,7 @@ import type { DeadLetter } from "../../../mod.ts";
 import type { DeadLetterOptions } from "../../contract/calls/durable_messages.ts";
 import { shownPayload } from "../../contract/declaration/redaction.ts";
 import { printable, printableJson } from "../../data/printable.ts";
-import { settled } from "../../log/administration/dead_letters.ts";
+import { changeEach } from "../../operate/change_each.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { type Flags, UsageError } from "../terminal/flags.ts";
 import { showDuration } from "../terminal/duration.ts";
@@ -195,7 +195,7 @@ async function settle(
   const { ids, flags, terminal } = run;
   const sure = ids.length > 0 || flags.has("yes");
   let [count, failed] = [0, 0];
-  for await (const [letter, error] of settled(letters, (letter) => sure ? letter[verb]() : Promise.resolve())) {
+  for await (const [letter, error] of changeEach(letters, (letter) => sure ? letter[verb]() : Promise.resolve())) {
     count++;
     if (!sure) continue;
     const { service, subscription, position, id } = letter;

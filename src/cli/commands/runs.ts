@@ -3,8 +3,11 @@
  * are applied in `flow/calls/run_infos.ts`; their flags are parsed here.
  * @decides `catga runs` and `catga run`: retry, cancel, skip or signal from a shell
  */
-import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../../contract/calls/flow.ts";
+import { pendingText, RUN_STATUS, type RunInfo } from "../../contract/calls/flow.ts";
 import { redacted, shownEntryValue, shownPending, shownView } from "../../contract/declaration/redaction.ts";
+import { isRecord } from "../../data/checks.ts";
+import { changeEach } from "../../operate/change_each.ts";
+import { chosenRuns, type RunChoice } from "../../operate/chosen_runs.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import { ClusterView } from "../cluster/cluster_view.ts";
 import { type Flags, UsageError } from "../terminal/flags.ts";
@@ -14,14 +17,13 @@ import type { Terminal } from "../terminal/terminal.ts";
 import { facts, Listing, print } from "../terminal/listing.ts";
 import { table } from "../terminal/table.ts";
 import { drivenWorkflow, isWorkflowName } from "../../contract/declaration/workflow.ts";
-import { isCatgaError } from "../../error.ts";
 
 /** The `runs` command of the tool. */
 export const runs: CliCommand = {
   name: "runs",
   words: "[WORKFLOW | VERB]",
   summary: "runs of workflows: lists, retries, cancels them",
-  flags: ["status", "workflow", "cause", "reason", "yes", "limit"],
+  flags: ["status", "workflow", "tag", "stage", "where", "code", "cause", "since", "until", "reason", "yes", "limit"],
   more: `
 Those that have changed longest ago come first, 100 unless --limit N says more.
 --status is running, waiting (for a time, a signal, another run, or a program
@@ -29,7 +31,9 @@ with another version of the workflow), retrying (a step failed, and is tried
 again), stuck (somebody has to decide: catga run), undoing, done, failed, or
 unreadable (its records need a key, see --codec, or a later version of Catga).
 PENDING is what a run waits for or tries again; a step whose first attempt runs
-is not recorded yet. --cause is a part of such an error.
+is not recorded yet. --cause is a part of such an error, and --code the code of
+one, or of the run's own end. --since and --until are times of the start: 2h is
+two hours ago, 2026-11-30 the midnight before that day in UTC.
 
 VERB is retry or cancel, for all runs that match, and needs --status, one of
 those that have not ended and can be read: retry has what is pending tried at
@@ -43,8 +47,7 @@ would do, until --yes.`,
     if (verb === undefined && word !== undefined && word !== workflow) {
       throw new UsageError(`give one workflow: ${word} or --workflow ${workflow}`);
     }
-    const status = flags.choice("status", RUN_STATUS);
-    const choice: Choice = { workflow, status, cause: flags.text("cause") };
+    const choice = choiceOf(workflow, flags);
     if (verb !== undefined) return await changeAll(verb, choice, flags, terminal);
     for (const flag of ["reason", "yes"] as const) {
       if (flags.has(flag)) throw new UsageError(`--${flag} is for catga runs retry and catga runs cancel`);
@@ -53,7 +56,7 @@ would do, until --yes.`,
     return await ClusterView.during(flags, terminal, async (view) => {
       const listing = new Listing(terminal, flags.has("json"), COLUMNS);
       let more = false;
-      for await (const info of chosenRuns(view, choice)) {
+      for await (const info of runsOf(view, choice)) {
         more = listing.count >= limit;
         if (more) break;
         listing.add(plain(info), row(info));
@@ -66,22 +69,40 @@ would do, until --yes.`,
   },
 };
 
-/** Selects runs of workflows, as the flags say. */
-interface Choice {
-  readonly workflow: string | undefined;
-  readonly status: RunStatus | undefined;
-  /** Text that the error of a run's pending step or handler must contain; `undefined`: any. */
-  readonly cause: string | undefined;
+/** Returns the choice of runs that the flags stand for. Throws a {@link UsageError} if one is invalid. */
+function choiceOf(workflow: string | undefined, flags: Flags): RunChoice {
+  const [from, before] = [flags.time("since"), flags.time("until")];
+  return {
+    workflow,
+    status: flags.choice("status", RUN_STATUS),
+    cause: flags.text("cause"),
+    code: flags.text("code"),
+    tag: flags.text("tag"),
+    stage: flags.text("stage"),
+    where: membersOf(flags.text("where")),
+    started: from === undefined && before === undefined ? undefined : { from, before },
+  };
 }
 
-async function* chosenRuns(view: ClusterView, { workflow, status, cause }: Choice): AsyncGenerator<RunInfo> {
-  for await (const info of view.runsInOrder({ workflow, status })) {
-    if (cause === undefined || hasFailedWith(info, cause)) yield info;
+function membersOf(text: string | undefined): Readonly<Record<string, unknown>> | undefined {
+  if (text === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
   }
+  if (isRecord(value)) return value;
+  throw new UsageError(`--where takes members of views as JSON, as '{"state":"packing"}'; got ${JSON.stringify(text)}`);
 }
 
-function noRuns(view: ClusterView, { workflow, status, cause }: Choice): string {
-  return `no runs${(workflow ?? status ?? cause) === undefined ? "" : " match"} ${view.place}`;
+function runsOf(view: ClusterView, choice: RunChoice): AsyncGenerator<RunInfo> {
+  return chosenRuns((options) => view.runsInOrder(options), choice);
+}
+
+function noRuns(view: ClusterView, choice: RunChoice): string {
+  const all = Object.values(choice).every((part) => part === undefined);
+  return `no runs${all ? "" : " match"} ${view.place}`;
 }
 
 /** Throws an `Error` if no node handles the workflow, and no run of it is stored. */
@@ -99,7 +120,7 @@ async function checkWorkflowIsKnown(view: ClusterView, workflow: string | undefi
 /** Retries, cancels or counts all runs that match the flags. Resolves with the exit code. */
 async function changeAll(
   verb: "retry" | "cancel",
-  choice: Choice,
+  choice: RunChoice,
   flags: Flags,
   terminal: Terminal,
 ): Promise<number> {
@@ -116,16 +137,15 @@ async function changeAll(
   if (verb === "cancel" && !reason) throw new UsageError("runs cancel takes --reason TEXT, which stays with the runs");
   return await ClusterView.during(flags, terminal, async (view) => {
     let [count, failed] = [0, 0];
-    for await (const { workflow, id, retry } of chosenRuns(view, choice)) {
+    const change = async ({ workflow, id, retry }: RunInfo) => {
+      // `reason` is set: it was checked above
+      if (flags.has("yes")) await (verb === "retry" ? retry() : view.cancelRun(workflow, id, reason!));
+    };
+    for await (const [{ workflow, id }, error] of changeEach(runsOf(view, choice), change)) {
       count++;
       if (!flags.has("yes")) continue;
-      try {
-        // `reason` is set: it was checked above
-        await (verb === "retry" ? retry() : view.cancelRun(workflow, id, reason!));
-      } catch (error) {
-        if (!isCatgaError(error)) throw error;
-        // an error for one run does not stop the others: the run may have ended after it was listed
-        failed++;
+      if (error !== undefined) {
+        failed++; // the run may have ended after it was listed
         terminal.say(printable(`${workflow} ${id}: ${error.code}: ${error.message}`));
         continue;
       }

@@ -16,10 +16,13 @@ const ID = TEXT.slice(0, 100).toWellFormed();
 const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
-const Export = workflow<string, string>("Export", { id: (id) => id });
+const Export = workflow<string, string>("Export", { id: (id) => id }).view<{ state: string }>();
 let broken = true;
 const handlers = Export.handle(async (flow, what) => {
-  if (what === "waits") await flow.sleep("a day", 86_400_000);
+  if (what === "waits") {
+    flow.show({ state: "asleep" });
+    await flow.sleep("a day", 86_400_000);
+  }
   return await flow.step(what === ID ? ID.slice(0, 50).toWellFormed() : "upload", () => {
     if (broken && what !== "ends") throw new Error(what === ID ? TEXT : "the disk is full");
     return what === ID ? TEXT : "uploaded";
@@ -41,7 +44,9 @@ describe("the tool and runs", await requireNatsServer(), () => {
     assertEquals([none.code, none.out], [0, ""]);
     assertMatch(none.err, /^no runs in the namespace default at 127/);
     app = await catga({ nats: server.url, handlers, logger: quiet });
-    for (const id of ["waits", "skipped", "retried", "ends", ID]) unwrap(await app.start(Export, id));
+    for (const id of ["waits", "skipped", "retried", "ends", ID]) {
+      unwrap(await app.start(Export, id, id === "ends" ? { tags: ["eu"] } : {}));
+    }
     await eventually("3 runs are stuck", async () => (await listed("--status", "stuck")).length === 3);
     await eventually("one waits", async () => (await listed("--status", "waiting"))[0] === "waits");
     await eventually("one is done", async () => (await listed("--status", "done"))[0] === "ends");
@@ -67,6 +72,21 @@ describe("the tool and runs", await requireNatsServer(), () => {
     );
     assertEquals((await run("runs", "No Name")).code, 2);
     assertEquals((await run("runs", "--status", "lost")).code, 2);
+  });
+
+  it("runs: by tag, view, failure code and the time of the start; a filter that is invalid is an error", async () => {
+    const all = (await listed()).length;
+    assertEquals(await listed("--tag", "eu"), ["ends"]);
+    assertEquals(await listed("--where", '{"state":"asleep"}'), ["waits"]);
+    assertEquals((await listed("--code", "HANDLER_FAILED")).length, 3);
+    assertEquals(await listed("--code", "NO_SUCH"), [undefined]);
+    assertEquals((await listed("--since", "7d")).length, all);
+    assertEquals(await listed("--since", "2h", "--until", "1h"), [undefined]);
+    assertEquals((await listed("--until", "2999-01-01")).length, all);
+    for (const args of [["--where", "[1]"], ["--where", "{"], ["--since", "soon"], ["--until", "7"]]) {
+      const { code, err } = await run("runs", ...args);
+      assertEquals([args, code, err.includes(args[0])], [args, 2, true]);
+    }
   });
 
   it("run: how it stands and its timeline; with --json a line for each", async () => {

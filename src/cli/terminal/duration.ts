@@ -1,13 +1,13 @@
 /** Parses durations given as flags, and formats durations, times and texts for tables. */
 
-const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /**
- * Parses a duration such as `500ms`, `5s`, `2m` or `1h`, or a number of ms. Returns ms; `undefined` for any other
+ * Parses a duration such as `500ms`, `5s`, `2m`, `1h` or `7d`, or a number of ms. Returns ms; `undefined` for any other
  * text.
  */
 export function readDuration(text: string): number | undefined {
-  const [, figure, unit = "ms"] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
+  const [, figure, unit = "ms"] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
   // cast: the pattern matches no other unit
   return figure === undefined ? undefined : Number(figure) * UNITS[unit as keyof typeof UNITS];
 }

@@ -3,16 +3,17 @@ import { assertEquals } from "@std/assert";
 import { readDuration, showDuration, showMillis, showShort, showTime } from "./duration.ts";
 
 describe("durations of the command line", () => {
-  it("readDuration: accepts ms, s, m and h, plain numbers as ms, and nothing else", () => {
-    assertEquals(["500ms", "5s", "2m", "1h", "0.9s", "250"].map(readDuration), [
+  it("readDuration: accepts ms, s, m, h and d, plain numbers as ms, and nothing else", () => {
+    assertEquals(["500ms", "5s", "2m", "1h", "0.9s", "250", "1d"].map(readDuration), [
       500,
       5_000,
       120_000,
       3_600_000,
       900,
       250,
+      86_400_000,
     ]);
-    assertEquals(["", "soon", "5 s", "-1s", "1d", "1e3"].map(readDuration), Array(6).fill(undefined));
+    assertEquals(["", "soon", "5 s", "-1s", "1w", "1e3"].map(readDuration), Array(6).fill(undefined));
   });
 
   it("showDuration: shows one or two units, and no negative time", () => {

@@ -63,6 +63,11 @@ export const COMMAND_FLAGS = {
   broken: { summary: "list entities whose events nodes cannot read" },
   reason: { value: "TEXT", summary: "why; it stays with the run" },
   workflow: { value: "NAME", summary: "only runs of this workflow" },
+  tag: { value: "TAG", summary: "only runs started with this tag" },
+  stage: { value: "NAME", summary: "only runs whose last flow.stage is this one" },
+  where: { value: "JSON", summary: "only runs whose view has these members" },
+  since: { value: "TIME", summary: "only what began then or later" },
+  until: { value: "TIME", summary: "only what began before" },
   cause: { value: "TEXT", summary: "only those whose error has this text in it" },
   release: { value: "KEY", summary: "take this lock away from its holder" },
   kind: { value: "KIND", summary: "only this kind: lock, lead or load" },
@@ -136,6 +141,21 @@ export class Flags {
     return this.#read(name, "a time such as 500ms, 5s or 2m, 1ms to 596h", (text) => {
       const ms = readDuration(text);
       return ms !== undefined && ms >= 1 && ms <= MAX_TIMEOUT ? ms : undefined;
+    });
+  }
+
+  /**
+   * Returns the flag's value as a time: a duration before now, or a date; `undefined`: not given. Throws a
+   * {@link UsageError} if it is invalid.
+   */
+  time(name: FlagName): Date | undefined {
+    return this.#read(name, "a time such as 2h (ago), 2026-11-30 or 2026-11-30T08:00Z", (text) => {
+      if (/^\d{4}-\d\d-\d\d/.test(text)) {
+        const time = new Date(text);
+        return Number.isNaN(time.getTime()) ? undefined : time;
+      }
+      const ms = /^\d+$/.test(text) ? undefined : readDuration(text); // a figure alone is no time ago
+      return ms === undefined ? undefined : new Date(Date.now() - ms);
     });
   }
 

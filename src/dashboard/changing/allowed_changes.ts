@@ -4,7 +4,7 @@
  * workflows, and skip their steps. A request is validated as a whole before it is carried out.
  */
 import { isContractName } from "../../contract/declaration/contract.ts";
-import { RUN_STATUS } from "../../contract/calls/flow.ts";
+import { RUN_STATUS, type RunInfo } from "../../contract/calls/flow.ts";
 import { isRecord } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 import { isCatgaError } from "../../error.ts";
@@ -12,9 +12,11 @@ import { wakesRun } from "../../contract/declaration/workflow.ts";
 import { scheduleSubject } from "../../log/format/names.ts";
 import { unschedule } from "../../log/publishing/unschedule.ts";
 import { randomUUID } from "node:crypto";
+import { changeEach } from "../../operate/change_each.ts";
+import { chosenRuns } from "../../operate/chosen_runs.ts";
 import { editLetter, type Letters } from "./letter_edit.ts";
 import { settleLetters } from "./letter_settling.ts";
-import { matchingRuns, stepsOf } from "../collecting/run_views.ts";
+import { choiceOf, stepsOf } from "../collecting/run_views.ts";
 import { shownText } from "../shown.ts";
 import type {
   CancelRequest,
@@ -158,12 +160,11 @@ async function changeRuns(
   { do: what, matching, reason = "" }: RunsRequest,
 ): Promise<ChangeAnswer> {
   let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
-  for await (const run of matchingRuns(source, matching)) {
-    try {
-      await (what === "retry runs" ? run.retry() : source.cancelRun(run.workflow, run.id, reason));
-      done++;
-    } catch (thrown) {
-      if (!isCatgaError(thrown)) throw thrown;
+  const chosen = chosenRuns((options) => source.runs(options), choiceOf(matching));
+  const change = (run: RunInfo) => what === "retry runs" ? run.retry() : source.cancelRun(run.workflow, run.id, reason);
+  for await (const [, thrown] of changeEach(chosen, change)) {
+    if (thrown === undefined) done++;
+    else {
       failed++;
       error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
     }

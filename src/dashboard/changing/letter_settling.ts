@@ -1,6 +1,6 @@
 /** Replays and discards dead letters: stores requests, which the leaders of the subscriptions carry out. */
 import type { DeadLetter, DeadLetterOptions } from "../../contract/calls/durable_messages.ts";
-import { settled } from "../../log/administration/dead_letters.ts";
+import { changeEach } from "../../operate/change_each.ts";
 import { messageId } from "../../log/format/commit.ts";
 import type { Letters } from "./letter_edit.ts";
 import { readPlace, shownCause } from "../collecting/parked_views.ts";
@@ -21,7 +21,7 @@ export async function settleLetters(
     const chosen = async function* () {
       for await (const letter of administration.deadLetters(options, only)) if (fits(letter)) yield letter;
     };
-    for await (const [, thrown] of settled(chosen(), (letter) => letter[what]())) {
+    for await (const [, thrown] of changeEach(chosen(), (letter) => letter[what]())) {
       if (thrown === undefined) done++;
       else {
         failed++;

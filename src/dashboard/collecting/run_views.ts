@@ -1,7 +1,8 @@
 /** Reads workflow runs for the dashboard's page. */
 import type { ObservedRetry } from "../../contract/nodes/alarms.ts";
-import { hasFailedWith, pendingText, type RunInfo } from "../../contract/calls/flow.ts";
+import { pendingText, type RunInfo } from "../../contract/calls/flow.ts";
 import { shownEntryValue, shownPending, shownView } from "../../contract/declaration/redaction.ts";
+import { chosenRuns, type RunChoice } from "../../operate/chosen_runs.ts";
 import { printableJson } from "../../data/printable.ts";
 import { shownId, shownLines, shownText } from "../shown.ts";
 import type { FoundRuns, RunCount, RunsRequest, RunView } from "../view.ts";
@@ -55,14 +56,9 @@ export async function retriedRuns(runs: AsyncIterable<RunInfo>, most: number): P
   return [...found.values()];
 }
 
-/** Yields the runs that match a request for changes of runs. */
-export async function* matchingRuns(
-  source: Pick<DashboardSource, "runs">,
-  { status, workflow, cause }: RunsRequest["matching"],
-): AsyncGenerator<RunInfo> {
-  for await (const run of source.runs({ status, workflow: workflow === "" ? undefined : workflow })) {
-    if (cause === "" || hasFailedWith(run, cause)) yield run;
-  }
+/** Returns the choice that a request of the page stands for, in which an empty text is any. */
+export function choiceOf({ status, workflow, cause }: RunsRequest["matching"]): RunChoice {
+  return { status, workflow: workflow === "" ? undefined : workflow, cause: cause === "" ? undefined : cause };
 }
 
 /** Resolves with the number of runs that match a request for changes of runs. */
@@ -71,7 +67,7 @@ export async function countRuns(
   matching: RunsRequest["matching"],
 ): Promise<RunCount> {
   let count = 0;
-  for await (const _ of matchingRuns(source, matching)) count++;
+  for await (const _ of chosenRuns((options) => source.runs(options), choiceOf(matching))) count++;
   return { count };
 }
 

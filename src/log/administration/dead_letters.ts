@@ -1,11 +1,10 @@
 /** Lists dead letters (messages whose attempts are used up) for programs, which can replay or discard them. */
-import { CatgaError, isCatgaError } from "../../error.ts";
+import { CatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/calls/durable_messages.ts";
 import { storedLimit, tooLarge } from "../../data/message_room.ts";
 import { checkKnown } from "../../data/checks.ts";
 import { byteLength } from "../../data/utf8.ts";
 import { toText } from "../../data/encoding.ts";
-import { Fifo } from "../../data/fifo.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import { itemText } from "../format/group.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
@@ -51,28 +50,6 @@ export async function* listDeadLetters(
       }
     }
   }
-}
-
-/**
- * Calls `work` for several dead letters concurrently, because the link to the server may be slow. Yields the letters in
- * order, each with the `CatgaError` with which `work` rejected for it; without an error if `work` succeeded. Throws any
- * other error of `work`.
- */
-export async function* settled(
-  letters: AsyncIterable<DeadLetter>,
-  work: (letter: DeadLetter) => Promise<void>,
-): AsyncGenerator<readonly [DeadLetter, CatgaError | undefined]> {
-  const begun = new Fifo<Promise<readonly [DeadLetter, unknown]>>();
-  const next = async (): Promise<readonly [DeadLetter, CatgaError | undefined]> => {
-    const [letter, error] = await begun.shift()!; // `begun` is not empty here
-    if (error !== undefined && !isCatgaError(error)) throw error;
-    return [letter, error];
-  };
-  for await (const letter of letters) {
-    begun.push(work(letter).then(() => [letter, undefined] as const, (error) => [letter, error] as const));
-    if (begun.size === MAX_CONCURRENT_LETTERS) yield await next();
-  }
-  while (begun.size > 0) yield await next();
 }
 
 /** The stream `catga_<ns>_subscriptions`, in which the leaders of subscriptions store commits and parked messages. */
@@ -208,4 +185,4 @@ function letterRequest(id: string, dead: number): string {
 
 const MAX_ATTEMPTS = 5;
 /** Number of messages that are read at once, and of letters that `work` handles at once; each message may have 1 MB. */
-const [MAX_BATCH, MAX_CONCURRENT_LETTERS] = [16, 64];
+const MAX_BATCH = 16;

@@ -6,7 +6,7 @@ import { CatgaError } from "../../error.ts";
 import { messageId } from "../format/commit.ts";
 import { commitSubject, parkedSubject, requestSubject, subscriptionKey } from "../format/names.ts";
 import { readRequest } from "../format/subscription_request.ts";
-import { listDeadLetters, settled } from "./dead_letters.ts";
+import { listDeadLetters } from "./dead_letters.ts";
 import { type GivenParked, NAMESPACE, stored, subscriptionsStream } from "./stored_suite.ts";
 import { storedSubscriptions } from "./stored_subscriptions.ts";
 
@@ -210,30 +210,5 @@ describe("a dead letter", () => {
       assertMatch(error.message, /is no dead letter any more: it was handled or discarded meanwhile/);
     }
     assertEquals(await requests(), []);
-  });
-});
-
-describe("settled", () => {
-  const letters = async function* (count: number) {
-    for (let position = 0; position < count; position++) yield await Promise.resolve({ position } as DeadLetter);
-  };
-
-  it("does it with many at once, and yields them in their order, with their errors", async () => {
-    let [underWay, most] = [0, 0];
-    const work = async ({ position }: DeadLetter) => {
-      most = Math.max(most, ++underWay);
-      for (let turn = 0; turn < 300 - position % 7; turn++) await Promise.resolve();
-      underWay--;
-      if (position === 7) throw new CatgaError("UNAVAILABLE", "gone");
-    };
-    const found = await Array.fromAsync(settled(letters(1_000), work));
-    assertEquals(found.map(([{ position }]) => position), Array.from({ length: 1_000 }, (_, i) => i));
-    assertEquals(found.flatMap(([{ position }, error]) => error ? [position, error.code] : []), [7, "UNAVAILABLE"]);
-    assertEquals(most > 32 && most <= 64, true, `${most}`);
-  });
-
-  it("throws what is no CatgaError", async () => {
-    const work = () => Promise.reject(new TypeError("wrong"));
-    await assertRejects(() => Array.fromAsync(settled(letters(3), work)), TypeError, "wrong");
   });
 });

@@ -168,6 +168,46 @@ describe("a file: the next start", () => {
     assertEquals(ticks, [0, 1, 1, 1]);
   });
 
+  it("a late firing of a cron is for another time than the next one, also if the time passes while it fires", async () => {
+    const start = Date.UTC(2026, 0, 1);
+    const first = new VirtualClock(start);
+    const file = await folder.open({ clock: first });
+    await append(await openStream(file.log()), { schedule: { at: "* * * * * *", target: "log.tick" } }, "log.cron");
+    await first.advance(0);
+    await file.close();
+    // the next process finds it due a ms before the next time, which comes between its look and the message
+    const clock = new VirtualClock(start + 2_999);
+    let isSlow = true;
+    const { driver } = faultyDriver();
+    const open: FileDriver["open"] = (path, options) => {
+      const database = driver.open(path, options);
+      const { prepare } = database;
+      return Object.assign(database, {
+        prepare(sql: string) {
+          const statement = prepare.call(database, sql);
+          if (!sql.includes("m.due <= ?")) return statement;
+          const all: typeof statement.all = (...values) => {
+            const rows = statement.all(...values);
+            if (isSlow) clock.leap(2);
+            isSlow = false;
+            return rows;
+          };
+          return { ...statement, all };
+        },
+      });
+    };
+    const next = await folder.open({ clock, driver: { ...driver, open } });
+    const stream = await openStream(next.log());
+    await clock.advance(2_500);
+    assert(!isSlow);
+    const ticks = await stream.read("log.tick", { from: 0 });
+    const seconds = ticks.map(({ time }) => Math.floor((time - start) / 1_000));
+    assertEquals(seconds, [2, 3, 4, 5]);
+    const closed = next.close();
+    await clock.advance(0);
+    await closed;
+  });
+
   it("a schedule of a process fires at once, others when they are due", async () => {
     const clock = new VirtualClock();
     const before = await folder.open({ clock });

@@ -310,11 +310,13 @@ export class RowStorage implements StreamStorage {
   }
 
   #fire(row: Row, now: number, stream: StorageStream): void {
-    const schedule = scheduled(JSON.parse(row.schedule as string), now);
-    const next = schedule.next(now);
+    // readers tell by its time which firing it is: with a later one, two firings could be for the same time
+    const time = Math.floor(now);
+    const schedule = scheduled(JSON.parse(row.schedule as string), time);
+    const next = schedule.next(time);
     const headers = row.headers === null ? undefined : JSON.parse(row.headers as string);
     const [subject, data] = [row.subject as string, row.data as Uint8Array];
-    stream.append(firedMessage({ subject, data, headers }, schedule, next));
+    stream.append(firedMessage({ subject, data, headers }, schedule, next), time);
     if (next === undefined) stream.purge(subject);
     else this.#sql.setDue.run(next, row.seq);
   }

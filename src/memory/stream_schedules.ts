@@ -43,7 +43,8 @@ export interface ScheduleStream {
   ready(): boolean;
   /** Draws the time between a schedule's due time and its firing, in ms. */
   lag(): number;
-  append(message: NewMessage): void;
+  /** Stores the message of a schedule that has fired. `time`: when, in whole ms since 1970; default: now. */
+  append(message: NewMessage, time?: number): void;
   /**
    * Removes the message stored under the subject of a finished schedule, even if another message has been stored there
    * since the schedule became due.

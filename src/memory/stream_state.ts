@@ -47,7 +47,7 @@ export class StreamState {
     const stream: StorageStream = {
       ready,
       lag,
-      append: (message) => this.append(message),
+      append: (message, time) => this.append(message, time),
       purge: (subject) => this.purge(subject),
       expire: (sequence) => this.#storage.remove(sequence),
     };
@@ -84,7 +84,7 @@ export class StreamState {
     });
   }
 
-  append(message: NewMessage): Verdict {
+  append(message: NewMessage, time: number = Math.floor(this.#clock.now())): Verdict {
     const { subject, id, expect, seconds, rollup } = message;
     if (this.settings.lasting && (rollup || seconds !== undefined)) {
       const error = new CatgaError("INVALID_MESSAGE", "the stream takes no messages with a ttl or a rollup");
@@ -98,7 +98,7 @@ export class StreamState {
     if (known !== undefined) return { type: "stored", sequence: known, duplicate: true };
     // a schedule replaces the message of its subject, as on nats-server
     if (rollup || schedule) this.purge(subject);
-    const sequence = this.#storage.push(message, Math.floor(this.#clock.now()), schedule);
+    const sequence = this.#storage.push(message, time, schedule);
     for (const observer of [...this.#observers]) observer();
     return { type: "stored", sequence, duplicate: false };
   }

@@ -132,6 +132,7 @@ export type {
   AskOptions,
   Decided,
   FlowSendOptions,
+  MapOptions,
   NoSignal,
   PendingStep,
   Question,

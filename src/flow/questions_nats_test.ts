@@ -2,6 +2,7 @@ import { type Catga, catga } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { againSuite } from "./again_suite.ts";
+import { mapSuite } from "./map_suite.ts";
 import { type QuestionsHarness, questionsSuite } from "./questions_suite.ts";
 
 const open = async (): Promise<QuestionsHarness> => {
@@ -29,3 +30,4 @@ const skip = await requireNatsServer();
 
 questionsSuite("over NATS", skip, open);
 againSuite("over NATS", skip, open);
+mapSuite("over NATS", skip, open);

@@ -7,6 +7,7 @@ import { type Catga, catga, type CatgaOptions, unwrap, workflow } from "../../mo
 import { MemoryNetwork, testCluster } from "../testing/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { againSuite } from "./again_suite.ts";
+import { mapSuite } from "./map_suite.ts";
 import { type QuestionsHarness, questionsSuite } from "./questions_suite.ts";
 
 /** A node at a time, each over the same store. */
@@ -42,7 +43,9 @@ const onFile = async () => {
 questionsSuite("in memory", {}, inMemory);
 questionsSuite("on a file", {}, onFile);
 againSuite("in memory", {}, inMemory);
+mapSuite("in memory", {}, inMemory);
 againSuite("on a file", {}, onFile);
+mapSuite("on a file", {}, onFile);
 
 describe("an answer, on another node than the asker's", () => {
   const Trip = workflow<void, void>("Trip");

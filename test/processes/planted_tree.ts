@@ -105,9 +105,9 @@ const PLANTS = {
   }],
   "lives-stale": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from: "const whole = this.#again(again, before, time, pending);",
+    from: "const whole = this.#again(again, together(before), time, pending);",
     to: "const kept = pending as PendingAgain & { whole?: typeof again };\n" +
-      "        const whole = { ...kept.whole ??= this.#again(again, before, time, pending) };\n" +
+      "        const whole = { ...kept.whole ??= this.#again(again, together(before), time, pending) };\n" +
       "        whole.at = journal.entries + before.length;\n        PENDING.set(whole, pending);",
   }],
   "lives-ids": [{

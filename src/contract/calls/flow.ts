@@ -192,6 +192,27 @@ export interface FlowSendOptions<T> extends StepOptions<T> {
   name?: string | undefined;
 }
 
+/**
+ * Options of `flow.map`, which works through a list. `T`: the type of what an item gives; `Item`: that of the items.
+ * `retry` and `timeout` are those of each item's step.
+ */
+export interface MapOptions<T, Item> extends Omit<StepOptions<T>, "undo"> {
+  /**
+   * The name of the list: its items are the steps `<name>[0]`, `<name>[1]`, … A list whose items are sent has the name
+   * of their contract if none is given; another one needs it.
+   */
+  name?: string | undefined;
+  /** Number of items that are worked on at once: 1 to 1,000. Default: 10. */
+  atOnce?: number | undefined;
+  /**
+   * True: what each item gives is collected, failures too, as `Promise.allSettled` does; false: the first failure ends
+   * the list, as in `Promise.all`. Default: false.
+   */
+  settled?: boolean | undefined;
+  /** Undoes the step of an item, as the `undo` of a step. Default: none. */
+  undo?: ((value: T, item: Item) => MaybePromise<unknown>) | undefined;
+}
+
 /** Options of `flow.wait`, which waits for a signal. */
 export interface WaitOptions {
   /**
@@ -277,6 +298,35 @@ export interface Flow<View = never, In = unknown> {
     contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
     ...args: SendArgs<In, FlowSendOptions<Out>>
   ): Promise<Decided<Out, F | ProgramCode>>;
+  /**
+   * Works through a list of up to 5,000 items, `atOnce` at a time: each item is a step of its own, or is sent, or is
+   * the input of another run. Items begin in the order of the list. Resolves with what they gave, in this order; or
+   * with the first failure that the function of an item returned, or a handler chose: no other item begins then, and
+   * those that are under way go on. With `settled` resolves with what all of them gave, failures too.
+   */
+  map<Item, T, Progress = unknown>(
+    items: readonly Item[],
+    fn: (item: Item, step: Step<Progress>, place: number) => MaybePromise<T>,
+    options: MapOptions<Exclude<NoInfer<T>, Failure>, NoInfer<Item>> & { name: string; settled?: false | undefined },
+  ): Promise<Exclude<T, Failure>[] | Extract<T, Failure>>;
+  /** Works through a list, and resolves with what each item gave, in the order of the list, failures too. */
+  map<Item, T, Progress = unknown>(
+    items: readonly Item[],
+    fn: (item: Item, step: Step<Progress>, place: number) => MaybePromise<T>,
+    options: MapOptions<Exclude<NoInfer<T>, Failure>, NoInfer<Item>> & { name: string; settled: boolean },
+  ): Promise<T[]>;
+  /** Sends each item, or starts a run with it, and resolves with the values, or with the first failure. */
+  map<In, Out, F extends string>(
+    items: readonly In[],
+    contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
+    options?: MapOptions<Out, In> & { settled?: false | undefined },
+  ): Promise<Decided<Out[], F | ProgramCode>>;
+  /** Sends each item, or starts a run with it, and resolves with all results. */
+  map<In, Out, F extends string>(
+    items: readonly In[],
+    contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
+    options: MapOptions<Out, In> & { settled: boolean },
+  ): Promise<Decided<Out, F | ProgramCode>[]>;
   /**
    * Resolves at a time, or after a number of ms (0 to ten years). The wait is stored: no process has to live until it
    * ends. Rejects with a `TypeError` or `RangeError` for another value.

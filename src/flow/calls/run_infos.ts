@@ -17,7 +17,7 @@ import { CatgaError, isCatgaError } from "../../error.ts";
 import { messageId } from "../../log/format/commit.ts";
 import { positionOf } from "../../log/format/group_text.ts";
 import { isOwn, type Journal, statusOf } from "../stored/journal.ts";
-import type { JournalEntry } from "../stored/journal_entry.ts";
+import { eachOf, type JournalEntry } from "../stored/journal_entry.ts";
 import type { EntryFor } from "../stored/notice_queue.ts";
 import type { RunLog } from "../stored/run_log.ts";
 import { isCalled, undecodedAt } from "../stored/run_message.ts";
@@ -164,8 +164,10 @@ async function runInfo(
   const journal = await orUndecoded(log.load(ref, ({ sequence, time, entries, mark }) => {
     const by = mark.slice(0, mark.lastIndexOf("."));
     for (const [i, entry] of entries.entries()) {
-      const type = entry.t === "skipped" && entry.done !== undefined ? "done" : entry.t;
-      timeline.push({ at: new Date(time), by, type, ...shown(entry) });
+      for (const one of eachOf(entry)) {
+        const type = one.t === "skipped" && one.done !== undefined ? "done" : one.t;
+        timeline.push({ at: new Date(time), by, type, ...shown(one) });
+      }
       if (isCalled(entry) || entry.t === "again") calls.push(messageId({ position: positionOf(sequence, i), time }));
       else if (entry.t === "held") heldAt = time;
     }

@@ -60,7 +60,9 @@ export class AttemptedStep extends StepCall {
     this.#work = work;
     this.#timeout = timeout;
     this.#retry = retry;
-    this.#isFresh = state.isFresh && !state.handedOver.has(called.name);
+    // an earlier execution may have begun a step of a list before it had stored what it had seen
+    const isFresh = called.together === undefined ? state.isFresh : state.isFirst;
+    this.#isFresh = isFresh && !state.handedOver.has(called.name);
   }
 
   override get mayHaveBegun(): boolean {
@@ -104,7 +106,7 @@ export class AttemptedStep extends StepCall {
    */
   async #toOutcome(): Promise<RecordedOutcome | undefined> {
     const { name, state } = this;
-    const { times, recorder } = state;
+    const { times } = state;
     while (true) {
       if (this.isSettled) return undefined;
       const left = times.pauseOf(name);
@@ -115,13 +117,19 @@ export class AttemptedStep extends StepCall {
         await this.#pause(left);
         continue;
       }
-      if (this.#isGivenUp() || !await recorder.ready(this.needsOutcome ? name : undefined)) return undefined;
+      if (this.#isGivenUp() || !await this.#isReady()) return undefined;
       // the step may have got an outcome, or may have been given up, while `ready` appended entries
       if (this.isSettled || this.#isGivenUp()) return undefined;
       if (state.isTooLong()) return undefined;
       const outcome = await state.activity.during(() => this.#attemptOnce());
       if (outcome !== "failed") return outcome;
     }
+  }
+
+  /** Resolves with `false` if no attempt may begin. */
+  #isReady(): Promise<boolean> {
+    const { state: { recorder }, needsOutcome, together } = this;
+    return needsOutcome ? recorder.ready(this.name) : recorder.ready(undefined, together);
   }
 
   /**
@@ -149,7 +157,8 @@ export class AttemptedStep extends StepCall {
       if (outcome.error?.retryable && !this.#failures.isLastAttempt(name, retry)) {
         throw new TransientError(errorOf(outcome.error));
       }
-      state.recorder.record({ t: "done", step: name, outcome, ...(outcome.ok ? this.undoFlag : {}) });
+      const done = { t: "done", step: name, outcome, ...(outcome.ok ? this.undoFlag : {}) } as const;
+      state.recorder.record(done, this.together);
       return outcome;
     } catch (thrown) {
       if (this.isSettled) return undefined;

@@ -119,7 +119,7 @@ export class ChildStep extends StepCall {
     const started = await Promise.resolve(starting).finally(() => state.attempts--);
     if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
     if (started.ok) {
-      recorder.record({ t: "child", step: name, ...child, ...this.undoFlag });
+      recorder.record({ t: "child", step: name, ...child, ...this.undoFlag }, this.together);
       recorder.after(() => this.go()); // the child may have ended before its start was recorded
     } else if (isTemporary(started.error.code)) {
       state.activity.timer(RESTART_PAUSE, () => this.go());

@@ -252,6 +252,8 @@ export class Drive {
       transaction: (store, name, fn, options = {}) => steps.transaction(store, name, fn, options),
       send: (contract: unknown, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.send(contract as AnyContract, payload, options),
+      // the cast is safe: `Steps.map` resolves with what the declarations of `map` say
+      map: steps.map.bind(steps) as unknown as Flow["map"],
       sleep: (name, until) => this.#waits.sleep(name, until),
       wait: (signals: AnyWaitable | readonly AnyWaitable[], options: WaitOptions = {}) =>
         this.#waits.wait(signals, options),
@@ -556,8 +558,8 @@ export class Drive {
   #suspend(): void {
     const state = this.#state;
     if (state.tooLong && this.journal.cancelled === undefined) {
-      const { entries, base } = this.journal;
-      const message = `${state.label} has ${entries - base} entries: return flow.again(input) before it is so long`;
+      const message =
+        `${state.label} has ${this.journal.length} entries: return flow.again(input) before it is so long`;
       return state.recorder.recordStuck("", { code: "TOO_LARGE", message });
     }
     if (this.#timeLimit.isKept) state.stop("suspended");

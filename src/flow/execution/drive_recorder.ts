@@ -44,6 +44,7 @@ import {
   answerKey,
   askedBy,
   type JournalEntry,
+  type ListedEntry,
   type RecordedError,
   type RunLogMessage,
   type ShownEntry,
@@ -130,6 +131,8 @@ export class DriveRecorder {
   /** The view that the handler has shown last, while it waits for an entry with which it is stored. */
   #shown: ShownEntry | undefined;
   #shownTimer: Timer | undefined;
+  /** Set while outcomes of a list's steps may wait for further ones. */
+  #gathering: Timer | undefined;
   /** By step: its progress that is not queued yet, and the time at which it is due, in ms since 1970. */
   readonly #progress = new Map<string, { readonly value: unknown; readonly due: number }>();
   /** Number of ends after which an earlier execution of the run has recorded a view; -1: none has. */
@@ -162,8 +165,13 @@ export class DriveRecorder {
     return this.#cancelling;
   }
 
-  record(entry: JournalEntry): void {
+  /**
+   * `together`: for an entry about a step of a list, as of {@link CalledStep.together}. The outcomes of such steps wait
+   * until there are as many, until nothing else is in progress, or a second.
+   */
+  record(entry: JournalEntry, together?: number): void {
     if (this.#drive.over) return;
+    if (together !== undefined) LISTED.set(entry, together);
     if (this.#ending) {
       if (OUTCOMES.has(entry.t)) this.#behindEnd.push(entry);
       return;
@@ -173,6 +181,7 @@ export class DriveRecorder {
     this.#queue.push(entry);
     this.#ending = entry.t === "ended" || entry.t === "again";
     if (ENDS.has(entry.t) && "step" in entry) this.#ends.record(entry.step);
+    if (together !== undefined) this.#gather();
     this.#activity.askForTurn();
   }
 
@@ -209,6 +218,20 @@ export class DriveRecorder {
       this.#queueShown();
       this.flush();
     }, true);
+  }
+
+  #gather(): void {
+    this.#gathering ??= this.#activity.timer(SHOWN_ALONE, () => {
+      this.#gathering = undefined;
+      this.flush();
+    }, true);
+  }
+
+  /** True while the outcomes of a list's steps wait for further ones, with which they are stored. */
+  get #isGathering(): boolean {
+    const most = LISTED.get(this.#queue[0]) ?? 0;
+    return this.#gathering !== undefined && this.#queue.length < most && this.#activity.isGoingOn &&
+      this.#queue.every(isListedEnd);
   }
 
   /** Begins to store the view and the progress that wait for another entry. Returns false if there is none. */
@@ -302,8 +325,10 @@ export class DriveRecorder {
    * Stores all recorded entries, and an entry which says that this node executes the run. Await it before an attempt
    * begins. `step`: name of a step with an `undo`: if it is not in {@link Journal.begun}, a new entry `held` is stored,
    * which discards that list. Resolves with `false` if the execution of the run has ended, or no attempt may begin.
+   * `together`: for a step of a list that has nothing to be undone, as of {@link CalledStep.together}: it may begin
+   * while as many outcomes of such steps are not stored, since nothing but these is lost with this process.
    */
-  async ready(step?: string): Promise<boolean> {
+  async ready(step?: string, together = 0): Promise<boolean> {
     while (this.#mayBegin) {
       const { endpoint } = this.#host;
       const { holder, begun } = this.#journal;
@@ -315,10 +340,16 @@ export class DriveRecorder {
         const shape = this.#host.shapeOf(this.#ref.workflow);
         this.#queue.push({ t: "held", ...(shape === this.#journal.shape ? {} : { shape }) });
       }
-      if (!this.#isStoring) return true;
-      await this.stored();
+      if (!this.#isStoring || this.#mayGoAhead(together)) return true;
+      // a step of a list looks again after each append: what others of the list have recorded meanwhile may wait
+      await (together > 0 ? this.#storeQueue() : this.stored());
     }
     return false;
+  }
+
+  #mayGoAhead(together: number): boolean {
+    const isRoom = this.#queue.length < together && !this.#mustRestart;
+    return isRoom && [...this.#inFlight, ...this.#splitOff, ...this.#queue].every(isListedEnd);
   }
 
   get #mayBegin(): boolean {
@@ -351,7 +382,7 @@ export class DriveRecorder {
    * ActivityHost.turn}) in which the handler has seen all stored ends.
    */
   flush(): void {
-    if (this.#queue.length > 0) void this.#storeQueue();
+    if (this.#queue.length > 0 && !this.#isGathering) void this.#storeQueue();
   }
 
   /** Stores the queued entries, after the append in progress if there is one: a run has one append at a time. */
@@ -360,9 +391,11 @@ export class DriveRecorder {
   }
 
   async #store(): Promise<void> {
+    this.#gathering?.cancel();
+    this.#gathering = undefined;
     this.#queueShown();
     const entries = this.#inFlight = this.#queue.splice(0, MAX_TOGETHER);
-    const before = this.#journal.entries - this.#journal.base;
+    const before = this.#journal.length;
     try {
       if (entries.some(isStuck)) await this.#noteStuck(entries);
       if (!await this.#append(entries)) return this.#superseded();
@@ -377,7 +410,7 @@ export class DriveRecorder {
         }
         return this.#drive.stop("restart");
       }
-      const now = this.#journal.entries - this.#journal.base;
+      const now = this.#journal.length;
       if (before < WARN_ENTRIES && now >= WARN_ENTRIES) {
         this.#host.app.observer({ type: "run-long", ...this.#ref, entries: now });
       }
@@ -448,7 +481,7 @@ export class DriveRecorder {
       if (again.t === "again") {
         const before = entries.slice(0, -1);
         const pending = PENDING.get(again)!; // set: recordAgain made the entry
-        const whole = this.#again(again, before, time, pending);
+        const whole = this.#again(again, together(before), time, pending);
         const part = partOf(whole, Math.min(MAX_PART, log.mostBytes));
         entries = [...before, whole];
         if (part !== undefined && before.length > 0) {
@@ -474,7 +507,8 @@ export class DriveRecorder {
         fresh = [...pending.unanswered, ...unansweredIn(whole, journal, before)];
       }
       const { entries: version, view } = journal;
-      const message = log.messages.of(ref, entries, { version, holder, time, viewAt: view?.at });
+      const stored = together(entries);
+      const message = log.messages.of(ref, stored, { version, holder, time, viewAt: view?.at });
       if (entries.length > 1 && exceeds(message.text, log.mostBytes)) {
         const half = entries.length >> 1;
         const more = entries.slice(half);
@@ -489,7 +523,7 @@ export class DriveRecorder {
       const sequence = await log.append(ref, message, journal, () => this.#drive.over);
       if (sequence !== "conflict") {
         this.endStarvation();
-        this.#apply({ sequence, time, holder, entries, mark: message.mark });
+        this.#apply({ sequence, time, holder, entries: stored, mark: message.mark });
         const answers = [...entries.filter((entry) => entry.t === "answered"), ...fresh];
         if (answers.length > 0) this.#host.answered(ref, answers, sequence);
         if (entries.some(isShown)) this.#host.shown(ref, journal);
@@ -647,6 +681,26 @@ function unansweredIn(
   });
 }
 
+/** Makes one entry of entries about steps of a list that follow each other. */
+function together(entries: readonly JournalEntry[]): readonly JournalEntry[] {
+  const stored: JournalEntry[] = [];
+  let listed: ListedEntry[] = [];
+  for (const [i, entry] of entries.entries()) {
+    if (!LISTED.has(entry)) {
+      stored.push(entry);
+      continue;
+    }
+    listed.push(entry as ListedEntry); // safe: `record` is told so of no other types
+    if (i + 1 < entries.length && LISTED.has(entries[i + 1])) continue;
+    stored.push(listed.length === 1 ? entry : { t: "listed", entries: listed });
+    listed = [];
+  }
+  return stored;
+}
+
+/** By entry about a step of a list: how many of its kind are stored together. */
+const LISTED = new WeakMap<JournalEntry, number>();
+const isListedEnd = (entry: JournalEntry) => entry.t === "done" && LISTED.has(entry);
 /** By entry `again`: what it is made from. */
 const PENDING = new WeakMap<JournalEntry, PendingAgain>();
 /** Types of decisions that no longer hold once a cancel is stored that they were made without. */

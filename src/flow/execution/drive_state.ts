@@ -137,7 +137,7 @@ export class DriveState {
   readonly #callbacks: DriveCallbacks;
   readonly #resolve: (end: DriveEnd) => void;
   /** True if this node has just started the run, and this is its first execution. */
-  readonly #isFirst: boolean;
+  readonly isFirst: boolean;
   /**
    * Names of steps with an `undo` that may have begun before this execution, and had no outcome; `undefined`: not
    * known.
@@ -154,7 +154,7 @@ export class DriveState {
     this.host = host;
     this.ref = ref;
     this.journal = journal;
-    this.#isFirst = fresh;
+    this.isFirst = fresh;
     this.#begunBefore = options.begun === undefined ? journal.begun : new Set(options.begun);
     this.handedOver = handedOver;
     this.activity = new Activity(host, { turn: () => this.#turn(), broken: (error) => this.broken(error) });
@@ -200,7 +200,7 @@ export class DriveState {
    * may still be at a place that an earlier execution had reached.
    */
   get isFresh(): boolean {
-    return this.#isFirst || this.ends.isBehindOthers;
+    return this.isFirst || this.ends.isBehindOthers;
   }
 
   /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: not known. */
@@ -325,8 +325,8 @@ export class DriveState {
    * entries. The run becomes stuck when nothing is in progress. A cancelled run may continue to its end.
    */
   isTooLong(): boolean {
-    const { entries, base, cancelled } = this.journal;
-    const coming = entries - base + this.recorder.queued + this.attempts;
+    const { length, cancelled } = this.journal;
+    const coming = length + this.recorder.queued + this.attempts;
     if (coming < MAX_ENTRIES || cancelled !== undefined || this.phase === "undoing") return false;
     return this.tooLong = true;
   }

@@ -19,6 +19,8 @@ export interface CalledStep {
    * a child run, which undoes its steps itself.
    */
   readonly needsOutcome: boolean;
+  /** For a step of a list (`flow.map`): number of its outcomes that are stored together; `undefined`: another step. */
+  readonly together?: number | undefined;
   /** Returns the outcome to the caller of the step. */
   settle(outcome: RecordedOutcome): void;
 }
@@ -37,15 +39,17 @@ export abstract class StepCall implements PendingCall {
    */
   protected readonly undoFlag: { readonly undo?: boolean };
   protected readonly settle: (outcome: RecordedOutcome) => void;
+  protected readonly together: number | undefined;
   #isOver = false;
 
-  constructor(state: DriveState, { name, isMain, hasUndo, needsOutcome, settle }: CalledStep) {
+  constructor(state: DriveState, { name, isMain, hasUndo, needsOutcome, together, settle }: CalledStep) {
     this.state = state;
     this.name = name;
     this.isMain = isMain;
     this.needsOutcome = needsOutcome;
     this.undoFlag = hasUndo ? { undo: true } : {};
     this.settle = settle;
+    this.together = together;
   }
 
   /** True if the step has its outcome, or has been given up. */

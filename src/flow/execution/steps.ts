@@ -7,10 +7,18 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { AnyContract } from "../../contract/declaration/contract.ts";
 import { STEP_PAUSES } from "../../contract/declaration/defaults.ts";
 import { describe } from "../../contract/declaration/definition.ts";
-import type { AnyQuestion, FlowSendOptions, Step, StepOptions, StepStore } from "../../contract/calls/flow.ts";
+import type {
+  AnyQuestion,
+  FlowSendOptions,
+  MapOptions,
+  Step,
+  StepOptions,
+  StepStore,
+} from "../../contract/calls/flow.ts";
 import { isFailure } from "../../contract/calls/result.ts";
 import type { MaybePromise } from "../../contract/schemas/schema.ts";
 import {
+  checkBoolean,
   checkDelay,
   checkFunction,
   checkInteger,
@@ -40,6 +48,11 @@ type StepPolicy = StepRetry & { readonly timeout: number };
 
 /** The `undo` of a step, which takes the value that is recorded for it. */
 export type Undo = (value: unknown) => MaybePromise<unknown>;
+
+/** The work of a list's items: the function of their steps, or what is sent with each. */
+type MapWork = AnyContract | ((item: unknown, step: Step, place: number) => MaybePromise<unknown>);
+
+type ItemUndo = (value: unknown, item: unknown) => MaybePromise<unknown>;
 
 /** Makes a {@link StepCall} from the parameters of a call of `flow.step` or `flow.send`. */
 type MakeStep = (called: CalledStep, policy: StepPolicy) => StepCall;
@@ -125,7 +138,12 @@ export class Steps {
     }
   }
 
-  step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options: StepOptions<NoInfer<T>>): Promise<T> {
+  step<T>(
+    name: string,
+    fn: (step: Step) => MaybePromise<T>,
+    options: StepOptions<NoInfer<T>>,
+    together?: number,
+  ): Promise<T> {
     const state = this.#state;
     const timeout = options?.timeout ?? state.host.app.timeout;
     if (typeof fn !== "function") {
@@ -137,7 +155,7 @@ export class Steps {
       if (isFailure(value)) return { ok: false, error: decided(value.error, "the step", mostBytes) };
       return { ok: true, value: copyOf(value, "the result", mostBytes) };
     });
-    return this.#call(name, options, make, {}) as Promise<T>; // the step's value has its function's type
+    return this.#call(name, options, make, { together }) as Promise<T>; // the step's value has its function's type
   }
 
   transaction<Tx, Out, T>(
@@ -156,7 +174,12 @@ export class Steps {
     return this.step<T>(name, ({ id, signal }) => store["~step"](id, fn, signal), options);
   }
 
-  send(contract: AnyContract, payload: unknown, options: FlowSendOptions<never>): Promise<unknown> {
+  send(
+    contract: AnyContract,
+    payload: unknown,
+    options: FlowSendOptions<never>,
+    together?: number,
+  ): Promise<unknown> {
     const state = this.#state;
     const kind = contract?.kind as string;
     const isRequest = (kind === "command" || kind === "query") && isRecord(contract.options);
@@ -171,7 +194,7 @@ export class Steps {
     const { name = contract.name, ...rest } = options;
     if (kind === "workflow") {
       const make: MakeStep = (called) => new ChildStep(state, called, contract, payload);
-      return this.#call(name, rest, make, { isSend: true, isChild: true });
+      return this.#call(name, rest, make, { isSend: true, isChild: true, together });
     }
     const timeout = rest.timeout ?? contract.options.timeout ?? state.host.app.timeout;
     // a send ends at its own timeout; the attempt has a longer timeout, for a send that fails to end at its timeout
@@ -179,7 +202,47 @@ export class Steps {
       Math.min(MAX_TIMEOUT, timeout + SEND_GRACE),
       sending(state, contract, payload, timeout),
     );
-    return this.#call(name, rest, make, { isSend: true });
+    return this.#call(name, rest, make, { isSend: true, together });
+  }
+
+  /**
+   * Works through a list; `work`: the function of each item's step, or what is sent with each item. Each item is a step
+   * of its own, under the list's name and its place. Items begin in the order of the list, each when the handler's turn
+   * comes to the end of an earlier one: so each replay begins the same ones.
+   */
+  map(items: readonly unknown[], work: MapWork, options: MapOptions<never, never> = {}): Promise<unknown> {
+    const state = this.#state;
+    const isSend = typeof work !== "function";
+    const { name = isSend ? work?.name : undefined, atOnce = AT_ONCE, settled = false, undo, ...policy } = options ??
+      {};
+    const at = `map ${typeof name === "string" ? name : show(name)}`;
+    try {
+      checkKnown(at, options, MAP_OPTIONS);
+      if (typeof name !== "string") throw new TypeError(`${at}: option name must be a text; got ${show(name)}`);
+      checkInteger(`${at}: atOnce`, atOnce, 1, MAX_AT_ONCE);
+      checkBoolean(`${at}: settled`, settled);
+      if (!Array.isArray(items)) throw new TypeError(`${at} takes a list of items; got ${show(items)}`);
+      if (items.length > MAX_ITEMS) {
+        const advice = "work through a part, and through the next one in the run's next life (flow.again)";
+        throw new RangeError(`${at} takes up to ${MAX_ITEMS} items; got ${items.length}: ${advice}`);
+      }
+    } catch (error) {
+      return state.misused(error);
+    }
+    const list = [...items];
+    const begin = (n: number): Promise<unknown> => {
+      const item = list[n];
+      // without `undo` if there is none; the casts are safe: its types are those of the items and values of this call
+      const undone = undo && { undo: (value: unknown) => (undo as ItemUndo)(value, item) };
+      const own = { ...policy, ...undone } as StepOptions<unknown>;
+      const step = `${name}[${n}]`;
+      if (isSend) return this.send(work, item, { ...own as StepOptions<never>, name: step }, atOnce);
+      return this.step<unknown>(step, (step) => work(item, step, n), own, atOnce);
+    };
+    const ends = inTurn(list.length, atOnce, begin, (end) => !settled && isFailure(end));
+    if (!isSend || settled) return ends;
+    // safe: each end of a send is a result
+    return ends.then((ends) => Array.isArray(ends) ? { ok: true, value: ends.map(({ value }) => value) } : ends);
   }
 
   ask(question: AnyQuestion, run: string, payload: unknown, options: FlowSendOptions<never>): Promise<unknown> {
@@ -206,7 +269,11 @@ export class Steps {
     name: string,
     options: StepOptions<never>,
     make: MakeStep,
-    { isSend = false, isChild = false }: { readonly isSend?: boolean; readonly isChild?: boolean },
+    { isSend = false, isChild = false, together }: {
+      readonly isSend?: boolean;
+      readonly isChild?: boolean;
+      readonly together?: number | undefined;
+    },
   ): Promise<unknown> {
     const state = this.#state;
     const { journal } = state;
@@ -233,7 +300,7 @@ export class Steps {
     if (known !== undefined && state.sees(known.index)) state.ends.deliver(name, () => settle(known));
     else if (known !== undefined || isAbandoned) state.halt();
     else {
-      const step = make({ name, isMain, hasUndo, needsOutcome, settle }, policy);
+      const step = make({ name, isMain, hasUndo, needsOutcome, together, settle }, policy);
       this.#steps.set(name, step);
       step.begin();
     }
@@ -284,6 +351,40 @@ export class Steps {
   }
 }
 
+/**
+ * Calls `begin` for the numbers from 0, at most `atOnce` of them at a time. Resolves with what they resolved with, in
+ * their order; or with the first one for which `isLast` returns true: then no other begins. Rejects as the first one
+ * that rejects.
+ */
+function inTurn<T>(
+  count: number,
+  atOnce: number,
+  begin: (n: number) => Promise<T>,
+  isLast: (end: T) => boolean,
+): Promise<T[] | T> {
+  return new Promise((resolve, reject) => {
+    const ends: T[] = new Array(count);
+    let [next, left, isOver] = [0, count, false];
+    const stop = () => isOver = true;
+    const go = () => {
+      if (isOver || next === count) return;
+      const n = next++;
+      begin(n).then((end) => {
+        ends[n] = end;
+        if (isOver) return;
+        if (isLast(end)) {
+          stop();
+          return resolve(end);
+        }
+        if (--left === 0) return resolve(ends);
+        go();
+      }).catch((error) => (stop(), reject(error)));
+    };
+    if (count === 0) return resolve(ends);
+    for (let n = 0; n < atOnce; n++) go();
+  });
+}
+
 /** How much longer than the timeout of its send an attempt may take, in ms. */
 const SEND_GRACE = 2_000;
 
@@ -301,5 +402,15 @@ function checkStep(at: string, options: StepOptions<never>): void {
   }
 }
 
+/** Number of items of a list that are worked on at once, unless the program says another. */
+const AT_ONCE = 10;
+/** Maximum of that number. */
+const MAX_AT_ONCE = 1_000;
+/**
+ * Maximum number of items of a list: half of a run's entries, if no two are stored together.
+ * @decides `flow.map`, how long its list may be
+ */
+const MAX_ITEMS = 5_000;
+const MAP_OPTIONS = new Set(["name", "atOnce", "settled", "undo", "retry", "timeout"]);
 const STEP_OPTIONS = new Set(["undo", "retry", "timeout"]);
 const RETRY_OPTIONS = new Set(["attempts", "delay"]);

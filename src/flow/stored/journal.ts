@@ -185,6 +185,8 @@ export class Journal {
   readonly #hastened = new Set<string>();
   /** By step: the time of the schedule that was stored for it, in ms since 1970. */
   readonly #schedules = new Map<string, number>();
+  /** Number of entries of this life that report the end of a child. */
+  #childEnds = 0;
   /** Recorded outcomes of child runs that have ended, by the parent's step together with the child. */
   readonly #told = new Map<string, RecordedOutcome>();
 
@@ -198,6 +200,11 @@ export class Journal {
       this.#entry(entry, time);
       this.entries++;
     }
+  }
+
+  /** Number of entries of this life that count towards its maximum: a child counts once, with the entry of its start. */
+  get length(): number {
+    return this.entries - this.base - this.#childEnds;
   }
 
   /** Returns the signal or question with this number. */
@@ -303,6 +310,7 @@ export class Journal {
       case "done":
         return this.#outcome(entry.step, entry.outcome, entry.undo);
       case "told":
+        this.#childEnds++;
         this.#told.set(childKey(entry.step, entry), entry.outcome);
         return this.#childOutcome(entry.step);
       case "skipped": {
@@ -377,6 +385,9 @@ export class Journal {
         return void this.#parts.set(entry.part, { ...entry, sequence: this.sequence });
       case "again":
         return this.#again(entry, time);
+      case "listed":
+        for (const one of entry.entries) this.#entry(one, time);
+        return;
       case "child":
         this.children.set(entry.step, {
           ...{ workflow: entry.workflow, run: entry.run },
@@ -463,7 +474,7 @@ export class Journal {
       this.ended =
         undefined;
     this.retriedAt = -1;
-    this.endedAt = this.takeovers = 0;
+    this.endedAt = this.takeovers = this.#childEnds = 0;
     const { started, startedAt, life, at, next, limited = false, view } = entry;
     this.started = started;
     this.shape = started.shape ?? "";

@@ -199,6 +199,8 @@ export type DrivenEntry =
     readonly run: string;
     readonly undo?: boolean;
   }
+  /** Outcomes, and started runs, of steps of a list that are stored together: they count as one entry of the run. */
+  | { readonly t: "listed"; readonly entries: readonly ListedEntry[] }
   | ShownEntry
   /** A step has reported how far it is, for its next attempt. */
   | { readonly t: "progress"; readonly step: string; readonly value?: unknown }
@@ -227,6 +229,9 @@ export type DrivenEntry =
     readonly until: number;
     readonly schedules?: readonly string[];
   };
+
+/** An entry about a step of a list (`flow.map`), of which one entry `listed` has several. */
+export type ListedEntry = DrivenEntry & { readonly t: "done" | "child" };
 
 /**
  * The handler shows a new view of the run: a text (`flow.stage`), or any value (`flow.show`). `after`: number of ends
@@ -308,6 +313,10 @@ const isOpenSignal: Check = (open) =>
 const isKeptAnswer: Check = (answer) =>
   isRecord(answer) && isText(answer.key) && isOutcome(answer.outcome) && isTime(answer.until);
 const isListOf = (check: Check): Check => (list) => Array.isArray(list) && list.every(check);
+const isListed: Check = (entry) => {
+  const { t } = entryOf(entry) ?? {};
+  return t === "done" || t === "child";
+};
 const isTimedName: Check = (pair) => Array.isArray(pair) && isText(pair[0]) && isTime(pair[1]);
 
 const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Check>> } = {
@@ -351,6 +360,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   waits: { step, signal: isText, until: maybe(isTime), scheduled },
   took: { step, n: maybe(isCount) },
   child: { step, workflow: isText, run: isText, undo: maybe(isFlag) },
+  listed: { entries: isListOf(isListed) },
   staged: { stage: isText, after: maybe(isCount) },
   shown: { after: maybe(isCount) },
   progress: { step },
@@ -369,6 +379,11 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
 
 /** The checks of each type of entry, as a list: an entry is read for each message of a run. */
 const CHECKS = new Map(Object.entries(MEMBERS).map(([type, members]) => [type, Object.entries(members)]));
+
+/** Returns the entries that an entry stands for: those of a list, or itself. */
+export function eachOf(entry: JournalEntry): readonly JournalEntry[] {
+  return entry.t === "listed" ? entry.entries : [entry];
+}
 
 /** The names of all types of entries. The docs explain each. */
 export const ENTRY_TYPES: readonly string[] = [...CHECKS.keys()];

@@ -149,10 +149,10 @@ export function formatOf({ t }: JournalEntry): number {
 }
 
 /**
- * Types of entries of later versions of Catga without which a run is executed wrongly: it would take other signals, or
- * begin a life again.
+ * Types of entries of later versions of Catga without which a run is executed wrongly: it would take other signals,
+ * begin a life again, or run steps again that have their outcome.
  */
-const NOT_PASSED_OVER: ReadonlySet<string> = new Set(["asked", "answered", "again", "carried"]);
+const NOT_PASSED_OVER: ReadonlySet<string> = new Set(["asked", "answered", "again", "carried", "listed"]);
 
 /**
  * Decodes a stored message of a run. A malformed message has no entries. Throws `UNAVAILABLE` if only other nodes can

@@ -19,7 +19,7 @@ export function mapSuite(name: string, options: object, open: () => Promise<Ques
         flow.map(list, async (item, { id, attempt }, place) => {
           ids.push(id);
           most = Math.max(most, ++open_);
-          await new Promise((resolve) => setTimeout(resolve, (7 - item) % 7));
+          await new Promise((resolve) => setTimeout(resolve, 3 * item % 7));
           open_--;
           if (item === 5 && attempt === 1) throw new Error("once");
           return `${place}:${item}`;

@@ -69,6 +69,8 @@ interface Change {
  *   when it decided to, not what was stored until then; `lives-ids`, `lives-answers`, `lives-asked`: it forgets the ids
  *   of signals, the answers, the ids of questions; `lives-step-id`: its steps have the ids of its first life;
  *   `lives-called`: nobody is called for a new life; `lives-cancel`: it begins anew in spite of a cancel.
+ *   `list-part`: of outcomes that are stored together, the first alone counts; `list-place`: what items give stands in
+ *   the order in which they ended; `list-ahead`: an item that has to be undone begins before what led to it is stored.
  *   `flow-child`: nothing becomes of a child that was not started when its parent is cancelled.
  *   `flow-replay`: what is recorded is seen in the order of the calls.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two
@@ -139,6 +141,21 @@ const PLANTS = {
     file: "src/flow/execution/drive_recorder.ts",
     from: 'new Set(["ended", "failing", "answered", "again"])',
     to: 'new Set(["ended", "failing", "answered"])',
+  }],
+  "list-part": [{
+    file: "src/flow/stored/journal.ts",
+    from: "for (const one of entry.entries) this.#entry(one, time);",
+    to: "this.#entry(entry.entries[0], time);",
+  }],
+  "list-place": [{
+    file: "src/flow/execution/steps.ts",
+    from: "        ends[n] = end;\n",
+    to: "        ends[count - left] = end;\n",
+  }],
+  "list-ahead": [{
+    file: "src/flow/execution/attempted_step.ts",
+    from: "needsOutcome ? recorder.ready(this.name) : recorder",
+    to: "needsOutcome ? recorder.ready(this.name, together) : recorder",
   }],
   "flow-expect": [{
     file: "src/flow/stored/run_log.ts",

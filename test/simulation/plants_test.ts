@@ -16,6 +16,7 @@ import { simulateChildren } from "./child_simulation.ts";
 import { simulateEntities } from "./entity_simulation.ts";
 import { firstRed } from "./first_red.ts";
 import { simulateFlow } from "./flow_simulation.ts";
+import { simulateLists } from "./list_simulation.ts";
 import { simulateLives } from "./lives_simulation.ts";
 import {
   BATCHED,
@@ -127,6 +128,16 @@ const SIMULATIONS: readonly Simulation[] = [
       ["lives-step-id", /ids of the steps/],
       ["lives-called", /nobody tells anything|a result is/, 4],
       ["lives-cancel", /its cancel was ok/, 6],
+    ],
+  },
+  {
+    name: "list_simulation",
+    play: simulateLists,
+    seeds: 300,
+    plants: [
+      ["list-part", /ends with|runs again/],
+      ["list-place", /ends with/],
+      ["list-ahead", /was done and is not undone/, 100],
     ],
   },
   {

@@ -348,7 +348,7 @@ export class DriveRecorder {
   }
 
   #mayGoAhead(together: number): boolean {
-    const isRoom = this.#queue.length < together && !this.#mustRestart;
+    const isRoom = together > 1 && this.#queue.length < together && !this.#mustRestart;
     return isRoom && [...this.#inFlight, ...this.#splitOff, ...this.#queue].every(isListedEnd);
   }
 

@@ -247,6 +247,65 @@ describe("client", () => {
     assertEquals((await shop.checkout.run("none").result()).error?.code, "NO_RUN");
   });
 
+  it("questions: the run's answer, its own failure, and the answer to a call whose connection broke", async () => {
+    const Trip = workflow<void, void>("Trip");
+    const Move = Trip.question<{ to: string }, { fee: bigint }, "TOO_LATE" | "UNAVAILABLE">("Move");
+    let asked = 0;
+    const trip = Trip.handle(async (flow) => {
+      for (;;) {
+        const { input: { to }, answer, fail } = await flow.wait(Move);
+        asked++;
+        if (to === "late") fail("TOO_LATE", "the boat has left");
+        else if (to === "sea") fail("UNAVAILABLE", "says the run");
+        else answer({ fee: BigInt(to.length) });
+      }
+    });
+    await using app = await catga({ logger: QUIET, handlers: trip });
+    const edged = edge({ trip: [Trip, { ask: { move: Move } }] });
+    const handle = edged.handler(app, { authorize: () => undefined, maxWait: 1_000 });
+    let broken = 0;
+    const travel = client<typeof edged>("http://localhost", {
+      pause: [1, 1],
+      fetch: async (url, init) => {
+        const response = await handle(new Request(url, init));
+        if (broken === 0) return response;
+        broken--;
+        throw new TypeError("the connection is lost");
+      },
+    });
+    const run = unwrapped(await travel.trip.start());
+    const { fee } = unwrapped(await run.ask("move", { to: "Rome" }));
+    assertEquals(fee satisfies bigint, 4n);
+    broken = 2;
+    assertEquals(unwrapped(await run.ask("move", { to: "Oslo!" })), { fee: 5n });
+    assertEquals(asked, 2);
+    const late = await run.ask("move", { to: "late" });
+    assertEquals([late.error?.code satisfies string | undefined, late.error?.message], [
+      "TOO_LATE",
+      "the boat has left",
+    ]);
+    assertEquals((await run.ask("move", { to: "sea" })).error?.code, "UNAVAILABLE");
+    assertEquals(asked, 4);
+    assertEquals((await travel.trip.run("none").ask("move", { to: "x" })).error?.code, "NO_RUN");
+    // what it waits for may come after the edge's `maxWait`: the client asks on, until it is given up
+    const Ferry = workflow<void, void>("Ferry");
+    const idle = edge({ ferry: [Ferry, { ask: { go: Ferry.question("Go") } }] });
+    await using other = await catga({ logger: QUIET, handlers: Ferry.handle((flow) => flow.sleep("day", 86_400_000)) });
+    let requests = 0;
+    const over = new AbortController();
+    const short = idle.handler(other, { authorize: () => undefined, maxWait: 1 });
+    const port = client<typeof idle>("http://localhost", {
+      pause: [1, 1],
+      fetch: (url, init) => {
+        if (++requests === 4) over.abort();
+        return short(new Request(url, init));
+      },
+    });
+    const waits = unwrapped(await port.ferry.start());
+    assertEquals((await waits.ask("go", undefined, { signal: over.signal })).error?.code, "CANCELLED");
+    assertEquals(requests, 4);
+  });
+
   it("a run that failed with a code of Catga has its result at once (it was asked for again for ever)", async () => {
     const Late = workflow("Late", { timeout: 20 });
     const Passes = workflow<string>("Passes");

@@ -21,7 +21,7 @@
  */
 import type { Contract, DurableContract } from "../contract/declaration/contract.ts";
 import type { FollowedEvent } from "../contract/calls/durable_messages.ts";
-import type { Signal, WorkflowContract } from "../contract/calls/flow.ts";
+import type { Askable, Signal, WorkflowContract } from "../contract/calls/flow.ts";
 import type { ClientCode, ContractOf, EdgeEntries, EdgeEntry, OpenRun, OptionsOf } from "../http/edge_types.ts";
 import { read, write } from "./values.ts";
 
@@ -174,7 +174,7 @@ export interface ClientEvent<T> {
 }
 
 /** A run of a workflow, as a client sees it. */
-export interface ClientRun<Out, F extends string, Told, Cancels, View = unknown> {
+export interface ClientRun<Out, F extends string, Told, Cancels, View = unknown, Asked = Record<never, never>> {
   /** Id of the run. */
   readonly id: string;
   /** Waits until the run has ended, and resolves with its result. */
@@ -191,6 +191,14 @@ export interface ClientRun<Out, F extends string, Told, Cancels, View = unknown>
     signal: N,
     ...args: CallArgs<Told[N], ClientSendOptions>
   ): Promise<ClientResult<void, never>>;
+  /**
+   * Asks the run a question, and resolves with its answer, or with a failure that the run has chosen; the edge has to
+   * list the question. Waits as long as the run takes, also across lost connections: it asks again under the same id.
+   */
+  ask<N extends keyof Asked & string>(
+    question: N,
+    ...args: AskArgs<Asked[N]>
+  ): Promise<AnswerOf<Asked[N]>>;
   /** Cancels the run; only if the edge allows that. */
   readonly cancel: Cancels extends true ? (reason?: string, options?: CallOptions) => Promise<ClientResult<void, never>>
     : never;
@@ -205,17 +213,37 @@ export type ClientChange<View, Out, F extends string> =
   );
 
 /** A workflow of an edge, as its client calls it. */
-export interface ClientWorkflow<In, Out, F extends string, Told, Cancels, View = unknown> {
+export interface ClientWorkflow<
+  In,
+  Out,
+  F extends string,
+  Told,
+  Cancels,
+  View = unknown,
+  Asked = Record<never, never>,
+> {
   /** Starts a run, and resolves with an object for the run, which waits for its result and sends it signals. */
-  start(...args: CallArgs<In, ClientSendOptions>): Promise<ClientResult<ClientRun<Out, F, Told, Cancels, View>, never>>;
+  start(
+    ...args: CallArgs<In, ClientSendOptions>
+  ): Promise<ClientResult<ClientRun<Out, F, Told, Cancels, View, Asked>, never>>;
   /** Returns an object for the run with this id, without a request: the run need not exist. */
-  run(id: string): ClientRun<Out, F, Told, Cancels, View>;
+  run(id: string): ClientRun<Out, F, Told, Cancels, View, Asked>;
 }
 
 /** Types of the payloads of the signals that an entry lists, by their names. */
 export type ToldBy<O> = O extends { readonly tell: infer S }
   ? { [N in keyof S]: S[N] extends Signal<infer T, unknown> ? T : never }
   : Record<never, never>;
+
+/** The questions that an entry lists, by their names. */
+export type AskedBy<O> = O extends { readonly ask: infer Questions } ? Questions : Record<never, never>;
+
+/** Arguments of a question: its input, and options. */
+export type AskArgs<Question> = Question extends Askable<infer In, unknown, string> ? CallArgs<In, ClientSendOptions>
+  : never;
+
+/** The answer to a question, as a client gets it. */
+export type AnswerOf<Question> = Question extends Askable<never, infer Out, infer F> ? ClientResult<Out, F> : never;
 
 /** An entry of an edge, as its client calls it. */
 export type ClientEntry<E extends EdgeEntry> = ContractOf<E> extends
@@ -225,7 +253,8 @@ export type ClientEntry<E extends EdgeEntry> = ContractOf<E> extends
     F,
     ToldBy<OptionsOf<E>>,
     OptionsOf<E> extends { readonly cancel: true } ? true : false,
-    View
+    View,
+    AskedBy<OptionsOf<E>>
   >
   : ContractOf<E> extends Contract<"command", infer In, infer Out, infer F> ? ClientCommand<In, Out, F>
   : ContractOf<E> extends Contract<"query", infer In, infer Out, infer F> ? ClientQuery<In, Out, F>
@@ -319,18 +348,8 @@ function runOf(url: string, id: string, options: ClientOptions): object {
   const get = (of: HttpCall) => call(options, "GET", url, of);
   return {
     id,
-    async result({ signal }: CallOptions = {}) {
-      for (let failures = 0;;) {
-        const begun = performance.now();
-        const answer = await get({ signal, wait: WAIT });
-        const isOpen = answer.status === 202;
-        if (!(isOpen || (!answer.ended && answer.error && isTransient(answer.error)))) return answer;
-        if (signal?.aborted) return { ok: false, error: new ClientError("CANCELLED", `${url} has no answer`) };
-        // an edge that has waited is asked again at once; one whose `maxWait` is short is not asked all the time
-        if (isOpen && performance.now() - begun > 1_000) failures = 0;
-        else await pause(options, failures++, answer.error?.retryAfter, signal);
-      }
-    },
+    result: ({ signal }: CallOptions = {}) =>
+      untilAnswered(options, url, signal, () => get({ signal, wait: WAIT }), (answer) => answer.status === 202),
     async open(of: CallOptions = {}) {
       const answer = await get(of);
       if (answer.ok) return { ok: true, value: answer.status === 202 ? answer.value : undefined };
@@ -339,11 +358,37 @@ function runOf(url: string, id: string, options: ClientOptions): object {
     watch: (of: CallOptions = {}) => events(options, url, of, change),
     tell: (signal: string, input?: unknown, of: ClientSendOptions = {}) =>
       call(options, "POST", `${url}/${encodeURIComponent(signal)}`, { input, ...of, headers: idHeader(of) }),
+    ask: (question: string, input?: unknown, of: ClientSendOptions = {}) => {
+      const headers = idHeader(of); // the same in each request: the run is asked once
+      const ask = { input, ...of, headers, wait: WAIT, reads: true };
+      const post = () => call(options, "POST", `${url}/${encodeURIComponent(question)}`, ask);
+      return untilAnswered(options, url, of.signal, post, (answer) => answer.error?.code === "NOT_ENDED");
+    },
     cancel: (reason?: string, of: CallOptions = {}) => call(options, "DELETE", withParams(url, { reason }), of),
   };
 }
 
-/** Maximum time that one request waits for the end of a run, in s. */
+/** Requests again, as long as what is asked for is open, or a failure may pass. Resolves with the answer. */
+async function untilAnswered(
+  options: ClientOptions,
+  url: string,
+  signal: AbortSignal | undefined,
+  request: () => Promise<AnsweredResult>,
+  isWaiting: (answer: AnsweredResult) => boolean,
+): Promise<AnsweredResult> {
+  for (let failures = 0;;) {
+    const begun = performance.now();
+    const answer = await request();
+    const isOpen = isWaiting(answer);
+    if (!(isOpen || (!answer.ended && answer.error && isTransient(answer.error)))) return answer;
+    if (signal?.aborted) return { ok: false, error: new ClientError("CANCELLED", `${url} has no answer`) };
+    // an edge that has waited is asked again at once; one whose `maxWait` is short is not asked all the time
+    if (isOpen && performance.now() - begun > 1_000) failures = 0;
+    else await pause(options, failures++, answer.error?.retryAfter, signal);
+  }
+}
+
+/** Maximum time that one request waits for the end of a run, or an answer, in s. */
 const WAIT = 20;
 /**
  * Maximum length of the URL of a query, in characters: nginx refuses a request line of 8,192, and `Bun.serve` a line

@@ -188,6 +188,19 @@ function pathsOf(path: string, route: EdgeRoute, schemas: SchemaComponents): Jso
       },
     };
   }
+  for (const [question, { "~input": asked, "~question": of }] of Object.entries(options.ask ?? {})) {
+    paths[`${path}/{run}/${question}`] = {
+      post: {
+        ...{ operationId: `${route.name}_ask_${question}`, summary: `ask a run of ${name} ${question}` },
+        parameters: [run, IDEMPOTENCY_KEY, PREFER],
+        ...body(asked, `${name}_${question}`, schemas),
+        responses: {
+          ...valueResponses(of.output, `${name}_${question}Answer`, schemas),
+          ...problems([...of.failures ?? [], ...OF_BODIES, "NOT_FOUND"], options.failures),
+        },
+      },
+    };
+  }
   return paths;
 }
 

@@ -110,7 +110,7 @@ function routeOf(name: string, entry: EdgeEntry): EdgeRoute {
 }
 
 function checkOptions(at: string, { name }: EdgeContract, options: EdgeEntryOptions): void {
-  const { cache = "no-cache", failures = {}, tell = {}, cancel = false, resume, key } = options;
+  const { cache = "no-cache", failures = {}, tell = {}, ask = {}, cancel = false, resume, key } = options;
   checkString(`${at}: cache`, cache);
   checkHeader("cache-control", cache);
   checkFailures(at, failures);
@@ -121,15 +121,25 @@ function checkOptions(at: string, { name }: EdgeContract, options: EdgeEntryOpti
     checkFunction(`${at}: resume.id`, resume.id);
     checkFunction(`${at}: resume.from`, resume.from);
   }
-  if (!isPlain(tell)) throw new TypeError(`${at}: tell must be an object of signals by name; got ${show(tell)}`);
-  for (const [known, signal] of Object.entries(tell)) {
+  checkNamed(`${at}: tell`, name, "signal", tell);
+  checkNamed(`${at}: ask`, name, "question", ask);
+  const both = Object.keys(ask).find((known) => Object.hasOwn(tell, known));
+  if (both !== undefined) {
+    throw new TypeError(`${at}: ask.${both} has the name of a signal of tell: both would have one path`);
+  }
+}
+
+/** Checks the signals or questions that callers may use. */
+function checkNamed(at: string, workflow: string, kind: "signal" | "question", given: unknown): void {
+  if (!isPlain(given)) throw new TypeError(`${at} must be an object of ${kind}s by name; got ${show(given)}`);
+  for (const [known, one] of Object.entries(given)) {
     if (!isToken(known, 64)) {
-      throw new TypeError(`${at}: tell: a name has 1 to 64 letters, digits, "-" and "_"; got ${show(known)}`);
+      throw new TypeError(`${at}: a name has 1 to 64 letters, digits, "-" and "_"; got ${show(known)}`);
     }
-    // the signals must belong to the entry's workflow: signals of another workflow would reach runs that the entry does
-    // not name
-    if (isRecord(signal) && signal.workflow === name && typeof signal.name === "string") continue;
-    throw new TypeError(`${at}: tell.${known} must be a signal of ${name}; got ${show(signal)}`);
+    // they must belong to the entry's workflow: those of another workflow would reach runs that the entry does not name
+    const isOf = isRecord(one) && one.workflow === workflow && typeof one.name === "string";
+    if (isOf && (one["~question"] !== undefined) === (kind === "question")) continue;
+    throw new TypeError(`${at}.${known} must be a ${kind} of ${workflow}; got ${show(one)}`);
   }
 }
 
@@ -143,5 +153,5 @@ const OPTIONS: Readonly<Record<EdgeRoute["kind"], ReadonlySet<string>>> = {
   query: new Set(["failures", "cache", "key"]),
   stream: new Set(["failures", "resume", "key"]),
   event: new Set(["key"]),
-  workflow: new Set(["failures", "tell", "cancel"]),
+  workflow: new Set(["failures", "tell", "ask", "cancel"]),
 };

@@ -1,7 +1,8 @@
 /** The actions of an edge: each carries out an admitted call with the app, and makes the response. */
 import type { AnyContract, Contract } from "../contract/declaration/contract.ts";
 import type { EventFollower, FollowedEvent } from "../contract/calls/durable_messages.ts";
-import type { RunInfo, Signal, ViewChange, WorkflowContract } from "../contract/calls/flow.ts";
+import type { Question, RunInfo, Signal, ViewChange, WorkflowContract } from "../contract/calls/flow.ts";
+import { isAnswer } from "../contract/calls/given_answers.ts";
 import type { Failure, Result } from "../contract/calls/result.ts";
 import type { Catga } from "../contract/nodes/running_node.ts";
 import type { MaybePromise } from "../contract/schemas/schema.ts";
@@ -29,6 +30,7 @@ export interface AdmittedCall {
   readonly route: EdgeRoute;
   readonly action: EdgeAction;
   readonly run: string | undefined;
+  /** The name of a signal or a question. */
   readonly signal: string | undefined;
   /** Headers that carry the caller and the page's trace to handlers; `undefined`: there is neither. */
   readonly headers: Record<string, string> | undefined;
@@ -51,7 +53,7 @@ interface EdgeActionsOptions {
 
 /**
  * The actions of an edge.
- * @decides what each kind of call does: send, query, stream, follow, start, result, watch, tell, cancel
+ * @decides what each kind of call does: send, query, stream, follow, start, result, watch, tell, ask, cancel
  */
 export class EdgeActions {
   readonly #app: Catga;
@@ -96,6 +98,8 @@ export class EdgeActions {
         return this.#watch(called);
       case "tell":
         return this.#tell(called);
+      case "ask":
+        return this.#ask(called);
       case "cancel":
         return this.#cancel(called);
     }
@@ -299,6 +303,21 @@ export class EdgeActions {
     });
   }
 
+  async #ask(called: AdmittedCall): Promise<Response> {
+    const { route: { options: { ask = {}, failures = {} } }, values, request, run = "", signal: name = "" } = called;
+    const input = await this.#bodies.input(request);
+    const question = ask[name] as Question<unknown, unknown>;
+    const id = this.#idOf(called);
+    // without `Prefer` as long as the edge waits at most: whoever asks waits for the answer
+    const wait = Math.max(1, Math.min(this.#maxWait, waitOf(request, this.#maxWait)));
+    const result = await this.#app.ask(question, run, input, { id, timeout: wait, signal: request.signal });
+    const isGiven = !result.ok && isAnswer(result.error);
+    if (isGiven || result.error?.code !== "NOT_ENDED") return answer(result, { values, failures, ended: isGiven });
+    // the id that the node has made would let nobody ask again: ids of callers come from Idempotency-Key
+    const advice = "not answered yet: ask again with the same Idempotency-Key";
+    return answer({ ok: false, error: new CatgaError("NOT_ENDED", advice) }, { values, failures });
+  }
+
   async #cancel(called: AdmittedCall): Promise<Response> {
     const { route: { contract, options: { failures = {} } }, values, run = "", request } = called;
     const reason = queryOf(request).get("reason") || "cancelled by its caller";
@@ -352,12 +371,12 @@ function openRun({ id, status, view, stage, pending }: RunInfo): OpenRun {
 }
 
 /**
- * Returns how long a client wants to wait for a result, by its header `Prefer: wait=…` (RFC 7240), in ms; 0 without
- * this header.
+ * Returns how long a client wants to wait for a result, by its header `Prefer: wait=…` (RFC 7240), in ms; `otherwise`
+ * without this header.
  */
-function waitOf(request: Request): number {
+function waitOf(request: Request, otherwise = 0): number {
   const [, seconds] = /(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])/.exec(request.headers.get("prefer") ?? "") ?? [];
-  return Number(seconds ?? 0) * 1_000;
+  return seconds === undefined ? otherwise : Number(seconds) * 1_000;
 }
 
 function matches(request: Request, etag: string): boolean {
@@ -376,6 +395,7 @@ const PARAMETERS: Readonly<Record<EdgeAction, { readonly names: readonly string[
   result: { names: [], hint: "none" },
   watch: { names: [], hint: "none" },
   tell: OF_BODY,
+  ask: OF_BODY,
   cancel: { names: ["reason"], hint: "reason" },
 };
 /** Request headers on which answers depend, so that a browser's cache keeps answers for two callers apart. */

@@ -121,9 +121,10 @@ class EdgeHandler<Given> {
     this.#checkOrigin(method, request);
     const media = method === "POST" ? refusedMediaType(request) : undefined;
     if (media !== undefined) throw media;
-    const { route: { name, kind, meta, contract }, run, signal } = place;
+    const { route: { name, kind, meta, contract }, run } = place;
+    const [signal, question] = action === "ask" ? [undefined, place.signal] : [place.signal, undefined];
     const key = kind === "event" ? queryOf(request).get("key") ?? undefined : undefined;
-    const call: EdgeCall = { name, kind, contract: contract.name, meta, run, action, key, signal };
+    const call: EdgeCall = { name, kind, contract: contract.name, meta, run, action, key, signal, question };
     const given = this.#options.authorize(request, call);
     // the value is awaited only if it is a promise, because each promise costs 0.1 µs
     return isThenable(given)

@@ -7,16 +7,17 @@ import { decodedPart } from "./request_url.ts";
 /** The action that a request asks for. */
 export type EdgeAction = EdgeCall["action"];
 
-/** An entry of the edge, with the run and the signal that the path names after the entry's name. */
+/** An entry of the edge, with the run, and the signal or question, that the path names after the entry's name. */
 export interface RouteMatch {
   readonly route: EdgeRoute;
   readonly run: string | undefined;
+  /** The name of a signal or a question. */
   readonly signal: string | undefined;
 }
 
 /**
  * The paths of an edge.
- * @decides where a path leads: entry, run, signal; which methods it has
+ * @decides where a path leads: entry, run, signal, question; which methods it has
  */
 export class EdgePaths {
   readonly #base: string;
@@ -64,7 +65,7 @@ export function actionOf(method: string, { route, run, signal }: RouteMatch): Ed
   throw new EdgeRefusal(405, "METHOD_NOT_ALLOWED", `the method must be ${allow}`, { allow });
 }
 
-/** Returns what requests on a path can do, by method. Throws a refusal for a signal that the entry does not list. */
+/** Returns what requests on a path can do, by method. Throws a refusal for a name that the entry does not list. */
 function actionsOf(
   { kind, options }: EdgeRoute,
   run: string | undefined,
@@ -72,6 +73,7 @@ function actionsOf(
 ): ReadonlyMap<string, EdgeAction> {
   if (run === undefined) return ACTIONS[kind];
   if (signal === undefined) return options.cancel ? CANCELLABLE_RUN_ACTIONS : RUN_ACTIONS;
+  if (Object.hasOwn(options.ask ?? {}, signal)) return QUESTION_ACTIONS;
   if (!Object.hasOwn(options.tell ?? {}, signal)) throw NOT_FOUND;
   return SIGNAL_ACTIONS;
 }
@@ -86,5 +88,6 @@ const ACTIONS: Readonly<Record<EdgeRoute["kind"], ReadonlyMap<string, EdgeAction
 };
 const RUN_ACTIONS: ReadonlyMap<string, EdgeAction> = new Map([["GET", "result"]]);
 const CANCELLABLE_RUN_ACTIONS: ReadonlyMap<string, EdgeAction> = new Map([["GET", "result"], ["DELETE", "cancel"]]);
+const QUESTION_ACTIONS: ReadonlyMap<string, EdgeAction> = new Map([["POST", "ask"]]);
 const SIGNAL_ACTIONS: ReadonlyMap<string, EdgeAction> = new Map([["POST", "tell"]]);
 const NOT_FOUND = deny(404);

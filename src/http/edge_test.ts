@@ -687,6 +687,75 @@ describe("edge", () => {
     assertStringIncludes(unsaid.value.detail, "cancelled by its caller");
   });
 
+  it("a question is answered, once for its key, or fails as the run says; another than the listed ones is 404", async () => {
+    const Visit = workflow<void, number>("Visit");
+    const Move = Visit.question<{ day: number }, { fee: number }, "TOO_LATE" | "UNAVAILABLE">("Move");
+    const Slow = Visit.question<void, void>("Slow");
+    const Hidden = Visit.question<void, void>("Hidden");
+    const visit = Visit.handle(async (flow) => {
+      for (let asked = 1;; asked++) {
+        const { input: { day }, answer, fail } = await flow.wait(Move);
+        if (day < 0) fail("TOO_LATE", "it is over");
+        else if (day === 0) fail("UNAVAILABLE", "the run itself says so");
+        else answer({ fee: asked });
+        if (day === 9) return asked;
+      }
+    });
+    await using app = await catga({ logger: QUIET, handlers: visit });
+    const listed = { visit: [Visit, { ask: { move: Move, slow: Slow }, failures: { TOO_LATE: 410 } }] } as const;
+    const calls: EdgeCall[] = [];
+    const handle = edge(listed).handler(app, {
+      authorize: (_, call) => (calls.push(call), call.question === "slow" && call.run === "b" ? deny(403) : undefined),
+      identify: () => "ann",
+      maxBody: 100,
+      maxWait: 20_000,
+    });
+    const ask = async (path: string, body: unknown, headers: Record<string, string> = {}) => {
+      const init = { method: "POST", headers: { "content-type": "application/json", ...headers } };
+      const response = await handle(
+        new Request(`http://shop.example/visit/${path}`, { ...init, body: JSON.stringify(body) }),
+      );
+      const text = await response.text();
+      const { code, ended, ...value } = text === "" ? {} : JSON.parse(text);
+      return code === undefined ? [response.status, value] : [response.status, code, ended];
+    };
+    for (const id of ["a", "b"]) unwrap(await app.start(Visit, undefined, { id }));
+    const key = { "idempotency-key": "k" };
+    assertEquals(await ask("a/move", { day: 1 }, key), [200, { fee: 1 }]);
+    assertEquals(await ask("a/move", { day: 1 }, key), [200, { fee: 1 }]);
+    assertEquals(await ask("a/move", { day: -1 }), [410, "TOO_LATE", true]);
+    assertEquals(await ask("a/move", { day: 0 }), [503, "UNAVAILABLE", true]);
+    assertEquals(await ask("a/slow", undefined, { prefer: "wait=0" }), [504, "NOT_ENDED", undefined]);
+    assertEquals(await ask("b/slow", undefined), [403, "FORBIDDEN", undefined]);
+    assertEquals(await ask("a/Hidden", undefined), [404, "NOT_FOUND", undefined]);
+    assertEquals(await ask("none/move", { day: 1 }), [404, "NO_RUN", undefined]);
+    assertEquals(await ask("a/move", { day: 1, why: "x".repeat(100) }), [413, "TOO_LARGE", undefined]);
+    assertEquals(await ask("a/move?day=1", { day: 1 }), [400, "INVALID_MESSAGE", undefined]);
+    assertEquals(await ask("a/move", { day: 9 }), [200, { fee: 4 }]);
+    assertEquals(unwrap(await app.result(Visit, "a", { timeout: 60_000 })), 4);
+    const [{ action, run, signal, question }] = calls;
+    assertEquals([action, run, signal, question], ["ask", "a", undefined, "move"]);
+    // the questions are described
+    const { paths } = edge(listed).openapi({ title: "t", version: "1" }) as { paths: Record<string, unknown> };
+    assertEquals(Object.keys(paths).filter((path) => path.endsWith("/move")), ["/visit/{run}/move"]);
+    const Packed = Visit.signal("Packed");
+    for (
+      const [ask, expected] of [
+        [{ move: Packed }, "ask.move must be a question of Visit"],
+        [{ "a b": Move }, "a name has 1 to 64"],
+        [[Move], "an object of questions"],
+      ] as const
+    ) {
+      assertThrows(() => edge({ visit: [Visit, { ask: ask as never }] }), TypeError, expected);
+    }
+    assertThrows(
+      () => edge({ visit: [Visit, { tell: { move: Packed }, ask: { move: Move } }] }),
+      TypeError,
+      "one path",
+    );
+    assertThrows(() => edge({ visit: [Visit, { tell: { move: Move as never } }] }), TypeError, "a signal of Visit");
+  });
+
   it("a tail begins at now, at the start, at a position or at a date; anything else is 400", async () => {
     await using server = await start();
     for (const from of ["now", "start", "0", "4711", "2026-05-01", "2026-05-01T12:00:00Z"]) {

@@ -1,6 +1,6 @@
 /** Types of an edge (contracts on HTTP): its entries, and the data about a call. Server and client use them. */
 import type { AnyContract, Contract, DurableContract } from "../contract/declaration/contract.ts";
-import type { AnySignal, WorkflowContract } from "../contract/calls/flow.ts";
+import type { AnyQuestion, AnySignal, WorkflowContract } from "../contract/calls/flow.ts";
 import type { ContractMeta, ProgramCode } from "../contract/declaration/program_types.ts";
 import type { ErrorCode } from "../error.ts";
 
@@ -23,6 +23,11 @@ export interface EdgeEntryOptions {
    * Workflows only: the signals that a caller may send to a run, by the names that callers use for them. Default: none.
    */
   tell?: Readonly<Record<string, AnySignal>> | undefined;
+  /**
+   * Workflows only: the questions that a caller may ask a run, by the names that callers use for them; other names than
+   * those of `tell`. Default: none.
+   */
+  ask?: Readonly<Record<string, AnyQuestion>> | undefined;
   /** Workflows only: true if a caller may cancel a run. Default: false. */
   cancel?: boolean | undefined;
   /**
@@ -86,11 +91,13 @@ export interface EdgeCall {
   /** Workflows only: the id of the run; `undefined` if the call starts a run. */
   readonly run: string | undefined;
   /** The action that the caller requests of the entry. */
-  readonly action: "send" | "read" | "follow" | "start" | "result" | "watch" | "tell" | "cancel";
+  readonly action: "send" | "read" | "follow" | "start" | "result" | "watch" | "tell" | "ask" | "cancel";
   /** Events only: the key whose events the caller follows; `undefined`: all events. */
   readonly key: string | undefined;
   /** Workflows only: the name of the signal that the caller sends. */
   readonly signal: string | undefined;
+  /** Workflows only: the name of the question that the caller asks. */
+  readonly question: string | undefined;
 }
 
 /** A run of a workflow that has not ended, as a client sees it. */

@@ -137,7 +137,7 @@ const SIMULATIONS: readonly Simulation[] = [
     plants: [
       ["list-part", /ends with|runs again/],
       ["list-place", /ends with/],
-      ["list-ahead", /was done and is not undone/, 100],
+      ["list-ahead", /was done and is not undone/],
     ],
   },
   {

@@ -6,6 +6,7 @@
  */
 import type { AnyQuestion, AskOptions } from "../../contract/calls/flow.ts";
 import { ANSWERED } from "../../contract/declaration/contract.ts";
+import { asAnswer } from "../../contract/calls/given_answers.ts";
 import type { Result } from "../../contract/calls/result.ts";
 import { eventSubject } from "../../contract/nodes/subjects.ts";
 import { runType } from "../../contract/declaration/workflow.ts";
@@ -18,7 +19,6 @@ import { SharedTimer } from "../../ports/shared_timer.ts";
 import type { Subscription } from "../../ports/transport.ts";
 import type { DrivenRuns } from "../driving/driven_runs.ts";
 import type { GivenAnswer } from "../execution/drive_host.ts";
-import { asAnswer } from "../execution/asked_attempt.ts";
 import { refusedInTime } from "../execution/schema_in_time.ts";
 import type { RunsNode } from "../runs_node.ts";
 import { Journal, notAnswered } from "../stored/journal.ts";

@@ -3,7 +3,7 @@
  * is asked once, however often the step is attempted.
  */
 import type { AnyQuestion } from "../../contract/calls/flow.ts";
-import type { Result } from "../../contract/calls/result.ts";
+import { isAnswer } from "../../contract/calls/given_answers.ts";
 import { CatgaError } from "../../error.ts";
 import type { RecordedOutcome } from "../stored/journal_entry.ts";
 import { decided, TransientError } from "../stored/recorded_error.ts";
@@ -34,7 +34,7 @@ export function asking(
     const { error } = result;
     // a node that stops does not wait for an answer: another one asks again, under the same id
     if (leaves.signal.aborted) throw new CatgaError("CLOSED", `${state.label} goes on elsewhere`);
-    if (!ANSWERS.has(error)) {
+    if (!isAnswer(error)) {
       if (error.code === "CLOSED") throw error;
       if (AGAIN.has(error.code)) throw new TransientError(error);
     }
@@ -43,15 +43,6 @@ export function asking(
     return { ok: false, error: final };
   };
 }
-
-/** Marks the failure of a result of a question as the answer that the run has recorded. Returns the result. */
-export function asAnswer(result: Result<unknown>): Result<unknown> {
-  if (!result.ok) ANSWERS.add(result.error);
-  return result;
-}
-
-/** Failures that are answers of runs. */
-const ANSWERS = new WeakSet<CatgaError>();
 
 /** Time between two looks whether the node stops, in ms. */
 const LOOK = 500;

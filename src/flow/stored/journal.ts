@@ -202,7 +202,7 @@ export class Journal {
     }
   }
 
-  /** Number of entries of this life that count towards its maximum: a child counts once, with the entry of its start. */
+  /** Number of entries of this life that count towards its maximum: a child counts once, with its start. */
   get length(): number {
     return this.entries - this.base - this.#childEnds;
   }

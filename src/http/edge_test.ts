@@ -691,7 +691,6 @@ describe("edge", () => {
     const Visit = workflow<void, number>("Visit");
     const Move = Visit.question<{ day: number }, { fee: number }, "TOO_LATE" | "UNAVAILABLE">("Move");
     const Slow = Visit.question<void, void>("Slow");
-    const Hidden = Visit.question<void, void>("Hidden");
     const visit = Visit.handle(async (flow) => {
       for (let asked = 1;; asked++) {
         const { input: { day }, answer, fail } = await flow.wait(Move);
@@ -727,7 +726,7 @@ describe("edge", () => {
     assertEquals(await ask("a/move", { day: 0 }), [503, "UNAVAILABLE", true]);
     assertEquals(await ask("a/slow", undefined, { prefer: "wait=0" }), [504, "NOT_ENDED", undefined]);
     assertEquals(await ask("b/slow", undefined), [403, "FORBIDDEN", undefined]);
-    assertEquals(await ask("a/Hidden", undefined), [404, "NOT_FOUND", undefined]);
+    assertEquals(await ask("a/hidden", undefined), [404, "NOT_FOUND", undefined]);
     assertEquals(await ask("none/move", { day: 1 }), [404, "NO_RUN", undefined]);
     assertEquals(await ask("a/move", { day: 1, why: "x".repeat(100) }), [413, "TOO_LARGE", undefined]);
     assertEquals(await ask("a/move?day=1", { day: 1 }), [400, "INVALID_MESSAGE", undefined]);

@@ -42,7 +42,8 @@ export class RowEntries implements EntryStorage {
   readonly #count;
   readonly #floor;
   readonly #reserve;
-  #size = 0;
+  /** Number of entries; `undefined`: not known, because nobody has asked since the rows were read or rolled back. */
+  #size: number | undefined;
   #next = 0;
   /** Revision up to which the file has reserved revisions for this process. */
   #reserved = 0;
@@ -79,7 +80,7 @@ export class RowEntries implements EntryStorage {
   }
 
   get size(): number {
-    return this.#size;
+    return this.#size ??= this.#count.get()!.count as number;
   }
 
   get(key: string): HeldEntry | undefined {
@@ -119,7 +120,7 @@ export class RowEntries implements EntryStorage {
     const end = seconds === undefined ? null : Math.ceil(this.#room.time() + seconds * 1_000);
     if (found === undefined) {
       this.#insert.run(toSql(key), toSql(value), revision, end);
-      this.#size++;
+      if (this.#size !== undefined) this.#size++;
     } else this.#update.run(toSql(value), revision, end, toSql(key));
     if (end !== null) this.#timer.arm(end);
     return false;
@@ -127,11 +128,11 @@ export class RowEntries implements EntryStorage {
 
   remove({ key }: HeldEntry): void {
     this.#delete.run(toSql(key));
-    this.#size--;
+    if (this.#size !== undefined) this.#size--;
   }
 
   #load(): void {
-    this.#size = this.#count.get()!.count as number;
+    this.#size = undefined;
     const floor = (this.#floor.get()?.floor ?? 0) as number;
     // revisions start at the present time, as on NATS
     this.#next = Math.max(this.#next, floor, Math.floor(this.#room.time() * 1_000));

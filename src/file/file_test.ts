@@ -40,6 +40,33 @@ async function refusal(path = `${folder.path}/app.db`): Promise<string> {
   return error.message;
 }
 
+/** A driver that records the statements that are executed. */
+function recordingDriver(): { readonly driver: FileDriver; readonly executed: string[] } {
+  const executed: string[] = [];
+  const driver: FileDriver = {
+    ...systemDriver,
+    open(path, options) {
+      const database = systemDriver.open(path, options);
+      return {
+        get isTransaction() {
+          return database.isTransaction;
+        },
+        exec: (sql) => (executed.push(sql), database.exec(sql)),
+        prepare(sql) {
+          const statement = database.prepare(sql);
+          return {
+            run: (...values) => (executed.push(sql), statement.run(...values)),
+            get: (...values) => (executed.push(sql), statement.get(...values)),
+            all: (...values) => (executed.push(sql), statement.all(...values)),
+          };
+        },
+        close: () => database.close(),
+      };
+    },
+  };
+  return { driver, executed };
+}
+
 describe("a file: its size", () => {
   it("what is removed gives its room back, in small turns; then nothing is written any more", async () => {
     const clock = new VirtualClock();
@@ -66,6 +93,26 @@ describe("a file: its size", () => {
 });
 
 describe("a file: the next start", () => {
+  it("neither copies a long log nor counts entries in the event loop", async () => {
+    const { driver, executed } = recordingDriver();
+    const first = await folder.open({ driver });
+    const bucket = await first.store.open("bucket");
+    for (let n = 0; n < 10; n++) await bucket.put(`key ${n}`, "x");
+    await (await openStream(first.log())).append("log.a", new Uint8Array(900_000), { timeout: 60_000 });
+    await (await openStream(first.log())).append("log.b", new Uint8Array(900_000), { timeout: 60_000 });
+    const copy = `${folder.path}/copy.db`;
+    for (const end of ["", "-wal"]) await copyFile(`${folder.path}/app.db${end}`, `${copy}${end}`);
+    assertEquals(executed.some((sql) => sql.includes("wal_checkpoint")), true); // of a new file: its log is short
+    executed.length = 0;
+    const file = await folder.open({ path: copy, driver });
+    const found = await file.store.open("bucket");
+    assertEquals((await found.get("key 9"))?.value, "x");
+    assertEquals(executed.filter((sql) => /wal_checkpoint|count\(\*\).*FROM e/.test(sql)), []);
+    assertEquals(found.size, 10);
+    await found.delete("key 9");
+    assertEquals([found.size, (await texts(await openStream(file.log()))).length], [9, 2]);
+  });
+
   it("has all messages, entries and counters of the process before", async () => {
     const before = await folder.open();
     const stream = await openStream(before.log());

@@ -94,7 +94,8 @@ export async function openFile(options: OpenFileOptions): Promise<OpenedFile> {
     const epoch = value("epoch") + 1;
     const left = value("clock");
     const place = placeOf(path, driver);
-    begin(own, { epoch, pid: process.pid, started: Math.floor(clock.now()), place });
+    const isLong = (driver.status(`${path}-wal`)?.size ?? 0) > SHORT_LOG;
+    begin(own, { epoch, pid: process.pid, started: Math.floor(clock.now()), place }, isLong);
     if (durability === "disk") await driver.syncFolder(path);
     const checkpoints = new WorkerCheckpoints({
       path,
@@ -147,10 +148,22 @@ export async function openFile(options: OpenFileOptions): Promise<OpenedFile> {
   }
 }
 
-/** Notes in the file who owns it, and that it is open: without its log it is not whole from now on. */
-function begin(database: Database, values: Record<"epoch" | "pid" | "started", number> & { place: string }): void {
+/**
+ * Notes in the file who owns it, and that it is open: without its log it is not whole from now on. The file itself says
+ * so, not its log, so that is copied into it. A file with a long log says so already, because it was left open: a worker
+ * copies its log, which would hold the event loop up.
+ */
+function begin(
+  database: Database,
+  values: Record<"epoch" | "pid" | "started", number> & { place: string },
+  isLong: boolean,
+): void {
   const set = database.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)");
   database.exec("BEGIN IMMEDIATE");
   for (const [key, value] of Object.entries({ ...values, open: 1 })) set.run(key, value);
-  database.exec("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
+  database.exec("COMMIT");
+  if (!isLong) database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
 }
+
+/** Size of a log up to which a start copies it into the file, in bytes: that takes some ms. */
+const SHORT_LOG = 1_048_576;

@@ -16,7 +16,7 @@ import {
 import { isPattern, type SubjectFilter, subjectFilter } from "../memory/subject_match.ts";
 import { type Row, toSql } from "./driver.ts";
 import { dropStream, streamTables } from "./format.ts";
-import type { Room, RowRoom } from "./room.ts";
+import type { Room, RoomStatement, RowRoom } from "./room.ts";
 import { RowTimer } from "./row_timer.ts";
 
 /** Returns the streams of a file. */
@@ -70,6 +70,8 @@ interface ReadPlan {
   version: number;
   /** Ids of subjects that were looked at, and whether the filter matches them. */
   readonly matched: Map<number, boolean>;
+  /** Number of its subjects, as last counted, and `#subjectsVersion` then; `undefined`: not counted yet. */
+  counted: { readonly count: number; readonly version: number } | undefined;
   /** The last page of a walk: all sequences of the filter from `from` on and before `to`, in order. */
   page: { readonly from: number; readonly to: number; readonly found: readonly number[]; next: number };
 }
@@ -247,7 +249,10 @@ export class RowStorage implements StreamStorage {
       for (const id of ids) found = Math.max(found, (this.#sql.last.get(id)?.seq ?? 0) as number);
       return found;
     }
-    for (let before = this.#next;;) {
+    for (let [before, pages] = [this.#next, 0];; pages++) {
+      if (pages === PAGES_WALKED && this.#isIndexFaster(filter, before - least)) {
+        return this.#nearest(filter, this.#sql.lastWithin, before - 1, Math.max, least - 1);
+      }
       const rows = this.#sql.back.all(before, least, PAGE);
       const match = rows.find(({ subject }) => this.#matches(filter, subject as number));
       if (match !== undefined) return match.seq as number;
@@ -359,7 +364,8 @@ export class RowStorage implements StreamStorage {
   #planOf(filter: SubjectFilter): ReadPlan {
     let plan = this.#plans.get(filter);
     if (plan === undefined) {
-      plan = { ids: [], version: -1, matched: new Map(), page: { from: 0, to: 0, found: [], next: 0 } };
+      const page = { from: 0, to: 0, found: [], next: 0 };
+      plan = { ids: [], version: -1, matched: new Map(), counted: undefined, page };
       this.#plans.set(filter, plan);
     }
     // a filter with many subjects is walked from then on: counting them again would cost more
@@ -417,9 +423,15 @@ export class RowStorage implements StreamStorage {
    * that it has read, because the next call asks for the message behind.
    */
   #walkOn(filter: SubjectFilter, plan: ReadPlan, from: number): number {
-    for (let start = from;;) {
+    for (let [start, pages] = [from, 0];; pages++) {
       let { page } = plan;
       if (start < page.from || start >= page.to) {
+        if (pages >= PAGES_WALKED && pages % PAGES_WALKED === 0 && this.#isIndexFaster(filter, this.#next - start)) {
+          const to = this.#nearest(filter, this.#sql.firstWithin, start, Math.min, this.#next);
+          // nothing of the filter is before `to`: the next call goes on there
+          plan.page = { from: start, to, found: [], next: 0 };
+          return to;
+        }
         const rows = this.#sql.walk.all(start, this.#next, PAGE);
         const found = rows.filter(({ subject }) => this.#matches(filter, subject as number));
         const to = rows.length < PAGE ? this.#next : rows[rows.length - 1].seq as number + 1;
@@ -431,6 +443,39 @@ export class RowStorage implements StreamStorage {
       if (page.to >= this.#next) return this.#next;
       start = page.to;
     }
+  }
+
+  /**
+   * Returns true if asking the index for each subject of a filter takes less than walking over `distance` more messages:
+   * if none of many messages matched, its subjects are few, or quiet.
+   */
+  #isIndexFaster(filter: SubjectFilter, distance: number): boolean {
+    const plan = this.#planOf(filter);
+    if (distance < PAGES_WALKED * PAGE || filter.patterns.some((pattern) => rangeOf(pattern) === undefined)) {
+      return false;
+    }
+    if (plan.counted?.version !== this.#subjectsVersion) {
+      let count = 0;
+      for (const pattern of filter.patterns) {
+        const [from, to] = rangeOf(pattern)!;
+        count += this.#sql.countWithin.get(from, to, Math.ceil(distance / INDEX_COST))!.count as number;
+      }
+      plan.counted = { count, version: this.#subjectsVersion };
+    }
+    return plan.counted.count * INDEX_COST < distance;
+  }
+
+  /** Asks the index for the message of a filter that is nearest to a sequence, by `statement`. */
+  #nearest(
+    { patterns }: SubjectFilter,
+    statement: RoomStatement,
+    sequence: number,
+    choose: (one: number, other: number) => number,
+    none: number,
+  ): number {
+    return patterns.reduce((found, pattern) => {
+      return choose(found, (statement.get(sequence, ...rangeOf(pattern)!)!.seq ?? none) as number);
+    }, none);
   }
 
   #matches(filter: SubjectFilter, id: number): boolean {
@@ -465,6 +510,18 @@ export class RowStorage implements StreamStorage {
   }
 }
 
+/**
+ * Returns the range of the subjects of a pattern, its end excluded, and the place in a subject behind which it has no
+ * further token; `undefined`: the pattern has a wildcard before its last token.
+ */
+function rangeOf(pattern: string): readonly [from: string, to: string, last: number] | undefined {
+  if (!isPattern(pattern)) return [pattern, `${pattern}\u0001`, NO_LIMIT];
+  const prefix = pattern.slice(0, -1);
+  if (!/\.[*>]$/.test(pattern) || isPattern(prefix.slice(0, -1))) return undefined;
+  // "/" is behind "."; SQLite counts code points
+  return [prefix, `${prefix.slice(0, -1)}/`, pattern.endsWith("*") ? [...prefix].length + 1 : NO_LIMIT];
+}
+
 function statements(room: RowRoom, number: number) {
   const sql = (text: string) => room.statement(text.replaceAll("#", `${number}`));
   return {
@@ -482,6 +539,9 @@ function statements(room: RowRoom, number: number) {
     ahead: sql("SELECT min(seq) AS seq FROM m# WHERE subject = ? AND seq >= ?"),
     walk: sql("SELECT seq, subject FROM m# WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?"),
     back: sql("SELECT seq, subject FROM m# WHERE seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?"),
+    firstWithin: sql(within("min", ">=", "ASC")),
+    lastWithin: sql(within("max", "<=", "DESC")),
+    countWithin: sql("SELECT count(*) AS count FROM (SELECT 1 FROM s# WHERE name >= ? AND name < ? LIMIT ?)"),
     behind: sql("SELECT seq FROM m# WHERE seq > ?"),
     timed: sql("SELECT seq, time FROM m# WHERE seq >= ? ORDER BY seq LIMIT 1"),
     remove: sql("DELETE FROM m# WHERE seq = ? RETURNING subject, size"),
@@ -509,6 +569,14 @@ function statements(room: RowRoom, number: number) {
   };
 }
 
+/** Finds the message of a range of subjects that is nearest to a sequence: one look into the index for each subject. */
+function within(choose: "min" | "max", compare: ">=" | "<=", order: "ASC" | "DESC"): string {
+  const nearest =
+    `SELECT m.seq FROM m# m WHERE m.subject = s.id AND m.seq ${compare} ? ORDER BY m.seq ${order} LIMIT 1`;
+  const subjects = "s.name >= ? AND s.name < ? AND instr(substr(s.name, ?), '.') = 0";
+  return `SELECT ${choose}(seq) AS seq FROM (SELECT (${nearest}) AS seq FROM s# s WHERE ${subjects})`;
+}
+
 /** Number of messages that are kept in memory besides, if they are small. */
 const RECENT = 4_096;
 /** Size of a message that is kept in memory besides, in bytes. */
@@ -519,5 +587,11 @@ const MAX_KNOWN = 20_000;
 const MAX_SUBJECTS = 16;
 /** Number of rows that are read at once. */
 const PAGE = 256;
+/** Number of pages without a message of the reader after which the index is asked, if that is faster. */
+const PAGES_WALKED = 4;
+/** A place in a subject that is behind its end. */
+const NO_LIMIT = 1_000_000;
+/** What a look into the index takes, in messages walked over. */
+const INDEX_COST = 2;
 /** Number of ids after which those that are old enough are forgotten. */
 const IDS_ADDED = 256;

@@ -7,6 +7,7 @@ import { MemoryEventLog } from "../memory/event_log.ts";
 import { MemoryKeyValueStore } from "../memory/key_value_store.ts";
 import { seededRandom } from "../memory/seeded_random.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
+import { type FileDriver, systemDriver } from "./driver.ts";
 import { faultyDriver } from "./faulty_driver_suite.ts";
 import type { OpenedFile } from "./open.ts";
 import { type TestFolder, testFolder } from "./support_suite.ts";
@@ -15,6 +16,37 @@ const OPTIONS = { subjects: ["log.>"], replicas: 1, schedules: true };
 /** Subjects of the steps: more of one kind than a reader asks the index for. */
 const SUBJECTS = [...Array.from({ length: 24 }, (_, i) => `log.many.${i}`), "log.a", "log.b.c", "log.b.d"];
 const PATTERNS = ["log.>", "log.many.*", "log.*.c", "log.a", "log.b.>", "log.none"];
+
+/** A driver that counts the rows that statements return. */
+function countingDriver(): { readonly driver: FileDriver; readonly count: { rows: number } } {
+  const count = { rows: 0 };
+  const driver: FileDriver = {
+    ...systemDriver,
+    open(path, options) {
+      const database = systemDriver.open(path, options);
+      return {
+        get isTransaction() {
+          return database.isTransaction;
+        },
+        exec: (sql) => database.exec(sql),
+        prepare(sql) {
+          const statement = database.prepare(sql);
+          return {
+            run: (...values) => statement.run(...values),
+            get: (...values) => (count.rows++, statement.get(...values)),
+            all(...values) {
+              const rows = statement.all(...values);
+              count.rows += rows.length;
+              return rows;
+            },
+          };
+        },
+        close: () => database.close(),
+      };
+    },
+  };
+  return { driver, count };
+}
 
 let folder: TestFolder;
 beforeEach(async () => void (folder = await testFolder()));
@@ -175,4 +207,59 @@ describe("rows of a file", () => {
       },
     );
   }
+
+  describe("a reader of 40 quiet subjects beside 20,000 messages of others", () => {
+    const [quiet, most] = [40, 20_000];
+    for (const pattern of ["log.quiet.*", "log.quiet.>"]) {
+      it(`${pattern}: asks the index, also for the last message, at a start and while it reads`, async () => {
+        const { driver, count } = countingDriver();
+        const file = await folder.open({ driver });
+        const stream = await file.log().open("stream", OPTIONS);
+        const appended: string[] = [];
+        const append = async (subject: string) => {
+          const stored = await stream.append(subject, "x", { timeout: 60_000 });
+          if (stored.type !== "stored") throw new Error(stored.type);
+          if (subject.startsWith("log.quiet.")) appended.push(`${stored.sequence} ${subject}`);
+        };
+        for (let n = 0; n < quiet; n++) await append(`log.quiet.${n}`);
+        await append("log.quiet");
+        for (let n = 0; n < most; n += 500) {
+          await Promise.all(Array.from({ length: 500 }, (_, i) => append(`log.busy.${(n + i) % 3_000}`)));
+          if (n === most / 2) await append("log.quiet.middle");
+        }
+        // longer than what is kept in memory besides
+        await append("log.quietly.a");
+        const reading = () => {
+          const { promise, resolve } = Promise.withResolvers<void>();
+          const got: string[] = [];
+          const reader = stream.follow({
+            subjects: [pattern],
+            after: undefined,
+            onStart() {},
+            onFault(error) {
+              throw error;
+            },
+            onMessage({ sequence, subject }) {
+              got.push(`${sequence} ${subject}`);
+              if (reader.caughtUp) resolve();
+            },
+          });
+          return { reader, got, caughtUp: promise };
+        };
+        count.rows = 0;
+        const { reader, got, caughtUp } = reading();
+        await caughtUp;
+        const read = count.rows;
+        assertEquals(got, appended);
+        // pages before the index is asked: at the last message, and behind each of the two gaps
+        assertEquals(read < 8_000, true, `${read} rows`);
+        await append("log.busy.1");
+        await append("log.quiet.new");
+        while (got.length < appended.length) await new Promise((resolve) => setTimeout(resolve, 1));
+        assertEquals(got, appended);
+        assertEquals(count.rows - read < 100, true, `${count.rows - read} rows more`);
+        reader.close();
+      });
+    }
+  });
 });

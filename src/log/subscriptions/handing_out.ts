@@ -84,6 +84,8 @@ export class HandingOut {
    * others run that are suspected of ending their process, or a limit lets none begin.
    */
   #pause: Timer | undefined;
+  /** True if {@link HandingOut.pumpRead} sends messages a microtask later. */
+  #isPumpDue = false;
   readonly #silent: SilentNodes;
   /** Endpoints of the live nodes at the last look. */
   #present: Set<string>;
@@ -155,6 +157,20 @@ export class HandingOut {
     // `filling` is checked first, because an iterator for each message is expensive (measured)
     if (ledger.filling.size > 0) { for (const category of ledger.filling.keys()) this.#fill(category); }
     if (ledger.waitsForCommit || ledger.changed) onProgress();
+  }
+
+  /**
+   * Sends messages that were read, as `pump()` does. While messages are suspected, it does so once for all that are read
+   * together: each division looks at all that wait, so one for each message would take a square of their number.
+   */
+  pumpRead(): void {
+    if (!this.#options.ledger.isInDoubt) return this.pump();
+    if (this.#isPumpDue) return;
+    this.#isPumpDue = true;
+    queueMicrotask(() => {
+      this.#isPumpDue = false;
+      this.pump();
+    });
   }
 
   /**

@@ -14,6 +14,7 @@ function setUp() {
   const answers = new Map<string, Result<unknown>>();
   const live = new Set(["a"]);
   const told: string[] = [];
+  const divided: number[] = [];
   const app = {
     sendInternal: (_: unknown, __: unknown, { node }: SendOptions) =>
       Promise.resolve(answers.get(node!) ?? fail("UNAVAILABLE", "no answer")),
@@ -23,6 +24,9 @@ function setUp() {
   const nodes = () => [...live].map((id) => ({ id, endpoint: `${id}.1`, categories: new Map() }));
   const ledger = {
     awaitsReports: false,
+    isInDoubt: true,
+    filling: new Map(),
+    begin: () => (divided.push(clock.monotonic()), []),
     parked: { awaiting: new Set() },
     holdBack: () => {},
     byId: () => new Map(),
@@ -43,7 +47,7 @@ function setUp() {
   // a leader that hands nothing out uses no more of its options
   const handing = new HandingOut({ ...options, warnings, token: 7, onProgress: () => {} } as never);
   const answer = (node: string) => answers.set(node, { ok: true, value: { running: [], ended: [], finished: [] } });
-  return { clock, live, told, handing, nodes, answer };
+  return { clock, live, told, divided, ledger, handing, nodes, answer };
 }
 
 describe("HandingOut", () => {
@@ -92,5 +96,20 @@ describe("HandingOut", () => {
     assertEquals(told, ["lasts"]);
     handing.close();
     await clock.until(heard);
+  });
+
+  it("suspected messages that are read together are divided once", async () => {
+    const { divided, ledger, handing } = setUp();
+    handing.paused = false;
+    for (let n = 0; n < 256; n++) handing.pumpRead();
+    await Promise.resolve();
+    assertEquals(divided.length, 1);
+    handing.pumpRead();
+    await Promise.resolve();
+    assertEquals(divided.length, 2);
+    ledger.isInDoubt = false;
+    handing.pumpRead();
+    assertEquals(divided.length, 3);
+    handing.close();
   });
 });

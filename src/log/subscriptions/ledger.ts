@@ -942,6 +942,11 @@ export class Ledger {
     return this.#commit.isAwaited;
   }
 
+  /** True while messages are suspected of ending their process: each call of {@link Ledger.begin} divides all that wait. */
+  get isInDoubt(): boolean {
+    return this.#suspicion !== undefined;
+  }
+
   /** True if the commit that is being stored, or the next one, begins the run of a message. */
   get isBeginning(): boolean {
     return this.#commit.isBeginning;
@@ -1076,20 +1081,21 @@ export class Ledger {
     }
     this.#limited.clear();
     const [ready, joined]: Item[][] = [[], []];
+    const time = now();
     for (let item = this.#ready.next(); item !== undefined; item = this.#ready.next()) {
       if (!this.#mayRun(item, now)) continue;
-      if (this.#waitsForLimits(item, now())) continue;
+      if (this.#waitsForLimits(item, time)) continue;
       if (item.joins) joined.push(this.#run(item));
       else ready.push(item);
     }
-    const { begins, later, pause } = suspicion.choose(ready, now());
+    const { begins, later, pause } = suspicion.choose(ready, time);
     if (later.length > 0) this.pause = pause;
     for (const item of begins) this.#commit.begin(this.#run(item));
     for (const item of later) {
       this.#giveBack(item, false);
       this.#push(item);
     }
-    if (this.#limited.size > 0) this.#pauseForLimits(now());
+    if (this.#limited.size > 0) this.#pauseForLimits(time);
     return joined;
   }
 

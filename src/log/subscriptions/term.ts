@@ -424,7 +424,7 @@ export class SubscriptionTerm {
       if (!categories.passes(message)) add(message);
     }
     this.#progress();
-    handing.pump();
+    handing.pumpRead();
   }
 
   #change(): void {

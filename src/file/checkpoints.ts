@@ -4,7 +4,7 @@
  * @decides when the log of a file is copied into it
  */
 import { once } from "node:events";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { Database } from "./driver.ts";
 
 /** Keeps the log of one file small. */
@@ -60,6 +60,9 @@ export class WorkerCheckpoints implements Checkpoints {
   }
 
   async #run(): Promise<void> {
+    // loaded now, because most programs need no checkpoint before they have run for long
+    const { Worker } = await import("node:worker_threads");
+    if (this.#closed) return;
     const worker = this.#worker ??= new Worker(SOURCE, { eval: true, workerData: this.#host.path });
     worker.unref();
     const answered = once(worker, "message");

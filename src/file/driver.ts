@@ -2,20 +2,8 @@
  * SQLite and the file system, as a file uses them, with as few calls as possible: the one place that calls
  * `node:sqlite`, which Deno 2.9, Bun 1.4 and Node 24 have. Tests hand in a driver that fails.
  */
-import {
-  close,
-  fdatasync,
-  fdatasyncSync,
-  fsync,
-  open,
-  openSync,
-  stat,
-  statfsSync,
-  type Stats,
-  statSync,
-} from "node:fs";
-import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 
 /** A value in a row. */
@@ -83,9 +71,15 @@ export const systemDriver: FileDriver = {
   },
   async resolve(path) {
     const absolute = resolve(path);
-    return this.status(absolute) === undefined ? absolute : await realpath(absolute);
+    if (this.status(absolute) === undefined) return absolute;
+    return await (deno?.realPath(absolute) ?? node().promises.realpath(absolute));
   },
   openLog(path) {
+    if (deno !== undefined) {
+      const file = deno.openSync(path, { read: true, write: true });
+      return { sync: () => file.syncData(), syncNow: () => file.syncDataSync(), close: async () => file.close() };
+    }
+    const { openSync, fdatasync, fdatasyncSync, close } = node();
     const descriptor = openSync(path, "r+");
     return {
       sync: () => called((done) => fdatasync(descriptor, done)),
@@ -94,24 +88,25 @@ export const systemDriver: FileDriver = {
     };
   },
   status(path) {
-    const found = statSync(path, { throwIfNoEntry: false });
-    return found && statusOf(found);
+    try {
+      const found = deno?.statSync(path) ?? node().statSync(path, { throwIfNoEntry: false });
+      return found && statusOf(found);
+    } catch (error) {
+      return absent(error);
+    }
   },
-  statusLater(path) {
-    return new Promise((resolve, reject) => {
-      stat(path, (error, found) => {
-        if (error === null) resolve(statusOf(found));
-        else if (error.code === "ENOENT" || error.code === "ENOTDIR") resolve(undefined);
-        else reject(error);
-      });
-    });
+  async statusLater(path) {
+    try {
+      return statusOf(await (deno?.stat(path) ?? node().promises.stat(path)));
+    } catch (error) {
+      return absent(error);
+    }
   },
   freeRoom(path) {
     // without the permission Deno would ask for it at a terminal, and wait
-    const deno = (globalThis as { readonly Deno?: DenoPermissions }).Deno;
-    if (deno !== undefined && deno.permissions.querySync(STATFS).state !== "granted") return undefined;
+    if (namespace !== undefined && namespace.permissions.querySync(STATFS).state !== "granted") return undefined;
     try {
-      const { bavail, bsize } = statfsSync(dirname(path));
+      const { bavail, bsize } = node().statfsSync(dirname(path));
       return bavail * bsize;
     } catch {
       // the runtime, or the system, does not say
@@ -120,25 +115,59 @@ export const systemDriver: FileDriver = {
   },
   async syncFolder(path) {
     if (process.platform === "win32") return; // a folder cannot be opened there
-    const folder = await new Promise<number>((resolve, reject) => {
-      open(dirname(path), "r", (error, descriptor) => error === null ? resolve(descriptor) : reject(error));
-    });
-    try {
-      await called((done) => fsync(folder, done));
-    } finally {
-      await called((done) => close(folder, done));
+    const folder = dirname(path);
+    if (deno !== undefined) {
+      using file = await deno.open(folder, { read: true });
+      return await file.sync();
     }
+    const handle = await node().promises.open(folder, "r");
+    await handle.sync().finally(() => handle.close());
   },
 };
 
-/** The part of Deno's namespace that says what a program may do. */
-interface DenoPermissions {
+/** Returns Node's file system: not in Deno, unless nothing else can do it, because loading it takes as long as a start. */
+function node(): typeof import("node:fs") {
+  return process.getBuiltinModule("node:fs");
+}
+
+/** Deno's namespace; `undefined` in other runtimes. */
+const namespace = (globalThis as { readonly Deno?: DenoFiles }).Deno;
+/** The file system of Deno; `undefined` in other runtimes, and on Windows, where it shows no inodes. */
+const deno = process.platform === "win32" ? undefined : namespace;
+
+/** The part of Deno's namespace that files use. */
+interface DenoFiles {
   readonly permissions: { querySync(descriptor: typeof STATFS): { readonly state: string } };
+  realPath(path: string): Promise<string>;
+  stat(path: string): Promise<FileNumbers>;
+  statSync(path: string): FileNumbers;
+  open(path: string, options: { readonly read: true }): Promise<DenoFile>;
+  openSync(path: string, options: { readonly read: true; readonly write: true }): DenoFile;
+}
+
+interface DenoFile extends Disposable {
+  sync(): Promise<void>;
+  syncData(): Promise<void>;
+  syncDataSync(): void;
+  close(): void;
 }
 
 const STATFS = { name: "sys", kind: "statfs" } as const;
 
-function statusOf({ dev, ino, size }: Stats): FileStatus {
+/** Device, inode and size. */
+interface FileNumbers {
+  readonly dev: number | null;
+  readonly ino: number | null;
+  readonly size: number;
+}
+
+/** Returns `undefined` if there is nothing at a path; throws other errors. */
+function absent(error: unknown): undefined {
+  const { code, name } = error as { readonly code?: unknown; readonly name?: unknown };
+  if (code !== "ENOENT" && code !== "ENOTDIR" && name !== "NotFound" && name !== "NotADirectory") throw error;
+}
+
+function statusOf({ dev, ino, size }: FileNumbers): FileStatus {
   return { identity: `${dev}:${ino}`, inode: `${ino}`, size };
 }
 

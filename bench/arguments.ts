@@ -26,6 +26,7 @@ export const SECTIONS = [
   "workflows-growth",
   "check",
   "explore",
+  "file",
   "counts",
   "types",
   "packages",
@@ -91,7 +92,7 @@ export const USAGE = `deno task bench [section…] [options]        (bun run ben
 
 sections: ${USUAL.join(", ")};
 and those that run only when they are named: growth, growth-nodes, entities-growth, entities-endurance, workflows-growth,
-check and explore, which take some minutes, counts, types (in Deno), and packages: whether the reasons in
+check, explore and file, which take some minutes, counts, types (in Deno), and packages: whether the reasons in
 docs/internals/packages.md hold
 
 "floors" as a first word: all figures of docs/internals/measurements.md, Floors, and nothing else; with --compare FOLDER

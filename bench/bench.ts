@@ -19,6 +19,7 @@ import { entities } from "./sections/entities.ts";
 import { entitiesEndurance } from "./sections/entities_endurance.ts";
 import { entitiesGrowth } from "./sections/entities_growth.ts";
 import { explore } from "./sections/explore.ts";
+import { file } from "./sections/file.ts";
 import { events } from "./sections/events.ts";
 import { growth } from "./sections/growth.ts";
 import { growthNodes } from "./sections/growth_nodes.ts";
@@ -58,6 +59,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   "workflows-growth": workflowsGrowth,
   check,
   explore,
+  file,
   counts,
   types,
   packages,

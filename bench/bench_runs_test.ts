@@ -21,4 +21,18 @@ await describeTrials("bench of entities and workflows", [
     only: "deno",
   },
   { what: "many runs that sleep", section: "workflows-growth", tables: ["workflows-growth-memory"], only: "bun" },
+  {
+    what: "a file beside memory and by hand",
+    section: "file",
+    tables: [
+      "file-workflows",
+      "file-events",
+      "file-entities",
+      "file-disk",
+      "file-start",
+      "file-idle",
+      "file-idle-writes",
+    ],
+    only: "bun",
+  },
 ]);

@@ -58,18 +58,21 @@ export async function runFlowing(flowing: Flowing): Promise<void> {
   answer({
     ...tasks,
     processor,
-    async run({ atOnce, ms, runs }: AtOnce): Promise<Ran> {
-      const took: number[] = [];
-      const start = performance.now();
-      const isOver = (now: number) => now - start >= (took.length < runs ? MAX_TIME : ms);
-      await Promise.all(Array.from({ length: atOnce }, async () => {
-        for (let begun = start; !isOver(begun); begun = performance.now()) {
-          await once();
-          took.push(performance.now() - begun);
-        }
-      }));
-      const rate = took.length / (performance.now() - start) * 1_000;
-      return { runs: took.length, rate, p50: quantile(took, 0.5), p99: quantile(took, 0.99) };
-    },
+    run: (options: AtOnce) => runsAtOnce(once, options),
   });
+}
+
+/** Has runs go from their start to their end, so many at once. */
+export async function runsAtOnce(once: () => Promise<unknown>, { atOnce, ms, runs }: AtOnce): Promise<Ran> {
+  const took: number[] = [];
+  const start = performance.now();
+  const isOver = (now: number) => now - start >= (took.length < runs ? MAX_TIME : ms);
+  await Promise.all(Array.from({ length: atOnce }, async () => {
+    for (let begun = start; !isOver(begun); begun = performance.now()) {
+      await once();
+      took.push(performance.now() - begun);
+    }
+  }));
+  const rate = took.length / (performance.now() - start) * 1_000;
+  return { runs: took.length, rate, p50: quantile(took, 0.5), p99: quantile(took, 0.99) };
 }

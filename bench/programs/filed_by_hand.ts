@@ -1,4 +1,4 @@
-/** Workflows by hand: each step of a run is a transaction in SQLite, which is synced; and what the disk's sync takes. */
+/** Workflows by hand: each step of a run is a synced transaction of SQLite; and what the disk's own sync takes. */
 import { closeSync, fdatasyncSync, openSync, writeSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import process from "node:process";

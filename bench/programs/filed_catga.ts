@@ -1,4 +1,4 @@
-/** Catga on a file, the path of which is given, or in memory: runs of three steps, durable events, commands of entities. */
+/** Catga on a file whose path is given, or in memory: runs of three steps, durable events, commands of entities. */
 import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { catga, command, entity, event, unwrap, workflow } from "../../mod.ts";

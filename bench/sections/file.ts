@@ -98,7 +98,7 @@ async function queues(stage: Stage, folder: string): Promise<Keeper[]> {
   return started.filter((peer) => peer !== undefined);
 }
 
-/** Rounds of all programs, in turn, and beside each what a sync takes, because that depends on the machine's other work. */
+/** Rounds of all programs, in turn, and beside each what a sync takes then: other programs use the disk, too. */
 async function together(
   all: readonly Keeper[],
   ask: (program: Program) => Promise<number>,

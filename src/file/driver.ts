@@ -77,7 +77,11 @@ export const systemDriver: FileDriver = {
   openLog(path) {
     if (deno !== undefined) {
       const file = deno.openSync(path, { read: true, write: true });
-      return { sync: () => file.syncData(), syncNow: () => file.syncDataSync(), close: async () => file.close() };
+      return {
+        sync: () => file.syncData(),
+        syncNow: () => file.syncDataSync(),
+        close: () => Promise.resolve(file.close()),
+      };
     }
     const { openSync, fdatasync, fdatasyncSync, close } = node();
     const descriptor = openSync(path, "r+");
@@ -117,15 +121,15 @@ export const systemDriver: FileDriver = {
     if (process.platform === "win32") return; // a folder cannot be opened there
     const folder = dirname(path);
     if (deno !== undefined) {
-      using file = await deno.open(folder, { read: true });
-      return await file.sync();
+      const file = await deno.open(folder, { read: true });
+      return await file.sync().finally(() => file.close());
     }
     const handle = await node().promises.open(folder, "r");
     await handle.sync().finally(() => handle.close());
   },
 };
 
-/** Returns Node's file system: not in Deno, unless nothing else can do it, because loading it takes as long as a start. */
+/** Returns Node's file system. In Deno loading it takes as long as all else of a start, so its own is used there. */
 function node(): typeof import("node:fs") {
   return process.getBuiltinModule("node:fs");
 }
@@ -145,7 +149,7 @@ interface DenoFiles {
   openSync(path: string, options: { readonly read: true; readonly write: true }): DenoFile;
 }
 
-interface DenoFile extends Disposable {
+interface DenoFile {
   sync(): Promise<void>;
   syncData(): Promise<void>;
   syncDataSync(): void;

@@ -150,8 +150,8 @@ export async function openFile(options: OpenFileOptions): Promise<OpenedFile> {
 
 /**
  * Notes in the file who owns it, and that it is open: without its log it is not whole from now on. The file itself says
- * so, not its log, so that is copied into it. A file with a long log says so already, because it was left open: a worker
- * copies its log, which would hold the event loop up.
+ * so, not its log, so that is copied into it. A file with a long log says so already, because it was left open; a
+ * worker copies its log, which would hold the event loop up.
  */
 function begin(
   database: Database,

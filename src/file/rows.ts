@@ -446,8 +446,8 @@ export class RowStorage implements StreamStorage {
   }
 
   /**
-   * Returns true if asking the index for each subject of a filter takes less than walking over `distance` more messages:
-   * if none of many messages matched, its subjects are few, or quiet.
+   * Returns true if asking the index for each subject of a filter takes less than walking over `distance` more
+   * messages. Call if none of many messages matched: the subjects of the filter are few, or quiet.
    */
   #isIndexFaster(filter: SubjectFilter, distance: number): boolean {
     const plan = this.#planOf(filter);
@@ -591,7 +591,7 @@ const PAGE = 256;
 const PAGES_WALKED = 4;
 /** A place in a subject that is behind its end. */
 const NO_LIMIT = 1_000_000;
-/** What a look into the index takes, in messages walked over. */
+/** Cost of a look into the index, in messages walked over. */
 const INDEX_COST = 2;
 /** Number of ids after which those that are old enough are forgotten. */
 const IDS_ADDED = 256;

@@ -160,8 +160,8 @@ export class HandingOut {
   }
 
   /**
-   * Sends messages that were read, as `pump()` does. While messages are suspected, it does so once for all that are read
-   * together: each division looks at all that wait, so one for each message would take a square of their number.
+   * Sends messages that were read, as `pump()` does. While messages are suspected, it does so once for all that are
+   * read together: each division looks at all that wait, so one for each message would take a square of their number.
    */
   pumpRead(): void {
     if (!this.#options.ledger.isInDoubt) return this.pump();

@@ -16,6 +16,8 @@ import type { SubscriptionStoreOptions } from "./store.ts";
 export interface LeasesOptions extends Pick<SubscriptionStoreOptions, "stream" | "namespace" | "clock" | "fault"> {
   /** Endpoint of this node. */
   readonly endpoint: string;
+  /** True if no other process can use the store: the lease is then written once, and holds from then on. */
+  readonly isAlone?: boolean | undefined;
   /** Called when another node has overwritten this node's lease: this node then leads no subscription any more. */
   onLost(): void;
   /** Called when this node's lease is held again after it had ended: this node may hand out messages. */
@@ -55,10 +57,11 @@ export class Leases {
   }
 
   /**
-   * True while this node's lease is recent enough: no other node can have taken over this node's subscriptions,
-   * because others wait longer.
+   * True while this node's lease is recent enough, or this node is alone: no other node can have taken over this node's
+   * subscriptions, because others wait longer.
    */
   get holds(): boolean {
+    if (this.#options.isAlone) return this.#renewed > -Infinity;
     return this.#options.clock.monotonic() - this.#renewed < LEADS_UNRENEWED_FOR;
   }
 
@@ -80,8 +83,9 @@ export class Leases {
     return this.#sequence === 0 && await this.#renew(); // the lease had expired: make a new one
   }
 
-  /** Time at which {@link Leases.tick} is to renew this node's lease, by the monotonic clock. */
+  /** Time at which {@link Leases.tick} is to renew this node's lease, by the monotonic clock; `Infinity`: never. */
   get renewsAt(): number {
+    if (this.#options.isAlone && this.holds) return Infinity;
     return this.#sent + RENEW_INTERVAL;
   }
 
@@ -90,7 +94,7 @@ export class Leases {
    * every 100 ms from then on until that time is later, and when this node has reconnected.
    */
   tick(now: number): void {
-    if (this.#writing === undefined && now - this.#sent >= RENEW_INTERVAL) void this.#renew();
+    if (this.#writing === undefined && now >= this.renewsAt) void this.#renew();
   }
 
   /**

@@ -48,6 +48,26 @@ async function setUp(...endpoints: string[]) {
 }
 
 describe("Leases", () => {
+  it("of a node that is alone are written once, and held from then on", async () => {
+    const { clock, stream, pass, held } = await setUp("other.1");
+    const alone = new Leases({
+      ...{ stream, namespace: NAMESPACE, endpoint: "a.1", clock, isAlone: true },
+      onLost: () => {},
+      onHeld: () => held.push("a.1"),
+      onFailed: () => {},
+      fault(error) {
+        throw error;
+      },
+    });
+    assertEquals([alone.holds, alone.renewsAt < Infinity], [false, true]);
+    assertEquals(await clock.until(alone.hold()), true);
+    const before = (await clock.until(stream.state()))!;
+    await pass(120_000, alone);
+    assertEquals(await clock.until(alone.hold()), true);
+    assertEquals([alone.holds, alone.renewsAt, held], [true, Infinity, ["a.1"]]);
+    assertEquals((await clock.until(stream.state()))!.last, before.last);
+  });
+
   it("are held while they are renewed, every 0.8 s, in one message that stays", async () => {
     const { clock, leases: [own], stream, pass } = await setUp("a.1");
     assertEquals(own.holds, false);

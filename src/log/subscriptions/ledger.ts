@@ -942,7 +942,7 @@ export class Ledger {
     return this.#commit.isAwaited;
   }
 
-  /** True while messages are suspected of ending their process: each call of {@link Ledger.begin} divides all that wait. */
+  /** True while messages are suspected of ending their process: {@link Ledger.begin} then divides all that wait. */
   get isInDoubt(): boolean {
     return this.#suspicion !== undefined;
   }

@@ -72,7 +72,7 @@ export class Subscriptions {
     const { namespace, endpoint, clock, observer } = host;
     this.#reports = new OnceAMinute(clock);
     const leases = this.#leases = new Leases({
-      ...{ stream: kept, namespace, endpoint, clock },
+      ...{ stream: kept, namespace, endpoint, clock, isAlone: host.isAlone },
       onLost: () => {
         for (const subscription of this.#all.values()) subscription.onLost();
       },

@@ -3,9 +3,16 @@ import process from "node:process";
 import { answer } from "../programs/answer.ts";
 import { type EventsOptions, InOrder, type Numbered } from "../programs/filed.ts";
 
-const kv = await Deno.openKv(process.argv[2]);
+/** The part of Deno KV that is used; its types are there with a flag alone. */
+interface Kv {
+  listenQueue(handler: (message: Numbered) => void): Promise<void>;
+  enqueue(message: Numbered): Promise<unknown>;
+}
+
+const { openKv } = Deno as unknown as { openKv(path: string): Promise<Kv> }; // with `--unstable-kv`
+const kv = await openKv(process.argv[2]);
 const order = new InOrder();
 let handled = 0;
-kv.listenQueue(({ n }: Numbered) => order.handle({ n, key: `${handled++}` }));
+void kv.listenQueue(({ n }) => order.handle({ n, key: `${handled++}` }));
 
 answer({ events: (options: EventsOptions) => order.events((message) => kv.enqueue(message), options) });

@@ -1,13 +1,13 @@
 /** Apps on a file: what they stored is there for the next one, and one app at a time has the file. */
 import { execFile } from "node:child_process";
-import { writeFile } from "node:fs/promises";
+import { stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import process from "node:process";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { catga, CatgaError, command, event, unwrap, workflow } from "../../mod.ts";
-import { eventually } from "../../test/support/eventually.ts";
+import { eventually, standsStill } from "../../test/support/eventually.ts";
 import { type TestFolder, testFolder } from "./support_suite.ts";
 
 const Told = event<{ i: number }>("Told", { durable: true });
@@ -46,6 +46,15 @@ describe("catga({ file })", () => {
     assertEquals(unwrap(await next.result(Sum, run, { timeout: 60_000 })), 3);
     await eventually("the events", () => heard.length === 3);
     assertEquals({ heard, runs }, { heard: [1, 2, 3], runs: 1 });
+  });
+
+  it("an app that waits writes nothing", async () => {
+    const file = join(folder.path, "shop.db");
+    await using app = await catga({ file, handlers: Told.on(() => {}, { name: "hears" }) });
+    unwrap(await app.publish(Told, { i: 1 }));
+    const written = async () => (await stat(`${file}-wal`)).mtimeMs;
+    // longer than the interval at which a leader of several nodes renews its lease
+    await standsStill("the log of the file to be left alone", written, 1_500);
   });
 
   it("a second app on the file is refused, and names the process that has it", async () => {

@@ -1,5 +1,5 @@
 /**
- * Twelve programs with a mistake, each beside the right one.
+ * Fourteen programs with a mistake, each beside the right one.
  *
  *   deno run -A examples/mistakes/mistakes.ts 10000 lock
  *
@@ -13,7 +13,9 @@ import { changedWithoutVersion } from "./changed_without_version.ts";
 import { chargeNotIdempotent } from "./charge_not_idempotent.ts";
 import { counterInMemory } from "./counter_in_memory.ts";
 import { earlyAcknowledgement } from "./early_acknowledgement.ts";
+import { effectBesideTheTransaction } from "./effect_beside_the_transaction.ts";
 import { effectOutsideOfStep } from "./effect_outside_of_step.ts";
+import { idRecordedEarly } from "./id_recorded_early.ts";
 import { lockWithoutFence } from "./lock_without_fence.ts";
 import type { Mistake } from "./mistake.ts";
 import { positionOfAllKeys } from "./position_of_all_keys.ts";
@@ -28,6 +30,7 @@ export function eachMistake<T>(use: <World>(mistake: Mistake<World>) => T): T[] 
     ...[use(counterInMemory), use(chargeNotIdempotent), use(effectOutsideOfStep), use(lockWithoutFence)],
     ...[use(readModelThatSkips), use(undoBeforeTheEnd), use(readWaitWrite), use(earlyAcknowledgement)],
     ...[use(changedWithoutVersion), use(positionOfAllKeys), use(cacheAsTruth), use(retryAroundRetry)],
+    ...[use(effectBesideTheTransaction), use(idRecordedEarly)],
   ];
 }
 

@@ -65,10 +65,13 @@ function checkSubscriber(registration: Registration, subscribers: Map<string, Re
     subscribers.set(key, registration);
     return;
   }
-  const different = SETTINGS.find(([setting]) => showSetting(own[setting]) !== showSetting(other[setting]));
+  const different = SETTINGS.find(([setting]) => showSetting(own[setting]) !== showSetting(other[setting])) ??
+    (own.limits?.some(({ key }, i) => key !== other.limits?.[i].key) ? LIMITS : undefined);
   if (different === undefined) return;
   const [setting, option] = different;
-  const texts = [other, own].map((each) => showSetting(each[setting]));
+  const texts = [other, own].map((each) =>
+    `${showSetting(each[setting])}${different === LIMITS ? " with a function key of its own" : ""}`
+  );
   throw new TypeError(
     `two handlers for ${contract.kind} ${contract.name} in subscription ${own.name}: ${first.name} has ${option} ` +
       `${texts[0]}, ${registration.name} ${texts[1]}; they run together for each message: give both the same, or ` +
@@ -80,6 +83,8 @@ function showSetting(value: unknown): string {
   return value === undefined ? "that of the app" : JSON.stringify(value);
 }
 
+/** The limits, of which the functions that return keys are compared by themselves. */
+const LIMITS = ["limits", "limit"] as const;
 /** Settings of a subscription that its handlers of one event share, with their names as options. */
 const SETTINGS = [
   ["attempts", "retry.attempts"],

@@ -124,6 +124,7 @@ describe("collect", () => {
   });
 
   it("throws for two handlers of one event in one subscription with different settings, naming both", () => {
+    const LIMITED = JSON.stringify([{ name: "", running: 1, count: null, ms: null, burst: 1, isByKey: true }]);
     const Paid = event("shop.Paid", { durable: true });
     const nothing = () => {};
     const differ: [SubscriptionOptions, SubscriptionOptions, string, string, string][] = [
@@ -132,6 +133,10 @@ describe("collect", () => {
       [{ retry: { outage: 0 } }, {}, "retry.outage", "0", "604800000"],
       [{}, { timeout: 5 }, "timeout", "that of the app", "5"],
       [{ from: "start" }, {}, "from", '"start"', '"now"'],
+      [
+        ...[{ limit: { key: () => "a", running: 1 } }, { limit: { key: () => "b", running: 1 } }],
+        ...["limit", ...Array(2).fill(`${LIMITED} with a function key of its own`)],
+      ] as [SubscriptionOptions, SubscriptionOptions, string, string, string],
     ];
     for (const [one, other, option, first, second] of differ) {
       assertEquals(

@@ -58,8 +58,9 @@ describe("limit: running", () => {
     const limits = () => app.health().subscriptions[0].limits;
     await apps.publish(...own(10));
     await apps.until("two to run", () => apps.runs.length === 2);
+    await apps.until("the others to wait", () => limits()?.[1].waiting === 8);
     assertEquals(limits(), [
-      { name: "Placed/1", running: 2, waiting: 8 },
+      { name: "Placed/1", running: 2, waiting: 0 },
       { name: "bank", running: 2, waiting: 8 },
     ]);
     gate.resolve();
@@ -160,6 +161,99 @@ describe("limit: running", () => {
       return infos.every(({ lag, open }) => lag + open === 0);
     }, 60_000);
     assertEquals([running.most, mails.most], [3, 2]);
+  });
+});
+
+/** The account of an event of these tests, none of which has the key of another one. */
+const accountOf = ({ n }: Order) => `account ${n % 3}`;
+
+describe("limit: key", () => {
+  it("gives each key its own slots over three nodes, also when the leader and another one are killed", async () => {
+    const running = [new Running(), new Running(), new Running()];
+    const all = new Running();
+    await using apps = await LogApps.open(({ n }, ctx) =>
+      all.count(ctx.node, n, () => running[n % 3].count(ctx.node, n, () => delay(apps.clock, 50)))
+    );
+    const limit = { key: accountOf, running: 5 };
+    for (const id of ["a", "b", "c"]) await apps.start(id, { limit });
+    await apps.publish(...own(600));
+    const victims = [await apps.leader()];
+    victims.push(["a", "b", "c"].find((id) => id !== victims[0])!);
+    for (const [i, id] of victims.entries()) {
+      await apps.until("some to be handled", () => apps.runs.filter(({ ended }) => ended).length > 120 * (i + 1));
+      apps.kill(id);
+      for (const each of [...running, all]) each.killed(id);
+    }
+    await apps.until("all to be handled", () => own(600).every(({ n }) => apps.handled(n)), 120_000);
+    assertEquals([...running, all].map(({ most }) => most), [5, 5, 5, 15]);
+  });
+
+  it("has a key go on within 0.3 s behind 5,000 waiting messages of another one, whatever their own keys", async () => {
+    await using apps = await LogApps.open(() => delay(apps.clock, 100));
+    await apps.start("a", { limit: { key: ({ n }) => (n < 5_000 ? "A" : "B"), running: 2 } });
+    await apps.publish(...own(5_000));
+    await apps.publish(...own(2, 5_000));
+    await apps.until("those of B to be handled", () => own(2, 5_000).every(({ n }) => apps.handled(n)), 300);
+    assert(!apps.handled(4_999));
+    apps.kill("a"); // the others would take minutes
+  });
+
+  it("has a rate of its own for each key, and its handler pauses its own key alone with retryAfter", async () => {
+    const begun: [n: number, at: number][] = [];
+    await using apps = await LogApps.open(({ n }) => {
+      begun.push([n, apps.clock.monotonic()]);
+      return n === 0 && begun.length < 4 ? fail("RATE_LIMITED", "429", { retryAfter: 5_000 }) : undefined;
+    });
+    const app = await apps.start("a", {
+      limit: [{ running: 100 }, { name: "bank", key: accountOf, per: [10, 1_000] }],
+    });
+    await apps.clock.advance(2_000);
+    await apps.publish(...own(30));
+    await apps.until("those of two accounts to be handled", () => {
+      return own(30).every(({ n }) => n % 3 === 0 || apps.handled(n));
+    }, 2_000);
+    const [all, bank] = app.health().subscriptions[0].limits!;
+    assertEquals([all.name, all.pausedFor, bank.name, bank.waiting], ["Placed/0", undefined, "bank by key", 9]);
+    await apps.until("the last ones", () => own(30).every(({ n }) => apps.handled(n)), 10_000);
+    for (const account of [0, 1, 2]) {
+      const times = begun.flatMap(([n, at]) => n % 3 === account ? [at] : []);
+      assertLess(mostWithin(times, 1_000), 12);
+      assertEquals(times[1] - times[0] >= 5_000, account === 0);
+    }
+    assertEquals(await apps.letters(), []);
+  });
+
+  it("counts all messages as of one key while a version without the function leads, and by key afterwards", async () => {
+    const all = new Running();
+    await using apps = await LogApps.open(({ n }, ctx) => all.count(ctx.node, n, () => delay(apps.clock, 20)));
+    await apps.start("old", {});
+    await apps.clock.advance(1_000);
+    await apps.start("new", { limit: { key: accountOf, running: 2 } });
+    await apps.clock.advance(1_000);
+    await apps.publish(...own(100));
+    await apps.until("all to be handled", () => own(100).every(({ n }) => apps.handled(n)), 60_000);
+    assert([2, 6].includes(all.most), `${all.most} at once`); // whoever leads
+    await apps.clock.until(apps.cluster.apps.get("old")!.drain());
+    apps.cluster.apps.delete("old");
+    await apps.clock.advance(1_000);
+    all.most = 0;
+    await apps.publish(...own(100, 100));
+    await apps.until("the others to be handled", () => own(100, 100).every(({ n }) => apps.handled(n)), 60_000);
+    assertEquals(all.most, 6);
+  });
+
+  it("counts a message for which the function throws under one key, says so, and handles it", async () => {
+    const all = new Running();
+    await using apps = await LogApps.open(({ n }, ctx) => all.count(ctx.node, n, () => delay(apps.clock, 20)));
+    const key = ({ n }: Order): string => {
+      if (n < 10) throw new RangeError("no account");
+      return `${n}`;
+    };
+    await apps.start("a", { limit: { key, running: 1 } });
+    await apps.publish(...own(10));
+    await apps.until("all to be handled", () => own(10).every(({ n }) => apps.handled(n)));
+    assertEquals(all.most, 1);
+    assert(apps.cluster.log.some((line) => line.includes("no account")), apps.cluster.log.join("\n"));
   });
 });
 

@@ -86,7 +86,9 @@ interface Change {
  *   was passed by of it; `left-ahead`: also before the first reader has read it. `left-begun`: what runs of a key that
  *   was left behind runs again.
  * - `limit-early`: what runs and is still to be read has no slot; `limit-join`: what runs at a node has one only when
- *   it is joined. `limit-kept`: what has ended keeps its slot.
+ *   it is joined. `limit-kept`: what has ended keeps its slot. `limit-key`: a limit by key counts by the message's own
+ *   key. `limit-asleep`: a slot that is given back while several wait is not used. `limit-version`: when another version
+ *   of a limit counts, what runs has no slot of it.
  * - `file-early`: a file answers before it has committed.
  * - `edge-ahead`: an edge reads events ahead of a client, without limit.
  */
@@ -578,8 +580,8 @@ const PLANTS = {
   }],
   "limit-early": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "this.#early.set(messageId(message), category.gates);\n    for (const gate of category.gates) gate.join();",
-    to: "this.#endEarly(messageId(message));",
+    from: "const gates = this.#joinLimits(new Item(message, category, 0, this.place.epoch));\n",
+    to: "const gates: LimitGate[] = [];\n",
   }],
   "limit-join": [{
     file: "src/log/subscriptions/ledger.ts",
@@ -590,6 +592,21 @@ const PLANTS = {
     file: "src/log/subscriptions/ledger.ts",
     from: "    this.#answered(item);\n    this.#giveBack(item, true);\n    item.joins = false;",
     to: "    this.#answered(item);\n    item.joins = false;",
+  }],
+  "limit-key": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "limit.gateOf(keys[i], now, runs)",
+    to: 'limit.gateOf(keys[i] === "" ? "" : item.key ?? "", now, runs)',
+  }],
+  "limit-asleep": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    if (gate.waiting > 0) this.#opened.add(gate);\n    else",
+    to: "    if (gate.waiting === 1) this.#opened.add(gate);\n    else if (gate.waiting === 0)",
+  }],
+  "limit-version": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "if (runs && category.limits !== undefined) this.#joinLimits(item);",
+    to: "",
   }],
   forever: [{
     file: "src/nats/stream/expiry.ts",

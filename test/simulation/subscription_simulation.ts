@@ -36,7 +36,7 @@ import {
 } from "../../src/log/subscriptions/commits.ts";
 import { Category, type Item } from "../../src/log/subscriptions/category.ts";
 import { DEFAULT_SETTINGS } from "../../src/log/subscriptions/spec.ts";
-import { LimitGate } from "../../src/log/subscriptions/limit_gate.ts";
+import { RunLimit } from "../../src/log/subscriptions/limit_gate.ts";
 import type { LetterRequest, RewindRequest } from "../../src/log/format/subscription_request.ts";
 import type { ReportedRun } from "../../src/log/subscriptions/late_outcome.ts";
 import { type FoundMessage, Ledger } from "../../src/log/subscriptions/ledger.ts";
@@ -65,6 +65,7 @@ const SUMS = [
   "left",
   "brought",
   "full",
+  "accounts",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -123,9 +124,14 @@ export const BLOCKED = 4_000_000;
 /** From this seed on keys are left behind all the time; half of it in batches, a third with operators who go back. */
 export const LEFT = 5_000_000;
 
-/** From this seed on two messages run at once at most; a third with operators who go back; no store loses its end. */
+/**
+ * From this seed on two messages run at once at most; half of it three, and one of each account, with leaders of two
+ * versions, one of which does not know the accounts; a third with operators who go back; no store loses its end.
+ */
 export const LIMITED = 6_000_000;
 const RUNNING = 2;
+const RUNNING_OF_ALL = 3;
+const ACCOUNTS = 4;
 
 const TRACE = process.argv[3] === "trace";
 const NODES = 3;
@@ -303,8 +309,19 @@ class Run {
   checkLimit(id: string): void {
     if (this.seed < LIMITED) return;
     const running = this.nodes.flatMap((node) => [...node.running.keys()]);
-    if (new Set([...running, id]).size > RUNNING) this.wrong(`${id} runs beside ${running}`);
-    if (new Set([...running, id]).size === RUNNING) this.sums.full++;
+    const all = new Set([...running, id]);
+    const most = this.hasAccounts ? RUNNING_OF_ALL : RUNNING;
+    if (all.size > most) this.wrong(`${id} runs beside ${running}`);
+    if (all.size === most) this.sums.full++;
+    if (!this.hasAccounts) return;
+    const accounts = [...all].map((each) => this.fates.get(each)!.message.payload);
+    if (new Set(accounts).size < all.size) this.wrong(`${id} runs beside ${running}, of the accounts ${accounts}`);
+    if (all.size > 1) this.sums.accounts++;
+  }
+
+  /** True if one message of each account runs at once. */
+  get hasAccounts(): boolean {
+    return this.seed >= LIMITED && this.seed % 2 > 0;
   }
 
   /** True if handlers block their processes. */
@@ -442,7 +459,7 @@ class Run {
       category: "A",
       id: `${position}@${Math.floor(this.now)}`,
       key,
-      payload: 0,
+      payload: this.hasAccounts ? `${Math.floor(this.random() * ACCOUNTS)}` : 0,
       tagged: false,
       meta: undefined,
       poison,
@@ -978,6 +995,8 @@ class SimLeader {
   #taken: TakenLead | undefined;
   #ledger: Ledger | undefined;
   readonly #category: Category;
+  /** The limits as versions of the leader's program have them. */
+  readonly #limits: readonly Category["limits"][] = [];
   #writing = false;
   #over = false;
   #written = 0;
@@ -997,8 +1016,12 @@ class SimLeader {
     this.#category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
     this.#category.capable = run.handles ? 1 : 0;
     if (run.seed >= LIMITED) {
-      const numbers = { running: RUNNING, count: Infinity, ms: Infinity, burst: 1 };
-      this.#category.gates = [new LimitGate("one", numbers, run.now)];
+      const numbers = { running: run.hasAccounts ? RUNNING_OF_ALL : RUNNING, count: Infinity, ms: Infinity, burst: 1 };
+      const all = { limit: new RunLimit("all", numbers, run.now), key: undefined };
+      const account = new RunLimit("account", { ...numbers, running: 1 }, run.now, true);
+      const versions = [(payload: string) => payload, undefined].map((key) => [all, { limit: account, key }]);
+      this.#limits = run.hasAccounts ? versions : [[all]];
+      this.#category.limits = run.pick(this.#limits);
     }
     this.#take();
   }
@@ -1034,6 +1057,7 @@ class SimLeader {
   #count(ledger: Ledger): void {
     const { random, handles, now, sums } = this.#run;
     this.#category.capable = handles ? 1 : 0;
+    if (this.#limits.length > 1 && random() < 0.05) this.#category.limits = this.#run.pick(this.#limits);
     ledger.refresh(this.#category);
     const before = ledger.parked.awaiting.size;
     if (!handles && random() < 0.3) ledger.parkUnhandled(Math.floor(now));
@@ -1592,6 +1616,7 @@ class SimLeader {
     const error = { code: outcome, message: "" };
     const later = (ms: number) => this.#node.after(ms, () => this.#over || ledger.retry(item));
     if (outcome === "outvoted") return this.#end();
+    if (run.hasAccounts && run.random() < 0.1) ledger.pauseLimits(item, run.now + run.random() * 200, run.now);
     if (outcome === "done") ledger.done(item);
     else if (outcome === "refused" || outcome === "thrown") {
       ledger.notRun(item);

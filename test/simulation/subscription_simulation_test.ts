@@ -79,7 +79,7 @@ describe("simulation of a subscription", () => {
   });
 
   it("runs no more messages at once than a limit says, whoever dies, goes back, or kills its process", slow, () => {
-    const seen = { full: 0, deaths: 0, takeovers: 0, rewinds: 0 };
+    const seen = { full: 0, accounts: 0, deaths: 0, takeovers: 0, rewinds: 0 };
     for (const seed of PLAYED_IN_TURN.map((seed) => LIMITED + seed)) {
       const sums = played(seed);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];

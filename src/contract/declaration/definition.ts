@@ -84,7 +84,7 @@ export interface DurableCommand<In = void, Out = void, F extends string = AnyCod
   /** Makes the command's handler. The option `retry` applies only to messages that were enqueued. */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
-    options?: CommandHandlerOptions<F>,
+    options?: CommandHandlerOptions<F, Payload>,
   ): Handler;
 }
 
@@ -149,7 +149,7 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
    * console.log(await mailed.promise); // 7
    * ```
    */
-  on(fn: (payload: Payload, ctx: Context) => unknown, options?: SubscriptionOptions): Handler;
+  on(fn: (payload: Payload, ctx: Context) => unknown, options?: SubscriptionOptions<Payload>): Handler;
   /**
    * Makes a handler that gets several events in one call: up to `max` (1 to 1,000; default: 500), after waiting up to
    * `within` ms for more events (0 to 60,000; default: 20). If a batch fails, each of its events is handled alone, and
@@ -174,7 +174,7 @@ export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload
    */
   on(
     fn: (payload: Payload, ctx: Context & { readonly key: string }) => unknown,
-    options?: SubscriptionOptions,
+    options?: SubscriptionOptions<Payload>,
   ): Handler;
 }
 

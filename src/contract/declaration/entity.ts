@@ -116,7 +116,7 @@ export interface Entity<State> {
   handle<In, Out, F extends string, Payload, Returned>(
     command: KeyedCommand<In, Out, F, Payload, Returned>,
     decide: (entity: Loaded<State>, payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<NoInfer<F>>>,
-    options?: CommandHandlerOptions<NoInfer<F>>,
+    options?: CommandHandlerOptions<NoInfer<F>, NoInfer<Payload>>,
   ): EntityHandler<State, In, Returned, F>;
   /**
    * Runs the handler of a command on given events, for tests: without an app, and without storing anything. Rejects

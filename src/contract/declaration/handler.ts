@@ -12,7 +12,16 @@ import type { WorkflowBody } from "./workflow_body.ts";
 import { CatgaError } from "../../error.ts";
 import { MAX_LIMITS, type NamedLimit } from "../nodes/announcement.ts";
 import { DEFAULT_RETRY } from "./defaults.ts";
-import { checkDelay, checkInteger, checkKnown, checkNumber, checkObject, checkToken, show } from "../../data/checks.ts";
+import {
+  checkDelay,
+  checkFunction,
+  checkInteger,
+  checkKnown,
+  checkNumber,
+  checkObject,
+  checkToken,
+  show,
+} from "../../data/checks.ts";
 
 /**
  * Options of `handle` and `on`, which make handlers. `F`: the codes that the contract may fail with.
@@ -52,7 +61,13 @@ export interface RetryOptions {
  * A limit of the runs of messages of the log, over all nodes together; at least one of `running` and `per`.
  * @decides options of limits over the whole cluster, as types
  */
-export interface Limit {
+export interface Limit<P = unknown> {
+  /**
+   * Returns the key of a payload, a string of 1,024 characters at most: each key has the limit for itself. Called in
+   * the leader of the subscription, with the payload as it is stored; a payload for which the function throws counts
+   * under the key "". Default: one limit for all messages.
+   */
+  key?: ((payload: P) => string) | undefined;
   /**
    * Name of the limit, one token: limits with the same name in one subscription are one, whatever their contracts.
    * Default: none; the limit is of its contract alone.
@@ -70,17 +85,17 @@ export interface Limit {
 }
 
 /** Options of `handle` for a durable command; `on` of a durable event takes them, too. */
-export interface LimitOptions {
+export interface LimitOptions<P = unknown> {
   /**
    * Limits of the runs of stored messages, over all nodes together, 8 at most: a message begins when all of them let
    * it. Waiting for them is no attempt. Default: none.
    */
-  limit?: Limit | readonly Limit[] | undefined;
+  limit?: Limit<P> | readonly Limit<P>[] | undefined;
 }
 
 /** Options of `handle` for a command. */
-export interface CommandHandlerOptions<F extends string = string>
-  extends HandlerOptions<F>, RetryOptions, LimitOptions {}
+export interface CommandHandlerOptions<F extends string = string, P = unknown>
+  extends HandlerOptions<F>, RetryOptions, LimitOptions<P> {}
 
 /** Options of `on`, which makes a handler of an event. */
 export interface EventHandlerOptions extends HandlerOptions {
@@ -89,7 +104,7 @@ export interface EventHandlerOptions extends HandlerOptions {
 }
 
 /** Options of `on` for a durable event, whose handlers form a subscription. */
-export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions, LimitOptions {
+export interface SubscriptionOptions<P = unknown> extends EventHandlerOptions, RetryOptions, LimitOptions<P> {
   /**
    * The name of the subscription, one token of letters, digits, `-` and `_`: all handlers of a service with the same
    * subscription name share one position in the log, whatever their events. Two handlers of one event with the same
@@ -340,9 +355,10 @@ function limitsOf(
     throw new RangeError(`${at}: limit is one limit, or an array of 1 to ${MAX_LIMITS}; got ${all.length}`);
   }
   const limits = all.map((limit): NamedLimit => {
-    checkObject(`${at}: limit`, limit, "{ running, per, burst, name }");
+    checkObject(`${at}: limit`, limit, "{ key, running, per, burst, name }");
     checkKnown(`${at}: limit`, limit, LIMIT_OPTIONS);
-    const { name, running, per, burst } = limit;
+    const { key, name, running, per, burst } = limit;
+    if (key !== undefined) checkFunction(`${at}: limit.key`, key, "a function that returns the key of a payload");
     if (running === undefined && per === undefined) {
       throw new TypeError(`${at}: a limit has running (how many run at once), or per ([count, ms]), or both`);
     }
@@ -361,7 +377,8 @@ function limitsOf(
       checkInteger(`${at}: limit.per, its ms`, ms, 1, MAX_PAUSE);
     }
     if (burst !== undefined) checkInteger(`${at}: limit.burst`, burst, 1, MOST_LIMITED);
-    return Object.freeze({ name: name ?? "", running: running ?? Infinity, count, ms, burst: burst ?? 1 });
+    const numbers = { name: name ?? "", running: running ?? Infinity, count, ms, burst: burst ?? 1 };
+    return Object.freeze(key === undefined ? numbers : { ...numbers, isByKey: true, key });
   });
   const names = limits.flatMap(({ name }) => name === "" ? [] : [name]);
   const twice = names.find((name, i) => names.indexOf(name) < i);
@@ -370,7 +387,7 @@ function limitsOf(
 }
 
 const ONLY_DURABLE = ["name", "from", "retry", "timeout", "limit"] as const;
-const LIMIT_OPTIONS = new Set(["name", "running", "per", "burst"]);
+const LIMIT_OPTIONS = new Set(["key", "name", "running", "per", "burst"]);
 /** Maximum of the numbers of a limit. */
 const MOST_LIMITED = 1_000_000;
 const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);

@@ -83,6 +83,10 @@ describe("the settings of a subscription", () => {
     assertEquals(settings({ limit: [{ name: "bank", per: [100, 1_000], burst: 10 }] })?.limits, [
       { name: "bank", running: Infinity, count: 100, ms: 1_000, burst: 10 },
     ]);
+    const key = () => "a";
+    assertEquals(settings({ limit: { key, running: 5 } })?.limits, [
+      { name: "", running: 5, count: Infinity, ms: Infinity, burst: 1, isByKey: true, key },
+    ]);
     assertEquals(settings({})?.limits, undefined);
     for (
       const [limit, error, text] of [
@@ -96,6 +100,8 @@ describe("the settings of a subscription", () => {
         [{ per: [1, 100], burst: 0 }, RangeError, "limit.burst"],
         [{ running: 1, name: "a b" }, TypeError, "limit.name"],
         [{ running: 1, at: 1 }, TypeError, "limit"],
+        [{ key }, TypeError, "a limit has running"],
+        [{ key: "account", running: 1 }, TypeError, "limit.key must be a function"],
         [[], RangeError, "limit is one limit, or an array of 1 to 8; got 0"],
         [[{ name: "a", running: 1 }, { name: "a", running: 2 }], TypeError, "two limits have the name a"],
         [5, TypeError, "limit"],

@@ -50,6 +50,10 @@ export interface LimitNumbers {
 export interface NamedLimit extends LimitNumbers {
   /** Name that limits of several contracts share, or the contract's. */
   readonly name: string;
+  /** True if each key has the limit for itself; absent: it is one for all messages. */
+  readonly isByKey?: true | undefined;
+  /** Returns the key of a payload; absent in a limit that another node announces. */
+  readonly key?: ((payload: never) => unknown) | undefined;
 }
 
 /** Combines the numbers of two nodes for one limit, such as two versions of a program: the smaller ones. */
@@ -82,7 +86,8 @@ export function morePatient(one: Retry, other: Retry): Retry {
  * Makes the entry of `NodeInfo.subscriptions` for a contract whose stored messages a node handles:
  * `<subscription>/<contract>`, or `@/<contract>` for a queued command. `category`: the contract's name. Retry settings
  * other than the defaults follow another slash: `<attempts>,<first pause>,<longest pause>`. Limits follow another one:
- * `<name>,<running>,<count>,<ms>,<burst>`, with `;` between them; a number that is not limited is left out.
+ * `<name>,<running>,<count>,<ms>,<burst>`, with `;` between them; a number that is not limited is left out. One by key
+ * ends with `,key`.
  */
 export function announcement(
   service: string,
@@ -95,9 +100,10 @@ export function announcement(
     longest === DEFAULT_RETRY.delay[1];
   const text = service === COMMANDS ? `${COMMANDS}/${category}` : `${name}/${category}`;
   if (usual && limits.length === 0) return text;
-  const more = limits.map(({ name, running, count, ms, burst }) =>
-    [name, ...[running, count, ms, burst].map((each) => each === Infinity ? "" : each)].join(",")
-  );
+  const more = limits.map(({ name, running, count, ms, burst, isByKey }) => {
+    const numbers = [running, count, ms, burst].map((each) => each === Infinity ? "" : each);
+    return [name, ...numbers, ...(isByKey ? ["key"] : [])].join(",");
+  });
   const retries = `${text}/${attempts},${Math.ceil(first)},${Math.ceil(longest)}`;
   return more.length === 0 ? retries : `${retries}/${more.join(";")}`;
 }
@@ -134,11 +140,11 @@ function readRetry(text: string): Retry | undefined {
 function readLimits(text: string): readonly NamedLimit[] | undefined {
   const limits: NamedLimit[] = [];
   for (const each of text.split(";")) {
-    const [, name, ...numbers] = /^([\w-]{0,64}),(\d{0,9}),(\d{0,9}),(\d{0,9}),(\d{1,9})$/.exec(each) ?? [];
+    const [, name, numbers, isByKey] = /^([\w-]{0,64}),((?:\d{0,9},){3}\d{1,9})(,key)?$/.exec(each) ?? [];
     if (name === undefined || limits.length === MAX_LIMITS) return undefined;
-    const [running, count, ms, burst] = numbers.map((number) => number === "" ? Infinity : Number(number));
+    const [running, count, ms, burst] = numbers.split(",").map((number) => number === "" ? Infinity : Number(number));
     if (running === 0 || count === 0 || ms === 0 || burst === 0) return undefined;
-    limits.push({ name, running, count, ms, burst });
+    limits.push({ name, running, count, ms, burst, ...(isByKey === undefined ? {} : { isByKey: true }) });
   }
   return limits;
 }

@@ -75,13 +75,30 @@ describe("readAnnouncement", () => {
     const limits = [
       { name: "", running: 5, count: Infinity, ms: Infinity, burst: 1 },
       { name: "bank", running: Infinity, count: 100, ms: 1_000, burst: 10 },
+      { name: "account", running: 1, count: Infinity, ms: Infinity, burst: 1, isByKey: true as const },
     ];
     const text = announcement("shop", "billing", "a.B", { ...DEFAULT_RETRY, limits });
-    assertEquals([text, isAnnounced(text)], ["billing/a.B/10,1000,300000/,5,,,1;bank,,100,1000,10", true]);
+    assertEquals([text, isAnnounced(text)], [
+      "billing/a.B/10,1000,300000/,5,,,1;bank,,100,1000,10;account,1,,,1,key",
+      true,
+    ]);
     assertEquals(readAnnouncement("shop", text).retry, { ...DEFAULT_RETRY, limits });
     assertEquals(internalNames("shop", text), internalNames("shop", "billing/a.B"));
     const nine = Array(9).fill(",5,,,1").join(";");
-    const wrong = ["", ",5,,,", ",0,,,1", ",5,0,1,1", ",5,,,0", "a b,5,,,1", ",5,,,1;", ",1e3,,,1", ",5,,,1/", nine];
+    const wrong = [
+      "",
+      ",5,,,",
+      ",0,,,1",
+      ",5,0,1,1",
+      ",5,,,0",
+      "a b,5,,,1",
+      ",5,,,1;",
+      ",1e3,,,1",
+      ",5,,,1/",
+      ",5,,,1,",
+      ",5,,,1,keys",
+      nine,
+    ];
     assertEquals(wrong.filter((each) => isAnnounced(`billing/a.B/10,1000,300000/${each}`)), []);
   });
 

@@ -319,14 +319,17 @@ export interface SubscriptionHealth {
   };
   /**
    * The limits of the subscription's handlers, if this node leads it; absent if there are none. `name`: of the limit,
-   * or its contract and place among the limits of the handler, as `Paid/0`. `running`: messages that have a slot;
-   * `waiting`: messages that wait for it. `pausedFor`: time for which a handler has paused it, in ms.
+   * or its contract and place among the limits of the handler, as `Paid/0`; then `by key` if each key has the limit for
+   * itself. `running`: messages that have a slot; `waiting`: messages that wait for it. `pausedFor`: time for which a
+   * handler has paused it, in ms; of a limit by key the longest of all its keys. `keys`: of a limit by key, those that
+   * run, wait, or have used up their rate.
    */
   readonly limits?: readonly {
     readonly name: string;
     readonly running: number;
     readonly waiting: number;
     readonly pausedFor?: number;
+    readonly keys?: number;
   }[];
   /**
    * Messages whose handlers were aborted at their `timeout`, and were still running one more `timeout` later. Their

@@ -4,7 +4,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, command, event } from "../../../mod.ts";
+import { type Catga, catga, command, event } from "../../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { startTcpProxy } from "../../../test/processes/tcp_proxy.ts";
 import { eventually } from "../../../test/support/eventually.ts";
@@ -39,6 +39,33 @@ describe("nodes on nats-server", await requireNatsServer(), () => {
     await using reader = await catga({ nats, id: "r", service: "report", handlers: counts });
     assertEquals([model.size, [...model.values()].every((count) => count === EVENTS / 50)], [50, true]);
     assertEquals(reader.health().status, "ready");
+  });
+
+  it("run one message of an account at once with a limit by key, whoever leads", async () => {
+    await using server = await startNatsServer();
+    const nats = { servers: server.url };
+    const [running, most, seen] = [new Map<string, number>(), new Map<string, number>(), new Set<number>()];
+    const handlers = Placed.on(async ({ n }) => {
+      const account = `${n % 3}`;
+      running.set(account, (running.get(account) ?? 0) + 1);
+      most.set(account, Math.max(most.get(account) ?? 0, running.get(account)!));
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      running.set(account, running.get(account)! - 1);
+      seen.add(n);
+    }, { limit: { key: ({ n }) => `${n % 3}`, running: 1 } });
+    const nodes = new Map<string, Catga>();
+    for (const id of ["a", "b"]) nodes.set(id, await catga({ nats, id, service: "shop", handlers, logger: QUIET }));
+    try {
+      await using publisher = await catga({ nats, id: "p", service: "web" });
+      await Promise.all(Array.from({ length: 150 }, (_, n) => publisher.publish(Placed, { n, key: `k${n}` })));
+      await eventually("some to be handled", () => seen.size > 50);
+      const [{ leader }] = await publisher.subscriptions();
+      await nodes.get(leader ?? "a")!.drain();
+      await eventually("all to be handled", () => seen.size === 150);
+      assertEquals(most, new Map([["0", 1], ["1", 1], ["2", 1]]));
+    } finally {
+      for (const each of nodes.values()) await each[Symbol.asyncDispose]();
+    }
   });
 
   it("run a queued command once, whose recorded result a send with its id gets", async () => {

@@ -5,9 +5,9 @@
 import { type LimitNumbers, morePatient, type NamedLimit, stricter } from "../../contract/nodes/announcement.ts";
 import { MAX_CATEGORIES } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { Category } from "./category.ts";
+import { Category, type CategoryLimit } from "./category.ts";
 import type { CapableNode } from "./leader_election.ts";
-import { LimitGate } from "./limit_gate.ts";
+import { RunLimit } from "./limit_gate.ts";
 import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
 
 /** The categories (contracts) that one leader reads. */
@@ -21,7 +21,7 @@ export class Categories {
   readonly #began = new Map<string, number>();
   #nodes: readonly CapableNode[] = [];
   /** Limits of the subscription, by name; one without a name by its contract and place. */
-  readonly #gates = new Map<string, LimitGate>();
+  readonly #limits = new Map<string, RunLimit>();
   /** Time until which another leader may have begun messages, in ms since 1970; `undefined`: none has. */
   readonly #tookOver: number | undefined;
   /** Maximum number of open messages (read and not handled) for the present number of nodes. */
@@ -115,44 +115,48 @@ export class Categories {
    */
   refresh(nodes: readonly CapableNode[]): void {
     this.#nodes = nodes;
-    this.window = Math.min(MAX_OPEN, MAX_OPEN_AT_NODE * Math.max(1, nodes.length));
     this.#setNumbers();
     for (const category of this.all.values()) this.#count(category);
   }
 
-  /** Sets the numbers of all limits: the smallest that this node or another one has. */
+  /** Sets the numbers of all limits: the smallest that this node or another one has; and the window. */
   #setNumbers(): void {
     const numbers = new Map<string, LimitNumbers>();
     const add = (category: string, limits: readonly NamedLimit[] = []) => {
       for (const [i, limit] of limits.entries()) {
-        const id = gateId(category, limit, i);
+        const id = limitId(category, limit, i);
         const known = numbers.get(id);
         numbers.set(id, known === undefined ? limit : stricter(known, limit));
       }
     };
     for (const [category, { limits }] of this.#spec.categories) add(category, limits);
     for (const { categories } of this.#nodes) for (const [category, { limits }] of categories) add(category, limits);
+    this.window = [...numbers.keys()].some(isByKey)
+      ? MAX_OPEN_BY_KEY
+      : Math.min(MAX_OPEN, MAX_OPEN_AT_NODE * Math.max(1, this.#nodes.length));
     for (const [id, each] of numbers) {
-      const gate = this.#gates.get(id);
-      if (gate === undefined) this.#gates.set(id, new LimitGate(id, each, this.#tookOver));
-      else gate.numbers = each;
+      const limit = this.#limits.get(id);
+      if (limit === undefined) this.#limits.set(id, new RunLimit(id, each, this.#tookOver, isByKey(id)));
+      else limit.numbers = each;
     }
   }
 
   /** Returns the limits of a category that this node or another one has; `undefined`: there are none. */
-  #gatesOf(category: string): readonly LimitGate[] | undefined {
-    const all = [this.#spec.categories.get(category), ...this.#nodes.map(({ categories }) => categories.get(category))];
+  #limitsOf(category: string): readonly CategoryLimit[] | undefined {
+    const own = this.#spec.categories.get(category);
+    const all = [own, ...this.#nodes.map(({ categories }) => categories.get(category))];
     if (!all.some((each) => each?.limits !== undefined)) return undefined;
-    const ids = all.flatMap((each) => (each?.limits ?? []).map((limit, i) => gateId(category, limit, i)));
-    return [...new Set(ids)].sort().map((id) => this.#gates.get(id)!); // `#setNumbers` has made them
+    const ids = all.flatMap((each) => (each?.limits ?? []).map((limit, i) => limitId(category, limit, i)));
+    const keys = new Map((own?.limits ?? []).map((limit, i) => [limitId(category, limit, i), limit.key]));
+    // `#setNumbers` has made them
+    return [...new Set(ids)].sort().map((id) => ({ limit: this.#limits.get(id)!, key: keys.get(id) }));
   }
 
   #count(category: Category): void {
     const { name } = category;
-    const gates = this.#gatesOf(name);
-    if (String(gates?.map((gate) => gate.id)) !== String(category.gates?.map((gate) => gate.id))) {
-      category.gates = gates;
-    }
+    const limits = this.#limitsOf(name);
+    const ids = (limits: Category["limits"]) => String(limits?.map(({ limit: { id } }) => id));
+    if (ids(limits) !== ids(category.limits)) category.limits = limits;
     const announced = this.#nodes.flatMap(({ categories }) => categories.get(name) ?? []);
     category.capable = announced.length;
     const own = this.#spec.categories.get(name);
@@ -164,11 +168,23 @@ export class Categories {
   }
 }
 
-function gateId(category: string, { name }: NamedLimit, i: number): string {
-  return name === "" ? `${category}/${i}` : name; // unambiguous: a name has no slash
+/** Returns the name of a limit: one of all messages and one by key are two, although versions give both one name. */
+function limitId(category: string, { name, isByKey }: NamedLimit, i: number): string {
+  const id = name === "" ? `${category}/${i}` : name; // unambiguous: a name has no slash
+  return isByKey ? id + BY_KEY : id;
 }
 
+function isByKey(id: string): boolean {
+  return id.endsWith(BY_KEY);
+}
+
+const BY_KEY = " by key";
 /** Maximum number of open messages (read and not handled) per live node. */
 const MAX_OPEN_AT_NODE = 1_024;
 /** Maximum number of open messages (read and not handled) for all nodes together. */
 const MAX_OPEN = 8_192;
+/**
+ * Maximum number of open messages where a limit counts by key: most of them wait, and those of other keys are behind
+ * them in the log. A commit names each of them with one to three bytes.
+ */
+const MAX_OPEN_BY_KEY = 65_536;

@@ -1,7 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import type { NamedLimit } from "../../contract/nodes/announcement.ts";
 import { endOf, positionOf } from "../format/group_text.ts";
 import { Categories } from "./categories.ts";
+import type { Category } from "./category.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const SPEC = {
@@ -51,9 +53,11 @@ describe("Categories", () => {
     };
     const categories = new Categories(spec, { Placed: 0, Paid: 0, Newer: 0 }, 30_000);
     const [placed, paid, newer] = ["Placed", "Paid", "Newer"].map((name) => categories.of(name));
-    assertEquals(placed.gates?.map(({ id }) => id), ["Placed/1", "bank"]);
-    assertEquals([paid.gates?.[0] === placed.gates?.[1], newer.gates], [true, undefined]);
-    const [own, bank] = placed.gates!;
+    const ids = (category: Category) => category.limits?.map(({ limit: { id } }) => id);
+    assertEquals(ids(placed), ["Placed/1", "bank"]);
+    assertEquals([paid.limits?.[0].limit === placed.limits?.[1].limit, newer.limits], [true, undefined]);
+    const { limits } = placed;
+    const [own, bank] = limits!.map(({ limit }) => limit.gateOf("", 0));
     for (const gate of [own, bank, bank]) gate.take(0);
     assertEquals([own.isFull, bank.isFull], [false, true]);
     const other = (limits: readonly ReturnType<typeof limit>[]) => ({
@@ -64,10 +68,10 @@ describe("Categories", () => {
       }]]),
     });
     categories.refresh([other([limit("bank", 9), limit("slow", 1)])]);
-    assertEquals([newer.gates?.map(({ id }) => id), bank.isFull, bank.running], [["bank", "slow"], true, 2]);
-    assertEquals(placed.gates, [own, bank]);
+    assertEquals([ids(newer), bank.isFull, bank.running], [["bank", "slow"], true, 2]);
+    assertEquals(placed.limits === limits, true);
     categories.refresh([]);
-    assertEquals(newer.gates, undefined);
+    assertEquals(newer.limits, undefined);
   });
 
   it("has no more of them than a commit may have", () => {
@@ -118,6 +122,33 @@ describe("Categories", () => {
     assertEquals(categories.window, 8_192);
     categories.refresh([]);
     assertEquals(categories.window, 1_024);
+  });
+
+  it("a limit by key is another one than that of all with its name; its function is this node's, and the window is wide", () => {
+    const numbers = { running: 5, count: Infinity, ms: Infinity, burst: 1 };
+    const key = (payload: { account: string }) => payload.account;
+    const byKey = { ...numbers, name: "", isByKey: true, key } as const;
+    const spec = (...limits: readonly NamedLimit[]) => ({
+      ...SPEC,
+      categories: new Map([["Placed", { ...DEFAULT_SETTINGS, limits }]]),
+    });
+    const announced = (limits: readonly NamedLimit[]) => ({
+      ...capable("b"),
+      categories: new Map([["Placed", { ...DEFAULT_SETTINGS, limits }]]),
+    });
+    const [older, newer] = [spec({ ...numbers, name: "", running: 8 }), spec(byKey)].map((each) => {
+      const categories = new Categories(each, { Placed: 0 }, 1_000);
+      const other = each.categories.get("Placed")!.limits[0].isByKey ? { ...numbers, name: "", running: 8 } : byKey;
+      categories.refresh([announced([{ ...other, key: undefined }])]);
+      return categories;
+    });
+    const shown = ({ limits = [] }: Category) => limits.map(({ limit: { id }, key }) => [id, key]);
+    assertEquals(shown(newer.of("Placed")), [["Placed/0", undefined], ["Placed/0 by key", key]]);
+    // the version without the function counts all messages as of one key
+    assertEquals(shown(older.of("Placed")), [["Placed/0", undefined], ["Placed/0 by key", undefined]]);
+    assertEquals([newer.window, older.window], [65_536, 65_536]);
+    older.refresh([]);
+    assertEquals(older.window, 1_024);
   });
 
   it("has what the record names, not what it was asked for", () => {

@@ -7,15 +7,24 @@ import type { BatchSettings } from "../../contract/declaration/handler.ts";
 import { runName } from "../../contract/nodes/announcement.ts";
 import type { SendOptions } from "../../contract/calls/send_options.ts";
 import { MAX_TIMEOUT } from "../../data/checks.ts";
-import { Fifo } from "../../data/fifo.ts";
 import type { Timer } from "../../ports/clock.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 import { type BatchRequest, internalCommand, type RunRequest } from "../format/run_request.ts";
 import type { CountedRuns } from "./late_outcome.ts";
-import type { LimitGate } from "./limit_gate.ts";
+import type { LimitGate, RunLimit } from "./limit_gate.ts";
 import type { CategorySettings } from "./spec.ts";
+
+/** A limit as it applies to one category (contract). */
+export interface CategoryLimit {
+  readonly limit: RunLimit;
+  /**
+   * Returns the key of a payload. `undefined`: the limit is one for all messages, or this node's version does not have
+   * the function, and counts all messages as of one key.
+   */
+  readonly key: ((payload: never) => unknown) | undefined;
+}
 
 /** A category (contract) of a subscription, in its leader. */
 export class Category {
@@ -42,9 +51,7 @@ export class Category {
   /** Messages that wait until a live node handles the category. */
   readonly held: Item[] = [];
   /** Limits of the category's runs; `undefined`: there are none. */
-  gates: readonly LimitGate[] | undefined = undefined;
-  /** Messages that may run, and wait for {@link Category.gates}, in order. */
-  readonly limited: Fifo<Item> = new Fifo();
+  limits: readonly CategoryLimit[] | undefined = undefined;
   /** Number of live nodes that handle the category. */
   capable = 0;
 
@@ -185,6 +192,10 @@ export class Item {
   isForgotten = false;
   /** Limits of which the message has slots; `undefined`: none. */
   gates: readonly LimitGate[] | undefined = undefined;
+  /** The limit for which the message waits; `undefined`: for none. */
+  waitsAt: LimitGate | undefined = undefined;
+  /** The message's keys in the limits of its category; `undefined`: not known yet. */
+  limitKeys: readonly string[] | undefined = undefined;
   /** True if the second reader has read the message, which was left behind before. */
   isBrought = false;
   /** True if this leader has begun the message. */

@@ -674,7 +674,7 @@ export class HandingOut {
     onProgress();
     const attempts = after.type !== "dead letter" && after.outage ? item.attempts : item.attempts + 1;
     if (attempts > item.attempts) this.#endOutage(item);
-    if (failure.retryAfter !== undefined) ledger.pauseLimits(item, now() + failure.retryAfter);
+    if (failure.retryAfter !== undefined) ledger.pauseLimits(item, now() + failure.retryAfter, now());
     if (after.type === "dead letter") return ledger.failed(item, { attempts, error, dead: now() });
     // the run may go on at that node, so the next attempt goes to the same node; but if two runs there had no answer,
     // the node may be frozen, and the next attempt goes to any node

@@ -3,6 +3,7 @@
  * which fill a batch. The ledger decides; it neither waits nor sends. All changes since the last commit go into the
  * next one together. A message that must not begin before a commit is stored is returned by {@link Ledger.stored}.
  */
+import { show } from "../../data/checks.ts";
 import { DueHeap } from "../../data/due_heap.ts";
 import {
   type Head,
@@ -13,13 +14,13 @@ import {
   type StoredState,
 } from "../format/commit.ts";
 import { sequenceOf } from "../format/group_text.ts";
-import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
+import { type LoggedMessage, payloadOf, withPayload } from "../format/logged_message.ts";
 import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { type AfterLateOutcome, afterLateOutcome, CountedRuns, isLastOfKey, type ReportedRun } from "./late_outcome.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import type { Categories } from "./categories.ts";
-import { type Category, Item, KeyLine } from "./category.ts";
+import { type Category, type CategoryLimit, Item, KeyLine } from "./category.ts";
 import { type Draft, NextCommit } from "./next_commit.ts";
 import { JoinedRuns, lineOf } from "./joined_runs.ts";
 import { LeftBehind } from "./left_behind.ts";
@@ -40,6 +41,8 @@ export interface LedgerOptions {
   onDead?(item: Item): void;
   /** Called when later messages of a key are left in the log, because many are parked behind this one. */
   onLeft?(failed: Item): void;
+  /** Called when a message has no key in a limit: the limit's function threw, or returned no valid key. */
+  onNoLimitKey?(category: string, limit: string, error: unknown): void;
 }
 
 /**
@@ -129,10 +132,14 @@ export class Ledger {
   #mayRunAlready: ((item: Item) => boolean) | undefined;
   /** Messages that are ready and wait for such a node. */
   readonly #heldBack = new Set<Item>();
-  /** Categories with messages that wait for their limits. */
-  readonly #limited = new Set<Category>();
-  /** Limits of which messages have slots that run and are still to be read, by the message's id. */
-  readonly #early = new Map<string, readonly LimitGate[]>();
+  /** Limits for which messages wait, or have waited. */
+  readonly #limiting = new Set<LimitGate>();
+  /** Those of them that may let a message run now. */
+  readonly #opened = new Set<LimitGate>();
+  /** Those that let a message run at a time, in ms since 1970. */
+  readonly #opening = new DueHeap<LimitGate>();
+  /** Messages that run and are still to be read, by id, with the limits of which they have slots. */
+  readonly #early = new Map<string, { readonly message: LoggedMessage; gates: readonly LimitGate[] }>();
   /** True if messages were brought that are older than others that were open then. */
   #hasBrought = false;
 
@@ -439,7 +446,7 @@ export class Ledger {
       item.node = this.#joined.nodeOf(item.id);
       item.joins = item.node !== undefined;
       if (this.#early.size > 0) {
-        item.gates = this.#early.get(item.id);
+        item.gates = this.#early.get(item.id)?.gates;
         this.#early.delete(item.id);
       }
     }
@@ -488,7 +495,7 @@ export class Ledger {
 
   /** Gives the slots back of a message that ran and will not be read. */
   #endEarly(id: string): void {
-    for (const gate of this.#early.get(id) ?? []) gate.giveBack(true);
+    for (const gate of this.#early.get(id)?.gates ?? []) this.#free(gate, true);
     this.#early.delete(id);
   }
 
@@ -511,11 +518,11 @@ export class Ledger {
     if (this.#suspicion?.isOver(this.left.isReading ? 0 : this.place.read)) this.#suspicion = undefined;
     if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now);
     const begun: Item[] = [];
-    if (this.#limited.size > 0) this.#beginLimited(begun, now);
+    if (this.#limiting.size + this.#opening.size > 0) this.#beginLimited(begun, now);
     for (let item = this.#ready.next(); item !== undefined; item = this.#ready.next()) {
       if (!this.#mayRun(item, now)) continue;
       const { category } = item;
-      if (category.gates !== undefined) {
+      if (category.limits !== undefined) {
         if (!this.#waitsForLimits(item, now())) begun.push(this.#run(item));
       } else if (category.batch === undefined || item.alone || item.joins || !item.loaded) begun.push(this.#run(item));
       else {
@@ -525,53 +532,91 @@ export class Ledger {
         else heads.push(item);
       }
     }
-    if (this.#limited.size > 0) this.#pauseForLimits(now());
+    if (this.#opening.size > 0) this.#pauseForLimits(now());
     return begun;
   }
 
-  /** Begins messages that have waited for limits which let them now: of each category in turn. */
+  /** Begins messages that have waited for limits which let them now. */
   #beginLimited(begun: Item[], now: () => number): void {
     const time = now();
-    for (const category of this.#limited) {
-      const item = this.#nextLimited(category, time, now);
-      if (item !== undefined) {
-        this.#takeSlots(item, time);
-        begun.push(this.#run(item));
+    this.#openDue(time);
+    // each message that leaves a line here runs, or waits for another limit, which lets none run before this loop ends
+    for (const gate of this.#opened) {
+      this.#opened.delete(gate);
+      const item = gate.isFull || gate.due > time ? undefined : gate.shift();
+      if (item === undefined) {
+        if (gate.waiting === 0) this.#limiting.delete(gate);
+        else if (!gate.isFull) this.#openAt(gate);
+        continue; // a full one is looked at when a slot is given back
       }
-      if (item === undefined && category.limited.size > 0) continue;
-      this.#limited.delete(category);
-      // behind the others, which may have the same limits; this loop comes to it again
-      if (category.limited.size > 0) this.#limited.add(category);
+      if (this.#mayRun(item, now) && !this.#waitsForLimits(item, time)) begun.push(this.#run(item));
+      this.#opened.add(gate); // behind the others, which messages may wait for, too; this loop comes to it again
     }
   }
 
-  /** Takes the next message of a category out of those that wait for limits; `undefined`: none of them may run. */
-  #nextLimited({ limited, gates }: Category, time: number, now: () => number): Item | undefined {
-    while (limited.size > 0 && gates?.every((gate) => !gate.isFull && gate.due <= time) !== false) {
-      const item = limited.shift()!; // `limited` is not empty here
-      if (item.turn !== "ready" || item.place === "gone" || item.gates !== undefined) continue;
-      if (this.#mayRun(item, now)) return item;
+  /** Notes the limits that let messages run from now on. */
+  #openDue(now: number): void {
+    for (let { first } = this.#opening; first !== undefined && first <= now; { first } = this.#opening) {
+      const gate = this.#opening.pop()!; // `#opening` is not empty here
+      if (gate.looksAt !== first) continue;
+      gate.looksAt = undefined;
+      this.#opened.add(gate);
     }
-    return undefined;
+  }
+
+  /** Has a limit looked at when it lets a message run. */
+  #openAt(gate: LimitGate): void {
+    const { due } = gate;
+    if (gate.looksAt !== undefined && gate.looksAt <= due) return;
+    gate.looksAt = due;
+    this.#opening.push(due, gate);
   }
 
   /** Has a message wait for its limits, unless they let it run, or it runs already; takes its slots if it does not. */
   #waitsForLimits(item: Item, now: number): boolean {
-    const { category, category: { gates, limited } } = item;
-    if (gates === undefined || item.gates !== undefined) return false;
-    if (!item.joins && (limited.size > 0 || gates.some((gate) => gate.isFull || gate.due > now))) {
-      item.turn = "ready";
-      limited.push(item);
-      this.#limited.add(category);
-      return true;
+    if (item.category.limits === undefined || item.gates !== undefined) return false;
+    if (!item.joins) {
+      let closed: LimitGate | undefined;
+      for (const gate of this.#gatesOf(item, now)) {
+        // the longest line of those that it has to wait in: it overtakes nobody there
+        if ((gate.isFull || gate.due > now) && gate.waiting >= (closed?.waiting ?? 0)) closed = gate;
+      }
+      if (closed !== undefined) {
+        item.turn = "ready";
+        closed.push(item);
+        this.#limiting.add(closed);
+        if (!closed.isFull) this.#openAt(closed);
+        return true;
+      }
     }
     this.#takeSlots(item, now);
     return false;
   }
 
+  /** Returns the gates of a message's limits. `runs`: true if it has or gets slots, whatever they say. */
+  #gatesOf(item: Item, now: number, runs = false): readonly LimitGate[] {
+    const { message, category: { limits = [] } } = item;
+    const keys = item.limitKeys ??= limits.map((each) => this.#keyIn(each, message));
+    return limits.map(({ limit }, i) => limit.gateOf(keys[i], now, runs));
+  }
+
+  /** Returns the key of a message in a limit, or "" if it has none: such messages count as of one key. */
+  #keyIn({ key, limit }: CategoryLimit, message: LoggedMessage): string {
+    if (key === undefined) return "";
+    try {
+      const value = key(payloadOf(message) as never); // the function is that of the contract's handler
+      if (typeof value === "string" && value.length <= MAX_LIMIT_KEY) return value;
+      const text = typeof value === "string" ? `${value.length} characters` : show(value);
+      throw new TypeError(`a key is a string of ${MAX_LIMIT_KEY} characters at most; got ${text}`);
+    } catch (error) {
+      this.#options.onNoLimitKey?.(message.category, limit.id, error);
+      return "";
+    }
+  }
+
   #takeSlots(item: Item, now: number): void {
-    item.gates = item.category.gates;
-    for (const gate of item.gates ?? []) {
+    item.gates = this.#gatesOf(item, now, true);
+    for (const gate of item.gates) {
       if (item.joins) gate.join();
       else gate.take(now);
     }
@@ -580,22 +625,41 @@ export class Ledger {
   /** Gives the slots of a message back. `ran`: false if it certainly did not run. */
   #giveBack(item: Item, ran: boolean): void {
     if (item.gates === undefined) return;
-    for (const gate of item.gates) gate.giveBack(ran);
+    for (const gate of item.gates) this.#free(gate, ran);
     item.gates = undefined;
   }
 
-  /** Lets no message begin before this time, in ms since 1970, that has one of the limits of this one. */
-  pauseLimits({ category: { gates = [] } }: Item, until: number): void {
-    for (const gate of gates) gate.pause(until);
+  #free(gate: LimitGate, ran: boolean): void {
+    gate.giveBack(ran);
+    if (gate.waiting > 0) this.#opened.add(gate);
+    else this.#limiting.delete(gate);
   }
 
-  /** Sets {@link Ledger.pause} if messages wait for the rates of their limits only. */
+  /**
+   * Lets no message begin before this time, in ms since 1970, that has one of the limits of this one: one of those by
+   * key, if there are any.
+   */
+  pauseLimits(item: Item, until: number, now: number): void {
+    const gates = item.gates ?? this.#gatesOf(item, now, true);
+    const own = gates.filter(({ limit: { isByKey } }) => isByKey);
+    for (const gate of own.length > 0 ? own : gates) gate.pause(until);
+  }
+
+  /** Sets {@link Ledger.pause} if messages wait for the rates or pauses of their limits. */
   #pauseForLimits(now: number): void {
-    for (const { gates = [] } of this.#limited) {
-      if (gates.some((gate) => gate.isFull)) continue;
-      const pause = Math.max(...gates.map((gate) => gate.due)) - now;
-      if (pause > 0 && pause < (this.pause ?? Infinity)) this.pause = pause;
+    const first = this.#opening.first;
+    if (first !== undefined) this.pause = Math.min(this.pause ?? Infinity, Math.max(0, first - now));
+  }
+
+  /** Has all messages that wait for limits ready to run, so that they look at their limits again. */
+  #leaveLimits(): void {
+    for (const gate of this.#limiting) {
+      for (let item = gate.shift(); item !== undefined; item = gate.shift()) {
+        if (item.turn === "ready" && item.place !== "gone") this.#ready.push(item);
+      }
     }
+    this.#limiting.clear();
+    this.#opened.clear();
   }
 
   /**
@@ -603,23 +667,38 @@ export class Ledger {
    * fill a batch wait for the limits.
    */
   #changeLimits(category: Category): void {
+    this.#leaveLimits();
     for (const item of this.#all()) {
-      if (item.category !== category || item.gates === category.gates) continue;
+      if (item.category !== category) continue;
       const runs = item.turn === "begun" || item.gates !== undefined;
       this.#giveBack(item, true);
-      if (!runs) continue;
-      item.gates = category.gates;
-      for (const gate of category.gates ?? []) gate.join();
+      item.limitKeys = undefined;
+      if (runs && category.limits !== undefined) this.#joinLimits(item);
+    }
+    for (const early of this.#early.values()) {
+      if (early.message.category !== category.name) continue;
+      for (const gate of early.gates) this.#free(gate, true);
+      early.gates = this.#joinLimits(new Item(early.message, category, 0, this.place.epoch));
     }
     for (const item of this.filling.get(category) ?? []) this.#push(item);
     this.filling.delete(category);
-    this.#changedLimits.set(category, category.gates);
+    this.#changedLimits.set(category, category.limits);
+  }
+
+  /** Takes the slots of a message that runs already. */
+  #joinLimits(item: Item): readonly LimitGate[] {
+    item.gates = this.#gatesOf(item, 0, true);
+    for (const gate of item.gates) gate.join();
+    return item.gates;
   }
 
   /** The limits that the messages of each category that run have slots of. */
-  readonly #changedLimits = new Map<Category, readonly LimitGate[] | undefined>();
+  readonly #changedLimits = new Map<Category, readonly CategoryLimit[] | undefined>();
 
-  /** Checks that the slots of all limits are those of messages that run: throws if not. For tests. */
+  /**
+   * Checks that the slots of all limits are those of messages that run, and that no message waits for a limit that lets
+   * it run and is not looked at: throws if not. For tests.
+   */
   checkSlots(): void {
     const counts = new Map<LimitGate, number>();
     const count = (gates: readonly LimitGate[] = []) => {
@@ -630,16 +709,18 @@ export class Ledger {
       categories.add(item.category);
       count(item.gates);
       const isRunning = item.turn === "begun" || item.joins;
-      if (isRunning !== (item.gates !== undefined) && item.category.gates !== undefined && item.dead === 0) {
+      if (isRunning !== (item.gates !== undefined) && item.category.limits !== undefined && item.dead === 0) {
         throw new Error(`${item.id} ${isRunning ? "runs without" : "does not run and has"} slots (${item.turn})`);
       }
     }
-    for (const gates of this.#early.values()) count(gates);
-    for (const { gates = [] } of categories) {
-      for (const gate of gates) {
-        if (gate.running !== (counts.get(gate) ?? 0)) {
-          throw new Error(`${gate.running} slots of ${gate.id}, ${counts.get(gate) ?? 0} messages run`);
-        }
+    for (const { gates } of this.#early.values()) count(gates);
+    for (const gate of [...categories].flatMap(({ limits = [] }) => limits.flatMap(({ limit }) => [...limit.gates]))) {
+      if (gate.running !== (counts.get(gate) ?? 0)) {
+        throw new Error(`${gate.running} slots of ${gate.limit.id}, ${counts.get(gate) ?? 0} messages run`);
+      }
+      if (gate.waiting === 0 || gate.isFull || this.#opened.has(gate)) continue;
+      if (gate.looksAt === undefined || gate.looksAt > gate.due) {
+        throw new Error(`${gate.waiting} messages wait for ${gate.limit.id}, which is open`);
       }
     }
   }
@@ -691,7 +772,9 @@ export class Ledger {
    * the nodes that handle it have changed.
    */
   refresh(category: Category): void {
-    if (this.#changedLimits.get(category) !== category.gates) this.#changeLimits(category);
+    if (this.#changedLimits.get(category) !== category.limits) this.#changeLimits(category);
+    // their numbers may have changed
+    for (const gate of this.#limiting) this.#opened.add(gate);
     if (category.capable === 0) {
       if (this.#suspicion === undefined) return;
       for (const item of this.parked.awaiting) {
@@ -1025,9 +1108,10 @@ export class Ledger {
     this.#endUnhandled(item);
     item.node = node;
     item.joins = true;
-    if (item.category.gates !== undefined && item.gates === undefined) {
+    if (item.category.limits !== undefined && item.gates === undefined) {
       // before others begin; it leaves those that wait for the limits
       this.#takeSlots(item, 0);
+      item.waitsAt?.leave(item);
       if (item.turn === "ready") item.turn = "waits";
     }
     this.#offer(item);
@@ -1038,9 +1122,9 @@ export class Ledger {
     const category = this.#options.categories.of(message.category);
     this.#endBefore(new Item(message, category, 0, this.place.epoch), node);
     this.#joined.isToBeRead(message, node);
-    if (category.gates === undefined) return;
-    this.#early.set(messageId(message), category.gates);
-    for (const gate of category.gates) gate.join();
+    if (category.limits === undefined) return;
+    const gates = this.#joinLimits(new Item(message, category, 0, this.place.epoch));
+    this.#early.set(messageId(message), { message, gates });
   }
 
   /**
@@ -1073,15 +1157,10 @@ export class Ledger {
     for (const item of [...this.filling.values()].flat()) this.#push(item);
     this.filling.clear();
     // they are divided together with those that have become ready since
-    for (const { limited } of this.#limited) {
-      for (let left = limited.size; left > 0; left--) {
-        const item = limited.shift()!; // `limited` has so many
-        if (item.turn === "ready" && item.place !== "gone" && item.gates === undefined) this.#ready.push(item);
-      }
-    }
-    this.#limited.clear();
-    const [ready, joined]: Item[][] = [[], []];
     const time = now();
+    this.#openDue(time);
+    this.#leaveLimits();
+    const [ready, joined]: Item[][] = [[], []];
     for (let item = this.#ready.next(); item !== undefined; item = this.#ready.next()) {
       if (!this.#mayRun(item, now)) continue;
       if (this.#waitsForLimits(item, time)) continue;
@@ -1095,7 +1174,7 @@ export class Ledger {
       this.#giveBack(item, false);
       this.#push(item);
     }
-    if (this.#limited.size > 0) this.#pauseForLimits(time);
+    if (this.#opening.size > 0) this.#pauseForLimits(time);
     return joined;
   }
 
@@ -1159,6 +1238,7 @@ export class Ledger {
     if (place === "open") this.#leaveOpen(item);
     item.place = "gone";
     this.#giveBack(item, true);
+    item.waitsAt?.leave(item);
     this.#ready.leavesMemory(item);
     this.#suspicion?.cleared(item);
     if (place === "parked") {
@@ -1313,6 +1393,8 @@ const KEPT_OF_LEFT = 256;
 const PARTS_OF_ROOM = 8;
 /** Maximum number of messages in hand of a key whose first one has failed. */
 const MAX_PARKED_OF_KEY = 1_000;
+/** Maximum length of a key of a limit, in characters. */
+const MAX_LIMIT_KEY = 1_024;
 const NO_ITEMS: ReadonlyMap<string, Item> = new Map();
 const UNHANDLED: FailedWith = Object.freeze({ code: "NO_HANDLER", message: "no live node handles it" });
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });

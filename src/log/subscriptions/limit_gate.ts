@@ -1,16 +1,104 @@
 /**
- * A limit of a subscription in its leader's memory: how many of its messages run at once, and when the next one may
- * begin. The slots of a limit are those of messages that run by the ledger, so that none is lost with a leader: the
- * next one counts them anew from what runs.
+ * The limits of a subscription in its leader's memory: how many messages run at once, and when the next one may begin,
+ * for all messages or for those of each key. The slots of a limit are those of messages that run by the ledger, so that
+ * none is lost with a leader: the next one counts them anew from what runs. A key is kept only while a message of it
+ * runs or waits, or the rate has not paid for what has begun.
  */
 import type { LimitNumbers } from "../../contract/nodes/announcement.ts";
+import { Fifo } from "../../data/fifo.ts";
+import type { Category, Item } from "./category.ts";
 
-/** A limit of the runs of messages, over all nodes together. */
-export class LimitGate {
+/** A limit of the runs of messages, over all nodes together: one gate for all of them, or one for each key. */
+export class RunLimit {
   /** Name of the limit in its subscription. */
   readonly id: string;
+  /** True if each key has the limit for itself. */
+  readonly isByKey: boolean;
+  readonly #gates = new Map<string, LimitGate>();
+  /** Where messages of further keys wait while {@link MAX_KEYS} keys are in use. */
+  readonly #others: LimitGate;
+  #numbers: LimitNumbers;
+  readonly #tookOver: number | undefined;
+  /** Number of keys at which those that are not in use are forgotten. */
+  #sweepAt = FEW_KEYS;
+
+  /** `tookOver`: time until which another leader may have begun messages, in ms since 1970; `undefined`: none has. */
+  constructor(id: string, numbers: LimitNumbers, tookOver: number | undefined, isByKey = false) {
+    this.id = id;
+    this.isByKey = isByKey;
+    this.#numbers = numbers;
+    this.#tookOver = tookOver;
+    this.#others = new LimitGate(this, NOTHING, undefined);
+  }
+
+  /** Sets the numbers that count now. */
+  set numbers(numbers: LimitNumbers) {
+    this.#numbers = numbers;
+    for (const gate of this.#gates.values()) gate.numbers = numbers;
+  }
+
+  /** The gates in use: of each key, or the only one. */
+  get gates(): Iterable<LimitGate> {
+    return this.#gates.values();
+  }
+
+  /**
+   * Returns the gate that messages of a key pass ("" for a limit of all). If too many keys are in use, it is one that
+   * is closed for a second, unless the message `runs` already.
+   */
+  gateOf(key: string, now: number, runs = false): LimitGate {
+    const known = this.#gates.get(key);
+    if (known !== undefined) return known;
+    if (this.#gates.size >= this.#sweepAt) this.#sweep(now);
+    if (this.#gates.size >= MAX_KEYS && !runs) {
+      if (this.#others.due <= now) this.#others.pause(now + AGAIN);
+      return this.#others;
+    }
+    const gate = new LimitGate(this, this.#numbers, this.#tookOver);
+    this.#gates.set(key, gate);
+    return gate;
+  }
+
+  /** Forgets the keys that are as if no message of them had run. */
+  #sweep(now: number): void {
+    for (const [key, gate] of this.#gates) if (gate.isFresh(now)) this.#gates.delete(key);
+    // half of all are new at the next sweep, so that a key costs the same however many there are
+    this.#sweepAt = Math.min(MAX_KEYS, Math.max(FEW_KEYS, 2 * this.#gates.size));
+  }
+
+  /** What runs, and waits; `pausedFor`: of a limit of all, or the longest of its keys. `keys`: those in use. */
+  state(now: number): LimitState {
+    let [running, waiting, pausedFor, keys] = [0, this.#others.waiting, 0, 0];
+    for (const gate of this.#gates.values()) {
+      running += gate.running;
+      waiting += gate.waiting;
+      pausedFor = Math.max(pausedFor, gate.pausedFor(now));
+      if (!gate.isFresh(now)) keys++;
+    }
+    return { name: this.id, running, waiting, ...(pausedFor > 0 && { pausedFor }), ...(this.isByKey && { keys }) };
+  }
+}
+
+/** What a limit has in hand, for its subscription's health. */
+export interface LimitState {
+  readonly name: string;
+  readonly running: number;
+  readonly waiting: number;
+  readonly pausedFor?: number;
+  readonly keys?: number;
+}
+
+/** A limit of the runs of messages that have the same key in it, or of all. */
+export class LimitGate {
+  readonly limit: RunLimit;
   /** Number of messages that have a slot: those that run. */
   running = 0;
+  /** Number of messages that wait here. */
+  waiting = 0;
+  /** Time at which the ledger is to look at this gate again, in ms since 1970; `undefined`: it is not waited for. */
+  looksAt: number | undefined = undefined;
+  /** Messages that wait, by contract, of each in order; also some that have left. */
+  readonly #lines = new Map<Category, Fifo<Item>>();
   #numbers: LimitNumbers;
   /** Time at which all that has begun is paid off, at the rate of the limit, in ms since 1970. */
   #paid: number;
@@ -20,8 +108,8 @@ export class LimitGate {
   #pausedUntil = -Infinity;
 
   /** `tookOver`: time until which another leader may have begun messages, in ms since 1970; `undefined`: none has. */
-  constructor(id: string, numbers: LimitNumbers, tookOver: number | undefined) {
-    this.id = id;
+  constructor(limit: RunLimit, numbers: LimitNumbers, tookOver: number | undefined) {
+    this.limit = limit;
     this.#numbers = numbers;
     this.#taken = tookOver ?? -Infinity;
     // as many as may begin at once have just begun, as far as this leader knows
@@ -73,6 +161,42 @@ export class LimitGate {
     if (!ran) this.#paid -= this.#each;
   }
 
+  /** Returns true if a new gate would be the same: nothing runs, waits, is paused, or is to be paid off. */
+  isFresh(now: number): boolean {
+    return this.running === 0 && this.waiting === 0 && this.#pausedUntil <= now && this.#paid <= now;
+  }
+
+  /** Has a message wait here. */
+  push(item: Item): void {
+    item.waitsAt = this;
+    this.waiting++;
+    const line = this.#lines.get(item.category);
+    if (line !== undefined) return line.push(item);
+    const own = new Fifo<Item>();
+    own.push(item);
+    this.#lines.set(item.category, own);
+  }
+
+  /** Takes the next message that waits here out of its line: of each contract in turn. `undefined`: none waits. */
+  shift(): Item | undefined {
+    for (const [category, line] of this.#lines) {
+      this.#lines.delete(category);
+      let item = line.shift();
+      while (item !== undefined && item.waitsAt !== this) item = line.shift();
+      if (line.size > 0) this.#lines.set(category, line);
+      if (item === undefined) continue;
+      this.leave(item);
+      return item;
+    }
+    return undefined;
+  }
+
+  /** Takes note that a message that waits here does not any more. */
+  leave(item: Item): void {
+    item.waitsAt = undefined;
+    this.waiting--;
+  }
+
   /** Time for which one message is paid, in ms. */
   get #each(): number {
     return this.#numbers.count === Infinity ? 0 : this.#numbers.ms / this.#numbers.count;
@@ -84,6 +208,14 @@ export class LimitGate {
   }
 }
 
+/** Numbers of a gate that only pauses close. */
+const NOTHING: LimitNumbers = Object.freeze({ running: Infinity, count: Infinity, ms: Infinity, burst: 1 });
+/** Number of keys of a limit that are kept without a look whether they are in use. */
+const FEW_KEYS = 1_024;
+/** Maximum number of keys of a limit that run, wait, or are not paid off, with some 200 bytes each. */
+const MAX_KEYS = 100_000;
+/** Time after which a message of one key too many looks for room again, in ms. */
+const AGAIN = 1_000;
 /** Time by which timers may be late, in ms: so much may be made up for. */
 const LATE_TIMERS = 20;
 /** Longest time that a new leader waits before the first message begins, in ms. */

@@ -1,33 +1,35 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { HEAD } from "../../../test/support/commits.ts";
 import { Category } from "./category.ts";
 import { Ledger } from "./ledger.ts";
-import { LimitGate } from "./limit_gate.ts";
+import { type LimitGate, RunLimit } from "./limit_gate.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const ANY = { running: Infinity, count: Infinity, ms: Infinity, burst: 1 };
 
 describe("a limit", () => {
   it("of a lower rate holds nothing up when a higher one counts, as when the last old version has left", () => {
-    const gate = new LimitGate("bank", { ...ANY, count: 1, ms: 3_600_000 }, undefined);
+    const limit = new RunLimit("bank", { ...ANY, count: 1, ms: 3_600_000 }, undefined);
+    const gate = limit.gateOf("", 0);
     gate.take(1_000_000);
     assertEquals(gate.due, 1_000_000 + 3_600_000 - 20); // timers may be late
-    gate.numbers = { ...ANY, count: 10, ms: 1_000 };
+    limit.numbers = { ...ANY, count: 10, ms: 1_000 };
     assertEquals(gate.due, 1_000_000 + 100);
-    gate.numbers = ANY;
+    limit.numbers = ANY;
     assertEquals(gate.due, -Infinity);
-    const taken = new LimitGate("bank", { ...ANY, count: 1, ms: 3_600_000 }, 2_000_000);
+    const taken = new RunLimit("bank", { ...ANY, count: 1, ms: 3_600_000 }, 2_000_000);
+    taken.gateOf("", 2_000_000);
     taken.numbers = { ...ANY, count: 10, ms: 1_000 };
-    assertEquals(taken.due, 2_000_000 + 100);
+    assertEquals(taken.gateOf("", 2_000_000).due, 2_000_000 + 100);
   });
 
   it("that several contracts share goes to each of them in turn, however many messages of one wait", () => {
-    const gate = new LimitGate("bank", { ...ANY, running: 1 }, undefined);
+    const limit = new RunLimit("bank", { ...ANY, running: 1 }, undefined);
     const all = new Map(["A", "B"].map((name) => {
       const category = new Category({ service: "shop", name: "bank" }, name, DEFAULT_SETTINGS, 1_000);
       category.capable = 1;
-      category.gates = [gate];
+      category.limits = [{ limit, key: undefined }];
       return [name, category];
     }));
     const categories = { began: HEAD.began, of: (name: string) => all.get(name)! };
@@ -48,5 +50,72 @@ describe("a limit", () => {
       ledger.checkSlots();
     }
     assertEquals(order.join(""), "AABABAAA");
+  });
+
+  it("by key keeps only the keys that run, wait, are paused, or have used up their rate", () => {
+    const limit = new RunLimit("bank", { ...ANY, running: 1, count: 1, ms: 1_000 }, undefined, true);
+    const gates = new Map<string, LimitGate>();
+    for (let n = 0; n < 10_000; n++) {
+      const gate = limit.gateOf(`${n}`, n);
+      gate.take(n);
+      gates.set(`${n}`, gate);
+      if (n !== 7) gate.giveBack(true);
+    }
+    gates.set("8", limit.gateOf("8", 9_999)).get("8")!.pause(20_000);
+    const kept = [...limit.gates];
+    assert(kept.length < 4_096, `${kept.length} keys`);
+    for (const key of ["7", "8", "9999"]) assertEquals(limit.gateOf(key, 10_000) === gates.get(key), true, key);
+    assertEquals(limit.state(10_000), { name: "bank", running: 1, waiting: 0, pausedFor: 10_000, keys: 999 + 2 });
+  });
+
+  it("by key has the messages of further keys wait while 100,000 keys are in use, but for those that run", () => {
+    const limit = new RunLimit("bank", { ...ANY, running: 1 }, undefined, true);
+    for (let n = 0; n < 100_000; n++) limit.gateOf(`${n}`, 0).take(0);
+    const others = limit.gateOf("more", 5);
+    assertEquals([others === limit.gateOf("others", 5), others.due], [true, 1_005]);
+    limit.gateOf("runs", 5, true).join();
+    limit.gateOf("7", 5).giveBack(true);
+    assertEquals([limit.gateOf("more", 1_006) === others, others.due], [true, 2_006]); // one more than may be is in use
+    limit.gateOf("8", 5).giveBack(true);
+    assertEquals(limit.gateOf("more", 1_007) === others, false);
+  });
+
+  it("by key gives each key what is its own, whatever waits before it, and two limits do not wait for one another", () => {
+    const all = new RunLimit("all", { ...ANY, running: 3 }, undefined);
+    const byKey = new RunLimit("account", { ...ANY, running: 1 }, undefined, true);
+    const category = new Category({ service: "shop", name: "bank" }, "A", DEFAULT_SETTINGS, 1_000);
+    category.capable = 1;
+    const faults: string[] = [];
+    const ledger = new Ledger({
+      ...{ head: HEAD, mostParked: 100, categories: { began: HEAD.began, of: () => category } },
+      onNoLimitKey: (contract, limit, error) => faults.push(`${contract} ${limit}: ${error}`),
+    });
+    const key = (payload: string | null) => payload === "throws" ? payload.repeat(1_000) : payload;
+    category.limits = [{ limit: all, key: undefined }, { limit: byKey, key }];
+    ledger.refresh(category);
+    const payloads = ["a", "a", "a", "a", "b", "b", "c", "d", null, "throws"];
+    for (const [i, payload] of payloads.entries()) {
+      ledger.add({
+        ...{ position: 101 + i, category: "A", id: `${i}`, key: undefined, payload, tagged: false },
+        ...{ meta: undefined, time: i },
+      });
+    }
+    const rounds: string[] = [];
+    let items = ledger.begin(() => 1_000);
+    while (items.length > 0) {
+      rounds.push(items.map(({ message: { payload } }) => payload).join(","));
+      for (const item of items) ledger.done(item);
+      ledger.checkSlots();
+      items = ledger.begin(() => 1_000);
+      ledger.checkSlots();
+    }
+    assertEquals(rounds.join(" ").split(/[ ,]/).length, payloads.length);
+    assertEquals(rounds[0], "a,b,c"); // those of a wait, and hold up none of the others
+    assertEquals(rounds.filter((round) => round.split("a").length > 2), []);
+    assertEquals([...all.gates, ...byKey.gates].filter(({ running, waiting }) => running + waiting > 0), []);
+    assertEquals(faults.sort(), [
+      "A account: TypeError: a key is a string of 1024 characters at most; got 6000 characters",
+      "A account: TypeError: a key is a string of 1024 characters at most; got null",
+    ]);
   });
 });

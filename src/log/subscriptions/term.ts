@@ -20,7 +20,7 @@ import { Garbage } from "./garbage.ts";
 import { HandingOut } from "./handing_out.ts";
 import { Ledger } from "./ledger.ts";
 import { LeftReading } from "./left_reading.ts";
-import type { LimitGate } from "./limit_gate.ts";
+import type { RunLimit } from "./limit_gate.ts";
 import { LeaderReading } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { storedMessages, takeOver, type TakeoverOptions } from "./found_state.ts";
@@ -342,6 +342,7 @@ export class SubscriptionTerm {
       mostParked,
       onDead: (item) => this.#onDead(item),
       onLeft: (item) => warnings.left(item),
+      onNoLimitKey: (category, limit, error) => warnings.fault(`finding the key of ${category} in ${limit}`, error),
     });
     const handing = new HandingOut({
       ...{ host, spec, warnings, handled: this.#handled, token: commits.token, ledger, store, nodes },
@@ -722,14 +723,9 @@ function awaitingIn({ parked: { awaiting } }: Ledger): SubscriptionHealth["await
 
 /** Returns the limits of all categories: how many of their messages run, and wait for them. */
 function limitsOf({ all }: Categories, now: number): NonNullable<SubscriptionHealth["limits"]> {
-  const waiting = new Map<LimitGate, number>();
-  for (const { gates = [], limited } of all.values()) {
-    for (const gate of gates) waiting.set(gate, (waiting.get(gate) ?? 0) + limited.size);
-  }
-  return [...waiting].map(([gate, count]) => {
-    const pausedFor = gate.pausedFor(now);
-    return { name: gate.id, running: gate.running, waiting: count, ...(pausedFor > 0 && { pausedFor }) };
-  });
+  const limits = new Set<RunLimit>();
+  for (const { limits: own = [] } of all.values()) for (const { limit } of own) limits.add(limit);
+  return [...limits].map((limit) => limit.state(now));
 }
 
 function sum(counts: Readonly<Record<string, number>>): number {

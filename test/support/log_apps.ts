@@ -49,7 +49,11 @@ export class LogApps implements AsyncDisposable {
   }
 
   /** Starts a node of the service. */
-  start(id: string, options: SubscriptionOptions<Order> = {}, of: { readonly concurrency?: number } = {}): Promise<Catga> {
+  start(
+    id: string,
+    options: SubscriptionOptions<Order> = {},
+    of: { readonly concurrency?: number } = {},
+  ): Promise<Catga> {
     const handlers = Placed.on(async (order, ctx) => {
       const run: OrderRun = { ...order, node: id, attempt: ctx.attempt, ended: false };
       // what a dead process does in memory is nothing

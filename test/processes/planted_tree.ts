@@ -87,8 +87,8 @@ interface Change {
  *   was left behind runs again.
  * - `limit-early`: what runs and is still to be read has no slot; `limit-join`: what runs at a node has one only when
  *   it is joined. `limit-kept`: what has ended keeps its slot. `limit-key`: a limit by key counts by the message's own
- *   key. `limit-asleep`: a slot that is given back while several wait is not used. `limit-version`: when another version
- *   of a limit counts, what runs has no slot of it.
+ *   key. `limit-asleep`: a slot that is given back while several wait is not used. `limit-version`: when another
+ *   version of a limit counts, what runs has no slot of it.
  * - `file-early`: a file answers before it has committed.
  * - `edge-ahead`: an edge reads events ahead of a client, without limit.
  */
@@ -581,7 +581,7 @@ const PLANTS = {
   "limit-early": [{
     file: "src/log/subscriptions/ledger.ts",
     from: "const gates = this.#joinLimits(new Item(message, category, 0, this.place.epoch));\n",
-    to: "const gates: LimitGate[] = [];\n",
+    to: "const gates: LimitGate<Item>[] = [];\n",
   }],
   "limit-join": [{
     file: "src/log/subscriptions/ledger.ts",

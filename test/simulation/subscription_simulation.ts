@@ -1017,8 +1017,8 @@ class SimLeader {
     this.#category.capable = run.handles ? 1 : 0;
     if (run.seed >= LIMITED) {
       const numbers = { running: run.hasAccounts ? RUNNING_OF_ALL : RUNNING, count: Infinity, ms: Infinity, burst: 1 };
-      const all = { limit: new RunLimit("all", numbers, run.now), key: undefined };
-      const account = new RunLimit("account", { ...numbers, running: 1 }, run.now, true);
+      const all = { limit: new RunLimit<Item>("all", numbers, run.now), key: undefined };
+      const account = new RunLimit<Item>("account", { ...numbers, running: 1 }, run.now, true);
       const versions = [(payload: string) => payload, undefined].map((key) => [all, { limit: account, key }]);
       this.#limits = run.hasAccounts ? versions : [[all]];
       this.#category.limits = run.pick(this.#limits);

@@ -5,7 +5,7 @@
 import { type LimitNumbers, morePatient, type NamedLimit, stricter } from "../../contract/nodes/announcement.ts";
 import { MAX_CATEGORIES } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { Category, type CategoryLimit } from "./category.ts";
+import { Category, type CategoryLimit, type Item } from "./category.ts";
 import type { CapableNode } from "./leader_election.ts";
 import { RunLimit } from "./limit_gate.ts";
 import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
@@ -21,7 +21,7 @@ export class Categories {
   readonly #began = new Map<string, number>();
   #nodes: readonly CapableNode[] = [];
   /** Limits of the subscription, by name; one without a name by its contract and place. */
-  readonly #limits = new Map<string, RunLimit>();
+  readonly #limits = new Map<string, RunLimit<Item>>();
   /** Time until which another leader may have begun messages, in ms since 1970; `undefined`: none has. */
   readonly #tookOver: number | undefined;
   /** Maximum number of open messages (read and not handled) for the present number of nodes. */

@@ -18,7 +18,7 @@ import type { CategorySettings } from "./spec.ts";
 
 /** A limit as it applies to one category (contract). */
 export interface CategoryLimit {
-  readonly limit: RunLimit;
+  readonly limit: RunLimit<Item>;
   /**
    * Returns the key of a payload. `undefined`: the limit is one for all messages, or this node's version does not have
    * the function, and counts all messages as of one key.
@@ -191,9 +191,9 @@ export class Item {
   /** True if the message is an event of an entity that was forgotten since: it is not parked any more. */
   isForgotten = false;
   /** Limits of which the message has slots; `undefined`: none. */
-  gates: readonly LimitGate[] | undefined = undefined;
+  gates: readonly LimitGate<Item>[] | undefined = undefined;
   /** The limit for which the message waits; `undefined`: for none. */
-  waitsAt: LimitGate | undefined = undefined;
+  waitsAt: LimitGate<Item> | undefined = undefined;
   /** The message's keys in the limits of its category; `undefined`: not known yet. */
   limitKeys: readonly string[] | undefined = undefined;
   /** True if the second reader has read the message, which was left behind before. */

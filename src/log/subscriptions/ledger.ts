@@ -133,13 +133,13 @@ export class Ledger {
   /** Messages that are ready and wait for such a node. */
   readonly #heldBack = new Set<Item>();
   /** Limits for which messages wait, or have waited. */
-  readonly #limiting = new Set<LimitGate>();
-  /** Those of them that may let a message run now. */
-  readonly #opened = new Set<LimitGate>();
-  /** Those that let a message run at a time, in ms since 1970. */
-  readonly #opening = new DueHeap<LimitGate>();
+  readonly #limiting = new Set<LimitGate<Item>>();
+  /** The limits of {@link Ledger.#limiting} that may let a message run now. */
+  readonly #opened = new Set<LimitGate<Item>>();
+  /** The limits of {@link Ledger.#limiting} that let a message run at a time, in ms since 1970. */
+  readonly #opening = new DueHeap<LimitGate<Item>>();
   /** Messages that run and are still to be read, by id, with the limits of which they have slots. */
-  readonly #early = new Map<string, { readonly message: LoggedMessage; gates: readonly LimitGate[] }>();
+  readonly #early = new Map<string, { readonly message: LoggedMessage; gates: readonly LimitGate<Item>[] }>();
   /** True if messages were brought that are older than others that were open then. */
   #hasBrought = false;
 
@@ -565,7 +565,7 @@ export class Ledger {
   }
 
   /** Has a limit looked at when it lets a message run. */
-  #openAt(gate: LimitGate): void {
+  #openAt(gate: LimitGate<Item>): void {
     const { due } = gate;
     if (gate.looksAt !== undefined && gate.looksAt <= due) return;
     gate.looksAt = due;
@@ -576,7 +576,7 @@ export class Ledger {
   #waitsForLimits(item: Item, now: number): boolean {
     if (item.category.limits === undefined || item.gates !== undefined) return false;
     if (!item.joins) {
-      let closed: LimitGate | undefined;
+      let closed: LimitGate<Item> | undefined;
       for (const gate of this.#gatesOf(item, now)) {
         // the longest line of those that it has to wait in: it overtakes nobody there
         if ((gate.isFull || gate.due > now) && gate.waiting >= (closed?.waiting ?? 0)) closed = gate;
@@ -594,7 +594,7 @@ export class Ledger {
   }
 
   /** Returns the gates of a message's limits. `runs`: true if it has or gets slots, whatever they say. */
-  #gatesOf(item: Item, now: number, runs = false): readonly LimitGate[] {
+  #gatesOf(item: Item, now: number, runs = false): readonly LimitGate<Item>[] {
     const { message, category: { limits = [] } } = item;
     const keys = item.limitKeys ??= limits.map((each) => this.#keyIn(each, message));
     return limits.map(({ limit }, i) => limit.gateOf(keys[i], now, runs));
@@ -629,7 +629,7 @@ export class Ledger {
     item.gates = undefined;
   }
 
-  #free(gate: LimitGate, ran: boolean): void {
+  #free(gate: LimitGate<Item>, ran: boolean): void {
     gate.giveBack(ran);
     if (gate.waiting > 0) this.#opened.add(gate);
     else this.#limiting.delete(gate);
@@ -686,7 +686,7 @@ export class Ledger {
   }
 
   /** Takes the slots of a message that runs already. */
-  #joinLimits(item: Item): readonly LimitGate[] {
+  #joinLimits(item: Item): readonly LimitGate<Item>[] {
     item.gates = this.#gatesOf(item, 0, true);
     for (const gate of item.gates) gate.join();
     return item.gates;
@@ -700,8 +700,8 @@ export class Ledger {
    * it run and is not looked at: throws if not. For tests.
    */
   checkSlots(): void {
-    const counts = new Map<LimitGate, number>();
-    const count = (gates: readonly LimitGate[] = []) => {
+    const counts = new Map<LimitGate<Item>, number>();
+    const count = (gates: readonly LimitGate<Item>[] = []) => {
       for (const gate of gates) counts.set(gate, (counts.get(gate) ?? 0) + 1);
     };
     const categories = new Set<Category>();

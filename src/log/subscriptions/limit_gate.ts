@@ -6,17 +6,24 @@
  */
 import type { LimitNumbers } from "../../contract/nodes/announcement.ts";
 import { Fifo } from "../../data/fifo.ts";
-import type { Category, Item } from "./category.ts";
+
+/** A message that may wait for a limit. `T`: the type of all messages of the limit. */
+export interface LimitedMessage<T extends LimitedMessage<T>> {
+  /** Messages of each category take turns. */
+  readonly category: object;
+  /** The limit for which the message waits; `undefined`: for none. */
+  waitsAt: LimitGate<T> | undefined;
+}
 
 /** A limit of the runs of messages, over all nodes together: one gate for all of them, or one for each key. */
-export class RunLimit {
+export class RunLimit<T extends LimitedMessage<T>> {
   /** Name of the limit in its subscription. */
   readonly id: string;
   /** True if each key has the limit for itself. */
   readonly isByKey: boolean;
-  readonly #gates = new Map<string, LimitGate>();
+  readonly #gates = new Map<string, LimitGate<T>>();
   /** Where messages of further keys wait while {@link MAX_KEYS} keys are in use. */
-  readonly #others: LimitGate;
+  readonly #others: LimitGate<T>;
   #numbers: LimitNumbers;
   readonly #tookOver: number | undefined;
   /** Number of keys at which those that are not in use are forgotten. */
@@ -38,7 +45,7 @@ export class RunLimit {
   }
 
   /** The gates in use: of each key, or the only one. */
-  get gates(): Iterable<LimitGate> {
+  get gates(): Iterable<LimitGate<T>> {
     return this.#gates.values();
   }
 
@@ -46,7 +53,7 @@ export class RunLimit {
    * Returns the gate that messages of a key pass ("" for a limit of all). If too many keys are in use, it is one that
    * is closed for a second, unless the message `runs` already.
    */
-  gateOf(key: string, now: number, runs = false): LimitGate {
+  gateOf(key: string, now: number, runs = false): LimitGate<T> {
     const known = this.#gates.get(key);
     if (known !== undefined) return known;
     if (this.#gates.size >= this.#sweepAt) this.#sweep(now);
@@ -66,7 +73,7 @@ export class RunLimit {
     this.#sweepAt = Math.min(MAX_KEYS, Math.max(FEW_KEYS, 2 * this.#gates.size));
   }
 
-  /** What runs, and waits; `pausedFor`: of a limit of all, or the longest of its keys. `keys`: those in use. */
+  /** Returns what runs, and waits; `pausedFor`: of a limit of all, or the longest of its keys. `keys`: those in use. */
   state(now: number): LimitState {
     let [running, waiting, pausedFor, keys] = [0, this.#others.waiting, 0, 0];
     for (const gate of this.#gates.values()) {
@@ -79,7 +86,7 @@ export class RunLimit {
   }
 }
 
-/** What a limit has in hand, for its subscription's health. */
+/** State of a limit, for its subscription's health. */
 export interface LimitState {
   readonly name: string;
   readonly running: number;
@@ -89,8 +96,8 @@ export interface LimitState {
 }
 
 /** A limit of the runs of messages that have the same key in it, or of all. */
-export class LimitGate {
-  readonly limit: RunLimit;
+export class LimitGate<T extends LimitedMessage<T>> {
+  readonly limit: RunLimit<T>;
   /** Number of messages that have a slot: those that run. */
   running = 0;
   /** Number of messages that wait here. */
@@ -98,7 +105,7 @@ export class LimitGate {
   /** Time at which the ledger is to look at this gate again, in ms since 1970; `undefined`: it is not waited for. */
   looksAt: number | undefined = undefined;
   /** Messages that wait, by contract, of each in order; also some that have left. */
-  readonly #lines = new Map<Category, Fifo<Item>>();
+  readonly #lines = new Map<object, Fifo<T>>();
   #numbers: LimitNumbers;
   /** Time at which all that has begun is paid off, at the rate of the limit, in ms since 1970. */
   #paid: number;
@@ -108,7 +115,7 @@ export class LimitGate {
   #pausedUntil = -Infinity;
 
   /** `tookOver`: time until which another leader may have begun messages, in ms since 1970; `undefined`: none has. */
-  constructor(limit: RunLimit, numbers: LimitNumbers, tookOver: number | undefined) {
+  constructor(limit: RunLimit<T>, numbers: LimitNumbers, tookOver: number | undefined) {
     this.limit = limit;
     this.#numbers = numbers;
     this.#taken = tookOver ?? -Infinity;
@@ -167,18 +174,18 @@ export class LimitGate {
   }
 
   /** Has a message wait here. */
-  push(item: Item): void {
+  push(item: T): void {
     item.waitsAt = this;
     this.waiting++;
     const line = this.#lines.get(item.category);
     if (line !== undefined) return line.push(item);
-    const own = new Fifo<Item>();
+    const own = new Fifo<T>();
     own.push(item);
     this.#lines.set(item.category, own);
   }
 
   /** Takes the next message that waits here out of its line: of each contract in turn. `undefined`: none waits. */
-  shift(): Item | undefined {
+  shift(): T | undefined {
     for (const [category, line] of this.#lines) {
       this.#lines.delete(category);
       let item = line.shift();
@@ -192,7 +199,7 @@ export class LimitGate {
   }
 
   /** Takes note that a message that waits here does not any more. */
-  leave(item: Item): void {
+  leave(item: T): void {
     item.waitsAt = undefined;
     this.waiting--;
   }

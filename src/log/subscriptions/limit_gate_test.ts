@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { HEAD } from "../../../test/support/commits.ts";
-import { Category } from "./category.ts";
+import { Category, type Item } from "./category.ts";
 import { Ledger } from "./ledger.ts";
 import { type LimitGate, RunLimit } from "./limit_gate.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
@@ -10,7 +10,7 @@ const ANY = { running: Infinity, count: Infinity, ms: Infinity, burst: 1 };
 
 describe("a limit", () => {
   it("of a lower rate holds nothing up when a higher one counts, as when the last old version has left", () => {
-    const limit = new RunLimit("bank", { ...ANY, count: 1, ms: 3_600_000 }, undefined);
+    const limit = new RunLimit<Item>("bank", { ...ANY, count: 1, ms: 3_600_000 }, undefined);
     const gate = limit.gateOf("", 0);
     gate.take(1_000_000);
     assertEquals(gate.due, 1_000_000 + 3_600_000 - 20); // timers may be late
@@ -18,14 +18,14 @@ describe("a limit", () => {
     assertEquals(gate.due, 1_000_000 + 100);
     limit.numbers = ANY;
     assertEquals(gate.due, -Infinity);
-    const taken = new RunLimit("bank", { ...ANY, count: 1, ms: 3_600_000 }, 2_000_000);
+    const taken = new RunLimit<Item>("bank", { ...ANY, count: 1, ms: 3_600_000 }, 2_000_000);
     taken.gateOf("", 2_000_000);
     taken.numbers = { ...ANY, count: 10, ms: 1_000 };
     assertEquals(taken.gateOf("", 2_000_000).due, 2_000_000 + 100);
   });
 
   it("that several contracts share goes to each of them in turn, however many messages of one wait", () => {
-    const limit = new RunLimit("bank", { ...ANY, running: 1 }, undefined);
+    const limit = new RunLimit<Item>("bank", { ...ANY, running: 1 }, undefined);
     const all = new Map(["A", "B"].map((name) => {
       const category = new Category({ service: "shop", name: "bank" }, name, DEFAULT_SETTINGS, 1_000);
       category.capable = 1;
@@ -53,8 +53,8 @@ describe("a limit", () => {
   });
 
   it("by key keeps only the keys that run, wait, are paused, or have used up their rate", () => {
-    const limit = new RunLimit("bank", { ...ANY, running: 1, count: 1, ms: 1_000 }, undefined, true);
-    const gates = new Map<string, LimitGate>();
+    const limit = new RunLimit<Item>("bank", { ...ANY, running: 1, count: 1, ms: 1_000 }, undefined, true);
+    const gates = new Map<string, LimitGate<Item>>();
     for (let n = 0; n < 10_000; n++) {
       const gate = limit.gateOf(`${n}`, n);
       gate.take(n);
@@ -69,7 +69,7 @@ describe("a limit", () => {
   });
 
   it("by key has the messages of further keys wait while 100,000 keys are in use, but for those that run", () => {
-    const limit = new RunLimit("bank", { ...ANY, running: 1 }, undefined, true);
+    const limit = new RunLimit<Item>("bank", { ...ANY, running: 1 }, undefined, true);
     for (let n = 0; n < 100_000; n++) limit.gateOf(`${n}`, 0).take(0);
     const others = limit.gateOf("more", 5);
     assertEquals([others === limit.gateOf("others", 5), others.due], [true, 1_005]);
@@ -81,8 +81,8 @@ describe("a limit", () => {
   });
 
   it("by key gives each key what is its own, whatever waits before it, and two limits do not wait for one another", () => {
-    const all = new RunLimit("all", { ...ANY, running: 3 }, undefined);
-    const byKey = new RunLimit("account", { ...ANY, running: 1 }, undefined, true);
+    const all = new RunLimit<Item>("all", { ...ANY, running: 3 }, undefined);
+    const byKey = new RunLimit<Item>("account", { ...ANY, running: 1 }, undefined, true);
     const category = new Category({ service: "shop", name: "bank" }, "A", DEFAULT_SETTINGS, 1_000);
     category.capable = 1;
     const faults: string[] = [];

@@ -723,7 +723,7 @@ function awaitingIn({ parked: { awaiting } }: Ledger): SubscriptionHealth["await
 
 /** Returns the limits of all categories: how many of their messages run, and wait for them. */
 function limitsOf({ all }: Categories, now: number): NonNullable<SubscriptionHealth["limits"]> {
-  const limits = new Set<RunLimit>();
+  const limits = new Set<RunLimit<Item>>();
   for (const { limits: own = [] } of all.values()) for (const { limit } of own) limits.add(limit);
   return [...limits].map((limit) => limit.state(now));
 }

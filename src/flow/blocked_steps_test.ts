@@ -25,7 +25,7 @@ async function started(ids: readonly string[], ms: number, timeout: number) {
             begun.push(`${id} ${attempt}`);
             cluster.network.pause(id);
             cluster.clock.after(ms, () => cluster.network.resume(id));
-            // what follows a handler that computes runs before all that has waited for its process; or it goes on a while
+            // what follows a handler that computes runs before all that has waited for its process; some go on a while
             await delay(cluster.network.clockOf(id), ms < 40_000 ? 0 : 600);
             return "computed";
           }, { timeout, undo: (value) => void undone.push(value) });

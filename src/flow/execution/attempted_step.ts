@@ -60,8 +60,9 @@ export class AttemptedStep extends StepCall {
     this.#work = work;
     this.#timeout = timeout;
     this.#retry = retry;
-    // an earlier execution may have begun a step of a list before it had stored what it had seen
-    const isFresh = called.together === undefined ? state.isFresh : state.isFirst;
+    // an earlier execution may have begun a step of a list before it had stored what it had seen: #isReady
+    const mayBeAhead = called.together !== undefined && !called.needsOutcome;
+    const isFresh = mayBeAhead ? state.isFirst : state.isFresh;
     this.#isFresh = isFresh && !state.handedOver.has(called.name);
   }
 

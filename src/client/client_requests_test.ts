@@ -32,6 +32,16 @@ function scripted(answers: readonly (Response | Error)[], options: ClientOptions
 }
 
 describe("requests of the client", () => {
+  it("what stays open shares no request of its URL with another tab; a query may be cached", async () => {
+    const end = `event: end\ndata: {"result":{"ok":true,"value":"home"}}\n\n`;
+    const events = new Response(end, { headers: { "content-type": "text/event-stream" } });
+    const { shop, sent } = scripted([value("7"), value('"home"'), events]);
+    await shop.find.query("x");
+    assertEquals((await shop.trip.run("7").result()).value, "home");
+    const watched = await Array.fromAsync(shop.trip.run("7").watch());
+    assertEquals([watched.length, ...sent.map(({ init }) => init.cache)], [1, "default", "no-store", "no-store"]);
+  });
+
   it("a query with a long input is sent as POST, and is UNAVAILABLE without an answer, as by GET", async () => {
     const { shop, sent } = scripted([value("7"), value("8"), new Error("offline"), new Error("offline")]);
     const [short, long] = ["x", "x".repeat(5_000)];

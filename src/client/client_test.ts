@@ -467,7 +467,7 @@ describe("client", () => {
       for (const read of [() => shop.letters.stream("ab"), () => shop.placed.follow({ from: "start" })]) {
         const error: unknown = await read().next().catch((error) => error);
         assertEquals(error instanceof ClientError && error.code, "INVALID_RESPONSE");
-        assertStringIncludes((error as Error).message, "no body that can be streamed");
+        assertStringIncludes((error as Error).message, "fetch gives no stream");
       }
       assertEquals(asked, 2);
     });

@@ -426,7 +426,7 @@ async function call(
   try {
     const all = await headersOf(options, own);
     code = unanswered(reads); // the request may arrive from here on
-    const response = await request(options, method, url, all, over.signal, body);
+    const response = await request(options, method, url, all, over.signal, !!wait, body);
     PAGE?.addEventListener("resume", abort, over);
     const text = await response.text();
     if (!response.ok) return failure(url, response, text, code);
@@ -465,9 +465,11 @@ function request(
   url: string,
   headers: Headers,
   signal: AbortSignal,
+  staysOpen: boolean,
   body: Blob | null = null,
 ): Promise<Response> {
-  return send(url, { method, headers, credentials, signal, body });
+  // Firefox holds back a GET that it might cache until another one of its URL, in any tab, has its whole answer
+  return send(url, { method, headers, credentials, signal, body, cache: staysOpen ? "no-store" : "default" });
 }
 
 /** Returns a change of a run as programs get it, with the error of a run that has failed. */
@@ -534,10 +536,10 @@ async function* eventsUntil(
       try {
         const headers = { accept: `text/event-stream, ${VALUES}`, ...(last && { "last-event-id": last }) };
         const all = await headersOf(options, new Headers(headers));
-        const response = await request(options, "GET", url, all, attempt.signal);
+        const response = await request(options, "GET", url, all, attempt.signal, true);
         if (!response.ok) error = failure(url, response, await response.text(), unanswered(true)).error;
         else if (!typeOf(response).startsWith("text/event-stream")) throw foreign(url, response);
-        else if (!response.body?.getReader) throw foreign(url, response, "fetch gives no body that can be streamed");
+        else if (!response.body?.getReader) throw foreign(url, response, "fetch gives no stream");
         else {
           const begun = performance.now();
           for await (const { event, id, data } of sse(response.body, decoder)) {

@@ -249,7 +249,7 @@ describe("client", () => {
 
   it("questions: the run's answer, its own failure, and the answer to a call whose connection broke", async () => {
     const Trip = workflow<void, void>("Trip");
-    const Move = Trip.question<{ to: string }, { fee: bigint }, "TOO_LATE" | "UNAVAILABLE">("Move");
+    const Move = Trip.question<{ to: string }, { fee: bigint }, "TOO_LATE" | "UNAVAILABLE" | "NOT_ENDED">("Move");
     const asked = new Set<string>();
     const trip = Trip.handle(async (flow) => {
       for (;;) {
@@ -257,6 +257,7 @@ describe("client", () => {
         asked.add(id);
         if (to === "late") fail("TOO_LATE", "the boat has left");
         else if (to === "sea") fail("UNAVAILABLE", "says the run");
+        else if (to === "on") fail("NOT_ENDED", "says the run");
         else answer({ fee: BigInt(to.length) });
       }
     });
@@ -285,7 +286,9 @@ describe("client", () => {
       "the boat has left",
     ]);
     assertEquals((await run.ask("move", { to: "sea" })).error?.code, "UNAVAILABLE");
-    assertEquals(asked.size, 4);
+    // a failure that the run has chosen is its answer, also with the code of a question that has none
+    assertEquals((await run.ask("move", { to: "on" })).error?.code, "NOT_ENDED");
+    assertEquals(asked.size, 5);
     assertEquals((await travel.trip.run("none").ask("move", { to: "x" })).error?.code, "NO_RUN");
     // what it waits for may come after the edge's `maxWait`: the client asks on, until it is given up
     const Ferry = workflow<void, void>("Ferry");

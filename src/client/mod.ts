@@ -362,7 +362,8 @@ function runOf(url: string, id: string, options: ClientOptions): object {
       const headers = idHeader(of); // the same in each request: the run is asked once
       const ask = { input, ...of, headers, wait: WAIT, reads: true };
       const post = () => call(options, "POST", `${url}/${encodeURIComponent(question)}`, ask);
-      return untilAnswered(options, url, of.signal, post, (answer) => answer.error?.code === "NOT_ENDED");
+      const isOpen = ({ ended, error }: AnsweredResult) => !ended && error?.code === "NOT_ENDED";
+      return untilAnswered(options, url, of.signal, post, isOpen);
     },
     cancel: (reason?: string, of: CallOptions = {}) => call(options, "DELETE", withParams(url, { reason }), of),
   };
@@ -396,7 +397,7 @@ const WAIT = 20;
  */
 const MAX_URL = 4_000;
 
-/** `ended`: the failure is the end of the run that was asked for. */
+/** `ended`: the failure is the end of the run that was asked for, or its answer. */
 type AnsweredResult = ClientResult<unknown, string> & {
   readonly status?: number;
   readonly ended?: boolean | undefined;

@@ -63,7 +63,8 @@ export class Transactions<Tx> {
         const given = this.#once(makeOut(), fn);
         return given instanceof Promise ? await this.#inTime(given, signal) : given;
       } catch (error) {
-        if (isOutage(error)) this.#life = undefined;
+        // the pool of a driver may have replaced its connections without an error
+        if (isOutage(error) || error instanceof UnknownCommit) this.#life = undefined;
         if (isRerun(error) && runs < MOST_RUNS) {
           await delay(systemClock, jittered(RANDOM, doubled(runs - 1, FIRST_PAUSE, LONGEST_PAUSE)), signal);
           continue;
@@ -151,15 +152,15 @@ export class Transactions<Tx> {
     }
   }
 
-  /** Reads the life of the server, once until an outage; `undefined`: it does not answer. */
+  /** Reads the life of the server, once until an outage or an unknown commit; `undefined`: it does not answer. */
   #lifeNow(): Promise<string | undefined> {
     return this.#life ??= (async () => {
       try {
         const [row] = await this.#options.db.run(undefined, `SELECT ${LIFE} AS life`, []);
         return row.life as string; // it is cast to text
       } catch (error) {
-        if (!isOutage(error)) throw error;
         this.#life = undefined;
+        if (!isOutage(error)) throw error;
         return undefined; // the transaction will fail in the same way, or asks a server that it does not know
       }
     })();

@@ -28,7 +28,7 @@ function driver(
       if (text.includes("pg_xact_status")) {
         return Promise.resolve().then(status).then((rows) => rows.map((row) => ({ ...row, life: life() })));
       }
-      if (text.includes("AS life")) return Promise.resolve([{ life: life() }]);
+      if (text.includes("AS life")) return Promise.resolve().then(() => [{ life: life() }]);
       if (text.includes("pg_backend_pid")) {
         return Promise.resolve([{ place: places[looks++ % places.length], xid: "7" }]);
       }
@@ -113,6 +113,15 @@ describe("a transaction that its driver says has committed", () => {
     assertEquals(await said(driver({ commit() {}, guard: true })), ["value", "value"]);
   });
 
+  it("is OUTCOME_UNKNOWN once, if the server has crashed since the last one (each later one was, too)", async () => {
+    let life = "first";
+    const store = sqlStore(driver({ commit() {}, guard: true, life: () => life }));
+    assertEquals(await store.transaction(() => "value"), "value");
+    life = "next"; // while no connection was in use: the driver has opened new ones
+    await assertRejects(() => store.transaction(() => "value"), CatgaError, "crashed");
+    assertEquals(await store.transaction(() => "value"), "value");
+  });
+
   it("is UNAVAILABLE if its last statement ran on another connection than its first", async () => {
     const store = sqlStore(driver({ commit() {}, guard: true, places: ["1", "2"] }));
     await assertRejects(() => store.transaction(() => "value"), CatgaError, "connection of the transaction was lost");
@@ -120,6 +129,18 @@ describe("a transaction that its driver says has committed", () => {
 });
 
 describe("a transaction that fails by itself", () => {
+  it("leaves later ones alone, also if it was the first one of its store (all of them failed in the same way)", async () => {
+    let isBusy = true;
+    const life = () => {
+      if (isBusy) throw Object.assign(new Error("canceling statement due to statement timeout"), { code: "57014" });
+      return "first";
+    };
+    const store = sqlStore(driver({ commit() {}, life }));
+    await assertRejects(() => store.transaction(() => "value"), Error, "statement timeout");
+    isBusy = false;
+    assertEquals(await store.transaction(() => "value"), "value");
+  });
+
   it("rejects with what its function threw, and is run again after a deadlock", async () => {
     const store = sqlStore(driver({ commit() {} }));
     const own = new Error("mine");

@@ -52,7 +52,7 @@ function pagesIn(text: string, folder: string): string[] {
   return [...new Set(names)];
 }
 
-/** Prints the part whose heading has the word, or where there are such parts. */
+/** Prints the only part whose heading is, or has, the word; or where there are such parts. */
 async function search(word: string, names: readonly string[], terminal: Terminal): Promise<number> {
   const wanted = word.toLowerCase();
   const found: { readonly name: string; readonly anchor: string; readonly title: string; readonly text: string }[] = [];
@@ -68,8 +68,9 @@ async function search(word: string, names: readonly string[], terminal: Terminal
     terminal.say(`no page and no heading has ${JSON.stringify(word)}; ${hint}`);
     return FAILED;
   }
-  const [{ name, anchor, text }] = found;
-  if (found.length === 1) terminal.write(shown(partOf(text, anchor)!, name, terminal));
+  const whole = found.filter(({ title }) => title.toLowerCase() === wanted);
+  const [only, ...others] = whole.length === 1 ? whole : found;
+  if (others.length === 0) terminal.write(shown(partOf(only.text, only.anchor)!, only.name, terminal));
   else terminal.write(found.map(({ name, anchor, title }) => `catga docs ${name}#${anchor}  ${title}\n`).join(""));
   return DONE;
 }

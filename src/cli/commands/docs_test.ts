@@ -41,7 +41,7 @@ describe("catga docs", () => {
     assertStringIncludes(out, "Durable messaging (log)");
   });
 
-  it("finds a word in a heading: prints its part, or lists where it is", async () => {
+  it("finds a word in a heading: prints its part, if one heading alone is or has it, or lists where it is", async () => {
     assertMatch((await cliHere(["docs", "OUTCOME_UNKNOWN"])).out, /^OUTCOME_UNKNOWN\n\nA command/);
     assertStringIncludes((await cliHere(["docs", "schedules"])).out, "catga docs log#schedules  Schedules\n");
   });
@@ -49,7 +49,7 @@ describe("catga docs", () => {
   it("prints a type of the reference", async () => {
     const { out } = await cliHere(["docs", "api/catga#sendoptions"]);
     assertMatch(out, /^SendOptions\n/);
-    assertMatch((await cliHere(["docs", "SendOptions"])).out, /catga docs api\/catga#sendoptions {2}SendOptions\n/);
+    assertMatch((await cliHere(["docs", "SendOptions"])).out, /^SendOptions\n/);
   });
 
   it("says what was meant by a word that is nowhere", async () => {

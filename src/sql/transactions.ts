@@ -120,18 +120,22 @@ export class Transactions<Tx> {
       if (wrote) onCommit();
       return value;
     };
-    const life = await this.#lifeNow();
+    let life = db.guard ? undefined : await this.#lifeNow();
     try {
       const value = await db.transaction(async (tx) => {
         ready = undefined;
-        const began = db.guard ? (await db.run(tx, WHERE, []))[0].place : undefined;
+        const began = db.guard ? (await db.run(tx, BEGAN, []))[0] : undefined;
+        // that of this connection: a driver may have replaced a lost one without an error
+        if (began !== undefined) life = began.life as string; // it is cast to text
         const value = await fn(tx, out);
         wrote = out.size > 0;
         // the last statement: it fails in a transaction that an error has aborted which `fn` has caught, and names the
         // transaction, so that the server can be asked what became of it
         const written = await this.write(tx, out);
         const [{ place, xid }] = written.length > 0 && !db.guard ? written : await db.run(tx, WHERE, []);
-        if (began !== undefined && place !== began) throw unavailable("the connection of the transaction was lost");
+        if (began !== undefined && place !== began.place) {
+          throw unavailable("the connection of the transaction was lost");
+        }
         ready = { value, xid: xid as string | null };
         return value;
       });
@@ -234,6 +238,8 @@ const LIFE = "coalesce(pg_stat_get_bgwriter_stat_reset_time()::text, '')";
 /** Names the connection and the transaction of a statement. */
 const WHERE =
   "SELECT pg_backend_pid()::text || ' ' || now()::text AS place, pg_current_xact_id_if_assigned()::text AS xid";
+/** {@link WHERE}, and the life of the server. */
+const BEGAN = `${WHERE}, ${LIFE} AS life`;
 const RANDOM = systemRandom();
 /** Maximum number of runs of a transaction. */
 const MOST_RUNS = 20;

@@ -64,8 +64,10 @@ export type UseOfValue = "send" | "publish" | "emit" | "return" | "keep" | "reco
 
 /** Returns why a value is not taken, and what to do: `what` with its size and the limit, in bytes. */
 export function whyTooLarge(what: string, size: number, limit: number, use: UseOfValue): string {
+  // what an outbox takes does not depend on the server
+  const raise = use === "record" ? "" : ", or raise max_payload in the server's configuration";
   return `${what} has ${size} bytes; at most ${limit} fit into a message: store what is large elsewhere and ${use} ` +
-    "a reference, or raise max_payload in the server's configuration";
+    `a reference${raise}`;
 }
 
 /** Makes the error for a value that does not fit. */

@@ -21,5 +21,8 @@ describe("what fits into a message", () => {
     assertEquals(error?.code, "TOO_LARGE");
     assertEquals(error?.details, { size: 12, limit: 10 });
     assertEquals(error?.message.split(":")[0], "the payload of Ask has 12 bytes; at most 10 fit into a message");
+    assertEquals(error?.message.includes("raise max_payload"), true);
+    // an outbox has its limit for itself (its error gave this advice, which does not help)
+    assertEquals(room.unlessFits("it", "four", 3, "record")?.message.includes("max_payload"), false);
   });
 });

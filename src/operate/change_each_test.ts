@@ -22,6 +22,19 @@ describe("changeEach", () => {
     assertEquals(most > 32 && most <= 64, true, `${most}`);
   });
 
+  it("yields what was begun before the list broke, and then throws its error (what was done was not told)", async () => {
+    const breaks = async function* () {
+      yield* numbers(10);
+      throw new CatgaError("UNAVAILABLE", "the list");
+    };
+    const done: number[] = [];
+    const all = async () => {
+      for await (const [n] of changeEach(breaks(), () => Promise.resolve())) done.push(n);
+    };
+    await assertRejects(all, CatgaError, "the list");
+    assertEquals(done, Array.from({ length: 10 }, (_, n) => n));
+  });
+
   it("throws what is no CatgaError", async () => {
     const change = () => Promise.reject(new TypeError("wrong"));
     await assertRejects(() => Array.fromAsync(changeEach(numbers(3), change)), TypeError, "wrong");

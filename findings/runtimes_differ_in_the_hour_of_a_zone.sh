@@ -3,7 +3,7 @@
 # Expected: the newest releases of one month know the law of the place that day
 # Seen: 20:00 UTC of 15 December 2026: in Vancouver 13:00 in Node 26.10 (data 2026c), 12:00 in Deno 2.9.6 (2026b) and Bun 1.4.5; in Casablanca 20:00 and 21:00; in Edmonton 14:00 and 13:00. The `longOffset` of UTC is "GMT" in Deno and "GMT+00:00" in Node and Bun
 # In version: node 26.10.0, deno 2.9.6, bun 1.4.5
-# Catga: src/data/cron_zones.ts
+# Catga: src/data/cron.ts
 set -eu
 dir=$(mktemp -d)
 cd "$dir"

@@ -201,7 +201,8 @@ const PLANTS = {
   }],
   "flow-stored": [{
     file: "src/flow/execution/drive_recorder.ts",
-    from: "      if (!this.#isStoring) return true;\n      await this.stored();\n",
+    from:
+      "      if (!this.#isStoring || this.#mayGoAhead(together)) return true;\n      // a step of a list looks again after each append: what others of the list have recorded meanwhile may wait\n      await (together > 0 ? this.#storeQueue() : this.stored());\n",
     to: "      void this.stored();\n      return true;\n",
   }],
   "flow-parallel": [{
@@ -459,8 +460,8 @@ const PLANTS = {
   }],
   "flow-fresh": [{
     file: "src/flow/execution/drive_state.ts",
-    from: "return this.#isFirst || this.ends.isBehindOthers;",
-    to: "return this.#isFirst || this.ends.isBehindOthers || this.journal.holder === this.host.endpoint;",
+    from: "return this.isFirst || this.ends.isBehindOthers;",
+    to: "return this.isFirst || this.ends.isBehindOthers || this.journal.holder === this.host.endpoint;",
   }],
   "commit-entries": [{
     file: "src/log/subscriptions/commits.ts",

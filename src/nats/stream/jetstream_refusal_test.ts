@@ -93,7 +93,7 @@ describe("valueTooLarge", () => {
       code: "TOO_LARGE",
       details: { size: 3_000, limit: 2_048 },
     });
-    assertStringIncludes(error.message, `a value for "${"k".repeat(80)}" of 3000 bytes`);
+    assertStringIncludes(error.message, `the value of "${"k".repeat(80)}" has 3000 bytes`);
   });
 
   it("over a limit of the stream: names the bucket, and no limit of the server", () => {

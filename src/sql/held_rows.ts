@@ -86,10 +86,12 @@ export class HeldRows {
     if (name !== undefined) this.#holds.delete(name);
   }
 
-  /** Forgets what is held no more, because a look at the whole outbox has found none of it. */
-  found(rows: readonly OutboxRow[]): void {
-    const there = new Set(rows.flatMap((row) => this.#nameOf(row) ?? []));
-    for (const [name, hold] of this.#holds) if (this.#left(hold) <= 0 && !there.has(name)) this.#holds.delete(name);
+  /**
+   * Forgets what is held no more, because a look at the whole outbox, but for what it left out, has found none of it.
+   */
+  found(rows: readonly OutboxRow[], leftOut: readonly string[]): void {
+    const there = new Set([...leftOut, ...rows.flatMap((row) => this.#nameOf(row) ?? [])]);
+    for (const name of this.#holds.keys()) if (!there.has(name)) this.#holds.delete(name);
   }
 
   #nameOf(row: OutboxRow): string | undefined {

@@ -242,9 +242,10 @@ class TermRun {
     const under = this.#open.flatMap(({ rows }) => rows);
     const without = [...under.map(({ n }) => n), ...this.#stored];
     const room = Math.max(0, BATCH - under.filter((row) => !held.has(row)).length);
-    const { rows, oldest } = await table.take(room, without, held.leftOut(under));
+    const leftOut = held.leftOut(under);
+    const { rows, oldest } = await table.take(room, without, leftOut);
     const looked = stamp(this.#clock);
-    if (rows.length < room) held.found([...under, ...rows]);
+    if (rows.length < room) held.found([...under, ...rows], leftOut);
     if (rows.length > 0) {
       if (elapsed(this.#clock, this.#sequenceAt) > FRESH) await this.#knowEnd();
       const name = () => `${this.#options.name}.${this.#term}.${this.#names++}`;

@@ -9,6 +9,7 @@ import { QUIET } from "../../test/support/quiet.ts";
 import { againSuite } from "./again_suite.ts";
 import { mapSuite } from "./map_suite.ts";
 import { type QuestionsHarness, questionsSuite } from "./questions_suite.ts";
+import { infoOf } from "./run_suite.ts";
 
 /** A node at a time, each over the same store. */
 function harness(over: Pick<CatgaOptions, "network" | "file">, end: () => Promise<void>): QuestionsHarness {
@@ -85,6 +86,27 @@ describe("an answer, on another node than the asker's", () => {
     giveUp.abort();
     await cluster.advance(60_000);
     assertEquals(await Promise.all(asking), [["NOT_ENDED", true], ["NOT_ENDED", true]]);
+  });
+
+  it("is asked for again and again under an id, which makes the run no longer (it was stuck after some days)", async () => {
+    const Slow = workflow<void, void>("Slow");
+    const When = Slow.question<void, string>("When");
+    const slow = Slow.handle(async (flow) => {
+      await flow.sleep("days", 60_000);
+      (await flow.wait(When)).answer("now");
+    });
+    const node = (id: string) => id === "client" ? {} : { handlers: slow };
+    await using cluster = await testCluster(["node", "client"], { logger: QUIET, node });
+    const app = cluster.app("client");
+    const run = unwrap(await app.start(Slow));
+    for (let n = 0; n < 5; n++) {
+      assertEquals((await app.ask(When, run, undefined, { id: "q", timeout: 1_000 })).error?.code, "NOT_ENDED");
+    }
+    for (let n = 0; n < 2; n++) {
+      assertEquals(unwrap(await app.ask(When, run, undefined, { id: "q", timeout: 120_000 })), "now");
+    }
+    const { timeline } = await infoOf(app, run);
+    assertEquals(timeline.filter(({ type }) => type === "asked").length, 1);
   });
 
   it("whose announcement is lost is found within 2 s", async () => {

@@ -145,8 +145,10 @@ export class Questions {
         const learnt = Promise.withResolvers<Learnt>();
         end?.();
         end = this.#wait(ref, key, learnt.resolve);
-        const storing = this.#storing(ref, key, () => {
-          return inTime(this.#node, `ask ${name}`, this.#notices.append(ref, entry));
+        const storing = this.#storing(ref, key, async (): Promise<Result<unknown, never>> => {
+          // who asks again and again while the run takes its time must not make it longer each time
+          if (isRepeatable && await this.#wasAsked(ref, { name, id })) return { ok: true, value: undefined };
+          return await inTime(this.#node, `ask ${name}`, this.#notices.append(ref, entry));
         });
         const stored = await this.#within(due - clock.monotonic() + LAST_LOOK, storing, signal);
         if (stored === undefined) {
@@ -175,6 +177,16 @@ export class Questions {
       return failedWith(error);
     } finally {
       end?.();
+    }
+  }
+
+  /** Returns true if the run has the question, or its answer; false also if it cannot be read now. */
+  async #wasAsked(ref: RunRef, { name, id }: { readonly name: string; readonly id: string }): Promise<boolean> {
+    try {
+      const journal = await this.#node.log.load(ref);
+      return journal?.wasAsked(name, id) ?? false;
+    } catch {
+      return false; // then it is stored once more, which the run ignores
     }
   }
 

@@ -56,7 +56,8 @@ export class RunLimit<T extends LimitedMessage<T>> {
   gateOf(key: string, now: number, runs = false): LimitGate<T> {
     const known = this.#gates.get(key);
     if (known !== undefined) return known;
-    if (this.#gates.size >= this.#sweepAt) this.#sweep(now);
+    // while `#others` is closed, the last look at all of them has found no room a moment ago
+    if (this.#gates.size >= this.#sweepAt && this.#others.due <= now) this.#sweep(now);
     if (this.#gates.size >= MAX_KEYS && !runs) {
       if (this.#others.due <= now) this.#others.pause(now + AGAIN);
       return this.#others;

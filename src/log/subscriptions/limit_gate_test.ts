@@ -77,7 +77,18 @@ describe("a limit", () => {
     limit.gateOf("7", 5).giveBack(true);
     assertEquals([limit.gateOf("more", 1_006) === others, others.due], [true, 2_006]); // one more than may be is in use
     limit.gateOf("8", 5).giveBack(true);
-    assertEquals(limit.gateOf("more", 1_007) === others, false);
+    assertEquals(limit.gateOf("more", 2_006) === others, false);
+  });
+
+  it("by key looks for room once a second while 100,000 keys are in use, not for each message (5 ms each)", () => {
+    const limit = new RunLimit<Item>("bank", { ...ANY, running: 1 }, undefined, true);
+    for (let n = 0; n < 100_000; n++) limit.gateOf(`${n}`, 0).take(0);
+    let looks = 0;
+    limit.gateOf("7", 0).isFresh = () => ++looks < 0;
+    for (let n = 0; n < 100; n++) limit.gateOf(`more ${n}`, 5);
+    assertEquals(looks, 1);
+    for (let n = 0; n < 100; n++) limit.gateOf(`more ${n}`, 1_005);
+    assertEquals(looks, 2);
   });
 
   it("by key gives each key what is its own, whatever waits before it, and two limits do not wait for one another", () => {

@@ -119,7 +119,9 @@ function relaying(
       begin: () => ({ term: 1, note: "[]", rows: [] }),
       resume() {},
       take: (most, without, held = []) => {
-        const [known, left] = [new Set(without), rows.filter((row) => !held.includes(holdOf(row)))];
+        // a run may be held by itself, or with all of its workflow
+        const isHeld = (row: OutboxRow) => held.includes(holdOf(row)) || held.includes(`run\n${row.contract}`);
+        const [known, left] = [new Set(without), rows.filter((row) => !isHeld(row))];
         const taken = left.filter(({ n }) => !known.has(n)).slice(0, most);
         return { rows: taken, oldest: taken.length === 0 ? 0 : 10 };
       },

@@ -1,5 +1,5 @@
 /** A consumer of a stream in memory: the position of one reader, and the deliveries that the reader has requested. */
-import type { Clock } from "../ports/clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import type { FaultSource } from "./faults.ts";
 import type { StreamState } from "./stream_state.ts";
@@ -65,7 +65,8 @@ export class StreamConsumer {
   #next: number;
   #count = 0;
   #wanted = false;
-  #passing = false;
+  /** Set while the reader is about to be sent its new position. */
+  #passing: Timer | undefined;
   /** Sequence of which the consumer has told its reader: the reader has all of its messages up to this sequence. */
   #said: number;
 
@@ -103,6 +104,8 @@ export class StreamConsumer {
 
   close(): void {
     this.#wanted = false;
+    this.#passing?.cancel();
+    this.#passing = undefined;
     this.#stop();
   }
 
@@ -130,10 +133,9 @@ export class StreamConsumer {
 
   /** Sends the reader its new position after `PASSED_BY` ms, if messages of other subjects were skipped. */
   #passBy(): void {
-    if (this.#passing || this.#next - 1 <= this.#said) return;
-    this.#passing = true;
-    this.#options.clock.after(PASSED_BY, () => {
-      this.#passing = false;
+    if (this.#passing !== undefined || this.#next - 1 <= this.#said) return;
+    this.#passing = this.#options.clock.after(PASSED_BY, () => {
+      this.#passing = undefined;
       if (this.#wanted && this.#options.alive()) this.#orLost(() => this.#send([]));
     }, { background: true });
   }

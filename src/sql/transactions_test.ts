@@ -5,7 +5,7 @@ import { openSqlite } from "../../test/support/sql_databases.ts";
 import { event } from "../../mod.ts";
 import { CatgaError } from "../error.ts";
 import type { SqlDatabase, SqlRow } from "./database.ts";
-import { type SqlStore, sqlStore } from "./mod.ts";
+import { type SqlStore, sqlStore } from "@catga/catga/sql";
 
 const Booked = event<number>("Booked", { durable: true });
 

@@ -83,7 +83,12 @@ describe("the tool and runs", await requireNatsServer(), () => {
     assertEquals((await listed("--since", "7d")).length, all);
     assertEquals(await listed("--since", "2h", "--until", "1h"), [undefined]);
     assertEquals((await listed("--until", "2999-01-01")).length, all);
-    for (const args of [["--where", "[1]"], ["--where", "{"], ["--since", "soon"], ["--until", "7"]]) {
+    for (
+      const args of [["--where", "[1]"], ["--where", "{"], ["--since", "soon"], ["--since", "2026-02-31"], [
+        "--until",
+        "7",
+      ]]
+    ) {
       const { code, err } = await run("runs", ...args);
       assertEquals([args, code, err.includes(args[0])], [args, 2, true]);
     }

@@ -150,9 +150,11 @@ export class Flags {
    */
   time(name: FlagName): Date | undefined {
     return this.#read(name, "a time such as 2h (ago), 2026-11-30 or 2026-11-30T08:00Z", (text) => {
-      if (/^\d{4}-\d\d-\d\d/.test(text)) {
-        const time = new Date(text);
-        return Number.isNaN(time.getTime()) ? undefined : time;
+      const [, day, hour = "T00:00", zone = "Z"] = DATE.exec(text) ?? [];
+      if (day !== undefined) {
+        const isDay = new Date(`${day}T00:00Z`).toJSON()?.startsWith(day); // 31 February would be in March
+        const time = new Date(day + hour + zone);
+        return isDay && !Number.isNaN(time.getTime()) ? time : undefined;
       }
       const ms = /^\d+$/.test(text) ? undefined : readDuration(text); // a figure alone is no time ago
       return ms === undefined ? undefined : new Date(Date.now() - ms);
@@ -177,6 +179,9 @@ export class Flags {
     return namespace;
   }
 }
+
+/** A day, perhaps with a time of it, and a zone; without one it is in UTC. */
+const DATE = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(Z|[+-]\d\d:\d\d)?$/;
 
 /** Throws a {@link UsageError} unless the value of the flag `name` is valid as an id, namespace or service. */
 export function checkedToken(name: string, value: string): void {

@@ -49,4 +49,4 @@ export type {
 export { deny, EdgeRefusal } from "./refusal.ts";
 export type { EventsOptions } from "./events.ts";
 export type { RespondOptions } from "./respond.ts";
-export type { AnySignal } from "../contract/calls/flow.ts";
+export type { AnyQuestion, AnySignal } from "../contract/calls/flow.ts";

@@ -96,7 +96,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
  * change only with a checker; deploys that are played in memory with every change; a user's `tsc`; the bench's own.
  */
 const RELEASE: ReadonlyMap<string, number> = new Map(Object.entries({
-  "test/simulation/plants": 3_600,
+  "test/simulation/plants": 200,
   "test/faults/older_catga": 300,
   "test/faults/upgrading": 455,
   "test/faults/mixed_shapes_plants": 260,

@@ -22,12 +22,12 @@ apt() {
 chmod 755 "$dir"
 export LD_LIBRARY_PATH="$dir/usr/lib/x86_64-linux-gnu"
 # mariadbd refuses to run as root
-as() { if [ "$(id -u)" = 0 ]; then setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; else "$@"; fi; }
+as() { if [ "$(id -u)" = 0 ]; then exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; else exec "$@"; fi; }
 mkdir data tmp
 [ "$(id -u)" != 0 ] || chown 65534:65534 data tmp
 port=$(node -e 'require("net").createServer().listen(0, "127.0.0.1", function () { console.log(this.address().port); this.close() })')
 as usr/sbin/mariadbd --no-defaults --datadir="$dir/data" --tmpdir="$dir/tmp" --lc-messages-dir="$dir/usr/share/mysql" \
-  --skip-grant-tables --bind-address=127.0.0.1 --port="$port" --socket="$dir/tmp/socket" 2>mariadb.log &
+  --skip-grant-tables --bind-address=127.0.0.1 --port="$port" --socket="$dir/tmp/socket" >mariadb.log 2>&1 &
 echo $! >>pids; disown
 cat >probe.mjs <<'EOF'
 import mysql from "mysql2/promise";

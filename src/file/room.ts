@@ -392,7 +392,7 @@ export class Room implements StoreGate {
     this.end(new CatgaError("CLOSED", message, { details: { file: path }, cause: error }));
   }
 
-  /** Ends the use of a damaged file: what is not read would be passed by, and writes may damage more. */
+  /** Ends the use of a damaged file: a reader would pass over what cannot be read, and writes may damage more. */
   #damaged(error: unknown): CatgaError {
     const { path } = this.#parts;
     const message =

@@ -227,7 +227,7 @@ describe("rows of a file", () => {
           await Promise.all(Array.from({ length: 500 }, (_, i) => append(`log.busy.${(n + i) % 3_000}`)));
           if (n === most / 2) await append("log.quiet.middle");
         }
-        // longer than what is kept in memory besides
+        // the stream now has more messages than the file keeps in memory
         await append("log.quietly.a");
         const reading = () => {
           const { promise, resolve } = Promise.withResolvers<void>();

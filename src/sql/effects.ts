@@ -120,14 +120,11 @@ export function keptOf(ctx: Context, least: number): number {
  */
 export function forgotten(stored: Date | undefined, now: number, keep: number): Failure | undefined {
   if (stored === undefined || now - stored.getTime() < keep) return undefined;
-  return fail(
-    "ID_FORGOTTEN",
-    `the message was stored ${stored.toISOString()}, and ids of effects are kept for ${
-      keep / DAY
-    } days: look in your ` +
-      "tables whether it has had its effect; then discard it, or replay it with a longer keep of sqlStore",
-    { final: true },
-  );
+  const why = `the message was stored ${stored.toISOString()}, and ids of effects are kept for ${keep / DAY} days`;
+  const advice =
+    "look in your tables whether it has had its effect; then discard it, or replay it with a longer keep " +
+    "of sqlStore";
+  return fail("ID_FORGOTTEN", `${why}: ${advice}`, { final: true });
 }
 
 /** Returns the contract of the message that a handler handles. */

@@ -263,14 +263,18 @@ class TermRun {
       this.#stored = [];
     }
     const settled = hasWork ? await this.#settle(await this.#sendAll(lookedUp, signal)) : { refused: 0, isOver: true };
-    const { age = 0, at } = this.#openAge ?? {};
     return {
-      oldest: Math.max(at === undefined ? 0 : age + elapsed(this.#clock, at), held.oldest),
+      oldest: Math.max(this.#age, held.oldest),
       deleted: deleted.length,
       refused: settled.refused,
       next: settled.isOver ? held.pause : 0,
       why: held.why,
     };
+  }
+
+  /** Age of the oldest row that is under way, in ms; 0: there is none. */
+  get #age(): number {
+    return this.#openAge === undefined ? 0 : this.#openAge.age + elapsed(this.#clock, this.#openAge.at);
   }
 
   #isWaiting({ rows: [row] }: Parcel): boolean {
@@ -340,8 +344,7 @@ class TermRun {
    * Takes over what has become of the parcels. `undefined`: it was not sent. `isOver`: all that was sent has failed.
    */
   async #settle(fates: readonly (Fate | undefined)[]): Promise<{ readonly refused: number; readonly isOver: boolean }> {
-    const { age = 0, at } = this.#openAge ?? {};
-    const oldest = at === undefined ? 0 : age + elapsed(this.#clock, at);
+    const oldest = this.#age;
     const hasStored = fates.some((fate) => fate?.type === "stored");
     const left: Parcel[] = [];
     const refused: { n: string; why: string }[] = [];

@@ -2,7 +2,7 @@
  * Copies everything that is stored between the file of a program and a namespace of NATS: streams with their sequences,
  * recorded results, schedules, ids. Subscriptions go on at their positions; snapshots are made again. Both directions
  * read and compare in the same way.
- * @decides how stored data is moved from a file to NATS, and back: what is copied, in which order, how it is verified
+ * @decides what is copied between a file and NATS, in which order, and how the copy is checked
  */
 import { createHash } from "node:crypto";
 import { CatgaError } from "../../error.ts";
@@ -231,8 +231,8 @@ function optionsOf(namespace: string, name: string, replicas: number) {
 }
 
 /**
- * Returns the headers for the copy of a message: those of the original, but for the conditions of its append; its time
- * to live is what is left of it.
+ * Returns the headers for the copy of a message: those of the original without the conditions of its append. A time to
+ * live is shortened by the age of the message.
  */
 function headersOf({ headers, id, left }: CopiedMessage): Record<string, string> {
   const own = Object.entries(headers ?? {}).filter(([name]) => !/^Nats-(?:Expected-|Msg-Id$|TTL$|Rollup$)/.test(name));

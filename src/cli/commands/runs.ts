@@ -6,6 +6,7 @@
 import { pendingText, RUN_STATUS, type RunInfo } from "../../contract/calls/flow.ts";
 import { redacted, shownEntryValue, shownPending, shownView } from "../../contract/declaration/redaction.ts";
 import { isRecord } from "../../data/checks.ts";
+import { parsedJson } from "../../data/encoding.ts";
 import { changeEach } from "../../operate/change_each.ts";
 import { chosenRuns, type RunChoice } from "../../operate/chosen_runs.ts";
 import { printable, printableJson } from "../../data/printable.ts";
@@ -86,12 +87,7 @@ function choiceOf(workflow: string | undefined, flags: Flags): RunChoice {
 
 function membersOf(text: string | undefined): Readonly<Record<string, unknown>> | undefined {
   if (text === undefined) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    value = undefined;
-  }
+  const value = parsedJson(text);
   if (isRecord(value)) return value;
   throw new UsageError(`--where takes members of views as JSON, as '{"state":"packing"}'; got ${JSON.stringify(text)}`);
 }

@@ -21,7 +21,7 @@
  */
 import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/calls/result.ts";
-import { payloadOf, unlessFits } from "../../data/message_room.ts";
+import { payloadName, unlessFits } from "../../data/message_room.ts";
 import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../ports/deadline_wheel.ts";
 import type { Meta, RemoteRequest, ResultReceiver } from "../../dispatch/remote.ts";
@@ -190,7 +190,7 @@ export class Call extends Deadlined {
     }
     this.encoded = true;
     const text = (this.text ?? "") + (meta === undefined ? "" : JSON.stringify(meta));
-    return unlessFits(payloadOf(name, meta?.headers !== undefined), text, limit, "send");
+    return unlessFits(payloadName(name, meta?.headers !== undefined), text, limit, "send");
   }
 
   /**

@@ -11,7 +11,7 @@ import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { type CatgaError, unavailable } from "../../error.ts";
 import { isTagged, Unreadable } from "../../data/tags.ts";
-import { payloadLimit, payloadOf, unlessFits } from "../../data/message_room.ts";
+import { payloadLimit, payloadName, unlessFits } from "../../data/message_room.ts";
 import { toText } from "../../data/encoding.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/calls/result.ts";
@@ -98,7 +98,7 @@ export class EventChannel {
     const metaText = meta === undefined ? "" : JSON.stringify(meta);
     const limit = payloadLimit(transport.maxPayload);
     const whole = text + metaText;
-    const error = unlessFits(payloadOf(name, meta?.headers !== undefined), whole, limit, "send");
+    const error = unlessFits(payloadName(name, meta?.headers !== undefined), whole, limit, "send");
     if (error !== undefined) return { ok: false, error };
     // an event without a payload, or with an id, is sent in its own message
     const alone = payload === undefined || meta?.id !== undefined;

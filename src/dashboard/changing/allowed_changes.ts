@@ -13,10 +13,9 @@ import { scheduleSubject } from "../../log/format/names.ts";
 import { unschedule } from "../../log/publishing/unschedule.ts";
 import { randomUUID } from "node:crypto";
 import { changeEach } from "../../operate/change_each.ts";
-import { chosenRuns } from "../../operate/chosen_runs.ts";
 import { editLetter, type Letters } from "./letter_edit.ts";
-import { settleLetters } from "./letter_settling.ts";
-import { choiceOf, stepsOf } from "../collecting/run_views.ts";
+import { changed, settleLetters } from "./letter_settling.ts";
+import { matchingRuns, stepsOf } from "../collecting/run_views.ts";
 import { shownText } from "../shown.ts";
 import type {
   CancelRequest,
@@ -159,17 +158,8 @@ async function changeRuns(
   source: DashboardSource,
   { do: what, matching, reason = "" }: RunsRequest,
 ): Promise<ChangeAnswer> {
-  let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
-  const chosen = chosenRuns((options) => source.runs(options), choiceOf(matching));
   const change = (run: RunInfo) => what === "retry runs" ? run.retry() : source.cancelRun(run.workflow, run.id, reason);
-  for await (const [, thrown] of changeEach(chosen, change)) {
-    if (thrown === undefined) done++;
-    else {
-      failed++;
-      error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
-    }
-  }
-  return { done, failed, error };
+  return await changed(changeEach(matchingRuns(source, matching), change));
 }
 
 /** Cancels a message scheduled for later, or a schedule that repeats. */

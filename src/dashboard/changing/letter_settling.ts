@@ -1,5 +1,6 @@
 /** Replays and discards dead letters: stores requests, which the leaders of the subscriptions carry out. */
 import type { DeadLetter, DeadLetterOptions } from "../../contract/calls/durable_messages.ts";
+import type { CatgaError } from "../../error.ts";
 import { changeEach } from "../../operate/change_each.ts";
 import { messageId } from "../../log/format/commit.ts";
 import type { Letters } from "./letter_edit.ts";
@@ -21,13 +22,10 @@ export async function settleLetters(
     const chosen = async function* () {
       for await (const letter of administration.deadLetters(options, only)) if (fits(letter)) yield letter;
     };
-    for await (const [, thrown] of changeEach(chosen(), (letter) => letter[what]())) {
-      if (thrown === undefined) done++;
-      else {
-        failed++;
-        error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
-      }
-    }
+    const some = await changed(changeEach(chosen(), (letter) => letter[what]()));
+    done += some.done;
+    failed += some.failed;
+    error ??= some.error;
   };
   if (letters === undefined) {
     await settle((letter) => matches(letter, matching));
@@ -46,6 +44,21 @@ export async function settleLetters(
   const invalid = letters.filter((place) => readPlace(place) === undefined);
   failed += invalid.length;
   if (invalid.length > 0) error ??= `it is not the place of a dead letter: ${shownText(invalid[0], 100)}`;
+  return { done, failed, error };
+}
+
+/** Counts changes that were made or failed, and resolves with the first error as the page shows it. */
+export async function changed(
+  changes: AsyncIterable<readonly [unknown, CatgaError | undefined]>,
+): Promise<ChangeAnswer> {
+  let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
+  for await (const [, thrown] of changes) {
+    if (thrown === undefined) done++;
+    else {
+      failed++;
+      error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
+    }
+  }
   return { done, failed, error };
 }
 

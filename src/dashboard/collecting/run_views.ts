@@ -2,7 +2,7 @@
 import type { ObservedRetry } from "../../contract/nodes/alarms.ts";
 import { pendingText, type RunInfo } from "../../contract/calls/flow.ts";
 import { shownEntryValue, shownPending, shownView } from "../../contract/declaration/redaction.ts";
-import { chosenRuns, type RunChoice } from "../../operate/chosen_runs.ts";
+import { chosenRuns } from "../../operate/chosen_runs.ts";
 import { printableJson } from "../../data/printable.ts";
 import { shownId, shownLines, shownText } from "../shown.ts";
 import type { FoundRuns, RunCount, RunsRequest, RunView } from "../view.ts";
@@ -56,9 +56,13 @@ export async function retriedRuns(runs: AsyncIterable<RunInfo>, most: number): P
   return [...found.values()];
 }
 
-/** Returns the choice that a request of the page stands for, in which an empty text is any. */
-export function choiceOf({ status, workflow, cause }: RunsRequest["matching"]): RunChoice {
-  return { status, workflow: workflow === "" ? undefined : workflow, cause: cause === "" ? undefined : cause };
+/** Yields the runs that match a request for changes of runs, in which an empty text is any. */
+export function matchingRuns(
+  source: Pick<DashboardSource, "runs">,
+  { status, workflow, cause }: RunsRequest["matching"],
+): AsyncGenerator<RunInfo> {
+  const given = (text: string) => text === "" ? undefined : text;
+  return chosenRuns((options) => source.runs(options), { status, workflow: given(workflow), cause: given(cause) });
 }
 
 /** Resolves with the number of runs that match a request for changes of runs. */
@@ -67,7 +71,7 @@ export async function countRuns(
   matching: RunsRequest["matching"],
 ): Promise<RunCount> {
   let count = 0;
-  for await (const _ of chosenRuns((options) => source.runs(options), choiceOf(matching))) count++;
+  for await (const _ of matchingRuns(source, matching)) count++;
   return { count };
 }
 

@@ -6,7 +6,7 @@
  */
 import { runType, workflowOf } from "../../contract/declaration/workflow.ts";
 import type { StreamsHost } from "../../dispatch/node_host.ts";
-import { entryLimit } from "../../data/message_room.ts";
+import { entryLimit, noticeLimit } from "../../data/message_room.ts";
 import { encodeValue } from "../../data/encoding.ts";
 import { exceeds } from "../../data/utf8.ts";
 import { CatgaError, unavailable } from "../../error.ts";
@@ -113,7 +113,7 @@ export class RunLog {
 
   /** Maximum size of a message of a process that does not execute the run: the next life can hand its entry over. */
   get mostNoticeBytes(): number {
-    return this.#host.maxPayload() - 512;
+    return noticeLimit(this.#host.maxPayload());
   }
 
   /**

@@ -184,5 +184,5 @@ function letterRequest(id: string, dead: number): string {
 }
 
 const MAX_ATTEMPTS = 5;
-/** Number of messages that are read at once, and of letters that `work` handles at once; each message may have 1 MB. */
+/** Number of messages that are read at once; each may have 1 MB. */
 const MAX_BATCH = 16;

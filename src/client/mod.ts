@@ -369,7 +369,7 @@ function runOf(url: string, id: string, options: ClientOptions): object {
   };
 }
 
-/** Repeats a request while its answer is still to come (`isWaiting`), or a failure may pass; resolves with the answer. */
+/** Repeats a request while `isWaiting` says that its answer is still to come, or while a failure may pass. */
 async function untilAnswered(
   options: ClientOptions,
   url: string,

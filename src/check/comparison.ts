@@ -4,10 +4,11 @@
  * version. Those nodes, and nodes of other programs, which this deploy does not replace, have to read the messages of
  * the new version.
  */
-import { reads } from "../contract/schemas/compatibility.ts";
 import { withArticle } from "../contract/declaration/contract.ts";
 import type { Described, DescribedContract, Description } from "./description.ts";
 import type { Finding } from "./finding.ts";
+import { compareRoutes } from "./compared_routes.ts";
+import { judge, refusals } from "./refusals.ts";
 
 /** Returns what would break if `after` were deployed while other nodes still run `before`. */
 export function compare(before: Description, after: Description): Finding[] {
@@ -79,6 +80,7 @@ export function compare(before: Description, after: Description): Finding[] {
     found.push(...rollback(name, was.input, is.input));
   }
   found.push(...compareSubscriptions(before, after), ...compareAddedEvents(before, after));
+  found.push(...compareRoutes(before, after));
   return found;
 }
 
@@ -125,6 +127,8 @@ export function compareContract(name: string, was: DescribedContract, is: Descri
     if (isStored) found.push(...rollback(name, was.input, is.input));
   } else if (!was.handled) {
     // the contract is handled by another program, which is not deployed with this one
+    if (is.followed) found.push(...refusals(name, "what is stored and published of it", is.input, was.input, PAST));
+    if (is.followed === "only") return found;
     found.push(...refusals(name, "what this program writes", was.input, is.input, HANDLER));
     found.push(...refusals(name, "the answer of its handler", is.output, was.output, ANSWERS, "answer"));
     found.push(...refusals(name, "the items of its handler", is.items, was.items, ANSWERS, "items"));
@@ -172,28 +176,6 @@ function answers(name: string, what: string, reader: Described, writer: Describe
   return writer === undefined ? [] : found;
 }
 
-/**
- * Returns a finding if the reader's schema refuses values that the writer's schema allows, or if that cannot be
- * decided; else an empty list. `about`, `what`, `advice`: the contract, the compared values in words, and what to do.
- */
-export function refusals(
-  about: string,
-  what: string,
-  reader: Described,
-  writer: Described,
-  advice: string,
-  kind = "input",
-): Finding[] {
-  const verdict = judge(reader, writer);
-  if (verdict.reads === "yes") return [];
-  if (verdict.reads === "unknown") {
-    const message = `${about}: whether ${what} is read could not be judged (${verdict.keyword})`;
-    return [{ level: "unknown", kind, about, message, advice: UNKNOWN }];
-  }
-  const message = `${about}: ${what} would be refused: ${verdict.paths.join("; ")}`;
-  return [{ level: "break", kind, about, message, advice }];
-}
-
 /** Returns a finding if the old version, after a rollback, could not read data that the new version has stored. */
 function rollback(about: string, reader: Described, writer: Described): Finding[] {
   const verdict = judge(reader, writer);
@@ -205,15 +187,6 @@ function rollback(about: string, reader: Described, writer: Described): Finding[
     ...{ level: "note", kind: "rollback", about, message },
     advice: "Deploy what reads it first, and what writes it when no older version is left.",
   }];
-}
-
-/** Compares two schemas like {@link reads}; either may be missing, or have no JSON Schema. */
-export function judge(reader: Described, writer: Described): ReturnType<typeof reads> {
-  if (reader === undefined) return { reads: "yes" };
-  if (reader === "unknown") return { reads: "unknown", keyword: "the reader's schema has no JSON Schema" };
-  if (writer === undefined) return { reads: "unknown", keyword: "the writer has no schema" };
-  if (writer === "unknown") return { reads: "unknown", keyword: "the writer's schema has no JSON Schema" };
-  return reads(reader, writer);
 }
 
 function compareSubscriptions(before: Description, after: Description): Finding[] {
@@ -271,4 +244,3 @@ const PAST =
 const HANDLER = "Deploy the handler that reads it first.";
 const ANSWERS = "Deploy the handler that answers so first, or read both.";
 const OLD_SENDERS = "Answer what older senders read, too, until none is left.";
-const UNKNOWN = "Look at it; --allow-unknown accepts it.";

@@ -2,6 +2,7 @@ import { describe as suite, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { z } from "zod";
 import { command, entity, event, query, stream, workflow } from "../../mod.ts";
+import { edge } from "../http/mod.ts";
 import { compare } from "./comparison.ts";
 import { describe, descriptionText, readDescription } from "./description.ts";
 import { programOf } from "./program.ts";
@@ -464,5 +465,111 @@ suite("readDescription", () => {
       "subscriptions is invalid",
     ]);
     assertEquals(typeof of({}), "object");
+  });
+});
+
+suite("compare, routes of edges", () => {
+  const List = (input?: z.ZodType, output?: z.ZodType, meta?: object) =>
+    query("List", { input, output, meta } as never);
+  const Moved = (input: z.ZodType) => event("Moved", { durable: true, input } as never);
+  const flow = () => {
+    const Order = workflow<void, void>("Order");
+    return { Order, Paid: Order.signal("Paid", { input: seat }), Left: Order.question("Left", { output: seat }) };
+  };
+  const { Order, Paid, Left } = flow();
+  const row = z.object({ row: z.int() });
+  const rows: readonly (readonly [plant: string, before: object, after: object, ...words: string[]])[] = [
+    ["nothing", { list: List(seat), moved: Moved(row) }, { list: List(seat), moved: Moved(row) }],
+    [
+      "a route goes",
+      { list: List(), all: List() },
+      { list: List() },
+      "break: no edge has the route all (query List) any more: older pages get 404",
+    ],
+    [
+      "another kind",
+      { list: List() },
+      { list: command("List2") },
+      "break: route list is a command, and was a query: older pages call it in vain",
+    ],
+    [
+      "another contract, whose answer lacks a member",
+      { list: List(seat, seat) },
+      { list: query("Rows", { input: seat, output: row } as never) },
+      "break: route list: the new answer, in older pages would be refused: seat: required by the reader, not written",
+    ],
+    [
+      "a required member of the input, at a gateway without the handler",
+      { list: List(seat) },
+      { list: List(seatAnd({ row: z.int() })) },
+      "break: route list: what older pages send would be refused: row: required by the reader, not written",
+    ],
+    [
+      "a role goes",
+      { list: List(seat, undefined, { role: "admin", scopes: ["a"] }) },
+      { list: List(seat, undefined, { scopes: ["a"] }) },
+      'break: route list: its meta is {"scopes":["a"]}, and was {"role":"admin","scopes":["a"]}: authorize lets ' +
+      "other callers in",
+    ],
+    [
+      "the caller's key goes",
+      { moved: [Moved(row), { key: (of: { id: string }) => of.id }] },
+      { moved: Moved(row) },
+      "break: route moved: its key came from the caller, and does not: callers reach what belongs to others",
+    ],
+    [
+      "an event that is only followed",
+      { moved: Moved(seat) },
+      { moved: Moved(row) },
+      "break: Moved: what is stored and published of it would be refused: row: required by the reader, not written",
+      "break: route moved: the new events, in older pages would be refused: seat: required by the reader, not written",
+    ],
+    [
+      "what callers may do with a run",
+      { order: [Order, { tell: { paid: Paid }, ask: { left: Left }, cancel: true }] },
+      { order: [Order, { tell: { payed: Paid } }] },
+      "break: route order: callers may no longer cancel",
+      "break: route order: callers may no longer tell paid",
+      "break: route order: callers may no longer ask left",
+    ],
+  ];
+  for (const [plant, before, after, ...words] of rows) {
+    it(`${plant}: ${words.length} are found`, () => {
+      assertEquals(found([{ api: edge(before as never) }], [{ http: edge(after as never) }]), words);
+    });
+  }
+
+  it("a signal's and an answer's schema", () => {
+    const other = workflow<void, void>("Order");
+    const before = edge({ order: [Order, { tell: { paid: Paid }, ask: { left: Left } }] });
+    const after = edge({
+      order: [other, {
+        tell: { paid: other.signal("Paid", { input: row }) },
+        ask: { left: other.question("Left", { output: row }) },
+      }],
+    });
+    assertEquals(found([before], [after]), [
+      "break: route order.paid: what older pages tell would be refused: row: required by the reader, not written",
+      "break: route order.left: the new answer, in older pages would be refused: seat: required by the reader, not " +
+      "written",
+    ]);
+  });
+
+  it("a handled contract is judged once, and two edges with a route of one name are kept apart", () => {
+    const handled = (input: z.ZodType) => {
+      const Of = query("List", { input } as never);
+      return [Of.handle(answer), edge({ list: Of }), edge({ list: query("Staff") })];
+    };
+    assertEquals(found(handled(seat), handled(row)), [
+      "break: List: what older senders send would be refused: row: required by the reader, not written",
+    ]);
+  });
+
+  it("a description of an earlier version, without routes, is read, and an invalid route is named", () => {
+    const text = descriptionText(describe(programOf([edge({ list: List(seat) })])));
+    const { routes, ...earlier } = JSON.parse(text);
+    assertEquals(typeof readDescription(JSON.stringify(earlier)), "object");
+    const invalid = { ...earlier, routes: { list: [{ ...routes.list[0], tell: { paid: { input: 7 } } }] } };
+    assertEquals(readDescription(JSON.stringify(invalid)), "routes.list.0 is invalid");
   });
 });

@@ -1,13 +1,13 @@
 /**
  * Describes the interface of a program as a value that is kept in the file `contracts.json`: its contracts with their
- * JSON Schemas, the events of its entities, its workflows and its subscriptions.
+ * JSON Schemas, the events of its entities, its workflows, its subscriptions and the routes of its edges.
  */
 import { type JsonSchema, jsonSchemaOf } from "../contract/schemas/json_schema.ts";
 import { isKind, type Kind } from "../contract/declaration/contract.ts";
 import type { Schema } from "../contract/schemas/schema.ts";
 import { isRecord, isStrings } from "../data/checks.ts";
 import { parsedJson } from "../data/encoding.ts";
-import type { Program } from "./program.ts";
+import type { Program, ProgramRoute } from "./program.ts";
 
 /**
  * The JSON Schema of a validator; `"unknown"`: the validator has no JSON Schema; `undefined`: there is no validator.
@@ -23,6 +23,8 @@ export interface Description {
   readonly workflows: Readonly<Record<string, DescribedWorkflow>>;
   /** By name of a subscription: the names of its events. */
   readonly subscriptions: Readonly<Record<string, readonly string[]>>;
+  /** Routes of edges by name; absent in files of earlier versions, and for a program without edges. */
+  readonly routes?: Readonly<Record<string, readonly DescribedRoute[]>>;
 }
 
 /** The description of a contract. Members that would be false are left out. */
@@ -39,6 +41,8 @@ export interface DescribedContract {
   readonly keyed?: true;
   /** Name of the entity that handles the command; absent for other contracts. */
   readonly entity?: string;
+  /** Present if an edge of the program lets callers follow the event: alone, or beside what else the program does. */
+  readonly followed?: "only" | "also";
   readonly input?: Described;
   readonly output?: Described;
   /** Schema of an item; streams only. */
@@ -58,11 +62,30 @@ export interface DescribedWorkflow {
   readonly input?: Described;
 }
 
+/** The description of a route of an edge. Members that would be false or empty are left out. */
+export interface DescribedRoute {
+  readonly kind: Kind | "workflow";
+  /** Name of the route's contract, which callers do not see. */
+  readonly contract: string;
+  /** Option `meta` of the contract, by which `authorize` decides; a text in place of what JSON cannot write. */
+  readonly meta?: unknown;
+  /** True if the key comes from the caller (option `key`). */
+  readonly keyed?: true;
+  readonly cancel?: true;
+  /** Signals that callers may send, by the callers' names for them, and the schemas of their payloads. */
+  readonly tell?: Readonly<Record<string, { readonly input?: Described }>>;
+  /** Questions that callers may ask, by the callers' names for them. */
+  readonly ask?: Readonly<Record<string, { readonly input?: Described; readonly output?: Described }>>;
+  readonly input?: Described;
+  readonly output?: Described;
+  readonly items?: Described;
+}
+
 /** Describes a program. Names are sorted, so that the description changes only if the program does. */
-export function describe({ contracts, entities, workflows, subscriptions }: Program): Description {
+export function describe({ contracts, entities, workflows, subscriptions, routes }: Program): Description {
   return {
     catga: 1,
-    contracts: sorted(contracts, ({ contract: { kind, options }, handled, entity }) => ({
+    contracts: sorted(contracts, ({ contract: { kind, options }, handled, entity, followed }) => ({
       kind,
       ...flag("handled", handled),
       ...flag("durable", Boolean(options.durable)),
@@ -71,6 +94,7 @@ export function describe({ contracts, entities, workflows, subscriptions }: Prog
       ...flag("ordered", Boolean(options.ordered)),
       ...flag("keyed", options.key !== undefined),
       ...(entity === undefined ? {} : { entity }),
+      ...(followed === undefined ? {} : { followed }),
       ...schema("input", options.input),
       ...schema("output", options.output),
       ...schema("items", options.items),
@@ -85,7 +109,41 @@ export function describe({ contracts, entities, workflows, subscriptions }: Prog
       ...schema("input", input),
     })),
     subscriptions: sorted(subscriptions, (events) => [...events].sort()),
+    ...(routes.size === 0 ? {} : { routes: sorted(routes, (all) => all.map(describedRoute)) }),
   };
+}
+
+function describedRoute({ contract, meta, options }: ProgramRoute): DescribedRoute {
+  const { tell = {}, ask = {}, cancel, key } = options;
+  const own = "options" in contract ? contract.options : contract["~workflow"];
+  return {
+    ...{ kind: contract.kind, contract: contract.name },
+    ...(meta === undefined ? {} : { meta: parsedJson(JSON.stringify(meta, writable)) }),
+    ...flag("keyed", key !== undefined),
+    ...flag("cancel", cancel === true),
+    ...named("tell", tell, (signal) => schema("input", signal["~input"])),
+    ...named("ask", ask, ({ "~input": input, "~question": { output } }) => ({
+      ...schema("input", input),
+      ...schema("output", output),
+    })),
+    ...schema("input", own.input),
+    ...schema("output", own.output),
+    ...("items" in own ? schema("items", own.items) : {}),
+  };
+}
+
+/** Replaces what JSON cannot write by a text, so that a change of it is seen. */
+function writable(_: string, value: unknown): unknown {
+  return typeof value === "bigint" || typeof value === "function" || typeof value === "symbol" ? String(value) : value;
+}
+
+function named<Name extends string, T, R>(
+  name: Name,
+  of: Readonly<Record<string, T>>,
+  describe: (value: T) => R,
+): { readonly [N in Name]?: Readonly<Record<string, R>> } {
+  const made = sorted(new Map(Object.entries(of)), describe);
+  return (Object.keys(made).length === 0 ? {} : { [name]: made }) as { readonly [N in Name]?: Record<string, R> };
 }
 
 /** Returns the JSON Schema of a validator, without the member that names the draft of JSON Schema. */
@@ -111,7 +169,7 @@ export function readDescription(text: string): Description | string {
   if (!isRecord(value)) return "it is not a JSON object: `catga contracts FILES… > contracts.json` makes it";
   if (value.catga === undefined) return "it is no file that `catga contracts` has made";
   if (value.catga !== 1) return `it has the format ${JSON.stringify(value.catga)}, and this version of Catga reads 1`;
-  const { contracts, entities, workflows, subscriptions } = value;
+  const { contracts, entities, workflows, subscriptions, routes = {} } = value;
   const wrong = whyNotAll("contracts", contracts, (each) => {
     if (!isKind(each.kind)) return "kind";
     return ["input", "output", "items"].find((name) => !isDescribed(each[name]));
@@ -121,7 +179,7 @@ export function readDescription(text: string): Description | string {
   }) ?? whyNotAll("workflows", workflows, (each) => {
     if (!Number.isInteger(each.version)) return "version";
     return isDescribed(each.input) ? undefined : "input";
-  });
+  }) ?? whyNotRoutes(routes);
   if (wrong !== undefined) return `${wrong} is invalid`;
   const lists = isRecord(subscriptions) ? Object.values(subscriptions) : [undefined];
   if (!lists.every((list) => Array.isArray(list) && isStrings({ ...list }))) return "subscriptions is invalid";
@@ -141,6 +199,26 @@ function whyNotAll(
     if (wrong !== undefined) return [name, key, wrong].filter((part) => part !== "").join(".");
   }
   return undefined;
+}
+
+/** Returns the path of the first invalid route; `undefined`: all are valid. */
+function whyNotRoutes(routes: unknown): string | undefined {
+  if (!isRecord(routes)) return "routes";
+  for (const [name, all] of Object.entries(routes)) {
+    if (!Array.isArray(all)) return `routes.${name}`;
+    const wrong = all.findIndex((route) => !isRoute(route));
+    if (wrong >= 0) return `routes.${name}.${wrong}`;
+  }
+  return undefined;
+}
+
+function isRoute(route: unknown): boolean {
+  if (!isRecord(route) || (route.kind !== "workflow" && !isKind(route.kind))) return false;
+  const { contract, tell = {}, ask = {} } = route;
+  if (typeof contract !== "string" || !isRecord(tell) || !isRecord(ask)) return false;
+  return [route, ...Object.values(tell), ...Object.values(ask)].every((each) =>
+    isRecord(each) && ["input", "output", "items"].every((name) => isDescribed(each[name]))
+  );
 }
 
 function isDescribed(value: unknown): boolean {

@@ -6,10 +6,24 @@ import { type AnyContract, isKind } from "../contract/declaration/contract.ts";
 import type { EntityDefinition } from "../contract/declaration/entity_definition.ts";
 import { type Handler, isHandler } from "../contract/declaration/handler.ts";
 import { subscriptionName } from "../contract/nodes/announcement.ts";
-import type { Signal } from "../contract/calls/flow.ts";
+import type { AnyQuestion, AnySignal, AnyWorkflow, Signal } from "../contract/calls/flow.ts";
+import type { ContractMeta } from "../contract/declaration/program_types.ts";
 import type { Schema } from "../contract/schemas/schema.ts";
 import type { WorkflowBody, WorkflowDefinition } from "../contract/declaration/workflow_body.ts";
 import { isPlain, isRecord } from "../data/checks.ts";
+
+/** A route of an edge: a contract that callers reach by HTTP under a name. */
+export interface ProgramRoute {
+  readonly contract: AnyContract | (AnyWorkflow & { readonly "~workflow": WorkflowDefinition });
+  readonly meta: ContractMeta | undefined;
+  /** Options of the edge's entry that decide what callers may do. */
+  readonly options: {
+    readonly tell?: Readonly<Record<string, AnySignal>> | undefined;
+    readonly ask?: Readonly<Record<string, AnyQuestion>> | undefined;
+    readonly cancel?: boolean | undefined;
+    readonly key?: unknown;
+  };
+}
 
 /** The declarations that a program's modules export. */
 export interface Program {
@@ -26,6 +40,8 @@ export interface Program {
    * subscription.
    */
   readonly subscriptions: ReadonlyMap<string, readonly string[]>;
+  /** Routes of the edges that the program exports, by name; of several edges with one name the routes of each. */
+  readonly routes: ReadonlyMap<string, readonly ProgramRoute[]>;
 }
 
 /** A contract in a program. */
@@ -39,6 +55,8 @@ export interface ProgramContract {
   readonly subscriptions: ReadonlySet<string>;
   /** True if a read model, or a new subscription, will read all stored messages of the contract. */
   readonly fromStart: boolean;
+  /** `"only"`: an edge lets callers follow the event, and the program does not export it otherwise. */
+  readonly followed: "only" | "also" | undefined;
 }
 
 /** A workflow in a program. */
@@ -67,6 +85,7 @@ export function programOf(modules: readonly unknown[]): Program {
     contracts.set(contract.name, {
       ...{ contract, handled: true, entity: entity?.definition.name, subscriptions: names },
       fromStart: known?.fromStart === true || subscription?.from === "start",
+      followed: undefined,
     });
     if (entity !== undefined) entities.set(entity.definition.name, entity.definition);
     if (subscription?.each === "service" && contract.kind === "event") {
@@ -77,6 +96,7 @@ export function programOf(modules: readonly unknown[]): Program {
     }
     for (const other of others) handled(other);
   };
+  const routes = new Map<string, ProgramRoute[]>();
   const seen = new Set<unknown>();
   const left: unknown[] = [...modules];
   // handlers are read first, so that a contract which is exported beside its handler is recorded as handled
@@ -88,24 +108,39 @@ export function programOf(modules: readonly unknown[]): Program {
     else if (isSignal(value)) {
       const known = signals.get(value.workflow) ?? new Map();
       signals.set(value.workflow, known.set(value.name, value["~input"]));
-    } else if (isEntity(value) || isWorkflow(value) || isContract(value)) exported.push(value);
-    else if (Array.isArray(value) || isPlain(value)) left.push(...Object.values(value as object));
+    } else if (isEdge(value)) {
+      for (const [name, route] of value["~routes"]) routes.set(name, [...routes.get(name) ?? [], route]);
+    } else if (isEntity(value) || isWorkflow(value) || (isContract(value) && value.options.entity === undefined)) {
+      exported.push(value);
+    } else if (Array.isArray(value) || isPlain(value)) left.push(...Object.values(value as object));
   }
-  for (const value of exported) {
+  // the definition of an entity that the program has says what its events are; an edge may follow those of another's
+  const isDefinedElsewhere = ({ options: { entity } }: AnyContract) => entity === undefined || !entities.has(entity);
+  const alone = new Set(exported);
+  const routed = [...routes.values()].flat().map(({ contract }) => contract);
+  for (const value of [...exported, ...routed.filter((contract) => !alone.has(contract))]) {
     if (isEntity(value)) {
       const definition = value["~entity"];
       if (!entities.has(definition.name)) entities.set(definition.name, definition);
     } else if (isWorkflow(value)) {
       const definition = value["~workflow"];
       if (!workflows.has(definition.name)) workflows.set(definition.name, { definition, body: undefined });
-    } else if (isContract(value) && !contracts.has(value.name) && value.options.entity === undefined) {
+    } else if (isContract(value) && !contracts.has(value.name) && isDefinedElsewhere(value)) {
       contracts.set(value.name, {
         ...{ contract: value, handled: false, entity: undefined },
-        ...{ subscriptions: new Set<string>(), fromStart: false },
+        ...{ subscriptions: new Set<string>(), fromStart: false, followed: undefined },
       });
     }
   }
-  return { contracts, entities, workflows, signals, subscriptions };
+  for (const event of routed.filter(({ kind }) => kind === "event")) {
+    const known = contracts.get(event.name);
+    if (known !== undefined) contracts.set(event.name, { ...known, followed: alone.has(event) ? "also" : "only" });
+  }
+  return { contracts, entities, workflows, signals, subscriptions, routes };
+}
+
+function isEdge(value: unknown): value is { readonly "~routes": ReadonlyMap<string, ProgramRoute> } {
+  return isRecord(value) && value["~routes"] instanceof Map;
 }
 
 function isEntity(value: unknown): value is { readonly "~entity": EntityDefinition<unknown> } {

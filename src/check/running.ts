@@ -9,10 +9,10 @@ import { reads } from "../contract/schemas/compatibility.ts";
 import { isShaped } from "../contract/schemas/shape.ts";
 import type { JsonSchema } from "../contract/schemas/json_schema.ts";
 import { listed } from "../data/printable.ts";
-import { refusals } from "./comparison.ts";
 import { type Described, described } from "./description.ts";
 import type { Finding } from "./finding.ts";
 import type { Program, ProgramContract } from "./program.ts";
+import { refusals } from "./refusals.ts";
 
 /** The running nodes and stored subscriptions of a cluster. */
 export interface RunningProgram {
@@ -160,8 +160,9 @@ export function compareLooks({ contracts }: Program, looks: readonly Look[], ser
     for (const each of findings) if (!found.has(each.message)) found.set(each.message, each);
   };
   const seen = new Set<string>();
-  // the program does not say what it follows: it replaces nodes of its service, and follows what they do
+  // beside the events of its edges the program does not say what it follows: what the nodes that it replaces do
   const followed = new Set(looks.flatMap((look) => look.reads && look.service === service ? [look.name] : []));
+  for (const [name, { followed: by }] of contracts) if (by !== undefined) followed.add(name);
   for (const { node, service: of, handles, name, ...look } of looks) {
     const own = contracts.get(name);
     const key = JSON.stringify([of, handles, name, look]);

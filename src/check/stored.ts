@@ -73,9 +73,9 @@ export async function checkStored(program: Program, stores: Stores): Promise<Fin
 
 async function checkLog({ contracts, entities }: Program, stores: Stores, tally: Tally): Promise<void> {
   const { namespace } = stores;
-  for (const [name, { contract, handled, subscriptions, fromStart }] of contracts) {
+  for (const [name, { contract, handled, followed, subscriptions, fromStart }] of contracts) {
     const { durable, input, entity } = contract.options;
-    if (!durable || input === undefined || !handled) continue;
+    if (!durable || input === undefined || (!handled && followed === undefined)) continue;
     // the events of entities that the program defines are skipped, because `checkEntities` checks them, and also
     // applies them
     if (entity !== undefined && entities.has(entity)) continue;

@@ -79,6 +79,7 @@ export function edge<const E extends EdgeEntries>(entries: E): Edge<E> {
   const routes = new Map<string, EdgeRoute>();
   for (const [name, entry] of Object.entries(entries)) routes.set(name, routeOf(name, entry));
   return Object.freeze({
+    "~routes": routes, // for `catga check`
     handler: <Given extends Caller | undefined>(app: Catga, options: EdgeHandlerOptions<Given>) =>
       edgeHandler(app, routes, options),
     openapi: (info: DescriptionInfo) => openapi([...routes.values()], info),

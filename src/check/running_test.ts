@@ -1,9 +1,11 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
+import { z } from "zod";
 import { event } from "../../mod.ts";
 import type { NodeInfo } from "../contract/nodes/node_info.ts";
+import { edge } from "../http/mod.ts";
 import { programOf } from "./program.ts";
-import { compareRunning } from "./running.ts";
+import { compareLooks, compareRunning } from "./running.ts";
 
 const node = (id: string, subscriptions: readonly string[] = []) =>
   ({ id, service: "models", endpoint: `${id}.1`, handles: ["Seen"], kinds: "e", subscriptions }) as Partial<
@@ -27,5 +29,19 @@ describe("compareRunning", () => {
     assertEquals(found(true, nodes, { "model-2 Seen": false }), [differs]);
     assertEquals(found(true, [node("model-1", ["seen/Seen"])], {}), []);
     assertEquals(found(false, nodes, {}), []);
+  });
+});
+
+describe("compareLooks", () => {
+  it("reads what other services publish of an event that an edge of the program lets callers follow", () => {
+    const Moved = (input: z.ZodType) => event("Moved", { durable: true, input } as never);
+    const of = { node: "writer-1", service: "writer", handles: false, name: "Moved" };
+    const look = { ...of, input: { type: "object", properties: { org: { type: "string" } }, required: ["org"] } };
+    const found = (input: z.ZodType) =>
+      compareLooks(programOf([edge({ moved: Moved(input) })]), [look], "gateway").map(({ message }) => message);
+    assertEquals(found(z.object({ org: z.string() })), []);
+    assertEquals(found(z.object({ tenant: z.string() })), [
+      "Moved: what writer (writer-1) sends would be refused: tenant: required by the reader, not written",
+    ]);
   });
 });

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, command, entity, type Handler, type Schema, unwrap } from "../../mod.ts";
+import { catga, command, entity, type Schema, unwrap } from "../../mod.ts";
+import { edge } from "../http/mod.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 import { streamOptions } from "../log/format/streams.ts";
 import { streamName } from "../log/format/stream_name.ts";
@@ -33,7 +34,7 @@ async function stage(entities: number) {
   const { log, store } = network.connect();
   const stream = await log.open(streamName("default", "entities"), streamOptions("default", "entities", 1));
   const snapshots = await store.open(bucketName("default", "snapshots"), BUCKETS.snapshots);
-  return async (handler: Handler, mostStates = 1_000) => {
+  return async (handler: object, mostStates = 1_000) => {
     const found = await checkStored(programOf([handler]), {
       ...{ namespace: "default", entities: stream, snapshots, mostStates, clock: systemClock, service: "app" },
       ...{ log: undefined, subscriptions: undefined, idempotency: undefined, stored: [], progress: () => {} },
@@ -69,7 +70,7 @@ describe("checkStored, of entities", () => {
     assertEquals(await check(Cart.handle(Add, () => {})), []);
   });
 
-  it("passes events through the schema of a program that only subscribes to them", async () => {
+  it("passes events through the schema of a program that only subscribes to them, or lets callers follow them", async () => {
     const check = await stage(2);
     const input = {
       "~standard": {
@@ -79,6 +80,9 @@ describe("checkStored, of entities", () => {
     } as Schema<number>;
     const Added = entity("Cart", { initial: () => 0 }).event<number>("Added", (count) => count, { input });
     assertEquals(await check(Added.on(() => {}, { from: "start" })), [
+      "break: stored messages of Cart.Added are refused: not 0 (20)",
+    ]);
+    assertEquals(await check(edge({ added: Added })), [
       "break: stored messages of Cart.Added are refused: not 0 (20)",
     ]);
   });

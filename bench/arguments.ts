@@ -27,6 +27,8 @@ export const SECTIONS = [
   "check",
   "explore",
   "file",
+  "masses",
+  "weeks",
   "counts",
   "types",
   "packages",
@@ -92,8 +94,8 @@ export const USAGE = `deno task bench [section…] [options]        (bun run ben
 
 sections: ${USUAL.join(", ")};
 and those that run only when they are named: growth, growth-nodes, entities-growth, entities-endurance, workflows-growth,
-check, explore and file, which take some minutes, counts, types (in Deno), and packages: whether the reasons in
-docs/internals/packages.md hold
+check, explore and file, which take some minutes, masses and weeks, which take an hour, counts, types (in Deno), and
+packages: whether the reasons in docs/internals/packages.md hold
 
 "floors" as a first word: all figures of docs/internals/measurements.md, Floors, and nothing else; with --compare FOLDER
 and --docs docs/figures it fills that table, too, in some 25 minutes; further words are the sections that it is to run

@@ -26,6 +26,7 @@ import { growthNodes } from "./sections/growth_nodes.ts";
 import { latency } from "./sections/latency.ts";
 import { local } from "./sections/local.ts";
 import { log } from "./sections/log.ts";
+import { masses } from "./sections/masses.ts";
 import { memory } from "./sections/memory.ts";
 import { packages } from "./sections/packages.ts";
 import { remote } from "./sections/remote.ts";
@@ -34,6 +35,7 @@ import { startup } from "./sections/startup.ts";
 import { workflows, workflowsGrowth } from "./sections/workflows.ts";
 import { state } from "./sections/state.ts";
 import { streams } from "./sections/streams.ts";
+import { weeks } from "./sections/weeks.ts";
 import { compareTrees } from "./side_by_side.ts";
 import { Stage } from "./stage.ts";
 import { changesOf, readRun, type Run, writeRun } from "./run.ts";
@@ -60,6 +62,8 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   check,
   explore,
   file,
+  masses,
+  weeks,
   counts,
   types,
   packages,

@@ -449,6 +449,15 @@ export function appendHeaders(options: AppendOptions): Readonly<Record<string, s
   return made;
 }
 
+/**
+ * Returns the sequence of the message of its subject that a message was appended after, as its append expected it; 0:
+ * none; `undefined`: not known, because the append expected nothing.
+ */
+export function precedingOf({ headers }: StoredMessage): number | undefined {
+  const expected = headers?.["Nats-Expected-Last-Subject-Sequence"];
+  return expected === undefined || !/^\d{1,15}$/.test(expected) ? undefined : Number(expected);
+}
+
 /** Rounds the ttl of a message up to whole seconds; throws a `RangeError` if it is invalid. */
 export function ttlSeconds(ttl: number): number {
   checkNumber("the ttl of a message", ttl, 1, LONGEST_TTL, "ms");

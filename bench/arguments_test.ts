@@ -31,6 +31,9 @@ describe("arguments of the bench", () => {
         "workflows-growth",
         "check",
         "explore",
+        "file",
+        "masses",
+        "weeks",
       ] as const
     ) {
       assertEquals([USUAL.includes(section), parseArguments([section]).sections], [false, [section]]);

@@ -42,6 +42,16 @@ await describeTrials("bench", [
     tables: ["explore", "explore-processor", "explore-memory"],
     only: "bun",
   },
+  {
+    what: "large numbers",
+    section: "masses",
+    tables: [
+      ...["masses-events", "masses-events-memory"],
+      ...["masses-runs", "masses-runs-memory", "masses-runs-wake", "masses-runs-woken"],
+    ],
+    only: "deno",
+  },
+  { what: "weeks on virtual time", section: "weeks", tables: ["weeks-memory", "weeks-stored"], only: "bun" },
 ]);
 
 describe("programs of the bench", () => {

@@ -8,19 +8,19 @@ const PATIENCE = 3_600_000;
 
 /** Measures what grows: half an hour, so it runs only when it is asked for. */
 export const weeks: Measure = async (stage, effort) => {
-  const words = stage.setting.runtime.startsWith("Deno") ? ["--v8-flags=--expose-gc"] : [];
+  const words = stage.setting.runtime.startsWith("Deno") ? ["--v8-flags=--expose-gc"] : ["--expose-gc"];
   const program = await stage.start("programs/weeks.ts", [], words);
-  const times = effort.count(12, 12, 6);
+  const of = { times: effort.count(12, 12, 6), hours: effort.count(24, 24, 1) };
   await program.ask("start");
   const days: Day[] = [];
   for (let left = effort.count(DAYS, 3, 1); left > 0; left--) {
-    days.push(await program.ask<Day>("day", { times }, PATIENCE));
+    days.push(await program.ask<Day>("day", of, PATIENCE));
   }
   await stage.clear();
   const names = (of: "messages" | "entries") => Object.keys(days.at(-1)![of]).sort();
   const columns = days.map((_, at) => `day ${at + 1}`);
   const last = days.at(-1)!;
-  const hours = 24 * days.length;
+  const hours = of.hours * days.length;
   return [{
     id: "weeks-memory",
     title: "Weeks on virtual time: memory at the end of each day",
@@ -29,7 +29,7 @@ export const weeks: Measure = async (stage, effort) => {
     rows: [{ name: "heap, collected", cells: days.map(({ heap }) => [heap]) }],
     pairs: [],
     notes: [
-      `two nodes and all that their server keeps, in one process; each hour ${times} of each: commands with ids, locks,` +
+      `two nodes and all that their server keeps, in one process; each hour ${of.times} of each: commands with ids, locks,` +
       " durable and other events, queued commands, streams, entities that are forgotten, runs that sleep and are told;" +
       " dead letters that are discarded once a day; a cron, and a run that begins anew every ten minutes",
       "a node restarts every six hours, once a day by a kill; what has ended is kept for six hours",

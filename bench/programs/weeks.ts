@@ -22,7 +22,6 @@ import { processor } from "./processor.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
 /** What ended stays for so long, so that weeks are many times that. */
 const KEEP = 6 * HOUR;
 

@@ -270,12 +270,13 @@ export class RunLog {
     }
     const tail = await this.#tail(stream, ref, last, sequence);
     const [first] = tail;
-    const before = rangeOf(ref, first)?.from;
+    const [preceding, before] = [precedingOf(first), rangeOf(ref, first)?.from];
     // a server that has found as many messages as it was asked for looks for no further one
-    const most = before === undefined ? PART : Math.min(PART, Math.max(1, before - entries));
+    let most = before === undefined ? PART : Math.min(PART, Math.max(1, before - entries));
     let at = sequence;
-    let version: number | undefined;
-    for (let pause = 1; at < first.sequence && (before === undefined || version !== before);) {
+    // both must say so: any process may write another number into a message, and in a copy sequences may be others
+    let precedes = false;
+    for (let pause = 1; at < first.sequence && !precedes;) {
       const messages = await stream.read(subject, { from: at + 1, most });
       for (const message of messages) {
         if (message.sequence <= at) continue;
@@ -284,7 +285,9 @@ export class RunLog {
       }
       if (at >= first.sequence) break;
       if (messages.length > 0) {
-        version = rangeOf(ref, messages[messages.length - 1])?.to;
+        precedes = at === preceding && before !== undefined &&
+          rangeOf(ref, messages[messages.length - 1])?.to === before;
+        most = PART;
         continue;
       }
       if (pause > MAX_READ_PAUSE) {

@@ -14,6 +14,7 @@ import {
   type StreamStorage,
 } from "../memory/stream_storage.ts";
 import { isPattern, type SubjectFilter, subjectFilter } from "../memory/subject_match.ts";
+import { BoundedCount } from "./bounded_count.ts";
 import { type Row, toSql } from "./driver.ts";
 import { dropStream, streamTables } from "./format.ts";
 import type { Room, RoomStatement, RowRoom } from "./room.ts";
@@ -70,8 +71,8 @@ interface ReadPlan {
   version: number;
   /** Ids of subjects that were looked at, and whether the filter matches them. */
   readonly matched: Map<number, boolean>;
-  /** Number of its subjects, as last counted, and `#subjectsVersion` then; `undefined`: not counted yet. */
-  counted: { readonly count: number; readonly version: number } | undefined;
+  /** Its subjects, as last counted. */
+  readonly counted: BoundedCount;
   /** The last page of a walk: all sequences of the filter from `from` on and before `to`, in order. */
   page: { readonly from: number; readonly to: number; readonly found: readonly number[]; next: number };
 }
@@ -365,7 +366,7 @@ export class RowStorage implements StreamStorage {
     let plan = this.#plans.get(filter);
     if (plan === undefined) {
       const page = { from: 0, to: 0, found: [], next: 0 };
-      plan = { ids: [], version: -1, matched: new Map(), counted: undefined, page };
+      plan = { ids: [], version: -1, matched: new Map(), counted: new BoundedCount(), page };
       this.#plans.set(filter, plan);
     }
     // a filter with many subjects is walked from then on: counting them again would cost more
@@ -454,15 +455,13 @@ export class RowStorage implements StreamStorage {
     if (distance < PAGES_WALKED * PAGE || filter.patterns.some((pattern) => rangeOf(pattern) === undefined)) {
       return false;
     }
-    if (plan.counted?.version !== this.#subjectsVersion) {
-      let count = 0;
-      for (const pattern of filter.patterns) {
+    const most = Math.ceil(distance / INDEX_COST);
+    return plan.counted.isBelow(most, this.#subjectsVersion, () => {
+      return filter.patterns.reduce((count, pattern) => {
         const [from, to] = rangeOf(pattern)!;
-        count += this.#sql.countWithin.get(from, to, Math.ceil(distance / INDEX_COST))!.count as number;
-      }
-      plan.counted = { count, version: this.#subjectsVersion };
-    }
-    return plan.counted.count * INDEX_COST < distance;
+        return count + (this.#sql.countWithin.get(from, to, most)!.count as number);
+      }, 0);
+    });
   }
 
   /** Asks the index for the message of a filter that is nearest to a sequence, by `statement`. */

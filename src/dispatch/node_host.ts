@@ -83,6 +83,8 @@ export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
   infos(options: RunsOptions): AsyncIterableIterator<RunInfo>;
   /** Starts a run whose start an outbox has recorded; otherwise like `start`. */
   startRecorded(start: RecordedStart): Promise<Result<string, never>>;
+  /** Forgets a run that has ended; {@link Catga.forget} says more. */
+  forget(workflow: AnyWorkflow, run: string): Promise<void>;
   /** Resolves with what a run shows; {@link Catga.view} says more. */
   view(workflow: AnyWorkflow, run: string): Promise<Result<unknown, never>>;
   /** Returns the changes of what a run shows, and its end; {@link Catga.watch} says more. */

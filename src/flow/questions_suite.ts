@@ -1,8 +1,18 @@
 /** Tests of questions to runs, in memory, over NATS and on a file. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
-import { type Catga, command, type Handler, type Schema, unwrap, workflow } from "../../mod.ts";
+import {
+  type Catga,
+  catga,
+  type CatgaOptions,
+  command,
+  type Handler,
+  type Schema,
+  unwrap,
+  workflow,
+} from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 import { infoOf } from "./run_suite.ts";
 
 /** Starts apps on one network; open runs continue on the next app. */
@@ -242,4 +252,31 @@ export function questionsSuite(name: string, options: object, open: () => Promis
       }
     });
   });
+}
+
+/** A node at a time, each over the same store. */
+export function questionsHarness(
+  over: Pick<CatgaOptions, "network" | "file" | "nats">,
+  end: () => PromiseLike<void>,
+): QuestionsHarness {
+  const awake = setInterval(() => {}, 1_000); // keeps the process alive, because timers of an app do not
+  let app: Catga | undefined;
+  let count = 0;
+  return {
+    async start(handlers, warned) {
+      await app?.drain();
+      return app = await catga({
+        ...over,
+        id: `n${count++}`,
+        service: "s",
+        handlers,
+        logger: { ...QUIET, warn: warned ?? (() => {}) },
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      clearInterval(awake);
+      await app?.drain();
+      await end();
+    },
+  };
 }

@@ -3,42 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
-import { type Catga, catga, type CatgaOptions, unwrap, workflow } from "../../mod.ts";
+import { catga, unwrap, workflow } from "../../mod.ts";
 import { MemoryNetwork, testCluster } from "../testing/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { againSuite } from "./again_suite.ts";
 import { mapSuite } from "./map_suite.ts";
-import { type QuestionsHarness, questionsSuite } from "./questions_suite.ts";
+import { questionsHarness, questionsSuite } from "./questions_suite.ts";
 import { infoOf } from "./run_suite.ts";
 
-/** A node at a time, each over the same store. */
-function harness(over: Pick<CatgaOptions, "network" | "file">, end: () => Promise<void>): QuestionsHarness {
-  const awake = setInterval(() => {}, 1_000); // keeps the process alive, because timers of an app do not
-  let app: Catga | undefined;
-  let count = 0;
-  return {
-    async start(handlers, warned) {
-      await app?.drain();
-      return app = await catga({
-        ...over,
-        id: `n${count++}`,
-        service: "s",
-        handlers,
-        logger: { ...QUIET, warn: warned ?? (() => {}) },
-      });
-    },
-    async [Symbol.asyncDispose]() {
-      clearInterval(awake);
-      await app?.drain();
-      await end();
-    },
-  };
-}
-
-const inMemory = () => Promise.resolve(harness({ network: new MemoryNetwork() }, async () => {}));
+const inMemory = () => Promise.resolve(questionsHarness({ network: new MemoryNetwork() }, async () => {}));
 const onFile = async () => {
   const folder = await mkdtemp(join(tmpdir(), "catga-questions-"));
-  return harness({ file: join(folder, "app.catga") }, () => rm(folder, { recursive: true }));
+  return questionsHarness({ file: join(folder, "app.catga") }, () => rm(folder, { recursive: true }));
 };
 
 questionsSuite("in memory", {}, inMemory);

@@ -38,6 +38,7 @@ import { Questions } from "./calls/questions.ts";
 import { ResultCalls } from "./calls/result_calls.ts";
 import { Results } from "./calls/results.ts";
 import { RunDeliveries } from "./run_deliveries.ts";
+import { forgetRun } from "./calls/run_forgetting.ts";
 import { checkRunsOptions, runInfos, type TellRun } from "./calls/run_infos.ts";
 import type { DeliveredCall } from "./driving/run_call.ts";
 import type { RunLease } from "./driving/run_leases.ts";
@@ -173,6 +174,10 @@ export class Runs implements DrivenRunsHost, NodeRuns {
 
   cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
     return this.#notices.cancel(workflow, run, reason);
+  }
+
+  forget(workflow: AnyWorkflow, run: string): Promise<void> {
+    return forgetRun(this.#node, workflow, run);
   }
 
   async *infos(options: RunsOptions): AsyncIterableIterator<RunInfo> {

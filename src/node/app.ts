@@ -631,9 +631,14 @@ export class App implements NodeHost, DrainableNode {
     return await (await this.#openedEntities()).load(definition, id, options);
   }
 
-  /** Removes an entity for ever. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
-  async forget<State>(entity: AnyEntity<State>, id: string): Promise<void> {
-    const definition = definitionOf("forget", entity);
+  /** Removes an entity for ever, or a run. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
+  async forget<State>(of: AnyEntity<State> | AnyWorkflow, id: string): Promise<void> {
+    const workflow = of as Partial<AnyWorkflow> | undefined; // a program without types may give anything
+    if (workflow?.kind === "workflow") {
+      this.#checkOpen();
+      return await (await this.nodeRuns()).forget(workflow as AnyWorkflow, id);
+    }
+    const definition = definitionOf("forget", of as AnyEntity<State>);
     await (await this.#openedEntities()).forget(definition, id);
   }
 

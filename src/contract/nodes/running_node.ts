@@ -1,7 +1,7 @@
 /** A running node, as the program that started it sees it. */
 import type { AppClock } from "../../ports/clock.ts";
 import type { AnyCode } from "../../error.ts";
-import type { RunInfo, RunsOptions, ViewChange, WatchOptions, WorkflowContract } from "../calls/flow.ts";
+import type { AnyWorkflow, RunInfo, RunsOptions, ViewChange, WatchOptions, WorkflowContract } from "../calls/flow.ts";
 import type { Result } from "../calls/result.ts";
 import type { Health, NodeChange, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "../schemas/schema.ts";
@@ -226,6 +226,13 @@ export interface Catga extends Sender, AsyncDisposable {
    * then call it again.
    */
   forget<State>(entity: AnyEntity<State>, id: string): Promise<void>;
+  /**
+   * Forgets a run that has ended, before its `keep` is over, with all runs that its steps have started: what they
+   * recorded is removed, and their ids are free. Resolves when everything is removed, also if there is no such run.
+   * Rejects with `NOT_ENDED` if the run, one that it has started, or the one that has started it, goes on; and with
+   * `UNAVAILABLE`: then call it again.
+   */
+  forget(workflow: AnyWorkflow, run: string): Promise<void>;
   /**
    * Leaves the cluster, refuses requests of other nodes (`DRAINING`; they go to another node), waits for running
    * handlers and sends, and closes everything that the app opened; afterwards sends fail with `CLOSED`. Idempotent:

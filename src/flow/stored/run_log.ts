@@ -167,6 +167,15 @@ export class RunLog {
   }
 
   /**
+   * Returns the facts that the last message of a run states, in the clear if only other nodes can read it; `undefined`:
+   * there is no such run. Rejects with `UNAVAILABLE`.
+   */
+  async lastFacts(ref: RunRef): Promise<Pick<RunEnd, "sequence" | "ended"> | undefined> {
+    const last = await this.#last(ref);
+    return last && (endOf(ref, last) ?? await this.#endBefore(ref, last.sequence));
+  }
+
+  /**
    * Returns the last well-formed message of a run whose last message, with this sequence, is malformed; also if only
    * other nodes can read the run. Rejects with `UNAVAILABLE`.
    */
